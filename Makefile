@@ -1,0 +1,48 @@
+# The one way to build, run and test looptop. Everything happens in .venv, made when missing or out of date.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LINKS := build/links/looptop
+
+.PHONY: run test lint bench learn screenshots clean
+
+run: $(STAMP)
+	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/looptop; else $(BIN)/looptop demo; fi
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) $(LINKS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=build/links $(BIN)/mypy -p looptop.engine -p looptop.tui
+	cd build/links && ../../$(BIN)/lint-imports --config ../../pyproject.toml
+
+bench: $(STAMP)
+	$(BIN)/python -m scripts.bench
+
+learn: $(STAMP)
+	$(BIN)/python -m scripts.learn
+
+screenshots: $(STAMP)
+	$(BIN)/python -m scripts.screenshots
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+# Pinned torch first, so that no resolver is tempted by a newer one; then the rest under the same constraints.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "looptop needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing looptop into $(VENV) (once; some minutes) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The folders stand at the top, their import names below `looptop`: static tools follow two links.
+$(LINKS):
+	mkdir -p $(LINKS)
+	ln -sfn ../../../engine $(LINKS)/engine
+	ln -sfn ../../../tui $(LINKS)/tui
