@@ -1,0 +1,59 @@
+"""looptop's engine: trains, answers, scores and keeps runs, without a terminal.
+
+The map of the package:
+
+- `config` a run's configuration, `presets/` the two that looptop brings along
+- `runs` a run's folder, journal, lock and controls; the thread and the process that train
+- `vqa` model, data, training, answers and accuracy of visual question answering
+- `worlds` what the bundled models learned from, `bundled/` their weights
+- `cli`, `commands` the `looptop` command
+
+The public names below are loaded when they are first used, so importing this package costs nothing and brings in
+neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from looptop.engine.config import RunConfig as RunConfig
+    from looptop.engine.config import preset as preset
+    from looptop.engine.errors import LooptopError as LooptopError
+    from looptop.engine.runs.callbacks import JournalCallback as JournalCallback
+    from looptop.engine.runs.folder import RunFolder as RunFolder
+    from looptop.engine.runs.host import launch as launch
+    from looptop.engine.runs.journal import Journal as Journal
+    from looptop.engine.runs.run import Run as Run
+    from looptop.engine.runs.run import start as start
+    from looptop.engine.vqa.answering import Answer as Answer
+    from looptop.engine.vqa.answering import Answerer as Answerer
+    from looptop.engine.vqa.model import VqaModel as VqaModel
+
+_HOME_OF = {
+    "Answer": "vqa.answering",
+    "Answerer": "vqa.answering",
+    "Journal": "runs.journal",
+    "JournalCallback": "runs.callbacks",
+    "LooptopError": "errors",
+    "Run": "runs.run",
+    "RunConfig": "config",
+    "RunFolder": "runs.folder",
+    "VqaModel": "vqa.model",
+    "launch": "runs.host",
+    "preset": "config",
+    "start": "runs.run",
+}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'looptop.engine' has no attribute {name!r}")
+    return getattr(import_module(f"looptop.engine.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

@@ -1,0 +1,1 @@
+"""Runs: their folder, journal, lock, controls, and the thread and process that train."""

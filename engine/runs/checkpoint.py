@@ -1,0 +1,172 @@
+"""What makes a checkpoint count: a manifest of names and sizes, written last, when everything else is on the disk.
+
+Trainer writes straight into `checkpoint-N`. A folder without a true manifest is broken, whatever it holds: killed while
+it was written, cut off by a full disk, copied in part. It is passed over with a word and never deleted silently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.private import write_private
+from looptop.engine.runs.writer import JournalWriter
+from looptop.engine.text import visible
+
+MANIFEST = "manifest.json"
+
+# What other writers (the journal, the log) need besides a checkpoint.
+_RESERVE = 16 * 2**20
+
+
+class Manifest(Struct, frozen=True):
+    """What a whole checkpoint holds."""
+
+    files: dict[str, int]
+    """Path within the folder -> size in bytes."""
+
+
+def begin(path: Path, journal: JournalWriter | None = None) -> None:
+    """Makes room for a checkpoint of this name: what is broken under it is moved aside, what is whole stops counting.
+
+    Args:
+        path: The `checkpoint-N` folder, which may not exist yet.
+        journal: Where to say what was moved.
+    """
+    if not path.exists():
+        return
+    if is_whole(path):
+        (path / MANIFEST).unlink()
+        return
+    number = 1
+    while (aside := path.with_name(f"broken-{path.name}-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    if journal is not None:
+        journal.event("checkpoint", f"{path.name} was not whole and is now {aside.name}", level="warning")
+
+
+def seal(path: Path) -> None:
+    """Makes a checkpoint count: syncs its files and folders, then writes the manifest.
+
+    Raises:
+        OSError: The disk did not take it.
+    """
+    files = {}
+    for file in _files(path):
+        file.chmod(0o600)
+        _sync(file)
+        files[str(file.relative_to(path))] = file.stat().st_size
+    for folder in [path, *(folder for folder in path.rglob("*") if folder.is_dir())]:
+        _sync(folder)
+    draft = path / f".{MANIFEST}"
+    write_private(draft, msgspec.json.format(msgspec.json.encode(Manifest(files))), sync=True)
+    draft.rename(path / MANIFEST)
+    _sync(path)
+    _sync(path.parent)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether everything is there that the manifest names, in its size."""
+    try:
+        manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+        return all((path / name).stat().st_size == size for name, size in manifest.files.items())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def steps(folder: Path) -> dict[int, Path]:
+    """The `checkpoint-N` folders, whole or broken, by their step, the newest first."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and path.is_dir():
+                found[int(match[1])] = path
+    return dict(sorted(found.items(), reverse=True))
+
+
+def newest_whole(folder: Path, journal: JournalWriter | None = None) -> Path | None:
+    """The newest checkpoint that is whole.
+
+    Args:
+        folder: A run's `checkpoints`.
+        journal: Where to name the broken ones that are passed over.
+    """
+    for path in steps(folder).values():
+        if is_whole(path):
+            return path
+        if journal is not None:
+            journal.event("checkpoint", f"{path.name} is not whole and is passed over", level="warning")
+    return None
+
+
+def step_of(path: Path) -> int:
+    """The N of a `checkpoint-N` folder."""
+    return int(path.name.rpartition("-")[2])
+
+
+def rotate(folder: Path, keep: int = 2, best: int | None = None) -> list[Path]:
+    """Deletes whole checkpoints that are neither among the last `keep` nor the best; broken ones stay.
+
+    Args:
+        folder: A run's `checkpoints`.
+        keep: How many of the newest to keep.
+        best: The step of the best one.
+
+    Returns:
+        What was deleted.
+    """
+    for left in folder.glob(".deleting-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    whole = [(step, path) for step, path in steps(folder).items() if is_whole(path)]
+    old = [path for step, path in whole[keep:] if step != best]
+    for path in old:
+        # Renamed first: a process that is killed while it deletes must not leave what looks like a broken checkpoint.
+        doomed = path.with_name(f".deleting-{path.name}")
+        with contextlib.suppress(OSError):
+            path.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+    return old
+
+
+def ensure_space(folder: Path, needed_bytes: int) -> None:
+    """Looks whether a checkpoint fits before it is begun.
+
+    Raises:
+        LooptopError: It does not; says how much is free and how much is needed.
+    """
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed_bytes + _RESERVE:
+        raise LooptopError(
+            f"the disk of {visible(folder)} has {free / 2**20:,.0f} MiB free and a checkpoint needs"
+            f" {(needed_bytes + _RESERVE) / 2**20:,.0f} MiB; make room or set LOOPTOP_HOME to another disk"
+        )
+
+
+def _files(path: Path) -> Iterator[Path]:
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and not file.is_symlink() and file.name not in (MANIFEST, f".{MANIFEST}"):
+            yield file
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        # Some file systems cannot sync a folder; a file's data must reach the disk.
+        if path.is_file():
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,150 @@
+"""Controls: how any process of the same user tells a run to pause, continue, step, save or stop.
+
+One small file each, written beside and renamed into `controls/`, so the run never sees half of one. The run takes them
+at every step's end and while it is paused, and journals what became of each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+from msgspec import Struct
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.private import write_private
+from looptop.engine.text import visible
+
+Kind = Literal["pause", "continue", "step", "checkpoint", "stop"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+_LARGEST = 64 * 1024
+
+
+class Control(Struct, frozen=True):
+    """What somebody wants of a run."""
+
+    id: str
+    kind: Kind
+    by: str
+    """Who asks: `cli`, `app`, `python`."""
+    created: float
+    checkpoint: bool = True
+    """Of a stop: with a checkpoint."""
+
+
+def send(folder: RunFolder, kind: str, by: str = "cli", *, checkpoint: bool = True) -> Control:
+    """Tells a live run something.
+
+    Args:
+        folder: The run.
+        kind: pause, continue, step (one step, then pause), checkpoint or stop.
+        by: Who asks.
+        checkpoint: Of a stop: make a checkpoint first.
+
+    Raises:
+        LooptopError: The run is not live, or its folder cannot be written.
+    """
+    if kind not in KINDS:
+        raise LooptopError(f"there is no control '{visible(kind)}'; there are: {', '.join(KINDS)}")
+    if not folder.is_live():
+        hint = "" if folder.state() == "finished" else f"; `looptop resume {folder.id}` goes on with it"
+        raise LooptopError(f"{folder.id} is not running, it is {folder.state()}{hint}")
+    control = msgspec.convert(
+        {"id": secrets.token_hex(6), "kind": kind, "by": by, "created": time.time(), "checkpoint": checkpoint}, Control
+    )
+    name = f"{time.time_ns():020d}-{control.id}.json"
+    draft = folder.controls / f".{name}"
+    try:
+        folder.controls.mkdir(mode=0o700, exist_ok=True)
+        write_private(draft, msgspec.json.encode(control))
+        draft.rename(folder.controls / name)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise LooptopError(f"cannot write to {visible(folder.controls)}: {error.strerror}") from None
+    return control
+
+
+def take(
+    folder: RunFolder, on_broken: Callable[[str], None] | None = None, before: float = float("inf")
+) -> list[Control]:
+    """Takes what was sent, the oldest first; for the run alone.
+
+    Args:
+        folder: The run.
+        on_broken: Is told of each file that holds no control; it is removed all the same.
+        before: Only what was sent before this moment, in seconds since the epoch.
+    """
+    taken = []
+    for path in waiting(folder):
+        if _sent(path.name) >= before:
+            break
+        try:
+            control = _read(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, msgspec.DecodeError) as error:
+            if on_broken is not None:
+                on_broken(f"the control {visible(path.name)} cannot be read and is left out: {visible(error)}")
+        else:
+            taken.append(control)
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return taken
+
+
+def waiting(folder: RunFolder) -> list[Path]:
+    """The files of controls that were not taken yet, the oldest first."""
+    try:
+        with os.scandir(folder.controls) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != "."]
+    except OSError:
+        return []
+    return [folder.controls / name for name in sorted(names)]
+
+
+def stop_is_waiting(folder: RunFolder) -> bool:
+    """Whether somebody has asked the run to stop and it has not come to it yet."""
+    for path in waiting(folder):
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            if _read(path).kind == "stop":
+                return True
+    return False
+
+
+def wait_taken(folder: RunFolder, control: Control, timeout: float) -> str | None:
+    """Waits for the run's answer to a control.
+
+    Returns:
+        The answer, or None where there is none after `timeout` seconds or the run ended without one.
+    """
+    end = time.monotonic() + timeout
+    journal = Journal(folder.db)
+    while True:
+        live = folder.is_live()  # before the journal is read: a run answers all controls before it ends
+        for answered in journal.controls():
+            if answered.id == control.id:
+                return answered.answer
+        if not live or time.monotonic() >= end:
+            return None
+        time.sleep(0.02)
+
+
+def _sent(name: str) -> float:
+    """When the control of this file name was sent; 0 where the name does not say."""
+    digits = name.partition("-")[0]
+    return int(digits) / 1e9 if digits.isdigit() else 0.0
+
+
+def _read(path: Path) -> Control:
+    with path.open("rb") as file:
+        return msgspec.json.decode(file.read(_LARGEST), type=Control)

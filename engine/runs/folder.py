@@ -1,0 +1,251 @@
+"""A run's place on disk: its folder, what lies where in it, and how the runs of this machine are found.
+
+A folder is built beside and renamed into place, so whoever sees a run sees a whole one, and two processes that start
+runs at once never get the same id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import os
+import re
+import secrets
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from looptop.engine import config as configuration
+from looptop.engine.config import RunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs import lock
+from looptop.engine.runs.home import home as home
+from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.lock import RunLock as RunLock
+from looptop.engine.runs.private import write_private
+from looptop.engine.runs.records import Owner as Owner
+from looptop.engine.runs.records import RunState as RunState
+from looptop.engine.runs.records import RunSummary as RunSummary
+from looptop.engine.text import visible
+
+_ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run, by its folder. Nothing is read before it is asked for."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """What a person types: `vqa-7`."""
+        return self.path.name
+
+    @property
+    def db(self) -> Path:
+        """The journal."""
+        return self.path / "run.db"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file."""
+        return self.path / "run.lock"
+
+    @property
+    def controls(self) -> Path:
+        """The folder that takes controls."""
+        return self.path / "controls"
+
+    @property
+    def config_file(self) -> Path:
+        """The whole configuration."""
+        return self.path / "config.toml"
+
+    @property
+    def log(self) -> Path:
+        """All that was printed."""
+        return self.path / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of `checkpoint-N` folders."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The result."""
+        return self.path / "model"
+
+    @classmethod
+    def create(cls, kind: str, config: RunConfig | Mapping[str, Any]) -> RunFolder:
+        """Makes the folder of a new run, under the next free number of its kind.
+
+        Raises:
+            LooptopError: The folder cannot be made.
+        """
+        settings = configuration.to_dict(config) if isinstance(config, RunConfig) else dict(config)
+        runs = _runs()
+        draft = runs / f".new-{secrets.token_hex(8)}"
+        try:
+            runs.mkdir(mode=0o700, exist_ok=True)
+            draft.mkdir(mode=0o700)
+            for name in ("controls", "checkpoints"):
+                (draft / name).mkdir(mode=0o700)
+            write_private(draft / "config.toml", tomli_w.dumps(settings).encode())
+            number = max((_number(path.name, kind) for path in runs.iterdir()), default=0)
+            while True:
+                number += 1
+                with contextlib.suppress(FileExistsError, NotADirectoryError):
+                    return cls(_move(draft, runs / f"{kind}-{number}"))
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise LooptopError(f"cannot make a run's folder in {visible(runs)}: {error.strerror}") from None
+
+    @classmethod
+    def find(cls, run_id: str) -> RunFolder:
+        """The run of this id, or the one whose folder this is.
+
+        Raises:
+            LooptopError: There is none; says which ids are near.
+        """
+        if _ID.fullmatch(run_id) and (_runs() / run_id / "config.toml").is_file():
+            return cls(_runs() / run_id)
+        path = Path(run_id).expanduser()
+        if os.sep in run_id and path.is_dir():
+            if (path / "config.toml").is_file() or (path / "run.db").is_file():
+                return cls(path.absolute())
+            raise LooptopError(f"the folder {visible(path)} is not a run's: it holds neither config.toml nor run.db")
+        known = [folder.id for folder in cls.all()]
+        near = difflib.get_close_matches(run_id, known, n=3, cutoff=0.5) or known[:3]
+        hint = f"; there are: {', '.join(near)}" if near else "; there are no runs yet"
+        raise LooptopError(f"there is no run '{visible(run_id)}'{hint}")
+
+    @classmethod
+    def all(cls) -> list[RunFolder]:
+        """All runs of this machine, the newest first."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for path in _runs().iterdir():
+                with contextlib.suppress(OSError):
+                    if _ID.fullmatch(path.name):
+                        found.append(((path / "config.toml").stat().st_mtime, _number(path.name), path))
+        return [cls(path) for *_, path in sorted(found, reverse=True)]
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration as plain data, whatever kind of run it is.
+
+        Raises:
+            LooptopError: It cannot be read.
+        """
+        try:
+            return tomllib.loads(self.config_file.read_text("utf-8"))
+        except OSError as error:
+            raise LooptopError(f"cannot read the configuration of {self.id}: {error.strerror}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+            raise LooptopError(f"the configuration of {self.id} is damaged: {visible(self.config_file)}") from None
+
+    def config(self) -> RunConfig:
+        """The configuration of a run that the engine trains.
+
+        Raises:
+            LooptopError: It cannot be read, or is another program's or a newer looptop's.
+        """
+        return configuration.from_dict(self.settings(), where=f"the configuration of {self.id}")
+
+    def is_live(self) -> bool:
+        """Whether a process holds the run's lock, or on another host says that it lives."""
+        return lock.is_held(self.lock) or lock.beats_elsewhere(self.lock)
+
+    def owner(self) -> Owner | None:
+        """The process that holds, or last held, the lock."""
+        return lock.read_owner(self.lock)
+
+    def state(self) -> RunState:
+        """Where the run stands.
+
+        Raises:
+            LooptopError: The journal is a newer looptop's, or is damaged.
+        """
+        # The lock first: a run journals its end before it lets go.
+        live = self.is_live()
+        return _seen(Journal(self.db).state()[0], live)
+
+    def summary(self) -> RunSummary:
+        """What a list of runs shows; never raises: a journal that cannot be read is the reason shown."""
+        live = self.is_live()
+        try:
+            facts = Journal(self.db).outline()
+        except LooptopError as error:
+            state = RunState.RUNNING if live else RunState.INTERRUPTED
+            return RunSummary(self.id, _kind(self.id), state, str(error), created=self._created())
+        latest = facts.latest
+        step = max((point.step for name, point in latest.items() if not name.startswith("test_")), default=None)
+        values = {
+            name: latest[name].value for name in ("loss", "eval_loss", "eval_accuracy", "epoch") if name in latest
+        }
+        return RunSummary(
+            id=self.id,
+            kind=_kind(self.id),
+            state=_seen(facts.state, live),
+            reason=facts.reason,
+            step=step,
+            total_steps=_whole_number(facts.facts.get("total_steps")),
+            created=self._created(),
+            started=facts.started,
+            ended=facts.ended,
+            preset=self._preset(),
+            device=str(facts.facts.get("device", "")),
+            **values,
+        )
+
+    def _created(self) -> float | None:
+        try:
+            return self.config_file.stat().st_mtime
+        except OSError:
+            return None
+
+    def _preset(self) -> str:
+        try:
+            return str(self.settings().get("preset", ""))
+        except LooptopError:
+            return ""
+
+
+def _runs() -> Path:
+    return home() / "runs"
+
+
+def _kind(run_id: str) -> str:
+    match = _ID.fullmatch(run_id)
+    return match[1] if match else ""
+
+
+def _number(name: str, kind: str | None = None) -> int:
+    """The number in a run's id, 0 where the name is no id or of another kind."""
+    match = _ID.fullmatch(name)
+    return int(match[2]) if match and kind in (None, match[1]) else 0
+
+
+def _seen(journalled: RunState, live: bool) -> RunState:
+    return journalled if live or journalled.ended else RunState.INTERRUPTED
+
+
+def _whole_number(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _move(draft: Path, path: Path) -> Path:
+    """Renames; FileExistsError where a run has that name: its folder is not empty, which is what a rename minds."""
+    try:
+        return draft.rename(path)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
+            raise FileExistsError(error.errno, error.strerror) from None
+        raise

@@ -1,0 +1,192 @@
+"""Reads a run's journal: a live run's, a finished one's, one copied from another machine, all the same way.
+
+Every call opens the file, reads in one short transaction and closes it again, so a reader never holds up the run nor
+lets its log grow, and may call from any thread. A journal that is not there yet reads as empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.records import AnswerSample as AnswerSample
+from looptop.engine.runs.records import ControlAnswer as ControlAnswer
+from looptop.engine.runs.records import Event as Event
+from looptop.engine.runs.records import Point as Point
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.records import Series as Series
+from looptop.engine.runs.records import StateChange as StateChange
+from looptop.engine.runs.schema import open_for_reading
+from looptop.engine.runs.series import read_series
+from looptop.engine.runs.writer import JournalWriter as JournalWriter
+from looptop.engine.text import visible
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """What a list of runs needs of a journal, read in one go."""
+
+    state: RunState
+    reason: str
+    started: float | None
+    ended: float | None
+    facts: dict[str, Any]
+    latest: dict[str, Point]
+
+
+class Journal:
+    """A reader of a run's journal.
+
+    Every method raises LooptopError where the journal is a newer looptop's, is damaged, or stays locked.
+
+    Args:
+        path: `run.db`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def version(self) -> int:
+        """A number that grows with everything the run writes: cheap to ask, to know whether to read again."""
+        with self._read() as read:
+            return int(read("SELECT count FROM changes").fetchone()[0]) if read else 0
+
+    def state(self) -> tuple[RunState, str]:
+        """The last state that the run journalled, and why it is in it. Whether it lives still, its lock says."""
+        with self._read() as read:
+            return _state(read) if read else (RunState.CREATED, "")
+
+    def states(self) -> list[StateChange]:
+        """All changes of state, the first first."""
+        with self._read() as read:
+            rows = read("SELECT time, state, reason FROM states ORDER BY id").fetchall() if read else []
+        return [StateChange(time, RunState(state), reason) for time, state, reason in rows]
+
+    def facts(self) -> dict[str, Any]:
+        """What the run says of itself: total_steps, epochs, device, precision, n_train, parameters and so on."""
+        with self._read() as read:
+            return _facts(read) if read else {}
+
+    def outline(self) -> Outline:
+        """State, facts and latest values together."""
+        with self._read() as read:
+            if not read:
+                return Outline(RunState.CREATED, "", None, None, {}, {})
+            state, reason = _state(read)
+            (started,) = read("SELECT min(time) FROM states WHERE state = 'running'").fetchone()
+            (ended,) = read("SELECT time FROM states ORDER BY id DESC LIMIT 1").fetchone() or (None,)
+            return Outline(state, reason, started, ended if state.ended else None, _facts(read), _latest(read))
+
+    def names(self) -> list[str]:
+        """The names of the metrics there are values of."""
+        with self._read() as read:
+            return list(_latest(read)) if read else []
+
+    def last(self, name: str) -> Point | None:
+        """The value of the last step of a metric."""
+        with self._read() as read:
+            return _latest(read, name).get(name) if read else None
+
+    def latest(self) -> dict[str, Point]:
+        """The value of the last step of every metric."""
+        with self._read() as read:
+            return _latest(read) if read else {}
+
+    def values(self, name: str, after_step: int = -1) -> list[Point]:
+        """All values of a metric after a step, in full."""
+        with self._read() as read:
+            if not read:
+                return []
+            rows = read(
+                "SELECT step, value, time FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?)"
+                " AND step > ? ORDER BY step",
+                (name, after_step),
+            ).fetchall()
+        return [Point(*row) for row in rows]
+
+    def series(self, name: str, buckets: int = 200, first: int | None = None, last: int | None = None) -> Series:
+        """A metric thinned to at most about `buckets` columns, without losing its extremes.
+
+        Args:
+            name: The metric.
+            buckets: How many columns a chart has room for.
+            first: The first step to show; None for the metric's first.
+            last: The last step to show; None for the metric's last.
+        """
+        with self._read() as read:
+            return read_series(read, name, buckets, first, last) if read else Series([], [], [], [], [])
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Events with an id above `after`, the first first."""
+        with self._read() as read:
+            if not read:
+                return []
+            rows = read(
+                "SELECT id, time, step, kind, level, text, superseded FROM events WHERE id > ? ORDER BY id", (after,)
+            ).fetchall()
+        return [
+            Event(number, time, at, kind, level, text, bool(gone)) for number, time, at, kind, level, text, gone in rows
+        ]
+
+    def answer_samples(self, step: int | None = None) -> list[AnswerSample]:
+        """The answers shown of the evaluation at a step; of the latest evaluation by default."""
+        with self._read() as read:
+            if not read:
+                return []
+            rows = read(
+                "SELECT question_id, image, question, truth, answer, confidence, correct FROM answer_samples"
+                " WHERE step = coalesce(?, (SELECT max(step) FROM answer_samples)) ORDER BY place",
+                (step,),
+            ).fetchall()
+        return [AnswerSample(*row) for row in rows]
+
+    def answer_steps(self) -> list[int]:
+        """The steps of the evaluations that have answers."""
+        with self._read() as read:
+            rows = read("SELECT DISTINCT step FROM answer_samples ORDER BY step").fetchall() if read else []
+        return [step for (step,) in rows]
+
+    def controls(self) -> list[ControlAnswer]:
+        """What became of the controls that the run took, the first first."""
+        with self._read() as read:
+            rows = read("SELECT id, kind, time, step, answer FROM controls ORDER BY rowid").fetchall() if read else []
+        return [ControlAnswer(*row) for row in rows]
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[Any]:
+        """Gives the connection's `execute`, inside a transaction; None where there is no journal yet."""
+        connection = open_for_reading(self.path)
+        if connection is None:
+            yield None
+            return
+        try:
+            connection.execute("BEGIN")
+            yield connection.execute
+        except sqlite3.Error as error:
+            raise LooptopError(f"cannot read the journal {visible(self.path)}: {visible(error)}") from None
+        finally:
+            connection.close()
+
+
+def _state(read: Any) -> tuple[RunState, str]:
+    row = read("SELECT state, reason FROM states ORDER BY id DESC LIMIT 1").fetchone()
+    return (RunState(row[0]), row[1]) if row else (RunState.CREATED, "")
+
+
+def _facts(read: Any) -> dict[str, Any]:
+    return {key: msgspec.json.decode(value) for key, value in read("SELECT key, value FROM facts").fetchall()}
+
+
+def _latest(read: Any, name: str | None = None) -> dict[str, Point]:
+    rows = read(
+        "SELECT names.name, metrics.step, value, time FROM names JOIN metrics ON metrics.name = names.id"
+        " AND metrics.step = (SELECT max(step) FROM metrics WHERE metrics.name = names.id)"
+        " WHERE ?1 IS NULL OR names.name = ?1 ORDER BY names.id",
+        (name,),
+    ).fetchall()
+    return {found: Point(step, value, time) for found, step, value, time in rows}

@@ -1,0 +1,129 @@
+"""What runs are described with: the records that cross between processes, and nothing that does anything.
+
+They stand apart so that folder, journal and lock can share them without importing one another.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class RunState(StrEnum):
+    """Where a run stands: created → running ⇄ paused → finished | stopped | failed.
+
+    `INTERRUPTED` is never journalled: it is what a reader makes of a run that should be live and holds no lock.
+    """
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run says itself that nothing more will come."""
+        return self in (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
+
+
+class Owner(Struct, frozen=True):
+    """The process that holds, or last held, a run's lock."""
+
+    host: str
+    pid: int
+    started: float
+    """When it took the lock, in seconds since the epoch."""
+    heartbeat: float
+    """When it last said that it lives; what watchers on another host go by."""
+
+
+class RunSummary(Struct, frozen=True):
+    """One line of a list of runs."""
+
+    id: str
+    kind: str
+    state: RunState
+    reason: str = ""
+    """Why it stopped or failed; or why the run cannot be read."""
+    step: int | None = None
+    total_steps: int | None = None
+    epoch: float | None = None
+    loss: float | None = None
+    eval_loss: float | None = None
+    eval_accuracy: float | None = None
+    created: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    preset: str = ""
+    device: str = ""
+
+
+class Point(Struct, frozen=True):
+    """One value of a metric; None stands for NaN."""
+
+    step: int
+    value: float | None
+    time: float
+
+
+class Series(Struct, frozen=True):
+    """A metric thinned for a chart: one entry a column, and the true smallest and largest value of each."""
+
+    steps: list[int]
+    """The middle of each column, or the exact step where nothing had to be thinned."""
+    mean: list[float | None]
+    minimum: list[float | None]
+    maximum: list[float | None]
+    missing: list[int]
+    """How many of each column's values were NaN."""
+
+
+class Event(Struct, frozen=True):
+    """Something that happened, in words."""
+
+    id: int
+    time: float
+    step: int | None
+    kind: str
+    level: str
+    """`info`, `warning` or `error`."""
+    text: str
+    superseded: bool = False
+    """It belongs to steps that a resume has gone back over."""
+
+
+class StateChange(Struct, frozen=True):
+    """A change of state."""
+
+    time: float
+    state: RunState
+    reason: str
+
+
+class AnswerSample(Struct, frozen=True):
+    """An answer that the model gave at an evaluation."""
+
+    question_id: str
+    image: str
+    """A path or an id."""
+    question: str
+    truth: str
+    answer: str
+    confidence: float
+    correct: float
+    """The answer's accuracy, from 0 to 1."""
+
+
+class ControlAnswer(Struct, frozen=True):
+    """What became of a control."""
+
+    id: str
+    kind: str
+    time: float
+    step: int | None
+    """The step at whose end it was taken."""
+    answer: str

@@ -1,0 +1,177 @@
+"""The journal's tables, and how its file is opened: for the one run that writes it, and for everybody who reads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import quote
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.private import touch_private
+from looptop.engine.text import visible
+
+VERSION = 1
+
+SPANS = (16, 256, 4096, 65536)
+"""Steps that one bucket covers, in each of the coarser tables' rows."""
+
+# Metrics are clustered by name and step: a chart reads one name's neighbours. A later row of the same step replaces.
+_TABLES = """
+CREATE TABLE changes (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL);
+INSERT INTO changes VALUES (1, 0);
+CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE metrics (
+    name INTEGER NOT NULL, step INTEGER NOT NULL, value REAL, time REAL NOT NULL,
+    PRIMARY KEY (name, step)
+) WITHOUT ROWID;
+CREATE TABLE buckets (
+    name INTEGER NOT NULL, span INTEGER NOT NULL, bucket INTEGER NOT NULL,
+    count INTEGER NOT NULL, missing INTEGER NOT NULL, sum REAL, minimum REAL, maximum REAL,
+    PRIMARY KEY (name, span, bucket)
+) WITHOUT ROWID;
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE states (id INTEGER PRIMARY KEY, time REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, step INTEGER, kind TEXT NOT NULL, level TEXT NOT NULL,
+    text TEXT NOT NULL, superseded INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE answer_samples (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, question_id TEXT NOT NULL, image TEXT NOT NULL,
+    question TEXT NOT NULL, truth TEXT NOT NULL, answer TEXT NOT NULL, confidence REAL, correct REAL,
+    PRIMARY KEY (step, place)
+) WITHOUT ROWID;
+CREATE TABLE controls (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, time REAL NOT NULL, step INTEGER, answer TEXT NOT NULL
+);
+"""
+
+# SQLite's shared-memory index does not work across machines, and SQLite does not notice that a file system is shared.
+_NETWORK = {
+    "9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "fhgfs", "fuse.ceph", "fuse.davfs2",
+    "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs",
+    "nfs4", "ocfs2", "orangefs", "smb2", "smb3", "smbfs", "virtiofs", "webdav", "wekafs",
+}  # fmt: skip
+
+
+def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Connection:
+    """The journal, made when missing, for the run that owns it; mode 0600.
+
+    Args:
+        path: `run.db`.
+        network: Whether it lies on a network file system; None asks the kernel.
+
+    Raises:
+        LooptopError: It is a newer looptop's, or is damaged, or cannot be made.
+    """
+    try:
+        # SQLite gives its other files (-wal, -shm, -journal) this file's mode.
+        touch_private(path)
+        connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise LooptopError(f"cannot open the journal {visible(path)}: {_said(error)}") from None
+    try:
+        _check_version(connection, path)
+        on_network = is_on_network(path) if network is None else network
+        # A reader that hangs inside a transaction can keep the mode from changing; either mode is right, one is faster.
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network else 'WAL'}")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        make_tables(connection)
+    except LooptopError:
+        connection.close()
+        raise
+    except sqlite3.Error as error:
+        connection.close()
+        raise LooptopError(f"cannot open the journal {visible(path)}: {_said(error)}") from None
+    return connection
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Makes the tables where there are none; a run killed in the middle of it leaves none."""
+    connection.execute("BEGIN IMMEDIATE")
+    if _version(connection) == 0:
+        for statement in filter(str.strip, _TABLES.split(";")):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection | None:
+    """The journal, for anybody; None where there is none yet.
+
+    Raises:
+        LooptopError: It is a newer looptop's, or is damaged.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    problem: sqlite3.Error | None = None
+    # Read-only first. A journal left by a killed process may need to be put in order, which takes a writer; one on a
+    # read-only medium can have neither, and nobody changes it.
+    for mode in ("mode=ro", "mode=rw", "mode=ro&immutable=1"):
+        if mode.endswith("immutable=1") and os.access(path.parent, os.W_OK):
+            break
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?{mode}", uri=True, timeout=5.0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _check_version(connection, path)
+            if _version(connection) == 0:
+                connection.close()
+                return None
+            return connection
+        except sqlite3.OperationalError as error:
+            connection.close()
+            problem = error
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise LooptopError(f"the journal {visible(path)} is damaged: {_said(error)}") from None
+        except LooptopError:
+            connection.close()
+            raise
+    raise LooptopError(f"cannot read the journal {visible(path)}: {_said(problem)}")
+
+
+def is_on_network(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> bool:
+    """Whether a path lies on a file system that other machines share.
+
+    Args:
+        path: A file; its folder exists.
+        mounts: Mount points and their file systems' types, in the order they were mounted; None asks the kernel.
+    """
+    place = path.absolute().parent.resolve()
+    best, kind = -1, ""
+    for point, found in _mounts() if mounts is None else mounts:
+        mount = Path(point)
+        if len(mount.parts) >= best and place.is_relative_to(mount):
+            best, kind = len(mount.parts), found
+    return kind.lower() in _NETWORK
+
+
+def _mounts() -> list[tuple[str, str]]:
+    import psutil  # takes a while, and only a writer asks
+
+    try:
+        return [(partition.mountpoint, partition.fstype) for partition in psutil.disk_partitions(all=True)]
+    except OSError:
+        return []
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    found = _version(connection)
+    if found > VERSION:
+        raise LooptopError(
+            f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {found},"
+            f" this one reads up to {VERSION}); update looptop to open it"
+        )
+
+
+def _said(error: object) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return visible(text)

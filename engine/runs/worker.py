@@ -1,0 +1,245 @@
+"""The thread that trains: the same class in the engine process and, from Python, in the caller's.
+
+It holds the run's lock and journal from its first to its last moment and turns every way in which training can end into
+a state with a reason. One run a process, since a device, random numbers and signals belong to the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from looptop.engine.config import RunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs import checkpoint
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.gate import Gate
+from looptop.engine.runs.gate import StepVerdict as StepVerdict
+from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.private import touch_private
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.writer import JournalWriter
+from looptop.engine.text import visible
+
+_TRAINING_OF = {"vqa": "looptop.engine.vqa.training"}
+
+_one_run = threading.Lock()
+
+
+class RunContext:
+    """What a kind's `train` gets: the run's folder and configuration, its journal, and the gate at every step's end."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        journal: JournalWriter,
+        gate: Gate,
+        resume_from: Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.journal = journal
+        self.gate = gate
+        self.resume_from = resume_from
+        """The checkpoint to go on from."""
+
+    @property
+    def stop_requested(self) -> threading.Event:
+        """Set as soon as the run shall stop: what takes long looks at it on its way."""
+        return self.gate.stop_requested
+
+    def request_stop(self, now: bool = False) -> None:
+        """Asks the run to stop at the end of its step, with a checkpoint, or without one where it shall be `now`."""
+        self.gate.request_stop(checkpoint=not now)
+
+    def at_step_end(self, step: int) -> StepVerdict:
+        """Takes controls and waits while the run is paused; says whether to make a checkpoint and whether to stop."""
+        return self.gate.at_step_end(step)
+
+    def after_checkpoint(self, step: int) -> bool:
+        """Goes on waiting where the run is still paused after a checkpoint; says whether to stop."""
+        return self.gate.after_checkpoint(step)
+
+    def running_seconds(self) -> float:
+        """Seconds since the run began, without those it was paused."""
+        return self.gate.running_seconds()
+
+    def log(self, text: str) -> None:
+        """Adds a line to the run's log."""
+        _append(self.folder.log, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+
+Train = Callable[[RunContext], dict[str, Any]]
+
+
+class RunThread(threading.Thread):
+    """Trains one run to its end.
+
+    Taking the lock and opening the journal happen here, so that who starts it is told at once what is wrong.
+
+    Args:
+        folder: The run.
+        train: What trains; by default what the run's kind says.
+        resume: Go on from the newest whole checkpoint.
+        lock: The run's lock where it is held already.
+        keep_log: Write warnings of the libraries into the run's log; not where all output goes there anyway.
+
+    Raises:
+        LooptopError: Another run trains in this process, this run is live, or its folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        train: Train | None = None,
+        *,
+        resume: bool = False,
+        lock: RunLock | None = None,
+        keep_log: bool = True,
+    ) -> None:
+        super().__init__(name=folder.id)
+        self.folder = folder
+        self.state = RunState.CREATED
+        self.reason = ""
+        self.result: dict[str, Any] = {}
+        self.ended = threading.Event()
+        """Set when all is written and released. Wait on this, not with `join`: interrupted by ctrl-C, Python 3.11's
+        `join` takes a thread that goes on for one that has ended."""
+        self._train = train
+        self._resume = resume
+        self._keep_log = keep_log
+        if not _one_run.acquire(blocking=False):
+            raise LooptopError(
+                "another run trains in this process; wait for it, or use launch() for a process of its own"
+            )
+        try:
+            config = folder.config()
+            self._lock = lock or RunLock(folder.lock, folder.id).acquire()
+            try:
+                self.journal = JournalWriter(folder.db)
+                touch_private(folder.log)
+            except OSError as error:
+                self._lock.release()
+                raise LooptopError(f"cannot write {visible(folder.log)}: {error.strerror}") from None
+            except BaseException:
+                self._lock.release()
+                raise
+        except BaseException:
+            _one_run.release()
+            raise
+        gate = Gate(folder, self.journal, checkpoint_seconds=60 * config.training.save_minutes)
+        self.context = RunContext(folder, config, self.journal, gate)
+
+    def run(self) -> None:
+        """Trains, and says how it ended."""
+        try:
+            with _logging_to(self.folder.log) if self._keep_log else contextlib.nullcontext():
+                self._set(RunState.RUNNING)
+                self._set(*self._outcome())
+        finally:
+            try:
+                self.context.gate.end()
+                _make_private(self.folder.path)
+                if not self.journal.close():
+                    self.context.log("the journal could not be written to its end; is the disk full?")
+            finally:
+                self._lock.release()
+                _one_run.release()
+                self.ended.set()
+
+    def stop_at_once(self, reason: str) -> None:
+        """Journals that the run was stopped, from another thread, for a process that exits without waiting for it."""
+        self.state, self.reason = RunState.STOPPED, reason
+        self.journal.state(RunState.STOPPED, reason)
+        self.journal.close(timeout=2.0)
+
+    def _outcome(self) -> tuple[RunState, str]:
+        try:
+            self.context.gate.discard_before(self._lock.started)
+            if self._resume:
+                self._go_back()
+            train = self._train or _training_of(self.context.config.kind)
+            self.result = train(self.context)
+            self.journal.facts(result=self.result)
+        except LooptopError as error:
+            return self._failed(error, visible(error))
+        except KeyboardInterrupt:
+            return RunState.STOPPED, "stopped by the keyboard, without a checkpoint"
+        except SystemExit as error:
+            return self._failed(error, f"the training code left with exit code {visible(error.code)}")
+        except BaseException as error:
+            return self._failed(error, _one_line(error))
+        if self.context.stop_requested.is_set():
+            return RunState.STOPPED, "stopped on request"
+        return RunState.FINISHED, ""
+
+    def _go_back(self) -> None:
+        """Finds where to go on from, and drops what was journalled after it."""
+        found = checkpoint.newest_whole(self.folder.checkpoints, self.journal)
+        self.context.resume_from = found
+        step = checkpoint.step_of(found) if found else -1
+        self.journal.supersede(step)
+        self.journal.event("resume", f"goes on from {found.name}" if found else "starts again: there is no checkpoint")
+
+    def _failed(self, error: BaseException, reason: str) -> tuple[RunState, str]:
+        self.context.log("".join(traceback.format_exception(error)))
+        self.journal.event("failed", reason, level="error")
+        return RunState.FAILED, reason
+
+    def _set(self, state: RunState, reason: str = "") -> None:
+        self.state, self.reason = state, reason
+        self.journal.state(state, reason)
+
+
+def _training_of(kind: str) -> Train:
+    train: Train = import_module(_TRAINING_OF[kind]).train
+    return train
+
+
+def _one_line(error: BaseException) -> str:
+    message = next((line for line in str(error).splitlines() if line.strip()), "")
+    name = type(error).__name__
+    return visible(f"{name}: {message}" if message else name)[:500]
+
+
+@contextlib.contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Adds the run's log to the loggers that say something while it trains; the caller's own output stays as it is."""
+    # These libraries keep their records from the root logger, unless somebody told them otherwise.
+    apart = ("transformers", "datasets")
+    handlers = []
+    for names in (("",), apart):
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        if names != apart:
+            handler.addFilter(lambda record: record.name.partition(".")[0] not in apart)
+        handlers += [(logging.getLogger(name), handler) for name in names]
+    for logger, handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger, handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _make_private(folder: Path) -> None:
+    """Takes from everybody else what libraries wrote under the caller's own umask."""
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            if not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+def _append(path: Path, text: str) -> None:
+    with contextlib.suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)

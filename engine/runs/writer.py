@@ -1,0 +1,252 @@
+"""Writes a run's journal from a thread of its own, so that no disk, lock or reader ever holds up training.
+
+Training appends to a queue and goes on. The thread writes what has gathered after 20 steps or a second, whichever comes
+first, in one transaction; what a person waits for (states, events, answers to controls) at once. When the file is busy
+or the disk is full it keeps the entries and tries again, for as long as the run lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from looptop.engine.runs import rows
+from looptop.engine.runs.records import AnswerSample, RunState
+from looptop.engine.runs.rows import Answers, Entry, Mark, Metrics, Statement, Supersede, Tables
+from looptop.engine.runs.schema import open_for_writing
+
+_log = logging.getLogger("looptop.journal")
+
+# Training that makes thousands of steps a second would otherwise pay for hundreds of transactions a second.
+_SHORTEST_PAUSE = 0.05
+_LONGEST_RETRY = 2.0
+# Rows of a transaction: what gathered in an hour of a full disk is not written in one piece.
+_BATCH = 20_000
+# What is wrong with an entry, not with the file: trying it again would never help.
+_UNWRITABLE = (
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+    ValueError,
+    TypeError,
+    OverflowError,
+)
+
+
+class JournalWriter:
+    """A run's journal, for the run alone to write. Its methods return at once and never raise for what a disk does.
+
+    Args:
+        path: `run.db`; made when missing.
+        step_limit: Write when this many steps have gathered, ...
+        seconds: ... or when this long has passed.
+        network: Whether the file lies on a network file system; None asks the kernel.
+
+    Raises:
+        LooptopError: The journal is a newer looptop's, is damaged, or cannot be made.
+    """
+
+    def __init__(self, path: Path, step_limit: int = 20, seconds: float = 1.0, *, network: bool | None = None) -> None:
+        self.path = path
+        self._step_limit = step_limit
+        # A batch takes some milliseconds to write: begun a little early, it is on disk within the second.
+        self._seconds = seconds * 0.8
+        self._connection = open_for_writing(path, network=network)
+        self._connection.execute("PRAGMA busy_timeout = 1000")
+        self._tables = Tables(self._connection)
+        self._queue: deque[Entry] = deque()
+        self._pending: list[Entry] = []
+        self._step = -1
+        self._steps = 0
+        self._wanted = threading.Event()
+        self._closing = False
+        self._deadline = float("inf")
+        self._failing_since: float | None = None
+        self._failure = ""
+        self._thread = threading.Thread(target=self._work, name=f"{path.parent.name} journal", daemon=True)
+        self._thread.start()
+
+    # What a run says ----------------------------------------------------------------------------------------------
+
+    def metric(self, name: str, step: int, value: float, time: float | None = None) -> None:
+        """Adds one value; a second one of the same name and step replaces the first. NaN and infinity are kept."""
+        self.metrics(step, {name: value}, time)
+
+    def metrics(self, step: int, values: Mapping[str, float], time: float | None = None) -> None:
+        """Adds the values of one step: some microseconds, whatever the disk does."""
+        if self._closing:
+            return
+        numbers = dict(values)
+        for name, value in values.items():
+            if type(value) is not float:
+                try:
+                    numbers[name] = float(value)
+                except (TypeError, ValueError, OverflowError):
+                    del numbers[name]
+                    self.event("journal", f"metric {name} is no number and is left out: {value!r:.80}", step, "warning")
+        self._queue.append(Metrics(step, numbers, _now() if time is None else time))
+        if step != self._step:
+            self._step = step
+            self._steps += 1
+            if self._steps >= self._step_limit:
+                self._wanted.set()
+
+    def event(self, kind: str, text: str, step: int | None = None, level: str = "info") -> None:
+        """Says in words what happened; `level` is info, warning or error."""
+        self._add(Statement(rows.EVENT, (_now(), step, kind, level, _storable(text))))
+
+    def state(self, state: RunState, reason: str = "") -> None:
+        """Changes the run's state."""
+        self._add(Statement(rows.STATE, (_now(), str(state), _storable(reason))))
+
+    def facts(self, **values: Any) -> None:
+        """Says what a watcher shows of the run: total steps, device, sizes; later values replace."""
+        for key, value in values.items():
+            text = msgspec.json.encode(value, enc_hook=str).decode()
+            self._add(Statement(rows.FACT, (key, text)))
+
+    def answer_samples(self, step: int, samples: Iterable[AnswerSample]) -> None:
+        """Adds the answers shown of one evaluation; those of the same step are replaced."""
+        self._add(Answers(step, tuple(_storable_sample(sample) for sample in samples)))
+
+    def control(self, control_id: str, kind: str, taken_at_step: int | None, answer: str) -> None:
+        """Says what became of a control."""
+        self._add(Statement(rows.CONTROL, (_storable(control_id), kind, _now(), taken_at_step, _storable(answer))))
+
+    def supersede(self, after_step: int) -> None:
+        """On resume: metrics and answers of later steps go, events of later steps are marked."""
+        self._step = -1
+        self._add(Supersede(after_step))
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Waits until everything said so far is in the file.
+
+        Returns:
+            Whether it is; False when the file could not be written within `timeout` seconds.
+        """
+        mark = Mark(threading.Event())
+        self._add(mark)
+        return mark.reached.wait(timeout)
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Writes what is left and ends the thread; what is said afterwards is dropped.
+
+        Returns:
+            Whether everything was written; False when the file could not be written within `timeout` seconds.
+        """
+        self._deadline = time.monotonic() + timeout
+        self._closing = True
+        self._wanted.set()
+        self._thread.join()
+        return not self._pending
+
+    # The thread ---------------------------------------------------------------------------------------------------
+
+    def _add(self, entry: Entry) -> None:
+        if not self._closing:
+            self._queue.append(entry)
+            self._wanted.set()
+
+    def _work(self) -> None:
+        retry_after = _SHORTEST_PAUSE
+        while True:
+            self._wanted.wait(self._seconds)
+            self._wanted.clear()
+            self._steps = 0
+            last_time = self._closing  # looked at before the queue is emptied, so that nothing is left behind
+            with contextlib.suppress(IndexError):
+                while True:
+                    self._pending.append(self._queue.popleft())
+            written = self._write_pending()
+            if last_time and (written or time.monotonic() > self._deadline):
+                break
+            retry_after = _SHORTEST_PAUSE if written else min(2 * retry_after, _LONGEST_RETRY)
+            if last_time:
+                self._wanted.set()
+                retry_after = min(retry_after, 0.1)
+            time.sleep(retry_after)
+        if self._pending:
+            _log.error("%d journal entries could not be written and are lost", len(self._pending))
+        self._settle()
+
+    def _write_pending(self) -> bool:
+        while self._pending:
+            batch = self._pending[:_BATCH]
+            try:
+                self._write([*batch, *self._recovery()])
+            except _UNWRITABLE:
+                self._write_each(batch)
+            except Exception as error:
+                # Busy, full, not there for a moment: the entries stay, and the next attempt has them again.
+                if self._failing_since is None:
+                    self._failing_since = time.monotonic()
+                    self._failure = str(error)
+                    _log.warning("the journal cannot be written (%s); entries wait in memory", error)
+                return False
+            self._failing_since = None
+            del self._pending[: len(batch)]
+            for entry in batch:
+                if isinstance(entry, Mark):
+                    entry.reached.set()
+        return True
+
+    def _recovery(self) -> list[Entry]:
+        """What to say with the first entries that get through again."""
+        if self._failing_since is None:
+            return []
+        seconds = time.monotonic() - self._failing_since
+        text = f"the journal could not be written for {seconds:.1f} s ({self._failure}); nothing of it is missing"
+        return [Statement(rows.EVENT, (_now(), None, "journal", "warning", text))]
+
+    def _write(self, batch: list[Entry]) -> None:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._tables.write(batch)
+            connection.execute("COMMIT")
+        except BaseException:
+            self._tables.forget()
+            with contextlib.suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            raise
+
+    def _write_each(self, batch: list[Entry]) -> None:
+        """Writes a batch that holds something no table takes: everything else of it."""
+        for entry in batch:
+            try:
+                self._write([entry])
+            except _UNWRITABLE as error:
+                _log.warning("left out of the journal (%s): %.200r", error, entry)
+
+    def _settle(self) -> None:
+        """Leaves one file that can be copied as it is, where nobody is reading at this moment."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA busy_timeout = 200")
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+
+def _now() -> float:
+    return time.time()
+
+
+def _storable(text: str) -> str:
+    """The text without lone surrogates (they come from file names that are not UTF-8), which no database takes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _storable_sample(sample: AnswerSample) -> AnswerSample:
+    texts = {name: _storable(getattr(sample, name)) for name in ("question_id", "image", "question", "truth", "answer")}
+    return msgspec.structs.replace(sample, **texts)

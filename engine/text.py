@@ -1,0 +1,37 @@
+"""Makes text from outside (answers, data, file names, exceptions) safe to show on a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
+
+
+def visible(text: object, *, keep_lines: bool = False) -> str:
+    """The text with everything that could act on a terminal replaced by a visible mark.
+
+    C0 controls become their Unicode control pictures (ESC is shown as ␛); C1 controls, bidirectional and other
+    invisible format controls, lone surrogates, and line separators become U+FFFD.
+
+    Args:
+        text: Anything; `str()` is applied first.
+        keep_lines: Leave line feeds and tabs (as four spaces) as they are.
+    """
+    if not isinstance(text, str):
+        text = str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    out: list[str] = []
+    for char in text:
+        code = ord(char)
+        if keep_lines and char == "\n":
+            out.append(char)
+        elif keep_lines and char == "\t":
+            out.append("    ")
+        elif code in _PICTURES:
+            out.append(_PICTURES[code])
+        elif unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            out.append("\ufffd")
+        else:
+            out.append(char)
+    return "".join(out)
