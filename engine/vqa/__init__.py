@@ -1,0 +1,1 @@
+"""Visual question answering: model, data, training, answers, accuracy."""

@@ -1,0 +1,217 @@
+"""Answers questions about images (figure 7.7): the answer, its confidence, other candidates, where the model looked.
+
+    answerer = Answerer.load("bundled")
+    print(answerer.answer("picture.png", "what colour is the circle?").answer)
+
+Always in fp32, so that a question gets the same answer and confidence alone and in any batch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from looptop.engine import device as devices
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+from looptop.engine.vqa.answer import END, Answer, Candidate, ModelView, TokenProbability
+from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers
+from looptop.engine.vqa.images import open_image
+from looptop.engine.vqa.model import VqaModel, quiet
+from looptop.engine.vqa.models import folder_of
+from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.search import Found, Search
+from looptop.engine.vqa.view import look
+
+__all__ = ["Answer", "Answerer", "Candidate", "ModelView", "TokenProbability"]
+
+MAX_BATCH = 64
+"""Questions that are encoded at once."""
+
+
+class Answerer:
+    """A loaded model that answers. One thread at a time.
+
+    Args:
+        model: Is put into evaluation mode and fp32.
+        processor: The model's own.
+        name: Shown with each answer.
+        max_tokens: Answers of more tokens are not looked for.
+    """
+
+    def __init__(
+        self, model: VqaModel, processor: VqaProcessor, name: str = "", max_tokens: int = MAX_ANSWER_TOKENS
+    ) -> None:
+        self.model: VqaModel = model.float().eval()  # type: ignore[no-untyped-call]
+        self.processor = processor
+        self.name = name
+        positions = getattr(model.decoder.config, "max_position_embeddings", None) or max_tokens + 1
+        self.max_tokens = min(max_tokens, positions - 1)
+        self._text_of = lru_cache(maxsize=4096)(processor.decode)
+
+    @classmethod
+    def load(cls, name: str, device: str = "auto") -> Answerer:
+        """Loads a model.
+
+        Args:
+            name: `bundled`, a run's id, `RUN:checkpoint-120`, or a folder.
+            device: See `engine.device.pick`.
+
+        Raises:
+            LooptopError: There is no such model or device, or the folder is damaged.
+        """
+        chosen = devices.pick(device, "fp32")
+        folder = folder_of(name)
+        chosen.apply()
+        model: Any = load_model(folder)
+        return cls(model.to(chosen.torch_device), VqaProcessor.from_pretrained(folder), name)
+
+    def answer(self, image: Path | str | Image.Image, question: str, top: int = 5, view: bool = False) -> Answer:
+        """Answers one question.
+
+        Args:
+            image: A file, or an image already open.
+            question: In words.
+            top: How many candidates.
+            view: Also say what the model saw and where it looked.
+
+        Raises:
+            LooptopError: The image cannot be read; the question is empty or too long.
+        """
+        begin = time.perf_counter()
+        pixel_values = self.processor.images([_open(image)])
+        return self._answer(pixel_values, [question], top, view, begin)[0]
+
+    def answer_prepared(self, pixel_values: Tensor, question: str, top: int = 1, view: bool = False) -> Answer:
+        """Answers one question about an image that `processor.images` has prepared, `[1, 3, height, width]`.
+
+        Raises:
+            LooptopError: The question is empty or too long.
+        """
+        return self._answer(pixel_values, [question], top, view, time.perf_counter())[0]
+
+    def answer_batch(
+        self, images: Sequence[Path | str | Image.Image], questions: Sequence[str], top: int = 1
+    ) -> list[Answer]:
+        """Answers a question about each image, in batches; each as it would be answered alone.
+
+        Raises:
+            LooptopError: An image cannot be read; a question is empty or too long.
+        """
+        if len(questions) != len(images):
+            raise ValueError(f"{len(images)} images and {len(questions)} questions")
+        answers: list[Answer] = []
+        for place in range(0, len(images), MAX_BATCH):
+            begin = time.perf_counter()
+            some = slice(place, place + MAX_BATCH)
+            pixel_values = self.processor.images([_open(image) for image in images[some]])
+            answers += self._answer(pixel_values, questions[some], top, False, begin)
+        return answers
+
+    @torch.inference_mode()
+    def _answer(
+        self, pixel_values: Tensor, questions: Sequence[str], top: int, view: bool, begin: float
+    ) -> list[Answer]:
+        if top < 1:
+            raise LooptopError(f"at least one candidate is needed, not {top}")
+        input_ids, attention_mask = self.processor.questions(questions)
+        self._refuse_cut(questions, input_ids.shape[1])
+        device = self.model.device
+        attention_mask = attention_mask.to(device)
+        pixel_values = pixel_values.to(device)
+        memory, memory_mask = self.model.encode(input_ids.to(device), attention_mask, pixel_values)
+        searches = best_answers(
+            self.model,
+            memory,
+            memory_mask,
+            self.processor.begin_id,
+            self.processor.end_id,
+            self._text_of,
+            top,
+            self.max_tokens,
+        )
+        views: list[ModelView | None] = [None] * len(searches)
+        if view:
+            tokens = searches[0].found()[0].tokens
+            views = [look(self.model, self.processor, pixel_values, memory, memory_mask, tokens)]
+        seconds = (time.perf_counter() - begin) / len(searches)
+        return [self._say(search, seconds, seen) for search, seen in zip(searches, views, strict=True)]
+
+    def _say(self, search: Search, seconds: float, view: ModelView | None) -> Answer:
+        found = search.found()
+        confidences = _at_most_one([math.exp(answer.log_prob) for answer in found])
+        return Answer(
+            answer=found[0].text,
+            confidence=confidences[0],
+            candidates=[Candidate(one.text, sure) for one, sure in zip(found, confidences, strict=True)],
+            tokens=self._tokens(found[0]),
+            model=self.name,
+            seconds=seconds,
+            exact=search.exact,
+            view=view,
+        )
+
+    def _tokens(self, answer: Found) -> list[TokenProbability]:
+        words = [self._word(token) for token in answer.tokens] + [END]
+        return [TokenProbability(*pair) for pair in zip(words, map(math.exp, answer.log_probs), strict=True)]
+
+    def _word(self, token: int) -> str:
+        """A token as it would be read, with its leading space; part of a letter is a replacement mark."""
+        word: str = self.processor.answer_tokenizer.decode([token])
+        return word
+
+    def _refuse_cut(self, questions: Sequence[str], length: int) -> None:
+        longest = self.processor.question_tokenizer.model_max_length
+        for question in questions if length >= longest else []:
+            if self.processor.is_cut(question):
+                raise LooptopError(
+                    f"the question has {len(question):,} letters, more than the {longest:,} tokens (words or parts of"
+                    " words) that the model reads; ask a shorter one"
+                )
+
+
+def load_model(folder: Path) -> VqaModel:
+    """The model of a folder, in fp32.
+
+    Raises:
+        LooptopError: Weights are missing or damaged: `from_pretrained` alone would make them up and only warn.
+    """
+    try:
+        with quiet():
+            loaded: Any = VqaModel.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
+    except LooptopError:
+        raise
+    except Exception as error:
+        # safetensors, json and torch each have exceptions of their own for a damaged file.
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {visible(said)}") from error
+    model: VqaModel = loaded[0]
+    info: dict[str, Any] = loaded[1]
+    lacking = sorted(info["missing_keys"]) + [str(key[0]) for key in info["mismatched_keys"]]
+    if lacking:
+        raise LooptopError(
+            f"the model in {visible(folder)} is not whole: {len(lacking)} tensors are missing or of another shape,"
+            f" among them {visible(lacking[0])}"
+        )
+    return model
+
+
+def _open(image: Path | str | Image.Image) -> Image.Image:
+    return image if isinstance(image, Image.Image) else open_image(Path(image))
+
+
+def _at_most_one(confidences: list[float]) -> list[float]:
+    """Takes off what rounding put on: a sure answer's confidence and the others' may sum to 1 + 1e-15."""
+    while (total := math.fsum(confidences)) > 1:
+        confidences = [confidence / total * (1 - 1e-16) for confidence in confidences]
+    return confidences

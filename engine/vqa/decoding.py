@@ -1,0 +1,217 @@
+"""Writes answers from the fused states of question and image: greedily for thousands, exactly for one that is asked.
+
+Both begin from memory (what `VqaModel.encode` returns), so that features kept from a frozen encoder serve as well. An
+answer's probability is the product of its tokens' and of its end's. No keys and values of earlier answer tokens are
+kept: answers have one to three tokens. Those of the memory are, where it is long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import DynamicLayer
+
+from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.search import Prefix, Search, max_expansions
+
+MAX_ANSWER_TOKENS = 16
+"""The longest answer that is looked for; the longest of VQA v2's common ones has 8 tokens."""
+
+MAX_ROWS = 256
+"""Prefixes that the decoder is given at once."""
+
+
+@dataclass
+class Written:
+    """Answers as token ids."""
+
+    ids: Tensor
+    """`[batch, longest answer]`, without begin token; the end token stands behind shorter answers."""
+    confidences: Tensor
+    """`[batch]`, the probability of each answer, its end included."""
+
+
+class Memory:
+    """What the decoder looks at, and the next token's probabilities.
+
+    Args:
+        model: In evaluation mode.
+        states: `[batch, memory length, decoder width]`, of `VqaModel.encode`.
+        mask: `[batch, memory length]`, or None where all of it counts.
+    """
+
+    def __init__(self, model: VqaModel, states: Tensor, mask: Tensor | None) -> None:
+        self.model = model
+        self.states = states
+        self.mask = mask
+        self._keys_and_values: list[tuple[Tensor, Tensor]] = []
+
+    def next_logits(self, rows: Tensor | None, prefixes: Tensor, last: Tensor | None = None) -> Tensor:
+        """Asks for the token behind each prefix.
+
+        Args:
+            rows: `[n]`, whose memory each prefix looks at; None for all, in order.
+            prefixes: `[n, length]` token ids, the begin token first, padded behind with anything.
+            last: `[n]`, the place of each prefix's last token; None where none is padded.
+
+        Returns:
+            `[n, vocabulary]`.
+        """
+        states, mask = self.states, self.mask
+        if rows is not None:
+            states = states[rows]
+            mask = None if mask is None else mask[rows]
+        # One vector of memory costs nothing to project; of some hundred, keys and values are most of a pass.
+        cache = self._cache(rows) if states.shape[1] > 1 else None
+        out = self.model.decoder(
+            input_ids=prefixes,
+            encoder_hidden_states=states,
+            encoder_attention_mask=mask,
+            use_cache=cache is not None,
+            past_key_values=cache,
+            logits_to_keep=1 if last is None else last.unsqueeze(1),
+        )
+        if cache is not None and rows is None and not self._keys_and_values:
+            layers: list[Any] = cache.cross_attention_cache.layers
+            self._keys_and_values = [(layer.keys, layer.values) for layer in layers]
+        logits: Tensor = out.logits[:, 0]
+        return logits
+
+    def _cache(self, rows: Tensor | None) -> EncoderDecoderCache:
+        """No self-attention yet; the cross-attention's keys and values where a pass over all rows has made them."""
+        cross = DynamicCache()
+        for keys, values in self._keys_and_values:
+            layer = DynamicLayer()
+            layer.lazy_initialization(keys, values)
+            # Set rather than updated: an update copies.
+            layer.keys, layer.values = (keys, values) if rows is None else (keys[rows], values[rows])
+            cross.layers.append(layer)
+        return EncoderDecoderCache(DynamicCache(), cross)
+
+
+@torch.inference_mode()
+def greedy(
+    model: VqaModel,
+    memory: Tensor,
+    memory_mask: Tensor | None,
+    begin_id: int,
+    end_id: int,
+    max_tokens: int = MAX_ANSWER_TOKENS,
+) -> Written:
+    """Takes the most probable token each time, for a whole batch: what accuracy over thousands is measured with.
+
+    Where the model is sure this is the answer that `best_answers` finds; where it is not, a first token that is less
+    probable may lead to a more probable answer, which this does not see. As there, an answer is never empty, and one
+    that reaches the maximal length ends there.
+
+    Args:
+        model: In evaluation mode.
+        memory: `[batch, memory length, decoder width]`.
+        memory_mask: `[batch, memory length]` or None.
+        begin_id: The token that every answer begins with.
+        end_id: The token that ends an answer.
+        max_tokens: An answer's greatest length.
+    """
+    looked_at = Memory(model, memory, memory_mask)
+    batch = memory.shape[0]
+    ids = torch.full((batch, 1 + max_tokens), end_id, dtype=torch.long, device=memory.device)
+    ids[:, 0] = begin_id
+    log_probs = torch.zeros(batch, dtype=torch.float32, device=memory.device)
+    going = None
+    """Rows whose answer has not ended; None for all."""
+    for step in range(max_tokens + 1):
+        so_far = ids[:, : step + 1] if going is None else ids[going, : step + 1]
+        next_log_probs = looked_at.next_logits(going, so_far).float().log_softmax(dim=-1)
+        if step == max_tokens:
+            best = torch.full_like(so_far[:, 0], end_id)
+        elif step == 0:
+            allowed = next_log_probs.clone()
+            allowed[:, end_id] = -torch.inf
+            best = allowed.argmax(dim=-1)
+        else:
+            best = next_log_probs.argmax(dim=-1)
+        gained = next_log_probs.gather(1, best.unsqueeze(1)).squeeze(1)
+        ended = best == end_id
+        if going is None:
+            log_probs += gained
+        else:
+            log_probs[going] += gained
+        if step == max_tokens:
+            break
+        if going is None:
+            ids[:, step + 1] = best
+            going = torch.arange(batch, device=memory.device) if ended.any() else None
+        else:
+            ids[going, step + 1] = best
+        if going is not None:
+            going = going[~ended]
+            if not len(going):
+                break
+    longest = int((ids[:, 1:] != end_id).sum(dim=1).max())
+    return Written(ids[:, 1 : 1 + longest], log_probs.exp())
+
+
+@torch.inference_mode()
+def best_answers(
+    model: VqaModel,
+    memory: Tensor,
+    memory_mask: Tensor | None,
+    begin_id: int,
+    end_id: int,
+    text_of: Callable[[Prefix], str],
+    top: int = 1,
+    max_tokens: int = MAX_ANSWER_TOKENS,
+    limit: int | None = None,
+) -> list[Search]:
+    """Searches for the most probable answers of each row, all rows in step.
+
+    Args:
+        model: In evaluation mode.
+        memory: `[batch, memory length, decoder width]`.
+        memory_mask: `[batch, memory length]` or None.
+        begin_id: The token that every answer begins with.
+        end_id: The token that ends an answer.
+        text_of: The text that tokens spell; answers with the same text are one.
+        top: How many for each row.
+        max_tokens: An answer's greatest length.
+        limit: After so many prefixes a row's search is ended; see `search.max_expansions`.
+
+    Returns:
+        One finished search a row: its `found` answers, and whether they are `exact`.
+    """
+    looked_at = Memory(model, memory, memory_mask)
+    limit = max_expansions(top) if limit is None else limit
+    searches = [Search(top, text_of, max_tokens, limit) for _ in range(memory.shape[0])]
+    while True:
+        wanted = [(row, prefix) for row, search in enumerate(searches) for prefix in search.wanted()]
+        if not wanted:
+            return searches
+        for begin in range(0, len(wanted), MAX_ROWS):
+            some = wanted[begin : begin + MAX_ROWS]
+            log_probs = _next_log_probs(looked_at, some, begin_id, end_id)
+            ends = log_probs[:, end_id].tolist()
+            log_probs[:, end_id] = -torch.inf
+            # No more next tokens than expansions can ever be wanted.
+            best = log_probs.topk(min(limit, log_probs.shape[1]), dim=-1)
+            values, tokens = best.values.tolist(), best.indices.tolist()
+            for (row, prefix), end, next_tokens, next_log_probs in zip(some, ends, tokens, values, strict=True):
+                searches[row].expand(prefix, end, next_tokens, next_log_probs)
+
+
+def _next_log_probs(memory: Memory, wanted: Sequence[tuple[int, Prefix]], begin_id: int, end_id: int) -> Tensor:
+    """`[n, vocabulary]` on the CPU, in 64 bits: there the sum of all answers' probabilities does not pass 1."""
+    device = memory.states.device
+    lengths = [len(prefix) for _, prefix in wanted]
+    longest = max(lengths)
+    ids = torch.tensor(
+        [[begin_id, *prefix, *[end_id] * (longest - len(prefix))] for _, prefix in wanted], device=device
+    )
+    all_in_order = len(wanted) == len(memory.states) and all(row == place for place, (row, _) in enumerate(wanted))
+    rows = None if all_in_order else torch.tensor([row for row, _ in wanted], device=device)
+    last = None if min(lengths) == longest else torch.tensor(lengths, device=device)
+    return memory.next_logits(rows, ids, last).cpu().double().log_softmax(dim=-1)

@@ -1,0 +1,434 @@
+"""The VQA model (listing 7.2): DistilBERT reads the question, ViT the image, GPT-2 with cross-attention answers.
+
+The book's class in one `PreTrainedModel`, without the book's faults: states are averaged under the attention mask (so
+an answer does not depend on the batch it stands in), the end of an answer is a target (so the model learns to stop),
+and cross-attention can look at the single states (`fusion="tokens"`) and not only at one averaged vector.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    DistilBertConfig,
+    GPT2Config,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ViTConfig,
+)
+from transformers.utils import logging
+from transformers.utils.generic import ModelOutput
+
+from looptop.engine.errors import LooptopError
+
+Fusion = Literal["mean", "tokens"]
+FUSIONS: tuple[Fusion, ...] = ("mean", "tokens")
+FREEZABLE = ("nothing", "text_encoder", "image_encoder", "encoders", "decoder", "all")
+"""The book's words for what is not trained."""
+
+IGNORED = -100
+"""The label that the cross-entropy loss passes over."""
+
+
+class NonFiniteError(LooptopError):
+    """A tensor holds NaN or infinity; names the tensor (and, once the trainer adds it, the step)."""
+
+    def __init__(self, tensor_name: str, detail: str, step: int | None = None) -> None:
+        self.tensor_name = tensor_name
+        self.detail = detail
+        self.step = step
+        at = "" if step is None else f" at step {step}"
+        super().__init__(
+            f"the tensor '{tensor_name}' holds {detail}{at}; look at the data of that step, or lower the learning rate"
+            " or use precision fp32"
+        )
+
+
+class VqaConfig(PreTrainedConfig):
+    """The three models' configurations and how their states are fused.
+
+    Args:
+        text_config: Configuration of the text encoder (DistilBERT by default).
+        vision_config: Configuration of the image encoder (ViT by default).
+        decoder_config: Configuration of the decoder; cross-attention is added to it.
+        fusion: `mean`, the book's: one vector, the average of the two mean states. `tokens`: all text and patch states,
+            projected, side by side.
+    """
+
+    model_type = "looptop-vqa"
+    sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig, "decoder_config": AutoConfig}  # noqa: RUF012
+
+    def __init__(
+        self,
+        text_config: PreTrainedConfig | dict[str, Any] | None = None,
+        vision_config: PreTrainedConfig | dict[str, Any] | None = None,
+        decoder_config: PreTrainedConfig | dict[str, Any] | None = None,
+        fusion: Fusion = "mean",
+        **kwargs: Any,
+    ) -> None:
+        if fusion not in FUSIONS:
+            raise LooptopError(f"fusion is '{fusion}'; it must be one of: {', '.join(FUSIONS)}")
+        self.text_config = _as_config(text_config, DistilBertConfig)
+        self.vision_config = _as_config(vision_config, ViTConfig)
+        self.decoder_config = _as_config(decoder_config, GPT2Config)
+        self.decoder_config.add_cross_attention = True
+        self.decoder_config.is_decoder = True
+        self.decoder_config.use_cache = False
+        # Padding stands behind an answer's end, where causal attention keeps it out; GPT-2 would look for it in every
+        # pass (on a GPU: wait for it) and warn.
+        self.decoder_config.pad_token_id = None
+        self.fusion: Fusion = fusion
+        # An embedding of GPT-2 is tied to its head inside the decoder; nothing is tied across the three models.
+        kwargs.setdefault("tie_word_embeddings", False)
+        super().__init__(**kwargs)
+
+
+def _as_config(value: PreTrainedConfig | dict[str, Any] | None, default: type[PreTrainedConfig]) -> PreTrainedConfig:
+    if value is None:
+        return default()
+    if isinstance(value, dict):
+        value = dict(value)
+        return AutoConfig.for_model(value.pop("model_type", default.model_type), **value)
+    return value
+
+
+@dataclass
+class VqaOutput(ModelOutput):
+    """What a forward pass returns.
+
+    Attributes:
+        loss: Mean cross-entropy over the labels that count; a scalar. Only with labels.
+        logits: `[batch, answer length, vocabulary]`.
+        cross_attentions: Per decoder layer `[batch, heads, answer length, memory length]`, where asked for.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+
+
+class VqaModel(PreTrainedModel):
+    """Answers a question about an image, one answer token after another."""
+
+    config_class = VqaConfig
+    base_model_prefix = "vqa"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+    config: VqaConfig
+
+    def __init__(self, config: VqaConfig) -> None:
+        super().__init__(config)
+        self.text_encoder = AutoModel.from_config(config.text_config)
+        self.image_encoder = AutoModel.from_config(config.vision_config)
+        self.decoder = AutoModelForCausalLM.from_config(config.decoder_config)
+        width = self.decoder.config.hidden_size
+        self.text_projection = nn.Linear(self.text_encoder.config.hidden_size, width)
+        self.image_projection = nn.Linear(self.image_encoder.config.hidden_size, width)
+        if getattr(self.decoder.config, "tie_word_embeddings", False):
+            # The head is the embedding; Trainer is told so, or it would warn that a checkpoint lacks it.
+            self._keys_to_ignore_on_save = {"decoder.lm_head.weight"}
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # The three models initialise their own modules; only the projections are ours.
+        ours = (getattr(self, "text_projection", None), getattr(self, "image_projection", None))
+        if isinstance(module, nn.Linear) and module in ours:
+            nn.init.normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+
+    @classmethod
+    def from_parts(
+        cls, text_encoder: str, image_encoder: str, decoder: str, fusion: Fusion = "mean", **load: Any
+    ) -> VqaModel:
+        """A model whose three parts are pretrained; projections and cross-attention start random.
+
+        Args:
+            text_encoder: Hub name or local folder of the question's encoder.
+            image_encoder: Hub name or local folder of the image's encoder.
+            decoder: Hub name or local folder of the answer's decoder.
+            fusion: See `VqaConfig`.
+            **load: Passed to every `from_pretrained` (`local_files_only`, `torch_dtype`, ...).
+
+        Raises:
+            OSError: A part is neither on disk nor to be had from the hub.
+        """
+        with quiet():
+            text = AutoModel.from_pretrained(text_encoder, **load)
+            image = AutoModel.from_pretrained(image_encoder, **load)
+            decoder_config = AutoConfig.from_pretrained(decoder, local_files_only=load.get("local_files_only", False))
+            decoder_config.add_cross_attention = True
+            decoder_config.is_decoder = True
+            answerer = AutoModelForCausalLM.from_pretrained(decoder, config=decoder_config, **load)
+        model = cls(VqaConfig(text.config, image.config, answerer.config, fusion=fusion))
+        model.text_encoder, model.image_encoder, model.decoder = text, image, answerer
+        return model
+
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | os.PathLike[str], **kwargs: Any
+    ) -> None:
+        """Saves weights and configuration, under the names that the weights have in memory.
+
+        transformers would write some under the names of older versions, which Trainer, reading a checkpoint, does not
+        translate back: it would warn, and leave those weights as they are.
+        """
+        kwargs.setdefault("save_original_format", False)
+        super().save_pretrained(save_directory, **kwargs)
+
+    # Freezing ---------------------------------------------------------------------------------------------------
+
+    def freeze(self, what: str | Iterable[str]) -> None:
+        """Stops the named parts from being trained; everything else is trained.
+
+        Args:
+            what: One or several of `FREEZABLE`. `decoder` leaves its cross-attention trainable, and so does `all`,
+                together with the two projections: without them nothing could be learned.
+
+        Raises:
+            LooptopError: A word is not one of `FREEZABLE`.
+        """
+        frozen = frozen_parts(what)
+        for parameter in self.parameters():
+            parameter.requires_grad = True
+        for part in ("text_encoder", "image_encoder"):
+            if part in frozen:
+                getattr(self, part).requires_grad_(False)
+        if "decoder" in frozen:
+            for name, parameter in self.decoder.named_parameters():
+                if "crossattention" not in name and "ln_cross_attn" not in name:
+                    parameter.requires_grad = False
+
+    # Encoding ---------------------------------------------------------------------------------------------------
+
+    def check_input(self, tensor: Tensor, name: str) -> None:
+        """Refuses NaN and infinity.
+
+        Raises:
+            NonFiniteError: The tensor holds one; the error names the tensor.
+        """
+        # A sum is finite only if every element is (or cancels, which NaN and Inf cannot): one pass, one number.
+        if not tensor.is_floating_point() or torch.isfinite(tensor.detach().float().sum()):
+            return
+        if torch.isnan(tensor).any():
+            raise NonFiniteError(name, "NaN")
+        if torch.isinf(tensor).any():
+            raise NonFiniteError(name, "an infinite number")
+
+    def image_states(self, pixel_values: Tensor) -> Tensor:
+        """The image encoder's last states.
+
+        Args:
+            pixel_values: `[batch, channels, height, width]`, prepared by the image processor.
+
+        Returns:
+            `[batch, 1 + patches, image width]`, or their mean `[batch, 1, image width]` with `fusion="mean"`.
+        """
+        self.check_input(pixel_values, "pixel_values")
+        states: Tensor = self.image_encoder(pixel_values).last_hidden_state
+        return states.mean(dim=1, keepdim=True) if self.config.fusion == "mean" else states
+
+    def text_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The text encoder's last states.
+
+        Args:
+            input_ids: `[batch, question length]`.
+            attention_mask: The same shape, 1 where there is a token.
+
+        Returns:
+            `[batch, question length, text width]`, or their mean under the mask `[batch, 1, text width]` with
+            `fusion="mean"`.
+        """
+        states: Tensor = self.text_encoder(input_ids, attention_mask=attention_mask).last_hidden_state
+        if self.config.fusion == "tokens":
+            return states
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)
+        return (states * mask).sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+
+    def fuse(self, text_states: Tensor, image_states: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the decoder's cross-attention looks at.
+
+        Args:
+            text_states: As `text_states` returns them.
+            image_states: As `image_states` returns them.
+            attention_mask: The question's, `[batch, question length]`.
+
+        Returns:
+            The memory `[batch, memory length, decoder width]` and its mask `[batch, memory length]`, or None where
+            all of the memory counts.
+        """
+        self.check_input(text_states, "text features")
+        self.check_input(image_states, "image features")
+        text = self.text_projection(text_states)
+        image = self.image_projection(image_states)
+        if self.config.fusion == "mean":
+            return (text + image) / 2, None
+        mask = torch.cat([attention_mask, attention_mask.new_ones(image.shape[:2])], dim=1)
+        return torch.cat([text, image], dim=1), mask
+
+    def encode(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor,
+        pixel_values: Tensor | None = None,
+        image_features: Tensor | None = None,
+        text_features: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Question and image to memory; features that were kept from a frozen encoder take its place."""
+        if text_features is None:
+            if input_ids is None:
+                raise ValueError("either input_ids or text_features is needed")
+            text_features = self.text_states(input_ids, attention_mask)
+        if image_features is None:
+            if pixel_values is None:
+                raise ValueError("either pixel_values or image_features is needed")
+            image_features = self.image_states(pixel_values)
+        return self.fuse(text_features, image_features, attention_mask)
+
+    def decode(self, decoder_input_ids: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
+        """The next token's logits after every token.
+
+        Args:
+            decoder_input_ids: `[batch, answer length]`, beginning with the begin-of-answer token.
+            memory: `[batch, memory length, decoder width]`.
+            memory_mask: `[batch, memory length]` or None.
+
+        Returns:
+            `[batch, answer length, vocabulary]`. Causal attention keeps what lies behind a position out of it, so
+            padding at the end needs no mask.
+        """
+        out = self.decoder(
+            input_ids=decoder_input_ids,
+            encoder_hidden_states=memory,
+            encoder_attention_mask=memory_mask,
+            use_cache=False,
+        )
+        logits: Tensor = out.logits
+        return logits
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        image_features: Tensor | None = None,
+        text_features: Tensor | None = None,
+        output_attentions: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> VqaOutput:
+        """The loss of known answers, or the logits of what is given of one.
+
+        Args:
+            input_ids: `[batch, question length]`; not needed with `text_features`.
+            attention_mask: The same shape, 1 where there is a token; all ones if left out.
+            pixel_values: `[batch, channels, height, width]`; not needed with `image_features`.
+            decoder_input_ids: `[batch, answer length]`: the begin token, then the answer so far.
+            labels: `[batch, answer length]`: the token that should follow each one of `decoder_input_ids` (already
+                shifted), `IGNORED` where there is none. See `answer_labels`.
+            image_features: What `image_states` returned for these images, kept from an earlier pass.
+            text_features: What `text_states` returned for these questions, kept from an earlier pass.
+            output_attentions: Also return the cross-attentions (needs `attn_implementation="eager"`).
+            num_items_in_batch: Labels that count in the whole accumulated batch, from Trainer; the loss is then the
+                sum over this part divided by it.
+
+        Raises:
+            NonFiniteError: NaN or infinity in the images, the features or the loss.
+        """
+        if attention_mask is None:
+            if input_ids is None:
+                raise ValueError("attention_mask is needed where there are no input_ids")
+            attention_mask = torch.ones_like(input_ids)
+        if decoder_input_ids is None:
+            raise ValueError("decoder_input_ids is needed: begin with the begin-of-answer token")
+        memory, memory_mask = self.encode(input_ids, attention_mask, pixel_values, image_features, text_features)
+        out = self.decoder(
+            input_ids=decoder_input_ids,
+            encoder_hidden_states=memory,
+            encoder_attention_mask=memory_mask,
+            use_cache=False,
+            output_attentions=output_attentions,
+        )
+        logits = out.logits
+        loss = None
+        if labels is not None:
+            flat = logits.flatten(0, 1).float()
+            if num_items_in_batch is None:
+                loss = F.cross_entropy(flat, labels.flatten(), ignore_index=IGNORED)
+            else:
+                loss = F.cross_entropy(flat, labels.flatten(), ignore_index=IGNORED, reduction="sum")
+                loss = loss / num_items_in_batch
+            self.check_input(loss, "loss")
+        return VqaOutput(loss=loss, logits=logits, cross_attentions=out.cross_attentions if output_attentions else None)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While weights are loaded: no progress bars, no report that cross-attention is new to a decoder (it must be)."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def frozen_parts(what: str | Iterable[str]) -> frozenset[str]:
+    """The parts (`text_encoder`, `image_encoder`, `decoder`) that the book's words name together.
+
+    Raises:
+        LooptopError: A word is not one of `FREEZABLE`.
+    """
+    words = [what] if isinstance(what, str) else list(what)
+    parts: set[str] = set()
+    for word in words:
+        if word not in FREEZABLE:
+            raise LooptopError(f"freeze says '{word}'; the words are: {', '.join(FREEZABLE)}")
+        if word in ("encoders", "all"):
+            parts |= {"text_encoder", "image_encoder"}
+        if word == "all":
+            parts.add("decoder")
+        if word in ("text_encoder", "image_encoder", "decoder"):
+            parts.add(word)
+    return frozenset(parts)
+
+
+def answer_labels(answers: Sequence[Sequence[int]], begin_id: int, end_id: int) -> tuple[Tensor, Tensor]:
+    """The decoder's input and its targets for tokenised answers.
+
+    The end token is a target (fault 1 of the published code masked it together with the padding that has the same id,
+    so its model never learned to stop); only what lies behind it is ignored.
+
+    Args:
+        answers: Token ids of each answer, without begin and end.
+        begin_id: The token that every answer begins with.
+        end_id: The token that ends an answer; it also pads, as in GPT-2.
+
+    Returns:
+        `decoder_input_ids` and `labels`, both `[batch, 1 + longest answer]`.
+    """
+    length = 1 + max(len(answer) for answer in answers)
+    inputs = torch.full((len(answers), length), end_id, dtype=torch.long)
+    labels = torch.full((len(answers), length), IGNORED, dtype=torch.long)
+    for row, answer in enumerate(answers):
+        ids = torch.tensor(list(answer), dtype=torch.long)
+        inputs[row, 0] = begin_id
+        inputs[row, 1 : 1 + len(ids)] = ids
+        labels[row, : len(ids)] = ids
+        labels[row, len(ids)] = end_id
+    return inputs, labels

@@ -1,0 +1,267 @@
+"""Text and images to tensors and back: the two tokenizers and the image processor of one VQA model.
+
+They are the parts' own (the text encoder's tokenizer for questions, the decoder's for answers, the image encoder's
+processor for images) and are saved in the model's folder, so that a model is one folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+from transformers.image_processing_backends import PilBackend
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+from looptop.engine.vqa.model import answer_labels
+from looptop.engine.vqa.parts import resolve
+
+__all__ = ["VqaProcessor", "resolve"]
+
+QUESTION_TOKENIZER = "question_tokenizer"
+ANSWER_TOKENIZER = "answer_tokenizer"
+
+_OWN_STEPS = ("_preprocess", "preprocess", "process_image", "resize", "rescale", "normalize")
+
+
+class VqaProcessor:
+    """Makes a model's inputs from questions, answers and images, and text from its outputs.
+
+    Attributes:
+        begin_id: The token that every answer begins with.
+        end_id: The token that ends an answer.
+        question_pad_id: What stands behind the shorter questions of a batch, masked.
+    """
+
+    def __init__(self, question_tokenizer: Any, answer_tokenizer: Any, image_processor: Any) -> None:
+        self.question_tokenizer = question_tokenizer
+        self.answer_tokenizer = answer_tokenizer
+        self.image_processor = image_processor
+        # Any token will do where the tokenizer has none for it: what is padded is masked.
+        self.question_pad_id: int = question_tokenizer.pad_token_id or 0
+        if answer_tokenizer.eos_token_id is None:
+            raise LooptopError("the decoder's tokenizer has no end-of-sequence token, so no answer could end")
+        self.end_id: int = answer_tokenizer.eos_token_id
+        begin = answer_tokenizer.bos_token_id
+        self.begin_id: int = self.end_id if begin is None else begin
+        self._fixed_size = _fixed_size(image_processor)
+
+    @classmethod
+    def from_parts(cls, text_encoder: str, image_encoder: str, decoder: str) -> VqaProcessor:
+        """The processors that belong to three pretrained parts.
+
+        Args:
+            text_encoder: Hub name, local folder, or `bundled:PART`.
+            image_encoder: The same.
+            decoder: The same.
+
+        Raises:
+            LooptopError: One is neither on disk nor to be had from the hub; it is named.
+        """
+        question = _tokenizer(resolve(text_encoder), "text_encoder", text_encoder)
+        answer = _tokenizer(resolve(decoder), "decoder", decoder)
+        image = _image_processor(resolve(image_encoder), "image_encoder", image_encoder)
+        return cls(question, answer, image)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> VqaProcessor:
+        """Opens what `save_pretrained` wrote.
+
+        Raises:
+            LooptopError: The folder does not hold it.
+        """
+        folder = Path(folder)
+        for name in (QUESTION_TOKENIZER, ANSWER_TOKENIZER, "preprocessor_config.json"):
+            if not (folder / name).exists():
+                raise LooptopError(f"{visible(folder)} is not a VQA model's folder: it holds no {name}")
+        question = _load(AutoTokenizer.from_pretrained, str(folder / QUESTION_TOKENIZER), "the question tokenizer")
+        answer = _load(AutoTokenizer.from_pretrained, str(folder / ANSWER_TOKENIZER), "the answer tokenizer")
+        return cls(question, answer, _image_processor(str(folder), "model", str(folder)))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes the two tokenizers and the image processor beside the model's weights."""
+        folder = Path(folder)
+        self.question_tokenizer.save_pretrained(folder / QUESTION_TOKENIZER)
+        self.answer_tokenizer.save_pretrained(folder / ANSWER_TOKENIZER)
+        self.image_processor.save_pretrained(folder)
+
+    # Questions --------------------------------------------------------------------------------------------------
+
+    def questions(self, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The questions as tokens, cut where they are longer than the text encoder takes (see `is_cut`).
+
+        Returns:
+            `input_ids` and `attention_mask`, both `[n, longest question]`.
+
+        Raises:
+            LooptopError: A question is empty.
+        """
+        rows = self.question_ids(questions)
+        ids = torch.full((len(rows), max(map(len, rows))), self.question_pad_id)
+        mask = torch.zeros_like(ids)
+        for place, row in enumerate(rows):
+            ids[place, : len(row)] = torch.tensor(row)
+            mask[place, : len(row)] = 1
+        return ids, mask
+
+    def question_ids(self, questions: Sequence[str]) -> list[list[int]]:
+        """Each question's own tokens, as the text encoder takes them (with its marks for begin and end), not padded.
+
+        Raises:
+            LooptopError: A question is empty.
+        """
+        texts = [_text(question) for question in questions]
+        if not all(text.strip() for text in texts):
+            raise LooptopError("the question is empty; ask something about the image")
+        rows: list[list[int]] = self.question_tokenizer(texts, truncation=True)["input_ids"]
+        return rows
+
+    def is_cut(self, question: str) -> bool:
+        """Whether the question is longer than the text encoder takes, so that its end is not looked at."""
+        ids = self.question_tokenizer(_text(question), verbose=False)["input_ids"]
+        return len(ids) > int(self.question_tokenizer.model_max_length)
+
+    # Answers ----------------------------------------------------------------------------------------------------
+
+    def answers(self, answers: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The answers as the decoder is taught them: begin, " answer" (with the book's leading space), end.
+
+        An answer longer than the decoder takes is cut.
+
+        Returns:
+            `decoder_input_ids` and `labels` (already shifted), both `[n, 1 + longest answer]`.
+        """
+        return answer_labels(self.answer_ids(answers), self.begin_id, self.end_id)
+
+    def answer_ids(self, answers: Sequence[str]) -> list[list[int]]:
+        """Each answer's own tokens, without begin and end."""
+        texts = [" " + _text(answer).strip() for answer in answers]
+        rows = self.answer_tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        longest = self.answer_tokenizer.model_max_length - 1
+        return [list(row[:longest]) for row in rows]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The answer that the tokens behind the begin token spell, up to the first end token."""
+        kept: list[int] = []
+        for token in ids:
+            token = int(token)
+            if token == self.end_id:
+                break
+            if token >= 0:
+                kept.append(token)
+        text: str = self.answer_tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.strip()
+
+    # Images -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of every image as the model sees it."""
+        if self._fixed_size is not None:
+            return self._fixed_size
+        height, width = self.images([Image.new("RGB", (32, 32))]).shape[-2:]
+        return int(height), int(width)
+
+    def images(self, images: Sequence[Image.Image]) -> Tensor:
+        """The images as the image encoder takes them, the same as from its own processor.
+
+        Where the processor only resizes to one size, rescales and normalises, the last two are done for the whole batch
+        at once; its own code goes image by image, through 64-bit floats.
+
+        Args:
+            images: RGB images of any size, as `open_image` gives them.
+
+        Returns:
+            `[n, 3, height, width]`, 32-bit floats.
+        """
+        rgb = [image if image.mode == "RGB" else image.convert("RGB") for image in images]
+        if self._fixed_size is None:
+            pixel_values: Tensor = self.image_processor(rgb, return_tensors="pt")["pixel_values"]
+            return pixel_values
+        height, width = self._fixed_size
+        pixels = np.empty((len(rgb), height, width, 3), dtype=np.uint8)
+        for row, image in enumerate(rgb):
+            if image.size != (width, height):
+                image = image.resize((width, height), resample=self.image_processor.resample)
+            pixels[row] = np.asarray(image)
+        return self.pixels(pixels)
+
+    def pixels(self, pixels: np.ndarray) -> Tensor:
+        """Pixels already at `image_size`, rescaled and normalised.
+
+        Args:
+            pixels: `[n, height, width, 3]`, bytes.
+
+        Returns:
+            `[n, 3, height, width]`, 32-bit floats.
+        """
+        processor = self.image_processor
+        out = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        if processor.do_rescale:
+            out *= processor.rescale_factor
+        if processor.do_normalize:
+            out -= torch.tensor(processor.image_mean).view(1, 3, 1, 1)
+            out /= torch.tensor(processor.image_std).view(1, 3, 1, 1)
+        return out
+
+    def seen_image(self, image: Image.Image) -> Image.Image:
+        """The image as the model sees it: resized, before its values are normalised."""
+        if self._fixed_size is not None:
+            height, width = self._fixed_size
+            return image.convert("RGB").resize((width, height), resample=self.image_processor.resample)
+        processed = self.image_processor([image.convert("RGB")], do_normalize=False, do_rescale=False)
+        return Image.fromarray(np.asarray(processed["pixel_values"][0]).transpose(1, 2, 0).astype(np.uint8))
+
+
+def _fixed_size(processor: Any) -> tuple[int, int] | None:
+    """(height, width) if the processor does no more than resize to them, rescale and normalise; else None."""
+    same = isinstance(processor, PilBackend) and all(
+        getattr(type(processor), step, None) is getattr(PilBackend, step, None) for step in _OWN_STEPS
+    )
+    plain = not any(getattr(processor, step, None) for step in ("do_center_crop", "do_pad"))
+    size = getattr(processor, "size", None)
+    if not (same and plain and processor.do_resize and size and size["height"] and size["width"]):
+        return None
+    return int(size["height"]), int(size["width"])
+
+
+def _tokenizer(folder: str, part: str, name: str) -> Any:
+    """A part's tokenizer, which knows the longest sequence that the part takes."""
+    tokenizer = _load(AutoTokenizer.from_pretrained, folder, f"the tokenizer of {part} '{visible(name)}'")
+    config = _load(AutoConfig.from_pretrained, folder, f"the configuration of {part} '{visible(name)}'")
+    longest = getattr(config, "max_position_embeddings", None)
+    if longest is not None:
+        tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
+    return tokenizer
+
+
+def _image_processor(folder: str, part: str, name: str) -> Any:
+    """The image processor in its Pillow variant: it needs no torchvision, and its pixels do not depend on it."""
+
+    def load(folder: str) -> Any:
+        return AutoImageProcessor.from_pretrained(folder, backend="pil")
+
+    return _load(load, folder, f"the image processor of {part} '{visible(name)}'")
+
+
+def _load(load: Callable[[str], Any], folder: str, what: str) -> Any:
+    try:
+        return load(folder)
+    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+        said = str(error).strip().splitlines()
+        raise LooptopError(
+            f"cannot load {what}: it is neither a folder that holds it nor to be had from the hub"
+            f" ({visible(said[0] if said else type(error).__name__)})"
+        ) from error
+
+
+def _text(text: str) -> str:
+    """Text that the tokenizers take: lone surrogates (bytes that were not UTF-8) become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")

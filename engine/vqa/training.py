@@ -1,0 +1,282 @@
+"""Trains a VQA model as a run's configuration says (listing 7.4), from data and models to the saved result."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging as transformers_logging
+
+from looptop.engine.config import RunConfig
+from looptop.engine.device import Device, pick
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.callbacks import JournalCallback
+from looptop.engine.runs.worker import RunContext
+from looptop.engine.text import visible
+from looptop.engine.vqa import data
+from looptop.engine.vqa.batches import Questions, keep_image_features
+from looptop.engine.vqa.model import VqaModel, frozen_parts, quiet
+from looptop.engine.vqa.models import folder_of
+from looptop.engine.vqa.processing import VqaProcessor, resolve
+from looptop.engine.vqa.trainer import STEP_METRICS, VqaTrainer
+
+PROBLEMS_TOLD = 100
+"""Of what is wrong in the data, so many are events by name; all of it is in the log."""
+
+PROGRESS_SECONDS = 5.0
+
+_log = logging.getLogger("looptop.data")
+
+
+def train(context: RunContext) -> dict[str, Any]:
+    """Trains to the end, or until the run is stopped.
+
+    Returns:
+        `accuracy` and `loss` of the final evaluation (on the test split where the data has one, else on validation) and
+        `seconds` since the run began; without the first two where the run was stopped.
+
+    Raises:
+        LooptopError: Data, models, device or numbers are not usable; says what to do.
+    """
+    began = time.time()
+    config = context.config
+    # Loading and saving draw bars on stderr, which is the log's in an engine process and the caller's elsewhere.
+    transformers_logging.disable_progress_bar()
+    device = pick(config.training.device, config.training.precision)
+    device.apply()
+    set_seed(config.training.seed)
+    context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
+    splits = _load_data(context)
+    model, processor = build_model(config)
+    model.to(device.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+    train_split, validation, test = _prepare(context, splits, model, processor)
+    arguments = training_arguments(config, context.folder.checkpoints, device, resuming=context.resume_from is not None)
+    trainer = VqaTrainer(
+        model,
+        arguments,
+        processor,
+        train_split,
+        validation,
+        context,
+        config.training.answer_samples,
+        callbacks=_callbacks(context, config),
+    )
+    trainer.remove_callback(PrinterCallback)
+    context.journal.facts(
+        device=device.name,
+        precision=device.precision,
+        n_train=len(train_split),
+        n_validation=len(validation),
+        n_test=len(test) if test is not None else 0,
+        parameters=sum(p.numel() for p in model.parameters()),
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+    )
+    trainer.train(resume_from_checkpoint=str(context.resume_from) if context.resume_from else None)
+    if context.stop_requested.is_set():
+        return {"seconds": time.time() - began}
+    final = trainer.evaluate(test, metric_key_prefix="test") if test is not None else trainer.evaluate()
+    prefix = "test" if test is not None else "eval"
+    accuracy, loss = final[f"{prefix}_accuracy"], final[f"{prefix}_loss"]
+    figures = {"accuracy": accuracy, "loss": loss, "n": float(len(test or validation))}
+    try:
+        save_model(context.folder.model, model, processor, config, figures)
+    except Exception as error:
+        # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
+        _log.exception("the result could not be saved")
+        said = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        raise LooptopError(
+            f"the result could not be written to {visible(context.folder.model)}: {visible(said)}; make room on the"
+            f" disk, then `looptop resume {context.folder.id}` writes it"
+        ) from None
+    return {"accuracy": accuracy, "loss": loss, "seconds": time.time() - began}
+
+
+def build_model(config: RunConfig) -> tuple[VqaModel, VqaProcessor]:
+    """The model that the configuration names, frozen as it says, and what prepares its inputs.
+
+    Raises:
+        LooptopError: A part cannot be loaded.
+    """
+    names = config.model
+    try:
+        if names.start_from:
+            folder = folder_of(names.start_from)
+            with quiet():
+                model = VqaModel.from_pretrained(folder)
+            processor = VqaProcessor.from_pretrained(folder)
+            model.config.fusion = names.fusion
+        else:
+            text, image, decoder = (resolve(name) for name in (names.text_encoder, names.image_encoder, names.decoder))
+            model = VqaModel.from_parts(text, image, decoder, fusion=names.fusion)
+            processor = VqaProcessor.from_parts(text, image, decoder)
+    except OSError as error:
+        # The hub's own sentence runs over several lines; its first says which name it could not find.
+        raise LooptopError(
+            f"a model cannot be loaded: {visible(str(error).splitlines()[0])};"
+            " name a local folder or connect to the hub"
+        ) from None
+    model.freeze(names.freeze)
+    return model, processor
+
+
+def training_arguments(
+    config: RunConfig, output_dir: Path, device: Device, *, resuming: bool = False
+) -> TrainingArguments:
+    """Trainer's arguments for a run."""
+    chosen = config.training
+    arguments = TrainingArguments(
+        output_dir=str(output_dir),
+        num_train_epochs=chosen.num_train_epochs,
+        max_steps=chosen.max_steps,
+        per_device_train_batch_size=chosen.per_device_train_batch_size,
+        per_device_eval_batch_size=chosen.per_device_eval_batch_size,
+        gradient_accumulation_steps=chosen.gradient_accumulation_steps,
+        learning_rate=chosen.learning_rate,
+        lr_scheduler_type=chosen.lr_scheduler_type,
+        warmup_steps=chosen.warmup_steps,
+        weight_decay=chosen.weight_decay,
+        adam_beta2=chosen.adam_beta2,
+        max_grad_norm=chosen.max_grad_norm,
+        optim=chosen.optim,
+        seed=chosen.seed,
+        use_cpu=device.torch_device == "cpu",
+        bf16=device.precision == "bf16",
+        fp16=device.precision == "fp16",
+        eval_strategy=chosen.eval_strategy,
+        eval_steps=chosen.eval_steps,
+        # Figure 7.8's first point is the loss before training; a resumed run has it already.
+        eval_on_start=not resuming,
+        save_strategy=chosen.eval_strategy,
+        save_steps=chosen.eval_steps,
+        # Rotation is ours: Trainer's would count broken checkpoints and delete whole ones in their favour.
+        save_total_limit=None,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{chosen.metric_for_best_model}",
+        greater_is_better=chosen.metric_for_best_model == "accuracy",
+        logging_strategy="steps" if chosen.report_to else "no",
+        logging_steps=chosen.logging_steps,
+        logging_nan_inf_filter=False,
+        report_to=list(chosen.report_to) or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_num_workers=chosen.dataloader_num_workers,
+        dataloader_pin_memory=device.torch_device.startswith("cuda"),
+        label_names=["labels"],
+    )
+    device.settle(arguments)
+    return arguments
+
+
+def save_model(
+    folder: Path, model: VqaModel, processor: VqaProcessor, config: RunConfig, figures: dict[str, float]
+) -> None:
+    """Saves the result as one folder: weights, configuration, tokenizers, image processor, card."""
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    names = config.model
+    whence = names.start_from or f"{names.text_encoder}, {names.image_encoder} and {names.decoder}"
+    (folder / "README.md").write_text(
+        "# A visual-question-answering model\n\n"
+        f"Made by looptop from {visible(whence)}, fusion `{names.fusion}`, frozen: {', '.join(names.freeze)}.\n\n"
+        f"- data: {visible(config.data.source)}\n"
+        f"- epochs: {config.training.num_train_epochs:g}, learning rate: {config.training.learning_rate:g}\n"
+        f"- accuracy {figures['accuracy']:.4f} and loss {figures['loss']:.4f} on {figures['n']:.0f} questions\n\n"
+        "Ask it with `looptop ask IMAGE QUESTION --model THIS_FOLDER`.\n",
+        "utf-8",
+    )
+
+
+def _load_data(context: RunContext) -> data.VqaData:
+    told = 0
+
+    def on_problem(problem: data.Problem) -> None:
+        nonlocal told
+        _log.warning("left out: %s", problem)
+        told += 1
+        if told <= PROBLEMS_TOLD:
+            context.journal.event("data", f"left out: {problem}", level="warning")
+
+    splits = data.load(context.config.data, context.config.training.seed, on_problem, _Progress(context))
+    for kind, names in splits.problems.summary():
+        context.journal.event("data", f"left out in all, {kind}: {names}", level="warning")
+    return splits
+
+
+class _Progress:
+    """Says how far the preparation of a large source has come, a few times in all."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._next = time.monotonic() + PROGRESS_SECONDS
+
+    def __call__(self, done: int, of: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + PROGRESS_SECONDS
+            self._context.journal.event("data", f"prepared {done:,} of {of:,} questions")
+
+
+def _prepare(
+    context: RunContext, splits: data.VqaData, model: VqaModel, processor: VqaProcessor
+) -> tuple[Questions, Questions, Questions | None]:
+    """The splits as batches, with the frozen encoders' features kept where they fit."""
+    broken: set[str] = set()
+
+    def on_broken(path: str, error: LooptopError) -> None:
+        if path not in broken:
+            broken.add(path)
+            _log.warning("left out: %s", error)
+            context.journal.event("data", f"left out: {error}", level="warning")
+
+    frozen = frozen_parts(context.config.model.freeze)
+    keep = context.config.training.keep_features
+    tables = [splits.train, splits.validation, *([splits.test] if splits.test is not None else [])]
+    features: dict[str, Tensor] | None = None
+    model.train(False)
+    if keep and "image_encoder" in frozen:
+        paths = list(dict.fromkeys(path for table in tables for path in table["image"][:]))
+        features = _features_that_fit(context, model, processor, paths, on_broken)
+    text_model = model if keep and "text_encoder" in frozen else None
+    prepared = [Questions(table, processor, on_broken, features, text_model) for table in tables]
+    if not len(prepared[0]) or not len(prepared[1]):
+        raise LooptopError("no question is left to train or to validate on; the log lists what is wrong with the data")
+    return prepared[0], prepared[1], prepared[2] if len(prepared) > 2 else None
+
+
+def _features_that_fit(
+    context: RunContext, model: VqaModel, processor: VqaProcessor, paths: list[str], on_broken: Any
+) -> dict[str, Tensor] | None:
+    vision: Any = model.image_encoder.config
+    patches = (vision.image_size // vision.patch_size) ** 2
+    states = 1 if model.config.fusion == "mean" else 1 + patches
+    wanted = len(paths) * states * vision.hidden_size * 4
+    room = psutil.virtual_memory().available // 4
+    if wanted > room:
+        context.journal.event(
+            "features",
+            f"features of {len(paths):,} images would take {wanted / 2**30:.1f} GiB and are not kept;"
+            f" a quarter of the free memory is {room / 2**30:.1f} GiB",
+        )
+        return None
+    began = time.perf_counter()
+    with torch.no_grad():
+        features = keep_image_features(model, processor, paths, on_broken)
+    context.journal.event(
+        "features",
+        f"kept the frozen image encoder's features of {len(features):,} images:"
+        f" {wanted / 2**20:.1f} MiB, {time.perf_counter() - began:.1f} s",
+    )
+    return features
+
+
+def _callbacks(context: RunContext, config: RunConfig) -> list[Any]:
+    callbacks: list[Any] = [JournalCallback(context=context, leave_out=STEP_METRICS)]
+    if config.training.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+    return callbacks

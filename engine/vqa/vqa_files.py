@@ -1,0 +1,200 @@
+"""The official VQA file formats: questions, annotations and results as JSON.
+
+Rows are kept as raw bytes until they are looked at, so that the 400 MB of VQA v2's annotations do not become gigabytes
+of objects, and a single bad row can be told from a bad file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+
+Id = int | str
+T = TypeVar("T")
+
+
+class Question(Struct, frozen=True, gc=False):
+    """One row of a questions file."""
+
+    question_id: Id
+    image_id: Id
+    question: str
+
+
+class Vote(Struct, frozen=True, gc=False):
+    """One of the ten people's answers."""
+
+    answer: str
+
+
+class Annotation(Struct, frozen=True, gc=False):
+    """One row of an annotations file."""
+
+    question_id: Id
+    answers: list[Vote]
+    multiple_choice_answer: str = ""
+    """The most common of the ten answers."""
+    question_type: str = ""
+    answer_type: str = ""
+
+
+class Result(Struct, frozen=True, gc=False):
+    """One row of a results file."""
+
+    question_id: Id
+    answer: str
+
+
+class _OnlyId(Struct, frozen=True, gc=False):
+    question_id: Id
+
+
+_only_id = msgspec.json.Decoder(_OnlyId)
+
+
+def raw_rows(path: str | os.PathLike[str], key: str) -> list[Raw]:
+    """The rows under `key` of a questions or annotations file, not looked at yet.
+
+    Raises:
+        LooptopError: The file cannot be read, is not JSON (says line and column), or holds no such rows.
+    """
+    path = Path(path)
+    rows = _decode(path, msgspec.defstruct("File", [(key, list[Raw] | None, None)]))
+    found: list[Raw] | None = getattr(rows, key)
+    if found is None:
+        raise LooptopError(f"{visible(path)} holds no '{key}'; is it another of the VQA files?")
+    return found
+
+
+def question_id(row: Raw) -> str | None:
+    """The row's `question_id`, or None where it has none."""
+    try:
+        return str(_only_id.decode(row).question_id)
+    except msgspec.MsgspecError:
+        return None
+
+
+def read_questions(path: str | os.PathLike[str]) -> list[Question]:
+    """All rows of a questions file.
+
+    Raises:
+        LooptopError: The file or one of its rows is not as it should be.
+    """
+    return _typed(path, raw_rows(path, "questions"), Question)
+
+
+def read_annotations(path: str | os.PathLike[str]) -> list[Annotation]:
+    """All rows of an annotations file.
+
+    Raises:
+        LooptopError: The file or one of its rows is not as it should be.
+    """
+    return _typed(path, raw_rows(path, "annotations"), Annotation)
+
+
+def read_results(path: str | os.PathLike[str]) -> dict[str, str]:
+    """A results file: answers by question id.
+
+    Raises:
+        LooptopError: The file or one of its rows is not as it should be, or a question is answered twice.
+    """
+    results: dict[str, str] = {}
+    for result in _typed(path, _decode(Path(path), list[Raw]), Result):
+        key = str(result.question_id)
+        if key in results:
+            raise LooptopError(f"{visible(path)} answers question {visible(key)} twice")
+        results[key] = result.answer
+    return results
+
+
+def write_results(path: str | os.PathLike[str], answers: Iterable[tuple[Id, str]]) -> None:
+    """Writes the official results file; an id that is a whole number is written as one.
+
+    Raises:
+        LooptopError: The file cannot be written.
+    """
+    path = Path(path)
+    rows = [{"question_id": _number(key), "answer": answer} for key, answer in answers]
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            file.write(msgspec.json.encode(rows))
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None
+
+
+def read_json_bytes(path: Path) -> bytes:
+    """A file's bytes, less a byte order mark.
+
+    Raises:
+        LooptopError: It cannot be read, or is empty.
+    """
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise LooptopError(f"cannot read {visible(path)}: {visible(getattr(error, 'strerror', error))}") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data.strip():
+        raise LooptopError(f"{visible(path)} is empty")
+    return data
+
+
+def json_place(data: bytes, error: Exception) -> tuple[int, int, str]:
+    """Line, column (both from 1) and what is wrong there, of JSON that msgspec refused."""
+    found = re.search(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$", str(error))
+    place = int(found[2]) if found else len(data)
+    said = found[1] if found else "it ends too early"
+    if isinstance(error, UnicodeDecodeError):
+        said = "not UTF-8 text"
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as where:
+            place = where.start
+    before = data[:place]
+    return before.count(b"\n") + 1, len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1, said
+
+
+def what_is_wrong(error: Exception) -> str:
+    """What a row that cannot be decoded has wrong with it."""
+    text = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+    return visible(text[:1].lower() + text[1:])
+
+
+def _decode(path: Path, kind: Any) -> Any:
+    data = read_json_bytes(path)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise LooptopError(f"{visible(path)} is not as it should be: {what_is_wrong(error)}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        line, column, said = json_place(data, error)
+        raise LooptopError(
+            f"{visible(path)} is not valid JSON: {visible(said)} at line {line}, column {column}"
+        ) from None
+    except RecursionError:
+        raise LooptopError(f"{visible(path)} is nested too deeply") from None
+
+
+def _typed(path: str | os.PathLike[str], rows: list[Raw], kind: type[T]) -> list[T]:
+    decoder = msgspec.json.Decoder(kind)
+    out: list[T] = []
+    for place, row in enumerate(rows):
+        try:
+            out.append(decoder.decode(row))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise LooptopError(f"{visible(path)}: entry {place} is not right: {what_is_wrong(error)}") from None
+    return out
+
+
+def _number(key: Id) -> Id:
+    return int(key) if isinstance(key, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,17}", key) else key

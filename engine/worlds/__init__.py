@@ -1,0 +1,1 @@
+"""The small worlds that the bundled data is made from."""
