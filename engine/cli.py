@@ -1,0 +1,172 @@
+"""The `looptop` command: finds the subcommand that was typed, runs it, and turns what went wrong into one sentence.
+
+A subcommand is a module in `commands/` with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one that
+was typed is imported, and none imports torch before it needs it, so that `looptop runs`, every help text and the app
+itself start at once.
+
+Exit codes: 0 done, 1 a run failed, 2 wrong use or input, 130 left with ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+
+WRONG_USE = 2
+INTERRUPTED = 130
+
+NO_TERMINAL = (
+    "looptop: the app needs a terminal on stdin and stdout; without one use `looptop demo`, "
+    "`looptop ask IMAGE QUESTION` or `looptop --help`"
+)
+
+EPILOG = """\
+examples:
+  looptop                                   open the app
+  looptop demo                              ask, train, ask again, in about two minutes
+  looptop ask photo.png "what shape is it?"
+  looptop train vqa                         train the tiny preset on the easy-VQA benchmark
+  looptop runs                              all runs; then: looptop show vqa-1
+
+Runs are kept in $LOOPTOP_HOME, or in the platform's folder for user data.
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand."""
+
+    module: str
+    """Its module in `looptop.engine.commands`."""
+    help: str
+
+
+COMMANDS = {
+    "demo": Command("demo", "do the main job without a screen: ask, train for a short while, ask again"),
+    "ask": Command("ask", "ask a model a question about an image"),
+    "train": Command("train", "start a training run and watch it"),
+    "resume": Command("resume", "go on with a run that was stopped, interrupted or failed"),
+    "eval": Command("evaluate", "measure a model's accuracy"),
+    "predict": Command("predict", "answer a file of questions, into the official results file"),
+    "score": Command("score", "the official VQA accuracy of a results file"),
+    "runs": Command("runs", "list all runs"),
+    "show": Command("show", "all about one run"),
+    "metrics": Command("metrics", "a run's metrics, point by point"),
+    "logs": Command("logs", "what a run printed"),
+    "pause": Command("control", "hold a live run after its step"),
+    "continue": Command("control", "let a paused run go on"),
+    "step": Command("control", "let a paused run make one step"),
+    "checkpoint": Command("control", "have a live run write a checkpoint now"),
+    "stop": Command("control", "stop a live run, with a checkpoint"),
+    "config": Command("config", "print a preset's whole configuration, to make a file for --config from"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one sentence that also says where help is."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the sentence and leaves with exit code 2."""
+        self.exit(WRONG_USE, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: What was typed behind `looptop`; the process's own arguments when None.
+
+    Returns:
+        The exit code.
+    """
+    began = time.time()
+    words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # started with stdout closed
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that knows no Chinese is no reason to fail
+    try:
+        code = _run(words, began)
+        sys.stdout.flush()
+        return code
+    except LooptopError as error:
+        sys.stderr.write(f"looptop: {visible(error)}\n")
+        return WRONG_USE
+    except KeyboardInterrupt:
+        sys.stderr.write("looptop: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has read enough; nothing may be written when Python closes stdout either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str], began: float) -> int:
+    if not words:
+        if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+            sys.stderr.write(NO_TERMINAL + "\n")
+            return WRONG_USE
+        # By name, so that the engine stands without the app.
+        import_module("looptop.tui.app").run_app()
+        return 0
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    if chosen is not None and chosen not in COMMANDS:
+        near = difflib.get_close_matches(chosen, COMMANDS, n=1)
+        hint = f"did you mean `looptop {near[0]}`?" if near else "see `looptop --help`"
+        raise LooptopError(f"there is no command '{visible(chosen)}'; {hint}")
+    module = import_module(f"looptop.engine.commands.{COMMANDS[chosen].module}") if chosen else None
+    parser = _parser(chosen, module)
+    arguments = parser.parse_args(words)
+    if arguments.version:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"looptop {version('looptop')}\n")
+        return 0
+    if module is None:
+        parser.error("no command was named")
+    arguments.began = began
+    code: int = module.run(arguments)
+    return code
+
+
+def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
+    """The whole parser; only the chosen command has its arguments."""
+    parser = Parser(
+        prog="looptop",
+        description="Ask a visual-question-answering model, train it, watch its loss. Without a command the app opens.",
+        epilog="\n".join(["commands:", *(f"  {name:11} {each.help}" for name, each in COMMANDS.items())])
+        + "\n\n"
+        + EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print looptop's version and leave")
+    subparsers = parser.add_subparsers(
+        dest="command", metavar="COMMAND", help="one of those below; COMMAND --help explains it", parser_class=Parser
+    )
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name,
+            description=command.help[0].upper() + command.help[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == chosen and module is not None:
+            subparser.epilog = f"examples:\n{module.EXAMPLES}"
+            module.add_arguments(subparser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

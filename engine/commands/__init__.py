@@ -1,0 +1,1 @@
+"""What each `looptop` subcommand does; `engine/cli.py` finds them."""

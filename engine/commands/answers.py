@@ -1,0 +1,113 @@
+"""Answers many questions for `eval` and `predict`: greedily, as a run measures its accuracy, each image encoded once.
+
+A bad image or question costs its own answer and no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from looptop.engine.commands.progress import Reading, progress_on
+from looptop.engine.errors import LooptopError
+from looptop.engine.vqa.images import open_image
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from looptop.engine.vqa.answering import Answerer
+
+BATCH = 256
+"""Questions answered at once."""
+
+IMAGES_AT_ONCE = 64
+"""Images decoded and encoded at once."""
+
+OnBad = Callable[[int, LooptopError], object]
+"""Told the place of a question that has no answer, and why."""
+
+
+def answer_all(answerer: Answerer, questions: Sequence[tuple[str, str]], on_bad: OnBad) -> list[str | None]:
+    """Answers questions in batches, with progress on stderr.
+
+    Args:
+        answerer: A loaded model.
+        questions: Path of the image, and question. Those about one image are best side by side.
+        on_bad: Told of each question that has no answer.
+
+    Returns:
+        An answer for each question, None where its image or itself is bad.
+    """
+    answers: list[str | None] = [None] * len(questions)
+    with contextlib.closing(progress_on(sys.stderr)) as progress:
+        for first in range(0, len(questions), BATCH):
+            progress.show(Reading("answering", "", first / len(questions), [f"question {first}/{len(questions)}"]))
+            places = range(first, min(first + BATCH, len(questions)))
+            for place, answer in _batch(answerer, questions, places, on_bad):
+                answers[place] = answer
+    return answers
+
+
+def _batch(
+    answerer: Answerer, questions: Sequence[tuple[str, str]], places: Sequence[int], on_bad: OnBad
+) -> Iterator[tuple[int, str]]:
+    """The answers of some of the questions, with their places."""
+    places = _good_questions(places, questions, on_bad)
+    features, where, broken = _encoded(answerer, [questions[place][0] for place in places])
+    for place in places:
+        if error := broken.get(questions[place][0]):
+            on_bad(place, error)
+    places = [place for place in places if questions[place][0] in where]
+    if places:
+        chosen = features[[where[questions[place][0]] for place in places]]
+        yield from zip(places, _answered(answerer, [questions[place][1] for place in places], chosen), strict=True)
+
+
+def _good_questions(places: Sequence[int], questions: Sequence[tuple[str, str]], on_bad: OnBad) -> list[int]:
+    good = []
+    for place in places:
+        if questions[place][1].strip():
+            good.append(place)
+        else:
+            on_bad(place, LooptopError("the question is empty"))
+    return good
+
+
+def _encoded(answerer: Answerer, paths: Sequence[str]) -> tuple[Tensor, dict[str, int], dict[str, LooptopError]]:
+    """What the image encoder says of each image that can be read, where each stands, and what is wrong with others."""
+    import torch
+
+    broken: dict[str, LooptopError] = {}
+    where: dict[str, int] = {}
+    states = []
+    distinct = list(dict.fromkeys(paths))
+    for first in range(0, len(distinct), IMAGES_AT_ONCE):
+        images = []
+        for path in distinct[first : first + IMAGES_AT_ONCE]:
+            try:
+                images.append(open_image(Path(path)))
+                where[path] = len(where)
+            except LooptopError as error:
+                broken[path] = error
+        if images:
+            pixels = answerer.processor.images(images).to(answerer.model.device)
+            with torch.inference_mode():
+                states.append(answerer.model.image_states(pixels))
+    return (torch.cat(states) if states else torch.empty(0)), where, broken
+
+
+def _answered(answerer: Answerer, questions: list[str], image_features: Tensor) -> list[str]:
+    """Answers to questions, one for each row of image features."""
+    import torch
+
+    from looptop.engine.vqa.decoding import greedy
+
+    model, processor = answerer.model, answerer.processor
+    input_ids, attention_mask = (tensor.to(model.device) for tensor in processor.questions(questions))
+    with torch.inference_mode():
+        memory, memory_mask = model.encode(input_ids, attention_mask, image_features=image_features)
+        written = greedy(model, memory, memory_mask, processor.begin_id, processor.end_id, answerer.max_tokens)
+    return [processor.decode(ids) for ids in written.ids.tolist()]

@@ -1,0 +1,73 @@
+"""`looptop ask`: one question about one image."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from looptop.engine.commands.output import add_json, percent, quiet_libraries, say, say_json
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop ask photo.png "what shape is it?"
+  looptop ask photo.png "is it red?" --model vqa-3 --top 2
+  looptop ask photo.png "is it red?" --model vqa-3:checkpoint-400 --json
+"""
+
+BAR_CELLS = 30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("image", metavar="IMAGE", help="an image file")
+    parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
+    add_model(parser)
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many candidates to give (default: 5)")
+    add_json(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Adds `--model` and `--device`."""
+    parser.add_argument(
+        "--model",
+        default="bundled",
+        help="`bundled` (the default), a run such as vqa-3, one of its checkpoints (vqa-3:checkpoint-400), or a folder",
+    )
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device`."""
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, cuda:1 or mps")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Asks."""
+    if arguments.top < 1:
+        raise LooptopError(f"--top {arguments.top} gives no candidate; it must be at least 1")
+    with quiet_libraries():
+        from looptop.engine.vqa.answering import Answerer
+
+        answerer = Answerer.load(arguments.model, device=arguments.device)
+        answer = answerer.answer(Path(arguments.image), arguments.question, top=arguments.top)
+    if arguments.json:
+        say_json(
+            {
+                "answer": answer.answer,
+                "confidence": answer.confidence,
+                "candidates": [{"answer": each.answer, "confidence": each.confidence} for each in answer.candidates],
+                "tokens": [{"token": each.token, "probability": each.probability} for each in answer.tokens],
+                "model": answer.model,
+            }
+        )
+        return 0
+    say(f"{visible(answer.answer)}  ({percent(answer.confidence)})")
+    say()
+    width = min(40, max(len(visible(each.answer)) for each in answer.candidates))
+    for each in answer.candidates:
+        bar = "#" * round(each.confidence * BAR_CELLS)
+        say(f"  {visible(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
+    say()
+    say("  tokens: " + "  ".join(f"{visible(each.token)} {percent(each.probability)}" for each in answer.tokens))
+    return 0

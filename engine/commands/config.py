@@ -1,0 +1,33 @@
+"""`looptop config`: a preset's whole configuration as TOML."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import tomli_w
+
+from looptop.engine import config as configuration
+from looptop.engine.commands.output import add_json, say_json
+
+EXAMPLES = """\
+  looptop config > mine.toml
+  looptop config --preset book > mine.toml
+  looptop train vqa --config mine.toml
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("--preset", default="tiny", help=f"{' or '.join(configuration.presets())} (default: tiny)")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the configuration."""
+    plain = configuration.to_dict(configuration.preset(arguments.preset))
+    if arguments.json:
+        say_json(plain)
+    else:
+        sys.stdout.write(tomli_w.dumps(plain))
+    return 0

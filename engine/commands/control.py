@@ -1,0 +1,47 @@
+"""`looptop pause`, `continue`, `step`, `checkpoint`, `stop`: sends a live run a control and says what became of it."""
+
+from __future__ import annotations
+
+import argparse
+
+from looptop.engine.commands.output import add_json, say, say_json
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop pause vqa-3
+  looptop step vqa-3
+  looptop continue vqa-3
+  looptop checkpoint vqa-3
+  looptop stop vqa-3; looptop resume vqa-3
+"""
+
+SECONDS_TO_WAIT = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the commands take."""
+    parser.add_argument("run", metavar="RUN", help="a live run, such as vqa-3")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Sends the control that the command is named after."""
+    folder = RunFolder.find(arguments.run)
+    control = send(folder, arguments.command, by="cli")
+    answer = wait_taken(folder, control, SECONDS_TO_WAIT)
+    if answer is None and not folder.is_live():
+        answer = wait_taken(folder, control, 0)
+        if answer is None:
+            raise LooptopError(
+                f"{folder.id} ended before it took the {arguments.command}; see `looptop show {folder.id}`"
+            )
+    if arguments.json:
+        say_json({"run": folder.id, "control": arguments.command, "taken": answer is not None, "answer": answer})
+    elif answer is not None:
+        say(f"{folder.id}  {visible(answer)}")
+    else:
+        say(f"{folder.id}  has not come to it yet; it takes the {arguments.command} at the end of its step")
+    return 0

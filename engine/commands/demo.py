@@ -1,0 +1,111 @@
+"""`looptop demo`: the main job without a screen: ask, train for a short while, ask what was trained."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from looptop.engine.commands.output import duration, percent, quiet_libraries, say, table
+from looptop.engine.commands.progress import Progress
+from looptop.engine.commands.watch import DONE, Interrupts, show_outcome, watch
+from looptop.engine.config import override, preset
+from looptop.engine.runs.host import launch
+from looptop.engine.runs.records import RunState
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop demo
+  looptop demo --epochs 6                  train longer, answer better
+"""
+
+IMAGES = 4
+"""How many are asked about."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question of easy-VQA's test split."""
+
+    image: Path
+    question: str
+    truth: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument(
+        "--epochs", type=float, default=3.0, metavar="N", help="how long to train: passes over the data (default: 3)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="change a setting"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does it."""
+    config = override(preset("tiny"), [f"num_train_epochs={arguments.epochs}", *arguments.settings])
+    questions = questions_to_ask()
+    say("looptop answers questions about images. These are of the easy-VQA benchmark's test split. The model that")
+    say("looptop brings along has seen none of them; it says:")
+    _ask("bundled", questions)
+    say()
+    say("Now another model learns on the training split, from parts that have never seen an image with its question:")
+    sys.stdout.flush()
+    interrupts = Interrupts()
+    with interrupts.taken():
+        folder = launch(config)
+        outcome = watch(folder, arguments.began, interrupts, Progress(sys.stdout))
+    if outcome.state is not RunState.FINISHED:
+        return show_outcome(outcome, as_json=False)
+    say(f"{folder.id}  accuracy on all test questions: {percent(outcome.accuracy, 2)}")
+    say()
+    say("The same questions to what was trained just now:")
+    _ask(folder.id, questions)
+    say()
+    took = duration(time.time() - arguments.began)
+    say(f"That took {took}. The run is kept: `looptop show {folder.id}`, or open the app with `looptop`.")
+    say("`looptop train vqa` trains for longer, until it is good.")
+    return DONE
+
+
+def questions_to_ask() -> list[Asked]:
+    """Two questions about each of the test split's first images: the first that asks for a thing, and a yes or no."""
+    import easy_vqa
+
+    paths = easy_vqa.get_test_image_paths()
+    of_image: dict[int, list[Asked]] = {}
+    for question, truth, image in zip(*easy_vqa.get_test_questions(), strict=True):
+        of_image.setdefault(image, []).append(Asked(Path(paths[image]), question, truth))
+    chosen = []
+    for image in sorted(of_image)[:IMAGES]:
+        things = [asked for asked in of_image[image] if asked.truth not in ("yes", "no")]
+        # The positive ones: "is there not a circle?" makes poor reading.
+        plain = [asked for asked in of_image[image] if asked.truth == "yes" and " no" not in asked.question]
+        either = [asked for asked in of_image[image] if asked.truth in ("yes", "no")]
+        chosen += [*things[:1], *(plain or either)[:1]]
+    return chosen
+
+
+def _ask(model: str, questions: list[Asked]) -> None:
+    """Asks a model all questions and prints what it says beside the truth."""
+    with quiet_libraries():
+        from looptop.engine.vqa.answering import Answerer
+
+        answerer = Answerer.load(model)
+        answers = answerer.answer_batch([asked.image for asked in questions], [asked.question for asked in questions])
+    rows = [
+        [
+            f"image {asked.image.stem}",
+            visible(asked.question),
+            visible(answer.answer),
+            percent(answer.confidence),
+            visible(asked.truth),
+            "right" if answer.answer == asked.truth else "wrong",
+        ]
+        for asked, answer in zip(questions, answers, strict=True)
+    ]
+    for line in table(["", "question", "answer", "confidence", "truth", ""], rows, right=["confidence"]):
+        say(f"  {line}")

@@ -1,0 +1,150 @@
+"""`looptop show`: all about one run: where it stands, what it trains, its last answers and events."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import msgspec
+
+from looptop.engine import config as configuration
+from looptop.engine.commands.output import add_json, duration, moment, number, percent, say, say_json, table
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop show vqa-3
+  looptop show vqa-3 --json
+"""
+
+EVENTS_SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Shows the run."""
+    folder = RunFolder.find(arguments.run)
+    summary = folder.summary()
+    journal = Journal(folder.db)
+    if arguments.json:
+        say_json(_all(folder, summary, journal))
+        return 0
+    say(f"{visible(folder.id)} {summary.state.value}" + (f": {visible(summary.reason)}" if summary.reason else ""))
+    say()
+    for name, value in _facts(folder, summary, journal):
+        say(f"  {name:17} {value}")
+    _answers(journal.answer_samples())
+    _events(journal.events())
+    say()
+    say(_next(folder.id, summary.state))
+    return 0
+
+
+def _all(folder: RunFolder, summary: RunSummary, journal: Journal) -> dict[str, Any]:
+    return {
+        **msgspec.to_builtins(summary),
+        "path": str(folder.path),
+        "config": _config(folder),
+        "facts": journal.facts(),
+        "metrics": {name: point.value for name, point in journal.latest().items()},
+        "checkpoints": _checkpoints(folder),
+        "answers": [msgspec.to_builtins(sample) for sample in journal.answer_samples()],
+        "events": [msgspec.to_builtins(event) for event in journal.events()],
+    }
+
+
+def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tuple[str, str]]:
+    facts = journal.facts()
+    latest = {name: point.value for name, point in journal.latest().items()}
+    config = _config(folder)
+    model, data = config.get("model", {}), config.get("data", {})
+    return [
+        ("preset", visible(summary.preset or "-")),
+        ("fusion", visible(model.get("fusion", "-"))),
+        ("frozen", visible(", ".join(model.get("freeze", [])) or "-")),
+        ("data", visible(data.get("source", "-"))),
+        ("device", " ".join(visible(facts[key]) for key in ("device", "precision") if key in facts) or "-"),
+        ("parameters", _counted(facts, "parameters", "trainable_parameters", "trainable")),
+        ("questions", _split_sizes(facts)),
+        ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
+        ("loss", number(latest.get("loss"))),
+        ("validation loss", number(latest.get("eval_loss"))),
+        ("accuracy", percent(latest.get("eval_accuracy"), 2)),
+        ("test accuracy", percent(latest.get("test_accuracy"), 2)),
+        ("created", moment(summary.created)),
+        ("took", _took(summary)),
+        ("checkpoints", ", ".join(_checkpoints(folder)) or "-"),
+        ("folder", visible(folder.path)),
+    ]
+
+
+def _config(folder: RunFolder) -> dict[str, Any]:
+    try:
+        return configuration.to_dict(folder.config())
+    except LooptopError:  # of a newer looptop, or edited: the rest of the run can be shown
+        return {}
+
+
+def _counted(facts: dict[str, Any], key: str, part: str, word: str) -> str:
+    if key not in facts:
+        return "-"
+    return f"{facts[key]:,}" + (f", {facts[part]:,} {word}" if part in facts else "")
+
+
+def _split_sizes(facts: dict[str, Any]) -> str:
+    sizes = [f"{facts[key]:,} {word}" for key, word in _SPLITS if facts.get(key)]
+    return ", ".join(sizes) or "-"
+
+
+_SPLITS = (("n_train", "to train"), ("n_validation", "to validate"), ("n_test", "to test"))
+
+
+def _took(summary: RunSummary) -> str:
+    if summary.started is None:
+        return "-"
+    return duration((summary.ended or time.time()) - summary.started)
+
+
+def _checkpoints(folder: RunFolder) -> list[str]:
+    found = [path.name for path in folder.checkpoints.glob("checkpoint-*") if path.name[11:].isdigit()]
+    return sorted(found, key=lambda name: int(name[11:]))
+
+
+def _answers(samples: list[AnswerSample]) -> None:
+    if not samples:
+        return
+    say()
+    rows = [
+        [visible(each.question), visible(each.answer), percent(each.confidence), visible(each.truth)]
+        for each in samples
+    ]
+    for line in table(["question", "answer", "confidence", "truth"], rows, right=["confidence"]):
+        say(f"  {line}")
+
+
+def _events(events: list[Event]) -> None:
+    if not events:
+        return
+    say()
+    for event in events[-EVENTS_SHOWN:]:
+        level = "" if event.level == "info" else f"{event.level}: "
+        say(f"  {time.strftime('%H:%M:%S', time.localtime(event.time))}  {level}{visible(event.text)}")
+
+
+def _next(run_id: str, state: RunState) -> str:
+    if state in (RunState.CREATED, RunState.RUNNING):
+        return f"looptop pause {run_id}, checkpoint, stop; its log: looptop logs {run_id} -f"
+    if state is RunState.PAUSED:
+        return f"looptop continue {run_id}, step, stop; its log: looptop logs {run_id}"
+    if state is RunState.FINISHED:
+        return f"looptop ask IMAGE QUESTION --model {run_id}"
+    return f"looptop resume {run_id}; its log: looptop logs {run_id}"

@@ -1,0 +1,127 @@
+"""`looptop train`: starts an engine process that trains, and watches it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+
+import msgspec
+
+from looptop.engine import config as configuration
+from looptop.engine.commands.output import add_json, note, say, say_json
+from looptop.engine.commands.progress import progress_on
+from looptop.engine.commands.watch import Interrupts, show_outcome, watch
+from looptop.engine.config import DataConfig, RunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.host import launch
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop train vqa
+  looptop train vqa --set fusion=tokens --set num_train_epochs=20
+  looptop train vqa --data my_folder            images beside a CSV or JSONL of image,question,answer
+  looptop train vqa --preset book --set data.annotations=A.json --set data.questions=Q.json --set data.images=DIR
+  looptop config > mine.toml; looptop train vqa --config mine.toml
+
+ctrl-C stops the run with a checkpoint, a second one at once. Closing the terminal leaves the run going.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("kind", metavar="vqa", choices=["vqa"], help="what to train")
+    whence = parser.add_mutually_exclusive_group()
+    whence.add_argument("--preset", default="tiny", help=f"{' or '.join(configuration.presets())} (default: tiny)")
+    whence.add_argument("--config", metavar="FILE", help="a TOML file; what it leaves out comes from its preset")
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="easy-vqa, a folder, or vqa-v2 with --set data.annotations=…, data.questions=… and data.images=…",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="change one setting; may be given several times",
+    )
+    parser.add_argument("--detach", action="store_true", help="do not watch: say the run's id and leave")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains."""
+    config = _chosen(arguments)
+    interrupts = Interrupts()
+    with interrupts.taken():
+        folder = launch(config)
+        if arguments.detach and not interrupts.count:
+            return _leave(folder, as_json=arguments.json)
+        note(f"{folder.id}  started")
+        outcome = watch(folder, arguments.began, interrupts, progress_on(sys.stderr))
+    return show_outcome(outcome, as_json=arguments.json)
+
+
+def _chosen(arguments: argparse.Namespace) -> RunConfig:
+    """The configuration that the arguments ask for."""
+    if arguments.config is not None:
+        config = configuration.load(Path(arguments.config))
+    else:
+        config = configuration.preset(arguments.preset)
+    settings = list(arguments.settings)
+    if arguments.data is not None:
+        settings.insert(0, f"data.source={arguments.data}")
+    config = _anchored(configuration.override(config, settings))
+    _refuse_missing(config.data)
+    return config
+
+
+def _refuse_missing(data: DataConfig) -> None:
+    """Says at once, and not from a run that failed, that data is not there."""
+    if data.source == "vqa-v2":
+        for key in ("annotations", "questions", "images"):
+            name = getattr(data, key)
+            if _there(name) is None:
+                said = f"names {visible(name)}, which is not there" if name else "is not given"
+                raise LooptopError(f"data.{key} {said}; say where it is with --set data.{key}=PATH")
+    elif data.source != "easy-vqa" and _there(data.source) is None:
+        raise LooptopError(
+            f"there is no data '{visible(data.source)}'; give easy-vqa, vqa-v2, or a folder with images and a table"
+        )
+
+
+def _anchored(config: RunConfig) -> RunConfig:
+    """The configuration with relative paths made absolute: the run may be resumed from another folder."""
+    data = {name: _anchor(getattr(config.data, name)) for name in ("source", "annotations", "questions", "images")}
+    parts = {name: _anchor(getattr(config.model, name)) for name in ("text_encoder", "image_encoder", "decoder")}
+    if config.model.start_from not in [run.id for run in RunFolder.all()]:
+        parts["start_from"] = _anchor(config.model.start_from)
+    replace = msgspec.structs.replace
+    return replace(config, data=replace(config.data, **data), model=replace(config.model, **parts))
+
+
+def _anchor(name: str) -> str:
+    """A path that is there, absolute; any other name (of the hub, of a benchmark, none) unchanged."""
+    path = None if name in ("bundled", "easy-vqa", "vqa-v2") else _there(name)
+    return str(path) if path else name
+
+
+def _there(name: str) -> Path | None:
+    """The file or folder of this name, absolute; None where there is none."""
+    with contextlib.suppress(OSError, RuntimeError):  # too long for a name; ~somebody who is not
+        path = Path(name).expanduser()
+        if name and path.exists():
+            return path.absolute()
+    return None
+
+
+def _leave(folder: RunFolder, *, as_json: bool) -> int:
+    if as_json:
+        say_json({"run": folder.id, "state": folder.state().value, "accuracy": None, "loss": None, "seconds": None})
+    else:
+        say(f"{folder.id} trains on its own; see `looptop show {folder.id}`, or open the app with `looptop`")
+    return 0

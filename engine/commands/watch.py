@@ -1,0 +1,231 @@
+"""Watches a run in the foreground until it ends, and hands ctrl-C on to it.
+
+The run lives in an engine process of its own, in a session of its own: a terminal that goes away takes only the watcher
+with it. Ctrl-C, or a SIGTERM to the watcher, is handed on: the first as a stop with a checkpoint, the second at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from looptop.engine.commands.output import duration, note, number, percent, say, say_json
+from looptop.engine.commands.progress import Progress, Reading
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.control import send
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.records import Point, RunState
+from looptop.engine.text import visible
+
+POLL_SECONDS = 0.2
+DONE, FAILED, LEFT = 0, 1, 130
+
+
+class Interrupts:
+    """Counts ctrl-C (and SIGTERM) instead of being thrown out of the middle of something."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def _take(self, _number: int, _frame: object) -> None:
+        self.count += 1
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[Interrupts]:
+        """Counts while the block runs; a signal that was ignored before (`nohup`, `&`) stays ignored."""
+        before = {}
+        for which in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(which) is not signal.SIG_IGN:
+                before[which] = signal.signal(which, self._take)
+        try:
+            yield self
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run."""
+
+    run: str
+    state: RunState
+    reason: str
+    accuracy: float | None
+    """On the test split, or on validation where there is none."""
+    loss: float | None
+    """Of the same evaluation."""
+    seconds: float
+    """From the command to the final evaluation, or to the end where it was not reached."""
+    interrupted: bool
+    """A person left with ctrl-C."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command that watched."""
+        if self.state in (RunState.FAILED, RunState.INTERRUPTED):
+            return LEFT if self.interrupted else FAILED
+        return LEFT if self.interrupted and self.state is not RunState.FINISHED else DONE
+
+
+def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Progress) -> Outcome:
+    """Shows how the run goes until it has ended.
+
+    Args:
+        folder: A run that is live or was a moment ago.
+        began: When the command was given, in seconds since the epoch.
+        interrupts: Counts ctrl-C.
+        progress: Where to show it.
+    """
+    reader = _Reader(folder, began)
+    handed_on = 0
+    with contextlib.closing(progress):
+        while True:
+            state, reason = _state(folder)
+            ended = (state.ended or state is RunState.INTERRUPTED) and not folder.is_live()
+            for line in reader.news():
+                progress.note(line)
+            if ended:
+                break
+            progress.show(reader.reading(state))
+            if interrupts.count > handed_on:
+                handed_on += 1
+                progress.note(_hand_on(folder, handed_on))
+            time.sleep(POLL_SECONDS)
+    return reader.outcome(state, reason, interrupted=interrupts.count > 0)
+
+
+def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
+    """Prints what became of a run.
+
+    Returns:
+        The exit code.
+    """
+    if as_json:
+        say_json(
+            {
+                "run": outcome.run,
+                "state": outcome.state.value,
+                "accuracy": outcome.accuracy,
+                "loss": outcome.loss,
+                "seconds": round(outcome.seconds, 3),
+            }
+        )
+    else:
+        figures = f"accuracy {percent(outcome.accuracy, 2)}, loss {number(outcome.loss)}, {duration(outcome.seconds)}"
+        say(f"{outcome.run} {outcome.state}: {figures}")
+        if outcome.state is RunState.FINISHED:
+            say(f"ask it: looptop ask IMAGE QUESTION --model {outcome.run}")
+        else:
+            say(f"go on: looptop resume {outcome.run}; its log: looptop logs {outcome.run}")
+    if outcome.state in (RunState.FAILED, RunState.INTERRUPTED) and not outcome.interrupted:
+        reason = outcome.reason or "its process is gone"
+        note(f"looptop: {outcome.run} {outcome.state}: {visible(reason)}")
+    return outcome.exit_code
+
+
+def _hand_on(folder: RunFolder, count: int) -> str:
+    """Hands the first, second or a later ctrl-C on to the run; says what was done."""
+    if count == 1:
+        with contextlib.suppress(LooptopError):  # it has ended in this moment
+            send(folder, "stop", by="cli")
+        return f"{folder.id}  stopping, with a checkpoint; ctrl-C again stops it at once"
+    owner = folder.owner()
+    if owner is None or owner.host != socket.gethostname():
+        return f"{folder.id}  its process cannot be reached from this machine"
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(owner.pid, signal.SIGTERM if count == 2 else signal.SIGKILL)
+    return f"{folder.id}  stopping at once"
+
+
+class _Reader:
+    """Reads a run's journal, each thing once."""
+
+    def __init__(self, folder: RunFolder, began: float) -> None:
+        self.folder = folder
+        self.began = began
+        self.journal = Journal(folder.db)
+        self._seen_event = 0
+        self._seen_evaluation = began
+        self._versions: dict[str, int] = {}
+        self._latest: dict[str, Point] = {}
+        self._total = 0
+        self._doing = ""
+
+    def reading(self, state: RunState) -> Reading:
+        """Where the run stands now."""
+        if self._changed("reading"):
+            self._latest = self.journal.latest()
+            self._total = self.journal.facts().get("total_steps") or 0
+        loss = self._latest.get("loss")
+        if loss is None:
+            return Reading(
+                self.folder.id, f"{state.value} {self._doing}", 0.0, [state.value, *filter(None, [self._doing])]
+            )
+        words = [
+            f"step {loss.step}/{self._total}" if self._total else f"step {loss.step}",
+            f"loss {number(loss.value)}",
+        ]
+        if accuracy := self._latest.get("eval_accuracy"):
+            words.append(f"accuracy {percent(accuracy.value)}")
+        if state is not RunState.RUNNING:
+            words.insert(0, state.value)
+        elif (left := self._latest.get("seconds_left")) and left.value is not None:
+            words.append(f"{duration(left.value)} left")
+        if (speed := self._latest.get("samples_per_second")) and speed.value is not None:
+            words.append(f"{speed.value:,.0f} samples/s")
+        return Reading(self.folder.id, state.value, min(1.0, loss.step / self._total) if self._total else 0.0, words)
+
+    def news(self) -> Iterator[str]:
+        """Lines about what has happened since the last call: evaluations, warnings, errors."""
+        if not self._changed("news"):
+            return
+        for event in self.journal.events(after=self._seen_event):
+            self._seen_event = event.id
+            if event.time < self.began:  # of an earlier life of the run
+                continue
+            if event.level == "info":
+                self._doing = visible(event.text)
+            else:
+                yield f"{self.folder.id}  {event.level}: {visible(event.text)}"
+        accuracy = {point.step: point.value for point in self.journal.values("eval_accuracy")}
+        # By time and not by step: a resumed run makes some evaluations again.
+        fresh = [point for point in self.journal.values("eval_loss") if point.time > self._seen_evaluation]
+        for point in fresh:
+            self._seen_evaluation = point.time
+            yield (
+                f"{self.folder.id}  evaluation at step {point.step}: loss {number(point.value)},"
+                f" accuracy {percent(accuracy.get(point.step))}"
+            )
+
+    def outcome(self, state: RunState, reason: str, *, interrupted: bool) -> Outcome:
+        """What became of the run."""
+        latest = self.journal.latest()
+        final = latest.get("test_accuracy") or latest.get("eval_accuracy")
+        loss = latest.get("test_loss") or latest.get("eval_loss")
+        ended = final.time if state is RunState.FINISHED and final else time.time()
+        return Outcome(
+            run=self.folder.id,
+            state=state,
+            reason=reason,
+            accuracy=final.value if final else None,
+            loss=loss.value if loss else None,
+            seconds=max(0.0, ended - self.began),
+            interrupted=interrupted,
+        )
+
+    def _changed(self, what: str) -> bool:
+        """Whether the run has written since this was last asked for the same."""
+        version = self.journal.version()
+        before, self._versions[what] = self._versions.get(what), version
+        return version != before
+
+
+def _state(folder: RunFolder) -> tuple[RunState, str]:
+    return folder.state(), Journal(folder.db).state()[1]
