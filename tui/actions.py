@@ -1,0 +1,191 @@
+"""Every action of the app, once: its keys, its name, what it does, and where.
+
+Key bindings, the footer, the help and the command palette are all made from this table, so they cannot disagree. The
+method that does it is `action_NAME` of the place it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that a person can do."""
+
+    where: str
+    """The place, a key of `PLACES`."""
+    name: str
+    """Textual's name for it, with its arguments: `screen('train')`."""
+    keys: str
+    """Comma-separated, Textual's names."""
+    label: str
+    """For the footer: a word or two."""
+    help: str
+    """What it does, in a sentence; empty where the action before says it too."""
+    footer: bool = True
+    """Whether the footer shows it; the help always does."""
+    palette: bool = False
+    """Whether the command palette offers it."""
+    always: bool = False
+    """Whether it goes before whatever has the focus."""
+    shown: str = ""
+    """How its keys are written; made from `keys` where empty."""
+
+    @property
+    def id(self) -> str:
+        """Names the action among all."""
+        return f"{self.where}:{self.name}"
+
+
+PLACES = {
+    "app": "Everywhere",
+    "field": "In a text field",
+    "ask": "Ask",
+    "question": "In the question",
+    "answer": "In the answer",
+    "images": "In the images",
+    "history": "In the earlier questions",
+    "train": "Train",
+    "form": "In the form of a new run",
+    "run": "Watching a run",
+    "tree": "In the files",
+    "rows": "Among rows",
+    "picker": "In a list to choose from",
+    "help": "In the help",
+    "log": "In the log",
+    "dialog": "In a question to you",
+}
+"""Where actions work, in the order of the help."""
+
+ACTIONS = (
+    # Everywhere.
+    Action("app", "go('ask')", "1,alt+1", "Ask", "Go to Ask: ask a model about an image.", False, True, shown="1"),
+    Action("app", "go('train')", "2,alt+2", "Train", "Go to Train: train a model, watch runs.", False, True, shown="2"),
+    Action("app", "back", "escape", "back", "Leave the field, or close what is open.", False),
+    Action("app", "theme", "d", "dark/light", "Change between dark and light.", False, True),
+    Action("app", "command_palette", "ctrl+p", "palette", "Open the palette: every action by its name.", False),
+    Action("app", "help", "question_mark,f1", "help", "Show this help.", True, True, shown="?"),
+    Action("app", "leave", "q", "quit", "Leave looptop; runs go on without it.", True, True),
+    Action("app", "leave_now", "ctrl+c,ctrl+q", "quit", "Leave at once, from anywhere.", False, always=True),
+    # In a text field the keys above that print a character are typed instead.
+    Action("field", "app.back", "escape", "leave field", "Leave the field; then the single keys work."),
+    Action("field", "app.help", "f1", "help", "Show this help."),
+    Action("field", "app.go('ask')", "alt+1", "screens", "Change the screen.", shown="alt+1/2"),
+    Action("field", "app.go('train')", "alt+2", "Train", "", False),
+    # Ask.
+    Action("ask", "question", "a", "ask", "Type a question about the image.", True, True),
+    Action(
+        "ask", "view", "v", "view", "Show the image, then what the model sees of it, then where it looks.", True, True
+    ),
+    Action("ask", "model", "m", "model", "Choose the model that answers: bundled, a run, or a checkpoint.", True, True),
+    Action("ask", "open", "o", "open", "Open an image by its path; a path can also be pasted or dropped.", True, True),
+    Action("ask", "filter", "slash", "filter", "Filter the images by name.", True, shown="/"),
+    Action("ask", "files", "f", "files", "Change between the benchmark's images and your files.", True, True),
+    Action("ask", "images", "i", "images", "Go to the list of images.", False),
+    Action(
+        "question",
+        "suggest(-1)",
+        "up",
+        "suggestion",
+        "Fill in a suggested question, or one asked before.",
+        True,
+        shown="↑↓",
+    ),
+    Action("question", "suggest(1)", "down", "suggestion", "", False),
+    Action("question", "submit", "enter", "ask", "Ask the question; the focus moves on to the answer."),
+    Action("images", "choose", "enter", "take", "Take this image and go on to the question."),
+    Action("history", "again", "enter", "show", "Show this answer again, with its image."),
+    Action("tree", "up_folder", "backspace,u", "folder above", "Show the folder above.", shown="u"),
+    # Train.
+    Action("train", "new", "n", "new run", "Fill in the form of a new run.", True, True),
+    Action("train", "open", "o", "open run", "Choose a run to watch: live, finished or interrupted.", True, True),
+    Action("form", "start", "ctrl+s", "start", "Check the form and start the run.", True, True, shown="^s"),
+    Action(
+        "run", "want('pause')", "space", "pause/go on", "Pause the run after its step, or let it go on.", True, True
+    ),
+    Action(
+        "run", "want('step')", "full_stop", "step", "Make one step while the run is paused.", False, True, shown="."
+    ),
+    Action("run", "want('checkpoint')", "c", "checkpoint", "Write a checkpoint now.", True, True),
+    Action("run", "want('stop')", "x", "stop", "Stop the run; asks whether with a checkpoint.", True, True),
+    Action(
+        "run",
+        "want('resume')",
+        "r",
+        "resume",
+        "Go on with a run that is not live any more, from its checkpoint.",
+        True,
+        True,
+    ),
+    Action("run", "want('ask_model')", "a", "ask it", "Ask this run's model on the Ask screen.", False, True),
+    Action("run", "smoothing", "s", "smoothing", "Smooth the training loss more, or less.", True, True),
+    Action("run", "scale", "y", "log scale", "Draw the loss on a logarithmic scale, or a linear one.", False, True),
+    Action(
+        "run",
+        "want('earlier')",
+        "left_square_bracket",
+        "earlier answers",
+        "Sample answers of the evaluation before.",
+        False,
+        shown="[",
+    ),
+    Action(
+        "run",
+        "want('later')",
+        "right_square_bracket",
+        "later answers",
+        "Sample answers of the evaluation after.",
+        False,
+        shown="]",
+    ),
+    Action("run", "want('log')", "l", "log", "Read all that the run printed.", True, True),
+    # Lists.
+    Action("rows", "move(-1)", "up,k", "up", "The row before.", False, shown="↑ k"),
+    Action("rows", "move(1)", "down,j", "down", "The row after.", False, shown="↓ j"),
+    Action("rows", "page(-1)", "pageup", "page up", "A page up.", False, shown="PgUp"),
+    Action("rows", "page(1)", "pagedown", "page down", "A page down.", False, shown="PgDn"),
+    Action("rows", "end(False)", "home,g", "first", "The first row.", False, shown="Home g"),
+    Action("rows", "end(True)", "end,G", "last", "The last row.", False, shown="End G"),
+    # What lies over a screen.
+    Action("picker", "move(-1)", "up", "up, down", "The line before or after.", True, always=True, shown="↑↓"),
+    Action("picker", "move(1)", "down", "down", "", False, always=True, shown="↓"),
+    Action("picker", "dismiss_none", "escape", "close", "Close the list without choosing.", always=True),
+    Action("help", "dismiss_none", "escape,question_mark,f1,q", "close", "Close the help.", shown="esc"),
+    Action("log", "follow", "f", "follow", "Follow the end of the log, or stand still."),
+    Action("log", "close", "escape,l,q", "close", "Close the log.", shown="esc"),
+    Action("dialog", "dismiss_none", "escape", "no", "Close the question and change nothing."),
+)
+
+
+def bindings(*places: str) -> list[Binding]:
+    """The key bindings of these places."""
+    return [
+        Binding(
+            action.keys,
+            action.name,
+            action.label,
+            show=action.footer,
+            key_display=keys_of(action),
+            priority=action.always,
+            tooltip=action.help,
+            id=None,
+        )
+        for action in ACTIONS
+        if action.where in places
+    ]
+
+
+def of(places: Iterable[str]) -> list[Action]:
+    """The actions of these places, in the table's order."""
+    wanted = set(places)
+    return [action for action in ACTIONS if action.where in wanted]
+
+
+def keys_of(action: Action) -> str:
+    """The action's keys, as a person would write them."""
+    names = {"escape": "esc", "slash": "/", "question_mark": "?", "full_stop": ".", "ctrl+s": "^s"}
+    return action.shown or " ".join(names.get(key, key) for key in action.keys.split(","))

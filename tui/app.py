@@ -1,0 +1,196 @@
+"""The app: its screens, its leaving, and nothing that is not on the way to the first paint."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from looptop.engine.runs.home import home
+from looptop.engine.text import visible
+from looptop.tui import actions, terminal
+from looptop.tui.screens.ask import Ask
+from looptop.tui.screens.base import Overlay, Place
+from looptop.tui.themes import DARK, LIGHT
+
+if TYPE_CHECKING:
+    from looptop.engine.runs.folder import RunFolder
+    from looptop.tui.answers import Answering
+
+LAST_RESORT = 6.0
+"""Seconds after which a leaving app ends, whatever holds it."""
+
+
+class LooptopApp(App[str]):
+    """looptop on a terminal. Gives the sentence to print after it has left."""
+
+    TITLE = "looptop"
+    CSS_PATH: ClassVar[list[str]] = ["styles/app.tcss", "styles/ask.tcss"]  # type: ignore[assignment]
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("app")]
+    DEFAULT_MODE = "ask"
+    ENABLE_COMMAND_PALETTE = True
+    NOTIFICATION_TIMEOUT = 6
+
+    def __init__(
+        self,
+        make_process: Callable[[], Answering] | None = None,
+        drawn_on: terminal.Screen | None = None,
+    ) -> None:
+        """The app.
+
+        Args:
+            make_process: Makes the answering process; the engine's own by default.
+            drawn_on: The terminal, where the app was started on one.
+        """
+        options: dict[str, Any] = {"driver_class": terminal.Driver} if drawn_on is not None else {}
+        super().__init__(**options)
+        self._make_process = make_process
+        self._drawn_on = drawn_on
+        self.started_here: list[RunFolder] = []
+        """Runs that were started or resumed here."""
+        self.animation_level = "none"
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = DARK.name
+        self.add_mode("ask", self._make_ask)
+        self.add_mode("train", self._make_train)
+
+    def _make_ask(self) -> Screen[Any]:
+        return Ask(self._make_process)
+
+    def _make_train(self) -> Screen[Any]:
+        from looptop.tui.screens.train import Train
+
+        return Train()
+
+    def tell(self, sentence: object, severity: str = "information") -> None:
+        """Shows a sentence for a moment; it may hold text from outside."""
+        self.notify(visible(sentence), severity=severity, markup=False)  # type: ignore[arg-type]
+
+    def ask_about(self, model: str) -> None:
+        """Goes to Ask, with this model answering."""
+
+        async def go() -> None:
+            await self.action_go("ask")
+            if isinstance(self.screen, Ask):
+                self.screen.use(model)
+
+        self.run_worker(go(), group="screens", exit_on_error=False)
+
+    # Actions that work everywhere.
+
+    async def action_go(self, name: str) -> None:
+        """Changes the screen; what lies over the present one is closed."""
+        while isinstance(self.screen, Overlay):
+            await self.pop_screen()
+        if self.current_mode != name:
+            await self.switch_mode(name)
+
+    async def action_back(self) -> None:
+        """Leaves a field, or closes what lies over the screen."""
+        if isinstance(self.screen, Place):
+            self.screen.back()
+        elif len(self.screen_stack) > 1:
+            self.screen.dismiss(None)
+
+    def action_theme(self) -> None:
+        """Changes between dark and light."""
+        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+
+    def action_help(self) -> None:
+        """Shows the help of this screen."""
+        from looptop.tui.screens.help import Help
+
+        if not isinstance(self.screen, Help):
+            self.push_screen(Help(getattr(self.screen, "PLACES", ())))
+
+    def action_leave(self) -> None:
+        """Leaves; where a run that was started here still goes, asks what shall become of it."""
+        from looptop.tui.leaving import going_on, question
+
+        live = going_on(self.started_here)
+        if not live:
+            self.exit("")
+            return
+        self.push_screen(question(live), lambda answer: self._answered(answer, live))
+
+    def _answered(self, answer: str | None, live: list[RunFolder]) -> None:
+        from looptop.tui.leaving import farewell, stop_all
+
+        if answer == "leave":
+            self.exit(farewell(live))
+        elif answer == "stop":
+            self.exit(stop_all(live))
+
+    def action_leave_now(self) -> None:
+        """Leaves at once."""
+        from looptop.tui.leaving import farewell, going_on
+
+        self.exit(farewell(going_on(self.started_here)))
+
+    def leave_from_outside(self) -> None:
+        """Leaves because the terminal is gone or the system says so; runs go on."""
+        if self._drawn_on is not None:
+            self._drawn_on.leave()
+        self.action_leave_now()
+
+    def exit(self, *args: Any, **kwargs: Any) -> None:
+        """Leaves, and ends the process should anything hold it."""
+        if self._drawn_on is not None:
+            self._drawn_on.leave()
+            resort = threading.Timer(LAST_RESORT, os._exit, (0,))
+            resort.daemon = True
+            resort.start()
+        super().exit(*args, **kwargs)
+
+    # What Textual asks for.
+
+    def on_ready(self) -> None:
+        """The first paint is done."""
+        gc.enable()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: what the table of actions offers here."""
+        places = {"app", *getattr(screen, "PLACES", ())}
+        for action in actions.of(places):
+            if action.palette:
+                yield SystemCommand(f"{action.label} ({actions.keys_of(action)})", action.help, self._runner(action))
+
+    def _runner(self, action: actions.Action) -> Callable[[], None]:
+        def run() -> None:
+            self.simulate_key(action.keys.split(",")[-1])
+
+        return run
+
+
+def run_app() -> int:
+    """Runs the app on the terminal.
+
+    Returns:
+        The exit code: 0, or 1 where the app itself failed (its log says how).
+    """
+    gc.disable()  # Until the first paint: nothing of what is made on the way there can be given back.
+    log = home() / "app.log"
+    with terminal.terminal(log) as screen:
+        app = LooptopApp(drawn_on=screen)
+
+        def leave() -> None:
+            screen.leave()
+            if app._loop is not None:
+                app._loop.call_soon_threadsafe(app.leave_from_outside)
+
+        with terminal.signals(leave):
+            farewell = app.run()
+    if app.return_code:
+        sys.stderr.write(f"looptop: the app failed; please report what {visible(log)} says. Runs go on.\n")
+        return 1
+    if farewell and not screen.gone:
+        sys.stdout.write(farewell + "\n")
+    return 0

@@ -1,0 +1,101 @@
+"""The images of the easy-VQA benchmark's test split, which the Ask screen offers, and the questions it asks of them.
+
+Only file names and a JSON file: the package itself is not imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Asked(NamedTuple):
+    """A question of the benchmark, and its answer."""
+
+    question: str
+    answer: str
+
+
+HEAD = 16 * 1024
+"""Bytes of the questions' file that the first images need; the rest takes longer than the first paint should wait."""
+
+SHAPES = ("circle", "rectangle", "triangle")
+
+
+@dataclass
+class Benchmark:
+    """Images by number, and what is asked about each."""
+
+    folder: Path | None
+    """None where the package is not installed."""
+    _head: dict[int, list[Asked]] | None = field(default=None, repr=False)
+    _all: dict[int, list[Asked]] | None = field(default=None, repr=False)
+
+    @classmethod
+    def find(cls) -> Benchmark:
+        """Looks for the package without importing it."""
+        spec = importlib.util.find_spec("easy_vqa")
+        places = spec.submodule_search_locations if spec else None
+        folder = Path(next(iter(places))) / "data" / "test" if places else None
+        return cls(folder if folder and (folder / "images").is_dir() else None)
+
+    def images(self) -> list[Path]:
+        """All images, in the order of their numbers."""
+        if self.folder is None:
+            return []
+        root = self.folder / "images"
+        with os.scandir(root) as entries:
+            numbers = [int(entry.name[:-4]) for entry in entries if entry.name.endswith(".png")]
+        return [root / f"{number}.png" for number in sorted(numbers)]
+
+    def holds(self, path: Path) -> bool:
+        """Whether an image is the benchmark's."""
+        return self.folder is not None and path.parent == self.folder / "images" and path.stem.isdigit()
+
+    def asked(self, path: Path) -> list[Asked]:
+        """What the benchmark asks about an image; nothing where the image is not its own."""
+        if self.folder is None or not self.holds(path):
+            return []
+        number = int(path.stem)
+        if self._all is None:
+            if self._head is None:
+                self._head = _group(_read(self.folder / "questions.json", HEAD))
+                self._head.pop(max(self._head, default=0), None)  # It may be cut off in the middle.
+            if number in self._head:
+                return self._head[number]
+            self.load()
+        return (self._all or {}).get(number, [])
+
+    def load(self) -> None:
+        """Reads all questions."""
+        if self._all is None and self.folder is not None:
+            self._all = _group(_read(self.folder / "questions.json"))
+
+    def note(self, path: Path) -> str:
+        """What the benchmark's answers tell of an image: `red triangle`."""
+        answers = dict.fromkeys(each.answer for each in self.asked(path) if each.answer not in ("yes", "no"))
+        return " ".join(sorted(answers, key=lambda answer: answer in SHAPES))
+
+
+def _read(file: Path, most: int = -1) -> list[tuple[str, str, int]]:
+    """The file's entries (question, answer, image), or those that are whole within its first bytes."""
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(most).decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [(question, answer, int(image)) for question, answer, image in _ENTRY.findall(text)]
+
+
+_ENTRY = re.compile(r'\["([^"\\]*)", "([^"\\]*)", (\d+)\]')
+
+
+def _group(entries: list[tuple[str, str, int]]) -> dict[int, list[Asked]]:
+    found: dict[int, list[Asked]] = {}
+    for question, answer, image in entries:
+        found.setdefault(image, []).append(Asked(question, answer))
+    return found

@@ -1,0 +1,56 @@
+"""Paths as people type, paste and drop them: quoted, escaped, as a URL, from their home."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+
+_ROOTED = re.compile(r"^(file:|~|/|\./|\.\./)")
+
+
+def typed_path(text: str) -> Path:
+    """The path that a person means.
+
+    Takes quotes, backslash-escaped spaces, `file://` URLs and `~` as terminals and file managers write them. A file
+    whose name is exactly what was typed goes before any such reading.
+
+    Raises:
+        LooptopError: Nothing was typed, or a URL of another machine.
+    """
+    text = text.strip("\r\n\t \0")
+    if not text:
+        raise LooptopError("no path was typed; write for example ~/pictures/cat.png")
+    if os.path.lexists(os.path.expanduser(text.replace("\0", ""))):  # noqa: PTH111 (a Path would fold `..` and `//`)
+        return Path(text.replace("\0", "")).expanduser()
+    if text[0] == text[-1] and text[0] in "'\"" and len(text) > 1:
+        text = text[1:-1]
+    elif "\\" in text:
+        try:
+            text = " ".join(shlex.split(text))
+        except ValueError:
+            text = re.sub(r"\\(.)", r"\1", text)
+    if text.startswith("file:"):
+        url = urlsplit(text)
+        if url.netloc not in ("", "localhost"):
+            raise LooptopError(f"the image is on another machine, {visible(url.netloc)}; copy it here first")
+        text = unquote(url.path)
+    elif re.match(r"^https?://", text):
+        raise LooptopError("looptop opens no web addresses; save the image first and give its path")
+    return Path(os.path.expanduser(text.replace("\0", "")))  # noqa: PTH111
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a pasted text is a path rather than a question: rooted somewhere, on one line, and there."""
+    line = text.strip().strip("'\"")
+    if not line or "\n" in line or len(line) > 4096 or not _ROOTED.match(line):
+        return False
+    try:
+        return os.path.isfile(typed_path(text))  # noqa: PTH113
+    except (LooptopError, OSError, ValueError):
+        return False

@@ -1,0 +1,172 @@
+"""What is said of a run, as text: its head, progress, figures, sample answers, events."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from textual.content import Content
+
+from looptop.engine.runs.folder import RunState
+from looptop.tui.text import bar, cell, duration, number, percent, safe, size
+from looptop.tui.watching import Snapshot
+
+COLOURS = {
+    RunState.CREATED: "$text-muted",
+    RunState.RUNNING: "$text-success",
+    RunState.PAUSED: "$text-warning",
+    RunState.FINISHED: "$text-primary",
+    RunState.STOPPED: "$text-warning",
+    RunState.FAILED: "$text-error",
+    RunState.INTERRUPTED: "$text-error",
+}
+MARKS = {
+    RunState.CREATED: "◌",
+    RunState.RUNNING: "▶",
+    RunState.PAUSED: "⏸",
+    RunState.FINISHED: "✓",
+    RunState.STOPPED: "■",
+    RunState.FAILED: "✗",
+    RunState.INTERRUPTED: "✗",
+}
+LEVELS = {"warning": "$text-warning", "error": "$text-error"}
+
+
+def state_word(state: RunState) -> Content:
+    """A state with its mark and colour."""
+    return Content.styled(f"{MARKS[state]} {state.value}", f"{COLOURS[state]} bold")
+
+
+def head(snapshot: Snapshot, width: int) -> Content:
+    """Which run this is, how it stands, and what it trains on what."""
+    settings = snapshot.settings
+    model, training = _table(settings, "model"), _table(settings, "training")
+    words = [
+        str(settings.get("preset", "")),
+        str(_table(settings, "data").get("source", "")),
+        str(model.get("fusion", "")),
+        f"frozen: {', '.join(map(str, model.get('freeze', ()) or ()))}",
+        f"batch {training.get('per_device_train_batch_size', '?')}",
+        " ".join(str(snapshot.facts[key]) for key in ("device", "precision") if snapshot.facts.get(key)),
+    ]
+    said = Content.assemble((snapshot.id, "bold"), "  ", state_word(snapshot.state), "  ")
+    if snapshot.state in (RunState.FAILED, RunState.STOPPED) and snapshot.reason:
+        return (said + safe(snapshot.reason, COLOURS[snapshot.state])).truncate(width, ellipsis=True)
+    if snapshot.state is RunState.INTERRUPTED:
+        return said + Content.styled("its process is gone; r goes on from its last checkpoint", "$text-muted")
+    return (said + safe(" · ".join(word for word in words if word), "$text-muted")).truncate(width, ellipsis=True)
+
+
+def progress(snapshot: Snapshot, width: int) -> Content:
+    """A bar, the step, the epoch, and the time left or taken."""
+    total, step = snapshot.total_steps, snapshot.step
+    if not total:
+        doing = snapshot.events[-1].text if snapshot.events else "preparing models and data"
+        return safe(f"{doing} …" if snapshot.live else doing, "$text-muted").truncate(width, ellipsis=True)
+    fraction = min(1.0, step / total)
+    words = [f"{100 * fraction:3.0f} %", f"step {step:,} of {total:,}"]
+    epoch, epochs = snapshot.value("epoch"), _table(snapshot.settings, "training").get("num_train_epochs")
+    if epoch is not None and isinstance(epochs, int | float):
+        words.append(f"epoch {epoch:.1f} of {epochs:g}")
+    left = snapshot.value("seconds_left")
+    if snapshot.state is RunState.RUNNING and left is not None and step < total:
+        words.append(f"{duration(left)} left")
+    elif snapshot.started and snapshot.ended:
+        words.append(f"took {duration(snapshot.ended - snapshot.started)}")
+    text = "  ".join(words)
+    room = max(8, width - len(text) - 2)
+    filled = bar(fraction, room)
+    return Content.assemble((filled, "$primary"), ("░" * (room - len(filled)), "$panel"), "  ", text)
+
+
+def figures(snapshot: Snapshot) -> Content:
+    """The latest figures, one a line."""
+    value = snapshot.value
+    rows = [
+        ("train loss", _said(value("loss"))),
+        ("validation loss", _said(value("eval_loss"))),
+        ("validation acc.", _percent(value("eval_accuracy"))),
+    ]
+    if "test_accuracy" in snapshot.latest:
+        rows.append(("test accuracy", _percent(value("test_accuracy"))))
+    rows += [
+        ("learning rate", _said(value("learning_rate"))),
+        ("gradient norm", _said(value("grad_norm"))),
+        ("samples/s", _said(value("samples_per_second"))),
+        ("memory", "-" if snapshot.memory is None else size(snapshot.memory)),
+    ]
+    trained, total = snapshot.facts.get("trainable_parameters"), snapshot.facts.get("parameters")
+    if isinstance(total, int) and isinstance(trained, int):
+        rows += [("parameters", _short(total)), ("of them trained", _short(trained))]
+    for name, key in (("train on", "n_train"), ("validate on", "n_validation"), ("test on", "n_test")):
+        count = snapshot.facts.get(key)
+        if isinstance(count, int) and count:
+            rows.append((name, f"{count:,}"))
+    lines = [Content.assemble((f"{name:<16}", "$text-muted"), safe(f"{said:>9}")) for name, said in rows]
+    return Content("\n").join(lines)
+
+
+def samples(snapshot: Snapshot, width: int) -> Content:
+    """The answers of an evaluation, one a line."""
+    if not snapshot.samples:
+        return Content.styled("after the first evaluation", "$text-muted")
+    answers = min(12, max(6, *(len(sample.answer) for sample in snapshot.samples)))
+    truths = min(12, max(5, *(len(sample.truth) for sample in snapshot.samples)))
+    question = max(10, width - answers - truths - 13)
+    lines = [
+        Content.assemble(
+            Content("  "),
+            cell("question", question),
+            " ",
+            cell("truth", truths),
+            " ",
+            cell("answer", answers),
+            "  conf.",
+        ).stylize("$text-muted")
+    ]
+    for sample in snapshot.samples:
+        mark = ("✓ ", "$text-success") if sample.correct >= 0.5 else ("✗ ", "$text-error")
+        lines.append(
+            Content.assemble(
+                mark,
+                cell(sample.question, question),
+                " ",
+                cell(sample.truth, truths, "$text-muted"),
+                " ",
+                cell(sample.answer, answers, "bold"),
+                " ",
+                percent(sample.confidence),
+            )
+        )
+    return Content("\n").join(lines)
+
+
+def events(snapshot: Snapshot, width: int, height: int) -> Content:
+    """The last events that fit, the newest below."""
+    shown = [event for event in snapshot.events if not event.superseded][-max(height, 1) :]
+    if not shown:
+        return Content.styled("nothing yet", "$text-muted")
+    return Content("\n").join(
+        (
+            Content.styled(time.strftime("%H:%M:%S ", time.localtime(event.time)), "$text-muted")
+            + safe(event.text[:400], LEVELS.get(event.level, ""))
+        ).truncate(max(width, 10), ellipsis=True)
+        for event in shown
+    )
+
+
+def _said(value: float | None) -> str:
+    return "-" if value is None else number(value)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def _short(count: int) -> str:
+    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
+
+
+def _table(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    table = settings.get(name)
+    return table if isinstance(table, dict) else {}

@@ -1,0 +1,258 @@
+"""Ask: pick an image, see it, ask about it; the answer with everything the model can say about it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.events import Paste
+from textual.widget import Widget
+from textual.widgets import Input
+
+from looptop.engine.errors import LooptopError
+from looptop.tui.actions import bindings
+from looptop.tui.answers import Answering, Answers
+from looptop.tui.benchmark import Benchmark
+from looptop.tui.paths import looks_like_path, typed_path
+from looptop.tui.screens.base import Place
+from looptop.tui.text import safe
+from looptop.tui.threads import in_thread
+from looptop.tui.widgets.answer import AnswerView
+from looptop.tui.widgets.history import Exchange, History
+from looptop.tui.widgets.image_panel import ImagePanel
+from looptop.tui.widgets.picture import Picture
+from looptop.tui.widgets.picture_panel import PicturePanel
+from looptop.tui.widgets.question import QuestionField
+
+if TYPE_CHECKING:
+    from looptop.engine.vqa.answer_process import AskReply
+
+NO_QUESTION = "type a question first, for example: what color is the shape?"
+NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
+
+
+class Ask(Place):
+    """Screen 1."""
+
+    HERE = "ask"
+    PLACES = ("ask", "question", "images", "rows", "tree", "history")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
+    AUTO_FOCUS = "#question"
+
+    def __init__(self, make_process: Callable[[], Answering] | None = None) -> None:
+        super().__init__()
+        self.model = "bundled"
+        self.path: Path | None = None
+        self._benchmark = Benchmark.find()
+        self._answers = Answers(self._on_reply, make_process)
+        self._pending: dict[int, tuple[Path, str]] = {}
+        self._status = "starting"
+        self._warmed = False
+
+    def body(self) -> Iterable[Widget]:
+        """Images at the left; picture and answer above, question and history below.
+
+        The first image is there from the beginning: the screen is drawn once, and whole.
+        """
+        images = self._benchmark.images()
+        answer, field = AnswerView(id="answer"), QuestionField()
+        if images:
+            self.path = images[0]
+            field.suggestions = [each.question for each in self._benchmark.asked(images[0])]
+            answer.suggest(field.suggestions)
+        yield ImagePanel(self._benchmark, images)
+        yield PicturePanel(self.path)
+        yield answer
+        yield field
+        yield History()
+
+    def on_mount(self) -> None:
+        """Says what goes on."""
+        self._say()
+
+    def on_unmount(self) -> None:
+        """Ends the answering process."""
+        self._answers.close()
+
+    # The image.
+
+    @on(ImagePanel.Moved)
+    def _moved(self, event: ImagePanel.Moved) -> None:
+        self.show_image(event.path)
+
+    @on(ImagePanel.Chosen)
+    def _chosen(self, event: ImagePanel.Chosen) -> None:
+        self.show_image(event.path)
+        self.action_question()
+
+    def show_image(self, path: Path) -> None:
+        """Shows an image and what may be asked about it."""
+        if path == self.path:
+            return
+        self.path = path
+        field = self.query_one(QuestionField)
+        field.suggestions = [each.question for each in self._benchmark.asked(path)]
+        self.query_one(AnswerView).suggest(field.suggestions)
+        self.run_worker(self._show(path), group="picture", exclusive=True, exit_on_error=False)
+
+    async def _show(self, path: Path) -> None:
+        await asyncio.sleep(0.03)  # A held key runs through many images: only one that stays is opened.
+        await self.query_one(PicturePanel).load(path)
+
+    @on(Picture.Drawn)
+    def _warm(self) -> None:
+        """Starts the answering process once the screen stands, so that it takes no time from it."""
+        if not self._warmed:
+            self._warmed = True
+            in_thread(self._benchmark.load)
+            self._request(lambda: self._answers.ask(self.model))
+
+    def action_open(self) -> None:
+        """Asks for a path."""
+        from looptop.tui.screens.dialog import PathQuestion
+
+        self.app.push_screen(PathQuestion(), self._opened)
+
+    def _opened(self, path: str | None) -> None:
+        if path is not None:
+            self.show_image(Path(path))
+            self.action_question()
+
+    def on_paste(self, event: Paste) -> None:
+        """A pasted or dropped path opens its image."""
+        if looks_like_path(event.text):
+            event.stop()
+            self._opened(str(typed_path(event.text)))
+
+    @on(QuestionField.PathPasted)
+    def _path_pasted(self, event: QuestionField.PathPasted) -> None:
+        self._opened(event.path)
+
+    # The question and its answer.
+
+    @on(Input.Submitted, "#question")
+    def _submitted(self, event: Input.Submitted) -> None:
+        view, question = self.query_one(AnswerView), event.value.strip()
+        if not question:
+            view.fail(NO_QUESTION)
+        elif self.path is None:
+            view.fail(NO_IMAGE)
+        else:
+            path = self.path
+            self._request(lambda: self._ask(path, question))
+            view.focus()
+
+    def _ask(self, path: Path, question: str) -> None:
+        self._pending[self._answers.ask(self.model, str(path), question)] = (path, question)
+        self.query_one(QuestionField).remember(question)
+        waiting = "answering…" if self._status == "ready" else "starting the model…"
+        self.query_one(AnswerView).say(safe(question[:200], "$text-muted"), safe(waiting, "$text-primary"))
+        self._say()
+
+    def _request(self, call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except LooptopError as error:
+            self.query_one(AnswerView).fail(str(error))
+
+    def _on_reply(self, reply: AskReply) -> None:
+        if not self.is_mounted:
+            return
+        if reply.id == 0 or (reply.answer is None and reply.error is None):
+            self._status = reply.status or self._status
+        path, question = self._pending.pop(reply.id, (None, ""))
+        view = self.query_one(AnswerView)
+        if reply.answer is not None and path is not None:
+            self._status = "ready"
+            truth = next((each.answer for each in self._benchmark.asked(path) if same(each.question, question)), None)
+            exchange = Exchange(path, question, reply.answer, truth)
+            self.query_one(History).add(exchange)
+            if path == self.path:
+                self._show_exchange(exchange)
+        elif reply.error is not None:
+            view.fail(reply.error)
+        elif path is not None:  # Not its last reply: it waits for the model.
+            self._pending[reply.id] = (path, question)
+        self._say()
+
+    def _show_exchange(self, exchange: Exchange) -> None:
+        self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
+        self.query_one(PicturePanel).seen_by_model = exchange.answer.view
+
+    @on(History.Again)
+    def _again(self, event: History.Again) -> None:
+        exchange = event.exchange
+        if exchange.path != self.path:
+            self.show_image(exchange.path)
+        self.query_one(PicturePanel).await_view(exchange.path, exchange.answer.view)
+        self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
+
+    def _say(self) -> None:
+        words = {
+            "starting": "starting the model…",
+            "ready": "ready",
+            "ended": "the model stopped; ask to start it again",
+        }
+        status = words.get(self._status, f"{self._status}…")
+        waiting = len(self._pending)
+        if waiting and self._status == "ready":
+            status = "answering…" if waiting == 1 else f"answering {waiting} questions…"
+        self.say(f"model: {self.model} · {status}")
+
+    # Keys.
+
+    def leave_field(self) -> None:
+        """The single keys work in the answer."""
+        self.query_one(AnswerView).focus()
+
+    def action_question(self) -> None:
+        """Goes to the question."""
+        self.query_one(QuestionField).focus()
+
+    def action_view(self) -> None:
+        """Shows the image another way."""
+        self.query_one(PicturePanel).turn()
+
+    def action_images(self) -> None:
+        """Goes to the images."""
+        self.query_one(ImagePanel).take_focus()
+
+    def action_filter(self) -> None:
+        """Filters the images."""
+        self.query_one(ImagePanel).open_filter()
+
+    def action_files(self) -> None:
+        """Changes between the benchmark and files."""
+        self.query_one(ImagePanel).turn()
+
+    def action_model(self) -> None:
+        """Chooses a model."""
+        self.run_worker(self._choose_model(), group="models", exclusive=True, exit_on_error=False)
+
+    async def _choose_model(self) -> None:
+        from looptop.engine.vqa.models import choices
+        from looptop.tui.screens.picker import Choice, Picker
+
+        try:
+            found = await in_thread(choices)
+        except LooptopError as error:
+            self.query_one(AnswerView).fail(str(error))
+            return
+        lines = [Choice(each.name, safe(each.name, "bold") + safe(f"  {each.label}", "$text-muted")) for each in found]
+        self.app.push_screen(Picker("Choose a model", lines, "There is no model yet: train one on screen 2."), self.use)
+
+    def use(self, model: str | None) -> None:
+        """Answers with this model from now on."""
+        if model is not None and model != self.model:
+            self.model, self._status = model, f"loading {model}"
+            self._request(lambda: self._answers.ask(model))
+            self._say()
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two questions are the same but for case, spaces and the question mark."""
+    return one.lower().strip(" ?") == other.lower().strip(" ?")

@@ -1,0 +1,83 @@
+"""A question to the person, answered with one key; and a field for a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from looptop.engine.errors import LooptopError
+from looptop.tui.actions import bindings
+from looptop.tui.paths import typed_path
+from looptop.tui.screens.base import Overlay
+from looptop.tui.text import safe
+from looptop.tui.widgets.field import Field
+
+
+class Question(Overlay[str]):
+    """Asks; each answer has a key. Gives the chosen answer's name, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
+    PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
+
+    def __init__(self, title: str, text: Content, answers: Sequence[tuple[str, str, str]]) -> None:
+        """Answers are (key, name, what it does); the first is taken with enter."""
+        super().__init__()
+        self._title, self._text, self._answers = title, text, answers
+        for key, name, label in answers:
+            self._bindings._add_binding(Binding(key, f"answer('{name}')", label, show=False))
+
+    def body(self) -> Iterable[Widget]:
+        """The text, then the answers."""
+        lines = [
+            Option(Content.assemble((f" {key} ", "$primary bold"), f" {label}"), id=name)
+            for key, name, label in self._answers
+        ]
+        box = Vertical(Static(self._text, id="said"), OptionList(*lines, id="choices"), classes="box -question")
+        box.border_title = self._title
+        yield box
+
+    def on_mount(self) -> None:
+        """Enter takes the first answer."""
+        self.query_one(OptionList).focus()
+
+    @on(OptionList.OptionSelected)
+    def _take(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option.id)
+
+    def action_answer(self, name: str) -> None:
+        """Takes an answer by its key."""
+        self.dismiss(name)
+
+
+class PathQuestion(Overlay[str]):
+    """Asks for an image's path."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
+    PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
+
+    def body(self) -> Iterable[Widget]:
+        """One field, and what was wrong with it."""
+        box = Vertical(
+            Field(placeholder="path of an image, typed, pasted or dropped", id="path"),
+            Static("", id="wrong"),
+            classes="box -question",
+        )
+        box.border_title = "Open an image"
+        yield box
+
+    @on(Input.Submitted, "#path")
+    def _take(self, event: Input.Submitted) -> None:
+        try:
+            path = typed_path(event.value)
+        except LooptopError as error:
+            self.query_one("#wrong", Static).update(safe(error, "$text-error"))
+            return
+        self.dismiss(str(path))

@@ -1,0 +1,81 @@
+"""All that a run printed: its log's end, followed while it grows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Static
+
+from looptop.tui.actions import bindings
+from looptop.tui.screens.base import Overlay
+from looptop.tui.text import safe
+from looptop.tui.threads import in_thread
+
+MOST = 64 * 1024
+"""Bytes that are shown of the end."""
+
+
+class Log(Overlay[None]):
+    """The end of a log."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("log")]
+    PLACES: ClassVar[tuple[str, ...]] = ("log",)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._follow = True
+
+    def body(self) -> Iterable[Widget]:
+        """One text, scrolled."""
+        box = VerticalScroll(Static(id="log-text"), classes="box -log")
+        box.border_title = "Log"
+        yield box
+
+    def on_mount(self) -> None:
+        """Reads it, and goes on reading."""
+        self.query_one(VerticalScroll).focus()
+        self.run_worker(self._read(), group="log", exit_on_error=False)
+
+    async def _read(self) -> None:
+        before = None
+        while True:
+            text = await in_thread(lambda: _tail(self._path))
+            if text != before:
+                before = text
+                self.query_one("#log-text", Static).update(safe(text or "nothing was printed yet", keep_lines=True))
+                if self._follow:
+                    self.call_after_refresh(self.query_one(VerticalScroll).scroll_end, animate=False)
+            await asyncio.sleep(1)
+
+    def action_follow(self) -> None:
+        """Follows the end, or stands still."""
+        self._follow = not self._follow
+        box = self.query_one(VerticalScroll)
+        box.border_title = "Log" if self._follow else "Log, not followed: f follows"
+        if self._follow:
+            box.scroll_end(animate=False)
+
+    def action_close(self) -> None:
+        """Closes it."""
+        self.dismiss(None)
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - MOST))
+            data = file.read()
+    except OSError:
+        return ""
+    text = data.decode("utf-8", "replace").replace("\r\n", "\n")
+    # A progress bar draws over its line: of such a line, what was drawn last is shown.
+    lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
+    return "\n".join(lines[1:] if len(data) == MOST else lines)

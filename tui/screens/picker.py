@@ -1,0 +1,76 @@
+"""Chooses one of several: type to filter, arrows to move, enter to take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from looptop.tui.actions import bindings
+from looptop.tui.screens.base import Overlay
+from looptop.tui.widgets.field import Field
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One line of the list."""
+
+    name: str
+    """What comes back."""
+    line: Content
+
+
+class Picker(Overlay[str]):
+    """A list to choose from; gives the chosen name, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("picker")]
+    PLACES: ClassVar[tuple[str, ...]] = ("picker",)
+
+    def __init__(self, title: str, choices: Sequence[Choice], empty: str) -> None:
+        super().__init__()
+        self._title, self._choices, self._empty = title, choices, empty
+
+    def body(self) -> Iterable[Widget]:
+        """A field above a list."""
+        box = Vertical(
+            Field(placeholder="type to filter", id="filter"),
+            OptionList(*self._options(""), id="choices"),
+            Static(self._empty, id="empty"),
+            classes="box",
+        )
+        box.border_title = self._title
+        box.set_class(not self._choices, "-empty")
+        yield box
+
+    def _options(self, words: str) -> list[Option]:
+        wanted = words.lower().split()
+        kept = [each for each in self._choices if all(word in each.line.plain.lower() for word in wanted)]
+        return [Option(each.line, id=str(self._choices.index(each))) for each in kept]
+
+    @on(Input.Changed, "#filter")
+    def _filter(self, event: Input.Changed) -> None:
+        found = self.query_one("#choices", OptionList)
+        found.clear_options()
+        found.add_options(self._options(event.value))
+        found.highlighted = 0 if found.option_count else None
+
+    @on(Input.Submitted, "#filter")
+    def _take_highlighted(self) -> None:
+        self.query_one("#choices", OptionList).action_select()
+
+    @on(OptionList.OptionSelected)
+    def _take(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._choices[int(event.option.id or 0)].name)
+
+    def action_move(self, rows: int) -> None:
+        """Moves in the list while the focus stays in the field."""
+        found = self.query_one("#choices", OptionList)
+        (found.action_cursor_down if rows > 0 else found.action_cursor_up)()

@@ -1,0 +1,279 @@
+"""Train: start a run and watch it, or any other; what is shown comes from its journal alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on
+from textual.binding import BindingType
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import OptionList
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder, RunState, RunSummary
+from looptop.tui.actions import bindings
+from looptop.tui.run_text import state_word
+from looptop.tui.screens.base import Place
+from looptop.tui.text import cell, safe
+from looptop.tui.threads import in_thread
+from looptop.tui.watching import Watcher
+from looptop.tui.widgets.new_run import NewRun
+from looptop.tui.widgets.run_view import RunView
+
+if TYPE_CHECKING:
+    from looptop.engine.config import RunConfig
+    from looptop.tui.app import LooptopApp
+
+TICK = 1.0
+"""Seconds between two looks at the journal."""
+
+
+class Train(Place):
+    """Screen 2."""
+
+    CSS_PATH = ["../styles/lists.tcss", "../styles/train.tcss"]  # noqa: RUF012
+    HERE = "train"
+    PLACES = ("train", "form", "run")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watcher: Watcher | None = None
+        self._sample_step: int | None = None
+        self._poke = asyncio.Event()
+
+    def body(self) -> Iterable[Widget]:
+        """The form of a new run, and the view of one; one of them is shown."""
+        yield NewRun()
+        view = RunView()
+        view.display = False
+        yield view
+
+    def on_mount(self) -> None:
+        """Shows the run that is going on, if there is one; else the form."""
+        self.run_worker(self._watch(), group="watch", exit_on_error=False)
+        self.run_worker(self._arrive(), group="runs", exclusive=True, exit_on_error=False)
+
+    def on_screen_resume(self) -> None:
+        """Looks at once when the screen comes back."""
+        self._poke.set()
+
+    async def _arrive(self) -> None:
+        summaries = await in_thread(_summaries)
+        form = self.query_one(NewRun)
+        form.list_runs(summaries)
+        going = next((each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)), None)
+        if going is not None and self._watcher is None:
+            self.attach(RunFolder.find(going.id))
+        elif self._watcher is None:
+            form.take_focus()
+
+    # Watching.
+
+    def attach(self, run: RunFolder) -> None:
+        """Watches this run."""
+        self._watcher, self._sample_step = Watcher(run), None
+        view = self.query_one(RunView)
+        view.snapshot = None
+        self._show_view(True)
+        self._poke.set()
+
+    def _show_view(self, watching: bool) -> None:
+        form, view = self.query_one(NewRun), self.query_one(RunView)
+        form.display, view.display = not watching, watching
+        if watching:
+            view.focus()
+        else:
+            form.take_focus()
+
+    async def _watch(self) -> None:
+        """Looks once a second while this screen is the one that is shown; reads in a thread, one at a time."""
+        unreadable = False
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._poke.wait(), TICK)
+            self._poke.clear()
+            watcher, view = self._watcher, self.query_one(RunView)
+            if watcher is None or not view.display or self.app.screen_stack[0] is not self:
+                continue
+            columns, step = view.columns, self._sample_step
+            try:
+                snapshot = await in_thread(lambda w=watcher, c=columns, s=step: w.look(c, s))  # type: ignore[misc]
+            except LooptopError as error:
+                self.say(str(error), "$text-error")
+                unreadable = True
+                continue
+            if watcher is self._watcher:
+                view.show(snapshot)
+            if unreadable:
+                self.say("")
+                unreadable = False
+
+    @property
+    def _run(self) -> RunFolder | None:
+        return self._watcher.run if self._watcher is not None else None
+
+    def leave_field(self) -> None:
+        """The single keys work where no field has the focus."""
+        form = self.query_one(NewRun)
+        if form.display:
+            form.leave_field()
+
+    def action_new(self) -> None:
+        """Shows the form."""
+        self._show_view(False)
+        self.run_worker(self._list(), group="runs", exclusive=True, exit_on_error=False)
+
+    async def _list(self) -> None:
+        self.query_one(NewRun).list_runs(await in_thread(_summaries))
+
+    def action_open(self) -> None:
+        """Chooses a run."""
+        self.run_worker(self._choose(), group="runs", exclusive=True, exit_on_error=False)
+
+    async def _choose(self) -> None:
+        from looptop.tui.screens.picker import Choice, Picker
+
+        found = await in_thread(_summaries)
+        lines = [Choice(each.id, run_line(each)) for each in found]
+        self.app.push_screen(Picker("Choose a run", lines, "There are no runs yet: start one here."), self._chosen)
+
+    def _chosen(self, run_id: str | None) -> None:
+        if run_id is not None:
+            self._try(lambda: self.attach(RunFolder.find(run_id)))
+
+    @on(OptionList.OptionSelected, "#runs")
+    def _picked(self, event: OptionList.OptionSelected) -> None:
+        self._chosen(event.option.id)
+
+    # Starting.
+
+    @on(NewRun.Wanted)
+    def _wanted(self, event: NewRun.Wanted) -> None:
+        self.run_worker(self._start(event.config), group="start", exclusive=True, exit_on_error=False)
+
+    async def _start(self, config: RunConfig) -> None:
+        from looptop.engine.runs.host import launch
+
+        await self._begin("starting the engine process…", lambda: launch(config))
+
+    async def _begin(self, said: str, launch: Callable[[], RunFolder]) -> None:
+        form = self.query_one(NewRun)
+        self.say(said, "$text-primary")
+        form.busy = True
+        try:
+            run = await in_thread(launch)
+        except LooptopError as error:
+            self.say("")
+            form.fail(str(error))
+            self._app.tell(error, "error")
+            return
+        finally:
+            form.busy = False
+        self.say("")
+        self._app.started_here.append(run)
+        self.attach(run)
+
+    # Controls.
+
+    def on_run_view_wants(self, event: RunView.Wants) -> None:
+        """A key was pressed in the view of a run."""
+        run, snapshot = self._run, self.query_one(RunView).snapshot
+        if run is None or snapshot is None:
+            return
+        if event.what == "pause":
+            self._send(run, "continue" if snapshot.state is RunState.PAUSED else "pause")
+        elif event.what in ("step", "checkpoint"):
+            self._send(run, event.what)
+        elif event.what == "stop":
+            self._ask_stop(run)
+        elif event.what == "resume":
+            self._resume(run)
+        elif event.what == "log":
+            from looptop.tui.screens.log import Log
+
+            self.app.push_screen(Log(run.log))
+        elif event.what == "ask_model":
+            self._app.ask_about(run.id)
+        elif event.what in ("earlier", "later"):
+            self._turn_samples(snapshot.sample_steps, snapshot.sample_step, -1 if event.what == "earlier" else 1)
+
+    def _send(self, run: RunFolder, kind: str, checkpoint: bool = True) -> None:
+        from looptop.engine.runs.control import send
+
+        words = {"pause": "pauses after its step", "continue": "goes on", "stop": "stops after its step"}
+        if self._try(lambda: send(run, kind, by="app", checkpoint=checkpoint)):
+            self._app.tell(f"{run.id} {words.get(kind, f'will {kind}')}")
+        self._poke.set()
+
+    def _try(self, call: Callable[[], Any]) -> bool:
+        try:
+            call()
+        except LooptopError as error:
+            self._app.tell(error, "error")
+            return False
+        return True
+
+    def _ask_stop(self, run: RunFolder) -> None:
+        from looptop.tui.screens.dialog import Question
+
+        if not run.is_live():
+            self._app.tell(f"{run.id} is not running")
+            return
+        question = Question(
+            "Stop the run",
+            Content.assemble((run.id, "bold"), " ends after its step. With a checkpoint it can be resumed from there."),
+            [
+                ("c", "checkpoint", "stop with a checkpoint"),
+                ("x", "now", "stop without one: what came after the last checkpoint is lost"),
+                ("escape", "no", "let it go on"),
+            ],
+        )
+
+        def answered(answer: str | None) -> None:
+            if answer in ("checkpoint", "now"):
+                self._send(run, "stop", checkpoint=answer == "checkpoint")
+
+        self.app.push_screen(question, answered)
+
+    def _resume(self, run: RunFolder) -> None:
+        from looptop.engine.runs.host import relaunch
+
+        if run.is_live():
+            self._app.tell(f"{run.id} is live already; space pauses it or lets it go on")
+            return
+        self.run_worker(
+            self._begin(f"resuming {run.id}…", lambda: relaunch(run.id)),
+            group="start",
+            exclusive=True,
+            exit_on_error=False,
+        )
+
+    def _turn_samples(self, steps: tuple[int, ...], at: int | None, by: int) -> None:
+        if at in steps:
+            place = max(0, min(steps.index(at) + by, len(steps) - 1))
+            self._sample_step = None if place == len(steps) - 1 else steps[place]
+            self._poke.set()
+
+    @property
+    def _app(self) -> LooptopApp:
+        return cast("LooptopApp", self.app)
+
+
+def _summaries() -> list[RunSummary]:
+    return [run.summary() for run in RunFolder.all()[:200]]
+
+
+def run_line(summary: RunSummary) -> Content:
+    """A run in a list."""
+    how_far = f"{summary.step or 0:,}/{summary.total_steps:,}" if summary.total_steps else ""
+    accuracy = f"{100 * summary.eval_accuracy:.1f} %" if summary.eval_accuracy is not None else ""
+    return Content.assemble(
+        cell(summary.id, 9, "bold"),
+        state_word(summary.state).pad_right(14 - len(summary.state.value)),
+        safe(f"{summary.preset:<6.6} {how_far:>13} {accuracy:>8}", "$text-muted"),
+    )

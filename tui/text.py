@@ -1,0 +1,64 @@
+"""Text from outside made safe to show: answers, questions, file names, errors, values of configurations.
+
+Textual takes a plain `str` for markup (`"[b]"` vanishes, `"[/b]"` ends the app, `"[@click=…]"` can be clicked), and
+lets escape sequences through to the terminal. So everything that was not written in this package comes through `safe`.
+"""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from looptop.engine.text import visible
+
+
+def safe(text: object, style: str = "", *, keep_lines: bool = False) -> Content:
+    """The text as it is, letter by letter: no markup, and a visible mark for whatever could act on the terminal."""
+    return Content.styled(visible(text, keep_lines=keep_lines), style)
+
+
+def cell(text: object, width: int, style: str = "") -> Content:
+    """The text in exactly `width` cells: cut with an ellipsis, or filled up with spaces."""
+    # Nobody sees more than a line of it: a text of a million characters is not measured to its end.
+    return safe(str(text)[: 4 * width + 4], style).truncate(max(width, 1), ellipsis=True, pad=True)
+
+
+def number(value: float) -> str:
+    """A figure in at most seven characters, as a person would write it: 12,500  0.0231  1.2e-5."""
+    if value != value or value in (float("inf"), float("-inf")):
+        return str(value)
+    size = abs(value)
+    if size >= 1e6 or 0 < size < 1e-4:
+        return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if value == int(value) and size < 1000:
+        return f"{int(value)}"
+    return f"{value:.{1 if size >= 100 else 2 if size >= 10 else 3 if size >= 1 else 4}f}"
+
+
+def duration(seconds: float) -> str:
+    """How long, in two units at most: 45 s, 3 min 20 s, 2 h 5 min."""
+    if seconds != seconds or seconds == float("inf"):
+        return "unknown"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """Bytes as MiB or GiB."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def percent(fraction: float) -> str:
+    """A probability in percent, six characters wide."""
+    return f"{100 * fraction:5.1f}%"
+
+
+def bar(fraction: float, width: int) -> str:
+    """A horizontal bar of at most `width` cells, to an eighth of a cell."""
+    eighths = round(max(0.0, min(fraction, 1.0)) * width * 8)
+    return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]

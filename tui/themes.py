@@ -1,0 +1,37 @@
+"""The two looks. Colours (after Okabe and Ito) that colour-blind people can tell apart; marks and words say it too."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="looptop-dark",
+    dark=True,
+    primary="#56b4e9",
+    secondary="#f0a830",
+    accent="#f0a830",
+    success="#3cc79a",
+    warning="#f0c94c",
+    error="#f0826a",
+    foreground="#d7dde6",
+    background="#10141a",
+    surface="#171c24",
+    panel="#222934",
+    variables={"text-muted": "#8692a3", "border": "#56b4e9", "border-blurred": "#2c3542"},
+)
+
+LIGHT = Theme(
+    name="looptop-light",
+    dark=False,
+    primary="#00639c",
+    secondary="#a84c00",
+    accent="#a84c00",
+    success="#00704f",
+    warning="#7d5a00",
+    error="#b3261e",
+    foreground="#1f2630",
+    background="#fbfaf7",
+    surface="#f2f0ea",
+    panel="#e4e1d8",
+    variables={"text-muted": "#5d6673", "border": "#00639c", "border-blurred": "#cfcabd"},
+)

@@ -1,0 +1,162 @@
+"""Reads a run for the screen: its journal, its lock, its process's memory. The same for every run, live or long over.
+
+Nothing is read again that has not changed, and series come thinned to the columns of the chart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.journal import AnswerSample, Event, Journal, Point, Series
+
+EVENTS = 200
+"""So many of the last events are kept."""
+
+NO_SERIES = Series([], [], [], [], [])
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of a run at one moment."""
+
+    id: str
+    state: RunState
+    reason: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    latest: dict[str, Point] = field(default_factory=dict)
+    loss: Series = NO_SERIES
+    eval_loss: Series = NO_SERIES
+    eval_accuracy: Series = NO_SERIES
+    sample_steps: tuple[int, ...] = ()
+    sample_step: int | None = None
+    samples: tuple[AnswerSample, ...] = ()
+    events: tuple[Event, ...] = ()
+    started: float | None = None
+    ended: float | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    memory: int | None = None
+    """Bytes that the run's process holds; None where it is not on this machine."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it is going on, or should be."""
+        return self.state in (RunState.CREATED, RunState.RUNNING, RunState.PAUSED)
+
+    def value(self, name: str) -> float | None:
+        """The last value of a metric."""
+        point = self.latest.get(name)
+        return point.value if point else None
+
+    @property
+    def step(self) -> int:
+        """The last step that was made."""
+        return self.latest["loss"].step if "loss" in self.latest else 0
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps there will be; 0 where it is not known yet."""
+        total = self.facts.get("total_steps")
+        return int(total) if isinstance(total, int | float) and total > 0 else 0
+
+
+class Watcher:
+    """Reads one run, from any thread but one at a time."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._journal = Journal(run.db)
+        self._version = -1
+        self._asked: tuple[int, int | None] | None = None
+        self._last: Snapshot | None = None
+        self._settings: dict[str, Any] | None = None
+        self._event = 0
+
+    def look(self, columns: int, sample_step: int | None = None) -> Snapshot:
+        """What is known now; the very same object as before where nothing changed.
+
+        Args:
+            columns: Of the chart.
+            sample_step: Of which evaluation to show the answers; None for the latest.
+
+        Raises:
+            LooptopError: The run cannot be read; says why.
+        """
+        live = self.run.is_live()
+        version = self._journal.version()
+        memory = self._memory() if live else None
+        asked = (columns, sample_step)
+        if self._last is not None and (version, asked) == (self._version, self._asked):
+            state = self._seen(self._last.state, live)
+            if (state, memory) == (self._last.state, self._last.memory):
+                return self._last
+            self._last = replace(self._last, state=state, memory=memory)
+            return self._last
+        self._last = self._read(live, memory, columns, sample_step)
+        self._version, self._asked = version, asked
+        return self._last
+
+    def _read(self, live: bool, memory: int | None, columns: int, sample_step: int | None) -> Snapshot:
+        journal, before = self._journal, self._last
+        if self._settings is None:
+            self._settings = {}
+            with contextlib.suppress(LooptopError):
+                self._settings = self.run.settings()
+        outline = journal.outline()
+        latest = outline.latest
+
+        def series(name: str, old: Series) -> Series:
+            same = before is not None and self._asked is not None and self._asked[0] == columns
+            if same and before is not None and before.latest.get(name) == latest.get(name):
+                return old
+            return journal.series(name, columns) if name in latest else NO_SERIES
+
+        steps = tuple(journal.answer_steps())
+        step = sample_step if sample_step in steps else (steps[-1] if steps else None)
+        samples = before.samples if before and before.sample_step == step else ()
+        if step is not None and not samples:
+            samples = tuple(journal.answer_samples(step))
+        fresh = journal.events(self._event)
+        if fresh:
+            self._event = fresh[-1].id
+        return Snapshot(
+            id=self.run.id,
+            state=self._seen(outline.state, live),
+            reason=outline.reason,
+            facts=outline.facts,
+            latest=latest,
+            loss=series("loss", before.loss if before else NO_SERIES),
+            eval_loss=series("eval_loss", before.eval_loss if before else NO_SERIES),
+            eval_accuracy=series("eval_accuracy", before.eval_accuracy if before else NO_SERIES),
+            sample_steps=steps,
+            sample_step=step,
+            samples=samples,
+            events=((before.events if before else ()) + tuple(fresh))[-EVENTS:],
+            started=outline.started,
+            ended=outline.ended,
+            settings=self._settings,
+            memory=memory,
+        )
+
+    @staticmethod
+    def _seen(state: RunState, live: bool) -> RunState:
+        return state if live or state.ended else RunState.INTERRUPTED
+
+    def _memory(self) -> int | None:
+        owner = self.run.owner()
+        if owner is None or owner.host != socket.gethostname():
+            return None
+        import psutil
+
+        try:
+            held: int = psutil.Process(owner.pid).memory_info().rss
+        except psutil.Error:
+            return None
+        # To two figures: what changes with every look would be drawn with every look.
+        unit = 2 ** max(20, held.bit_length() - 7)
+        rounded: int = held // unit * unit
+        return rounded

@@ -1,0 +1,128 @@
+"""The line at the top (where am I, what is going on) and the line at the bottom (which keys work here)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from textual.binding import Binding
+from textual.content import Content
+from textual.keys import key_to_character
+from textual.widget import Widget
+
+from looptop.tui.text import safe
+
+if TYPE_CHECKING:
+    from textual.app import RenderResult
+    from textual.events import Click
+
+
+class Spot(NamedTuple):
+    """Cells of a line that can be clicked, and the key that is pressed by it."""
+
+    start: int
+    end: int
+    key: str
+
+
+class Line(Widget, can_focus=False):
+    """One line of text with spots that can be clicked."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self.spots: list[Spot] = []
+
+    def on_click(self, event: Click) -> None:
+        """Presses the key of the spot."""
+        for spot in self.spots:
+            if spot.start <= event.x < spot.end:
+                self.app.simulate_key(spot.key)
+                return
+
+
+class TopBar(Line):
+    """The screens there are, which one this is, and at the right what is going on."""
+
+    SCREENS = (("ask", "1", "Ask"), ("train", "2", "Train"))
+
+    def __init__(self, here: str) -> None:
+        super().__init__(id="top")
+        self._here = here
+        self._said: Content = Content("")
+
+    def say(self, text: str, style: str = "$text-muted") -> None:
+        """Says at the right what is going on."""
+        said = safe(text, style)
+        if said != self._said:
+            self._said = said
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        """The line."""
+        parts: list[str | tuple[str, str]] = [(" looptop ", "$primary bold"), "  "]
+        self.spots = []
+        at = 11
+        for name, key, label in self.SCREENS:
+            text = f" {key} {label} "
+            parts.append((text, "$background on $primary bold" if name == self._here else "$text-muted"))
+            self.spots.append(Spot(at, at + len(text), f"alt+{key}"))
+            at += len(text) + 1
+            parts.append(" ")
+        left = Content.assemble(*parts)
+        room = self.size.width - left.cell_length - 1
+        said = self._said.truncate(max(room, 1), ellipsis=True)
+        return left + Content(" " * max(room - said.cell_length, 0)) + said
+
+
+class KeyBar(Line):
+    """The keys that work where the focus is, made from the bindings in force, most particular first."""
+
+    def __init__(self) -> None:
+        super().__init__(id="keys")
+
+    def on_mount(self) -> None:
+        """Follows the focus."""
+        self.screen.bindings_updated_signal.subscribe(self, lambda _screen: self.refresh())
+
+    def shown(self) -> list[Binding]:
+        """The bindings to show, each action once."""
+        focused = self.screen.focused
+        seen: set[str] = set()
+        found = []
+        for key, active in self.screen.active_bindings.items():
+            name = active.binding.action.removeprefix("app.")
+            if not active.binding.show or not active.enabled or name in seen:
+                continue
+            if focused is not None and _typed(focused, key):
+                continue
+            seen.add(name)
+            found.append(active.binding)
+        return found
+
+    def render(self) -> RenderResult:
+        """The line; what does not fit is left out, help and quit last of all."""
+        shown = self.shown()
+        last = [binding for binding in shown if binding.action.removeprefix("app.") in ("help", "leave")]
+        first = [binding for binding in shown if binding not in last]
+        width = self.size.width - 1 - sum(_width(binding) for binding in last)
+        parts: list[str | tuple[str, str]] = [" "]
+        self.spots, at = [], 1
+        for binding in [*first, *last]:
+            if binding in first and at + _width(binding) > width:
+                continue
+            keys = binding.key_display or binding.key
+            self.spots.append(Spot(at, at + _width(binding) - 2, binding.key))
+            parts += [(keys, "$primary bold"), f" {binding.description}  "]
+            at += _width(binding)
+        return Content.assemble(*parts)
+
+
+def _width(binding: Binding) -> int:
+    return len(binding.key_display or binding.key) + len(binding.description) + 3
+
+
+def _typed(widget: Widget, key: str) -> bool:
+    """Whether the widget takes this key as text."""
+    return widget.check_consume_key(key, _PRINTED.get(key) or key_to_character(key))
+
+
+_PRINTED = {"slash": "/", "question_mark": "?", "full_stop": ".", "space": " "}

@@ -1,0 +1,154 @@
+"""The form of a new run: what a person may want to choose, checked as it is typed; below it the runs there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from looptop.engine import config as configuration
+from looptop.engine.config import RunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.records import RunSummary
+from looptop.tui.actions import bindings
+from looptop.tui.text import safe
+from looptop.tui.widgets.form_row import ROWS, VQA_V2, FormRow
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+
+class NewRun(Vertical):
+    """Everything that is chosen before a run starts. An empty field leaves what the preset says."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
+
+    @dataclass
+    class Wanted(Message):
+        """A run of this configuration shall start."""
+
+        config: RunConfig
+
+    def __init__(self) -> None:
+        super().__init__(id="new-run", classes="body")
+        self.busy = False
+        """Whether a run is being started."""
+
+    def compose(self) -> ComposeResult:
+        """Rows, a start button, the list of runs."""
+        with VerticalScroll(id="form", can_focus=False) as form:
+            form.border_title = "New run"
+            for spec in ROWS:
+                yield FormRow(spec)
+            yield Button("Start the run", id="start", compact=True)
+            yield Static(id="form-said")
+        runs = OptionList(id="runs")
+        runs.border_title = "Runs"
+        yield runs
+
+    def on_mount(self) -> None:
+        """Shows what the preset says."""
+        self._show_preset()
+
+    def take_focus(self) -> None:
+        """The first field."""
+        self.query(Input).first().focus()
+
+    def leave_field(self) -> None:
+        """The single keys work in the list of runs."""
+        self.query_one("#runs", OptionList).focus()
+
+    def list_runs(self, summaries: Iterable[RunSummary]) -> None:
+        """Shows the runs there are."""
+        from looptop.tui.screens.train import run_line
+
+        runs = self.query_one("#runs", OptionList)
+        options = [Option(run_line(each), id=each.id) for each in summaries]
+        none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
+        runs.set_options(options or [none])
+
+    def fail(self, sentence: str) -> None:
+        """Says why the run does not start."""
+        self._say(Content.styled("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
+
+    # Checking.
+
+    @property
+    def _rows(self) -> dict[str, FormRow]:
+        return {row.spec.key: row for row in self.query(FormRow)}
+
+    def _preset(self) -> RunConfig:
+        return configuration.preset(self._rows["preset"].value or "tiny")
+
+    def _show_preset(self) -> None:
+        try:
+            preset = self._preset()
+        except LooptopError:
+            return
+        for row in self._rows.values():
+            row.show_preset(preset)
+        self._show_vqa()
+
+    def _show_vqa(self) -> None:
+        source = self._rows["data.source"].value or self._rows["data.source"].of_preset
+        for key, row in self._rows.items():
+            if key in VQA_V2:
+                row.display = source == "vqa-v2"
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        row = next(row for row in self.query(FormRow) if row.field is event.input)
+        self._check(row)
+        if row.spec.key == "preset" and not row.wrong:
+            self._show_preset()
+        self._show_vqa()
+        self._say(Content(""))
+
+    def _check(self, row: FormRow) -> None:
+        """Says beside the field what is wrong with its value, if anything is."""
+        try:
+            if row.spec.key == "preset":
+                self._preset()
+            else:
+                configuration.override(self._preset(), row.settings())
+            row.accept()
+        except LooptopError as error:
+            row.refuse(str(error).removeprefix("--set: "))
+
+    def action_start(self) -> None:
+        """Checks everything, then has the run started."""
+        if self.busy:
+            return
+        for row in self._rows.values():
+            self._check(row)
+        wrong = next((row for row in self._rows.values() if row.wrong), None)
+        if wrong is not None:
+            wrong.field.focus()
+            self.fail(f"{wrong.spec.label}: {wrong.wrong}")
+            return
+        settings = [each for row in self._rows.values() if row.display for each in row.settings()]
+        try:
+            self.post_message(self.Wanted(configuration.override(self._preset(), settings)))
+        except LooptopError as error:
+            self.fail(str(error).removeprefix("--set: "))
+            return
+        self._say(Content.styled("starting…", "$text-primary"))
+
+    @on(Button.Pressed, "#start")
+    def _start_pressed(self) -> None:
+        self.action_start()
+
+    @on(Input.Submitted)
+    def _next(self) -> None:
+        self.screen.focus_next()
+
+    def _say(self, content: Content) -> None:
+        self.query_one("#form-said", Static).update(content)

@@ -1,0 +1,73 @@
+"""An image in half blocks: two pixels a cell, proportions kept, as large as there is room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+from looptop.tui.text import safe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from rich_pixels import Pixels
+    from textual.app import RenderResult
+
+MOST = 96
+"""Pixels on the longer side: more are no clearer in a terminal, and each cell costs."""
+
+
+class Picture(Widget, can_focus=False):
+    """Shows one image, or a sentence where there is none."""
+
+    class Drawn(Message):
+        """It is on the screen for the first time."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._image: Image | None = None
+        self._said = Content("")
+        self._drawn = False
+        self._made: tuple[int, int, Pixels] | None = None
+
+    def show(self, image: Image) -> None:
+        """Shows an image."""
+        self._image, self._made = image, None
+        self.refresh()
+
+    def say(self, text: str, style: str = "$text-muted") -> None:
+        """Shows a sentence instead."""
+        self._image, self._said = None, safe(text, style)
+        self.refresh()
+
+    def render(self) -> RenderResult:
+        """The image in half blocks."""
+        width, height = self.content_size
+        if height and not self._drawn:
+            self._drawn = True
+            self.post_message(self.Drawn())
+        if self._image is None or width < 1 or height < 1:
+            return self._said
+        if self._made is None or self._made[:2] != (width, height):
+            self._made = (width, height, _pixels(self._image, width, height))
+        return self._made[2]
+
+
+def half_blocks(image: Image) -> Pixels:
+    """Two pixels a cell; cells of the same colours beside one another are one piece, which is less to send by far."""
+    from rich_pixels import HalfcellRenderer, Pixels
+
+    return Pixels.from_segments(Segment.simplify(HalfcellRenderer().render(image, None)))
+
+
+def _pixels(image: Image, width: int, height: int) -> Pixels:
+    from PIL.Image import Resampling
+
+    scale = min(min(width, MOST) / image.width, min(2 * height, MOST) / image.height)
+    size = max(1, round(image.width * scale)), max(2, 2 * round(image.height * scale / 2))
+    # A small picture is enlarged by whole pixels, so that it looks like what it is; a large one is averaged.
+    how = Resampling.NEAREST if scale >= 1 else Resampling.LANCZOS
+    return half_blocks(image.resize(size, how))

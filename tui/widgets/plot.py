@@ -1,0 +1,172 @@
+"""Draws curves with plotext into lines of runs of one role each; colours come later, from the theme.
+
+plotext has one figure for the whole process, so this is used from the app's thread only. Its time is linear in the
+points, so curves come thinned to about two points a column.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+AXIS, FAINT, FIRST, SECOND = 1, 2, 3, 4
+"""Roles: what a cell of the chart belongs to. Given to plotext as colours of its palette, read back from its output."""
+
+_ESCAPE = re.compile(r"\x1b\[([\d;]*)m")
+_LABEL = 7
+"""Cells of the labels at the left, so that charts above one another begin at the same column."""
+
+
+LARGEST = 1e30
+"""Values beyond are drawn here: nobody can read such a scale, and its arithmetic would overflow."""
+
+
+class Curve(NamedTuple):
+    """A line of points; the steps rise."""
+
+    role: int
+    steps: Sequence[float]
+    values: Sequence[float]
+    dots: bool = False
+    """Whether each point is marked, as few points need it."""
+
+
+class Run(NamedTuple):
+    """Cells of one line that belong together."""
+
+    text: str
+    role: int
+
+
+class Axes(NamedTuple):
+    """What the chart shows of the plane."""
+
+    first: float
+    last: float
+    """Steps."""
+    lowest: float | None = None
+    highest: float | None = None
+    """Values; None goes by the data."""
+    log: bool = False
+
+
+def draw(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> list[list[Run]]:
+    """The chart as `height` lines of `width` cells; empty where there is not one finite point or no room."""
+    curves = [_finite(curve, axes.log) for curve in curves]
+    values = [value for curve in curves for value in curve.values]
+    if not values or width < 16 or height < 4:
+        return []
+    import plotext
+
+    bounds = [math.log10(value) for value in (axes.lowest, axes.highest) if axes.log and value]
+    limits = [value for value in (axes.lowest, axes.highest) if value is not None and not axes.log]
+    lowest, highest = min(values + limits + bounds), max(values + limits + bounds)
+    lowest, highest, ticks = _scale(lowest, highest, max(2, height // 4), axes.log)
+    figure = plotext.figure
+    figure.clear.data()
+    figure.clear.settings()
+    plotext.terminal.limit(False, False)
+    figure.canvas("default")
+    figure.plot_size(width, height)
+    axis = plotext.pixel(foreground=AXIS)
+    figure.axes(False)
+    figure.axes(True, pixel=axis, axis=0, side=0)
+    figure.axes(True, pixel=axis, axis=1, side=0)
+    _rule(figure, "y", (lowest, highest), [(at, _label(at, axes.log).rjust(_LABEL)) for at in ticks], axis)
+    last = max(axes.last, axes.first + 1)
+    steps = _round_steps(axes.first, last, max(2, width // 16))
+    _rule(figure, "x", (axes.first, last), [(step, f"{step:,.0f}") for step in steps], axis)
+    for curve in curves:
+        if curve.values:
+            marker = plotext.marker("braille", pixel=plotext.pixel(foreground=curve.role))
+            figure.draw(figure.signal(list(curve.steps), list(curve.values), marker=marker).lines(True))
+        if curve.dots and curve.values:
+            marker = plotext.marker("•", pixel=plotext.pixel(foreground=curve.role))
+            figure.draw(figure.signal(list(curve.steps), list(curve.values), marker=marker))
+    return [_runs(line) for line in figure.build().string().split("\n")][:height]
+
+
+def smooth(values: Sequence[float], weight: float) -> list[float]:
+    """The mean of exponential moving averages from the left and from the right, so that it does not lag behind."""
+    there, back = _average(values, weight), _average(values[::-1], weight)[::-1]
+    return [(one + other) / 2 for one, other in zip(there, back, strict=True)]
+
+
+def _average(values: Sequence[float], weight: float) -> list[float]:
+    """An exponential moving average, unbiased at its beginning; gaps (NaN, infinity) are left as they are."""
+    total, share, out = 0.0, 0.0, []
+    for value in values:
+        if math.isfinite(value):
+            total = weight * total + (1 - weight) * value
+            share = weight * share + (1 - weight)
+            value = total / share
+        out.append(value)
+    return out
+
+
+def _finite(curve: Curve, log: bool) -> Curve:
+    pairs = [
+        (step, math.log10(max(1 / LARGEST, min(value, LARGEST))) if log else max(-LARGEST, min(value, LARGEST)))
+        for step, value in zip(curve.steps, curve.values, strict=True)
+        if value is not None and math.isfinite(value) and (value > 0 or not log)
+    ]
+    return curve._replace(steps=[step for step, _ in pairs], values=[value for _, value in pairs])
+
+
+def _rule(figure: Any, axis: str, limits: tuple[float, float], ticks: list[tuple[float, str]], pixel: Any) -> None:
+    ruler = figure.ruler(axis)
+    ruler.lim(*limits)
+    ruler.pixel(pixel)
+    ruler.ticks([at for at, _ in ticks], labels=[label for _, label in ticks])
+
+
+def _scale(lowest: float, highest: float, count: int, log: bool) -> tuple[float, float, list[float]]:
+    """Limits with a little air around the data, and round values between them."""
+    spread = (highest - lowest) or abs(highest) or 1.0
+    if log and spread >= count:
+        unit = float(math.ceil(spread / count))
+    else:
+        rough = spread / count
+        power = 10 ** math.floor(math.log10(rough))
+        unit = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * 0.999)
+    low = lowest - 0.02 * spread
+    if lowest >= 0 > low and not log:
+        low = 0.0
+    high = highest + 0.02 * spread
+    first = math.ceil(low / unit - 1e-9)
+    return low, high, [index * unit for index in range(first, math.floor(high / unit + 1e-9) + 1)]
+
+
+def _round_steps(first: float, last: float, count: int) -> list[float]:
+    rough = (last - first) / count
+    power = 10 ** math.floor(math.log10(max(rough, 1)))
+    unit = next(step * power for step in (1, 2, 5, 10) if step * power >= rough * 0.999)
+    start = math.ceil(first / unit)
+    return [index * unit for index in range(start, math.floor(last / unit) + 1)]
+
+
+def _label(value: float, log: bool) -> str:
+    value = 10**value if log else value
+    if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
+        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    return f"{value:.4f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
+
+
+def _runs(line: str) -> list[Run]:
+    """Plotext's line, taken apart at its colour codes: a code `38;5;ROLE` begins a run, any other ends it."""
+    out: list[Run] = []
+    role, at = 0, 0
+    for match in _ESCAPE.finditer(line):
+        if match.start() > at:
+            out.append(Run(line[at : match.start()], role))
+        at = match.end()
+        code = match[1]
+        if code.startswith("38;5;"):
+            role = int(code[5:])
+        elif code in ("", "0"):
+            role = 0
+    if at < len(line):
+        out.append(Run(line[at:], role))
+    return out

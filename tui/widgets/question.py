@@ -1,0 +1,62 @@
+"""The field for the question: suggestions with the arrows, and paths that are pasted into it are opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.events import Paste
+from textual.message import Message
+
+from looptop.tui.actions import bindings
+from looptop.tui.paths import looks_like_path, typed_path
+from looptop.tui.widgets.field import Field
+
+
+class QuestionField(Field):
+    """Where the question is typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("question")]
+
+    @dataclass
+    class PathPasted(Message):
+        """What was pasted is no question but an image's path."""
+
+        path: str
+
+    def __init__(self) -> None:
+        super().__init__(placeholder="type a question and press enter, or ↓ for a suggestion", id="question")
+        self.border_title = "Question"
+        self.select_on_focus = True
+        self.suggestions: list[str] = []
+        """Questions that make sense for the image."""
+        self._earlier: list[str] = []
+        self._at = -1
+
+    def remember(self, question: str) -> None:
+        """Offers a question again."""
+        self._earlier = [question, *(each for each in self._earlier if each != question)][:50]
+        self._at = -1
+
+    def action_suggest(self, by: int) -> None:
+        """Fills in the next or the former of suggestions (down) and earlier questions (up)."""
+        offered = list(dict.fromkeys([*self.suggestions, *reversed(self._earlier)]))
+        if not offered:
+            return
+        if self.value not in offered:
+            self._at = -1 if by > 0 else len(offered)
+        else:
+            self._at = offered.index(self.value)
+        self._at = (self._at + by) % len(offered)
+        self.value = offered[self._at]
+        self.cursor_position = len(self.value)
+
+    def _on_paste(self, event: Paste) -> None:
+        if looks_like_path(event.text):
+            event.prevent_default()
+            event.stop()
+            self.post_message(self.PathPasted(str(typed_path(event.text))))
+            return
+        super()._on_paste(event)
+        event.prevent_default()
