@@ -1,0 +1,121 @@
+"""The recordings of TRL 0.11.4, and how looptop plays them again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from looptop.engine.ppo.batch import Batch
+from looptop.engine.ppo.compare import compare
+from looptop.engine.ppo.policy import Policy, load_policy
+from looptop.engine.ppo.settings import PpoSettings
+from looptop.engine.ppo.statistics import Statistics
+from looptop.engine.ppo.update import PpoState, update
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "ppo_trl_0.11.4"
+PAD, END = 0, 1
+
+
+def read(name: str) -> dict[str, Any]:
+    recorded: dict[str, Any] = json.loads((GOLDEN / f"{name}.json").read_text("utf-8"))
+    return recorded
+
+
+def steps(recorded: dict[str, Any]) -> list[dict[str, Any]]:
+    """A recording's steps; the extra ones of the T5 were made of `default`'s samples and hold statistics alone."""
+    given = read("default")["steps"]
+    return [{**given[index], **step} for index, step in enumerate(recorded["steps"])]
+
+
+def load(name: str, folder: Path) -> Policy:
+    """One of the recordings' models (`reference`, `gpt2_reference`, ...), laid out as `from_pretrained` takes it."""
+    where = folder / name
+    where.mkdir(parents=True)
+    shutil.copy(GOLDEN / ("gpt2_config.json" if name.startswith("gpt2_") else "config.json"), where / "config.json")
+    shutil.copy(GOLDEN / f"{name}.safetensors", where / "model.safetensors")
+    return load_policy(where, attn_implementation="eager")
+
+
+def settings_of(recorded: dict[str, Any]) -> PpoSettings:
+    known = {field.name for field in msgspec.structs.fields(PpoSettings)}
+    return PpoSettings(**{name: value for name, value in recorded["ppo"].items() if name in known})
+
+
+def batch_of(step: dict[str, Any], policy: Policy) -> Batch:
+    """TRL's responses begin with what the decoder was given; its mask starts behind the first generated token then."""
+    given = policy.start_tokens
+    responses = [response[given:] for response in step["responses"]]
+    mask = step.get("response_masks") or [[0] * given + [1] * (len(response) - given) for response in responses]
+    return Batch.of(step["queries"], responses, pad_id=PAD, end_id=END, mask=mask, start_tokens=given)
+
+
+class Replay:
+    """Plays a recording's steps, each by the given settings, and keeps what a comparison needs."""
+
+    def __init__(self, recorded: dict[str, Any], folder: Path, models: str = "") -> None:
+        self.recorded = recorded
+        self.settings = settings_of(recorded)
+        self.policy = load(f"{models}policy_before", folder)
+        self.reference = load(f"{models}reference", folder).requires_grad_(False).eval()
+        self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=recorded["ppo"]["learning_rate"])
+        self.state = PpoState.begin(self.settings, recorded["ppo"]["seed"])
+
+    def step(self, step: dict[str, Any]) -> tuple[Batch, Statistics]:
+        batch = batch_of(step, self.policy)
+        comparison = compare(self.policy, self.reference, batch, self.settings)
+        scores = torch.tensor(step["scores"])
+        return batch, update(self.policy, self.optimizer, batch, comparison, scores, self.state, self.settings)
+
+
+TOKENS = ("objective/logprobs", "objective/ref_logprobs")
+SEEN_TOKENS = ("ppo/policy/advantages", "ppo/policy/ratio")
+
+
+def compare_statistics(statistics: Statistics, recorded: dict[str, Any], replay: Replay, batch: Batch) -> None:
+    """Every statistic of a step against its recording; raises with all that differ."""
+    assert statistics.keys() == recorded.keys()
+    width = len(recorded["objective/logprobs"][0])
+    theirs = trl_mask(batch, width)
+    worst = {}
+    for name, value in statistics.items():
+        ours, wanted = np.asarray(value, dtype=np.float64), np.asarray(recorded[name], dtype=np.float64)
+        if name in TOKENS:
+            ours, wanted = ours[batch.mask.numpy()], wanted[theirs]
+        if name in SEEN_TOKENS:
+            # Sample after sample, in the order in which the passes saw them.
+            order = seen_rows(replay, len(batch), ours.size // batch.mask[0].numel())
+            ours = ours.reshape(len(order), -1)[batch.mask.numpy()[order]]
+            wanted = wanted.reshape(len(order), -1)[theirs[order]]
+        allowed = (1e-4 if name == "objective/kl_dist" else 1e-5) + 1e-4 * np.abs(wanted)
+        excess = np.abs(ours - wanted) / allowed
+        if not (excess <= 1).all():
+            worst[name] = float(excess.max())
+    assert not worst, f"outside of the tolerance by these factors: {worst}"
+
+
+def trl_mask(batch: Batch, width: int) -> np.ndarray[Any, Any]:
+    """Which of TRL's columns count: for a decoder-only model, its rows are query and response, padded behind both."""
+    if batch.start_tokens:
+        return batch.mask.numpy()
+    mask = np.zeros((len(batch), width), dtype=bool)
+    for row in range(len(batch)):
+        first = int(batch.query_mask[row].sum()) - 1
+        length = int(batch.response_mask[row].sum())
+        mask[row, first : first + length] = batch.mask[row, :length].numpy()
+    return mask
+
+
+def seen_rows(replay: Replay, samples: int, seen: int) -> np.ndarray[Any, Any]:
+    """The samples of the last step's passes, one after another, drawn again from the recording's seed."""
+    order = np.random.RandomState(replay.recorded["ppo"]["seed"])
+    state = replay.state.order.get_state()
+    drawn: list[np.ndarray[Any, Any]] = []
+    while not np.array_equal(order.get_state()[1], state[1]) or order.get_state()[2] != state[2]:
+        drawn.append(order.permutation(samples))
+    return np.concatenate(drawn[-(seen // samples) :])

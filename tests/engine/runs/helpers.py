@@ -1,0 +1,82 @@
+"""What the tests of runs share: a training that is no training, and processes that run a few lines of Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from looptop.engine.config import RunConfig, preset
+from looptop.engine.runs.worker import RunContext
+
+
+def config(save_minutes: float = 1000.0) -> RunConfig:
+    import msgspec
+
+    tiny = preset("tiny")
+    return msgspec.structs.replace(tiny, training=msgspec.structs.replace(tiny.training, save_minutes=save_minutes))
+
+
+class Steps:
+    """Trains nothing, step by step, for as long as the test lets it.
+
+    Args:
+        total: Steps to make.
+        save: Called with the step where a checkpoint is asked for.
+    """
+
+    def __init__(self, total: int = 1_000_000, save: Callable[[RunContext, int], None] | None = None) -> None:
+        self.total = total
+        self.save = save
+        self.made: list[int] = []
+        self.saved: list[int] = []
+
+    def __call__(self, context: RunContext) -> dict[str, Any]:
+        first = 1
+        if context.resume_from is not None:
+            first = int(context.resume_from.name.rpartition("-")[2]) + 1
+        for step in range(first, self.total + 1):
+            self.made.append(step)
+            context.journal.metric("loss", step, 1.0 / step)
+            verdict = context.at_step_end(step)
+            stop = verdict.stop
+            if verdict.checkpoint:
+                self.saved.append(step)
+                if self.save is not None:
+                    self.save(context, step)
+                stop = context.after_checkpoint(step) or stop
+            if stop:
+                break
+            context.stop_requested.wait(0.002)
+        return {"accuracy": 0.5, "loss": 1.0, "seconds": 1.0}
+
+
+def write_checkpoint(context: RunContext, step: int) -> Path:
+    """A checkpoint as Trainer would leave it, sealed."""
+    from looptop.engine.runs import checkpoint
+
+    path = context.folder.checkpoints / f"checkpoint-{step}"
+    checkpoint.begin(path, context.journal)
+    path.mkdir()
+    (path / "model.safetensors").write_bytes(b"x" * 1000)
+    checkpoint.seal(path)
+    return path
+
+
+def python(code: str, *arguments: object, **kwargs: Any) -> subprocess.Popen[str]:
+    """Runs a few lines in a process of their own; what it prints can be read from `stdout`."""
+    kwargs.setdefault("stdout", subprocess.PIPE)
+    kwargs.setdefault("text", True)
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        cwd=Path(__file__).parents[3],
+        **kwargs,
+    )
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()

@@ -1,0 +1,161 @@
+"""Trainer's own loop, as it is, watched and controlled through the callback: in a run of looptop's, or in anybody's."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from looptop.engine.runs.callbacks import JournalCallback
+from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import start
+from looptop.engine.runs.worker import RunContext
+from tests.engine.runs.helpers import config
+from tests.support import eventually
+
+
+class Line(torch.nn.Module):
+    """Fits a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": ((self.slope * x - labels) ** 2).mean(), "logits": self.slope * x}
+
+
+def trainer(folder: Path, callback: JournalCallback, steps: int = 12, **settings: Any) -> Trainer:
+    rows = [{"x": float(number), "labels": 2.0 * number} for number in range(8)]
+    settings = {
+        "logging_steps": 1,
+        "eval_strategy": "steps",
+        "eval_steps": 6,
+        "learning_rate": 1e-2,
+        "save_strategy": "no",
+    } | settings
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        use_cpu=True,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        per_device_train_batch_size=4,
+        **settings,
+    )
+    return Trainer(Line(), arguments, train_dataset=rows, eval_dataset=rows, callbacks=[callback])  # type: ignore[arg-type]
+
+
+def test_a_run_is_journalled_under_trainers_own_names() -> None:
+    def train(context: RunContext) -> dict[str, Any]:
+        trainer(context.folder.checkpoints, JournalCallback(context)).train()
+        return {}
+
+    run = start(config(), train)
+    assert run.wait() is RunState.FINISHED, run.reason
+    journal = run.journal
+    assert [point.step for point in journal.values("loss")] == list(range(1, 13))
+    assert [point.step for point in journal.values("eval_loss")] == [6, 12]
+    assert {"grad_norm", "learning_rate", "epoch", "eval_runtime", "train_loss", "train_runtime"} <= set(
+        journal.names()
+    )
+    assert journal.facts()["total_steps"] == 12
+    assert journal.facts()["epochs"] == 6.0
+
+
+def test_what_somebody_else_journals_is_left_alone() -> None:
+    def train(context: RunContext) -> dict[str, Any]:
+        context.journal.metric("loss", 10, 77.0)
+        trainer(context.folder.checkpoints, JournalCallback(context, leave_out=["loss"]), logging_steps=5).train()
+        return {}
+
+    run = start(config(), train)
+    assert run.wait() is RunState.FINISHED, run.reason
+    assert [(point.step, point.value) for point in run.journal.values("loss")] == [(10, 77.0)]
+    assert [point.step for point in run.journal.values("grad_norm")] == [5, 10]
+
+
+def test_a_paused_trainer_makes_the_checkpoint_it_is_asked_for_and_stops_where_it_stands() -> None:
+    def train(context: RunContext) -> dict[str, Any]:
+        trainer(context.folder.checkpoints, JournalCallback(context), steps=1_000_000, eval_strategy="no").train()
+        return {}
+
+    run = start(config(), train)
+    wait_taken(run.folder, run.pause(), 60)
+    last = run.journal.last("loss")
+    held = last.step if last else 0
+    wait_taken(run.folder, run.checkpoint(), 60)
+    eventually(lambda: [path.name for path in run.folder.checkpoints.glob("checkpoint-*/trainer_state.json")])
+    assert run.state is RunState.PAUSED
+    run.stop()
+    assert run.wait() is RunState.STOPPED
+    (saved,) = run.folder.checkpoints.iterdir()
+    assert run.journal.values("loss")[-1].step == int(saved.name.partition("-")[2]) >= held
+
+
+@pytest.mark.parametrize("stop_at", [1, 2], ids=["in the middle of an epoch", "at its last step"])
+def test_a_stopped_trainer_evaluates_only_where_it_would_have_anyway(stop_at: int) -> None:
+    class Stop(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step + 1 == 2 + stop_at:
+                stopping.request_stop()
+
+    def train(context: RunContext) -> dict[str, Any]:
+        nonlocal stopping
+        stopping = context
+        loop = trainer(
+            context.folder.checkpoints, JournalCallback(context), eval_strategy="epoch", save_strategy="epoch"
+        )
+        loop.add_callback(Stop())
+        loop.train()
+        return {}
+
+    stopping: Any = None
+    run = start(config(), train)
+    assert run.wait() is RunState.STOPPED, run.reason
+    assert run.journal.values("loss")[-1].step == 2 + stop_at
+    assert [point.step for point in run.journal.values("eval_loss")] == ([2] if stop_at == 1 else [2, 4])
+    states = {
+        path.name: json.loads((path / "trainer_state.json").read_text()) for path in run.folder.checkpoints.iterdir()
+    }
+    assert sorted(states) == ["checkpoint-2", f"checkpoint-{2 + stop_at}"]
+    evaluated = [row["step"] for row in states[f"checkpoint-{2 + stop_at}"]["log_history"] if "eval_loss" in row]
+    assert evaluated == ([2] if stop_at == 1 else [2, 4])
+
+
+def test_anybodys_trainer_becomes_a_run_that_can_be_watched_and_controlled(tmp_path: Path) -> None:
+    callback = JournalCallback(name="mine")
+    thread = threading.Thread(
+        target=trainer(tmp_path, callback, steps=1_000_000, eval_strategy="no", logging_steps=2).train
+    )
+    thread.start()
+    eventually(RunFolder.all)
+    (folder,) = RunFolder.all()
+    assert folder.id == "trainer-1"
+    eventually(lambda: Journal(folder.db).last("loss"))
+    assert folder.state() is RunState.RUNNING
+    assert wait_taken(folder, send(folder, "pause"), 60) is not None
+    assert folder.summary().state is RunState.PAUSED
+    assert wait_taken(folder, send(folder, "stop"), 60) is not None
+    thread.join()
+    assert folder.state() is RunState.STOPPED
+    assert not folder.is_live()
+    assert Journal(folder.db).facts()["name"] == "mine"
+    assert folder.settings()["arguments"]["learning_rate"] == 1e-2
+
+
+def test_one_callback_makes_a_run_for_each_training(tmp_path: Path) -> None:
+    callback = JournalCallback(name="twice")
+    for _ in range(2):
+        trainer(tmp_path, callback, steps=3, eval_strategy="no").train()
+    assert [folder.state() for folder in RunFolder.all()] == [RunState.FINISHED] * 2
+    assert {folder.id for folder in RunFolder.all()} == {"trainer-1", "trainer-2"}

@@ -1,0 +1,108 @@
+"""A checkpoint counts when it is whole, and only then; what is broken is passed over with a word, and stays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs import checkpoint
+from looptop.engine.runs.journal import Journal, JournalWriter
+
+
+def make(folder: Path, step: int, *, sealed: bool = True) -> Path:
+    path = folder / f"checkpoint-{step}"
+    (path / "question_tokenizer").mkdir(parents=True)
+    (path / "model.safetensors").write_bytes(b"w" * 5000)
+    (path / "question_tokenizer" / "vocab.txt").write_text("a\nb\n")
+    if sealed:
+        checkpoint.seal(path)
+    return path
+
+
+def test_a_sealed_checkpoint_is_whole_and_names_its_files(tmp_path: Path) -> None:
+    path = make(tmp_path, 10)
+    assert checkpoint.is_whole(path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert manifest == {"files": {"model.safetensors": 5000, "question_tokenizer/vocab.txt": 4}}
+    assert {file.stat().st_mode & 0o777 for file in path.rglob("*") if file.is_file()} == {0o600}
+    assert checkpoint.step_of(path) == 10
+
+
+@pytest.mark.parametrize("harm", ["no manifest", "short file", "missing file", "broken manifest", "empty manifest"])
+def test_what_is_not_whole_does_not_count(tmp_path: Path, harm: str) -> None:
+    path = make(tmp_path, 10)
+    if harm == "no manifest":
+        (path / "manifest.json").unlink()
+    elif harm == "short file":
+        (path / "model.safetensors").write_bytes(b"w" * 4999)
+    elif harm == "missing file":
+        (path / "question_tokenizer" / "vocab.txt").unlink()
+    elif harm == "broken manifest":
+        (path / "manifest.json").write_bytes(b'{"files": {"model.saf\xff')
+    else:
+        (path / "manifest.json").write_text("{}")
+    assert not checkpoint.is_whole(path)
+
+
+def test_the_newest_whole_one_is_found_and_broken_ones_are_named(tmp_path: Path) -> None:
+    for step in (5, 100, 20):
+        make(tmp_path, step)
+    make(tmp_path, 300, sealed=False)
+    (make(tmp_path, 200) / "model.safetensors").unlink()
+    (tmp_path / "checkpoint-x").mkdir()
+    writer = JournalWriter(tmp_path / "run.db")
+    assert checkpoint.newest_whole(tmp_path, writer) == tmp_path / "checkpoint-100"
+    writer.close()
+    texts = [event.text for event in Journal(writer.path).events()]
+    assert texts == [
+        "checkpoint-300 is not whole and is passed over",
+        "checkpoint-200 is not whole and is passed over",
+    ]
+    assert (tmp_path / "checkpoint-300").is_dir()
+    assert checkpoint.newest_whole(tmp_path / "nowhere") is None
+
+
+def test_the_last_two_and_the_best_are_kept_and_broken_ones_are_never_deleted(tmp_path: Path) -> None:
+    for step in (10, 20, 30, 40, 50):
+        make(tmp_path, step)
+    make(tmp_path, 45, sealed=False)
+    gone = checkpoint.rotate(tmp_path, best=20)
+    assert sorted(path.name for path in gone) == ["checkpoint-10", "checkpoint-30"]
+    assert list(checkpoint.steps(tmp_path)) == [50, 45, 40, 20]
+    assert not list(tmp_path.glob(".deleting-*"))
+
+
+def test_a_deletion_that_was_cut_off_is_finished_the_next_time(tmp_path: Path) -> None:
+    make(tmp_path, 10).rename(tmp_path / ".deleting-checkpoint-10")
+    assert checkpoint.newest_whole(tmp_path) is None
+    checkpoint.rotate(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_over_a_checkpoint_makes_it_count_only_when_it_is_sealed_again(tmp_path: Path) -> None:
+    path = make(tmp_path, 10)
+    checkpoint.begin(path)
+    assert not checkpoint.is_whole(path)
+    checkpoint.seal(path)
+    assert checkpoint.is_whole(path)
+
+
+def test_a_broken_one_in_the_way_is_moved_aside_with_a_word(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "run.db")
+    for number in (1, 2):
+        path = make(tmp_path, 10, sealed=False)
+        checkpoint.begin(path, writer)
+        assert not path.exists()
+        assert (tmp_path / f"broken-checkpoint-10-{number}" / "model.safetensors").exists()
+    checkpoint.begin(tmp_path / "checkpoint-11", writer)
+    writer.close()
+    assert len(Journal(writer.path).events()) == 2
+
+
+def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    checkpoint.ensure_space(tmp_path / "not" / "there" / "yet", 1000)
+    with pytest.raises(LooptopError, match="MiB free and a checkpoint needs"):
+        checkpoint.ensure_space(tmp_path, 2**60)

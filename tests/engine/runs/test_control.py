@@ -1,0 +1,232 @@
+"""Controls: sent by anybody of the same user, taken in order at a step's end and while paused, each answered."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs import control
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.gate import Gate, StepVerdict
+from looptop.engine.runs.journal import Journal, JournalWriter
+from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.records import RunState
+from tests.engine.runs.helpers import config, python
+from tests.support import eventually
+
+
+class Live:
+    """A live run with a gate, and a thread that passes it step by step."""
+
+    def __init__(self, folder: RunFolder, checkpoint_seconds: float | None = None) -> None:
+        self.folder = folder
+        self.journal = JournalWriter(folder.db)
+        self.journal.state(RunState.RUNNING)
+        self.gate = Gate(folder, self.journal, checkpoint_seconds)
+        self.read = Journal(folder.db)
+        self.step = 0
+        self.verdicts: list[tuple[int, StepVerdict]] = []
+        self._thread: threading.Thread | None = None
+
+    def train(self, steps: int | None = None) -> None:
+        self._thread = threading.Thread(target=self._train, args=(steps,))
+        self._thread.start()
+
+    def _train(self, steps: int | None) -> None:
+        for step in itertools.count(self.step + 1) if steps is None else range(self.step + 1, self.step + steps + 1):
+            self.step = step
+            verdict = self.gate.at_step_end(step)
+            if verdict != StepVerdict():
+                self.verdicts.append((step, verdict))
+            stop = verdict.stop
+            if verdict.checkpoint:
+                stop = self.gate.after_checkpoint(step) or stop
+            if stop:
+                return
+            time.sleep(0.001)
+
+    def send(self, kind: str, **kwargs: bool) -> str:
+        sent = control.send(self.folder, kind, by="app", **kwargs)
+        answer = control.wait_taken(self.folder, sent, 60)
+        assert answer is not None
+        return answer
+
+    def end(self) -> None:
+        self.gate.request_stop()
+        if self._thread is not None:
+            self._thread.join()
+        self.journal.close()
+
+
+@pytest.fixture
+def live() -> Iterator[Live]:
+    folder = RunFolder.create("vqa", config())
+    with RunLock(folder.lock):
+        run = Live(folder)
+        yield run
+        run.end()
+
+
+def test_pause_holds_the_run_and_continue_lets_it_go(live: Live) -> None:
+    live.train()
+    answer = live.send("pause")
+    held = live.step
+    assert answer == f"paused after step {held}"
+    assert live.folder.state() is RunState.PAUSED
+    assert live.send("pause") == f"is paused already, after step {held}"
+    assert live.step == held
+    assert live.send("continue") == f"goes on after step {held}"
+    eventually(lambda: live.step > held)
+    assert live.folder.state() is RunState.RUNNING
+    assert live.send("continue") == "not taken: the run is not paused"
+
+
+def test_step_makes_one_step_and_holds_again(live: Live) -> None:
+    live.train()
+    live.send("pause")
+    held = live.step
+    for number in (1, 2, 3):
+        assert live.send("step") == f"makes step {held + number}, then pauses"
+        eventually(lambda: live.folder.state() is RunState.PAUSED)
+        assert live.step == held + number
+    live.send("continue")
+    eventually(lambda: live.step > held + 3)
+    live.send("step")
+    eventually(lambda: live.folder.state() is RunState.PAUSED)
+
+
+def test_steps_sent_together_are_all_made(live: Live) -> None:
+    live.train()
+    live.send("pause")
+    held = live.step
+    sent = [control.send(live.folder, "step") for _ in range(5)]
+    assert control.wait_taken(live.folder, sent[-1], 60) is not None
+    eventually(lambda: live.folder.state() is RunState.PAUSED and live.step >= held + 5)
+    assert live.step == held + 5
+
+
+def test_a_checkpoint_during_a_pause_is_made_and_the_pause_goes_on(live: Live) -> None:
+    live.train()
+    live.send("pause")
+    held = live.step
+    assert live.send("checkpoint") == f"makes a checkpoint after step {held}"
+    eventually(lambda: live.verdicts)
+    assert live.verdicts == [(held, StepVerdict(checkpoint=True))]
+    assert live.send("pause") == f"is paused already, after step {held}"
+    assert live.step == held
+    assert live.send("stop") == f"stops after step {held}, with a checkpoint"
+
+
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_stop_stops_with_a_checkpoint_or_without(live: Live, checkpoint: bool) -> None:
+    live.train()
+    live.send("stop", checkpoint=checkpoint)
+    eventually(lambda: live.verdicts)
+    assert live.verdicts == [(live.step, StepVerdict(checkpoint=checkpoint, stop=True))]
+
+
+def test_stop_is_taken_while_paused(live: Live) -> None:
+    live.train()
+    live.send("pause")
+    held = live.step
+    live.send("stop")
+    eventually(lambda: live.verdicts)
+    assert live.verdicts == [(held, StepVerdict(checkpoint=True, stop=True))]
+
+
+def test_controls_are_taken_in_the_order_they_were_sent(live: Live) -> None:
+    sent = [control.send(live.folder, kind) for kind in ("pause", "checkpoint", "continue", "pause", "stop", "pause")]
+    live.train()
+    assert control.wait_taken(live.folder, sent[-1], 60) == "not taken: the run is stopping after step 1"
+    answers = live.read.controls()
+    assert [answer.id for answer in answers] == [one.id for one in sent]
+    assert {answer.step for answer in answers} == {1}
+    assert list(live.folder.controls.iterdir()) == []
+
+
+def test_pauses_do_not_count_as_running(live: Live) -> None:
+    live.train()
+    live.send("pause")
+    before = live.gate.running_seconds()
+    began = time.monotonic()
+    eventually(lambda: time.monotonic() - began > 0.5)
+    live.send("step")
+    eventually(lambda: live.folder.state() is RunState.PAUSED)
+    paused_for = time.monotonic() - began
+    assert live.gate.running_seconds() - before < paused_for - 0.3
+
+
+def test_a_checkpoint_is_asked_for_by_the_clock() -> None:
+    folder = RunFolder.create("vqa", config())
+    with RunLock(folder.lock):
+        run = Live(folder, checkpoint_seconds=0.1)
+        run.train()
+        eventually(lambda: len(run.verdicts) >= 3)
+        run.end()
+    assert {verdict.checkpoint for _, verdict in run.verdicts} == {True}
+
+
+def test_a_file_that_holds_no_control_is_removed_with_a_word(live: Live) -> None:
+    for number, content in enumerate(
+        [b"", b"{", b"[]", b'{"id": "a", "kind": "explode", "by": "", "created": 0}', b"\xff"]
+    ):
+        (live.folder.controls / f"{number:020d}-x.json").write_bytes(content)
+    (live.folder.controls / ".half-written.json").write_bytes(b"{")
+    sent = control.send(live.folder, "pause")
+    live.train()
+    assert control.wait_taken(live.folder, sent, 60) is not None
+    assert [event.level for event in live.read.events()] == ["warning"] * 5
+    assert [path.name for path in live.folder.controls.iterdir()] == [".half-written.json"]
+
+
+def test_what_was_sent_to_an_earlier_life_of_the_run_is_answered_and_not_done(live: Live) -> None:
+    old = control.send(live.folder, "stop")
+    now = time.time()
+    new = control.send(live.folder, "pause")
+    live.gate.discard_before(now)
+    live.train()
+    assert control.wait_taken(live.folder, new, 60) == "paused after step 1"
+    assert "had ended" in (control.wait_taken(live.folder, old, 0) or "")
+
+
+def test_any_process_can_send(live: Live) -> None:
+    live.train()
+    code = """
+        import sys
+        from looptop.engine.runs import control
+        from looptop.engine.runs.folder import RunFolder
+        folder = RunFolder.find(sys.argv[1])
+        print(control.wait_taken(folder, control.send(folder, "pause"), 60))
+    """
+    said, _ = python(code, live.folder.id).communicate()
+    assert said.strip() == f"paused after step {live.step}"
+
+
+def test_a_run_that_is_not_live_takes_none() -> None:
+    folder = RunFolder.create("vqa", config())
+    with pytest.raises(LooptopError, match=r"not running, it is interrupted; .looptop resume vqa-1. goes on"):
+        control.send(folder, "pause")
+    with RunLock(folder.lock), pytest.raises(LooptopError, match="there is no control"):
+        control.send(folder, "explode")
+    assert list(folder.controls.iterdir()) == []
+
+
+def test_nobody_waits_for_a_run_that_died(live: Live) -> None:
+    sent = control.send(live.folder, "pause")
+    folder = RunFolder(live.folder.path.with_name("vqa-77"))
+    assert control.wait_taken(folder, sent, 60) is None
+
+
+def test_a_step_that_is_short_does_not_pay_for_a_look_into_the_folder(live: Live) -> None:
+    live.gate.at_step_end(1)
+    live.folder.controls.rmdir()
+    began = time.process_time()
+    for step in range(2, 20_002):
+        live.gate.at_step_end(step)
+    assert (time.process_time() - began) / 20_000 < 20e-6
+    live.folder.controls.mkdir()

@@ -1,0 +1,124 @@
+"""A run's configuration: what may be typed, and what is said of what may not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from looptop.engine import config
+from looptop.engine.errors import LooptopError
+
+
+def test_both_presets_are_whole_and_hold_the_chapters_values() -> None:
+    assert config.presets() == ["book", "tiny"]
+    book = config.preset("book")
+    assert (book.model.text_encoder, book.model.image_encoder, book.model.decoder) == (
+        "distilbert-base-uncased",
+        "facebook/dino-vitb16",
+        "gpt2",
+    )
+    assert book.training.per_device_train_batch_size == 16
+    assert book.training.gradient_accumulation_steps == 4
+    assert book.training.num_train_epochs == 1
+    assert book.model.freeze == ("nothing",)
+
+
+def test_a_saved_configuration_is_read_back_the_same(tmp_path: Path) -> None:
+    chosen = config.override(config.preset("tiny"), ["fusion=tokens", "freeze=encoders,decoder", "max_images=20"])
+    config.save(chosen, tmp_path / "config.toml")
+    assert config.load(tmp_path / "config.toml") == chosen
+
+
+def test_a_file_says_only_what_differs_from_its_preset(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "book"\n[training]\nlearning_rate = 1e-3\n')
+    chosen = config.load(path)
+    assert chosen.training.learning_rate == 1e-3
+    assert chosen.model == config.preset("book").model
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("learning_rate=1e-4", 1e-4),
+        ("training.learning_rate=1", 1.0),
+        ("num_train_epochs=3", 3.0),
+        ("warmup_steps=10", 10.0),
+        ("keep_features=false", False),
+        ("freeze=text_encoder", ("text_encoder",)),
+        ('freeze=["text_encoder", "decoder"]', ("text_encoder", "decoder")),
+        ("fusion=tokens", "tokens"),
+        ("start_from=vqa-3", "vqa-3"),
+        ("source=007", "007"),
+    ],
+)
+def test_settings_are_taken_as_typed(setting: str, value: object) -> None:
+    chosen = config.to_dict(config.override(config.preset("tiny"), [setting]))
+    name = setting.partition("=")[0].rpartition(".")[2]
+    (found,) = [table[name] for table in chosen.values() if isinstance(table, dict) and name in table]
+    assert (tuple(found) if isinstance(found, list) else found) == value
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("learning_rat=1", "'learning_rat'; did you mean 'learning_rate'"),
+        ("per_device_train_batch_size=-4", "per_device_train_batch_size is -4: expected int >= 1"),
+        ("per_device_train_batch_size=2.5", "per_device_train_batch_size is 2.5: expected int"),
+        ("learning_rate=fast", "learning_rate is 'fast': expected float"),
+        ("num_train_epochs=inf", "num_train_epochs is inf"),
+        ("learning_rate=nan", "learning_rate is nan"),
+        ("fusion=cat", "fusion is 'cat': it must be one of: mean, tokens"),
+        ("freeze=encoder", "it must be one of: nothing, text_encoder"),
+        ("learning_rate", "is not key=value"),
+        ("model=3", "there is no setting 'model'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_way_out(setting: str, words: str) -> None:
+    with pytest.raises(LooptopError) as caught:
+        config.override(config.preset("tiny"), [setting])
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[training]\nepochs = 3\n", "there is no key 'training.epochs'"),
+        ("[training]\nlearning_rate = '1'\n", "training.learning_rate is '1': expected float"),
+        ("[model]\nfusion = 'sum'\n", "it must be one of: mean, tokens"),
+        ("colour = 1\n", "there is no key 'colour'"),
+        ("preset = 'huge'\n", "there is no preset 'huge'; the presets are: book, tiny"),
+        ("preset = 3\n", "preset must be a name"),
+        ("training = 3\n", "expected object, got int"),
+        ("[training\n", "is not valid TOML"),
+        ("kind = 'ppo2'\n", "it must be one of"),
+    ],
+)
+def test_a_bad_file_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(LooptopError) as caught:
+        config.load(path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(LooptopError, match="cannot read the configuration"):
+        config.load(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b"preset = '\xe9'")
+    with pytest.raises(LooptopError, match="not UTF-8"):
+        config.load(tmp_path / "latin.toml")
+
+
+def test_checking_a_configuration_needs_no_torch() -> None:
+    code = (
+        "import sys; from looptop.engine import config; config.override(config.preset('tiny'), ['fusion=tokens']);"
+        "print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert out.strip() == "[]"

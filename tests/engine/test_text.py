@@ -1,0 +1,33 @@
+"""Text from outside cannot act on a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from looptop.engine.text import visible
+
+
+@given(st.text())
+def test_nothing_that_acts_is_left(text: str) -> None:
+    assert not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in visible(text))
+
+
+@given(st.text())
+def test_making_safe_twice_changes_nothing_more_and_keeps_the_length(text: str) -> None:
+    assert visible(visible(text)) == visible(text)
+    assert len(visible(text)) == len(text)
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))
+def test_ordinary_text_of_any_language_is_left_alone(text: str) -> None:
+    assert visible(text) == text
+
+
+def test_an_escape_sequence_is_shown_and_lines_are_kept_where_asked_for() -> None:
+    assert visible("\x1b]0;owned\x07") == "␛]0;owned␇"
+    assert visible("a\u202eb") == "a\ufffdb"
+    assert visible("one\n\ttwo") == "one␊␉two"
+    assert visible("one\n\ttwo\x1b", keep_lines=True) == "one\n    two␛"

@@ -1,0 +1,128 @@
+"""The search for the most probable answers, against all answers listed one by one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable
+
+import pytest
+
+from looptop.engine.vqa.search import Prefix, Search
+
+END = 0
+VOCABULARY = 5
+
+Language = dict[Prefix, list[float]]
+
+
+def language(seed: int, length: int, sharpness: float) -> Language:
+    """Made-up probabilities of the next token behind every prefix of at most `length` tokens."""
+    rng = random.Random(seed)
+    prefixes = (prefix for n in range(length + 1) for prefix in itertools.product(range(1, VOCABULARY), repeat=n))
+    made = {}
+    for prefix in prefixes:
+        weights = [rng.random() ** sharpness for _ in range(VOCABULARY)]
+        made[prefix] = [weight / sum(weights) for weight in weights]
+    return made
+
+
+def run(search: Search, said: Language) -> int:
+    """Answers the search from the language; returns how many prefixes it looked behind."""
+    looked = 0
+    while wanted := search.wanted():
+        for prefix in wanted:
+            logs = [math.log(p) if p else -math.inf for p in said[prefix]]
+            following = sorted((token for token in range(VOCABULARY) if token != END), key=lambda token: -logs[token])
+            search.expand(prefix, logs[END], following, [logs[token] for token in following])
+            looked += 1
+    return looked
+
+
+def all_answers(said: Language, length: int, text_of: Callable[[Prefix], str]) -> list[tuple[float, str]]:
+    """(probability, text) of every answer, the most probable of each text, best first."""
+    best: dict[str, float] = {}
+    for prefix, following in said.items():
+        if len(prefix) <= length and (text := text_of(prefix)):
+            probability = math.prod(said[prefix[:n]][token] for n, token in enumerate(prefix)) * following[END]
+            best[text] = max(best.get(text, 0.0), probability)
+    return sorted(((probability, text) for text, probability in best.items()), reverse=True)
+
+
+def letters(prefix: Prefix) -> str:
+    return "".join("-abcd"[token] for token in prefix)
+
+
+def case_blind(prefix: Prefix) -> str:
+    """Tokens 1 and 2 spell the same, and 4 spells nothing."""
+    return "".join("-aac "[token] for token in prefix).strip()
+
+
+@pytest.mark.parametrize("text_of", [letters, case_blind])
+@pytest.mark.parametrize("top", [1, 2, 5, 20])
+@pytest.mark.parametrize("sharpness", [0.5, 2.0, 8.0])
+def test_it_finds_exactly_the_most_probable_answers(
+    top: int, sharpness: float, text_of: Callable[[Prefix], str]
+) -> None:
+    for seed in range(12):
+        said = language(seed, length=4, sharpness=sharpness)
+        search = Search(top, text_of, max_tokens=4, limit=10_000)
+        run(search, said)
+        expected = all_answers(said, 4, text_of)[:top]
+
+        assert search.exact
+        assert [found.text for found in search.found()] == [text for _, text in expected]
+        for found, (probability, _) in zip(search.found(), expected, strict=True):
+            assert math.exp(found.log_prob) == pytest.approx(probability, rel=1e-12)
+            assert math.exp(math.fsum(found.log_probs)) == pytest.approx(probability, rel=1e-12)
+            assert len(found.log_probs) == len(found.tokens) + 1
+        assert sum(math.exp(found.log_prob) for found in search.found()) <= 1 + 1e-12
+
+
+def test_it_is_not_misled_by_the_most_probable_first_token() -> None:
+    said: Language = {
+        (): [0.0, 0.6, 0.4, 0.0, 0.0],
+        (1,): [0.3, 0.0, 0.35, 0.35, 0.0],
+        (2,): [0.9, 0.1, 0.0, 0.0, 0.0],
+        (1, 2): [1.0, 0, 0, 0, 0],
+        (1, 3): [1.0, 0, 0, 0, 0],
+        (2, 1): [1.0, 0, 0, 0, 0],
+    }
+    search = Search(3, letters, max_tokens=2)
+    run(search, said)
+    assert [found.text for found in search.found()] == ["b", "ab", "ac"]
+
+
+def test_a_sure_model_is_looked_behind_few_prefixes() -> None:
+    said = language(0, 3, 1.0)
+    said[()] = [0.0, 0.99, 0.01, 0.0, 0.0]
+    said[(1,)] = [0.99, 0.01, 0.0, 0.0, 0.0]
+    assert run(Search(1, letters, max_tokens=3), said) == 2
+
+
+def test_an_answer_is_not_empty_unless_nothing_else_is_possible() -> None:
+    said = language(0, 3, 1.0)
+    said[()] = [0.9, 0.1, 0.0, 0.0, 0.0]
+    said[(1,)] = [1.0, 0.0, 0.0, 0.0, 0.0]
+    search = Search(3, letters, max_tokens=3)
+    run(search, said)
+    (found,) = search.found()
+    assert (found.text, math.exp(found.log_prob)) == ("a", pytest.approx(0.1))
+
+    said[()] = [1.0, 0.0, 0.0, 0.0, 0.0]
+    search = Search(3, letters, max_tokens=3)
+    run(search, said)
+    (found,) = search.found()
+    assert (found.text, math.exp(found.log_prob)) == ("", pytest.approx(1.0))
+
+
+def test_a_search_without_end_is_ended_with_what_it_has() -> None:
+    fair = [1 / VOCABULARY] * VOCABULARY
+    said = {prefix: fair for n in range(9) for prefix in itertools.product(range(1, VOCABULARY), repeat=n)}
+    search = Search(100, letters, max_tokens=8, limit=120)
+    assert run(search, said) == 120
+    assert not search.exact
+    found = search.found()
+    assert len(found) == 100
+    assert [one.log_prob for one in found] == sorted((one.log_prob for one in found), reverse=True)

@@ -1,0 +1,177 @@
+"""Training as a person gets it: a run that learns, is watched, paused and stopped, and goes on as if undisturbed."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import looptop.engine as looptop
+from looptop.engine import config
+from looptop.engine.runs import checkpoint
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import Run, resume
+from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.parts import resolve
+from tests.support import eventually
+
+SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
+
+
+def start(*settings: str) -> Run:
+    return looptop.start(config.override(config.preset("tiny"), [*SHORT, *settings]))
+
+
+def losses(run: Run) -> dict[int, float]:
+    return {point.step: point.value for point in run.journal.values("loss") if point.value is not None}
+
+
+def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
+    run = start("num_train_epochs=6", "learning_rate=5e-3")
+    assert run.wait() is RunState.FINISHED, run.reason
+    result = run.result()
+    journal = run.journal
+    validation = journal.values("eval_loss")
+    assert validation[0].step == 0, "the first point is the loss before training (figure 7.8)"
+    assert validation[-1].value < validation[0].value
+    assert losses(run)[1] > sum(list(losses(run).values())[-5:]) / 5
+    facts = journal.facts()
+    total = facts["total_steps"]
+    assert list(losses(run)) == list(range(1, total + 1)), "every step is journalled once"
+    for name in ("learning_rate", "grad_norm", "samples_per_second", "seconds_left", "epoch"):
+        assert journal.last(name).step == total
+    assert journal.last("seconds_left").value == 0
+    assert journal.last("test_accuracy").value == result["accuracy"]
+    assert facts["n_test"] > 0 and facts["trainable_parameters"] < facts["parameters"]
+    # The run ends with its best model: the first of the highest accuracy.
+    best = max(journal.values("eval_accuracy")[1:], key=lambda point: (point.value, -point.step))
+    samples = journal.answer_samples(best.step)
+    assert len(samples) == 8
+    assert all(0 < sample.confidence <= 1 and Path(sample.image).is_file() for sample in samples)
+    assert (run.folder.model / "README.md").is_file()
+    answer = looptop.Answerer.load(run.id).answer(Path(samples[0].image), samples[0].question)
+    assert answer.answer == samples[0].answer
+    whole = [path.name for path in checkpoint.steps(run.folder.checkpoints).values() if checkpoint.is_whole(path)]
+    assert f"checkpoint-{total - total % 6}" in whole and len(whole) <= 3
+
+
+def decoder_with_dropout(folder: Path) -> Path:
+    """The bundled decoder with dropout, so that a step depends on the random numbers before it."""
+    shutil.copytree(resolve("bundled:decoder"), folder)
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {"resid_pdrop": 0.2, "embd_pdrop": 0.2, "attn_pdrop": 0.2}
+    (folder / "config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("fusion=mean",),
+        ("fusion=tokens", "freeze=nothing", "gradient_accumulation_steps=2", "keep_features=false"),
+    ],
+    ids=["kept features", "all parts trained, two batches a step"],
+)
+def test_a_resumed_run_makes_the_same_losses_as_an_undisturbed_one(settings: tuple[str, ...], tmp_path: Path) -> None:
+    settings = (*settings, f"decoder={decoder_with_dropout(tmp_path / 'decoder')}")
+    undisturbed = start("max_steps=20", *settings)
+    assert undisturbed.wait() is RunState.FINISHED, undisturbed.reason
+    expected = losses(undisturbed)
+
+    run = start("max_steps=20", *settings)
+    eventually(lambda: len(losses(run)) >= 8)
+    run.stop(checkpoint=False)
+    assert run.wait() is RunState.STOPPED, run.reason
+    made = losses(run)
+    again = resume(run.id)
+    assert again.wait() is RunState.FINISHED, again.reason
+    events = [event.text for event in again.journal.events() if event.kind == "resume"]
+    assert events and "checkpoint-" in events[-1]
+    assert losses(again).keys() == expected.keys()
+    for step, loss in losses(again).items():
+        assert math.isclose(loss, expected[step], abs_tol=1e-6), step
+    for step, loss in made.items():
+        assert math.isclose(loss, expected[step], abs_tol=1e-6), step
+    assert again.result()["accuracy"] == undisturbed.result()["accuracy"]
+    first, second = (VqaModel.from_pretrained(one.folder.model).state_dict() for one in (undisturbed, again))
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+
+
+def test_the_best_checkpoint_is_what_the_run_ends_with(tmp_path: Path) -> None:
+    run = start("max_steps=18", "learning_rate=2e-2", "metric_for_best_model=loss", "freeze=nothing")
+    assert run.wait() is RunState.FINISHED, run.reason
+    best = min(run.journal.values("eval_loss"), key=lambda point: (point.value, point.step))
+    if best.step == 0:
+        best = min(run.journal.values("eval_loss")[1:], key=lambda point: (point.value, point.step))
+    ended = VqaModel.from_pretrained(run.folder.model).state_dict()
+    kept = VqaModel.from_pretrained(run.folder.checkpoints / f"checkpoint-{best.step}").state_dict()
+    assert all(torch.equal(ended[name], kept[name]) for name in ended)
+
+
+def test_pause_step_checkpoint_and_stop_are_taken_at_a_steps_end() -> None:
+    run = start("max_steps=100000")
+    eventually(lambda: len(losses(run)) >= 3)
+    run.pause()
+    eventually(lambda: run.state is RunState.PAUSED)
+    held = max(losses(run))
+    run.step()
+    eventually(lambda: max(losses(run)) == held + 1)
+    eventually(lambda: run.state is RunState.PAUSED)
+    run.checkpoint()
+    eventually(lambda: checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{held + 1}"))
+    assert run.state is RunState.PAUSED, "a checkpoint does not let a paused run go on"
+    run.continue_()
+    eventually(lambda: max(losses(run)) > held + 3)
+    run.stop()
+    assert run.wait() is RunState.STOPPED, run.reason
+    last = max(losses(run))
+    assert checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{last}")
+
+
+def test_nan_in_the_loss_fails_the_run_and_names_tensor_and_step() -> None:
+    run = start("max_steps=60", "learning_rate=1e30", "max_grad_norm=0", "lr_scheduler_type=constant", "warmup_steps=0")
+    assert run.wait() is RunState.FAILED
+    assert "the tensor '" in run.reason and "at step " in run.reason
+    assert "\n" not in run.reason
+    assert "NonFiniteError" in run.folder.log.read_text()
+
+
+def test_a_crash_fails_the_run_with_its_reason_and_leaves_the_traceback_in_its_log(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "data.csv").write_text("image,question,answer\nnone.png,what?,this\n")
+    run = looptop.start(config.override(config.preset("tiny"), [f"source={tmp_path}"]))
+    assert run.wait() is RunState.FAILED
+    assert "none.png" in " ".join([run.reason, *(event.text for event in run.journal.events())])
+    assert "Traceback" in run.folder.log.read_text()
+
+
+def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_run() -> None:
+    """A limit on the size of files stands for the full disk: the journal fits, weights do not."""
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, 2**21));"
+        "from looptop.engine.runs.host import main; sys.exit(main())"
+    )
+    chosen = config.override(config.preset("tiny"), [*SHORT, "max_steps=14"])
+    folder = looptop.launch(chosen, program=(sys.executable, "-c", limited))
+    eventually(lambda: not folder.is_live())
+    journal = looptop.Journal(folder.db)
+    assert [point.step for point in journal.values("loss")] == list(range(1, 15))
+    warnings = [event.text for event in journal.events() if event.level == "warning"]
+    assert any("checkpoint of step 6 could not be written" in text and "goes on" in text for text in warnings)
+    assert checkpoint.newest_whole(folder.checkpoints) is None
+    state, reason = journal.state()
+    assert state is RunState.FAILED
+    assert "the result could not be written" in reason and f"looptop resume {folder.id}" in reason
+    again = resume(folder.id)
+    assert again.wait() is RunState.FINISHED, again.reason
+
+
+def test_early_stopping_is_trainers_own() -> None:
+    run = start("max_steps=400", "learning_rate=1e-9", "early_stopping_patience=2", "metric_for_best_model=accuracy")
+    assert run.wait() is RunState.FINISHED, run.reason
+    assert max(losses(run)) < 400

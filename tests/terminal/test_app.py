@@ -1,0 +1,171 @@
+"""The real program, as a person meets it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from looptop.engine.config import preset
+from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.runs.journal import JournalWriter
+from tests.support import eventually
+from tests.terminal.tty import Tty
+
+FULL = r"0\.png · the image"
+HEAVY = ("torch", "transformers", "datasets", "numpy")
+
+
+def test_it_opens_answers_a_question_and_quits_leaving_the_terminal_as_it_was() -> None:
+    with Tty() as tty:
+        tty.until(FULL)
+        tty.send("what is the color of the triangle?\r")
+        tty.until(r"red +\d+\.\d% confidence")
+        assert "benchmark: red" in tty.text()
+        tty.send("q")
+        assert tty.until_gone() == 0
+        assert tty.restored()
+
+
+def test_the_screens_change_and_help_and_the_log_are_there() -> None:
+    with Tty() as tty:
+        tty.until(FULL)
+        tty.send("\x1b2")
+        tty.until("New run")
+        tty.send("\x1b1")
+        tty.until(FULL)
+        tty.send("\x1bOP")
+        tty.until("Everywhere|In the question")
+        tty.send("q")
+        tty.until(FULL)
+        tty.send("\x03")
+        assert tty.until_gone() == 0
+        assert tty.restored()
+
+
+def test_ctrl_c_leaves_from_the_question() -> None:
+    with Tty() as tty:
+        tty.until(FULL)
+        tty.send("half a question\x03")
+        assert tty.until_gone() == 0
+        assert tty.restored()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_and_restores_the_terminal(number: signal.Signals) -> None:
+    with Tty() as tty:
+        tty.until(FULL)
+        os.kill(tty.pid, number)
+        assert tty.until_gone() == 0
+        assert tty.restored()
+
+
+def test_a_terminal_that_goes_away_ends_the_app_and_its_answering_process() -> None:
+    with Tty() as tty:
+        tty.until("ready")
+        children = psutil.Process(tty.pid).children(recursive=True)
+        assert children
+        tty.hang_up()
+        tty.until_gone()
+        eventually(lambda: not any(child.is_running() for child in children))
+
+
+def test_an_input_that_ends_leaves_without_spinning() -> None:
+    """Without SIGHUP: a program that ignores it in its own session, whose terminal closes."""
+    script = (
+        "import contextlib, signal, looptop.tui.terminal as terminal\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); terminal.signals = lambda leave: contextlib.nullcontext()\n"
+        "from looptop.tui.app import run_app; raise SystemExit(run_app())"
+    )
+    with Tty([sys.executable, "-c", script]) as tty:
+        tty.until(FULL)
+        tty.hang_up()
+        tty.until_gone()
+
+
+def test_a_terminal_that_stops_reading_does_not_keep_the_app() -> None:
+    with Tty() as tty:
+        tty.until("ready")
+        # Nothing is read any more, while every key draws the screen anew: the terminal's buffer fills up.
+        for _ in range(400):
+            tty.send("\x1b")
+            tty.send("d")
+        time_left = time.monotonic() + 20
+        os.kill(tty.pid, signal.SIGTERM)
+        while tty.alive() and time.monotonic() < time_left:
+            time.sleep(0.01)
+        assert not tty.alive()
+
+
+def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None:
+    script = (
+        "import os, threading, looptop.tui.screens.ask as ask; warm = ask.Ask._warm\n"
+        "def noisy(self): os.write(1, b'NOISE1'); os.write(2, b'NOISE2'); warm(self)\n"
+        "ask.Ask._warm = noisy; ask.Ask._decorated_handlers = {k: [(noisy if f is warm else f, s) for f, s in v]"
+        " for k, v in ask.Ask._decorated_handlers.items()}\n"
+        "from looptop.tui.app import run_app; raise SystemExit(run_app())"
+    )
+    with Tty([sys.executable, "-c", script]) as tty:
+        tty.until("ready")
+        tty.send("\x03")
+        assert tty.until_gone() == 0
+        assert b"NOISE" not in bytes(tty.raw)
+    assert (home / "app.log").read_bytes().startswith(b"NOISE1NOISE2")
+    assert (home / "app.log").stat().st_mode & 0o077 == 0
+
+
+def test_the_app_never_holds_torch() -> None:
+    with Tty() as tty:
+        tty.until("ready")
+        tty.send("\x1b2")
+        tty.until("New run")
+        assert "torch" not in tty.libraries()
+
+
+def test_nothing_heavy_is_imported_on_the_way_to_the_first_paint() -> None:
+    words = f"import sys, looptop.tui.app; print([name for name in {HEAVY} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_quitting_while_a_run_goes_on_says_how_to_come_back() -> None:
+    run = RunFolder.create("vqa", preset("tiny"))
+    with RunLock(run.lock, run.id):
+        writer = JournalWriter(run.db)
+        writer.state(RunState.RUNNING)
+        writer.facts(total_steps=100)
+        writer.metrics(5, {"loss": 1.0})
+        writer.flush()
+        script = (
+            "import looptop.tui.app as app; from looptop.engine.runs.folder import RunFolder\n"
+            "init = app.LooptopApp.__init__\n"
+            "def started(self, **k): init(self, **k); self.started_here.append(RunFolder.find('vqa-1'))\n"
+            "app.LooptopApp.__init__ = started; raise SystemExit(app.run_app())"
+        )
+        with Tty([sys.executable, "-c", script]) as tty:
+            tty.until(FULL)
+            tty.send("\x1b2")
+            tty.until("step 5 of 100")
+            tty.send("q")
+            tty.until("goes on without this screen")
+            tty.send("l")
+            assert tty.until_gone() == 0
+            assert tty.restored()
+            assert "vqa-1 goes on" in tty.text() and "looptop logs vqa-1 -f" in tty.text()
+        writer.close()
+
+
+@pytest.mark.parametrize(("cols", "rows"), [(80, 24), (200, 60)])
+def test_sizes(cols: int, rows: int) -> None:
+    with Tty(cols=cols, rows=rows) as tty:
+        tty.until(FULL)
+        tty.send("what is the red shape?\r")
+        tty.until(r"triangle +\d+\.\d%(?s:.*)confidence(?s:.*)<end>")
+        tty.send("q")
+        assert tty.until_gone() == 0

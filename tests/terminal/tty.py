@@ -1,0 +1,127 @@
+"""The real program on a pseudo-terminal, its screen read by pyte."""
+
+from __future__ import annotations
+
+import codecs
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import sys
+import termios
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+import pyte
+
+LIMIT = 40.0
+PROGRAM = [sys.executable, "-c", "from looptop.engine.cli import main; raise SystemExit(main())"]
+
+# pyte takes these for text; terminals do not.
+_UNKNOWN = re.compile(r"\x1b\[[<>=?][0-9;:]*[a-zA-Z$]*|\x1b_.*?\x1b\\|\x1bP.*?\x1b\\|\x1b\].*?(\x07|\x1b\\)")
+
+
+class Tty:
+    """A program, and what stands on its terminal."""
+
+    def __init__(self, argv: list[str] | None = None, cols: int = 120, rows: int = 40) -> None:
+        self.screen = pyte.Screen(cols, rows)
+        self.raw = bytearray()
+        self.code: int | None = None
+        self._stream = pyte.Stream(self.screen)
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace")
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+            environment = dict(os.environ, TERM="xterm-256color", COLORTERM="truecolor", LANG="C.UTF-8")
+            words = argv or PROGRAM
+            os.execvpe(words[0], words, environment)
+        self.before = termios.tcgetattr(self.fd)
+
+    def __enter__(self) -> Tty:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.alive():
+            psutil.Process(self.pid).kill()
+            self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        if self.fd >= 0:
+            os.close(self.fd)
+
+    def alive(self) -> bool:
+        """Whether the program still runs."""
+        if self.code is not None:
+            return False
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self.code = os.waitstatus_to_exitcode(status)
+        return not pid
+
+    def pump(self, seconds: float = 0.02) -> None:
+        """Reads what comes."""
+        readable, _, _ = select.select([self.fd], [], [], seconds)
+        if not readable:
+            return
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:
+            return
+        self.raw += data
+        text = _UNKNOWN.sub(lambda match: match[0] if match[0][-1] in "hl" else "", self._decode.decode(data))
+        self._stream.feed(text)
+
+    def text(self) -> str:
+        """The screen."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def send(self, keys: str) -> None:
+        """Types."""
+        os.write(self.fd, keys.encode())
+
+    def until(self, pattern: str, limit: float = LIMIT) -> None:
+        """Waits until the screen holds something."""
+        end = time.monotonic() + limit
+        while not re.search(pattern, self.text()):
+            self.pump()
+            if time.monotonic() > end or not self.alive():
+                raise AssertionError(f"no {pattern!r} on the screen (alive: {self.alive()}):\n{self.text()}")
+
+    def until_gone(self, limit: float = 20.0) -> int:
+        """Waits until the program has ended, and gives its exit code."""
+        end = time.monotonic() + limit
+        while self.alive():
+            if self.fd >= 0:
+                self.pump()
+            if time.monotonic() > end:
+                raise AssertionError(f"the program still runs:\n{self.text()}")
+        while select.select([self.fd], [], [], 0.05)[0] if self.fd >= 0 else False:
+            before = len(self.raw)
+            self.pump()
+            if len(self.raw) == before:
+                break
+        assert self.code is not None
+        return self.code
+
+    def hang_up(self) -> None:
+        """Closes the terminal, as a closed window does."""
+        os.close(self.fd)
+        self.fd = -1
+
+    def restored(self) -> bool:
+        """Whether the terminal is as it was: cooked, the main screen, a visible cursor, no mouse."""
+        now: list[Any] = termios.tcgetattr(self.fd)
+        modes = {mode: bytes(self.raw).rfind(f"\x1b[?{mode}h".encode()) for mode in (1049, 1000, 1003, 2004)}
+        off = {mode: bytes(self.raw).rfind(f"\x1b[?{mode}l".encode()) for mode in modes}
+        shown = bytes(self.raw).rfind(b"\x1b[?25h") > bytes(self.raw).rfind(b"\x1b[?25l")
+        return now[:4] == self.before[:4] and all(off[mode] > at for mode, at in modes.items()) and shown
+
+    def libraries(self) -> str:
+        """The files that the program's own process has mapped."""
+        return Path(f"/proc/{self.pid}/maps").read_text()

@@ -1,0 +1,93 @@
+"""A wheel built from the repository and installed alone, elsewhere, is all of looptop."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from what git knows of, so that nothing that merely lies about gets in."""
+    copy = tmp_path_factory.mktemp("clone")
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout
+    for name in filter(None, files.decode().split("\0")):
+        source = ROOT / name
+        if source.is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes(source.read_bytes())
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)],
+        check=True,
+        capture_output=True,
+    )
+    (built,) = out.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_looptop_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"looptop"}
+    for needed in (
+        "looptop/engine/presets/tiny.toml",
+        "looptop/engine/presets/book.toml",
+        "looptop/engine/bundled/vqa/model.safetensors",
+        "looptop/engine/bundled/image_encoder/preprocessor_config.json",
+        "looptop/engine/py.typed",
+    ):
+        assert needed in names
+    assert any(name.startswith("looptop/tui/styles/") and name.endswith(".tcss") for name in names)
+    assert not any("test" in Path(name).name for name in names)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of a bare environment that holds the wheel and what it asks for, at the tested versions."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=True)
+    subprocess.run(
+        [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel],
+        check=True,
+        cwd=folder,
+    )
+    return folder / "bin"
+
+
+def run(installed: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return subprocess.run([installed / "looptop", *words], cwd=cwd, env=env, capture_output=True, text=True)
+
+
+def test_the_installed_wheel_answers_trains_and_opens(installed: Path, tmp_path: Path) -> None:
+    (images,) = installed.parent.glob("lib/python*/site-packages/easy_vqa/data/test/images")
+    answered = run(installed, "ask", str(images / "0.png"), "what shape is in the image?", "--json", cwd=tmp_path)
+    assert answered.returncode == 0, answered.stderr
+    assert json.loads(answered.stdout)["answer"] in ("circle", "rectangle", "triangle")
+
+    trained = run(installed, "train", "vqa", "--set", "max_steps=3", "--set", "max_images=40", "--json", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads(trained.stdout)["state"] == "finished"
+
+    opens = (
+        "import asyncio; from looptop.tui.app import LooptopApp\n"
+        "async def main():\n    async with LooptopApp().run_test() as pilot:\n        await pilot.press('escape')\n"
+        "asyncio.run(main())"
+    )
+    shown = subprocess.run(
+        [installed / "python", "-c", opens],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual import events
+from textual.widgets import Input
+
+from looptop.engine.vqa.answer_process import AskReply
+from looptop.tui.app import LooptopApp
+from looptop.tui.screens.ask import Ask
+from looptop.tui.widgets.answer import AnswerView
+from looptop.tui.widgets.image_list import ImageList
+from looptop.tui.widgets.picture_panel import PicturePanel
+from tests.tui.conftest import QuickAnswers, said, shown, until
+
+SIZE = (120, 40)
+
+
+def make(answers: QuickAnswers) -> LooptopApp:
+    return LooptopApp(make_process=lambda: answers)
+
+
+async def ask(pilot: Any, question: str) -> None:
+    field = pilot.app.screen.query_one("#question", Input)
+    field.focus()
+    field.value = question
+    await pilot.press("enter")
+
+
+async def test_it_opens_on_ask_with_the_first_image_and_what_may_be_asked(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "0.png · the image" in shown(app))
+        text = shown(app)
+        assert "▄▄▄▄" in text
+        assert "what is the red shape?" in text
+        assert app.screen.focused is not None and app.screen.focused.id == "question"
+
+
+async def test_the_model_is_loaded_before_anything_is_asked(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "model: bundled · ready" in shown(app))
+        assert [(request.model, request.image) for request in answers.asked] == [("bundled", "")]
+
+
+async def test_an_answer_comes_with_confidence_candidates_tokens_and_the_truth(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "what is the color of the shape?")
+        await until(pilot, lambda: "confidence" in shown(app))
+        text = shown(app)
+        assert "red  75.0% confidence" in text
+        assert "benchmark: red" in text
+        assert "blue" in text and "20.0%" in text
+        assert "<end> 94.0%" in text
+        assert app.focused is app.screen.query_one(AnswerView)
+        assert answers.asked[-1].image.endswith("0.png")
+        assert answers.asked[-1].view
+
+
+async def test_earlier_questions_stay_and_are_shown_again_with_their_image(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "first?")
+        await until(pilot, lambda: "confidence" in shown(app))
+        app.screen.query_one(ImageList).focus()
+        await pilot.press("down")
+        await until(pilot, lambda: "1.png · the image" in shown(app))
+        answers.answer = lambda request: AskReply(id=request.id, answer=said("teal"))
+        await ask(pilot, "second?")
+        await until(pilot, lambda: "teal  75.0%" in shown(app))
+        assert "first?" in shown(app)
+        app.screen.query_one("HistoryList").focus()
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "red  75.0%" in shown(app) and "0.png · the image" in shown(app))
+
+
+async def test_printable_keys_type_in_the_question_and_work_outside_it(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2", "q", "question_mark", "slash", "d")
+        field = app.screen.query_one("#question", Input)
+        assert field.value == "2q?/d"
+        assert app.current_mode == "ask"
+        assert "leave field" in shown(app).splitlines()[-1]
+        await pilot.press("escape")
+        assert app.focused is app.screen.query_one(AnswerView)
+        assert "quit" in shown(app).splitlines()[-1]
+        await pilot.press("2")
+        await until(pilot, lambda: app.current_mode == "train")
+        await pilot.press("alt+1")
+        await until(pilot, lambda: app.current_mode == "ask")
+
+
+async def test_f1_helps_in_a_field_and_the_question_mark_outside(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f1")
+        await until(pilot, lambda: "Choose the model that answers" in shown(app))
+        await pilot.press("escape")
+        await pilot.press("escape", "question_mark")
+        await until(pilot, lambda: "Choose the model that answers" in shown(app))
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
+async def test_quitting(answers: QuickAnswers, key: str) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: answers.asked)
+        await pilot.press("escape", key)
+        await until(pilot, lambda: not app.is_running or app._exit)
+    assert answers.closed
+
+
+async def test_ctrl_c_leaves_from_within_a_field(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("h", "ctrl+c")
+        await until(pilot, lambda: app._exit)
+
+
+async def test_an_empty_question_is_one_sentence(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "   ")
+        await until(pilot, lambda: "type a question first" in shown(app))
+        assert all(not request.image for request in answers.asked)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[/b]", "[b]bold", "[@click=app.quit]x[/]", "\x1b]0;evil\x07\x1b[2J", "形状是什么", "a\u202eb", "[" * 500],
+)
+async def test_text_from_outside_is_shown_letter_by_letter(answers: QuickAnswers, text: str) -> None:
+    app = make(answers)
+    answers.answer = lambda request: AskReply(id=request.id, answer=said(text))
+    async with app.run_test(size=(160, 48)) as pilot:
+        await ask(pilot, text)
+        await until(pilot, lambda: "confidence" in shown(app))
+        screen = shown(app)
+        assert "\x1b" not in screen and "\u202e" not in screen
+        if text.startswith("["):
+            assert text[:12] in screen
+        assert app.is_running
+
+
+async def test_an_error_is_a_sentence_and_the_app_goes_on(answers: QuickAnswers) -> None:
+    app = make(answers)
+    answers.answer = lambda request: AskReply(id=request.id, error="the image [/x] is \x1b empty")
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "what?")
+        await until(pilot, lambda: "the image [/x] is ␛ empty" in shown(app))
+        answers.answer = lambda request: AskReply(id=request.id, answer=said("teal"))
+        await ask(pilot, "what now?")
+        await until(pilot, lambda: "teal  75.0%" in shown(app))
+
+
+async def test_a_question_of_ten_thousand_characters(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "why " * 2500)
+        await until(pilot, lambda: "confidence" in shown(app))
+        assert len(answers.asked[-1].question) == 9999
+
+
+async def test_a_path_that_is_pasted_into_the_question_opens_its_image(answers: QuickAnswers, picture: Path) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        field = app.screen.query_one("#question", Input)
+        for text in (f"'{picture}'", str(picture).replace(" ", "\\ "), picture.as_uri()):
+            app.screen.query_one(ImageList).focus()
+            await pilot.press("down")
+            await until(pilot, lambda: "my picture.png" not in shown(app))
+            field.focus()
+            field.post_message(events.Paste(text))
+            await until(pilot, lambda: "my picture.png · the image" in shown(app))
+            assert field.value == ""
+
+
+@pytest.mark.parametrize(
+    ("make_file", "sentence"),
+    [
+        (lambda path: None, "there is no image"),
+        (lambda path: path.mkdir(), "is a directory"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (lambda path: path.write_text("no image"), "not an image"),
+    ],
+)
+async def test_a_bad_image_is_one_sentence(
+    answers: QuickAnswers, tmp_path: Path, make_file: Any, sentence: str
+) -> None:
+    path = tmp_path / "bad.png"
+    make_file(path)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("escape", "o")
+        await until(pilot, lambda: app.screen.query("#path"))
+        app.screen.query_one("#path", Input).value = str(path)
+        await pilot.press("enter")
+        await until(pilot, lambda: sentence in " ".join(shown(app).replace("│", " ").split()))
+
+
+async def test_the_image_is_shown_three_ways(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("escape", "v")
+        await until(pilot, lambda: "Ask a question about this image first" in shown(app))
+        await ask(pilot, "what?")
+        await until(pilot, lambda: "as the model sees it" in shown(app) and "▄▄▄▄▄▄▄▄" in shown(app))
+        await pilot.press("v")
+        await until(pilot, lambda: "where the model looks" in shown(app))
+        await pilot.press("v")
+        await until(pilot, lambda: "0.png · the image" in shown(app))
+        assert app.screen.query_one(PicturePanel).seen_by_model is not None
+
+
+async def test_the_filter_narrows_the_images(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("escape", "slash")
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "image-filter")
+        await pilot.press(*"teal circle".replace(" ", "_").split("_")[0], "space", *"circle")
+        await until(pilot, lambda: "15.png" in shown(app) and "\n│▌▄▄▄▄ 15.png" in shown(app))
+        await pilot.press(*"xyz")
+        await until(pilot, lambda: "no image by that name" in shown(app))
+
+
+async def test_files_are_picked_from_a_tree(
+    answers: QuickAnswers, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (picture.parent / "notes.txt").write_text("no image")
+    (picture.parent / "[b]odd.png").write_bytes(picture.read_bytes())
+    monkeypatch.chdir(picture.parent)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("escape", "f")
+        await until(pilot, lambda: "my picture.png" in shown(app))
+        assert "notes.txt" not in shown(app)
+        assert "[b]odd.png" in shown(app)
+        await pilot.press("down", "down")
+        await until(pilot, lambda: "my picture.png · the image" in shown(app))
+
+
+async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        field = app.screen.query_one("#question", Input)
+        await pilot.press("down")
+        assert field.value == "what is the red shape?"
+        await pilot.press("down")
+        assert field.value == "what is the color of the triangle?"
+        await pilot.press("up")
+        assert field.value == "what is the red shape?"
+
+
+async def test_another_model_answers(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: answers.asked)
+        await pilot.press("escape", "m")
+        await until(pilot, lambda: "bundled with looptop" in shown(app))
+        await pilot.press("escape")
+        screen = app.screen
+        assert isinstance(screen, Ask)
+        screen.use("vqa-3")
+        await until(pilot, lambda: "model: vqa-3 · ready" in shown(app))
+        await ask(pilot, "what?")
+        await until(pilot, lambda: answers.asked[-1].model == "vqa-3" and answers.asked[-1].image)
+
+
+@pytest.mark.parametrize(("width", "height"), [(79, 24), (80, 23), (20, 5)])
+async def test_a_terminal_that_is_too_small_is_one_sentence(answers: QuickAnswers, width: int, height: int) -> None:
+    app = make(answers)
+    async with app.run_test(size=(width, height)) as pilot:
+        await until(pilot, lambda: "at least 80 by 24" in " ".join(shown(app).split()))
+        assert "Question" not in shown(app)
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: "Question" in shown(app))
+        assert "at least 80 by 24" not in shown(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
+    app = make(answers)
+    async with app.run_test(size=size) as pilot:
+        await ask(pilot, "what is the color of the shape?")
+        await until(pilot, lambda: "confidence" in shown(app))
+        for region in (widget.region for widget in app.screen.children if widget.display):
+            assert region.right <= size[0] and region.bottom <= size[1]
+        assert "bundled · 10 ms" in shown(app)
+        app.action_theme()
+        await until(pilot, lambda: app.theme == "looptop-light")
+        assert "confidence" in shown(app)

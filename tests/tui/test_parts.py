@@ -1,0 +1,120 @@
+"""The pieces that need no app: paths, the table of actions, plots, numbers."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from looptop.engine.errors import LooptopError
+from looptop.tui import actions
+from looptop.tui.benchmark import Benchmark
+from looptop.tui.paths import looks_like_path, typed_path
+from looptop.tui.text import bar, cell, duration, number, safe
+from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve, draw, smooth
+
+
+@pytest.mark.parametrize(
+    ("typed", "path"),
+    [
+        ("/a/b.png", "/a/b.png"),
+        ("  '/a/my b.png' ", "/a/my b.png"),
+        ('"/a/my b.png"', "/a/my b.png"),
+        ("/a/my\\ b.png", "/a/my b.png"),
+        ("file:///a/my%20b.png", "/a/my b.png"),
+        ("file://localhost/a/b.png", "/a/b.png"),
+        ("/a/it's.png", "/a/it's.png"),
+        ("/a/[b].png\n", "/a/[b].png"),
+        ("/a/b\0.png", "/a/b.png"),
+    ],
+)
+def test_paths_as_people_write_them(typed: str, path: str) -> None:
+    assert typed_path(typed) == Path(path)
+
+
+@pytest.mark.parametrize("typed", ["", "   ", "https://x.org/a.png", "file://elsewhere/a.png"])
+def test_what_is_no_path_is_one_sentence(typed: str) -> None:
+    with pytest.raises(LooptopError):
+        typed_path(typed)
+
+
+def test_home_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.png").touch()
+    assert typed_path("~/a.png") == tmp_path / "a.png"
+    assert looks_like_path("~/a.png")
+    assert not looks_like_path("~/b.png")
+    assert not looks_like_path("what is ~/a.png?")
+
+
+@given(some.text())
+def test_any_paste_is_taken_or_not_and_never_an_error(text: str) -> None:
+    assert looks_like_path(text) in (True, False)
+
+
+@given(some.text(), some.integers(1, 60))
+def test_a_cell_is_as_wide_as_wanted_and_holds_no_control(text: str, width: int) -> None:
+    shown = cell(text, width)
+    assert shown.cell_length == width
+    assert not any(unicodedata.category(char) in ("Cc", "Cf") for char in shown.plain)
+
+
+def test_markup_is_text() -> None:
+    assert safe("[b]x[/b]").plain == "[b]x[/b]"
+    assert safe("a\x1b[31m\nb").plain == "a␛[31m␊b"
+
+
+def test_every_key_has_one_meaning_in_a_place() -> None:
+    for place in actions.PLACES:
+        keys = Counter(key for action in actions.of([place]) for key in action.keys.split(","))
+        assert [key for key, count in keys.items() if count > 1] == []
+
+
+def test_every_action_is_in_a_known_place_and_says_what_it_does() -> None:
+    for action in actions.ACTIONS:
+        assert action.where in actions.PLACES
+        assert action.label
+        assert action.help.endswith(".") or not action.footer or action.help == ""
+
+
+def test_a_plot_has_the_size_it_is_given() -> None:
+    curve = Curve(FIRST, range(500), [1 / (1 + step) for step in range(500)])
+    for width, height in ((40, 8), (120, 30), (16, 4)):
+        lines = draw([curve], Axes(0, 500), width, height)
+        assert len(lines) == height
+        assert {sum(len(run.text) for run in line) for line in lines} == {width}
+
+
+@given(some.lists(some.floats(allow_nan=True, allow_infinity=True), max_size=40), some.booleans())
+def test_no_value_breaks_a_plot(values: list[float], log: bool) -> None:
+    curves = [Curve(FIRST, range(len(values)), values), Curve(SECOND, range(len(values)), values, dots=True)]
+    lines = draw(curves, Axes(0, max(len(values), 1), log=log), 50, 10)
+    assert len(lines) in (0, 10)
+
+
+def test_smoothing_leaves_a_straight_line_and_gaps_alone() -> None:
+    assert smooth([3.0] * 9, 0.9) == pytest.approx([3.0] * 9)
+    assert smooth([1.0, float("inf"), 1.0], 0.5)[1] == float("inf")
+
+
+def test_numbers_and_durations_are_short() -> None:
+    assert [number(x) for x in (0.0, 1.0, 12345.6, 0.00001, 0.1234567, float("nan"))] == [
+        "0", "1", "12,346", "1.0e-5", "0.1235", "nan",
+    ]  # fmt: skip
+    assert [duration(x) for x in (3.2, 65, 7300, float("inf"))] == ["3 s", "1 min 5 s", "2 h 1 min", "unknown"]
+    assert [bar(x, 4) for x in (0, 0.5, 1, 2)] == ["", "██", "████", "████"]
+
+
+def test_the_benchmark_says_the_same_at_its_beginning_and_in_all() -> None:
+    first, whole = Benchmark.find(), Benchmark.find()
+    whole.load()
+    images = first.images()
+    assert len(images) == 1000
+    assert sum(len(whole.asked(image)) for image in images) == 9673
+    for image in images[:30]:
+        assert first.asked(image) == whole.asked(image)
+    assert first.note(images[0]) == "red triangle"

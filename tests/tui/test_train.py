@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.widgets import Input, OptionList
+
+from looptop.engine.config import RunConfig, preset
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs import control, host
+from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.runs.journal import JournalWriter
+from looptop.tui.app import LooptopApp
+from looptop.tui.screens.train import Train
+from looptop.tui.widgets.form_row import FormRow
+from looptop.tui.widgets.run_view import RunView
+from tests.tui.conftest import QuickAnswers, make_run, shown, until
+
+SIZE = (120, 40)
+
+
+def make(answers: QuickAnswers) -> LooptopApp:
+    return LooptopApp(make_process=lambda: answers)
+
+
+async def go(pilot: Any) -> Train:
+    await pilot.press("alt+2")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Train))
+    screen = pilot.app.screen
+    assert isinstance(screen, Train)
+    return screen
+
+
+async def watch(pilot: Any, run: RunFolder) -> RunView:
+    screen = await go(pilot)
+    await until(pilot, lambda: f"{run.id}" in shown(pilot.app))
+    screen.attach(run)
+    view = screen.query_one(RunView)
+    await until(pilot, lambda: view.snapshot is not None)
+    return view
+
+
+def row(screen: Train, key: str) -> FormRow:
+    return next(row for row in screen.query(FormRow) if row.spec.key == key)
+
+
+async def test_the_form_shows_what_the_preset_says(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        tiny = preset("tiny")
+        await until(pilot, lambda: row(screen, "model.fusion").of_preset == tiny.model.fusion)
+        assert row(screen, "training.learning_rate").field.placeholder == f"{tiny.training.learning_rate:g}"
+        assert row(screen, "model.freeze").of_preset == ", ".join(tiny.model.freeze)
+        assert not row(screen, "data.annotations").display
+        row(screen, "preset").field.value = "book"
+        await until(pilot, lambda: row(screen, "data.annotations").display)
+        assert row(screen, "training.gradient_accumulation_steps").of_preset == "4"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("training.learning_rate", "fast", "fast"),
+        ("training.per_device_train_batch_size", "-3", "-3"),
+        ("model.fusion", "sum", "mean, tokens"),
+        ("model.freeze", "nothing, tail", "tail"),
+        ("preset", "[/b]", "[/b]"),
+        ("more", "sed=7", "seed"),
+        ("more", "whatever", "key=value"),
+    ],
+)
+async def test_values_are_checked_as_they_are_typed(answers: QuickAnswers, key: str, value: str, words: str) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, key))
+        row(screen, key).field.value = value
+        await until(pilot, lambda: row(screen, key).wrong)
+        assert words in row(screen, key).wrong
+        assert "--set" not in row(screen, key).wrong
+        row(screen, key).field.value = ""
+        await until(pilot, lambda: not row(screen, key).wrong)
+
+
+async def test_nothing_starts_while_a_value_is_wrong(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[RunConfig] = []
+    monkeypatch.setattr(host, "launch", started.append)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, "more"))
+        row(screen, "training.num_train_epochs").field.value = "many"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "✗ epochs" in shown(app))
+        assert not started
+
+
+async def test_starting_a_run_watches_it(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[RunConfig] = []
+
+    def launch(config: RunConfig) -> RunFolder:
+        started.append(config)
+        return make_run(state=RunState.FINISHED)
+
+    monkeypatch.setattr(host, "launch", launch)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, "more"))
+        row(screen, "training.learning_rate").field.value = "3e-4"
+        row(screen, "more").field.value = "seed=7 max_steps=20"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "✓ finished" in shown(app))
+    assert started[0].training.learning_rate == 3e-4
+    assert (started[0].training.seed, started[0].training.max_steps) == (7, 20)
+    assert [run.id for run in app.started_here] == ["vqa-1"]
+
+
+async def test_a_run_that_does_not_start_says_why(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def launch(_config: RunConfig) -> RunFolder:
+        raise LooptopError("the disk [/x] is full")
+
+    monkeypatch.setattr(host, "launch", launch)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, "more"))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "✗ the disk [/x] is full" in shown(app))
+
+
+async def test_a_run_is_shown_with_losses_accuracy_figures_answers_and_events(answers: QuickAnswers) -> None:
+    run = make_run()
+    app = make(answers)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await watch(pilot, run)
+        await until(pilot, lambda: "┤" in shown(app))
+        text = shown(app)
+        assert "✓ finished" in text
+        assert "step 120 of 200" in text and " 60 %" in text
+        assert any(char in text for char in "⠉⠒⠤⣀⡀⠑⢄") and "•" in text
+        assert "train loss" in text and "1,234" in text
+        assert "60.00 %" in text
+        assert "what is it at 120?" in text
+        assert "checkpoint of step 120 written" in text
+
+
+async def test_answers_of_earlier_evaluations(answers: QuickAnswers) -> None:
+    run = make_run()
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await watch(pilot, run)
+        await until(pilot, lambda: "what is it at 120?" in shown(app))
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: "what is it at 80?" in shown(app))
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: "what is it at 120?" in shown(app))
+
+
+async def test_a_live_run_is_found_and_followed(answers: QuickAnswers) -> None:
+    run = RunFolder.create("vqa", preset("tiny"))
+    with RunLock(run.lock, run.id):
+        writer = JournalWriter(run.db)
+        writer.state(RunState.RUNNING)
+        writer.facts(total_steps=50)
+        writer.metrics(1, {"loss": 3.0, "seconds_left": 65.0})
+        writer.flush()
+        app = make(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            await go(pilot)
+            await until(pilot, lambda: "▶ running" in shown(app) and "step 1 of 50" in shown(app))
+            assert "1 min 5 s left" in shown(app)
+            writer.metrics(25, {"loss": 1.0, "seconds_left": 5.0})
+            writer.state(RunState.PAUSED)
+            writer.flush()
+            await until(pilot, lambda: "step 25 of 50" in shown(app) and "⏸ paused" in shown(app))
+        writer.close()
+
+
+async def test_infinity_and_nan_are_shown_and_harm_nothing(answers: QuickAnswers) -> None:
+    def odd(writer: JournalWriter) -> None:
+        writer.metrics(121, {"loss": math.inf, "grad_norm": math.nan})
+        writer.metrics(122, {"loss": math.nan, "eval_loss": math.inf})
+
+    run = make_run(extra=odd)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await watch(pilot, run)
+        await until(pilot, lambda: "step 122" in shown(app) and "┤" in shown(app))
+        await pilot.press("y", "s", "s")
+        await until(pilot, lambda: "┤" in shown(app))
+
+
+async def test_keys_send_controls(answers: QuickAnswers) -> None:
+    run = make_run(state=None)
+    with RunLock(run.lock, run.id):
+        app = make(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            await watch(pilot, run)
+            await pilot.press("space", "c", "x")
+            await until(pilot, lambda: "Stop the run" in shown(app))
+            await pilot.press("enter")
+            await until(pilot, lambda: len(control.waiting(run)) == 3)
+        taken = control.take(run)
+    assert [(each.kind, each.by, each.checkpoint) for each in taken] == [
+        ("pause", "app", True),
+        ("checkpoint", "app", True),
+        ("stop", "app", True),
+    ]
+
+
+async def test_a_control_for_a_run_that_is_over_says_so(answers: QuickAnswers) -> None:
+    run = make_run()
+    app = make(answers)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await watch(pilot, run)
+        await pilot.press("space")
+        await until(pilot, lambda: "vqa-1 is not running, it is finished" in " ".join(shown(app).split()))
+
+
+async def test_an_interrupted_run_can_be_resumed(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(state=None)
+    resumed: list[str] = []
+
+    def relaunch(run_id: str) -> RunFolder:
+        resumed.append(run_id)
+        return run
+
+    monkeypatch.setattr(host, "relaunch", relaunch)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await watch(pilot, run)
+        await until(pilot, lambda: "✗ interrupted" in shown(app))
+        await pilot.press("r")
+        await until(pilot, lambda: resumed == [run.id])
+
+
+async def test_a_run_that_cannot_be_read_is_one_sentence(answers: QuickAnswers) -> None:
+    run = make_run()
+    import sqlite3
+
+    with sqlite3.connect(run.db) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    app = make(answers)
+    async with app.run_test(size=(160, 48)) as pilot:
+        screen = await go(pilot)
+        screen.attach(run)
+        await until(pilot, lambda: "newer" in shown(app))
+
+
+async def test_any_run_can_be_opened_from_the_picker(answers: QuickAnswers) -> None:
+    make_run()
+    make_run(state=RunState.STOPPED)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: "vqa-1" in shown(app))
+        screen.query_one("#runs", OptionList).focus()
+        await pilot.press("o")
+        await until(pilot, lambda: "Choose a run" in shown(app))
+        await pilot.press(*"finished", "enter")
+        await until(pilot, lambda: "vqa-1  ✓ finished" in shown(app))
+
+
+async def test_the_log_is_shown_letter_by_letter(answers: QuickAnswers) -> None:
+    run = make_run()
+    run.log.write_text("one\n[/b] two \x1b[2J\n 10%\r 20%\r 30%\n")
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await watch(pilot, run)
+        await pilot.press("l")
+        await until(pilot, lambda: "[/b] two ␛[2J" in shown(app))
+        assert " 30%" in shown(app) and " 10%" not in shown(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Train))
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("l", "goes on. Watch it"), ("s", "stops with a checkpoint"), ("escape", None)],
+)
+async def test_quitting_with_a_run_going_asks(answers: QuickAnswers, key: str, expected: str | None) -> None:
+    run = make_run(state=None)
+    with RunLock(run.lock, run.id):
+        app = make(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            app.started_here.append(run)
+            await pilot.press("escape", "q")
+            await until(pilot, lambda: "goes on without this screen" in shown(app))
+            await pilot.press(key)
+            await until(pilot, lambda: app._exit or (expected is None and len(app.screen_stack) == 1))
+            assert app._exit == (expected is not None)
+        if expected is not None:
+            assert expected in (app.return_value or "") and run.id in (app.return_value or "")
+        assert [each.kind for each in control.take(run)] == (["stop"] if key == "s" else [])
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_the_form_and_a_run_fit_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
+    run = make_run()
+    app = make(answers)
+    async with app.run_test(size=size) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: "learning rate" in shown(app) and "Runs" in shown(app))
+        screen.attach(run)
+        fits: Callable[[], bool] = lambda: "┤" in shown(app) and "what is" in shown(app)  # noqa: E731
+        await until(pilot, fits)
+        assert "samples/s" in shown(app)
+        app.action_theme()
+        await until(pilot, fits)
+
+
+async def test_a_typed_value_is_data_never_markup(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, "more"))
+        field = row(screen, "data.source").field
+        assert isinstance(field, Input)
+        field.value = "[@click=app.quit]x[/] \x1b[2J"
+        await until(pilot, lambda: "[@click=app.quit]x[/] ␛" in shown(app))
