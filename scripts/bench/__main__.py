@@ -1,0 +1,21 @@
+"""`make bench`: every figure of the README's table, with the processor's name."""
+
+from __future__ import annotations
+
+import sys
+
+from scripts.bench import answering, opening, training, watching
+from scripts.bench.pairs import processor
+
+PARTS = {"opening": opening, "answering": answering, "training": training, "watching": watching}
+
+
+def main() -> None:
+    """Runs the parts named on the command line, or all."""
+    print(f"on {processor()}", flush=True)
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name].main()
+
+
+if __name__ == "__main__":
+    main()

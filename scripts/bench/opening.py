@@ -1,0 +1,44 @@
+"""The app's first full Ask screen, against the first screen of a Textual app that does nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+
+from scripts.bench.pairs import paired
+from tests.terminal.tty import PROGRAM, Tty
+
+EMPTY = (
+    "from textual.app import App\nfrom textual.widgets import Static\n"
+    "class Empty(App):\n    def compose(self):\n        yield Static('empty')\n"
+    "Empty().run()"
+)
+FULL_SCREEN = r"0\.png"
+"""The name under the picture: drawn with it, after everything else."""
+
+
+def seconds_to(pattern: str, argv: list[str]) -> float:
+    """Seconds from the command to the first moment that the screen holds the pattern."""
+    began = time.perf_counter()
+    with Tty(argv) as tty:
+        tty.until(pattern)
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    """Prints the ratio; the goal is at most 2.5."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["LOOPTOP_HOME"] = home
+        ratio = paired(
+            lambda: seconds_to(FULL_SCREEN, PROGRAM), lambda: seconds_to("empty", [sys.executable, "-c", EMPTY])
+        )
+    print(
+        f"opening: {ratio} times an empty Textual app's first screen; {ratio.ours:.2f} s against {ratio.peer:.2f} s"
+        " (goal: at most 2.5)"
+    )
+
+
+if __name__ == "__main__":
+    main()

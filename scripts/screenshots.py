@@ -1,0 +1,151 @@
+"""Takes the README's pictures from the running app: `make screenshots` (about four minutes: it trains a real run).
+
+The app runs without a terminal but with everything else as it is: the bundled model answers, a run of the tiny preset
+trains in its engine process while its screen is taken. Each screen, size and look becomes an SVG and a PNG in
+`screenshots/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cairosvg
+from rich.cells import cell_len
+
+FOLDER = Path(__file__).parents[1] / "screenshots"
+SIZES = ((80, 24), (120, 40), (200, 60))
+LOOKS = ("dark", "light")
+EVALUATIONS = 3
+"""The run is taken once it has made so many."""
+
+
+def main() -> int:
+    """Takes all pictures.
+
+    Returns:
+        The exit code.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["LOOPTOP_HOME"] = home
+        from looptop.engine.config import preset
+        from looptop.engine.runs.control import send
+        from looptop.engine.runs.host import launch
+        from looptop.engine.runs.journal import Journal
+
+        asyncio.run(take("ask", ask))
+        run = launch(preset("tiny"))
+        try:
+            wait(lambda: len(Journal(run.db).answer_steps()) >= EVALUATIONS)
+            asyncio.run(take("train", train))
+        finally:
+            if run.is_live():
+                send(run, "stop", by="screenshots", checkpoint=False)
+                wait(lambda: not run.is_live())
+    return 0
+
+
+async def take(name: str, prepare: Callable[[Any], Any]) -> None:
+    """Takes one screen in every size and look."""
+    from looptop.tui.app import LooptopApp
+
+    for width, height in SIZES:
+        app = LooptopApp()
+        async with app.run_test(size=(width, height)) as pilot:
+            await prepare(pilot)
+            for look in LOOKS:
+                if app.theme != f"looptop-{look}":
+                    app.action_theme()
+                    await pilot.pause(0.5)
+                stem = FOLDER / f"{name}-{width}x{height}-{look}"
+                svg = app.export_screenshot(title="looptop")
+                stem.with_suffix(".svg").write_text(svg, "utf-8")
+                cairosvg.svg2png(bytestring=portable(svg).encode(), write_to=str(stem.with_suffix(".png")))
+                print(stem.name, flush=True)
+
+
+async def ask(pilot: Any) -> None:
+    """Asks two questions about images of the benchmark."""
+    for image, question in ((4, "is there a green shape in the image?"), (7, "what shape is in the image?")):
+        await pilot.press("escape", "i", "home", *["down"] * image, "enter", "ctrl+u")
+        await pilot.press(*("space" if char == " " else "question_mark" if char == "?" else char for char in question))
+        await pilot.press("enter")
+        await until(pilot, f"%  {question[:20]}")
+    await pilot.pause(1)
+
+
+async def train(pilot: Any) -> None:
+    """Watches the run that is going on."""
+    await pilot.press("alt+2")
+    await until(pilot, "running")
+    await until(pilot, "┤")
+    await pilot.pause(1)
+
+
+async def until(pilot: Any, words: str) -> None:
+    """Waits until the screen holds some words."""
+    end = time.monotonic() + 120
+    while words not in text_of(pilot.app):
+        if time.monotonic() > end:
+            raise SystemExit(f"'{words}' did not come:\n{text_of(pilot.app)}")
+        await pilot.pause(0.05)
+
+
+def text_of(app: Any) -> str:
+    """The screen as text."""
+    strips = app.screen._compositor.render_strips(app.size)
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+def wait(holds: Callable[[], bool]) -> None:
+    """Waits for the run."""
+    while not holds():
+        time.sleep(0.2)
+
+
+def portable(svg: str) -> str:
+    """The picture as any renderer shows it: each word where it stands, Braille as dots, a font that is everywhere.
+
+    Renderers leave out blanks, stretch words differently and often have no font with Braille in it.
+    """
+    texts = re.compile(
+        r'<text([^>]*?)class="([^"]*)" x="([\d.]+)" y="([\d.]+)" textLength="([\d.]+)"[^>]*>([^<]*)</text>'
+    )
+
+    def place(match: re.Match[str]) -> str:
+        _, style, x, y, length, said = match.groups()
+        plain = html.unescape(said).replace("\xa0", " ")
+        width = float(length) / max(1, cell_len(plain))
+        out = []
+        for piece in re.finditer(r"[\u2800-\u28ff]|[^\s\u2800-\u28ff]+", plain):
+            left = float(x) + width * cell_len(plain[: piece.start()])
+            if "\u2800" <= piece[0] <= "\u28ff":
+                out += [f'<circle class="{style}" {dot}/>' for dot in _dots(ord(piece[0]), left, float(y), width)]
+            else:
+                long = width * cell_len(piece[0])
+                words = html.escape(piece[0])
+                out.append(f'<text class="{style}" x="{left:.1f}" y="{y}" textLength="{long:.1f}">{words}</text>')
+        return "".join(out)
+
+    return texts.sub(place, svg).replace("Fira Code", "DejaVu Sans Mono")
+
+
+def _dots(code: int, left: float, baseline: float, width: float) -> list[str]:
+    """Where the dots of a Braille character lie; Rich draws a cell of 24.4 from 18.5 above its baseline."""
+    places = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
+    shown = [place for bit, place in enumerate(places) if code & 1 << bit]
+    xs = [left + width * (0.27 + 0.46 * column) for column, _ in shown]
+    ys = [baseline - 18.5 + 24.4 * (0.14 + 0.24 * row) for _, row in shown]
+    return [f'cx="{x:.1f}" cy="{y:.1f}" r="1.7"' for x, y in zip(xs, ys, strict=True)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
