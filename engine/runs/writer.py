@@ -31,6 +31,11 @@ _SHORTEST_PAUSE = 0.05
 _LONGEST_RETRY = 2.0
 # Rows of a transaction: what gathered in an hour of a full disk is not written in one piece.
 _BATCH = 20_000
+# Steps that may wait for the thread while the file takes them. Some hundred thousand a second, which no training makes,
+# would otherwise outrun it, and a killed process would lack far more than its last second.
+_MOST_WAITING = 2_000
+# Never longer: a step must not hang on a disk that has stalled without an error.
+_LONGEST_HOLD = 0.05
 # What is wrong with an entry, not with the file: trying it again would never help.
 _UNWRITABLE = (
     sqlite3.IntegrityError,
@@ -69,6 +74,7 @@ class JournalWriter:
         self._step = -1
         self._steps = 0
         self._wanted = threading.Event()
+        self._taken = threading.Event()
         self._closing = False
         self._deadline = float("inf")
         self._failing_since: float | None = None
@@ -83,7 +89,10 @@ class JournalWriter:
         self.metrics(step, {name: value}, time)
 
     def metrics(self, step: int, values: Mapping[str, float], time: float | None = None) -> None:
-        """Adds the values of one step: some microseconds, whatever the disk does."""
+        """Adds the values of one step: some microseconds, whatever the disk does.
+
+        Only who outruns the thread (thousands of steps between two writes) is held up, for a twentieth of a second.
+        """
         if self._closing:
             return
         numbers = dict(values)
@@ -100,6 +109,9 @@ class JournalWriter:
             self._steps += 1
             if self._steps >= self._step_limit:
                 self._wanted.set()
+        if len(self._queue) >= _MOST_WAITING and self._failing_since is None:
+            self._taken.clear()
+            self._taken.wait(_LONGEST_HOLD)
 
     def event(self, kind: str, text: str, step: int | None = None, level: str = "info") -> None:
         """Says in words what happened; `level` is info, warning or error."""
@@ -164,9 +176,9 @@ class JournalWriter:
             self._wanted.clear()
             self._steps = 0
             last_time = self._closing  # looked at before the queue is emptied, so that nothing is left behind
-            with contextlib.suppress(IndexError):
-                while True:
-                    self._pending.append(self._queue.popleft())
+            # What is there now, and not until it is empty: who fills it faster than that would never be written.
+            self._pending += [self._queue.popleft() for _ in range(len(self._queue))]
+            self._taken.set()
             written = self._write_pending()
             if last_time and (written or time.monotonic() > self._deadline):
                 break
