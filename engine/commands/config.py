@@ -14,18 +14,21 @@ EXAMPLES = """\
   looptop config > mine.toml
   looptop config --preset book > mine.toml
   looptop train vqa --config mine.toml
+  looptop config ppo > mine.toml
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.add_argument("--preset", default="tiny", help=f"{' or '.join(configuration.presets())} (default: tiny)")
+    parser.add_argument("kind", nargs="?", default="vqa", choices=configuration.KINDS, help="of what (default: vqa)")
+    known = "; ".join(f"{kind}: {', '.join(configuration.presets(kind))}" for kind in configuration.KINDS)
+    parser.add_argument("--preset", default="tiny", help=f"{known} (default: tiny)")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the configuration."""
-    plain = configuration.to_dict(configuration.preset(arguments.preset))
+    plain = configuration.to_dict(configuration.preset(arguments.preset, arguments.kind))
     if arguments.json:
         say_json(plain)
     else:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from pathlib import Path
-
-import msgspec
 
 from looptop.engine import config as configuration
 from looptop.engine.commands.output import add_json, note, say, say_json
 from looptop.engine.commands.progress import progress_on
 from looptop.engine.commands.watch import Interrupts, show_outcome, watch
-from looptop.engine.config import DataConfig, RunConfig
-from looptop.engine.errors import LooptopError
+from looptop.engine.config import RunConfig
+from looptop.engine.config.paths import anchored, refuse_missing
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
-from looptop.engine.text import visible
 
 EXAMPLES = """\
   looptop train vqa
@@ -25,6 +21,9 @@ EXAMPLES = """\
   looptop train vqa --data my_folder            images beside a CSV or JSONL of image,question,answer
   looptop train vqa --preset book --set data.annotations=A.json --set data.questions=Q.json --set data.images=DIR
   looptop config > mine.toml; looptop train vqa --config mine.toml
+  looptop train ppo                              a tiny summariser learns from two reward models
+  looptop train ppo --data articles.jsonl --set rewards.neutral.weight=1
+  looptop train reward --data ppo-3              a reward model from what you rated in ppo-3
 
 ctrl-C stops the run with a checkpoint, a second one at once. Closing the terminal leaves the run going.
 """
@@ -32,14 +31,16 @@ ctrl-C stops the run with a checkpoint, a second one at once. Closing the termin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.add_argument("kind", metavar="vqa", choices=["vqa"], help="what to train")
+    parser.add_argument("kind", choices=configuration.KINDS, help="what to train")
     whence = parser.add_mutually_exclusive_group()
-    whence.add_argument("--preset", default="tiny", help=f"{' or '.join(configuration.presets())} (default: tiny)")
+    known = "; ".join(f"{kind}: {', '.join(configuration.presets(kind))}" for kind in configuration.KINDS)
+    whence.add_argument("--preset", default="tiny", help=f"{known} (default: tiny)")
     whence.add_argument("--config", metavar="FILE", help="a TOML file; what it leaves out comes from its preset")
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help="easy-vqa, a folder, or vqa-v2 with --set data.annotations=…, data.questions=… and data.images=…",
+        help="vqa: easy-vqa, a folder, or vqa-v2 with --set data.annotations=…, data.questions=… and data.images=…;"
+        " ppo and reward: newsroom, a CSV, JSONL or Parquet file, or a data set's name on the hub",
     )
     parser.add_argument(
         "--set",
@@ -69,54 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
 def _chosen(arguments: argparse.Namespace) -> RunConfig:
     """The configuration that the arguments ask for."""
     if arguments.config is not None:
-        config = configuration.load(Path(arguments.config))
+        config = configuration.load(Path(arguments.config), arguments.kind)
     else:
-        config = configuration.preset(arguments.preset)
+        config = configuration.preset(arguments.preset, arguments.kind)
     settings = list(arguments.settings)
     if arguments.data is not None:
         settings.insert(0, f"data.source={arguments.data}")
-    config = _anchored(configuration.override(config, settings))
-    _refuse_missing(config.data)
+    config = anchored(configuration.override(config, settings))
+    refuse_missing(config)
     return config
-
-
-def _refuse_missing(data: DataConfig) -> None:
-    """Says at once, and not from a run that failed, that data is not there."""
-    if data.source == "vqa-v2":
-        for key in ("annotations", "questions", "images"):
-            name = getattr(data, key)
-            if _there(name) is None:
-                said = f"names {visible(name)}, which is not there" if name else "is not given"
-                raise LooptopError(f"data.{key} {said}; say where it is with --set data.{key}=PATH")
-    elif data.source != "easy-vqa" and _there(data.source) is None:
-        raise LooptopError(
-            f"there is no data '{visible(data.source)}'; give easy-vqa, vqa-v2, or a folder with images and a table"
-        )
-
-
-def _anchored(config: RunConfig) -> RunConfig:
-    """The configuration with relative paths made absolute: the run may be resumed from another folder."""
-    data = {name: _anchor(getattr(config.data, name)) for name in ("source", "annotations", "questions", "images")}
-    parts = {name: _anchor(getattr(config.model, name)) for name in ("text_encoder", "image_encoder", "decoder")}
-    if config.model.start_from not in [run.id for run in RunFolder.all()]:
-        parts["start_from"] = _anchor(config.model.start_from)
-    replace = msgspec.structs.replace
-    return replace(config, data=replace(config.data, **data), model=replace(config.model, **parts))
-
-
-def _anchor(name: str) -> str:
-    """A path that is there, absolute; any other name (of the hub, of a benchmark, none) unchanged."""
-    path = None if name in ("bundled", "easy-vqa", "vqa-v2") else _there(name)
-    return str(path) if path else name
-
-
-def _there(name: str) -> Path | None:
-    """The file or folder of this name, absolute; None where there is none."""
-    with contextlib.suppress(OSError, RuntimeError):  # too long for a name; ~somebody who is not
-        path = Path(name).expanduser()
-        if name and path.exists():
-            return path.absolute()
-    return None
 
 
 def _leave(folder: RunFolder, *, as_json: bool) -> int:

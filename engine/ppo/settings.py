@@ -5,19 +5,14 @@ Nothing here imports torch, so a form and the command line can check what a pers
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
-
-Positive = Annotated[int, Meta(ge=1)]
-PositiveFloat = Annotated[float, Meta(gt=0)]
-NonNegativeFloat = Annotated[float, Meta(ge=0)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
+from looptop.engine.config.types import Fraction, NonNegativeFloat, Positive, PositiveFloat, Table
 
 KlPenalty = Literal["kl", "abs", "mse", "full"]
 
 
-class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PpoSettings(Table, frozen=True, kw_only=True):
     """One PPO batch's arithmetic; how many samples it has, the learning rate and the seed are the run's."""
 
     ppo_epochs: Positive = 4

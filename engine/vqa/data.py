@@ -15,7 +15,7 @@ from pathlib import Path
 import datasets
 import msgspec
 
-from looptop.engine.config import DataConfig
+from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.engine.vqa import easy_vqa, prepared, table, vqa_v2

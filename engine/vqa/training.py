@@ -14,7 +14,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
-from looptop.engine.config import RunConfig
+from looptop.engine.config.vqa import VqaConfig
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.callbacks import JournalCallback
@@ -47,16 +47,17 @@ def train(context: RunContext) -> dict[str, Any]:
     """
     began = time.time()
     config = context.config
+    assert isinstance(config, VqaConfig)
     # Loading and saving draw bars on stderr, which is the log's in an engine process and the caller's elsewhere.
     transformers_logging.disable_progress_bar()
     device = pick(config.training.device, config.training.precision)
     device.apply()
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
-    splits = _load_data(context)
+    splits = _load_data(context, config)
     model, processor = build_model(config)
     model.to(device.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
-    train_split, validation, test = _prepare(context, splits, model, processor)
+    train_split, validation, test = _prepare(context, config, splits, model, processor)
     arguments = training_arguments(config, context.folder.checkpoints, device, resuming=context.resume_from is not None)
     trainer = VqaTrainer(
         model,
@@ -98,7 +99,7 @@ def train(context: RunContext) -> dict[str, Any]:
     return {"accuracy": accuracy, "loss": loss, "seconds": time.time() - began}
 
 
-def build_model(config: RunConfig) -> tuple[VqaModel, VqaProcessor]:
+def build_model(config: VqaConfig) -> tuple[VqaModel, VqaProcessor]:
     """The model that the configuration names, frozen as it says, and what prepares its inputs.
 
     Raises:
@@ -127,7 +128,7 @@ def build_model(config: RunConfig) -> tuple[VqaModel, VqaProcessor]:
 
 
 def training_arguments(
-    config: RunConfig, output_dir: Path, device: Device, *, resuming: bool = False
+    config: VqaConfig, output_dir: Path, device: Device, *, resuming: bool = False
 ) -> TrainingArguments:
     """Trainer's arguments for a run."""
     chosen = config.training
@@ -175,7 +176,7 @@ def training_arguments(
 
 
 def save_model(
-    folder: Path, model: VqaModel, processor: VqaProcessor, config: RunConfig, figures: dict[str, float]
+    folder: Path, model: VqaModel, processor: VqaProcessor, config: VqaConfig, figures: dict[str, float]
 ) -> None:
     """Saves the result as one folder: weights, configuration, tokenizers, image processor, card."""
     model.save_pretrained(folder)
@@ -193,7 +194,7 @@ def save_model(
     )
 
 
-def _load_data(context: RunContext) -> data.VqaData:
+def _load_data(context: RunContext, config: VqaConfig) -> data.VqaData:
     told = 0
 
     def on_problem(problem: data.Problem) -> None:
@@ -203,7 +204,7 @@ def _load_data(context: RunContext) -> data.VqaData:
         if told <= PROBLEMS_TOLD:
             context.journal.event("data", f"left out: {problem}", level="warning")
 
-    splits = data.load(context.config.data, context.config.training.seed, on_problem, _Progress(context))
+    splits = data.load(config.data, config.training.seed, on_problem, _Progress(context))
     for kind, names in splits.problems.summary():
         context.journal.event("data", f"left out in all, {kind}: {names}", level="warning")
     return splits
@@ -223,7 +224,7 @@ class _Progress:
 
 
 def _prepare(
-    context: RunContext, splits: data.VqaData, model: VqaModel, processor: VqaProcessor
+    context: RunContext, config: VqaConfig, splits: data.VqaData, model: VqaModel, processor: VqaProcessor
 ) -> tuple[Questions, Questions, Questions | None]:
     """The splits as batches, with the frozen encoders' features kept where they fit."""
     broken: set[str] = set()
@@ -234,8 +235,8 @@ def _prepare(
             _log.warning("left out: %s", error)
             context.journal.event("data", f"left out: {error}", level="warning")
 
-    frozen = frozen_parts(context.config.model.freeze)
-    keep = context.config.training.keep_features
+    frozen = frozen_parts(config.model.freeze)
+    keep = config.training.keep_features
     tables = [splits.train, splits.validation, *([splits.test] if splits.test is not None else [])]
     features: dict[str, Tensor] | None = None
     model.train(False)
@@ -275,7 +276,7 @@ def _features_that_fit(
     return features
 
 
-def _callbacks(context: RunContext, config: RunConfig) -> list[Any]:
+def _callbacks(context: RunContext, config: VqaConfig) -> list[Any]:
     callbacks: list[Any] = [JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))

@@ -96,13 +96,13 @@ def test_without_a_terminal_it_says_what_to_use_instead(capsys: Capture) -> None
         ("\x1b[31m", "there is no command '␛[31m'; see `looptop --help`"),
         ("--frob", "unrecognized arguments: --frob; see `looptop --help`"),
         ("--", "unrecognized arguments: --; see `looptop --help`"),
-        ("train", "the following arguments are required: vqa; see `looptop train --help`"),
-        ("train ppo", "argument vqa: invalid choice: 'ppo' (choose from 'vqa'); see `looptop train --help`"),
+        ("train", "the following arguments are required: kind; see `looptop train --help`"),
+        ("train gan", "argument kind: invalid choice: 'gan' (choose from 'vqa', 'ppo', 'reward'); see"),
         ("ask a.png", "the following arguments are required: QUESTION; see `looptop ask --help`"),
         ("ask a.png what? --top x", "argument --top: invalid int value: 'x'; see `looptop ask --help`"),
         ("ask a.png what? --top 0", "--top 0 gives no candidate; it must be at least 1"),
         ("eval bundled --limit 0", "--limit 0 leaves no question; it must be at least 1"),
-        ("train vqa --preset huge", "there is no preset 'huge'; the presets are: book, tiny"),
+        ("train vqa --preset huge", "there is no preset 'huge'; the presets are: tiny, book"),
         ("train vqa --set x", "'x' is not key=value; write for example learning_rate=1e-4"),
         ("train vqa --set fusoin=mean", "there is no setting 'fusoin'; did you mean 'fusion'?"),
         ("train vqa --config none.toml", "cannot read the configuration none.toml: No such file or directory"),
@@ -110,7 +110,7 @@ def test_without_a_terminal_it_says_what_to_use_instead(capsys: Capture) -> None
         ("train vqa --data nowhere", "there is no data 'nowhere'; give easy-vqa, vqa-v2, or a folder with "),
         ("train vqa --data vqa-v2", "data.annotations is not given; say where it is with --set data.annotations=PATH"),
         ("train vqa --preset book", "data.annotations names v2_mscoco_train2014_annotations.json, which is not there;"),
-        ("config --preset huge", "there is no preset 'huge'; the presets are: book, tiny"),
+        ("config --preset huge", "there is no preset 'huge'; the presets are: tiny, book"),
         ("show vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
         ("metrics vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
         ("logs vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
@@ -215,12 +215,14 @@ def test_near_ids_are_named(capsys: Capture, run: RunFolder) -> None:
 # Configuration and scores -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preset", config.presets())
-def test_a_printed_configuration_can_be_read_again(capsys: Capture, preset: str, tmp_path: Path) -> None:
-    _, out, _ = say(capsys, "config", "--preset", preset)
+@pytest.mark.parametrize(("kind", "preset"), [(kind, name) for kind in config.KINDS for name in config.presets(kind)])
+def test_a_printed_configuration_can_be_read_again(capsys: Capture, kind: str, preset: str, tmp_path: Path) -> None:
+    _, out, _ = say(capsys, "config", kind, "--preset", preset)
     (tmp_path / "mine.toml").write_text(out)
-    assert config.load(tmp_path / "mine.toml") == config.preset(preset)
-    assert told(capsys, "config", "--preset", preset) == json.loads(json.dumps(tomllib.loads(out)))
+    assert (
+        config.load(tmp_path / "mine.toml") == config.load(tmp_path / "mine.toml", kind) == config.preset(preset, kind)
+    )
+    assert told(capsys, "config", kind, "--preset", preset) == json.loads(json.dumps(tomllib.loads(out)))
 
 
 def test_score_prints_the_official_figures(capsys: Capture, tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from looptop.engine import config
+from looptop.engine.config.paths import anchored, refuse_missing
+from looptop.engine.config.ppo import PpoConfig
 from looptop.engine.errors import LooptopError
 
 
 def test_both_presets_are_whole_and_hold_the_chapters_values() -> None:
-    assert config.presets() == ["book", "tiny"]
+    assert config.presets() == ["tiny", "book"]
     book = config.preset("book")
     assert (book.model.text_encoder, book.model.image_encoder, book.model.decoder) == (
         "distilbert-base-uncased",
@@ -24,6 +26,90 @@ def test_both_presets_are_whole_and_hold_the_chapters_values() -> None:
     assert book.training.gradient_accumulation_steps == 4
     assert book.training.num_train_epochs == 1
     assert book.model.freeze == ("nothing",)
+
+
+def test_the_ppo_presets_hold_the_chapters_values() -> None:
+    assert config.presets("ppo") == ["tiny", "book", "tiny-hackable"]
+    book = config.preset("book", "ppo")
+    assert isinstance(book, PpoConfig)
+    assert (book.model.policy, book.data.source, book.data.prefix) == (
+        "google/flan-t5-small",
+        "argilla/news-summary",
+        "summarize: ",
+    )
+    assert [(reward.model, reward.label, reward.weight) for reward in book.rewards] == [
+        ("textattack/roberta-base-CoLA", "LABEL_1", 1.0),
+        ("cardiffnlp/twitter-roberta-base-sentiment", "LABEL_1", 0.5),
+    ]
+    assert (book.ppo.batch_size, book.ppo.gradient_accumulation_steps, book.ppo.samples) == (4, 8, 32)
+    assert (book.training.learning_rate, book.training.num_train_epochs) == (2e-5, 2.0)
+    assert not book.generation.departures()
+
+
+def test_a_reward_is_changed_by_its_name() -> None:
+    chosen = config.override(
+        config.preset("tiny", "ppo"), ["rewards.neutral.weight=2", "max_steps=3", "kl_penalty=abs"]
+    )
+    assert isinstance(chosen, PpoConfig)
+    assert [reward.weight for reward in chosen.rewards] == [1.0, 2.0]
+    assert chosen.training.max_steps == 3
+    assert chosen.ppo.kl_penalty == "abs"
+    alone = config.override(chosen, ['rewards=[{name = "short", function = "mine.py:short"}]'])
+    assert isinstance(alone, PpoConfig)
+    assert [reward.name for reward in alone.rewards] == ["short"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("rewards.tone.weight=2", "there is no 'tone' among the rewards, which are: grammar, neutral"),
+        ("rewards.neutral.wieght=2", "there is no setting 'rewards.neutral.wieght'"),
+        ("rewards.neutral.reads=all", "rewards[1].reads is 'all': it must be one of: response, both"),
+        ("rewards.neutral.person=true", "rewards.neutral: give exactly one of model, function"),
+        ("rewards=[]", "a PPO run needs at least one"),
+        ("rewards.neutral.name=grammar", "the names must differ, and they are: grammar, grammar"),
+        ("batch_size=24", "must be multiples one of the other"),
+        ("kl_penalty=foo", "ppo.kl_penalty is 'foo': it must be one of: kl, abs, mse, full"),
+        ("score_clip=-1", "ppo.score_clip is -1.0: "),
+        ("max_new_tokens=0", "generation.max_new_tokens is 0: "),
+    ],
+)
+def test_a_bad_ppo_setting_is_one_sentence(setting: str, said: str) -> None:
+    with pytest.raises(LooptopError) as caught:
+        config.override(config.preset("tiny", "ppo"), [setting])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('kind = "ppo"\n')
+    assert config.load(path) == config.preset("tiny", "ppo")
+    with pytest.raises(LooptopError, match="configures a ppo run, not a vqa run; use `looptop train ppo`"):
+        config.load(path, "vqa")
+    path.write_text('kind = "gan"\n')
+    with pytest.raises(LooptopError, match="kind is 'gan'; it must be one of: vqa, ppo, reward"):
+        config.load(path)
+
+
+def test_what_lies_on_this_machine_is_found_again_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("texts.jsonl", "mine.py", "newsroom"):
+        (tmp_path / name).write_text("")
+    chosen = config.override(
+        config.preset("tiny", "ppo"),
+        ["data.source=texts.jsonl", "policy=somebody/something", 'rewards=[{name = "a", function = "mine.py:short"}]'],
+    )
+    found = anchored(chosen)
+    assert isinstance(found, PpoConfig)
+    assert found.data.source == str(tmp_path / "texts.jsonl")
+    assert found.model.policy == "somebody/something"
+    assert found.rewards[0].function == f"{tmp_path}/mine.py:short"
+    assert anchored(config.preset("tiny", "ppo")) == config.preset("tiny", "ppo")
+    with pytest.raises(LooptopError, match=r"there is no file nowhere\.csv"):
+        refuse_missing(config.override(chosen, ["data.source=nowhere.csv"]))
 
 
 def test_a_saved_configuration_is_read_back_the_same(tmp_path: Path) -> None:
@@ -91,7 +177,7 @@ def test_what_is_wrong_is_named_with_the_way_out(setting: str, words: str) -> No
         ("[training]\nlearning_rate = '1'\n", "training.learning_rate is '1': expected float"),
         ("[model]\nfusion = 'sum'\n", "it must be one of: mean, tokens"),
         ("colour = 1\n", "there is no key 'colour'"),
-        ("preset = 'huge'\n", "there is no preset 'huge'; the presets are: book, tiny"),
+        ("preset = 'huge'\n", "there is no preset 'huge'; the presets are: tiny, book"),
         ("preset = 3\n", "preset must be a name"),
         ("training = 3\n", "expected object, got int"),
         ("[training\n", "is not valid TOML"),

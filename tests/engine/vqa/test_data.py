@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from looptop.engine.config import DataConfig
+from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa import easy_vqa, prepared, vqa_v2
 from looptop.engine.vqa.data import Problem, Problems, load, load_split, load_vqa_data, split_by_image

@@ -1,0 +1,95 @@
+"""The names in a configuration that may be files: made absolute, and those that must be there looked for at once.
+
+A run goes on from its configuration alone, from whatever folder it is resumed in; and what is missing is better said
+before there is a run than by a run that failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from looptop.engine.config.ppo import PpoConfig
+from looptop.engine.config.reward import RewardRunConfig
+from looptop.engine.config.settings import RunConfig, from_dict, to_dict
+from looptop.engine.config.vqa import VqaConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+
+# Names that never mean a file, whatever lies in the folder where somebody stands.
+_WORDS = ("bundled", "easy-vqa", "vqa-v2", "newsroom")
+_TABLES = (".csv", ".jsonl", ".json", ".parquet")
+
+
+def anchored(config: RunConfig) -> RunConfig:
+    """The configuration with every name of a file or folder that is there made absolute; other names unchanged."""
+    data = to_dict(config)
+    for table, name in _names(data):
+        where, colon, function = table[name].partition(":") if name == "function" else (table[name], "", "")
+        if (path := _there(where)) is not None:
+            table[name] = f"{path}{colon}{function}"
+    return from_dict(data)
+
+
+def refuse_missing(config: RunConfig) -> None:
+    """Looks for the data, as far as it lies on this machine.
+
+    Raises:
+        LooptopError: It is not there; says what else can be given.
+    """
+    source = config.data.source
+    if isinstance(config, VqaConfig):
+        _refuse_missing_vqa(config)
+    elif source.lower().endswith(_TABLES) and _there(source) is None:
+        raise LooptopError(f"there is no file {visible(source)}; give the path of a CSV, JSONL or Parquet file")
+    elif (source.startswith(("/", "./", "../", "~"))) and _there(source) is None:
+        raise LooptopError(f"there is nothing at {visible(source)}; give a file, a data set's name, or newsroom")
+
+
+def _refuse_missing_vqa(config: VqaConfig) -> None:
+    data = config.data
+    if data.source == "vqa-v2":
+        for key in ("annotations", "questions", "images"):
+            name = getattr(data, key)
+            if _there(name) is None:
+                said = f"names {visible(name)}, which is not there" if name else "is not given"
+                raise LooptopError(f"data.{key} {said}; say where it is with --set data.{key}=PATH")
+    elif data.source != "easy-vqa" and _there(data.source) is None:
+        raise LooptopError(
+            f"there is no data '{visible(data.source)}'; give easy-vqa, vqa-v2, or a folder with images and a table"
+        )
+
+
+def _names(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each table and key that may name a file."""
+    of_kind: dict[type[RunConfig], dict[str, tuple[str, ...]]] = {
+        VqaConfig: {
+            "data": ("source", "annotations", "questions", "images"),
+            "model": ("text_encoder", "image_encoder", "decoder", "start_from"),
+        },
+        PpoConfig: {"data": ("source",), "model": ("policy", "reference")},
+        RewardRunConfig: {"data": ("source",), "model": ("classifier",)},
+    }
+    for table, names in of_kind[type(from_dict(data))].items():
+        yield from ((data[table], name) for name in names if data[table].get(name))
+    for reward in data.get("rewards", ()):
+        yield from ((reward, name) for name in ("model", "function") if reward.get(name))
+
+
+def _there(name: str) -> Path | None:
+    """The file or folder of this name, absolute; None where there is none."""
+    if name.partition(":")[0] in _WORDS or _is_run(name):
+        return None
+    with contextlib.suppress(OSError, RuntimeError):  # too long for a name; ~somebody who is not
+        path = Path(name).expanduser()
+        if name and path.exists():
+            return path.absolute()
+    return None
+
+
+def _is_run(name: str) -> bool:
+    from looptop.engine.runs.folder import RunFolder
+
+    return any(run.id == name for run in RunFolder.all())

@@ -1,0 +1,157 @@
+"""The configuration of a run that fine-tunes a language model by PPO (listings 7.5 and 7.6)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from looptop.engine.config.training import TrainingConfig
+from looptop.engine.config.types import Natural, NonNegativeFloat, Positive, PositiveFloat, Real, Table
+from looptop.engine.ppo.settings import PpoSettings
+
+
+class PolicyConfig(Table, frozen=True, kw_only=True):
+    """The model that is tuned. A name is a hub name, a local folder, `bundled:PART`, or a PPO run's id."""
+
+    policy: str
+    """Of the T5 or the GPT-2 family."""
+    reference: str = ""
+    """The frozen model that the KL is measured to; the policy as it begins where empty."""
+    lora_rank: Natural = 0
+    """Above 0: only adapters of this rank and the value head are trained (needs `peft`), and the reference is the same
+    model with its adapters off."""
+    lora_alpha: PositiveFloat = 16.0
+    """What an adapter's output is scaled by, times the rank."""
+    lora_modules: tuple[str, ...] = ()
+    """Names of the layers that get adapters; `peft`'s choice for the family where empty."""
+
+
+class QueryConfig(Table, frozen=True, kw_only=True):
+    """Where queries come from."""
+
+    source: str
+    """`newsroom` or `newsroom:SEED`, a data set's name on the hub, or a local CSV, JSONL or Parquet file."""
+    split: str = "train"
+    """Of a data set on the hub."""
+    text_column: str = "text"
+    prefix: str = ""
+    """Put before every text, as `summarize: ` for T5."""
+    max_query_tokens: Positive = 512
+    """Longer queries are cut, counted, and named in the log."""
+    max_queries: Positive | None = None
+    """So many of the data set's texts at most."""
+    held_out: Positive = 64
+    """Queries that are never trained on and are answered at each evaluation."""
+
+
+class GenerationConfig(Table, frozen=True, kw_only=True):
+    """How responses are written. KL means something only where they are sampled from the model itself: the defaults."""
+
+    max_new_tokens: Positive = 48
+    min_new_tokens: Natural = 0
+    temperature: PositiveFloat = 1.0
+    top_k: Natural = 0
+    """Only so many of the likeliest tokens; 0 takes all."""
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    num_beams: Positive = 1
+    no_repeat_ngram_size: Natural = 0
+    repetition_penalty: PositiveFloat = 1.0
+    cut_penalty: NonNegativeFloat = 0.0
+    """Taken off the reward of a response that was cut before its end."""
+
+    def departures(self) -> list[str]:
+        """The settings that make the sampled distribution another one than the model's."""
+        plain = GenerationConfig()
+        names = [
+            "min_new_tokens",
+            "temperature",
+            "top_k",
+            "top_p",
+            "num_beams",
+            "no_repeat_ngram_size",
+            "repetition_penalty",
+        ]
+        return [f"{name} = {getattr(self, name):g}" for name in names if getattr(self, name) != getattr(plain, name)]
+
+
+class RewardConfig(Table, frozen=True, kw_only=True):
+    """One part of the reward, which is their weighted sum. Exactly one of `model`, `function` and `person` is given."""
+
+    name: str
+    """What the score is called in the journal and on the screen."""
+    weight: Real = 1.0
+    model: str = ""
+    """A sequence classifier: hub name, local folder, `bundled:PART`, or a reward run's id."""
+    label: str = "LABEL_1"
+    """The label whose logit is the score."""
+    reads: Literal["response", "both"] = "response"
+    """What the classifier is given: the response, or the query and the response."""
+    max_tokens: Positive = 512
+    """Longer texts are cut at their end."""
+    function: str = ""
+    """`module:function` or `file.py:function`, called with queries and responses, two lists of texts; gives as many
+    numbers."""
+    person: bool = False
+    """What a person says: each batch is held before its update until it is rated (what is not, scores 0) and let go."""
+
+
+class PpoTable(PpoSettings, frozen=True, kw_only=True):
+    """PPO's settings under TRL's names, and how many samples make a batch."""
+
+    batch_size: Positive = 32
+    """The samples of a PPO batch. Where it is less than mini_batch_size x gradient_accumulation_steps, that product is:
+    listing 7.6 says 4, 4 and 8 and means 32."""
+
+    @property
+    def samples(self) -> int:
+        """How many samples make a batch."""
+        return max(self.batch_size, self.mini_batch_size * self.gradient_accumulation_steps)
+
+
+class PpoTrainingConfig(TrainingConfig, frozen=True, kw_only=True):
+    """The training arguments of a PPO run; a step is a batch."""
+
+    learning_rate: PositiveFloat = 2e-5
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "constant"
+    max_grad_norm: NonNegativeFloat = 0.0
+    eval_steps: Positive = 20
+    """Batches between two evaluations on the held-out queries."""
+    per_device_eval_batch_size: Positive = 32
+    kl_limit: PositiveFloat = 100.0
+    """Where the mean KL of a batch's responses is above this, in nats, the run stops, with a checkpoint."""
+    reference_responses: Natural = 2
+    """Of each batch, so many samples are answered by the reference too, to be shown beside the policy's response."""
+
+
+class PpoConfig(Table, frozen=True, kw_only=True):
+    """All of a PPO run."""
+
+    kind: Literal["ppo"] = "ppo"
+    preset: str
+    model: PolicyConfig
+    data: QueryConfig
+    generation: GenerationConfig
+    rewards: tuple[RewardConfig, ...]
+    ppo: PpoTable
+    training: PpoTrainingConfig
+
+    def __post_init__(self) -> None:
+        """Checks what no single key can say; msgspec names the place."""
+        table = self.ppo
+        group = table.mini_batch_size * table.gradient_accumulation_steps
+        if table.samples % group or group % min(group, table.batch_size):
+            raise ValueError(
+                f"ppo.batch_size ({table.batch_size}) and ppo.mini_batch_size x ppo.gradient_accumulation_steps"
+                f" ({group}) must be multiples one of the other"
+            )
+        if not self.rewards:
+            raise ValueError("rewards: a PPO run needs at least one; give it a name and a model, function or person")
+        names = [reward.name for reward in self.rewards]
+        if len(set(names)) < len(names):
+            raise ValueError(f"rewards: the names must differ, and they are: {', '.join(names)}")
+        for reward in self.rewards:
+            if sum((bool(reward.model), bool(reward.function), reward.person)) != 1:
+                raise ValueError(
+                    f"rewards.{reward.name}: give exactly one of model, function (module:function) and person"
+                )

@@ -1,0 +1,255 @@
+"""Reads and writes configurations: from presets, from TOML files, from `key=value` words; all of it checked at once.
+
+Names of training arguments are `transformers.TrainingArguments`' own. Nothing here imports torch, so the app's form and
+the command line can check what a person types as they type it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args, get_origin
+
+import msgspec
+import tomli_w
+from msgspec import Struct
+
+from looptop.engine.config.ppo import PpoConfig
+from looptop.engine.config.reward import RewardRunConfig
+from looptop.engine.config.vqa import VqaConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+
+RunConfig: TypeAlias = VqaConfig | PpoConfig | RewardRunConfig
+"""All of a run of any kind."""
+
+_KINDS: dict[str, type[VqaConfig] | type[PpoConfig] | type[RewardRunConfig]] = {
+    "vqa": VqaConfig,
+    "ppo": PpoConfig,
+    "reward": RewardRunConfig,
+}
+
+KINDS = tuple(_KINDS)
+"""What the engine trains."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a key stands in a configuration's plain data: the mapping that holds it, its name, and its type."""
+
+    target: dict[str, Any]
+    name: str
+    type: Any
+
+
+def presets(kind: str = "vqa") -> list[str]:
+    """The names of the presets of a kind that looptop brings along, the default first."""
+    folder = resources.files("looptop.engine") / "presets" / kind
+    names = (file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    return sorted(names, key=lambda name: (name != "tiny", name))
+
+
+def preset(name: str, kind: str = "vqa") -> RunConfig:
+    """One of the presets that looptop brings along.
+
+    Args:
+        name: `tiny`, `book`, ...
+        kind: `vqa`, `ppo` or `reward`.
+
+    Raises:
+        LooptopError: There is no preset of that name.
+    """
+    if name not in presets(kind):
+        raise LooptopError(f"there is no preset '{visible(name)}'; the presets are: {', '.join(presets(kind))}")
+    text = (resources.files("looptop.engine") / "presets" / kind / f"{name}.toml").read_text("utf-8")
+    return from_dict(tomllib.loads(text), where=f"preset {name}")
+
+
+def load(path: Path, kind: str | None = None) -> RunConfig:
+    """Reads a configuration from a TOML file; what the file leaves out comes from its `preset` (`tiny` by default).
+
+    Args:
+        path: The file.
+        kind: What it must be a configuration of, and is where it does not say so; `vqa` where None.
+
+    Raises:
+        LooptopError: The file is missing, is not TOML, is of another kind, or holds a key or value that is not allowed.
+    """
+    where = visible(path)
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise LooptopError(f"cannot read the configuration {where}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise LooptopError(f"the configuration {where} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise LooptopError(f"the configuration {where} is not valid TOML: {visible(error)}") from None
+    said, base = data.get("kind", kind or "vqa"), data.get("preset", "tiny")
+    if not isinstance(base, str):
+        raise LooptopError(f"{where}: preset must be a name in quotes")
+    if said not in _KINDS:
+        raise LooptopError(f"{where}: kind is {visible(repr(said))}; it must be one of: {', '.join(KINDS)}")
+    if kind is not None and said != kind:
+        raise LooptopError(f"{where} configures a {said} run, not a {kind} run; use `looptop train {said}`")
+    merged = to_dict(preset(base, said))
+    for key, value in data.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merged[key] | value
+        else:
+            merged[key] = value
+    return from_dict(merged, where=where)
+
+
+def from_dict(data: Mapping[str, Any], where: str = "the configuration") -> RunConfig:
+    """Checks plain data against the types of its kind.
+
+    Raises:
+        LooptopError: Names the key, what it holds, and what it should hold.
+    """
+    kind = data.get("kind", "vqa")
+    if kind not in _KINDS:
+        raise LooptopError(f"{where}: kind is {visible(repr(kind))}; it must be one of: {', '.join(KINDS)}")
+    try:
+        return msgspec.convert(data, _KINDS[kind], strict=True)
+    except msgspec.ValidationError as error:
+        raise LooptopError(f"{where}: {_explain(str(error), data, _KINDS[kind])}") from None
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """The configuration as plain data, without keys that hold None (TOML has no word for it)."""
+    plain: dict[str, Any] = _without_none(msgspec.to_builtins(config))
+    return plain
+
+
+def save(config: RunConfig, path: Path) -> None:
+    """Writes the whole configuration as TOML."""
+    path.write_text(tomli_w.dumps(to_dict(config)), "utf-8")
+
+
+def override(config: RunConfig, settings: Iterable[str]) -> RunConfig:
+    """The configuration with `key=value` settings applied, as typed behind `--set`.
+
+    A key is `table.name`, or the name alone (`learning_rate`, `fusion`), since no name stands in two tables; of a
+    reward, `rewards.ITS_NAME.name`. A value is TOML; a bare word is taken as text, and a comma makes a list of words.
+
+    Raises:
+        LooptopError: A key or value is not allowed; it is named, with the nearest key that is.
+    """
+    data = to_dict(config)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise LooptopError(f"'{visible(setting)}' is not key=value; write for example learning_rate=1e-4")
+        place = _find(key.strip(), data, type(config))
+        place.target[place.name] = _parse_value(text.strip(), place.type)
+    return from_dict(data, where="--set")
+
+
+def keys(config_type: type[Struct] = VqaConfig) -> Iterator[str]:
+    """Every key that `override` takes of such a configuration, as `table.name`; of lists of tables, their own name."""
+    for name, field_type in _fields(config_type).items():
+        if isinstance(field_type, type) and issubclass(field_type, Struct):
+            yield from (f"{name}.{inner}" for inner in _fields(field_type))
+        elif _item_type(field_type) is not None:
+            yield name
+
+
+def _fields(table: type[Struct]) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(table)}
+
+
+def _item_type(field_type: Any) -> type[Struct] | None:
+    """Of a list of tables, the table."""
+    inner = get_args(field_type)[:1] if get_origin(field_type) is tuple else ()
+    return inner[0] if inner and isinstance(inner[0], type) and issubclass(inner[0], Struct) else None
+
+
+def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Place:
+    """Where a key that was typed stands."""
+    fields = _fields(config_type)
+    table, _, rest = key.partition(".")
+    if not rest:
+        if _item_type(fields.get(key)) is not None:
+            return _Place(data, key, fields[key])
+        for name, field_type in fields.items():
+            if isinstance(field_type, type) and issubclass(field_type, Struct) and key in _fields(field_type):
+                return _Place(data[name], key, _fields(field_type)[key])
+    elif (item := _item_type(fields.get(table))) is not None:
+        chosen, _, name = rest.partition(".")
+        known = [one["name"] for one in data[table]]
+        if chosen not in known:
+            raise LooptopError(f"there is no '{visible(chosen)}' among the {table}, which are: {', '.join(known)}")
+        if name in _fields(item):
+            return _Place(data[table][known.index(chosen)], name, _fields(item)[name])
+    elif isinstance(fields.get(table), type) and rest in _fields(fields[table]):
+        return _Place(data[table], rest, _fields(fields[table])[rest])
+    known = list(keys(config_type)) + [known.partition(".")[2] for known in keys(config_type)]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; the keys are: {', '.join(keys(config_type))}"
+    raise LooptopError(f"there is no setting '{visible(key)}'{hint}")
+
+
+def _parse_value(text: str, field_type: Any) -> Any:
+    wants_list = get_origin(field_type) is tuple
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    if wants_list and isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    if field_type is str and not isinstance(value, str):
+        return text
+    if isinstance(value, int) and not isinstance(value, bool) and _takes_float(field_type):
+        return float(value)
+    return value
+
+
+def _takes_float(field_type: Any) -> bool:
+    return field_type is float or any(_takes_float(part) for part in get_args(field_type))
+
+
+def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:
+    """Msgspec's message with its path (`$.training.x`) put first, as a person would say it."""
+    text, _, path = message.partition(" - at `$.")
+    key = path.rstrip("`")
+    unknown = re.match(r"Object contains unknown field `(.*)`", text)
+    if unknown:
+        key = f"{key}.{unknown[1]}" if key else unknown[1]
+        near = difflib.get_close_matches(key, list(keys(config_type)), n=1, cutoff=0.5)
+        return f"there is no key '{visible(key)}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    missing = re.match(r"Object missing required field `(.*)`", text)
+    if missing:
+        return f"the key '{visible(f'{key}.{missing[1]}' if key else missing[1])}' is missing"
+    if not key:  # Said of the configuration as a whole.
+        return visible(text)
+    found: Any = data
+    for part in filter(None, re.split(r"[.\[\]]+", key)):
+        found = found[int(part)] if isinstance(found, list | tuple) else found.get(part, "?")
+    said = text[0].lower() + text[1:].replace("`", "")
+    if text.startswith("Invalid enum value"):
+        said = f"it must be one of: {', '.join(_choices(key, config_type))}"
+    return f"{visible(key)} is {visible(repr(found))}: {visible(said)}"
+
+
+def _choices(key: str, config_type: type[Struct]) -> list[str]:
+    """The words that a key takes, from the `Literal` in its type."""
+    found: Any = config_type
+    for part in re.sub(r"\[[^\]]*\]", "", key).split("."):
+        found = _fields(_item_type(found) or found)[part]
+    while get_origin(found) not in (Literal, None):
+        found = next((part for part in get_args(found) if get_origin(part) or part is not types.NoneType), None)
+    return [str(word) for word in get_args(found)]
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,21 @@
+"""Numbers as configurations take them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Positive = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+# An upper bound, however far off, keeps infinity out.
+Real = Annotated[float, Meta(ge=-1e300, le=1e300)]
+PositiveFloat = Annotated[float, Meta(gt=0, le=1e300)]
+NonNegativeFloat = Annotated[float, Meta(ge=0, le=1e300)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One table of a configuration: every key is known, and none is changed once it was read."""
