@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from looptop.engine.errors import LooptopError
@@ -90,6 +90,7 @@ def test_a_plot_has_the_size_it_is_given() -> None:
 
 
 @given(some.lists(some.floats(allow_nan=True, allow_infinity=True), max_size=40), some.booleans())
+@example([5e-324], False)
 def test_no_value_breaks_a_plot(values: list[float], log: bool) -> None:
     curves = [Curve(FIRST, range(len(values)), values), Curve(SECOND, range(len(values)), values, dots=True)]
     lines = draw(curves, Axes(0, max(len(values), 1), log=log), 50, 10)

@@ -20,7 +20,8 @@ _LABEL = 7
 
 
 LARGEST = 1e30
-"""Values beyond are drawn here: nobody can read such a scale, and its arithmetic would overflow."""
+"""Values beyond are drawn here, and those nearer to 0 than its inverse at 0: nobody can read such a scale, and its
+arithmetic would overflow."""
 
 
 class Curve(NamedTuple):
@@ -108,11 +109,15 @@ def _average(values: Sequence[float], weight: float) -> list[float]:
 
 def _finite(curve: Curve, log: bool) -> Curve:
     pairs = [
-        (step, math.log10(max(1 / LARGEST, min(value, LARGEST))) if log else max(-LARGEST, min(value, LARGEST)))
+        (step, math.log10(max(1 / LARGEST, min(value, LARGEST))) if log else _drawable(value))
         for step, value in zip(curve.steps, curve.values, strict=True)
         if value is not None and math.isfinite(value) and (value > 0 or not log)
     ]
     return curve._replace(steps=[step for step, _ in pairs], values=[value for _, value in pairs])
+
+
+def _drawable(value: float) -> float:
+    return 0.0 if abs(value) < 1 / LARGEST else max(-LARGEST, min(value, LARGEST))
 
 
 def _rule(figure: Any, axis: str, limits: tuple[float, float], ticks: list[tuple[float, str]], pixel: Any) -> None:
