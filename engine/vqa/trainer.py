@@ -1,43 +1,30 @@
 """The VQA loop as a `transformers.Trainer`: what it does differently, and nothing else.
 
-Trainer brings accelerate, mixed precision, schedules, checkpoints and reporters. Its habits that would hurt a run that
-is watched and resumed are settled here: every step's own loss is journalled (Trainer's is a window's mean, which starts
-anew on resume), NaN is an error that names tensor and step, a checkpoint counts only when it is whole on disk, and
-accuracy is measured on answers that the model wrote, not on teacher-forced tokens.
+NaN is an error that names tensor and step, and accuracy is measured on answers that the model wrote, not on
+teacher-forced tokens.
 """
 
 from __future__ import annotations
 
-import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EvalPrediction, TrainingArguments
 
-from looptop.engine.runs import checkpoint
 from looptop.engine.runs.journal import AnswerSample
+from looptop.engine.runs.trainer import RunTrainer
 from looptop.engine.runs.worker import RunContext
-from looptop.engine.text import visible
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, as_is
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy
 from looptop.engine.vqa.model import IGNORED, NonFiniteError, VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
 
-_log = logging.getLogger("looptop.training")
 
-STEP_METRICS = ("loss", "grad_norm", "learning_rate", "epoch")
-"""Journalled for every step here, so Trainer's own, which are a window's, are left out."""
-
-MEAN_WEIGHT = 0.02
-"""What the latest step counts for in the mean time of a step."""
-
-
-class VqaTrainer(Trainer):
+class VqaTrainer(RunTrainer):
     """Trains a `VqaModel`, journals every step, and measures accuracy by generating.
 
     Args:
@@ -73,16 +60,13 @@ class VqaTrainer(Trainer):
         )
         self.vqa = model
         self.processor = processor
-        self.context = context
+        self.belong_to(context)
         self.answer_samples = answer_samples
         # The model divides by the labels of the whole accumulated batch itself.
         self.model_accepts_loss_kwargs = True
         self.can_return_loss = True
-        self.step_loss: Tensor | float = 0.0
-        self.step_gradient_norm: Tensor | float | None = None
         self.validation = validation
         self._scored = validation
-        self.callback_handler.callbacks.insert(0, StepJournal(self))
 
     # Training ---------------------------------------------------------------------------------------------------
 
@@ -92,19 +76,9 @@ class VqaTrainer(Trainer):
         """One forward and backward pass; NaN or infinity is an error that names tensor and step."""
         inputs.pop("rows", None)
         try:
-            loss = super().training_step(model, inputs, num_items_in_batch)
+            return super().training_step(model, inputs, num_items_in_batch)
         except NonFiniteError as error:
             raise NonFiniteError(error.tensor_name, error.detail, self.state.global_step + 1) from None
-        self.step_loss = self.step_loss + loss
-        return loss
-
-    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: float | None = None) -> Any:
-        self.step_gradient_norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
-        return self.step_gradient_norm
-
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Not counted: Trainer's estimate knows one input of token ids, and this model has three models' worth."""
-        return 0
 
     # Evaluation -------------------------------------------------------------------------------------------------
 
@@ -177,96 +151,9 @@ class VqaTrainer(Trainer):
             self.context.journal.answer_samples(self.state.global_step, samples)
         return {"loss": float(losses.sum() / counts.sum()), "accuracy": sum(scores) / max(len(scores), 1)}
 
-    # Checkpoints ------------------------------------------------------------------------------------------------
-
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         self.processor.save_pretrained(Path(output_dir) if output_dir else self.context.folder.checkpoints)
-
-    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """A whole checkpoint or none: journal first, then the files, then the manifest that makes it count.
-
-        A disk that is full costs this checkpoint, not the run: it is said in the journal, and training goes on with the
-        checkpoints that stand.
-        """
-        folder = self.context.folder.checkpoints / f"checkpoint-{self.state.global_step}"
-        if checkpoint.is_whole(folder):
-            # Of this same step: written again it could only be lost, on a disk that has become full.
-            return
-        self.context.journal.flush()
-        checkpoint.begin(folder, self.context.journal)
-        try:
-            checkpoint.ensure_space(folder.parent, self._checkpoint_bytes())
-            super()._save_checkpoint(model, trial)
-            checkpoint.seal(folder)
-        except Exception as error:
-            # A full disk is an OSError, a RuntimeError of torch.save, or safetensors' own error, a plain Exception.
-            shutil.rmtree(folder, ignore_errors=True)
-            _log.exception("the checkpoint of step %d failed", self.state.global_step)
-            said = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-            self.context.journal.event(
-                "checkpoint",
-                f"the checkpoint of step {self.state.global_step} could not be written: {visible(said)};"
-                " training goes on, make room on the disk",
-                step=self.state.global_step,
-                level="warning",
-            )
-            return
-        self.context.journal.event(
-            "checkpoint", f"checkpoint of step {self.state.global_step} written", step=self.state.global_step
-        )
-        checkpoint.rotate(folder.parent, best=self.state.best_global_step)
-
-    def _checkpoint_bytes(self) -> int:
-        """What a checkpoint will take: all weights, and two more numbers for each that is trained (Adam)."""
-        weights = sum(p.numel() * p.element_size() for p in self.vqa.parameters())
-        trained = sum(p.numel() * p.element_size() for p in self.vqa.parameters() if p.requires_grad)
-        return weights + 2 * trained
-
-
-class StepJournal(TrainerCallback):
-    """Journals each optimiser step: loss, gradient norm, learning rate, throughput, time left."""
-
-    def __init__(self, trainer: VqaTrainer) -> None:
-        self.trainer = trainer
-        self.learning_rate = 0.0
-        self.since = 0.0
-        self.steps = 0
-        self.seconds = 0.0
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Starts the clock, which stands still while the run is paused."""
-        self.since = self.trainer.context.running_seconds()
-
-    # Evaluations and checkpoints are not training: the next step is timed from their end.
-    on_evaluate = on_save = on_train_begin
-
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
-    ) -> None:
-        """Remembers the rate that this step is made with; the scheduler moves on before the step ends."""
-        self.learning_rate = self.trainer._get_learning_rate()
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Writes the step."""
-        trainer = self.trainer
-        now = trainer.context.running_seconds()
-        took, self.since = now - self.since, now
-        self.steps += 1
-        # A plain mean at first, then one that forgets, so that the time left follows a machine that slows down.
-        self.seconds += (took - self.seconds) * max(1 / self.steps, MEAN_WEIGHT)
-        samples = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-        values = {
-            "loss": float(trainer.step_loss),
-            "learning_rate": self.learning_rate,
-            "epoch": state.epoch or 0.0,
-            "samples_per_second": samples / self.seconds,
-            "seconds_left": self.seconds * (state.max_steps - state.global_step),
-        }
-        if trainer.step_gradient_norm is not None:
-            values["grad_norm"] = float(trainer.step_gradient_norm)
-        trainer.context.journal.metrics(state.global_step, values)
-        trainer.step_loss = 0.0
 
 
 def _spread(total: int, wanted: int) -> list[int]:

@@ -18,6 +18,7 @@ from looptop.engine.config.vqa import VqaConfig
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.callbacks import JournalCallback
+from looptop.engine.runs.trainer import STEP_METRICS, said_of, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
 from looptop.engine.vqa import data
@@ -25,7 +26,7 @@ from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.model import VqaModel, frozen_parts, quiet
 from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import VqaProcessor, resolve
-from looptop.engine.vqa.trainer import STEP_METRICS, VqaTrainer
+from looptop.engine.vqa.trainer import VqaTrainer
 
 PROBLEMS_TOLD = 100
 """Of what is wrong in the data, so many are events by name; all of it is in the log."""
@@ -91,9 +92,8 @@ def train(context: RunContext) -> dict[str, Any]:
     except Exception as error:
         # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
         _log.exception("the result could not be saved")
-        said = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise LooptopError(
-            f"the result could not be written to {visible(context.folder.model)}: {visible(said)}; make room on the"
+            f"the result could not be written to {visible(context.folder.model)}: {said_of(error)}; make room on the"
             f" disk, then `looptop resume {context.folder.id}` writes it"
         ) from None
     return {"accuracy": accuracy, "loss": loss, "seconds": time.time() - began}
@@ -133,42 +133,19 @@ def training_arguments(
     """Trainer's arguments for a run."""
     chosen = config.training
     arguments = TrainingArguments(
-        output_dir=str(output_dir),
-        num_train_epochs=chosen.num_train_epochs,
-        max_steps=chosen.max_steps,
+        **trainer_arguments(chosen, output_dir, device),
         per_device_train_batch_size=chosen.per_device_train_batch_size,
         per_device_eval_batch_size=chosen.per_device_eval_batch_size,
         gradient_accumulation_steps=chosen.gradient_accumulation_steps,
-        learning_rate=chosen.learning_rate,
-        lr_scheduler_type=chosen.lr_scheduler_type,
-        warmup_steps=chosen.warmup_steps,
-        weight_decay=chosen.weight_decay,
-        adam_beta2=chosen.adam_beta2,
-        max_grad_norm=chosen.max_grad_norm,
-        optim=chosen.optim,
-        seed=chosen.seed,
-        use_cpu=device.torch_device == "cpu",
-        bf16=device.precision == "bf16",
-        fp16=device.precision == "fp16",
         eval_strategy=chosen.eval_strategy,
         eval_steps=chosen.eval_steps,
         # Figure 7.8's first point is the loss before training; a resumed run has it already.
         eval_on_start=not resuming,
         save_strategy=chosen.eval_strategy,
         save_steps=chosen.eval_steps,
-        # Rotation is ours: Trainer's would count broken checkpoints and delete whole ones in their favour.
-        save_total_limit=None,
-        load_best_model_at_end=True,
         metric_for_best_model=f"eval_{chosen.metric_for_best_model}",
         greater_is_better=chosen.metric_for_best_model == "accuracy",
-        logging_strategy="steps" if chosen.report_to else "no",
-        logging_steps=chosen.logging_steps,
-        logging_nan_inf_filter=False,
-        report_to=list(chosen.report_to) or "none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
         dataloader_num_workers=chosen.dataloader_num_workers,
-        dataloader_pin_memory=device.torch_device.startswith("cuda"),
         label_names=["labels"],
     )
     device.settle(arguments)

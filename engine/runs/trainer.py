@@ -1,0 +1,194 @@
+"""What every Trainer of looptop does differently: steps are journalled one by one, and a checkpoint is whole or none.
+
+Trainer brings accelerate, mixed precision, schedules, checkpoints and reporters. Two of its habits would hurt a run
+that is watched and resumed: its loss is a window's mean, which starts anew on resume, and a checkpoint that the disk
+cut short looks like a whole one.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from looptop.engine.config.training import TrainingConfig
+from looptop.engine.device import Device
+from looptop.engine.runs import checkpoint
+from looptop.engine.runs.worker import RunContext
+from looptop.engine.text import visible
+
+_log = logging.getLogger("looptop.training")
+
+STEP_METRICS = ("loss", "grad_norm", "learning_rate", "epoch")
+"""Journalled for every step here, so Trainer's own, which are a window's, are left out."""
+
+MEAN_WEIGHT = 0.02
+"""What the latest step counts for in the mean time of a step."""
+
+
+class RunTrainer(Trainer):
+    """A Trainer that belongs to a run. Mix it in before another Trainer, and call `belong_to` when it is made."""
+
+    context: RunContext
+    step_loss: Tensor | float
+    step_gradient_norm: Tensor | float | None
+
+    def belong_to(self, context: RunContext) -> None:
+        """Takes the run's journal, folder and controls."""
+        self.context = context
+        self.step_loss = 0.0
+        self.step_gradient_norm = None
+        self.callback_handler.callbacks.insert(0, StepJournal(self))
+
+    def samples_of_a_step(self) -> int:
+        """How many samples one step takes, in all processes."""
+        args = self.args
+        return int(args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size)
+
+    def step_values(self) -> Mapping[str, float]:
+        """More numbers of the step that has just ended, by name."""
+        return {}
+
+    def save_more(self, folder: Path) -> None:
+        """Adds to a checkpoint's folder what Trainer does not know of."""
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """One forward and backward pass; the step's own loss is kept."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.step_loss = self.step_loss + loss
+        return loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: float | None = None) -> Any:
+        self.step_gradient_norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+        return self.step_gradient_norm
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: Trainer's estimate knows one input of token ids, and these models have several."""
+        return 0
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """A whole checkpoint or none: journal first, then the files, then the manifest that makes it count.
+
+        A disk that is full costs this checkpoint, not the run: it is said in the journal, and training goes on with the
+        checkpoints that stand.
+        """
+        step = self.state.global_step
+        folder = self.context.folder.checkpoints / f"checkpoint-{step}"
+        if checkpoint.is_whole(folder):
+            # Of this same step: written again it could only be lost, on a disk that has become full.
+            return
+        self.context.journal.flush()
+        checkpoint.begin(folder, self.context.journal)
+        try:
+            checkpoint.ensure_space(folder.parent, self._checkpoint_bytes())
+            super()._save_checkpoint(model, trial)
+            self.save_more(folder)
+            checkpoint.seal(folder)
+        except Exception as error:
+            # A full disk is an OSError, a RuntimeError of torch.save, or safetensors' own error, a plain Exception.
+            shutil.rmtree(folder, ignore_errors=True)
+            _log.exception("the checkpoint of step %d failed", step)
+            self.context.journal.event(
+                "checkpoint",
+                f"the checkpoint of step {step} could not be written: {said_of(error)};"
+                " training goes on, make room on the disk",
+                step=step,
+                level="warning",
+            )
+            return
+        self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
+        checkpoint.rotate(folder.parent, best=self.state.best_global_step)
+
+    def _checkpoint_bytes(self) -> int:
+        """What a checkpoint will take: all weights, and two more numbers for each that is trained (Adam)."""
+        parameters: list[nn.Parameter] = list(self.accelerator.unwrap_model(self.model).parameters())
+        weights = sum(p.numel() * p.element_size() for p in parameters)
+        trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
+        return weights + 2 * trained
+
+
+class StepJournal(TrainerCallback):
+    """Journals each optimiser step: loss, gradient norm, learning rate, throughput, time left."""
+
+    def __init__(self, trainer: RunTrainer) -> None:
+        self.trainer = trainer
+        self.learning_rate = 0.0
+        self.since = 0.0
+        self.steps = 0
+        self.seconds = 0.0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Starts the clock, which stands still while the run is paused."""
+        self.since = self.trainer.context.running_seconds()
+
+    # Evaluations and checkpoints are not training: the next step is timed from their end.
+    on_evaluate = on_save = on_train_begin
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
+    ) -> None:
+        """Remembers the rate that this step is made with; the scheduler moves on before the step ends."""
+        self.learning_rate = self.trainer._get_learning_rate()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Writes the step."""
+        trainer = self.trainer
+        now = trainer.context.running_seconds()
+        took, self.since = now - self.since, now
+        self.steps += 1
+        # A plain mean at first, then one that forgets, so that the time left follows a machine that slows down.
+        self.seconds += (took - self.seconds) * max(1 / self.steps, MEAN_WEIGHT)
+        values = {
+            "loss": float(trainer.step_loss),
+            "learning_rate": self.learning_rate,
+            "epoch": state.epoch or 0.0,
+            "samples_per_second": trainer.samples_of_a_step() / self.seconds,
+            "seconds_left": self.seconds * (state.max_steps - state.global_step),
+        }
+        if trainer.step_gradient_norm is not None:
+            values["grad_norm"] = float(trainer.step_gradient_norm)
+        trainer.context.journal.metrics(state.global_step, values | dict(trainer.step_values()))
+        trainer.step_loss = 0.0
+
+
+def trainer_arguments(chosen: TrainingConfig, output_dir: Path, device: Device) -> dict[str, Any]:
+    """What Trainer is told in every kind of run: the arguments that are chosen, and its habits settled on purpose."""
+    return {
+        "output_dir": str(output_dir),
+        "num_train_epochs": chosen.num_train_epochs,
+        "max_steps": chosen.max_steps,
+        "learning_rate": chosen.learning_rate,
+        "lr_scheduler_type": chosen.lr_scheduler_type,
+        "warmup_steps": chosen.warmup_steps,
+        "weight_decay": chosen.weight_decay,
+        "adam_beta2": chosen.adam_beta2,
+        "max_grad_norm": chosen.max_grad_norm,
+        "optim": chosen.optim,
+        "seed": chosen.seed,
+        "use_cpu": device.torch_device == "cpu",
+        "bf16": device.precision == "bf16",
+        "fp16": device.precision == "fp16",
+        # Rotation is ours: Trainer's would count broken checkpoints and delete whole ones in their favour.
+        "save_total_limit": None,
+        "load_best_model_at_end": True,
+        "logging_strategy": "steps" if chosen.report_to else "no",
+        "logging_steps": chosen.logging_steps,
+        "logging_nan_inf_filter": False,
+        "report_to": list(chosen.report_to) or "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": device.torch_device.startswith("cuda"),
+    }
+
+
+def said_of(error: BaseException) -> str:
+    """The first line of what an error says, safe to show."""
+    said = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "") or type(error).__name__
+    return visible(said)
