@@ -1,7 +1,7 @@
-"""Controls: how any process of the same user tells a run to pause, continue, step, save or stop.
+"""Controls: how any process of the same user tells a run to pause, continue, step, save or stop, and what of a batch.
 
 One small file each, written beside and renamed into `controls/`, so the run never sees half of one. The run takes them
-at every step's end and while it is paused, and journals what became of each.
+at every step's end, wherever a PPO batch can be held, and while it is paused, and journals what became of each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +23,9 @@ from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.private import write_private
 from looptop.engine.text import visible
 
-Kind = Literal["pause", "continue", "step", "checkpoint", "stop"]
+Kind = Literal[
+    "pause", "continue", "step", "checkpoint", "stop", "break", "unbreak", "reward", "leave_out", "rating"
+]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 
 _LARGEST = 64 * 1024
@@ -39,16 +41,27 @@ class Control(Struct, frozen=True):
     created: float
     checkpoint: bool = True
     """Of a stop: with a checkpoint."""
+    to: str = ""
+    """Of a step: the place of a batch to go to, `next` for whichever comes; a whole step where empty."""
+    condition: str = ""
+    """Of a breakpoint."""
+    batch: int | None = None
+    """Of what is said of a sample: its batch's step, ..."""
+    sample: int | None = None
+    """... its row, ..."""
+    value: float | None = None
+    """... and the value; None takes back what was said."""
 
 
-def send(folder: RunFolder, kind: str, by: str = "cli", *, checkpoint: bool = True) -> Control:
+def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Control:
     """Tells a live run something.
 
     Args:
         folder: The run.
-        kind: pause, continue, step (one step, then pause), checkpoint or stop.
+        kind: pause, continue, step (one step, or `to` a place, then pause), checkpoint, stop; break, unbreak (a
+            `condition`); reward, leave_out, rating (a `value` of a `sample` of a `batch`).
         by: Who asks.
-        checkpoint: Of a stop: make a checkpoint first.
+        **details: Fields of `Control`.
 
     Raises:
         LooptopError: The run is not live, or its folder cannot be written.
@@ -58,9 +71,8 @@ def send(folder: RunFolder, kind: str, by: str = "cli", *, checkpoint: bool = Tr
     if not folder.is_live():
         hint = "" if folder.state() == "finished" else f"; `looptop resume {folder.id}` goes on with it"
         raise LooptopError(f"{folder.id} is not running, it is {folder.state()}{hint}")
-    control = msgspec.convert(
-        {"id": secrets.token_hex(6), "kind": kind, "by": by, "created": time.time(), "checkpoint": checkpoint}, Control
-    )
+    plain = {"id": secrets.token_hex(6), "kind": kind, "by": by, "created": time.time(), **details}
+    control = msgspec.convert(plain, Control)
     name = f"{time.time_ns():020d}-{control.id}.json"
     draft = folder.controls / f".{name}"
     try:

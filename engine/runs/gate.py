@@ -1,9 +1,13 @@
-"""The gate that a run passes at every step's end: takes the controls, waits while paused, says what to do next."""
+"""The gate that a run passes at every step's end, and a PPO batch at each of its places.
+
+Here controls are taken, here a run waits while it is paused, and here it is told what to do next.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -17,9 +21,12 @@ from looptop.engine.runs.records import RunState
 # Steps can be shorter than a look into a folder is worth.
 LOOK_SECONDS = 0.05
 
+STEP_END = ""
+"""The place that every run has."""
+
 
 class StepVerdict(Struct, frozen=True):
-    """What to do after a step."""
+    """What to do after a step, or at a place of one."""
 
     checkpoint: bool = False
     stop: bool = False
@@ -37,10 +44,16 @@ class Gate:
     def __init__(self, folder: RunFolder, journal: JournalWriter, checkpoint_seconds: float | None = None) -> None:
         self.stop_requested = threading.Event()
         """Set as soon as the run shall stop, whoever asked: what takes long looks at it on its way."""
+        self.stop_reason = "stopped on request"
+        self.places: tuple[str, ...] = ()
+        """Where within a step the run can be held besides its end; its last one is the end."""
+        self.handlers: dict[str, Callable[[Control], str]] = {}
+        """What a kind of run does with controls of its own: kind of control to what answers it."""
         self._folder = folder
         self._journal = journal
         self._paused = False
         self._steps_to_go = 0
+        self._hold_at: str | None = None
         self._saved_step: int | None = None
         self._stop_with_checkpoint = True
         self._checkpoint = False
@@ -49,10 +62,13 @@ class Gate:
         self._paused_seconds = 0.0
         self._checkpoint_seconds = checkpoint_seconds
         self._last_checkpoint = 0.0
+        self._step = 0
+        self._place = STEP_END
 
-    def request_stop(self, checkpoint: bool = True) -> None:
-        """Asks the run to stop at the end of its step; from any thread."""
+    def request_stop(self, checkpoint: bool = True, reason: str = "stopped on request") -> None:
+        """Asks the run to stop at the end of its step, or at the next place of it; from any thread."""
         self._stop_with_checkpoint = checkpoint
+        self.stop_reason = reason
         self.stop_requested.set()
 
     def running_seconds(self) -> float:
@@ -65,31 +81,54 @@ class Gate:
         A checkpoint that is asked for while the run is paused lets it out to make it; `after_checkpoint` then goes on
         waiting.
         """
+        self._step, self._place = step, STEP_END
         if self._steps_to_go:
             self._steps_to_go -= 1
             if not self._steps_to_go:
-                self._pause(step)
-        if time.monotonic() - self._last_look >= LOOK_SECONDS:
-            self._look(step)
-        self._wait(step, until_checkpoint=True)
+                self._pause()
+        if self.places:
+            self._hold_where_wanted(self.places[-1])
+        self._look_when_due()
+        self._wait(until_checkpoint=True)
         if self._checkpoint_seconds is not None:
             due = self.running_seconds() - self._last_checkpoint >= self._checkpoint_seconds
             self._checkpoint = self._checkpoint or due
-        stop = self.stop_requested.is_set()
-        verdict = StepVerdict(self._checkpoint or (stop and self._stop_with_checkpoint), stop)
-        self._checkpoint = False
-        return verdict
+        return self._verdict()
+
+    def at_place(self, step: int, place: str, hold: str = "") -> StepVerdict:
+        """As `at_step_end`, at a place within a step: its batch can still be dropped, and made again on resume.
+
+        Args:
+            step: The step that is being made.
+            place: One of `places`.
+            hold: Why to hold the run here, if there is a reason.
+        """
+        self._step, self._place = step, place
+        self._hold_where_wanted(place)
+        if hold and not self._paused:
+            self._steps_to_go = 0
+            self._pause(hold)
+        self._look_when_due()
+        self._wait(until_checkpoint=True)
+        return self._verdict()
 
     def after_checkpoint(self, step: int) -> bool:
         """Starts the time to the next checkpoint anew, and goes on waiting where the run is still paused.
+
+        Args:
+            step: The step that the checkpoint is of.
 
         Returns:
             Whether to stop.
         """
         self._last_checkpoint = self.running_seconds()
         self._saved_step = step
-        self._wait(step, until_checkpoint=False)
+        self._wait(until_checkpoint=False)
         return self.stop_requested.is_set()
+
+    def will_hold(self, place: str) -> bool:
+        """Whether the run is going to be held at a place: what is known by then should be journalled."""
+        return self._paused or self._hold_at in ("next", place)
 
     def discard_before(self, moment: float) -> None:
         """Answers what was sent to an earlier life of the run and never taken."""
@@ -101,51 +140,88 @@ class Gate:
         for late in control.take(self._folder, self._broken):
             self._journal.control(late.id, late.kind, None, "not taken: the run has ended")
 
-    def _wait(self, step: int, *, until_checkpoint: bool) -> None:
+    def _verdict(self) -> StepVerdict:
+        stop = self.stop_requested.is_set()
+        verdict = StepVerdict(self._checkpoint or (stop and self._stop_with_checkpoint), stop)
+        self._checkpoint = False
+        return verdict
+
+    def _hold_where_wanted(self, place: str) -> None:
+        if self._hold_at in ("next", place):
+            self._hold_at = None
+            self._pause()
+
+    def _look_when_due(self) -> None:
+        if time.monotonic() - self._last_look >= LOOK_SECONDS:
+            self._look()
+
+    def _wait(self, *, until_checkpoint: bool) -> None:
         began, before = time.monotonic(), self._paused_seconds
         while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
             self.stop_requested.wait(LOOK_SECONDS)
-            self._look(step)
+            self._look()
             self._paused_seconds = before + time.monotonic() - began
 
-    def _look(self, step: int) -> None:
+    def _look(self) -> None:
         self._last_look = time.monotonic()
         for asked in control.take(self._folder, self._broken):
-            answer = self._do(asked, step)
-            self._journal.control(asked.id, asked.kind, step, answer)
+            answer = self._do(asked)
+            self._journal.control(asked.id, asked.kind, self._step, answer)
 
-    def _do(self, asked: Control, step: int) -> str:
+    @property
+    def _where(self) -> str:
+        """Where the run stands, in words."""
+        return f"in batch {self._step}, {self._place}" if self._place else f"after step {self._step}"
+
+    def _do(self, asked: Control) -> str:
         if self.stop_requested.is_set() and asked.kind != "stop":
-            return f"not taken: the run is stopping after step {step}"
+            return f"not taken: the run is stopping {self._where}"
         match asked.kind:
             case "pause":
                 if self._paused:
-                    return f"is paused already, after step {step}"
-                self._steps_to_go = 0
-                self._pause(step)
-                return f"paused after step {step}"
+                    return f"is paused already, {self._where}"
+                self._steps_to_go, self._hold_at = 0, None
+                self._pause()
+                return f"paused {self._where}"
             case "continue":
-                if not self._paused and not self._steps_to_go:
+                if not self._paused and not self._steps_to_go and self._hold_at is None:
                     return "not taken: the run is not paused"
-                self._steps_to_go = 0
+                self._steps_to_go, self._hold_at = 0, None
                 self._go_on()
-                return f"goes on after step {step}"
+                return f"goes on {self._where}"
             case "step":
-                self._steps_to_go += 1
-                self._go_on()
-                return f"makes step {step + self._steps_to_go}, then pauses"
+                return self._do_step(asked.to)
             case "checkpoint":
-                if self._saved_step == step and is_whole(self._folder.checkpoints / f"checkpoint-{step}"):
-                    return f"the checkpoint of step {step} is there already"
+                # A batch that is held has changed no weight yet: the checkpoint is of the step before it.
+                of = self._step - 1 if self._place else self._step
+                if self._saved_step == of and is_whole(self._folder.checkpoints / f"checkpoint-{of}"):
+                    return f"the checkpoint of step {of} is there already"
                 self._checkpoint = True
-                return f"makes a checkpoint after step {step}"
+                return f"makes a checkpoint after step {of}"
             case "stop":
                 self.request_stop(asked.checkpoint)
-                return f"stops after step {step}" + (", with a checkpoint" if asked.checkpoint else "")
+                return f"stops {self._where}" + (", with a checkpoint" if asked.checkpoint else "")
+        handler = self.handlers.get(asked.kind)
+        if handler is None:
+            return f"not taken: this run takes no {asked.kind.replace('_', ' ')}"
+        return handler(asked)
 
-    def _pause(self, step: int) -> None:
+    def _do_step(self, to: str) -> str:
+        if to:
+            if to not in ("next", *self.places):
+                there = f"are: {', '.join(self.places)}" if self.places else "are none in this kind of run"
+                return f"not taken: there is no place '{to}'; the places to step to {there}"
+            self._hold_at = to
+            self._go_on()
+            return f"goes on to the next place, {self._where}" if to == "next" else f"goes on until {to}"
+        self._steps_to_go += 1
+        self._go_on()
+        target = self._step + self._steps_to_go - (1 if self._place else 0)
+        return f"makes step {target}, then pauses"
+
+    def _pause(self, reason: str = "") -> None:
         self._paused = True
-        self._journal.state(RunState.PAUSED, f"after step {step}")
+        self._journal.state(RunState.PAUSED, f"{reason}, {self._where}" if reason else self._where)
 
     def _go_on(self) -> None:
         if self._paused:

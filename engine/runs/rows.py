@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from looptop.engine.runs.records import AnswerSample
-from looptop.engine.runs.schema import SPANS
+from looptop.engine.runs.schema import SAMPLES_OF_A_BATCH, SPANS
 
 
 class Metrics(NamedTuple):
@@ -44,13 +44,20 @@ class Statement(NamedTuple):
     values: tuple[object, ...]
 
 
+class Statements(NamedTuple):
+    """Entries of one table: several rows."""
+
+    sql: str
+    rows: tuple[tuple[object, ...], ...]
+
+
 class Mark(NamedTuple):
     """Nothing to write: somebody waits until what was said before it is in the file."""
 
     reached: threading.Event
 
 
-Entry = Metrics | Answers | Supersede | Statement | Mark
+Entry = Metrics | Answers | Supersede | Statement | Statements | Mark
 
 EVENT = "INSERT INTO events (time, step, kind, level, text) VALUES (?, ?, ?, ?, ?)"
 STATE = "INSERT INTO states (time, state, reason) VALUES (?, ?, ?)"
@@ -101,6 +108,8 @@ class Tables:
             metrics = []
             if isinstance(entry, Statement):
                 self._connection.execute(entry.sql, entry.values)
+            elif isinstance(entry, Statements):
+                self._connection.executemany(entry.sql, entry.rows)
             elif isinstance(entry, Answers):
                 self._write_answers(entry)
             elif isinstance(entry, Supersede):
@@ -156,7 +165,10 @@ class Tables:
                 border = after_step // span
                 run("DELETE FROM buckets WHERE name = ? AND span = ? AND bucket >= ?", (name, span, border))
                 self._rebuild(name, span, border)
-        run("DELETE FROM answer_samples WHERE step > ?", (after_step,))
+        # What a person said of a sample stays: it is applied again when its batch is made again.
+        for table in ("answer_samples", "ppo_batches", "ppo_samples"):
+            run(f"DELETE FROM {table} WHERE step > ?", (after_step,))
+        run("DELETE FROM ppo_tokens WHERE place >= ?", ((after_step + 1) * SAMPLES_OF_A_BATCH,))
         run("UPDATE events SET superseded = 1 WHERE step > ?", (after_step,))
         self.forget()
 

@@ -46,7 +46,28 @@ CREATE TABLE answer_samples (
 CREATE TABLE controls (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, time REAL NOT NULL, step INTEGER, answer TEXT NOT NULL
 );
+CREATE TABLE breakpoints (condition TEXT PRIMARY KEY, time REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE ppo_batches (
+    step INTEGER PRIMARY KEY, place TEXT NOT NULL, time REAL NOT NULL, samples INTEGER NOT NULL,
+    seconds TEXT NOT NULL, marks TEXT NOT NULL
+);
+CREATE TABLE ppo_samples (
+    step INTEGER NOT NULL, row INTEGER NOT NULL, data_index INTEGER NOT NULL, query TEXT NOT NULL,
+    response TEXT NOT NULL, reference_response TEXT, ended INTEGER NOT NULL, query_cut INTEGER NOT NULL,
+    length INTEGER NOT NULL, scores TEXT NOT NULL, reward REAL, kl REAL, advantage REAL, entropy REAL, ratio REAL,
+    quality TEXT NOT NULL,
+    PRIMARY KEY (step, row)
+) WITHOUT ROWID;
+CREATE TABLE ppo_tokens (place INTEGER PRIMARY KEY, tokens BLOB NOT NULL);
+CREATE TABLE ppo_pieces (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE ppo_judgements (
+    step INTEGER NOT NULL, row INTEGER NOT NULL, kind TEXT NOT NULL, value REAL, time REAL NOT NULL, by TEXT NOT NULL,
+    PRIMARY KEY (step, row, kind)
+) WITHOUT ROWID;
 """
+
+SAMPLES_OF_A_BATCH = 1 << 16
+"""A token table's place is its batch's step times this, plus its sample's row."""
 
 # SQLite's shared-memory index does not work across machines, and SQLite does not notice that a file system is shared.
 _NETWORK = {

@@ -178,7 +178,7 @@ class RunThread(threading.Thread):
         except BaseException as error:
             return self._failed(error, _one_line(error))
         if self.context.stop_requested.is_set():
-            return RunState.STOPPED, "stopped on request"
+            return RunState.STOPPED, self.context.gate.stop_reason
         return RunState.FINISHED, ""
 
     def _go_back(self) -> None:

@@ -21,7 +21,7 @@ import msgspec
 
 from looptop.engine.runs import rows
 from looptop.engine.runs.records import AnswerSample, RunState
-from looptop.engine.runs.rows import Answers, Entry, Mark, Metrics, Statement, Supersede, Tables
+from looptop.engine.runs.rows import Answers, Entry, Mark, Metrics, Statement, Statements, Supersede, Tables
 from looptop.engine.runs.schema import open_for_writing
 
 _log = logging.getLogger("looptop.journal")
@@ -115,11 +115,11 @@ class JournalWriter:
 
     def event(self, kind: str, text: str, step: int | None = None, level: str = "info") -> None:
         """Says in words what happened; `level` is info, warning or error."""
-        self._add(Statement(rows.EVENT, (_now(), step, kind, level, _storable(text))))
+        self._add(Statement(rows.EVENT, (_now(), step, kind, level, storable(text))))
 
     def state(self, state: RunState, reason: str = "") -> None:
         """Changes the run's state."""
-        self._add(Statement(rows.STATE, (_now(), str(state), _storable(reason))))
+        self._add(Statement(rows.STATE, (_now(), str(state), storable(reason))))
 
     def facts(self, **values: Any) -> None:
         """Says what a watcher shows of the run: total steps, device, sizes; later values replace."""
@@ -133,7 +133,16 @@ class JournalWriter:
 
     def control(self, control_id: str, kind: str, taken_at_step: int | None, answer: str) -> None:
         """Says what became of a control."""
-        self._add(Statement(rows.CONTROL, (_storable(control_id), kind, _now(), taken_at_step, _storable(answer))))
+        self._add(Statement(rows.CONTROL, (storable(control_id), kind, _now(), taken_at_step, storable(answer))))
+
+    def rows(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Adds rows of a table that a kind of run has for itself.
+
+        Args:
+            sql: One statement, with a question mark for each value.
+            rows: The values of each row; texts without lone surrogates (`storable`).
+        """
+        self._add(Statements(sql, tuple(rows)))
 
     def supersede(self, after_step: int) -> None:
         """On resume: metrics and answers of later steps go, events of later steps are marked."""
@@ -254,11 +263,11 @@ def _now() -> float:
     return time.time()
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """The text without lone surrogates (they come from file names that are not UTF-8), which no database takes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _storable_sample(sample: AnswerSample) -> AnswerSample:
-    texts = {name: _storable(getattr(sample, name)) for name in ("question_id", "image", "question", "truth", "answer")}
+    texts = {name: storable(getattr(sample, name)) for name in ("question_id", "image", "question", "truth", "answer")}
     return msgspec.structs.replace(sample, **texts)

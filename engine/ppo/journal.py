@@ -1,0 +1,254 @@
+"""Writes and reads what is journalled of PPO. Reading needs neither torch nor the run: a screen is enough.
+
+A response's tokens lie in one blob: ids (32 bits each), whether each counts (8 bits), then a 32-bit number a token for
+each of `TOKEN_COLUMNS`. Their texts are kept once, by id.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from looptop.engine.ppo.records import (
+    TOKEN_COLUMNS,
+    BatchRecord,
+    Judgement,
+    JudgementKind,
+    Mark,
+    SampleRecord,
+    TokenTable,
+)
+from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.schema import SAMPLES_OF_A_BATCH
+from looptop.engine.runs.writer import JournalWriter, storable
+
+_BATCH = "INSERT OR REPLACE INTO ppo_batches VALUES (?, ?, ?, ?, ?, ?)"
+_SAMPLE = f"INSERT OR REPLACE INTO ppo_samples VALUES ({', '.join('?' * 16)})"
+_TOKENS = "INSERT OR REPLACE INTO ppo_tokens VALUES (?, ?)"
+_PIECE = "INSERT OR IGNORE INTO ppo_pieces VALUES (?, ?)"
+_JUDGEMENT = "INSERT OR REPLACE INTO ppo_judgements VALUES (?, ?, ?, ?, ?, ?)"
+_TAKEN_BACK = "DELETE FROM ppo_judgements WHERE step = ? AND row = ? AND kind = ?"
+_READ_SAMPLE = (
+    "SELECT row, data_index, query, response, ended, length, query_cut, reference_response, scores, reward, kl,"
+    " advantage, entropy, ratio, quality FROM ppo_samples"
+)
+_READ_JUDGEMENT = "SELECT step, row, kind, value, time, by FROM ppo_judgements"
+
+
+# Writing: for the run alone -------------------------------------------------------------------------------------------
+
+
+def write_batch(journal: JournalWriter, batch: BatchRecord) -> None:
+    """Says how far a batch has come; a later word of the same step replaces."""
+    seconds, marks = (msgspec.json.encode(part).decode() for part in (batch.seconds, batch.marks))
+    journal.rows(_BATCH, [(batch.step, batch.place, batch.time, batch.samples, seconds, storable(marks))])
+
+
+def write_samples(journal: JournalWriter, step: int, samples: Iterable[SampleRecord]) -> None:
+    """Says what is known of samples; a later word of the same step and row replaces."""
+    journal.rows(
+        _SAMPLE,
+        [
+            (
+                step,
+                sample.row,
+                sample.data_index,
+                storable(sample.query),
+                storable(sample.response),
+                None if sample.reference_response is None else storable(sample.reference_response),
+                sample.ended,
+                sample.query_cut,
+                sample.length,
+                _numbers(sample.scores),
+                sample.reward,
+                sample.kl,
+                sample.advantage,
+                sample.entropy,
+                sample.ratio,
+                _numbers(sample.quality),
+            )
+            for sample in samples
+        ],
+    )
+
+
+def write_tokens(journal: JournalWriter, step: int, tables: Iterable[tuple[int, bytes]]) -> None:
+    """Writes responses' tokens: row and blob of each (`pack`)."""
+    journal.rows(_TOKENS, [(_place(step, row), blob) for row, blob in tables])
+
+
+def write_pieces(journal: JournalWriter, pieces: Mapping[int, str]) -> None:
+    """Writes the texts of tokens, by id; those that are known already stay."""
+    journal.rows(_PIECE, [(number, storable(text)) for number, text in pieces.items()])
+
+
+def write_judgement(
+    journal: JournalWriter, step: int, row: int, kind: JudgementKind, value: float | None, by: str
+) -> None:
+    """Keeps what a person said of a sample; None takes back what was said."""
+    if value is None:
+        journal.rows(_TAKEN_BACK, [(step, row, kind)])
+    else:
+        journal.rows(_JUDGEMENT, [(step, row, kind, value, time.time(), by)])
+
+
+def pack(ids: bytes, counts: bytes, columns: Sequence[bytes]) -> bytes:
+    """One response's tokens as the journal keeps them.
+
+    Args:
+        ids: Little-endian 32-bit integers.
+        counts: A byte a token, 1 where it counts.
+        columns: Of each of `TOKEN_COLUMNS`, little-endian 32-bit floats.
+    """
+    return b"".join([ids, counts, *columns])
+
+
+# Reading: for anybody -------------------------------------------------------------------------------------------------
+
+
+class PpoJournal(Journal):
+    """A reader of a PPO run's journal: what every run has, and batches, samples, tokens and judgements."""
+
+    def last_batch(self) -> BatchRecord | None:
+        """The batch that has come last."""
+        with self._read() as read:
+            rows = read("SELECT * FROM ppo_batches ORDER BY step DESC LIMIT 1").fetchall() if read else []
+        return _batch(rows[0]) if rows else None
+
+    def batch(self, step: int) -> BatchRecord | None:
+        """The batch of a step."""
+        found = self.batches(step, step)
+        return found[0] if found else None
+
+    def batches(self, first: int = 0, last: int = 2**62) -> list[BatchRecord]:
+        """The batches of these steps, both included."""
+        with self._read() as read:
+            if not read:
+                return []
+            rows = read("SELECT * FROM ppo_batches WHERE step BETWEEN ? AND ? ORDER BY step", (first, last)).fetchall()
+        return [_batch(row) for row in rows]
+
+    def batch_span(self) -> tuple[int, int, int]:
+        """First and last step of the batches, and how many there are; zeros where there is none."""
+        with self._read() as read:
+            if not read:
+                return 0, 0, 0
+            first, last, count = read("SELECT min(step), max(step), count(*) FROM ppo_batches").fetchone()
+        return (first, last, count) if count else (0, 0, 0)
+
+    def figures(self, names: Sequence[str], first: int, last: int) -> dict[int, dict[str, float | None]]:
+        """Metrics of these steps (both included), by step and name; None stands for NaN."""
+        out: dict[int, dict[str, float | None]] = {}
+        with self._read() as read:
+            if not read:
+                return out
+            for name in names:
+                rows = read(
+                    "SELECT step, value FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?)"
+                    " AND step BETWEEN ? AND ?",
+                    (name, first, last),
+                )
+                for step, value in rows.fetchall():
+                    out.setdefault(step, {})[name] = value
+        return out
+
+    def samples(self, step: int) -> list[SampleRecord]:
+        """The samples of a batch, by their rows."""
+        with self._read() as read:
+            rows = read(f"{_READ_SAMPLE} WHERE step = ? ORDER BY row", (step,)).fetchall() if read else []
+        return [_sample(row) for row in rows]
+
+    def sample(self, step: int, row: int) -> SampleRecord | None:
+        """One sample."""
+        with self._read() as read:
+            rows = read(f"{_READ_SAMPLE} WHERE step = ? AND row = ?", (step, row)).fetchall() if read else []
+        return _sample(rows[0]) if rows else None
+
+    def tokens(self, step: int, row: int) -> TokenTable | None:
+        """The tokens of a sample's response; None where they are not known (yet)."""
+        with self._read() as read:
+            if not read:
+                return None
+            found = read("SELECT tokens FROM ppo_tokens WHERE place = ?", (_place(step, row),)).fetchone()
+            if found is None:
+                return None
+            ids, counts, columns = _unpack(found[0])
+            marks = ", ".join("?" * len(set(ids)))
+            texts = dict(read(f"SELECT id, text FROM ppo_pieces WHERE id IN ({marks})", list(set(ids))).fetchall())
+        return TokenTable(ids, [texts.get(number, f"<{number}>") for number in ids], counts, columns)
+
+    def judgements(self, step: int | None = None) -> list[Judgement]:
+        """What a person said of a batch's samples, or of all."""
+        with self._read() as read:
+            if not read:
+                return []
+            where = " WHERE step = ?" if step is not None else ""
+            rows = read(
+                f"{_READ_JUDGEMENT}{where} ORDER BY step, row, kind", () if step is None else (step,)
+            ).fetchall()
+        return [Judgement(*row) for row in rows]
+
+
+def _place(step: int, row: int) -> int:
+    return step * SAMPLES_OF_A_BATCH + row
+
+
+def _numbers(values: Mapping[str, float]) -> str:
+    # JSON has no word for NaN; null stands for it.
+    return storable(msgspec.json.encode({name: None if math.isnan(x) else x for name, x in values.items()}).decode())
+
+
+def _read_numbers(text: str) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in msgspec.json.decode(text).items()}
+
+
+def _batch(row: Sequence[Any]) -> BatchRecord:
+    step, place, when, samples, seconds, marks = row
+    return BatchRecord(
+        step, place, when, samples, msgspec.json.decode(seconds), msgspec.json.decode(marks, type=tuple[Mark, ...])
+    )
+
+
+def _sample(row: Sequence[Any]) -> SampleRecord:
+    (number, data_index, query, response, ended, length, query_cut, reference, scores, *figures, quality) = row
+    reward, kl, advantage, entropy, ratio = figures
+    return SampleRecord(
+        row=number,
+        data_index=data_index,
+        query=query,
+        response=response,
+        ended=bool(ended),
+        length=length,
+        query_cut=bool(query_cut),
+        reference_response=reference,
+        scores=_read_numbers(scores),
+        reward=reward,
+        kl=kl,
+        advantage=advantage,
+        entropy=entropy,
+        ratio=ratio,
+        quality=_read_numbers(quality),
+    )
+
+
+def _unpack(blob: bytes) -> tuple[list[int], list[bool], dict[str, list[float]]]:
+    count = len(blob) // (4 + 1 + 4 * len(TOKEN_COLUMNS))
+    ids = _array("i", blob[: 4 * count])
+    counts = [bool(byte) for byte in blob[4 * count : 5 * count]]
+    numbers = _array("f", blob[5 * count :])
+    columns = {name: numbers[at * count : (at + 1) * count] for at, name in enumerate(TOKEN_COLUMNS)}
+    return [int(number) for number in ids], counts, columns
+
+
+def _array(kind: str, data: bytes) -> list[Any]:
+    values = array(kind)
+    values.frombytes(data)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tolist()
