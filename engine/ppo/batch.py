@@ -71,10 +71,7 @@ class Batch:
                 if len(response) != len(wanted):
                     raise ValueError(f"response {row} has {len(response)} tokens, its mask {len(wanted)}")
             counts = _padded(mask, 0).bool()
-        query_ids, query_mask = _padded(queries, pad_id), _padded([[1] * len(query) for query in queries], 0).bool()
-        if not start_tokens:
-            query_ids = _padded([query[::-1] for query in queries], pad_id).flip(1)
-            query_mask = query_mask.flip(1)
+        query_ids, query_mask = pad_queries(queries, pad_id, left=not start_tokens)
         return cls(query_ids, query_mask, _padded(responses, pad_id), response_mask, counts, start_tokens)
 
     def __len__(self) -> int:
@@ -110,6 +107,20 @@ class Batch:
             "response_ids": self.response_ids,
             "response_mask": self.response_mask,
         }
+
+
+def pad_queries(queries: Sequence[Sequence[int]], pad_id: int, *, left: bool) -> tuple[Tensor, Tensor]:
+    """Queries side by side, and true where there is a token; both `[batch, query length]`.
+
+    Args:
+        queries: Token ids of each.
+        pad_id: Any id of the vocabulary.
+        left: Pad on the left, as a decoder-only model needs it.
+    """
+    mask = _padded([[1] * len(query) for query in queries], 0).bool()
+    if not left:
+        return _padded(queries, pad_id), mask
+    return _padded([query[::-1] for query in queries], pad_id).flip(1), mask.flip(1)
 
 
 def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:

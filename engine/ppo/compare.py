@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from looptop.engine.config.ppo import PpoSettings
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.kl import full_kl, kl_penalty
 from looptop.engine.ppo.policy import PolicyOutput
-from looptop.engine.ppo.settings import PpoSettings
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from looptop.engine.ppo.settings import KlPenalty, PpoSettings
+from looptop.engine.config.ppo import KlPenalty, PpoSettings
 
 
 def kl_penalty(logprobs: Tensor, ref_logprobs: Tensor, kind: KlPenalty) -> Tensor:

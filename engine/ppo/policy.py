@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import os
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
@@ -58,6 +59,18 @@ class ValueHead(nn.Module):
         return values
 
 
+class ResponseWriter(ABC):
+    """Goes on with responses token by token, keeping what was computed before."""
+
+    @abstractmethod
+    def advance(self, tokens: Tensor | None) -> Tensor:
+        """The decoder's last states, `[batch, hidden size]`, before the next token.
+
+        Args:
+            tokens: Those that were chosen last, `[batch]`; None at the beginning.
+        """
+
+
 class PolicyMixin:
     """What policies of both families share; each family says how it gets its states and its logits."""
 
@@ -69,6 +82,10 @@ class PolicyMixin:
         self, query_ids: Tensor, query_mask: Tensor, response_ids: Tensor, response_mask: Tensor
     ) -> Tensor:
         """The decoder's last state before each token of the responses: `[batch, response length, hidden size]`."""
+        raise NotImplementedError
+
+    def writer(self, query_ids: Tensor, query_mask: Tensor) -> ResponseWriter:
+        """Begins responses to queries, `[batch, query length]`, padded as `Batch` says."""
         raise NotImplementedError
 
     def logits(self, states: Tensor) -> Tensor:
@@ -150,6 +167,10 @@ class T5Policy(PolicyMixin, T5ForConditionalGeneration):
         ).last_hidden_state
         return states[:, :-1]
 
+    def writer(self, query_ids: Tensor, query_mask: Tensor) -> ResponseWriter:
+        """See `PolicyMixin`."""
+        return _T5Writer(self, query_ids, query_mask)
+
     def logits(self, states: Tensor) -> Tensor:
         """See `PolicyMixin`."""
         if self.config.scale_decoder_outputs:
@@ -190,10 +211,63 @@ class GPT2Policy(PolicyMixin, GPT2LMHeadModel):
         # The state before the first token is that of the query's last one.
         return states[:, query_ids.shape[1] - 1 : -1]
 
+    def writer(self, query_ids: Tensor, query_mask: Tensor) -> ResponseWriter:
+        """See `PolicyMixin`."""
+        return _GPT2Writer(self, query_ids, query_mask)
+
     def logits(self, states: Tensor) -> Tensor:
         """See `PolicyMixin`."""
         logits: Tensor = self.lm_head(states)
         return logits
+
+
+class _T5Writer(ResponseWriter):
+    """The encoder has read the queries; the decoder goes on."""
+
+    def __init__(self, policy: T5Policy, query_ids: Tensor, query_mask: Tensor) -> None:
+        self._decoder = policy.decoder
+        self._memory = policy.encoder(input_ids=query_ids, attention_mask=query_mask).last_hidden_state
+        self._memory_mask = query_mask
+        self._start = torch.full_like(query_ids[:, 0], policy.config.decoder_start_token_id)
+        self._past: Any = None
+
+    def advance(self, tokens: Tensor | None) -> Tensor:
+        out = self._decoder(
+            input_ids=(self._start if tokens is None else tokens).unsqueeze(1),
+            encoder_hidden_states=self._memory,
+            encoder_attention_mask=self._memory_mask,
+            past_key_values=self._past,
+            use_cache=True,
+        )
+        self._past = out.past_key_values
+        states: Tensor = out.last_hidden_state[:, -1]
+        return states
+
+
+class _GPT2Writer(ResponseWriter):
+    """The queries are read with the first step."""
+
+    def __init__(self, policy: GPT2Policy, query_ids: Tensor, query_mask: Tensor) -> None:
+        self._transformer = policy.transformer
+        self._ids = query_ids
+        self._mask = query_mask.long()
+        self._past: Any = None
+
+    def advance(self, tokens: Tensor | None) -> Tensor:
+        if tokens is not None:
+            self._ids = tokens.unsqueeze(1)
+            self._mask = torch.cat([self._mask, torch.ones_like(self._ids)], dim=1)
+        positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -self._ids.shape[1] :]
+        out = self._transformer(
+            self._ids,
+            attention_mask=self._mask,
+            position_ids=positions,
+            past_key_values=self._past,
+            use_cache=True,
+        )
+        self._past = out.past_key_values
+        states: Tensor = out.last_hidden_state[:, -1]
+        return states
 
 
 def _judged(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from looptop.engine.ppo.settings import PpoSettings
+from looptop.engine.config.ppo import PpoSettings
 
 
 @dataclass(frozen=True)

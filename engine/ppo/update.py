@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from looptop.engine.config.ppo import PpoSettings
 from looptop.engine.ppo.algorithm import Targets, losses, targets
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import Comparison, without_dropout
 from looptop.engine.ppo.kl import next_kl_coef
 from looptop.engine.ppo.scores import Moments, scale_scores
-from looptop.engine.ppo.settings import PpoSettings
 from looptop.engine.ppo.statistics import (
     MiniBatch,
     Statistics,

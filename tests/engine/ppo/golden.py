@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import torch
 
+from looptop.engine.config.ppo import PpoSettings
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import compare
 from looptop.engine.ppo.policy import Policy, load_policy
-from looptop.engine.ppo.settings import PpoSettings
 from looptop.engine.ppo.statistics import Statistics
 from looptop.engine.ppo.update import PpoState, update
 

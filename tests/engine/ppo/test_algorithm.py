@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from looptop.engine.config.ppo import PpoSettings
 from looptop.engine.ppo import algorithm
 from looptop.engine.ppo.algorithm import (
     Targets,
@@ -22,7 +23,6 @@ from looptop.engine.ppo.algorithm import (
     token_rewards,
     whiten,
 )
-from looptop.engine.ppo.settings import PpoSettings
 
 arithmetic = settings(deadline=None, max_examples=50)
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from looptop.engine.config.ppo import KlPenalty, PpoSettings
 from looptop.engine.ppo.kl import full_kl, kl_penalty, next_kl_coef
-from looptop.engine.ppo.settings import KlPenalty, PpoSettings
 
 SAMPLED: tuple[KlPenalty, ...] = ("kl", "abs", "mse")
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from looptop.engine.config.ppo import PpoSettings
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import Comparison, compare
 from looptop.engine.ppo.policy import Policy
-from looptop.engine.ppo.settings import PpoSettings
 from looptop.engine.ppo.statistics import MiniBatch
 from looptop.engine.ppo.update import PpoState, Ready, passes, report, teach, update
 from tests.engine.ppo.golden import END, PAD, load
