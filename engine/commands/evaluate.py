@@ -13,7 +13,7 @@ from looptop.engine import config as configuration
 from looptop.engine.commands.answers import answer_all
 from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.output import add_json, note, percent, quiet_libraries, say, say_json
-from looptop.engine.config.vqa import VqaConfig
+from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
@@ -83,7 +83,7 @@ def _rows(arguments: argparse.Namespace) -> tuple[str, list[dict[str, Any]]]:
     run_id = arguments.model.partition(":")[0]
     trained = next((folder for folder in RunFolder.all() if folder.id == run_id), None)
     config = configuration.override(trained.config() if trained else configuration.preset("tiny"), arguments.settings)
-    if not isinstance(config, VqaConfig):
+    if not isinstance(config, VqaRunConfig):
         raise LooptopError(
             f"{run_id} is a {config.kind} run; eval measures models that answer questions about images, see"
             f" `looptop show {run_id}`"

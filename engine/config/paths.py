@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from looptop.engine.config.ppo import PpoConfig
+from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.settings import RunConfig, from_dict, to_dict
-from looptop.engine.config.vqa import VqaConfig
+from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
@@ -40,7 +40,7 @@ def refuse_missing(config: RunConfig) -> None:
         LooptopError: It is not there; says what else can be given.
     """
     source = config.data.source
-    if isinstance(config, VqaConfig):
+    if isinstance(config, VqaRunConfig):
         _refuse_missing_vqa(config)
     elif source.lower().endswith(_TABLES) and _there(source) is None:
         raise LooptopError(f"there is no file {visible(source)}; give the path of a CSV, JSONL or Parquet file")
@@ -48,7 +48,7 @@ def refuse_missing(config: RunConfig) -> None:
         raise LooptopError(f"there is nothing at {visible(source)}; give a file, a data set's name, or newsroom")
 
 
-def _refuse_missing_vqa(config: VqaConfig) -> None:
+def _refuse_missing_vqa(config: VqaRunConfig) -> None:
     data = config.data
     if data.source == "vqa-v2":
         for key in ("annotations", "questions", "images"):
@@ -65,11 +65,11 @@ def _refuse_missing_vqa(config: VqaConfig) -> None:
 def _names(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """Each table and key that may name a file."""
     of_kind: dict[type[RunConfig], dict[str, tuple[str, ...]]] = {
-        VqaConfig: {
+        VqaRunConfig: {
             "data": ("source", "annotations", "questions", "images"),
             "model": ("text_encoder", "image_encoder", "decoder", "start_from"),
         },
-        PpoConfig: {"data": ("source",), "model": ("policy", "reference")},
+        PpoRunConfig: {"data": ("source",), "model": ("policy", "reference")},
         RewardRunConfig: {"data": ("source",), "model": ("classifier",)},
     }
     for table, names in of_kind[type(from_dict(data))].items():

@@ -170,7 +170,7 @@ class PpoTrainingConfig(TrainingConfig, frozen=True, kw_only=True):
     """Of each batch, so many samples are answered by the reference too, to be shown beside the policy's response."""
 
 
-class PpoConfig(Table, frozen=True, kw_only=True):
+class PpoRunConfig(Table, frozen=True, kw_only=True):
     """All of a PPO run."""
 
     kind: Literal["ppo"] = "ppo"

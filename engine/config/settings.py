@@ -20,18 +20,18 @@ import msgspec
 import tomli_w
 from msgspec import Struct
 
-from looptop.engine.config.ppo import PpoConfig
+from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
-from looptop.engine.config.vqa import VqaConfig
+from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
-RunConfig: TypeAlias = VqaConfig | PpoConfig | RewardRunConfig
+RunConfig: TypeAlias = VqaRunConfig | PpoRunConfig | RewardRunConfig
 """All of a run of any kind."""
 
-_KINDS: dict[str, type[VqaConfig] | type[PpoConfig] | type[RewardRunConfig]] = {
-    "vqa": VqaConfig,
-    "ppo": PpoConfig,
+_KINDS: dict[str, type[VqaRunConfig] | type[PpoRunConfig] | type[RewardRunConfig]] = {
+    "vqa": VqaRunConfig,
+    "ppo": PpoRunConfig,
     "reward": RewardRunConfig,
 }
 
@@ -151,7 +151,7 @@ def override(config: RunConfig, settings: Iterable[str]) -> RunConfig:
     return from_dict(data, where="--set")
 
 
-def keys(config_type: type[Struct] = VqaConfig) -> Iterator[str]:
+def keys(config_type: type[Struct] = VqaRunConfig) -> Iterator[str]:
     """Every key that `override` takes of such a configuration, as `table.name`; of lists of tables, their own name."""
     for name, field_type in _fields(config_type).items():
         if isinstance(field_type, type) and issubclass(field_type, Struct):

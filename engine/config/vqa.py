@@ -61,7 +61,7 @@ class VqaTrainingConfig(TrainingConfig, frozen=True, kw_only=True):
     """Questions of the validation set whose answers are shown at each evaluation."""
 
 
-class VqaConfig(Table, frozen=True, kw_only=True):
+class VqaRunConfig(Table, frozen=True, kw_only=True):
     """All of a VQA run."""
 
     kind: Literal["vqa"] = "vqa"

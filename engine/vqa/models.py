@@ -7,16 +7,14 @@ A name is `bundled`, a run's id (`vqa-7`: its result, or its best checkpoint so 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs import checkpoint
+from looptop.engine.models import read_json, result_of, whole_checkpoints
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
@@ -45,7 +43,7 @@ def choices() -> list[ModelChoice]:
         if _is_model(run.model):
             found.append(ModelChoice(run.id, f"{run.id}, {state}", run.model))
             continue
-        for folder in _checkpoints(run):
+        for folder in whole_checkpoints(run, _is_model):
             label = f"{run.id} at step {folder.name.removeprefix('checkpoint-')}, {state}"
             found.append(ModelChoice(f"{run.id}:{folder.name}", label, folder))
     return found
@@ -66,12 +64,12 @@ def folder_of(name: str) -> Path:
         return _checkpoint(RunFolder.find(run_id), word)
     run = next((run for run in RunFolder.all() if run.id == name), None)
     if run is not None:
-        return _result(run)
+        return result_of(run, _is_model)
     folder = Path(name).expanduser()
     if not folder.is_dir():
         raise LooptopError(f"there is no model '{visible(name)}'{_near(name)}")
     if any((folder / file).is_file() for file in ("config.toml", "run.db")):
-        return _result(RunFolder.find(str(folder.absolute())))
+        return result_of(RunFolder.find(str(folder.absolute())), _is_model)
     if not _is_model(folder):
         raise LooptopError(f"the folder {visible(folder)} holds no model that looptop trained (config.json says so)")
     return folder
@@ -82,47 +80,16 @@ def _bundled() -> Path:
 
 
 def _is_model(folder: Path) -> bool:
-    return _read(folder / "config.json").get("model_type") == MODEL_TYPE
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where the file does not hold one."""
-    try:
-        data = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _checkpoints(run: RunFolder) -> list[Path]:
-    """Whole checkpoints that hold a model, the newest first."""
-    steps = {
-        int(folder.name.removeprefix("checkpoint-")): folder
-        for folder in run.checkpoints.glob("checkpoint-*")
-        if folder.name.removeprefix("checkpoint-").isdigit()
-    }
-    newest_first = [steps[step] for step in sorted(steps, reverse=True)]
-    return [folder for folder in newest_first if checkpoint.is_whole(folder) and _is_model(folder)]
+    return read_json(folder / "config.json").get("model_type") == MODEL_TYPE
 
 
 def _checkpoint(run: RunFolder, name: str) -> Path:
-    whole = _checkpoints(run)
+    whole = whole_checkpoints(run, _is_model)
     for folder in whole:
         if folder.name == name:
             return folder
     there = ", ".join(folder.name for folder in whole) or "none yet"
     raise LooptopError(f"{run.id} has no whole {name}; its checkpoints are: {there}")
-
-
-def _result(run: RunFolder) -> Path:
-    """The run's result; before it is there the best of its checkpoints, else the newest."""
-    if _is_model(run.model):
-        return run.model
-    whole = _checkpoints(run)
-    if not whole:
-        raise LooptopError(f"{run.id} has no model yet: it is {run.summary().state.value} and has no whole checkpoint")
-    best = _read(whole[0] / "trainer_state.json").get("best_global_step")
-    return next((folder for folder in whole if folder.name == f"checkpoint-{best}"), whole[0])
 
 
 def _near(name: str) -> str:

@@ -19,9 +19,9 @@ from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 from transformers.image_processing_backends import PilBackend
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.models import resolve
 from looptop.engine.text import visible
 from looptop.engine.vqa.model import answer_labels
-from looptop.engine.vqa.parts import resolve
 
 __all__ = ["VqaProcessor", "resolve"]
 

@@ -14,7 +14,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
-from looptop.engine.config.vqa import VqaConfig
+from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.callbacks import JournalCallback
@@ -48,7 +48,7 @@ def train(context: RunContext) -> dict[str, Any]:
     """
     began = time.time()
     config = context.config
-    assert isinstance(config, VqaConfig)
+    assert isinstance(config, VqaRunConfig)
     # Loading and saving draw bars on stderr, which is the log's in an engine process and the caller's elsewhere.
     transformers_logging.disable_progress_bar()
     device = pick(config.training.device, config.training.precision)
@@ -99,7 +99,7 @@ def train(context: RunContext) -> dict[str, Any]:
     return {"accuracy": accuracy, "loss": loss, "seconds": time.time() - began}
 
 
-def build_model(config: VqaConfig) -> tuple[VqaModel, VqaProcessor]:
+def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
     """The model that the configuration names, frozen as it says, and what prepares its inputs.
 
     Raises:
@@ -128,7 +128,7 @@ def build_model(config: VqaConfig) -> tuple[VqaModel, VqaProcessor]:
 
 
 def training_arguments(
-    config: VqaConfig, output_dir: Path, device: Device, *, resuming: bool = False
+    config: VqaRunConfig, output_dir: Path, device: Device, *, resuming: bool = False
 ) -> TrainingArguments:
     """Trainer's arguments for a run."""
     chosen = config.training
@@ -153,7 +153,7 @@ def training_arguments(
 
 
 def save_model(
-    folder: Path, model: VqaModel, processor: VqaProcessor, config: VqaConfig, figures: dict[str, float]
+    folder: Path, model: VqaModel, processor: VqaProcessor, config: VqaRunConfig, figures: dict[str, float]
 ) -> None:
     """Saves the result as one folder: weights, configuration, tokenizers, image processor, card."""
     model.save_pretrained(folder)
@@ -171,7 +171,7 @@ def save_model(
     )
 
 
-def _load_data(context: RunContext, config: VqaConfig) -> data.VqaData:
+def _load_data(context: RunContext, config: VqaRunConfig) -> data.VqaData:
     told = 0
 
     def on_problem(problem: data.Problem) -> None:
@@ -201,7 +201,7 @@ class _Progress:
 
 
 def _prepare(
-    context: RunContext, config: VqaConfig, splits: data.VqaData, model: VqaModel, processor: VqaProcessor
+    context: RunContext, config: VqaRunConfig, splits: data.VqaData, model: VqaModel, processor: VqaProcessor
 ) -> tuple[Questions, Questions, Questions | None]:
     """The splits as batches, with the frozen encoders' features kept where they fit."""
     broken: set[str] = set()
@@ -253,7 +253,7 @@ def _features_that_fit(
     return features
 
 
-def _callbacks(context: RunContext, config: VqaConfig) -> list[Any]:
+def _callbacks(context: RunContext, config: VqaRunConfig) -> list[Any]:
     callbacks: list[Any] = [JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))

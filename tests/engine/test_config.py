@@ -10,7 +10,7 @@ import pytest
 
 from looptop.engine import config
 from looptop.engine.config.paths import anchored, refuse_missing
-from looptop.engine.config.ppo import PpoConfig
+from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 
 
@@ -31,7 +31,7 @@ def test_both_presets_are_whole_and_hold_the_chapters_values() -> None:
 def test_the_ppo_presets_hold_the_chapters_values() -> None:
     assert config.presets("ppo") == ["tiny", "book", "tiny-hackable"]
     book = config.preset("book", "ppo")
-    assert isinstance(book, PpoConfig)
+    assert isinstance(book, PpoRunConfig)
     assert (book.model.policy, book.data.source, book.data.prefix) == (
         "google/flan-t5-small",
         "argilla/news-summary",
@@ -50,12 +50,12 @@ def test_a_reward_is_changed_by_its_name() -> None:
     chosen = config.override(
         config.preset("tiny", "ppo"), ["rewards.neutral.weight=2", "max_steps=3", "kl_penalty=abs"]
     )
-    assert isinstance(chosen, PpoConfig)
+    assert isinstance(chosen, PpoRunConfig)
     assert [reward.weight for reward in chosen.rewards] == [1.0, 2.0]
     assert chosen.training.max_steps == 3
     assert chosen.ppo.kl_penalty == "abs"
     alone = config.override(chosen, ['rewards=[{name = "short", function = "mine.py:short"}]'])
-    assert isinstance(alone, PpoConfig)
+    assert isinstance(alone, PpoRunConfig)
     assert [reward.name for reward in alone.rewards] == ["short"]
 
 
@@ -103,7 +103,7 @@ def test_what_lies_on_this_machine_is_found_again_from_another_folder(
         ["data.source=texts.jsonl", "policy=somebody/something", 'rewards=[{name = "a", function = "mine.py:short"}]'],
     )
     found = anchored(chosen)
-    assert isinstance(found, PpoConfig)
+    assert isinstance(found, PpoRunConfig)
     assert found.data.source == str(tmp_path / "texts.jsonl")
     assert found.model.policy == "somebody/something"
     assert found.rewards[0].function == f"{tmp_path}/mine.py:short"

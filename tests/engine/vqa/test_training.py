@@ -13,11 +13,11 @@ import torch
 
 import looptop.engine as looptop
 from looptop.engine import config
+from looptop.engine.models import resolve
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run, resume
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.parts import resolve
 from tests.support import eventually
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
