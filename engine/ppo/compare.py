@@ -14,6 +14,9 @@ from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.kl import full_kl, kl_penalty
 from looptop.engine.ppo.policy import PolicyOutput
 
+AT_ONCE = 16
+"""Samples that the reference is asked about at once: without gradients more fit where a mini-batch fits."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -40,7 +43,11 @@ class Comparison:
 
 @torch.no_grad()
 def compare(
-    policy: nn.Module, reference: Callable[..., PolicyOutput], batch: Batch, settings: PpoSettings
+    policy: nn.Module,
+    reference: Callable[..., PolicyOutput],
+    batch: Batch,
+    settings: PpoSettings,
+    said: PolicyOutput | None = None,
 ) -> Comparison:
     """What policy and reference say of the responses, dropout off.
 
@@ -49,14 +56,22 @@ def compare(
         reference: Another one, frozen; or anything that says of responses what a policy says (the policy itself with
             its adapter off).
         batch: The samples.
-        settings: The kind of KL, and how many samples to look at at once.
+        settings: The kind of KL, and the size of a mini-batch.
+        said: What the policy said of the responses while it wrote them, `[batch, response length]`; it is asked again
+            where None, and where the whole distribution is needed.
     """
     full = settings.kl_penalty == "full"
+    # Where the policy is asked, in the passes' own groups: sums are then made in the same order, and the ratios of the
+    # first pass are 1 to the last bit.
+    at_once = settings.mini_batch_size if said is None or full else max(settings.mini_batch_size, AT_ONCE)
     parts = {part.name: torch.zeros(batch.mask.shape, device=batch.mask.device) for part in fields(Comparison)}
     with without_dropout(policy, reference):
-        for rows, samples in batch.split(settings.mini_batch_size):
-            inputs = samples.model_inputs()
-            ours = policy(**inputs, return_distribution=full)
+        for rows, samples in batch.split(at_once):
+            inputs, length = samples.model_inputs(), samples.mask.shape[1]
+            if said is None or full:
+                ours = policy(**inputs, return_distribution=full)
+            else:
+                ours = PolicyOutput(*(part[rows, :length] for part in said[:3]))
             theirs = reference(**inputs, return_distribution=full)
             if theirs.log_distribution is None:
                 kl = kl_penalty(ours.logprobs, theirs.logprobs, settings.kl_penalty)
@@ -65,7 +80,7 @@ def compare(
                 kl[samples.response_mask] = full_kl(ours.log_distribution, theirs.log_distribution)
             found = Comparison(ours.logprobs, theirs.logprobs, ours.values, ours.entropy, kl)
             for name, part in parts.items():
-                part[rows, : samples.mask.shape[1]] = getattr(found, name)
+                part[rows, :length] = getattr(found, name)
     return Comparison(**parts)
 
 

@@ -1,0 +1,224 @@
+"""Queries: articles of the newsroom world, a data set of the hub, or a local file with a column of texts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from looptop.engine.config.ppo import QueryConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+
+_log = logging.getLogger("looptop.data")
+
+NEWSROOM = "newsroom"
+READERS = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+"""What `datasets` calls the reader of each kind of file."""
+
+NEWSROOM_LENGTH = 1_000_000
+"""The world has no end; a sampler wants to know one."""
+
+Quality = Callable[[str, str], dict[str, float]]
+"""What the data's own judge says of a query's response: figures by name."""
+
+
+class Texts(Protocol):
+    """Texts by their place in the data."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int) -> str: ...
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query.
+
+    Attributes:
+        index: Its place in the data set.
+        text: As the model gets it, prefix and all.
+        ids: Its tokens.
+        cut: Whether it was longer than the model takes, and was cut.
+    """
+
+    index: int
+    text: str
+    ids: list[int]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class QueryData:
+    """Queries to train on and queries held out.
+
+    Attributes:
+        train: The first.
+        held_out: The others; they are never trained on.
+        quality: The data's own judge, where it has one.
+    """
+
+    train: Queries
+    held_out: Queries
+    quality: Quality | None = None
+
+
+class Queries(Dataset[Query]):
+    """Some of a data set's texts, tokenised when they are asked for.
+
+    Args:
+        texts: All texts.
+        places: Which of them, in order; None for all.
+        tokenizer: The policy's.
+        prefix: Put before every text.
+        max_tokens: Longer queries are cut at their end.
+    """
+
+    def __init__(
+        self, texts: Texts, places: Sequence[int] | None, tokenizer: Any, prefix: str, max_tokens: int
+    ) -> None:
+        self.texts = texts
+        self.places = places
+        self.tokenizer = tokenizer
+        self.prefix = prefix
+        self.max_tokens = max_tokens
+        self.cut: set[int] = set()
+        """Places of the queries that were cut so far."""
+
+    def __len__(self) -> int:
+        return len(self.texts) if self.places is None else len(self.places)
+
+    def __getitem__(self, number: int) -> Query:
+        place = number if self.places is None else int(self.places[number])
+        text = self.prefix + self.texts[place]
+        ids = self.tokenizer(text)["input_ids"]
+        cut = len(ids) > self.max_tokens
+        if cut:
+            ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"]
+            if place not in self.cut:
+                self.cut.add(place)
+                _log.warning("query %d is longer than %d tokens and was cut", place, self.max_tokens)
+        if not ids:  # A tokenizer that adds no end, given nothing.
+            ids = [self.tokenizer.eos_token_id]
+        return Query(place, text, ids, cut)
+
+
+def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int, unseen: bool = False) -> QueryData:
+    """Reads the queries that a configuration names.
+
+    Args:
+        config: Where they are.
+        tokenizer: The policy's.
+        max_tokens: What the policy takes.
+        seed: Draws which of a data set's texts are held out.
+        unseen: As `held_out`, give texts that a run of this configuration has not even been measured on, where the
+            data has such: the newsroom's `test` split.
+
+    Raises:
+        LooptopError: The data is not there, cannot be read, has no such column, or holds too few texts.
+    """
+    limit = min(config.max_query_tokens, max_tokens)
+
+    def queries(texts: Texts, places: Sequence[int] | None) -> Queries:
+        return Queries(texts, places, tokenizer, config.prefix, limit)
+
+    word, _, number = config.source.partition(":")
+    if word == NEWSROOM:
+        return _newsroom(config, number, queries, unseen)
+    texts = _texts(config)
+    if len(texts) <= config.held_out:
+        raise LooptopError(
+            f"{visible(config.source)} holds {len(texts)} texts, and {config.held_out} are to be held out;"
+            " lower data.held_out or give more"
+        )
+    order = np.random.default_rng(seed).permutation(len(texts))
+    held_out, rest = (sorted(part.tolist()) for part in (order[: config.held_out], order[config.held_out :]))
+    return QueryData(queries(texts, rest), queries(texts, held_out))
+
+
+def _newsroom(config: QueryConfig, number: str, queries: Callable[..., Queries], unseen: bool) -> QueryData:
+    from looptop.engine.worlds import newsroom
+
+    if number and not number.isdigit():
+        raise LooptopError(f"data.source is '{visible(config.source)}'; write newsroom, or newsroom:SEED with a number")
+    seed = int(number or 0)
+    length = min(config.max_queries or NEWSROOM_LENGTH, NEWSROOM_LENGTH)
+    train = queries(_World(newsroom.Newsroom(seed, "train"), length), None)
+    split = "test" if unseen else "held_out"
+    held_out = queries(_World(newsroom.Newsroom(seed, split), config.held_out), None)
+
+    def quality(query: str, response: str) -> dict[str, float]:
+        return newsroom.quality(query.removeprefix(config.prefix), response)
+
+    return QueryData(train, held_out, quality)
+
+
+@dataclass(frozen=True)
+class _World:
+    """A stretch of the newsroom world's articles."""
+
+    world: Any
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, place: int) -> str:
+        text: str = self.world.article(place).text
+        return text
+
+
+def _texts(config: QueryConfig) -> list[str]:
+    """The texts of a data set, those that are empty left out and counted."""
+    table = read_table(config.source, config.split)
+    if config.text_column not in table.column_names:
+        raise LooptopError(
+            f"{visible(config.source)} has no column '{visible(config.text_column)}'; its columns are:"
+            f" {visible(', '.join(table.column_names))}; choose one with --set data.text_column=NAME"
+        )
+    column = table[config.text_column][: config.max_queries]
+    texts = [text for text in column if isinstance(text, str) and text.strip()]
+    if len(texts) < len(column):
+        _log.warning("left out: %d of %d texts are empty or no text", len(column) - len(texts), len(column))
+    if not texts:
+        raise LooptopError(f"the column '{visible(config.text_column)}' of {visible(config.source)} holds no text")
+    return texts
+
+
+def read_table(source: str, split: str) -> Any:
+    """A data set of the hub or a local file, as a `datasets.Dataset`.
+
+    Args:
+        source: A data set's name, or a CSV, JSON, JSONL or Parquet file.
+        split: Of a data set of the hub.
+
+    Raises:
+        LooptopError: It is not there or cannot be read.
+    """
+    import datasets
+
+    path = Path(source).expanduser()
+    reader = READERS.get(path.suffix.lower())
+    try:
+        if path.is_file():
+            if reader is None:
+                known = ", ".join(READERS)
+                raise LooptopError(f"{visible(source)} is no table that can be read; its name must end in {known}")
+            return datasets.load_dataset(reader, data_files=str(path), split="train")
+        if path.is_dir() and (path / "dataset_info.json").is_file():
+            return datasets.load_from_disk(str(path))
+        return datasets.load_dataset(source, split=split)
+    except LooptopError:
+        raise
+    except Exception as error:  # Of pyarrow, the hub, the file system: each has a kind of its own.
+        cause = error.__cause__ or error
+        first = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
+        raise LooptopError(
+            f"the data {visible(source)} cannot be read: {visible(first)[:200]};"
+            " give newsroom, a CSV, JSONL or Parquet file, or a data set's name on the hub"
+        ) from None

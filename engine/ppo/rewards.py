@@ -1,0 +1,250 @@
+"""What a response is worth (listing 7.5): classifiers, Python functions and people, summed by weight.
+
+A classifier's score is the raw logit of one label, computed for a whole batch in one pass.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from looptop.engine.config.ppo import RewardConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.models import resolve
+from looptop.engine.text import visible
+from looptop.engine.vqa.model import quiet
+
+AT_ONCE = 64
+"""Texts that a classifier is given at once."""
+
+Scores = dict[str, list[float]]
+"""By the name of what gave them, a number a sample."""
+
+
+class Scorer(Protocol):
+    """Gives every response a score."""
+
+    def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
+        """A number for each response."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The parts of a reward, loaded.
+
+    Attributes:
+        parts: Their configurations, in order.
+        scorers: One each.
+    """
+
+    parts: tuple[RewardConfig, ...]
+    scorers: tuple[Scorer, ...]
+
+    @classmethod
+    def load(cls, parts: Sequence[RewardConfig], device: torch.device | str = "cpu") -> Reward:
+        """Loads every part.
+
+        Raises:
+            LooptopError: One cannot be loaded, or has no such label.
+        """
+        return cls(tuple(parts), tuple(_scorer(part, device) for part in parts))
+
+    @property
+    def asks_a_person(self) -> bool:
+        """Whether a person's ratings are part of it."""
+        return any(part.person for part in self.parts)
+
+    def score(self, queries: Sequence[str], responses: Sequence[str]) -> Scores:
+        """Every part's scores.
+
+        Raises:
+            LooptopError: A score is no finite number, or there are more or fewer of them than responses.
+        """
+        scores = {}
+        for part, scorer in zip(self.parts, self.scorers, strict=True):
+            found = scorer(queries, responses)
+            scores[part.name] = _checked(part.name, found, responses)
+        return scores
+
+    def total(self, scores: Scores) -> list[float]:
+        """The weighted sum of each sample's scores."""
+        columns = [[part.weight * score for score in scores[part.name]] for part in self.parts]
+        return [sum(row) for row in zip(*columns, strict=True)]
+
+
+class Classifier:
+    """The logit of one label of a sequence classifier.
+
+    Args:
+        model: Any `...ForSequenceClassification`, on its device.
+        tokenizer: Its tokenizer.
+        label: The label, by its name or its number.
+        reads: `response`, or `both` for query and response.
+        max_tokens: Longer texts are cut at their end.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        label: str,
+        reads: str = "response",
+        max_tokens: int = 512,
+    ) -> None:
+        self.model: Any = model.requires_grad_(False)
+        self.model.eval()
+        self.tokenizer: Any = tokenizer
+        if self.tokenizer.pad_token is None:  # A decoder's tokenizer; the model must know where a text ends.
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+            self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.place = _place_of(label, self.model.config)
+        self.reads = reads
+        self.max_tokens = min(max_tokens, _longest(self.model.config), tokenizer.model_max_length)
+
+    @classmethod
+    def load(cls, part: RewardConfig, device: torch.device | str) -> Classifier:
+        """Loads the classifier that a part of the reward names.
+
+        Raises:
+            LooptopError: There is none of this name, or it has no such label.
+        """
+        try:
+            where = resolve(part.model)
+            with quiet():
+                model = AutoModelForSequenceClassification.from_pretrained(where)
+            tokenizer = AutoTokenizer.from_pretrained(where)
+        except (OSError, ValueError) as error:
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            raise LooptopError(
+                f"the reward model {part.name} ({visible(part.model)}) cannot be loaded: {visible(first)};"
+                " name a sequence classifier in a local folder or connect to the hub"
+            ) from None
+        try:
+            return cls(model.to(device), tokenizer, part.label, part.reads, part.max_tokens)
+        except LooptopError as error:
+            raise LooptopError(f"the reward model {part.name} ({visible(part.model)}): {error}") from None
+
+    @torch.inference_mode()
+    def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
+        """The label's logit for each response."""
+        scores: list[float] = []
+        for first in range(0, len(responses), AT_ONCE):
+            rows = slice(first, first + AT_ONCE)
+            inputs = encode(self.tokenizer, queries[rows], responses[rows], self.reads, self.max_tokens)
+            padded = self.tokenizer.pad(inputs, return_tensors="pt").to(self.model.device)
+            scores += self.model(**padded).logits[:, self.place].float().tolist()
+        return scores
+
+
+def encode(
+    tokenizer: Any, queries: Sequence[str], responses: Sequence[str], reads: str, max_tokens: int
+) -> dict[str, Any]:
+    """What a classifier is given of queries and responses, tokenised, not padded.
+
+    Args:
+        tokenizer: The classifier's.
+        queries: One for each response.
+        responses: The texts to judge.
+        reads: `response`, or `both`: query and response as a pair.
+        max_tokens: Longer ones are cut at their end; of a pair, the longer of the two.
+    """
+    texts = (list(responses),) if reads == "response" else (list(queries), list(responses))
+    encoded: dict[str, Any] = tokenizer(*texts, truncation=True, max_length=max_tokens)
+    return encoded
+
+
+class Function:
+    """A function of the person's own.
+
+    Args:
+        name: `module:function` or `file.py:function`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        where, _, function = name.rpartition(":")
+        if not where or not function.isidentifier():
+            raise LooptopError(f"the reward function '{visible(name)}' is not of the form module:function")
+        self.function: Callable[..., Any] = getattr(_module(where, name), function, None)  # type: ignore[assignment]
+        if not callable(self.function):
+            raise LooptopError(f"there is no function '{visible(function)}' in {visible(where)}, a reward's function")
+
+    def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
+        """What the function gives; it may be a list, an array or a tensor."""
+        found = self.function(list(queries), list(responses))
+        if isinstance(found, str | bytes) or not hasattr(found, "__len__"):
+            raise LooptopError(
+                f"the reward function {visible(self.name)} gave {visible(repr(found))[:80]};"
+                " it must give a list of numbers, one for each response"
+            )
+        return found.tolist() if hasattr(found, "tolist") else list(found)
+
+
+class Person:
+    """Nothing by itself: what a person rates is put in while the batch is held."""
+
+    def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
+        """Zeros."""
+        return [0.0] * len(responses)
+
+
+def _scorer(part: RewardConfig, device: torch.device | str) -> Scorer:
+    if part.model:
+        return Classifier.load(part, device)
+    return Function(part.function) if part.function else Person()
+
+
+def _checked(name: str, found: Sequence[Any], responses: Sequence[str]) -> list[float]:
+    """The scores as numbers, or an error that says which is none."""
+    if len(found) != len(responses):
+        raise LooptopError(f"the reward {name} gave {len(found)} scores for {len(responses)} responses")
+    for row, (score, response) in enumerate(zip(found, responses, strict=True)):
+        if not isinstance(score, numbers.Real) or not math.isfinite(score):
+            raise LooptopError(
+                f"the reward {name} gave {visible(repr(score))[:40]} for sample {row}, which is no finite number;"
+                f" the response is: {visible(response)[:80]!r}"
+            )
+    return [float(score) for score in found]
+
+
+def _place_of(label: str, config: Any) -> int:
+    names = {str(name): int(place) for name, place in (config.label2id or {}).items()}
+    if label in names:
+        return names[label]
+    if label.isdigit() and int(label) < config.num_labels:
+        return int(label)
+    known = ", ".join(sorted(names, key=lambda name: names[name])) or "none"
+    raise LooptopError(f"it has no label '{visible(label)}'; its labels are: {visible(known)}")
+
+
+def _longest(config: Any) -> int:
+    """Tokens that the model takes; RoBERTa's positions begin behind its padding id."""
+    positions = getattr(config, "max_position_embeddings", None) or 2**30
+    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        positions -= config.pad_token_id + 1
+    return int(positions)
+
+
+def _module(where: str, name: str) -> Any:
+    try:
+        if where.endswith(".py"):
+            path = Path(where).expanduser()
+            spec = importlib.util.spec_from_file_location(f"looptop_reward_{path.stem}", path)
+            if spec is None or spec.loader is None or not path.is_file():
+                raise LooptopError(f"there is no file {visible(where)}, which a reward's function should be in")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        raise LooptopError(f"the reward function '{visible(name)}' cannot be imported: {visible(error)}") from None
