@@ -79,8 +79,8 @@ class GenerationConfig(Table, frozen=True, kw_only=True):
 class RewardConfig(Table, frozen=True, kw_only=True):
     """One part of the reward, which is their weighted sum. Exactly one of `model`, `function` and `person` is given."""
 
-    name: str
-    """What the score is called in the journal and on the screen."""
+    name: Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+    """What the score is called in the journal, on the screen and in conditions: letters, digits and underscores."""
     weight: Real = 1.0
     model: str = ""
     """A sequence classifier: hub name, local folder, `bundled:PART`, or a reward run's id."""

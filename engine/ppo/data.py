@@ -202,6 +202,7 @@ def read_table(source: str, split: str) -> Any:
     """
     import datasets
 
+    datasets.disable_progress_bars()
     path = Path(source).expanduser()
     reader = READERS.get(path.suffix.lower())
     try:

@@ -194,6 +194,12 @@ class PpoJournal(Journal):
             ).fetchall()
         return [Judgement(*row) for row in rows]
 
+    def breakpoints(self) -> list[str]:
+        """The conditions at which the run is to be held, the first that was set first."""
+        with self._read() as read:
+            rows = read("SELECT condition FROM breakpoints ORDER BY time, condition").fetchall() if read else []
+        return [condition for (condition,) in rows]
+
 
 def _place(step: int, row: int) -> int:
     return step * SAMPLES_OF_A_BATCH + row

@@ -49,6 +49,8 @@ class Gate:
         """Where within a step the run can be held besides its end; its last one is the end."""
         self.handlers: dict[str, Callable[[Control], str]] = {}
         """What a kind of run does with controls of its own: kind of control to what answers it."""
+        self.on_pause: Callable[[], None] = lambda: None
+        """Called when the run is held: what is known of its step by now should be journalled."""
         self._folder = folder
         self._journal = journal
         self._paused = False
@@ -64,6 +66,7 @@ class Gate:
         self._last_checkpoint = 0.0
         self._step = 0
         self._place = STEP_END
+        self._hold_reason = ""
 
     def request_stop(self, checkpoint: bool = True, reason: str = "stopped on request") -> None:
         """Asks the run to stop at the end of its step, or at the next place of it; from any thread."""
@@ -88,6 +91,8 @@ class Gate:
                 self._pause()
         if self.places:
             self._hold_where_wanted(self.places[-1])
+        reason, self._hold_reason = self._hold_reason, ""
+        self._hold(reason)
         self._look_when_due()
         self._wait(until_checkpoint=True)
         if self._checkpoint_seconds is not None:
@@ -105,9 +110,7 @@ class Gate:
         """
         self._step, self._place = step, place
         self._hold_where_wanted(place)
-        if hold and not self._paused:
-            self._steps_to_go = 0
-            self._pause(hold)
+        self._hold(hold)
         self._look_when_due()
         self._wait(until_checkpoint=True)
         return self._verdict()
@@ -126,9 +129,9 @@ class Gate:
         self._wait(until_checkpoint=False)
         return self.stop_requested.is_set()
 
-    def will_hold(self, place: str) -> bool:
-        """Whether the run is going to be held at a place: what is known by then should be journalled."""
-        return self._paused or self._hold_at in ("next", place)
+    def hold_at_step_end(self, reason: str) -> None:
+        """Has the run held at the end of this step; for the thread that trains."""
+        self._hold_reason = reason
 
     def discard_before(self, moment: float) -> None:
         """Answers what was sent to an earlier life of the run and never taken."""
@@ -150,6 +153,11 @@ class Gate:
         if self._hold_at in ("next", place):
             self._hold_at = None
             self._pause()
+
+    def _hold(self, reason: str) -> None:
+        if reason and not self._paused:
+            self._steps_to_go = 0
+            self._pause(reason)
 
     def _look_when_due(self) -> None:
         if time.monotonic() - self._last_look >= LOOK_SECONDS:
@@ -221,6 +229,7 @@ class Gate:
 
     def _pause(self, reason: str = "") -> None:
         self._paused = True
+        self.on_pause()
         self._journal.state(RunState.PAUSED, f"{reason}, {self._where}" if reason else self._where)
 
     def _go_on(self) -> None:

@@ -28,7 +28,11 @@ from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
 
-_TRAINING_OF = {"vqa": "looptop.engine.vqa.training"}
+_TRAINING_OF = {
+    "vqa": "looptop.engine.vqa.training",
+    "ppo": "looptop.engine.ppo.training",
+    "reward": "looptop.engine.ppo.reward_training",
+}
 
 _one_run = threading.Lock()
 

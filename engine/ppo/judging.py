@@ -1,0 +1,175 @@
+"""What a person says while PPO runs: of samples (a reward, to leave it out, a rating), and when to stop and look.
+
+A live run takes it as controls, journals it as a person's, and applies it: a sample's reward in the batch's update, a
+breakpoint at each batch. It is kept by batch and sample, so a batch that is made again after a resume is judged as it
+was. Of a run that is not live the journal is written by whoever takes its lock for that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.conditions import Condition, parse
+from looptop.engine.ppo.journal import PpoJournal, write_judgement
+from looptop.engine.ppo.records import JudgementKind
+from looptop.engine.runs.control import Control, send
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.gate import Gate
+from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.writer import JournalWriter
+
+JUDGEMENTS: tuple[JudgementKind, ...] = ("reward", "leave_out", "rating")
+_ADD_BREAKPOINT = "INSERT OR REPLACE INTO breakpoints VALUES (?, ?)"
+_REMOVE_BREAKPOINT = "DELETE FROM breakpoints WHERE condition = ?"
+
+
+class Judgements:
+    """What was said of samples so far, in the run that applies it.
+
+    Args:
+        journal: A reader of what was said in earlier lives of the run.
+        writer: Where it is kept.
+        batch_size: The samples of a batch.
+        done: Gives the step of the last batch that was updated.
+    """
+
+    def __init__(self, journal: PpoJournal, writer: JournalWriter, batch_size: int, done: Callable[[], int]) -> None:
+        self._writer = writer
+        self._batch_size = batch_size
+        self._done = done
+        self._said: dict[tuple[int, int], dict[str, float]] = {}
+        for judgement in journal.judgements():
+            if judgement.value is not None:
+                self._said.setdefault((judgement.step, judgement.row), {})[judgement.kind] = judgement.value
+
+    def listen(self, gate: Gate) -> None:
+        """Takes the gate's controls of these kinds."""
+        for kind in JUDGEMENTS:
+            gate.handlers[kind] = self.take
+
+    def take(self, control: Control) -> str:
+        """Keeps what a control says; the answer says what will come of it."""
+        step, row, value = control.batch, control.sample, control.value
+        if step is None or row is None or step < 1 or not 0 <= row < self._batch_size:
+            return f"not taken: there is no sample {row} of batch {step}; a batch has {self._batch_size}"
+        if control.kind not in JUDGEMENTS:
+            return f"not taken: {control.kind} says nothing of a sample"
+        if control.kind != "rating" and step <= self._done():
+            return f"not taken: batch {step} was updated already"
+        write_judgement(self._writer, step, row, control.kind, value, control.by)
+        said = self._said.setdefault((step, row), {})
+        if value is None:
+            said.pop(control.kind, None)
+            return f"batch {step}, sample {row}: what was said of its {control.kind.replace('_', ' ')} is taken back"
+        said[control.kind] = value
+        words = {
+            "reward": f"its reward is {value:g}, and the update uses that",
+            "leave_out": "it is left out of the update" if value else "it takes part in the update",
+            "rating": f"rated {value:+g}",
+        }
+        return f"batch {step}, sample {row}: {words[control.kind]}"
+
+    def of(self, step: int, kind: JudgementKind) -> dict[int, float]:
+        """What was said of a batch's samples, by row."""
+        return {row: said[kind] for (at, row), said in self._said.items() if at == step and kind in said}
+
+
+class Breakpoints:
+    """Conditions at which the run is held.
+
+    Args:
+        journal: A reader of those that were set in earlier lives of the run.
+        writer: Where they are kept.
+        known: The names of scores and figures of quality that can be asked for.
+    """
+
+    def __init__(self, journal: PpoJournal, writer: JournalWriter, known: Sequence[str]) -> None:
+        self._writer = writer
+        self._known = list(known)
+        self._conditions = {text: parse(text) for text in journal.breakpoints()}
+
+    def listen(self, gate: Gate) -> None:
+        """Takes the gate's controls of these kinds."""
+        gate.handlers["break"] = self.add
+        gate.handlers["unbreak"] = self.remove
+
+    def add(self, control: Control) -> str:
+        """Sets a breakpoint."""
+        try:
+            condition = parse(control.condition, self._known)
+        except LooptopError as error:
+            return f"not taken: {error}"
+        self._conditions[condition.text] = condition
+        self._writer.rows(_ADD_BREAKPOINT, [(condition.text, control.created)])
+        return f"holds the run before an update when {condition.text}"
+
+    def remove(self, control: Control) -> str:
+        """Takes a breakpoint back."""
+        text = " ".join(control.condition.split())
+        if self._conditions.pop(text, None) is None:
+            there = "; ".join(self._conditions) or "none"
+            return f"not taken: there is no breakpoint '{text}'; there are: {there}"
+        self._writer.rows(_REMOVE_BREAKPOINT, [(text,)])
+        return f"the breakpoint {text} is gone"
+
+    def hit(self, metrics: Mapping[str, float], samples: Mapping[str, Sequence[float]]) -> str:
+        """The first breakpoint that is met, and what meets it, in words; empty where none is."""
+        for condition in self._conditions.values():
+            if found := condition.met(metrics, samples):
+                return f"breakpoint {condition.text}: {found}"
+        return ""
+
+
+def judge(folder: RunFolder, step: int, row: int, kind: JudgementKind, value: float | None, by: str) -> Control | None:
+    """Says something of a sample, whether its run is live or not.
+
+    Args:
+        folder: A PPO run.
+        step: The batch's step.
+        row: The sample's place in it.
+        kind: What is said.
+        value: None takes back what was said.
+        by: Who says it.
+
+    Returns:
+        The control, whose answer the run will journal; None where the run is not live and it is written already.
+
+    Raises:
+        LooptopError: There is no such sample, the run is not live and would not use it, or cannot be written.
+    """
+    if folder.is_live():
+        return send(folder, kind, by, batch=step, sample=row, value=value)
+    if PpoJournal(folder.db).sample(step, row) is None:
+        raise LooptopError(f"{folder.id} has no sample {row} of a batch {step}")
+    if kind != "rating" and (done := PpoJournal(folder.db).batch(step)) is not None and done.place == "updated":
+        raise LooptopError(f"batch {step} of {folder.id} was updated already; a rating can still be given")
+    with RunLock(folder.lock, folder.id).acquire(heartbeat=False):
+        writer = JournalWriter(folder.db)
+        write_judgement(writer, step, row, kind, value, by)
+        if not writer.close():
+            raise LooptopError(f"the journal of {folder.id} could not be written; is the disk full?")
+    return None
+
+
+def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = False) -> Control | None:
+    """Sets a breakpoint of a run, or takes one back, whether the run is live or not.
+
+    Returns:
+        The control, whose answer the run will journal; None where the run is not live and it is written already.
+
+    Raises:
+        LooptopError: The condition is not one, or the run cannot be written.
+    """
+    condition: Condition = parse(text)
+    if folder.is_live():
+        return send(folder, "unbreak" if remove else "break", by, condition=condition.text)
+    with RunLock(folder.lock, folder.id).acquire(heartbeat=False) as lock:
+        writer = JournalWriter(folder.db)
+        sql, row = (
+            (_REMOVE_BREAKPOINT, (condition.text,)) if remove else (_ADD_BREAKPOINT, (condition.text, lock.started))
+        )
+        writer.rows(sql, [row])
+        if not writer.close():
+            raise LooptopError(f"the journal of {folder.id} could not be written; is the disk full?")
+    return None

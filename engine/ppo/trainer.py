@@ -1,0 +1,341 @@
+"""The PPO loop as a `transformers.Trainer`: one of its steps is one PPO batch (listing 7.6, fig 7.12).
+
+A step generates, scores, compares and makes all passes, stepping the optimiser itself for all but the last, which is
+Trainer's. A checkpoint stands only between batches: a batch that is held is dropped when the run stops, and is made
+again identically, since everything random in it follows from the seed and its step.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo import update
+from looptop.engine.ppo.batch import Batch
+from looptop.engine.ppo.compare import Comparison, compare
+from looptop.engine.ppo.data import Query, QueryData
+from looptop.engine.ppo.generation import HELD_OUT, TRAINING, uniforms
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.judging import Breakpoints, Judgements
+from looptop.engine.ppo.recorder import Draft, Recorder, batch_figures, sample_columns
+from looptop.engine.ppo.records import PLACES, Place
+from looptop.engine.ppo.reference import inner
+from looptop.engine.ppo.rollout import Measure, qualities, rewards_of, roll_out
+from looptop.engine.ppo.statistics import MiniBatch, Statistics
+from looptop.engine.ppo.update import PpoState
+from looptop.engine.runs.trainer import RunTrainer
+from looptop.engine.runs.worker import RunContext
+
+STATE_FILE = "ppo_state.json"
+"""What a checkpoint holds of PPO besides weights and optimiser."""
+
+
+class BatchDroppedError(Exception):
+    """The run stops in the middle of a batch, which will be made again; nothing of it has changed the model."""
+
+
+class PpoTrainer(RunTrainer):
+    """Trains a policy, journals every batch, and measures it on the held-out queries.
+
+    Args:
+        model: What is trained: a policy, or a `PeftModel` around it.
+        args: Trainer's arguments; a batch of its data loader is a PPO batch.
+        measure: Reference, reward, tokenizer and settings.
+        data: Queries to train on and held-out ones.
+        config: The run's.
+        context: The run: journal, controls, folder.
+        callbacks: More of Trainer's.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        measure: Measure,
+        data: QueryData,
+        config: PpoRunConfig,
+        context: RunContext,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=data.train,
+            eval_dataset=data.held_out,
+            data_collator=as_they_are,
+            processing_class=measure.tokenizer,
+            callbacks=callbacks,
+        )
+        self.belong_to(context)
+        self.measure = measure
+        self.config = config
+        self.ppo = config.ppo
+        self.policy = inner(model)
+        self.ppo_state = PpoState.begin(config.ppo, config.training.seed)
+        self.figures: dict[str, float] = {}
+        self.recorder = Recorder(context.journal, measure.tokenizer)
+        journal = PpoJournal(context.folder.db)
+        self.judgements = Judgements(journal, context.journal, config.ppo.samples, done=lambda: self.state.global_step)
+        names = [part.name for part in config.rewards]
+        self.breakpoints = Breakpoints(journal, context.journal, [*names, *self._quality_names(data)])
+        self._draft: Draft | None = None
+        self._since = 0.0
+        context.gate.places = PLACES
+        context.gate.on_pause = self._write_draft
+        self.judgements.listen(context.gate)
+        self.breakpoints.listen(context.gate)
+
+    # A batch ----------------------------------------------------------------------------------------------------
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """One PPO batch, up to the gradients of its last pass; Trainer steps the optimiser on these.
+
+        Args:
+            model: The policy, as Trainer wrapped it.
+            inputs: The batch's queries.
+            num_items_in_batch: Not used.
+
+        Raises:
+            BatchDroppedError: The run stops before the batch's update.
+            LooptopError: A score or a log-probability is no number.
+        """
+        model.train()
+        self._since = self.context.running_seconds()
+        draft = self._generate(inputs)
+        self._pass(draft, "generated")
+        self._score(draft)
+        self._pass(draft, "scored")
+        batch, comparison = self._compare(draft)
+        self._pass(draft, "compared", self._reason_to_hold(draft))
+        loss = self._update(model, draft, batch, comparison)
+        self.step_loss = self.step_loss + loss
+        return loss
+
+    def _generate(self, queries: Sequence[Query]) -> Draft:
+        step = self.state.global_step + 1
+        first = self.args.process_index * len(queries)
+        numbers = uniforms(
+            self.args.seed, TRAINING, step, range(first, first + len(queries)), self.config.generation.max_new_tokens
+        )
+        tokenizer, ends = self.measure.tokenizer, self.measure.ends
+        with self._autocast():
+            rollout = roll_out(self.policy, queries, numbers, self.config.generation, tokenizer, ends)
+            draft = Draft(step, rollout)
+            asked = min(self.config.training.reference_responses, len(queries))
+            if asked:
+                with self.measure.reference.as_policy() as reference:
+                    theirs = roll_out(
+                        reference, queries[:asked], numbers[:asked], self.config.generation, tokenizer, ends
+                    )
+                draft.references = dict(enumerate(theirs.texts))
+        self._draft = draft
+        return draft
+
+    def _score(self, draft: Draft) -> None:
+        rollout = draft.rollout
+        try:
+            draft.scores = self.measure.reward.score([query.text for query in rollout.queries], rollout.texts)
+        except LooptopError as error:
+            raise LooptopError(f"batch {draft.step}: {error}") from None
+        draft.rewards = rewards_of(self.measure.reward, draft.scores, rollout.responses.ended, self.config.generation)
+        draft.quality = qualities(rollout, self.measure.quality)
+
+    def _compare(self, draft: Draft) -> tuple[Batch, Comparison]:
+        rollout, ends = draft.rollout, self.measure.ends
+        batch = Batch.of(
+            [query.ids for query in rollout.queries],
+            rollout.responses.ids,
+            pad_id=ends.pad_id,
+            end_id=ends.end_id,
+            start_tokens=self.policy.start_tokens,
+        ).to(self.args.device)
+        # In mixed precision what was said while writing and what a pass says differ by rounding; asked in the same way
+        # twice, the first pass's ratios are 1.
+        said = rollout.responses.judged if not (self.args.bf16 or self.args.fp16) else None
+        with self._autocast():
+            comparison = compare(self.policy, self.measure.reference, batch, self.ppo, said)
+        draft.compared(batch, comparison)
+        return batch, comparison
+
+    def _update(self, model: nn.Module, draft: Draft, batch: Batch, comparison: Comparison) -> Tensor:
+        """Teaches the batch, except for the last step of the optimiser."""
+        rewards = torch.tensor(self._rewards_used(draft), device=batch.mask.device)
+        left_out = [row for row, value in self.judgements.of(draft.step, "leave_out").items() if value]
+        kept = torch.tensor([row for row in range(len(batch)) if row not in left_out], device=batch.mask.device)
+        if left_out:
+            rewards = rewards[kept]
+            batch = batch.select(kept) if len(kept) else batch
+            comparison = comparison.select(kept, batch.mask.shape[1])
+        if not len(kept):
+            text = "every sample was left out: no update"
+            self.context.journal.event("ppo", f"batch {draft.step}: {text}", draft.step, "warning")
+            self._finish(draft, {})
+            return torch.zeros((), device=self.args.device)
+        scores, taught = update.teach(batch, comparison, rewards, self.ppo_state, self.ppo)
+        mini_batches: list[MiniBatch] = []
+        optimizer: Any = self.optimizer
+        steps = update.passes(
+            model, batch, comparison, taught, self.ppo_state.order, self.ppo, self.accelerator.backward
+        )
+        for ready in steps:
+            mini_batches += ready.mini_batches
+            self._refuse_nan(draft.step, ready.mini_batches)
+            if not ready.last:
+                if self.args.max_grad_norm > 0:
+                    self._clip_grad_norm(model)  # type: ignore[no-untyped-call]
+                optimizer.step()
+                model.zero_grad()
+        rate = self._get_learning_rate()
+        found = update.report(batch, comparison, scores, taught, mini_batches, rate, self.ppo_state, self.ppo)
+        draft.updated(kept, taught, mini_batches)
+        self._finish(draft, found)
+        return torch.tensor(float(found["ppo/loss/total"]), device=self.args.device)
+
+    def _finish(self, draft: Draft, found: Statistics) -> None:
+        draft.place = "updated"
+        self._clock(draft)
+        used = self._rewards_used(draft)
+        self.figures = batch_figures(draft, found, used)
+        self.recorder.write(draft)
+        if hit := self.breakpoints.hit(self.figures, sample_columns(draft, dict(enumerate(used)))):
+            self.context.gate.hold_at_step_end(hit)
+        self._draft = None
+
+    # Where a batch can be held ----------------------------------------------------------------------------------
+
+    def _pass(self, draft: Draft, place: Place, hold: str = "") -> None:
+        """Reaches a place: takes controls, waits while held, and makes the checkpoint that is wanted.
+
+        Raises:
+            BatchDroppedError: The run stops here.
+        """
+        draft.place = place
+        self._clock(draft)
+        self.recorder.write_when_due(draft)
+        verdict = self.context.gate.at_place(draft.step, place, hold)
+        while verdict.checkpoint or verdict.stop:
+            if verdict.checkpoint:
+                # Of the step before: this batch has changed no weight.
+                self._save_checkpoint(self.model, trial=None)  # type: ignore[arg-type]  # there is a model
+            if self.context.gate.after_checkpoint(draft.step - 1) or verdict.stop:
+                raise BatchDroppedError
+            verdict = self.context.gate.at_place(draft.step, place)
+        self._since = self.context.running_seconds()
+
+    def _clock(self, draft: Draft) -> None:
+        now = self.context.running_seconds()
+        draft.seconds[draft.place] = now - self._since
+        self._since = now
+
+    def _write_draft(self) -> None:
+        """What a person looks at while the run is held."""
+        if self._draft is not None:
+            self.recorder.write(self._draft)
+
+    def _reason_to_hold(self, draft: Draft) -> str:
+        """Why to hold the batch before its update, if there is a reason; stops a run whose KL runs away."""
+        columns = sample_columns(draft, self.judgements.of(draft.step, "reward"))
+        kl = columns["kl"]
+        mean = sum(kl) / len(kl)
+        hit = self.breakpoints.hit({}, columns)
+        if not math.isfinite(mean) and not hit:
+            raise LooptopError(
+                f"batch {draft.step}: the policy's or the reference's log-probabilities are no numbers;"
+                " lower training.learning_rate, or resume from an earlier checkpoint"
+            )
+        limit = self.config.training.kl_limit
+        if mean > limit:
+            reason = f"the mean KL of batch {draft.step} is {mean:.1f}, above training.kl_limit ({limit:g})"
+            self.context.journal.event("ppo", f"{reason}: the run stops, with a checkpoint", draft.step, "error")
+            self.context.gate.request_stop(reason=reason)
+        if not hit and self.measure.reward.asks_a_person:
+            return "waits for ratings"
+        return hit
+
+    def _rewards_used(self, draft: Draft) -> list[float]:
+        """The models' rewards, with what a person said in their place."""
+        rewards = list(draft.rewards)
+        ratings = self.judgements.of(draft.step, "rating")
+        for part in self.config.rewards:
+            if part.person:
+                for row, rating in ratings.items():
+                    rewards[row] += part.weight * rating
+        for row, reward in self.judgements.of(draft.step, "reward").items():
+            rewards[row] = reward
+        return rewards
+
+    def _refuse_nan(self, step: int, mini_batches: Sequence[MiniBatch]) -> None:
+        for part in mini_batches:
+            for name in ("loss/policy", "loss/value", "policy/approxkl"):
+                if not math.isfinite(part.scalars[name]):
+                    raise LooptopError(
+                        f"batch {step}: ppo/{name} is {part.scalars[name]};"
+                        " lower training.learning_rate, or resume from an earlier checkpoint"
+                    )
+
+    # What Trainer asks for --------------------------------------------------------------------------------------
+
+    def samples_of_a_step(self) -> int:
+        """The samples of a PPO batch, in all processes."""
+        return int(self.args.per_device_train_batch_size * self.args.world_size)
+
+    def step_values(self) -> Mapping[str, float]:
+        """The batch's figures."""
+        return self.figures
+
+    def save_more(self, folder: Path) -> None:
+        """Beta, the order's random numbers, and the moments of all scores."""
+        (folder / STATE_FILE).write_text(json.dumps(self.ppo_state.state_dict()), "utf-8")
+
+    def go_on_from(self, folder: Path) -> None:
+        """Takes over what `save_more` wrote.
+
+        Raises:
+            LooptopError: The checkpoint does not hold it.
+        """
+        try:
+            self.ppo_state.load_state_dict(json.loads((folder / STATE_FILE).read_text("utf-8")))
+        except (OSError, ValueError, KeyError) as error:
+            raise LooptopError(f"the checkpoint {folder.name} holds no readable {STATE_FILE}: {error}") from None
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Answers the held-out queries with fixed random numbers; the run's own are not touched."""
+        data: Any = self.eval_dataset
+        queries = [data[place] for place in range(len(data))]
+        with self._autocast():
+            measured = self.measure(self.policy, queries, HELD_OUT)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.figures().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _autocast(self) -> Any:
+        return self.accelerator.autocast()
+
+    def _quality_names(self, data: QueryData) -> list[str]:
+        return [*(data.quality(data.held_out[0].text, "") if data.quality else ()), "distinct"]
+
+
+class EvaluateAtTheEnd(TrainerCallback):
+    """Has the last batch followed by an evaluation, wherever it falls: the curve ends where training ends."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Asks for it."""
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+
+
+def as_they_are(queries: Any) -> Any:
+    """The data loader's collator: a batch is its queries."""
+    return queries

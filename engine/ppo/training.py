@@ -1,0 +1,213 @@
+"""Fine-tunes a language model by PPO as a run's configuration says, from data and models to the saved result."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import AutoTokenizer, EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging as transformers_logging
+
+from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.device import Device, pick
+from looptop.engine.errors import LooptopError
+from looptop.engine.models import resolve
+from looptop.engine.ppo import data, reference
+from looptop.engine.ppo.policy import Policy
+from looptop.engine.ppo.reference import inner
+from looptop.engine.ppo.rewards import Reward
+from looptop.engine.ppo.rollout import Ends, Measure
+from looptop.engine.ppo.trainer import BatchDroppedError, EvaluateAtTheEnd, PpoTrainer
+from looptop.engine.runs.callbacks import JournalCallback
+from looptop.engine.runs.trainer import STEP_METRICS, said_of, trainer_arguments
+from looptop.engine.runs.worker import RunContext
+from looptop.engine.text import visible
+
+_log = logging.getLogger("looptop.training")
+
+
+def train(context: RunContext) -> dict[str, Any]:
+    """Trains to the end, or until the run is stopped.
+
+    Returns:
+        `reward` and `kl` of the best evaluation on the held-out queries, which the saved model is of, the `step` of it,
+        and `seconds` since the run began; without the first three where the run was stopped.
+
+    Raises:
+        LooptopError: Data, models, device or numbers are not usable; says what to do.
+    """
+    began = time.time()
+    config = context.config
+    assert isinstance(config, PpoRunConfig)
+    transformers_logging.disable_progress_bar()
+    device = pick(config.training.device, config.training.precision)
+    device.apply()
+    set_seed(config.training.seed)
+    context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
+    model, policy, frozen = reference.load(config.model)
+    tokenizer = load_tokenizer(config.model.policy)
+    queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
+    measure = Measure(
+        frozen,
+        Reward.load(config.rewards, device.torch_device),
+        queries.quality,
+        tokenizer,
+        Ends.of(tokenizer, config.model.policy),
+        config.generation,
+        config.ppo,
+        config.training.seed,
+        config.training.per_device_eval_batch_size,
+    )
+    if isinstance(frozen, reference.Frozen):
+        frozen.model.to(device.torch_device)  # type: ignore[arg-type]
+    warn(context, config)
+    arguments = training_arguments(config, context.folder.checkpoints, device, resuming=context.resume_from is not None)
+    callbacks: list[Any] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
+    if config.training.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+    trainer = PpoTrainer(model, arguments, measure, queries, config, context, callbacks)
+    trainer.remove_callback(PrinterCallback)
+    context.journal.facts(
+        device=device.name,
+        precision=device.precision,
+        n_train=len(queries.train),
+        n_held_out=len(queries.held_out),
+        parameters=sum(p.numel() for p in policy.parameters()),
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        rewards=[{"name": part.name, "weight": part.weight} for part in config.rewards],
+        samples=config.ppo.samples,
+    )
+    if context.resume_from is not None:
+        trainer.go_on_from(context.resume_from)
+    try:
+        trainer.train(resume_from_checkpoint=str(context.resume_from) if context.resume_from else None)
+    except BatchDroppedError:
+        context.journal.event("ppo", f"batch {trainer.state.global_step + 1} is dropped; a resume makes it again")
+    if queries.train.cut:
+        context.journal.event(
+            "data",
+            f"{len(queries.train.cut):,} queries were longer than {queries.train.max_tokens} tokens and were cut;"
+            " the log names them",
+            level="warning",
+        )
+    if context.stop_requested.is_set():
+        return {"seconds": time.time() - began}
+    best = trainer.state.best_global_step or trainer.state.global_step
+    figures = _figures_at(context, best)
+    try:
+        save_model(context.folder.model, model, tokenizer, config, best, figures)
+    except Exception as error:
+        _log.exception("the result could not be saved")
+        raise LooptopError(
+            f"the result could not be written to {visible(context.folder.model)}: {said_of(error)}; make room on the"
+            f" disk, then `looptop resume {context.folder.id}` writes it"
+        ) from None
+    return {"reward": figures["reward"], "kl": figures["kl"], "step": best, "seconds": time.time() - began}
+
+
+def load_tokenizer(name: str) -> Any:
+    """A policy's tokenizer.
+
+    Raises:
+        LooptopError: There is none.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(resolve(name))
+    except (OSError, ValueError) as error:
+        raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {said_of(error)}") from None
+
+
+def room_for_queries(policy: Policy, config: PpoRunConfig) -> int:
+    """Tokens that a query may have.
+
+    Raises:
+        LooptopError: The model's positions are fewer than a response needs.
+    """
+    positions = getattr(policy.config, "n_positions", None) if not policy.start_tokens else None
+    if positions is None:  # Relative positions: a query is as long as the memory allows.
+        return config.data.max_query_tokens
+    room = int(positions) - config.generation.max_new_tokens
+    if room < 1:
+        raise LooptopError(
+            f"the policy has {positions} positions and generation.max_new_tokens is"
+            f" {config.generation.max_new_tokens}; lower it"
+        )
+    return room
+
+
+def warn(context: RunContext, config: PpoRunConfig) -> None:
+    """Says what in the configuration makes the KL meaningless."""
+    if departures := config.generation.departures():
+        context.journal.event(
+            "ppo",
+            f"responses are not sampled from the model itself ({', '.join(departures)}): their KL is not an estimate of"
+            " the distance to the reference and can go below zero",
+            level="warning",
+        )
+
+
+def training_arguments(
+    config: PpoRunConfig, output_dir: Path, device: Device, *, resuming: bool = False
+) -> TrainingArguments:
+    """Trainer's arguments for a run; a step of its is a PPO batch."""
+    chosen = config.training
+    arguments = TrainingArguments(
+        **trainer_arguments(chosen, output_dir, device),
+        per_device_train_batch_size=config.ppo.samples,
+        per_device_eval_batch_size=chosen.per_device_eval_batch_size,
+        dataloader_drop_last=True,
+        eval_strategy="steps",
+        eval_steps=chosen.eval_steps,
+        # The reward before the first batch; a resumed run has it already.
+        eval_on_start=not resuming,
+        save_strategy="steps",
+        save_steps=chosen.eval_steps,
+        metric_for_best_model="eval_reward",
+        greater_is_better=True,
+    )
+    device.settle(arguments)
+    return arguments
+
+
+def save_model(
+    folder: Path, model: nn.Module, tokenizer: Any, config: PpoRunConfig, step: int, figures: dict[str, float]
+) -> None:
+    """Saves the result as one folder: weights with the value head, adapters merged in, tokenizer, card."""
+    adapted: Any = model
+    merged = adapted.merge_and_unload() if hasattr(model, "merge_and_unload") else inner(model)
+    merged.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    parts = "\n".join(
+        f"- {part.name}, weight {part.weight:g}: {visible(part.model or part.function or 'a person')}"
+        for part in config.rewards
+    )
+    (folder / "README.md").write_text(
+        "# A language model tuned by PPO\n\n"
+        f"Made by looptop from {visible(config.model.policy)}; the checkpoint of batch {step}, the best by the reward"
+        f" on {config.data.held_out} held-out queries.\n\n"
+        f"- queries: {visible(config.data.source)}, prefix {json.dumps(config.data.prefix)}\n"
+        f"- learning rate: {config.training.learning_rate:g}, batches of {config.ppo.samples}\n"
+        f"- held-out reward {figures['reward']:.4f}, KL to the reference {figures['kl']:.4f}\n\n"
+        f"The reward is the sum of:\n\n{parts}\n\n"
+        "Use it with `looptop generate THIS_FOLDER TEXT`, or as any model of its family.\n",
+        "utf-8",
+    )
+
+
+def _figures_at(context: RunContext, step: int) -> dict[str, float]:
+    """Reward and KL of the evaluation of a step, from the journal: it may have been made before a resume."""
+    from looptop.engine.runs.journal import Journal
+
+    context.journal.flush()
+    journal = Journal(context.folder.db)
+    found = {}
+    for name in ("reward", "kl"):
+        values = {point.step: point.value for point in journal.values(f"eval_{name}")}
+        value = values.get(step)
+        found[name] = float("nan") if value is None else value
+    return found
