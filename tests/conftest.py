@@ -10,12 +10,13 @@ import pytest
 # Read when torch is first imported. Tests start processes that compute beside them: threads that spin while they wait
 # would take the cores from one another.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read when the hub's library is first imported: a name that is not on disk is then refused at once, not tried again.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for runs, so that no test sees another's or the developer's; and no network."""
+    """A home of its own for runs, so that no test sees another's or the developer's."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("LOOPTOP_HOME", str(folder))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return folder

@@ -169,17 +169,18 @@ class PpoTrainer(RunTrainer):
     def _update(self, model: nn.Module, draft: Draft, batch: Batch, comparison: Comparison) -> Tensor:
         """Teaches the batch, except for the last step of the optimiser."""
         rewards = torch.tensor(self._rewards_used(draft), device=batch.mask.device)
-        left_out = [row for row, value in self.judgements.of(draft.step, "leave_out").items() if value]
-        kept = torch.tensor([row for row in range(len(batch)) if row not in left_out], device=batch.mask.device)
-        if left_out:
-            rewards = rewards[kept]
-            batch = batch.select(kept) if len(kept) else batch
-            comparison = comparison.select(kept, batch.mask.shape[1])
-        if not len(kept):
-            text = "every sample was left out: no update"
-            self.context.journal.event("ppo", f"batch {draft.step}: {text}", draft.step, "warning")
+        left_out = {row for row, value in self.judgements.of(draft.step, "leave_out").items() if value}
+        rows = [row for row in range(len(batch)) if row not in left_out]
+        if not rows:
+            self.context.journal.event(
+                "ppo", f"batch {draft.step}: every sample was left out, no update is made", draft.step, "warning"
+            )
             self._finish(draft, {})
             return torch.zeros((), device=self.args.device)
+        kept = torch.tensor(rows, device=batch.mask.device)
+        if left_out:
+            rewards, batch = rewards[kept], batch.select(kept)
+            comparison = comparison.select(kept, batch.mask.shape[1])
         scores, taught = update.teach(batch, comparison, rewards, self.ppo_state, self.ppo)
         mini_batches: list[MiniBatch] = []
         optimizer: Any = self.optimizer
@@ -227,6 +228,7 @@ class PpoTrainer(RunTrainer):
                 # Of the step before: this batch has changed no weight.
                 self._save_checkpoint(self.model, trial=None)  # type: ignore[arg-type]  # there is a model
             if self.context.gate.after_checkpoint(draft.step - 1) or verdict.stop:
+                self._write_draft()
                 raise BatchDroppedError
             verdict = self.context.gate.at_place(draft.step, place)
         self._since = self.context.running_seconds()

@@ -109,9 +109,10 @@ class Gate:
             hold: Why to hold the run here, if there is a reason.
         """
         self._step, self._place = step, place
+        # First, so that a run that has only just begun is held in its first batch.
+        self._look_when_due()
         self._hold_where_wanted(place)
         self._hold(hold)
-        self._look_when_due()
         self._wait(until_checkpoint=True)
         return self._verdict()
 

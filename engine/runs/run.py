@@ -52,9 +52,13 @@ class Run:
         """Lets a paused run go on."""
         return send(self.folder, "continue", by="python")
 
-    def step(self) -> Control:
-        """Lets the run make one step, then holds it."""
-        return send(self.folder, "step", by="python")
+    def step(self, to: str = "") -> Control:
+        """Lets the run make one step, then holds it.
+
+        Args:
+            to: Hold it at this place of a PPO batch instead: `generated`, `scored`, `compared`, `updated`, or `next`.
+        """
+        return send(self.folder, "step", by="python", to=to)
 
     def checkpoint(self) -> Control:
         """Has a checkpoint made at the end of the step, or at once where the run is paused."""

@@ -1,0 +1,391 @@
+"""PPO as a person gets it: a run that can be held at every place, judged by hand, stopped, and goes on exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+import looptop.engine as looptop
+from looptop.engine import config as configuration
+from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.judging import judge, set_breakpoint
+from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.records import TOKEN_COLUMNS
+from looptop.engine.runs import checkpoint
+from looptop.engine.runs.control import wait_taken
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import Run
+from looptop.engine.runs.run import resume as go_on
+from tests.engine.ppo.tiny import ppo_config
+from tests.support import eventually
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PpoRunConfig]:
+    return {family: ppo_config(tmp_path_factory.mktemp(family), family=family) for family in ("t5", "gpt2")}
+
+
+@pytest.fixture
+def tiny(models: dict[str, PpoRunConfig]) -> PpoRunConfig:
+    return models["t5"]
+
+
+STARTED: list[Run] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """A test that fails while its run is held must not leave it to the next one."""
+    yield
+    while STARTED:
+        run = STARTED.pop()
+        run.stop(checkpoint=False)
+        run.wait()
+
+
+def start(chosen: PpoRunConfig, *settings: str) -> Run:
+    STARTED.append(looptop.start(configuration.override(chosen, settings)))
+    return STARTED[-1]
+
+
+def resume(run: Run) -> Run:
+    STARTED.append(go_on(run.id))
+    return STARTED[-1]
+
+
+def finished(run: Run) -> PpoJournal:
+    assert run.wait() is RunState.FINISHED, run.reason
+    return PpoJournal(run.folder.db)
+
+
+def figures(journal: PpoJournal) -> dict[str, dict[int, float | None]]:
+    """Every metric of every batch that does not depend on the clock."""
+    return {
+        name: {point.step: point.value for point in journal.values(name)}
+        for name in journal.names()
+        if not name.startswith(("time/", "train_")) and name not in ("samples_per_second", "seconds_left")
+    }
+
+
+def same(found: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
+    if found is None or wanted is None:
+        return found is wanted
+    return math.isclose(found, wanted, abs_tol=tolerance, rel_tol=tolerance)
+
+
+def held(run: Run, place: str, step: int | None = None) -> int:
+    """Waits until the run is held at a place of a batch; gives the batch's step."""
+    journal = PpoJournal(run.folder.db)
+
+    def there() -> bool:
+        batch = journal.last_batch()
+        at = batch is not None and batch.place == place and (step is None or batch.step == step)
+        return at and run.state is RunState.PAUSED
+
+    eventually(there)
+    batch = journal.last_batch()
+    assert batch is not None
+    return batch.step
+
+
+def answered(run: Run, control: Any) -> str:
+    answer = wait_taken(run.folder, control, 30)
+    assert answer is not None
+    return answer
+
+
+@pytest.mark.parametrize("family", ["t5", "gpt2"])
+def test_a_run_leaves_behind_every_batch_sample_and_token(models: dict[str, PpoRunConfig], family: str) -> None:
+    run = start(models[family])
+    journal = finished(run)
+    result = run.result()
+    assert [batch.step for batch in journal.batches()] == [1, 2, 3, 4]
+    assert {batch.place for batch in journal.batches()} == {"updated"}
+    assert journal.batch_span() == (1, 4, 4)
+    assert [point.step for point in journal.values("eval_reward")] == [0, 2, 4]
+    for name in ("objective/kl", "ppo/policy/clipfrac", "ppo/val/var_explained", "env/reward_mean", "scores/grammar"):
+        assert [point.step for point in journal.values(name)] == [1, 2, 3, 4], name
+    best = max(journal.values("eval_reward")[1:], key=lambda point: point.value)
+    assert (result["step"], result["reward"]) == (best.step, pytest.approx(best.value))
+    samples = journal.samples(3)
+    assert [sample.row for sample in samples] == list(range(8))
+    assert [sample.reference_response is not None for sample in samples] == [True] * 2 + [False] * 6
+    for sample in samples:
+        tokens = journal.tokens(3, sample.row)
+        assert tokens is not None and set(tokens.columns) == set(TOKEN_COLUMNS)
+        assert len(tokens.ids) == sample.length == len(tokens.texts) and all(tokens.counts)
+        assert sum(tokens.columns["kl"]) == pytest.approx(sample.kl, abs=1e-4)
+        assert sample.reward == pytest.approx(sample.scores["grammar"] + 0.5 * sample.scores["neutral"], abs=1e-5)
+        assert sum(tokens.columns["advantage"]) / sample.length == pytest.approx(sample.advantage, abs=1e-4)
+        assert max(tokens.columns["ratio"]) == pytest.approx(sample.ratio, abs=1e-5)
+        coefficient = journal.figures(["objective/kl_coef"], 3, 3)[3]["objective/kl_coef"]
+        assert coefficient is not None and sample.reward is not None
+        wanted = [-coefficient * kl for kl in tokens.columns["kl"]]
+        wanted[-1] += sample.reward
+        assert tokens.columns["reward"] == pytest.approx(wanted, abs=1e-4)
+    # In this tiny policy nothing ends by itself within eight tokens, or does at once; either way it is counted.
+    assert all(sample.ended == (tokens_end(journal, 3, sample.row) == 1) for sample in samples)
+    plain = AutoModelForSeq2SeqLM if family == "t5" else AutoModelForCausalLM
+    assert plain.from_pretrained(run.folder.model).config.vocab_size == load_policy(run.folder.model).config.vocab_size
+    assert AutoTokenizer.from_pretrained(run.folder.model)("the tram").input_ids
+    assert "held-out reward" in (run.folder.model / "README.md").read_text()
+    texts = {line["text"] for line in map(json.loads, Path(models[family].data.source).read_text().splitlines())}
+    assert {sample.query for step in (1, 2, 3, 4) for sample in journal.samples(step)} <= texts
+
+
+def tokens_end(journal: PpoJournal, step: int, row: int) -> int:
+    table = journal.tokens(step, row)
+    assert table is not None
+    return table.ids[-1]
+
+
+@pytest.mark.parametrize("family", ["t5", "gpt2"])
+def test_a_run_held_in_a_batch_stopped_and_resumed_is_an_undisturbed_one(
+    models: dict[str, PpoRunConfig], family: str
+) -> None:
+    expected = figures(finished(start(models[family], "max_steps=6")))
+    run = start(models[family], "max_steps=6")
+    run.pause()
+    eventually(lambda: run.state is RunState.PAUSED)
+    eventually(lambda: answered(run, run.step("compared")))
+    held(run, "compared")
+    for place in ("updated", "generated", "scored", "compared"):
+        run.step("next")
+        step = held(run, place)
+    before = {sample.row: sample.response for sample in PpoJournal(run.folder.db).samples(step)}
+    run.stop()
+    assert run.wait() is RunState.STOPPED, run.reason
+    assert checkpoint.newest_whole(run.folder.checkpoints) == run.folder.checkpoints / f"checkpoint-{step - 1}"
+    again = resume(run)
+    journal = finished(again)
+    assert {sample.row: sample.response for sample in journal.samples(step)} == before
+    found = figures(journal)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name].keys() == values.keys(), name
+        for at, value in values.items():
+            assert same(found[name][at], value), (name, at)
+
+
+def test_what_a_person_says_of_a_held_batch_goes_into_its_update_and_is_kept(tiny: PpoRunConfig) -> None:
+    run = start(tiny, "max_steps=3")
+    run.step("compared")
+    step = held(run, "compared")
+    journal = PpoJournal(run.folder.db)
+    said = journal.sample(step, 0)
+    assert said is not None and said.reward is not None and said.kl is not None and said.advantage is None
+    assert answered(run, judge(run.folder, step, 0, "reward", 9.0, "test")).endswith("the update uses that")
+    assert "left out" in answered(run, judge(run.folder, step, 1, "leave_out", 1.0, "test"))
+    assert "rated +1" in answered(run, judge(run.folder, step, 2, "rating", 1.0, "test"))
+    assert "there is no sample 8" in answered(run, judge(run.folder, step, 8, "reward", 1.0, "test"))
+    # The run is stopped and the batch is made again: what was said still holds.
+    run.stop()
+    assert run.wait() is RunState.STOPPED, run.reason
+    again = resume(run)
+    journal = finished(again)
+    kept = {(each.row, each.kind): (each.value, each.by) for each in journal.judgements(step)}
+    assert kept == {(0, "reward"): (9.0, "test"), (1, "leave_out"): (1.0, "test"), (2, "rating"): (1.0, "test")}
+    first, second = journal.sample(step, 0), journal.sample(step, 1)
+    assert first is not None and second is not None
+    assert first.reward == pytest.approx(said.reward), "the journal keeps what the models said"
+    tokens = journal.tokens(step, 0)
+    coefficient = journal.figures(["objective/kl_coef"], step, step)[step]["objective/kl_coef"]
+    assert tokens is not None and coefficient is not None
+    assert tokens.columns["reward"][-1] == pytest.approx(9.0 - coefficient * tokens.columns["kl"][-1], abs=1e-4)
+    assert second.advantage is None and second.reward is not None
+    left_out = journal.tokens(step, 1)
+    assert left_out is not None and all(math.isnan(value) for value in left_out.columns["advantage"])
+    with pytest.raises(looptop.LooptopError, match=f"batch {step} of {run.id} was updated already; a rating can"):
+        judge(run.folder, step, 0, "reward", 1.0, "test")
+    judge(run.folder, step, 3, "rating", -1.0, "test")
+    assert journal.judgements(step)[-1].value == -1.0
+
+
+def test_a_batch_that_is_left_out_whole_changes_no_weight(tiny: PpoRunConfig) -> None:
+    run = start(tiny, "max_steps=1")
+    run.step("compared")
+    step = held(run, "compared")
+    for row in range(8):
+        judge(run.folder, step, row, "leave_out", 1.0, "test")
+    run.continue_()
+    finished(run)
+    before, after = load_policy(tiny.model.policy).state_dict(), load_policy(run.folder.model).state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert any("no update is made" in event.text for event in run.journal.events())
+
+
+def test_a_breakpoint_holds_the_run_before_the_update_and_is_kept_with_it(tiny: PpoRunConfig) -> None:
+    run = start(tiny, "max_steps=3", "eval_steps=1")
+    run.step("generated")
+    held(run, "generated", 1)
+    assert "there is no figure 'klx'; did you mean 'kl'?" in answered(run, set_breakpoint(run.folder, "klx > 1", "t"))
+    assert answered(run, set_breakpoint(run.folder, "any sample.reward > -1000", "test")).startswith("holds the run")
+    run.continue_()
+    assert held(run, "compared", 1) == 1
+    _, reason = run.journal.state()
+    assert reason.startswith("breakpoint any sample.reward > -1000: reward of sample 0 is ")
+    run.stop()
+    run.wait()
+    again = resume(run)
+    held(again, "compared", 1)
+    assert PpoJournal(run.folder.db).breakpoints() == ["any sample.reward > -1000"]
+    assert "is gone" in answered(again, set_breakpoint(run.folder, "any sample.reward > -1000", "test", remove=True))
+    assert answered(again, set_breakpoint(run.folder, "ratio.max > 0.5", "test")).startswith("holds the run")
+    again.continue_()
+    # What is known only after the update holds the run at the batch's end.
+    held(again, "updated", 1)
+    assert again.journal.state()[1].startswith("breakpoint ratio.max > 0.5: ratio.max is")
+    again.stop(checkpoint=False)
+    assert again.wait() is RunState.STOPPED
+
+
+def test_a_checkpoint_of_a_held_batch_is_of_the_step_before_and_lets_nothing_go_on(tiny: PpoRunConfig) -> None:
+    run = start(tiny, "max_steps=5", "eval_steps=5")
+    run.step("scored")
+    held(run, "scored", 1)
+    run.step()
+    eventually(lambda: run.journal.last("objective/kl") is not None)
+    held(run, "updated", 1)
+    run.step("scored")
+    held(run, "scored", 2)
+    assert answered(run, run.checkpoint()) == "makes a checkpoint after step 1"
+    eventually(lambda: checkpoint.is_whole(run.folder.checkpoints / "checkpoint-1"))
+    assert run.state is RunState.PAUSED and held(run, "scored", 2) == 2
+    assert answered(run, run.checkpoint()) == "the checkpoint of step 1 is there already"
+    run.continue_()
+    finished(run)
+
+
+def test_kl_that_runs_away_stops_the_run_with_a_checkpoint_and_says_so(tiny: PpoRunConfig) -> None:
+    run = start(tiny, "max_steps=50", "learning_rate=3e-2", "kl_limit=5", "eval_steps=50")
+    assert run.wait() is RunState.STOPPED, run.reason
+    assert "above training.kl_limit (5)" in run.reason
+    batch = PpoJournal(run.folder.db).last_batch()
+    assert batch is not None and batch.place == "compared"
+    assert checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{batch.step - 1}")
+
+
+def test_adapters_train_and_the_reference_is_the_model_without_them(tiny: PpoRunConfig) -> None:
+    run = start(tiny, "lora_rank=2", "max_steps=3", "learning_rate=1e-2", "lora_modules=q,v", "kl_limit=1000")
+    journal = finished(run)
+    facts = journal.facts()
+    assert 0 < facts["trainable_parameters"] < 0.2 * facts["parameters"]
+    kl = [point.value for point in journal.values("objective/kl")]
+    assert kl[0] == pytest.approx(0, abs=1e-4) and abs(kl[-1]) > 1e-3
+    before, after = load_policy(tiny.model.policy).state_dict(), load_policy(run.folder.model).state_dict()
+    assert before.keys() == after.keys(), "the adapters are merged into a plain model"
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(".q." in name or ".v." in name or "v_head" in name for name in changed)
+
+
+def test_a_function_and_a_person_can_be_the_reward(tiny: PpoRunConfig, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def short(queries, responses):\n    return [-len(r.split()) for r in responses]\n"
+    )
+    rewards = (
+        f'rewards=[{{name="short", function="{tmp_path}/mine.py:short"}}, {{name="taste", person=true, weight=3}}]'
+    )
+    run = start(tiny, rewards, "max_steps=1")
+    step = held(run, "compared", 1)
+    assert run.journal.state()[1].startswith("waits for ratings")
+    judge(run.folder, step, 2, "rating", 1.0, "test")
+    run.continue_()
+    journal = finished(run)
+    for sample in journal.samples(1):
+        words = len(sample.response.split())
+        assert sample.scores == {"short": -words, "taste": 0.0}
+        tokens = journal.tokens(1, sample.row)
+        assert tokens is not None
+        rated = 3.0 if sample.row == 2 else 0.0
+        coefficient = 0.2
+        last = tokens.columns["reward"][-1] + coefficient * tokens.columns["kl"][-1]
+        assert last == pytest.approx(-words + rated, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return [float('nan')] * len(responses)", "the reward mine gave nan for sample 0, which is no finite number"),
+        ("return [1.0]", "the reward mine gave 1 scores for 6 responses"),
+        ("return 'good'", "gave 'good'; it must give a list of numbers, one for each response"),
+        ("return ['good'] * len(responses)", "the reward mine gave 'good' for sample 0, which is no finite number"),
+        ("return None", "gave None; it must give a list of numbers"),
+    ],
+)
+def test_a_reward_that_is_no_number_fails_the_run_in_a_sentence(
+    tiny: PpoRunConfig, tmp_path: Path, body: str, said: str
+) -> None:
+    (tmp_path / "bad.py").write_text(f"def mine(queries, responses):\n    {body}\n")
+    run = start(tiny, f'rewards=[{{name="mine", function="{tmp_path}/bad.py:mine"}}]', "eval_steps=1")
+    assert run.wait() is RunState.FAILED
+    assert said in run.reason and "\n" not in run.reason
+
+
+def test_a_crash_in_a_reward_function_leaves_its_traceback_in_the_log(tiny: PpoRunConfig, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("def mine(queries, responses):\n    return 1 / 0\n")
+    run = start(tiny, f'rewards=[{{name="mine", function="{tmp_path}/bad.py:mine"}}]')
+    assert run.wait() is RunState.FAILED
+    assert run.reason == "ZeroDivisionError: division by zero"
+    assert "bad.py" in run.folder.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["rewards.grammar.label=LABEL_7"], "it has no label 'LABEL_7'; its labels are: LABEL_0, LABEL_1"),
+        (["rewards.grammar.model=/nowhere"], "the reward model grammar (/nowhere) cannot be loaded"),
+        (["text_column=body"], "has no column 'body'; its columns are: text; choose one with --set data.text_column"),
+        (["held_out=108"], "holds 108 texts, and 108 are to be held out"),
+        (["policy=nowhere/nothing"], "the policy nowhere/nothing cannot be loaded"),
+        (["data.source=nowhere/nothing"], "the data nowhere/nothing cannot be read"),
+        (["lora_rank=2", "lora_modules=sideways"], "model.lora_modules does not fit the policy"),
+        (['rewards=[{name="f", function="nowhere_at_all:f"}]'], "'nowhere_at_all:f' cannot be imported"),
+    ],
+)
+def test_what_cannot_be_used_fails_the_run_in_a_sentence(tiny: PpoRunConfig, settings: list[str], said: str) -> None:
+    run = start(tiny, *settings)
+    assert run.wait() is RunState.FAILED
+    assert said in run.reason and "\n" not in run.reason
+
+
+def test_long_queries_are_cut_counted_and_said(tiny: PpoRunConfig) -> None:
+    run = start(tiny, "max_query_tokens=6", "max_steps=2")
+    journal = finished(run)
+    assert all(sample.query_cut for sample in journal.samples(1))
+    assert journal.last("env/query_cut").value == 1.0
+    assert any("were longer than 6 tokens and were cut" in event.text for event in journal.events())
+
+
+def test_a_cut_response_is_penalised_where_that_is_wanted(tiny: PpoRunConfig) -> None:
+    journal = finished(start(tiny, "cut_penalty=5", "max_steps=1", "max_new_tokens=3"))
+    for sample in journal.samples(1):
+        plain = sample.scores["grammar"] + 0.5 * sample.scores["neutral"]
+        assert sample.reward == pytest.approx(plain - (0 if sample.ended else 5), abs=1e-5)
+    assert any(not sample.ended for sample in journal.samples(1))
+
+
+def test_another_way_of_writing_is_warned_of(tiny: PpoRunConfig) -> None:
+    journal = finished(start(tiny, "top_k=5", "min_new_tokens=2", "max_steps=1"))
+    (warning,) = [event.text for event in journal.events() if event.level == "warning"]
+    assert "min_new_tokens = 2, top_k = 5" in warning and "KL" in warning
+
+
+def test_the_held_out_queries_disturb_nothing(tiny: PpoRunConfig) -> None:
+    often, seldom = (finished(start(tiny, f"eval_steps={steps}")) for steps in (1, 4))
+    assert [p.value for p in often.values("env/reward_mean")] == [p.value for p in seldom.values("env/reward_mean")]
+    assert often.values("eval_reward")[-1].value == seldom.values("eval_reward")[-1].value
+
+
+def test_listing_7_6_is_a_batch_of_32_with_one_step_a_pass(tiny: PpoRunConfig) -> None:
+    settings = ["batch_size=4", "mini_batch_size=4", "gradient_accumulation_steps=8", "max_steps=1"]
+    journal = finished(start(tiny, *settings))
+    (batch,) = journal.batches()
+    assert batch.samples == len(journal.samples(1)) == 32
