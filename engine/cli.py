@@ -67,9 +67,16 @@ COMMANDS = {
     "logs": Command("logs", "what a run printed"),
     "pause": Command("control", "hold a live run after its step"),
     "continue": Command("control", "let a paused run go on"),
-    "step": Command("control", "let a paused run make one step"),
+    "step": Command("step", "let a paused run make one step, or a PPO batch go to its next place"),
     "checkpoint": Command("control", "have a live run write a checkpoint now"),
     "stop": Command("control", "stop a live run, with a checkpoint"),
+    "batches": Command("batches", "the batches of a PPO run"),
+    "samples": Command("samples", "the samples of a PPO batch"),
+    "tokens": Command("tokens", "the tokens of a PPO sample's response"),
+    "reward": Command("reward", "change a PPO sample's reward by hand, leave it out, or rate it"),
+    "break": Command("breakpoints", "conditions at which a PPO run is held before its update"),
+    "compare": Command("compare", "a PPO run's model before and after, on queries it never saw"),
+    "generate": Command("generate", "have a tuned language model answer a text, or a file of texts"),
     "config": Command("config", "print a preset's whole configuration, to make a file for --config from"),
 }
 

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         outcome = watch(folder, arguments.began, interrupts, Progress(sys.stdout))
     if outcome.state is not RunState.FINISHED:
         return show_outcome(outcome, as_json=False)
-    say(f"{folder.id}  accuracy on all test questions: {percent(outcome.accuracy, 2)}")
+    say(f"{folder.id}  accuracy on all test questions: {percent(outcome.figures['accuracy'], 2)}")
     say()
     say("The same questions to what was trained just now:")
     _ask(folder.id, questions)

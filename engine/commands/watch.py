@@ -18,12 +18,15 @@ from looptop.engine.commands.output import duration, note, number, percent, say,
 from looptop.engine.commands.progress import Progress, Reading
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.control import send
+from looptop.engine.runs.figures import Figure, figures_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.records import Point, RunState
 from looptop.engine.text import visible
 
 POLL_SECONDS = 0.2
+_NOW = {"vqa": (("loss", "loss"),), "ppo": (("reward", "env/reward_mean"), ("kl", "objective/kl"))}
+"""What a progress line says of the step itself: word and metric."""
 DONE, FAILED, LEFT = 0, 1, 130
 
 
@@ -57,10 +60,8 @@ class Outcome:
     run: str
     state: RunState
     reason: str
-    accuracy: float | None
-    """On the test split, or on validation where there is none."""
-    loss: float | None
-    """Of the same evaluation."""
+    figures: dict[str, float | None]
+    """What its kind is judged by, of its final evaluation: accuracy and loss, or reward and kl."""
     seconds: float
     """From the command to the final evaluation, or to the end where it was not reached."""
     interrupted: bool
@@ -108,26 +109,34 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
         The exit code.
     """
     if as_json:
-        say_json(
-            {
-                "run": outcome.run,
-                "state": outcome.state.value,
-                "accuracy": outcome.accuracy,
-                "loss": outcome.loss,
-                "seconds": round(outcome.seconds, 3),
-            }
-        )
+        ended = {"run": outcome.run, "state": outcome.state.value}
+        say_json({**ended, **outcome.figures, "seconds": round(outcome.seconds, 3)})
     else:
-        figures = f"accuracy {percent(outcome.accuracy, 2)}, loss {number(outcome.loss)}, {duration(outcome.seconds)}"
-        say(f"{outcome.run} {outcome.state}: {figures}")
+        kind = RunFolder.find(outcome.run).kind
+        figures = [f"{figure.word} {said(figure, outcome.figures.get(figure.word), 2)}" for figure in figures_of(kind)]
+        say(f"{outcome.run} {outcome.state}: {', '.join(figures)}, {duration(outcome.seconds)}")
         if outcome.state is RunState.FINISHED:
-            say(f"ask it: looptop ask IMAGE QUESTION --model {outcome.run}")
+            say(_what_next(kind, outcome.run))
         else:
             say(f"go on: looptop resume {outcome.run}; its log: looptop logs {outcome.run}")
     if outcome.state in (RunState.FAILED, RunState.INTERRUPTED) and not outcome.interrupted:
         reason = outcome.reason or "its process is gone"
         note(f"looptop: {outcome.run} {outcome.state}: {visible(reason)}")
     return outcome.exit_code
+
+
+def said(figure: Figure, value: float | None, places: int = 1) -> str:
+    """A figure's value for people."""
+    return percent(value, places) if figure.percent else number(value)
+
+
+def _what_next(kind: str, run: str) -> str:
+    """What to do with the result."""
+    return {
+        "vqa": f"ask it: looptop ask IMAGE QUESTION --model {run}",
+        "ppo": f"before and after: looptop compare {run}; use it: looptop generate {run} TEXT",
+        "reward": f"train with it: looptop train ppo --set rewards.NAME.model={run} --set rewards.NAME.label=LABEL_0",
+    }.get(kind, f"see it: looptop show {run}")
 
 
 def _hand_on(folder: RunFolder, count: int) -> str:
@@ -151,6 +160,7 @@ class _Reader:
         self.folder = folder
         self.began = began
         self.journal = Journal(folder.db)
+        self._figures = figures_of(folder.kind)
         self._seen_event = 0
         self._seen_evaluation = began
         self._versions: dict[str, int] = {}
@@ -168,12 +178,14 @@ class _Reader:
             return Reading(
                 self.folder.id, f"{state.value} {self._doing}", 0.0, [state.value, *filter(None, [self._doing])]
             )
-        words = [
-            f"step {loss.step}/{self._total}" if self._total else f"step {loss.step}",
-            f"loss {number(loss.value)}",
-        ]
-        if accuracy := self._latest.get("eval_accuracy"):
-            words.append(f"accuracy {percent(accuracy.value)}")
+        words = [f"step {loss.step}/{self._total}" if self._total else f"step {loss.step}"]
+        for word, name in _NOW.get(self.folder.kind, _NOW["vqa"]):
+            if (now := self._latest.get(name)) is not None:
+                words.append(f"{word} {number(now.value)}")
+        headline = self._figures[0]
+        if (evaluated := headline.of(self._latest)) is not None:
+            held_out = "held-out " if self.folder.kind == "ppo" else ""
+            words.append(f"{held_out}{headline.word} {said(headline, evaluated.value)}")
         if state is not RunState.RUNNING:
             words.insert(0, state.value)
         elif (left := self._latest.get("seconds_left")) and left.value is not None:
@@ -194,28 +206,30 @@ class _Reader:
                 self._doing = visible(event.text)
             else:
                 yield f"{self.folder.id}  {event.level}: {visible(event.text)}"
-        accuracy = {point.step: point.value for point in self.journal.values("eval_accuracy")}
+        curves = {
+            figure: {point.step: point for point in self.journal.values(figure.metrics[-1])} for figure in self._figures
+        }
         # By time and not by step: a resumed run makes some evaluations again.
-        fresh = [point for point in self.journal.values("eval_loss") if point.time > self._seen_evaluation]
+        fresh = [point for point in curves[self._figures[0]].values() if point.time > self._seen_evaluation]
         for point in fresh:
             self._seen_evaluation = point.time
-            yield (
-                f"{self.folder.id}  evaluation at step {point.step}: loss {number(point.value)},"
-                f" accuracy {percent(accuracy.get(point.step))}"
-            )
+            values = {figure: curve.get(point.step) for figure, curve in curves.items()}
+            words = [f"{figure.word} {said(figure, found.value)}" for figure, found in values.items() if found]
+            yield f"{self.folder.id}  evaluation at step {point.step}: {', '.join(words)}"
 
     def outcome(self, state: RunState, reason: str, *, interrupted: bool) -> Outcome:
         """What became of the run."""
         latest = self.journal.latest()
-        final = latest.get("test_accuracy") or latest.get("eval_accuracy")
-        loss = latest.get("test_loss") or latest.get("eval_loss")
+        found = {figure.word: figure.of(latest) for figure in self._figures}
+        final = found[self._figures[0].word]
+        result = self.journal.facts().get("result") or {}
         ended = final.time if state is RunState.FINISHED and final else time.time()
         return Outcome(
             run=self.folder.id,
             state=state,
             reason=reason,
-            accuracy=final.value if final else None,
-            loss=loss.value if loss else None,
+            # What the run gave as its result is of its best evaluation, which need not be the last.
+            figures={word: result.get(word, point.value if point else None) for word, point in found.items()},
             seconds=max(0.0, ended - self.began),
             interrupted=interrupted,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 from torch.utils.data import Dataset
 
@@ -108,7 +109,7 @@ class Queries(Dataset[Query]):
         return Query(place, text, ids, cut)
 
 
-def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int, unseen: bool = False) -> QueryData:
+def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int) -> QueryData:
     """Reads the queries that a configuration names.
 
     Args:
@@ -116,21 +117,19 @@ def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int, unseen
         tokenizer: The policy's.
         max_tokens: What the policy takes.
         seed: Draws which of a data set's texts are held out.
-        unseen: As `held_out`, give texts that a run of this configuration has not even been measured on, where the
-            data has such: the newsroom's `test` split.
 
     Raises:
         LooptopError: The data is not there, cannot be read, has no such column, or holds too few texts.
     """
-    limit = min(config.max_query_tokens, max_tokens)
-
-    def queries(texts: Texts, places: Sequence[int] | None) -> Queries:
-        return Queries(texts, places, tokenizer, config.prefix, limit)
-
-    word, _, number = config.source.partition(":")
-    if word == NEWSROOM:
-        return _newsroom(config, number, queries, unseen)
-    texts = _texts(config)
+    cut_at = min(config.max_query_tokens, max_tokens)
+    if (world := _newsroom_seed(config)) is not None:
+        length = min(config.max_queries or NEWSROOM_LENGTH, NEWSROOM_LENGTH)
+        return QueryData(
+            Queries(_World.of(world, "train", length), None, tokenizer, config.prefix, cut_at),
+            Queries(_World.of(world, "held_out", config.held_out), None, tokenizer, config.prefix, cut_at),
+            _newsroom_quality(config),
+        )
+    texts = read_texts(config)
     if len(texts) <= config.held_out:
         raise LooptopError(
             f"{visible(config.source)} holds {len(texts)} texts, and {config.held_out} are to be held out;"
@@ -138,24 +137,53 @@ def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int, unseen
         )
     order = np.random.default_rng(seed).permutation(len(texts))
     held_out, rest = (sorted(part.tolist()) for part in (order[: config.held_out], order[config.held_out :]))
-    return QueryData(queries(texts, rest), queries(texts, held_out))
+    train = Queries(texts, rest, tokenizer, config.prefix, cut_at)
+    return QueryData(train, Queries(texts, held_out, tokenizer, config.prefix, cut_at))
 
 
-def _newsroom(config: QueryConfig, number: str, queries: Callable[..., Queries], unseen: bool) -> QueryData:
+def load_unseen(
+    config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int, count: int, source: str | None = None
+) -> tuple[Queries, Quality | None]:
+    """Queries that a run of this configuration was never trained on, and the data's own judge.
+
+    Args:
+        config: The run's.
+        tokenizer: The policy's.
+        max_tokens: What the policy takes.
+        seed: The run's.
+        count: So many at most.
+        source: Other data; None is the run's own: of the newsroom its `test` split, of a data set the texts held out.
+
+    Raises:
+        LooptopError: As `load`.
+    """
+    chosen = msgspec.structs.replace(config, source=source or config.source)
+    cut_at = min(config.max_query_tokens, max_tokens)
+    if (world := _newsroom_seed(chosen)) is not None:
+        queries = Queries(_World.of(world, "test", count), None, tokenizer, config.prefix, cut_at)
+        return queries, _newsroom_quality(chosen)
+    if source is None:
+        held_out = load(config, tokenizer, max_tokens, seed).held_out
+        return Queries(held_out.texts, (held_out.places or [])[:count], tokenizer, config.prefix, cut_at), None
+    texts = read_texts(chosen)
+    places = np.random.default_rng(seed).permutation(len(texts))[:count]
+    return Queries(texts, sorted(places.tolist()), tokenizer, config.prefix, cut_at), None
+
+
+def _newsroom_seed(config: QueryConfig) -> int | None:
+    """The seed of the newsroom world that is named; None where something else is."""
+    word, colon, number = config.source.partition(":")
+    if word != NEWSROOM:
+        return None
+    if colon and not number.isdigit():
+        raise LooptopError(f"data.source is '{visible(config.source)}'; write newsroom, or newsroom:SEED with a number")
+    return int(number or 0)
+
+
+def _newsroom_quality(config: QueryConfig) -> Quality:
     from looptop.engine.worlds import newsroom
 
-    if number and not number.isdigit():
-        raise LooptopError(f"data.source is '{visible(config.source)}'; write newsroom, or newsroom:SEED with a number")
-    seed = int(number or 0)
-    length = min(config.max_queries or NEWSROOM_LENGTH, NEWSROOM_LENGTH)
-    train = queries(_World(newsroom.Newsroom(seed, "train"), length), None)
-    split = "test" if unseen else "held_out"
-    held_out = queries(_World(newsroom.Newsroom(seed, split), config.held_out), None)
-
-    def quality(query: str, response: str) -> dict[str, float]:
-        return newsroom.quality(query.removeprefix(config.prefix), response)
-
-    return QueryData(train, held_out, quality)
+    return lambda query, response: newsroom.quality(query.removeprefix(config.prefix), response)
 
 
 @dataclass(frozen=True)
@@ -165,6 +193,12 @@ class _World:
     world: Any
     length: int
 
+    @classmethod
+    def of(cls, seed: int, split: str, length: int) -> _World:
+        from looptop.engine.worlds.newsroom import Newsroom
+
+        return cls(Newsroom(seed, split), length)
+
     def __len__(self) -> int:
         return self.length
 
@@ -173,8 +207,12 @@ class _World:
         return text
 
 
-def _texts(config: QueryConfig) -> list[str]:
-    """The texts of a data set, those that are empty left out and counted."""
+def read_texts(config: QueryConfig) -> list[str]:
+    """The texts of a data set, those that are empty left out and counted.
+
+    Raises:
+        LooptopError: It is not there, cannot be read, has no such column, or no text in it.
+    """
     table = read_table(config.source, config.split)
     if config.text_column not in table.column_names:
         raise LooptopError(

@@ -7,7 +7,7 @@ was. Of a run that is not live the journal is written by whoever takes its lock 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.conditions import Condition, parse
@@ -113,9 +113,20 @@ class Breakpoints:
         self._writer.rows(_REMOVE_BREAKPOINT, [(text,)])
         return f"the breakpoint {text} is gone"
 
-    def hit(self, metrics: Mapping[str, float], samples: Mapping[str, Sequence[float]]) -> str:
-        """The first breakpoint that is met, and what meets it, in words; empty where none is."""
+    def hit(
+        self, metrics: Mapping[str, float], samples: Mapping[str, Sequence[float]], asked_before: Collection[str] = ()
+    ) -> str:
+        """The first breakpoint that is met, and what meets it, in words; empty where none is.
+
+        Args:
+            metrics: The batch's, by name.
+            samples: By figure, a number a sample.
+            asked_before: Figures that were known when this batch was asked before: what needs only these had its turn.
+        """
         for condition in self._conditions.values():
+            figures = condition.figures()
+            if figures and all(name in asked_before for name in figures):
+                continue
             if found := condition.met(metrics, samples):
                 return f"breakpoint {condition.text}: {found}"
         return ""

@@ -89,6 +89,7 @@ class PpoTrainer(RunTrainer):
         self.breakpoints = Breakpoints(journal, context.journal, [*names, *self._quality_names(data)])
         self._draft: Draft | None = None
         self._since = 0.0
+        self._asked: list[str] = []
         context.gate.places = PLACES
         context.gate.on_pause = self._write_draft
         self.judgements.listen(context.gate)
@@ -207,7 +208,7 @@ class PpoTrainer(RunTrainer):
         used = self._rewards_used(draft)
         self.figures = batch_figures(draft, found, used)
         self.recorder.write(draft)
-        if hit := self.breakpoints.hit(self.figures, sample_columns(draft, dict(enumerate(used)))):
+        if hit := self.breakpoints.hit(self.figures, sample_columns(draft, dict(enumerate(used))), self._asked):
             self.context.gate.hold_at_step_end(hit)
         self._draft = None
 
@@ -249,6 +250,7 @@ class PpoTrainer(RunTrainer):
         kl = columns["kl"]
         mean = sum(kl) / len(kl)
         hit = self.breakpoints.hit({}, columns)
+        self._asked = list(columns)
         if not math.isfinite(mean) and not hit:
             raise LooptopError(
                 f"batch {draft.step}: the policy's or the reference's log-probabilities are no numbers;"

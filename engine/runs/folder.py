@@ -49,6 +49,11 @@ class RunFolder:
         return self.path.name
 
     @property
+    def kind(self) -> str:
+        """What it trains: `vqa`, `ppo`, `reward`, or `trainer` where it is somebody's own."""
+        return _kind(self.id)
+
+    @property
     def db(self) -> Path:
         """The journal."""
         return self.path / "run.db"

@@ -76,8 +76,8 @@ def test_a_finished_run(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Non
     result = json.loads(out)
     assert 0 < result.pop("seconds") < 60
     assert result == {"run": "vqa-1", "state": "finished", "accuracy": 0.625, "loss": 0.75}
-    assert "evaluation at step 0: loss 2, accuracy 25.0 %" in err
-    assert "evaluation at step 10: loss 0.5, accuracy 75.0 %" in err
+    assert "evaluation at step 0: accuracy 25.0 %, loss 2" in err
+    assert "evaluation at step 10: accuracy 75.0 %, loss 0.5" in err
     assert "warning: missing image: ␛[31m7.png" in err
     assert "\x1b" not in err and "\r" not in err
 

@@ -1,0 +1,126 @@
+"""Before and after (fig 7.14): reference and tuned model on the same unseen queries, with the same random numbers.
+
+Each query is its own control: differences are paired, with a bootstrap interval and Wilcoxon's signed-rank test, which
+the book does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.stats import wilcoxon
+
+from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.device import pick
+from looptop.engine.errors import LooptopError
+from looptop.engine.models import resolve
+from looptop.engine.ppo import reference
+from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult
+from looptop.engine.ppo.data import load_unseen
+from looptop.engine.ppo.generation import COMPARED
+from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.rewards import Reward
+from looptop.engine.ppo.rollout import Ends, Measure, Measured
+from looptop.engine.ppo.training import load_tokenizer, room_for_queries
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+RESAMPLES = 10_000
+"""Of the bootstrap."""
+
+
+def compare(
+    run: RunFolder, count: int, data: str | None = None, device: str = "auto", seed: int | None = None
+) -> CompareResult:
+    """Compares a run's result with its reference.
+
+    Args:
+        run: A PPO run that has a result or a whole checkpoint.
+        count: How many queries, at most.
+        data: Other queries than the run's own unseen ones: a file, a data set's name, `newsroom:SEED`.
+        device: Where to compute.
+        seed: Of the random numbers; the run's by default.
+
+    Raises:
+        LooptopError: The run is of another kind or has no model yet, or the data cannot be read.
+    """
+    config = run.config()
+    if not isinstance(config, PpoRunConfig):
+        raise LooptopError(f"{run.id} is a {config.kind} run; only PPO runs have a reference to compare with")
+    chosen = pick(device, "fp32")
+    chosen.apply()
+    tuned = load_policy(resolve(run.id), dtype=torch.float32)
+    before = load_policy(resolve(config.model.reference or config.model.policy), dtype=torch.float32)
+    for model in (tuned, before):
+        model.to(chosen.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+    frozen = reference.Frozen(before)
+    tokenizer = load_tokenizer(config.model.policy)
+    queries, quality = load_unseen(
+        config.data, tokenizer, room_for_queries(tuned, config), config.training.seed, count, data
+    )
+    measure = Measure(
+        frozen,
+        Reward.load(config.rewards, chosen.torch_device),
+        quality,
+        tokenizer,
+        Ends.of(tokenizer, config.model.policy),
+        config.generation,
+        config.ppo,
+        config.training.seed if seed is None else seed,
+        config.training.per_device_eval_batch_size,
+    )
+    asked = [queries[place] for place in range(len(queries))]
+    first, second = (measure(policy, asked, COMPARED) for policy in (before, tuned))
+    rows = [
+        ComparePair(
+            index=query.index,
+            query=query.text,
+            before=first.texts[place],
+            after=second.texts[place],
+            reward_before=first.rewards[place],
+            reward_after=second.rewards[place],
+            scores_before={name: values[place] for name, values in first.scores.items()},
+            scores_after={name: values[place] for name, values in second.scores.items()},
+            kl=second.kl[place],
+        )
+        for place, query in enumerate(asked)
+    ]
+    where = data or config.data.source
+    return CompareResult(run.id, len(rows), measure.seed, visible(where), rows, figures(first, second))
+
+
+def figures(before: Measured, after: Measured) -> dict[str, CompareFigure]:
+    """Every figure over all pairs: the reward, each score, KL, length, what the data's own judge says, distinctness."""
+    found = {"reward": paired(before.rewards, after.rewards)}
+    found |= {name: paired(values, after.scores[name]) for name, values in before.scores.items()}
+    found["kl"] = paired(before.kl, after.kl)
+    lengths = [[float(len(ids)) for part in side.rollouts for ids in part.responses.ids] for side in (before, after)]
+    found["length"] = paired(*lengths)
+    found["ended"] = paired([float(x) for x in before.ended], [float(x) for x in after.ended])
+    for name in before.quality[0]:
+        if name != "distinct":
+            found[name] = paired([row[name] for row in before.quality], [row[name] for row in after.quality])
+    # Of all responses together: there is nothing to pair.
+    one, two = (len(set(side.texts)) / len(side.texts) for side in (before, after))
+    nothing = float("nan")
+    found["distinct"] = CompareFigure(one, two, two - one, nothing, nothing, nothing, len(before.texts))
+    return found
+
+
+def paired(before: Sequence[float], after: Sequence[float]) -> CompareFigure:
+    """Means, mean paired difference, its 95 % bootstrap interval (percentiles), and Wilcoxon's two-sided p.
+
+    Args:
+        before: A number a query.
+        after: The same queries', in the same order.
+    """
+    one, two = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    difference = two - one
+    drawn = np.random.default_rng(0).integers(len(difference), size=(RESAMPLES, len(difference)))
+    low, high = np.quantile(difference[drawn].mean(axis=1), [0.025, 0.975])
+    p = float(wilcoxon(difference).pvalue) if np.any(difference) else float("nan")
+    return CompareFigure(
+        float(one.mean()), float(two.mean()), float(difference.mean()), float(low), float(high), p, len(difference)
+    )
