@@ -122,7 +122,7 @@ def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int) -> Que
         LooptopError: The data is not there, cannot be read, has no such column, or holds too few texts.
     """
     cut_at = min(config.max_query_tokens, max_tokens)
-    if (world := _newsroom_seed(config)) is not None:
+    if (world := newsroom_seed(config.source)) is not None:
         length = min(config.max_queries or NEWSROOM_LENGTH, NEWSROOM_LENGTH)
         return QueryData(
             Queries(_World.of(world, "train", length), None, tokenizer, config.prefix, cut_at),
@@ -159,7 +159,7 @@ def load_unseen(
     """
     chosen = msgspec.structs.replace(config, source=source or config.source)
     cut_at = min(config.max_query_tokens, max_tokens)
-    if (world := _newsroom_seed(chosen)) is not None:
+    if (world := newsroom_seed(chosen.source)) is not None:
         queries = Queries(_World.of(world, "test", count), None, tokenizer, config.prefix, cut_at)
         return queries, _newsroom_quality(chosen)
     if source is None:
@@ -170,13 +170,17 @@ def load_unseen(
     return Queries(texts, sorted(places.tolist()), tokenizer, config.prefix, cut_at), None
 
 
-def _newsroom_seed(config: QueryConfig) -> int | None:
-    """The seed of the newsroom world that is named; None where something else is."""
-    word, colon, number = config.source.partition(":")
+def newsroom_seed(source: str) -> int | None:
+    """The seed of the newsroom world that is named; None where something else is.
+
+    Raises:
+        LooptopError: It is named with a seed that is no number.
+    """
+    word, colon, number = source.partition(":")
     if word != NEWSROOM:
         return None
     if colon and not number.isdigit():
-        raise LooptopError(f"data.source is '{visible(config.source)}'; write newsroom, or newsroom:SEED with a number")
+        raise LooptopError(f"data.source is '{visible(source)}'; write newsroom, or newsroom:SEED with a number")
     return int(number or 0)
 
 

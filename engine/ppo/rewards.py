@@ -109,7 +109,7 @@ class Classifier:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.place = _place_of(label, self.model.config)
         self.reads = reads
-        self.max_tokens = min(max_tokens, _longest(self.model.config), tokenizer.model_max_length)
+        self.max_tokens = min(max_tokens, room_of(self.model.config, tokenizer))
 
     @classmethod
     def load(cls, part: RewardConfig, device: torch.device | str) -> Classifier:
@@ -227,12 +227,12 @@ def _place_of(label: str, config: Any) -> int:
     raise LooptopError(f"it has no label '{visible(label)}'; its labels are: {visible(known)}")
 
 
-def _longest(config: Any) -> int:
-    """Tokens that the model takes; RoBERTa's positions begin behind its padding id."""
+def room_of(config: Any, tokenizer: Any) -> int:
+    """Tokens that a classifier takes; RoBERTa's positions begin behind its padding id."""
     positions = getattr(config, "max_position_embeddings", None) or 2**30
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.pad_token_id + 1
-    return int(positions)
+    return min(int(positions), int(tokenizer.model_max_length))
 
 
 def _module(where: str, name: str) -> Any:

@@ -1,0 +1,201 @@
+"""Preferences to train a reward model from: pairs as they are given, or made of ratings within each query."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from looptop.engine.config.reward import PreferenceConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.data import NEWSROOM, newsroom_seed, read_table
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+_log = logging.getLogger("looptop.data")
+
+MOST_OF_A_RATING = 4
+"""Pairs that one rated response is the better side of, where queries do not matter: more would only repeat it."""
+
+
+class Pair(Struct, frozen=True):
+    """Two responses to a query, the better one first."""
+
+    query: str
+    chosen: str
+    rejected: str
+
+
+class Rating(Struct, frozen=True):
+    """What somebody thought of a response."""
+
+    query: str
+    response: str
+    rating: float
+
+
+def load_pairs(config: PreferenceConfig, reads: str, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """Pairs to train on and pairs held out; a query is on one side only.
+
+    Args:
+        config: Where they are.
+        reads: `response` where the reward model is not shown the query: ratings then make pairs across queries too.
+        seed: Draws which queries are held out.
+
+    Raises:
+        LooptopError: The data is not there, cannot be read, or makes too few pairs.
+    """
+    across = reads == "response"
+    source = config.source
+    run = next((run for run in RunFolder.all() if run.id == source), None)
+    if run is not None:
+        found: Sequence[Pair] | Sequence[Rating] = _rated(run)
+    elif source.partition(":")[0] == NEWSROOM:
+        return _split(_newsroom(source, config.max_pairs or 4000), config, across, seed)
+    else:
+        found = _of_table(read_table(source, config.split), source)
+    return _split(found, config, across, seed)
+
+
+def pairs_of(ratings: Iterable[Rating], *, across: bool, seed: int = 0) -> list[Pair]:
+    """Ratings as pairs of a better and a worse response; ties make none.
+
+    Args:
+        ratings: In any order.
+        across: Also pair responses to different queries; each is then the better side of a few pairs, drawn by `seed`.
+        seed: See there.
+    """
+    if across:
+        return _pairs_across(list(ratings), Random(seed))
+    of_query: dict[str, list[Rating]] = {}
+    for rating in ratings:
+        of_query.setdefault(rating.query, []).append(rating)
+    return [
+        Pair(query, *((one.response, two.response) if one.rating > two.rating else (two.response, one.response)))
+        for query, rated in of_query.items()
+        for one, two in itertools.combinations(rated, 2)
+        if one.rating != two.rating and one.response != two.response
+    ]
+
+
+def _pairs_across(ratings: list[Rating], rng: Random) -> list[Pair]:
+    pairs = []
+    for better in ratings:
+        worse = [each for each in ratings if each.rating < better.rating and each.response != better.response]
+        for other in rng.sample(worse, min(len(worse), MOST_OF_A_RATING)):
+            pairs.append(Pair(better.query, better.response, other.response))
+    return pairs
+
+
+def _split(
+    found: Sequence[Pair] | Sequence[Rating], config: PreferenceConfig, across: bool, seed: int
+) -> tuple[list[Pair], list[Pair]]:
+    rng = Random(seed)
+    sides: list[list[Any]]
+    queries = sorted({each.query for each in found})
+    if len(queries) > 1:
+        rng.shuffle(queries)
+        held_out = set(queries[: max(1, round(config.validation_fraction * len(queries)))])
+        sides = [[each for each in found if (each.query in held_out) is side] for side in (False, True)]
+    else:  # One query, or none was given: there is nothing to go by but the pairs themselves.
+        order = list(found)
+        rng.shuffle(order)
+        count = max(1, round(config.validation_fraction * len(order)))
+        sides = [order[count:], order[:count]]
+    train, validation = (_as_pairs(side, across, seed) for side in sides)
+    if config.max_pairs is not None:
+        train = train[: config.max_pairs]
+    if not train or not validation:
+        hint = "" if across else " with two responses that were rated differently"
+        raise LooptopError(
+            f"{visible(config.source)} makes {len(train)} pairs to train on and {len(validation)} to validate on;"
+            f" at least one of each is needed: give more queries{hint}"
+        )
+    return train, validation
+
+
+def _as_pairs(side: Sequence[Any], across: bool, seed: int) -> list[Pair]:
+    ratings = [each for each in side if isinstance(each, Rating)]
+    return pairs_of(ratings, across=across, seed=seed) if ratings else list(side)
+
+
+def _rated(run: RunFolder) -> list[Rating]:
+    """What a person rated in a run."""
+    journal = PpoJournal(run.db)
+    ratings = []
+    for judgement in journal.judgements():
+        if judgement.kind == "rating" and judgement.value is not None:
+            sample = journal.sample(judgement.step, judgement.row)
+            if sample is not None:
+                ratings.append(Rating(sample.query, sample.response, judgement.value))
+    if not ratings:
+        raise LooptopError(
+            f"nothing was rated in {run.id}; rate samples with + and - on the PPO screen, or with"
+            f" `looptop reward {run.id} BATCH SAMPLE +1 --rate`"
+        )
+    return ratings
+
+
+def _of_table(table: Any, source: str) -> Sequence[Pair] | Sequence[Rating]:
+    columns = set(table.column_names)
+    query = next((name for name in ("query", "prompt") if name in columns), None)
+    if {"chosen", "rejected"} <= columns:
+        rows = [
+            Pair(_text(row, query), _text(row, "chosen"), _text(row, "rejected"))
+            for row in table.select_columns([name for name in (query, "chosen", "rejected") if name])
+        ]
+        good = [pair for pair in rows if pair.chosen.strip() and pair.rejected.strip() and pair.chosen != pair.rejected]
+        _say_left_out(len(rows) - len(good), "pairs are empty or of two equal responses")
+        return good
+    if {"response", "rating"} <= columns and query:
+        rated = [
+            Rating(_text(row, query), _text(row, "response"), _number(row["rating"]))
+            for row in table.select_columns([query, "response", "rating"])
+        ]
+        kept = [rating for rating in rated if rating.response.strip() and math.isfinite(rating.rating)]
+        _say_left_out(len(rated) - len(kept), "ratings have no response or no number")
+        return kept
+    raise LooptopError(
+        f"{visible(source)} has the columns {visible(', '.join(sorted(columns)))}; preferences need chosen and rejected"
+        " (and query), or query, response and rating"
+    )
+
+
+def _say_left_out(count: int, why: str) -> None:
+    if count:
+        _log.warning("left out: %d %s", count, why)
+
+
+def _text(row: Mapping[str, Any], name: str | None) -> str:
+    value = row[name] if name else ""
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _newsroom(source: str, count: int) -> list[Pair]:
+    """Of each article a clean summary and one in the mixed style that is not clean."""
+    from looptop.engine.worlds.newsroom import Newsroom, is_clean
+    from looptop.engine.worlds.newsroom.styles import mixed_summary
+
+    world = Newsroom(newsroom_seed(source) or 0, "train")
+    pairs = []
+    for place in range(count):
+        article = world.article(place)
+        rng = Random(f"preference {source} {place}")
+        worse = mixed_summary(article, rng)
+        while is_clean(worse):
+            worse = mixed_summary(article, rng)
+        pairs.append(Pair(article.text, article.summary, worse))
+    return pairs

@@ -1,0 +1,173 @@
+"""Trains a reward model from preferences with TRL's `RewardTrainer`: a classifier with one label, whose logit is the
+reward.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    EarlyStoppingCallback,
+    TrainerCallback,
+    set_seed,
+)
+from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging as transformers_logging
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import RewardTrainer
+
+from looptop.engine.config.reward import RewardRunConfig
+from looptop.engine.device import pick
+from looptop.engine.errors import LooptopError
+from looptop.engine.models import resolve
+from looptop.engine.ppo.preferences import Pair, load_pairs
+from looptop.engine.ppo.rewards import encode, room_of
+from looptop.engine.runs.callbacks import JournalCallback
+from looptop.engine.runs.trainer import STEP_METRICS, RunTrainer, said_of, trainer_arguments
+from looptop.engine.runs.worker import RunContext
+from looptop.engine.text import visible
+from looptop.engine.vqa.model import quiet
+
+_log = logging.getLogger("looptop.training")
+
+
+class RewardModelTrainer(RunTrainer, RewardTrainer):
+    """TRL's trainer, as a run of looptop's."""
+
+
+def train(context: RunContext) -> dict[str, Any]:
+    """Trains to the end, or until the run is stopped.
+
+    Returns:
+        `accuracy` (the share of held-out pairs in which the better response gets the larger reward) and `loss` of the
+        best evaluation, and `seconds` since the run began; without the first two where the run was stopped.
+
+    Raises:
+        LooptopError: Data, model or device are not usable; says what to do.
+    """
+    began = time.time()
+    config = context.config
+    assert isinstance(config, RewardRunConfig)
+    transformers_logging.disable_progress_bar()
+    device = pick(config.training.device, config.training.precision)
+    device.apply()
+    set_seed(config.training.seed)
+    context.journal.event("data", f"reading {visible(config.data.source)} and loading the model")
+    model, tokenizer = load_classifier(config.model.classifier)
+    pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
+    longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
+    arguments = _arguments(context, config, device)
+    callbacks: list[TrainerCallback] = [JournalCallback(context=context, leave_out=STEP_METRICS)]
+    if config.training.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+    trainer = RewardModelTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=as_dataset(pairs, tokenizer, config.model.reads, longest),
+        eval_dataset=as_dataset(held_out, tokenizer, config.model.reads, longest),
+        processing_class=tokenizer,
+        callbacks=callbacks,
+    )
+    trainer.belong_to(context)
+    trainer.remove_callback(PrinterCallback)
+    context.journal.facts(
+        device=device.name,
+        precision=device.precision,
+        n_train=len(pairs),
+        n_validation=len(held_out),
+        parameters=sum(p.numel() for p in model.parameters()),
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+    )
+    trainer.train(resume_from_checkpoint=str(context.resume_from) if context.resume_from else None)
+    if context.stop_requested.is_set():
+        return {"seconds": time.time() - began}
+    final = trainer.evaluate()
+    accuracy, loss = float(final["eval_accuracy"]), float(final["eval_loss"])
+    try:
+        save_model(context.folder.model, model, tokenizer, config, accuracy, len(held_out))
+    except Exception as error:
+        _log.exception("the result could not be saved")
+        raise LooptopError(
+            f"the result could not be written to {visible(context.folder.model)}: {said_of(error)}; make room on the"
+            f" disk, then `looptop resume {context.folder.id}` writes it"
+        ) from None
+    return {"accuracy": accuracy, "loss": loss, "seconds": time.time() - began}
+
+
+def load_classifier(name: str) -> tuple[Any, Any]:
+    """A classifier with one label, its head made anew, and its tokenizer.
+
+    Raises:
+        LooptopError: There is none of this name.
+    """
+    try:
+        where = resolve(name)
+        with quiet():
+            model = AutoModelForSequenceClassification.from_pretrained(
+                where, num_labels=1, id2label={0: "LABEL_0"}, label2id={"LABEL_0": 0}, ignore_mismatched_sizes=True
+            )
+        return model, AutoTokenizer.from_pretrained(where)
+    except (OSError, ValueError) as error:
+        raise LooptopError(
+            f"the classifier {visible(name)} cannot be loaded: {said_of(error)}; name an encoder or a classifier in a"
+            " local folder or connect to the hub"
+        ) from None
+
+
+def as_dataset(pairs: list[Pair], tokenizer: Any, reads: str, max_tokens: int) -> Dataset:
+    """Pairs as the trainer takes them: token ids of both sides, encoded as a reward encodes them."""
+    queries = [pair.query for pair in pairs]
+    sides = {
+        "chosen_ids": encode(tokenizer, queries, [pair.chosen for pair in pairs], reads, max_tokens),
+        "rejected_ids": encode(tokenizer, queries, [pair.rejected for pair in pairs], reads, max_tokens),
+    }
+    return Dataset.from_dict({name: side["input_ids"] for name, side in sides.items()})
+
+
+def save_model(
+    folder: Path, model: nn.Module, tokenizer: Any, config: RewardRunConfig, accuracy: float, pairs: int
+) -> None:
+    """Saves the result as one folder: weights, tokenizer, card."""
+    model.save_pretrained(folder)  # type: ignore[operator]  # a PreTrainedModel
+    tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(
+        "# A reward model\n\n"
+        f"Made by looptop from {visible(config.model.classifier)} with preferences of {visible(config.data.source)}; it"
+        f" reads {'the response' if config.model.reads == 'response' else 'query and response'}.\n\n"
+        f"- of {pairs:,} held-out pairs, the better response gets the larger reward in {accuracy:.2%}\n"
+        f"- learning rate: {config.training.learning_rate:g}, epochs: {config.training.num_train_epochs:g}\n\n"
+        "Use it in a PPO run:\n\n```toml\n[[rewards]]\n"
+        f'name = "preferred"\nmodel = {json.dumps(str(folder))}\nlabel = "LABEL_0"\n'
+        f'reads = "{config.model.reads}"\n```\n',
+        "utf-8",
+    )
+
+
+def _arguments(context: RunContext, config: RewardRunConfig, device: Any) -> RewardConfig:
+    chosen = config.training
+    arguments = RewardConfig(
+        **trainer_arguments(chosen, context.folder.checkpoints, device),
+        per_device_train_batch_size=chosen.per_device_train_batch_size,
+        per_device_eval_batch_size=chosen.per_device_eval_batch_size,
+        gradient_accumulation_steps=chosen.gradient_accumulation_steps,
+        eval_strategy=chosen.eval_strategy,
+        eval_steps=chosen.eval_steps,
+        eval_on_start=context.resume_from is None,
+        save_strategy=chosen.eval_strategy,
+        save_steps=chosen.eval_steps,
+        metric_for_best_model=f"eval_{chosen.metric_for_best_model}",
+        greater_is_better=chosen.metric_for_best_model == "accuracy",
+        # What is longer was cut when it was encoded.
+        max_length=None,
+        disable_dropout=False,
+    )
+    device.settle(arguments)
+    return arguments

@@ -1,0 +1,149 @@
+"""Reward models from preferences: pairs as given, or made of ratings; trained with TRL's trainer; used by PPO."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+import looptop.engine as looptop
+from looptop.engine import config as configuration
+from looptop.engine.config.reward import PreferenceConfig, RewardRunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_pairs, pairs_of
+from looptop.engine.ppo.rewards import Classifier
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import resume
+from tests.engine.ppo.tiny import TEXTS, ppo_config, save_classifier
+from tests.support import eventually
+
+RATINGS = some.lists(
+    some.builds(Rating, some.sampled_from("abc"), some.sampled_from("rstuvw"), some.integers(-2, 2).map(float)),
+    max_size=14,
+)
+
+
+@given(RATINGS)
+def test_ratings_become_all_pairs_within_a_query_and_ties_none(ratings: list[Rating]) -> None:
+    made = pairs_of(ratings, across=False)
+    wanted = [
+        Pair(one.query, one.response, two.response)
+        for one in ratings
+        for two in ratings
+        if one.query == two.query and one.rating > two.rating and one.response != two.response
+    ]
+    key = lambda pair: (pair.query, pair.chosen, pair.rejected)  # noqa: E731
+    assert sorted(made, key=key) == sorted(wanted, key=key)
+
+
+@given(RATINGS, some.integers(0, 3))
+def test_where_queries_do_not_matter_each_rating_is_the_better_side_of_a_few(ratings: list[Rating], seed: int) -> None:
+    made = pairs_of(ratings, across=True, seed=seed)
+    assert made == pairs_of(ratings, across=True, seed=seed)
+    assert len(made) <= MOST_OF_A_RATING * len(ratings)
+    of = {(each.response, each.rating) for each in ratings}
+    for pair in made:
+        better = [rating for response, rating in of if response == pair.chosen]
+        worse = [rating for response, rating in of if response == pair.rejected]
+        assert max(better) > min(worse)
+
+
+def table(path: Path, rows: list[dict[str, object]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def preferences(**options: object) -> PreferenceConfig:
+    return PreferenceConfig(**options)  # type: ignore[arg-type]
+
+
+def test_a_query_is_on_one_side_only_and_bad_pairs_are_left_out(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"query": f"q{n}", "chosen": f"good {n} {side}", "rejected": "bad"} for n in range(10) for side in (1, 2)
+    ]
+    rows += [{"query": "q0", "chosen": "", "rejected": "x"}, {"query": "q0", "chosen": "x", "rejected": "x"}]
+    source = table(tmp_path / "pairs.jsonl", rows)
+    train, held_out = load_pairs(preferences(source=source, validation_fraction=0.3), "both", 1)
+    assert len(train) == 14 and len(held_out) == 6
+    assert not {pair.query for pair in train} & {pair.query for pair in held_out}
+    few, _ = load_pairs(preferences(source=source, max_pairs=3), "both", 1)
+    assert len(few) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"text": "a"}], "has the columns text; preferences need chosen and rejected"),
+        ([{"query": "q", "response": "r", "rating": 1}] * 3, "with two responses that were rated differently"),
+        ([{"chosen": "a", "rejected": "b"}], "makes 0 pairs to train on and 1 to validate on"),
+    ],
+)
+def test_data_that_makes_no_pairs_is_refused_in_a_sentence(
+    tmp_path: Path, rows: list[dict[str, object]], said: str
+) -> None:
+    with pytest.raises(LooptopError) as caught:
+        load_pairs(preferences(source=table(tmp_path / "x.jsonl", rows)), "both", 1)
+    assert said in str(caught.value)
+
+
+def reward_config(folder: Path, *settings: str) -> RewardRunConfig:
+    """Pairs that a word tells apart: `tram` is better than `council`."""
+    classifier = save_classifier(folder / "classifier", spread=0.2)
+    rows: list[dict[str, object]] = [
+        {"query": text, "chosen": f"tram {text}", "rejected": f"council {text}"} for text in TEXTS
+    ]
+    chosen = configuration.override(
+        configuration.preset("tiny", "reward"),
+        [
+            f"classifier={classifier}", f"data.source={table(folder / 'pairs.jsonl', rows)}", "eval_strategy=steps",
+            "eval_steps=10", "max_steps=40", "per_device_train_batch_size=16", "learning_rate=3e-3", *settings,
+        ],
+    )  # fmt: skip
+    assert isinstance(chosen, RewardRunConfig)
+    return chosen
+
+
+def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:
+    chosen = reward_config(tmp_path)
+    undisturbed = looptop.start(chosen)
+    assert undisturbed.wait() is RunState.FINISHED, undisturbed.reason
+    expected = {point.step: point.value for point in undisturbed.journal.values("loss")}
+    assert list(expected) == list(range(1, 41))
+    accuracy = [point.value for point in undisturbed.journal.values("eval_accuracy")]
+    assert undisturbed.result()["accuracy"] >= 0.95 > accuracy[0]
+
+    run = looptop.start(chosen)
+    eventually(lambda: (run.journal.last("loss") or accuracy) and len(run.journal.values("loss")) >= 12)
+    run.stop()
+    assert run.wait() is RunState.STOPPED
+    again = resume(run.id)
+    assert again.wait() is RunState.FINISHED, again.reason
+    for point in again.journal.values("loss"):
+        assert math.isclose(point.value, expected[point.step], abs_tol=1e-6), point.step
+
+    from looptop.engine.config.ppo import RewardConfig
+
+    part = RewardConfig(name="preferred", model=again.id, label="LABEL_0")
+    better, worse = Classifier.load(part, "cpu")(["q", "q"], ["tram in Oslo", "council in Oslo"])
+    assert better > worse
+    assert "of 11 held-out pairs" in (again.folder.model / "README.md").read_text()
+
+
+def test_what_a_person_rated_becomes_a_reward_model(tmp_path: Path) -> None:
+    ppo = looptop.start(ppo_config(tmp_path, "max_steps=3", "eval_steps=3"))
+    assert ppo.wait() is RunState.FINISHED, ppo.reason
+    settings = (f"data.source={ppo.id}", "max_steps=3", "validation_fraction=0.3")
+    empty = looptop.start(reward_config(tmp_path / "a", *settings))
+    assert empty.wait() is RunState.FAILED
+    assert f"nothing was rated in {ppo.id}; rate samples" in empty.reason
+    for step in (1, 2, 3):
+        for row in range(8):
+            judge(ppo.folder, step, row, "rating", float(row % 2), "test")
+    run = looptop.start(reward_config(tmp_path / "b", *settings))
+    assert run.wait() is RunState.FINISHED, run.reason
+    assert run.journal.facts()["n_train"] > 10

@@ -1,0 +1,90 @@
+"""Rewards: real classifiers' logits, alone as in a batch; functions; weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from looptop.engine.config.ppo import RewardConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.rewards import AT_ONCE, Function, Reward, encode
+from tests.engine.ppo.tiny import TEXTS, save_classifier
+
+RESPONSES = [*TEXTS[:5], "tram", "", "the council in Oslo"]
+QUERIES = ["a query"] * len(RESPONSES)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("classifiers")
+    return save_classifier(folder / "grammar"), save_classifier(folder / "sentiment", labels=3, seed=1)
+
+
+def test_scores_are_what_listing_7_5s_pipelines_give(folders: tuple[Path, Path]) -> None:
+    """Listing 7.5: `pipeline('text-classification')` with `function_to_apply='none'`, the score of LABEL_1."""
+    reward = Reward.load(
+        [
+            RewardConfig(name="grammar", model=str(folders[0]), weight=1.0),
+            RewardConfig(name="neutral", model=str(folders[1]), weight=0.5),
+        ]
+    )
+    scores = reward.score(QUERIES, RESPONSES)
+    for name, folder in zip(("grammar", "neutral"), folders, strict=True):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForSequenceClassification.from_pretrained(folder)
+        listed = pipeline("text-classification", model=model, tokenizer=tokenizer)
+        wanted = [
+            next(label["score"] for label in result if label["label"] == "LABEL_1")
+            for result in listed(RESPONSES, function_to_apply="none", top_k=None)
+        ]
+        assert scores[name] == pytest.approx(wanted, abs=1e-5)
+    assert reward.total(scores) == pytest.approx(
+        [one + 0.5 * two for one, two in zip(scores["grammar"], scores["neutral"], strict=True)]
+    )
+
+
+def test_a_response_scores_the_same_alone_and_in_any_batch(folders: tuple[Path, Path]) -> None:
+    reward = Reward.load([RewardConfig(name="grammar", model=str(folders[0]))])
+    many = RESPONSES * (AT_ONCE // len(RESPONSES) + 1)
+    together = reward.score(["q"] * len(many), many)["grammar"]
+    alone = [reward.score(["q"], [response])["grammar"][0] for response in RESPONSES]
+    assert together[: len(alone)] == pytest.approx(alone, abs=1e-5)
+    assert together[-1] == pytest.approx(alone[-1], abs=1e-5)
+
+
+def test_long_texts_are_cut_and_a_pair_is_read_where_that_is_wanted(folders: tuple[Path, Path]) -> None:
+    model = str(folders[0])
+    long = " ".join(TEXTS)
+    (score,) = Reward.load([RewardConfig(name="g", model=model)]).score(["q"], [long])["g"]
+    (cut,) = Reward.load([RewardConfig(name="g", model=model, max_tokens=12)]).score(["q"], [long])["g"]
+    assert torch.isfinite(torch.tensor([score, cut])).all() and score != cut
+    both = Reward.load([RewardConfig(name="g", model=model, reads="both")])
+    one, two = both.score(["tram", "council"], ["opened", "opened"])["g"]
+    assert one != two
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    (ids,) = encode(tokenizer, [long], ["tram line"], "both", 16)["input_ids"]
+    assert len(ids) == 16 and tokenizer.decode(ids[-4:-1]).endswith("tram line")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nothing", "is not of the form module:function"),
+        ("statistics:nothing_there", "there is no function 'nothing_there' in statistics"),
+        ("/nowhere/mine.py:f", "there is no file /nowhere/mine.py"),
+        ("os:__import__('x')", "is not of the form module:function"),
+    ],
+)
+def test_a_function_that_is_not_there_is_a_sentence(name: str, said: str) -> None:
+    with pytest.raises(LooptopError) as caught:
+        Function(name)
+    assert said in str(caught.value)
+
+
+def test_a_function_may_give_a_tensor(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import torch\ndef f(queries, responses):\n    return torch.ones(len(queries))\n")
+    reward = Reward.load([RewardConfig(name="f", function=f"{tmp_path}/mine.py:f", weight=-2.0)])
+    assert reward.total(reward.score(["q"] * 3, ["r"] * 3)) == [-2.0] * 3
