@@ -159,11 +159,8 @@ class PpoTrainer(RunTrainer):
             end_id=ends.end_id,
             start_tokens=self.policy.start_tokens,
         ).to(self.args.device)
-        # In mixed precision what was said while writing and what a pass says differ by rounding; asked in the same way
-        # twice, the first pass's ratios are 1.
-        said = rollout.responses.judged if not (self.args.bf16 or self.args.fp16) else None
         with self._autocast():
-            comparison = compare(self.policy, self.measure.reference, batch, self.ppo, said)
+            comparison = compare(self.policy, self.measure.reference, batch, self.ppo, rollout.responses.judged)
         draft.compared(batch, comparison)
         return batch, comparison
 

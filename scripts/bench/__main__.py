@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from scripts.bench import answering, opening, training, watching
+from scripts.bench import answering, opening, ppo, training, watching
 from scripts.bench.pairs import processor
 
-PARTS = {"opening": opening, "answering": answering, "training": training, "watching": watching}
+PARTS = {"opening": opening, "answering": answering, "training": training, "watching": watching, "ppo": ppo}
 
 
 def main() -> None:

@@ -19,15 +19,16 @@ class Ratio:
     highest: float
     ours: float
     peer: float
+    pairs: int = PAIRS
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} (from {self.lowest:.2f} to {self.highest:.2f}; {PAIRS} pairs)"
+        return f"{self.median:.2f} (from {self.lowest:.2f} to {self.highest:.2f}; {self.pairs} pairs)"
 
 
-def paired(ours: Callable[[], float], peer: Callable[[], float]) -> Ratio:
-    """Measures both `PAIRS` times in turn, after one uncounted pair; the ratio is ours over the peer's."""
+def paired(ours: Callable[[], float], peer: Callable[[], float], pairs: int = PAIRS) -> Ratio:
+    """Measures both `pairs` times in turn, after one uncounted pair; the ratio is ours over the peer's."""
     ours(), peer()
-    measured = [(ours(), peer()) for _ in range(PAIRS)]
+    measured = [(ours(), peer()) for _ in range(pairs)]
     ratios = sorted(mine / theirs for mine, theirs in measured)
     return Ratio(
         statistics.median(ratios),
@@ -35,6 +36,7 @@ def paired(ours: Callable[[], float], peer: Callable[[], float]) -> Ratio:
         ratios[-1],
         statistics.median(mine for mine, _ in measured),
         statistics.median(theirs for _, theirs in measured),
+        pairs,
     )
 
 

@@ -1,0 +1,156 @@
+"""A PPO batch of FLAN-T5-small's architecture, against the chapter's loop on TRL 0.11.4.
+
+Random weights, batch 8, queries of 256 tokens, responses of 48, 4 passes, two threads. Ours is a real run in its engine
+process, with its journal; TRL runs in an environment of its own, made once under `build/`, at the better of its
+mini-batch sizes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, pre_tokenizers, processors
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+from looptop.engine import config
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.host import launch
+from scripts.bench.pairs import Ratio, paired
+from tests.support import eventually
+
+BATCH, QUERY, RESPONSE = 8, 256, 48
+BATCHES = 3
+"""Of each measurement; the first is not counted."""
+
+PAIRS = 3
+"""A pair takes minutes."""
+
+PEER = Path("build") / "peers" / "trl-0.11.4"
+PEER_PACKAGES = ("trl==0.11.4", "transformers==4.45.2", "accelerate<1.1", "datasets<3.2", "rich", "numpy<2.4")
+PROGRAM = Path(__file__).parent / "peers" / "trl_ppo.py"
+
+
+def main() -> None:
+    """Prints the ratios in fp32 and in bf16."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["LOOPTOP_HOME"] = home
+        model, queries = make_model(Path(home) / "model"), make_queries(Path(home) / "queries.jsonl")
+        python = peer_python()
+        size = min((BATCH, 4), key=lambda mini: trl_seconds(python, model, queries, mini))
+        print(f"ppo: TRL 0.11.4 is at its best with mini-batches of {size}", flush=True)
+        for precision, goal in (("fp32", 1.6), ("bf16", 4.2)):
+            ratio = paired(
+                lambda: trl_seconds(python, model, queries, size),
+                lambda precision=precision: seconds(model, queries, precision),
+                pairs=PAIRS,
+            )
+            say(precision, ratio, goal)
+        print(f"ppo: the arithmetic alone (passes of plain modules, fp32): {floor_seconds(model):.1f} s a batch")
+
+
+def say(precision: str, ratio: Ratio, goal: float) -> None:
+    """Prints one ratio."""
+    print(
+        f"ppo, {precision}: {ratio} times the samples per second of TRL 0.11.4; {ratio.peer:.1f} s a batch against"
+        f" {ratio.ours:.1f} s (goal: {goal})",
+        flush=True,
+    )
+
+
+def make_model(folder: Path) -> Path:
+    """FLAN-T5-small's architecture with random weights, its head untied, and a word-level tokenizer as large."""
+    torch.manual_seed(0)
+    size = 32128
+    vocabulary = {"<pad>": 0, "</s>": 1, "<unk>": 2} | {f"w{number}": number for number in range(3, size)}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing("$A </s>", None, [("</s>", 1)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    config = T5Config(
+        vocab_size=size, d_model=512, d_kv=64, d_ff=1024, num_layers=8, num_heads=6, feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = T5ForConditionalGeneration(config)
+    model.lm_head.weight = torch.nn.Parameter(0.02 * torch.randn(size, 512))
+    model.save_pretrained(folder)
+    return folder
+
+
+def make_queries(file: Path) -> Path:
+    """Texts of so many words that queries have `QUERY` tokens."""
+    source = torch.Generator().manual_seed(1)
+    numbers = torch.randint(3, 32128, (BATCH * (BATCHES + 3), QUERY - 1), generator=source).tolist()
+    file.write_text("".join(json.dumps({"text": " ".join(f"w{n}" for n in row)}) + "\n" for row in numbers))
+    return file
+
+
+def seconds(model: Path, queries: Path, precision: str) -> float:
+    """Seconds a batch of a real run, from one batch's end to the next, as it journalled."""
+    chosen = config.override(
+        config.preset("tiny", "ppo"),
+        [
+            f"policy={model}", f"data.source={queries}", "prefix=", f"max_query_tokens={QUERY}", "held_out=8",
+            f"max_new_tokens={RESPONSE}", f"batch_size={BATCH}", f"mini_batch_size={BATCH}", "ppo_epochs=4",
+            f"max_steps={BATCHES}", "eval_steps=1000", "reference_responses=0", f"precision={precision}",
+            "save_minutes=1000", "optim=adamw_torch_fused",
+            f'rewards=[{{name="one", function="{Path(__file__).parent / "peers" / "constant.py"}:one"}}]',
+        ],
+    )  # fmt: skip
+    folder = launch(chosen)
+    eventually(lambda: not folder.is_live(), limit=900)
+    batches = PpoJournal(folder.db).batches()
+    assert len(batches) == BATCHES, PpoJournal(folder.db).state()
+    assert all(sample.length == RESPONSE for sample in PpoJournal(folder.db).samples(2))
+    return statistics.median(sum(batch.seconds.values()) for batch in batches[1:])
+
+
+def trl_seconds(python: Path, model: Path, queries: Path, mini_batch: int) -> float:
+    """Seconds a batch of TRL's."""
+    words = [python, PROGRAM, model, queries, mini_batch, BATCHES, RESPONSE]
+    done = subprocess.run(list(map(str, words)), check=True, capture_output=True, text=True)
+    return statistics.median(json.loads(done.stdout.splitlines()[-1]))
+
+
+def floor_seconds(folder: Path) -> float:
+    """What the four passes' forward and backward sweeps cost with plain modules: no generation, no reference."""
+    import time
+
+    model = T5ForConditionalGeneration.from_pretrained(folder)
+    ids = torch.randint(3, 32128, (BATCH, QUERY))
+    given = torch.randint(3, 32128, (BATCH, RESPONSE))
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        logits = model(input_ids=ids, decoder_input_ids=given).logits
+        logits.float().log_softmax(-1).gather(-1, given.unsqueeze(-1)).sum().backward()
+        model.zero_grad()
+        took.append(time.perf_counter() - began)
+    return 4 * statistics.median(took[1:])
+
+
+def peer_python() -> Path:
+    """The Python of TRL 0.11.4's environment, made when missing."""
+    python = PEER / "bin" / "python"
+    if not (PEER / "done").exists():
+        print("ppo: making an environment for TRL 0.11.4 (once; some minutes) ...", flush=True)
+        venv.create(PEER, with_pip=True, clear=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, f"torch=={torch.__version__.partition('+')[0]}"], check=True)
+        subprocess.run([*pip, *PEER_PACKAGES], check=True)
+        (PEER / "done").touch()
+    return python.absolute()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
