@@ -15,6 +15,7 @@ from looptop.engine.commands.progress import progress_on
 from looptop.engine.commands.watch import Interrupts, show_outcome, watch
 from looptop.engine.config import DataConfig, RunConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
 from looptop.engine.text import visible
@@ -24,6 +25,8 @@ EXAMPLES = """\
   looptop train vqa --set fusion=tokens --set num_train_epochs=20
   looptop train vqa --data my_folder            images beside a CSV or JSONL of image,question,answer
   looptop train vqa --preset book --set data.annotations=A.json --set data.questions=Q.json --set data.images=DIR
+  looptop train --like vqa-3 --set seed=7       the same again, with changes
+  looptop train vqa --detach --title "wider" --notify 'notify-send "$LOOPTOP_RUN $LOOPTOP_EVENT"'
   looptop config > mine.toml; looptop train vqa --config mine.toml
 
 ctrl-C stops the run with a checkpoint, a second one at once. Closing the terminal leaves the run going.
@@ -32,10 +35,11 @@ ctrl-C stops the run with a checkpoint, a second one at once. Closing the termin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.add_argument("kind", metavar="vqa", choices=["vqa"], help="what to train")
+    parser.add_argument("kind", metavar="vqa", nargs="?", choices=["vqa"], help="what to train; not needed with --like")
     whence = parser.add_mutually_exclusive_group()
     whence.add_argument("--preset", default="tiny", help=f"{' or '.join(configuration.presets())} (default: tiny)")
     whence.add_argument("--config", metavar="FILE", help="a TOML file; what it leaves out comes from its preset")
+    whence.add_argument("--like", metavar="RUN", help="a run whose configuration to begin with")
     parser.add_argument(
         "--data",
         metavar="SOURCE",
@@ -49,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one setting; may be given several times",
     )
+    add_about(parser)
     parser.add_argument("--detach", action="store_true", help="do not watch: say the run's id and leave")
     add_json(parser)
 
@@ -58,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = _chosen(arguments)
     interrupts = Interrupts()
     with interrupts.taken():
-        folder = launch(config)
+        folder = launch(config, about=about_of(arguments))
         if arguments.detach and not interrupts.count:
             return _leave(folder, as_json=arguments.json)
         note(f"{folder.id}  started")
@@ -66,9 +71,28 @@ def run(arguments: argparse.Namespace) -> int:
     return show_outcome(outcome, as_json=arguments.json)
 
 
+def add_about(parser: argparse.ArgumentParser) -> None:
+    """Adds what a person says of a new run."""
+    parser.add_argument("--title", help="what to call the run")
+    parser.add_argument("--note", help="a note to keep with it")
+    parser.add_argument("--notify", metavar="COMMAND", help="started when the run ends, fails or raises an alert")
+
+
+def about_of(arguments: argparse.Namespace) -> About | None:
+    """What was said of the new run; None where nothing was."""
+    said = {key: getattr(arguments, key) for key in ("title", "note", "notify") if getattr(arguments, key) is not None}
+    return About(**said) if said else None
+
+
 def _chosen(arguments: argparse.Namespace) -> RunConfig:
     """The configuration that the arguments ask for."""
-    if arguments.config is not None:
+    if arguments.kind is None and arguments.like is None:
+        raise LooptopError("train needs to know what: `looptop train vqa`, or `looptop train --like RUN`")
+    if arguments.like is not None:
+        config = RunFolder.find(arguments.like).config()
+        if arguments.kind not in (None, config.kind):
+            raise LooptopError(f"{visible(arguments.like)} is a {config.kind} run, not a {arguments.kind} run")
+    elif arguments.config is not None:
         config = configuration.load(Path(arguments.config))
     else:
         config = configuration.preset(arguments.preset)
