@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -38,12 +39,13 @@ class _File(msgspec.Struct):
 
 
 class Summaries:
-    """Reads the runs' summaries, from any thread but one at a time."""
+    """Reads the runs' summaries, from any thread."""
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._loaded = False
         self._fresh = 0
+        self._one_at_a_time = threading.Lock()
 
     def all(self, on_part: Callable[[list[RunSummary]], object] | None = None) -> list[RunSummary]:
         """Of all runs of this machine, the newest first.
@@ -51,6 +53,10 @@ class Summaries:
         Args:
             on_part: Is given what is known so far, now and then while many are read for the first time.
         """
+        with self._one_at_a_time:
+            return self._read(on_part)
+
+    def _read(self, on_part: Callable[[list[RunSummary]], object] | None) -> list[RunSummary]:
         if not self._loaded:
             self._loaded = True
             self._kept = _load()
@@ -81,15 +87,6 @@ class Summaries:
         self._kept[folder.id] = _Kept(stamp, summary.live, summary)
         self._fresh += 1
         return summary
-
-
-def summaries_of(run_ids: Iterable[str]) -> list[RunSummary]:
-    """The summaries of some runs.
-
-    Raises:
-        LooptopError: One of them is not there.
-    """
-    return [RunFolder.find(run_id).summary() for run_id in run_ids]
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:

@@ -137,7 +137,7 @@ async def test_a_run_is_shown_with_losses_accuracy_figures_answers_and_events(an
     app = make(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         await watch(pilot, run)
-        await until(pilot, lambda: "┤" in shown(app))
+        await until(pilot, lambda: "┤" in shown(app) and "what is it at 120?" in shown(app))
         text = shown(app)
         assert "✓ finished" in text
         assert "step 120 of 200" in text and " 60 %" in text

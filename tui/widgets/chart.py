@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.content import Content
 from textual.events import Resize
 from textual.geometry import Region
 from textual.strip import Strip
@@ -21,27 +22,33 @@ NOTHING = "nothing to draw yet"
 class Chart(Widget, can_focus=False):
     """Curves over steps."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"chart--axis", "chart--faint", "chart--first", "chart--second"}
     _CLASSES: ClassVar[dict[int, str]] = {
         plot.AXIS: "chart--axis",
         plot.FAINT: "chart--faint",
         plot.FIRST: "chart--first",
         plot.SECOND: "chart--second",
+        plot.THIRD: "chart--third",
+        plot.FOURTH: "chart--fourth",
+        plot.FIFTH: "chart--fifth",
+        plot.SIXTH: "chart--sixth",
     }
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(_CLASSES.values())
 
-    def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
+    def __init__(self, title: str | Content, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
-        self._title = self.border_title = title
+        self._title: str | Content = ""
+        self.entitle(title)
         self._curves: Sequence[Curve] = ()
         self._axes = Axes(0, 1)
         self._lines: list[list[plot.Run]] = []
         self._strips: list[Strip] = []
         """As they stand on the screen; empty where all is to be drawn anew."""
 
-    def entitle(self, title: str) -> None:
-        """Changes the title, in our own markup."""
+    def entitle(self, title: str | Content) -> None:
+        """Changes the title: our own markup, or content where it comes from outside."""
         if title != self._title:
-            self._title = self.border_title = title
+            self._title = title
+            self.border_title = title  # type: ignore[assignment]  # its setter takes content too
 
     def show(self, curves: Sequence[Curve], axes: Axes) -> None:
         """Shows these curves; only lines that look different than before are drawn."""
