@@ -101,17 +101,20 @@ class Charts(Driving):
             if self.app.screen_stack[0] is not self or not wall.size.width:
                 continue
             reader, window = self._reader, self._window
-            names, columns = wall.names, wall.chart_columns
-            look = await in_thread(lambda r=reader, n=names, c=columns, w=window: r.look(n, c, w))  # type: ignore[misc]
+            look = await self._read(reader, wall.names, wall.chart_columns(), window)
+            page = wall.page_of(self._wanted(look.names))
+            if not wall.names and page:
+                # At first nobody knows which metrics there are: those of the page are read before anything is drawn.
+                look = await self._read(reader, page, wall.chart_columns(len(look.names)), window)
             if reader is not self._reader:
                 continue
             self._look = look
             wall.list_names(self._wanted(look.names))
-            if wall.names != names:
-                # The first look tells which metrics there are; the next one, at once, reads those on the page.
-                self._poke.set()
-                continue
             self._show()
+
+    @staticmethod
+    async def _read(reader: ChartReader, names: Sequence[str], columns: int, window: Window) -> Look:
+        return await in_thread(lambda: reader.look(names, columns, window))
 
     def _wanted(self, names: Sequence[str]) -> list[str]:
         if not self._words:
@@ -139,10 +142,10 @@ class Charts(Driving):
         axes = Axes(first, last, log=self._log_scale)
         for name in wall.names:
             found = {head.id: look.series.get((name, head.id)) for head in look.heads}
-            wanted = (found, axes, self._smoothing, self._chosen, wall.chart_columns)
+            wanted = (found, axes, self._smoothing, self._chosen, wall.chart_columns())
             if self._drawn.get(name) != wanted:
                 self._drawn[name] = wanted
-                lines = curves.of(list(found.values()), wall.chart_columns, SMOOTHING[self._smoothing], self._chosen)
+                lines = curves.of(list(found.values()), wall.chart_columns(), SMOOTHING[self._smoothing], self._chosen)
                 wall.draw(name, lines, axes)
 
     def _bounds(self, look: Look) -> tuple[int, int]:

@@ -50,12 +50,16 @@ class ChartWall(Container, can_focus=True):
     @property
     def names(self) -> tuple[str, ...]:
         """The metrics of this page."""
+        return self.page_of(self._names, self._cursor)
+
+    def page_of(self, names: Sequence[str], cursor: int = 0) -> tuple[str, ...]:
+        """Of these metrics, those that are on the page with the cursor."""
         if self._large:
-            return self._names[self._cursor : self._cursor + 1]
-        columns, rows = self._room()
+            return tuple(names[cursor : cursor + 1])
+        columns, rows = self._room(len(names))
         page = columns * rows
-        first = self._cursor // page * page
-        return self._names[first : first + page]
+        first = cursor // page * page
+        return tuple(names[first : first + page])
 
     @property
     def name_here(self) -> str:
@@ -67,10 +71,9 @@ class ChartWall(Container, can_focus=True):
         """Which of how many charts is under the cursor, from 1."""
         return min(self._cursor + 1, len(self._names)), len(self._names)
 
-    @property
-    def chart_columns(self) -> int:
-        """How many columns a series is wanted in."""
-        columns, _ = self._grid()
+    def chart_columns(self, count: int | None = None) -> int:
+        """How many columns a series is wanted in, where there are so many metrics."""
+        columns, _ = (1, 1) if self._large else self._room(count)
         return max(20, self.size.width // columns - 10)
 
     def draw(self, name: str, curves: Sequence[Curve], axes: Axes) -> None:
@@ -131,9 +134,9 @@ class ChartWall(Container, can_focus=True):
 
     # The charts.
 
-    def _room(self) -> tuple[int, int]:
-        """How many charts fit beside and above one another."""
-        count = max(1, len(self._names))
+    def _room(self, count: int | None = None) -> tuple[int, int]:
+        """How many charts fit beside and above one another, where there are so many metrics."""
+        count = max(1, len(self._names) if count is None else count)
         columns = max(1, min(self.size.width // NARROWEST, count))
         rows = max(1, min(self.size.height // LOWEST, -(-count // columns)))
         # Not more columns than the rows need: four charts are two by two.
@@ -160,8 +163,8 @@ class ChartWall(Container, can_focus=True):
         if fresh:
             self.mount(*fresh)
         for chart, name in zip([*cells, *fresh], self.names, strict=False):
-            chart.entitle(safe(name))
-            chart.show((), Axes(0, 1))
+            if chart.entitle(safe(name)):
+                chart.show((), Axes(0, 1))  # what another metric was is not shown under this name
         self._mark()
         self.post_message(self.Turned())
 
