@@ -86,6 +86,7 @@ ACTIONS = (
     Action("app", "command_palette", "ctrl+p", "palette", "Open the palette: every action by its name.", False),
     Action("app", "help", "question_mark,f1", "help", "Show this help.", True, True, shown="?"),
     Action("app", "leave", "q", "quit", "Leave looptop; runs go on without it.", True, True),
+    Action("app", "suspend_process", "ctrl+z", "suspend", "Go back to the shell for a while; fg comes back.", False),
     Action("app", "leave_now", "ctrl+c,ctrl+q", "quit", "Leave at once, from anywhere.", False, always=True),
     # In a text field the keys above that print a character are typed instead.
     Action("field", "app.back", "escape", "leave field", "Leave the field; then the single keys work."),

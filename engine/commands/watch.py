@@ -20,6 +20,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.notify import ALERTS
 from looptop.engine.runs.records import Point, RunState
 from looptop.engine.text import visible
 
@@ -91,6 +92,9 @@ def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Pro
             ended = (state.ended or state is RunState.INTERRUPTED) and not folder.is_live()
             for line in reader.news():
                 progress.note(line)
+            if ended or reader.alerts:
+                reader.alerts = 0
+                progress.ring()
             if ended:
                 break
             progress.show(reader.reading(state))
@@ -157,6 +161,8 @@ class _Reader:
         self._latest: dict[str, Point] = {}
         self._total = 0
         self._doing = ""
+        self.alerts = 0
+        """Alerts since they were last looked at."""
 
     def reading(self, state: RunState) -> Reading:
         """Where the run stands now."""
@@ -190,6 +196,7 @@ class _Reader:
             self._seen_event = event.id
             if event.time < self.began:  # of an earlier life of the run
                 continue
+            self.alerts += event.kind in ALERTS
             if event.level == "info":
                 self._doing = visible(event.text)
             else:
