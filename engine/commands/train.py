@@ -147,5 +147,7 @@ def _leave(folder: RunFolder, *, as_json: bool) -> int:
     if as_json:
         say_json({"run": folder.id, "state": folder.state().value, "accuracy": None, "loss": None, "seconds": None})
     else:
-        say(f"{folder.id} trains on its own; see `looptop show {folder.id}`, or open the app with `looptop`")
+        say(
+            f"{folder.id} trains on its own; watch it with `looptop attach {folder.id}`, or see `looptop show {folder.id}`"
+        )
     return 0

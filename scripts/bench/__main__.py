@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from scripts.bench import answering, opening, training, watching
+from scripts.bench import answering, histories, opening, training, watching
 from scripts.bench.pairs import processor
 
-PARTS = {"opening": opening, "answering": answering, "training": training, "watching": watching}
+PARTS = {
+    "opening": opening,
+    "answering": answering,
+    "training": training,
+    "watching": watching,
+    "histories": histories,
+}
 
 
 def main() -> None:
