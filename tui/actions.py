@@ -199,7 +199,16 @@ ACTIONS = (
     ),
     Action("runs", "want('stop')", "x", "stop", "Stop the run; asks whether with a checkpoint.", False, True),
     Action("runs", "want('log')", "l", "log", "Read all that the run printed.", False, True),
-    Action("runs", "delete", "D,delete", "delete", "Delete the run, or the selected ones, whole; asks.", True, True),
+    Action(
+        "runs",
+        "delete",
+        "D,delete",
+        "delete",
+        "Delete the run, or the selected ones, whole; asks.",
+        True,
+        True,
+        shown="D",
+    ),
     # Charts.
     Action("wall", "enlarge", "enter", "enlarge", "Show the chart alone, or all of them again."),
     Action("wall", "move(-1, 0)", "left", "left", "The chart to the left.", False, shown="←"),

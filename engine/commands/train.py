@@ -147,7 +147,5 @@ def _leave(folder: RunFolder, *, as_json: bool) -> int:
     if as_json:
         say_json({"run": folder.id, "state": folder.state().value, "accuracy": None, "loss": None, "seconds": None})
     else:
-        say(
-            f"{folder.id} trains on its own; watch it with `looptop attach {folder.id}`, or see `looptop show {folder.id}`"
-        )
+        say(f"{folder.id} trains on its own; see `looptop show {folder.id}`, or watch it: `looptop attach {folder.id}`")
     return 0

@@ -56,11 +56,11 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
         return Series([step for step, _ in few], values, values, values, [int(value is None) for value in values])
     span, width = _grain(high - low + 1, columns)
     parts: list[str] = []
-    values: list[int] = [width]
+    bound: list[int] = [width]
     for size, start, end in _segments(low, high, [each for each in (*reversed(SPANS), 1) if each <= span]):
         parts.append(_OF_BUCKETS if size > 1 else _OF_ROWS)
-        values += [name_id, size, start // size, end // size] if size > 1 else [name_id, start, end]
-    rows = read(_COLUMNS.format(parts=" UNION ALL ".join(parts)), values).fetchall()
+        bound += [name_id, size, start // size, end // size] if size > 1 else [name_id, start, end]
+    rows = read(_COLUMNS.format(parts=" UNION ALL ".join(parts)), bound).fetchall()
     return Series(
         steps=[min(max(place * width + width // 2, low), high) for place, *_ in rows],
         mean=[_mean(total, count, gone) for _, total, count, _, _, _, gone in rows],

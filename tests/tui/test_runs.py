@@ -75,7 +75,7 @@ async def test_all_runs_are_listed_with_what_is_known_of_them(answers: QuickAnsw
         assert "a processor" in lines["vqa-1"]
         assert "✗ failed" in lines["vqa-2"] and "my [b]title · and␛[2J a note" in lines["vqa-2"]
         assert "✗ interrupted" in lines["vqa-3"]
-        assert "▶ running~" in lines["vqa-4"]  # known by its heartbeat
+        assert "▶ running~" in lines["vqa-4"] and "by the heartbeat of elsewhere" in lines["vqa-4"]
         assert "1 live" in shown(app)
 
 

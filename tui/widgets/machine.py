@@ -57,7 +57,9 @@ def _gpu(gpu: Gpu, width: int) -> list[Content]:
 def _line(name: str, share: float, words: str, width: int) -> Content:
     room = max(4, width - NAME - len(words) - 1)
     filled = bar(share, room)
-    style = "$text-error" if share > 0.95 else "$text-warning" if share > 0.8 else "$primary"
+    # A processor that computes all the time is what it is for; a disk that is nearly full is not.
+    fills = name in ("memory", "disk")
+    style = "$text-error" if fills and share > 0.95 else "$text-warning" if fills and share > 0.85 else "$primary"
     return Content.assemble(
         (f"{name:<{NAME}}", "$text-muted"), (filled, style), ("░" * (room - len(filled)), "$panel"), f" {words}"
     )

@@ -270,7 +270,8 @@ def _said(summary: RunSummary, key: str) -> str:
         case "device":
             return summary.device
         case _:
-            return " · ".join(" ".join(text.split()) for text in (summary.title, summary.note) if text)
+            where = f"by the heartbeat of {summary.host}" if summary.live == "heartbeat" else ""
+            return " · ".join(" ".join(text.split()) for text in (where, summary.title, summary.note) if text)
 
 
 def _moment(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,13 +15,15 @@ from looptop.engine.config import preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import summaries as summaries_module
 from looptop.engine.runs.about import About, read_about, write_about
+from looptop.engine.runs.control import send
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import JournalWriter
 from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import start
 from looptop.engine.runs.summaries import Summaries
-from tests.engine.runs.helpers import python, read_line
+from tests.engine.runs.helpers import Steps, config, python, read_line
 
 
 def make(loss: float = 1.0, state: RunState = RunState.FINISHED) -> RunFolder:
@@ -151,3 +154,19 @@ def test_nobody_resumes_a_run_while_it_is_deleted(monkeypatch: pytest.MonkeyPatc
     thread.join()
     assert len(tried) == 1 and "is running already" in tried[0]
     assert not folder.path.exists()
+
+
+def test_nothing_of_a_home_can_be_read_or_driven_by_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summaries_module, "_WORTH_WRITING", 1)
+    before = os.umask(0)
+    try:
+        run = start(config(), Steps(3))
+        write_about(run.folder.path, title="a title", notify="echo told")
+        send(run.folder, "checkpoint")
+        assert run.wait() is RunState.FINISHED
+        Summaries().all()
+    finally:
+        os.umask(before)
+    modes = {path.relative_to(home): stat.S_IMODE(path.stat().st_mode) for path in home.rglob("*")}
+    assert {name for name, mode in modes.items() if mode & 0o077} == set()
+    assert {"about.toml", "summaries.msgpack", "run.db", "log.txt", "config.toml"} <= {name.name for name in modes}
