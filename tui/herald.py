@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.notify import ALERTS
+from looptop.engine.runs.notify import ALERTS, hit_breakpoint
 
 _SEVERITY = {RunState.FAILED: "error", RunState.INTERRUPTED: "error", RunState.STOPPED: "warning"}
 
@@ -26,6 +26,7 @@ class _Watched:
     journal: Journal
     version: int = -1
     event: int = 0
+    states: int = 0
 
 
 class Herald:
@@ -42,6 +43,7 @@ class Herald:
             try:
                 watched.version = watched.journal.version()
                 watched.event = max((event.id for event in watched.journal.events()), default=0)
+                watched.states = len(watched.journal.states())
             except LooptopError:
                 return
             self._watched[key] = watched
@@ -75,7 +77,11 @@ class Herald:
         fresh = watched.journal.events(watched.event)
         if fresh:
             watched.event = fresh[-1].id
-        return [News(f"{watched.run.id}: {event.text}", "warning") for event in fresh if event.kind in ALERTS]
+        changes = watched.journal.states()[watched.states :]
+        watched.states += len(changes)
+        said = [event.text for event in fresh if event.kind in ALERTS]
+        said += [change.reason for change in changes if hit_breakpoint(change.state, change.reason)]
+        return [News(f"{watched.run.id}: {text}", "warning") for text in said]
 
     @staticmethod
     def _end(run: RunFolder) -> News:

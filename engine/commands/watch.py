@@ -20,7 +20,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.notify import ALERTS
+from looptop.engine.runs.notify import ALERTS, hit_breakpoint
 from looptop.engine.runs.records import Point, RunState
 from looptop.engine.text import visible
 
@@ -86,15 +86,18 @@ def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Pro
     """
     reader = _Reader(folder, began)
     handed_on = 0
+    was_held = False
     with contextlib.closing(progress):
         while True:
             state, reason = _state(folder)
             ended = (state.ended or state is RunState.INTERRUPTED) and not folder.is_live()
             for line in reader.news():
                 progress.note(line)
-            if ended or reader.alerts:
+            held = hit_breakpoint(state, reason)
+            if ended or reader.alerts or (held and not was_held):
                 reader.alerts = 0
                 progress.ring()
+            was_held = held
             if ended:
                 break
             progress.show(reader.reading(state))

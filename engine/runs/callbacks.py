@@ -166,7 +166,7 @@ class JournalCallback(TrainerCallback):
         self._journal = JournalWriter(self.folder.db)
         self._gate = Gate(self.folder, self._journal)
         self._notifier = Notifier(self.folder.path)
-        self._journal.on_event = self._notifier.on_event
+        self._journal.on_event, self._journal.on_state = self._notifier.on_event, self._notifier.on_state
         self._files = FromFiles(Path(str(args.output_dir))) if getattr(args, "log_completions", False) else None
         self._strange.clear()
         if self.name:

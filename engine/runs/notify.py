@@ -18,6 +18,7 @@ from pathlib import Path
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import read_about
 from looptop.engine.runs.home import home
+from looptop.engine.runs.records import RunState
 
 ALERTS = frozenset({"alert", "breakpoint"})
 """Kinds of events that are told."""
@@ -38,6 +39,11 @@ class Notifier:
         self._folder = folder
         self._last: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
+
+    def on_state(self, state: RunState, reason: str) -> None:
+        """Tells that a breakpoint was hit."""
+        if hit_breakpoint(state, reason):
+            self.on_event("breakpoint", reason)
 
     def on_event(self, kind: str, text: str) -> None:
         """Tells an event that is worth it; of one kind, at most one every ten seconds."""
@@ -89,6 +95,11 @@ class Notifier:
             )
             # Its exit is read, or it would stay a zombie as long as the run lives.
             threading.Thread(target=process.wait, name="notify wait", daemon=True).start()
+
+
+def hit_breakpoint(state: RunState, reason: str) -> bool:
+    """Whether this is the state of a run that was paused by a breakpoint and not by a person."""
+    return state is RunState.PAUSED and reason.startswith("breakpoint")
 
 
 def command_for(folder: Path) -> str:

@@ -137,7 +137,7 @@ class RunThread(threading.Thread):
             _one_run.release()
             raise
         self._notifier = Notifier(folder.path)
-        self.journal.on_event = self._notifier.on_event
+        self.journal.on_event, self.journal.on_state = self._notifier.on_event, self._notifier.on_state
         gate = Gate(folder, self.journal, checkpoint_seconds=60 * config.training.save_minutes)
         self.context = RunContext(folder, config, self.journal, gate)
 

@@ -81,6 +81,8 @@ class JournalWriter:
         self._failure = ""
         self.on_event: Callable[[str, str], None] | None = None
         """Is told the kind and text of every event, in the thread that says it."""
+        self.on_state: Callable[[RunState, str], None] | None = None
+        """Is told every change of state and its reason."""
         self._thread = threading.Thread(target=self._work, name=f"{path.parent.name} journal", daemon=True)
         self._thread.start()
 
@@ -126,6 +128,8 @@ class JournalWriter:
     def state(self, state: RunState, reason: str = "", time: float | None = None) -> None:
         """Changes the run's state, now by default."""
         self._add(Statement(rows.STATE, (_now() if time is None else time, str(state), _storable(reason))))
+        if self.on_state is not None:
+            self.on_state(state, reason)
 
     def facts(self, **values: Any) -> None:
         """Says what a watcher shows of the run: total steps, device, sizes; later values replace."""

@@ -230,8 +230,11 @@ def test_the_herald_tells_alerts_and_ends_once() -> None:
     assert herald.look() == []
     writer.event("alert", "the loss is not a number", 5, "warning")
     writer.event("data", "nothing to tell")
+    writer.state(RunState.PAUSED, "after step 5")
+    writer.state(RunState.PAUSED, "breakpoint kl > 8: kl is 9, after step 6")
     writer.flush()
-    assert [news.sentence for news in herald.look()] == ["vqa-1: the loss is not a number"]
+    said = [news.sentence for news in herald.look()]
+    assert said == ["vqa-1: the loss is not a number", "vqa-1: breakpoint kl > 8: kl is 9, after step 6"]
     assert herald.look() == []
     writer.state(RunState.FAILED, "out of memory")
     writer.close()

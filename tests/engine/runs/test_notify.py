@@ -65,7 +65,8 @@ def test_alerts_are_told_when_they_come_and_not_at_every_step(home: Path, tmp_pa
     def train(context: RunContext) -> dict[str, Any]:
         for step in range(50):
             context.journal.event("alert", f"the loss is not a number at step {step}", step, "warning")
-        context.journal.event("breakpoint", "kl > 8", 50)
+        context.journal.state(RunState.PAUSED, "after step 49")  # a person's pause is nothing to tell
+        context.journal.state(RunState.PAUSED, "breakpoint kl > 8: kl is 9.1, after step 50")
         context.journal.event("data", "nothing to tell", 50)
         lines(tmp_path / "told", 2)  # while it trains
         return {}
@@ -73,7 +74,10 @@ def test_alerts_are_told_when_they_come_and_not_at_every_step(home: Path, tmp_pa
     run = start(config(), train)
     assert run.wait() is RunState.FINISHED, run.reason
     told = lines(tmp_path / "told", 3)
-    assert sorted(told[:2]) == ["vqa-1|alert|the loss is not a number at step 0|", "vqa-1|breakpoint|kl > 8|"]
+    assert sorted(told[:2]) == [
+        "vqa-1|alert|the loss is not a number at step 0|",
+        "vqa-1|breakpoint|breakpoint kl > 8: kl is 9.1, after step 50|",
+    ]
     assert told[2:] == ["vqa-1|finished||"]
 
 
