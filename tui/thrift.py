@@ -110,9 +110,12 @@ def erases_in_colour(term: str) -> bool:
 
 
 def _erased(match: re.Match[str]) -> str:
-    """Erases as many characters and moves over them."""
-    count = len(match[0])
-    return f"\x1b[{count}X\x1b[{count}C"
+    """Erases as many characters and moves over them; the last is written, so that the cursor stands as behind blanks.
+
+    Lines never go over the terminal's edge: the app switches wrapping off, and erasing would not wrap.
+    """
+    count = len(match[0]) - 1
+    return f"\x1b[{count}X\x1b[{count}C "
 
 
 def _read(state: _State, parameters: str) -> _State:

@@ -235,7 +235,7 @@ async def test_an_interrupted_run_can_be_resumed(answers: QuickAnswers, monkeypa
         await watch(pilot, run)
         await until(pilot, lambda: "✗ interrupted" in shown(app))
         await pilot.press("r")
-        await until(pilot, lambda: resumed == [run.id])
+        await until(pilot, lambda: resumed == [str(run.path)])
 
 
 async def test_a_run_that_cannot_be_read_is_one_sentence(answers: QuickAnswers) -> None:
