@@ -47,9 +47,11 @@ def envelope(series: Series) -> tuple[list[float], list[float]]:
     xs: list[float] = []
     ys: list[float] = []
     for step, least, most in zip(series.steps, numbers(series.minimum), numbers(series.maximum), strict=True):
+        # From where the line stands to the nearer end first: it crosses a column once and not twice.
+        near, far = (most, least) if ys and abs(ys[-1] - most) < abs(ys[-1] - least) else (least, most)
         xs.append(step)
-        ys.append(least)
-        if most != least:
+        ys.append(near)
+        if far != near:
             xs.append(step)
-            ys.append(most)
+            ys.append(far)
     return xs, ys

@@ -216,6 +216,13 @@ def test_curves_have_the_colours_of_their_runs_and_the_chosen_one_is_in_front() 
     assert not any(curve.dots for curve in curves.of([series], 4, 0.0))
 
 
+def test_an_envelope_holds_both_ends_of_every_column_and_goes_on_from_the_nearer_one() -> None:
+    series = Series([10, 20, 30], [0.5, 5.0, 0.5], [0.0, 0.0, 0.5], [1.0, 9.0, 0.5], [0, 0, 0])
+    assert curves.envelope(series) == ([10, 10, 20, 20, 30], [0.0, 1.0, 0.0, 9.0, 0.5])
+    series = Series([10, 20], [0.5, 5.0], [0.0, 0.5], [9.0, 8.0], [0, 0])
+    assert curves.envelope(series) == ([10, 10, 20, 20], [0.0, 9.0, 8.0, 0.5])
+
+
 def test_the_herald_tells_alerts_and_ends_once() -> None:
     run = RunFolder.create("vqa", preset("tiny"))
     herald = Herald()
