@@ -97,7 +97,7 @@ class TextQuestion(Overlay[str]):
         """One field."""
         field = Field(self._before, placeholder="enter keeps it, esc changes nothing", id="text")
         box = Vertical(field, classes="box -question")
-        box.border_title = safe(self._title)  # type: ignore[assignment]  # its setter takes content too
+        box.border_title = safe(self._title)
         yield box
 
     @on(Input.Submitted, "#text")

@@ -47,7 +47,7 @@ class Picker(Overlay[str]):
             Static(self._empty, id="empty"),
             classes="box",
         )
-        box.border_title = safe(self._title)  # type: ignore[assignment]  # its setter takes content too
+        box.border_title = safe(self._title)
         box.set_class(not self._choices, "-empty")
         yield box
 

@@ -50,7 +50,7 @@ class Chart(Widget, can_focus=False):
         if title == self._title:
             return False
         self._title = title
-        self.border_title = title  # type: ignore[assignment]  # its setter takes content too
+        self.border_title = title
         return True
 
     def show(self, curves: Sequence[Curve], axes: Axes) -> None:

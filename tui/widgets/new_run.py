@@ -86,7 +86,7 @@ class NewRun(Vertical):
             row.field.value = config.preset if key == "preset" else wanted.pop(key, "")
         rows["more"].field.value = shlex.join(f"{key}={value}" for key, value in wanted.items())
         self._show_preset()
-        self.query_one("#form").border_title = safe(f"New run, like {run_id}")  # type: ignore[assignment]
+        self.query_one("#form").border_title = safe(f"New run, like {run_id}")
 
     def fail(self, sentence: str) -> None:
         """Says why the run does not start."""
