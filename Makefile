@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LINKS := build/links/looptop
 
-.PHONY: run test lint bench learn screenshots clean
+.PHONY: run test lint bench kills learn screenshots clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/looptop; else $(BIN)/looptop demo; fi
@@ -22,6 +22,9 @@ lint: $(STAMP) $(LINKS)
 
 bench: $(STAMP)
 	$(BIN)/python -m scripts.bench
+
+kills: $(STAMP)
+	$(BIN)/python -m scripts.kills
 
 learn: $(STAMP)
 	$(BIN)/python -m scripts.learn

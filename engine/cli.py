@@ -61,7 +61,8 @@ COMMANDS = {
     "eval": Command("evaluate", "measure a model's accuracy"),
     "predict": Command("predict", "answer a file of questions, into the official results file"),
     "score": Command("score", "the official VQA accuracy of a results file"),
-    "runs": Command("runs", "list all runs"),
+    "attach": Command("attach", "open the app on a run, live or not"),
+    "runs": Command("runs", "list all runs, or those that a filter chooses"),
     "show": Command("show", "all about one run"),
     "metrics": Command("metrics", "a run's metrics, point by point"),
     "logs": Command("logs", "what a run printed"),
@@ -77,6 +78,13 @@ COMMANDS = {
     "break": Command("breakpoints", "conditions at which a PPO run is held before its update"),
     "compare": Command("compare", "a PPO run's model before and after, on queries it never saw"),
     "generate": Command("generate", "have a tuned language model answer a text, or a file of texts"),
+    "rename": Command("about", "give a run a title"),
+    "note": Command("about", "keep a note with a run"),
+    "notify": Command("about", "choose the command that is started when a run ends, fails or raises an alert"),
+    "export": Command("export", "write a run's metrics and events as CSV, Parquet or TensorBoard files"),
+    "import": Command("importing", "make runs of a TensorBoard or W&B offline folder"),
+    "delete": Command("delete", "remove runs with all that they hold; asks first"),
+    "doctor": Command("doctor", "what this machine, terminal and home offer, and what may end a run"),
     "config": Command("config", "print a preset's whole configuration, to make a file for --config from"),
 }
 

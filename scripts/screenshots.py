@@ -40,12 +40,17 @@ def main() -> int:
         from looptop.engine.runs.control import send
         from looptop.engine.runs.host import launch
         from looptop.engine.runs.journal import Journal
+        from scripts import histories
 
         asyncio.run(take("ask", ask))
         run = launch(preset("tiny"))
         try:
             wait(lambda: len(Journal(run.db).answer_steps()) >= EVALUATIONS)
             asyncio.run(take("train", train))
+            histories.make(20, 5_000)
+            rename_some()
+            asyncio.run(take("runs", runs))
+            asyncio.run(take("charts", charts))
         finally:
             if run.is_live():
                 send(run, "stop", by="screenshots", checkpoint=False)
@@ -88,6 +93,40 @@ async def train(pilot: Any) -> None:
     await until(pilot, "running")
     await until(pilot, "┤")
     await pilot.pause(1)
+
+
+async def runs(pilot: Any) -> None:
+    """All runs."""
+    await pilot.press("alt+4")
+    await until(pilot, "live")
+    await pilot.pause(3)
+
+
+async def charts(pilot: Any) -> None:
+    """All metrics of a run with twenty."""
+    await pilot.press("alt+4")
+    await until(pilot, "live")
+    await pilot.press("enter")
+    await until(pilot, "┤")
+    await pilot.pause(1)
+
+
+def rename_some() -> None:
+    """A few more runs, with titles, so that the list is one."""
+    from looptop.engine.config import override, preset
+    from looptop.engine.runs.about import write_about
+    from looptop.engine.runs.folder import RunFolder
+    from looptop.engine.runs.host import launch
+
+    for number, title in enumerate(("first try", "smaller steps", "tokens instead of mean")):
+        fusion = "tokens" if number == 2 else "mean"
+        settings = ["max_images=200", "max_steps=40", "eval_strategy=steps", "eval_steps=20", f"fusion={fusion}"]
+        run = launch(override(preset("tiny"), [*settings, f"learning_rate={(2e-3, 5e-4, 2e-3)[number]}"]))
+        write_about(run.path, title=title)
+        wait(lambda run=run: not run.is_live())  # type: ignore[misc]
+    for run in RunFolder.all():
+        if run.id == "vqa-1":
+            write_about(run.path, title="the whole benchmark")
 
 
 async def until(pilot: Any, words: str) -> None:

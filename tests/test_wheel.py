@@ -40,8 +40,9 @@ def test_the_wheel_holds_looptop_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"looptop"}
     for needed in (
-        "looptop/engine/presets/tiny.toml",
-        "looptop/engine/presets/book.toml",
+        "looptop/engine/presets/vqa/tiny.toml",
+        "looptop/engine/presets/vqa/book.toml",
+        "looptop/engine/presets/ppo/book.toml",
         "looptop/engine/bundled/vqa/model.safetensors",
         "looptop/engine/bundled/image_encoder/preprocessor_config.json",
         "looptop/engine/py.typed",

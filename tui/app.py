@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
@@ -16,13 +17,16 @@ from textual.screen import Screen
 from looptop.engine.runs.home import home
 from looptop.engine.text import visible
 from looptop.tui import actions, terminal
-from looptop.tui.screens.ask import Ask
+from looptop.tui.herald import Herald
 from looptop.tui.screens.base import Overlay, Place
 from looptop.tui.themes import DARK, LIGHT
 
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
     from looptop.tui.answers import Answering
+
+LISTEN = 1.0
+"""Seconds between two looks at runs beside the screen."""
 
 LAST_RESORT = 6.0
 """Seconds after which a leaving app ends, whatever holds it."""
@@ -42,17 +46,23 @@ class LooptopApp(App[str]):
         self,
         make_process: Callable[[], Answering] | None = None,
         drawn_on: terminal.Screen | None = None,
+        attach: RunFolder | None = None,
     ) -> None:
         """The app.
 
         Args:
             make_process: Makes the answering process; the engine's own by default.
             drawn_on: The terminal, where the app was started on one.
+            attach: The run to open on.
         """
         options: dict[str, Any] = {"driver_class": terminal.Driver} if drawn_on is not None else {}
+        if attach is not None:
+            self.DEFAULT_MODE = _place_of(attach)  # type: ignore[misc]  # this app's own
         super().__init__(**options)
+        self._opened_on = attach
         self._make_process = make_process
         self._drawn_on = drawn_on
+        self.herald = Herald()
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed here."""
         self.animation_level = "none"
@@ -61,8 +71,12 @@ class LooptopApp(App[str]):
         self.theme = DARK.name
         self.add_mode("ask", self._make_ask)
         self.add_mode("train", self._make_train)
+        self.add_mode("runs", self._make_runs)
+        self.add_mode("charts", self._make_charts)
 
     def _make_ask(self) -> Screen[Any]:
+        from looptop.tui.screens.ask import Ask
+
         return Ask(self._make_process)
 
     def _make_train(self) -> Screen[Any]:
@@ -70,19 +84,52 @@ class LooptopApp(App[str]):
 
         return Train()
 
+    def _make_runs(self) -> Screen[Any]:
+        from looptop.tui.screens.runs import Runs
+
+        return Runs()
+
+    def _make_charts(self) -> Screen[Any]:
+        from looptop.tui.screens.charts import Charts
+
+        return Charts([self._opened_on] if self._opened_on is not None else [])
+
+    # Going to a run.
+
+    def open_run(self, run: RunFolder) -> None:
+        """Goes to the screen that shows runs of its kind."""
+        place = _place_of(run)
+        if place == "charts":
+            self.open_charts([run])
+        else:
+            self._go(place, lambda screen: screen.attach(run))
+
+    def open_charts(self, runs: Sequence[RunFolder]) -> None:
+        """Shows all metrics of a run, or of several laid over each other."""
+        self._go("charts", lambda screen: screen.show_runs(runs))
+
+    def open_runs(self) -> None:
+        """Goes to the list of runs."""
+        self._go("runs", lambda screen: None)
+
+    def duplicate(self, run: RunFolder) -> None:
+        """Shows the form of a new run, filled in with this one's configuration."""
+        self._go("train", lambda screen: screen.duplicate(run))
+
+    def _go(self, place: str, then: Callable[[Any], object]) -> None:
+        async def go() -> None:
+            await self.action_go(place)
+            then(self.screen_stack[0])
+
+        self.run_worker(go(), group="screens", exit_on_error=False)
+
     def tell(self, sentence: object, severity: str = "information") -> None:
         """Shows a sentence for a moment; it may hold text from outside."""
         self.notify(visible(sentence), severity=severity, markup=False)  # type: ignore[arg-type]
 
     def ask_about(self, model: str) -> None:
         """Goes to Ask, with this model answering."""
-
-        async def go() -> None:
-            await self.action_go("ask")
-            if isinstance(self.screen, Ask):
-                self.screen.use(model)
-
-        self.run_worker(go(), group="screens", exit_on_error=False)
+        self._go("ask", lambda screen: screen.use(model))
 
     # Actions that work everywhere.
 
@@ -155,6 +202,24 @@ class LooptopApp(App[str]):
     def on_ready(self) -> None:
         """The first paint is done."""
         gc.enable()
+        if self._opened_on is not None:
+            self.herald.add(self._opened_on)
+            if self.current_mode == "train":
+                self.open_run(self._opened_on)
+        self.run_worker(self._listen(), group="herald", exit_on_error=False)
+
+    async def _listen(self) -> None:
+        """Rings and says it when something happens to a run that is, or was, looked at here; on whatever screen."""
+        from looptop.tui.threads import in_thread
+
+        while True:
+            await asyncio.sleep(LISTEN)
+            for run in self.started_here:
+                self.herald.add(run)
+            if not self.herald.idle:
+                for news in await in_thread(self.herald.look):
+                    self.bell()
+                    self.tell(news.sentence, news.severity)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: what the table of actions offers here."""
@@ -170,8 +235,20 @@ class LooptopApp(App[str]):
         return run
 
 
-def run_app() -> int:
+def _place_of(run: RunFolder) -> str:
+    """The screen that shows runs of its kind."""
+    return _PLACES.get(run.id.rpartition("-")[0], "charts")
+
+
+_PLACES = {"vqa": "train"}
+"""Kinds of runs that have a screen of their own; all others are shown as charts."""
+
+
+def run_app(attach: RunFolder | None = None) -> int:
     """Runs the app on the terminal.
+
+    Args:
+        attach: The run to open on.
 
     Returns:
         The exit code: 0, or 1 where the app itself failed (its log says how).
@@ -179,7 +256,7 @@ def run_app() -> int:
     gc.disable()  # Until the first paint: nothing of what is made on the way there can be given back.
     log = home() / "app.log"
     with terminal.terminal(log) as screen:
-        app = LooptopApp(drawn_on=screen)
+        app = LooptopApp(drawn_on=screen, attach=attach)
 
         def leave() -> None:
             screen.leave()

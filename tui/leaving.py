@@ -29,8 +29,8 @@ def question(live: Sequence[RunFolder]) -> Question:
     text = Content.assemble(
         (names, "bold"),
         f" {goes} on without this screen.\n\nCome back with ",
-        ("looptop", "bold"),
-        " (screen 2), or follow with ",
+        (f"looptop attach {live[0].id}", "bold"),
+        ", or follow with ",
         (f"looptop logs {live[0].id} -f", "bold"),
         ".",
     )
@@ -48,7 +48,7 @@ def question(live: Sequence[RunFolder]) -> Question:
 def farewell(live: Sequence[RunFolder]) -> str:
     """The last words on the terminal."""
     return "\n".join(
-        f"{run.id} goes on. Watch it: looptop, screen 2, or `looptop logs {run.id} -f`. "
+        f"{run.id} goes on. Watch it: `looptop attach {run.id}`, or `looptop logs {run.id} -f`. "
         f"Stop it: `looptop stop {run.id}`."
         for run in live
     )

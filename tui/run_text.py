@@ -50,6 +50,10 @@ def head(snapshot: Snapshot, width: int) -> Content:
         " ".join(str(snapshot.facts[key]) for key in ("device", "precision") if snapshot.facts.get(key)),
     ]
     said = Content.assemble((snapshot.id, "bold"), "  ", state_word(snapshot.state), "  ")
+    if snapshot.elsewhere:
+        said += safe(f"by the heartbeat of {snapshot.elsewhere}  ", "$text-warning")
+    if snapshot.title:
+        said += safe(f"{snapshot.title}  ", "bold")
     if snapshot.state in (RunState.FAILED, RunState.STOPPED) and snapshot.reason:
         return (said + safe(snapshot.reason, COLOURS[snapshot.state])).truncate(width, ellipsis=True)
     if snapshot.state is RunState.INTERRUPTED:

@@ -24,6 +24,8 @@ from textual import events
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
+from looptop.tui.thrift import Thrift, erases_in_colour
+
 if TYPE_CHECKING:
     from textual.app import App
 
@@ -38,6 +40,7 @@ class Screen(io.TextIOBase):
         super().__init__()
         self._fd = descriptor
         self._deadline: float | None = None
+        self._thrift = Thrift(erases_in_colour(os.environ.get("TERM", "")))
         self.gone = False
         """Whether nobody is behind the terminal any more."""
 
@@ -55,7 +58,7 @@ class Screen(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Writes all of it, unless the terminal is gone."""
-        data = memoryview(text.encode("utf-8", "replace"))
+        data = memoryview(self._thrift.squeeze(text).encode("utf-8", "replace"))
         with selectors.SelectSelector() as selector:
             selector.register(self._fd, selectors.EVENT_WRITE)
             while data and not self.gone:

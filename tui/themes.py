@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
+_CURVES_ON_DARK = {"curve-3": "#3cc79a", "curve-4": "#d98cc0", "curve-5": "#f0e442", "curve-6": "#a9b4c2"}
+_CURVES_ON_LIGHT = {"curve-3": "#00704f", "curve-4": "#a0397f", "curve-5": "#7d6a00", "curve-6": "#59636f"}
+"""Of the third to sixth run that are laid over each other; the first two have the theme's own colours."""
+
 DARK = Theme(
     name="looptop-dark",
     dark=True,
@@ -17,7 +21,7 @@ DARK = Theme(
     background="#10141a",
     surface="#171c24",
     panel="#222934",
-    variables={"text-muted": "#8692a3", "border": "#56b4e9", "border-blurred": "#2c3542"},
+    variables={"text-muted": "#8692a3", "border": "#56b4e9", "border-blurred": "#2c3542"} | _CURVES_ON_DARK,
 )
 
 LIGHT = Theme(
@@ -33,5 +37,5 @@ LIGHT = Theme(
     background="#fbfaf7",
     surface="#f2f0ea",
     panel="#e4e1d8",
-    variables={"text-muted": "#5d6673", "border": "#00639c", "border-blurred": "#cfcabd"},
+    variables={"text-muted": "#5d6673", "border": "#00639c", "border-blurred": "#cfcabd"} | _CURVES_ON_LIGHT,
 )

@@ -39,6 +39,10 @@ class Snapshot:
     started: float | None = None
     ended: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
+    """What a person calls it."""
+    elsewhere: str = ""
+    """The host whose heartbeat tells that it lives; empty where its lock does."""
     memory: int | None = None
     """Bytes that the run's process holds; None where it is not on this machine."""
 
@@ -75,6 +79,7 @@ class Watcher:
         self._last: Snapshot | None = None
         self._settings: dict[str, Any] | None = None
         self._event = 0
+        self._state = RunState.CREATED
 
     def look(self, columns: int, sample_step: int | None = None) -> Snapshot:
         """What is known now; the very same object as before where nothing changed.
@@ -86,17 +91,21 @@ class Watcher:
         Raises:
             LooptopError: The run cannot be read; says why.
         """
-        live = self.run.is_live()
+        by = self.run.live_by()
+        live = bool(by)
+        about, owner = self.run.about(), self.run.owner() if by == "heartbeat" else None
+        elsewhere = owner.host if owner is not None else ""
         version = self._journal.version()
         memory = self._memory() if live else None
         asked = (columns, sample_step)
         if self._last is not None and (version, asked) == (self._version, self._asked):
-            state = self._seen(self._last.state, live)
-            if (state, memory) == (self._last.state, self._last.memory):
-                return self._last
-            self._last = replace(self._last, state=state, memory=memory)
+            said: dict[str, Any] = {"state": self._seen(self._state, live), "memory": memory}
+            said |= {"title": about.title, "elsewhere": elsewhere}
+            if any(getattr(self._last, name) != value for name, value in said.items()):
+                self._last = replace(self._last, **said)
             return self._last
-        self._last = self._read(live, memory, columns, sample_step)
+        read = self._read(live, memory, columns, sample_step)
+        self._last = replace(read, title=about.title, elsewhere=elsewhere)
         self._version, self._asked = version, asked
         return self._last
 
@@ -107,6 +116,7 @@ class Watcher:
             with contextlib.suppress(LooptopError):
                 self._settings = self.run.settings()
         outline = journal.outline()
+        self._state = outline.state
         latest = outline.latest
 
         def series(name: str, old: Series) -> Series:

@@ -50,6 +50,9 @@ class Progress:
         """Shows a line that stays."""
         self._write(line + "\n")
 
+    def ring(self) -> None:
+        """Calls for attention, where there is a terminal that can."""
+
     def close(self) -> None:
         """Leaves the terminal as it was."""
 
@@ -78,6 +81,10 @@ class Bar(Progress):
     def note(self, line: str) -> None:
         """Shows a line that stays, above the one that is drawn over."""
         self._write(f"\r{line}\x1b[K\n")
+
+    def ring(self) -> None:
+        """Rings the bell."""
+        self._write("\a")
 
     def close(self) -> None:
         """Wipes the line."""

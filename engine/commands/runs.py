@@ -1,4 +1,4 @@
-"""`looptop runs`: all runs, the newest first."""
+"""`looptop runs`: all runs, or those that a filter chooses, the newest first or in another order."""
 
 from __future__ import annotations
 
@@ -6,46 +6,78 @@ import argparse
 
 import msgspec
 
-from looptop.engine.commands.output import add_json, moment, number, percent, say, say_json, table
-from looptop.engine.runs.folder import RunFolder, home
+from looptop.engine.commands.output import add_json, duration, moment, number, percent, say, say_json, table
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs import query
+from looptop.engine.runs.folder import home
+from looptop.engine.runs.headline import COLUMNS, headline, ordered, progress, took
 from looptop.engine.runs.records import RunSummary
+from looptop.engine.runs.summaries import Summaries
 from looptop.engine.text import visible
 
 EXAMPLES = """\
   looptop runs
+  looptop runs kind:vqa state:running,paused
+  looptop runs 'eval_loss<0.5' 'took>10m' -note:bad --sort eval_loss
   looptop runs --json
+
+A filter's words must all hold: KEY:VALUE (kind, state, id, title, note, device, preset, host), NAME<NUMBER with any
+metric, step, progress, took or age, or any word; behind -- one may begin with a minus: it must not hold.
 """
+
+_NOTE = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
+    parser.add_argument("filter", metavar="FILTER", nargs="*", help="which runs; all of its words must hold")
+    parser.add_argument("--sort", metavar="COLUMN", default="", help=f"{', '.join(COLUMNS)}, or a metric")
+    parser.add_argument("--reverse", action="store_true", help="the other way round")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Lists."""
-    summaries = [folder.summary() for folder in RunFolder.all()]
+    wanted = query.parse(" ".join(arguments.filter))
+    everything = Summaries().all()
+    summaries = [summary for summary in everything if wanted.holds(summary)]
+    if arguments.sort:
+        if arguments.sort not in COLUMNS and not any(arguments.sort in each.metrics for each in everything):
+            raise LooptopError(
+                f"runs cannot be sorted by '{visible(arguments.sort)}': no run has such a metric;"
+                f" the columns are: {', '.join(COLUMNS)}"
+            )
+        summaries = ordered(summaries, arguments.sort, reverse=arguments.reverse)
+    elif arguments.reverse:
+        summaries.reverse()
     if arguments.json:
         say_json({"runs": [msgspec.to_builtins(summary) for summary in summaries]})
         return 0
-    if not summaries:
+    if not everything:
         say(f"no runs yet in {visible(home())}; start one with `looptop train vqa`")
         return 0
-    header = ["run", "state", "step", "loss", "validation loss", "accuracy", "preset", "created"]
-    for line in table(header, [_row(summary) for summary in summaries], right=header[2:6]):
+    if not summaries:
+        say(f"none of the {len(everything)} runs is meant by that")
+        return 0
+    header = ["run", "state", "step", "done", "figure", "", "took", "created", "note"]
+    for line in table(header, [_row(summary) for summary in summaries], right=["step", "done", "figure", "took"]):
         say(line)
     return 0
 
 
 def _row(summary: RunSummary) -> list[str]:
     total = f"/{summary.total_steps}" if summary.total_steps else ""
+    name, value = headline(summary)
+    done, seconds = progress(summary), took(summary)
+    said = " ".join((summary.title or summary.note).split())
     return [
         visible(summary.id),
-        str(summary.state.value),
+        visible(summary.state.value + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")),
         "-" if summary.step is None else f"{summary.step}{total}",
-        number(summary.loss),
-        number(summary.eval_loss),
-        percent(summary.eval_accuracy),
-        visible(summary.preset or "-"),
+        "-" if done is None else f"{100 * done:.0f} %",
+        "-" if not name else percent(value) if name.endswith("accuracy") else number(value),
+        visible(name),
+        "-" if seconds is None else duration(seconds),
         moment(summary.created),
+        visible(said if len(said) <= _NOTE else f"{said[: _NOTE - 1]}…"),
     ]

@@ -13,6 +13,7 @@ from looptop.engine.commands.output import add_json, duration, moment, number, p
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.liveness import alive
 from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary
 from looptop.engine.text import visible
 
@@ -22,6 +23,9 @@ EXAMPLES = """\
 """
 
 EVENTS_SHOWN = 10
+
+OTHERS = ("trainer", "tensorboard", "wandb")
+"""Kinds of runs that another program trained: looptop cannot go on with them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,14 +42,21 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say_json(_all(folder, summary, journal))
         return 0
-    say(f"{visible(folder.id)} {summary.state.value}" + (f": {visible(summary.reason)}" if summary.reason else ""))
+    title = f"  {visible(summary.title)}" if summary.title else ""
+    why = f": {visible(summary.reason)}" if summary.reason else ""
+    say(f"{visible(folder.id)} {summary.state.value}{why}{title}")
+    say(f"  {alive(folder)}")
+    for line in visible(summary.note, keep_lines=True).splitlines():
+        say(f"  | {line}")
     say()
     for name, value in _facts(folder, summary, journal):
+        if value == "-" and summary.kind != "vqa":  # of another kind, that does not have it
+            continue
         say(f"  {name:17} {value}")
     _answers(journal.answer_samples())
     _events(journal.events())
     say()
-    say(_next(folder.id, summary.state))
+    say(_next(summary))
     return 0
 
 
@@ -140,11 +151,14 @@ def _events(events: list[Event]) -> None:
         say(f"  {time.strftime('%H:%M:%S', time.localtime(event.time))}  {level}{visible(event.text)}")
 
 
-def _next(run_id: str, state: RunState) -> str:
+def _next(summary: RunSummary) -> str:
+    run_id, state = summary.id, summary.state
     if state in (RunState.CREATED, RunState.RUNNING):
-        return f"looptop pause {run_id}, checkpoint, stop; its log: looptop logs {run_id} -f"
+        return f"looptop attach {run_id}, pause, checkpoint, stop; its log: looptop logs {run_id} -f"
     if state is RunState.PAUSED:
         return f"looptop continue {run_id}, step, stop; its log: looptop logs {run_id}"
+    if summary.kind in OTHERS:
+        return f"looptop attach {run_id}"
     if state is RunState.FINISHED:
-        return f"looptop ask IMAGE QUESTION --model {run_id}"
+        return f"looptop ask IMAGE QUESTION --model {run_id}" if summary.kind == "vqa" else f"looptop attach {run_id}"
     return f"looptop resume {run_id}; its log: looptop logs {run_id}"

@@ -12,14 +12,19 @@ from looptop.engine.commands.progress import progress_on
 from looptop.engine.commands.watch import Interrupts, show_outcome, watch
 from looptop.engine.config import RunConfig
 from looptop.engine.config.paths import anchored, refuse_missing
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
+from looptop.engine.text import visible
 
 EXAMPLES = """\
   looptop train vqa
   looptop train vqa --set fusion=tokens --set num_train_epochs=20
   looptop train vqa --data my_folder            images beside a CSV or JSONL of image,question,answer
   looptop train vqa --preset book --set data.annotations=A.json --set data.questions=Q.json --set data.images=DIR
+  looptop train --like vqa-3 --set seed=7       the same again, with changes
+  looptop train vqa --detach --title "wider" --notify 'notify-send "$LOOPTOP_RUN $LOOPTOP_EVENT"'
   looptop config > mine.toml; looptop train vqa --config mine.toml
   looptop train ppo                              a tiny summariser learns from two reward models
   looptop train ppo --data articles.jsonl --set rewards.neutral.weight=1
@@ -31,11 +36,12 @@ ctrl-C stops the run with a checkpoint, a second one at once. Closing the termin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.add_argument("kind", choices=configuration.KINDS, help="what to train")
+    parser.add_argument("kind", nargs="?", choices=configuration.KINDS, help="what to train; not needed with --like")
     whence = parser.add_mutually_exclusive_group()
     known = "; ".join(f"{kind}: {', '.join(configuration.presets(kind))}" for kind in configuration.KINDS)
     whence.add_argument("--preset", default="tiny", help=f"{known} (default: tiny)")
     whence.add_argument("--config", metavar="FILE", help="a TOML file; what it leaves out comes from its preset")
+    whence.add_argument("--like", metavar="RUN", help="a run whose configuration to begin with")
     parser.add_argument(
         "--data",
         metavar="SOURCE",
@@ -50,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one setting; may be given several times",
     )
+    add_about(parser)
     parser.add_argument("--detach", action="store_true", help="do not watch: say the run's id and leave")
     add_json(parser)
 
@@ -59,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = _chosen(arguments)
     interrupts = Interrupts()
     with interrupts.taken():
-        folder = launch(config)
+        folder = launch(config, about=about_of(arguments))
         if arguments.detach and not interrupts.count:
             return _leave(folder, as_json=arguments.json)
         note(f"{folder.id}  started")
@@ -67,9 +74,28 @@ def run(arguments: argparse.Namespace) -> int:
     return show_outcome(outcome, as_json=arguments.json)
 
 
+def add_about(parser: argparse.ArgumentParser) -> None:
+    """Adds what a person says of a new run."""
+    parser.add_argument("--title", help="what to call the run")
+    parser.add_argument("--note", help="a note to keep with it")
+    parser.add_argument("--notify", metavar="COMMAND", help="started when the run ends, fails or raises an alert")
+
+
+def about_of(arguments: argparse.Namespace) -> About | None:
+    """What was said of the new run; None where nothing was."""
+    said = {key: getattr(arguments, key) for key in ("title", "note", "notify") if getattr(arguments, key) is not None}
+    return About(**said) if said else None
+
+
 def _chosen(arguments: argparse.Namespace) -> RunConfig:
     """The configuration that the arguments ask for."""
-    if arguments.config is not None:
+    if arguments.kind is None and arguments.like is None:
+        raise LooptopError("train needs to know what: `looptop train vqa`, or `looptop train --like RUN`")
+    if arguments.like is not None:
+        config = RunFolder.find(arguments.like).config()
+        if arguments.kind not in (None, config.kind):
+            raise LooptopError(f"{visible(arguments.like)} is a {config.kind} run, not a {arguments.kind} run")
+    elif arguments.config is not None:
         config = configuration.load(Path(arguments.config), arguments.kind)
     else:
         config = configuration.preset(arguments.preset, arguments.kind)
@@ -85,5 +111,5 @@ def _leave(folder: RunFolder, *, as_json: bool) -> int:
     if as_json:
         say_json({"run": folder.id, "state": folder.state().value, "accuracy": None, "loss": None, "seconds": None})
     else:
-        say(f"{folder.id} trains on its own; see `looptop show {folder.id}`, or open the app with `looptop`")
+        say(f"{folder.id} trains on its own; see `looptop show {folder.id}`, or watch it: `looptop attach {folder.id}`")
     return 0

@@ -21,6 +21,7 @@ from looptop.engine.runs.control import send
 from looptop.engine.runs.figures import Figure, figures_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.notify import ALERTS, hit_breakpoint
 from looptop.engine.runs.records import Point, RunState
 from looptop.engine.text import visible
 
@@ -86,12 +87,18 @@ def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Pro
     """
     reader = _Reader(folder, began)
     handed_on = 0
+    was_held = False
     with contextlib.closing(progress):
         while True:
             state, reason = _state(folder)
             ended = (state.ended or state is RunState.INTERRUPTED) and not folder.is_live()
             for line in reader.news():
                 progress.note(line)
+            held = hit_breakpoint(state, reason)
+            if ended or reader.alerts or (held and not was_held):
+                reader.alerts = 0
+                progress.ring()
+            was_held = held
             if ended:
                 break
             progress.show(reader.reading(state))
@@ -167,6 +174,8 @@ class _Reader:
         self._latest: dict[str, Point] = {}
         self._total = 0
         self._doing = ""
+        self.alerts = 0
+        """Alerts since they were last looked at."""
 
     def reading(self, state: RunState) -> Reading:
         """Where the run stands now."""
@@ -202,6 +211,7 @@ class _Reader:
             self._seen_event = event.id
             if event.time < self.began:  # of an earlier life of the run
                 continue
+            self.alerts += event.kind in ALERTS
             if event.level == "info":
                 self._doing = visible(event.text)
             else:

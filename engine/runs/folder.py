@@ -25,6 +25,7 @@ from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import lock
+from looptop.engine.runs.about import About, read_about
 from looptop.engine.runs.home import home as home
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.lock import RunLock as RunLock
@@ -156,6 +157,19 @@ class RunFolder:
         except (UnicodeDecodeError, tomllib.TOMLDecodeError):
             raise LooptopError(f"the configuration of {self.id} is damaged: {visible(self.config_file)}") from None
 
+    def write_settings(self, settings: Mapping[str, Any]) -> None:
+        """Replaces the configuration, for whoever makes the run and learns of it bit by bit.
+
+        Raises:
+            LooptopError: It cannot be written.
+        """
+        draft = self.config_file.with_name(f".config-{secrets.token_hex(6)}")
+        try:
+            write_private(draft, tomli_w.dumps(dict(settings)).encode("utf-8", "backslashreplace"))
+            draft.rename(self.config_file)
+        except OSError as error:
+            raise LooptopError(f"cannot write {visible(self.config_file)}: {error.strerror}") from None
+
     def config(self) -> RunConfig:
         """The configuration of a run that the engine trains.
 
@@ -167,6 +181,16 @@ class RunFolder:
     def is_live(self) -> bool:
         """Whether a process holds the run's lock, or on another host says that it lives."""
         return lock.is_held(self.lock) or lock.beats_elsewhere(self.lock)
+
+    def live_by(self) -> str:
+        """How the run is known to live: `lock`, `heartbeat` (on another host), or empty where it does not."""
+        if lock.is_held(self.lock):
+            return "lock"
+        return "heartbeat" if lock.beats_elsewhere(self.lock) else ""
+
+    def about(self) -> About:
+        """What a person says of the run."""
+        return read_about(self.path)
 
     def owner(self) -> Owner | None:
         """The process that holds, or last held, the lock."""
@@ -184,30 +208,39 @@ class RunFolder:
 
     def summary(self) -> RunSummary:
         """What a list of runs shows; never raises: a journal that cannot be read is the reason shown."""
-        live = self.is_live()
+        live = self.live_by()
+        owner, about = self.owner(), self.about()
+        said: dict[str, Any] = {
+            "created": self._created(),
+            "title": about.title,
+            "note": about.note,
+            "live": live,
+            "host": owner.host if owner else "",
+        }
         try:
             facts = Journal(self.db).outline()
         except LooptopError as error:
             state = RunState.RUNNING if live else RunState.INTERRUPTED
-            return RunSummary(self.id, _kind(self.id), state, str(error), created=self._created())
+            return RunSummary(self.id, _kind(self.id), state, str(error), **said)
         latest = facts.latest
         step = max((point.step for name, point in latest.items() if not name.startswith("test_")), default=None)
-        values = {
+        values: dict[str, Any] = {
             name: latest[name].value for name in ("loss", "eval_loss", "eval_accuracy", "epoch") if name in latest
         }
         return RunSummary(
             id=self.id,
             kind=_kind(self.id),
-            state=_seen(facts.state, live),
+            state=_seen(facts.state, bool(live)),
             reason=facts.reason,
             step=step,
             total_steps=_whole_number(facts.facts.get("total_steps")),
-            created=self._created(),
             started=facts.started,
             ended=facts.ended,
             preset=self._preset(),
             device=str(facts.facts.get("device", "")),
+            metrics={name: point.value for name, point in latest.items()},
             **values,
+            **said,
         )
 
     def _created(self) -> float | None:

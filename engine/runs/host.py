@@ -21,6 +21,7 @@ from pathlib import Path
 
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.runs.about import About, write_about
 from looptop.engine.runs.control import stop_is_waiting
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
@@ -45,12 +46,13 @@ _START_SECONDS = 120.0
 _SIGNAL_SECONDS = 0.1
 
 
-def launch(config: RunConfig, program: Sequence[str] = PROGRAM) -> RunFolder:
+def launch(config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About | None = None) -> RunFolder:
     """Starts a run in an engine process of its own.
 
     Args:
         config: All of the run.
         program: What to start; it gets the run's folder and options behind it.
+        about: What a person says of it.
 
     Returns:
         The run's folder; the run is live.
@@ -59,6 +61,8 @@ def launch(config: RunConfig, program: Sequence[str] = PROGRAM) -> RunFolder:
         LooptopError: It did not start; says why.
     """
     folder = RunFolder.create(config.kind, config)
+    if about is not None:
+        write_about(folder.path, title=about.title, note=about.note, notify=about.notify)
     _spawn(folder, RunLock(folder.lock, folder.id).acquire(heartbeat=False), program, [])
     return folder
 

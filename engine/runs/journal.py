@@ -97,15 +97,15 @@ class Journal:
         with self._read() as read:
             return _latest(read) if read else {}
 
-    def values(self, name: str, after_step: int = -1) -> list[Point]:
-        """All values of a metric after a step, in full."""
+    def values(self, name: str, after_step: int = -1, limit: int = -1) -> list[Point]:
+        """All values of a metric after a step, in full; the first `limit` of them where it is not negative."""
         with self._read() as read:
             if not read:
                 return []
             rows = read(
                 "SELECT step, value, time FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?)"
-                " AND step > ? ORDER BY step",
-                (name, after_step),
+                " AND step > ? ORDER BY step LIMIT ?",
+                (name, after_step, limit),
             ).fetchall()
         return [Point(*row) for row in rows]
 
@@ -156,6 +156,12 @@ class Journal:
         with self._read() as read:
             rows = read("SELECT id, kind, time, step, answer FROM controls ORDER BY rowid").fetchall() if read else []
         return [ControlAnswer(*row) for row in rows]
+
+    def reading(self) -> contextlib.AbstractContextManager[Any]:
+        """For a module of the engine that keeps a table of its own in the journal: the connection's `execute`, inside a
+        transaction; None where there is no journal yet.
+        """
+        return self._read()
 
     @contextlib.contextmanager
     def _read(self) -> Iterator[Any]:

@@ -60,6 +60,15 @@ class RunSummary(Struct, frozen=True):
     ended: float | None = None
     preset: str = ""
     device: str = ""
+    title: str = ""
+    """What a person calls it."""
+    note: str = ""
+    live: str = ""
+    """How it is known to live: `lock` (a process holds it), `heartbeat` (of `host`, not long ago); empty: not."""
+    host: str = ""
+    """Where it lives, or lived last."""
+    metrics: dict[str, float | None] = {}
+    """The last value of every metric; None stands for NaN."""
 
 
 class Point(Struct, frozen=True):

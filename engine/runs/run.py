@@ -7,6 +7,8 @@ print(run.result()["accuracy"])
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import Any
 
 from looptop.engine.config import RunConfig
@@ -107,6 +109,9 @@ class Run:
 def start(config: RunConfig, train: Train | None = None) -> Run:
     """Starts a run in a worker thread of this process.
 
+    A terminal that goes away no longer ends the process: SIGHUP, where it was left to its default and this is the main
+    thread, does nothing from now on. The process still ends when the caller's code and the run have.
+
     Args:
         config: All of the run.
         train: What trains; by default what the run's kind says.
@@ -115,6 +120,7 @@ def start(config: RunConfig, train: Train | None = None) -> Run:
         LooptopError: Another run trains in this process, or no folder can be made.
     """
     thread = RunThread(RunFolder.create(config.kind, config), train)
+    _outlive_the_terminal()
     thread.start()
     return Run(thread)
 
@@ -131,8 +137,16 @@ def resume(run_id: str, train: Train | None = None) -> Run:
     """
     folder = RunFolder.find(run_id)
     thread = RunThread(folder, train, resume=True, lock=lock_for_resume(folder))
+    _outlive_the_terminal()
     thread.start()
     return Run(thread)
+
+
+def _outlive_the_terminal() -> None:
+    """SIGHUP ends a Python process by default, and the run in it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        # A handler and not SIG_IGN, which the caller's child processes would inherit.
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
 def lock_for_resume(folder: RunFolder, *, heartbeat: bool = True) -> RunLock:

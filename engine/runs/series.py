@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from looptop.engine.runs.records import Series
 from looptop.engine.runs.schema import SPANS
 
-# Columns are whole buckets wide. What lies before the first whole bucket, or after the last, is read row by row.
+# Columns are whole buckets wide. What lies before the first whole bucket, or after the last, is read from finer ones.
 _COLUMNS = """
-SELECT part / :width AS place, total(sum), total(count), min(minimum), max(maximum), total(missing), max(gone) FROM (
-    SELECT step AS part, value AS sum, value IS NOT NULL AS count, value AS minimum, value AS maximum,
-        value IS NULL AS missing, 0 AS gone
-    FROM metrics WHERE name = :name AND step BETWEEN :first AND :inner - 1
-    UNION ALL
-    SELECT step, value, value IS NOT NULL, value, value, value IS NULL, 0
-    FROM metrics WHERE name = :name AND step BETWEEN :outer AND :last
-    UNION ALL
-    SELECT bucket * :span, sum, count, minimum, maximum, missing, sum IS NULL
-    FROM buckets WHERE name = :name AND span = :span AND bucket BETWEEN :inner / :span AND :outer / :span - 1
-) GROUP BY place ORDER BY place
+SELECT part / ? AS place, total(sum), total(count), min(minimum), max(maximum), total(missing), max(gone) FROM ({parts})
+GROUP BY place ORDER BY place
+"""
+_OF_ROWS = """
+SELECT step AS part, value AS sum, value IS NOT NULL AS count, value AS minimum, value AS maximum,
+    value IS NULL AS missing, 0 AS gone
+FROM metrics WHERE name = ? AND step BETWEEN ? AND ?
+"""
+_OF_BUCKETS = """
+SELECT bucket * span AS part, sum, count, minimum, maximum, missing, sum IS NULL AS gone
+FROM buckets WHERE name = ? AND span = ? AND bucket BETWEEN ? AND ?
 """
 
 
@@ -54,13 +55,12 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
         values = [value for _, value in few]
         return Series([step for step, _ in few], values, values, values, [int(value is None) for value in values])
     span, width = _grain(high - low + 1, columns)
-    # Whole buckets lie from `inner` up to `outer`; single steps have no bucket, and all rows are the first edge.
-    inner = min(-(-low // span) * span, high + 1) if span > 1 else high + 1
-    outer = max((high + 1) // span * span, inner)
-    rows = read(
-        _COLUMNS,
-        {"name": name_id, "span": span, "width": width, "first": low, "last": high, "inner": inner, "outer": outer},
-    ).fetchall()
+    parts: list[str] = []
+    bound: list[int] = [width]
+    for size, start, end in _segments(low, high, [each for each in (*reversed(SPANS), 1) if each <= span]):
+        parts.append(_OF_BUCKETS if size > 1 else _OF_ROWS)
+        bound += [name_id, size, start // size, end // size] if size > 1 else [name_id, start, end]
+    rows = read(_COLUMNS.format(parts=" UNION ALL ".join(parts)), bound).fetchall()
     return Series(
         steps=[min(max(place * width + width // 2, low), high) for place, *_ in rows],
         mean=[_mean(total, count, gone) for _, total, count, _, _, _, gone in rows],
@@ -68,6 +68,26 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
         maximum=[maximum for _, _, _, _, maximum, _, _ in rows],
         missing=[int(missing) for _, _, _, _, _, missing, _ in rows],
     )
+
+
+def _segments(low: int, high: int, spans: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Whole buckets that cover the steps from `low` to `high`, as (span, first step, last step), the widest inside.
+
+    Args:
+        low: The first step.
+        high: The last step.
+        spans: That may be used, the widest first; the last one is 1.
+    """
+    if low > high:
+        return
+    span, *finer = spans
+    inner, outer = -(-low // span) * span, (high + 1) // span * span
+    if inner >= outer:
+        yield from _segments(low, high, finer)
+        return
+    yield from _segments(low, inner - 1, finer)
+    yield span, inner, outer - 1
+    yield from _segments(outer, high, finer)
 
 
 def _grain(steps: int, columns: int) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
 from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.private import touch_private
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import JournalWriter
@@ -139,6 +140,8 @@ class RunThread(threading.Thread):
         except BaseException:
             _one_run.release()
             raise
+        self._notifier = Notifier(folder.path)
+        self.journal.on_event, self.journal.on_state = self._notifier.on_event, self._notifier.on_state
         gate = Gate(folder, self.journal, checkpoint_seconds=60 * config.training.save_minutes)
         self.context = RunContext(folder, config, self.journal, gate)
 
@@ -157,6 +160,9 @@ class RunThread(threading.Thread):
             finally:
                 self._lock.release()
                 _one_run.release()
+                # After everything else: the command finds the run as it will stay, and may even resume it.
+                self._notifier.tell(str(self.state), self.reason)
+                self._notifier.close()
                 self.ended.set()
 
     def stop_at_once(self, reason: str) -> None:
@@ -164,6 +170,8 @@ class RunThread(threading.Thread):
         self.state, self.reason = RunState.STOPPED, reason
         self.journal.state(RunState.STOPPED, reason)
         self.journal.close(timeout=2.0)
+        self._notifier.tell(str(RunState.STOPPED), reason)
+        self._notifier.close()
 
     def _outcome(self) -> tuple[RunState, str]:
         try:

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,10 @@ class JournalWriter:
         self._deadline = float("inf")
         self._failing_since: float | None = None
         self._failure = ""
+        self.on_event: Callable[[str, str], None] | None = None
+        """Is told the kind and text of every event, in the thread that says it."""
+        self.on_state: Callable[[RunState, str], None] | None = None
+        """Is told every change of state and its reason."""
         self._thread = threading.Thread(target=self._work, name=f"{path.parent.name} journal", daemon=True)
         self._thread.start()
 
@@ -113,13 +117,19 @@ class JournalWriter:
             self._taken.clear()
             self._taken.wait(_LONGEST_HOLD)
 
-    def event(self, kind: str, text: str, step: int | None = None, level: str = "info") -> None:
-        """Says in words what happened; `level` is info, warning or error."""
-        self._add(Statement(rows.EVENT, (_now(), step, kind, level, storable(text))))
+    def event(
+        self, kind: str, text: str, step: int | None = None, level: str = "info", time: float | None = None
+    ) -> None:
+        """Says in words what happened; `level` is info, warning or error, `time` now by default."""
+        self._add(Statement(rows.EVENT, (_now() if time is None else time, step, kind, level, storable(text))))
+        if self.on_event is not None:
+            self.on_event(kind, text)
 
-    def state(self, state: RunState, reason: str = "") -> None:
-        """Changes the run's state."""
-        self._add(Statement(rows.STATE, (_now(), str(state), storable(reason))))
+    def state(self, state: RunState, reason: str = "", time: float | None = None) -> None:
+        """Changes the run's state, now by default."""
+        self._add(Statement(rows.STATE, (_now() if time is None else time, str(state), storable(reason))))
+        if self.on_state is not None:
+            self.on_state(state, reason)
 
     def facts(self, **values: Any) -> None:
         """Says what a watcher shows of the run: total steps, device, sizes; later values replace."""
@@ -148,6 +158,10 @@ class JournalWriter:
         """On resume: metrics and answers of later steps go, events of later steps are marked."""
         self._step = -1
         self._add(Supersede(after_step))
+
+    def add(self, statement: Statement) -> None:
+        """Adds rows to a table that another module of the engine keeps in the journal."""
+        self._add(statement)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until everything said so far is in the file.

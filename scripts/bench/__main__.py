@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from scripts.bench import answering, opening, ppo, training, watching
+from scripts.bench import answering, histories, opening, ppo, training, watching
 from scripts.bench.pairs import processor
 
-PARTS = {"opening": opening, "answering": answering, "training": training, "watching": watching, "ppo": ppo}
+PARTS = {
+    "opening": opening,
+    "answering": answering,
+    "training": training,
+    "watching": watching,
+    "histories": histories,
+    "ppo": ppo,
+}
 
 
 def main() -> None:

@@ -96,7 +96,7 @@ def test_without_a_terminal_it_says_what_to_use_instead(capsys: Capture) -> None
         ("\x1b[31m", "there is no command '␛[31m'; see `looptop --help`"),
         ("--frob", "unrecognized arguments: --frob; see `looptop --help`"),
         ("--", "unrecognized arguments: --; see `looptop --help`"),
-        ("train", "the following arguments are required: kind; see `looptop train --help`"),
+        ("train", "train needs to know what: `looptop train vqa`, or `looptop train --like RUN`"),
         ("train gan", "argument kind: invalid choice: 'gan' (choose from 'vqa', 'ppo', 'reward'); see"),
         ("ask a.png", "the following arguments are required: QUESTION; see `looptop ask --help`"),
         ("ask a.png what? --top x", "argument --top: invalid int value: 'x'; see `looptop ask --help`"),
@@ -164,7 +164,7 @@ def test_runs(capsys: Capture, run: RunFolder) -> None:
     _, out, _ = say(capsys, "runs")
     header, line = out.splitlines()
     assert header.split()[:3] == ["run", "state", "step"]
-    assert line.split()[:7] == ["vqa-1", "stopped", "3/9", "0.25", "0.5", "75.0", "%"]
+    assert line.split()[:8] == ["vqa-1", "stopped", "3/9", "33", "%", "75.0", "%", "eval_accuracy"]
     (listed,) = told(capsys, "runs")["runs"]
     assert (listed["id"], listed["state"], listed["step"], listed["eval_accuracy"]) == ("vqa-1", "stopped", 3, 0.75)
 

@@ -250,7 +250,7 @@ def test_the_demo(capsys: Capture, model: str, monkeypatch: pytest.MonkeyPatch) 
     out, err = capsys.readouterr()
     assert asked == ["bundled", "vqa-1"] and err == ""
     assert out.count("confidence  truth") == 2
-    assert "vqa-1  evaluation at step 10: loss 0.5, accuracy 75.0 %" in out
+    assert "vqa-1  evaluation at step 10: accuracy 75.0 %, loss 0.5" in out
     assert "accuracy on all test questions: 62.50 %" in out and "looptop show vqa-1" in out
     assert RunFolder.find("vqa-1").state() == "finished"
     monkeypatch.setenv("FAKE_TRAINING", "fail")

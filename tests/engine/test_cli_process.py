@@ -30,7 +30,10 @@ def run() -> RunFolder:
     return folder
 
 
-@pytest.mark.parametrize("words", ["", "--help", "runs", "train --help", "ask --help", "eval --help", "demo --help"])
+@pytest.mark.parametrize(
+    "words",
+    ["", "--help", "runs", "train --help", "ask --help", "eval --help", "demo --help", "attach --help", "doctor"],
+)
 def test_heavy_libraries_are_not_imported(words: str, run: RunFolder) -> None:
     program = (
         "import sys; from looptop.engine.cli import main\n"

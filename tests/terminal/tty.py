@@ -73,6 +73,10 @@ class Tty:
             data = os.read(self.fd, 65536)
         except OSError:
             return
+        self.feed(data)
+
+    def feed(self, data: bytes) -> None:
+        """Shows what the program wrote."""
         self.raw += data
         text = _UNKNOWN.sub(lambda match: match[0] if match[0][-1] in "hl" else "", self._decode.decode(data))
         self._stream.feed(text)

@@ -137,7 +137,7 @@ async def test_a_run_is_shown_with_losses_accuracy_figures_answers_and_events(an
     app = make(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         await watch(pilot, run)
-        await until(pilot, lambda: "┤" in shown(app))
+        await until(pilot, lambda: "┤" in shown(app) and "what is it at 120?" in shown(app))
         text = shown(app)
         assert "✓ finished" in text
         assert "step 120 of 200" in text and " 60 %" in text
@@ -235,7 +235,7 @@ async def test_an_interrupted_run_can_be_resumed(answers: QuickAnswers, monkeypa
         await watch(pilot, run)
         await until(pilot, lambda: "✗ interrupted" in shown(app))
         await pilot.press("r")
-        await until(pilot, lambda: resumed == [run.id])
+        await until(pilot, lambda: resumed == [str(run.path)])
 
 
 async def test_a_run_that_cannot_be_read_is_one_sentence(answers: QuickAnswers) -> None:

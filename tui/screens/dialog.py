@@ -1,4 +1,4 @@
-"""A question to the person, answered with one key; and a field for a path."""
+"""A question to the person, answered with one key; a field for a line of text; and one for a path."""
 
 from __future__ import annotations
 
@@ -81,3 +81,25 @@ class PathQuestion(Overlay[str]):
             self.query_one("#wrong", Static).update(safe(error, "$text-error"))
             return
         self.dismiss(str(path))
+
+
+class TextQuestion(Overlay[str]):
+    """Asks for a line of text; gives it, or None where it was left as it was."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
+    PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
+
+    def __init__(self, title: str, before: str) -> None:
+        super().__init__()
+        self._title, self._before = title, before
+
+    def body(self) -> Iterable[Widget]:
+        """One field."""
+        field = Field(self._before, placeholder="enter keeps it, esc changes nothing", id="text")
+        box = Vertical(field, classes="box -question")
+        box.border_title = safe(self._title)
+        yield box
+
+    @on(Input.Submitted, "#text")
+    def _take(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)

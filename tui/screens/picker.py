@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
+from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
 
 
@@ -46,7 +47,7 @@ class Picker(Overlay[str]):
             Static(self._empty, id="empty"),
             classes="box",
         )
-        box.border_title = self._title
+        box.border_title = safe(self._title)
         box.set_class(not self._choices, "-empty")
         yield box
 

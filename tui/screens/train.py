@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -15,9 +15,10 @@ from textual.widgets import OptionList
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState, RunSummary
+from looptop.engine.runs.summaries import Summaries
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import state_word
-from looptop.tui.screens.base import Place
+from looptop.tui.screens.driving import Driving
 from looptop.tui.text import cell, safe
 from looptop.tui.threads import in_thread
 from looptop.tui.watching import Watcher
@@ -26,16 +27,15 @@ from looptop.tui.widgets.run_view import RunView
 
 if TYPE_CHECKING:
     from looptop.engine.config import RunConfig
-    from looptop.tui.app import LooptopApp
 
 TICK = 1.0
 """Seconds between two looks at the journal."""
 
 
-class Train(Place):
+class Train(Driving):
     """Screen 2."""
 
-    CSS_PATH = ["../styles/lists.tcss", "../styles/train.tcss"]  # noqa: RUF012
+    CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/train.tcss"]  # noqa: RUF012
     HERE = "train"
     PLACES = ("train", "form", "run")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
@@ -44,6 +44,8 @@ class Train(Place):
         super().__init__()
         self._watcher: Watcher | None = None
         self._sample_step: int | None = None
+        self._chose = False
+        """Whether the person has said what to show."""
         self._poke = asyncio.Event()
 
     def body(self) -> Iterable[Widget]:
@@ -66,10 +68,12 @@ class Train(Place):
         summaries = await in_thread(_summaries)
         form = self.query_one(NewRun)
         form.list_runs(summaries)
+        if self._chose or self._watcher is not None:
+            return
         going = next((each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)), None)
-        if going is not None and self._watcher is None:
+        if going is not None:
             self.attach(RunFolder.find(going.id))
-        elif self._watcher is None:
+        else:
             form.take_focus()
 
     # Watching.
@@ -77,10 +81,21 @@ class Train(Place):
     def attach(self, run: RunFolder) -> None:
         """Watches this run."""
         self._watcher, self._sample_step = Watcher(run), None
+        self.looptop.herald.add(run)
         view = self.query_one(RunView)
         view.snapshot = None
         self._show_view(True)
         self._poke.set()
+
+    def duplicate(self, run: RunFolder) -> None:
+        """Shows the form with what this run was started with."""
+
+        def fill() -> None:
+            self.query_one(NewRun).fill(run.id, run.config())
+
+        if self.attempt(fill):
+            self._chose = True
+            self._show_view(False)
 
     def _show_view(self, watching: bool) -> None:
         form, view = self.query_one(NewRun), self.query_one(RunView)
@@ -125,6 +140,7 @@ class Train(Place):
 
     def action_new(self) -> None:
         """Shows the form."""
+        self._chose = True
         self._show_view(False)
         self.run_worker(self._list(), group="runs", exclusive=True, exit_on_error=False)
 
@@ -144,7 +160,7 @@ class Train(Place):
 
     def _chosen(self, run_id: str | None) -> None:
         if run_id is not None:
-            self._try(lambda: self.attach(RunFolder.find(run_id)))
+            self.attempt(lambda: self.attach(RunFolder.find(run_id)))
 
     @on(OptionList.OptionSelected, "#runs")
     def _picked(self, event: OptionList.OptionSelected) -> None:
@@ -170,12 +186,12 @@ class Train(Place):
         except LooptopError as error:
             self.say("")
             form.fail(str(error))
-            self._app.tell(error, "error")
+            self.looptop.tell(error, "error")
             return
         finally:
             form.busy = False
         self.say("")
-        self._app.started_here.append(run)
+        self.looptop.started_here.append(run)
         self.attach(run)
 
     # Controls.
@@ -183,75 +199,20 @@ class Train(Place):
     def on_run_view_wants(self, event: RunView.Wants) -> None:
         """A key was pressed in the view of a run."""
         run, snapshot = self._run, self.query_one(RunView).snapshot
-        if run is None or snapshot is None:
+        if run is None or snapshot is None or self.drive(run, event.what, snapshot.state):
             return
-        if event.what == "pause":
-            self._send(run, "continue" if snapshot.state is RunState.PAUSED else "pause")
-        elif event.what in ("step", "checkpoint"):
-            self._send(run, event.what)
-        elif event.what == "stop":
-            self._ask_stop(run)
-        elif event.what == "resume":
-            self._resume(run)
-        elif event.what == "log":
-            from looptop.tui.screens.log import Log
-
-            self.app.push_screen(Log(run.log))
+        if event.what == "resume":
+            self.resume(run)
+        elif event.what == "charts":
+            self.looptop.open_charts([run])
         elif event.what == "ask_model":
-            self._app.ask_about(run.id)
+            self.looptop.ask_about(run.id)
         elif event.what in ("earlier", "later"):
             self._turn_samples(snapshot.sample_steps, snapshot.sample_step, -1 if event.what == "earlier" else 1)
 
-    def _send(self, run: RunFolder, kind: str, checkpoint: bool = True) -> None:
-        from looptop.engine.runs.control import send
-
-        words = {"pause": "pauses after its step", "continue": "goes on", "stop": "stops after its step"}
-        if self._try(lambda: send(run, kind, by="app", checkpoint=checkpoint)):
-            self._app.tell(f"{run.id} {words.get(kind, f'will {kind}')}")
+    def look_again(self) -> None:
+        """Looks at once."""
         self._poke.set()
-
-    def _try(self, call: Callable[[], Any]) -> bool:
-        try:
-            call()
-        except LooptopError as error:
-            self._app.tell(error, "error")
-            return False
-        return True
-
-    def _ask_stop(self, run: RunFolder) -> None:
-        from looptop.tui.screens.dialog import Question
-
-        if not run.is_live():
-            self._app.tell(f"{run.id} is not running")
-            return
-        question = Question(
-            "Stop the run",
-            Content.assemble((run.id, "bold"), " ends after its step. With a checkpoint it can be resumed from there."),
-            [
-                ("c", "checkpoint", "stop with a checkpoint"),
-                ("x", "now", "stop without one: what came after the last checkpoint is lost"),
-                ("escape", "no", "let it go on"),
-            ],
-        )
-
-        def answered(answer: str | None) -> None:
-            if answer in ("checkpoint", "now"):
-                self._send(run, "stop", checkpoint=answer == "checkpoint")
-
-        self.app.push_screen(question, answered)
-
-    def _resume(self, run: RunFolder) -> None:
-        from looptop.engine.runs.host import relaunch
-
-        if run.is_live():
-            self._app.tell(f"{run.id} is live already; space pauses it or lets it go on")
-            return
-        self.run_worker(
-            self._begin(f"resuming {run.id}…", lambda: relaunch(run.id)),
-            group="start",
-            exclusive=True,
-            exit_on_error=False,
-        )
 
     def _turn_samples(self, steps: tuple[int, ...], at: int | None, by: int) -> None:
         if at in steps:
@@ -259,13 +220,12 @@ class Train(Place):
             self._sample_step = None if place == len(steps) - 1 else steps[place]
             self._poke.set()
 
-    @property
-    def _app(self) -> LooptopApp:
-        return cast("LooptopApp", self.app)
-
 
 def _summaries() -> list[RunSummary]:
-    return [run.summary() for run in RunFolder.all()[:200]]
+    return _known.all()[:200]
+
+
+_known = Summaries()
 
 
 def run_line(summary: RunSummary) -> Content:
@@ -275,5 +235,5 @@ def run_line(summary: RunSummary) -> Content:
     return Content.assemble(
         cell(summary.id, 9, "bold"),
         state_word(summary.state).pad_right(14 - len(summary.state.value)),
-        safe(f"{summary.preset:<6.6} {how_far:>13} {accuracy:>8}", "$text-muted"),
+        safe(f"{summary.preset:<6.6} {how_far:>13} {accuracy:>8}  {summary.title}", "$text-muted"),
     )

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.content import Content
 from textual.events import Resize
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -21,27 +22,36 @@ NOTHING = "nothing to draw yet"
 class Chart(Widget, can_focus=False):
     """Curves over steps."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"chart--axis", "chart--faint", "chart--first", "chart--second"}
     _CLASSES: ClassVar[dict[int, str]] = {
         plot.AXIS: "chart--axis",
         plot.FAINT: "chart--faint",
         plot.FIRST: "chart--first",
         plot.SECOND: "chart--second",
+        plot.THIRD: "chart--third",
+        plot.FOURTH: "chart--fourth",
+        plot.FIFTH: "chart--fifth",
+        plot.SIXTH: "chart--sixth",
     }
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(_CLASSES.values())
 
-    def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
+    def __init__(self, title: str | Content, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
-        self._title = self.border_title = title
+        self._title: str | Content = ""
+        self.entitle(title)
         self._curves: Sequence[Curve] = ()
         self._axes = Axes(0, 1)
         self._lines: list[list[plot.Run]] = []
         self._strips: list[Strip] = []
         """As they stand on the screen; empty where all is to be drawn anew."""
+        self._made_for = Size(0, 0)
 
-    def entitle(self, title: str) -> None:
-        """Changes the title, in our own markup."""
-        if title != self._title:
-            self._title = self.border_title = title
+    def entitle(self, title: str | Content) -> bool:
+        """Changes the title: our own markup, or content where it comes from outside; says whether it was another."""
+        if title == self._title:
+            return False
+        self._title = title
+        self.border_title = title
+        return True
 
     def show(self, curves: Sequence[Curve], axes: Axes) -> None:
         """Shows these curves; only lines that look different than before are drawn."""
@@ -64,8 +74,9 @@ class Chart(Widget, can_focus=False):
             self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def on_resize(self, _event: Resize) -> None:
-        """Draws for the new size."""
-        self._draw_all()
+        """Draws for the new size; what was just drawn in it stays."""
+        if self._made_for != self.size:
+            self._draw_all()
 
     def notify_style_update(self) -> None:
         """Draws in the new colours."""
@@ -83,7 +94,7 @@ class Chart(Widget, can_focus=False):
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
 
     def _make(self) -> None:
-        width, height = self.size
+        width, height = self._made_for = self.size
         self._lines = plot.draw(self._curves, self._axes, width, height)
         styles = self._styles_of_roles()
         if self._lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -17,6 +18,7 @@ from textual.widgets.option_list import Option
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.runs.differences import changes
 from looptop.engine.runs.records import RunSummary
 from looptop.tui.actions import bindings
 from looptop.tui.text import safe
@@ -74,6 +76,17 @@ class NewRun(Vertical):
         options = [Option(run_line(each), id=each.id) for each in summaries]
         none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
         runs.set_options(options or [none])
+
+    def fill(self, run_id: str, config: RunConfig) -> None:
+        """Fills in what makes a run like another one."""
+        rows = self._rows
+        base = configuration.to_dict(configuration.preset(config.preset))
+        wanted = changes(base, configuration.to_dict(config))
+        for key, row in rows.items():
+            row.field.value = config.preset if key == "preset" else wanted.pop(key, "")
+        rows["more"].field.value = shlex.join(f"{key}={value}" for key, value in wanted.items())
+        self._show_preset()
+        self.query_one("#form").border_title = safe(f"New run, like {run_id}")
 
     def fail(self, sentence: str) -> None:
         """Says why the run does not start."""

@@ -11,8 +11,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-AXIS, FAINT, FIRST, SECOND = 1, 2, 3, 4
+AXIS, FAINT, FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH = 1, 2, 3, 4, 5, 6, 7, 8
 """Roles: what a cell of the chart belongs to. Given to plotext as colours of its palette, read back from its output."""
+
+RUNS = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
+"""Roles of the runs that are laid over each other."""
 
 _ESCAPE = re.compile(r"\x1b\[([\d;]*)m")
 _LABEL = 7

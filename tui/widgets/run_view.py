@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +13,7 @@ from textual.widgets import Static
 
 from looptop.tui import run_text
 from looptop.tui.actions import bindings
+from looptop.tui.curves import envelope, numbers
 from looptop.tui.watching import Snapshot
 from looptop.tui.widgets.chart import Chart
 from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve, smooth
@@ -133,18 +133,18 @@ class RunView(Vertical, can_focus=True):
         loss = snapshot.loss
         curves: list[Curve] = []
         if weight:
-            curves.append(Curve(FAINT, *_envelope(loss.steps, loss.minimum, loss.maximum)))
-            curves.append(Curve(FIRST, loss.steps, smooth(_numbers(loss.mean), weight)))
+            curves.append(Curve(FAINT, *envelope(loss)))
+            curves.append(Curve(FIRST, loss.steps, smooth(numbers(loss.mean), weight)))
         else:
-            curves.append(Curve(FIRST, *_envelope(loss.steps, loss.minimum, loss.maximum)))
-        curves.append(Curve(SECOND, snapshot.eval_loss.steps, _numbers(snapshot.eval_loss.mean), dots=True))
+            curves.append(Curve(FIRST, *envelope(loss)))
+        curves.append(Curve(SECOND, snapshot.eval_loss.steps, numbers(snapshot.eval_loss.mean), dots=True))
         chart = self.query_one("#loss-chart", Chart)
         smoothed = f", smoothed {weight:g}" if weight else ""
         chart.entitle(f"Loss  [$primary]━[/] train{smoothed}  [$secondary]•[/] validation")
         chart.show(curves, Axes(0, last, log=self._log_scale))
         accuracy = snapshot.eval_accuracy
         chart = self.query_one("#accuracy-chart", Chart)
-        chart.show([Curve(SECOND, accuracy.steps, _numbers(accuracy.mean), dots=True)], Axes(0, last, 0.0, 1.0))
+        chart.show([Curve(SECOND, accuracy.steps, numbers(accuracy.mean), dots=True)], Axes(0, last, 0.0, 1.0))
 
     def _show_samples(self, snapshot: Snapshot) -> None:
         box = self.query_one("#samples-box", VerticalScroll)
@@ -159,22 +159,3 @@ class RunView(Vertical, can_focus=True):
         table, lines = self.query_one("#samples", Static), said.plain.count("\n")
         table.update(said, layout=self._drawn.get("lines") != lines)
         self._drawn["lines"] = lines
-
-
-def _numbers(values: Sequence[float | None]) -> list[float]:
-    return [float("nan") if value is None else value for value in values]
-
-
-def _envelope(
-    steps: Sequence[int], low: Sequence[float | None], high: Sequence[float | None]
-) -> tuple[list[float], list[float]]:
-    """A line through the smallest and largest value of each column, so that no peak is lost."""
-    xs: list[float] = []
-    ys: list[float] = []
-    for step, least, most in zip(steps, _numbers(low), _numbers(high), strict=True):
-        xs.append(step)
-        ys.append(least)
-        if most != least:
-            xs.append(step)
-            ys.append(most)
-    return xs, ys

@@ -1,0 +1,36 @@
+"""`looptop attach`: opens the app on a run, live or not; any number of people may watch at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder
+
+EXAMPLES = """\
+  looptop attach vqa-3
+  looptop attach /mnt/shared/runs/vqa-3         a run of another machine, by its folder
+
+Leaving the app (q, ctrl-C, a terminal that goes away) leaves the run as it is.
+Without a terminal: looptop show RUN, looptop logs RUN -f, looptop metrics RUN.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, or its folder")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Opens the app."""
+    folder = RunFolder.find(arguments.run)
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+        raise LooptopError(
+            f"attach needs a terminal on stdin and stdout; without one use `looptop show {folder.id}`,"
+            f" `looptop logs {folder.id} -f` or `looptop metrics {folder.id}`"
+        )
+    # By name, so that the engine stands without the app.
+    code: int = import_module("looptop.tui.app").run_app(folder)
+    return code

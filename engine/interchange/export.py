@@ -1,0 +1,110 @@
+"""Writes a run's tables for other programs: CSV, JSON lines, Parquet, or TensorBoard's event files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.interchange.tables import PAGE, Table, tables_of
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal
+from looptop.engine.text import visible
+
+
+def export(run: RunFolder, form: str, out: Path) -> list[Path]:
+    """Writes a run's tables into a new folder, whole or not at all.
+
+    Args:
+        run: The run, live or not.
+        form: One of `FORMS`.
+        out: The folder to make.
+
+    Returns:
+        The files.
+
+    Raises:
+        LooptopError: The folder is there already, or cannot be written.
+    """
+    if out.exists():
+        raise LooptopError(f"{visible(out)} is there already; name another folder with --out, or move it away")
+    draft = out.with_name(f".{out.name}-{secrets.token_hex(4)}")
+    try:
+        draft.mkdir(parents=True, mode=0o700)
+        journal = Journal(run.db)
+        if form == "tensorboard":
+            _events(journal, draft)
+        else:
+            for table in tables_of(journal):
+                FORMS[form](table, draft / f"{table.name}.{form}")
+        draft.rename(out)
+    except OSError as error:
+        raise LooptopError(f"cannot write to {visible(out)}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return sorted(path for path in out.iterdir() if path.is_file())
+
+
+def _csv(table: Table, path: Path) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(table.columns)
+        for page in table.pages():
+            writer.writerows(page)
+
+
+def _jsonl(table: Table, path: Path) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        for page in table.pages():
+            for row in page:
+                file.write(json.dumps({key: _finite(value) for key, value in zip(table.columns, row, strict=True)}))
+                file.write("\n")
+
+
+def _parquet(table: Table, path: Path) -> None:
+    import pyarrow as arrow  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
+    schema = arrow.schema([(name, types[kind]) for name, kind in table.columns.items()])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for page in table.pages():
+            columns = list(zip(*page, strict=True)) if page else [()] * len(schema)
+            arrays = [arrow.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
+            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
+
+
+def _events(journal: Journal, folder: Path) -> None:
+    from looptop.engine.interchange.tensorboard import EventWriter
+
+    began = min((change.time for change in journal.states()), default=time.time())
+    writer = EventWriter(folder, began)
+    try:
+        for name in journal.names():
+            after = -(2**63)
+            while points := journal.values(name, after, PAGE):
+                for each in points:
+                    writer.scalar(name, each.step, each.time, math.nan if each.value is None else each.value)
+                after = points[-1].step
+        for number, event in enumerate(journal.events()):
+            step = number if event.step is None else event.step
+            writer.text(f"events/{event.level}", step, event.time, f"{event.kind}: {event.text}")
+    finally:
+        writer.close()
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+FORMS: dict[str, Callable[[Table, Path], None]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
+"""What writes one table into one file."""
+
+NAMES = (*FORMS, "tensorboard")

@@ -1,0 +1,80 @@
+"""What a run's journal holds, as plain tables: what every export format writes.
+
+Another kind of rows (PPO's samples, say) is exported by all of them once it has its `Table` in `tables_of`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from looptop.engine.runs.completions import completion_steps, completions
+from looptop.engine.runs.journal import Journal
+
+Value = str | int | float | bool | None
+Row = Sequence[Value]
+
+PAGE = 50_000
+"""Rows that are held at once."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one kind."""
+
+    name: str
+    """What its file is called."""
+    columns: Mapping[str, type]
+    """Their names and types."""
+    pages: Callable[[], Iterator[list[Row]]]
+    """Reads the rows, a few at a time."""
+
+
+def tables_of(journal: Journal) -> list[Table]:
+    """The tables that hold something, metrics first."""
+    tables = [
+        Table("metrics", {"name": str, "step": int, "value": float, "time": float}, lambda: _metrics(journal)),
+        Table(
+            "events",
+            {"time": float, "step": int, "kind": str, "level": str, "text": str, "superseded": bool},
+            lambda: _events(journal),
+        ),
+    ]
+    if journal.answer_steps():
+        columns = {"step": int, "question_id": str, "image": str, "question": str, "truth": str, "answer": str}
+        tables.append(Table("answers", {**columns, "confidence": float, "correct": float}, lambda: _answers(journal)))
+    if completion_steps(journal):
+        columns = {"step": int, "place": int, "prompt": str, "completion": str, "rewards": str}
+        tables.append(Table("completions", {**columns, "advantage": float}, lambda: _completions(journal)))
+    return tables
+
+
+def _metrics(journal: Journal) -> Iterator[list[Row]]:
+    for name in journal.names():
+        after = -(2**63)
+        while points := journal.values(name, after, PAGE):
+            yield [(name, each.step, math.nan if each.value is None else each.value, each.time) for each in points]
+            after = points[-1].step
+
+
+def _events(journal: Journal) -> Iterator[list[Row]]:
+    yield [(each.time, each.step, each.kind, each.level, each.text, each.superseded) for each in journal.events()]
+
+
+def _answers(journal: Journal) -> Iterator[list[Row]]:
+    for step in journal.answer_steps():
+        yield [
+            (step, each.question_id, each.image, each.question, each.truth, each.answer, each.confidence, each.correct)
+            for each in journal.answer_samples(step)
+        ]
+
+
+def _completions(journal: Journal) -> Iterator[list[Row]]:
+    import json
+
+    for step in completion_steps(journal):
+        yield [
+            (step, place, each.prompt, each.completion, json.dumps(each.rewards), each.advantage)
+            for place, each in enumerate(completions(journal, step))
+        ]

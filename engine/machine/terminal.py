@@ -1,0 +1,103 @@
+"""What the terminal can show: its size, its colours, and whether it draws pictures (it is asked, and has to answer)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import termios
+import time
+import tty
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+# Kitty's question for its graphics, then one that every terminal answers: whoever knows the first answers it first.
+_QUESTION = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
+_PATIENCE = 1.0
+
+
+class Terminal(Struct, frozen=True):
+    """A terminal."""
+
+    name: str
+    """What TERM says."""
+    columns: int
+    rows: int
+    colours: str
+    """`16 million`, `256`, `16` or `none`."""
+    graphics: tuple[str, ...] | None
+    """`kitty`, `sixel`; None where it did not answer."""
+    through: tuple[str, ...] = ()
+    """`ssh`, `tmux`, `screen`."""
+
+    @property
+    def large_enough(self) -> bool:
+        """Whether the app has room on it."""
+        return self.columns >= 80 and self.rows >= 24
+
+
+def look(descriptor: int, environment: Mapping[str, str] = os.environ) -> Terminal | None:
+    """The terminal behind a descriptor; None where there is none."""
+    if not os.isatty(descriptor):
+        return None
+    try:
+        size = os.get_terminal_size(descriptor)
+    except OSError:
+        return None
+    through = [
+        word for key, word in (("SSH_CONNECTION", "ssh"), ("TMUX", "tmux"), ("STY", "screen")) if environment.get(key)
+    ]
+    return Terminal(
+        name=environment.get("TERM", ""),
+        columns=size.columns,
+        rows=size.lines,
+        colours=colours(environment),
+        graphics=_graphics(descriptor),
+        through=tuple(through),
+    )
+
+
+def colours(environment: Mapping[str, str]) -> str:
+    """How many colours the terminal says that it has."""
+    term = environment.get("TERM", "dumb")
+    if "NO_COLOR" in environment or term in ("", "dumb"):
+        return "none"
+    if environment.get("COLORTERM", "").lower() in ("truecolor", "24bit") or term.endswith("-direct"):
+        return "16 million"
+    return "256" if "256color" in term or "kitty" in term else "16"
+
+
+def answered(data: bytes) -> tuple[str, ...] | None:
+    """What the terminal's answers say of its graphics; None where the last one is missing."""
+    attributes = re.search(rb"\x1b\[\?([\d;]*)c", data)
+    if attributes is None:
+        return None
+    kinds = []
+    if b"_Gi=31;OK" in data:
+        kinds.append("kitty")
+    if b"4" in attributes[1].split(b";")[1:]:
+        kinds.append("sixel")
+    return tuple(kinds)
+
+
+def _graphics(descriptor: int) -> tuple[str, ...] | None:
+    try:
+        before = termios.tcgetattr(descriptor)
+    except termios.error:
+        return None
+    data = b""
+    try:
+        tty.setcbreak(descriptor)
+        os.write(descriptor, _QUESTION)
+        end = time.monotonic() + _PATIENCE
+        while answered(data) is None and (left := end - time.monotonic()) > 0:
+            if select.select([descriptor], [], [], left)[0]:
+                data += os.read(descriptor, 1024)
+    except (OSError, termios.error):
+        return None
+    finally:
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
+    return answered(data)

@@ -1,0 +1,60 @@
+"""Deletes a run: all of its folder or nothing, and never a live one.
+
+The run's lock is taken first, so nobody can resume it meanwhile; then the folder is renamed, and from that moment there
+is no such run. What a killed deletion leaves is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from pathlib import Path
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.lock import RunLock
+from looptop.engine.text import visible
+
+
+def delete(folder: RunFolder) -> None:
+    """Deletes the run.
+
+    Raises:
+        LooptopError: It is live, here or on another host, or its folder cannot be removed.
+    """
+    _finish_earlier(folder.path.parent)
+    if folder.live_by() == "heartbeat":
+        owner = folder.owner()
+        where = visible(owner.host) if owner else "another host"
+        raise LooptopError(f"{folder.id} is running on {where}; stop it there before it is deleted")
+    try:
+        lock = RunLock(folder.lock, folder.id).acquire(heartbeat=False)
+    except LooptopError:
+        raise LooptopError(f"{folder.id} is running; stop it first: looptop stop {folder.id}") from None
+    except OSError as error:
+        raise LooptopError(f"cannot delete {visible(folder.path)}: {error.strerror}") from None
+    doomed = folder.path.with_name(f".deleting-{folder.id}-{secrets.token_hex(4)}")
+    try:
+        folder.path.rename(doomed)
+    except OSError as error:
+        raise LooptopError(f"cannot delete {visible(folder.path)}: {error.strerror}") from None
+    finally:
+        lock.release()
+    shutil.rmtree(doomed, ignore_errors=True)
+    if doomed.exists():
+        raise LooptopError(f"{folder.id} is deleted, but some of its files could not be removed: {visible(doomed)}")
+
+
+def size_of(folder: RunFolder) -> int:
+    """Bytes that the run takes on the disk."""
+    total = 0
+    for path in folder.path.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
+def _finish_earlier(runs: Path) -> None:
+    for left in runs.glob(".deleting-*"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,33 @@
+"""Says how it is known whether a run lives: by its lock on this machine, by its heartbeat on another."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+
+def alive(folder: RunFolder) -> str:
+    """Whether the run lives and how that is known, in a sentence."""
+    by, owner = folder.live_by(), folder.owner()
+    if owner is None:
+        return "never had a process" if not by else "live: a process holds its lock"
+    here = owner.host == socket.gethostname()
+    where = "this machine" if here else visible(owner.host)
+    ago = max(0.0, time.time() - owner.heartbeat)
+    if by == "lock":
+        return f"live: process {owner.pid} on {where} holds its lock"
+    if by == "heartbeat":
+        return f"live, by its heartbeat of {ago:.0f} s ago on {where}: the lock of another machine cannot be seen here"
+    if here:
+        return "not live: no process on this machine holds its lock"
+    return f"not live, as far as can be told here: its last heartbeat on {where} was {_ago(ago)} ago"
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,114 @@
+"""Tells the person how a run goes: a command of theirs, started when the run ends, fails, or raises an alert.
+
+The command is the run's own (`about.toml`) or the home's (`notify = "…"` in `$LOOPTOP_HOME/settings.toml`). It is
+started by the run's process, in a session of its own, by a thread of its own: a command that hangs, fails or does not
+exist costs the run nothing. What it prints goes into the run's log. Watchers ring the terminal's bell themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.about import read_about
+from looptop.engine.runs.home import home
+from looptop.engine.runs.records import RunState
+
+ALERTS = frozenset({"alert", "breakpoint"})
+"""Kinds of events that are told."""
+
+# A condition that holds at every step must not start a command at every step.
+_PAUSE = 10.0
+_PATIENCE = 2.0
+
+
+class Notifier:
+    """Starts the command.
+
+    Args:
+        folder: The run's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._last: dict[str, float] = {}
+        self._threads: list[threading.Thread] = []
+
+    def on_state(self, state: RunState, reason: str) -> None:
+        """Tells that a breakpoint was hit."""
+        if hit_breakpoint(state, reason):
+            self.on_event("breakpoint", reason)
+
+    def on_event(self, kind: str, text: str) -> None:
+        """Tells an event that is worth it; of one kind, at most one every ten seconds."""
+        if kind not in ALERTS:
+            return
+        now = time.monotonic()
+        if now - self._last.get(kind, float("-inf")) >= _PAUSE:
+            self._last[kind] = now
+            self.tell(kind, text)
+
+    def tell(self, what: str, reason: str = "") -> None:
+        """Starts the command, if there is one, without waiting for it.
+
+        Args:
+            what: `finished`, `stopped`, `failed`, `alert` or `breakpoint`.
+            reason: Why, in a sentence.
+        """
+        thread = threading.Thread(target=self._start, args=(what, reason), name="notify", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread to be had: then nothing is told
+            thread.start()
+            self._threads.append(thread)
+
+    def close(self) -> None:
+        """Waits until what was told is on its way, for two seconds at most."""
+        end = time.monotonic() + _PATIENCE
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _start(self, what: str, reason: str) -> None:
+        command = command_for(self._folder)
+        if not command:
+            return
+        about = read_about(self._folder)
+        environment = os.environ | {
+            "LOOPTOP_RUN": self._folder.name,
+            "LOOPTOP_TITLE": about.title,
+            "LOOPTOP_EVENT": what,
+            "LOOPTOP_REASON": reason.replace("\0", " "),
+            "LOOPTOP_FOLDER": str(self._folder),
+        }
+        with contextlib.suppress(OSError), (self._folder / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environment,
+            )
+            # Its exit is read, or it would stay a zombie as long as the run lives.
+            threading.Thread(target=process.wait, name="notify wait", daemon=True).start()
+
+
+def hit_breakpoint(state: RunState, reason: str) -> bool:
+    """Whether this is the state of a run that was paused by a breakpoint and not by a person."""
+    return state is RunState.PAUSED and reason.startswith("breakpoint")
+
+
+def command_for(folder: Path) -> str:
+    """The command of a run: its own, or the home's; empty where there is none."""
+    if own := read_about(folder).notify:
+        return own
+    try:
+        settings = tomllib.loads((home() / "settings.toml").read_text("utf-8"))
+    except (OSError, ValueError, LooptopError):
+        return ""
+    command = settings.get("notify", "")
+    return command if isinstance(command, str) else ""

@@ -1,0 +1,205 @@
+"""A small language to choose runs: `kind:ppo state:running loss<0.5 "new data" -note:bad`.
+
+All terms must hold. A term is
+
+- `KEY:VALUE`, or `KEY:VALUE,VALUE`: one of the values; `kind` and `state` are compared whole, the others
+  (`id`, `title`, `note`, `device`, `preset`, `host`) by what they contain;
+- `NAME OP NUMBER`, without blanks, OP one of `<  <=  >  >=  =  !=`: the last value of a metric, or `step`, `progress`
+  (in percent), `took` or `age` (in seconds, or with a unit: `90s 5m 2h 3d`); `loss=nan` finds what is not a number;
+- any other word: it stands somewhere in the run's id, kind, state, title, note, device or preset;
+- `-` before any of these: it must not hold. A word or value with blanks goes in double quotes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.headline import progress, took
+from looptop.engine.runs.records import RunState, RunSummary
+from looptop.engine.text import visible
+
+WHOLE = ("kind", "state")
+PARTS = ("id", "title", "note", "device", "preset", "host")
+KEYS = (*WHOLE, *PARTS)
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "=": operator.eq,
+}
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PIECE = re.compile(r'"[^"]*"|\S')
+_COMPARISON = re.compile(r"([^\s\"<>=!:]+)(<=|>=|!=|<|>|=)(.*)", re.DOTALL)
+_FIELD = re.compile(r"([A-Za-z]+):(.*)", re.DOTALL)
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([smhd%]?)")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word that stands somewhere in what is said of a run."""
+
+    text: str
+
+    def holds(self, summary: RunSummary) -> bool:
+        """Whether it does."""
+        said = (summary.id, summary.kind, summary.state, summary.title, summary.note, summary.device, summary.preset)
+        return any(self.text in each.lower() for each in said)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A property that is, or contains, one of several values."""
+
+    key: str
+    values: tuple[str, ...]
+
+    def holds(self, summary: RunSummary) -> bool:
+        """Whether it does."""
+        said = str(getattr(summary, self.key)).lower()
+        return said in self.values if self.key in WHOLE else any(value in said for value in self.values)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A figure compared with a number; NaN stands for what is not a number."""
+
+    name: str
+    operator: str
+    number: float
+
+    def holds(self, summary: RunSummary) -> bool:
+        """Whether it does; what a run has no figure for holds never."""
+        if self.name in _FIGURES:
+            value = _FIGURES[self.name](summary)
+        elif self.name in summary.metrics:
+            value = summary.metrics[self.name]
+            value = math.nan if value is None else value
+        else:
+            return False
+        if value is None:
+            return False
+        if math.isnan(self.number) or math.isnan(value):
+            same = math.isnan(self.number) and math.isnan(value)
+            return {"=": same, "!=": not same}.get(self.operator, False)
+        return _OPERATORS[self.operator](value, self.number)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term, or its contrary."""
+
+    what: Word | Field | Comparison
+    negated: bool = False
+
+    def holds(self, summary: RunSummary) -> bool:
+        """Whether it does."""
+        return self.what.holds(summary) != self.negated
+
+
+@dataclass(frozen=True)
+class Query:
+    """Terms that must all hold."""
+
+    terms: tuple[Term, ...] = ()
+
+    def holds(self, summary: RunSummary) -> bool:
+        """Whether a run is meant."""
+        return all(term.holds(summary) for term in self.terms)
+
+
+def parse(text: str) -> Query:
+    """Reads a query.
+
+    Raises:
+        LooptopError: Says which term is wrong, and what would be right.
+    """
+    return Query(tuple(_term(piece) for piece in _pieces(text)))
+
+
+def _pieces(text: str) -> list[str]:
+    """The terms, which blanks outside of quotes keep apart."""
+    pieces: list[str] = []
+    end = -1
+    for match in _PIECE.finditer(text):
+        if match[0] == '"':
+            raise LooptopError(f'the quote before {visible(text[match.end() :][:20])!r} is not closed; add a "')
+        if match.start() == end:
+            pieces[-1] += match[0]
+        else:
+            pieces.append(match[0])
+        end = match.end()
+    return pieces
+
+
+def _term(piece: str) -> Term:
+    negated = piece.startswith("-") and len(piece) > 1
+    body = piece[1:] if negated else piece
+    if field := _FIELD.fullmatch(body):
+        return Term(_field(field[1].lower(), field[2]), negated)
+    if comparison := _COMPARISON.fullmatch(body):
+        return Term(_comparison(*comparison.groups()), negated)
+    return Term(Word(_plain(body).lower()), negated)
+
+
+def _field(key: str, text: str) -> Field:
+    if key not in KEYS:
+        near = difflib.get_close_matches(key, KEYS, n=1)
+        hint = f"did you mean {near[0]}:?" if near else f"the keys are: {', '.join(KEYS)}"
+        raise LooptopError(f"there is no key '{visible(key)}:'; {hint}")
+    values = tuple(_plain(value).lower() for value in re.findall(r'(?:"[^"]*"|[^,"])+', text))
+    if not values:
+        raise LooptopError(f"{key}: is followed by nothing; write for example {_EXAMPLES.get(key, f'{key}:word')}")
+    if key == "state":
+        for value in values:
+            if value not in tuple(RunState):
+                near = difflib.get_close_matches(value, tuple(RunState), n=1)
+                hint = f"did you mean {near[0]}?" if near else f"the states are: {', '.join(RunState)}"
+                raise LooptopError(f"there is no state '{visible(value)}'; {hint}")
+    return Field(key, values)
+
+
+def _comparison(name: str, sign: str, text: str) -> Comparison:
+    if text.lower() == "nan":
+        return Comparison(name, sign, math.nan)
+    if text.lower() in ("inf", "-inf"):
+        return Comparison(name, sign, float(text))
+    match = _NUMBER.fullmatch(text)
+    unit = match[2] if match else ""
+    allowed = {"took": _UNITS, "age": _UNITS, "progress": {"": 0.01, "%": 0.01}}.get(name, {"": 1.0, "%": 0.01})
+    if match is None or unit not in allowed:
+        said = f"'{visible(text)}' is no number" if text else "the number is missing"
+        raise LooptopError(
+            f"{said} in {visible(name)}{sign}{visible(text)}; write for example {visible(name)}{sign}0.5"
+        )
+    return Comparison(name, sign, float(match[1]) * allowed[unit])
+
+
+def _plain(text: str) -> str:
+    return text.replace('"', "")
+
+
+def _age(summary: RunSummary) -> float | None:
+    return None if summary.created is None else time.time() - summary.created
+
+
+def _step(summary: RunSummary) -> float | None:
+    return summary.step
+
+
+_FIGURES: dict[str, Callable[[RunSummary], float | None]] = {
+    "step": _step,
+    "progress": progress,
+    "took": took,
+    "age": _age,
+}
+_EXAMPLES = {"kind": "kind:vqa", "state": "state:running,paused"}

@@ -1,0 +1,112 @@
+"""What a run journalled, as files that other programs read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.cli import main
+from looptop.engine.config import preset
+from looptop.engine.interchange import tables
+from looptop.engine.interchange.importing import import_folder
+from looptop.engine.runs.completions import Completion, write_completions
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import AnswerSample, Journal, JournalWriter
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def run() -> RunFolder:
+    folder = RunFolder.create("vqa", preset("tiny"))
+    writer = JournalWriter(folder.db)
+    for step in range(1, 26):
+        writer.metrics(step, {"loss": 1 / step, "odd, name": math.nan if step == 3 else step}, time=1000.0 + step)
+    writer.event("data", 'a "quoted",\ntext', step=2, level="warning")
+    writer.answer_samples(20, [AnswerSample("1", "1.png", "what?", "red", "blue", 0.5, 0.0)])
+    write_completions(writer, 4, [Completion("2+2=", "4", {"right": 1.0, "short": None}, 0.5)])
+    assert writer.close()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "PAGE", 10)
+
+
+def points(run: RunFolder) -> list[tuple[str, int, float | None, float]]:
+    journal = Journal(run.db)
+    return [(name, each.step, each.value, each.time) for name in journal.names() for each in journal.values(name)]
+
+
+def test_csv_holds_every_value_and_every_text(run: RunFolder, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "out"
+    assert main(["export", "vqa-1", "--to", "csv", "--out", str(out), "--json"]) == 0
+    names = [Path(file).name for file in json.loads(capsys.readouterr().out)["files"]]
+    assert names == ["answers.csv", "completions.csv", "events.csv", "metrics.csv"]
+    with (out / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    read = [
+        (row["name"], int(row["step"]), None if row["value"] == "nan" else float(row["value"]), float(row["time"]))
+        for row in rows
+    ]
+    assert read == points(run)
+    with (out / "events.csv").open(newline="") as file:
+        (event,) = csv.DictReader(file)
+    assert (event["text"], event["level"], event["step"]) == ('a "quoted",\ntext', "warning", "2")
+    with (out / "completions.csv").open(newline="") as file:
+        (written,) = csv.DictReader(file)
+    assert json.loads(written["rewards"]) == {"right": 1.0, "short": None}
+
+
+def test_parquet_has_types(run: RunFolder, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    out = tmp_path / "out"
+    assert main(["export", "vqa-1", "--to", "parquet", "--out", str(out)]) == 0
+    table = parquet.read_table(out / "metrics.parquet")
+    assert [str(field.type) for field in table.schema] == ["string", "int64", "double", "double"]
+    read = [tuple(row.values()) for row in table.to_pylist()]
+    assert [(n, s, None if v != v else v, t) for n, s, v, t in read] == points(run)
+    assert parquet.read_table(out / "answers.parquet").to_pylist()[0]["answer"] == "blue"
+
+
+def test_json_lines(run: RunFolder, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["export", "vqa-1", "--to", "jsonl", "--out", str(out)]) == 0
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [tuple(row.values()) for row in rows] == points(run)
+
+
+def test_tensorboard_files_come_back_as_the_same_run(run: RunFolder, tmp_path: Path) -> None:
+    """The reader agrees with TensorBoard's own writer (see test_importing), so what it reads here is well written."""
+    out = tmp_path / "out"
+    assert main(["export", "vqa-1", "--to", "tensorboard", "--out", str(out)]) == 0
+    back: list[RunFolder] = []
+    import_folder(out, back.append, pytest.fail)
+    theirs = {(name, step): (value, time) for name, step, value, time in points(back[0])}
+    assert len(theirs) == len(points(run))
+    for name, step, value, time in points(run):
+        read, read_time = theirs[name, step]
+        assert read_time == time
+        assert read is None if value is None else read == pytest.approx(value, rel=1e-6)
+
+
+def test_nothing_is_overwritten_and_nothing_half_is_left(
+    run: RunFolder, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    assert main(["export", "vqa-1", "--to", "csv", "--out", str(tmp_path / "there")]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(__import__("looptop.engine.interchange.export", fromlist=["FORMS"]).FORMS, "csv", full)
+    assert main(["export", "vqa-1", "--to", "csv", "--out", str(tmp_path / "new")]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]

@@ -1,0 +1,206 @@
+"""What the machine says of itself: GPUs by what stands for NVML, logout by files that stand for the host's."""
+
+from __future__ import annotations
+
+import os
+import pty
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from looptop.engine.machine import terminal
+from looptop.engine.machine.gpus import Gpu, Gpus
+from looptop.engine.machine.logout import at_logout
+from looptop.engine.machine.places import places
+from looptop.engine.machine.usage import Machine, memory
+
+
+class FakeNvml:
+    """Two GPUs; the second says nothing of its power and temperature."""
+
+    NVML_TEMPERATURE_GPU = 0
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, works: bool = True) -> None:
+        self.works = works
+        self.opened = 0
+
+    def nvmlInit(self) -> None:
+        self.opened += 1
+        if not self.works:
+            raise self.NVMLError("Driver Not Loaded")
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetName(self, handle: int) -> bytes | str:
+        return [b"NVIDIA H100", "NVIDIA T4"][handle]
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
+        return SimpleNamespace(used=10 * 2**30, total=80 * 2**30)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:
+        return SimpleNamespace(gpu=75, memory=20)
+
+    def nvmlDeviceGetTemperature(self, handle: int, sensor: int) -> int:
+        return self._only_first(handle, 61)
+
+    def nvmlDeviceGetPowerUsage(self, handle: int) -> int:
+        return self._only_first(handle, 312_500)
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle: int) -> int:
+        return self._only_first(handle, 700_000)
+
+    def _only_first(self, handle: int, value: int) -> int:
+        if handle:
+            raise self.NVMLError("Not Supported")
+        return value
+
+
+def test_gpus_are_read_and_what_one_does_not_say_is_left_out() -> None:
+    nvml = FakeNvml()
+    gpus = Gpus(nvml)
+    first, second = gpus.read()
+    assert first == Gpu(0, "NVIDIA H100", 10 * 2**30, 80 * 2**30, 0.75, 61, 312.5, 700.0)
+    assert first.memory_free == 70 * 2**30
+    assert (second.name, second.temperature, second.power, second.use) == ("NVIDIA T4", None, None, 0.75)
+    gpus.read()
+    assert nvml.opened == 1
+
+
+def test_without_a_driver_there_are_none() -> None:
+    assert Gpus(FakeNvml(works=False)).read() == []
+    assert Gpus(object()).read() == []
+
+
+def test_the_machine_is_read(tmp_path: Path) -> None:
+    usage = Machine(tmp_path, Gpus(FakeNvml())).read()
+    assert 0 <= usage.processor <= 1 and usage.cores >= 1
+    assert 0 < usage.memory_used < usage.memory_total
+    assert 0 <= usage.disk_free <= usage.disk_total
+    assert len(usage.gpus) == 2
+
+
+def test_memory_is_the_containers_where_it_has_less_than_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("600000\n")
+    (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 200000\n")
+    assert memory(tmp_path) == (400_000, 1_000_000)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory(tmp_path)[1] == psutil.virtual_memory().total
+
+
+def host(root: Path, *, systemd: bool = True, cgroup: str = "0::/user.slice/session-3.scope", conf: str = "") -> Path:
+    if systemd:
+        (root / "run/systemd/system").mkdir(parents=True)
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(cgroup)
+    (root / "etc/systemd/logind.conf.d").mkdir(parents=True)
+    (root / "etc/systemd/logind.conf").write_text(f"[Login]\n#KillUserProcesses=yes\n{conf}\n")
+    return root
+
+
+def test_a_slurm_job_ends_what_it_started(tmp_path: Path) -> None:
+    root = host(tmp_path)
+    said = at_logout(root, {"SLURM_JOB_ID": "77"}, lambda: "b false")
+    assert said.ends_runs and "Slurm job (77)" in said.why and "sbatch" in said.advice
+    (root / "proc/self/cgroup").write_text("0::/system.slice/slurmstepd.scope/job_5/step_0\n")
+    assert at_logout(root, {}, lambda: "").ends_runs
+
+
+@pytest.mark.parametrize(("answer", "ends"), [("b true\n", True), ("b false\n", False)])
+def test_logind_is_asked(tmp_path: Path, answer: str, ends: bool) -> None:
+    said = at_logout(host(tmp_path), {}, lambda: answer, user="me")
+    assert said.ends_runs is ends and "KillUserProcesses" in said.why
+    assert ("loginctl enable-linger" in said.advice) is ends
+
+
+def test_where_logind_does_not_answer_its_files_do_and_the_last_one_counts(tmp_path: Path) -> None:
+    root = host(tmp_path, conf="KillUserProcesses=no")
+    assert at_logout(root, {}, lambda: "", user="me").ends_runs is False
+    (root / "etc/systemd/logind.conf.d/site.conf").write_text("[Login]\nKillUserProcesses = yes\n")
+    assert at_logout(root, {}, lambda: "", user="me").ends_runs is True
+    assert at_logout(root, {}, lambda: "", user="root").ends_runs is False
+    (root / "var/lib/systemd/linger").mkdir(parents=True)
+    (root / "var/lib/systemd/linger/me").touch()
+    said = at_logout(root, {}, lambda: "", user="me")
+    assert said.ends_runs and said.advice.startswith("start with: systemd-run --user --scope")
+    (root / "proc/self/cgroup").write_text("0::/user.slice/user-1.slice/user@1.service/app.slice\n")
+    assert at_logout(root, {}, lambda: "", user="me").ends_runs is False
+
+
+def test_what_cannot_be_told_is_said_so(tmp_path: Path) -> None:
+    assert at_logout(host(tmp_path), {}, lambda: "", user="me").ends_runs is None
+    assert at_logout(host(tmp_path / "other", systemd=False), {}, lambda: "").ends_runs is False
+
+
+@pytest.mark.parametrize(
+    ("environment", "colours"),
+    [
+        ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, "16 million"),
+        ({"TERM": "xterm-256color"}, "256"),
+        ({"TERM": "xterm"}, "16"),
+        ({"TERM": "dumb"}, "none"),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "none"),
+    ],
+)
+def test_colours_are_what_the_terminal_says(environment: dict[str, str], colours: str) -> None:
+    assert terminal.colours(environment) == colours
+
+
+@pytest.mark.parametrize(
+    ("answer", "graphics"),
+    [
+        (b"\x1b_Gi=31;OK\x1b\\\x1b[?62;4;22c", ("kitty", "sixel")),
+        (b"\x1b[?62;22c", ()),
+        (b"\x1b[?64;1;4c", ("sixel",)),
+        (b"", None),
+    ],
+)
+def test_a_terminal_is_asked_for_its_graphics_and_left_as_it_was(
+    answer: bytes, graphics: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import termios
+
+    monkeypatch.setattr(terminal, "_PATIENCE", 5.0 if answer else 0.1)
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+
+    def reply() -> None:
+        asked = b""
+        while not asked.endswith(b"\x1b[c"):
+            asked += os.read(ours, 100)
+        os.write(ours, answer)
+
+    thread = threading.Thread(target=reply)
+    thread.start()
+    try:
+        found = terminal.look(theirs, {"TERM": "xterm", "TMUX": "x", "SSH_CONNECTION": "y"})
+        assert found is not None and found.graphics == graphics
+        assert found.through == ("ssh", "tmux")
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        thread.join()
+        os.close(ours)
+        os.close(theirs)
+    assert terminal.look(os.open(os.devnull, os.O_RDWR), {}) is None
+
+
+def test_the_homes_file_systems_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "vqa-1").mkdir(parents=True)
+    (tmp_path / "home/runs").mkdir(parents=True)
+    (tmp_path / "home/runs/vqa-1").symlink_to(elsewhere / "vqa-1")
+    mounts = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(elsewhere), fstype="nfs4")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)  # noqa: A006
+    found = {place.what: (place.file_system, place.network) for place in places(tmp_path / "home")}
+    assert found == {"home": ("ext4", False), "runs": ("ext4", False), "vqa-1": ("nfs4", True)}

@@ -1,0 +1,172 @@
+"""Title and note of a run, summaries of many runs, and deleting them."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from looptop.engine.config import preset
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs import summaries as summaries_module
+from looptop.engine.runs.about import About, read_about, write_about
+from looptop.engine.runs.control import send
+from looptop.engine.runs.delete import delete
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import JournalWriter
+from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import start
+from looptop.engine.runs.summaries import Summaries
+from tests.engine.runs.helpers import Steps, config, python, read_line
+
+
+def make(loss: float = 1.0, state: RunState = RunState.FINISHED) -> RunFolder:
+    folder = RunFolder.create("vqa", preset("tiny"))
+    writer = JournalWriter(folder.db)
+    writer.metrics(1, {"loss": loss})
+    writer.state(state)
+    assert writer.close()
+    return folder
+
+
+TEXTS = st.text(st.characters(blacklist_categories=("Cs",)), max_size=50)
+
+
+@settings(deadline=None)
+@given(TEXTS.filter(lambda text: "\n" not in text), TEXTS)
+def test_what_is_said_is_kept_letter_by_letter(title: str, note: str) -> None:
+    folder = RunFolder.all()[0] if RunFolder.all() else RunFolder.create("vqa", preset("tiny"))
+    write_about(folder.path, title=title, note=note)
+    kept = read_about(folder.path)
+    assert kept.title == title.strip()
+    assert kept.note.replace("\r\n", "\n") == note.strip().replace("\r\n", "\n")
+
+
+def test_saying_one_thing_leaves_the_others_and_the_file_is_private() -> None:
+    folder = make()
+    write_about(folder.path, title="a title", notify="true")
+    assert write_about(folder.path, note="a note") == About("a title", "a note", "true")
+    assert write_about(folder.path, title="") == About("", "a note", "true")
+    assert stat.S_IMODE((folder.path / "about.toml").stat().st_mode) == 0o600
+    with pytest.raises(LooptopError, match="one line of at most 200"):
+        write_about(folder.path, title="two\nlines")
+    assert folder.summary().note == "a note"
+
+
+def test_a_damaged_file_says_nothing() -> None:
+    folder = make()
+    (folder.path / "about.toml").write_bytes(b"title = \xff\n")
+    assert read_about(folder.path) == About()
+    (folder.path / "about.toml").write_text("title = 3\n")
+    assert read_about(folder.path) == About()
+
+
+def test_a_summary_is_read_again_only_when_its_run_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summaries_module, "_WORTH_WRITING", 1)
+    runs = [make(float(number)) for number in range(4)]
+    read: list[str] = []
+    plain = RunFolder.summary
+
+    def counted(folder: RunFolder) -> object:
+        read.append(folder.id)
+        return plain(folder)
+
+    monkeypatch.setattr(RunFolder, "summary", counted)
+    known = Summaries()
+    assert {each.id: each.loss for each in known.all()} == {"vqa-1": 0.0, "vqa-2": 1.0, "vqa-3": 2.0, "vqa-4": 3.0}
+    assert len(read) == 4
+    known.all()
+    assert len(read) == 4
+    # The next program has them from the file.
+    assert [each.loss for each in Summaries().all()] == [3.0, 2.0, 1.0, 0.0]
+    assert len(read) == 4
+    write_about(runs[0].path, title="new")
+    writer = JournalWriter(runs[1].db)
+    writer.metrics(2, {"loss": 7.0})
+    assert writer.flush()
+    changed = {each.id: each for each in known.all()}
+    assert (changed["vqa-1"].title, changed["vqa-2"].loss) == ("new", 7.0)
+    assert sorted(read[4:]) == ["vqa-1", "vqa-2"]
+    writer.close()
+
+
+def test_a_run_that_is_killed_is_interrupted_though_its_files_stay_as_they_are() -> None:
+    folder = make(state=RunState.RUNNING)
+    code = """
+        import sys
+        from pathlib import Path
+        from looptop.engine.runs.lock import RunLock
+        lock = RunLock(Path(sys.argv[1])).acquire(heartbeat=False)
+        print("held", flush=True)
+        sys.stdin.read()
+    """
+    holder = python(code, folder.lock, stdin=-1)
+    assert read_line(holder) == "held"
+    known = Summaries()
+    assert [(each.state, each.live) for each in known.all()] == [(RunState.RUNNING, "lock")]
+    holder.kill()
+    holder.wait()
+    assert [(each.state, each.live) for each in known.all()] == [(RunState.INTERRUPTED, "")]
+
+
+def test_a_list_that_is_damaged_or_of_another_version_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summaries_module, "_WORTH_WRITING", 1)
+    make(5.0)
+    Summaries().all()
+    path = summaries_module._path()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_bytes(b"\xc1 nothing")
+    assert [each.loss for each in Summaries().all()] == [5.0]
+
+
+def test_deleting_takes_all_of_a_run_and_never_a_live_one() -> None:
+    folder, other = make(), make()
+    with RunLock(folder.lock, folder.id), pytest.raises(LooptopError, match="vqa-1 is running; stop it first"):
+        delete(folder)
+    assert folder.path.is_dir()
+    (folder.path.parent / ".deleting-vqa-9-x" / "checkpoints").mkdir(parents=True)
+    delete(folder)
+    assert [path.name for path in other.path.parent.iterdir()] == [other.id]
+    assert [run.id for run in RunFolder.all()] == [other.id]
+
+
+def test_nobody_resumes_a_run_while_it_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(state=RunState.STOPPED)
+    tried: list[str] = []
+    plain = os.rename
+
+    def resume_meanwhile(*paths: object, **options: object) -> None:
+        try:
+            RunLock(folder.lock, folder.id).acquire()
+        except LooptopError as error:
+            tried.append(str(error))
+        plain(*paths, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "rename", resume_meanwhile)
+    thread = threading.Thread(target=delete, args=(folder,))
+    thread.start()
+    thread.join()
+    assert len(tried) == 1 and "is running already" in tried[0]
+    assert not folder.path.exists()
+
+
+def test_nothing_of_a_home_can_be_read_or_driven_by_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summaries_module, "_WORTH_WRITING", 1)
+    before = os.umask(0)
+    try:
+        run = start(config(), Steps(3))
+        write_about(run.folder.path, title="a title", notify="echo told")
+        send(run.folder, "checkpoint")
+        assert run.wait() is RunState.FINISHED
+        Summaries().all()
+    finally:
+        os.umask(before)
+    modes = {path.relative_to(home): stat.S_IMODE(path.stat().st_mode) for path in home.rglob("*")}
+    assert {name for name, mode in modes.items() if mode & 0o077} == set()
+    assert {"about.toml", "summaries.msgpack", "run.db", "log.txt", "config.toml"} <= {name.name for name in modes}

@@ -1,0 +1,105 @@
+"""A run says how it goes by a command of the person's choice, which can do it no harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from looptop.engine.runs.about import About, write_about
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.host import launch
+from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import start
+from looptop.engine.runs.worker import RunContext
+from tests.engine.runs.helpers import Steps, config
+from tests.engine.runs.test_host import going, process_of, program
+from tests.support import eventually
+
+SAY = 'printf "%s|%s|%s|%s\\n" "$LOOPTOP_RUN" "$LOOPTOP_EVENT" "$LOOPTOP_REASON" "$LOOPTOP_TITLE" >> '
+
+
+def settle_for_all(home: Path, command: str) -> None:
+    (home / "settings.toml").write_text(f"notify = '''{command}'''\n")
+
+
+def lines(path: Path, count: int) -> list[str]:
+    eventually(lambda: path.exists() and path.read_text().count("\n") >= count)
+    return path.read_text().splitlines()
+
+
+def test_the_homes_command_is_told_of_the_end(home: Path, tmp_path: Path) -> None:
+    settle_for_all(home, SAY + str(tmp_path / "told"))
+    run = start(config(), Steps(3))
+    assert run.wait() is RunState.FINISHED
+    assert lines(tmp_path / "told", 1) == ["vqa-1|finished||"]
+
+
+def test_a_runs_own_command_is_told_of_failure_in_an_engine_process(home: Path, tmp_path: Path) -> None:
+    settle_for_all(home, SAY + str(tmp_path / "not-this"))
+    about = About(title="my title", notify=SAY + str(tmp_path / "told"))
+    folder = launch(config(), program("lambda context: 1 / 0"), about=about)
+    assert lines(tmp_path / "told", 1) == ["vqa-1|failed|ZeroDivisionError: division by zero|my title"]
+    eventually(lambda: not folder.is_live())
+    assert not (tmp_path / "not-this").exists()
+
+
+def test_a_stop_by_two_signals_is_told_too(tmp_path: Path) -> None:
+    stuck = "lambda context: (context.journal.metric('loss', 9, 1.0), time.sleep(1000))[1]"
+    folder = launch(config(), program(stuck), about=About(notify=SAY + str(tmp_path / "told")))
+    going(folder)
+    process = process_of(folder)
+    process.send_signal(signal.SIGTERM)
+    eventually(lambda: Journal(folder.db).events())
+    process.send_signal(signal.SIGTERM)
+    assert lines(tmp_path / "told", 1)[0].startswith("vqa-1|stopped|stopped at once by SIGTERM")
+
+
+def test_alerts_are_told_when_they_come_and_not_at_every_step(home: Path, tmp_path: Path) -> None:
+    settle_for_all(home, SAY + str(tmp_path / "told"))
+
+    def train(context: RunContext) -> dict[str, Any]:
+        for step in range(50):
+            context.journal.event("alert", f"the loss is not a number at step {step}", step, "warning")
+        context.journal.state(RunState.PAUSED, "after step 49")  # a person's pause is nothing to tell
+        context.journal.state(RunState.PAUSED, "breakpoint kl > 8: kl is 9.1, after step 50")
+        context.journal.event("data", "nothing to tell", 50)
+        lines(tmp_path / "told", 2)  # while it trains
+        return {}
+
+    run = start(config(), train)
+    assert run.wait() is RunState.FINISHED, run.reason
+    told = lines(tmp_path / "told", 3)
+    assert sorted(told[:2]) == [
+        "vqa-1|alert|the loss is not a number at step 0|",
+        "vqa-1|breakpoint|breakpoint kl > 8: kl is 9.1, after step 50|",
+    ]
+    assert told[2:] == ["vqa-1|finished||"]
+
+
+@pytest.mark.parametrize("command", ["sleep 1000 & echo $! >> PIDS; wait", "exit 3", "/nowhere/at/all", "\0"])
+def test_a_command_that_hangs_or_fails_costs_the_run_nothing(home: Path, tmp_path: Path, command: str) -> None:
+    run = start(config(), Steps(5))
+    write_about(run.folder.path, notify=command.replace("PIDS", str(tmp_path / "pids")).replace("\0", "\x01"))
+    assert run.wait() is RunState.FINISHED, run.reason
+    assert not run.folder.is_live()
+    if "sleep" in command:
+        (pid,) = lines(tmp_path / "pids", 1)
+        assert os.getsid(int(pid)) != os.getsid(0)  # a terminal that goes away does not end it either
+        os.kill(int(pid), signal.SIGKILL)
+
+
+def test_what_it_prints_is_in_the_log_and_settings_that_are_broken_are_none(home: Path) -> None:
+    (home / "settings.toml").write_text("notify = [1")
+    run = start(config(), Steps(2))
+    assert run.wait() is RunState.FINISHED
+    folder = RunFolder.find(run.id)
+    settle_for_all(home, "echo printed by the command")
+    again = start(config(), Steps(2))
+    assert again.wait() is RunState.FINISHED
+    eventually(lambda: "printed by the command" in again.folder.log.read_text())
+    assert folder.log.read_text() == ""

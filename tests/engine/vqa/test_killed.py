@@ -1,0 +1,66 @@
+"""A run that was killed twice and lost its terminal once, laid over one that was left in peace: the same numbers."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from looptop.engine import config
+from looptop.engine.runs import checkpoint
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.host import launch, relaunch
+from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.records import RunState
+from tests.support import eventually
+from tests.terminal.tty import PROGRAM, Tty
+
+STEPS = 70
+SETTINGS = [
+    "max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=8", "precision=fp32",
+    f"max_steps={STEPS}",
+]  # fmt: skip
+
+
+def step_of(run: RunFolder) -> int:
+    last = Journal(run.db).last("loss")
+    return last.step if last else 0
+
+
+def kill(run: RunFolder, after_step: int) -> None:
+    """Kills the engine process once the run has made so many steps."""
+    eventually(lambda: step_of(run) >= after_step, limit=120)
+    owner = run.owner()
+    assert owner is not None
+    os.kill(owner.pid, signal.SIGKILL)
+    eventually(lambda: not run.is_live())
+    assert run.state() is RunState.INTERRUPTED
+
+
+def test_killed_twice_and_without_its_terminal_it_computes_what_an_undisturbed_run_computes() -> None:
+    words = [part for setting in SETTINGS for part in ("--set", setting)]
+    with Tty([*PROGRAM, "train", "vqa", *words]) as tty:
+        tty.until("vqa-1  started")
+        tty.hang_up()
+        tty.until_gone()
+    disturbed = RunFolder.find("vqa-1")
+    kill(disturbed, after_step=20)
+    # The kill came while a checkpoint was written: the newest one was cut short.
+    newest = next(path for path in checkpoint.steps(disturbed.checkpoints).values() if checkpoint.is_whole(path))
+    with (newest / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+    relaunch(disturbed.id)
+    kill(disturbed, after_step=45)
+    relaunch(disturbed.id)
+    undisturbed = launch(config.override(config.preset("tiny"), SETTINGS))
+    for run in (disturbed, undisturbed):
+        eventually(lambda run=run: not run.is_live(), limit=240)  # type: ignore[misc]
+        assert run.state() is RunState.FINISHED, run.summary().reason
+    ours, theirs = Journal(disturbed.db), Journal(undisturbed.db)
+    for name in ("loss", "grad_norm", "learning_rate", "eval_loss", "eval_accuracy", "test_loss", "test_accuracy"):
+        same = [(point.step, point.value) for point in theirs.values(name)]
+        assert [(point.step, point.value) for point in ours.values(name)] == same, name
+    assert [point.step for point in ours.values("loss")] == list(range(1, STEPS + 1))
+    said = [event.text for event in ours.events()]
+    assert f"{newest.name} is not whole and is passed over" in said
+    assert sum(text.startswith("goes on from checkpoint-") for text in said) == 2
+    assert any(event.superseded for event in ours.events())

@@ -1,0 +1,332 @@
+"""Screen 4: the list of runs, and what can be done with them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from looptop.engine.config import override, preset
+from looptop.engine.machine.gpus import Gpu
+from looptop.engine.machine.usage import Machine, Usage
+from looptop.engine.runs import control, host
+from looptop.engine.runs import lock as lock_module
+from looptop.engine.runs.about import write_about
+from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.runs.journal import JournalWriter
+from looptop.tui.app import LooptopApp
+from looptop.tui.screens.charts import Charts
+from looptop.tui.screens.runs import Runs
+from looptop.tui.screens.train import Train
+from looptop.tui.widgets.form_row import FormRow
+from looptop.tui.widgets.run_table import RunTable
+from tests.tui.conftest import QuickAnswers, make_run, shown, until
+
+SIZE = (120, 40)
+
+
+def make(loss: float, state: RunState | None = RunState.FINISHED, settings: tuple[str, ...] = ()) -> RunFolder:
+    run = RunFolder.create("vqa", override(preset("tiny"), settings))
+    writer = JournalWriter(run.db)
+    writer.facts(total_steps=10, device="a processor")
+    writer.state(RunState.RUNNING)
+    for step in range(1, 6):
+        writer.metrics(step, {"loss": loss + step / 100})
+    if state is not None:
+        writer.state(state, "the \x1b[31mreason" if state is RunState.FAILED else "")
+    writer.close()
+    return run
+
+
+def app_of(answers: QuickAnswers) -> LooptopApp:
+    return LooptopApp(make_process=lambda: answers)
+
+
+async def go(pilot: Any, runs: int) -> RunTable:
+    await pilot.press("alt+4")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Runs) and f"{runs} of {runs} runs" in shown(pilot.app))
+    table = pilot.app.screen.query_one(RunTable)
+    assert isinstance(table, RunTable)
+    return table
+
+
+def ids(table: RunTable) -> list[str]:
+    return [row.id for row in table.rows]
+
+
+async def test_all_runs_are_listed_with_what_is_known_of_them(answers: QuickAnswers) -> None:
+    make(0.5)
+    write_about(make(1.0, RunState.FAILED).path, title="my [b]title", note="and\x1b[2J a note")
+    make(2.0, None)
+    away = make(3.0, None)
+    record = lock_module._Record("elsewhere", 1, time.time())
+    away.lock.write_bytes(msgspec.json.encode(record))
+    app = app_of(answers)
+    async with app.run_test(size=(160, 48)) as pilot:
+        table = await go(pilot, 4)
+        assert ids(table) == ["vqa-4", "vqa-3", "vqa-2", "vqa-1"]
+        lines = {line[2:7]: line for line in shown(app).splitlines()}
+        assert "✓ finished" in lines["vqa-1"] and " 50 %" in lines["vqa-1"] and "0.5500 loss" in lines["vqa-1"]
+        assert "a processor" in lines["vqa-1"]
+        assert "✗ failed" in lines["vqa-2"] and "my [b]title · and␛[2J a note" in lines["vqa-2"]
+        assert "✗ interrupted" in lines["vqa-3"]
+        assert "▶ running~" in lines["vqa-4"] and "by the heartbeat of elsewhere" in lines["vqa-4"]
+        assert "1 live" in shown(app)
+
+
+async def test_the_list_is_filtered_sorted_and_says_what_is_wrong_with_a_filter(answers: QuickAnswers) -> None:
+    for loss in (0.5, 2.0, 1.0):
+        make(loss)
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        table = await go(pilot, 3)
+        await pilot.press("slash", *"loss", "less_than_sign", *"1.5")
+        await until(pilot, lambda: ids(table) == ["vqa-3", "vqa-1"] and "2 of 3 runs" in shown(app))
+        await pilot.press(*"x")
+        await until(pilot, lambda: "'1.5x' is no number" in shown(app))
+        assert ids(table) == ["vqa-3", "vqa-1"]  # as before, until it is right again
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: len(ids(table)) == 3)
+        for _ in range(6):
+            await pilot.press("s")
+            if "figure▼" in shown(app):
+                break
+        await until(pilot, lambda: "figure▼" in shown(app))
+        assert ids(table) == ["vqa-2", "vqa-3", "vqa-1"]
+        await pilot.press("S")
+        await until(pilot, lambda: ids(table) == ["vqa-1", "vqa-3", "vqa-2"])
+        await pilot.click(RunTable, offset=(3, 0))
+        await until(pilot, lambda: "run▲" in shown(app) and ids(table) == ["vqa-1", "vqa-2", "vqa-3"])
+
+
+async def test_a_run_is_opened_where_its_kind_is_shown(answers: QuickAnswers) -> None:
+    make_run()
+    trainer = RunFolder.create("trainer", {"kind": "trainer", "name": "mine"})
+    writer = JournalWriter(trainer.db)
+    writer.state(RunState.FINISHED)
+    writer.metrics(1, {"reward": 1.0})
+    writer.close()
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        table = await go(pilot, 2)
+        assert table.here is not None and table.here.id == "trainer-1"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Charts) and "reward" in shown(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Train) and "vqa-1  ✓ finished" in shown(app))
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, Charts) and "learning_rate" in shown(app))
+
+
+async def test_a_title_and_a_note_are_given(answers: QuickAnswers) -> None:
+    run = make(1.0)
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot, 1)
+        await pilot.press("t", *"wide", "enter")
+        await until(pilot, lambda: run.about().title == "wide" and "wide" in shown(app))
+        await pilot.press("n", *"bad", "enter")
+        await until(pilot, lambda: run.about().note == "bad" and "wide · bad" in shown(app))
+        await pilot.press("t", "x", "escape")
+        await until(pilot, lambda: isinstance(app.screen, Runs))
+        assert run.about().title == "wide"
+
+
+async def test_runs_are_laid_over_each_other_and_their_configurations_side_by_side(answers: QuickAnswers) -> None:
+    make(1.0, settings=("seed=1",))
+    make(2.0, settings=("seed=2", "learning_rate=1e-4"))
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot, 2)
+        await pilot.press("space", "space")
+        await until(pilot, lambda: "2 selected" in shown(app))
+        await pilot.press("m")
+        await until(pilot, lambda: "━ vqa-2" in shown(app) and "━ vqa-1" in shown(app) and "┤" in shown(app))
+        assert "2.050 at step 5" in shown(app) and "1.050 at step 5" in shown(app)
+        await pilot.press("t")
+        await until(pilot, lambda: "≠ training.seed" in shown(app))
+        text = shown(app)
+        assert "≠ training.learning_rate" in text and "0.0001" in text and "model.fusion" not in text
+        await pilot.press("a")
+        await until(pilot, lambda: "model.fusion" in shown(app) or "data.source" in shown(app))
+
+
+async def test_too_many_cannot_be_told_apart(answers: QuickAnswers) -> None:
+    for _ in range(7):
+        make(1.0)
+    app = app_of(answers)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await go(pilot, 7)
+        await pilot.press(*["space"] * 7, "m")
+        await until(pilot, lambda: "at most 6 runs can be told apart" in " ".join(shown(app).split()))
+
+
+async def test_a_run_is_made_again_with_changes(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(1.0, settings=("seed=7", "learning_rate=3e-4", "fusion=tokens", "max_steps=20"))
+    started: list[Any] = []
+    monkeypatch.setattr(host, "launch", lambda config: started.append(config) or run)
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot, 1)
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, Train) and "New run, like vqa-1" in shown(app))
+        rows = {row.spec.key: row for row in app.screen.query(FormRow)}
+        assert rows["model.fusion"].value == "tokens" and rows["training.learning_rate"].value == "0.0003"
+        assert sorted(rows["more"].value.split()) == ["training.max_steps=20", "training.seed=7"]
+        rows["training.num_train_epochs"].field.value = "2"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: started)
+    assert started[0] == override(run.config(), ["num_train_epochs=2"])
+
+
+async def test_an_ended_run_is_resumed_and_a_foreign_one_is_not(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(1.0, None)
+    trainer = RunFolder.create("trainer", {"kind": "trainer"})
+    resumed: list[str] = []
+    monkeypatch.setattr(host, "relaunch", lambda run_id: resumed.append(run_id) or run)
+    app = app_of(answers)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        table = await go(pilot, 2)
+        assert table.here is not None and table.here.id == trainer.id
+        await pilot.press("r")
+        await until(pilot, lambda: "was trained by another program" in " ".join(shown(app).split()))
+        await pilot.press("down", "r")
+        await until(pilot, lambda: resumed == [str(run.path)] and isinstance(app.screen, Train))
+
+
+async def test_runs_are_deleted_whole_after_a_question_and_never_live_ones(answers: QuickAnswers) -> None:
+    first, second, live = make(1.0), make(2.0), make(3.0, None)
+    with RunLock(live.lock, live.id):
+        app = app_of(answers)
+        async with app.run_test(size=SIZE, notifications=True) as pilot:
+            table = await go(pilot, 3)
+            await pilot.press("D")
+            await until(pilot, lambda: "vqa-3 is live" in " ".join(shown(app).split()))
+            await pilot.press("down", "D")
+            await until(pilot, lambda: "keep it" in shown(app))
+            await pilot.press("enter")  # the first answer keeps it
+            await until(pilot, lambda: isinstance(app.screen, Runs))
+            assert second.path.is_dir()
+            await pilot.press("space", "space", "D")
+            await until(pilot, lambda: "delete vqa-2, vqa-1" in shown(app))
+            await pilot.press("D")
+            await until(pilot, lambda: ids(table) == ["vqa-3"])
+    assert not first.path.exists() and not second.path.exists() and live.path.is_dir()
+
+
+async def test_a_run_is_exported_where_the_app_was_started(
+    answers: QuickAnswers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(1.0)
+    monkeypatch.chdir(tmp_path)
+    app = app_of(answers)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await go(pilot, 1)
+        await pilot.press("e", *"json", "enter")
+        await until(pilot, lambda: "2 files in" in " ".join(shown(app).split()))
+    lines = (tmp_path / "vqa-1-jsonl" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+async def test_a_live_run_is_stopped_from_the_list(answers: QuickAnswers) -> None:
+    run = make(1.0, None)
+    with RunLock(run.lock, run.id):
+        app = app_of(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            await go(pilot, 1)
+            await pilot.press("x")
+            await until(pilot, lambda: "Stop the run" in shown(app))
+            await pilot.press("enter")
+            await until(pilot, lambda: control.waiting(run))
+        assert [each.kind for each in control.take(run)] == ["stop"]
+
+
+async def test_the_list_follows_what_happens(answers: QuickAnswers) -> None:
+    run = make(1.0, None)
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot, 1)
+        assert "✗ interrupted" in shown(app)
+        with RunLock(run.lock, run.id):
+            await until(pilot, lambda: "▶ running" in shown(app))
+            make(2.0)
+            await until(pilot, lambda: "2 of 2 runs" in shown(app))
+
+
+async def test_the_machine_is_shown_with_its_gpus(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(0, "NVIDIA [b]H100", 10 * 2**30, 80 * 2**30, 0.75, 61, 312.0, 700.0)
+    usage = Usage(0.5, 16, 2**34, 2**35, 2**38, 2**39, (gpu, Gpu(1, "T4")))
+    monkeypatch.setattr(Machine, "read", lambda self: usage)
+    app = app_of(answers)
+    async with app.run_test(size=(120, 50)) as pilot:
+        await pilot.press("alt+4")
+        await until(pilot, lambda: "GPU 0  NVIDIA [b]H100" in shown(app))
+        text = shown(app)
+        for words in (
+            "50 % of 16",
+            "16.0 of 32.0 GiB",
+            "256.0 GiB free",
+            "75 %",
+            "10.0 of 80.0 GiB",
+            "61 °C",
+            "312 W of 700",
+        ):
+            assert words in text
+        assert "GPU 1  T4" in text
+
+
+@pytest.fixture
+def thousands(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Summaries as they would be read, without the folders, which take long to make."""
+    from looptop.engine.runs.summaries import Summaries
+
+    count = 5000
+    template = make(1.0).summary()
+    every = [msgspec.structs.replace(template, id=f"vqa-{n}", metrics={"loss": float(n)}) for n in range(count, 0, -1)]
+    monkeypatch.setattr(Summaries, "all", lambda self, on_part=None: every)
+    yield count
+
+
+async def test_of_thousands_only_what_is_seen_is_drawn(
+    answers: QuickAnswers, thousands: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    plain = RunTable.render_line
+
+    def counted(table: RunTable, y: int) -> Any:
+        drawn.append(y)
+        return plain(table, y)
+
+    monkeypatch.setattr(RunTable, "render_line", counted)
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("alt+4")
+        await until(pilot, lambda: "5,000 of 5,000 runs" in shown(app))
+        drawn.clear()
+        await pilot.press("end")
+        await until(pilot, lambda: "vqa-1 " in shown(app))
+        await pilot.press("home", "pagedown")
+        await until(pilot, lambda: "vqa-4970" in shown(app))
+        assert len(drawn) < 20 * SIZE[1]
+        await pilot.press("slash", *"loss", "equals_sign", *"77")
+        await until(pilot, lambda: "1 of 5,000 runs" in shown(app))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_it_fits_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
+    make(1.0)
+    app = app_of(answers)
+    async with app.run_test(size=size) as pilot:
+        await go(pilot, 1)
+        assert "✓ finished" in shown(app) and "title, note" in shown(app) and "processor" in shown(app)
+        app.action_theme()
+        await until(pilot, lambda: "✓ finished" in shown(app))

@@ -1,0 +1,144 @@
+"""Says the same to the terminal in fewer bytes: colours that have not changed are not said again, blanks not spelt out.
+
+Textual says all of a segment's colours before it and resets them behind it, some forty bytes for a letter. Behind SSH
+that is what a screen's drawing costs most. Here only what differs from what the terminal has already is said, and many
+blanks become one sequence where the terminal erases in the background's colour.
+"""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(r"\x1b\[([\d;]*)m|\x1b\[\d*(?:;\d*)*H|[^\x1b]+|\x1b")
+_BLANKS = re.compile(r" {13,}")
+_PLAIN = ("", "", frozenset[str]())
+_State = tuple[str, str, frozenset[str]]
+"""Foreground, background, attributes; as they are written in a sequence."""
+
+_ENDS = {"21": "1", "22": "1 2", "23": "3", "24": "4", "25": "5 6", "27": "7", "28": "8", "29": "9"}
+_END_OF = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27", "9": "29"}
+"""What ends an attribute; one that is not here is ended by ending all."""
+_UNSEEN_ON_BLANKS = frozenset({"1", "2", "3"})
+_READ_MOST = 4096
+
+
+class Thrift:
+    """What goes to one terminal, in its order.
+
+    Args:
+        erases: Whether the terminal erases characters, and in the background's colour; see `erases_in_colour`.
+    """
+
+    def __init__(self, erases: bool = False) -> None:
+        self._erases = erases
+        self._has: _State = _PLAIN
+        """What the terminal was told."""
+        self._wants: _State = _PLAIN
+        """What was asked for last."""
+        self._known: dict[tuple[_State, str], _State] = {}
+
+    def squeeze(self, text: str) -> str:
+        """The text with the same effect, in at most as many bytes."""
+        out: list[str] = []
+        quoted = False  # what follows is no text to be shown: a title, a picture
+        for match in _TOKEN.finditer(text):
+            token, parameters = match[0], match[1]
+            if parameters is not None:
+                self._wants = self._after(self._wants, parameters)
+            elif token[0] != "\x1b":
+                if self._wants != self._has and (shown := token.strip("\r\n")):
+                    out.append(self._change(blank=not shown.strip(" ")))
+                if self._erases and not quoted and self._has[2] <= _UNSEEN_ON_BLANKS:
+                    token = _BLANKS.sub(_erased, token)
+                out.append(token)
+                quoted = False
+            elif token == "\x1b":
+                # Any other sequence may mean the colours too (erasing does): first they are as they should be.
+                if self._wants != self._has:
+                    out.append(self._change())
+                out.append(token)
+                quoted = True
+            else:
+                out.append(token)  # moves the cursor, whatever the colours
+        return "".join(out)
+
+    def _change(self, blank: bool = False) -> str:
+        """What takes the terminal from what it has to what is wanted.
+
+        Args:
+            blank: Only spaces follow: of their colours only the background is seen.
+        """
+        foreground, background, attributes = self._wants
+        had_foreground, had_background, had_attributes = self._has
+        if blank and attributes | had_attributes <= _UNSEEN_ON_BLANKS:
+            foreground, attributes = had_foreground, had_attributes
+        self._has = (foreground, background, attributes)
+        ends = {_END_OF.get(each, "0") for each in had_attributes - attributes}
+        if "0" in ends:
+            parts = ["0", *sorted(attributes), foreground, background]
+        else:
+            kept = {each for each in had_attributes if _END_OF.get(each) not in ends}
+            parts = [
+                *sorted(ends),
+                *sorted(attributes - kept),
+                "" if foreground == had_foreground else foreground or "39",
+                "" if background == had_background else background or "49",
+            ]
+        said = ";".join(part for part in parts if part)
+        return f"\x1b[{said}m" if said else ""
+
+    def _after(self, state: _State, parameters: str) -> _State:
+        """The state that a sequence makes of another."""
+        key = (state, parameters)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) > _READ_MOST:
+                self._known.clear()
+            found = self._known[key] = _read(state, parameters)
+        return found
+
+
+def erases_in_colour(term: str) -> bool:
+    """Whether terminfo says that a terminal of this name erases characters, in the background's colour."""
+    import curses
+
+    try:
+        curses.setupterm(term, 2)
+        return bool(curses.tigetflag("bce") > 0 and curses.tigetstr("ech"))
+    except curses.error:
+        return False
+
+
+def _erased(match: re.Match[str]) -> str:
+    """Erases as many characters and moves over them; the last is written, so that the cursor stands as behind blanks.
+
+    Lines never go over the terminal's edge: the app switches wrapping off, and erasing would not wrap.
+    """
+    count = len(match[0]) - 1
+    return f"\x1b[{count}X\x1b[{count}C "
+
+
+def _read(state: _State, parameters: str) -> _State:
+    foreground, background, attributes = state
+    codes = iter(parameters.split(";"))
+    for code in codes:
+        if code in ("", "0"):
+            foreground, background, attributes = _PLAIN
+        elif code in ("38", "48"):
+            kind = next(codes, "")
+            rest = [next(codes, "0") for _ in range(3 if kind == "2" else 1)]
+            said = ";".join([code, kind, *rest])
+            foreground, background = (said, background) if code == "38" else (foreground, said)
+        elif code == "39":
+            foreground = ""
+        elif code == "49":
+            background = ""
+        elif code in _ENDS:
+            attributes -= frozenset(_ENDS[code].split())
+        elif 30 <= int(code) <= 37 or 90 <= int(code) <= 97:
+            foreground = code
+        elif 40 <= int(code) <= 47 or 100 <= int(code) <= 107:
+            background = code
+        else:
+            attributes |= {code}
+    return foreground, background, attributes
