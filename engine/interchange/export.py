@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.interchange.tables import PAGE, Table, tables_of
+from looptop.engine.interchange.table import Table
+from looptop.engine.interchange.tables import PAGE, tables_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.text import visible

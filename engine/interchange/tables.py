@@ -1,34 +1,21 @@
 """What a run's journal holds, as plain tables: what every export format writes.
 
-Another kind of rows (PPO's samples, say) is exported by all of them once it has its `Table` in `tables_of`.
+Another kind of rows is exported by all of them once it has its `Table` in `tables_of`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from looptop.engine.interchange.ppo_tables import ppo_tables
+from looptop.engine.interchange.table import Row, Table
+from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.completions import completion_steps, completions
 from looptop.engine.runs.journal import Journal
 
-Value = str | int | float | bool | None
-Row = Sequence[Value]
-
 PAGE = 50_000
 """Rows that are held at once."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of one kind."""
-
-    name: str
-    """What its file is called."""
-    columns: Mapping[str, type]
-    """Their names and types."""
-    pages: Callable[[], Iterator[list[Row]]]
-    """Reads the rows, a few at a time."""
 
 
 def tables_of(journal: Journal) -> list[Table]:
@@ -47,7 +34,7 @@ def tables_of(journal: Journal) -> list[Table]:
     if completion_steps(journal):
         columns = {"step": int, "place": int, "prompt": str, "completion": str, "rewards": str}
         tables.append(Table("completions", {**columns, "advantage": float}, lambda: _completions(journal)))
-    return tables
+    return [*tables, *ppo_tables(PpoJournal(journal.path))]
 
 
 def _metrics(journal: Journal) -> Iterator[list[Row]]:

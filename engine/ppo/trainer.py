@@ -256,7 +256,7 @@ class PpoTrainer(RunTrainer):
         limit = self.config.training.kl_limit
         if mean > limit:
             reason = f"the mean KL of batch {draft.step} is {mean:.1f}, above training.kl_limit ({limit:g})"
-            self.context.journal.event("ppo", f"{reason}: the run stops, with a checkpoint", draft.step, "error")
+            self.context.journal.event("alert", f"{reason}: the run stops, with a checkpoint", draft.step, "error")
             self.context.gate.request_stop(reason=reason)
         if not hit and self.measure.reward.asks_a_person:
             return "waits for ratings"

@@ -7,12 +7,22 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from looptop.engine.cli import main
 from looptop.engine.config import preset
 from looptop.engine.interchange import tables
 from looptop.engine.interchange.importing import import_folder
+from looptop.engine.ppo.journal import (
+    pack,
+    write_batch,
+    write_judgement,
+    write_pieces,
+    write_samples,
+    write_tokens,
+)
+from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, SampleRecord
 from looptop.engine.runs.completions import Completion, write_completions
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import AnswerSample, Journal, JournalWriter
@@ -110,3 +120,42 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(
     assert main(["export", "vqa-1", "--to", "csv", "--out", str(tmp_path / "new")]) == 2
     assert "No space left" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_ppo_runs_batches_samples_and_tokens_are_written_whole(tmp_path: Path, form: str) -> None:
+    import datasets
+
+    folder = RunFolder.create("ppo", preset("tiny", "ppo"))
+    writer = JournalWriter(folder.db)
+    columns = [np.full(2, float(at), dtype="<f4").tobytes() for at in range(len(TOKEN_COLUMNS))]
+    for step in (1, 2):
+        write_batch(writer, BatchRecord(step, "updated", 5.0, 2, {}, (Mark("kl_high", "text"),)))
+        rows = [
+            SampleRecord(row, 7, "a, query", 'a "response"', True, 2, scores={"grammar": 1.5}, reward=2.0, kl=0.5)
+            for row in (0, 1)
+        ]
+        write_samples(writer, step, rows)
+        blob = pack(np.array([3, 4], dtype="<i4").tobytes(), b"\x01\x01", columns)
+        write_tokens(writer, step, [(row, blob) for row in (0, 1)])
+        writer.metrics(step, {"objective/kl": 0.25 * step})
+    write_pieces(writer, {3: " the", 4: "line\nfeed"})
+    write_judgement(writer, 2, 1, "reward", 9.0, "cli")
+    assert writer.close()
+    out = tmp_path / "out"
+    assert main(["export", "ppo-1", "--to", form, "--out", str(out)]) == 0
+    kind = "json" if form == "jsonl" else form
+    read = {
+        name: datasets.load_dataset(kind, data_files=str(out / f"{name}.{form}"), split="train")
+        for name in ("batches", "samples", "tokens")
+    }
+    assert [(row["batch"], row["marks"], row["objective/kl"]) for row in read["batches"]] == [
+        (1, "kl_high", 0.25),
+        (2, "kl_high", 0.5),
+    ]
+    assert len(read["samples"]) == 4 and len(read["tokens"]) == 8
+    last = read["samples"][3]
+    assert (last["batch"], last["sample"], last["reward"], last["person_reward"]) == (2, 1, 2.0, 9.0)
+    assert (last["query"], last["response"], last["score_grammar"]) == ("a, query", 'a "response"', 1.5)
+    token = read["tokens"][7]
+    assert (token["token"], token["id"], token["text"], token["logprob"], token["ratio"]) == (1, 4, "line\nfeed", 0, 8)

@@ -1,0 +1,118 @@
+"""PPO's batches, samples and tokens as plain tables, a column for each figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from looptop.engine.interchange.table import Row, Table
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.records import TOKEN_COLUMNS, SampleRecord
+
+BATCHES_AT_ONCE = 50
+
+_SAMPLE = {
+    "batch": int, "sample": int, "data_index": int, "query": str, "response": str, "reference_response": str,
+    "ended": bool, "query_cut": bool, "length": int, "reward": float, "person_reward": float, "left_out": bool,
+    "rating": float, "kl": float, "advantage": float, "entropy": float, "ratio": float,
+}  # fmt: skip
+
+
+def ppo_tables(journal: PpoJournal) -> list[Table]:
+    """The tables of a PPO run; none where it has no batch."""
+    first, last, count = journal.batch_span()
+    if not count:
+        return []
+    of_any = next((samples[0] for step in range(first, last + 1) if (samples := journal.samples(step))), None)
+    scores, quality = (list(of_any.scores), list(of_any.quality)) if of_any is not None else ([], [])
+    names = [name for name in journal.names() if not name.startswith(("eval_", "train_"))]
+    return [
+        Table(
+            "batches",
+            {"batch": int, "place": str, "time": float, "samples": int, "marks": str} | dict.fromkeys(names, float),
+            lambda: _batches(journal, names),
+        ),
+        Table(
+            "samples",
+            _SAMPLE | {f"score_{name}": float for name in scores} | {f"quality_{name}": float for name in quality},
+            lambda: _samples(journal, scores, quality),
+        ),
+        Table(
+            "tokens",
+            {"batch": int, "sample": int, "token": int, "id": int, "text": str, "counts": bool}
+            | dict.fromkeys(TOKEN_COLUMNS, float),
+            lambda: _tokens(journal),
+        ),
+    ]
+
+
+def _spans(journal: PpoJournal) -> Iterator[range]:
+    first, last, _ = journal.batch_span()
+    for begin in range(first, last + 1, BATCHES_AT_ONCE):
+        yield range(begin, min(begin + BATCHES_AT_ONCE, last + 1))
+
+
+def _batches(journal: PpoJournal, names: list[str]) -> Iterator[list[Row]]:
+    for span in _spans(journal):
+        figures = journal.figures(names, span[0], span[-1])
+        yield [
+            (
+                batch.step,
+                batch.place,
+                batch.time,
+                batch.samples,
+                " ".join(mark.kind for mark in batch.marks),
+                *(figures.get(batch.step, {}).get(name) for name in names),
+            )
+            for batch in journal.batches(span[0], span[-1])
+        ]
+
+
+def _samples(journal: PpoJournal, scores: list[str], quality: list[str]) -> Iterator[list[Row]]:
+    for span in _spans(journal):
+        yield [row for step in span for row in _samples_of(journal, step, scores, quality)]
+
+
+def _samples_of(journal: PpoJournal, step: int, scores: list[str], quality: list[str]) -> Iterator[Row]:
+    said: dict[tuple[int, str], float | None] = {(each.row, each.kind): each.value for each in journal.judgements(step)}
+    for sample in journal.samples(step):
+        yield (
+            step,
+            *_of_sample(sample, said),
+            *(sample.scores.get(name) for name in scores),
+            *(sample.quality.get(name) for name in quality),
+        )
+
+
+def _of_sample(sample: SampleRecord, said: dict[tuple[int, str], float | None]) -> Row:
+    return (
+        sample.row,
+        sample.data_index,
+        sample.query,
+        sample.response,
+        sample.reference_response,
+        sample.ended,
+        sample.query_cut,
+        sample.length,
+        sample.reward,
+        said.get((sample.row, "reward")),
+        bool(said.get((sample.row, "leave_out"))),
+        said.get((sample.row, "rating")),
+        sample.kl,
+        sample.advantage,
+        sample.entropy,
+        sample.ratio,
+    )
+
+
+def _tokens(journal: PpoJournal) -> Iterator[list[Row]]:
+    first, last, _ = journal.batch_span()
+    for step in range(first, last + 1):
+        rows: list[Row] = []
+        for sample in journal.samples(step):
+            table = journal.tokens(step, sample.row)
+            if table is None:
+                continue
+            for at, number in enumerate(table.ids):
+                figures = (table.columns[name][at] for name in TOKEN_COLUMNS)
+                rows.append((step, sample.row, at, number, table.texts[at], table.counts[at], *figures))
+        yield rows
