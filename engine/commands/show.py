@@ -10,6 +10,7 @@ import msgspec
 
 from looptop.engine import config as configuration
 from looptop.engine.commands.output import add_json, duration, moment, number, percent, say, say_json, table
+from looptop.engine.commands.watch import what_next
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
@@ -77,25 +78,53 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
     facts = journal.facts()
     latest = {name: point.value for name, point in journal.latest().items()}
     config = _config(folder)
-    model, data = config.get("model", {}), config.get("data", {})
     return [
         ("preset", visible(summary.preset or "-")),
-        ("fusion", visible(model.get("fusion", "-"))),
-        ("frozen", visible(", ".join(model.get("freeze", [])) or "-")),
-        ("data", visible(data.get("source", "-"))),
+        *_choices(summary.kind, config),
         ("device", " ".join(visible(facts[key]) for key in ("device", "precision") if key in facts) or "-"),
         ("parameters", _counted(facts, "parameters", "trainable_parameters", "trainable")),
-        ("questions", _split_sizes(facts)),
+        ("data holds", _split_sizes(facts)),
         ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
-        ("loss", number(latest.get("loss"))),
-        ("validation loss", number(latest.get("eval_loss"))),
-        ("accuracy", percent(latest.get("eval_accuracy"), 2)),
-        ("test accuracy", percent(latest.get("test_accuracy"), 2)),
+        *(
+            (word, percent(latest.get(name), 2) if is_share else number(latest.get(name)))
+            for word, name, is_share in _FIGURES.get(summary.kind, _FIGURES["vqa"])
+        ),
         ("created", moment(summary.created)),
         ("took", _took(summary)),
         ("checkpoints", ", ".join(_checkpoints(folder)) or "-"),
         ("folder", visible(folder.path)),
     ]
+
+
+_FIGURES = {
+    "vqa": (
+        ("loss", "loss", False),
+        ("validation loss", "eval_loss", False),
+        ("accuracy", "eval_accuracy", True),
+        ("test accuracy", "test_accuracy", True),
+    ),
+    "reward": (("loss", "loss", False), ("validation loss", "eval_loss", False), ("accuracy", "eval_accuracy", True)),
+    "ppo": (
+        ("reward", "env/reward_mean", False),
+        ("held-out reward", "eval_reward", False),
+        ("KL", "objective/kl", False),
+        ("held-out KL", "eval_kl", False),
+    ),
+}
+"""Of each kind: what a figure is called, its metric, and whether it is a share."""
+
+
+def _choices(kind: str, config: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was chosen for the run that says most about it."""
+    model, data = config.get("model", {}), config.get("data", {})
+    source = ("data", visible(data.get("source", "-")))
+    if kind == "ppo":
+        parts = [f"{part['weight']:g} x {part['name']}" for part in config.get("rewards", ())]
+        return [("policy", visible(model.get("policy", "-"))), ("reward", visible(" + ".join(parts) or "-")), source]
+    if kind == "reward":
+        return [("classifier", visible(model.get("classifier", "-"))), ("reads", str(model.get("reads", "-"))), source]
+    frozen = visible(", ".join(model.get("freeze", [])) or "-")
+    return [("fusion", visible(model.get("fusion", "-"))), ("frozen", frozen), source]
 
 
 def _config(folder: RunFolder) -> dict[str, Any]:
@@ -116,7 +145,12 @@ def _split_sizes(facts: dict[str, Any]) -> str:
     return ", ".join(sizes) or "-"
 
 
-_SPLITS = (("n_train", "to train"), ("n_validation", "to validate"), ("n_test", "to test"))
+_SPLITS = (
+    ("n_train", "to train"),
+    ("n_validation", "to validate"),
+    ("n_held_out", "held out"),
+    ("n_test", "to test"),
+)
 
 
 def _took(summary: RunSummary) -> str:
@@ -160,5 +194,5 @@ def _next(summary: RunSummary) -> str:
     if summary.kind in OTHERS:
         return f"looptop attach {run_id}"
     if state is RunState.FINISHED:
-        return f"looptop ask IMAGE QUESTION --model {run_id}" if summary.kind == "vqa" else f"looptop attach {run_id}"
+        return what_next(summary.kind, run_id)
     return f"looptop resume {run_id}; its log: looptop logs {run_id}"

@@ -123,7 +123,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
         figures = [f"{figure.word} {said(figure, outcome.figures.get(figure.word), 2)}" for figure in figures_of(kind)]
         say(f"{outcome.run} {outcome.state}: {', '.join(figures)}, {duration(outcome.seconds)}")
         if outcome.state is RunState.FINISHED:
-            say(_what_next(kind, outcome.run))
+            say(what_next(kind, outcome.run))
         else:
             say(f"go on: looptop resume {outcome.run}; its log: looptop logs {outcome.run}")
     if outcome.state in (RunState.FAILED, RunState.INTERRUPTED) and not outcome.interrupted:
@@ -137,7 +137,7 @@ def said(figure: Figure, value: float | None, places: int = 1) -> str:
     return percent(value, places) if figure.percent else number(value)
 
 
-def _what_next(kind: str, run: str) -> str:
+def what_next(kind: str, run: str) -> str:
     """What to do with the result."""
     return {
         "vqa": f"ask it: looptop ask IMAGE QUESTION --model {run}",
