@@ -16,8 +16,8 @@ WRITE_FAST = """
 
     path, pace = Path(sys.argv[1]), float(sys.argv[2])
     writer = JournalWriter(path)
-    print("ready", flush=True)
     with open(path.with_name("count.txt"), "wb", buffering=0) as side:
+        print("ready", flush=True)
         step = 0
         while True:
             step += 1
