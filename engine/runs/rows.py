@@ -166,7 +166,7 @@ class Tables:
                 run("DELETE FROM buckets WHERE name = ? AND span = ? AND bucket >= ?", (name, span, border))
                 self._rebuild(name, span, border)
         # What a person said of a sample stays: it is applied again when its batch is made again.
-        for table in ("answer_samples", "ppo_batches", "ppo_samples"):
+        for table in ("answer_samples", "completions", "ppo_batches", "ppo_samples"):
             run(f"DELETE FROM {table} WHERE step > ?", (after_step,))
         run("DELETE FROM ppo_tokens WHERE place >= ?", ((after_step + 1) * SAMPLES_OF_A_BATCH,))
         run("UPDATE events SET superseded = 1 WHERE step > ?", (after_step,))

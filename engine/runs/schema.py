@@ -43,6 +43,11 @@ CREATE TABLE answer_samples (
     question TEXT NOT NULL, truth TEXT NOT NULL, answer TEXT NOT NULL, confidence REAL, correct REAL,
     PRIMARY KEY (step, place)
 ) WITHOUT ROWID;
+CREATE TABLE completions (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, prompt TEXT NOT NULL, completion TEXT NOT NULL,
+    rewards TEXT NOT NULL, advantage REAL,
+    PRIMARY KEY (step, place)
+) WITHOUT ROWID;
 CREATE TABLE controls (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, time REAL NOT NULL, step INTEGER, answer TEXT NOT NULL
 );

@@ -159,10 +159,6 @@ class JournalWriter:
         self._step = -1
         self._add(Supersede(after_step))
 
-    def add(self, statement: Statement) -> None:
-        """Adds rows to a table that another module of the engine keeps in the journal."""
-        self._add(statement)
-
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until everything said so far is in the file.
 
