@@ -9,7 +9,7 @@ import sys
 import time
 
 import torch
-from transformers import AutoTokenizer
+from transformers import PreTrainedTokenizerFast
 from trl import AutoModelForSeq2SeqLMWithValueHead, PPOConfig, PPOTrainer, create_reference_model
 
 
@@ -19,7 +19,10 @@ def main() -> None:
     torch.manual_seed(0)
     with open(queries) as file:  # noqa: PTH123
         texts = [json.loads(line)["text"] for line in file]
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    # By its file: what transformers 5 wrote beside it names a class that 4.45 does not know.
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=f"{folder}/tokenizer.json", pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
     model = AutoModelForSeq2SeqLMWithValueHead.from_pretrained(folder)
     size = 8
     config = PPOConfig(batch_size=size, mini_batch_size=mini_batch, learning_rate=2e-5, ppo_epochs=4)
