@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from looptop.engine.commands.output import add_json, number, percent, say, say_json, table
 from looptop.engine.errors import LooptopError
@@ -46,19 +46,24 @@ def run(arguments: argparse.Namespace) -> int:
     last = newest if arguments.last is None else arguments.last
     first = max(1, last - SHOWN + 1) if arguments.first is None else arguments.first
     batches = journal.batches(first, last)
-    names = journal.names() if arguments.json else list(COLUMNS.values())
-    figures = journal.figures(names, first, last)
     if arguments.json:
+        figures = journal.figures(journal.names(), first, last)
         listed = [_whole(batch, figures.get(batch.step, {})) for batch in batches]
         say_json({"run": folder.id, "batches": listed})
         return 0
     if not batches:
         say(f"{folder.id} has no batch from {first} to {last}")
         return 0
-    header = ["batch", "place", *COLUMNS, "marks"]
-    for line in table(header, [_row(batch, figures.get(batch.step, {})) for batch in batches], right=list(COLUMNS)):
+    for line in batch_table(journal, first, last):
         say(line)
     return 0
+
+
+def batch_table(journal: PpoJournal, first: int, last: int) -> Iterator[str]:
+    """The lines of a table of batches, both ends included."""
+    figures = journal.figures(list(COLUMNS.values()), first, last)
+    rows = [_row(batch, figures.get(batch.step, {})) for batch in journal.batches(first, last)]
+    return table(["batch", "place", *COLUMNS, "marks"], rows, right=["batch", *COLUMNS])
 
 
 def ppo_run(name: str) -> tuple[RunFolder, PpoJournal]:

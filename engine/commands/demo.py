@@ -1,4 +1,4 @@
-"""`looptop demo`: the main job without a screen: ask, train for a short while, ask what was trained."""
+"""`looptop demo`: the main jobs without a screen: ask, train for a short while, ask again; then a little PPO."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from looptop.engine.commands.output import duration, percent, quiet_libraries, say, table
+from looptop.engine.commands.batches import batch_table
+from looptop.engine.commands.output import duration, number, percent, quiet_libraries, say, table
 from looptop.engine.commands.progress import Progress
-from looptop.engine.commands.watch import DONE, Interrupts, show_outcome, watch
+from looptop.engine.commands.watch import DONE, Interrupts, Outcome, show_outcome, watch
 from looptop.engine.config import override, preset
+from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.records import RunState
 from looptop.engine.text import visible
@@ -23,6 +25,12 @@ EXAMPLES = """\
 
 IMAGES = 4
 """How many are asked about."""
+
+BATCHES = 10
+"""Of PPO."""
+
+ARTICLE_SHOWN = 100
+"""Characters of an article."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,42 @@ def run(arguments: argparse.Namespace) -> int:
     say("The same questions to what was trained just now:")
     _ask(folder.id, questions)
     say()
+    tuned = _tune(interrupts)
+    if tuned.state is not RunState.FINISHED:
+        return show_outcome(tuned, as_json=False)
+    say()
     took = duration(time.time() - arguments.began)
-    say(f"That took {took}. The run is kept: `looptop show {folder.id}`, or open the app with `looptop`.")
-    say("`looptop train vqa` trains for longer, until it is good.")
+    say(f"That took {took}. The runs are kept: `looptop show {folder.id}`, or open the app with `looptop`.")
+    say("`looptop train vqa` and `looptop train ppo` train for longer, until they are good.")
     return DONE
+
+
+def _tune(interrupts: Interrupts) -> Outcome:
+    """A few batches of PPO, and what became of one sample."""
+    say(
+        "And a tiny summariser learns by PPO: two reward models score its summaries for grammar and for a neutral tone."
+    )
+    sys.stdout.flush()
+    began = time.time()
+    with interrupts.taken():
+        settings = [f"max_steps={BATCHES}", f"eval_steps={BATCHES}", "held_out=32", "reference_responses=32"]
+        folder = launch(override(preset("tiny", "ppo"), settings))
+        outcome = watch(folder, began, interrupts, Progress(sys.stdout))
+    journal = PpoJournal(folder.db)
+    first, last, count = journal.batch_span()
+    if outcome.state is RunState.FINISHED and count:
+        say()
+        for line in batch_table(journal, first, last):
+            say(f"  {line}")
+        sample = max(journal.samples(last), key=lambda each: each.reward or 0.0)
+        say()
+        say(f"  article    {visible(sample.query)[:ARTICLE_SHOWN]} ...")
+        say(f"  reference  {visible(sample.reference_response or '-')}")
+        say(f"  policy     {visible(sample.response)}")
+        scores = ", ".join(f"{name} {number(score)}" for name, score in sample.scores.items())
+        say(f"             reward {number(sample.reward)} ({scores}), KL {number(sample.kl)}")
+        say(f"  Every batch, sample and token is kept: `looptop batches {folder.id}`, or screen 3 of the app.")
+    return outcome
 
 
 def questions_to_ask() -> list[Asked]:
