@@ -1,18 +1,14 @@
-"""`make learn`: the full learning figures of the tiny preset, as the README reports them.
-
-Trains with both fusions, as `looptop train vqa` does, and prints each run's curve: step, seconds since the command,
+"""The VQA preset `tiny`: trains with both fusions, as `looptop train vqa` does, and prints each run's curve: step, seconds since the command,
 validation loss and accuracy, then the test accuracy.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
+from scripts.learn.command import told
 
 RUNS: dict[str, list[str]] = {
     "mean fusion, fp32 (the default)": [],
@@ -26,19 +22,10 @@ def main() -> None:
     for name, options in RUNS.items():
         print(f"\n{name}: looptop train vqa {' '.join(options)}", flush=True)
         began = time.time()
-        done = subprocess.run(
-            [sys.executable, "-m", "looptop.engine.cli", "train", "vqa", *options, "--json"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        result = json.loads(done.stdout)
+        result = told("train", "vqa", *options)
         journal = Journal(RunFolder.find(result["run"]).db)
         losses = {point.step: point for point in journal.values("eval_loss")}
         print(f"{'step':>6} {'seconds':>8} {'validation loss':>16} {'accuracy':>9}")
         for point in journal.values("eval_accuracy"):
             print(f"{point.step:>6} {point.time - began:>8.1f} {losses[point.step].value:>16.4f} {point.value:>9.4f}")
         print(f"test: accuracy {result['accuracy']:.4f}, loss {result['loss']:.4f}, {result['seconds']:.0f} s in all")
-
-
-if __name__ == "__main__":
-    main()

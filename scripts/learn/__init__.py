@@ -1,0 +1,1 @@
+"""What the tiny presets learn, at full length (`make learn`)."""

@@ -1,0 +1,19 @@
+"""`make learn`: the full learning figures, as the README reports them; or those named: `python -m scripts.learn ppo`."""
+
+from __future__ import annotations
+
+import sys
+
+from scripts.learn import ppo, vqa
+
+PARTS = {"vqa": vqa, "ppo": ppo}
+
+
+def main() -> None:
+    """Runs the parts named on the command line, or all."""
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name].main()
+
+
+if __name__ == "__main__":
+    main()
