@@ -1,4 +1,4 @@
-"""`make learn`: the full learning figures, as the README reports them; or those named: `python -m scripts.learn ppo`."""
+"""`make learn`: the full learning figures, as the README reports them; `python -m scripts.learn ppo`: some."""
 
 from __future__ import annotations
 

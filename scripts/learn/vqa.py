@@ -1,5 +1,6 @@
-"""The VQA preset `tiny`: trains with both fusions, as `looptop train vqa` does, and prints each run's curve: step, seconds since the command,
-validation loss and accuracy, then the test accuracy.
+"""The VQA preset `tiny`: trains with both fusions, as `looptop train vqa` does, and prints each run's curve.
+
+Step, seconds since the command, validation loss and accuracy; then the test accuracy.
 """
 
 from __future__ import annotations
