@@ -147,12 +147,16 @@ def tokens_end(journal: PpoJournal, step: int, row: int) -> int:
     return table.ids[-1]
 
 
-@pytest.mark.parametrize("family", ["t5", "gpt2"])
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [("t5", ()), ("gpt2", ("use_score_scaling=true",)), ("t5", ("lora_rank=2", "lora_modules=q,v"))],
+    ids=["t5", "gpt2, scores scaled", "t5 with adapters"],
+)
 def test_a_run_held_in_a_batch_stopped_and_resumed_is_an_undisturbed_one(
-    models: dict[str, PpoRunConfig], family: str
+    models: dict[str, PpoRunConfig], family: str, settings: tuple[str, ...]
 ) -> None:
-    expected = figures(finished(start(models[family], "max_steps=6")))
-    run = start(models[family], "max_steps=6")
+    expected = figures(finished(start(models[family], "max_steps=6", *settings)))
+    run = start(models[family], "max_steps=6", *settings)
     run.pause()
     eventually(lambda: run.state is RunState.PAUSED)
     eventually(lambda: answered(run, run.step("compared")))
