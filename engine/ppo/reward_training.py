@@ -26,15 +26,15 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.device import pick
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.ppo.preferences import Pair, load_pairs
 from looptop.engine.ppo.rewards import encode, room_of
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, RunTrainer, said_of, trainer_arguments
+from looptop.engine.runs.trainer import STEP_METRICS, RunTrainer, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
-from looptop.engine.vqa.model import quiet
+from looptop.engine.weights import is_pooler, load_whole
 
 _log = logging.getLogger("looptop.training")
 
@@ -106,20 +106,34 @@ def load_classifier(name: str) -> tuple[Any, Any]:
     """A classifier with one label, its head made anew, and its tokenizer.
 
     Raises:
-        LooptopError: There is none of this name.
+        LooptopError: There is none of this name, or it is not whole.
     """
     try:
         where = resolve(name)
-        with quiet():
-            model = AutoModelForSequenceClassification.from_pretrained(
-                where, num_labels=1, id2label={0: "LABEL_0"}, label2id={"LABEL_0": 0}, ignore_mismatched_sizes=True
-            )
+        model = load_whole(
+            AutoModelForSequenceClassification.from_pretrained,
+            where,
+            new=_is_of_the_head,
+            num_labels=1,
+            id2label={0: "LABEL_0"},
+            label2id={"LABEL_0": 0},
+            ignore_mismatched_sizes=True,
+        )
         return model, AutoTokenizer.from_pretrained(where)
     except (OSError, ValueError) as error:
         raise LooptopError(
             f"the classifier {visible(name)} cannot be loaded: {said_of(error)}; name an encoder or a classifier in a"
             " local folder or connect to the hub"
         ) from None
+
+
+_HEADS = ("classifier", "pre_classifier", "classification_head", "score", "sequence_summary", "logits_proj")
+"""What the families call it."""
+
+
+def _is_of_the_head(name: str) -> bool:
+    """Whether a classifier's weight is none of the encoder below it."""
+    return name.partition(".")[0] in _HEADS or is_pooler(name)
 
 
 def as_dataset(pairs: list[Pair], tokenizer: Any, reads: str, max_tokens: int) -> Dataset:

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.device import Device, pick
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.ppo import data, reference
 from looptop.engine.ppo.policy import Policy
@@ -24,7 +24,7 @@ from looptop.engine.ppo.rewards import Reward
 from looptop.engine.ppo.rollout import Ends, Measure
 from looptop.engine.ppo.trainer import BatchDroppedError, EvaluateAtTheEnd, PpoTrainer
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, said_of, trainer_arguments
+from looptop.engine.runs.trainer import STEP_METRICS, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
 

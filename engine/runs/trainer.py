@@ -18,9 +18,9 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from looptop.engine.config.training import TrainingConfig
 from looptop.engine.device import Device
+from looptop.engine.errors import said_of
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.worker import RunContext
-from looptop.engine.text import visible
 
 _log = logging.getLogger("looptop.training")
 
@@ -186,9 +186,3 @@ def trainer_arguments(chosen: TrainingConfig, output_dir: Path, device: Device) 
         "remove_unused_columns": False,
         "dataloader_pin_memory": device.torch_device.startswith("cuda"),
     }
-
-
-def said_of(error: BaseException) -> str:
-    """The first line of what an error says, safe to show."""
-    said = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "") or type(error).__name__
-    return visible(said)

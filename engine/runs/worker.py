@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.config import RunConfig
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
@@ -217,9 +217,8 @@ def _training_of(kind: str) -> Train:
 
 
 def _one_line(error: BaseException) -> str:
-    message = next((line for line in str(error).splitlines() if line.strip()), "")
-    name = type(error).__name__
-    return visible(f"{name}: {message}" if message else name)[:500]
+    name, said = type(error).__name__, said_of(error)
+    return (name if said == name else f"{name}: {said}")[:LONGEST]
 
 
 @contextlib.contextmanager

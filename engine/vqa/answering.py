@@ -20,16 +20,17 @@ from PIL import Image
 from torch import Tensor
 
 from looptop.engine import device as devices
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.answer import END, Answer, Candidate, ModelView, TokenProbability
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers
 from looptop.engine.vqa.images import open_image
-from looptop.engine.vqa.model import VqaModel, quiet
+from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import VqaProcessor
 from looptop.engine.vqa.search import Found, Search
 from looptop.engine.vqa.view import look
+from looptop.engine.weights import load_whole
 
 __all__ = ["Answer", "Answerer", "Candidate", "ModelView", "TokenProbability"]
 
@@ -182,27 +183,12 @@ def load_model(folder: Path) -> VqaModel:
     """The model of a folder, in fp32.
 
     Raises:
-        LooptopError: Weights are missing or damaged: `from_pretrained` alone would make them up and only warn.
+        LooptopError: Weights are missing or damaged.
     """
     try:
-        with quiet():
-            loaded: Any = VqaModel.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
-            )
-    except LooptopError:
-        raise
-    except Exception as error:
-        # safetensors, json and torch each have exceptions of their own for a damaged file.
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {visible(said)}") from error
-    model: VqaModel = loaded[0]
-    info: dict[str, Any] = loaded[1]
-    lacking = sorted(info["missing_keys"]) + [str(key[0]) for key in info["mismatched_keys"]]
-    if lacking:
-        raise LooptopError(
-            f"the model in {visible(folder)} is not whole: {len(lacking)} tensors are missing or of another shape,"
-            f" among them {visible(lacking[0])}"
-        )
+        model: VqaModel = load_whole(VqaModel.from_pretrained, folder, dtype=torch.float32, local_files_only=True)
+    except OSError as error:
+        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {said_of(error)}") from error
     return model
 
 

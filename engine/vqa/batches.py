@@ -19,7 +19,8 @@ from torch.utils.data import Dataset
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.engine.vqa.images import open_image
-from looptop.engine.vqa.model import IGNORED, VqaModel
+from looptop.engine.vqa.labels import IGNORED
+from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
 
 OnBroken = Callable[[str, LooptopError], None]

@@ -18,10 +18,10 @@ from torch import Tensor
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 from transformers.image_processing_backends import PilBackend
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.text import visible
-from looptop.engine.vqa.model import answer_labels
+from looptop.engine.vqa.labels import answer_labels
 
 __all__ = ["VqaProcessor", "resolve"]
 
@@ -255,10 +255,8 @@ def _load(load: Callable[[str], Any], folder: str, what: str) -> Any:
     try:
         return load(folder)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        said = str(error).strip().splitlines()
         raise LooptopError(
-            f"cannot load {what}: it is neither a folder that holds it nor to be had from the hub"
-            f" ({visible(said[0] if said else type(error).__name__)})"
+            f"cannot load {what}: it is neither a folder that holds it nor to be had from the hub ({said_of(error)})"
         ) from error
 
 

@@ -20,7 +20,9 @@ from looptop.engine.runs.worker import RunContext
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, as_is
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy
-from looptop.engine.vqa.model import IGNORED, NonFiniteError, VqaModel
+from looptop.engine.vqa.finite import NonFiniteError
+from looptop.engine.vqa.labels import IGNORED
+from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
 
 

@@ -16,14 +16,16 @@ from transformers.utils import logging as transformers_logging
 
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.device import Device, pick
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, said_of, trainer_arguments
+from looptop.engine.runs.trainer import STEP_METRICS, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
 from looptop.engine.vqa import data
+from looptop.engine.vqa.answering import load_model
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.model import VqaModel, frozen_parts, quiet
+from looptop.engine.vqa.freezing import frozen_parts
+from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.trainer import VqaTrainer
@@ -103,14 +105,13 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
     """The model that the configuration names, frozen as it says, and what prepares its inputs.
 
     Raises:
-        LooptopError: A part cannot be loaded.
+        LooptopError: A part cannot be loaded, or is not whole.
     """
     names = config.model
     try:
         if names.start_from:
             folder = folder_of(names.start_from)
-            with quiet():
-                model = VqaModel.from_pretrained(folder)
+            model = load_model(folder)
             processor = VqaProcessor.from_pretrained(folder)
             model.config.fusion = names.fusion
         else:
@@ -120,8 +121,7 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
     except OSError as error:
         # The hub's own sentence runs over several lines; its first says which name it could not find.
         raise LooptopError(
-            f"a model cannot be loaded: {visible(str(error).splitlines()[0])};"
-            " name a local folder or connect to the hub"
+            f"a model cannot be loaded: {said_of(error)}; name a local folder or connect to the hub"
         ) from None
     model.freeze(names.freeze)
     return model, processor

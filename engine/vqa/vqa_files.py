@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 
 Id = int | str
@@ -142,7 +142,7 @@ def read_json_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise LooptopError(f"cannot read {visible(path)}: {visible(getattr(error, 'strerror', error))}") from None
+        raise LooptopError(f"cannot read {visible(path)}: {said_of(error)}") from None
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise LooptopError(f"{visible(path)} is empty")
