@@ -31,7 +31,7 @@ from looptop.engine.models import resolve
 from looptop.engine.ppo.preferences import Pair, load_pairs
 from looptop.engine.ppo.rewards import encode, room_of
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, RunTrainer, trainer_arguments
+from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, RunTrainer, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
 from looptop.engine.weights import is_pooler, load_whole
@@ -48,7 +48,7 @@ def train(context: RunContext) -> dict[str, Any]:
 
     Returns:
         `accuracy` (the share of held-out pairs in which the better response gets the larger reward) and `loss` of the
-        best evaluation, and `seconds` since the run began; without the first two where the run was stopped.
+        best evaluation, the `step` of it, and `seconds` since the run began; only the last where the run was stopped.
 
     Raises:
         LooptopError: Data, model or device are not usable; says what to do.
@@ -65,7 +65,7 @@ def train(context: RunContext) -> dict[str, Any]:
     pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
     arguments = _arguments(context, config, device)
-    callbacks: list[TrainerCallback] = [JournalCallback(context=context, leave_out=STEP_METRICS)]
+    callbacks: list[TrainerCallback] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
     trainer = RewardModelTrainer(
@@ -89,17 +89,16 @@ def train(context: RunContext) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=str(context.resume_from) if context.resume_from else None)
     if context.stop_requested.is_set():
         return {"seconds": time.time() - began}
-    final = trainer.evaluate()
-    accuracy, loss = float(final["eval_accuracy"]), float(final["eval_loss"])
+    figures = trainer.result_figures("accuracy", "loss")
     try:
-        save_model(context.folder.model, model, tokenizer, config, accuracy, len(held_out))
+        save_model(context.folder.model, model, tokenizer, config, figures["accuracy"], len(held_out))
     except Exception as error:
         _log.exception("the result could not be saved")
         raise LooptopError(
             f"the result could not be written to {visible(context.folder.model)}: {said_of(error)}; make room on the"
             f" disk, then `looptop resume {context.folder.id}` writes it"
         ) from None
-    return {"accuracy": accuracy, "loss": loss, "seconds": time.time() - began}
+    return {**figures, "step": trainer.result_step, "seconds": time.time() - began}
 
 
 def load_classifier(name: str) -> tuple[Any, Any]:

@@ -22,9 +22,9 @@ from looptop.engine.ppo.policy import Policy
 from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rewards import Reward
 from looptop.engine.ppo.rollout import Ends, Measure
-from looptop.engine.ppo.trainer import BatchDroppedError, EvaluateAtTheEnd, PpoTrainer
+from looptop.engine.ppo.trainer import BatchDroppedError, PpoTrainer
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, trainer_arguments
+from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
 
@@ -97,8 +97,8 @@ def train(context: RunContext) -> dict[str, Any]:
         )
     if context.stop_requested.is_set():
         return {"seconds": time.time() - began}
-    best = trainer.state.best_global_step or trainer.state.global_step
-    figures = _figures_at(context, best)
+    best = trainer.result_step
+    figures = trainer.result_figures("reward", "kl")
     try:
         save_model(context.folder.model, model, tokenizer, config, best, figures)
     except Exception as error:
@@ -197,17 +197,3 @@ def save_model(
         "Use it with `looptop generate THIS_FOLDER TEXT`, or as any model of its family.\n",
         "utf-8",
     )
-
-
-def _figures_at(context: RunContext, step: int) -> dict[str, float]:
-    """Reward and KL of the evaluation of a step, from the journal: it may have been made before a resume."""
-    from looptop.engine.runs.journal import Journal
-
-    context.journal.flush()
-    journal = Journal(context.folder.db)
-    found = {}
-    for name in ("reward", "kl"):
-        values = {point.step: point.value for point in journal.values(f"eval_{name}")}
-        value = values.get(step)
-        found[name] = float("nan") if value is None else value
-    return found

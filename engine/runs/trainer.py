@@ -8,13 +8,14 @@ cut short looks like a whole one.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import IntervalStrategy, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from looptop.engine.config.training import TrainingConfig
 from looptop.engine.device import Device
@@ -37,6 +38,8 @@ class RunTrainer(Trainer):
     context: RunContext
     step_loss: Tensor | float
     step_gradient_norm: Tensor | float | None
+    best_loaded: int | None = None
+    """The step of the best checkpoint, once training has ended and the model is that one again."""
 
     def belong_to(self, context: RunContext) -> None:
         """Takes the run's journal, folder and controls."""
@@ -73,6 +76,33 @@ class RunTrainer(Trainer):
         """Not counted: Trainer's estimate knows one input of token ids, and these models have several."""
         return 0
 
+    @property
+    def result_step(self) -> int:
+        """The step whose weights the model holds when training has ended."""
+        return self.state.global_step if self.best_loaded is None else self.best_loaded
+
+    def result_figures(self, *names: str) -> dict[str, float]:
+        """What the evaluation of `result_step` measured, by name; it may have been made before a resume."""
+        here = [entry for entry in self.state.log_history if entry.get("step") == self.result_step]
+        return {
+            name: next((float(entry[f"eval_{name}"]) for entry in reversed(here) if f"eval_{name}" in entry), math.nan)
+            for name in names
+        }
+
+    def _load_best_model(self) -> None:
+        """Takes the best checkpoint where it is whole; else the result is the last step's, and is said to be."""
+        best = Path(str(self.state.best_model_checkpoint))
+        if checkpoint.is_whole(best):
+            super()._load_best_model()  # type: ignore[no-untyped-call]
+            self.best_loaded = checkpoint.step_of(best)
+        else:
+            self.context.journal.event(
+                "checkpoint",
+                f"the best checkpoint, {best.name}, is not whole any more: the result is that of step"
+                f" {self.state.global_step}",
+                level="warning",
+            )
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """A whole checkpoint or none: journal first, then the files, then the manifest that makes it count.
 
@@ -86,6 +116,7 @@ class RunTrainer(Trainer):
             return
         self.context.journal.flush()
         checkpoint.begin(folder, self.context.journal)
+        best_before = self.state.best_model_checkpoint
         try:
             checkpoint.ensure_space(folder.parent, self._checkpoint_bytes())
             super()._save_checkpoint(model, trial)
@@ -94,6 +125,7 @@ class RunTrainer(Trainer):
         except Exception as error:
             # A full disk is an OSError, a RuntimeError of torch.save, or safetensors' own error, a plain Exception.
             shutil.rmtree(folder, ignore_errors=True)
+            self.state.best_model_checkpoint = best_before
             _log.exception("the checkpoint of step %d failed", step)
             self.context.journal.event(
                 "checkpoint",
@@ -104,7 +136,8 @@ class RunTrainer(Trainer):
             )
             return
         self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
-        checkpoint.rotate(folder.parent, best=self.state.best_global_step)
+        best = self.state.best_model_checkpoint
+        checkpoint.rotate(folder.parent, best=checkpoint.step_of(Path(best)) if best else None)
 
     def _checkpoint_bytes(self) -> int:
         """What a checkpoint will take: all weights, and two more numbers for each that is trained (Adam)."""
@@ -112,6 +145,16 @@ class RunTrainer(Trainer):
         weights = sum(p.numel() * p.element_size() for p in parameters)
         trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
         return weights + 2 * trained
+
+
+class EvaluateAtTheEnd(TrainerCallback):
+    """Has the last step followed by an evaluation, wherever it falls: the curve ends where training ends."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Asks for it."""
+        # By epochs Trainer evaluates at the end of a broken one too.
+        if state.global_step >= state.max_steps and args.eval_strategy == IntervalStrategy.STEPS:
+            control.should_evaluate = True
 
 
 class StepJournal(TrainerCallback):

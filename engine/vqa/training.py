@@ -18,7 +18,7 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, trainer_arguments
+from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
 from looptop.engine.vqa import data
@@ -42,8 +42,9 @@ def train(context: RunContext) -> dict[str, Any]:
     """Trains to the end, or until the run is stopped.
 
     Returns:
-        `accuracy` and `loss` of the final evaluation (on the test split where the data has one, else on validation) and
-        `seconds` since the run began; without the first two where the run was stopped.
+        `accuracy` and `loss` of the best model (on the test split where the data has one, else what its evaluation on
+        validation measured), the `step` it is of, and `seconds` since the run began; only the last where the run was
+        stopped.
 
     Raises:
         LooptopError: Data, models, device or numbers are not usable; says what to do.
@@ -85,12 +86,12 @@ def train(context: RunContext) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=str(context.resume_from) if context.resume_from else None)
     if context.stop_requested.is_set():
         return {"seconds": time.time() - began}
-    final = trainer.evaluate(test, metric_key_prefix="test") if test is not None else trainer.evaluate()
-    prefix = "test" if test is not None else "eval"
-    accuracy, loss = final[f"{prefix}_accuracy"], final[f"{prefix}_loss"]
-    figures = {"accuracy": accuracy, "loss": loss, "n": float(len(test or validation))}
+    figures = trainer.result_figures("accuracy", "loss")
+    if test is not None:
+        final = trainer.evaluate(test, metric_key_prefix="test")
+        figures = {name: final[f"test_{name}"] for name in figures}
     try:
-        save_model(context.folder.model, model, processor, config, figures)
+        save_model(context.folder.model, model, processor, config, figures | {"n": float(len(test or validation))})
     except Exception as error:
         # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
         _log.exception("the result could not be saved")
@@ -98,7 +99,7 @@ def train(context: RunContext) -> dict[str, Any]:
             f"the result could not be written to {visible(context.folder.model)}: {said_of(error)}; make room on the"
             f" disk, then `looptop resume {context.folder.id}` writes it"
         ) from None
-    return {"accuracy": accuracy, "loss": loss, "seconds": time.time() - began}
+    return {**figures, "step": trainer.result_step, "seconds": time.time() - began}
 
 
 def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
@@ -254,7 +255,7 @@ def _features_that_fit(
 
 
 def _callbacks(context: RunContext, config: VqaRunConfig) -> list[Any]:
-    callbacks: list[Any] = [JournalCallback(context=context, leave_out=STEP_METRICS)]
+    callbacks: list[Any] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
     return callbacks

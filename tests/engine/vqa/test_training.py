@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import shutil
@@ -17,7 +18,9 @@ from looptop.engine.models import resolve
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run, resume
+from looptop.engine.vqa import easy_vqa
 from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.problems import Problems
 from tests.support import eventually
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
@@ -58,6 +61,40 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     assert answer.answer == samples[0].answer
     whole = [path.name for path in checkpoint.steps(run.folder.checkpoints).values() if checkpoint.is_whole(path)]
     assert f"checkpoint-{total - total % 6}" in whole and len(whole) <= 3
+
+
+def table_of_the_benchmark(folder: Path, rows: int) -> Path:
+    """A folder's table of some of the benchmark's questions: data that has no test split."""
+    folder.mkdir()
+    taken = list(easy_vqa.rows("train", Problems()))[:rows]
+    with (folder / "questions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "question", "answer"])
+        writer.writerows([row.image, row.question, row.answer] for row in taken)
+    return folder
+
+
+def test_without_a_test_split_the_result_is_what_the_best_evaluation_measured(tmp_path: Path) -> None:
+    data = table_of_the_benchmark(tmp_path / "data", 300)
+    run = looptop.start(
+        config.override(
+            config.preset("tiny"),
+            [f"source={data}", "eval_strategy=steps", "eval_steps=3", "max_steps=10", "learning_rate=1e-5",
+             "per_device_train_batch_size=64", "validation_fraction=0.2"],
+        )
+    )  # fmt: skip
+    assert run.wait() is RunState.FINISHED, run.reason
+    measured = {point.step: point for point in run.journal.values("eval_loss")}
+    assert list(measured) == [0, 3, 6, 9, 10], "the last step is measured, wherever it falls"
+    accuracy = {point.step: point.value for point in run.journal.values("eval_accuracy")}
+    best = max(list(measured)[1:], key=lambda step: (accuracy[step], -step))
+    assert best < 10, "it learns so slowly that its accuracy stays, or this shows nothing"
+    result = run.result()
+    assert (result["step"], result["loss"], result["accuracy"]) == (best, measured[best].value, accuracy[best])
+    # What was measured after the last step stays what it was: the best model is not measured again over it.
+    assert measured[10].value != measured[best].value
+    checkpoints = [event.time for event in run.journal.events() if event.text == "checkpoint of step 10 written"]
+    assert measured[10].time < checkpoints[0]
 
 
 def decoder_with_dropout(folder: Path) -> Path:
