@@ -14,8 +14,9 @@ from looptop.engine.commands.watch import what_next
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.liveness import alive
+from looptop.engine.runs.liveness import alive, why_interrupted
 from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary
+from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -44,9 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
         say_json(_all(folder, summary, journal))
         return 0
     title = f"  {visible(summary.title)}" if summary.title else ""
-    why = f": {visible(summary.reason)}" if summary.reason else ""
+    reason = why_interrupted(folder) if summary.state is RunState.INTERRUPTED else summary.reason
+    why = f": {visible(reason)}" if reason else ""
     say(f"{visible(folder.id)} {summary.state.value}{why}{title}")
     say(f"  {alive(folder)}")
+    if full := full_disk(folder.path):
+        say(f"  ! {full}: what a live run has to say waits in its memory, make room")
     for line in visible(summary.note, keep_lines=True).splitlines():
         say(f"  | {line}")
     say()

@@ -315,7 +315,7 @@ class PpoTrainer(RunTrainer):
         data: Any = self.eval_dataset
         queries = [data[place] for place in range(len(data))]
         with self._autocast():
-            measured = self.measure(self.policy, queries, HELD_OUT)
+            measured = self.measure(self.policy, queries, HELD_OUT, self.context.leave_if_stopped)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.figures().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

@@ -35,7 +35,14 @@ _TRAINING_OF = {
     "reward": "looptop.engine.ppo.reward_training",
 }
 
+ROOM_SECONDS = 0.5
+"""Between two looks whether a full disk has room again."""
+
 _one_run = threading.Lock()
+
+
+class RunStoppedError(Exception):
+    """The run shall stop, and what it was doing between two steps is left as it is."""
 
 
 class RunContext:
@@ -64,6 +71,28 @@ class RunContext:
     def request_stop(self, now: bool = False) -> None:
         """Asks the run to stop at the end of its step, with a checkpoint, or without one where it shall be `now`."""
         self.gate.request_stop(checkpoint=not now)
+
+    def leave_if_stopped(self) -> None:
+        """For what takes long between two steps: loading, keeping features, evaluating.
+
+        Raises:
+            RunStoppedError: The run shall stop.
+        """
+        if self.gate.stop_is_wanted():
+            raise RunStoppedError
+
+    def try_again(self, failed: str) -> bool:
+        """Holds the run because something could not be written, until somebody has made room and lets it go on.
+
+        Args:
+            failed: What could not be written, and why.
+
+        Returns:
+            Whether to try again; False where a further stop has given it up.
+        """
+        said = f"{failed}; held: make room on the disk, then `looptop continue {self.folder.id}` tries it again"
+        self.journal.event("alert", f"{said}, and a further stop gives it up", level="error")
+        return self.gate.hold_until_continued(said)
 
     def at_step_end(self, step: int) -> StepVerdict:
         """Takes controls and waits while the run is paused; says whether to make a checkpoint and whether to stop."""
@@ -155,6 +184,7 @@ class RunThread(threading.Thread):
             try:
                 self.context.gate.end()
                 _make_private(self.folder.path)
+                self._wait_for_room()
                 if not self.journal.close():
                     self.context.log("the journal could not be written to its end; is the disk full?")
             finally:
@@ -164,6 +194,13 @@ class RunThread(threading.Thread):
                 self._notifier.tell(str(self.state), self.reason)
                 self._notifier.close()
                 self.ended.set()
+
+    def _wait_for_room(self) -> None:
+        """While the disk is full, how the run ended is in this process alone: it stays until that is written."""
+        gate = self.context.gate
+        stops = gate.stops
+        while not self.journal.flush(ROOM_SECONDS) and self.journal.disk_refuses and gate.stops == stops:
+            gate.end()
 
     def stop_at_once(self, reason: str) -> None:
         """Journals that the run was stopped, from another thread, for a process that exits without waiting for it."""
@@ -181,6 +218,8 @@ class RunThread(threading.Thread):
             train = self._train or _training_of(self.context.config.kind)
             self.result = train(self.context)
             self.journal.facts(result=self.result)
+        except RunStoppedError:
+            return RunState.STOPPED, self.context.gate.why_stopped()
         except LooptopError as error:
             return self._failed(error, visible(error))
         except KeyboardInterrupt:
@@ -190,7 +229,7 @@ class RunThread(threading.Thread):
         except BaseException as error:
             return self._failed(error, _one_line(error))
         if self.context.stop_requested.is_set():
-            return RunState.STOPPED, self.context.gate.stop_reason
+            return RunState.STOPPED, self.context.gate.why_stopped()
         return RunState.FINISHED, ""
 
     def _go_back(self) -> None:
@@ -198,6 +237,7 @@ class RunThread(threading.Thread):
         found = checkpoint.newest_whole(self.folder.checkpoints, self.journal)
         self.context.resume_from = found
         step = checkpoint.step_of(found) if found else -1
+        self.context.gate.begin_at(max(step, 0))
         self.journal.supersede(step)
         self.journal.event("resume", f"goes on from {found.name}" if found else "starts again: there is no checkpoint")
 

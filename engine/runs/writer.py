@@ -46,6 +46,7 @@ _UNWRITABLE = (
     TypeError,
     OverflowError,
 )
+_REFUSED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class JournalWriter:
@@ -79,6 +80,7 @@ class JournalWriter:
         self._deadline = float("inf")
         self._failing_since: float | None = None
         self._failure = ""
+        self._refused = False
         self.on_event: Callable[[str, str], None] | None = None
         """Is told the kind and text of every event, in the thread that says it."""
         self.on_state: Callable[[RunState, str], None] | None = None
@@ -159,6 +161,11 @@ class JournalWriter:
         self._step = -1
         self._add(Supersede(after_step))
 
+    @property
+    def disk_refuses(self) -> bool:
+        """Whether entries wait in memory because the disk takes no more: it is full, or over a limit."""
+        return self._failing_since is not None and self._refused
+
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until everything said so far is in the file.
 
@@ -219,6 +226,7 @@ class JournalWriter:
                 self._write_each(batch)
             except Exception as error:
                 # Busy, full, not there for a moment: the entries stay, and the next attempt has them again.
+                self._refused = getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSED
                 if self._failing_since is None:
                     self._failing_since = time.monotonic()
                     self._failure = str(error)

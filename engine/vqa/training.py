@@ -18,7 +18,7 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, trainer_arguments
+from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
 from looptop.engine.vqa import data
@@ -59,10 +59,12 @@ def train(context: RunContext) -> dict[str, Any]:
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     splits = _load_data(context, config)
+    context.leave_if_stopped()
     model, processor = build_model(config)
+    context.leave_if_stopped()
     model.to(device.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
     train_split, validation, test = _prepare(context, config, splits, model, processor)
-    arguments = training_arguments(config, context.folder.checkpoints, device, resuming=context.resume_from is not None)
+    arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     trainer = VqaTrainer(
         model,
         arguments,
@@ -90,15 +92,9 @@ def train(context: RunContext) -> dict[str, Any]:
     if test is not None:
         final = trainer.evaluate(test, metric_key_prefix="test")
         figures = {name: final[f"test_{name}"] for name in figures}
-    try:
-        save_model(context.folder.model, model, processor, config, figures | {"n": float(len(test or validation))})
-    except Exception as error:
-        # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
-        _log.exception("the result could not be saved")
-        raise LooptopError(
-            f"the result could not be written to {visible(context.folder.model)}: {said_of(error)}; make room on the"
-            f" disk, then `looptop resume {context.folder.id}` writes it"
-        ) from None
+    count = {"n": float(len(test or validation))}
+    if not save_result(context, lambda folder: save_model(folder, model, processor, config, figures | count)):
+        return {"seconds": time.time() - began}
     return {**figures, "step": trainer.result_step, "seconds": time.time() - began}
 
 
@@ -129,7 +125,7 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
 
 
 def training_arguments(
-    config: VqaRunConfig, output_dir: Path, device: Device, *, resuming: bool = False
+    config: VqaRunConfig, output_dir: Path, device: Device, *, evaluate_first: bool = True
 ) -> TrainingArguments:
     """Trainer's arguments for a run."""
     chosen = config.training
@@ -140,8 +136,7 @@ def training_arguments(
         gradient_accumulation_steps=chosen.gradient_accumulation_steps,
         eval_strategy=chosen.eval_strategy,
         eval_steps=chosen.eval_steps,
-        # Figure 7.8's first point is the loss before training; a resumed run has it already.
-        eval_on_start=not resuming,
+        eval_on_start=evaluate_first,
         save_strategy=chosen.eval_strategy,
         save_steps=chosen.eval_steps,
         metric_for_best_model=f"eval_{chosen.metric_for_best_model}",
@@ -196,6 +191,7 @@ class _Progress:
         self._next = time.monotonic() + PROGRESS_SECONDS
 
     def __call__(self, done: int, of: int) -> None:
+        self._context.leave_if_stopped()
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
             self._context.journal.event("data", f"prepared {done:,} of {of:,} questions")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
+import resource
 import shutil
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -16,6 +18,8 @@ import looptop.engine as looptop
 from looptop.engine import config
 from looptop.engine.models import resolve
 from looptop.engine.runs import checkpoint
+from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run, resume
 from looptop.engine.vqa import easy_vqa
@@ -187,25 +191,93 @@ def test_a_crash_fails_the_run_with_its_reason_and_leaves_the_traceback_in_its_l
     assert "Traceback" in run.folder.log.read_text()
 
 
+# A limit on the size of files stands for the full disk: the journal fits, weights do not.
+LIMITED = (
+    "import resource, sys;"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, resource.getrlimit(resource.RLIMIT_FSIZE)[1]));"
+    "from looptop.engine.runs.host import main; sys.exit(main())"
+)
+
+
+def make_room(folder: RunFolder) -> None:
+    owner = folder.owner()
+    assert owner is not None
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    psutil.Process(owner.pid).rlimit(psutil.RLIMIT_FSIZE, (hard, hard))
+
+
 def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_run() -> None:
-    """A limit on the size of files stands for the full disk: the journal fits, weights do not."""
-    limited = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, 2**21));"
-        "from looptop.engine.runs.host import main; sys.exit(main())"
-    )
     chosen = config.override(config.preset("tiny"), [*SHORT, "max_steps=14"])
-    folder = looptop.launch(chosen, program=(sys.executable, "-c", limited))
-    eventually(lambda: not folder.is_live())
+    folder = looptop.launch(chosen, program=(sys.executable, "-c", LIMITED))
+    eventually(lambda: folder.state() is RunState.PAUSED)
     journal = looptop.Journal(folder.db)
     assert [point.step for point in journal.values("loss")] == list(range(1, 15))
     warnings = [event.text for event in journal.events() if event.level == "warning"]
     assert any("checkpoint of step 6 could not be written" in text and "goes on" in text for text in warnings)
     assert checkpoint.newest_whole(folder.checkpoints) is None
-    state, reason = journal.state()
-    assert state is RunState.FAILED
-    assert "the result could not be written" in reason and f"looptop resume {folder.id}" in reason
-    again = resume(folder.id)
+    assert "the result could not be written" in journal.state()[1]
+    make_room(folder)
+    send(folder, "continue")
+    eventually(lambda: not folder.is_live())
+    assert folder.state() is RunState.FINISHED
+    assert looptop.Answerer.load(folder.id).name == folder.id
+
+
+def test_a_stop_whose_checkpoint_cannot_be_written_holds_the_run_until_there_is_room() -> None:
+    chosen = config.override(config.preset("tiny"), [*SHORT, "max_steps=100000", "eval_steps=100000"])
+    folder = looptop.launch(chosen, program=(sys.executable, "-c", LIMITED))
+    journal = looptop.Journal(folder.db)
+    eventually(lambda: len(journal.values("loss")) >= 3)
+    send(folder, "stop")
+    eventually(lambda: folder.state() is RunState.PAUSED)
+    step = max(point.step for point in journal.values("loss"))
+    assert f"the checkpoint of step {step} could not be written" in journal.state()[1]
+    assert not any("training goes on" in event.text for event in journal.events()), "which would not be true"
+    make_room(folder)
+    send(folder, "continue")
+    eventually(lambda: not folder.is_live())
+    assert journal.state() == (RunState.STOPPED, f"stopped on request, with a checkpoint of step {step}")
+    assert checkpoint.is_whole(folder.checkpoints / f"checkpoint-{step}")
+
+
+def test_a_stop_leaves_an_evaluation_undone_and_whoever_goes_on_makes_it() -> None:
+    undisturbed = start("max_steps=12")
+    assert undisturbed.wait() is RunState.FINISHED, undisturbed.reason
+
+    run = start("max_steps=12")
+    wait_taken(run.folder, run.pause(), 60)
+    while max(losses(run), default=0) < 6:
+        before = max(losses(run), default=0)
+        run.step()
+        eventually(lambda before=before: max(losses(run), default=0) > before)  # type: ignore[misc]
+        eventually(lambda: run.state is RunState.PAUSED)
+    run.stop()  # held at the end of step 6, before its evaluation
+    assert run.wait() is RunState.STOPPED
+    assert run.reason == "stopped on request, with a checkpoint of step 6"
+    assert [point.step for point in run.journal.values("eval_loss")] == [0]
+
+    again = resume(run.id)
     assert again.wait() is RunState.FINISHED, again.reason
+    for name in ("eval_loss", "eval_accuracy", "loss"):
+        made, expected = again.journal.values(name), undisturbed.journal.values(name)
+        assert [point.step for point in made] == [point.step for point in expected]
+        assert all(
+            math.isclose(one.value, other.value, abs_tol=1e-6) for one, other in zip(made, expected, strict=True)
+        )
+    for name in ("accuracy", "step"):
+        assert again.result()[name] == undisturbed.result()[name]
+
+
+def test_a_stop_during_the_last_evaluation_stops_the_run_and_resuming_makes_it() -> None:
+    run = start("max_steps=6", "max_images=250", "per_device_eval_batch_size=4")
+    eventually(lambda: any("step 6 written" in event.text for event in run.journal.events()))
+    run.stop()
+    assert run.wait(20) is RunState.STOPPED
+    assert run.reason == "stopped on request, with a checkpoint of step 6"
+    assert "test_accuracy" not in run.journal.names() and not run.folder.model.exists()
+    again = resume(run.id)
+    assert again.wait() is RunState.FINISHED, again.reason
+    assert again.journal.last("test_accuracy").value == again.result()["accuracy"]
 
 
 def test_early_stopping_is_trainers_own() -> None:
