@@ -88,6 +88,7 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
         ("device", " ".join(visible(facts[key]) for key in ("device", "precision") if key in facts) or "-"),
         ("parameters", _counted(facts, "parameters", "trainable_parameters", "trainable")),
         ("data holds", _split_sizes(facts)),
+        *((("left out", _left_out(facts["left_out"])),) if facts.get("left_out") else ()),
         ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
         *(
             (word, percent(latest.get(name), 2) if is_share else number(latest.get(name)))
@@ -147,6 +148,10 @@ def _counted(facts: dict[str, Any], key: str, part: str, word: str) -> str:
 def _split_sizes(facts: dict[str, Any]) -> str:
     sizes = [f"{facts[key]:,} {word}" for key, word in _SPLITS if facts.get(key)]
     return ", ".join(sizes) or "-"
+
+
+def _left_out(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {visible(kind)}" for kind, count in counts.items())
 
 
 _SPLITS = (

@@ -124,7 +124,6 @@ class Answerer:
         if top < 1:
             raise LooptopError(f"at least one candidate is needed, not {top}")
         input_ids, attention_mask = self.processor.questions(questions)
-        self._refuse_cut(questions, input_ids.shape[1])
         device = self.model.device
         attention_mask = attention_mask.to(device)
         pixel_values = pixel_values.to(device)
@@ -144,9 +143,12 @@ class Answerer:
             tokens = searches[0].found()[0].tokens
             views = [look(self.model, self.processor, pixel_values, memory, memory_mask, tokens)]
         seconds = (time.perf_counter() - begin) / len(searches)
-        return [self._say(search, seconds, seen) for search, seen in zip(searches, views, strict=True)]
+        return [
+            self._say(search, question, seconds, seen)
+            for search, question, seen in zip(searches, questions, views, strict=True)
+        ]
 
-    def _say(self, search: Search, seconds: float, view: ModelView | None) -> Answer:
+    def _say(self, search: Search, question: str, seconds: float, view: ModelView | None) -> Answer:
         found = search.found()
         confidences = _at_most_one([math.exp(answer.log_prob) for answer in found])
         return Answer(
@@ -157,6 +159,7 @@ class Answerer:
             model=self.name,
             seconds=seconds,
             exact=search.exact,
+            understood=self.processor.is_understood(question),
             view=view,
         )
 
@@ -168,15 +171,6 @@ class Answerer:
         """A token as it would be read, with its leading space; part of a letter is a replacement mark."""
         word: str = self.processor.answer_tokenizer.decode([token])
         return word
-
-    def _refuse_cut(self, questions: Sequence[str], length: int) -> None:
-        longest = self.processor.question_tokenizer.model_max_length
-        for question in questions if length >= longest else []:
-            if self.processor.is_cut(question):
-                raise LooptopError(
-                    f"the question has {len(question):,} letters, more than the {longest:,} tokens (words or parts of"
-                    " words) that the model reads; ask a shorter one"
-                )
 
 
 def load_model(folder: Path) -> VqaModel:

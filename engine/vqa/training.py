@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 from torch import Tensor
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
@@ -25,17 +23,13 @@ from looptop.engine.vqa import data
 from looptop.engine.vqa.answering import load_model
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.freezing import frozen_parts
+from looptop.engine.vqa.left_out import LeftOut
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.trainer import VqaTrainer
 
-PROBLEMS_TOLD = 100
-"""Of what is wrong in the data, so many are events by name; all of it is in the log."""
-
 PROGRESS_SECONDS = 5.0
-
-_log = logging.getLogger("looptop.data")
 
 
 def train(context: RunContext) -> dict[str, Any]:
@@ -58,12 +52,16 @@ def train(context: RunContext) -> dict[str, Any]:
     device.apply()
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
-    splits = _load_data(context, config)
+    left_out = LeftOut(context.journal)
+    try:
+        splits = data.load(config.data, config.training.seed, left_out, _Progress(context))
+    finally:
+        left_out.tell()
     context.leave_if_stopped()
     model, processor = build_model(config)
     context.leave_if_stopped()
     model.to(device.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
-    train_split, validation, test = _prepare(context, config, splits, model, processor)
+    train_split, validation, test = _prepare(context, config, splits, model, processor, left_out)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     trainer = VqaTrainer(
         model,
@@ -73,6 +71,7 @@ def train(context: RunContext) -> dict[str, Any]:
         validation,
         context,
         config.training.answer_samples,
+        left_out,
         callbacks=_callbacks(context, config),
     )
     trainer.remove_callback(PrinterCallback)
@@ -92,7 +91,7 @@ def train(context: RunContext) -> dict[str, Any]:
     if test is not None:
         final = trainer.evaluate(test, metric_key_prefix="test")
         figures = {name: final[f"test_{name}"] for name in figures}
-    count = {"n": float(len(test or validation))}
+    count = {"n": float(trainer.measured)}
     if not save_result(context, lambda folder: save_model(folder, model, processor, config, figures | count)):
         return {"seconds": time.time() - began}
     return {**figures, "step": trainer.result_step, "seconds": time.time() - began}
@@ -167,22 +166,6 @@ def save_model(
     )
 
 
-def _load_data(context: RunContext, config: VqaRunConfig) -> data.VqaData:
-    told = 0
-
-    def on_problem(problem: data.Problem) -> None:
-        nonlocal told
-        _log.warning("left out: %s", problem)
-        told += 1
-        if told <= PROBLEMS_TOLD:
-            context.journal.event("data", f"left out: {problem}", level="warning")
-
-    splits = data.load(config.data, config.training.seed, on_problem, _Progress(context))
-    for kind, names in splits.problems.summary():
-        context.journal.event("data", f"left out in all, {kind}: {names}", level="warning")
-    return splits
-
-
 class _Progress:
     """Says how far the preparation of a large source has come, a few times in all."""
 
@@ -198,17 +181,14 @@ class _Progress:
 
 
 def _prepare(
-    context: RunContext, config: VqaRunConfig, splits: data.VqaData, model: VqaModel, processor: VqaProcessor
+    context: RunContext,
+    config: VqaRunConfig,
+    splits: data.VqaData,
+    model: VqaModel,
+    processor: VqaProcessor,
+    left_out: LeftOut,
 ) -> tuple[Questions, Questions, Questions | None]:
     """The splits as batches, with the frozen encoders' features kept where they fit."""
-    broken: set[str] = set()
-
-    def on_broken(path: str, error: LooptopError) -> None:
-        if path not in broken:
-            broken.add(path)
-            _log.warning("left out: %s", error)
-            context.journal.event("data", f"left out: {error}", level="warning")
-
     frozen = frozen_parts(config.model.freeze)
     keep = config.training.keep_features
     tables = [splits.train, splits.validation, *([splits.test] if splits.test is not None else [])]
@@ -216,16 +196,28 @@ def _prepare(
     model.train(False)
     if keep and "image_encoder" in frozen:
         paths = list(dict.fromkeys(path for table in tables for path in table["image"][:]))
-        features = _features_that_fit(context, model, processor, paths, on_broken)
+        features = _features_that_fit(context, model, processor, paths, left_out)
     text_model = model if keep and "text_encoder" in frozen else None
-    prepared = [Questions(table, processor, on_broken, features, text_model) for table in tables]
-    if not len(prepared[0]) or not len(prepared[1]):
-        raise LooptopError("no question is left to train or to validate on; the log lists what is wrong with the data")
+    try:
+        prepared = [
+            Questions(
+                table,
+                processor,
+                left_out,
+                features,
+                text_model,
+                stand_ins=table is splits.train,
+                between=context.leave_if_stopped,
+            )
+            for table in tables
+        ]
+    finally:
+        left_out.tell()
     return prepared[0], prepared[1], prepared[2] if len(prepared) > 2 else None
 
 
 def _features_that_fit(
-    context: RunContext, model: VqaModel, processor: VqaProcessor, paths: list[str], on_broken: Any
+    context: RunContext, model: VqaModel, processor: VqaProcessor, paths: list[str], left_out: LeftOut
 ) -> dict[str, Tensor] | None:
     vision: Any = model.image_encoder.config
     patches = (vision.image_size // vision.patch_size) ** 2
@@ -240,8 +232,7 @@ def _features_that_fit(
         )
         return None
     began = time.perf_counter()
-    with torch.no_grad():
-        features = keep_image_features(model, processor, paths, on_broken)
+    features = keep_image_features(model, processor, paths, left_out, context.leave_if_stopped)
     context.journal.event(
         "features",
         f"kept the frozen image encoder's features of {len(features):,} images:"
