@@ -26,6 +26,7 @@ from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.private import touch_private
 from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run_log import RunLog
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
 
@@ -107,8 +108,8 @@ class RunContext:
         return self.gate.running_seconds()
 
     def log(self, text: str) -> None:
-        """Adds a line to the run's log."""
-        _append(self.folder.log, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        """Adds a line to the run's log, with the time."""
+        append_to_log(self.folder, text)
 
 
 Train = Callable[[RunContext], dict[str, Any]]
@@ -170,9 +171,9 @@ class RunThread(threading.Thread):
             _one_run.release()
             raise
         self._notifier = Notifier(folder.path)
-        self.journal.on_event, self.journal.on_state = self._notifier.on_event, self._notifier.on_state
         gate = Gate(folder, self.journal, checkpoint_seconds=60 * config.training.save_minutes)
         self.context = RunContext(folder, config, self.journal, gate)
+        self.journal.listeners = [RunLog(self.context.log), self._notifier]
 
     def run(self) -> None:
         """Trains, and says how it ended."""
@@ -291,6 +292,7 @@ def _make_private(folder: Path) -> None:
                 path.chmod(0o700 if path.is_dir() else 0o600)
 
 
-def _append(path: Path, text: str) -> None:
-    with contextlib.suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
+def append_to_log(folder: RunFolder, text: str) -> None:
+    """Adds a line to a run's log, with the time; a disk that does not take it is no reason to fail."""
+    with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")

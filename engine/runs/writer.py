@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,19 @@ _UNWRITABLE = (
 _REFUSED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
+class Listener:
+    """Hears what a journal is told, in the thread that says it; every method does nothing by itself."""
+
+    def on_event(self, kind: str, text: str, level: str) -> None:
+        """Something happened."""
+
+    def on_state(self, state: RunState, reason: str) -> None:
+        """The run has another state."""
+
+    def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """A step's values."""
+
+
 class JournalWriter:
     """A run's journal, for the run alone to write. Its methods return at once and never raise for what a disk does.
 
@@ -81,23 +94,17 @@ class JournalWriter:
         self._failing_since: float | None = None
         self._failure = ""
         self._refused = False
-        self.on_event: Callable[[str, str], None] | None = None
-        """Is told the kind and text of every event, in the thread that says it."""
-        self.on_state: Callable[[RunState, str], None] | None = None
-        """Is told every change of state and its reason."""
+        self.listeners: list[Listener] = []
         self._thread = threading.Thread(target=self._work, name=f"{path.parent.name} journal", daemon=True)
         self._thread.start()
 
     # What a run says ----------------------------------------------------------------------------------------------
 
-    def metric(self, name: str, step: int, value: float, time: float | None = None) -> None:
-        """Adds one value; a second one of the same name and step replaces the first. NaN and infinity are kept."""
-        self.metrics(step, {name: value}, time)
-
     def metrics(self, step: int, values: Mapping[str, float], time: float | None = None) -> None:
         """Adds the values of one step: some microseconds, whatever the disk does.
 
-        Only who outruns the thread (thousands of steps between two writes) is held up, for a twentieth of a second.
+        A second value of the same name and step replaces the first. NaN and infinity are kept. Only who outruns the
+        thread (thousands of steps between two writes) is held up, for a twentieth of a second.
         """
         if self._closing:
             return
@@ -110,6 +117,8 @@ class JournalWriter:
                     del numbers[name]
                     self.event("journal", f"metric {name} is no number and is left out: {value!r:.80}", step, "warning")
         self._queue.append(Metrics(step, numbers, _now() if time is None else time))
+        for listener in self.listeners:
+            listener.on_metrics(step, numbers)
         if step != self._step:
             self._step = step
             self._steps += 1
@@ -124,14 +133,14 @@ class JournalWriter:
     ) -> None:
         """Says in words what happened; `level` is info, warning or error, `time` now by default."""
         self._add(Statement(rows.EVENT, (_now() if time is None else time, step, kind, level, storable(text))))
-        if self.on_event is not None:
-            self.on_event(kind, text)
+        for listener in self.listeners:
+            listener.on_event(kind, text, level)
 
     def state(self, state: RunState, reason: str = "", time: float | None = None) -> None:
         """Changes the run's state, now by default."""
         self._add(Statement(rows.STATE, (_now() if time is None else time, str(state), storable(reason))))
-        if self.on_state is not None:
-            self.on_state(state, reason)
+        for listener in self.listeners:
+            listener.on_state(state, reason)
 
     def facts(self, **values: Any) -> None:
         """Says what a watcher shows of the run: total steps, device, sizes; later values replace."""
