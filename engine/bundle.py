@@ -39,7 +39,7 @@ from transformers import (
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 import looptop.engine
-from looptop.engine.vqa.model import IGNORED, answer_labels
+from looptop.engine.vqa.labels import IGNORED, answer_labels
 from looptop.engine.worlds import shapes
 
 BUNDLED = Path(__file__).parent / "bundled"

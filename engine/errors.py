@@ -1,6 +1,11 @@
-"""The one kind of error that a person, not a programmer, can cause and mend."""
+"""The one kind of error that a person, not a programmer, can cause and mend; and what other errors say in a line."""
 
 from __future__ import annotations
+
+from looptop.engine.text import visible
+
+LONGEST = 500
+"""Characters of what another program's error says that are passed on."""
 
 
 class LooptopError(Exception):
@@ -8,3 +13,10 @@ class LooptopError(Exception):
 
     The command line prints it on stderr and exits with 2; the app shows it; a run journals it as its reason.
     """
+
+
+def said_of(error: BaseException) -> str:
+    """The first line of what an error says, safe to show; its type's name where it says nothing."""
+    lines = str(getattr(error, "strerror", None) or error).splitlines()
+    said = next((line.strip() for line in lines if line.strip()), type(error).__name__)
+    return visible(said)[:LONGEST]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.liveness import why_interrupted
 from looptop.engine.runs.notify import ALERTS, hit_breakpoint
 
 _SEVERITY = {RunState.FAILED: "error", RunState.INTERRUPTED: "error", RunState.STOPPED: "warning"}
@@ -86,5 +87,5 @@ class Herald:
     @staticmethod
     def _end(run: RunFolder) -> News:
         state, (_, reason) = run.state(), Journal(run.db).state()
-        why = "its process is gone" if state is RunState.INTERRUPTED else reason
+        why = why_interrupted(run) if state is RunState.INTERRUPTED else reason
         return News(f"{run.id} {state.value}" + (f": {why}" if why else ""), _SEVERITY.get(state, "information"))

@@ -57,7 +57,9 @@ def head(snapshot: Snapshot, width: int) -> Content:
     if snapshot.state in (RunState.FAILED, RunState.STOPPED) and snapshot.reason:
         return (said + safe(snapshot.reason, COLOURS[snapshot.state])).truncate(width, ellipsis=True)
     if snapshot.state is RunState.INTERRUPTED:
-        return said + Content.styled("its process is gone; r goes on from its last checkpoint", "$text-muted")
+        return said + safe(f"{snapshot.trouble}; r goes on from its last checkpoint", "$text-muted")
+    if snapshot.trouble:
+        return said + safe(f"{snapshot.trouble}: what the run has to say waits in its memory", "$text-error")
     return (said + safe(" · ".join(word for word in words if word), "$text-muted")).truncate(width, ellipsis=True)
 
 

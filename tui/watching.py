@@ -13,6 +13,8 @@ from typing import Any
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.journal import AnswerSample, Event, Journal, Point, Series
+from looptop.engine.runs.liveness import why_interrupted
+from looptop.engine.runs.room import full_disk
 
 EVENTS = 200
 """So many of the last events are kept."""
@@ -45,6 +47,8 @@ class Snapshot:
     """The host whose heartbeat tells that it lives; empty where its lock does."""
     memory: int | None = None
     """Bytes that the run's process holds; None where it is not on this machine."""
+    trouble: str = ""
+    """What keeps the run from saying how it goes, in half a sentence: the disk is full, its process is gone."""
 
     @property
     def live(self) -> bool:
@@ -100,12 +104,12 @@ class Watcher:
         asked = (columns, sample_step)
         if self._last is not None and (version, asked) == (self._version, self._asked):
             said: dict[str, Any] = {"state": self._seen(self._state, live), "memory": memory}
-            said |= {"title": about.title, "elsewhere": elsewhere}
+            said |= {"title": about.title, "elsewhere": elsewhere, "trouble": self._trouble(said["state"])}
             if any(getattr(self._last, name) != value for name, value in said.items()):
                 self._last = replace(self._last, **said)
             return self._last
         read = self._read(live, memory, columns, sample_step)
-        self._last = replace(read, title=about.title, elsewhere=elsewhere)
+        self._last = replace(read, title=about.title, elsewhere=elsewhere, trouble=self._trouble(read.state))
         self._version, self._asked = version, asked
         return self._last
 
@@ -155,6 +159,11 @@ class Watcher:
     @staticmethod
     def _seen(state: RunState, live: bool) -> RunState:
         return state if live or state.ended else RunState.INTERRUPTED
+
+    def _trouble(self, state: RunState) -> str:
+        if state is RunState.INTERRUPTED:
+            return why_interrupted(self.run)
+        return "" if state.ended else full_disk(self.run.path)
 
     def _memory(self) -> int | None:
         owner = self.run.owner()

@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from looptop.engine.commands.progress import Reading, progress_on
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.images import open_image
+from looptop.engine.vqa.problems import Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Questions answered at once."""
-
-IMAGES_AT_ONCE = 64
-"""Images decoded and encoded at once."""
 
 OnBad = Callable[[int, LooptopError], object]
 """Told the place of a question that has no answer, and why."""
@@ -55,7 +51,7 @@ def _batch(
     answerer: Answerer, questions: Sequence[tuple[str, str]], places: Sequence[int], on_bad: OnBad
 ) -> Iterator[tuple[int, str]]:
     """The answers of some of the questions, with their places."""
-    places = _good_questions(places, questions, on_bad)
+    places = _good_questions(answerer, places, questions, on_bad)
     features, where, broken = _encoded(answerer, [questions[place][0] for place in places])
     for place in places:
         if error := broken.get(questions[place][0]):
@@ -66,13 +62,16 @@ def _batch(
         yield from zip(places, _answered(answerer, [questions[place][1] for place in places], chosen), strict=True)
 
 
-def _good_questions(places: Sequence[int], questions: Sequence[tuple[str, str]], on_bad: OnBad) -> list[int]:
+def _good_questions(
+    answerer: Answerer, places: Sequence[int], questions: Sequence[tuple[str, str]], on_bad: OnBad
+) -> list[int]:
     good = []
     for place in places:
-        if questions[place][1].strip():
+        try:
+            answerer.processor.check_question(questions[place][1])
             good.append(place)
-        else:
-            on_bad(place, LooptopError("the question is empty"))
+        except LooptopError as error:
+            on_bad(place, error)
     return good
 
 
@@ -80,23 +79,16 @@ def _encoded(answerer: Answerer, paths: Sequence[str]) -> tuple[Tensor, dict[str
     """What the image encoder says of each image that can be read, where each stands, and what is wrong with others."""
     import torch
 
+    from looptop.engine.vqa.batches import keep_image_features
+
     broken: dict[str, LooptopError] = {}
-    where: dict[str, int] = {}
-    states = []
-    distinct = list(dict.fromkeys(paths))
-    for first in range(0, len(distinct), IMAGES_AT_ONCE):
-        images = []
-        for path in distinct[first : first + IMAGES_AT_ONCE]:
-            try:
-                images.append(open_image(Path(path)))
-                where[path] = len(where)
-            except LooptopError as error:
-                broken[path] = error
-        if images:
-            pixels = answerer.processor.images(images).to(answerer.model.device)
-            with torch.inference_mode():
-                states.append(answerer.model.image_states(pixels))
-    return (torch.cat(states) if states else torch.empty(0)), where, broken
+
+    def on_problem(problem: Problem) -> None:
+        broken[problem.name] = LooptopError(problem.detail)
+
+    features = keep_image_features(answerer.model, answerer.processor, list(dict.fromkeys(paths)), on_problem)
+    where = {path: number for number, path in enumerate(features)}
+    return torch.stack(list(features.values())) if features else torch.empty(0), where, broken
 
 
 def _answered(answerer: Answerer, questions: list[str], image_features: Tensor) -> list[str]:
@@ -108,6 +100,7 @@ def _answered(answerer: Answerer, questions: list[str], image_features: Tensor) 
     model, processor = answerer.model, answerer.processor
     input_ids, attention_mask = (tensor.to(model.device) for tensor in processor.questions(questions))
     with torch.inference_mode():
-        memory, memory_mask = model.encode(input_ids, attention_mask, image_features=image_features)
+        features = image_features.to(model.device)
+        memory, memory_mask = model.encode(input_ids, attention_mask, image_features=features)
         written = greedy(model, memory, memory_mask, processor.begin_id, processor.end_id, answerer.max_tokens)
     return [processor.decode(ids) for ids in written.ids.tolist()]

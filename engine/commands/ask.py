@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from looptop.engine.commands.output import add_json, percent, quiet_libraries, say, say_json
+from looptop.engine.commands.output import add_json, note, percent, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
+from looptop.engine.vqa.images import open_image
 
 EXAMPLES = """\
   looptop ask photo.png "what shape is it?"
@@ -16,6 +16,9 @@ EXAMPLES = """\
 """
 
 BAR_CELLS = 30
+
+MOST_CANDIDATES = 100
+"""More are slow to find, and nobody reads them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,13 +47,20 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Asks."""
-    if arguments.top < 1:
-        raise LooptopError(f"--top {arguments.top} gives no candidate; it must be at least 1")
+    if not 1 <= arguments.top <= MOST_CANDIDATES:
+        raise LooptopError(f"--top is {arguments.top}; give from 1 to {MOST_CANDIDATES} candidates")
+    if not arguments.image:
+        raise LooptopError("IMAGE is empty; give the path of an image file")
+    if not arguments.question.strip():
+        raise LooptopError("the question is empty; ask something about the image")
+    image = open_image(arguments.image)  # What is wrong with it is said before seconds go into loading torch.
     with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
-        answer = answerer.answer(Path(arguments.image), arguments.question, top=arguments.top)
+        answer = answerer.answer(image, arguments.question, top=arguments.top)
+    if not answer.understood:
+        note("the model knows no word of this question: its answer says nothing of it")
     if arguments.json:
         say_json(
             {

@@ -10,7 +10,7 @@ from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.output import add_json, note, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
-from looptop.engine.vqa.vqa_files import read_questions, write_results
+from looptop.engine.vqa.vqa_files import check_writable, read_questions, write_results
 from looptop.engine.vqa.vqa_v2 import ImageFolder
 
 EXAMPLES = """\
@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out).expanduser()
     if not out.absolute().parent.is_dir():
         raise LooptopError(f"cannot write {visible(out)}: there is no folder {visible(out.absolute().parent)}")
+    check_writable(out)
     questions = read_questions(arguments.questions)
     if not questions:
         raise LooptopError(f"{visible(arguments.questions)} holds no questions")

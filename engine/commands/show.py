@@ -14,8 +14,9 @@ from looptop.engine.commands.watch import what_next
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.liveness import alive
+from looptop.engine.runs.liveness import alive, why_interrupted
 from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary
+from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -44,9 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
         say_json(_all(folder, summary, journal))
         return 0
     title = f"  {visible(summary.title)}" if summary.title else ""
-    why = f": {visible(summary.reason)}" if summary.reason else ""
+    reason = why_interrupted(folder) if summary.state is RunState.INTERRUPTED else summary.reason
+    why = f": {visible(reason)}" if reason else ""
     say(f"{visible(folder.id)} {summary.state.value}{why}{title}")
     say(f"  {alive(folder)}")
+    if full := full_disk(folder.path):
+        say(f"  ! {full}: what a live run has to say waits in its memory, make room")
     for line in visible(summary.note, keep_lines=True).splitlines():
         say(f"  | {line}")
     say()
@@ -84,6 +88,7 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
         ("device", " ".join(visible(facts[key]) for key in ("device", "precision") if key in facts) or "-"),
         ("parameters", _counted(facts, "parameters", "trainable_parameters", "trainable")),
         ("data holds", _split_sizes(facts)),
+        *((("left out", _left_out(facts["left_out"])),) if facts.get("left_out") else ()),
         ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
         *(
             (word, percent(latest.get(name), 2) if is_share else number(latest.get(name)))
@@ -143,6 +148,10 @@ def _counted(facts: dict[str, Any], key: str, part: str, word: str) -> str:
 def _split_sizes(facts: dict[str, Any]) -> str:
     sizes = [f"{facts[key]:,} {word}" for key, word in _SPLITS if facts.get(key)]
     return ", ".join(sizes) or "-"
+
+
+def _left_out(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {visible(kind)}" for kind, count in counts.items())
 
 
 _SPLITS = (

@@ -21,8 +21,10 @@ from looptop.engine.runs.control import send
 from looptop.engine.runs.figures import Figure, figures_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.liveness import why_interrupted
 from looptop.engine.runs.notify import ALERTS, hit_breakpoint
 from looptop.engine.runs.records import Point, RunState
+from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
 
 POLL_SECONDS = 0.2
@@ -87,7 +89,7 @@ def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Pro
     """
     reader = _Reader(folder, began)
     handed_on = 0
-    was_held = False
+    was_held = was_full = False
     with contextlib.closing(progress):
         while True:
             state, reason = _state(folder)
@@ -104,7 +106,11 @@ def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Pro
             progress.show(reader.reading(state))
             if interrupts.count > handed_on:
                 handed_on += 1
-                progress.note(_hand_on(folder, handed_on))
+                progress.note(_hand_on(folder, handed_on, stepped=reader.stepped))
+            full = full_disk(folder.path)
+            if full and not was_full:
+                progress.note(f"{folder.id}  {full}; what the run has to say waits in its memory, make room")
+            was_full = bool(full)
             time.sleep(POLL_SECONDS)
     return reader.outcome(state, reason, interrupted=interrupts.count > 0)
 
@@ -125,10 +131,11 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
         if outcome.state is RunState.FINISHED:
             say(what_next(kind, outcome.run))
         else:
+            if outcome.state is RunState.STOPPED and outcome.reason:
+                say(visible(outcome.reason))
             say(f"go on: looptop resume {outcome.run}; its log: looptop logs {outcome.run}")
     if outcome.state in (RunState.FAILED, RunState.INTERRUPTED) and not outcome.interrupted:
-        reason = outcome.reason or "its process is gone"
-        note(f"looptop: {outcome.run} {outcome.state}: {visible(reason)}")
+        note(f"looptop: {outcome.run} {outcome.state}: {visible(outcome.reason)}")
     return outcome.exit_code
 
 
@@ -146,18 +153,28 @@ def what_next(kind: str, run: str) -> str:
     }.get(kind, f"see it: looptop show {run}")
 
 
-def _hand_on(folder: RunFolder, count: int) -> str:
+def _hand_on(folder: RunFolder, count: int, *, stepped: bool) -> str:
     """Hands the first, second or a later ctrl-C on to the run; says what was done."""
     if count == 1:
-        with contextlib.suppress(LooptopError):  # it has ended in this moment
+        try:
             send(folder, "stop", by="cli")
-        return f"{folder.id}  stopping, with a checkpoint; ctrl-C again stops it at once"
+        except LooptopError:
+            # It has ended in this moment, or the disk is full and takes no control: a signal needs no room.
+            _signal(folder, signal.SIGTERM)
+        how = "with a checkpoint" if stepped else "before its first step"
+        return f"{folder.id}  stopping, {how}; ctrl-C again stops it at once"
     owner = folder.owner()
     if owner is None or owner.host != socket.gethostname():
         return f"{folder.id}  its process cannot be reached from this machine"
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(owner.pid, signal.SIGTERM if count == 2 else signal.SIGKILL)
+    _signal(folder, signal.SIGTERM if count == 2 else signal.SIGKILL)
     return f"{folder.id}  stopping at once"
+
+
+def _signal(folder: RunFolder, number: signal.Signals) -> None:
+    owner = folder.owner()
+    if owner is not None and owner.host == socket.gethostname() and folder.is_live():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(owner.pid, number)
 
 
 class _Reader:
@@ -176,6 +193,12 @@ class _Reader:
         self._doing = ""
         self.alerts = 0
         """Alerts since they were last looked at."""
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the run has made a step since it was watched."""
+        loss = self._latest.get("loss")
+        return loss is not None and loss.time >= self.began
 
     def reading(self, state: RunState) -> Reading:
         """Where the run stands now."""
@@ -252,4 +275,5 @@ class _Reader:
 
 
 def _state(folder: RunFolder) -> tuple[RunState, str]:
-    return folder.state(), Journal(folder.db).state()[1]
+    state = folder.state()
+    return state, why_interrupted(folder) if state is RunState.INTERRUPTED else Journal(folder.db).state()[1]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from looptop.engine.config.types import Natural, NonNegativeFloat, Positive, PositiveFloat, Precision, Table
+from looptop.engine.config.types import Natural, NonNegativeFloat, Positive, PositiveFloat, PrecisionChoice, Table
 
 
 class TrainingConfig(Table, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class TrainingConfig(Table, frozen=True, kw_only=True):
     """Gradients are clipped to this norm; 0 leaves them."""
     optim: str = "adamw_torch"
     seed: Natural = 42
-    precision: Precision = "auto"
+    precision: PrecisionChoice = "auto"
     """`auto`: bf16 where the device computes it natively, fp16 on an older CUDA device, else fp32."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
 from looptop.engine.config.training import TrainingConfig
 from looptop.engine.config.types import Natural, Positive, Table
 
+Fusion = Literal["mean", "tokens"]
+FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
+
 Frozen = Literal["nothing", "text_encoder", "image_encoder", "encoders", "decoder", "all"]
+FREEZABLE: tuple[Frozen, ...] = get_args(Frozen)
+"""The book's words for what is not trained."""
 
 
 class ModelConfig(Table, frozen=True, kw_only=True):
@@ -18,7 +23,7 @@ class ModelConfig(Table, frozen=True, kw_only=True):
     text_encoder: str
     image_encoder: str
     decoder: str
-    fusion: Literal["mean", "tokens"] = "mean"
+    fusion: Fusion = "mean"
     freeze: tuple[Frozen, ...] = ("nothing",)
     start_from: str = ""
     """A whole VQA model to go on from instead of the three parts: `bundled`, a run's id, or a folder."""

@@ -13,7 +13,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from looptop.engine.config.ppo import QueryConfig
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 
 _log = logging.getLogger("looptop.data")
@@ -260,8 +260,7 @@ def read_table(source: str, split: str) -> Any:
         raise
     except Exception as error:  # Of pyarrow, the hub, the file system: each has a kind of its own.
         cause = error.__cause__ or error
-        first = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
         raise LooptopError(
-            f"the data {visible(source)} cannot be read: {visible(first)[:200]};"
+            f"the data {visible(source)} cannot be read: {said_of(cause)};"
             " give newsroom, a CSV, JSONL or Parquet file, or a data set's name on the hub"
         ) from None

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from looptop.engine.config.ppo import GenerationConfig, PpoRunConfig
 from looptop.engine.device import pick
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.ppo.data import Queries
 from looptop.engine.ppo.generation import COMPARED, uniforms
@@ -68,7 +68,7 @@ def generate(
         policy.to(chosen.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
     except OSError as error:
         raise LooptopError(
-            f"the model {visible(name)} cannot be loaded: {visible(str(error).splitlines()[0])};"
+            f"the model {visible(name)} cannot be loaded: {said_of(error)};"
             " name a PPO run, a T5 or GPT-2 model in a local folder, or connect to the hub"
         ) from None
     tokenizer = load_tokenizer(name)

@@ -21,7 +21,7 @@ from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel, T5Config, T5Fo
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.algorithm import entropy, token_logprobs
-from looptop.engine.vqa.model import quiet
+from looptop.engine.weights import load_whole
 
 
 class PolicyOutput(NamedTuple):
@@ -297,7 +297,7 @@ def load_policy(source: str | os.PathLike[str], **load: Any) -> Policy:
         **load: Passed to `from_pretrained` (`local_files_only`, `dtype`, `attn_implementation`, ...).
 
     Raises:
-        LooptopError: The model is of another family.
+        LooptopError: The model is of another family, or its weights are damaged or not all there.
         OSError: It is neither on disk nor to be had from the hub.
     """
     config = AutoConfig.from_pretrained(source, local_files_only=load.get("local_files_only", False))
@@ -305,5 +305,7 @@ def load_policy(source: str | os.PathLike[str], **load: Any) -> Policy:
         raise LooptopError(
             f"'{source}' is of type '{config.model_type}'; a policy must be one of: {', '.join(sorted(POLICIES))}"
         )
-    with quiet():
-        return POLICIES[config.model_type].from_pretrained(source, **load)
+    policy: Policy = load_whole(
+        POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **load
+    )
+    return policy

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from looptop.engine.config.ppo import PolicyConfig
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.ppo.policy import Policy, PolicyOutput, load_policy
 from looptop.engine.text import visible
@@ -99,9 +99,8 @@ def _policy(name: str) -> Policy:
         # fp32 whatever the folder holds: small steps vanish in bf16 weights; autocast computes in what was chosen.
         return load_policy(resolve(name), dtype=torch.float32)
     except (OSError, ValueError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
         raise LooptopError(
-            f"the policy {visible(name)} cannot be loaded: {visible(first)};"
+            f"the policy {visible(name)} cannot be loaded: {said_of(error)};"
             " name a T5 or GPT-2 model in a local folder or connect to the hub"
         ) from None
 
@@ -121,6 +120,4 @@ def _adapted(policy: Policy, config: PolicyConfig) -> nn.Module:
     try:
         return get_peft_model(policy, chosen)
     except ValueError as error:
-        raise LooptopError(
-            f"model.lora_modules does not fit the policy: {visible(str(error).splitlines()[0])[:200]}"
-        ) from None
+        raise LooptopError(f"model.lora_modules does not fit the policy: {said_of(error)}") from None

@@ -5,7 +5,6 @@ reward.
 from __future__ import annotations
 
 import json
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,22 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.device import pick
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.ppo.preferences import Pair, load_pairs
 from looptop.engine.ppo.rewards import encode, room_of
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, RunTrainer, said_of, trainer_arguments
+from looptop.engine.runs.trainer import (
+    STEP_METRICS,
+    EvaluateAtTheEnd,
+    RunTrainer,
+    evaluates_first,
+    save_result,
+    trainer_arguments,
+)
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
-from looptop.engine.vqa.model import quiet
-
-_log = logging.getLogger("looptop.training")
+from looptop.engine.weights import is_pooler, load_whole
 
 
 class RewardModelTrainer(RunTrainer, RewardTrainer):
@@ -48,7 +52,7 @@ def train(context: RunContext) -> dict[str, Any]:
 
     Returns:
         `accuracy` (the share of held-out pairs in which the better response gets the larger reward) and `loss` of the
-        best evaluation, and `seconds` since the run began; without the first two where the run was stopped.
+        best evaluation, the `step` of it, and `seconds` since the run began; only the last where the run was stopped.
 
     Raises:
         LooptopError: Data, model or device are not usable; says what to do.
@@ -62,10 +66,12 @@ def train(context: RunContext) -> dict[str, Any]:
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the model")
     model, tokenizer = load_classifier(config.model.classifier)
+    context.leave_if_stopped()
     pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
+    context.leave_if_stopped()
     arguments = _arguments(context, config, device)
-    callbacks: list[TrainerCallback] = [JournalCallback(context=context, leave_out=STEP_METRICS)]
+    callbacks: list[TrainerCallback] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
     trainer = RewardModelTrainer(
@@ -89,37 +95,45 @@ def train(context: RunContext) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=str(context.resume_from) if context.resume_from else None)
     if context.stop_requested.is_set():
         return {"seconds": time.time() - began}
-    final = trainer.evaluate()
-    accuracy, loss = float(final["eval_accuracy"]), float(final["eval_loss"])
-    try:
-        save_model(context.folder.model, model, tokenizer, config, accuracy, len(held_out))
-    except Exception as error:
-        _log.exception("the result could not be saved")
-        raise LooptopError(
-            f"the result could not be written to {visible(context.folder.model)}: {said_of(error)}; make room on the"
-            f" disk, then `looptop resume {context.folder.id}` writes it"
-        ) from None
-    return {"accuracy": accuracy, "loss": loss, "seconds": time.time() - began}
+    figures = trainer.result_figures("accuracy", "loss")
+    card = _card(config, context.folder.model, figures["accuracy"], len(held_out))
+    if not save_result(context, lambda folder: save_model(folder, model, tokenizer, card)):
+        return {"seconds": time.time() - began}
+    return {**figures, "step": trainer.result_step, "seconds": time.time() - began}
 
 
 def load_classifier(name: str) -> tuple[Any, Any]:
     """A classifier with one label, its head made anew, and its tokenizer.
 
     Raises:
-        LooptopError: There is none of this name.
+        LooptopError: There is none of this name, or it is not whole.
     """
     try:
         where = resolve(name)
-        with quiet():
-            model = AutoModelForSequenceClassification.from_pretrained(
-                where, num_labels=1, id2label={0: "LABEL_0"}, label2id={"LABEL_0": 0}, ignore_mismatched_sizes=True
-            )
+        model = load_whole(
+            AutoModelForSequenceClassification.from_pretrained,
+            where,
+            new=_is_of_the_head,
+            num_labels=1,
+            id2label={0: "LABEL_0"},
+            label2id={"LABEL_0": 0},
+            ignore_mismatched_sizes=True,
+        )
         return model, AutoTokenizer.from_pretrained(where)
     except (OSError, ValueError) as error:
         raise LooptopError(
             f"the classifier {visible(name)} cannot be loaded: {said_of(error)}; name an encoder or a classifier in a"
             " local folder or connect to the hub"
         ) from None
+
+
+_HEADS = ("classifier", "pre_classifier", "classification_head", "score", "sequence_summary", "logits_proj")
+"""What the families call it."""
+
+
+def _is_of_the_head(name: str) -> bool:
+    """Whether a classifier's weight is none of the encoder below it."""
+    return name.partition(".")[0] in _HEADS or is_pooler(name)
 
 
 def as_dataset(pairs: list[Pair], tokenizer: Any, reads: str, max_tokens: int) -> Dataset:
@@ -132,13 +146,15 @@ def as_dataset(pairs: list[Pair], tokenizer: Any, reads: str, max_tokens: int) -
     return Dataset.from_dict({name: side["input_ids"] for name, side in sides.items()})
 
 
-def save_model(
-    folder: Path, model: nn.Module, tokenizer: Any, config: RewardRunConfig, accuracy: float, pairs: int
-) -> None:
+def save_model(folder: Path, model: nn.Module, tokenizer: Any, card: str) -> None:
     """Saves the result as one folder: weights, tokenizer, card."""
     model.save_pretrained(folder)  # type: ignore[operator]  # a PreTrainedModel
     tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(
+    (folder / "README.md").write_text(card, "utf-8")
+
+
+def _card(config: RewardRunConfig, folder: Path, accuracy: float, pairs: int) -> str:
+    return (
         "# A reward model\n\n"
         f"Made by looptop from {visible(config.model.classifier)} with preferences of {visible(config.data.source)}; it"
         f" reads {'the response' if config.model.reads == 'response' else 'query and response'}.\n\n"
@@ -146,8 +162,7 @@ def save_model(
         f"- learning rate: {config.training.learning_rate:g}, epochs: {config.training.num_train_epochs:g}\n\n"
         "Use it in a PPO run:\n\n```toml\n[[rewards]]\n"
         f'name = "preferred"\nmodel = {json.dumps(str(folder))}\nlabel = "LABEL_0"\n'
-        f'reads = "{config.model.reads}"\n```\n',
-        "utf-8",
+        f'reads = "{config.model.reads}"\n```\n'
     )
 
 
@@ -160,7 +175,7 @@ def _arguments(context: RunContext, config: RewardRunConfig, device: Any) -> Rew
         gradient_accumulation_steps=chosen.gradient_accumulation_steps,
         eval_strategy=chosen.eval_strategy,
         eval_steps=chosen.eval_steps,
-        eval_on_start=context.resume_from is None,
+        eval_on_start=evaluates_first(context),
         save_strategy=chosen.eval_strategy,
         save_steps=chosen.eval_steps,
         metric_for_best_model=f"eval_{chosen.metric_for_best_model}",

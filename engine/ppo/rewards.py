@@ -18,10 +18,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from looptop.engine.config.ppo import RewardConfig
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.text import visible
-from looptop.engine.vqa.model import quiet
+from looptop.engine.weights import load_whole
 
 AT_ONCE = 64
 """Texts that a classifier is given at once."""
@@ -116,17 +116,16 @@ class Classifier:
         """Loads the classifier that a part of the reward names.
 
         Raises:
-            LooptopError: There is none of this name, or it has no such label.
+            LooptopError: There is none of this name, it is not whole (an encoder alone has no head), or it has no such
+                label.
         """
         try:
             where = resolve(part.model)
-            with quiet():
-                model = AutoModelForSequenceClassification.from_pretrained(where)
+            model = load_whole(AutoModelForSequenceClassification.from_pretrained, where)
             tokenizer = AutoTokenizer.from_pretrained(where)
         except (OSError, ValueError) as error:
-            first = next(iter(str(error).splitlines()), type(error).__name__)
             raise LooptopError(
-                f"the reward model {part.name} ({visible(part.model)}) cannot be loaded: {visible(first)};"
+                f"the reward model {part.name} ({visible(part.model)}) cannot be loaded: {said_of(error)};"
                 " name a sequence classifier in a local folder or connect to the hub"
             ) from None
         try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,17 +176,21 @@ class Measure:
     at_once: int
 
     @torch.no_grad()
-    def __call__(self, policy: Policy, queries: Sequence[Query], purpose: int) -> Measured:
+    def __call__(
+        self, policy: Policy, queries: Sequence[Query], purpose: int, between: Callable[[], object] = lambda: None
+    ) -> Measured:
         """Measures what a policy answers.
 
         Args:
             policy: The model, not wrapped.
             queries: What to respond to; each has the random numbers of its place here.
             purpose: Whose random numbers: `HELD_OUT` or `COMPARED`.
+            between: Called before each part; may raise to leave.
         """
         rollouts: list[Rollout] = []
         kl: list[float] = []
         for first in range(0, len(queries), self.at_once):
+            between()
             some = queries[first : first + self.at_once]
             numbers = uniforms(self.seed, purpose, 0, range(first, first + len(some)), self.generation.max_new_tokens)
             part = roll_out(policy, some, numbers, self.generation, self.tokenizer, self.ends)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
@@ -315,7 +315,7 @@ class PpoTrainer(RunTrainer):
         data: Any = self.eval_dataset
         queries = [data[place] for place in range(len(data))]
         with self._autocast():
-            measured = self.measure(self.policy, queries, HELD_OUT)
+            measured = self.measure(self.policy, queries, HELD_OUT, self.context.leave_if_stopped)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.figures().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -326,15 +326,6 @@ class PpoTrainer(RunTrainer):
 
     def _quality_names(self, data: QueryData) -> list[str]:
         return [*(data.quality(data.held_out[0].text, "") if data.quality else ()), "distinct"]
-
-
-class EvaluateAtTheEnd(TrainerCallback):
-    """Has the last batch followed by an evaluation, wherever it falls: the curve ends where training ends."""
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Asks for it."""
-        if state.global_step >= state.max_steps:
-            control.should_evaluate = True
 
 
 def as_they_are(queries: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,18 @@ from transformers.utils import logging as transformers_logging
 
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.device import Device, pick
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.ppo import data, reference
 from looptop.engine.ppo.policy import Policy
 from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rewards import Reward
 from looptop.engine.ppo.rollout import Ends, Measure
-from looptop.engine.ppo.trainer import BatchDroppedError, EvaluateAtTheEnd, PpoTrainer
+from looptop.engine.ppo.trainer import BatchDroppedError, PpoTrainer
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, said_of, trainer_arguments
+from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
-
-_log = logging.getLogger("looptop.training")
 
 
 def train(context: RunContext) -> dict[str, Any]:
@@ -50,8 +47,10 @@ def train(context: RunContext) -> dict[str, Any]:
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     model, policy, frozen = reference.load(config.model)
+    context.leave_if_stopped()
     tokenizer = load_tokenizer(config.model.policy)
     queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
+    context.leave_if_stopped()
     measure = Measure(
         frozen,
         Reward.load(config.rewards, device.torch_device),
@@ -65,8 +64,9 @@ def train(context: RunContext) -> dict[str, Any]:
     )
     if isinstance(frozen, reference.Frozen):
         frozen.model.to(device.torch_device)  # type: ignore[arg-type]
+    context.leave_if_stopped()
     warn(context, config)
-    arguments = training_arguments(config, context.folder.checkpoints, device, resuming=context.resume_from is not None)
+    arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     callbacks: list[Any] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
@@ -97,16 +97,10 @@ def train(context: RunContext) -> dict[str, Any]:
         )
     if context.stop_requested.is_set():
         return {"seconds": time.time() - began}
-    best = trainer.state.best_global_step or trainer.state.global_step
-    figures = _figures_at(context, best)
-    try:
-        save_model(context.folder.model, model, tokenizer, config, best, figures)
-    except Exception as error:
-        _log.exception("the result could not be saved")
-        raise LooptopError(
-            f"the result could not be written to {visible(context.folder.model)}: {said_of(error)}; make room on the"
-            f" disk, then `looptop resume {context.folder.id}` writes it"
-        ) from None
+    best = trainer.result_step
+    figures = trainer.result_figures("reward", "kl")
+    if not save_result(context, lambda folder: save_model(folder, model, tokenizer, config, best, figures)):
+        return {"seconds": time.time() - began}
     return {"reward": figures["reward"], "kl": figures["kl"], "step": best, "seconds": time.time() - began}
 
 
@@ -152,7 +146,7 @@ def warn(context: RunContext, config: PpoRunConfig) -> None:
 
 
 def training_arguments(
-    config: PpoRunConfig, output_dir: Path, device: Device, *, resuming: bool = False
+    config: PpoRunConfig, output_dir: Path, device: Device, *, evaluate_first: bool = True
 ) -> TrainingArguments:
     """Trainer's arguments for a run; a step of its is a PPO batch."""
     chosen = config.training
@@ -163,8 +157,7 @@ def training_arguments(
         dataloader_drop_last=True,
         eval_strategy="steps",
         eval_steps=chosen.eval_steps,
-        # The reward before the first batch; a resumed run has it already.
-        eval_on_start=not resuming,
+        eval_on_start=evaluate_first,
         save_strategy="steps",
         save_steps=chosen.eval_steps,
         metric_for_best_model="eval_reward",
@@ -197,17 +190,3 @@ def save_model(
         "Use it with `looptop generate THIS_FOLDER TEXT`, or as any model of its family.\n",
         "utf-8",
     )
-
-
-def _figures_at(context: RunContext, step: int) -> dict[str, float]:
-    """Reward and KL of the evaluation of a step, from the journal: it may have been made before a resume."""
-    from looptop.engine.runs.journal import Journal
-
-    context.journal.flush()
-    journal = Journal(context.folder.db)
-    found = {}
-    for name in ("reward", "kl"):
-        values = {point.step: point.value for point in journal.values(f"eval_{name}")}
-        value = values.get(step)
-        found[name] = float("nan") if value is None else value
-    return found

@@ -16,6 +16,8 @@ handed over, else from the files that `log_completions=True` makes.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import functools
 import math
 import numbers
 import sys
@@ -32,9 +34,11 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.notify import Notifier
+from looptop.engine.runs.private import touch_private
 from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run_log import RunLog
 from looptop.engine.runs.trl_completions import FromFiles, FromTrainer
-from looptop.engine.runs.worker import RunContext
+from looptop.engine.runs.worker import RunContext, append_to_log
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
 
@@ -166,7 +170,9 @@ class JournalCallback(TrainerCallback):
         self._journal = JournalWriter(self.folder.db)
         self._gate = Gate(self.folder, self._journal)
         self._notifier = Notifier(self.folder.path)
-        self._journal.on_event, self._journal.on_state = self._notifier.on_event, self._notifier.on_state
+        with contextlib.suppress(OSError):
+            touch_private(self.folder.log)
+        self._journal.listeners = [RunLog(functools.partial(append_to_log, self.folder)), self._notifier]
         self._files = FromFiles(Path(str(args.output_dir))) if getattr(args, "log_completions", False) else None
         self._strange.clear()
         if self.name:

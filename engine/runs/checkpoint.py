@@ -150,7 +150,7 @@ def ensure_space(folder: Path, needed_bytes: int) -> None:
     if free < needed_bytes + _RESERVE:
         raise LooptopError(
             f"the disk of {visible(folder)} has {free / 2**20:,.0f} MiB free and a checkpoint needs"
-            f" {(needed_bytes + _RESERVE) / 2**20:,.0f} MiB; make room or set LOOPTOP_HOME to another disk"
+            f" {(needed_bytes + _RESERVE) / 2**20:,.0f} MiB"
         )
 
 

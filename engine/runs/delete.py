@@ -30,10 +30,10 @@ def delete(folder: RunFolder) -> None:
         raise LooptopError(f"{folder.id} is running on {where}; stop it there before it is deleted")
     try:
         lock = RunLock(folder.lock, folder.id).acquire(heartbeat=False)
-    except LooptopError:
+    except LooptopError as error:
+        if not folder.is_live():
+            raise LooptopError(f"{folder.id} cannot be deleted: {error}") from None
         raise LooptopError(f"{folder.id} is running; stop it first: looptop stop {folder.id}") from None
-    except OSError as error:
-        raise LooptopError(f"cannot delete {visible(folder.path)}: {error.strerror}") from None
     doomed = folder.path.with_name(f".deleting-{folder.id}-{secrets.token_hex(4)}")
     try:
         folder.path.rename(doomed)

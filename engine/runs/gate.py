@@ -24,6 +24,8 @@ LOOK_SECONDS = 0.05
 STEP_END = ""
 """The place that every run has."""
 
+ON_REQUEST = "stopped on request"
+
 
 class StepVerdict(Struct, frozen=True):
     """What to do after a step, or at a place of one."""
@@ -44,7 +46,11 @@ class Gate:
     def __init__(self, folder: RunFolder, journal: JournalWriter, checkpoint_seconds: float | None = None) -> None:
         self.stop_requested = threading.Event()
         """Set as soon as the run shall stop, whoever asked: what takes long looks at it on its way."""
-        self.stop_reason = "stopped on request"
+        self.stop_reason = ON_REQUEST
+        self.stops = 0
+        """How often a stop was asked for."""
+        self.has_stepped = False
+        """Whether a step was made in this life of the run: before that there is nothing to save."""
         self.places: tuple[str, ...] = ()
         """Where within a step the run can be held besides its end; its last one is the end."""
         self.handlers: dict[str, Callable[[Control], str]] = {}
@@ -67,12 +73,44 @@ class Gate:
         self._step = 0
         self._place = STEP_END
         self._hold_reason = ""
+        self._held = False
 
-    def request_stop(self, checkpoint: bool = True, reason: str = "stopped on request") -> None:
+    def begin_at(self, step: int) -> None:
+        """Says which step the run goes on from."""
+        self._step = step
+
+    def request_stop(self, checkpoint: bool = True, reason: str = ON_REQUEST) -> None:
         """Asks the run to stop at the end of its step, or at the next place of it; from any thread."""
         self._stop_with_checkpoint = checkpoint
         self.stop_reason = reason
+        self.stops += 1
         self.stop_requested.set()
+
+    def stop_is_wanted(self) -> bool:
+        """Whether the run shall stop; for what takes long between two steps. A stop that was sent is taken here."""
+        if not self.stop_requested.is_set() and time.monotonic() - self._last_look >= LOOK_SECONDS:
+            self._last_look = time.monotonic()
+            if control.stop_is_waiting(self._folder):
+                self._look()
+        return self.stop_requested.is_set()
+
+    @property
+    def saves_before_it_stops(self) -> bool:
+        """Whether the run is stopping, and its last step shall not be lost by it."""
+        return self.stop_requested.is_set() and self._stop_with_checkpoint
+
+    def why_stopped(self) -> str:
+        """Why the run has stopped, and what of it there is to go on from."""
+        step = self._last_step
+        if not step:
+            return f"{self.stop_reason}, before its first step: there is no checkpoint"
+        there = is_whole(self._folder.checkpoints / f"checkpoint-{step}")
+        return f"{self.stop_reason}, {'with' if there else 'without'} a checkpoint of step {step}"
+
+    @property
+    def _last_step(self) -> int:
+        # A batch that is held has changed no weight yet: a checkpoint is of the step before it.
+        return self._step - 1 if self._place else self._step
 
     def running_seconds(self) -> float:
         """Seconds since the run began, without those it was paused."""
@@ -84,7 +122,7 @@ class Gate:
         A checkpoint that is asked for while the run is paused lets it out to make it; `after_checkpoint` then goes on
         waiting.
         """
-        self._step, self._place = step, STEP_END
+        self._step, self._place, self.has_stepped = step, STEP_END, True
         if self._steps_to_go:
             self._steps_to_go -= 1
             if not self._steps_to_go:
@@ -130,6 +168,26 @@ class Gate:
         self._wait(until_checkpoint=False)
         return self.stop_requested.is_set()
 
+    def hold_until_continued(self, reason: str) -> bool:
+        """Holds the run, which may be stopping, because something could not be written.
+
+        Args:
+            reason: What, why, and what to do.
+
+        Returns:
+            Whether to try again: somebody let it go on. False where a further stop gives it up.
+        """
+        stops = self.stops
+        self._held = self._paused = True
+        self._journal.state(RunState.PAUSED, reason)
+        began, before = time.monotonic(), self._paused_seconds
+        while self._paused and self.stops == stops:
+            time.sleep(LOOK_SECONDS)
+            self._look()
+            self._paused_seconds = before + time.monotonic() - began
+        self._held = self._paused = False
+        return self.stops == stops
+
     def hold_at_step_end(self, reason: str) -> None:
         """Has the run held at the end of this step; for the thread that trains."""
         self._hold_reason = reason
@@ -140,8 +198,9 @@ class Gate:
             self._journal.control(old.id, old.kind, None, "not taken: the run had ended before it came to it")
 
     def end(self) -> None:
-        """Answers what was sent too late to be taken."""
+        """Answers what was sent too late to be taken; a stop counts all the same."""
         for late in control.take(self._folder, self._broken):
+            self.stops += late.kind == "stop"
             self._journal.control(late.id, late.kind, None, "not taken: the run has ended")
 
     def _verdict(self) -> StepVerdict:
@@ -180,10 +239,12 @@ class Gate:
     @property
     def _where(self) -> str:
         """Where the run stands, in words."""
+        if not self._step:
+            return "before its first step"
         return f"in batch {self._step}, {self._place}" if self._place else f"after step {self._step}"
 
     def _do(self, asked: Control) -> str:
-        if self.stop_requested.is_set() and asked.kind != "stop":
+        if self.stop_requested.is_set() and asked.kind != "stop" and not self._held:
             return f"not taken: the run is stopping {self._where}"
         match asked.kind:
             case "pause":
@@ -200,16 +261,21 @@ class Gate:
                 return f"goes on {self._where}"
             case "step":
                 return self._do_step(asked.to)
+            case "checkpoint" if self._held:
+                self._go_on()
+                return "tries again"
             case "checkpoint":
-                # A batch that is held has changed no weight yet: the checkpoint is of the step before it.
-                of = self._step - 1 if self._place else self._step
+                of = self._last_step
+                if not of:
+                    return "not taken: no step is made yet"
                 if self._saved_step == of and is_whole(self._folder.checkpoints / f"checkpoint-{of}"):
                     return f"the checkpoint of step {of} is there already"
                 self._checkpoint = True
                 return f"makes a checkpoint after step {of}"
             case "stop":
                 self.request_stop(asked.checkpoint)
-                return f"stops {self._where}" + (", with a checkpoint" if asked.checkpoint else "")
+                saves = asked.checkpoint and self._last_step and not self._held
+                return f"stops {self._where}" + (", with a checkpoint" if saves else "")
         handler = self.handlers.get(asked.kind)
         if handler is None:
             return f"not taken: this run takes no {asked.kind.replace('_', ' ')}"

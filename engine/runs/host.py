@@ -44,6 +44,8 @@ NICENESS = 3
 
 _START_SECONDS = 120.0
 _SIGNAL_SECONDS = 0.1
+_LOADING_SECONDS = 1.0
+"""How long a stop before the first step waits for the run to come to it by itself."""
 
 
 def launch(config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About | None = None) -> RunFolder:
@@ -104,14 +106,22 @@ def serve(folder: RunFolder, train: Train | None = None, *, resume: bool = False
     thread = RunThread(folder, train, resume=resume, lock=lock, keep_log=False)
     thread.start()
     taken = 0
+    gate = thread.context.gate
+    asked: float | None = None
     while not thread.ended.wait(_SIGNAL_SECONDS):
+        if not gate.has_stepped and gate.stop_is_wanted():
+            # Whatever it loads may take minutes and cannot be interrupted; nothing is lost by leaving it.
+            asked = time.monotonic() if asked is None else asked
+            if time.monotonic() - asked > _LOADING_SECONDS:
+                _leave_at_once(thread, gate.why_stopped())
         if len(came) > taken:
             name = signal.Signals(came[taken]).name
             taken += 1
             # Who asked for a stop by a control and cannot wait for it sends a signal: that is the second time.
             if taken > 1 or thread.context.stop_requested.is_set() or stop_is_waiting(folder):
-                _leave_at_once(thread, name)
-            thread.journal.event("signal", f"{name}: stops after this step, with a checkpoint; again: at once")
+                _leave_at_once(thread, f"stopped at once by {name}, without a checkpoint")
+            when = "after this step, with a checkpoint" if gate.has_stepped else "before its first step"
+            thread.journal.event("signal", f"{name}: stops {when}; again: at once")
             thread.context.request_stop()
     return 1 if thread.state is RunState.FAILED else 0
 
@@ -142,9 +152,9 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
         return 1
 
 
-def _leave_at_once(thread: RunThread, name: str) -> None:
+def _leave_at_once(thread: RunThread, reason: str) -> None:
     if not thread.ended.is_set():
-        thread.stop_at_once(f"stopped at once by {name}, without a checkpoint")
+        thread.stop_at_once(reason)
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
@@ -154,8 +164,12 @@ def _leave_at_once(thread: RunThread, name: str) -> None:
 def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Sequence[str]) -> None:
     """Starts the engine process with the lock in its hands, and waits until the run is running."""
     before = len(Journal(folder.db).states())
-    # Appending, as the child does as well: what two write does not overwrite each other.
-    log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        # Appending, as the child does as well: what two write does not overwrite each other.
+        log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        lock.release()
+        raise LooptopError(f"cannot write {visible(folder.log)}: {error.strerror}") from None
     try:
         process = subprocess.Popen(
             [*program, str(folder.path), *options, "--lock-fd", str(lock.descriptor)],

@@ -6,6 +6,7 @@ import socket
 import time
 
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
 
 
@@ -24,6 +25,12 @@ def alive(folder: RunFolder) -> str:
     if here:
         return "not live: no process on this machine holds its lock"
     return f"not live, as far as can be told here: its last heartbeat on {where} was {_ago(ago)} ago"
+
+
+def why_interrupted(folder: RunFolder) -> str:
+    """Why a run that should be live is not, as far as can be told."""
+    full = full_disk(folder.path)
+    return "its process is gone" + (f", and {full}: what it said last may be missing" if full else "")
 
 
 def _ago(seconds: float) -> str:

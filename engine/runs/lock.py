@@ -65,10 +65,13 @@ class RunLock:
             heartbeat: Start the thread that keeps the file fresh; not needed where the lock is handed on at once.
 
         Raises:
-            LooptopError: Another process, or another thread of this one, holds it.
+            LooptopError: Another process, or another thread of this one, holds it; or the file cannot be made.
         """
         if self._descriptor is None:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise LooptopError(f"cannot lock {visible(self.path)}: {error.strerror}") from None
             try:
                 self._take(descriptor)
             except BaseException:

@@ -19,6 +19,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import read_about
 from looptop.engine.runs.home import home
 from looptop.engine.runs.records import RunState
+from looptop.engine.runs.writer import Listener
 
 ALERTS = frozenset({"alert", "breakpoint"})
 """Kinds of events that are told."""
@@ -28,7 +29,7 @@ _PAUSE = 10.0
 _PATIENCE = 2.0
 
 
-class Notifier:
+class Notifier(Listener):
     """Starts the command.
 
     Args:
@@ -43,9 +44,9 @@ class Notifier:
     def on_state(self, state: RunState, reason: str) -> None:
         """Tells that a breakpoint was hit."""
         if hit_breakpoint(state, reason):
-            self.on_event("breakpoint", reason)
+            self.on_event("breakpoint", reason, "info")
 
-    def on_event(self, kind: str, text: str) -> None:
+    def on_event(self, kind: str, text: str, level: str) -> None:
         """Tells an event that is worth it; of one kind, at most one every ten seconds."""
         if kind not in ALERTS:
             return

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs.private import touch_private
 from looptop.engine.text import visible
 
@@ -97,7 +97,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
         touch_private(path)
         connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
-        raise LooptopError(f"cannot open the journal {visible(path)}: {_said(error)}") from None
+        raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
     try:
         _check_version(connection, path)
         on_network = is_on_network(path) if network is None else network
@@ -111,7 +111,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
         raise
     except sqlite3.Error as error:
         connection.close()
-        raise LooptopError(f"cannot open the journal {visible(path)}: {_said(error)}") from None
+        raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
     return connection
 
 
@@ -133,7 +133,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     """
     if not path.is_file() or path.stat().st_size == 0:
         return None
-    problem: sqlite3.Error | None = None
+    problem: Exception = sqlite3.OperationalError("it cannot be opened")
     # Read-only first. A journal left by a killed process may need to be put in order, which takes a writer; one on a
     # read-only medium can have neither, and nobody changes it.
     for mode in ("mode=ro", "mode=rw", "mode=ro&immutable=1"):
@@ -153,11 +153,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
             problem = error
         except sqlite3.DatabaseError as error:
             connection.close()
-            raise LooptopError(f"the journal {visible(path)} is damaged: {_said(error)}") from None
+            raise LooptopError(f"the journal {visible(path)} is damaged: {said_of(error)}") from None
         except LooptopError:
             connection.close()
             raise
-    raise LooptopError(f"cannot read the journal {visible(path)}: {_said(problem)}")
+    raise LooptopError(f"cannot read the journal {visible(path)}: {said_of(problem)}")
 
 
 def is_on_network(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> bool:
@@ -196,8 +196,3 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
             f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {found},"
             f" this one reads up to {VERSION}); update looptop to open it"
         )
-
-
-def _said(error: object) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return visible(text)

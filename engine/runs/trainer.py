@@ -8,24 +8,28 @@ cut short looks like a whole one.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import IntervalStrategy, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from looptop.engine.config.training import TrainingConfig
 from looptop.engine.device import Device
+from looptop.engine.errors import said_of
 from looptop.engine.runs import checkpoint
-from looptop.engine.runs.worker import RunContext
-from looptop.engine.text import visible
+from looptop.engine.runs.worker import RunContext, RunStoppedError
 
 _log = logging.getLogger("looptop.training")
 
 STEP_METRICS = ("loss", "grad_norm", "learning_rate", "epoch")
 """Journalled for every step here, so Trainer's own, which are a window's, are left out."""
+
+EVALUATION_DUE = "evaluation-due"
+"""A file in a checkpoint whose step was to be evaluated when the run was stopped."""
 
 MEAN_WEIGHT = 0.02
 """What the latest step counts for in the mean time of a step."""
@@ -37,6 +41,9 @@ class RunTrainer(Trainer):
     context: RunContext
     step_loss: Tensor | float
     step_gradient_norm: Tensor | float | None
+    best_loaded: int | None = None
+    """The step of the best checkpoint, once training has ended and the model is that one again."""
+    _evaluation_due = False
 
     def belong_to(self, context: RunContext) -> None:
         """Takes the run's journal, folder and controls."""
@@ -73,38 +80,98 @@ class RunTrainer(Trainer):
         """Not counted: Trainer's estimate knows one input of token ids, and these models have several."""
         return 0
 
+    @property
+    def result_step(self) -> int:
+        """The step whose weights the model holds when training has ended."""
+        return self.state.global_step if self.best_loaded is None else self.best_loaded
+
+    def result_figures(self, *names: str) -> dict[str, float]:
+        """What the evaluation of `result_step` measured, by name; it may have been made before a resume."""
+        here = [entry for entry in self.state.log_history if entry.get("step") == self.result_step]
+        return {
+            name: next((float(entry[f"eval_{name}"]) for entry in reversed(here) if f"eval_{name}" in entry), math.nan)
+            for name in names
+        }
+
+    def _maybe_log_save_evaluate(
+        self, tr_loss: Any, grad_norm: Any, model: nn.Module, trial: Any, *rest: Any, **kw: Any
+    ) -> None:
+        try:
+            super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *rest, **kw)
+        except RunStoppedError:
+            # The step is made and its evaluation is not: whoever goes on from its checkpoint makes that first.
+            self._evaluation_due = True
+            self.control.should_evaluate = self.control.should_save = False
+            self.control.should_training_stop = True
+            if self.context.gate.saves_before_it_stops:
+                self._save_checkpoint(model, trial)
+                self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+
+    def _evaluate(self, trial: Any, ignore_keys_for_eval: Any, skip_scheduler: bool = False) -> dict[str, float]:
+        metrics = super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+        if skip_scheduler and self.state.global_step and self._determine_best_metric(metrics, trial):
+            # One that was due: it counts as if it had been made when the checkpoint was.
+            self.state.best_model_checkpoint = str(self.context.resume_from)
+        return metrics
+
+    def _load_best_model(self) -> None:
+        """Takes the best checkpoint where it is whole; else the result is the last step's, and is said to be."""
+        best = Path(str(self.state.best_model_checkpoint))
+        if checkpoint.is_whole(best):
+            super()._load_best_model()
+            self.best_loaded = checkpoint.step_of(best)
+        else:
+            self.context.journal.event(
+                "checkpoint",
+                f"the best checkpoint, {best.name}, is not whole any more: the result is that of step"
+                f" {self.state.global_step}",
+                level="warning",
+            )
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """A whole checkpoint or none: journal first, then the files, then the manifest that makes it count.
 
         A disk that is full costs this checkpoint, not the run: it is said in the journal, and training goes on with the
-        checkpoints that stand.
+        checkpoints that stand. Where the run is to stop with it, nothing else would hold what was learned since the one
+        before: the run is held until there is room, or until it is stopped once more.
         """
         step = self.state.global_step
         folder = self.context.folder.checkpoints / f"checkpoint-{step}"
-        if checkpoint.is_whole(folder):
-            # Of this same step: written again it could only be lost, on a disk that has become full.
+        # One of this same step, written again, could only be lost, on a disk that has become full.
+        if not step or checkpoint.is_whole(folder):
             return
-        self.context.journal.flush()
-        checkpoint.begin(folder, self.context.journal)
+        while (error := self._try_to_save(model, trial, folder)) is not None:
+            failed = f"the checkpoint of step {step} could not be written: {said_of(error)}"
+            if not self.context.gate.saves_before_it_stops:
+                self.context.journal.event(
+                    "checkpoint", f"{failed}; training goes on, make room on the disk", step=step, level="warning"
+                )
+                return
+            if not self.context.try_again(failed):
+                return
+        self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
+        best = self.state.best_model_checkpoint
+        checkpoint.rotate(folder.parent, best=checkpoint.step_of(Path(best)) if best else None)
+
+    def _try_to_save(self, model: nn.Module, trial: Any, folder: Path) -> Exception | None:
+        """Writes a checkpoint whole; else leaves nothing of it, and says what went wrong."""
+        best_before = self.state.best_model_checkpoint
         try:
             checkpoint.ensure_space(folder.parent, self._checkpoint_bytes())
+            self.context.journal.flush()
+            checkpoint.begin(folder, self.context.journal)
             super()._save_checkpoint(model, trial)
             self.save_more(folder)
+            if self._evaluation_due:
+                (folder / EVALUATION_DUE).touch()
             checkpoint.seal(folder)
         except Exception as error:
             # A full disk is an OSError, a RuntimeError of torch.save, or safetensors' own error, a plain Exception.
             shutil.rmtree(folder, ignore_errors=True)
-            _log.exception("the checkpoint of step %d failed", step)
-            self.context.journal.event(
-                "checkpoint",
-                f"the checkpoint of step {step} could not be written: {said_of(error)};"
-                " training goes on, make room on the disk",
-                step=step,
-                level="warning",
-            )
-            return
-        self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
-        checkpoint.rotate(folder.parent, best=self.state.best_global_step)
+            self.state.best_model_checkpoint = best_before
+            _log.exception("%s could not be written", folder.name)
+            return error
+        return None
 
     def _checkpoint_bytes(self) -> int:
         """What a checkpoint will take: all weights, and two more numbers for each that is trained (Adam)."""
@@ -112,6 +179,16 @@ class RunTrainer(Trainer):
         weights = sum(p.numel() * p.element_size() for p in parameters)
         trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
         return weights + 2 * trained
+
+
+class EvaluateAtTheEnd(TrainerCallback):
+    """Has the last step followed by an evaluation, wherever it falls: the curve ends where training ends."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Asks for it."""
+        # By epochs Trainer evaluates at the end of a broken one too.
+        if state.global_step >= state.max_steps and args.eval_strategy == IntervalStrategy.STEPS:
+            control.should_evaluate = True
 
 
 class StepJournal(TrainerCallback):
@@ -130,6 +207,12 @@ class StepJournal(TrainerCallback):
 
     # Evaluations and checkpoints are not training: the next step is timed from their end.
     on_evaluate = on_save = on_train_begin
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
+    ) -> None:
+        """Leaves an evaluation where the run shall stop."""
+        self.trainer.context.leave_if_stopped()
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
@@ -156,6 +239,39 @@ class StepJournal(TrainerCallback):
             values["grad_norm"] = float(trainer.step_gradient_norm)
         trainer.context.journal.metrics(state.global_step, values | dict(trainer.step_values()))
         trainer.step_loss = 0.0
+
+
+def save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
+    """Writes a run's result, whole or not at all, and holds the run where it cannot be written.
+
+    Args:
+        context: The run.
+        write: Writes it into a folder.
+
+    Returns:
+        Whether it is written; False where a stop gave it up.
+    """
+    folder = context.folder.model
+    draft = folder.with_name(f".new-{folder.name}")
+    while True:
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            write(draft)
+            shutil.rmtree(folder, ignore_errors=True)
+            draft.rename(folder)
+            return True
+        except Exception as error:
+            # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
+            _log.exception("the result could not be written")
+            shutil.rmtree(draft, ignore_errors=True)
+            if not context.try_again(f"the result could not be written: {said_of(error)}"):
+                context.gate.stop_reason = "stopped before its result could be written"
+                return False
+
+
+def evaluates_first(context: RunContext) -> bool:
+    """Whether training begins with an evaluation: figure 7.8's first point, or one that a stop left undone."""
+    return context.resume_from is None or (context.resume_from / EVALUATION_DUE).exists()
 
 
 def trainer_arguments(chosen: TrainingConfig, output_dir: Path, device: Device) -> dict[str, Any]:
@@ -186,9 +302,3 @@ def trainer_arguments(chosen: TrainingConfig, output_dir: Path, device: Device) 
         "remove_unused_columns": False,
         "dataloader_pin_memory": device.torch_device.startswith("cuda"),
     }
-
-
-def said_of(error: BaseException) -> str:
-    """The first line of what an error says, safe to show."""
-    said = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "") or type(error).__name__
-    return visible(said)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.config import RunConfig
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
@@ -26,6 +26,7 @@ from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.private import touch_private
 from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run_log import RunLog
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
 
@@ -35,7 +36,14 @@ _TRAINING_OF = {
     "reward": "looptop.engine.ppo.reward_training",
 }
 
+ROOM_SECONDS = 0.5
+"""Between two looks whether a full disk has room again."""
+
 _one_run = threading.Lock()
+
+
+class RunStoppedError(Exception):
+    """The run shall stop, and what it was doing between two steps is left as it is."""
 
 
 class RunContext:
@@ -65,6 +73,28 @@ class RunContext:
         """Asks the run to stop at the end of its step, with a checkpoint, or without one where it shall be `now`."""
         self.gate.request_stop(checkpoint=not now)
 
+    def leave_if_stopped(self) -> None:
+        """For what takes long between two steps: loading, keeping features, evaluating.
+
+        Raises:
+            RunStoppedError: The run shall stop.
+        """
+        if self.gate.stop_is_wanted():
+            raise RunStoppedError
+
+    def try_again(self, failed: str) -> bool:
+        """Holds the run because something could not be written, until somebody has made room and lets it go on.
+
+        Args:
+            failed: What could not be written, and why.
+
+        Returns:
+            Whether to try again; False where a further stop has given it up.
+        """
+        said = f"{failed}; held: make room on the disk, then `looptop continue {self.folder.id}` tries it again"
+        self.journal.event("alert", f"{said}, and a further stop gives it up", level="error")
+        return self.gate.hold_until_continued(said)
+
     def at_step_end(self, step: int) -> StepVerdict:
         """Takes controls and waits while the run is paused; says whether to make a checkpoint and whether to stop."""
         return self.gate.at_step_end(step)
@@ -78,8 +108,8 @@ class RunContext:
         return self.gate.running_seconds()
 
     def log(self, text: str) -> None:
-        """Adds a line to the run's log."""
-        _append(self.folder.log, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        """Adds a line to the run's log, with the time."""
+        append_to_log(self.folder, text)
 
 
 Train = Callable[[RunContext], dict[str, Any]]
@@ -141,9 +171,9 @@ class RunThread(threading.Thread):
             _one_run.release()
             raise
         self._notifier = Notifier(folder.path)
-        self.journal.on_event, self.journal.on_state = self._notifier.on_event, self._notifier.on_state
         gate = Gate(folder, self.journal, checkpoint_seconds=60 * config.training.save_minutes)
         self.context = RunContext(folder, config, self.journal, gate)
+        self.journal.listeners = [RunLog(self.context.log), self._notifier]
 
     def run(self) -> None:
         """Trains, and says how it ended."""
@@ -155,6 +185,7 @@ class RunThread(threading.Thread):
             try:
                 self.context.gate.end()
                 _make_private(self.folder.path)
+                self._wait_for_room()
                 if not self.journal.close():
                     self.context.log("the journal could not be written to its end; is the disk full?")
             finally:
@@ -164,6 +195,13 @@ class RunThread(threading.Thread):
                 self._notifier.tell(str(self.state), self.reason)
                 self._notifier.close()
                 self.ended.set()
+
+    def _wait_for_room(self) -> None:
+        """While the disk is full, how the run ended is in this process alone: it stays until that is written."""
+        gate = self.context.gate
+        stops = gate.stops
+        while not self.journal.flush(ROOM_SECONDS) and self.journal.disk_refuses and gate.stops == stops:
+            gate.end()
 
     def stop_at_once(self, reason: str) -> None:
         """Journals that the run was stopped, from another thread, for a process that exits without waiting for it."""
@@ -181,6 +219,8 @@ class RunThread(threading.Thread):
             train = self._train or _training_of(self.context.config.kind)
             self.result = train(self.context)
             self.journal.facts(result=self.result)
+        except RunStoppedError:
+            return RunState.STOPPED, self.context.gate.why_stopped()
         except LooptopError as error:
             return self._failed(error, visible(error))
         except KeyboardInterrupt:
@@ -190,7 +230,7 @@ class RunThread(threading.Thread):
         except BaseException as error:
             return self._failed(error, _one_line(error))
         if self.context.stop_requested.is_set():
-            return RunState.STOPPED, self.context.gate.stop_reason
+            return RunState.STOPPED, self.context.gate.why_stopped()
         return RunState.FINISHED, ""
 
     def _go_back(self) -> None:
@@ -198,6 +238,7 @@ class RunThread(threading.Thread):
         found = checkpoint.newest_whole(self.folder.checkpoints, self.journal)
         self.context.resume_from = found
         step = checkpoint.step_of(found) if found else -1
+        self.context.gate.begin_at(max(step, 0))
         self.journal.supersede(step)
         self.journal.event("resume", f"goes on from {found.name}" if found else "starts again: there is no checkpoint")
 
@@ -217,9 +258,8 @@ def _training_of(kind: str) -> Train:
 
 
 def _one_line(error: BaseException) -> str:
-    message = next((line for line in str(error).splitlines() if line.strip()), "")
-    name = type(error).__name__
-    return visible(f"{name}: {message}" if message else name)[:500]
+    name, said = type(error).__name__, said_of(error)
+    return (name if said == name else f"{name}: {said}")[:LONGEST]
 
 
 @contextlib.contextmanager
@@ -252,6 +292,7 @@ def _make_private(folder: Path) -> None:
                 path.chmod(0o700 if path.is_dir() else 0o600)
 
 
-def _append(path: Path, text: str) -> None:
-    with contextlib.suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
+def append_to_log(folder: RunFolder, text: str) -> None:
+    """Adds a line to a run's log, with the time; a disk that does not take it is no reason to fail."""
+    with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")

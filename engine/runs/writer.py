@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,20 @@ _UNWRITABLE = (
     TypeError,
     OverflowError,
 )
+_REFUSED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+class Listener:
+    """Hears what a journal is told, in the thread that says it; every method does nothing by itself."""
+
+    def on_event(self, kind: str, text: str, level: str) -> None:
+        """Something happened."""
+
+    def on_state(self, state: RunState, reason: str) -> None:
+        """The run has another state."""
+
+    def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """A step's values."""
 
 
 class JournalWriter:
@@ -79,23 +93,18 @@ class JournalWriter:
         self._deadline = float("inf")
         self._failing_since: float | None = None
         self._failure = ""
-        self.on_event: Callable[[str, str], None] | None = None
-        """Is told the kind and text of every event, in the thread that says it."""
-        self.on_state: Callable[[RunState, str], None] | None = None
-        """Is told every change of state and its reason."""
+        self._refused = False
+        self.listeners: list[Listener] = []
         self._thread = threading.Thread(target=self._work, name=f"{path.parent.name} journal", daemon=True)
         self._thread.start()
 
     # What a run says ----------------------------------------------------------------------------------------------
 
-    def metric(self, name: str, step: int, value: float, time: float | None = None) -> None:
-        """Adds one value; a second one of the same name and step replaces the first. NaN and infinity are kept."""
-        self.metrics(step, {name: value}, time)
-
     def metrics(self, step: int, values: Mapping[str, float], time: float | None = None) -> None:
         """Adds the values of one step: some microseconds, whatever the disk does.
 
-        Only who outruns the thread (thousands of steps between two writes) is held up, for a twentieth of a second.
+        A second value of the same name and step replaces the first. NaN and infinity are kept. Only who outruns the
+        thread (thousands of steps between two writes) is held up, for a twentieth of a second.
         """
         if self._closing:
             return
@@ -108,6 +117,8 @@ class JournalWriter:
                     del numbers[name]
                     self.event("journal", f"metric {name} is no number and is left out: {value!r:.80}", step, "warning")
         self._queue.append(Metrics(step, numbers, _now() if time is None else time))
+        for listener in self.listeners:
+            listener.on_metrics(step, numbers)
         if step != self._step:
             self._step = step
             self._steps += 1
@@ -122,14 +133,14 @@ class JournalWriter:
     ) -> None:
         """Says in words what happened; `level` is info, warning or error, `time` now by default."""
         self._add(Statement(rows.EVENT, (_now() if time is None else time, step, kind, level, storable(text))))
-        if self.on_event is not None:
-            self.on_event(kind, text)
+        for listener in self.listeners:
+            listener.on_event(kind, text, level)
 
     def state(self, state: RunState, reason: str = "", time: float | None = None) -> None:
         """Changes the run's state, now by default."""
         self._add(Statement(rows.STATE, (_now() if time is None else time, str(state), storable(reason))))
-        if self.on_state is not None:
-            self.on_state(state, reason)
+        for listener in self.listeners:
+            listener.on_state(state, reason)
 
     def facts(self, **values: Any) -> None:
         """Says what a watcher shows of the run: total steps, device, sizes; later values replace."""
@@ -158,6 +169,11 @@ class JournalWriter:
         """On resume: metrics and answers of later steps go, events of later steps are marked."""
         self._step = -1
         self._add(Supersede(after_step))
+
+    @property
+    def disk_refuses(self) -> bool:
+        """Whether entries wait in memory because the disk takes no more: it is full, or over a limit."""
+        return self._failing_since is not None and self._refused
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until everything said so far is in the file.
@@ -219,6 +235,7 @@ class JournalWriter:
                 self._write_each(batch)
             except Exception as error:
                 # Busy, full, not there for a moment: the entries stay, and the next attempt has them again.
+                self._refused = getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSED
                 if self._failing_since is None:
                     self._failing_since = time.monotonic()
                     self._failure = str(error)

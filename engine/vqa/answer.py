@@ -56,4 +56,6 @@ class Answer(Struct, frozen=True, kw_only=True):
     exact: bool = True
     """Whether no answer can be more probable than a candidate and not stand among them. False where the model is so
     undecided that the search was ended: then there may be others."""
+    understood: bool = True
+    """Whether the text encoder knows any token of the question; where it knows none, the answer is not to it."""
     view: ModelView | None = None

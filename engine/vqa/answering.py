@@ -20,16 +20,17 @@ from PIL import Image
 from torch import Tensor
 
 from looptop.engine import device as devices
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.answer import END, Answer, Candidate, ModelView, TokenProbability
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers
 from looptop.engine.vqa.images import open_image
-from looptop.engine.vqa.model import VqaModel, quiet
+from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import VqaProcessor
 from looptop.engine.vqa.search import Found, Search
 from looptop.engine.vqa.view import look
+from looptop.engine.weights import load_whole
 
 __all__ = ["Answer", "Answerer", "Candidate", "ModelView", "TokenProbability"]
 
@@ -123,7 +124,6 @@ class Answerer:
         if top < 1:
             raise LooptopError(f"at least one candidate is needed, not {top}")
         input_ids, attention_mask = self.processor.questions(questions)
-        self._refuse_cut(questions, input_ids.shape[1])
         device = self.model.device
         attention_mask = attention_mask.to(device)
         pixel_values = pixel_values.to(device)
@@ -143,9 +143,12 @@ class Answerer:
             tokens = searches[0].found()[0].tokens
             views = [look(self.model, self.processor, pixel_values, memory, memory_mask, tokens)]
         seconds = (time.perf_counter() - begin) / len(searches)
-        return [self._say(search, seconds, seen) for search, seen in zip(searches, views, strict=True)]
+        return [
+            self._say(search, question, seconds, seen)
+            for search, question, seen in zip(searches, questions, views, strict=True)
+        ]
 
-    def _say(self, search: Search, seconds: float, view: ModelView | None) -> Answer:
+    def _say(self, search: Search, question: str, seconds: float, view: ModelView | None) -> Answer:
         found = search.found()
         confidences = _at_most_one([math.exp(answer.log_prob) for answer in found])
         return Answer(
@@ -156,6 +159,7 @@ class Answerer:
             model=self.name,
             seconds=seconds,
             exact=search.exact,
+            understood=self.processor.is_understood(question),
             view=view,
         )
 
@@ -168,41 +172,17 @@ class Answerer:
         word: str = self.processor.answer_tokenizer.decode([token])
         return word
 
-    def _refuse_cut(self, questions: Sequence[str], length: int) -> None:
-        longest = self.processor.question_tokenizer.model_max_length
-        for question in questions if length >= longest else []:
-            if self.processor.is_cut(question):
-                raise LooptopError(
-                    f"the question has {len(question):,} letters, more than the {longest:,} tokens (words or parts of"
-                    " words) that the model reads; ask a shorter one"
-                )
-
 
 def load_model(folder: Path) -> VqaModel:
     """The model of a folder, in fp32.
 
     Raises:
-        LooptopError: Weights are missing or damaged: `from_pretrained` alone would make them up and only warn.
+        LooptopError: Weights are missing or damaged.
     """
     try:
-        with quiet():
-            loaded: Any = VqaModel.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
-            )
-    except LooptopError:
-        raise
-    except Exception as error:
-        # safetensors, json and torch each have exceptions of their own for a damaged file.
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {visible(said)}") from error
-    model: VqaModel = loaded[0]
-    info: dict[str, Any] = loaded[1]
-    lacking = sorted(info["missing_keys"]) + [str(key[0]) for key in info["mismatched_keys"]]
-    if lacking:
-        raise LooptopError(
-            f"the model in {visible(folder)} is not whole: {len(lacking)} tensors are missing or of another shape,"
-            f" among them {visible(lacking[0])}"
-        )
+        model: VqaModel = load_whole(VqaModel.from_pretrained, folder, dtype=torch.float32, local_files_only=True)
+    except OSError as error:
+        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {said_of(error)}") from error
     return model
 
 

@@ -7,6 +7,8 @@ look-ups, which is what makes a step of the tiny preset cheap.
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +19,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible
 from looptop.engine.vqa.images import open_image
-from looptop.engine.vqa.model import IGNORED, VqaModel
+from looptop.engine.vqa.labels import IGNORED
+from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.problems import BROKEN_IMAGE, EMPTY_QUESTION, LONG_QUESTION, MISSING_IMAGE, Problem
 from looptop.engine.vqa.processing import VqaProcessor
 
-OnBroken = Callable[[str, LooptopError], None]
-"""Told the path of an image that cannot be decoded, and why."""
+OnProblem = Callable[[Problem], object]
+"""Told what is wrong with a question or an image that is left out."""
 
 ENCODE_BATCH = 64
 """Images, or questions, that a frozen encoder is given at once when its features are kept."""
@@ -55,35 +58,48 @@ class Ragged:
         return torch.where(mask, self.flat[places].long(), fill), mask
 
 
-class Questions(Dataset[dict[str, Tensor]]):
+class Questions(Dataset[dict[str, Any]]):
     """One split: rows of (image, question, answer), asked for in batches of indices.
 
     Args:
-        rows: A table with the columns `image` (a path), `question`, `answer`.
+        rows: A table with the columns `image` (a path), `question`, `answer`, `question_id`.
         processor: Prepares questions, answers and images.
-        on_broken: Told of an image that cannot be decoded; its rows are left out of their batch.
+        on_problem: Told of questions that cannot be asked, which are left out.
         image_features: What a frozen image encoder said of each image, by path; rows of other images are left out.
         text_model: A model whose frozen text encoder is asked about every distinct question now, and not again.
+        stand_ins: Have another row stand in where no image of a batch can be decoded, as training needs it; otherwise
+            such a batch has no rows.
+        between: Called between the text encoder's batches; may raise to leave.
+
+    Raises:
+        LooptopError: Every row is left out.
     """
 
     def __init__(
         self,
         rows: Any,
         processor: VqaProcessor,
-        on_broken: OnBroken,
+        on_problem: OnProblem,
         image_features: Mapping[str, Tensor] | None = None,
         text_model: VqaModel | None = None,
+        *,
+        stand_ins: bool = False,
+        between: Callable[[], object] = lambda: None,
     ) -> None:
         if image_features is not None:
-            known = [place for place, path in enumerate(rows["image"][:]) if path in image_features]
-            rows = rows if len(known) == len(rows) else rows.select(known)
+            rows = _some_left(_chosen(rows, [path in image_features for path in rows["image"][:]]))
+        distinct = list(dict.fromkeys(rows["question"][:]))
+        tokens = dict(zip(distinct, processor.question_ids(distinct), strict=True))
+        rows = _some_left(_askable(rows, tokens, processor.longest_question, on_problem))
         self.rows = rows
         self.processor = processor
-        self.on_broken = on_broken
+        self.stand_ins = stand_ins
+        self.unreadable: set[int] = set()
+        """Places in `image_paths` of images that could not be decoded so far, in this process."""
         self.image_paths, self.image_of = _distinct(rows["image"][:])
         self.texts, self.text_of = _distinct(rows["question"][:])
         answers, self.answer_of = _distinct(rows["answer"][:])
-        self.text_ids = Ragged(processor.question_ids(self.texts))
+        self.text_ids = Ragged(tokens[text] for text in self.texts)
         self.answer_ids = Ragged(processor.answer_ids(answers))
         self.image_features: Tensor | None = None
         """`[images, 1 or 1 + patches, image width]`, in the order of `image_paths`."""
@@ -92,7 +108,7 @@ class Questions(Dataset[dict[str, Tensor]]):
         self.text_features: tuple[Tensor, Tensor] | None = None
         """`[distinct questions, longest, text width]` and their mask, in the order of `texts`."""
         if text_model is not None:
-            self.text_features = self._ask_text_encoder(text_model)
+            self.text_features = self._ask_text_encoder(text_model, between)
 
     def __len__(self) -> int:
         return len(self.image_of)
@@ -102,29 +118,26 @@ class Questions(Dataset[dict[str, Tensor]]):
         """Each row's right answers: ten of VQA v2's, one elsewhere."""
         return list(self.rows["answers"][:])
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        """A whole batch, as torch's data loader asks for it."""
+    def __getitems__(self, indices: list[int]) -> dict[str, Any]:
+        """A whole batch, as torch's data loader asks for it.
+
+        Rows whose image cannot be decoded are not in it. What is wrong with an image is under `problems`, once: in
+        the batch, since this may be a process of the data loader's, which nobody else hears.
+        """
         rows = torch.tensor(indices, dtype=torch.long)
-        batch: dict[str, Tensor] = {}
-        images = self.image_of[rows]
+        batch: dict[str, Any] = {}
         if self.image_features is not None:
-            batch["image_features"] = self.image_features[images]
+            batch["image_features"] = self.image_features[self.image_of[rows]]
         else:
-            used, back = torch.unique(images, return_inverse=True)
-            paths = [self.image_paths[place] for place in used.tolist()]
-            pixels, whole = prepare_images(paths, self.processor, self.on_broken)
-            good = whole[back]
-            rows, back = rows[good], back[good]
-            if not len(rows):
-                raise LooptopError(
-                    f"none of the {len(paths)} images of a batch can be read, among them {visible(paths[0])};"
-                    " look at the data set"
-                )
-            # Rows that lost their image are gone: the place of each remaining image among the whole ones.
-            batch["pixel_values"] = pixels[(whole.long().cumsum(0) - 1)[back]]
+            rows, problems = self._with_pixels(batch, rows)
+            if not len(rows) and self.stand_ins:
+                rows, more = self._stand_in(batch, indices[-1])
+                problems += more
+            if problems:
+                batch["problems"] = problems
         texts = self.text_of[rows]
         if self.text_features is not None:
             batch["text_features"] = self.text_features[0][texts]
@@ -136,6 +149,29 @@ class Questions(Dataset[dict[str, Tensor]]):
         batch["rows"] = rows
         return batch
 
+    def _with_pixels(self, batch: dict[str, Any], rows: Tensor) -> tuple[Tensor, list[Problem]]:
+        """Puts the pixels of the rows' images into a batch; gives the rows that have some, and what is wrong."""
+        images = self.image_of[rows]
+        readable = [place for place in images.unique().tolist() if place not in self.unreadable]
+        pixels, whole, problems = prepare_images([self.image_paths[place] for place in readable], self.processor)
+        places = {place: number for number, place in enumerate(itertools.compress(readable, whole))}
+        self.unreadable.update(place for place in readable if place not in places)
+        rows = rows[torch.tensor([place in places for place in images.tolist()], dtype=torch.bool)]
+        batch["pixel_values"] = pixels[[places[place] for place in self.image_of[rows].tolist()]]
+        return rows, problems
+
+    def _stand_in(self, batch: dict[str, Any], after: int) -> tuple[Tensor, list[Problem]]:
+        """The next row whose image can be decoded; none where no image can."""
+        problems: list[Problem] = []
+        rows = torch.empty(0, dtype=torch.long)
+        for index in itertools.chain(range(after + 1, len(self)), range(after)):
+            if int(self.image_of[index]) not in self.unreadable:
+                rows, found = self._with_pixels(batch, torch.tensor([index]))
+                problems += found
+                if len(rows):
+                    break
+        return rows, problems
+
     def _targets(self, answers: Tensor) -> tuple[Tensor, Tensor]:
         """As `model.answer_labels`, for answers already tokenised."""
         begin = torch.full((len(answers), 1), self.processor.begin_id)
@@ -146,56 +182,96 @@ class Questions(Dataset[dict[str, Tensor]]):
         return torch.cat([begin, ids], dim=1), labels
 
     @torch.no_grad()
-    def _ask_text_encoder(self, model: VqaModel) -> tuple[Tensor, Tensor]:
+    def _ask_text_encoder(self, model: VqaModel, between: Callable[[], object]) -> tuple[Tensor, Tensor]:
         ids, mask = self.text_ids.padded(torch.arange(len(self.texts)), self.processor.question_pad_id)
-        states = [
-            model.text_states(some.to(model.device), there.long().to(model.device)).float().cpu()
-            for some, there in zip(ids.split(ENCODE_BATCH), mask.split(ENCODE_BATCH), strict=True)
-        ]
+        states = []
+        for some, there in zip(ids.split(ENCODE_BATCH), mask.split(ENCODE_BATCH), strict=True):
+            between()
+            states.append(model.text_states(some.to(model.device), there.long().to(model.device)).float().cpu())
         return torch.cat(states), mask.long()
 
 
-def prepare_images(paths: Sequence[str], processor: VqaProcessor, on_broken: OnBroken) -> tuple[Tensor, Tensor]:
+def prepare_images(paths: Sequence[str], processor: VqaProcessor) -> tuple[Tensor, list[bool], list[Problem]]:
     """Decodes and prepares images.
 
     Returns:
-        Pixels of the images that can be read, `[readable, channels, height, width]`, and which those are,
-        `[len(paths)]`.
+        Pixels of the images that can be read, `[readable, channels, height, width]`, which those are of all, and what
+        is wrong with the others.
     """
-    images = []
-    whole = torch.ones(len(paths), dtype=torch.bool)
-    for place, path in enumerate(paths):
+    images, whole, problems = [], [], []
+    for path in paths:
         try:
             images.append(open_image(Path(path)))
+            whole.append(True)
         except LooptopError as error:
-            whole[place] = False
-            on_broken(path, error)
-    return (processor.images(images) if images else torch.empty(0)), whole
+            whole.append(False)
+            problems.append(Problem(BROKEN_IMAGE if os.path.lexists(path) else MISSING_IMAGE, path, str(error)))
+    return (processor.images(images) if images else torch.empty(0)), whole, problems
 
 
 @torch.no_grad()
 def keep_image_features(
-    model: VqaModel, processor: VqaProcessor, paths: Sequence[str], on_broken: OnBroken
+    model: VqaModel,
+    processor: VqaProcessor,
+    paths: Sequence[str],
+    on_problem: OnProblem,
+    between: Callable[[], object] = lambda: None,
 ) -> dict[str, Tensor]:
-    """Asks the frozen image encoder about every image once, in fp32; images that cannot be decoded are left out.
+    """Asks the image encoder about every image once; images that cannot be decoded are left out.
+
+    Args:
+        model: In evaluation mode.
+        processor: Prepares the images.
+        paths: Each image once.
+        on_problem: Told of each image that cannot be decoded.
+        between: Called between two batches; may raise to leave.
 
     Returns:
         By path, `[1 or 1 + patches, image width]` on the CPU.
     """
     features: dict[str, Tensor] = {}
     for begin in range(0, len(paths), ENCODE_BATCH):
+        between()
         some = paths[begin : begin + ENCODE_BATCH]
-        pixels, whole = prepare_images(some, processor, on_broken)
-        readable = [path for path, good in zip(some, whole.tolist(), strict=True) if good]
-        if readable:
-            features.update(zip(readable, model.image_states(pixels.to(model.device)).cpu(), strict=True))
+        pixels, whole, problems = prepare_images(some, processor)
+        for problem in problems:
+            on_problem(problem)
+        if len(pixels):
+            states = model.image_states(pixels.to(model.device)).cpu()
+            features.update(zip(itertools.compress(some, whole), states, strict=True))
     return features
 
 
-def as_is(batch: Any) -> dict[str, Tensor]:
+def as_is(batch: Any) -> dict[str, Any]:
     """The data loader's collator: `Questions` already made a batch."""
-    made: dict[str, Tensor] = batch
+    made: dict[str, Any] = batch
     return made
+
+
+def _chosen(rows: Any, wanted: list[bool]) -> Any:
+    return rows if all(wanted) else rows.select([place for place, here in enumerate(wanted) if here])
+
+
+def _some_left(rows: Any) -> Any:
+    if not len(rows):
+        raise LooptopError("no question of a split can be used; the log lists what is wrong with the data")
+    return rows
+
+
+def _askable(rows: Any, tokens: Mapping[str, Sequence[int]], longest: int, on_problem: OnProblem) -> Any:
+    """The rows whose question has words, and not more of them than the text encoder reads."""
+    wrong = {
+        text: LONG_QUESTION if text.strip() else EMPTY_QUESTION
+        for text, row in tokens.items()
+        if len(row) > longest or not text.strip()
+    }
+    if not wrong:
+        return rows
+    questions, names = rows["question"][:], rows["question_id"][:]
+    for text, name in zip(questions, names, strict=True):
+        if text in wrong:
+            on_problem(Problem(wrong[text], f"question {name}", f"{len(text):,} letters" if text.strip() else ""))
+    return _chosen(rows, [text not in wrong for text in questions])
 
 
 def _distinct(values: Iterable[str]) -> tuple[list[str], Tensor]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _open(path: Path) -> Image.Image:
     except (FileNotFoundError, NotADirectoryError):
         raise LooptopError(f"there is no image {name}") from None
     except (OSError, ValueError) as error:
-        raise LooptopError(f"cannot open the image {name}: {visible(getattr(error, 'strerror', error))}") from None
+        raise LooptopError(f"cannot open the image {name}: {said_of(error)}") from None
     if stat.S_ISDIR(info.st_mode):
         raise LooptopError(f"{name} is a directory; name an image in it")
     if not stat.S_ISREG(info.st_mode):
@@ -217,4 +217,4 @@ def _ends_as_jpeg(path: Path) -> bool:
 
 
 def _damaged(path: Path, error: Exception) -> LooptopError:
-    return LooptopError(f"the image {visible(path)} is damaged or cut off: {visible(error or type(error).__name__)}")
+    return LooptopError(f"the image {visible(path)} is damaged or cut off: {said_of(error)}")

@@ -8,98 +8,22 @@ and cross-attention can look at the single states (`fusion="tokens"`) and not on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    DistilBertConfig,
-    GPT2Config,
-    PreTrainedConfig,
-    PreTrainedModel,
-    ViTConfig,
-)
-from transformers.utils import logging
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from looptop.engine.errors import LooptopError
-
-Fusion = Literal["mean", "tokens"]
-FUSIONS: tuple[Fusion, ...] = ("mean", "tokens")
-FREEZABLE = ("nothing", "text_encoder", "image_encoder", "encoders", "decoder", "all")
-"""The book's words for what is not trained."""
-
-IGNORED = -100
-"""The label that the cross-entropy loss passes over."""
-
-
-class NonFiniteError(LooptopError):
-    """A tensor holds NaN or infinity; names the tensor (and, once the trainer adds it, the step)."""
-
-    def __init__(self, tensor_name: str, detail: str, step: int | None = None) -> None:
-        self.tensor_name = tensor_name
-        self.detail = detail
-        self.step = step
-        at = "" if step is None else f" at step {step}"
-        super().__init__(
-            f"the tensor '{tensor_name}' holds {detail}{at}; look at the data of that step, or lower the learning rate"
-            " or use precision fp32"
-        )
-
-
-class VqaConfig(PreTrainedConfig):
-    """The three models' configurations and how their states are fused.
-
-    Args:
-        text_config: Configuration of the text encoder (DistilBERT by default).
-        vision_config: Configuration of the image encoder (ViT by default).
-        decoder_config: Configuration of the decoder; cross-attention is added to it.
-        fusion: `mean`, the book's: one vector, the average of the two mean states. `tokens`: all text and patch states,
-            projected, side by side.
-    """
-
-    model_type = "looptop-vqa"
-    sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig, "decoder_config": AutoConfig}  # noqa: RUF012
-
-    def __init__(
-        self,
-        text_config: PreTrainedConfig | dict[str, Any] | None = None,
-        vision_config: PreTrainedConfig | dict[str, Any] | None = None,
-        decoder_config: PreTrainedConfig | dict[str, Any] | None = None,
-        fusion: Fusion = "mean",
-        **kwargs: Any,
-    ) -> None:
-        if fusion not in FUSIONS:
-            raise LooptopError(f"fusion is '{fusion}'; it must be one of: {', '.join(FUSIONS)}")
-        self.text_config = _as_config(text_config, DistilBertConfig)
-        self.vision_config = _as_config(vision_config, ViTConfig)
-        self.decoder_config = _as_config(decoder_config, GPT2Config)
-        self.decoder_config.add_cross_attention = True
-        self.decoder_config.is_decoder = True
-        self.decoder_config.use_cache = False
-        # Padding stands behind an answer's end, where causal attention keeps it out; GPT-2 would look for it in every
-        # pass (on a GPU: wait for it) and warn.
-        self.decoder_config.pad_token_id = None
-        self.fusion: Fusion = fusion
-        # An embedding of GPT-2 is tied to its head inside the decoder; nothing is tied across the three models.
-        kwargs.setdefault("tie_word_embeddings", False)
-        super().__init__(**kwargs)
-
-
-def _as_config(value: PreTrainedConfig | dict[str, Any] | None, default: type[PreTrainedConfig]) -> PreTrainedConfig:
-    if value is None:
-        return default()
-    if isinstance(value, dict):
-        value = dict(value)
-        return AutoConfig.for_model(value.pop("model_type", default.model_type), **value)
-    return value
+from looptop.engine.config.vqa import Fusion
+from looptop.engine.vqa.finite import check_finite
+from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
+from looptop.engine.vqa.labels import IGNORED
+from looptop.engine.vqa.model_config import VqaConfig
+from looptop.engine.weights import is_pooler, load_whole
 
 
 @dataclass
@@ -163,15 +87,17 @@ class VqaModel(PreTrainedModel):
             **load: Passed to every `from_pretrained` (`local_files_only`, `torch_dtype`, ...).
 
         Raises:
+            LooptopError: A part's weights are damaged or not all there.
             OSError: A part is neither on disk nor to be had from the hub.
         """
-        with quiet():
-            text = AutoModel.from_pretrained(text_encoder, **load)
-            image = AutoModel.from_pretrained(image_encoder, **load)
-            decoder_config = AutoConfig.from_pretrained(decoder, local_files_only=load.get("local_files_only", False))
-            decoder_config.add_cross_attention = True
-            decoder_config.is_decoder = True
-            answerer = AutoModelForCausalLM.from_pretrained(decoder, config=decoder_config, **load)
+        text = load_whole(AutoModel.from_pretrained, text_encoder, new=is_pooler, **load)
+        image = load_whole(AutoModel.from_pretrained, image_encoder, new=is_pooler, **load)
+        decoder_config = AutoConfig.from_pretrained(decoder, local_files_only=load.get("local_files_only", False))
+        decoder_config.add_cross_attention = True
+        decoder_config.is_decoder = True
+        answerer = load_whole(
+            AutoModelForCausalLM.from_pretrained, decoder, new=is_cross_attention, config=decoder_config, **load
+        )
         model = cls(VqaConfig(text.config, image.config, answerer.config, fusion=fusion))
         model.text_encoder, model.image_encoder, model.decoder = text, image, answerer
         return model
@@ -207,7 +133,7 @@ class VqaModel(PreTrainedModel):
                 getattr(self, part).requires_grad_(False)
         if "decoder" in frozen:
             for name, parameter in self.decoder.named_parameters():
-                if "crossattention" not in name and "ln_cross_attn" not in name:
+                if not is_cross_attention(name):
                     parameter.requires_grad = False
 
     # Encoding ---------------------------------------------------------------------------------------------------
@@ -218,13 +144,7 @@ class VqaModel(PreTrainedModel):
         Raises:
             NonFiniteError: The tensor holds one; the error names the tensor.
         """
-        # A sum is finite only if every element is (or cancels, which NaN and Inf cannot): one pass, one number.
-        if not tensor.is_floating_point() or torch.isfinite(tensor.detach().float().sum()):
-            return
-        if torch.isnan(tensor).any():
-            raise NonFiniteError(name, "NaN")
-        if torch.isinf(tensor).any():
-            raise NonFiniteError(name, "an infinite number")
+        check_finite(tensor, name)
 
     def image_states(self, pixel_values: Tensor) -> Tensor:
         """The image encoder's last states.
@@ -372,63 +292,3 @@ class VqaModel(PreTrainedModel):
                 loss = loss / num_items_in_batch
             self.check_input(loss, "loss")
         return VqaOutput(loss=loss, logits=logits, cross_attentions=out.cross_attentions if output_attentions else None)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """While weights are loaded: no progress bars, no report that cross-attention is new to a decoder (it must be)."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def frozen_parts(what: str | Iterable[str]) -> frozenset[str]:
-    """The parts (`text_encoder`, `image_encoder`, `decoder`) that the book's words name together.
-
-    Raises:
-        LooptopError: A word is not one of `FREEZABLE`.
-    """
-    words = [what] if isinstance(what, str) else list(what)
-    parts: set[str] = set()
-    for word in words:
-        if word not in FREEZABLE:
-            raise LooptopError(f"freeze says '{word}'; the words are: {', '.join(FREEZABLE)}")
-        if word in ("encoders", "all"):
-            parts |= {"text_encoder", "image_encoder"}
-        if word == "all":
-            parts.add("decoder")
-        if word in ("text_encoder", "image_encoder", "decoder"):
-            parts.add(word)
-    return frozenset(parts)
-
-
-def answer_labels(answers: Sequence[Sequence[int]], begin_id: int, end_id: int) -> tuple[Tensor, Tensor]:
-    """The decoder's input and its targets for tokenised answers.
-
-    The end token is a target (fault 1 of the published code masked it together with the padding that has the same id,
-    so its model never learned to stop); only what lies behind it is ignored.
-
-    Args:
-        answers: Token ids of each answer, without begin and end.
-        begin_id: The token that every answer begins with.
-        end_id: The token that ends an answer; it also pads, as in GPT-2.
-
-    Returns:
-        `decoder_input_ids` and `labels`, both `[batch, 1 + longest answer]`.
-    """
-    length = 1 + max(len(answer) for answer in answers)
-    inputs = torch.full((len(answers), length), end_id, dtype=torch.long)
-    labels = torch.full((len(answers), length), IGNORED, dtype=torch.long)
-    for row, answer in enumerate(answers):
-        ids = torch.tensor(list(answer), dtype=torch.long)
-        inputs[row, 0] = begin_id
-        inputs[row, 1 : 1 + len(ids)] = ids
-        labels[row, : len(ids)] = ids
-        labels[row, len(ids)] = end_id
-    return inputs, labels

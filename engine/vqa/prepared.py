@@ -20,7 +20,7 @@ import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 from datasets.table import InMemoryTable
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs.folder import home
 from looptop.engine.text import visible
 from looptop.engine.vqa.problems import BROKEN_IMAGE, MISSING_IMAGE, Problems
@@ -91,7 +91,7 @@ def open_folder(folder: Path) -> dict[str, datasets.Dataset]:
         with quiet():
             found = datasets.load_from_disk(str(folder))
     except Exception as error:
-        raise LooptopError(f"cannot open the prepared data set {visible(folder)}: {visible(error)}") from None
+        raise LooptopError(f"cannot open the prepared data set {visible(folder)}: {said_of(error)}") from None
     splits = dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
     for name, dataset in splits.items():
         missing = [column for column in ("image", "question", "answer") if column not in dataset.column_names]

@@ -16,6 +16,7 @@ NO_ANNOTATION = "question without annotation"
 DUPLICATE_ID = "duplicate id"
 EMPTY_QUESTION = "empty question"
 EMPTY_ANSWER = "empty answer"
+LONG_QUESTION = "question too long for the text encoder"
 BAD_ROW = "row that cannot be read"
 
 SHOWN = 5
@@ -52,11 +53,6 @@ class Problems:
         self.all.append(problem)
         if self.on_problem is not None:
             self.on_problem(problem)
-
-    def extend(self, problems: Problems) -> None:
-        """Notes another collection's too."""
-        for problem in problems.all:
-            self.add(problem.kind, problem.name, problem.detail)
 
     def __len__(self) -> int:
         return len(self.all)

@@ -18,10 +18,10 @@ from torch import Tensor
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 from transformers.image_processing_backends import PilBackend
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.text import visible
-from looptop.engine.vqa.model import answer_labels
+from looptop.engine.vqa.labels import answer_labels
 
 __all__ = ["VqaProcessor", "resolve"]
 
@@ -95,15 +95,17 @@ class VqaProcessor:
     # Questions --------------------------------------------------------------------------------------------------
 
     def questions(self, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The questions as tokens, cut where they are longer than the text encoder takes (see `is_cut`).
+        """The questions as the text encoder takes them.
 
         Returns:
             `input_ids` and `attention_mask`, both `[n, longest question]`.
 
         Raises:
-            LooptopError: A question is empty.
+            LooptopError: A question is empty or too long.
         """
         rows = self.question_ids(questions)
+        for question, row in zip(questions, rows, strict=True):
+            self._check(question, len(row))
         ids = torch.full((len(rows), max(map(len, rows))), self.question_pad_id)
         mask = torch.zeros_like(ids)
         for place, row in enumerate(rows):
@@ -112,21 +114,43 @@ class VqaProcessor:
         return ids, mask
 
     def question_ids(self, questions: Sequence[str]) -> list[list[int]]:
-        """Each question's own tokens, as the text encoder takes them (with its marks for begin and end), not padded.
-
-        Raises:
-            LooptopError: A question is empty.
+        """Each question's own tokens, with the text encoder's marks for begin and end, not padded, and not cut: there
+        may be more than `longest_question`.
         """
         texts = [_text(question) for question in questions]
-        if not all(text.strip() for text in texts):
-            raise LooptopError("the question is empty; ask something about the image")
-        rows: list[list[int]] = self.question_tokenizer(texts, truncation=True)["input_ids"]
+        rows: list[list[int]] = self.question_tokenizer(texts, verbose=False)["input_ids"]
         return rows
 
-    def is_cut(self, question: str) -> bool:
-        """Whether the question is longer than the text encoder takes, so that its end is not looked at."""
-        ids = self.question_tokenizer(_text(question), verbose=False)["input_ids"]
-        return len(ids) > int(self.question_tokenizer.model_max_length)
+    @property
+    def longest_question(self) -> int:
+        """The most tokens that the text encoder reads.
+
+        A longer question would be answered by its beginning alone, so it is refused, or left out of a data set.
+        """
+        return int(self.question_tokenizer.model_max_length)
+
+    def check_question(self, question: str) -> None:
+        """Looks whether a question can be asked.
+
+        Raises:
+            LooptopError: It is empty or too long.
+        """
+        self._check(question, len(self.question_ids([question])[0]))
+
+    def is_understood(self, question: str) -> bool:
+        """Whether the text encoder knows any token of the question."""
+        tokenizer = self.question_tokenizer
+        nothing = {tokenizer.unk_token_id, *tokenizer.all_special_ids}
+        return any(token not in nothing for token in self.question_ids([question])[0])
+
+    def _check(self, question: str, tokens: int) -> None:
+        if not question.strip():
+            raise LooptopError("the question is empty; ask something about the image")
+        if tokens > self.longest_question:
+            raise LooptopError(
+                f"the question has {len(question):,} letters, more than the {self.longest_question:,} tokens (words or"
+                " parts of words) that the model reads; ask a shorter one"
+            )
 
     # Answers ----------------------------------------------------------------------------------------------------
 
@@ -211,14 +235,6 @@ class VqaProcessor:
             out /= torch.tensor(processor.image_std).view(1, 3, 1, 1)
         return out
 
-    def seen_image(self, image: Image.Image) -> Image.Image:
-        """The image as the model sees it: resized, before its values are normalised."""
-        if self._fixed_size is not None:
-            height, width = self._fixed_size
-            return image.convert("RGB").resize((width, height), resample=self.image_processor.resample)
-        processed = self.image_processor([image.convert("RGB")], do_normalize=False, do_rescale=False)
-        return Image.fromarray(np.asarray(processed["pixel_values"][0]).transpose(1, 2, 0).astype(np.uint8))
-
 
 def _fixed_size(processor: Any) -> tuple[int, int] | None:
     """(height, width) if the processor does no more than resize to them, rescale and normalise; else None."""
@@ -255,10 +271,8 @@ def _load(load: Callable[[str], Any], folder: str, what: str) -> Any:
     try:
         return load(folder)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        said = str(error).strip().splitlines()
         raise LooptopError(
-            f"cannot load {what}: it is neither a folder that holds it nor to be had from the hub"
-            f" ({visible(said[0] if said else type(error).__name__)})"
+            f"cannot load {what}: it is neither a folder that holds it nor to be had from the hub ({said_of(error)})"
         ) from error
 
 

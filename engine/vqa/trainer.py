@@ -14,13 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import EvalPrediction, TrainingArguments
 
+from looptop.engine.errors import LooptopError
 from looptop.engine.runs.journal import AnswerSample
 from looptop.engine.runs.trainer import RunTrainer
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, as_is
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy
-from looptop.engine.vqa.model import IGNORED, NonFiniteError, VqaModel
+from looptop.engine.vqa.finite import NonFiniteError
+from looptop.engine.vqa.labels import IGNORED
+from looptop.engine.vqa.left_out import LeftOut
+from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
 
 
@@ -35,6 +39,7 @@ class VqaTrainer(RunTrainer):
         validation: The split of the curves.
         context: The run: journal, controls, folder.
         answer_samples: Rows of the validation split whose answers are journalled at each evaluation.
+        left_out: Is told of images that cannot be decoded.
         **kwargs: Passed on to Trainer.
     """
 
@@ -47,6 +52,7 @@ class VqaTrainer(RunTrainer):
         validation: Questions,
         context: RunContext,
         answer_samples: int,
+        left_out: LeftOut,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -66,6 +72,9 @@ class VqaTrainer(RunTrainer):
         self.model_accepts_loss_kwargs = True
         self.can_return_loss = True
         self.validation = validation
+        self.left_out = left_out
+        self.measured = 0
+        """Questions that the last evaluation answered."""
         self._scored = validation
 
     # Training ---------------------------------------------------------------------------------------------------
@@ -74,7 +83,10 @@ class VqaTrainer(RunTrainer):
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """One forward and backward pass; NaN or infinity is an error that names tensor and step."""
-        inputs.pop("rows", None)
+        rows = self._take_rows(inputs)
+        self.left_out.tell(self.state.global_step + 1)
+        if not len(rows):
+            raise LooptopError("none of the images to train on can be read; the log names them")
         try:
             return super().training_step(model, inputs, num_items_in_batch)
         except NonFiniteError as error:
@@ -90,7 +102,10 @@ class VqaTrainer(RunTrainer):
     ) -> dict[str, float]:
         """Loss and accuracy of a split; journals some of its answers where it is the validation split."""
         self._scored = self.validation if eval_dataset is None else eval_dataset
-        metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        try:
+            metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        finally:
+            self.left_out.tell(self.state.global_step)
         return metrics
 
     def prediction_step(  # type: ignore[override]
@@ -106,9 +121,12 @@ class VqaTrainer(RunTrainer):
             No loss (it is summed by token in `_score`), then answers' token ids `[batch, MAX_ANSWER_TOKENS]`, their
             confidences, summed losses and label counts `[batch]`; and the rows `[batch]`.
         """
-        rows = inputs.pop("rows")
+        rows = self._take_rows(inputs)
         inputs = self._prepare_inputs(inputs)
         labels = inputs["labels"]
+        if not len(rows):
+            nothing = torch.zeros(0, device=labels.device)
+            return None, (labels.new_zeros(0, MAX_ANSWER_TOKENS), nothing, nothing, nothing.long()), nothing.long()
         with torch.no_grad(), self.compute_loss_context_manager():
             memory, memory_mask = self.vqa.encode(
                 inputs.get("input_ids"),
@@ -124,9 +142,19 @@ class VqaTrainer(RunTrainer):
         counts = (labels != IGNORED).sum(dim=1)
         return None, (ids, written.confidences.float(), losses.sum(dim=1), counts), rows.to(labels.device)
 
+    def _take_rows(self, inputs: dict[str, Any]) -> Tensor:
+        """Which rows a batch is of, `[batch]`; takes out of it what is not the model's."""
+        for problem in inputs.pop("problems", ()):
+            self.left_out(problem)
+        rows: Tensor = inputs.pop("rows")
+        return rows
+
     def _score(self, prediction: EvalPrediction) -> dict[str, float]:
         predictions: Any = prediction.predictions
         ids, confidences, losses, counts = predictions
+        self.measured = len(ids)
+        if not self.measured:
+            raise LooptopError("none of the images to measure on can be read; the log names them")
         rows, truths = self._scored.rows, self._scored.truths
         scores: list[float] = []
         samples: list[AnswerSample] = []
@@ -149,7 +177,7 @@ class VqaTrainer(RunTrainer):
                 )
         if samples:
             self.context.journal.answer_samples(self.state.global_step, samples)
-        return {"loss": float(losses.sum() / counts.sum()), "accuracy": sum(scores) / max(len(scores), 1)}
+        return {"loss": float(losses.sum() / counts.sum()), "accuracy": sum(scores) / len(scores)}
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)

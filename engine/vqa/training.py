@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 from torch import Tensor
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
@@ -16,32 +14,31 @@ from transformers.utils import logging as transformers_logging
 
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.device import Device, pick
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, said_of, trainer_arguments
+from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.text import visible
 from looptop.engine.vqa import data
+from looptop.engine.vqa.answering import load_model
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.model import VqaModel, frozen_parts, quiet
+from looptop.engine.vqa.freezing import frozen_parts
+from looptop.engine.vqa.left_out import LeftOut
+from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.trainer import VqaTrainer
 
-PROBLEMS_TOLD = 100
-"""Of what is wrong in the data, so many are events by name; all of it is in the log."""
-
 PROGRESS_SECONDS = 5.0
-
-_log = logging.getLogger("looptop.data")
 
 
 def train(context: RunContext) -> dict[str, Any]:
     """Trains to the end, or until the run is stopped.
 
     Returns:
-        `accuracy` and `loss` of the final evaluation (on the test split where the data has one, else on validation) and
-        `seconds` since the run began; without the first two where the run was stopped.
+        `accuracy` and `loss` of the best model (on the test split where the data has one, else what its evaluation on
+        validation measured), the `step` it is of, and `seconds` since the run began; only the last where the run was
+        stopped.
 
     Raises:
         LooptopError: Data, models, device or numbers are not usable; says what to do.
@@ -55,11 +52,17 @@ def train(context: RunContext) -> dict[str, Any]:
     device.apply()
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
-    splits = _load_data(context, config)
+    left_out = LeftOut(context.journal)
+    try:
+        splits = data.load(config.data, config.training.seed, left_out, _Progress(context))
+    finally:
+        left_out.tell()
+    context.leave_if_stopped()
     model, processor = build_model(config)
+    context.leave_if_stopped()
     model.to(device.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
-    train_split, validation, test = _prepare(context, config, splits, model, processor)
-    arguments = training_arguments(config, context.folder.checkpoints, device, resuming=context.resume_from is not None)
+    train_split, validation, test = _prepare(context, config, splits, model, processor, left_out)
+    arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     trainer = VqaTrainer(
         model,
         arguments,
@@ -68,6 +71,7 @@ def train(context: RunContext) -> dict[str, Any]:
         validation,
         context,
         config.training.answer_samples,
+        left_out,
         callbacks=_callbacks(context, config),
     )
     trainer.remove_callback(PrinterCallback)
@@ -83,34 +87,27 @@ def train(context: RunContext) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=str(context.resume_from) if context.resume_from else None)
     if context.stop_requested.is_set():
         return {"seconds": time.time() - began}
-    final = trainer.evaluate(test, metric_key_prefix="test") if test is not None else trainer.evaluate()
-    prefix = "test" if test is not None else "eval"
-    accuracy, loss = final[f"{prefix}_accuracy"], final[f"{prefix}_loss"]
-    figures = {"accuracy": accuracy, "loss": loss, "n": float(len(test or validation))}
-    try:
-        save_model(context.folder.model, model, processor, config, figures)
-    except Exception as error:
-        # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
-        _log.exception("the result could not be saved")
-        raise LooptopError(
-            f"the result could not be written to {visible(context.folder.model)}: {said_of(error)}; make room on the"
-            f" disk, then `looptop resume {context.folder.id}` writes it"
-        ) from None
-    return {"accuracy": accuracy, "loss": loss, "seconds": time.time() - began}
+    figures = trainer.result_figures("accuracy", "loss")
+    if test is not None:
+        final = trainer.evaluate(test, metric_key_prefix="test")
+        figures = {name: final[f"test_{name}"] for name in figures}
+    count = {"n": float(trainer.measured)}
+    if not save_result(context, lambda folder: save_model(folder, model, processor, config, figures | count)):
+        return {"seconds": time.time() - began}
+    return {**figures, "step": trainer.result_step, "seconds": time.time() - began}
 
 
 def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
     """The model that the configuration names, frozen as it says, and what prepares its inputs.
 
     Raises:
-        LooptopError: A part cannot be loaded.
+        LooptopError: A part cannot be loaded, or is not whole.
     """
     names = config.model
     try:
         if names.start_from:
             folder = folder_of(names.start_from)
-            with quiet():
-                model = VqaModel.from_pretrained(folder)
+            model = load_model(folder)
             processor = VqaProcessor.from_pretrained(folder)
             model.config.fusion = names.fusion
         else:
@@ -120,15 +117,14 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
     except OSError as error:
         # The hub's own sentence runs over several lines; its first says which name it could not find.
         raise LooptopError(
-            f"a model cannot be loaded: {visible(str(error).splitlines()[0])};"
-            " name a local folder or connect to the hub"
+            f"a model cannot be loaded: {said_of(error)}; name a local folder or connect to the hub"
         ) from None
     model.freeze(names.freeze)
     return model, processor
 
 
 def training_arguments(
-    config: VqaRunConfig, output_dir: Path, device: Device, *, resuming: bool = False
+    config: VqaRunConfig, output_dir: Path, device: Device, *, evaluate_first: bool = True
 ) -> TrainingArguments:
     """Trainer's arguments for a run."""
     chosen = config.training
@@ -139,8 +135,7 @@ def training_arguments(
         gradient_accumulation_steps=chosen.gradient_accumulation_steps,
         eval_strategy=chosen.eval_strategy,
         eval_steps=chosen.eval_steps,
-        # Figure 7.8's first point is the loss before training; a resumed run has it already.
-        eval_on_start=not resuming,
+        eval_on_start=evaluate_first,
         save_strategy=chosen.eval_strategy,
         save_steps=chosen.eval_steps,
         metric_for_best_model=f"eval_{chosen.metric_for_best_model}",
@@ -171,22 +166,6 @@ def save_model(
     )
 
 
-def _load_data(context: RunContext, config: VqaRunConfig) -> data.VqaData:
-    told = 0
-
-    def on_problem(problem: data.Problem) -> None:
-        nonlocal told
-        _log.warning("left out: %s", problem)
-        told += 1
-        if told <= PROBLEMS_TOLD:
-            context.journal.event("data", f"left out: {problem}", level="warning")
-
-    splits = data.load(config.data, config.training.seed, on_problem, _Progress(context))
-    for kind, names in splits.problems.summary():
-        context.journal.event("data", f"left out in all, {kind}: {names}", level="warning")
-    return splits
-
-
 class _Progress:
     """Says how far the preparation of a large source has come, a few times in all."""
 
@@ -195,23 +174,21 @@ class _Progress:
         self._next = time.monotonic() + PROGRESS_SECONDS
 
     def __call__(self, done: int, of: int) -> None:
+        self._context.leave_if_stopped()
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
             self._context.journal.event("data", f"prepared {done:,} of {of:,} questions")
 
 
 def _prepare(
-    context: RunContext, config: VqaRunConfig, splits: data.VqaData, model: VqaModel, processor: VqaProcessor
+    context: RunContext,
+    config: VqaRunConfig,
+    splits: data.VqaData,
+    model: VqaModel,
+    processor: VqaProcessor,
+    left_out: LeftOut,
 ) -> tuple[Questions, Questions, Questions | None]:
     """The splits as batches, with the frozen encoders' features kept where they fit."""
-    broken: set[str] = set()
-
-    def on_broken(path: str, error: LooptopError) -> None:
-        if path not in broken:
-            broken.add(path)
-            _log.warning("left out: %s", error)
-            context.journal.event("data", f"left out: {error}", level="warning")
-
     frozen = frozen_parts(config.model.freeze)
     keep = config.training.keep_features
     tables = [splits.train, splits.validation, *([splits.test] if splits.test is not None else [])]
@@ -219,16 +196,28 @@ def _prepare(
     model.train(False)
     if keep and "image_encoder" in frozen:
         paths = list(dict.fromkeys(path for table in tables for path in table["image"][:]))
-        features = _features_that_fit(context, model, processor, paths, on_broken)
+        features = _features_that_fit(context, model, processor, paths, left_out)
     text_model = model if keep and "text_encoder" in frozen else None
-    prepared = [Questions(table, processor, on_broken, features, text_model) for table in tables]
-    if not len(prepared[0]) or not len(prepared[1]):
-        raise LooptopError("no question is left to train or to validate on; the log lists what is wrong with the data")
+    try:
+        prepared = [
+            Questions(
+                table,
+                processor,
+                left_out,
+                features,
+                text_model,
+                stand_ins=table is splits.train,
+                between=context.leave_if_stopped,
+            )
+            for table in tables
+        ]
+    finally:
+        left_out.tell()
     return prepared[0], prepared[1], prepared[2] if len(prepared) > 2 else None
 
 
 def _features_that_fit(
-    context: RunContext, model: VqaModel, processor: VqaProcessor, paths: list[str], on_broken: Any
+    context: RunContext, model: VqaModel, processor: VqaProcessor, paths: list[str], left_out: LeftOut
 ) -> dict[str, Tensor] | None:
     vision: Any = model.image_encoder.config
     patches = (vision.image_size // vision.patch_size) ** 2
@@ -243,8 +232,7 @@ def _features_that_fit(
         )
         return None
     began = time.perf_counter()
-    with torch.no_grad():
-        features = keep_image_features(model, processor, paths, on_broken)
+    features = keep_image_features(model, processor, paths, left_out, context.leave_if_stopped)
     context.journal.event(
         "features",
         f"kept the frozen image encoder's features of {len(features):,} images:"
@@ -254,7 +242,7 @@ def _features_that_fit(
 
 
 def _callbacks(context: RunContext, config: VqaRunConfig) -> list[Any]:
-    callbacks: list[Any] = [JournalCallback(context=context, leave_out=STEP_METRICS)]
+    callbacks: list[Any] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
     return callbacks

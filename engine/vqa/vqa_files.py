@@ -6,9 +6,11 @@ of objects, and a single bad row can be told from a bad file.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 
 Id = int | str
@@ -117,20 +119,54 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, str]:
     return results
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Looks whether a results file can be written, before hours go into what it will hold.
+
+    Raises:
+        LooptopError: It cannot.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise LooptopError(f"cannot write {visible(path)}: it is a directory; name a file")
+    try:
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if _is_replaced(path):
+            draft = _draft_of(path)
+            draft.touch(exist_ok=False)
+            draft.unlink()
+    except OSError as error:
+        raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None
+
+
 def write_results(path: str | os.PathLike[str], answers: Iterable[tuple[Id, str]]) -> None:
-    """Writes the official results file; an id that is a whole number is written as one.
+    """Writes the official results file, whole or not at all; an id that is a whole number is written as one.
 
     Raises:
         LooptopError: The file cannot be written.
     """
     path = Path(path)
-    rows = [{"question_id": _number(key), "answer": answer} for key, answer in answers]
+    data = msgspec.json.encode([{"question_id": _number(key), "answer": answer} for key, answer in answers])
+    draft = _draft_of(path) if _is_replaced(path) else path
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(msgspec.json.encode(rows))
-        Path(file.name).replace(path)
+        draft.write_bytes(data)
+        if draft is not path:
+            if path.exists():
+                draft.chmod(stat.S_IMODE(path.stat().st_mode))
+            draft.replace(path)
     except OSError as error:
+        if draft is not path:
+            draft.unlink(missing_ok=True)
         raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None
+
+
+def _is_replaced(path: Path) -> bool:
+    """Whether the path is, or will be, a file of its own: a device or a pipe is written into."""
+    return not path.exists() or path.is_file()
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def read_json_bytes(path: Path) -> bytes:
@@ -142,7 +178,7 @@ def read_json_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise LooptopError(f"cannot read {visible(path)}: {visible(getattr(error, 'strerror', error))}") from None
+        raise LooptopError(f"cannot read {visible(path)}: {said_of(error)}") from None
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise LooptopError(f"{visible(path)} is empty")

@@ -24,6 +24,7 @@ from looptop.engine.runs.host import launch
 from looptop.engine.runs.journal import Journal
 from looptop.engine.vqa import data
 from looptop.engine.vqa.batches import Questions, as_is, keep_image_features
+from looptop.engine.vqa.problems import Problem
 from looptop.engine.vqa.processing import VqaProcessor
 from looptop.engine.vqa.training import build_model
 from scripts.bench.pairs import paired
@@ -160,9 +161,9 @@ class Clock(TrainerCallback):
         self.first = self.first or self.last
 
 
-def ignore(path: str, error: Exception) -> None:
+def ignore(problem: Problem) -> None:
     """The benchmark's images are whole."""
-    raise AssertionError(path) from error
+    raise AssertionError(str(problem))
 
 
 PEERS: dict[str, Callable[[], float]] = {

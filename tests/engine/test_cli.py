@@ -100,7 +100,7 @@ def test_without_a_terminal_it_says_what_to_use_instead(capsys: Capture) -> None
         ("train gan", "argument kind: invalid choice: 'gan' (choose from 'vqa', 'ppo', 'reward'); see"),
         ("ask a.png", "the following arguments are required: QUESTION; see `looptop ask --help`"),
         ("ask a.png what? --top x", "argument --top: invalid int value: 'x'; see `looptop ask --help`"),
-        ("ask a.png what? --top 0", "--top 0 gives no candidate; it must be at least 1"),
+        ("ask a.png what? --top 0", "--top is 0; give from 1 to 100 candidates"),
         ("eval bundled --limit 0", "--limit 0 leaves no question; it must be at least 1"),
         ("train vqa --preset huge", "there is no preset 'huge'; the presets are: tiny, book"),
         ("train vqa --set x", "'x' is not key=value; write for example learning_rate=1e-4"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +139,27 @@ def test_any_question_is_answered(capsys: Capture, model: str, image: str, quest
     assert told(capsys, "ask", image, question, "--model", model)["candidates"]
 
 
+@pytest.mark.parametrize(("question", "note"), [("这是什么颜色", True), ("这是 red", False)])
+def test_a_question_without_a_known_word_is_said_to_be_one(
+    capsys: Capture, model: str, image: str, question: str, note: bool
+) -> None:
+    assert main(["ask", image, question, "--model", model, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["candidates"]
+    assert err == ("the model knows no word of this question: its answer says nothing of it\n" if note else "")
+
+
+def test_what_is_wrong_is_said_before_a_model_is_loaded(
+    capsys: Capture, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answerer, "load", lambda *_words, **_options: pytest.fail("a model was loaded"))
+    assert refused(capsys, "ask", "", "is it red?") == "IMAGE is empty; give the path of an image file"
+    assert refused(capsys, "ask", image, "").startswith("the question is empty")
+    assert refused(capsys, "ask", image, "red?", "--top", "101") == "--top is 101; give from 1 to 100 candidates"
+    assert refused(capsys, "ask", image, "red?", "--top", "0").startswith("--top is 0")
+    assert refused(capsys, "ask", str(tmp_path / "none.png"), "red?").startswith("there is no image")
+
+
 @pytest.mark.parametrize(
     ("question", "expected"),
     [
@@ -216,19 +239,47 @@ def test_a_question_that_cannot_be_answered_costs_no_other(
     questions += [
         {"question_id": 7, "image_id": 999, "question": "is it there?"},
         {"question_id": 8, "image_id": 1, "question": "  "},
+        {"question_id": 9, "image_id": 1, "question": "is it red " * 30},
     ]
     (tmp_path / "q.json").write_text(json.dumps({"questions": questions}))
     out = tmp_path / "r.json"
     words = ["predict", model, "--questions", str(tmp_path / "q.json"), "--images", str(data / "images"), "--out"]
     assert main([*words, str(out)]) == 0
     said, err = capsys.readouterr()
-    assert said == f"4 of 6 questions answered, in {out}\n"
+    assert said == f"4 of 7 questions answered, in {out}\n"
     assert "question 7 has no answer: " in err and "question 8 has no answer: the question is empty" in err
+    assert "question 9 has no answer: the question has 300 letters, more than the 24 tokens" in err
     answers = {row["question_id"]: row["answer"] for row in json.loads(out.read_text())}
     assert answers[7] == answers[8] == "" and all(answers[place] for place in range(4))
-    (tmp_path / "q.json").write_text(json.dumps({"questions": questions[4:]}))
+    (tmp_path / "q.json").write_text(json.dumps({"questions": questions[4:6]}))
     assert refused(capsys, *words, str(tmp_path / "none.json")).startswith("none of the 2 questions could be answered")
     assert not (tmp_path / "none.json").exists()
+
+
+def test_where_results_cannot_be_written_is_said_first_and_no_draft_is_left(
+    capsys: Capture, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["predict", model, "--questions", str(data / "q.json"), "--images", str(data / "images"), "--out"]
+    monkeypatch.setattr(Answerer, "load", lambda *_words, **_options: pytest.fail("a model was loaded"))
+    assert refused(capsys, *words, str(tmp_path)) == f"cannot write {tmp_path}: it is a directory; name a file"
+    assert "File name too long" in refused(capsys, *words, str(tmp_path / ("r" * 250)))
+    assert refused(capsys, *words, "/proc/r.json").startswith("cannot write /proc/r.json: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_results_file_has_the_mode_that_files_have_and_keeps_its_own(
+    capsys: Capture, model: str, data: Path, tmp_path: Path
+) -> None:
+    words = ["predict", model, "--questions", str(data / "q.json"), "--images", str(data / "images"), "--out"]
+    before = os.umask(0o022)
+    try:
+        told(capsys, *words, str(tmp_path / "r.json"))
+        (tmp_path / "mine.json").touch(0o640)
+        told(capsys, *words, str(tmp_path / "mine.json"))
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"r.json": 0o644, "mine.json": 0o640}
 
 
 def test_the_bundled_model(capsys: Capture) -> None:

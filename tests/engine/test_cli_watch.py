@@ -222,14 +222,13 @@ def test_following_a_log_ends_with_ctrl_c() -> None:
     with looptop("wait", "train", "vqa", "--detach") as process:
         process.communicate(timeout=60)
     folder = live_run()
-    with folder.log.open("a") as log:
-        log.write("a line\n")
     with looptop("", "logs", "vqa-1", "-f") as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "a line\n"
-        with folder.log.open("a") as log:
-            log.write("another\n")
-        assert process.stdout.readline() == "another\n"
+        for line in ("a line\n", "another\n"):
+            with folder.log.open("a") as log:
+                log.write(line)
+            while process.stdout.readline() != line:
+                assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "looptop: interrupted\n")

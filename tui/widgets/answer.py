@@ -68,6 +68,8 @@ class AnswerView(VerticalScroll):
                 cell(each.answer, words)
                 + Content.assemble(" ", (filled, "$primary"), " " * (room - len(filled)), " ", percent(each.confidence))
             )
+        if not answer.understood:
+            lines.append(Content.styled("the model knows no word of this question", "$text-warning"))
         if not answer.exact:
             lines.append(Content.styled("there may be others: the model is undecided", "$text-muted"))
         lines += [*gap, Content.styled("tokens", "$text-muted")] if roomy else []

@@ -116,6 +116,11 @@ def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:
     assert list(expected) == list(range(1, 41))
     accuracy = [point.value for point in undisturbed.journal.values("eval_accuracy")]
     assert undisturbed.result()["accuracy"] >= 0.95 > accuracy[0]
+    losses = {point.step: point.value for point in undisturbed.journal.values("eval_loss")}
+    best = undisturbed.result()["step"]
+    assert undisturbed.result()["loss"] == losses[best] != losses[40], (
+        "the last point is the last step's, not the best's"
+    )
 
     run = looptop.start(chosen)
     eventually(lambda: (run.journal.last("loss") or accuracy) and len(run.journal.values("loss")) >= 12)

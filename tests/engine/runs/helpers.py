@@ -40,7 +40,7 @@ class Steps:
             first = int(context.resume_from.name.rpartition("-")[2]) + 1
         for step in range(first, self.total + 1):
             self.made.append(step)
-            context.journal.metric("loss", step, 1.0 / step)
+            context.journal.metrics(step, {"loss": 1.0 / step})
             verdict = context.at_step_end(step)
             stop = verdict.stop
             if verdict.checkpoint:

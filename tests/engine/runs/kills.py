@@ -60,7 +60,7 @@ def kill_at(folder: Path, seconds: float, pace: float = 0.0) -> tuple[int, float
     assert missing <= 20 or ago <= 1.0, f"{missing} steps of {ago:.2f} s are missing"
     # It is not only readable: the next life of the run writes on where it was.
     writer = JournalWriter(path)
-    writer.metric("loss", len(values) + 1, 0.0)
+    writer.metrics(len(values) + 1, {"loss": 0.0})
     assert writer.close(), "the journal cannot be written on"
     assert len(Journal(path).values("grad_norm")) == len(values)
     assert len(Journal(path).values("loss")) == len(values) + 1

@@ -74,7 +74,7 @@ def test_a_run_is_journalled_under_trainers_own_names() -> None:
 
 def test_what_somebody_else_journals_is_left_alone() -> None:
     def train(context: RunContext) -> dict[str, Any]:
-        context.journal.metric("loss", 10, 77.0)
+        context.journal.metrics(10, {"loss": 77.0})
         trainer(context.folder.checkpoints, JournalCallback(context, leave_out=["loss"]), logging_steps=5).train()
         return {}
 

@@ -105,8 +105,8 @@ def test_the_first_signal_stops_with_a_checkpoint(launched: list[RunFolder], num
     assert number.name in Journal(folder.db).events()[0].text
 
 
-# A step that never ends: nothing but leaving at once helps.
-STUCK = "lambda context: (context.journal.metric('loss', 9, 1.0), time.sleep(1000))[1]"
+# A second step that never ends: nothing but leaving at once helps.
+STUCK = "lambda context: (context.at_step_end(1), context.journal.metrics(9, {'loss': 1.0}), time.sleep(1000))[2]"
 
 
 def test_the_second_signal_leaves_at_once_and_what_was_saved_stays(launched: list[RunFolder]) -> None:
@@ -186,7 +186,7 @@ def test_the_log_holds_all_that_was_printed_and_the_traceback() -> None:
     log = folder.log.read_text()
     assert "to stdout\n" in log
     assert "to stderr\n" in log
-    assert log.count("ZeroDivisionError: division by zero") == 1
+    assert log.count("\nZeroDivisionError: division by zero") == 1
     assert folder.summary().reason == "ZeroDivisionError: division by zero"
 
 

@@ -41,7 +41,7 @@ def test_all_that_is_written_is_read_back(path: Path, network: bool) -> None:
     writer.facts(total_steps=100, device="cpu", sizes={"train": [1, 2]})
     writer.facts(total_steps=200)
     writer.metrics(1, {"loss": 2.0, "learning_rate": 1e-4}, time=5.0)
-    writer.metric("loss", 2, 1, time=6.0)
+    writer.metrics(2, {"loss": 1}, time=6.0)
     writer.event("data", "a [b]word[/b]", step=1, level="warning")
     writer.answer_samples(2, [SAMPLE])
     writer.control("c1", "pause", 2, "paused after step 2")
@@ -70,7 +70,7 @@ def test_all_that_is_written_is_read_back(path: Path, network: bool) -> None:
 def test_not_a_number_and_infinity_survive(path: Path) -> None:
     writer = JournalWriter(path)
     for step, value in enumerate([1.0, math.nan, math.inf, -math.inf, 3.0]):
-        writer.metric("loss", step, value)
+        writer.metrics(step, {"loss": value})
     writer.close()
     journal = Journal(path)
     assert [point.value for point in journal.values("loss")] == [1.0, None, math.inf, -math.inf, 3.0]
@@ -82,8 +82,8 @@ def test_not_a_number_and_infinity_survive(path: Path) -> None:
 def test_what_is_no_number_is_left_out_with_a_word_and_the_rest_stays(path: Path) -> None:
     writer = JournalWriter(path)
     writer.metrics(3, {"loss": "high", "accuracy": 0.5})  # type: ignore[dict-item]
-    writer.metric("loss", 2**70, 1.0)
-    writer.metric("loss", 4, 0.5)
+    writer.metrics(2**70, {"loss": 1.0})
+    writer.metrics(4, {"loss": 0.5})
     writer.event("data", "file \udcff name")
     writer.close()
     journal = Journal(path)
@@ -98,13 +98,13 @@ def test_rows_come_after_twenty_steps_or_a_second(path: Path) -> None:
     writer = JournalWriter(path, step_limit=20, seconds=1000.0)
     writer.flush()
     for step in range(19):
-        writer.metric("loss", step, 1.0)
+        writer.metrics(step, {"loss": 1.0})
     before = Journal(path).version()
-    writer.metric("loss", 19, 1.0)
+    writer.metrics(19, {"loss": 1.0})
     eventually(lambda: Journal(path).version() > before)
     assert len(Journal(path).values("loss")) == 20
     other = JournalWriter(path.with_name("other.db"), step_limit=1000, seconds=0.2)
-    other.metric("loss", 1, 1.0)
+    other.metrics(1, {"loss": 1.0})
     eventually(lambda: Journal(other.path).values("loss"))
     writer.close()
     other.close()
@@ -116,7 +116,7 @@ def test_the_version_tells_whether_to_read_again(path: Path) -> None:
     writer.flush()
     before = Journal(path).version()
     assert Journal(path).version() == before
-    writer.metric("loss", 1, 1.0)
+    writer.metrics(1, {"loss": 1.0})
     writer.flush()
     assert Journal(path).version() > before
     writer.close()
@@ -126,7 +126,7 @@ def test_nobody_else_can_read_any_of_its_files(path: Path) -> None:
     before = os.umask(0)
     try:
         writer = JournalWriter(path, network=False)
-        writer.metric("loss", 1, 1.0)
+        writer.metrics(1, {"loss": 1.0})
         writer.flush()
         files = sorted(path.parent.glob("run.db*"))
         assert [file.name for file in files] == ["run.db", "run.db-shm", "run.db-wal"]
@@ -138,7 +138,7 @@ def test_nobody_else_can_read_any_of_its_files(path: Path) -> None:
 
 def test_a_finished_journal_is_one_file_that_can_be_copied_and_read_where_nothing_can_be_written(path: Path) -> None:
     writer = JournalWriter(path)
-    writer.metric("loss", 1, 0.5)
+    writer.metrics(1, {"loss": 0.5})
     writer.close()
     assert [file.name for file in path.parent.glob("run.db*")] == ["run.db"]
     copy = path.parent / "copy"
@@ -181,9 +181,9 @@ def test_a_network_file_system_is_known_by_its_mount(tmp_path: Path, kind: str, 
 def test_a_later_value_of_the_same_step_replaces(path: Path) -> None:
     writer = JournalWriter(path)
     for step in range(100):
-        writer.metric("loss", step, 1000.0 if step == 50 else 1.0)
+        writer.metrics(step, {"loss": 1000.0 if step == 50 else 1.0})
     writer.flush()
-    writer.metric("loss", 50, 2.0)
+    writer.metrics(50, {"loss": 2.0})
     writer.close()
     thin = Journal(path).series("loss", buckets=2)
     assert max(thin.maximum, key=lambda value: value or 0.0) == 2.0
@@ -193,13 +193,13 @@ def test_a_later_value_of_the_same_step_replaces(path: Path) -> None:
 def test_resuming_drops_what_came_later_and_marks_its_events(path: Path) -> None:
     writer = JournalWriter(path)
     for step in range(61):
-        writer.metric("loss", step, float(step))
+        writer.metrics(step, {"loss": float(step)})
         if step % 20 == 0:
             writer.event("note", f"at {step}", step=step)
             writer.answer_samples(step, [SAMPLE])
     writer.event("note", "of no step")
     writer.supersede(30)
-    writer.metric("loss", 31, -1.0)
+    writer.metrics(31, {"loss": -1.0})
     writer.close()
     journal = Journal(path)
     assert [point.step for point in journal.values("loss")] == list(range(32))
@@ -218,7 +218,7 @@ def test_resuming_drops_what_came_later_and_marks_its_events(path: Path) -> None
 def test_resuming_from_nothing_drops_everything(path: Path) -> None:
     writer = JournalWriter(path)
     for step in range(100):
-        writer.metric("loss", step, float(step))
+        writer.metrics(step, {"loss": float(step)})
     writer.supersede(-1)
     writer.close()
     assert (Journal(path).names(), Journal(path).series("loss").steps) == ([], [])
@@ -229,7 +229,7 @@ def test_resuming_from_nothing_drops_everything(path: Path) -> None:
 
 def test_reading_leaves_no_file_open_and_no_transaction(path: Path) -> None:
     writer = JournalWriter(path, network=False)
-    writer.metric("loss", 1, 1.0)
+    writer.metrics(1, {"loss": 1.0})
     writer.flush()
     before = len(list(Path("/proc/self/fd").iterdir()))
     journal = Journal(path)

@@ -31,7 +31,7 @@ FILL_THE_DISK = """
 
     path, mode = Path(sys.argv[1]), sys.argv[2]
     writer = JournalWriter(path)
-    writer.metric("loss", 0, 0.0)
+    writer.metrics(0, {"loss": 0.0})
     assert writer.flush()
     if mode == "limit":
         import resource
@@ -92,13 +92,13 @@ def test_a_full_disk_costs_nothing_but_time(full: tuple[str, Path]) -> None:
 
 def test_somebody_elses_lock_never_holds_up_training(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path / "run.db", network=False)
-    writer.metric("loss", 0, 0.0)
+    writer.metrics(0, {"loss": 0.0})
     assert writer.flush()
     other = sqlite3.connect(writer.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     began = time.perf_counter()
     for step in range(1, 2001):
-        writer.metric("loss", step, 1.0)
+        writer.metrics(step, {"loss": 1.0})
     writer.event("note", "said while it was locked")
     # Far below the second that one attempt at the file takes; two shared cores make any tighter bound a lottery.
     assert time.perf_counter() - began < 0.9
@@ -114,7 +114,7 @@ def test_somebody_elses_lock_never_holds_up_training(tmp_path: Path) -> None:
 
 def test_a_reader_that_hangs_in_a_transaction_keeps_nothing_from_being_written(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path / "run.db", network=False)
-    writer.metric("loss", 0, 0.0)
+    writer.metrics(0, {"loss": 0.0})
     assert writer.flush()
     code = """
         import sqlite3, sys, time
@@ -129,13 +129,13 @@ def test_a_reader_that_hangs_in_a_transaction_keeps_nothing_from_being_written(t
     os.kill(reader.pid, signal.SIGSTOP)
     try:
         for step in range(1, 500):
-            writer.metric("loss", step, 1.0)
+            writer.metrics(step, {"loss": 1.0})
         assert writer.flush()
         assert len(Journal(writer.path).values("loss")) == 500
         assert writer.close()
         # Nor does it keep the run from being resumed.
         again = JournalWriter(writer.path, network=False)
-        again.metric("loss", 500, 1.0)
+        again.metrics(500, {"loss": 1.0})
         assert again.close()
     finally:
         os.kill(reader.pid, signal.SIGCONT)
@@ -149,7 +149,7 @@ def test_a_journal_that_can_never_be_written_does_not_keep_a_run_from_ending(tmp
     assert writer.flush()
     other = sqlite3.connect(writer.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    writer.metric("loss", 1, 1.0)
+    writer.metrics(1, {"loss": 1.0})
     assert not writer.close(timeout=0.2)
     other.execute("ROLLBACK")
     other.close()

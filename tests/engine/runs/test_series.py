@@ -99,7 +99,7 @@ def test_a_thinned_series_loses_no_extreme_and_adds_none(
 def test_means_are_those_of_the_rows(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path / "run.db")
     for step in range(5000):
-        writer.metric("loss", step, float(step))
+        writer.metrics(step, {"loss": float(step)})
     writer.close()
     series = Journal(writer.path).series("loss", buckets=10)
     width = 512

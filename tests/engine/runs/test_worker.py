@@ -64,7 +64,7 @@ def test_one_run_a_process() -> None:
 
 def raising(error: BaseException) -> Callable[[RunContext], dict[str, Any]]:
     def train(context: RunContext) -> dict[str, Any]:
-        context.journal.metric("loss", 1, 1.0)
+        context.journal.metrics(1, {"loss": 1.0})
         raise error
 
     return train

@@ -116,7 +116,8 @@ def test_the_view_is_the_prepared_image_and_where_it_is_looked_at(answerer: Answ
 
     assert view.size == (32, 32)
     seen = np.frombuffer(view.rgb, dtype=np.uint8).reshape(32, 32, 3)
-    assert np.array_equal(seen, np.asarray(answerer.processor.seen_image(image)))
+    resampled = image.resize((32, 32), resample=answerer.processor.image_processor.resample)
+    assert np.array_equal(seen, np.asarray(resampled))
 
     assert [len(row) for row in view.attention] == [4] * 4
     flat = [value for row in view.attention for value in row]

@@ -11,14 +11,11 @@ from transformers import AutoModel, AutoModelForCausalLM, DistilBertConfig, GPT2
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.decoding import greedy
-from looptop.engine.vqa.model import (
-    IGNORED,
-    NonFiniteError,
-    VqaConfig,
-    VqaModel,
-    answer_labels,
-    frozen_parts,
-)
+from looptop.engine.vqa.finite import NonFiniteError
+from looptop.engine.vqa.freezing import frozen_parts
+from looptop.engine.vqa.labels import IGNORED, answer_labels
+from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model_config import VqaConfig
 from tests.engine.vqa.tiny_model import QUESTIONS, pictures, tiny_config, tiny_model
 
 BEGIN = END = 0

@@ -13,7 +13,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.model import IGNORED
+from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from tests.engine.vqa.tiny import save_processors
 
@@ -48,17 +48,23 @@ def test_an_empty_question_is_refused(processor: VqaProcessor, question: str) ->
         processor.questions(["is it red", question])
 
 
-def test_a_question_of_10000_characters_is_cut_to_what_the_encoder_takes(
+def test_a_question_of_10000_characters_is_refused_and_not_cut(
     processor: VqaProcessor, capfd: pytest.CaptureFixture[str]
 ) -> None:
     long = "is there a blue shape? " * 435
     assert len(long) > 10_000
-    assert processor.is_cut(long)
-    assert not processor.is_cut("is there a blue shape?")
-    ids, _ = processor.questions([long])
-    assert ids.shape == (1, 24)
-    assert ids[0, -1] == processor.question_tokenizer.sep_token_id
+    with pytest.raises(LooptopError, match=r"has 10,005 letters, more than the 24 tokens"):
+        processor.questions(["is it red", long])
+    with pytest.raises(LooptopError, match=r"more than the 24 tokens"):
+        processor.check_question(long)
+    processor.check_question("is there a blue shape?")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_question_is_understood_where_any_of_its_tokens_is_known(processor: VqaProcessor) -> None:
+    assert processor.is_understood("is it red")
+    assert processor.is_understood("图中有 red")
+    assert not processor.is_understood("图中有什么")
 
 
 @pytest.mark.parametrize("question", ["图中有什么?", "[bold]red[/bold]", "\x1b[31mred\x1b[0m", "\ud83d?", "🦊" * 50])
@@ -122,13 +128,6 @@ def test_a_processor_that_crops_goes_its_own_way() -> None:
     processor = _with_images(own)
     torch.testing.assert_close(processor.images(images), own(images, return_tensors="pt")["pixel_values"])
     assert processor.image_size == (32, 32)
-    assert processor.seen_image(images[0]).size == (32, 32)
-
-
-def test_the_image_that_the_model_sees(processor: VqaProcessor) -> None:
-    seen = processor.seen_image(noise(100, 50))
-    assert seen.size == (32, 32)
-    torch.testing.assert_close(processor.images([seen]), processor.images([noise(100, 50)]))
 
 
 def test_saved_beside_a_model_and_loaded_again(processor: VqaProcessor, tmp_path: Path) -> None:
@@ -137,8 +136,8 @@ def test_saved_beside_a_model_and_loaded_again(processor: VqaProcessor, tmp_path
     again = VqaProcessor.from_pretrained(tmp_path)
     assert (again.begin_id, again.end_id, again.image_size) == (processor.begin_id, processor.end_id, (32, 32))
     assert again.image_processor.backend == "pil"
-    question = "is there a blue shape? " * 10
-    assert again.is_cut(question)
+    assert again.longest_question == processor.longest_question == 24
+    question = "is there a blue shape?"
     torch.testing.assert_close(again.questions([question]), processor.questions([question]))
     torch.testing.assert_close(again.answers(["yes", "polar bear"]), processor.answers(["yes", "polar bear"]))
     torch.testing.assert_close(again.images([noise(50, 40)]), processor.images([noise(50, 40)]))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import resource
 import shutil
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -15,9 +18,13 @@ import looptop.engine as looptop
 from looptop.engine import config
 from looptop.engine.models import resolve
 from looptop.engine.runs import checkpoint
+from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run, resume
+from looptop.engine.vqa import easy_vqa
 from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.problems import Problems
 from tests.support import eventually
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
@@ -58,6 +65,40 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     assert answer.answer == samples[0].answer
     whole = [path.name for path in checkpoint.steps(run.folder.checkpoints).values() if checkpoint.is_whole(path)]
     assert f"checkpoint-{total - total % 6}" in whole and len(whole) <= 3
+
+
+def table_of_the_benchmark(folder: Path, rows: int) -> Path:
+    """A folder's table of some of the benchmark's questions: data that has no test split."""
+    folder.mkdir()
+    taken = list(easy_vqa.rows("train", Problems()))[:rows]
+    with (folder / "questions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "question", "answer"])
+        writer.writerows([row.image, row.question, row.answer] for row in taken)
+    return folder
+
+
+def test_without_a_test_split_the_result_is_what_the_best_evaluation_measured(tmp_path: Path) -> None:
+    data = table_of_the_benchmark(tmp_path / "data", 300)
+    run = looptop.start(
+        config.override(
+            config.preset("tiny"),
+            [f"source={data}", "eval_strategy=steps", "eval_steps=3", "max_steps=10", "learning_rate=1e-5",
+             "per_device_train_batch_size=64", "validation_fraction=0.2"],
+        )
+    )  # fmt: skip
+    assert run.wait() is RunState.FINISHED, run.reason
+    measured = {point.step: point for point in run.journal.values("eval_loss")}
+    assert list(measured) == [0, 3, 6, 9, 10], "the last step is measured, wherever it falls"
+    accuracy = {point.step: point.value for point in run.journal.values("eval_accuracy")}
+    best = max(list(measured)[1:], key=lambda step: (accuracy[step], -step))
+    assert best < 10, "it learns so slowly that its accuracy stays, or this shows nothing"
+    result = run.result()
+    assert (result["step"], result["loss"], result["accuracy"]) == (best, measured[best].value, accuracy[best])
+    # What was measured after the last step stays what it was: the best model is not measured again over it.
+    assert measured[10].value != measured[best].value
+    checkpoints = [event.time for event in run.journal.events() if event.text == "checkpoint of step 10 written"]
+    assert measured[10].time < checkpoints[0]
 
 
 def decoder_with_dropout(folder: Path) -> Path:
@@ -150,25 +191,93 @@ def test_a_crash_fails_the_run_with_its_reason_and_leaves_the_traceback_in_its_l
     assert "Traceback" in run.folder.log.read_text()
 
 
+# A limit on the size of files stands for the full disk: the journal fits, weights do not.
+LIMITED = (
+    "import resource, sys;"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, resource.getrlimit(resource.RLIMIT_FSIZE)[1]));"
+    "from looptop.engine.runs.host import main; sys.exit(main())"
+)
+
+
+def make_room(folder: RunFolder) -> None:
+    owner = folder.owner()
+    assert owner is not None
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    psutil.Process(owner.pid).rlimit(psutil.RLIMIT_FSIZE, (hard, hard))
+
+
 def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_run() -> None:
-    """A limit on the size of files stands for the full disk: the journal fits, weights do not."""
-    limited = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, 2**21));"
-        "from looptop.engine.runs.host import main; sys.exit(main())"
-    )
     chosen = config.override(config.preset("tiny"), [*SHORT, "max_steps=14"])
-    folder = looptop.launch(chosen, program=(sys.executable, "-c", limited))
-    eventually(lambda: not folder.is_live())
+    folder = looptop.launch(chosen, program=(sys.executable, "-c", LIMITED))
+    eventually(lambda: folder.state() is RunState.PAUSED)
     journal = looptop.Journal(folder.db)
     assert [point.step for point in journal.values("loss")] == list(range(1, 15))
     warnings = [event.text for event in journal.events() if event.level == "warning"]
     assert any("checkpoint of step 6 could not be written" in text and "goes on" in text for text in warnings)
     assert checkpoint.newest_whole(folder.checkpoints) is None
-    state, reason = journal.state()
-    assert state is RunState.FAILED
-    assert "the result could not be written" in reason and f"looptop resume {folder.id}" in reason
-    again = resume(folder.id)
+    assert "the result could not be written" in journal.state()[1]
+    make_room(folder)
+    send(folder, "continue")
+    eventually(lambda: not folder.is_live())
+    assert folder.state() is RunState.FINISHED
+    assert looptop.Answerer.load(folder.id).name == folder.id
+
+
+def test_a_stop_whose_checkpoint_cannot_be_written_holds_the_run_until_there_is_room() -> None:
+    chosen = config.override(config.preset("tiny"), [*SHORT, "max_steps=100000", "eval_steps=100000"])
+    folder = looptop.launch(chosen, program=(sys.executable, "-c", LIMITED))
+    journal = looptop.Journal(folder.db)
+    eventually(lambda: len(journal.values("loss")) >= 3)
+    send(folder, "stop")
+    eventually(lambda: folder.state() is RunState.PAUSED)
+    step = max(point.step for point in journal.values("loss"))
+    assert f"the checkpoint of step {step} could not be written" in journal.state()[1]
+    assert not any("training goes on" in event.text for event in journal.events()), "which would not be true"
+    make_room(folder)
+    send(folder, "continue")
+    eventually(lambda: not folder.is_live())
+    assert journal.state() == (RunState.STOPPED, f"stopped on request, with a checkpoint of step {step}")
+    assert checkpoint.is_whole(folder.checkpoints / f"checkpoint-{step}")
+
+
+def test_a_stop_leaves_an_evaluation_undone_and_whoever_goes_on_makes_it() -> None:
+    undisturbed = start("max_steps=12")
+    assert undisturbed.wait() is RunState.FINISHED, undisturbed.reason
+
+    run = start("max_steps=12")
+    wait_taken(run.folder, run.pause(), 60)
+    while max(losses(run), default=0) < 6:
+        before = max(losses(run), default=0)
+        run.step()
+        eventually(lambda before=before: max(losses(run), default=0) > before)  # type: ignore[misc]
+        eventually(lambda: run.state is RunState.PAUSED)
+    run.stop()  # held at the end of step 6, before its evaluation
+    assert run.wait() is RunState.STOPPED
+    assert run.reason == "stopped on request, with a checkpoint of step 6"
+    assert [point.step for point in run.journal.values("eval_loss")] == [0]
+
+    again = resume(run.id)
     assert again.wait() is RunState.FINISHED, again.reason
+    for name in ("eval_loss", "eval_accuracy", "loss"):
+        made, expected = again.journal.values(name), undisturbed.journal.values(name)
+        assert [point.step for point in made] == [point.step for point in expected]
+        assert all(
+            math.isclose(one.value, other.value, abs_tol=1e-6) for one, other in zip(made, expected, strict=True)
+        )
+    for name in ("accuracy", "step"):
+        assert again.result()[name] == undisturbed.result()[name]
+
+
+def test_a_stop_during_the_last_evaluation_stops_the_run_and_resuming_makes_it() -> None:
+    run = start("max_steps=6", "max_images=250", "per_device_eval_batch_size=4")
+    eventually(lambda: any("step 6 written" in event.text for event in run.journal.events()))
+    run.stop()
+    assert run.wait(20) is RunState.STOPPED
+    assert run.reason == "stopped on request, with a checkpoint of step 6"
+    assert "test_accuracy" not in run.journal.names() and not run.folder.model.exists()
+    again = resume(run.id)
+    assert again.wait() is RunState.FINISHED, again.reason
+    assert again.journal.last("test_accuracy").value == again.result()["accuracy"]
 
 
 def test_early_stopping_is_trainers_own() -> None:

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from transformers import AutoConfig
 
-from looptop.engine.vqa.model import VqaConfig, VqaModel
+from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model_config import VqaConfig
 from looptop.engine.vqa.processing import VqaProcessor
 from tests.engine.vqa.tiny import save_processors
 

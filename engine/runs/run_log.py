@@ -1,0 +1,65 @@
+"""Writes into a run's log what its journal is told, for people who read text: events, states, evaluations, and now and
+then a step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.writer import Listener
+
+STEP_SECONDS = 5.0
+"""Between two lines about steps."""
+
+_OF_A_STEP = {
+    "loss": "loss",
+    "env/reward_mean": "reward",
+    "objective/kl": "kl",
+    "learning_rate": "learning rate",
+    "samples_per_second": "samples/s",
+    "seconds_left": "seconds left",
+}
+"""What is said of a step, where it is known."""
+
+_MEASURED = ("eval_", "test_")
+_SPEED = ("_runtime", "_per_second")
+
+
+class RunLog(Listener):
+    """Hears what the journal is told.
+
+    Args:
+        write: Adds a line to the log.
+        seconds: Between two lines about steps.
+    """
+
+    def __init__(self, write: Callable[[str], object], seconds: float = STEP_SECONDS) -> None:
+        self._write = write
+        self._seconds = seconds
+        self._next = 0.0
+
+    def on_event(self, kind: str, text: str, level: str) -> None:
+        """A line for each."""
+        self._write(text if level == "info" else f"{level}: {text}")
+
+    def on_state(self, state: RunState, reason: str) -> None:
+        """A line for each."""
+        self._write(f"{state}: {reason}" if reason else str(state))
+
+    def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """A line for each evaluation, and for a step when it is time."""
+        measured = {
+            name: value for name, value in values.items() if name.startswith(_MEASURED) and not name.endswith(_SPEED)
+        }
+        if measured:
+            self._write(f"evaluation at step {step}: {_said(measured)}")
+        elif time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._seconds
+            known = {word: values[name] for name, word in _OF_A_STEP.items() if name in values}
+            self._write(f"step {step}: {_said(known or values)}")
+
+
+def _said(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -1,0 +1,58 @@
+"""The VQA model's configuration: the three models' own, and how their states are fused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, ViTConfig
+
+from looptop.engine.config.vqa import FUSIONS, Fusion
+from looptop.engine.errors import LooptopError
+
+
+class VqaConfig(PreTrainedConfig):
+    """The three models' configurations and how their states are fused.
+
+    Args:
+        text_config: Configuration of the text encoder (DistilBERT by default).
+        vision_config: Configuration of the image encoder (ViT by default).
+        decoder_config: Configuration of the decoder; cross-attention is added to it.
+        fusion: `mean`, the book's: one vector, the average of the two mean states. `tokens`: all text and patch states,
+            projected, side by side.
+    """
+
+    model_type = "looptop-vqa"
+    sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig, "decoder_config": AutoConfig}  # noqa: RUF012
+
+    def __init__(
+        self,
+        text_config: PreTrainedConfig | dict[str, Any] | None = None,
+        vision_config: PreTrainedConfig | dict[str, Any] | None = None,
+        decoder_config: PreTrainedConfig | dict[str, Any] | None = None,
+        fusion: Fusion = "mean",
+        **kwargs: Any,
+    ) -> None:
+        if fusion not in FUSIONS:
+            raise LooptopError(f"fusion is '{fusion}'; it must be one of: {', '.join(FUSIONS)}")
+        self.text_config = _as_config(text_config, DistilBertConfig)
+        self.vision_config = _as_config(vision_config, ViTConfig)
+        self.decoder_config = _as_config(decoder_config, GPT2Config)
+        self.decoder_config.add_cross_attention = True
+        self.decoder_config.is_decoder = True
+        self.decoder_config.use_cache = False
+        # Padding stands behind an answer's end, where causal attention keeps it out; GPT-2 would look for it in every
+        # pass (on a GPU: wait for it) and warn.
+        self.decoder_config.pad_token_id = None
+        self.fusion: Fusion = fusion
+        # An embedding of GPT-2 is tied to its head inside the decoder; nothing is tied across the three models.
+        kwargs.setdefault("tie_word_embeddings", False)
+        super().__init__(**kwargs)
+
+
+def _as_config(value: PreTrainedConfig | dict[str, Any] | None, default: type[PreTrainedConfig]) -> PreTrainedConfig:
+    if value is None:
+        return default()
+    if isinstance(value, dict):
+        value = dict(value)
+        return AutoConfig.for_model(value.pop("model_type", default.model_type), **value)
+    return value

@@ -1,0 +1,72 @@
+"""Loads pretrained weights, whole or not at all.
+
+`from_pretrained` alone makes up what a folder lacks and only warns, so that a damaged model would be trained, asked or
+taken for a reward as if it were whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any
+
+from transformers.utils import logging
+
+from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.text import visible
+
+
+def load_whole(
+    load: Callable[..., Any],
+    source: str | PathLike[str],
+    new: Callable[[str], bool] = lambda name: False,
+    **options: Any,
+) -> Any:
+    """What `from_pretrained` gives.
+
+    Args:
+        load: The `from_pretrained` of a class.
+        source: Hub name or local folder.
+        new: Says of a weight's name whether the folder may lack it, or hold it in another shape: it begins untaught.
+        **options: Passed on.
+
+    Raises:
+        LooptopError: Weights are damaged, missing or of another shape.
+        OSError: The model is neither on disk nor to be had from the hub.
+    """
+    try:
+        with quiet():
+            model, info = load(source, output_loading_info=True, **options)
+    except (LooptopError, OSError):
+        raise
+    except Exception as error:
+        # safetensors, json and torch each have exceptions of their own for a damaged file.
+        raise LooptopError(f"the model in {visible(source)} cannot be loaded: {said_of(error)}") from error
+    found = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
+    lacking = sorted(name for name in found if not new(name))
+    if lacking:
+        raise LooptopError(
+            f"the model in {visible(source)} is not whole: {len(lacking)} tensors are missing or of another shape,"
+            f" among them {visible(lacking[0])}"
+        )
+    return model
+
+
+def is_pooler(name: str) -> bool:
+    """Whether a weight belongs to an encoder's pooler, which many published encoders come without and few use."""
+    return "pooler" in name.split(".")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While weights are loaded: no progress bars, no report that cross-attention is new to a decoder (it must be)."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

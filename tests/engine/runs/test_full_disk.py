@@ -1,0 +1,179 @@
+"""A full disk takes time, never work: the run is held with its reason until there is room, or a further stop comes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from looptop.engine.cli import main
+from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.host import launch
+from looptop.engine.runs.journal import JournalWriter
+from looptop.engine.runs.liveness import why_interrupted
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.room import full_disk
+from looptop.engine.runs.run import start
+from looptop.engine.runs.trainer import save_result
+from looptop.engine.runs.worker import RunContext
+from tests.engine.runs.helpers import Steps, config
+from tests.engine.runs.test_host import going, launched, process_of, program
+from tests.support import eventually
+
+__all__ = ["launched"]
+
+Capture = pytest.CaptureFixture[str]
+
+
+class Disk:
+    """A disk that takes a result only when there is room."""
+
+    def __init__(self) -> None:
+        self.full = True
+        self.tries = 0
+
+    def write(self, folder: Path) -> None:
+        self.tries += 1
+        folder.mkdir()
+        (folder / "weights").write_text("half")
+        if self.full:
+            raise OSError(28, "No space left on device")
+        (folder / "weights").write_text("whole")
+
+
+def saves(disk: Disk) -> Any:
+    def train(context: RunContext) -> dict[str, Any]:
+        context.at_step_end(3)
+        return {"accuracy": 1.0} if save_result(context, disk.write) else {}
+
+    return train
+
+
+def test_a_result_that_cannot_be_written_holds_the_run_until_there_is_room() -> None:
+    disk = Disk()
+    run = start(config(), saves(disk))
+    eventually(lambda: run.state is RunState.PAUSED)
+    reason = run.folder.summary().reason
+    assert "the result could not be written: No space left on device; held" in reason
+    assert f"`looptop continue {run.id}` tries it again" in reason
+    assert not run.folder.model.exists(), "half a result is no result"
+    assert (run.journal.events()[-1].kind, run.journal.events()[-1].level) == ("alert", "error")
+    assert wait_taken(run.folder, run.continue_(), 20) == "goes on after step 3"
+    eventually(lambda: disk.tries == 2 and run.state is RunState.PAUSED)
+    disk.full = False
+    run.continue_()
+    assert run.wait(20) is RunState.FINISHED
+    assert (run.folder.model / "weights").read_text() == "whole"
+
+
+def test_a_stop_gives_up_a_result_that_cannot_be_written() -> None:
+    run = start(config(), saves(Disk()))
+    eventually(lambda: run.state is RunState.PAUSED)
+    run.stop()
+    assert run.wait(20) is RunState.STOPPED
+    assert run.reason == "stopped before its result could be written, without a checkpoint of step 3"
+    assert sorted(path.name for path in run.folder.path.iterdir() if "model" in path.name) == []
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home on a disk of its own of a few megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("nobody but root can mount a disk")
+    monkeypatch.setenv("LOOPTOP_HOME", str(folder))
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 16, 512):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                pass
+    assert full_disk(disk)
+    return ballast
+
+
+def test_a_run_that_ends_on_a_full_disk_stays_until_its_end_is_written(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(JournalWriter.close, "__defaults__", (0.1,))
+    filled = threading.Event()
+
+    def train(context: RunContext) -> dict[str, Any]:
+        Steps(20)(context)
+        filled.wait()
+        return {"accuracy": 1.0}
+
+    run = start(config(), train)
+    eventually(lambda: len(run.journal.values("loss")) == 20)
+    ballast = fill(small)
+    filled.set()
+    assert run.wait(1.5) is RunState.RUNNING, "a run whose end is not written has not ended"
+    assert main(["show", run.id]) == 0
+    assert f"the disk of {run.folder.path} is full (" in capsys.readouterr().out
+    ballast.unlink()
+    assert run.wait(20) is RunState.FINISHED
+    assert run.journal.state() == (RunState.FINISHED, "")
+    assert run.journal.facts()["result"] == {"accuracy": 1.0}
+
+
+def test_a_process_that_is_gone_on_a_full_disk_is_not_blamed_alone(small: Path, launched: list[RunFolder]) -> None:
+    folder = launch(config(), program("Steps(600)"))
+    launched.append(folder)
+    going(folder)
+    ballast = fill(small)
+    process_of(folder).kill()
+    eventually(lambda: not folder.is_live())
+    assert folder.state() is RunState.INTERRUPTED
+    said = why_interrupted(folder)
+    assert said.startswith(f"its process is gone, and the disk of {folder.path} is full")
+    ballast.unlink()
+    assert why_interrupted(folder) == "its process is gone"
+
+
+def test_a_further_stop_ends_a_run_that_waits_for_room(small: Path, launched: list[RunFolder]) -> None:
+    folder = launch(config(), program("Steps(600)"))
+    launched.append(folder)
+    going(folder)
+    fill(small)
+    pid = process_of(folder).pid
+
+    def signalled() -> bool:
+        if folder.is_live():
+            os.kill(pid, signal.SIGINT)
+        return not folder.is_live()
+
+    eventually(signalled, limit=30)
+
+
+def test_a_stop_that_could_not_be_sent_for_want_of_room_is_sent_by_a_signal(
+    small: Path, launched: list[RunFolder]
+) -> None:
+    from looptop.engine.commands.watch import _hand_on
+    from looptop.engine.errors import LooptopError
+
+    folder = launch(config(), program())
+    launched.append(folder)
+    going(folder)
+    ballast = fill(small)
+    with pytest.raises(LooptopError, match="No space left"):
+        send(folder, "stop")
+    assert "stopping, with a checkpoint" in _hand_on(folder, 1, stepped=True)
+    ballast.unlink()
+    eventually(lambda: not folder.is_live())
+    assert folder.state() is RunState.STOPPED
