@@ -61,6 +61,7 @@ class LooptopApp(App[str]):
         self.theme = DARK.name
         self.add_mode("ask", self._make_ask)
         self.add_mode("train", self._make_train)
+        self.add_mode("ppo", self._make_ppo)
 
     def _make_ask(self) -> Screen[Any]:
         return Ask(self._make_process)
@@ -69,6 +70,11 @@ class LooptopApp(App[str]):
         from looptop.tui.screens.train import Train
 
         return Train()
+
+    def _make_ppo(self) -> Screen[Any]:
+        from looptop.tui.screens.ppo import Ppo
+
+        return Ppo()
 
     def tell(self, sentence: object, severity: str = "information") -> None:
         """Shows a sentence for a moment; it may hold text from outside."""
@@ -109,7 +115,7 @@ class LooptopApp(App[str]):
         from looptop.tui.screens.help import Help
 
         if not isinstance(self.screen, Help):
-            self.push_screen(Help(getattr(self.screen, "PLACES", ())))
+            self.push_screen(Help(self._places(self.screen)))
 
     def action_leave(self) -> None:
         """Leaves; where a run that was started here still goes, asks what shall become of it."""
@@ -158,10 +164,15 @@ class LooptopApp(App[str]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: what the table of actions offers here."""
-        places = {"app", *getattr(screen, "PLACES", ())}
+        places = {"app", *self._places(screen)}
         for action in actions.of(places):
             if action.palette:
                 yield SystemCommand(f"{action.label} ({actions.keys_of(action)})", action.help, self._runner(action))
+
+    @staticmethod
+    def _places(screen: Screen[Any]) -> tuple[str, ...]:
+        """What the help and the palette of a screen show."""
+        return screen.places if isinstance(screen, Place) else getattr(screen, "PLACES", ())
 
     def _runner(self, action: actions.Action) -> Callable[[], None]:
         def run() -> None:

@@ -30,7 +30,7 @@ def question(live: Sequence[RunFolder]) -> Question:
         (names, "bold"),
         f" {goes} on without this screen.\n\nCome back with ",
         ("looptop", "bold"),
-        " (screen 2), or follow with ",
+        f" (screen {_screen(live[0])}), or follow with ",
         (f"looptop logs {live[0].id} -f", "bold"),
         ".",
     )
@@ -48,7 +48,7 @@ def question(live: Sequence[RunFolder]) -> Question:
 def farewell(live: Sequence[RunFolder]) -> str:
     """The last words on the terminal."""
     return "\n".join(
-        f"{run.id} goes on. Watch it: looptop, screen 2, or `looptop logs {run.id} -f`. "
+        f"{run.id} goes on. Watch it: looptop, screen {_screen(run)}, or `looptop logs {run.id} -f`. "
         f"Stop it: `looptop stop {run.id}`."
         for run in live
     )
@@ -70,3 +70,8 @@ def stop_all(live: Sequence[RunFolder]) -> str:
         except LooptopError as error:
             words.append(visible(error))
     return "\n".join(words)
+
+
+def _screen(run: RunFolder) -> int:
+    """The screen that shows runs of its kind."""
+    return 3 if run.id.startswith("ppo-") else 2

@@ -51,18 +51,18 @@ RISEN, FALLEN = 0.5, 0.05
 """Reward up by so many of its standard deviations while a share of something good is down by so much."""
 
 LABELS = {
+    "reward_hacking": "cheating?",
+    "same_response": "same response",
     "kl_negative": "KL < 0",
     "kl_high": "KL high",
-    "ratio_jump": "ratio jump",
-    "value_loss_jump": "value loss jump",
-    "unexplained": "values explain nothing",
-    "entropy_collapse": "entropy collapse",
-    "length_drift": "length drift",
+    "ratio_jump": "ratio",
+    "value_loss_jump": "value loss",
+    "unexplained": "values",
+    "entropy_collapse": "entropy",
+    "length_drift": "length",
     "cut": "cut",
-    "same_response": "same response",
-    "reward_hacking": "cheating?",
 }
-"""Each kind of mark in a word or three."""
+"""Each kind of mark in a word or two, what matters most first."""
 
 
 @dataclass(frozen=True)
@@ -315,6 +315,8 @@ def reward_hacking(course: Course, _settings: Settings) -> Mark | None:
 
 
 _CHECKS: tuple[Callable[[Course, Settings], Mark | None], ...] = (
+    reward_hacking,
+    same_response,
     kl_negative,
     kl_high,
     ratio_jump,
@@ -323,8 +325,6 @@ _CHECKS: tuple[Callable[[Course, Settings], Mark | None], ...] = (
     entropy_collapse,
     length_drift,
     cut,
-    same_response,
-    reward_hacking,
 )
 
 

@@ -54,6 +54,11 @@ class Place(Screen[None]):
         """Says it where there is too little room."""
         _say_too_small(self, event)
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Of `PLACES`, those that are on the screen now."""
+        return self.PLACES
+
     def say(self, text: str, style: str = "$text-muted") -> None:
         """Says in the line at the top what is going on."""
         self.query_one(TopBar).say(text, style)

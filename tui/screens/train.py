@@ -35,7 +35,7 @@ TICK = 1.0
 class Train(Place):
     """Screen 2."""
 
-    CSS_PATH = ["../styles/lists.tcss", "../styles/train.tcss"]  # noqa: RUF012
+    CSS_PATH = ["../styles/lists.tcss", "../styles/form.tcss", "../styles/train.tcss"]  # noqa: RUF012
     HERE = "train"
     PLACES = ("train", "form", "run")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
@@ -265,7 +265,8 @@ class Train(Place):
 
 
 def _summaries() -> list[RunSummary]:
-    return [run.summary() for run in RunFolder.all()[:200]]
+    # PPO has a screen of its own.
+    return [run.summary() for run in RunFolder.all()[:200] if not run.id.startswith("ppo-")]
 
 
 def run_line(summary: RunSummary) -> Content:

@@ -42,7 +42,7 @@ class Line(Widget, can_focus=False):
 class TopBar(Line):
     """The screens there are, which one this is, and at the right what is going on."""
 
-    SCREENS = (("ask", "1", "Ask"), ("train", "2", "Train"))
+    SCREENS = (("ask", "1", "Ask"), ("train", "2", "Train"), ("ppo", "3", "PPO"))
 
     def __init__(self, here: str) -> None:
         super().__init__(id="top")
