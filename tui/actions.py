@@ -226,14 +226,14 @@ ACTIONS = (
         "ppo", "next_mark", "m", "next mark", "Go to the next batch that health has something to say of.", False, True
     ),
     Action(
-        "ppo", "compare", "a", "before/after", "Before and after: the reference beside the tuned model.", False, True
+        "ppo", "compare", "a", "before/after", "Before and after: the reference beside the tuned model.", True, True
     ),
     Action("ppo", "copy", "y", "copy", "Copy the sample, or the table of its tokens.", False, True),
     Action("ppo", "export", "E", "export", "Write the batch with its tokens to a JSONL file.", False, True),
     Action("ppo", "picture", "P", "picture", "Save the screen as an SVG picture.", False, True),
     Action("ppo", "want('checkpoint')", "c", "checkpoint", "Write a checkpoint now.", False, True),
     Action("ppo", "want('stop')", "X", "stop", "Stop the run; asks whether with a checkpoint.", False, True),
-    Action("ppo", "want('resume')", "r", "resume", "Go on with a run that is not live any more.", False, True),
+    Action("ppo", "want('resume')", "r", "resume", "Go on with a run that is not live any more.", True, True),
     Action("ppo", "want('log')", "l", "log", "Read all that the run printed.", False, True),
     Action(
         "ppo", "open_run", "o", "open run", "Choose a PPO run to look at: live, finished or interrupted.", True, True

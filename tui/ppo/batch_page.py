@@ -50,7 +50,7 @@ class BatchPage(Vertical):
     def __init__(self) -> None:
         super().__init__(id="batch-page", classes="page")
         self.record: BatchRecord | None = None
-        self._records: Sequence[SampleRecord] = ()
+        self._run = ""
         self._rewards: Sequence[Reward] = ()
         self._all: list[SampleRow] = []
         self._rows: list[SampleRow] = []
@@ -100,11 +100,20 @@ class BatchPage(Vertical):
         records: Sequence[SampleRecord],
         judgements: Sequence[Judgement],
         rewards: Sequence[Reward],
+        run: str,
     ) -> None:
-        """Shows a batch, or what is new of it; the order, the filter and the sample under the cursor stay."""
+        """Shows a batch, or what is new of it; the order, the filter and the sample under the cursor stay.
+
+        Args:
+            batch: The batch, as far as it has come.
+            records: Its samples.
+            judgements: What a person said of them.
+            rewards: The parts of the reward.
+            run: The run's id.
+        """
         if batch is None or self.record is None or batch.step != self.record.step:
             self._ranges.clear()
-        self.record, self._records, self._rewards = batch, records, rewards
+        self.record, self._rewards, self._run = batch, rewards, run
         self._all = sample_rows(records, judgements)
         if self.filter_text:
             self._try_filter(self.filter_text)
@@ -171,9 +180,12 @@ class BatchPage(Vertical):
             safe(f"{key} {wanted.low:.2f} to {wanted.high:.2f}", "$text-primary")
             for key, wanted in self._ranges.items()
         ]
-        said = [row for row in self._all if row.edited or row.left_out or row.rating]
-        if said:
-            parts.append(safe(f"{len(said)} judged", "$text-warning"))
+        judged = sum(1 for row in self._all if row.edited or row.left_out)
+        rated = sum(1 for row in self._all if row.rating)
+        if judged:
+            parts.append(safe(f"{judged} judged", "$text-warning"))
+        if rated:
+            parts.append(safe(f"{rated} rated: looptop train reward --data {self._run}", "$text-warning"))
         if batch is not None and batch.place != "updated":
             parts.append(safe(f"so far {batch.place}", "$text-warning"))
         self.query_one("#batch-line", Static).update(Content("   ").join(parts), layout=False)

@@ -63,6 +63,11 @@ class BatchRows:
         self._known.move_to_end(number)
         return stretch.get(step)
 
+    def is_known(self, step: int) -> bool:
+        """Whether a row is read, and nothing is newer."""
+        number = step // STRETCH
+        return number in self._known and number not in self._old and number not in self._reading
+
     def news(self, step: int) -> None:
         """Batches from this one on may have changed; what is known of them is shown until they are read again."""
         there = {*self._known, *self._reading}

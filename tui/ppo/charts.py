@@ -117,9 +117,17 @@ def curves_of(spec: ChartSpec, series: dict[str, Series], weight: float) -> list
 
 
 def axes_of(spec: ChartSpec, snapshot: PpoSnapshot) -> Axes:
-    """All batches that there are, or will be while the run is live."""
-    last = max(snapshot.total, snapshot.last) if snapshot.live else snapshot.last
-    return Axes(min(snapshot.first, 1), max(last, 2), spec.lowest, spec.highest)
+    """All batches that there are; while the run is live a round number of them, so that they seldom change."""
+    last = max(snapshot.last, 2)
+    if snapshot.live:
+        last = min(_round(last), max(snapshot.total, last))
+    return Axes(min(snapshot.first, 1), last, spec.lowest, spec.highest)
+
+
+def _round(count: int) -> int:
+    """A round number, at least as large."""
+    power = int(10 ** (len(str(count)) - 1))
+    return next(part * power for part in (1, 2, 3, 5, 7, 10) if part * power >= count)
 
 
 def numbers(values: Sequence[float | None]) -> list[float]:

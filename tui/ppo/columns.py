@@ -246,6 +246,7 @@ def said(value: float | None, decimals: int = 2) -> str:
     if value is None or math.isnan(value):
         return "·"
     if not abs(value) < 10 ** (6 - decimals):
-        return number(value)
+        text = number(value)
+        return text if len(text) <= 7 else f"{value:.0e}".replace("e+", "e")
     text = f"{value:.{decimals}f}"
     return text if any(digit in text for digit in "123456789") else f"{0:.{decimals}f}"

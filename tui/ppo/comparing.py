@@ -55,7 +55,7 @@ class Comparing:
             return
 
         def done(future: asyncio.Future[CompareResult | None]) -> None:
-            if run is not self._run:
+            if self._closed or run is not self._run:
                 return
             try:
                 self.result = future.result()

@@ -15,7 +15,7 @@ from looptop.tui.ppo.columns import SampleRow
 from looptop.tui.ppo.watching import PpoSnapshot
 from looptop.tui.ppo.words import sample_as_text, tokens_as_text
 from looptop.tui.screens.base import Place
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, while_it_stands
 
 if TYPE_CHECKING:
     from looptop.engine.runs.control import Control
@@ -106,7 +106,7 @@ class PpoDriving(Place):
         async def go() -> None:
             await self._answered(run, lambda: send(run, kind, by="app", **details))
 
-        self._work(go())
+        self.work(go())
 
     async def _answered(self, run: RunFolder, say: Callable[[], Control | None]) -> None:
         """Says something to a run and shows its answer: a refusal where nobody overlooks it."""
@@ -177,7 +177,7 @@ class PpoDriving(Place):
             self.looptop.started_here.append(run)
             self.look_soon()
 
-        self._work(go())
+        self.work(go())
 
     # Judging.
 
@@ -214,7 +214,7 @@ class PpoDriving(Place):
         async def go() -> None:
             await self._answered(run, lambda: judge(run, chosen.step, row, kind, value, "app"))
 
-        self._work(go())
+        self.work(go())
 
     def action_breakpoints(self) -> None:
         """Lists them, to add and to remove."""
@@ -254,7 +254,7 @@ class PpoDriving(Place):
                 return
             self.looptop.tell(f"batch {step} is in {path}")
 
-        self._work(go())
+        self.work(go())
 
     def action_picture(self) -> None:
         """Saves the screen, and says where."""
@@ -276,5 +276,12 @@ class PpoDriving(Place):
         else:
             self.looptop.tell(f"the screen is in {visible(path)}")
 
-    def _work(self, what: Coroutine[Any, Any, None]) -> None:
-        self.run_worker(what, group="driving")
+    def work(self, what: Coroutine[Any, Any, None], group: str = "driving", *, exclusive: bool = False) -> None:
+        """Has something done while the screen stands.
+
+        Args:
+            what: What to do.
+            group: What it is done together with.
+            exclusive: What is still done in this group is given up.
+        """
+        self.run_worker(while_it_stands(self, what), group=group, exclusive=exclusive)

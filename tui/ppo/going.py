@@ -60,4 +60,4 @@ class GoTo:
         prompt = self._screen.query_one(Prompt)
         if prompt.display and prompt.value == digit:
             prompt.close()
-            self._screen.run_worker(self._screen.looptop.action_go(SCREENS[digit]), group="screens")
+            self._screen.work(self._screen.looptop.action_go(SCREENS[digit]), "screens")

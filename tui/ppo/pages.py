@@ -14,6 +14,7 @@ from textual.widgets import Input
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord, Judgement, SampleRecord, TokenTable
+from looptop.engine.runs.folder import RunState
 from looptop.tui import actions
 from looptop.tui.ppo.batch_page import BatchPage, SampleTable
 from looptop.tui.ppo.columns import SampleRow, sample_rows
@@ -40,6 +41,8 @@ _PAGES: dict[Level, str] = {
     "compare": "compare-page",
 }
 _ABOVE: dict[Level, Level] = {"batch": "run", "sample": "batch", "tokens": "sample", "compare": "run"}
+_OF_LIVE = ("want('pause')", "want('step')", "want('place')", "follow")
+"""Actions that only a live run takes."""
 _OF_A_SAMPLE = ("edit", "leave_out", "rate", "copy")
 """Actions that are about a sample."""
 
@@ -82,6 +85,22 @@ class PpoPages(PpoDriving):
         if action in _OF_A_SAMPLE:
             return self.level in ("batch", "sample", "tokens")
         return True
+
+    def unwanted(self, action: str) -> bool:
+        """Of a run that is not live, what drives it; of a batch that was updated, what its update would use."""
+        snapshot = self.snapshot
+        live = snapshot is not None and snapshot.live
+        if action in _OF_LIVE:
+            return not live
+        if action == "want('resume')":
+            return snapshot is None or live or snapshot.state is RunState.FINISHED
+        return (
+            action in ("edit", "leave_out") and self._data.record is not None and self._data.record.place == "updated"
+        )
+
+    @property
+    def _run_id(self) -> str:
+        return self.run.id if self.run is not None else ""
 
     def _show_level(self, level: Level) -> None:
         self.level = level
@@ -172,16 +191,17 @@ class PpoPages(PpoDriving):
             if journal is not self.journal or step != self.opened_step:
                 return
             self._data = data
+            self.refresh_bindings()
             rewards = self.snapshot.rewards if self.snapshot is not None else []
             if level is not None and level != self.level:
                 self._show_level(level)
-            self.query_one(BatchPage).show(data.record, data.samples, data.judgements, rewards)
+            self.query_one(BatchPage).show(data.record, data.samples, data.judgements, rewards, self._run_id)
             self._show_head()
             if self.level in ("sample", "tokens"):
                 self._show_sample()
                 self._read_tokens()
 
-        self.run_worker(go(), group="batch", exclusive=True)
+        self.work(go(), "batch", exclusive=True)
 
     @on(BatchPage.Opened)
     def _sample_wanted(self) -> None:
@@ -257,7 +277,7 @@ class PpoPages(PpoDriving):
                     page.show(table)
                 self._show_head()
 
-        self.run_worker(go(), group="tokens", exclusive=True)
+        self.work(go(), "tokens", exclusive=True)
 
     @on(TokenPage.Moved)
     def _token_moved(self) -> None:
@@ -312,7 +332,7 @@ class PpoPages(PpoDriving):
             else:
                 self.go_to_batch(found)
 
-        self.run_worker(go(), group="marks", exclusive=True)
+        self.work(go(), "marks", exclusive=True)
 
     def action_health(self) -> None:
         """What health has to say of the batch, in full."""
@@ -327,7 +347,7 @@ class PpoPages(PpoDriving):
             if record is not None:
                 self.app.push_screen(Health(record))
 
-        self.run_worker(go(), group="marks", exclusive=True)
+        self.work(go(), "marks", exclusive=True)
 
     @on(RunPage.Moved)
     def _moved(self) -> None:

@@ -107,23 +107,34 @@ class RunPage(Vertical):
         return None if snapshot is None or not snapshot.count else snapshot.first + self._grid.cursor
 
     def show(self, snapshot: PpoSnapshot) -> None:
-        """Draws what is new in it."""
+        """Draws what is new in it, at once or when the rows that are seen are read: all of it is drawn together."""
         before, self.snapshot = self.snapshot, snapshot
+        if self._rows is None:
+            return
         specs = charts_of(snapshot)
         if specs != self._specs:
             self._specs = specs
-            if self._rows is not None:
-                self._rows.names = tuple(dict.fromkeys([*self._rows.names, *(n for s in specs for n in s.metrics)]))
-                self._rows.news(0)
+            self._rows.names = tuple(dict.fromkeys([*self._rows.names, *(n for s in specs for n in s.metrics)]))
+            self._rows.news(0)
             self.post_message(self.Redrawn())
-        if self._rows is not None and before is not None and snapshot.version != before.version:
+        elif before is not None and snapshot.version != before.version:
             self._rows.news(min(before.last, snapshot.last))
-        count = snapshot.last - snapshot.first + 1 if snapshot.count else 0
-        cursor = count - 1 if self.follow else None
-        if before is None or count != self._grid.count or snapshot.version != before.version:
-            if self._wanted is not None and not self.follow:
-                cursor = self._wanted - snapshot.first
-            self._grid.fill(count, self._make, cursor=cursor)
+        cursor = snapshot.last if self.follow else self._wanted or snapshot.first
+        if not snapshot.count or self._rows.is_known(cursor):
+            self._draw()
+        else:
+            self._rows.get(cursor)
+
+    def _draw(self) -> None:
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        cursor = None
+        if self.follow:
+            cursor = snapshot.count - 1
+        elif self._wanted is not None:
+            cursor = self._wanted - snapshot.first
+        self._grid.fill(snapshot.count, self._make, cursor=cursor)
         self.draw_charts()
         self._show_batch()
         events = self.query_one("#ppo-events", Panel)
@@ -144,13 +155,12 @@ class RunPage(Vertical):
 
     def _draw_large(self, snapshot: PpoSnapshot, weight: float) -> None:
         spec = self._specs[self._charts.chosen]
-        found = self._batch(self._grid.cursor)
         self.query_one(LargeChart).draw(
             spec,
             curves_of(spec, snapshot.series, weight),
             axes_of(spec, snapshot),
             self.step,
-            found.figures if found is not None else {},
+            self._figures(),
             weight,
         )
 
@@ -164,11 +174,18 @@ class RunPage(Vertical):
         return self._rows.get(self.snapshot.first + row)
 
     def _on_read(self, _first: int, _last: int) -> None:
-        self._grid.refresh()
-        self._show_batch()
+        if self.is_attached and self.screen.display:  # Else it is being taken down.
+            self._draw()
 
     def _on_error(self, error: LooptopError) -> None:
         self.screen.say(str(error), "$text-error")  # type: ignore[attr-defined]  # every place can
+
+    def _figures(self) -> dict[str, float | None]:
+        """Those of the batch under the cursor; while it has none yet, those of the batch before it."""
+        for row in (self._grid.cursor, self._grid.cursor - 1):
+            if row >= 0 and (found := self._batch(row)) is not None and found.figures:
+                return found.figures
+        return {}
 
     def _show_batch(self) -> None:
         """The batch under the cursor, on the charts and in words."""
@@ -176,7 +193,7 @@ class RunPage(Vertical):
         if step is None:
             return
         found = self._batch(self._grid.cursor)
-        self._charts.mark(step, found.figures if found is not None else {})
+        self._charts.mark(step, self._figures())
         if self.enlarged:
             self.draw_charts()
         marks = Content("") if found is None else marks_in_full(found.record)

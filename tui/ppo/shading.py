@@ -20,6 +20,9 @@ KINDS: dict[str, Kind] = {"ratio": "ratio", "entropy": "amount", "probability": 
 BLOCKS = "▁▂▃▄▅▆▇█"
 NOTHING = "·"
 
+EQUAL = 0.179
+"""The luminance on which black and white can be read equally well: either stands out by 4.5 to 1 at least."""
+
 Colour = tuple[int, int, int]
 
 
@@ -33,8 +36,8 @@ class Look(NamedTuple):
     dark_text: Colour
 
 
-DARK = Look((16, 20, 26), (64, 156, 214), (214, 140, 30), (232, 236, 242), (10, 12, 16))
-LIGHT = Look((251, 250, 247), (90, 165, 215), (236, 158, 62), (255, 255, 255), (24, 28, 34))
+DARK = Look((16, 20, 26), (64, 156, 214), (214, 140, 30), (255, 255, 255), (0, 0, 0))
+LIGHT = Look((251, 250, 247), (90, 165, 215), (236, 158, 62), (255, 255, 255), (0, 0, 0))
 
 
 class Shade(NamedTuple):
@@ -100,7 +103,7 @@ class Scale:
         if level is None:
             return Shade("", "", "")
         background = _mixed(look.ground, look.above if level > 0 else look.below, abs(level))
-        text = look.dark_text if _luminance(background) > 0.18 else look.light_text
+        text = look.dark_text if _luminance(background) > EQUAL else look.light_text
         return Shade(_hex(background), _hex(text), self.sign(value))
 
     def ramp(self, cells: int) -> list[float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -16,10 +17,13 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.runs.journal import Event, Point, Series
+from looptop.engine.runs.journal import Event, Outline, Point, Series
 
 EVENTS = 200
 """So many of the last events are kept."""
+
+CURVES_SECONDS = 1.9
+"""A run that trains has its curves read no more often."""
 
 _HELD = re.compile(r"(?:(?P<why>.*), )?(?:in batch (?P<batch>\d+), (?P<place>\w+)|after step (?P<step>\d+))", re.DOTALL)
 
@@ -58,7 +62,6 @@ class PpoSnapshot:
     first: int = 0
     """The first batch's step; 0 where there is none."""
     last: int = 0
-    count: int = 0
     batch: BatchRecord | None = None
     """The last one."""
     series: dict[str, Series] = field(default_factory=dict)
@@ -66,6 +69,11 @@ class PpoSnapshot:
     events: tuple[Event, ...] = ()
     started: float | None = None
     ended: float | None = None
+
+    @property
+    def count(self) -> int:
+        """How many batches there are."""
+        return self.last - self.first + 1 if self.last else 0
 
     @property
     def held(self) -> Held | None:
@@ -130,6 +138,7 @@ class PpoWatcher:
         self._settings: dict[str, Any] | None = None
         self._journalled = RunState.CREATED
         self._event = 0
+        self._curves_read = 0.0
 
     def look(self, names: Sequence[str] = (), columns: int = 0) -> PpoSnapshot:
         """What is known now; the very same object as before where nothing changed.
@@ -162,7 +171,7 @@ class PpoWatcher:
                 self._settings = self.run.settings()
         outline = journal.outline()
         self._journalled = outline.state
-        first, last, count = journal.batch_span()
+        first, last = journal.batch_ends()
         fresh = journal.events(self._event)
         if fresh:
             self._event = fresh[-1].id
@@ -177,24 +186,28 @@ class PpoWatcher:
             latest=outline.latest,
             first=first,
             last=last,
-            count=count,
             batch=journal.last_batch(),
-            series=self._series(outline.latest, names, columns),
+            series=self._series(outline, names, columns),
             breakpoints=tuple(journal.breakpoints()),
             events=((before.events if before else ()) + tuple(fresh))[-EVENTS:],
             started=outline.started,
             ended=outline.ended,
         )
 
-    def _series(self, latest: dict[str, Point], names: Sequence[str], columns: int) -> dict[str, Series]:
-        before = self._last
+    def _series(self, outline: Outline, names: Sequence[str], columns: int) -> dict[str, Series]:
+        before, latest = self._last, outline.latest
         known = before.series if before is not None and self._asked[1] == columns else {}
+        now = time.monotonic()
+        # Beside a run that trains, reading and drawing curves is most of what the screen costs.
+        early = outline.state is RunState.RUNNING and now - self._curves_read < CURVES_SECONDS
+        if not early:
+            self._curves_read = now
         found = {}
         for name in names:
             if name not in latest:
                 continue
             same = before is not None and name in known and before.latest.get(name) == latest[name]
-            found[name] = known[name] if same else self.journal.series(name, columns)
+            found[name] = known[name] if name in known and (same or early) else self.journal.series(name, columns)
         return found
 
 

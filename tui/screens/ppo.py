@@ -74,8 +74,8 @@ class Ppo(PpoPages):
     def on_mount(self) -> None:
         """Shows the run that is going on, if there is one; else the form."""
         self._show_level("form")
-        self.run_worker(self._watch(), group="watch")
-        self.run_worker(self._arrive(), group="runs", exclusive=True)
+        self.work(self._watch(), "watch")
+        self.work(self._arrive(), "runs", exclusive=True)
 
     def on_unmount(self) -> None:
         """Ends what was started for this screen alone."""
@@ -118,6 +118,12 @@ class Ppo(PpoPages):
         self._hurry_until = time.monotonic() + HURRY_FOR
         self._poke.set()
 
+    def action_want(self, what: str) -> None:
+        """Does what a key asks of the run; who makes it step wants to see where it goes."""
+        super().action_want(what)
+        if what in ("step", "place") and self.snapshot is not None and self.snapshot.live:
+            self.query_one(RunPage).follow = True
+
     async def _watch(self) -> None:
         """Looks once a second while this screen is the one that is shown; reads in a thread, one at a time."""
         unreadable = False
@@ -149,6 +155,8 @@ class Ppo(PpoPages):
         if snapshot is before:
             return
         self._show_head()
+        if before is None or (before.live, before.state) != (snapshot.live, snapshot.state):
+            self.refresh_bindings()
         page = self.query_one(RunPage)
         if self.level == "run":
             page.show(snapshot)
@@ -203,7 +211,7 @@ class Ppo(PpoPages):
         """Shows the form."""
         self._show_level("form")
         self.query_one(NewRun).take_focus()
-        self.run_worker(self._list(), group="runs", exclusive=True)
+        self.work(self._list(), "runs", exclusive=True)
 
     async def _list(self) -> None:
         self.query_one(NewRun).list_runs(await in_thread(_summaries))
@@ -218,7 +226,7 @@ class Ppo(PpoPages):
             lines = [Choice(each.id, run_line(each)) for each in found]
             self.app.push_screen(Picker("Choose a PPO run", lines, "There are none yet: N starts one."), self._opened)
 
-        self.run_worker(choose(), group="runs", exclusive=True)
+        self.work(choose(), "runs", exclusive=True)
 
     def _opened(self, run_id: str | None) -> None:
         if run_id is not None:
@@ -230,7 +238,7 @@ class Ppo(PpoPages):
 
     @on(NewRun.Wanted)
     def _wanted(self, event: NewRun.Wanted) -> None:
-        self.run_worker(self._start(event.config), group="start", exclusive=True)
+        self.work(self._start(event.config), "start", exclusive=True)
 
     async def _start(self, config: RunConfig) -> None:
         from looptop.engine.runs.host import launch

@@ -86,13 +86,14 @@ class KeyBar(Line):
     def shown(self) -> list[Binding]:
         """The bindings to show, each action once."""
         focused = self.screen.focused
+        unwanted = getattr(self.screen, "unwanted", lambda _action: False)
         seen: set[str] = set()
         found = []
         for key, active in self.screen.active_bindings.items():
             name = active.binding.action.removeprefix("app.")
             if not active.binding.show or not active.enabled or name in seen:
                 continue
-            if focused is not None and _typed(focused, key):
+            if unwanted(name) or (focused is not None and _typed(focused, key)):
                 continue
             seen.add(name)
             found.append(active.binding)

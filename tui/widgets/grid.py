@@ -151,7 +151,9 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
         self._make = make
         if count != self.count:
             self.count = count
-            self.virtual_size = Size(0, count + 1)
+            # Set plainly it would lay out the whole screen anew, with every batch of a run that trains.
+            self.set_reactive(Grid.virtual_size, Size(0, count + 1))
+            self._scroll_update(self.virtual_size)
         self.set_reactive(Grid.cursor, self.validate_cursor(self.cursor if cursor is None else cursor))
         self._reveal()
         self.refresh()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -46,17 +48,13 @@ def bins(values: Sequence[float], count: int) -> tuple[list[int], list[Range]]:
     low, high = min(finite), max(finite)
     if high <= low:
         return [len(finite)], [Range(low, high, True)]
-    edges = [low + (high - low) * at / count for at in range(count)] + [high]
+    shares = [at / count for at in range(1, count)]
+    # Not by their distance, which may be larger than any number; and none before the one before it, by rounding.
+    edges = [low, *itertools.accumulate((low * (1 - share) + high * share for share in shares), max), high]
     ranges = [Range(edges[at], edges[at + 1], at == count - 1) for at in range(count)]
     counts = [0] * count
     for value in finite:
-        at = min(count - 1, int((value - low) / (high - low) * count))
-        # The division may round across an edge.
-        while at > 0 and value < edges[at]:
-            at -= 1
-        while at < count - 1 and value >= edges[at + 1]:
-            at += 1
-        counts[at] += 1
+        counts[min(bisect_right(edges, value), count) - 1] += 1
     return counts, ranges
 
 

@@ -57,7 +57,8 @@ class NewRun(Vertical):
             for spec in rows_of(self.kind):
                 yield FormRow(spec, self.kind)
             yield Button("Start the run", id="start", compact=True)
-            yield Static(id="form-said")
+        # Outside of what is scrolled: it must be seen wherever somebody is in the form.
+        yield Static(id="form-said")
         runs = OptionList(id="runs")
         runs.border_title = "Runs"
         yield runs

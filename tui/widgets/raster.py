@@ -85,7 +85,7 @@ def column_of(step: float, axes: Axes, width: int) -> int | None:
 
 def _finite(curve: Curve) -> list[tuple[float, float]]:
     return [
-        (step, max(-LARGEST, min(value, LARGEST)))
+        (step, 0.0 if abs(value) < 1 / LARGEST else max(-LARGEST, min(value, LARGEST)))
         for step, value in zip(curve.steps, curve.values, strict=True)
         if value is not None and math.isfinite(value)
     ]
