@@ -51,6 +51,7 @@ class Ppo(PpoPages):
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/form.tcss", "../styles/ppo.tcss"]  # noqa: RUF012
     HERE = "ppo"
+    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo")]
 
     def __init__(self, make_reference: Callable[[], Referring] | None = None) -> None:

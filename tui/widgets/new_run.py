@@ -124,10 +124,14 @@ class NewRun(Vertical):
     def _check(self, row: FormRow) -> None:
         """Says beside the field what is wrong with its value, if anything is."""
         try:
+            preset = self._preset()
+        except LooptopError as error:
+            # Said once: no other value can be judged before there is a preset.
             if row.spec.key == "preset":
-                self._preset()
-            else:
-                configuration.override(self._preset(), row.settings())
+                row.refuse(str(error))
+            return
+        try:
+            configuration.override(preset, row.settings())
             row.accept()
         except LooptopError as error:
             row.refuse(str(error).removeprefix("--set: "))
