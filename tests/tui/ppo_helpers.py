@@ -51,7 +51,7 @@ async def go(pilot: Any, run: RunFolder | None = None, level: str = "run") -> Pp
     if screen.run is None:
         screen.attach(run)
     await until(pilot, lambda: f" {run.id}" in shown(pilot.app) and complete(pilot.app))
-    for name, seen in (("batch", "samples"), ("sample", "= reward"), ("tokens", "token 1 of")):
+    for name, seen in (("batch", "samples"), ("sample", "= reward"), ("tokens", " in all")):
         if level in ("batch", "sample", "tokens") and screen.level != level:
             await pilot.press("enter")
             await until(pilot, lambda name=name, seen=seen: screen.level == name and seen in shown(pilot.app))  # type: ignore[misc]

@@ -14,6 +14,9 @@ from looptop.tui.ppo.watching import Reward
 from looptop.tui.text import number
 from looptop.tui.widgets.grid import Cell, Column, Row
 
+WIDEST = 7
+"""Cells of a figure."""
+
 # Batches --------------------------------------------------------------------------------------------------------------
 
 BATCH_FIGURES = (
@@ -242,11 +245,12 @@ def token_word(text: str) -> str:
 
 
 def said(value: float | None, decimals: int = 2) -> str:
-    """A figure with so many decimals, in seven cells at most; a dot where it is not known yet."""
+    """A figure with so many decimals, in `WIDEST` cells at most; a dot where it is not known yet."""
     if value is None or math.isnan(value):
         return "·"
-    if not abs(value) < 10 ** (6 - decimals):
-        text = number(value)
-        return text if len(text) <= 7 else f"{value:.0e}".replace("e+", "e")
-    text = f"{value:.{decimals}f}"
-    return text if any(digit in text for digit in "123456789") else f"{0:.{decimals}f}"
+    if math.isinf(value):
+        return str(value)
+    for text in (f"{value:.{decimals}f}", number(value)):
+        if len(text) <= WIDEST:
+            return text if any(digit in text for digit in "123456789") else f"{0:.{decimals}f}"
+    return f"{value:.0e}".replace("e+", "e").replace("e-0", "e-")

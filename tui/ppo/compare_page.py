@@ -40,9 +40,6 @@ FIGURES = (
     Column("n", "n", 5),
     Column("verdict", "", 26, least=6, text=True),
 )
-ROOMY = 110
-"""Cells of a screen on which the scores stand beside the rewards."""
-
 NONE_YET = (
     "Nothing was compared yet. C has the reference and the tuned model respond to queries that neither has seen,"
     " with the same random numbers (`looptop compare {run}`); it takes a minute or so."
@@ -134,6 +131,10 @@ class ComparePage(Vertical):
         event.stop()
         self._show_pair()
 
+    def on_resize(self) -> None:
+        """Titles say more where there is room."""
+        self.call_after_refresh(self._show_pair)
+
     def _show_pair(self) -> None:
         if self.main.cursor >= len(self._pairs):
             return
@@ -145,10 +146,9 @@ class ComparePage(Vertical):
             ("#compare-after", "Tuned", after, pair.reward_after, pair.scores_after, "$text-primary"),
         ):
             text = self.query_one(name, Text)
-            said_of = f"{title}: reward {said(reward)}"
-            if self.size.width >= ROOMY:
-                said_of += "".join(f"   {part} {said(value)}" for part, value in scores.items())
-            text.border_title = safe(said_of)
+            alone = f"{title}: reward {said(reward)}"
+            whole = alone + "".join(f"  {part} {said(value)}" for part, value in scores.items())
+            text.border_title = safe(whole if len(whole) <= self.size.width // 2 - 6 else alone)
             text.say(marked(pieces, style))
 
 

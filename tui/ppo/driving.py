@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -10,6 +11,7 @@ from textual.content import Content
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.records import JudgementKind, TokenTable
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.journal import Journal
 from looptop.engine.text import visible
 from looptop.tui.ppo.columns import SampleRow
 from looptop.tui.ppo.watching import PpoSnapshot
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from looptop.engine.runs.control import Control
     from looptop.tui.app import LooptopApp
 
-ANSWER_SECONDS = 5.0
-"""How long the run's answer to a control is waited for before it is left to come when it comes."""
+ANSWER_SECONDS = 10.0
+"""After so long without an answer it is said that there is none yet."""
 
 
 class Chosen(NamedTuple):
@@ -38,6 +40,11 @@ class PpoDriving(Place):
 
     run: RunFolder | None = None
     snapshot: PpoSnapshot | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unanswered: dict[str, float] = {}
+        """Controls that were sent, by their ids, and until when an answer is waited for."""
 
     # What the screen knows.
 
@@ -104,32 +111,40 @@ class PpoDriving(Place):
         from looptop.engine.runs.control import send
 
         async def go() -> None:
-            await self._answered(run, lambda: send(run, kind, by="app", **details))
+            await self._said(run, lambda: send(run, kind, by="app", **details))
 
         self.work(go())
 
-    async def _answered(self, run: RunFolder, say: Callable[[], Control | None]) -> None:
-        """Says something to a run and shows its answer: a refusal where nobody overlooks it."""
-        from looptop.engine.runs.control import wait_taken
-
+    async def _said(self, run: RunFolder, say: Callable[[], Control | None]) -> None:
+        """Says something to a run; its answer is shown when it comes."""
         try:
             control = await in_thread(say)
         except LooptopError as error:
             self.looptop.tell(error, "error")
             return
-        self.look_soon()
         if control is None:
             self.say("journalled", "$text-success")
-            return
-        # A run that is not held takes it at its next place: what it says then is in its journal.
-        answer = await in_thread(lambda: wait_taken(run, control, ANSWER_SECONDS))
+        elif run is self.run:
+            self._unanswered[control.id] = time.monotonic() + ANSWER_SECONDS
         self.look_soon()
-        if answer is None:
-            self.say(f"{run.id} takes it at its batch's next place")
-        elif answer.startswith("not taken"):
-            self.looptop.tell(f"{run.id}: {answer}", "error")
-        else:
-            self.say(answer, "$text-success")
+
+    async def hear(self) -> None:
+        """Shows what the run has answered: a refusal where nobody overlooks it."""
+        run = self.run
+        if not self._unanswered or run is None:
+            return
+        answered = await in_thread(Journal(run.db).controls)
+        for each in answered:
+            if self._unanswered.pop(each.id, None) is None:
+                continue
+            if each.answer.startswith("not taken"):
+                self.looptop.tell(f"{run.id}: {each.answer}", "error")
+            else:
+                self.say(each.answer, "$text-success")
+        late = [name for name, end in self._unanswered.items() if time.monotonic() > end]
+        for name in late:
+            del self._unanswered[name]
+            self.say(f"{run.id} has not answered yet; it does at its batch's next place")
 
     def _ask_stop(self, run: RunFolder) -> None:
         from looptop.tui.screens.dialog import Question
@@ -212,7 +227,7 @@ class PpoDriving(Place):
             return
 
         async def go() -> None:
-            await self._answered(run, lambda: judge(run, chosen.step, row, kind, value, "app"))
+            await self._said(run, lambda: judge(run, chosen.step, row, kind, value, "app"))
 
         self.work(go())
 

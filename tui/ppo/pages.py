@@ -155,7 +155,7 @@ class PpoPages(PpoDriving):
         if self.level in ("sample", "tokens"):
             words.append(f"sample {self.opened_row}")
         if self.level == "tokens":
-            words.append(f"token {self.query_one(TokenPage).cursor + 1}")
+            words.append(f"token {self.query_one(TokenPage).cursor}")
         if self.level == "compare":
             words.append("before and after")
         following = self.query_one(RunPage).follow and snapshot.live

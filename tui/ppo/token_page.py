@@ -144,7 +144,7 @@ class TokenPage(Vertical):
         lines = [
             Content.assemble(
                 safe(f"{token_word(table.texts[place])} ", "bold $text-primary"),
-                safe(f"token {place + 1} of {len(table.ids)}, id {table.ids[place]}", "$text-muted"),
+                safe(f"token {place}, id {table.ids[place]}, {len(table.ids)} in all", "$text-muted"),
                 "" if table.counts[place] else Content.styled("   does not count", "$text-warning"),
             )
         ]

@@ -106,6 +106,7 @@ class Ppo(PpoPages):
         self.run, self.snapshot = run, None
         self._watcher = PpoWatcher(run)
         self._held, self.journal = None, self._watcher.journal
+        self._unanswered.clear()
         self.query_one(RunPage).attach(self.journal)
         self._comparing.attach(run)
         self._show_level("run")
@@ -140,12 +141,13 @@ class Ppo(PpoPages):
             names, columns = (tuple(page.names), page.columns) if self.level == "run" else ((), 0)
             try:
                 snapshot = await in_thread(lambda w=watcher, n=names, c=columns: w.look(n, c))  # type: ignore[misc]
+                if watcher is self._watcher:
+                    self._take(snapshot)
+                    await self.hear()
             except LooptopError as error:
                 self.say(str(error), "$text-error")
                 unreadable = True
                 continue
-            if watcher is self._watcher:
-                self._take(snapshot)
             if unreadable:
                 self.say("")
                 unreadable = False
