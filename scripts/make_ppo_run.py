@@ -288,6 +288,7 @@ class Maker:
 def make_run(
     maker: Maker,
     *,
+    made: int | None = None,
     state: RunState | None = RunState.FINISHED,
     reason: str = "",
     last_place: Place = "updated",
@@ -297,6 +298,7 @@ def make_run(
 
     Args:
         maker: Makes its batches.
+        made: How many there are by now; all where None.
         state: How it stands at the end; None leaves it running (live only where somebody holds its lock).
         reason: Why it is in that state.
         last_place: How far its last batch has come.
@@ -321,8 +323,9 @@ def make_run(
     began = time.time() - 0.26 * maker.batches
     first: list[Figures] = []
     recent: list[Figures] = []
-    for step in range(1, maker.batches + 1):
-        place = last_place if step == maker.batches else "updated"
+    last = maker.batches if made is None else made
+    for step in range(1, last + 1):
+        place = last_place if step == last else "updated"
         figures = maker.write(writer, step, began, place)
         marks: tuple[Mark, ...] = ()
         if place == "updated":

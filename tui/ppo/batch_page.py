@@ -18,7 +18,7 @@ from looptop.engine.ppo.sample_filter import SampleFilter, parse
 from looptop.tui.actions import bindings
 from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
 from looptop.tui.ppo.watching import Reward
-from looptop.tui.ppo.words import marks_in_full, marks_on_a_line, sample_in_short
+from looptop.tui.ppo.words import ROOMY, marks_in_full, marks_on_a_line, sample_in_short
 from looptop.tui.text import safe
 from looptop.tui.widgets.grid import Grid, Row
 from looptop.tui.widgets.histogram import Histogram, Range
@@ -171,6 +171,8 @@ class BatchPage(Vertical):
         """The line about the batch: how many samples, in which order, which of them."""
         batch = self.record
         parts = [safe(f"{len(self._rows)} of {len(self._all)} samples", "bold")]
+        if batch is not None and batch.place != "updated":
+            parts.append(safe(f"so far {batch.place}", "$text-warning"))
         if self._table.sort is not None:
             key, largest = self._table.sort
             parts.append(safe(f"by {key}, {'largest' if largest else 'smallest'} first", "$text-muted"))
@@ -185,9 +187,8 @@ class BatchPage(Vertical):
         if judged:
             parts.append(safe(f"{judged} judged", "$text-warning"))
         if rated:
-            parts.append(safe(f"{rated} rated: looptop train reward --data {self._run}", "$text-warning"))
-        if batch is not None and batch.place != "updated":
-            parts.append(safe(f"so far {batch.place}", "$text-warning"))
+            learn = f": looptop train reward --data {self._run}" if self.size.width >= ROOMY else ""
+            parts.append(safe(f"{rated} rated{learn}", "$text-warning"))
         self.query_one("#batch-line", Static).update(Content("   ").join(parts), layout=False)
 
     def _show_sample(self) -> None:
@@ -287,5 +288,5 @@ class BatchPage(Vertical):
 
     def on_resize(self) -> None:
         """There may be room for the texts now."""
-        self.call_after_refresh(self._show_sample)
-        self.call_after_refresh(self._show_health)
+        for show in (self._show_sample, self._show_health, self._say):
+            self.call_after_refresh(show)

@@ -190,7 +190,7 @@ def sorted_rows(rows: Sequence[SampleRow], key: str, largest_first: bool) -> lis
 
 TOKEN_FIGURES = {
     "kl": "KL",
-    "difference": "logp - ref.",
+    "difference": "logp-ref.",
     "advantage": "advantage",
     "value": "value",
     "return": "return",

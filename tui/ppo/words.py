@@ -16,6 +16,9 @@ from looptop.tui.run_text import COLOURS, state_word
 from looptop.tui.text import duration, safe
 
 CRUMB = "\u203a"
+ROOMY = 100
+"""Cells of a line in which all four places have their names."""
+
 SIGNS = {"passed": "●", "here": "◉", "ahead": "○"}
 
 
@@ -46,22 +49,24 @@ def standing(snapshot: PpoSnapshot, width: int) -> Content:
     if state is RunState.INTERRUPTED:
         return _cut(Content.styled(" its process is gone; r goes on from its last checkpoint", "$text-muted"), width)
     if place is not None:
-        return _cut(track(place.place) + _held(snapshot, width), width)
+        return _cut(track(place.place, width) + _held(snapshot), width)
     return progress(snapshot, width)
 
 
-def track(here: str) -> Content:
-    """The four places of a batch, and which it has reached."""
+def track(here: str, width: int) -> Content:
+    """The four places of a batch, and which it has reached; where there is little room, only that one's name."""
     parts = [Content(" ")]
     reached = PLACES.index(here) if here in PLACES else -1
     for number, name in enumerate(PLACES):
         word = "passed" if number < reached else "here" if number == reached else "ahead"
-        style = {"passed": "$text-muted", "here": "$text-warning bold", "ahead": "$text-muted"}[word]
-        parts.append(Content.styled(f"{SIGNS[word]} {name}  ", style))
+        style = "$text-warning bold" if word == "here" else "$text-muted"
+        parts.append(Content.styled(SIGNS[word] if width < ROOMY else f"{SIGNS[word]} {name}  ", style))
+    if width < ROOMY:
+        parts.append(Content.styled(f" {here}  ", "$text-warning bold"))
     return Content.assemble(*parts)
 
 
-def _held(snapshot: PpoSnapshot, width: int) -> Content:
+def _held(snapshot: PpoSnapshot) -> Content:
     held = snapshot.held
     if held is None:
         return Content("")
