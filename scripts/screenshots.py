@@ -1,8 +1,9 @@
-"""Takes the README's pictures from the running app: `make screenshots` (about four minutes: it trains a real run).
+"""Takes the README's pictures from the running app: `make screenshots` (about six minutes: it trains a real run).
 
 The app runs without a terminal but with everything else as it is: the bundled model answers, a run of the tiny preset
-trains in its engine process while its screen is taken. Each screen, size and look becomes an SVG and a PNG in
-`screenshots/`.
+trains in its engine process while its screen is taken. The PPO screen shows runs that `make_ppo_run.py` made: they
+learn, and then cheat, within the batches that a picture can show. Each screen, size and look becomes an SVG and a PNG
+in `screenshots/`. `python -m scripts.screenshots ppo` takes those of one screen alone.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import asyncio
 import html
 import os
 import re
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,46 +26,104 @@ from rich.cells import cell_len
 
 FOLDER = Path(__file__).parents[1] / "screenshots"
 SIZES = ((80, 24), (120, 40), (200, 60))
+MIDDLE = SIZES[1:2]
 LOOKS = ("dark", "light")
 EVALUATIONS = 3
 """The run is taken once it has made so many."""
 
 
 def main() -> int:
-    """Takes all pictures.
+    """Takes all pictures, or those of the screens that are named.
 
     Returns:
         The exit code.
     """
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["LOOPTOP_HOME"] = home
-        from looptop.engine.config import preset
-        from looptop.engine.runs.control import send
-        from looptop.engine.runs.host import launch
-        from looptop.engine.runs.journal import Journal
-        from scripts import histories
-
-        asyncio.run(take("ask", ask))
-        run = launch(preset("tiny"))
-        try:
-            wait(lambda: len(Journal(run.db).answer_steps()) >= EVALUATIONS)
-            asyncio.run(take("train", train))
-            histories.make(20, 5_000)
-            rename_some()
-            asyncio.run(take("runs", runs))
-            asyncio.run(take("charts", charts))
-        finally:
-            if run.is_live():
-                send(run, "stop", by="screenshots", checkpoint=False)
-                wait(lambda: not run.is_live())
+    parts = {"ask": take_ask, "train": take_train, "ppo": take_ppo, "runs": take_runs}
+    for name in sys.argv[1:] or parts:
+        with tempfile.TemporaryDirectory() as home:
+            os.environ["LOOPTOP_HOME"] = home
+            parts[name]()
     return 0
 
 
-async def take(name: str, prepare: Callable[[Any], Any]) -> None:
-    """Takes one screen in every size and look."""
+def take_ask() -> None:
+    """The Ask screen."""
+    asyncio.run(take("ask", ask))
+
+
+def take_train() -> None:
+    """The Train screen, beside a run that trains."""
+    with training():
+        asyncio.run(take("train", train))
+
+
+def take_runs() -> None:
+    """The Runs screen and the charts of a run with twenty metrics, beside a run that trains."""
+    from scripts import histories
+
+    with training():
+        histories.make(20, 5_000)
+        rename_some()
+        asyncio.run(take("runs", runs))
+        asyncio.run(take("charts", charts))
+
+
+@contextmanager
+def training() -> Iterator[None]:
+    """While a run of the tiny preset trains, and has been evaluated some times."""
+    from looptop.engine.config import preset
+    from looptop.engine.runs.control import send
+    from looptop.engine.runs.host import launch
+    from looptop.engine.runs.journal import Journal
+
+    run = launch(preset("tiny"))
+    try:
+        wait(lambda: len(Journal(run.db).answer_steps()) >= EVALUATIONS)
+        yield
+    finally:
+        if run.is_live():
+            send(run, "stop", by="screenshots", checkpoint=False)
+            wait(lambda: not run.is_live())
+
+
+def take_ppo() -> None:
+    """The PPO screen's pages: of a finished run, and of one that a breakpoint holds before an update."""
+    from looptop.engine.ppo.journal import PpoJournal, write_judgement
+    from looptop.engine.runs.lock import RunLock
+    from looptop.engine.runs.records import RunState
+    from looptop.engine.runs.writer import JournalWriter
+    from scripts.make_ppo_run import Maker, make_comparison, make_run
+
+    finished = make_run(Maker(240, 32))
+    make_comparison(finished)
+    for name, keys, seen, sizes in (
+        ("ppo", ("1", "9", "0", "enter"), "190", SIZES),
+        ("ppo-sample", ("9", "5", "enter", "enter", "enter"), "= reward", MIDDLE),
+        ("ppo-tokens", ("1", "8", "0", "enter", "enter", "enter", "enter", *["right"] * 6), " in all", MIDDLE),
+        ("ppo-compare", ("a",), "95 % interval", MIDDLE),
+    ):
+        asyncio.run(take(name, ppo(finished.id, keys, seen), sizes))
+    held = make_run(Maker(300, 32, seed=2), made=236, state=None, last_place="compared")
+    kl = statistics.fmean(sample.kl or 0.0 for sample in PpoJournal(held.db).samples(236))
+    condition = f"kl > {int(kl)}"
+    with RunLock(held.lock, held.id):
+        writer = JournalWriter(held.db)
+        writer.rows("INSERT INTO breakpoints VALUES (?, ?)", [(condition, time.time())])
+        write_judgement(writer, 236, 0, "reward", -2.0, "app")
+        write_judgement(writer, 236, 3, "leave_out", 1.0, "app")
+        write_judgement(writer, 236, 5, "rating", -1.0, "app")
+        reason = f"breakpoint {condition}: kl is {kl:.4g} (> {int(kl)}), in batch 236, compared"
+        writer.state(RunState.PAUSED, reason)
+        writer.flush()
+        asyncio.run(take("ppo-batch", ppo(held.id, (), "so far compared"), SIZES))
+        writer.close()
+
+
+async def take(name: str, prepare: Callable[[Any], Any], sizes: Sequence[tuple[int, int]] = SIZES) -> None:
+    """Takes one screen in these sizes and in every look."""
     from looptop.tui.app import LooptopApp
 
-    for width, height in SIZES:
+    for width, height in sizes:
         app = LooptopApp()
         async with app.run_test(size=(width, height)) as pilot:
             await prepare(pilot)
@@ -75,6 +136,27 @@ async def take(name: str, prepare: Callable[[Any], Any]) -> None:
                 stem.with_suffix(".svg").write_text(svg, "utf-8")
                 cairosvg.svg2png(bytestring=portable(svg).encode(), write_to=str(stem.with_suffix(".png")))
                 print(stem.name, flush=True)
+
+
+def ppo(run_id: str, keys: Sequence[str], seen: str) -> Callable[[Any], Any]:
+    """Goes to a run on the PPO screen and presses keys until something is seen."""
+
+    async def prepare(pilot: Any) -> None:
+        from looptop.engine.runs.folder import RunFolder
+
+        await pilot.press("alt+3")
+        await until(pilot, "PPO")
+        await pilot.pause(1)
+        pilot.app.screen.attach(RunFolder.find(run_id))
+        await until(pilot, run_id)
+        await pilot.pause(2)
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.3)
+        await until(pilot, seen)
+        await pilot.pause(1)
+
+    return prepare
 
 
 async def ask(pilot: Any) -> None:

@@ -71,6 +71,7 @@ class LooptopApp(App[str]):
         self.theme = DARK.name
         self.add_mode("ask", self._make_ask)
         self.add_mode("train", self._make_train)
+        self.add_mode("ppo", self._make_ppo)
         self.add_mode("runs", self._make_runs)
         self.add_mode("charts", self._make_charts)
 
@@ -83,6 +84,11 @@ class LooptopApp(App[str]):
         from looptop.tui.screens.train import Train
 
         return Train()
+
+    def _make_ppo(self) -> Screen[Any]:
+        from looptop.tui.screens.ppo import Ppo
+
+        return Ppo()
 
     def _make_runs(self) -> Screen[Any]:
         from looptop.tui.screens.runs import Runs
@@ -114,7 +120,7 @@ class LooptopApp(App[str]):
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
-        self._go("train", lambda screen: screen.duplicate(run))
+        self._go(_place_of(run), lambda screen: screen.duplicate(run))
 
     def _go(self, place: str, then: Callable[[Any], object]) -> None:
         async def go() -> None:
@@ -156,7 +162,7 @@ class LooptopApp(App[str]):
         from looptop.tui.screens.help import Help
 
         if not isinstance(self.screen, Help):
-            self.push_screen(Help(getattr(self.screen, "PLACES", ())))
+            self.push_screen(Help(self._places(self.screen)))
 
     def action_leave(self) -> None:
         """Leaves; where a run that was started here still goes, asks what shall become of it."""
@@ -223,10 +229,15 @@ class LooptopApp(App[str]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: what the table of actions offers here."""
-        places = {"app", *getattr(screen, "PLACES", ())}
+        places = {"app", *self._places(screen)}
         for action in actions.of(places):
             if action.palette:
                 yield SystemCommand(f"{action.label} ({actions.keys_of(action)})", action.help, self._runner(action))
+
+    @staticmethod
+    def _places(screen: Screen[Any]) -> tuple[str, ...]:
+        """What the help and the palette of a screen show."""
+        return screen.places if isinstance(screen, Place) else getattr(screen, "PLACES", ())
 
     def _runner(self, action: actions.Action) -> Callable[[], None]:
         def run() -> None:
@@ -240,7 +251,7 @@ def _place_of(run: RunFolder) -> str:
     return _PLACES.get(run.id.rpartition("-")[0], "charts")
 
 
-_PLACES = {"vqa": "train"}
+_PLACES = {"vqa": "train", "ppo": "ppo"}
 """Kinds of runs that have a screen of their own; all others are shown as charts."""
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from textual.content import Content
 
 from looptop.engine.runs.folder import RunState
+from looptop.engine.runs.journal import Event
 from looptop.tui.text import bar, cell, duration, number, percent, safe, size
 from looptop.tui.watching import Snapshot
 
@@ -149,7 +151,12 @@ def samples(snapshot: Snapshot, width: int) -> Content:
 
 def events(snapshot: Snapshot, width: int, height: int) -> Content:
     """The last events that fit, the newest below."""
-    shown = [event for event in snapshot.events if not event.superseded][-max(height, 1) :]
+    return events_of(snapshot.events, width, height)
+
+
+def events_of(found: Sequence[Event], width: int, height: int) -> Content:
+    """The last of these events that fit, the newest below."""
+    shown = [event for event in found if not event.superseded][-max(height, 1) :]
     if not shown:
         return Content.styled("nothing yet", "$text-muted")
     return Content("\n").join(

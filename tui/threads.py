@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from textual.css.query import NoMatches
+
+if TYPE_CHECKING:
+    from textual.widget import Widget
 
 Result = TypeVar("Result")
 
@@ -40,3 +45,22 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
 
     threading.Thread(target=run, name="looptop-work", daemon=True).start()
     return future
+
+
+def while_it_stands(widget: Widget, what: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+    """The work, for whom it is no error that the widget it is for was taken off the screen meanwhile.
+
+    Args:
+        widget: What the work is for.
+        what: Work that finds its way among the widget's children.
+    """
+
+    async def go() -> None:
+        try:
+            await what
+        except NoMatches:
+            # What is taken down is not displayed any more, and loses its children one by one.
+            if widget.display and widget.is_attached:
+                raise
+
+    return go()

@@ -142,6 +142,14 @@ class PpoJournal(Journal):
             first, last, count = read("SELECT min(step), max(step), count(*) FROM ppo_batches").fetchone()
         return (first, last, count) if count else (0, 0, 0)
 
+    def batch_ends(self) -> tuple[int, int]:
+        """First and last step of the batches, without counting them; zeros where there is none."""
+        with self._read() as read:
+            if not read:
+                return 0, 0
+            first, last = (read(f"SELECT {end}(step) FROM ppo_batches").fetchone()[0] for end in ("min", "max"))
+        return first or 0, last or 0
+
     def figures(self, names: Sequence[str], first: int, last: int) -> dict[int, dict[str, float | None]]:
         """Metrics of these steps (both included), by step and name; None stands for NaN."""
         out: dict[int, dict[str, float | None]] = {}

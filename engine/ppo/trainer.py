@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo import update
+from looptop.engine.ppo import health, update
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import Comparison, compare
 from looptop.engine.ppo.data import Query, QueryData
@@ -87,6 +87,7 @@ class PpoTrainer(RunTrainer):
         self.judgements = Judgements(journal, context.journal, config.ppo.samples, done=lambda: self.state.global_step)
         names = [part.name for part in config.rewards]
         self.breakpoints = Breakpoints(journal, context.journal, [*names, *self._quality_names(data)])
+        self.health = health.Health(journal, health.Settings.of(config))
         self._draft: Draft | None = None
         self._since = 0.0
         self._asked: list[str] = []
@@ -204,6 +205,7 @@ class PpoTrainer(RunTrainer):
         self._clock(draft)
         used = self._rewards_used(draft)
         self.figures = batch_figures(draft, found, used)
+        draft.marks = self.health.look(draft.step, self.figures)
         self.recorder.write(draft)
         if hit := self.breakpoints.hit(self.figures, sample_columns(draft, dict(enumerate(used))), self._asked):
             self.context.gate.hold_at_step_end(hit)

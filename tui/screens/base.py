@@ -54,6 +54,15 @@ class Place(Screen[None]):
         """Says it where there is too little room."""
         _say_too_small(self, event)
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Of `PLACES`, those that are on the screen now."""
+        return self.PLACES
+
+    def unwanted(self, action: str) -> bool:
+        """Whether an action, by its name with arguments, is of no use now: its key works, but is not shown below."""
+        return False
+
     def say(self, text: str, style: str = "$text-muted") -> None:
         """Says in the line at the top what is going on."""
         self.query_one(TopBar).say(text, style)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.content import Content
 
@@ -24,6 +24,9 @@ _SAID = {"pause": "pauses after its step", "continue": "goes on", "stop": "stops
 class Driving(Place):
     """A screen that can drive runs."""
 
+    STOPPING: ClassVar[str] = "ends after its step. With a checkpoint it can be resumed from there."
+    """What the question before a stop says of it."""
+
     @property
     def looptop(self) -> LooptopApp:
         """The app."""
@@ -41,11 +44,11 @@ class Driving(Place):
             return False
         return True
 
-    def send(self, run: RunFolder, kind: str, checkpoint: bool = True) -> None:
-        """Sends a control."""
+    def send(self, run: RunFolder, kind: str, **details: Any) -> None:
+        """Sends a control, with the details that `engine.runs.control.send` takes."""
         from looptop.engine.runs.control import send
 
-        if self.attempt(lambda: send(run, kind, by="app", checkpoint=checkpoint)):
+        if self.attempt(lambda: send(run, kind, by="app", **details)):
             self.looptop.tell(f"{run.id} {_SAID.get(kind, f'will {kind}')}")
         self.look_again()
 
@@ -78,7 +81,7 @@ class Driving(Place):
             return
         question = Question(
             "Stop the run",
-            Content.assemble((run.id, "bold"), " ends after its step. With a checkpoint it can be resumed from there."),
+            Content.assemble((run.id, "bold"), f" {self.STOPPING}"),
             [
                 ("c", "checkpoint", "stop with a checkpoint"),
                 ("x", "now", "stop without one: what came after the last checkpoint is lost"),
@@ -114,4 +117,8 @@ class Driving(Place):
         finally:
             self.say("")
         self.looptop.started_here.append(run)
+        self.resumed(run)
+
+    def resumed(self, run: RunFolder) -> None:
+        """Shows a run that goes on again."""
         self.looptop.open_run(run)

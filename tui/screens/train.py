@@ -35,7 +35,7 @@ TICK = 1.0
 class Train(Driving):
     """Screen 2."""
 
-    CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/train.tcss"]  # noqa: RUF012
+    CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/form.tcss", "../styles/train.tcss"]  # noqa: RUF012
     HERE = "train"
     PLACES = ("train", "form", "run")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
@@ -222,7 +222,8 @@ class Train(Driving):
 
 
 def _summaries() -> list[RunSummary]:
-    return _known.all()[:200]
+    # PPO has a screen of its own.
+    return [summary for summary in _known.all() if not summary.id.startswith("ppo-")][:200]
 
 
 _known = Summaries()

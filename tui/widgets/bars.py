@@ -42,7 +42,7 @@ class Line(Widget, can_focus=False):
 class TopBar(Line):
     """The screens there are, which one this is, and at the right what is going on."""
 
-    SCREENS = (("ask", "1", "Ask"), ("train", "2", "Train"), ("runs", "4", "Runs"))
+    SCREENS = (("ask", "1", "Ask"), ("train", "2", "Train"), ("ppo", "3", "PPO"), ("runs", "4", "Runs"))
 
     def __init__(self, here: str) -> None:
         super().__init__(id="top")
@@ -86,13 +86,14 @@ class KeyBar(Line):
     def shown(self) -> list[Binding]:
         """The bindings to show, each action once."""
         focused = self.screen.focused
+        unwanted = getattr(self.screen, "unwanted", lambda _action: False)
         seen: set[str] = set()
         found = []
         for key, active in self.screen.active_bindings.items():
             name = active.binding.action.removeprefix("app.")
             if not active.binding.show or not active.enabled or name in seen:
                 continue
-            if focused is not None and _typed(focused, key):
+            if unwanted(name) or (focused is not None and _typed(focused, key)):
                 continue
             seen.add(name)
             found.append(active.binding)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from textual.containers import Horizontal
 from textual.suggester import SuggestFromList
 from textual.widgets import Static
 
-from looptop.engine.config import RunConfig, presets
+from looptop.engine import config as configuration
+from looptop.engine.config import RunConfig
+from looptop.engine.config.ppo import PpoRunConfig
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
 
@@ -35,26 +36,68 @@ FREEZE = ("nothing", "text_encoder", "image_encoder", "encoders", "decoder", "al
 VQA_V2 = ("data.annotations", "data.questions", "data.images")
 """Rows that only the VQA v2 format needs."""
 
-ROWS = (
-    RowSpec("preset", "preset", "tiny: minutes on two cores; book: the chapter's models", ("tiny", "book")),
-    RowSpec("data.source", "data", "easy-vqa, vqa-v2, or a folder of images with a table", ("easy-vqa", "vqa-v2")),
-    RowSpec("data.annotations", "  annotations", "VQA v2: the annotations' JSON file"),
-    RowSpec("data.questions", "  questions", "VQA v2: the questions' JSON file"),
-    RowSpec("data.images", "  images", "VQA v2: the folder of images"),
-    RowSpec("model.fusion", "fusion", "mean: the book's; tokens: every token and patch", ("mean", "tokens")),
-    RowSpec("model.freeze", "freeze", "nothing, text_encoder, image_encoder, encoders, decoder, all", FREEZE),
-    RowSpec("training.num_train_epochs", "epochs", "how often all of the data is seen"),
-    RowSpec("training.per_device_train_batch_size", "batch", "samples a step"),
-    RowSpec("training.gradient_accumulation_steps", "accumulation", "batches whose gradients make one step"),
-    RowSpec("training.learning_rate", "learning rate", "for example 1e-3"),
-    RowSpec("more", "more", "key=value, several with spaces: seed=7 max_steps=200"),
-)
+_ROWS: dict[str, tuple[RowSpec, ...]] = {
+    "vqa": (
+        RowSpec("preset", "preset", "tiny: minutes on two cores; book: the chapter's models"),
+        RowSpec("data.source", "data", "easy-vqa, vqa-v2, or a folder of images with a table", ("easy-vqa", "vqa-v2")),
+        RowSpec("data.annotations", "  annotations", "VQA v2: the annotations' JSON file"),
+        RowSpec("data.questions", "  questions", "VQA v2: the questions' JSON file"),
+        RowSpec("data.images", "  images", "VQA v2: the folder of images"),
+        RowSpec("model.fusion", "fusion", "mean: the book's; tokens: every token and patch", ("mean", "tokens")),
+        RowSpec("model.freeze", "freeze", "nothing, text_encoder, image_encoder, encoders, decoder, all", FREEZE),
+        RowSpec("training.num_train_epochs", "epochs", "how often all of the data is seen"),
+        RowSpec("training.per_device_train_batch_size", "batch", "samples a step"),
+        RowSpec("training.gradient_accumulation_steps", "accumulation", "batches whose gradients make one step"),
+        RowSpec("training.learning_rate", "learning rate", "for example 1e-3"),
+        RowSpec("more", "more", "key=value, several with spaces: seed=7 max_steps=200"),
+    ),
+    "ppo": (
+        RowSpec("preset", "preset", "tiny: takes minutes"),
+        RowSpec("model.policy", "policy", "a T5 or GPT-2 model"),
+        RowSpec("data.source", "data", "newsroom, file, hub", ("newsroom",)),
+        RowSpec("data.text_column", "text_column", "of a file or data set"),
+        RowSpec("data.prefix", "prefix", "put before every text"),
+        RowSpec("generation.max_new_tokens", "max_new_tokens", "a response's longest"),
+        RowSpec("generation.cut_penalty", "cut_penalty", "off a cut response"),
+        RowSpec("ppo.batch_size", "batch_size", "samples of a PPO batch"),
+        RowSpec("ppo.mini_batch_size", "mini_batch_size", "samples of one pass"),
+        RowSpec("ppo.gradient_accumulation_steps", "gradient_accumulation_steps", "mini-batches of a step"),
+        RowSpec("ppo.ppo_epochs", "ppo_epochs", "passes over each batch"),
+        RowSpec("ppo.kl_penalty", "kl_penalty", "kl, abs, mse, full", ("kl", "abs", "mse", "full")),
+        RowSpec("ppo.init_kl_coef", "init_kl_coef", "beta at first"),
+        RowSpec("ppo.adap_kl_ctrl", "adap_kl_ctrl", "beta moves to target", ("true", "false")),
+        RowSpec("ppo.target", "target", "of the KL, in nats"),
+        RowSpec("ppo.cliprange", "cliprange", "of the ratio"),
+        RowSpec("ppo.vf_coef", "vf_coef", "weight of value loss"),
+        RowSpec("training.learning_rate", "learning_rate", "for example 2e-5"),
+        RowSpec("training.max_steps", "max_steps", "batches; -1: by epochs"),
+        RowSpec("more", "more", "key=value seed=7"),
+    ),
+}
+
+
+def rows_of(kind: str) -> list[RowSpec]:
+    """The lines of the form for a kind of run; of each part of the reward two, below the data."""
+    rows = list(_ROWS[kind])
+    if kind == "ppo":
+        preset = configuration.preset("tiny", kind)
+        assert isinstance(preset, PpoRunConfig)
+        at = next(place for place, row in enumerate(rows) if row.key == "generation.max_new_tokens")
+        rows[at:at] = [
+            row
+            for part in preset.rewards
+            for row in (
+                RowSpec(f"rewards.{part.name}.model", f"reward {part.name}", "a classifier"),
+                RowSpec(f"rewards.{part.name}.weight", f"  weight of {part.name}", "in the sum"),
+            )
+        ]
+    return rows
 
 
 class FormRow(Horizontal):
     """A line of the form."""
 
-    def __init__(self, spec: RowSpec) -> None:
+    def __init__(self, spec: RowSpec, kind: str) -> None:
         super().__init__(classes="form-row")
         self.spec = spec
         self.wrong = ""
@@ -62,7 +105,7 @@ class FormRow(Horizontal):
         self.of_preset = ""
         """What an empty field means."""
         self.field = Field()
-        words = presets() if spec.key == "preset" else list(spec.words)
+        words = configuration.presets(kind) if spec.key == "preset" else list(spec.words)
         if words:
             self.field.suggester = SuggestFromList(words)
         self._said = Static(safe(spec.hint), classes="form-hint")
@@ -90,14 +133,15 @@ class FormRow(Horizontal):
             return [self.value]
 
     def show_preset(self, preset: RunConfig) -> None:
-        """Shows in the empty field what the preset says."""
-        table, _, name = self.spec.key.partition(".")
-        value = getattr(getattr(preset, table), name) if name else {"preset": preset.preset}.get(table, "")
-        plain = msgspec.to_builtins(value)
-        if isinstance(plain, list | tuple):
-            self.of_preset = ", ".join(plain)
+        """Shows in the empty field what the preset says; a row that the preset has no place for is not shown."""
+        found = _value_of(configuration.to_dict(preset), self.spec.key)
+        self.display = found is not None or self.spec.key == "more"
+        if isinstance(found, list | tuple):
+            self.of_preset = ", ".join(map(str, found))
+        elif isinstance(found, bool):
+            self.of_preset = str(found).lower()
         else:
-            self.of_preset = f"{plain:g}" if isinstance(plain, float) else str(plain)
+            self.of_preset = f"{found:g}" if isinstance(found, float) else "" if found is None else str(found)
         self.field.placeholder = self.of_preset
 
     def accept(self) -> None:
@@ -113,3 +157,14 @@ class FormRow(Horizontal):
             self.wrong = sentence
             self._said.update(safe(sentence))
             self.add_class("-wrong")
+
+
+def _value_of(data: Any, key: str) -> Any:
+    """What a configuration's plain data hold at a key; None where there is no such place."""
+    for part in key.split("."):
+        if isinstance(data, list | tuple):
+            data = {item["name"]: item for item in data}
+        data = data.get(part)
+        if data is None:
+            return None
+    return data

@@ -17,12 +17,14 @@ from textual.widgets.option_list import Option
 
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
+from looptop.engine.config.paths import anchored, refuse_missing
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.differences import changes
 from looptop.engine.runs.records import RunSummary
 from looptop.tui.actions import bindings
 from looptop.tui.text import safe
-from looptop.tui.widgets.form_row import ROWS, VQA_V2, FormRow
+from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.form_row import VQA_V2, FormRow, rows_of
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -39,8 +41,14 @@ class NewRun(Vertical):
 
         config: RunConfig
 
-    def __init__(self) -> None:
-        super().__init__(id="new-run", classes="body")
+    def __init__(self, kind: str = "vqa") -> None:
+        """A form.
+
+        Args:
+            kind: Of the run: `vqa` or `ppo`.
+        """
+        super().__init__(id="new-run", classes=f"body -{kind}")
+        self.kind = kind
         self.busy = False
         """Whether a run is being started."""
 
@@ -48,10 +56,11 @@ class NewRun(Vertical):
         """Rows, a start button, the list of runs."""
         with VerticalScroll(id="form", can_focus=False) as form:
             form.border_title = "New run"
-            for spec in ROWS:
-                yield FormRow(spec)
+            for spec in rows_of(self.kind):
+                yield FormRow(spec, self.kind)
             yield Button("Start the run", id="start", compact=True)
-            yield Static(id="form-said")
+        # Outside of what is scrolled: it must be seen wherever somebody is in the form.
+        yield Static(id="form-said")
         runs = OptionList(id="runs")
         runs.border_title = "Runs"
         yield runs
@@ -62,7 +71,7 @@ class NewRun(Vertical):
 
     def take_focus(self) -> None:
         """The first field."""
-        self.query(Input).first().focus()
+        self.query(Field).first().focus()
 
     def leave_field(self) -> None:
         """The single keys work in the list of runs."""
@@ -80,7 +89,7 @@ class NewRun(Vertical):
     def fill(self, run_id: str, config: RunConfig) -> None:
         """Fills in what makes a run like another one."""
         rows = self._rows
-        base = configuration.to_dict(configuration.preset(config.preset))
+        base = configuration.to_dict(configuration.preset(config.preset, self.kind))
         wanted = changes(base, configuration.to_dict(config))
         for key, row in rows.items():
             row.field.value = config.preset if key == "preset" else wanted.pop(key, "")
@@ -99,7 +108,7 @@ class NewRun(Vertical):
         return {row.spec.key: row for row in self.query(FormRow)}
 
     def _preset(self) -> RunConfig:
-        return configuration.preset(self._rows["preset"].value or "tiny")
+        return configuration.preset(self._rows["preset"].value or "tiny", self.kind)
 
     def _show_preset(self) -> None:
         try:
@@ -128,10 +137,14 @@ class NewRun(Vertical):
     def _check(self, row: FormRow) -> None:
         """Says beside the field what is wrong with its value, if anything is."""
         try:
+            preset = self._preset()
+        except LooptopError as error:
+            # Said once: no other value can be judged before there is a preset.
             if row.spec.key == "preset":
-                self._preset()
-            else:
-                configuration.override(self._preset(), row.settings())
+                row.refuse(str(error))
+            return
+        try:
+            configuration.override(preset, row.settings())
             row.accept()
         except LooptopError as error:
             row.refuse(str(error).removeprefix("--set: "))
@@ -149,7 +162,10 @@ class NewRun(Vertical):
             return
         settings = [each for row in self._rows.values() if row.display for each in row.settings()]
         try:
-            self.post_message(self.Wanted(configuration.override(self._preset(), settings)))
+            # A run goes on from its configuration alone, from whatever folder it is resumed in.
+            config = anchored(configuration.override(self._preset(), settings))
+            refuse_missing(config)
+            self.post_message(self.Wanted(config))
         except LooptopError as error:
             self.fail(str(error).removeprefix("--set: "))
             return

@@ -77,18 +77,21 @@ def save_texts(path: Path, texts: list[str] = TEXTS) -> Path:
     return path
 
 
-def ppo_config(folder: Path, *settings: str, family: str = "t5") -> PpoRunConfig:
-    """A short run on two cores of these models; `settings` as behind `--set`."""
+def tiny_settings(folder: Path, *settings: str, family: str = "t5") -> list[str]:
+    """What makes the tiny preset a short run on two cores of these models, as behind `--set`."""
     policy = save_policy(folder / "policy", family)
     grammar, sentiment = save_classifier(folder / "grammar"), save_classifier(folder / "sentiment", 3, 1)
     texts = save_texts(folder / "texts.jsonl")
-    chosen = configuration.override(
-        configuration.preset("tiny", "ppo"),
-        [
-            f"policy={policy}", f"data.source={texts}", "held_out=6", "prefix=", "max_new_tokens=8",
-            f"rewards.grammar.model={grammar}", f"rewards.neutral.model={sentiment}",
-            "batch_size=8", "mini_batch_size=4", "max_steps=4", "eval_steps=2", "learning_rate=1e-4", *settings,
-        ],
-    )  # fmt: skip
+    return [
+        f"policy={policy}", f"data.source={texts}", "held_out=6", "prefix=", "max_new_tokens=8",
+        f"rewards.grammar.model={grammar}", f"rewards.neutral.model={sentiment}",
+        "batch_size=8", "mini_batch_size=4", "max_steps=4", "eval_steps=2", "learning_rate=1e-4", *settings,
+    ]  # fmt: skip
+
+
+def ppo_config(folder: Path, *settings: str, family: str = "t5") -> PpoRunConfig:
+    """A short run on two cores of these models; `settings` as behind `--set`."""
+    preset = configuration.preset("tiny", "ppo")
+    chosen = configuration.override(preset, tiny_settings(folder, *settings, family=family))
     assert isinstance(chosen, PpoRunConfig)
     return chosen

@@ -208,8 +208,8 @@ def test_it_ends_when_its_asker_is_gone() -> None:
 def test_whatever_is_printed_goes_to_the_log(home: Path) -> None:
     code = (
         "import os, sys\n"
-        "from looptop.engine.vqa.answer_server import _redirect\n"
-        "_redirect()\n"
+        "from looptop.engine.helper_server import redirect\n"
+        "redirect('answers.log')\n"
         "print('by python', flush=True); os.write(1, b'by the system'); os.system('echo by a child >&2')\n"
         "assert sys.stdin.read() == ''\n"
     )

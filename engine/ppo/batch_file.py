@@ -1,0 +1,77 @@
+"""Writes one batch, with all that is known of its samples and tokens, to a file for other programs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.home import home
+from looptop.engine.runs.private import write_private
+from looptop.engine.text import visible
+
+
+def exports() -> Path:
+    """Where files for other programs are put: `exports` in looptop's home.
+
+    Raises:
+        LooptopError: It cannot be made.
+    """
+    folder = home() / "exports"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise LooptopError(f"cannot make the folder {visible(folder)}: {error.strerror}") from None
+    return folder
+
+
+def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Path:
+    """Writes a batch as JSON lines: a sample a line, what a person said of it and its tokens included.
+
+    Args:
+        run: A PPO run.
+        step: The batch's.
+        path: The file; one in `exports` where None.
+
+    Returns:
+        The file.
+
+    Raises:
+        LooptopError: There is no such batch, or the file cannot be written.
+    """
+    journal = PpoJournal(run.db)
+    samples = journal.samples(step)
+    if not samples:
+        raise LooptopError(f"{run.id} has no batch {step}, or nothing is known of its samples yet")
+    said: dict[int, dict[str, float | None]] = {}
+    for judgement in journal.judgements(step):
+        said.setdefault(judgement.row, {})[judgement.kind] = judgement.value
+    lines = []
+    for sample in samples:
+        tokens = journal.tokens(step, sample.row)
+        line = {"run": run.id, "batch": step, **msgspec.to_builtins(sample), "said": said.get(sample.row, {})}
+        if tokens is not None:
+            line["tokens"] = {"ids": tokens.ids, "texts": tokens.texts, "counts": tokens.counts, **tokens.columns}
+        lines.append(msgspec.json.encode(_plain(line)) + b"\n")
+    target = path or exports() / f"{run.id}-batch-{step}.jsonl"
+    try:
+        write_private(target, b"".join(lines))
+    except OSError as error:
+        raise LooptopError(f"cannot write {visible(target)}: {error.strerror}") from None
+    return target
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no word for NaN; null stands for it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

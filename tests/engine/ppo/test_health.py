@@ -1,0 +1,162 @@
+"""Curves that must be marked, and curves that must not."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from looptop.engine.ppo import health
+from looptop.engine.ppo.health import Course, Settings, look
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.writer import JournalWriter
+
+SETTINGS = Settings(target=6.0, adaptive=True, max_new_tokens=48)
+Curve = Callable[[int], float]
+
+
+def well(step: int) -> dict[str, float]:
+    """A batch of a run that learns as it should: reward up, KL held, everything else in its place, with noise."""
+    noise = random.Random(step)
+    done = min(1.0, step / 200)
+    return {
+        "objective/kl": 6 * done + noise.gauss(0, 0.3),
+        "ppo/policy/ratio_max": 1.6 + abs(noise.gauss(0, 0.2)),
+        "ppo/loss/value": 0.5 + 2 * math.exp(-step / 20) + noise.uniform(-0.1, 0.1),
+        "ppo/val/var_explained": 0.8 - 2 * math.exp(-step / 6),
+        "ppo/policy/entropy": 1.2 - 0.5 * done + noise.gauss(0, 0.03),
+        "env/reward_mean": -0.2 + 4 * done + noise.gauss(0, 0.3),
+        "env/reward_std": 3.5 - 1.5 * done,
+        "env/length": 14 - 4 * done + noise.gauss(0, 0.3),
+        "env/cut": 0.02,
+        "env/distinct": 0.99 + noise.uniform(-0.01, 0.01),
+        "quality/recall": 0.955 + noise.gauss(0, 0.01),
+    }
+
+
+def kinds(steps: int, **curves: Curve) -> set[str]:
+    """The marks of the last batch of a run of so many, where these figures went otherwise."""
+    names = {
+        "kl": health.KL, "ratio": health.RATIO, "value_loss": health.VALUE_LOSS, "explained": health.EXPLAINED,
+        "entropy": health.ENTROPY, "reward": health.REWARD, "length": health.LENGTH, "cut": health.CUT,
+        "distinct": health.DISTINCT, "recall": "quality/recall",
+    }  # fmt: skip
+    batches: list[Mapping[str, float]] = [
+        well(step) | {names[name]: curve(step) for name, curve in curves.items()} for step in range(1, steps + 1)
+    ]
+    return {mark.kind for mark in look(course(batches), SETTINGS)}
+
+
+def course(batches: Sequence[Mapping[str, float]]) -> Course:
+    return Course(batches[-1], batches[-61:-1], batches[: min(10, len(batches) - 1)])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 20, 60, 120, 240, 500])
+def test_a_run_that_learns_as_it_should_has_no_mark(steps: int) -> None:
+    assert kinds(steps) == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "curves"),
+    [
+        ("kl_negative", {"kl": lambda step: -1.2}),
+        ("kl_high", {"kl": lambda step: step / 8}),
+        ("ratio_jump", {"ratio": lambda step: 9.0 if step == 120 else 1.8}),
+        ("ratio_jump", {"ratio": lambda step: 30.0}),
+        ("value_loss_jump", {"value_loss": lambda step: 4.0 if step == 120 else 0.5}),
+        ("unexplained", {"explained": lambda step: 0.3 if step < 90 else -0.4}),
+        ("entropy_collapse", {"entropy": lambda step: 1.2 * math.exp(-step / 60)}),
+        ("entropy_collapse", {"entropy": lambda step: 1.2 if step < 115 else 0.05}),
+        ("length_drift", {"length": lambda step: 12 + step / 8}),
+        ("length_drift", {"length": lambda step: max(2.0, 14 - step / 9)}),
+        ("cut", {"cut": lambda step: 0.4}),
+        ("same_response", {"distinct": lambda step: 1 / 32}),
+        ("reward_hacking", {"recall": lambda step: max(0.02, 0.955 - step / 110)}),
+        ("reward_hacking", {"distinct": lambda step: 0.99 - step / 240}),
+        # Learned well for a thousand batches, then found the hole.
+        ("reward_hacking", {"reward": lambda s: 4.0 if s < 90 else 7.0, "recall": lambda s: 0.95 if s < 90 else 0.5}),
+    ],
+)  # fmt: skip
+def test_what_goes_wrong_is_marked(kind: str, curves: dict[str, Curve]) -> None:
+    assert kinds(120, **curves) == {kind}
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [
+        {"kl": lambda step: -0.9},
+        {"kl": lambda step: 11.5},
+        {"ratio": lambda step: 4.0},
+        {"ratio": lambda step: 2.9 if step == 120 else 1.0},
+        {"value_loss": lambda step: 2.0 if step == 120 else 0.6},
+        {"explained": lambda step: -0.5 if step % 15 else 0.1},
+        {"explained": lambda step: math.nan},
+        {"entropy": lambda step: 1.2 - step / 240},
+        {"length": lambda step: 14 + step / 20},
+        {"cut": lambda step: 0.2},
+        {"distinct": lambda step: 0.5},
+        # Recall falls a little, reward does not rise; or recall falls by less than it varies.
+        {"recall": lambda step: 0.955 - step / 300, "reward": lambda step: 0.0},
+        {"recall": lambda step: 0.955 - step / 4000},
+    ],
+)
+def test_what_is_usual_is_not(curves: dict[str, Curve]) -> None:
+    assert kinds(120, **curves) == set()
+
+
+def test_a_mark_says_what_was_seen_what_it_means_and_what_to_try() -> None:
+    bad = {
+        "kl": (health.KL, -3.0), "ratio": (health.RATIO, 50.0), "cut": (health.CUT, 1.0),
+        "same": (health.DISTINCT, 0.0),
+    }  # fmt: skip
+    marks = look(Course(dict(bad.values())), SETTINGS)
+    assert len(marks) == 4
+    for mark in marks:
+        assert mark.text.count(". ") >= 2 and mark.text.endswith(".")
+        assert mark.kind in health.LABELS
+    assert any("-3.00" in mark.text for mark in marks)
+
+
+numbers = some.one_of(some.none(), some.floats(allow_nan=True, allow_infinity=True))
+batch = some.dictionaries(some.sampled_from([*health.FIGURES, "quality/recall"]), numbers)
+
+
+@given(batch, some.lists(batch, max_size=70), some.lists(batch, max_size=10))
+def test_any_figures_are_looked_at_without_an_error(
+    now: dict[str, float | None], recent: list[dict[str, float | None]], first: list[dict[str, float | None]]
+) -> None:
+    for mark in look(Course(now, recent, first), SETTINGS):
+        assert mark.kind in health.LABELS and "nan" not in mark.text
+
+
+def test_a_resumed_run_goes_on_from_what_the_journal_holds() -> None:
+    run = RunFolder.create("ppo", {"kind": "ppo"})
+    whole = health.Health(PpoJournal(run.db), SETTINGS)
+    writer = JournalWriter(run.db)
+    batches = [well(step) | {health.ENTROPY: 1.2 if step < 70 else 0.01} for step in range(1, 81)]
+    marks = []
+    for step, figures in enumerate(batches, 1):
+        marks.append([mark.kind for mark in whole.look(step, figures)])
+        writer.metrics(step, figures)
+    writer.close()
+    assert marks[69] == [] and marks[74] == ["entropy_collapse"]
+    resumed = health.Health(PpoJournal(run.db), SETTINGS)
+    assert [[mark.kind for mark in resumed.look(step, batches[step - 1])] for step in range(41, 81)] == marks[40:]
+
+
+def test_a_run_journals_the_marks_of_its_batches(tmp_path: Path) -> None:
+    from looptop.engine.runs.run import start
+    from tests.engine.ppo.tiny import ppo_config
+
+    run = start(ppo_config(tmp_path, "max_steps=2", "max_new_tokens=2", "eval_steps=2"))
+    run.wait()
+    batches = PpoJournal(run.folder.db).batches()
+    assert [batch.step for batch in batches] == [1, 2]
+    assert all("cut" in [mark.kind for mark in batch.marks] for batch in batches)
+    assert "2 tokens" in batches[0].marks[0].text

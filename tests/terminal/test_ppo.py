@@ -1,0 +1,137 @@
+"""A PPO run driven from a real terminal: a batch is held and judged, the terminal goes away, and the update uses it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.config import override, preset
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.records import SampleRecord, TokenTable
+from looptop.engine.runs.control import send
+from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.run import start
+from tests.engine.ppo.tiny import tiny_settings
+from tests.support import eventually
+from tests.terminal.tty import Tty
+
+LONG = ("max_steps=5000", "eval_steps=5000")
+BACKTAB = "\x1b[Z"
+CHANGE = 4.0
+ROW = 2
+
+
+def onto_the_screen(tty: Tty) -> None:
+    tty.until(r"0\.png · the image")
+    tty.send("\x1b")
+    tty.until("q quit")
+    tty.send("3")
+    tty.until("esc leave field|▶ running|⏸ paused")
+
+
+def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    settings = tiny_settings(tmp_path, *LONG)
+    with Tty(cols=160, rows=48) as tty:
+        onto_the_screen(tty)
+        # The last field takes any setting: from the first one back over the list of runs and the button.
+        tty.send(BACKTAB)
+        tty.until("o open run")
+        tty.send(BACKTAB * 2)
+        tty.until("esc leave field")
+        tty.send(" ".join(settings))
+        tty.until("eval_steps=5000")
+        tty.send("\x13")
+        tty.until(r"ppo-1(?s:.*)▶ running(?s:.*)batch reward(?s:.*)\n +3 ", 90)
+        tty.send("b")
+        tty.until("Breakpoints of ppo-1")
+        tty.send("length > 0\r")
+        tty.until("holds the run before an update when length > 0|is held")
+        tty.send("\x1b")
+        tty.until(r"◉ compared  ○ updated  breakpoint length > 0: length is [\d.]+ \(> 0\)(?s:.*)8 of 8 samples")
+        step = int(re.search(r"batch ([\d,]+)", tty.text())[1].replace(",", ""))  # type: ignore[index]
+        run = RunFolder.find("ppo-1")
+        before = PpoJournal(run.db).samples(step)
+        assert before[ROW].reward is not None
+        wanted = before[ROW].reward + CHANGE
+        tty.send("j" * ROW + "e")
+        tty.until(f"reward of sample {ROW}")
+        tty.send("\x15")
+        tty.until("enter takes back what was said")
+        tty.send(f"{wanted!r}")
+        tty.until("enter uses it")
+        tty.send("\r")
+        tty.until(r"\d judged")
+        # The terminal goes; the run stays, and waits.
+        tty.hang_up()
+        tty.until_gone()
+    assert run.is_live() and run.state() is RunState.PAUSED
+    send(run, "stop")
+    eventually(lambda: not run.is_live())
+
+    with Tty(cols=160, rows=48) as tty:
+        onto_the_screen(tty)
+        tty.send("\x1b")
+        tty.until("q quit")
+        tty.send("o")
+        tty.until(r"Choose a PPO run(?s:.*)ppo-1 +■ stopped")
+        tty.send("\r")
+        tty.until(r"■ stopped(?s:.*)batch reward")
+        tty.send("r")
+        tty.until(rf"batch {step:,} .*⏸ paused(?s:.*)◉ compared(?s:.*)1 judged(?s:.*)= .*{wanted:.2f}", 90)
+        journal = PpoJournal(run.db)
+        assert [text_of(sample) for sample in journal.samples(step)] == [text_of(sample) for sample in before]
+        assert [(said.row, said.kind, said.value) for said in journal.judgements(step)] == [(ROW, "reward", wanted)]
+        tty.send("b")
+        tty.until("Breakpoints of ppo-1(?s:.*)length > 0")
+        tty.send("\x1b[B")
+        tty.until("x remove")
+        tty.send("x")
+        tty.until("none is set")
+        tty.send("\x1b")
+        tty.until("space pause")
+        tty.send(" ")
+        tty.until("▶ running")
+        eventually(lambda: (batch := journal.batch(step)) is not None and batch.place == "updated")
+        tty.send("q")
+        tty.until("goes on without this screen")
+        tty.send("l")
+        assert tty.until_gone() == 0 and tty.restored()
+        assert "screen 3" in tty.text()
+    taught = tokens(run, step)
+    send(run, "stop", checkpoint=False)
+    eventually(lambda: not run.is_live())
+
+    # A twin that nobody touched: the same batch, its reward and return moved at the last token by what was changed,
+    # its advantages (before they were whitened) by that times lambda for each token in between.
+    twin = start(override(preset("tiny", "ppo"), [*settings, f"max_steps={step}"]))
+    assert twin.wait() is RunState.FINISHED, twin.reason
+    untouched = tokens(twin.folder, step)
+    assert taught.ids == untouched.ids
+    length = len(taught.ids)
+    moved = [now - then for now, then in zip(raw_advantages(taught), raw_advantages(untouched), strict=True)]
+    assert moved == pytest.approx([CHANGE * 0.95 ** (length - 1 - at) for at in range(length)], abs=1e-4)
+    for name in ("return", "reward"):
+        assert taught.columns[name][-1] - untouched.columns[name][-1] == pytest.approx(CHANGE, abs=1e-4)
+    others = PpoJournal(twin.folder.db).tokens(step, ROW + 1)
+    same = PpoJournal(run.db).tokens(step, ROW + 1)
+    assert same is not None and others is not None
+    assert same.columns["return"] == pytest.approx(others.columns["return"], abs=1e-5)
+
+
+def text_of(sample: SampleRecord) -> tuple[str, str]:
+    return sample.query, sample.response
+
+
+def tokens(run: RunFolder, step: int) -> TokenTable:
+    found = PpoJournal(run.db).tokens(step, ROW)
+    assert found is not None
+    return found
+
+
+def raw_advantages(table: TokenTable) -> list[float]:
+    return [given - value for given, value in zip(table.columns["return"], table.columns["value"], strict=True)]

@@ -1,0 +1,196 @@
+"""The pieces of the PPO screen that need no app: tables, small charts, histograms, shades, differences, words."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as some
+from rich.cells import cell_len
+
+from looptop.engine.ppo.records import SampleRecord
+from looptop.engine.runs.folder import RunState
+from looptop.tui.ppo.charts import axes_of, charts_of
+from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
+from looptop.tui.ppo.differences import differing
+from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
+from looptop.tui.ppo.watching import Held, PpoSnapshot, PpoWatcher, Reward, held_by
+from looptop.tui.ppo.words import score_bars
+from looptop.tui.widgets.grid import fitted
+from looptop.tui.widgets.histogram import bins
+from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve
+from looptop.tui.widgets.raster import column_of, draw_small
+from tests.tui.ppo_helpers import small_run
+
+figures = some.floats(allow_nan=True, allow_infinity=True)
+SHADED = ("kl", "advantage", "ratio", "entropy", "probability")
+
+
+@given(some.text(), some.integers(0, 40), some.booleans())
+def test_a_cell_is_as_wide_as_wanted(text: str, width: int, left: bool) -> None:
+    shown = fitted(text, width, left)
+    assert cell_len(shown) == width
+    assert "\x1b" not in shown and "\n" not in shown
+
+
+@given(some.lists(figures, max_size=60), some.integers(2, 40), some.integers(1, 6))
+@example([5e-324], 10, 3)
+def test_no_value_breaks_a_small_chart(values: list[float], width: int, height: int) -> None:
+    curves = [Curve(FIRST, range(len(values)), values), Curve(SECOND, range(len(values)), values, dots=True)]
+    picture = draw_small(curves, Axes(0, max(1, len(values))), width, height)
+    if picture is None:
+        assert not any(map(math.isfinite, values))
+        return
+    assert [sum(len(run.text) for run in line) for line in picture.lines] == [width] * height
+    assert picture.lowest <= picture.highest
+
+
+def test_a_small_chart_begins_and_ends_where_its_curve_does() -> None:
+    picture = draw_small([Curve(FIRST, (1, 100), (0.0, 1.0))], Axes(1, 100), 10, 3)
+    assert picture is not None
+    top, *_, bottom = ["".join(run.text for run in line) for line in picture.lines]
+    assert top[-1] != " " and top[0] == " " and bottom[0] != " " and bottom[-1] == " "
+    assert [column_of(step, Axes(1, 100), 10) for step in (1, 100, 0, 101)] == [0, 9, None, None]
+
+
+@given(some.lists(figures, max_size=80), some.integers(1, 24))
+def test_every_figure_lies_in_the_one_bar_that_counts_it(values: list[float], count: int) -> None:
+    counts, ranges = bins(values, count)
+    finite = [value for value in values if math.isfinite(value)]
+    assert sum(counts) == len(finite)
+    for number, wanted in zip(counts, ranges, strict=True):
+        assert sum(wanted.holds(value) for value in finite) == number
+    assert not any(wanted.holds(None) or wanted.holds(math.nan) for wanted in ranges)
+
+
+@given(some.sampled_from(SHADED), some.lists(figures, min_size=1, max_size=30), some.sampled_from([DARK, LIGHT]))
+def test_any_figure_has_a_shade_and_a_sign_that_agree(name: str, values: list[float], look: Look) -> None:
+    scale = Scale.of(name, values)
+    for value in values:
+        shade = scale.shade(value, look)
+        level = scale.level(value)
+        if level is None:
+            assert shade.sign == "" and shade.background == ""
+            continue
+        assert len(shade.background) == len(shade.text) == 7 and -1 <= level <= 1
+        if scale.kind in ("amount", "share"):
+            assert shade.sign in BLOCKS and level >= 0
+        elif shade.sign != NOTHING:
+            assert ("+" in shade.sign) == (level > 0) and len(shade.sign) <= 3
+
+
+@pytest.mark.parametrize("look", [DARK, LIGHT])
+@pytest.mark.parametrize("name", SHADED)
+def test_shaded_words_can_be_read(name: str, look: Look) -> None:
+    scale = Scale.of(name, [0.25, 1.0, 4.0])
+    for value in scale.ramp(21):
+        shade = scale.shade(value, look)
+        light, dark = sorted((_luminance(shade.background), _luminance(shade.text)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (value, shade)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_signs_grow_with_the_figure() -> None:
+    scale = Scale.of("kl", [-3.0, 3.0])
+    assert [scale.sign(value) for value in (-3, -1.5, -0.4, 0.0, 0.4, 1.5, 3)] == [
+        "---",
+        "--",
+        "-",
+        "·",
+        "+",
+        "++",
+        "+++",
+    ]
+    ratio = Scale.of("ratio", [0.5, 1.0, 2.0])
+    assert [ratio.sign(value) for value in (0.5, 1.0, 2.0)] == ["---", "·", "+++"]
+    assert Scale.of("probability", [0.2]).sign(1.0) == "█"
+
+
+@given(some.text(alphabet="ab \n", max_size=60), some.text(alphabet="ab \n", max_size=60))
+def test_differences_leave_both_texts_whole(one: str, other: str) -> None:
+    left, right = differing(one, other)
+    assert "".join(piece.text for piece in left) == one
+    assert "".join(piece.text for piece in right) == other
+    same = [word for pieces in (left, right) for piece in pieces if not piece.differs for word in piece.text.split()]
+    assert len(same) % 2 == 0
+
+
+def test_what_differs_is_marked_word_by_word() -> None:
+    left, right = differing("the hospital opened the line", "the old hospital opened a line")
+    assert [piece.text.strip() for piece in left if piece.differs] == ["the"]
+    assert [piece.text.strip() for piece in right if piece.differs] == ["old", "a"]
+    assert not any(piece.differs for pieces in differing("x" * 50_000, "y " * 50_000) for piece in pieces)
+
+
+@given(some.lists(some.one_of(some.none(), figures), max_size=20), some.booleans())
+def test_samples_without_a_figure_come_last_either_way(rewards: list[float | None], largest: bool) -> None:
+    rows = [SampleRow(SampleRecord(at, at, "q", "r", True, 1, reward=reward)) for at, reward in enumerate(rewards)]
+    found = [row.record.reward for row in sorted_rows(rows, "reward", largest)]
+    known = [value for value in found if value is not None and not math.isnan(value)]
+    assert known == sorted(known, reverse=largest)
+    assert all(value is None or math.isnan(value) for value in found[len(known) :])
+
+
+@given(figures)
+def test_a_figure_takes_at_most_seven_cells(value: float) -> None:
+    for decimals in (1, 2, 3):
+        assert 0 < len(said(value, decimals)) <= 7
+    assert said(None) == "·" and said(-0.001) == "0.00"
+
+
+def test_the_bars_of_a_reward_add_up_in_words() -> None:
+    record = SampleRecord(0, 0, "q", "r", False, 9, scores={"grammar": 2.0, "neutral": -1.0}, reward=0.5)
+    text = score_bars(SampleRow(record), [Reward("grammar", 1.0), Reward("neutral", 0.5)], 1.0, 80).plain
+    lines = text.splitlines()
+    assert [line.split()[0] for line in lines] == ["grammar", "neutral", "cut", "="]
+    assert [line.split()[-1] for line in lines] == ["+2.00", "-0.50", "-1.00", "+0.50"]
+    assert len({len(line) for line in lines}) == 1
+    rated = score_bars(SampleRow(record, {"rating": 2.0}), [Reward("person", 3.0)], 0.0, 80).plain
+    assert "person" in rated and "+6.00" in rated
+
+
+@pytest.mark.parametrize(
+    ("reason", "held"),
+    [
+        ("in batch 12, scored", Held(12, "scored", "")),
+        ("after step 7", Held(7, "updated", "")),
+        (
+            "breakpoint kl > 8: kl is 9 (> 8), in batch 3, compared",
+            Held(3, "compared", "breakpoint kl > 8: kl is 9 (> 8)"),
+        ),
+        ("breakpoint nan: x is nan, after step 3", Held(3, "updated", "breakpoint nan: x is nan")),
+        ("waits for ratings, in batch 1, compared", Held(1, "compared", "waits for ratings")),
+        ("stopped on request", None),
+        ("", None),
+    ],
+)
+def test_where_a_run_is_held_is_read_from_its_reason(reason: str, held: Held | None) -> None:
+    assert held_by(reason) == held
+
+
+def test_a_watcher_reads_nothing_anew_that_has_not_changed() -> None:
+    run = small_run(5)
+    watcher = PpoWatcher(run)
+    names = ("env/reward_mean", "objective/kl", "nothing")
+    first = watcher.look(names, 40)
+    assert watcher.look(names, 40) is first
+    assert set(first.series) == {"env/reward_mean", "objective/kl"}
+    assert (first.first, first.last, first.count, first.state) == (1, 5, 5, RunState.FINISHED)
+    assert watcher.look(names, 60).series["objective/kl"].steps == [1, 2, 3, 4, 5]
+
+
+def test_a_live_chart_has_room_to_grow_and_a_finished_one_is_full() -> None:
+    def last(batches: int, total: int, live: bool) -> float:
+        snapshot = PpoSnapshot(
+            "ppo-1", RunState.RUNNING, 1, live=live, facts={"total_steps": total}, first=1, last=batches
+        )
+        return axes_of(charts_of(snapshot)[0], snapshot).last
+
+    assert [last(batches, 100_000, True) for batches in (3, 12, 226, 1_000, 1_001)] == [3, 20, 300, 1_000, 2_000]
+    assert (last(226, 240, True), last(226, 240, False)) == (240, 226)

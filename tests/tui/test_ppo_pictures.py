@@ -1,0 +1,79 @@
+"""What the PPO screen's pages look like at three sizes, letter by letter.
+
+Where a page is meant to look different, `UPDATE_PICTURES=1 pytest tests/tui/test_ppo_pictures.py` draws them anew; look
+at the change before you keep it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from looptop.tui.ppo.compare_page import ComparePage
+from scripts.make_ppo_run import Maker, make_comparison, make_run
+from tests.tui.conftest import QuickAnswers, shown, until
+from tests.tui.ppo_helpers import complete, crumbs, go, make
+
+FOLDER = Path(__file__).parent / "pictures"
+SIZES = ((80, 24), (120, 40), (200, 60))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_pages_look_as_they_should(answers: QuickAnswers, size: tuple[int, int]) -> None:
+    run = make_run(Maker(60, 16))
+    make_comparison(run, 40)
+    app = make(answers)
+    wrong = []
+    async with app.run_test(size=size) as pilot:
+        screen = await go(pilot, run)
+        await pilot.press("4", "0", "enter")
+        await until(pilot, lambda: screen.chosen_step() == 40 and complete(app))
+        wrong += compare(app, "run", size)
+        await pilot.press("z")
+        await until(pilot, lambda: "┤" in shown(app) and "held out" in shown(app))
+        wrong += compare(app, "enlarged", size)
+        await pilot.press("z", "enter")
+        await until(pilot, lambda: "batch 40" in crumbs(app) and "16 of 16 samples" in shown(app))
+        wrong += compare(app, "batch", size)
+        await pilot.press("enter")
+        await until(pilot, lambda: "= reward" in shown(app))
+        wrong += compare(app, "sample", size)
+        await pilot.press("enter")
+        await until(pilot, lambda: " in all" in shown(app))
+        wrong += compare(app, "tokens", size)
+        await pilot.press("escape", "escape", "escape", "a")
+        await until(pilot, lambda: screen.query_one(ComparePage).result is not None and "40 queries" in shown(app))
+        wrong += compare(app, "compare", size)
+    assert not wrong, "\n".join(wrong)
+
+
+def compare(app: Any, page: str, size: tuple[int, int]) -> list[str]:
+    """What is wrong with a page: the lines that differ. The lines that all screens share are left out."""
+    lines = [re.sub(r"took \d+ s", "took a while", line) for line in shown(app).splitlines()[1:-1]]
+    file = FOLDER / f"ppo-{page}-{size[0]}x{size[1]}.txt"
+    if os.environ.get("UPDATE_PICTURES"):
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text("\n".join(lines) + "\n", "utf-8")
+        return []
+    expected = file.read_text("utf-8").splitlines()
+    if lines == expected:
+        return []
+    differing = [f"  - {before}\n  + {now}" for before, now in zip(expected, lines, strict=False) if before != now] or [
+        f"  {len(expected)} lines became {len(lines)}"
+    ]
+    return [f"{file.name}:", *differing[:12]]
+
+
+async def test_nothing_of_the_form_is_cut_at_80_columns(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot)
+        await until(pilot, lambda: "gradient_accumulation_steps" in shown(app))
+        assert "…" not in shown(app)
+        await pilot.press("shift+tab", "shift+tab", "shift+tab")
+        await until(pilot, lambda: "key=value seed=7" in shown(app))
+        assert "…" not in shown(app)

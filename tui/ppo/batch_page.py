@@ -1,0 +1,292 @@
+"""A batch: its samples in a table that is sorted and filtered, how reward and KL are spread, and one sample's texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.records import BatchRecord, Judgement, SampleRecord
+from looptop.engine.ppo.sample_filter import SampleFilter, parse
+from looptop.tui.actions import bindings
+from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
+from looptop.tui.ppo.watching import Reward
+from looptop.tui.ppo.words import ROOMY, marks_in_full, marks_on_a_line, sample_in_short
+from looptop.tui.text import safe
+from looptop.tui.widgets.grid import Grid, Row
+from looptop.tui.widgets.histogram import Histogram, Range
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+
+class SampleTable(Grid):
+    """A batch's samples; the column under the column cursor can be sorted by."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows", "columns")]
+
+
+class BatchPage(Vertical):
+    """One batch."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-batch")]
+
+    class Opened(Message):
+        """The sample under the cursor shall be opened."""
+
+    class FilterWanted(Message):
+        """A filter shall be typed."""
+
+    class Moved(Message):
+        """Another sample is under the cursor."""
+
+    def __init__(self) -> None:
+        super().__init__(id="batch-page", classes="page")
+        self.record: BatchRecord | None = None
+        self._run = ""
+        self._rewards: Sequence[Reward] = ()
+        self._all: list[SampleRow] = []
+        self._rows: list[SampleRow] = []
+        self._filter = SampleFilter()
+        self.filter_text = ""
+        """As it was typed."""
+        self._ranges: dict[str, Range] = {}
+        self._row: int | None = None
+        """The sample under the cursor, by its row in the batch."""
+
+    def compose(self) -> ComposeResult:
+        """A line about the batch, marks, the table, and below or beside it histograms and texts."""
+        yield Static(id="batch-line")
+        yield Static(id="batch-health")
+        with Horizontal(id="samples-box"):
+            table = SampleTable(id="samples-table")
+            table.shows_column = True
+            yield table
+            with Vertical(id="samples-side"):
+                with Horizontal(id="histograms"):
+                    yield Histogram("reward", id="reward-bars")
+                    yield Histogram("KL", id="kl-bars")
+                preview = Static(id="sample-preview")
+                preview.border_title = "Sample"
+                yield preview
+
+    # What is shown.
+
+    @property
+    def _table(self) -> SampleTable:
+        return self.query_one(SampleTable)
+
+    @property
+    def sample(self) -> SampleRow | None:
+        """The sample under the cursor."""
+        cursor = self._table.cursor
+        return self._rows[cursor] if cursor < len(self._rows) else None
+
+    @property
+    def rows(self) -> list[SampleRow]:
+        """The samples in the table, in its order."""
+        return self._rows
+
+    def show(
+        self,
+        batch: BatchRecord | None,
+        records: Sequence[SampleRecord],
+        judgements: Sequence[Judgement],
+        rewards: Sequence[Reward],
+        run: str,
+    ) -> None:
+        """Shows a batch, or what is new of it; the order, the filter and the sample under the cursor stay.
+
+        Args:
+            batch: The batch, as far as it has come.
+            records: Its samples.
+            judgements: What a person said of them.
+            rewards: The parts of the reward.
+            run: The run's id.
+        """
+        if batch is None or self.record is None or batch.step != self.record.step:
+            self._ranges.clear()
+        self.record, self._rewards, self._run = batch, rewards, run
+        self._all = sample_rows(records, judgements)
+        if self.filter_text:
+            self._try_filter(self.filter_text)
+        for name, key in (("#reward-bars", "reward"), ("#kl-bars", "kl")):
+            values = [value for row in self._all if (value := row.figures[key]) is not None and value == value]
+            self.query_one(name, Histogram).show(values)
+        self._show_health()
+        self._arrange()
+
+    def _show_health(self) -> None:
+        """Marks in full where there is room, else on a line."""
+        health, batch = self.query_one("#batch-health", Static), self.record
+        short = self.screen.has_class("-short")
+        marks = Content("") if batch is None else marks_on_a_line(batch) if short else marks_in_full(batch)
+        health.display = bool(marks.plain)
+        health.update(marks)
+
+    def select(self, row: int) -> None:
+        """Puts a sample under the cursor, by its row in the batch."""
+        self._row = row
+        for place, sample in enumerate(self._rows):
+            if sample.record.row == row:
+                self._table.cursor = place
+                return
+
+    def step_sample(self, by: int) -> SampleRow | None:
+        """Moves the cursor, and gives the sample that it is on now."""
+        self._table.cursor += by
+        return self.sample
+
+    def _arrange(self) -> None:
+        """Filters and sorts, and keeps the sample under the cursor."""
+        rows = [row for row in self._all if self._keeps(row)]
+        sort = self._table.sort
+        if sort is not None:
+            rows = sorted_rows(rows, *sort)
+        self._rows = rows
+        place = next((at for at, row in enumerate(rows) if row.record.row == self._row), None)
+        columns = sample_columns(self._all, self._rewards)
+        self._table.empty = "no sample is so" if self._all else "the samples of this batch are not known yet"
+        self._table.fill(len(rows), self._make, columns=columns, cursor=0 if place is None else place)
+        self._say()
+        self._show_sample()
+
+    def _keeps(self, row: SampleRow) -> bool:
+        figures = row.figures
+        if not all(wanted.holds(figures[key]) for key, wanted in self._ranges.items()):
+            return False
+        return not self._filter or self._filter.keeps(figures, row.record.query, row.record.response)
+
+    def _make(self, row: int) -> Row | None:
+        return sample_cells(self._rows[row], self._table.columns) if row < len(self._rows) else None
+
+    def _say(self) -> None:
+        """The line about the batch: how many samples, in which order, which of them."""
+        batch = self.record
+        parts = [safe(f"{len(self._rows)} of {len(self._all)} samples", "bold")]
+        if batch is not None and batch.place != "updated":
+            parts.append(safe(f"so far {batch.place}", "$text-warning"))
+        if self._table.sort is not None:
+            key, largest = self._table.sort
+            parts.append(safe(f"by {key}, {'largest' if largest else 'smallest'} first", "$text-muted"))
+        if self.filter_text:
+            parts.append(safe(f"/ {self.filter_text}", "$text-primary"))
+        parts += [
+            safe(f"{key} {wanted.low:.2f} to {wanted.high:.2f}", "$text-primary")
+            for key, wanted in self._ranges.items()
+        ]
+        judged = sum(1 for row in self._all if row.edited or row.left_out)
+        rated = sum(1 for row in self._all if row.rating)
+        if judged:
+            parts.append(safe(f"{judged} judged", "$text-warning"))
+        if rated:
+            learn = f": looptop train reward --data {self._run}" if self.size.width >= ROOMY else ""
+            parts.append(safe(f"{rated} rated{learn}", "$text-warning"))
+        self.query_one("#batch-line", Static).update(Content("   ").join(parts), layout=False)
+
+    def _show_sample(self) -> None:
+        preview = self.query_one("#sample-preview", Static)
+        if not preview.display:
+            return
+        sample = self.sample
+        preview.border_title = "Sample" if sample is None else f"Sample {sample.record.row}"
+        preview.update(
+            Content("") if sample is None else sample_in_short(sample, preview.content_size.width), layout=False
+        )
+
+    @on(Grid.Moved, "#samples-table")
+    def _moved(self, event: Grid.Moved) -> None:
+        event.stop()
+        sample = self.sample
+        if sample is not None and sample.record.row != self._row:
+            self._row = sample.record.row
+            self.post_message(self.Moved())
+        self._show_sample()
+
+    @on(Grid.Chosen, "#samples-table")
+    def action_open(self) -> None:
+        """Opens the sample."""
+        if self.sample is not None:
+            self.post_message(self.Opened())
+
+    # Sorting and filtering.
+
+    def action_sort(self, largest_first: bool) -> None:
+        """Sorts by the column under the column cursor."""
+        self.sort_by(self._table.columns[self._table.column].key, largest_first)
+
+    def sort_by(self, key: str | None, largest_first: bool = False) -> None:
+        """Sorts by a column; by none puts the samples in their own order."""
+        self._table.sort = None if key is None else (key, largest_first)
+        self._arrange()
+
+    def action_best(self) -> None:
+        """The best first, then the worst, then in order."""
+        after = {None: True, ("reward", True): False}
+        sort = self._table.sort if self._table.sort in after else None
+        self._row = None
+        if self._table.sort == ("reward", False):
+            self.sort_by(None)
+        else:
+            self.sort_by("reward", after[sort])
+
+    @on(Grid.TitleClicked, "#samples-table")
+    def _title_clicked(self, event: Grid.TitleClicked) -> None:
+        event.stop()
+        self._table.to_column([column.key for column in self._table.columns].index(event.key))
+        self.sort_by(event.key, self._table.sort == (event.key, False))
+
+    def action_filter(self) -> None:
+        """Asks for a filter."""
+        self.post_message(self.FilterWanted())
+
+    def try_filter(self, text: str) -> str:
+        """Filters as it is typed.
+
+        Returns:
+            What the filter leaves, in words.
+
+        Raises:
+            LooptopError: The text is no filter; the one before stays.
+        """
+        self._filter = parse(text, self._known())
+        self.filter_text = text.strip()
+        self._arrange()
+        return f"{len(self._rows)} of {len(self._all)} samples"
+
+    def _try_filter(self, text: str) -> None:
+        try:
+            self._filter = parse(text, self._known())
+        except LooptopError:
+            # Another run's samples have other figures.
+            self._filter, self.filter_text = SampleFilter(), ""
+
+    def _known(self) -> list[str]:
+        return list(self._all[0].figures) if self._all else ["reward", "kl", "length"]
+
+    def action_histograms(self) -> None:
+        """Goes to the histograms, or back to the table."""
+        bars: Histogram = self.query_one("#reward-bars", Histogram)
+        (self._table if bars.has_focus else bars).focus()
+
+    @on(Histogram.Chosen)
+    def _bar_chosen(self, event: Histogram.Chosen) -> None:
+        event.stop()
+        key = "reward" if event.histogram.id == "reward-bars" else "kl"
+        if event.range is None:
+            self._ranges.pop(key, None)
+        else:
+            self._ranges[key] = event.range
+        self._arrange()
+
+    def on_resize(self) -> None:
+        """There may be room for the texts now."""
+        for show in (self._show_sample, self._show_health, self._say):
+            self.call_after_refresh(show)

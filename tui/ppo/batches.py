@@ -1,0 +1,101 @@
+"""The rows of the list of batches: a stretch of them is read when one of it is to be seen, the last ones are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.records import BatchRecord
+from looptop.tui.threads import in_thread
+
+STRETCH = 128
+"""Batches that are read at once."""
+KEPT = 32
+"""Stretches that are kept."""
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """A batch with its figures."""
+
+    record: BatchRecord
+    figures: dict[str, float | None]
+
+
+class BatchRows:
+    """Reads rows in threads of their own, for the event loop.
+
+    Args:
+        journal: The run's.
+        names: The figures of a row.
+        on_read: Called with the steps that were read, first and last.
+        on_error: Called with what keeps them from being read.
+    """
+
+    def __init__(
+        self,
+        journal: PpoJournal,
+        names: Sequence[str],
+        on_read: Callable[[int, int], None],
+        on_error: Callable[[LooptopError], None],
+    ) -> None:
+        self.journal = journal
+        self.names = tuple(names)
+        self._on_read = on_read
+        self._on_error = on_error
+        self._known: OrderedDict[int, dict[int, BatchRow]] = OrderedDict()
+        self._old: set[int] = set()
+        """Stretches of which there is news."""
+        self._reading: set[int] = set()
+
+    def get(self, step: int) -> BatchRow | None:
+        """A row; None where it is not read yet, which begins now."""
+        number = step // STRETCH
+        if number not in self._known or number in self._old:
+            self._read(number)
+        stretch = self._known.get(number)
+        if stretch is None:
+            return None
+        self._known.move_to_end(number)
+        return stretch.get(step)
+
+    def is_known(self, step: int) -> bool:
+        """Whether a row is read, and nothing is newer."""
+        number = step // STRETCH
+        return number in self._known and number not in self._old and number not in self._reading
+
+    def news(self, step: int) -> None:
+        """Batches from this one on may have changed; what is known of them is shown until they are read again."""
+        there = {*self._known, *self._reading}
+        self._old |= {number for number in there if number >= step // STRETCH}
+
+    def _read(self, number: int) -> None:
+        if number in self._reading:
+            return
+        self._reading.add(number)
+        self._old.discard(number)
+        first, last = number * STRETCH, (number + 1) * STRETCH - 1
+
+        def read() -> dict[int, BatchRow]:
+            figures = self.journal.figures(self.names, first, last)
+            return {
+                record.step: BatchRow(record, figures.get(record.step, {}))
+                for record in self.journal.batches(first, last)
+            }
+
+        def done(future: asyncio.Future[dict[int, BatchRow]]) -> None:
+            self._reading.discard(number)
+            try:
+                self._known[number] = future.result()
+            except LooptopError as error:
+                self._on_error(error)
+                return
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
+            self._on_read(first, last)
+
+        in_thread(read).add_done_callback(done)

@@ -1,0 +1,256 @@
+"""The columns of the PPO screen's tables, and what stands in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from looptop.engine.ppo.health import LABELS
+from looptop.engine.ppo.records import TOKEN_COLUMNS, Judgement, SampleRecord, TokenTable
+from looptop.tui.ppo.batches import BatchRow
+from looptop.tui.ppo.watching import Reward
+from looptop.tui.text import number
+from looptop.tui.widgets.grid import Cell, Column, Row
+
+WIDEST = 7
+"""Cells of a figure."""
+
+# Batches --------------------------------------------------------------------------------------------------------------
+
+BATCH_FIGURES = (
+    ("reward", "reward", 6, "env/reward_mean"),
+    ("kl", "KL", 6, "objective/kl"),
+    ("clip", "clip %", 6, "ppo/policy/clipfrac"),
+    ("explained", "expl.", 6, "ppo/val/var_explained"),
+    ("entropy", "entropy", 7, "ppo/policy/entropy"),
+    ("length", "length", 6, "env/length"),
+    ("seconds", "sec", 5, "time/batch"),
+)
+"""Of each column: key, title, width, metric."""
+
+BATCH_COLUMNS = (
+    Column("step", "batch", 6),
+    *(Column(key, title, width) for key, title, width, _ in BATCH_FIGURES),
+    Column("marks", "marks", 30, least=12, text=True),
+)
+
+
+def batch_cells(batch: BatchRow) -> Row:
+    """A line of the list of batches."""
+    record, figures = batch.record, batch.figures
+    cells = [Cell(f"{record.step:,}", "bold")]
+    for key, _, _, name in BATCH_FIGURES:
+        value = figures.get(name)
+        if key == "clip":
+            cells.append(Cell(said(None if value is None else 100 * value, 1)))
+        elif key == "seconds" and value is None:
+            cells.append(Cell(said(sum(record.seconds.values()) or None), "muted"))
+        else:
+            cells.append(Cell(said(value, 1 if key == "length" else 2)))
+    if record.place != "updated":
+        return [*cells, Cell(f"{record.place} …", "accent")]
+    return [*cells, Cell(marks_in_short(mark.kind for mark in record.marks), "warn")]
+
+
+def marks_in_short(kinds: Iterable[str]) -> str:
+    """Marks in as few words as can be: `! KL high, cut`."""
+    words = [LABELS.get(kind, kind) for kind in kinds]
+    return f"! {', '.join(words)}" if words else ""
+
+
+# Samples --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """A sample, and what a person said of it."""
+
+    record: SampleRecord
+    said: Mapping[str, float] = field(default_factory=dict)
+    """By the kind of judgement."""
+
+    @property
+    def edited(self) -> bool:
+        """Whether a person gave it another reward."""
+        return "reward" in self.said
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it takes no part in the update."""
+        return bool(self.said.get("leave_out"))
+
+    @property
+    def rating(self) -> float:
+        """A person's; 0 where there is none."""
+        return self.said.get("rating", 0.0)
+
+    @cached_property
+    def figures(self) -> dict[str, float | None]:
+        """All numbers of it, by the names that a filter and a sort use."""
+        record = self.record
+        return {
+            "sample": record.row,
+            "reward": self.said.get("reward", record.reward),
+            **record.scores,
+            "kl": record.kl,
+            "length": record.length,
+            "advantage": record.advantage,
+            "entropy": record.entropy,
+            "ratio": record.ratio,
+            **record.quality,
+            "rating": self.rating,
+            "cut": float(not record.ended),
+        }
+
+
+def sample_rows(records: Sequence[SampleRecord], judgements: Iterable[Judgement]) -> list[SampleRow]:
+    """Samples with what was said of them."""
+    of_row: dict[int, dict[str, float]] = {}
+    for judgement in judgements:
+        if judgement.value is not None:
+            of_row.setdefault(judgement.row, {})[judgement.kind] = judgement.value
+    return [SampleRow(record, of_row.get(record.row, {})) for record in records]
+
+
+def sample_columns(rows: Sequence[SampleRow], rewards: Sequence[Reward]) -> tuple[Column, ...]:
+    """The columns of a batch's samples: what they have at least, then each score, the texts, and the rest."""
+    first = rows[0].record if rows else None
+    scores = list(first.scores) if first is not None and first.scores else [part.name for part in rewards]
+    quality = list(first.quality) if first is not None else []
+    return (
+        Column("sample", "#", 4),
+        *([Column("said", "said", 5, text=True)] if any(row.said for row in rows) else []),
+        Column("reward", "reward", 7),
+        *(Column(name, name, max(7, min(len(name) + 1, 10))) for name in scores),
+        Column("kl", "KL", 7),
+        Column("length", "len", 4),
+        Column("advantage", "adv.", 7),
+        Column("response", "response", 36, least=18, text=True),
+        Column("query", "query", 40, least=18, text=True),
+        Column("entropy", "entropy", 8),
+        Column("ratio", "ratio", 7),
+        *(Column(name, name, max(7, min(len(name) + 1, 10))) for name in quality),
+    )
+
+
+def sample_cells(sample: SampleRow, columns: Sequence[Column]) -> Row:
+    """A line of the table of samples."""
+    record, figures = sample.record, sample.figures
+    cells = []
+    for column in columns:
+        if column.key == "response":
+            cells.append(Cell(record.response or "(nothing)", "out" if sample.left_out else ""))
+        elif column.key == "query":
+            cells.append(Cell(record.query, "muted"))
+        elif column.key == "said":
+            cells.append(Cell(said_in_short(sample), "accent"))
+        elif column.key == "length":
+            cells.append(
+                Cell(f"{record.length}" if record.ended else f"{record.length}…", "" if record.ended else "warn")
+            )
+        elif column.key == "sample":
+            cells.append(Cell(f"{record.row}", "muted"))
+        else:
+            cells.append(Cell(said(figures.get(column.key)), _style(column.key, sample)))
+    return cells
+
+
+def _style(key: str, sample: SampleRow) -> str:
+    if sample.left_out:
+        return "out"
+    if key == "reward":
+        return "accent" if sample.edited else "bold"
+    return ""
+
+
+def said_in_short(sample: SampleRow) -> str:
+    """What a person said of a sample, in five cells: `=` a reward, `x` left out, `+1` a rating."""
+    rating = f"{sample.rating:+g}" if sample.rating else ""
+    return f"{'=' if sample.edited else ''}{'x' if sample.left_out else ''}{rating}"
+
+
+def sorted_rows(rows: Sequence[SampleRow], key: str, largest_first: bool) -> list[SampleRow]:
+    """The rows by one of their columns; those without a number last, either way."""
+    if key in ("query", "response"):
+        return sorted(rows, key=lambda row: getattr(row.record, key).lower(), reverse=largest_first)
+    if key == "said":
+        return sorted(rows, key=said_in_short, reverse=largest_first)
+
+    def place(row: SampleRow) -> tuple[bool, float]:
+        value = row.figures.get(key)
+        none = value is None or math.isnan(value)
+        return none, 0.0 if none or value is None else (-value if largest_first else value)
+
+    return sorted(rows, key=place)
+
+
+# Tokens ---------------------------------------------------------------------------------------------------------------
+
+TOKEN_FIGURES = {
+    "kl": "KL",
+    "difference": "logp-ref.",
+    "advantage": "advantage",
+    "value": "value",
+    "return": "return",
+    "ratio": "ratio",
+    "entropy": "entropy",
+    "probability": "probability",
+    "reward": "reward",
+}
+"""What tokens can be shaded by, and what it is called."""
+
+TOKEN_COLUMNS_SHOWN = (
+    Column("token", "#", 4),
+    Column("text", "token", 14, text=True),
+    Column("probability", "prob.", 7),
+    Column("reference", "ref.", 7),
+    Column("difference", "lp-ref", 7),
+    Column("kl", "KL", 7),
+    Column("entropy", "entropy", 7),
+    Column("reward", "reward", 7),
+    Column("value", "value", 7),
+    Column("advantage", "adv.", 7),
+    Column("return", "return", 7),
+    Column("ratio", "ratio", 7),
+    Column("id", "id", 6),
+    Column("counts", "counts", 6),
+)
+
+
+def token_figures(table: TokenTable) -> dict[str, list[float]]:
+    """Of each figure a number a token: what is journalled, and what follows from it."""
+    columns = {name: table.columns.get(name, [math.nan] * len(table.ids)) for name in TOKEN_COLUMNS}
+    ours, theirs = columns["logprob"], columns["ref_logprob"]
+    return {
+        **columns,
+        "probability": [math.exp(min(value, 0.0)) for value in ours],
+        "reference": [math.exp(min(value, 0.0)) for value in theirs],
+        "difference": [one - other for one, other in zip(ours, theirs, strict=True)],
+    }
+
+
+def token_cells(table: TokenTable, figures: Mapping[str, Sequence[float]], place: int) -> Row:
+    """A line of the table of tokens."""
+    cells = [Cell(f"{place}", "muted"), Cell(token_word(table.texts[place]), "bold")]
+    for column in TOKEN_COLUMNS_SHOWN[2:-2]:
+        cells.append(Cell(said(figures[column.key][place], 3)))
+    return [*cells, Cell(f"{table.ids[place]}", "muted"), Cell("" if table.counts[place] else "no", "warn")]
+
+
+def token_word(text: str) -> str:
+    """A token as it is, with a mark where it begins with a space."""
+    return f"·{text[1:]}" if text.startswith(" ") else text
+
+
+def said(value: float | None, decimals: int = 2) -> str:
+    """A figure with so many decimals, in `WIDEST` cells at most; a dot where it is not known yet."""
+    if value is None or math.isnan(value):
+        return "·"
+    if math.isinf(value):
+        return str(value)
+    for text in (f"{value:.{decimals}f}", number(value)):
+        if len(text) <= WIDEST:
+            return text if any(digit in text for digit in "123456789") else f"{0:.{decimals}f}"
+    return f"{value:.0e}".replace("e+", "e").replace("e-0", "e-")

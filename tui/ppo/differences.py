@@ -1,0 +1,33 @@
+"""What differs between two texts, word by word."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import NamedTuple
+
+MOST = 4000
+"""Words beyond which nothing is compared: it would take longer than a key may."""
+
+
+class Piece(NamedTuple):
+    """A stretch of a text."""
+
+    text: str
+    differs: bool
+
+
+def differing(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
+    """Both texts in pieces, those that the other has not marked."""
+    ours, theirs = (re.findall(r"\s*\S+|\s+$", text) for text in (one, other))
+    if len(ours) + len(theirs) > MOST:
+        return [Piece(one, False)], [Piece(other, False)]
+    matcher = difflib.SequenceMatcher(None, [word.strip() for word in ours], [word.strip() for word in theirs], False)
+    left: list[Piece] = []
+    right: list[Piece] = []
+    for tag, a, b, c, d in matcher.get_opcodes():
+        if b > a:
+            left.append(Piece("".join(ours[a:b]), tag != "equal"))
+        if d > c:
+            right.append(Piece("".join(theirs[c:d]), tag != "equal"))
+    return left, right

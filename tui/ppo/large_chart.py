@@ -1,0 +1,86 @@
+"""One chart of a PPO run, enlarged: with axes, and with the batch under the cursor marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from textual.content import Content
+
+from looptop.tui.ppo.charts import ChartSpec
+from looptop.tui.ppo.columns import said
+from looptop.tui.text import safe
+from looptop.tui.widgets.chart import Chart
+from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve
+from looptop.tui.widgets.raster import FOURTH, TARGET, THIRD
+
+MARK = 104
+"""The role of the line at the batch under the cursor."""
+
+_COLOURS = {FIRST: "$primary", SECOND: "$secondary", THIRD: "$success", FOURTH: "$error"}
+
+
+class LargeChart(Chart):
+    """Curves over batches."""
+
+    _CLASSES: ClassVar[dict[int, str]] = Chart._CLASSES | {
+        THIRD: "chart--third",
+        FOURTH: "chart--fourth",
+        TARGET: "chart--target",
+        MARK: "chart--mark",
+    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"chart--third", "chart--fourth", "chart--target", "chart--mark"}
+
+    def draw(
+        self,
+        spec: ChartSpec,
+        curves: Sequence[Curve],
+        axes: Axes,
+        mark: int | None,
+        figures: Mapping[str, float | None],
+        weight: float,
+    ) -> None:
+        """Shows a chart.
+
+        Args:
+            spec: Which.
+            curves: Its curves.
+            axes: What it shows of the plane.
+            mark: The batch under the cursor.
+            figures: Those of that batch.
+            weight: Of the smoothing.
+        """
+        title = _title(spec, figures, weight)
+        if title != self.border_title:
+            self.border_title = title
+        inside = [_held(curve, axes) for curve in curves]
+        values = [value for curve in inside for value in curve.values if math.isfinite(value)]
+        if mark is not None and values:
+            inside.insert(0, Curve(MARK, (mark, mark), (min(values), max(values))))
+        self.show(inside, Axes(axes.first, axes.last))
+
+
+def _title(spec: ChartSpec, figures: Mapping[str, float | None], weight: float) -> Content:
+    parts: list[Content] = [safe(spec.title, "bold")]
+    for line in spec.lines:
+        figure = said(figures.get(line.metric))
+        sign = "•" if line.dots else "━"
+        if line.dots and figure == "·":
+            parts.append(safe(f"  {sign} {line.label}", _COLOURS[line.role]))
+        else:
+            parts.append(safe(f"  {sign} {line.label} {figure}".replace("  ", " ", 1), _COLOURS[line.role]))
+    if spec.spread:
+        parts.append(Content.styled("  ± one standard deviation", "$text-muted"))
+    if spec.target is not None:
+        parts.append(Content.styled(f"  target {spec.target:g}", "$text-muted"))
+    if weight:
+        parts.append(Content.styled(f"  smoothed {weight:g}", "$text-muted"))
+    return Content.assemble(*parts)
+
+
+def _held(curve: Curve, axes: Axes) -> Curve:
+    """Within the limits of a chart that has such."""
+    low = -math.inf if axes.lowest is None else axes.lowest
+    high = math.inf if axes.highest is None else axes.highest
+    return curve._replace(values=[max(low, min(value, high)) if value == value else value for value in curve.values])

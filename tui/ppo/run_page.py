@@ -1,0 +1,261 @@
+"""A run: all its charts, one of them enlarged where wanted, and the list of its batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.tui.actions import bindings
+from looptop.tui.ppo.batches import BatchRow, BatchRows
+from looptop.tui.ppo.charts import SMOOTHING, ChartSpec, axes_of, charts_of, curves_of
+from looptop.tui.ppo.columns import BATCH_COLUMNS, BATCH_FIGURES, batch_cells
+from looptop.tui.ppo.large_chart import LargeChart
+from looptop.tui.ppo.small_charts import SmallCharts
+from looptop.tui.ppo.watching import PpoSnapshot
+from looptop.tui.ppo.words import marks_in_full
+from looptop.tui.run_text import events_of
+from looptop.tui.widgets.grid import Grid, Row
+from looptop.tui.widgets.run_view import Panel
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+
+class RunPage(Vertical):
+    """Charts above, batches below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-run")]
+
+    class Opened(Message):
+        """The batch under the cursor shall be opened."""
+
+    class Moved(Message):
+        """Another batch is under the cursor, because a person wanted it."""
+
+    class Redrawn(Message):
+        """Other curves are needed than were read."""
+
+    def __init__(self) -> None:
+        super().__init__(id="run-page", classes="page")
+        self.snapshot: PpoSnapshot | None = None
+        self.follow = True
+        self.enlarged = False
+        self._smoothing = 1
+        self._specs: tuple[ChartSpec, ...] = ()
+        self._rows: BatchRows | None = None
+        self._wanted: int | None = None
+        """The batch under the cursor, by its step, as far as it is there."""
+
+    def compose(self) -> ComposeResult:
+        """Charts, list, marks."""
+        yield SmallCharts(id="small-charts")
+        large = LargeChart("", id="large-chart")
+        large.display = False
+        yield large
+        with Horizontal(id="batches-box"):
+            yield Grid(BATCH_COLUMNS, id="batches")
+            with Vertical(id="batches-side"):
+                marks = Static(id="batch-marks")
+                marks.border_title = "Health of the batch"
+                yield marks
+                events = Panel(id="ppo-events")
+                events.border_title = "Events"
+                yield events
+
+    # What is needed of the journal.
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics whose curves are on the screen."""
+        if self.enlarged and self._specs:
+            return self._specs[self._charts.chosen].metrics
+        return [name for spec in self._specs for name in spec.metrics]
+
+    @property
+    def columns(self) -> int:
+        """How many columns of each are wanted."""
+        return max(40, self.size.width - 10) if self.enlarged else self._charts.plot_columns
+
+    def attach(self, journal: PpoJournal) -> None:
+        """Shows another run."""
+        self.snapshot, self.follow, self._wanted, self._specs = None, True, None, ()
+        self._rows = BatchRows(journal, [name for *_, name in BATCH_FIGURES], self._on_read, self._on_error)
+        self._grid.fill(0, self._make, cursor=0)
+
+    # What is shown.
+
+    @property
+    def _charts(self) -> SmallCharts:
+        return self.query_one(SmallCharts)
+
+    @property
+    def _grid(self) -> Grid:
+        return self.query_one("#batches", Grid)
+
+    @property
+    def step(self) -> int | None:
+        """The batch under the cursor."""
+        snapshot = self.snapshot
+        return None if snapshot is None or not snapshot.count else snapshot.first + self._grid.cursor
+
+    def show(self, snapshot: PpoSnapshot) -> None:
+        """Draws what is new in it, at once or when the rows that are seen are read: all of it is drawn together."""
+        before, self.snapshot = self.snapshot, snapshot
+        if self._rows is None:
+            return
+        specs = charts_of(snapshot)
+        if specs != self._specs:
+            self._specs = specs
+            self._rows.names = tuple(dict.fromkeys([*self._rows.names, *(n for s in specs for n in s.metrics)]))
+            self._rows.news(0)
+            self.post_message(self.Redrawn())
+        elif before is not None and snapshot.version != before.version:
+            self._rows.news(min(before.last, snapshot.last))
+        cursor = snapshot.last if self.follow else self._wanted or snapshot.first
+        if not snapshot.count or self._rows.is_known(cursor):
+            self._draw()
+        else:
+            self._rows.get(cursor)
+
+    def _draw(self) -> None:
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        cursor = None
+        if self.follow:
+            cursor = snapshot.count - 1
+        elif self._wanted is not None:
+            cursor = self._wanted - snapshot.first
+        self._grid.fill(snapshot.count, self._make, cursor=cursor)
+        self.draw_charts()
+        self._show_batch()
+        events = self.query_one("#ppo-events", Panel)
+        if events.size.height:
+            events.show(events_of(snapshot.events, events.content_size.width, events.content_size.height))
+
+    def draw_charts(self) -> None:
+        """Draws the curves that are on the screen."""
+        snapshot = self.snapshot
+        if snapshot is None or not self._specs:
+            return
+        weight = SMOOTHING[self._smoothing]
+        if self.enlarged:
+            self._draw_large(snapshot, weight)
+            return
+        curves = {spec.key: curves_of(spec, snapshot.series, weight) for spec in self._specs}
+        self._charts.show(self._specs, curves, {spec.key: axes_of(spec, snapshot) for spec in self._specs})
+
+    def _draw_large(self, snapshot: PpoSnapshot, weight: float) -> None:
+        spec = self._specs[self._charts.chosen]
+        self.query_one(LargeChart).draw(
+            spec,
+            curves_of(spec, snapshot.series, weight),
+            axes_of(spec, snapshot),
+            self.step,
+            self._figures(),
+            weight,
+        )
+
+    def _make(self, row: int) -> Row | None:
+        found = self._batch(row)
+        return None if found is None else batch_cells(found)
+
+    def _batch(self, row: int) -> BatchRow | None:
+        if self._rows is None or self.snapshot is None:
+            return None
+        return self._rows.get(self.snapshot.first + row)
+
+    def _on_read(self, _first: int, _last: int) -> None:
+        if self.is_attached and self.screen.display:  # Else it is being taken down.
+            self._draw()
+
+    def _on_error(self, error: LooptopError) -> None:
+        self.screen.say(str(error), "$text-error")  # type: ignore[attr-defined]  # every place can
+
+    def _figures(self) -> dict[str, float | None]:
+        """Those of the batch under the cursor; while it has none yet, those of the batch before it."""
+        for row in (self._grid.cursor, self._grid.cursor - 1):
+            if row >= 0 and (found := self._batch(row)) is not None and found.figures:
+                return found.figures
+        return {}
+
+    def _show_batch(self) -> None:
+        """The batch under the cursor, on the charts and in words."""
+        step = self.step
+        if step is None:
+            return
+        found = self._batch(self._grid.cursor)
+        self._charts.mark(step, self._figures())
+        if self.enlarged:
+            self.draw_charts()
+        marks = Content("") if found is None else marks_in_full(found.record)
+        self.query_one("#batch-marks", Static).update(
+            marks if marks.plain else Content.styled("nothing to look at", "$text-muted"), layout=False
+        )
+
+    # Moving.
+
+    def go_to(self, step: int, *, follow: bool = False) -> None:
+        """Puts a batch under the cursor."""
+        self.follow, self._wanted = follow, step
+        snapshot = self.snapshot
+        if snapshot is not None and snapshot.count:
+            self._grid.cursor = max(0, min(step, snapshot.last) - snapshot.first)
+            self._show_batch()
+
+    @on(Grid.Moved, "#batches")
+    def _moved(self, event: Grid.Moved) -> None:
+        event.stop()
+        if self.snapshot is None:
+            return
+        step = self.snapshot.first + event.row
+        if step != self._wanted:
+            self._wanted = step
+            self.follow = self.follow and step == self.snapshot.last
+            self.post_message(self.Moved())
+        self._show_batch()
+
+    @on(Grid.Chosen, "#batches")
+    def action_open(self) -> None:
+        """Opens the batch."""
+        self.post_message(self.Opened())
+
+    # Charts.
+
+    def action_enlarge(self) -> None:
+        """Enlarges the chosen chart, or shows all."""
+        self.enlarged = not self.enlarged
+        self.set_class(self.enlarged, "-enlarged")
+        self._charts.display = not self.enlarged
+        self.query_one(LargeChart).display = self.enlarged
+        self.call_after_refresh(self.post_message, self.Redrawn())
+
+    def action_choose(self, by: int) -> None:
+        """Chooses another chart."""
+        if self._specs:
+            self._charts.choose((self._charts.chosen + by) % len(self._specs))
+            if self.enlarged:
+                self.post_message(self.Redrawn())
+
+    def action_smoothing(self) -> None:
+        """Smooths more, then not at all."""
+        self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
+        self.draw_charts()
+
+    @on(SmallCharts.Picked)
+    def _picked(self, event: SmallCharts.Picked) -> None:
+        self._charts.choose(event.place)
+        if event.enlarge:
+            self.action_enlarge()
+
+    def on_resize(self) -> None:
+        """Curves are read for the columns that there are."""
+        self.post_message(self.Redrawn())

@@ -1,0 +1,133 @@
+"""A sample: its query, the response and the reference's beside each other, and what its reward is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from looptop.tui.actions import bindings
+from looptop.tui.ppo.columns import SampleRow
+from looptop.tui.ppo.differences import Piece, differing
+from looptop.tui.ppo.watching import Reward
+from looptop.tui.ppo.words import sample_facts, score_bars
+from looptop.tui.text import safe
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+NOT_ASKED = "The run did not ask the reference here: R asks it now, in a process of its own."
+
+
+class Text(VerticalScroll):
+    """A text with a title, scrolled where it is long."""
+
+    def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id, classes="text")
+        self.border_title = title
+        self._said = Static()
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield self._said
+
+    def say(self, content: Content) -> None:
+        """Shows another text, from its beginning."""
+        self._said.update(content)
+        self.scroll_home(animate=False)
+
+
+class SamplePage(Vertical):
+    """One sample."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-sample")]
+
+    class Opened(Message):
+        """Its tokens shall be opened."""
+
+    class ReferenceWanted(Message):
+        """The reference shall respond to its query too."""
+
+    def __init__(self) -> None:
+        super().__init__(id="sample-page", classes="page")
+        self._shown: object = None
+        self._scored: tuple[SampleRow, Sequence[Reward], float] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Query above, both responses beside each other, scores below."""
+        yield Text("Query", id="query")
+        with Horizontal(id="responses"):
+            yield Text("Response", id="response")
+            yield Text("Reference", id="reference")
+        scores = Static(id="scores")
+        scores.border_title = "Reward"
+        yield scores
+        yield Static(id="sample-facts")
+
+    def show(
+        self, step: int, sample: SampleRow, reference: str | None, doing: str, rewards: Sequence[Reward], penalty: float
+    ) -> None:
+        """Shows a sample.
+
+        Args:
+            step: Its batch's.
+            sample: The sample.
+            reference: The reference's response, where it is known.
+            doing: What is being done to get it.
+            rewards: The parts of the reward.
+            penalty: What a response that was cut loses.
+        """
+        shown = (step, sample, reference, doing)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        record = sample.record
+        ours, theirs = differing(record.response, reference or "")
+        self.query_one("#query", Text).say(safe(record.query, keep_lines=True))
+        response, other = self.query_one("#response", Text), self.query_one("#reference", Text)
+        response.border_title = "Response" if record.ended else "Response, cut before its end"
+        if reference is None:
+            response.say(safe(record.response or "(nothing)", keep_lines=True))
+            other.border_title = "Reference"
+            other.say(safe(doing or NOT_ASKED, "$text-muted"))
+        else:
+            same = record.response == reference
+            other.border_title = "Reference: the same" if same else "Reference"
+            response.say(marked(ours, "$text-primary"))
+            other.say(marked(theirs, "$text-secondary"))
+        self._scored = (sample, rewards, penalty)
+        self._draw_scores()
+
+    def action_open(self) -> None:
+        """Opens the tokens."""
+        self.post_message(self.Opened())
+
+    def action_reference(self) -> None:
+        """Asks the reference."""
+        self.post_message(self.ReferenceWanted())
+
+    def on_resize(self) -> None:
+        """Bars are as long as there is room."""
+        self.call_after_refresh(self._draw_scores)
+
+    def _draw_scores(self) -> None:
+        if self._scored is not None:
+            sample, rewards, penalty = self._scored
+            bars = score_bars(sample, rewards, penalty, self.query_one("#scores").content_size.width)
+            self.query_one("#scores", Static).update(bars)
+            facts = self.query_one("#sample-facts", Static)
+            facts.update(sample_facts(sample, facts.content_size.width))
+
+
+def marked(pieces: Sequence[Piece], style: str) -> Content:
+    """A text in which what differs is underlined."""
+    if not pieces:
+        return Content.styled("(nothing)", "$text-muted")
+    return Content.assemble(
+        *(safe(piece.text, f"{style} bold underline" if piece.differs else "", keep_lines=True) for piece in pieces)
+    )

@@ -1,0 +1,134 @@
+"""What tokens are shaded by: a colour and a sign for each, and the legend that explains both.
+
+Orange is below and blue above (after Okabe and Ito), which people who see colours differently tell apart; the signs say
+the same without any colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Kind = Literal["signed", "ratio", "amount", "share"]
+"""Around 0; around 1, by factors; from 0 up; from 0 to 1."""
+
+KINDS: dict[str, Kind] = {"ratio": "ratio", "entropy": "amount", "probability": "share"}
+"""Of each figure; all others are signed."""
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+NOTHING = "·"
+
+EQUAL = 0.179
+"""The luminance on which black and white can be read equally well: either stands out by 4.5 to 1 at least."""
+
+Colour = tuple[int, int, int]
+
+
+class Look(NamedTuple):
+    """The colours of one theme."""
+
+    ground: Colour
+    above: Colour
+    below: Colour
+    light_text: Colour
+    dark_text: Colour
+
+
+DARK = Look((16, 20, 26), (64, 156, 214), (214, 140, 30), (255, 255, 255), (0, 0, 0))
+LIGHT = Look((251, 250, 247), (90, 165, 215), (236, 158, 62), (255, 255, 255), (0, 0, 0))
+
+
+class Shade(NamedTuple):
+    """How a token looks."""
+
+    background: str
+    text: str
+    sign: str
+    """At most three cells; empty where the figure is not known."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From figures to levels: -1 to 1, or 0 to 1 where nothing can lie below.
+
+    Attributes:
+        kind: How the figure is read.
+        lowest: The smallest figure that is shown.
+        highest: The largest.
+    """
+
+    kind: Kind
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, name: str, values: Sequence[float]) -> Scale:
+        """A scale that holds these figures, as wide on both sides of its middle."""
+        kind = KINDS.get(name, "signed")
+        finite = [value for value in values if math.isfinite(value)]
+        if kind == "share":
+            return cls(kind, 0.0, 1.0)
+        if kind == "amount":
+            return cls(kind, 0.0, max([*finite, 1e-9]))
+        if kind == "ratio":
+            factor = max([max(value, 1 / value) for value in finite if value > 0] or [1.0])
+            factor = max(factor, 1.01)
+            return cls(kind, 1 / factor, factor)
+        most = max([abs(value) for value in finite] or [0.0]) or 1e-9
+        return cls(kind, -most, most)
+
+    def level(self, value: float) -> float | None:
+        """Where a figure lies; None where it is no number."""
+        if not math.isfinite(value):
+            return None
+        by_factor = self.kind == "ratio"
+        at = math.log(max(value, 1e-9)) / math.log(self.highest) if by_factor else value / self.highest
+        return max(0.0 if self.kind in ("amount", "share") else -1.0, min(at, 1.0))
+
+    def sign(self, value: float) -> str:
+        """`---` to `+++`, or a block as high as the figure is large."""
+        level = self.level(value)
+        if level is None:
+            return ""
+        if self.kind in ("amount", "share"):
+            return BLOCKS[round(level * (len(BLOCKS) - 1))]
+        strength = math.ceil(round(abs(level) * 3 - 0.15, 6))
+        return ("+" if level > 0 else "-") * strength if strength > 0 else NOTHING
+
+    def shade(self, value: float, look: Look) -> Shade:
+        """How a token with this figure looks."""
+        level = self.level(value)
+        if level is None:
+            return Shade("", "", "")
+        background = _mixed(look.ground, look.above if level > 0 else look.below, abs(level))
+        text = look.dark_text if _luminance(background) > EQUAL else look.light_text
+        return Shade(_hex(background), _hex(text), self.sign(value))
+
+    def ramp(self, cells: int) -> list[float]:
+        """Figures from the smallest to the largest, evenly by level."""
+        out = []
+        for at in range(cells):
+            share = at / max(1, cells - 1)
+            if self.kind == "ratio":
+                out.append(self.highest ** (2 * share - 1))
+            else:
+                out.append(self.lowest + share * (self.highest - self.lowest))
+        return out
+
+
+def _mixed(one: Colour, other: Colour, share: float) -> Colour:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
+
+
+def _luminance(colour: Colour) -> float:
+    """Relative luminance (WCAG 2)."""
+    parts = [part / 255 for part in colour]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _hex(colour: Colour) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -1,0 +1,256 @@
+"""All charts of a run at once, each a few cells large: a name, the figures of the batch under the cursor, and a curve
+with that batch marked on it.
+
+One widget for all of them: that many small ones would cost more to lay out than to draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.events import Click, Resize
+from textual.message import Message
+from textual.strip import Strip
+
+from looptop.tui.ppo.charts import ChartSpec
+from looptop.tui.ppo.columns import said
+from looptop.tui.widgets.keeps_style import KeepsStyle
+from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve
+from looptop.tui.widgets.raster import FOURTH, TARGET, THIRD, Picture, column_of, draw_small
+
+LABEL = 7
+"""Cells of the labels at the left."""
+ROOMY = 6
+"""Lines of a chart in which the curves' names have one of their own."""
+SMALLEST = 25
+"""Cells of a chart's width, the gap to the next included."""
+
+
+class Drawn(NamedTuple):
+    """One chart as it was drawn."""
+
+    curves: Sequence[Curve]
+    axes: Axes
+    size: tuple[int, int]
+    picture: Picture | None
+
+
+class SmallCharts(KeepsStyle, can_focus=False):
+    """Charts in rows and columns, as many as there are."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "charts--axis",
+        "charts--title",
+        "charts--chosen",
+        "charts--faint",
+        "charts--first",
+        "charts--second",
+        "charts--third",
+        "charts--fourth",
+        "charts--target",
+        "charts--mark",
+    }
+    _CLASSES: ClassVar[dict[int, str]] = {
+        FAINT: "charts--faint",
+        FIRST: "charts--first",
+        SECOND: "charts--second",
+        THIRD: "charts--third",
+        FOURTH: "charts--fourth",
+        TARGET: "charts--target",
+    }
+
+    @dataclass
+    class Picked(Message):
+        """A chart was clicked; twice enlarges it."""
+
+        place: int
+        enlarge: bool
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._specs: Sequence[ChartSpec] = ()
+        self._drawn: dict[str, Drawn] = {}
+        self._figures: Mapping[str, float | None] = {}
+        self._mark: int | None = None
+        self._axes = Axes(0, 1)
+        self.chosen = 0
+
+    # What is shown.
+
+    def show(self, specs: Sequence[ChartSpec], curves: Mapping[str, Sequence[Curve]], axes: Mapping[str, Axes]) -> None:
+        """Draws the charts whose curves have changed.
+
+        Args:
+            specs: All charts.
+            curves: Of each, by its key.
+            axes: Of each.
+        """
+        self._specs = specs
+        width, height = self._room()
+        for spec in specs:
+            size = (width - LABEL - 1, height - self._lines_above(spec, (width, height)))
+            before = self._drawn.get(spec.key)
+            wanted, ax = curves.get(spec.key, ()), axes[spec.key]
+            if before is None or (before.curves, before.axes, before.size) != (wanted, ax, size):
+                self._drawn[spec.key] = Drawn(wanted, ax, size, draw_small(wanted, ax, *size))
+        self.refresh()
+
+    def mark(self, step: int | None, figures: Mapping[str, float | None]) -> None:
+        """Marks a batch on all charts, and says its figures above them."""
+        if (step, figures) != (self._mark, self._figures):
+            self._mark, self._figures = step, figures
+            self.refresh()
+
+    def choose(self, place: int) -> None:
+        """Puts another chart under the cursor."""
+        self.chosen = place
+        self.refresh()
+
+    @property
+    def plot_columns(self) -> int:
+        """How many columns a curve is wanted in: two dots a cell."""
+        return max(20, 2 * (self._room()[0] - LABEL - 1))
+
+    @property
+    def across(self) -> int:
+        """How many charts stand side by side."""
+        count = max(1, len(self._specs) or 12)
+        most = max(1, min(count, self.size.width // SMALLEST))
+        rows = -(-count // most)
+        return -(-count // rows)
+
+    def _room(self) -> tuple[int, int]:
+        """Cells of one chart, the title's line and the gap included."""
+        across = self.across
+        rows = -(-max(1, len(self._specs) or 12) // across)
+        return max(1, self.size.width // across), max(2, self.size.height // rows)
+
+    def on_resize(self, _event: Resize) -> None:
+        """Draws for the new size."""
+        drawn = self._drawn
+        self.show(
+            self._specs,
+            {key: chart.curves for key, chart in drawn.items()},
+            {spec.key: drawn[spec.key].axes for spec in self._specs},
+        )
+
+    def on_click(self, event: Click) -> None:
+        """Chooses the chart."""
+        width, height = self._room()
+        place = event.y // height * self.across + min(event.x // width, self.across - 1)
+        if place < len(self._specs):
+            self.post_message(self.Picked(place, event.chain == 2))
+
+    # Drawing.
+
+    def render_line(self, y: int) -> Strip:
+        """One line of one row of charts."""
+        width, height = self._room()
+        row, line = divmod(y, height)
+        across = self.across
+        specs = self._specs[row * across : (row + 1) * across]
+        segments: list[Segment] = []
+        for place, spec in enumerate(specs):
+            above = self._lines_above(spec, (width, height))
+            if line == 0:
+                segments += self._title(spec, row * across + place == self.chosen, width, named=above == 1)
+            elif line < above:
+                segments += self._legend(spec, width)
+            else:
+                segments += self._plot_line(spec, line - above, width)
+        return Strip(segments).adjust_cell_length(self.size.width, self.base_style)
+
+    def _style(self, name: str) -> Style:
+        return self.get_component_rich_style(f"charts--{name}")
+
+    def _lines_above(self, spec: ChartSpec, size: tuple[int, int]) -> int:
+        """Lines above the curve: a title, and below it the curves' names where there is room."""
+        return 2 if size[1] >= ROOMY and sum(1 for line in spec.lines if line.label and not line.dots) > 1 else 1
+
+    def _legend(self, spec: ChartSpec, width: int) -> list[Segment]:
+        segments, room = [Segment(" " * LABEL, self.base_style)], width - LABEL
+        for line in spec.lines:
+            word = f" {line.label}"
+            if len(word) <= room:
+                segments.append(Segment(word, self.get_component_rich_style(self._CLASSES[line.role])))
+                room -= len(word)
+        return [*segments, Segment(" " * room, self.base_style)]
+
+    def _title(self, spec: ChartSpec, chosen: bool, width: int, *, named: bool) -> list[Segment]:
+        """The chart's name, and each curve's figure at the marked batch in the curve's colour."""
+        room = width - 1
+        title = f" {spec.title} "
+        segments = [Segment(title, self._style("chosen" if chosen else "title"))]
+        room -= len(title)
+        figures = [(line, said(self._figures.get(line.metric), _decimals(spec))) for line in spec.lines]
+        figures = [(line, figure) for line, figure in figures if not line.dots or figure != "·"]
+        with_names = [
+            f" {line.label} {figure}" if line.label and not line.dots else f" {figure}" for line, figure in figures
+        ]
+        # Names for all of them, or for none: a chart is read at a glance, or enlarged.
+        bare = [f" {figure}" for _, figure in figures]
+        words = with_names if named and sum(map(len, with_names)) <= room else bare
+        for (line, _), said_of in zip(figures, words, strict=True):
+            if len(said_of) > room:
+                break
+            segments.append(Segment(said_of, self.get_component_rich_style(self._CLASSES[line.role])))
+            room -= len(said_of)
+        if spec.spread and (spread := said(self._figures.get(spec.spread))) != "·" and len(spread) + 2 <= room:
+            segments.append(Segment(f" ±{spread}", self._style("axis")))
+            room -= len(spread) + 2
+        if spec.target is not None and len(target := f" of {spec.target:g}") <= room:
+            segments.append(Segment(target, self._style("target")))
+            room -= len(target)
+        return [*segments, Segment(" " * (room + 1), self.base_style)]
+
+    def _plot_line(self, spec: ChartSpec, line: int, width: int) -> list[Segment]:
+        drawn = self._drawn.get(spec.key)
+        axis = self._style("axis")
+        room = width - LABEL - 1
+        if drawn is None or drawn.picture is None or line >= len(drawn.picture.lines):
+            return [Segment(" " * width, self.base_style)]
+        picture = drawn.picture
+        label = ""
+        if line == 0:
+            label = _edge(picture.highest, picture.highest - picture.lowest)
+        elif line == len(picture.lines) - 1:
+            label = _edge(picture.lowest, picture.highest - picture.lowest)
+        segments = [Segment(f"{label:>{LABEL - 1}}▏", axis)]
+        at = None if self._mark is None else column_of(self._mark, drawn.axes, room)
+        mark = Style(bgcolor=self._style("mark").bgcolor)
+        place = 0
+        for run in picture.lines[line]:
+            style = self.get_component_rich_style(self._CLASSES[run.role]) if run.role else self.base_style
+            inside = -1 if at is None else at - place
+            if 0 <= inside < len(run.text):
+                here = run.text[inside] if run.text[inside] != " " else "┊"
+                segments += [
+                    Segment(run.text[:inside], style),
+                    Segment(here, style + mark),
+                    Segment(run.text[inside + 1 :], style),
+                ]
+            else:
+                segments.append(Segment(run.text, style))
+            place += len(run.text)
+        return [*segments, Segment(" ", self.base_style)]
+
+
+def _edge(value: float, spread: float) -> str:
+    """A label of at most six cells, as exact as the chart is high."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 10_000 or abs(value) < 0.0001:
+        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")[:6]
+    decimals = max(0, min(4, 1 - math.floor(math.log10(spread or 1))))
+    while decimals and len(f"{value:.{decimals}f}") > 6:
+        decimals -= 1
+    return f"{value:.{decimals}f}"
+
+
+def _decimals(spec: ChartSpec) -> int:
+    return 3 if spec.key in ("policy_loss", "kl_coef", "clipfrac") else 2

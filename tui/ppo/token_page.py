@@ -1,0 +1,202 @@
+"""The tokens of a response, shaded by a figure, with a legend and all figures of one of them; or as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from looptop.engine.ppo.records import TokenTable
+from looptop.tui.actions import bindings
+from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, TOKEN_FIGURES, said, token_cells, token_figures, token_word
+from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Scale
+from looptop.tui.ppo.token_view import TokenView
+from looptop.tui.text import safe
+from looptop.tui.widgets.grid import Grid, Row
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+RAMP = 24
+"""Cells of the legend's colours."""
+
+SHOWN = (
+    ("probability", "reference", "difference", "kl"),
+    ("entropy", "value", "advantage", "return"),
+    ("reward", "ratio"),
+)
+"""The figures of one token, line by line."""
+
+MEANING = {
+    "kl": "distance to the reference, in nats",
+    "difference": "log-probability less the reference's: above 0 the policy likes the token more",
+    "advantage": "better (above 0) or worse than expected, whitened over the batch",
+    "value": "the reward that the value head expects from here on",
+    "return": "the reward that came from here on",
+    "ratio": "new to old probability in the last pass",
+    "entropy": "how undecided the policy was, in nats",
+    "probability": "the policy's, when it wrote the token",
+    "reward": "the token's: - beta x KL, with the sample's reward at the last",
+}
+
+
+class TokenTableGrid(Grid):
+    """The tokens, a line each."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows", "columns")]
+
+
+class TokenPage(Vertical):
+    """One response, token by token."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-tokens")]
+
+    class Moved(Message):
+        """Another token is under the cursor."""
+
+    def __init__(self) -> None:
+        super().__init__(id="token-page", classes="page")
+        self.table: TokenTable | None = None
+        self.shaded_by = "kl"
+        self.as_table = False
+        """Whether the table has the cursor."""
+        self._figures: dict[str, list[float]] = {}
+
+    def compose(self) -> ComposeResult:
+        """Text, legend and table, where there is little room one of both; figures."""
+        yield TokenView(id="token-view")
+        yield Static(id="legend")
+        grid = TokenTableGrid(TOKEN_COLUMNS_SHOWN, id="token-table")
+        grid.display = False
+        yield grid
+        yield Static(id="token-figures")
+
+    # What is shown.
+
+    @property
+    def _view(self) -> TokenView:
+        return self.query_one(TokenView)
+
+    @property
+    def _grid(self) -> TokenTableGrid:
+        return self.query_one(TokenTableGrid)
+
+    @property
+    def cursor(self) -> int:
+        """The token under the cursor."""
+        return self._view.cursor
+
+    @property
+    def main(self) -> TokenView | Grid:
+        """What has the cursor."""
+        return self._grid if self.as_table else self._view
+
+    def show(self, table: TokenTable | None) -> None:
+        """Shows a response's tokens."""
+        self.table = table
+        self._figures = token_figures(table) if table is not None else {}
+        self._shade()
+        self._grid.empty = "the tokens of this sample are not known yet"
+        self._grid.fill(len(table.ids) if table is not None else 0, self._make, cursor=self.cursor)
+        self._show_token()
+
+    def _make(self, row: int) -> Row | None:
+        return token_cells(self.table, self._figures, row) if self.table is not None else None
+
+    def _shade(self) -> None:
+        values = self._figures.get(self.shaded_by, [])
+        counted = [
+            value for value, counts in zip(values, self.table.counts if self.table else (), strict=False) if counts
+        ]
+        scale = Scale.of(self.shaded_by, counted)
+        self._view.show(self.table, values, scale)
+        self.query_one("#legend", Static).update(self._legend(scale), layout=False)
+
+    def _legend(self, scale: Scale) -> Content:
+        look = DARK if self.app.current_theme.dark else LIGHT
+        ramp = []
+        for value in scale.ramp(RAMP):
+            shade = scale.shade(value, look)
+            ramp.append(Content.styled(" ", f"on {shade.background}"))
+        signs = BLOCKS if scale.kind in ("amount", "share") else f"--- -- - {NOTHING} + ++ +++"
+        return Content.assemble(
+            (f" {TOKEN_FIGURES[self.shaded_by]} ", "bold $text-primary"),
+            f" {said(scale.lowest, 3)} ",
+            *ramp,
+            f" {said(scale.highest, 3)}  ",
+            (signs, "bold"),
+            (f"\n {MEANING[self.shaded_by]}", "$text-muted"),
+        )
+
+    def _show_token(self) -> None:
+        """All figures of the token under the cursor."""
+        panel = self.query_one("#token-figures", Static)
+        table = self.table
+        if table is None or not table.ids:
+            panel.update("", layout=False)
+            return
+        place = self.cursor
+        lines = [
+            Content.assemble(
+                safe(f"{token_word(table.texts[place])} ", "bold $text-primary"),
+                safe(f"token {place}, id {table.ids[place]}, {len(table.ids)} in all", "$text-muted"),
+                "" if table.counts[place] else Content.styled("   does not count", "$text-warning"),
+            )
+        ]
+        for names in SHOWN:
+            cells = []
+            for name in names:
+                word = {"reference": "reference's"}.get(name) or TOKEN_FIGURES[name]
+                style = "bold $text-primary" if name == self.shaded_by else "bold"
+                value = said(self._figures[name][place], 4)
+                cells.append(Content.assemble((f"{word:<11}", "$text-muted"), safe(f"{value:>7} ", style)))
+            lines.append(Content("").join(cells))
+        panel.update(Content("\n").join(lines), layout=False)
+
+    # Keys.
+
+    def action_shade(self, by: int) -> None:
+        """Shades by another figure."""
+        names = list(TOKEN_FIGURES)
+        self.shaded_by = names[(names.index(self.shaded_by) + by) % len(names)]
+        self._shade()
+        self._show_token()
+
+    def action_table(self) -> None:
+        """Changes between text and table; where there is room for both, between which has the cursor."""
+        self.as_table = not self.as_table
+        self._arrange()
+        self.main.focus()
+
+    def _arrange(self) -> None:
+        both = not self.screen.has_class("-short")
+        self._grid.display = both or self.as_table
+        self._view.display = self.query_one("#legend").display = both or not self.as_table
+        self._grid.cursor = self._view.cursor
+
+    def on_resize(self) -> None:
+        """There may be room for both now."""
+        self.call_after_refresh(self._arrange)
+
+    @on(TokenView.Moved)
+    def _moved(self, event: TokenView.Moved) -> None:
+        event.stop()
+        self._show_token()
+        if self._grid.display:
+            self._grid.cursor = event.place
+        self.post_message(self.Moved())
+
+    @on(Grid.Moved, "#token-table")
+    def _row_moved(self, event: Grid.Moved) -> None:
+        event.stop()
+        self._view.go_to(event.row)
+
+    def again(self) -> None:
+        """Draws the legend in the new colours."""
+        if self.is_mounted:
+            self._shade()

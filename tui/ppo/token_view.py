@@ -1,0 +1,184 @@
+"""A response's tokens as text, each shaded by a figure, with its sign below: only the lines on the screen are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import BindingType
+from textual.events import Click, Resize
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from looptop.engine.ppo.records import TokenTable
+from looptop.engine.text import visible
+from looptop.tui.actions import bindings
+from looptop.tui.ppo.shading import DARK, LIGHT, Scale
+from looptop.tui.widgets.grid import fitted
+from looptop.tui.widgets.keeps_style import KeepsStyle
+
+LINE = 3
+"""Lines of the screen for a line of text: the text, the signs, nothing."""
+WIDEST = 60
+"""Cells of one token; a longer one is cut."""
+
+
+class Placed(NamedTuple):
+    """Where a token stands."""
+
+    line: int
+    left: int
+    text: str
+    width: int
+
+
+class TokenView(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
+    """Shaded tokens, one under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("tokens")]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"tokens--cursor", "tokens--sign", "tokens--out", "tokens--note"}
+
+    @dataclass
+    class Moved(Message):
+        """Another token is under the cursor."""
+
+        place: int
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._table: TokenTable | None = None
+        self._values: Sequence[float] = ()
+        self._scale = Scale("signed", -1, 1)
+        self._placed: list[Placed] = []
+        self._begins: list[int] = []
+        """The first token of each line."""
+        self.cursor = 0
+
+    def show(self, table: TokenTable | None, values: Sequence[float], scale: Scale) -> None:
+        """Shows tokens.
+
+        Args:
+            table: Of one response; None where they are not known yet.
+            values: A figure a token.
+            scale: How the figures are shown.
+        """
+        fresh = table is None or self._table is None or table.ids != self._table.ids
+        self._table, self._values, self._scale = table, values, scale
+        if fresh:
+            self.cursor = min(self.cursor, max(0, len(table.ids) - 1)) if table is not None else 0
+            self._lay_out()
+        self.refresh()
+
+    def action_move(self, by: int) -> None:
+        """Moves the cursor by tokens."""
+        self.go_to(self.cursor + by)
+
+    def action_line(self, by: int) -> None:
+        """Moves the cursor to the token above or below."""
+        if not self._placed:
+            return
+        here = self._placed[self.cursor]
+        line = max(0, min(here.line + by, len(self._begins) - 1))
+        end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._placed)
+        self.go_to(min(range(self._begins[line], end), key=lambda place: abs(self._placed[place].left - here.left)))
+
+    def action_end(self, last: bool) -> None:
+        """Moves the cursor to the first or last token."""
+        self.go_to(len(self._placed) - 1 if last else 0)
+
+    def go_to(self, place: int) -> None:
+        """Puts the cursor on a token."""
+        place = max(0, min(place, len(self._placed) - 1))
+        if place == self.cursor or not self._placed:
+            return
+        before, self.cursor = self.cursor, place
+        for at in (before, place):
+            y = self._placed[at].line * LINE - self.scroll_offset.y
+            self.refresh(Region(0, y, self.size.width, LINE))
+        self._reveal()
+        self.post_message(self.Moved(place))
+
+    def on_click(self, event: Click) -> None:
+        """Puts the cursor on the token."""
+        line = (event.y + self.scroll_offset.y) // LINE
+        if line < len(self._begins):
+            end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._placed)
+            here = [place for place in range(self._begins[line], end) if self._placed[place].left <= event.x]
+            if here:
+                self.go_to(here[-1])
+
+    def on_resize(self, _event: Resize) -> None:
+        """Lines are as long as there is room."""
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        width = max(8, self.size.width - 1)
+        self._placed, self._begins = [], []
+        line, left = 0, 0
+        for text in self._table.texts if self._table is not None else ():
+            shown = fitted_token(text)
+            room = max(cell_len(shown), 3)
+            if left and left + room > width:
+                line, left = line + 1, 0
+            if not left:
+                self._begins.append(len(self._placed))
+            self._placed.append(Placed(line, left, shown, room))
+            left += room
+            if text.endswith("\n"):
+                line, left = line + 1, 0
+        self.virtual_size = Size(0, LINE * len(self._begins))
+        self._reveal()
+
+    def _reveal(self) -> None:
+        if not self._placed or self.size.height < LINE:
+            return
+        top = self._placed[self.cursor].line * LINE
+        if top < self.scroll_offset.y:
+            self.scroll_to(y=top, animate=False, immediate=True)
+        elif top + LINE > self.scroll_offset.y + self.size.height:
+            self.scroll_to(y=top + LINE - self.size.height, animate=False, immediate=True)
+
+    def render_line(self, y: int) -> Strip:
+        """Words, or the signs below them."""
+        width, base = self.size.width, self.base_style
+        line, part = divmod(y + self.scroll_offset.y, LINE)
+        if self._table is None or not self._placed:
+            said = " the tokens of this sample are not known yet" if y == 1 else ""
+            return Strip([Segment(said, base + self._style("note"))]).adjust_cell_length(width, base)
+        if line >= len(self._begins) or part == LINE - 1:
+            return Strip.blank(width, base)
+        end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._placed)
+        look = DARK if self.app.current_theme.dark else LIGHT
+        segments = []
+        for place in range(self._begins[line], end):
+            token = self._placed[place]
+            counts = self._table.counts[place]
+            value = self._values[place] if counts and place < len(self._values) else float("nan")
+            if part == 0:
+                shade = self._scale.shade(value, look)
+                style = (
+                    Style(color=shade.text, bgcolor=shade.background) if shade.background else base + self._style("out")
+                )
+                if place == self.cursor:
+                    style = base + self._style("cursor")
+                segments.append(Segment(fitted(token.text, token.width), style))
+            else:
+                sign = self._scale.sign(value)
+                style = base + self._style("cursor") if place == self.cursor else base + self._style("sign")
+                segments.append(Segment(fitted(f" {sign}" if token.width > 3 else sign, token.width), style))
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _style(self, name: str) -> Style:
+        return self.get_component_rich_style(f"tokens--{name}", partial=True)
+
+
+def fitted_token(text: str) -> str:
+    """A token on the screen: line ends and other controls visible, not longer than can be read."""
+    shown = visible(text)
+    return shown if len(shown) <= WIDEST else f"{shown[: WIDEST - 1]}…"

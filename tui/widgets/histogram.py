@@ -1,0 +1,168 @@
+"""How figures are spread: bars side by side, of which one can be chosen."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from rich.segment import Segment
+from textual.binding import BindingType
+from textual.events import Click, Resize
+from textual.message import Message
+from textual.strip import Strip
+
+from looptop.tui.actions import bindings
+from looptop.tui.text import number
+from looptop.tui.widgets.keeps_style import KeepsStyle
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+BAR = 3
+"""Cells from one bar to the next."""
+MOST = 24
+"""Bars."""
+
+
+class Range(NamedTuple):
+    """From one figure up to another; the last bar's holds its end too."""
+
+    low: float
+    high: float
+    closed: bool
+
+    def holds(self, value: float | None) -> bool:
+        """Whether a figure lies in it."""
+        if value is None or math.isnan(value):
+            return False
+        return self.low <= value < self.high or (self.closed and value == self.high)
+
+
+def bins(values: Sequence[float], count: int) -> tuple[list[int], list[Range]]:
+    """How many figures lie in each of `count` ranges as wide as each other, from the smallest to the largest figure."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or count < 1:
+        return [], []
+    low, high = min(finite), max(finite)
+    if high <= low:
+        return [len(finite)], [Range(low, high, True)]
+    shares = [at / count for at in range(1, count)]
+    # Not by their distance, which may be larger than any number; and none before the one before it, by rounding.
+    edges = [low, *itertools.accumulate((low * (1 - share) + high * share for share in shares), max), high]
+    ranges = [Range(edges[at], edges[at + 1], at == count - 1) for at in range(count)]
+    counts = [0] * count
+    for value in finite:
+        counts[min(bisect_right(edges, value), count) - 1] += 1
+    return counts, ranges
+
+
+class Histogram(KeepsStyle, can_focus=True):
+    """A title, bars, and their ends."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"bars--title", "bars--bar", "bars--chosen", "bars--label"}
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("bars")]
+
+    @dataclass
+    class Chosen(Message):
+        """Only the figures of a range are wanted; all where it is None."""
+
+        histogram: Histogram
+        range: Range | None
+
+        @property
+        def control(self) -> Histogram:
+            """Whose it is."""
+            return self.histogram
+
+    def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._title = title
+        self._values: Sequence[float] = ()
+        self._counts: list[int] = []
+        self._ranges: list[Range] = []
+        self.chosen: int | None = None
+
+    def show(self, values: Sequence[float]) -> None:
+        """Shows other figures; no bar is chosen any more."""
+        if list(values) == list(self._values):
+            return
+        self._values = list(values)
+        self._count()
+        if self.chosen is not None:
+            self.action_no_bar()
+        self.refresh()
+
+    def on_resize(self, _event: Resize) -> None:
+        """As many bars as there is room for."""
+        before = len(self._counts)
+        self._count()
+        self.refresh()
+        if len(self._counts) != before and self.chosen is not None:
+            self.action_no_bar()
+
+    def _count(self) -> None:
+        self._counts, self._ranges = bins(self._values, max(1, min(MOST, (self.size.width - 1) // BAR)))
+
+    def action_bar(self, by: int) -> None:
+        """Chooses another bar that holds something."""
+        places = [place for place, count in enumerate(self._counts) if count]
+        if not places:
+            return
+        if self.chosen is None:
+            self._choose(places[0] if by > 0 else places[-1])
+            return
+        further = [place for place in places if (place > self.chosen if by > 0 else place < self.chosen)]
+        if further:
+            self._choose(further[0] if by > 0 else further[-1])
+
+    def action_no_bar(self) -> None:
+        """Chooses none."""
+        self._choose(None)
+
+    def on_click(self, event: Click) -> None:
+        """Chooses a bar, or none where it was chosen."""
+        place = event.x // BAR
+        if place < len(self._counts) and self._counts[place]:
+            self._choose(None if place == self.chosen else place)
+
+    def _choose(self, place: int | None) -> None:
+        self.chosen = place
+        self.refresh()
+        self.post_message(self.Chosen(self, None if place is None else self._ranges[place]))
+
+    def render_line(self, y: int) -> Strip:
+        """The title, a line of the bars, or their ends."""
+        width, height = self.size
+        base = self.base_style
+        if y == 0:
+            return self._title_line(width)
+        label = self.get_component_rich_style("bars--label")
+        if not self._counts:
+            return Strip([Segment("  ·" if y == 1 else "", label)]).adjust_cell_length(width, base)
+        if y == height - 1:
+            low, high = number(self._ranges[0].low), number(self._ranges[-1].high)
+            room = max(0, min(width, BAR * len(self._counts)) - len(low) - len(high) - 1)
+            return Strip([Segment(f"{low}{' ' * room}{high}", label)]).adjust_cell_length(width, base)
+        plain, chosen = (self.get_component_rich_style(f"bars--{name}") for name in ("bar", "chosen"))
+        levels, most = max(1, height - 2), max(self._counts)
+        segments = []
+        for place, count in enumerate(self._counts):
+            eighths = math.ceil(count / most * levels * 8) if count else 0
+            filled = max(0, min(8, eighths - 8 * (levels - y)))
+            segments += [
+                Segment(BLOCKS[filled] * (BAR - 1), chosen if place == self.chosen else plain),
+                Segment(" ", base),
+            ]
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _title_line(self, width: int) -> Strip:
+        style = self.get_component_rich_style("bars--chosen" if self.has_focus else "bars--title")
+        segments = [Segment(f" {self._title} ", style)]
+        said = f" {len(self._values)} samples"
+        if self.chosen is not None:
+            at = self._ranges[self.chosen]
+            said = f" {number(at.low)} to {number(at.high)}: {self._counts[self.chosen]}"
+        segments.append(Segment(said, self.get_component_rich_style("bars--label")))
+        return Strip(segments).adjust_cell_length(width, self.base_style)

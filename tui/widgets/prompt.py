@@ -1,0 +1,99 @@
+"""One line in which something is typed, in the place of a line that says something: no other line moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.containers import Horizontal
+from textual.widgets import Input, Static
+
+from looptop.engine.errors import LooptopError
+from looptop.tui.text import safe
+from looptop.tui.widgets.field import Field
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+
+class Prompt(Horizontal):
+    """A question, a field, and beside it what the value means or what is wrong with it."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self.display = False
+        self._take: Callable[[str], None] = lambda _value: None
+        self._check: Callable[[str], str] = lambda _value: ""
+        self._leave: Callable[[], None] = lambda: None
+        self.label = ""
+        """What is asked."""
+
+    def compose(self) -> ComposeResult:
+        """Question, field, hint."""
+        yield Static(classes="prompt-label")
+        yield Field()
+        yield Static(classes="prompt-said")
+
+    def ask(
+        self,
+        label: str,
+        value: str,
+        *,
+        check: Callable[[str], str],
+        take: Callable[[str], None],
+        leave: Callable[[], None],
+    ) -> None:
+        """Asks; an earlier question that was not answered is dropped.
+
+        Args:
+            label: The question.
+            value: What stands in the field.
+            check: Called as it is typed; says what the value means, or raises LooptopError.
+            take: Called with the value on enter, unless `check` refuses it.
+            leave: Called when the question is closed, however it is.
+        """
+        self.label = label
+        self._check, self._take, self._leave = check, take, leave
+        self.query_one(".prompt-label", Static).update(safe(label, "bold $text-primary"))
+        field = self.query_one(Field)
+        self.display = True
+        with field.prevent(Input.Changed):
+            field.value = value
+        field.cursor_position = len(value)
+        field.focus()
+        self._say(value)
+
+    @property
+    def value(self) -> str:
+        """What stands in the field."""
+        return self.query_one(Field).value
+
+    def close(self) -> None:
+        """Closes the question without an answer."""
+        if self.display:
+            self.display = False
+            self._leave()
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._say(event.value)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        try:
+            self._check(event.value)
+        except LooptopError:
+            return
+        self.display = False
+        self._leave()
+        self._take(event.value)
+
+    def _say(self, value: str) -> None:
+        said = self.query_one(".prompt-said", Static)
+        try:
+            said.update(safe(self._check(value), "$text-muted"))
+        except LooptopError as error:
+            said.update(safe(error, "$text-error"))
