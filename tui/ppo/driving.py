@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
-
-from textual.content import Content
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.records import JudgementKind, TokenTable
@@ -21,7 +19,6 @@ from looptop.tui.threads import in_thread, while_it_stands
 
 if TYPE_CHECKING:
     from looptop.engine.runs.control import Control
-    from looptop.tui.app import LooptopApp
 
 ANSWER_SECONDS = 10.0
 """After so long without an answer it is said that there is none yet."""
