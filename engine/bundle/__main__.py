@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from looptop.engine.bundle import decoder, image_encoder, text_encoder, vqa
+from looptop.engine.bundle import classifiers, decoder, image_encoder, summariser, text_encoder, vqa
 from looptop.engine.bundle.shared import BUNDLED
 
 BUILDERS: dict[str, Callable[[Path], None]] = {
@@ -14,6 +14,10 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "image_encoder": image_encoder.build,
     "decoder": decoder.build,
     "vqa": vqa.build,
+    "summariser": summariser.build,
+    "grammar": classifiers.build_grammar,
+    "sentiment": classifiers.build_sentiment,
+    "grammar_hackable": classifiers.build_hackable,
 }
 
 
