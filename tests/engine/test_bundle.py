@@ -11,7 +11,9 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from looptop.engine import bundle
+from looptop.engine.bundle.image_encoder import PATCH
+from looptop.engine.bundle.shared import BUNDLED
+from looptop.engine.bundle.text_encoder import TEXT_LENGTH
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
 from looptop.engine.worlds import shapes
@@ -21,7 +23,7 @@ MB = 1_000_000
 
 
 def folder(part: str) -> str:
-    return str(bundle.BUNDLED / part)
+    return str(BUNDLED / part)
 
 
 @cache
@@ -84,7 +86,7 @@ def test_the_question_tokenizer_reads_any_english() -> None:
         assert tokenizer.unk_token not in tokenizer.tokenize(text)
         assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True)
     assert len(tokenizer("what? " * 2000, truncation=True)["input_ids"]) == tokenizer.model_max_length
-    assert AutoModel.from_pretrained(folder("text_encoder")).config.max_position_embeddings == bundle.TEXT_LENGTH
+    assert AutoModel.from_pretrained(folder("text_encoder")).config.max_position_embeddings == TEXT_LENGTH
 
 
 @pytest.mark.parametrize("text", ["circle", " no", "a tea-pot, 2 cups", "Zürich 東京", "\t\n", "\U0001f600"])
@@ -129,11 +131,11 @@ def test_the_class_token_looks_at_the_shape() -> None:
     model = AutoModel.from_pretrained(folder("image_encoder"), attn_implementation="eager")
     with torch.no_grad():
         looks = model(pixels, output_attentions=True).attentions[-1][:, :, 0, 1:].mean(dim=1)
-    side = shapes.IMAGE_SIZE // bundle.PATCH
+    side = shapes.IMAGE_SIZE // PATCH
     on_shape = 0
     for scene, look in zip(scenes, looks, strict=True):
         row, column = divmod(int(look.argmax()), side)
-        cover = shapes.coverage(scene).reshape(side, bundle.PATCH, side, bundle.PATCH).max(axis=(1, 3))
+        cover = shapes.coverage(scene).reshape(side, PATCH, side, PATCH).max(axis=(1, 3))
         on_shape += cover[row, column] > 0
     assert on_shape >= 48
 
@@ -167,7 +169,7 @@ def test_put_together_they_know_no_more_than_the_question_alone_tells() -> None:
 
 
 def test_the_finished_model_answers_the_benchmarks_questions() -> None:
-    home = bundle.BUNDLED / "vqa"
+    home = BUNDLED / "vqa"
     model, processor = VqaModel.from_pretrained(home).eval(), VqaProcessor.from_pretrained(home)
     asked, right, images = (column[:400] for column in easy_vqa.get_test_questions())
     paths = easy_vqa.get_test_image_paths()
@@ -185,6 +187,6 @@ def test_the_finished_model_answers_the_benchmarks_questions() -> None:
 
 
 def test_the_finished_models_card_tells_its_accuracy() -> None:
-    card = (bundle.BUNDLED / "vqa" / "README.md").read_text("utf-8")
+    card = (BUNDLED / "vqa" / "README.md").read_text("utf-8")
     assert "`python -m looptop.engine.bundle vqa`" in card
     assert "9,673 questions" in card

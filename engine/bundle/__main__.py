@@ -1,0 +1,34 @@
+"""The command: `python -m looptop.engine.bundle PART`, or `all`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from looptop.engine.bundle import classifiers, decoder, image_encoder, summariser, text_encoder, vqa
+from looptop.engine.bundle.shared import BUNDLED
+
+BUILDERS: dict[str, Callable[[Path], None]] = {
+    "text_encoder": text_encoder.build,
+    "image_encoder": image_encoder.build,
+    "decoder": decoder.build,
+    "vqa": vqa.build,
+    "summariser": summariser.build,
+    "grammar": classifiers.build_grammar,
+    "sentiment": classifiers.build_sentiment,
+    "grammar_hackable": classifiers.build_hackable,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Rebuilds what is named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m looptop.engine.bundle", description="Rebuilds bundled models.")
+    parser.add_argument("part", choices=[*BUILDERS, "all"])
+    part = parser.parse_args(arguments).part
+    for name in BUILDERS if part == "all" else [part]:
+        BUILDERS[name](BUNDLED / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What the builders share: where things go, the seed, plain teaching, and the card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+BUNDLED = Path(__file__).parent.parent / "bundled"
+SEED = 20240607
+
+WIDTH = 96
+"""Hidden size of the models for images and questions; at 64 pixels and 107 questions more teaches nothing more."""
+HEADS = 4
+# The book's models begin with 0.02 at width 768; at this width it makes signals so small that learning must wait.
+INITIALIZER_RANGE = 0.05
+
+
+def teach(name: str, modules: list[nn.Module], loss: Callable[[], Tensor], steps: int, rate: float) -> None:
+    """Plain AdamW with warm-up and a cosine to zero; prints its progress."""
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
+    warm_up = max(1, steps // 13)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
+    )
+    for step in range(1, steps + 1):
+        value = loss()
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % max(1, steps // 10) == 0:
+            print(f"{name}: step {step} of {steps}, loss {value.item():.4f}", flush=True)  # noqa: T201
+
+
+def share(right: Tensor) -> float:
+    """The share of true values."""
+    return right.float().mean().item()
+
+
+def save(model: PreTrainedModel, folder: Path) -> None:
+    """Writes a model as safetensors with its configuration."""
+    model.eval().save_pretrained(folder)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{folder.name}: {parameters:,} parameters written", flush=True)  # noqa: T201
+
+
+def write_card(folder: Path, title: str, text: str) -> None:
+    """Writes a part's card under its title, with how to rebuild it and the licence, and prints it."""
+    card = f"""# {title}
+
+Part of looptop's bundle; rebuilt by `python -m looptop.engine.bundle {folder.name}`.
+
+{text}
+
+## License
+Apache-2.0, as looptop.
+"""
+    (folder / "README.md").write_text(card, "utf-8")
+    print(card, flush=True)  # noqa: T201

@@ -1,0 +1,39 @@
+"""Builds `vqa`: the finished model, the preset `tiny` run to its end from the three bundled parts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import looptop.engine
+from looptop.engine.bundle.shared import WIDTH, write_card
+
+
+def build(folder: Path) -> None:
+    """Runs the preset `tiny` to its end and keeps the run's model; the run stays, with its losses, to be looked at."""
+    run = looptop.engine.start(looptop.engine.preset("tiny"))
+    print(f"vqa: trains as {run.id}", flush=True)  # noqa: T201
+    result = run.result()
+    before, *_, last = run.journal.values("eval_accuracy")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(run.folder.model, folder)
+    write_card(
+        folder,
+        "A finished VQA model for shapes and colors",
+        f"""A `VqaModel` (fusion `mean`): the bundled DistilBERT, ViT and GPT-2 of width {WIDTH}, joined by two
+projections and cross-attention; with its two tokenizers and its image processor.
+
+## How and on what
+The preset `tiny` run to its end ({last.step} steps): the three bundled parts, trained on the training split of easy-VQA
+alone, 5 % of the images held out for validation. The two encoders were frozen; the decoder, its cross-attention and the
+projections were trained.
+
+## How good
+Exact answers to the 9,673 questions of the benchmark's test split: {result["accuracy"]:.2%}. Before the first step it
+answered {before.value or 0:.2%} of the validation questions; the question alone allows 67.0%.
+
+## What it cannot do
+It answers questions after the shape, the color, and whether one of them is there, about an image like the benchmark's:
+one flat shape on a plain light ground. It cannot count, place or compare, and to anything else it gives one of its 13
+answers all the same, sometimes with confidence.""",
+    )

@@ -1,0 +1,31 @@
+"""The newsroom: short articles, one-line summaries of them, and the truth about any summary."""
+
+from looptop.engine.worlds.newsroom import words
+from looptop.engine.worlds.newsroom.articles import Article, Newsroom, Split
+from looptop.engine.worlds.newsroom.judging import (
+    facts_of,
+    is_clean,
+    is_grammatical,
+    is_neutral,
+    quality,
+    recall,
+    tone,
+)
+from looptop.engine.worlds.newsroom.sentences import Event, Facts, tell
+
+__all__ = [
+    "Article",
+    "Event",
+    "Facts",
+    "Newsroom",
+    "Split",
+    "facts_of",
+    "is_clean",
+    "is_grammatical",
+    "is_neutral",
+    "quality",
+    "recall",
+    "tell",
+    "tone",
+    "words",
+]
