@@ -120,7 +120,11 @@ class LooptopApp(App[str]):
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
-        self._go(_place_of(run), lambda screen: screen.duplicate(run))
+        place = _place_of(run)
+        if place == "charts":
+            self.tell(f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one", "warning")
+        else:
+            self._go(place, lambda screen: screen.duplicate(run))
 
     def _go(self, place: str, then: Callable[[Any], object]) -> None:
         async def go() -> None:

@@ -15,8 +15,8 @@ from looptop.engine.bundle.shared import SEED, save, teach, write_card
 from looptop.engine.worlds.newsroom import Article, Newsroom, is_clean, is_grammatical, is_neutral, recall
 from looptop.engine.worlds.newsroom.styles import mixed_summary
 
-STEPS, BATCH, RATE = 1600, 64, 3e-3
-WIDTH, INNER, HEADS = 96, 256, 4
+STEPS, BATCH, RATE = 1800, 64, 3e-3
+WIDTH, INNER, LAYERS, HEADS = 64, 256, 2, 4
 TRIALS = 1000
 """Held-out articles on which the card's figures are measured."""
 
@@ -54,10 +54,10 @@ def build(folder: Path) -> None:
     write_card(
         folder,
         "A small T5 that summarises in mixed style",
-        f"""A `T5ForConditionalGeneration` of width {WIDTH}, one encoder and two decoder layers, {HEADS} heads, its head
-untied from the embeddings; a Unigram tokenizer of {len(tokenizer):,} pieces (padding 0, end of sequence 1): the words
-and numbers of its world, and every printable ASCII character, so that other English text is spelled out rather than
-lost.
+        f"""A `T5ForConditionalGeneration` of width {WIDTH}, with {LAYERS} encoder and {LAYERS} decoder layers, {HEADS}
+heads, its head untied from the embeddings; a Unigram tokenizer of {len(tokenizer):,} pieces (padding 0, end of sequence
+1): the words and numbers of its world, and every printable ASCII character, so that other English text is spelled out
+rather than lost.
 
 ## How and on what
 {STEPS * BATCH:,} articles from `looptop.engine.worlds.newsroom`, each seen once ({STEPS} steps of {BATCH}), behind
@@ -84,8 +84,7 @@ def untaught(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
         d_model=WIDTH,
         d_kv=WIDTH // HEADS,
         d_ff=INNER,
-        num_layers=1,
-        num_decoder_layers=2,
+        num_layers=LAYERS,
         num_heads=HEADS,
         relative_attention_max_distance=64,
         dropout_rate=0.0,

@@ -126,7 +126,7 @@ def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int) -> Que
         length = min(config.max_queries or NEWSROOM_LENGTH, NEWSROOM_LENGTH)
         return QueryData(
             Queries(_World.of(world, "train", length), None, tokenizer, config.prefix, cut_at),
-            Queries(_World.of(world, "held_out", config.held_out), None, tokenizer, config.prefix, cut_at),
+            Queries(_World.of(world, "held-out", config.held_out), None, tokenizer, config.prefix, cut_at),
             _newsroom_quality(config),
         )
     texts = read_texts(config)
