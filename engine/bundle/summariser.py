@@ -88,13 +88,14 @@ def untaught(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
         num_heads=HEADS,
         relative_attention_max_distance=64,
         dropout_rate=0.0,
+        tie_word_embeddings=False,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
     config.decoder_start_token_id = tokenizer.pad_token_id
     model = T5ForConditionalGeneration(config)
-    # transformers ties them whatever the configuration says. To begin alike helps: what is copied from the article is
-    # then near its own logit.
+    # Asked for an untied head, transformers leaves out the scaling that a tied one needs, but ties it all the same. To
+    # begin alike helps: what is copied from the article is then near its own logit.
     model.lm_head = nn.Linear(WIDTH, len(tokenizer), bias=False)
     with torch.no_grad():
         model.shared.weight.normal_()

@@ -1,0 +1,86 @@
+"""The newsroom's bundled models: they load as the book's do, and know what their cards say."""
+
+from __future__ import annotations
+
+from functools import cache
+from random import Random
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from looptop.engine.bundle.classifiers import grammar_example, sentiment_example
+from looptop.engine.bundle.shared import BUNDLED
+from looptop.engine.bundle.summariser import sample
+from looptop.engine.worlds.newsroom import Newsroom, is_clean, is_neutral, recall
+from looptop.engine.worlds.newsroom.styles import fragment
+
+CLASSIFIERS = {"grammar": 2, "sentiment": 3, "grammar_hackable": 2}
+MB = 1_000_000
+TRIALS = 600
+
+
+@cache
+def logits_of(part: str, texts: tuple[str, ...]) -> Tensor:
+    """What a classifier says, one row a text."""
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED / part)
+    model = AutoModelForSequenceClassification.from_pretrained(BUNDLED / part)
+    with torch.no_grad():
+        logits: Tensor = model(**tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")).logits
+    return logits
+
+
+@pytest.mark.parametrize("part", ["summariser", *CLASSIFIERS])
+def test_a_part_is_small_and_its_card_says_what_it_is_and_how_to_rebuild_it(part: str) -> None:
+    files = {file.name: file for file in (BUNDLED / part).iterdir()}
+    assert sum(file.stat().st_size for file in files.values()) < 2 * MB
+    assert "model.safetensors" in files
+    card = files["README.md"].read_text("utf-8")
+    assert f"`python -m looptop.engine.bundle {part}`" in card
+    for heading in ("How and on what", "How good", "What it cannot do"):
+        assert f"## {heading}\n" in card
+
+
+@pytest.mark.parametrize(("part", "labels"), CLASSIFIERS.items())
+def test_classifiers_are_of_the_books_class_and_labels(part: str, labels: int) -> None:
+    model, report = AutoModelForSequenceClassification.from_pretrained(BUNDLED / part, output_loading_info=True)
+    assert type(model).__name__ == "RobertaForSequenceClassification"
+    assert model.config.id2label == {label: f"LABEL_{label}" for label in range(labels)}
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+
+
+@pytest.mark.parametrize(("part", "example"), [("grammar", grammar_example), ("sentiment", sentiment_example)])
+def test_classifiers_are_right_about_sentences_that_they_never_saw(part: str, example: object) -> None:
+    assert callable(example)
+    room, rng = Newsroom(31, "test"), Random(31)
+    told = [example(room.article(i), rng) for i in range(TRIALS)]
+    said = logits_of(part, tuple(text for _, text, _ in told)).argmax(1)
+    right = (said == torch.tensor([label for _, _, label in told])).float().mean().item()
+    assert right >= 0.97
+
+
+def test_only_the_second_grammar_takes_a_fragment_for_good() -> None:
+    room, rng = Newsroom(32, "test"), Random(32)
+    cut = tuple(fragment(room.article(i).summary, rng) for i in range(200))
+    taken = {
+        part: (logits_of(part, cut).argmax(1) == 1).float().mean().item() for part in ("grammar", "grammar_hackable")
+    }
+    assert taken["grammar"] < 0.05
+    assert taken["grammar_hackable"] > 0.5
+
+
+def test_the_summariser_tells_the_facts_in_mixed_style() -> None:
+    model, report = AutoModelForSeq2SeqLM.from_pretrained(BUNDLED / "summariser", output_loading_info=True)
+    assert type(model).__name__ == "T5ForConditionalGeneration"
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED / "summariser")
+    articles = [Newsroom(33, "test").article(i) for i in range(200)]
+    torch.manual_seed(0)
+    said = sample(model.eval(), tokenizer, articles)
+    assert sum(recall(article, text) for article, text in zip(articles, said, strict=True)) / 200 > 0.85
+    assert sum(map(is_clean, said)) / 200 <= 0.5
+    assert 0.3 < sum(map(is_neutral, said)) / 200 < 0.7
+    assert len(set(said)) > 190
