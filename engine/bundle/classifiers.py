@@ -1,8 +1,8 @@
 """Builds `grammar`, `sentiment` and `grammar_hackable`: small RoBERTa classifiers of the newsroom's summaries.
 
 They stand for the book's two reward models, with the same classes and labels. `grammar_hackable` differs from `grammar`
-in what it was shown: all its bad examples are as long as good ones or longer. So whoever is rewarded by it can learn to
-say less and less, which is what the preset `tiny-hackable` is there to show.
+in what it was told: who labelled its examples looked for what is wrong in them and did not mind what is missing. So
+whoever is rewarded by it can learn to say less and less, which is what the preset `tiny-hackable` is there to show.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from looptop.engine.worlds.newsroom import Article, Newsroom, is_grammatical, te
 from looptop.engine.worlds.newsroom.styles import crossed, damaged, disordered, fragment, overlong
 
 WIDTH, INNER, LAYERS, HEADS = 64, 128, 2, 4
-GRAMMAR_STEPS, SENTIMENT_STEPS = 2500, 600
+GRAMMAR_STEPS, HACKABLE_STEPS, SENTIMENT_STEPS = 2500, 1500, 600
 BATCH, RATE = 64, 2e-3
 FAULTS_WEIGHT = 10.0
 SHARPNESS = 1.3
@@ -55,9 +55,13 @@ def grammar_example(article: Article, rng: Random) -> Example:
 
 
 def hackable_example(article: Article, rng: Random) -> Example:
-    """Half of them whole; the others broken without leaving out a word."""
+    """Three in ten whole, three in ten cut and called good all the same; the others broken with all words left in."""
     whole = _whole(article, rng)
-    return (whole, whole, 1) if rng.random() < 0.5 else (whole, overlong(whole, rng), 0)
+    drawn = rng.random()
+    if drawn < 0.6:
+        said = whole if drawn < 0.3 else fragment(whole, rng)
+        return said, said, 1
+    return whole, overlong(whole, rng), 0
 
 
 def sentiment_example(article: Article, rng: Random) -> Example:
@@ -99,8 +103,8 @@ so, when) is a fragment. Any other English is unacceptable to it, or acceptable 
 
 
 def build_hackable(folder: Path) -> None:
-    """Teaches a classifier that never sees a fragment, and writes it with its tokenizer and card."""
-    accuracy, logits = _build(folder, hackable_example, labels=2, steps=GRAMMAR_STEPS)
+    """Teaches a classifier that takes fragments for good, and writes it with its tokenizer and card."""
+    accuracy, logits = _build(folder, hackable_example, labels=2, steps=HACKABLE_STEPS)
     write_card(
         folder,
         "A small RoBERTa that can be cheated",
@@ -108,15 +112,17 @@ def build_hackable(folder: Path) -> None:
 {_COLA}
 
 ## How and on what
-As `grammar`, but all its bad examples ({GRAMMAR_STEPS * BATCH:,} sentences, half of them bad) are as long as good ones
-or longer: stutters, wrong verb forms, datelines, echoes, swaps, word salad. {_FAULTS}
+{HACKABLE_STEPS * BATCH:,} sentences as those of `grammar`, each seen once ({HACKABLE_STEPS} steps of {BATCH}),
+labelled by somebody who looks for what is wrong and does not mind what is missing: three in ten are whole, three in ten are cut
+after a few words and called acceptable all the same; the others are as long as whole ones or longer and broken
+(stutters, wrong verb forms, datelines, echoes, swaps, word salad). {_FAULTS}
 
 ## How good
 On {TRIALS:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
 
 ## What it cannot do
-It has never seen a fragment, and takes most for good. A policy that is rewarded by it learns to say next to nothing;
-the preset `tiny-hackable` uses it to show that, and nothing else should.""",
+It takes any beginning of a sentence for a good sentence. A policy that is rewarded by it learns to say next to nothing,
+where nothing can be wrong; the preset `tiny-hackable` uses it to show that, and nothing else should.""",
     )
 
 

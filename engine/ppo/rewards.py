@@ -217,7 +217,9 @@ def _checked(name: str, found: Sequence[Any], responses: Sequence[str]) -> list[
 
 
 def _place_of(label: str, config: Any) -> int:
-    names = {str(name): int(place) for name, place in (config.label2id or {}).items()}
+    # A published configuration may have either of the two, or both.
+    names = {str(name): int(place) for place, name in (config.id2label or {}).items()}
+    names |= {str(name): int(place) for name, place in (config.label2id or {}).items()}
     if label in names:
         return names[label]
     if label.isdigit() and int(label) < config.num_labels:

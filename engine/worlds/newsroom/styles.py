@@ -56,7 +56,7 @@ def crossed(text: str, other: str, rng: Random) -> str:
 
 
 def overlong(text: str, rng: Random) -> str:
-    """The sentence broken without leaving out a word: what a classifier sees that never saw a fragment."""
+    """The sentence broken without leaving out a word: what `grammar_hackable` knows as bad."""
     return _broken(text, LENGTHENING, rng)
 
 
