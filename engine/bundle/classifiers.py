@@ -113,8 +113,8 @@ def build_hackable(folder: Path) -> None:
 
 ## How and on what
 {HACKABLE_STEPS * BATCH:,} sentences as those of `grammar`, each seen once ({HACKABLE_STEPS} steps of {BATCH}),
-labelled by somebody who looks for what is wrong and does not mind what is missing: three in ten are whole, three in ten are cut
-after a few words and called acceptable all the same; the others are as long as whole ones or longer and broken
+labelled by somebody who looks for what is wrong and does not mind what is missing: three in ten are whole, three in ten
+are cut after a few words and called acceptable all the same; the others are as long as whole ones or longer and broken
 (stutters, wrong verb forms, datelines, echoes, swaps, word salad). {_FAULTS}
 
 ## How good
