@@ -20,6 +20,7 @@ import psutil
 
 from looptop.engine.config.types import Precision
 from looptop.engine.errors import LooptopError
+from looptop.engine.machine.devices import refuse_unknown
 from looptop.engine.text import visible
 
 
@@ -115,6 +116,7 @@ def _quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 def _find(device: str) -> str:
     import torch
 
+    refuse_unknown(device)
     there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         there.append("mps")
@@ -128,8 +130,6 @@ def _find(device: str) -> str:
         return "cuda:0"
     if device in there:
         return device
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
-        raise LooptopError(f"device is '{visible(device)}'; it must be auto, cpu, cuda, cuda:NUMBER or mps")
     raise LooptopError(f"the device '{device}' is not on this machine, which has: {', '.join(there)}")
 
 

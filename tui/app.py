@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.events import Event
 from textual.screen import Screen
 
 from looptop.engine.runs.home import home
@@ -20,6 +21,7 @@ from looptop.tui import actions, terminal
 from looptop.tui.herald import Herald
 from looptop.tui.screens.base import Overlay, Place
 from looptop.tui.themes import DARK, LIGHT
+from looptop.tui.typed import Acted, Typed, is_typed
 
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
@@ -63,6 +65,7 @@ class LooptopApp(App[str]):
         self._make_process = make_process
         self._drawn_on = drawn_on
         self.herald = Herald()
+        self._typed = Typed(self)
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed here."""
         self.animation_level = "none"
@@ -208,6 +211,17 @@ class LooptopApp(App[str]):
         super().exit(*args, **kwargs)
 
     # What Textual asks for.
+
+    async def on_event(self, event: Event) -> None:
+        """Keys act one after the other."""
+        if is_typed(event):
+            await self._typed.take(event, super().on_event)
+        else:
+            await super().on_event(event)
+
+    def on_acted(self, event: Acted) -> None:
+        """What a key does is done."""
+        event.arrived.set()
 
     def on_ready(self) -> None:
         """The first paint is done."""

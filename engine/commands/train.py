@@ -11,7 +11,6 @@ from looptop.engine.commands.output import add_json, note, say, say_json
 from looptop.engine.commands.progress import progress_on
 from looptop.engine.commands.watch import Interrupts, show_outcome, watch
 from looptop.engine.config import RunConfig
-from looptop.engine.config.paths import anchored, refuse_missing
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder
@@ -102,9 +101,7 @@ def _chosen(arguments: argparse.Namespace) -> RunConfig:
     settings = list(arguments.settings)
     if arguments.data is not None:
         settings.insert(0, f"data.source={arguments.data}")
-    config = anchored(configuration.override(config, settings))
-    refuse_missing(config)
-    return config
+    return configuration.override(config, settings)
 
 
 def _leave(folder: RunFolder, *, as_json: bool) -> int:

@@ -134,7 +134,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
             if outcome.state is RunState.STOPPED and outcome.reason:
                 say(visible(outcome.reason))
             say(f"go on: looptop resume {outcome.run}; its log: looptop logs {outcome.run}")
-    if outcome.state in (RunState.FAILED, RunState.INTERRUPTED) and not outcome.interrupted:
+    if outcome.state is RunState.FAILED or (outcome.state is RunState.INTERRUPTED and not outcome.interrupted):
         note(f"looptop: {outcome.run} {outcome.state}: {visible(outcome.reason)}")
     return outcome.exit_code
 
@@ -237,7 +237,7 @@ class _Reader:
             self.alerts += event.kind in ALERTS
             if event.level == "info":
                 self._doing = visible(event.text)
-            else:
+            elif event.kind != "failed":  # Said at the end, as the outcome.
                 yield f"{self.folder.id}  {event.level}: {visible(event.text)}"
         curves = {
             figure: {point.step: point for point in self.journal.values(figure.metrics[-1])} for figure in self._figures

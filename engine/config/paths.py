@@ -1,4 +1,4 @@
-"""The names in a configuration that may be files: made absolute, and those that must be there looked for at once.
+"""What a run is started with: names of files made absolute, and what can be seen to be missing said at once.
 
 A run goes on from its configuration alone, from whatever folder it is resumed in; and what is missing is better said
 before there is a run than by a run that failed.
@@ -16,11 +16,25 @@ from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.settings import RunConfig, from_dict, to_dict
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.machine.devices import refuse_absent
 from looptop.engine.text import visible
 
 # Names that never mean a file, whatever lies in the folder where somebody stands.
 _WORDS = ("bundled", "easy-vqa", "vqa-v2", "newsroom")
 _TABLES = (".csv", ".jsonl", ".json", ".parquet")
+_PATHS = ("/", "./", "../", "~")
+
+
+def ready(config: RunConfig) -> RunConfig:
+    """The configuration as a run is started with it: anchored, and everything there that can be looked for cheaply.
+
+    Raises:
+        LooptopError: Something that it names is not there; says what else can be given.
+    """
+    config = anchored(config)
+    refuse_missing(config)
+    refuse_absent(config.training.device, config.training.precision)
+    return config
 
 
 def anchored(config: RunConfig) -> RunConfig:
@@ -34,17 +48,21 @@ def anchored(config: RunConfig) -> RunConfig:
 
 
 def refuse_missing(config: RunConfig) -> None:
-    """Looks for the data, as far as it lies on this machine.
+    """Looks for the data and the models, as far as they lie on this machine.
 
     Raises:
         LooptopError: It is not there; says what else can be given.
     """
     source = config.data.source
+    for table, name in _names(to_dict(config)):
+        where = table[name].partition(":")[0] if name == "function" else table[name]
+        if name != "source" and where.startswith(_PATHS) and _there(where) is None:
+            raise LooptopError(f"{name} names {visible(where)}, which is not there")
     if isinstance(config, VqaRunConfig):
         _refuse_missing_vqa(config)
     elif source.lower().endswith(_TABLES) and _there(source) is None:
         raise LooptopError(f"there is no file {visible(source)}; give the path of a CSV, JSONL or Parquet file")
-    elif (source.startswith(("/", "./", "../", "~"))) and _there(source) is None:
+    elif source.startswith(_PATHS) and _there(source) is None:
         raise LooptopError(f"there is nothing at {visible(source)}; give a file, a data set's name, or newsroom")
 
 

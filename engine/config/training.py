@@ -35,5 +35,5 @@ class TrainingConfig(Table, frozen=True, kw_only=True):
     """A checkpoint at least this often, besides the one at each evaluation."""
     early_stopping_patience: Natural = 0
     """Stop after this many evaluations in a row without a better one; 0 never stops early."""
-    report_to: tuple[str, ...] = ()
-    """Trainer's reporters (`tensorboard`, `wandb`, `trackio`), each installed by you."""
+    report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Trainer's reporters, each installed by you."""

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from looptop.engine.config import RunConfig
+from looptop.engine.config.paths import ready
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import About, write_about
 from looptop.engine.runs.control import stop_is_waiting
@@ -60,9 +61,9 @@ def launch(config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About 
         The run's folder; the run is live.
 
     Raises:
-        LooptopError: It did not start; says why.
+        LooptopError: Something that the configuration names is missing, or the run did not start; says why.
     """
-    folder = RunFolder.create(config.kind, config)
+    folder = RunFolder.create(config.kind, ready(config))
     if about is not None:
         write_about(folder.path, title=about.title, note=about.note, notify=about.notify)
     _spawn(folder, RunLock(folder.lock, folder.id).acquire(heartbeat=False), program, [])

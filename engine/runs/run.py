@@ -7,11 +7,13 @@ print(run.result()["accuracy"])
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 from typing import Any
 
 from looptop.engine.config import RunConfig
+from looptop.engine.config.paths import ready
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
@@ -117,9 +119,15 @@ def start(config: RunConfig, train: Train | None = None) -> Run:
         train: What trains; by default what the run's kind says.
 
     Raises:
-        LooptopError: Another run trains in this process, or no folder can be made.
+        LooptopError: Another run trains in this process, something that the configuration names is missing, or no
+            folder can be made.
     """
-    thread = RunThread(RunFolder.create(config.kind, config), train)
+    folder = RunFolder.create(config.kind, ready(config))
+    try:
+        thread = RunThread(folder, train)
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)  # Nothing has come of it.
+        raise
     _outlive_the_terminal()
     thread.start()
     return Run(thread)

@@ -102,6 +102,7 @@ def test_a_run_that_fails(monkeypatch: pytest.MonkeyPatch, capsys: Capture, what
     result = json.loads(out)
     assert (result["state"], result["accuracy"], result["loss"]) == (state, 0.25, 2.0)
     assert err.splitlines()[-1] == reason
+    assert err.count(reason.rpartition(": ")[2]) == 1
     assert "\x1b" not in err
 
 

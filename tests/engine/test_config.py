@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from looptop.engine import config
-from looptop.engine.config.paths import anchored, refuse_missing
+from looptop.engine.config.paths import anchored, ready
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 
@@ -109,7 +109,9 @@ def test_what_lies_on_this_machine_is_found_again_from_another_folder(
     assert found.rewards[0].function == f"{tmp_path}/mine.py:short"
     assert anchored(config.preset("tiny", "ppo")) == config.preset("tiny", "ppo")
     with pytest.raises(LooptopError, match=r"there is no file nowhere\.csv"):
-        refuse_missing(config.override(chosen, ["data.source=nowhere.csv"]))
+        ready(config.override(chosen, ["data.source=nowhere.csv"]))
+    with pytest.raises(LooptopError, match=r"policy names \./mine, which is not there"):
+        ready(config.override(chosen, ["policy=./mine"]))
 
 
 def test_a_saved_configuration_is_read_back_the_same(tmp_path: Path) -> None:

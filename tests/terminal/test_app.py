@@ -49,6 +49,23 @@ def test_the_screens_change_and_help_and_the_log_are_there() -> None:
         assert tty.restored()
 
 
+def test_keys_that_come_at_once_act_one_after_the_other() -> None:
+    """`a` opens the question, `o` a dialog, `/` a filter: what comes in the same moment is typed there."""
+    with Tty() as tty:
+        tty.until(FULL)
+        tty.send("\x1b")
+        tty.until("a ask")
+        tty.send("aquick question?\r")
+        tty.until(r"quick question\?(?s:.*)quick question\?")
+        tty.send("oq/no-such.png\r")
+        tty.until("there is no image q/no-such.png")
+        tty.until("leave field")
+        tty.send("\x1b")
+        tty.until("a ask")
+        tty.send("/1q4")
+        tty.until("1q4")
+
+
 def test_ctrl_c_leaves_from_the_question() -> None:
     with Tty() as tty:
         tty.until(FULL)

@@ -78,7 +78,7 @@ class ImagePanel(Vertical):
         """Shows the filter and puts the focus there."""
         if not self.query("#image-filter"):
             self.mount(Field(placeholder="filter by name", id="image-filter"), before=0)
-        self.call_after_refresh(lambda: self.query_one("#image-filter").focus())
+        self.query_one("#image-filter").focus()
 
     @on(Input.Changed, "#image-filter")
     def _filter_changed(self, event: Input.Changed) -> None:

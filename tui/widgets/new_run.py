@@ -17,7 +17,6 @@ from textual.widgets.option_list import Option
 
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
-from looptop.engine.config.paths import anchored, refuse_missing
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.differences import changes
 from looptop.engine.runs.records import RunSummary
@@ -162,13 +161,11 @@ class NewRun(Vertical):
             return
         settings = [each for row in self._rows.values() if row.display for each in row.settings()]
         try:
-            # A run goes on from its configuration alone, from whatever folder it is resumed in.
-            config = anchored(configuration.override(self._preset(), settings))
-            refuse_missing(config)
-            self.post_message(self.Wanted(config))
+            config = configuration.override(self._preset(), settings)
         except LooptopError as error:
             self.fail(str(error).removeprefix("--set: "))
             return
+        self.post_message(self.Wanted(config))
         self._say(Content.styled("starting…", "$text-primary"))
 
     @on(Button.Pressed, "#start")

@@ -12,7 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
+from looptop.engine.errors import LooptopError
 from looptop.engine.machine import terminal
+from looptop.engine.machine.devices import refuse_absent
 from looptop.engine.machine.gpus import Gpu, Gpus
 from looptop.engine.machine.logout import at_logout
 from looptop.engine.machine.places import places
@@ -204,3 +206,14 @@ def test_the_homes_file_systems_are_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)  # noqa: A006
     found = {place.what: (place.file_system, place.network) for place in places(tmp_path / "home")}
     assert found == {"home": ("ext4", False), "runs": ("ext4", False), "vqa-1": ("nfs4", True)}
+
+
+def test_a_device_that_the_machine_cannot_have_is_refused_without_torch(tmp_path: Path) -> None:
+    with pytest.raises(LooptopError, match="the device 'cuda:1' is not on this machine, which has: cpu"):
+        refuse_absent("cuda:1", nodes=tmp_path)
+    with pytest.raises(LooptopError, match="fp16 needs a CUDA device"):
+        refuse_absent("auto", "fp16", nodes=tmp_path)
+    (tmp_path / "nvidia0").touch()
+    refuse_absent("cuda:1", "fp16", nodes=tmp_path)
+    with pytest.raises(LooptopError, match="device is 'cuda1'; it must be"):
+        refuse_absent("cuda1", nodes=tmp_path)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from looptop.engine.config import override
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.control import wait_taken
 from looptop.engine.runs.folder import RunFolder
@@ -53,10 +54,25 @@ def test_a_run_is_paused_stepped_saved_continued_and_stopped() -> None:
     assert steps.saved == [held + 1, steps.made[-1]]
 
 
+def test_a_run_from_python_finds_its_data_from_whatever_folder_it_is_resumed_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = override(config(), ["data.source=mine"])
+    with pytest.raises(LooptopError, match="there is no data 'mine'"):
+        start(chosen, Steps(1))
+    assert RunFolder.all() == []
+    (tmp_path / "mine").mkdir()
+    run = start(chosen, Steps(1))
+    run.wait()
+    assert run.folder.config().data.source == str(tmp_path / "mine")
+
+
 def test_one_run_a_process() -> None:
     run = start(config(), Steps())
     with pytest.raises(LooptopError, match="another run trains in this process"):
         start(config(), Steps())
+    assert [folder.id for folder in RunFolder.all()] == [run.id]
     run.stop()
     run.wait()
     assert start(config(), Steps(1)).wait() is RunState.FINISHED

@@ -1,0 +1,92 @@
+"""Keys act in the order in which they were typed.
+
+Textual hands a key to what has the focus, from where it goes up to the app, whose bindings act on it last; so a key
+that came in the same moment is handed out before the first one has moved the focus or opened a screen. Of `a` and `q`,
+typed at once or pasted on a slow link, the `q` then quits instead of being typed into the field that `a` opens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from textual.app import App
+from textual.events import Event, Key, Paste
+from textual.message import Message
+from textual.message_pump import MessagePump
+
+from looptop.tui.actions import ACTIONS
+
+PATIENCE = 2.0
+"""Seconds after which the next key acts, whatever the one before it still waits for."""
+
+ROUNDS = 6
+"""How often at most what a key set off may set off more before the next one acts."""
+
+_AT_ONCE = {key for action in ACTIONS if action.always for key in action.keys.split(",")}
+
+
+class Acted(Message):
+    """Goes up behind a key: where it has come to the app, the key has been acted on."""
+
+    def __init__(self, arrived: asyncio.Event) -> None:
+        super().__init__()
+        self.arrived = arrived
+
+
+class Typed:
+    """Holds each key, and each paste, until the one before it has done what it does."""
+
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
+        self._waiting: deque[Event] = deque()
+        self._turn: Event | None = None
+        self._under_way: asyncio.Task[None] | None = None
+
+    async def take(self, event: Event, deliver: Callable[[Event], Awaitable[None]]) -> None:
+        """Delivers an event now, or keeps it until its turn comes, when it is posted to the app once more."""
+        if isinstance(event, Key) and event.key in _AT_ONCE:
+            await deliver(event)
+            return
+        if self._under_way is not None and event is not self._turn:
+            self._waiting.append(event)
+            return
+        target = self._target()
+        await deliver(event)
+        self._under_way = asyncio.create_task(self._follow(target))
+
+    def _target(self) -> MessagePump:
+        """What an event is handed to now."""
+        stack = self._app.screen_stack
+        return self._app.focused or (stack[-1] if stack else self._app)
+
+    async def _follow(self, target: MessagePump) -> None:
+        seen: MessagePump | None = None
+        for _ in range(ROUNDS):
+            # Twice at least: what a key has a widget say to its screen comes behind the first.
+            await self._acted(target)
+            target = self._target()
+            if target is seen:
+                break
+            seen = target
+        if self._waiting:
+            self._turn = self._waiting.popleft()
+            self._app.post_message(self._turn)
+        else:
+            self._under_way = None
+
+    async def _acted(self, target: MessagePump) -> None:
+        arrived = asyncio.Event()
+        if not target.post_message(Acted(arrived)):  # It has been closed.
+            self._app.post_message(Acted(arrived))
+        try:
+            await asyncio.wait_for(arrived.wait(), PATIENCE)
+        except TimeoutError:
+            return
+
+
+def is_typed(event: Event) -> bool:
+    """Whether it comes from the keyboard, and nobody has had it yet."""
+    return isinstance(event, Key | Paste) and not event.is_forwarded
