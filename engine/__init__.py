@@ -2,10 +2,12 @@
 
 The map of the package:
 
-- `config` a run's configuration, `presets/` the two that looptop brings along
+- `config` a run's configuration, `presets/` those that looptop brings along
 - `runs` a run's folder, journal, lock and controls; the thread and the process that train
 - `vqa` model, data, training, answers and accuracy of visual question answering
-- `worlds` what the bundled models learned from, `bundled/` their weights
+- `ppo` reinforcement learning from feedback, and reward models
+- `interchange` other programs' files; `machine` what this machine has and offers
+- `worlds` what the bundled models learned from, `bundle` what made them, `bundled/` their weights
 - `cli`, `commands` the `looptop` command
 
 The public names below are loaded when they are first used, so importing this package costs nothing and brings in

@@ -170,6 +170,10 @@ def _item_type(field_type: Any) -> type[Struct] | None:
     return inner[0] if inner and isinstance(inner[0], type) and issubclass(inner[0], Struct) else None
 
 
+_BEGINNINGS = ("model", "function", "person")
+"""A list of tables gets a new one where one of these is set of a name that it does not know yet."""
+
+
 def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Place:
     """Where a key that was typed stands."""
     fields = _fields(config_type)
@@ -183,6 +187,9 @@ def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Place:
     elif (item := _item_type(fields.get(table))) is not None:
         chosen, _, name = rest.partition(".")
         known = [one["name"] for one in data[table]]
+        if chosen not in known and name in _BEGINNINGS:
+            data[table] = [*data[table], {"name": chosen}]
+            known.append(chosen)
         if chosen not in known:
             raise LooptopError(f"there is no '{visible(chosen)}' among the {table}, which are: {', '.join(known)}")
         if name in _fields(item):

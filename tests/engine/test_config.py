@@ -54,6 +54,9 @@ def test_a_reward_is_changed_by_its_name() -> None:
     assert [reward.weight for reward in chosen.rewards] == [1.0, 2.0]
     assert chosen.training.max_steps == 3
     assert chosen.ppo.kl_penalty == "abs"
+    more = config.override(chosen, ["rewards.short.function=mine.py:short", "rewards.short.weight=0.3"])
+    assert isinstance(more, PpoRunConfig)
+    assert [(reward.name, reward.weight) for reward in more.rewards][2:] == [("short", 0.3)]
     alone = config.override(chosen, ['rewards=[{name = "short", function = "mine.py:short"}]'])
     assert isinstance(alone, PpoRunConfig)
     assert [reward.name for reward in alone.rewards] == ["short"]
