@@ -173,21 +173,23 @@ class LooptopApp(App[str]):
 
     def action_leave(self) -> None:
         """Leaves; where a run that was started here still goes, asks what shall become of it."""
-        from looptop.tui.leaving import going_on, question
+        from looptop.tui.leaving import farewell, going_on, question
 
         live = going_on(self.started_here)
-        if not live:
-            self.exit("")
+        here = [run for run in live if run in self.started_here]
+        others = [run for run in live if run not in here]
+        if not here:
+            self.exit(farewell(live))
             return
-        self.push_screen(question(live), lambda answer: self._answered(answer, live))
+        self.push_screen(question(here, others), lambda answer: self._answered(answer, here, others))
 
-    def _answered(self, answer: str | None, live: list[RunFolder]) -> None:
+    def _answered(self, answer: str | None, here: list[RunFolder], others: list[RunFolder]) -> None:
         from looptop.tui.leaving import farewell, stop_all
 
         if answer == "leave":
-            self.exit(farewell(live))
+            self.exit(farewell([*here, *others]))
         elif answer == "stop":
-            self.exit(stop_all(live))
+            self.exit("\n".join(filter(None, [stop_all(here), farewell(others)])))
 
     def action_leave_now(self) -> None:
         """Leaves at once."""

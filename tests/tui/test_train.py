@@ -298,6 +298,26 @@ async def test_quitting_with_a_run_going_asks(answers: QuickAnswers, key: str, e
         assert [each.kind for each in control.take(run)] == (["stop"] if key == "s" else [])
 
 
+async def test_whoever_leaves_hears_of_live_runs_that_were_started_elsewhere(answers: QuickAnswers) -> None:
+    here, other, over = make_run(state=None), make_run(state=None), make_run()
+    with RunLock(here.lock, here.id), RunLock(other.lock, other.id):
+        app = make(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            app.started_here.append(here)
+            await pilot.press("escape", "q")
+            await until(pilot, lambda: f"So does {other.id}, started elsewhere" in shown(app))
+            await pilot.press("s")
+            await until(pilot, lambda: app._exit)
+        said = app.return_value or ""
+        assert f"{here.id} stops with a checkpoint" in said and f"{other.id} goes on" in said and over.id not in said
+        assert [len(control.take(run)) for run in (here, other)] == [1, 0]
+        alone = make(answers)
+        async with alone.run_test(size=SIZE) as pilot:
+            await pilot.press("escape", "q")
+            await until(pilot, lambda: alone._exit)
+        assert f"{other.id} goes on" in (alone.return_value or "")
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_the_form_and_a_run_fit_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
     run = make_run()
