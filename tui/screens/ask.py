@@ -20,7 +20,7 @@ from looptop.tui.benchmark import Benchmark
 from looptop.tui.paths import looks_like_path, typed_path
 from looptop.tui.screens.base import Place
 from looptop.tui.text import safe
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, work
 from looptop.tui.widgets.answer import AnswerView
 from looptop.tui.widgets.history import Exchange, History
 from looptop.tui.widgets.image_panel import ImagePanel
@@ -97,7 +97,7 @@ class Ask(Place):
         field = self.query_one(QuestionField)
         field.suggestions = [each.question for each in self._benchmark.asked(path)]
         self.query_one(AnswerView).suggest(field.suggestions)
-        self.run_worker(self._show(path), group="picture", exclusive=True, exit_on_error=False)
+        work(self, self._show(path), "picture", exclusive=True)
 
     async def _show(self, path: Path) -> None:
         await asyncio.sleep(0.03)  # A held key runs through many images: only one that stays is opened.
@@ -231,7 +231,7 @@ class Ask(Place):
 
     def action_model(self) -> None:
         """Chooses a model."""
-        self.run_worker(self._choose_model(), group="models", exclusive=True, exit_on_error=False)
+        work(self, self._choose_model(), "models", exclusive=True)
 
     async def _choose_model(self) -> None:
         from looptop.engine.vqa.models import choices
