@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Static
 
 from looptop.engine.config import RunConfig, preset
 from looptop.engine.errors import LooptopError
@@ -130,6 +130,26 @@ async def test_a_run_that_does_not_start_says_why(answers: QuickAnswers, monkeyp
         await until(pilot, lambda: row(screen, "more"))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "✗ the disk [/x] is full" in shown(app))
+        monkeypatch.setattr(host, "launch", lambda _config: make_run(state=RunState.FINISHED))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "✓ finished" in shown(app))
+        await pilot.press("N")
+        await until(pilot, lambda: "learning rate" in shown(app))
+        assert "is full" not in str(screen.query_one("#form-said", Static).content)
+        assert "starting" not in str(screen.query_one("#form-said", Static).content)
+
+
+async def test_what_is_wrong_is_judged_anew_with_each_preset(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, "more"))
+        row(screen, "model.fusion").field.value = "sum"
+        await until(pilot, lambda: row(screen, "model.fusion").wrong)
+        row(screen, "preset").field.value = "nonsense"
+        await until(pilot, lambda: row(screen, "preset").wrong and not row(screen, "model.fusion").wrong)
+        row(screen, "preset").field.value = "book"
+        await until(pilot, lambda: row(screen, "model.fusion").wrong and not row(screen, "preset").wrong)
 
 
 async def test_a_run_is_shown_with_losses_accuracy_figures_answers_and_events(answers: QuickAnswers) -> None:

@@ -157,7 +157,9 @@ class Ask(Place):
         try:
             call()
         except LooptopError as error:
+            self._status = "failed"
             self.query_one(AnswerView).fail(str(error))
+            self._say()
 
     def _on_reply(self, reply: AskReply) -> None:
         if not self.is_mounted:
@@ -174,6 +176,10 @@ class Ask(Place):
             if path == self.path:
                 self._show_exchange(exchange)
         elif reply.error is not None:
+            if reply.status == "ended":
+                self._status = "ended"
+            elif reply.id and self._status != "ready":  # It was still being loaded: that has failed.
+                self._status = "failed"
             view.fail(reply.error)
         elif path is not None:  # Not its last reply: it waits for the model.
             self._pending[reply.id] = (path, question)
@@ -196,6 +202,7 @@ class Ask(Place):
             "starting": "starting the model…",
             "ready": "ready",
             "ended": "the model stopped; ask to start it again",
+            "failed": "it does not load; m chooses another",
         }
         status = words.get(self._status, f"{self._status}…")
         waiting = len(self._pending)

@@ -191,6 +191,7 @@ class Train(Driving):
         finally:
             form.busy = False
         self.say("")
+        form.started()
         self.looptop.started_here.append(run)
         self.attach(run)
 
