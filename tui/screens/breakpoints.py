@@ -56,7 +56,7 @@ class Breakpoints(Overlay[None]):
             OptionList(id="choices"),
             classes="box -breakpoints",
         )
-        box.border_title = f"Breakpoints of {self._run.id}"
+        box.border_title = safe(f"Breakpoints of {self._run.id}")
         yield box
 
     def on_mount(self) -> None:
