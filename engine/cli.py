@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import os
 import sys
 import time
@@ -114,9 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that knows no Chinese is no reason to fail
     try:
-        code = _run(words, began)
-        sys.stdout.flush()
-        return code
+        try:
+            return _run(words, began)
+        finally:  # A help text leaves with SystemExit.
+            sys.stdout.flush()
     except LooptopError as error:
         sys.stderr.write(f"looptop: {visible(error)}\n")
         return WRONG_USE
@@ -124,9 +126,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("looptop: interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has read enough; nothing may be written when Python closes stdout either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has read enough.
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise
+        _drop_output()
+        sys.stderr.write(f"looptop: cannot write the output: {error.strerror}\n")
+        return WRONG_USE
+
+
+def _drop_output() -> None:
+    """Nothing more is written to stdout, not by Python either when it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str], began: float) -> int:

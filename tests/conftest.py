@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for runs, so that no test sees another's or the developer's."""
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of its own for runs, so that no test sees another's or the developer's; no error hides there."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("LOOPTOP_HOME", str(folder))
-    return folder
+    yield folder
+    log = folder / "app.log"
+    assert not log.exists() or "Traceback" not in log.read_text("utf-8", "replace"), log.read_text()

@@ -17,10 +17,11 @@ from textual.screen import Screen
 
 from looptop.engine.runs.home import home
 from looptop.engine.text import visible
-from looptop.tui import actions, terminal
+from looptop.tui import actions, faults, terminal
 from looptop.tui.herald import Herald
 from looptop.tui.screens.base import Overlay, Place
 from looptop.tui.themes import DARK, LIGHT
+from looptop.tui.threads import in_thread, work
 from looptop.tui.typed import Acted, Typed, is_typed
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class LooptopApp(App[str]):
             await self.action_go(place)
             then(self.screen_stack[0])
 
-        self.run_worker(go(), group="screens", exit_on_error=False)
+        work(self, go(), "screens")
 
     def tell(self, sentence: object, severity: str = "information") -> None:
         """Shows a sentence for a moment; it may hold text from outside."""
@@ -173,21 +174,23 @@ class LooptopApp(App[str]):
 
     def action_leave(self) -> None:
         """Leaves; where a run that was started here still goes, asks what shall become of it."""
-        from looptop.tui.leaving import going_on, question
+        from looptop.tui.leaving import farewell, going_on, question
 
         live = going_on(self.started_here)
-        if not live:
-            self.exit("")
+        here = [run for run in live if run in self.started_here]
+        others = [run for run in live if run not in here]
+        if not here:
+            self.exit(farewell(live))
             return
-        self.push_screen(question(live), lambda answer: self._answered(answer, live))
+        self.push_screen(question(here, others), lambda answer: self._answered(answer, here, others))
 
-    def _answered(self, answer: str | None, live: list[RunFolder]) -> None:
+    def _answered(self, answer: str | None, here: list[RunFolder], others: list[RunFolder]) -> None:
         from looptop.tui.leaving import farewell, stop_all
 
         if answer == "leave":
-            self.exit(farewell(live))
+            self.exit(farewell([*here, *others]))
         elif answer == "stop":
-            self.exit(stop_all(live))
+            self.exit("\n".join(filter(None, [stop_all(here), farewell(others)])))
 
     def action_leave_now(self) -> None:
         """Leaves at once."""
@@ -230,12 +233,10 @@ class LooptopApp(App[str]):
             self.herald.add(self._opened_on)
             if self.current_mode == "train":
                 self.open_run(self._opened_on)
-        self.run_worker(self._listen(), group="herald", exit_on_error=False)
+        work(self, self._listen(), "herald")
 
     async def _listen(self) -> None:
         """Rings and says it when something happens to a run that is, or was, looked at here; on whatever screen."""
-        from looptop.tui.threads import in_thread
-
         while True:
             await asyncio.sleep(LISTEN)
             for run in self.started_here:
@@ -283,7 +284,7 @@ def run_app(attach: RunFolder | None = None) -> int:
         The exit code: 0, or 1 where the app itself failed (its log says how).
     """
     gc.disable()  # Until the first paint: nothing of what is made on the way there can be given back.
-    log = home() / "app.log"
+    log = home() / faults.LOG
     with terminal.terminal(log) as screen:
         app = LooptopApp(drawn_on=screen, attach=attach)
 
@@ -292,7 +293,11 @@ def run_app(attach: RunFolder | None = None) -> int:
             if app._loop is not None:
                 app._loop.call_soon_threadsafe(app.leave_from_outside)
 
-        with terminal.signals(leave):
+        def failed(error: BaseException) -> None:
+            if app._loop is not None:
+                app._loop.call_soon_threadsafe(faults.report, app, error)
+
+        with terminal.signals(leave), faults.threads_report(failed):
             farewell = app.run()
     if app.return_code:
         sys.stderr.write(f"looptop: the app failed; please report what {visible(log)} says. Runs go on.\n")

@@ -10,7 +10,7 @@ from textual.content import Content
 from looptop.engine.runs.journal import Series
 from looptop.tui.charting import Head, Look
 from looptop.tui.run_text import LEVELS, state_word
-from looptop.tui.text import number, safe
+from looptop.tui.text import number, reason, safe
 
 COLOURS = ("$primary", "$secondary", "$curve-3", "$curve-4", "$curve-5", "$curve-6")
 """Of the runs, in their order; the charts' own."""
@@ -19,7 +19,8 @@ COLOURS = ("$primary", "$secondary", "$curve-3", "$curve-4", "$curve-5", "$curve
 def head(look: Look, width: int, chosen: int) -> Content:
     """The run and how it stands; of several, each with the colour of its curves."""
     if len(look.heads) == 1:
-        return _one(look.heads[0]).truncate(width, ellipsis=True)
+        said = _one(look.heads[0])
+        return reason(said, width) if look.heads[0].reason else said.truncate(width, ellipsis=True)
     parts = []
     for index, each in enumerate(look.heads):
         colour = COLOURS[index % len(COLOURS)] if chosen < 0 else ("$primary" if index == chosen else "$text-muted")
@@ -39,7 +40,7 @@ def _one(each: Head) -> Content:
     if each.live == "heartbeat":
         words.insert(0, "known by its heartbeat")
     if each.state.ended and each.reason:
-        words.insert(0, each.reason)
+        words.append(each.reason)
     return said + safe("  " + " · ".join(word for word in words if word), "$text-muted")
 
 

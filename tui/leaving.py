@@ -15,23 +15,37 @@ if TYPE_CHECKING:
     from looptop.tui.screens.dialog import Question
 
 
+SAID = 4
+"""Runs that the last words speak of one by one."""
+
+
 def going_on(started: Sequence[RunFolder]) -> list[RunFolder]:
-    """Those of the runs that live."""
-    return [run for run in started if run.is_live()]
+    """All runs that live: those that were started here first, then those of the home.
+
+    Some microseconds a run: it asks for their locks and reads no journal.
+    """
+    here = {run.path: run for run in (*started, *RunFolder.all())}
+    return [run for run in here.values() if run.is_live()]
 
 
-def question(live: Sequence[RunFolder]) -> Question:
-    """Asks whether the runs shall go on."""
+def question(live: Sequence[RunFolder], others: Sequence[RunFolder]) -> Question:
+    """Asks whether the runs that were started here shall go on.
+
+    Args:
+        live: Those that live.
+        others: Live ones that were started elsewhere: they are only spoken of.
+    """
     from looptop.tui.screens.dialog import Question
 
-    names = ", ".join(visible(run.id) for run in live)
+    names = _names(live)
     goes = "go" if len(live) > 1 else "goes"
+    beside = f" So {'do' if len(others) > 1 else 'does'} {_names(others)}, started elsewhere." if others else ""
     text = Content.assemble(
         (names, "bold"),
-        f" {goes} on without this screen.\n\nCome back with ",
-        (f"looptop attach {live[0].id}", "bold"),
+        f" {goes} on without this screen.{beside}\n\nCome back with ",
+        (f"looptop attach {visible(live[0].id)}", "bold"),
         ", or follow with ",
-        (f"looptop logs {live[0].id} -f", "bold"),
+        (f"looptop logs {visible(live[0].id)} -f", "bold"),
         ".",
     )
     return Question(
@@ -47,11 +61,13 @@ def question(live: Sequence[RunFolder]) -> Question:
 
 def farewell(live: Sequence[RunFolder]) -> str:
     """The last words on the terminal."""
-    return "\n".join(
-        f"{run.id} goes on. Watch it: `looptop attach {run.id}`, or `looptop logs {run.id} -f`. "
-        f"Stop it: `looptop stop {run.id}`."
-        for run in live
-    )
+    words = [
+        f"{run} goes on. Watch it: `looptop attach {run}`, or `looptop logs {run} -f`. Stop it: `looptop stop {run}`."
+        for run in (visible(folder.id) for folder in live[:SAID])
+    ]
+    if len(live) > SAID:
+        words.append(f"So do {len(live) - SAID} more: `looptop runs state:running,paused`.")
+    return "\n".join(words)
 
 
 def stop_all(live: Sequence[RunFolder]) -> str:
@@ -66,7 +82,13 @@ def stop_all(live: Sequence[RunFolder]) -> str:
     for run in live:
         try:
             send(run, "stop", by="app")
-            words.append(f"{run.id} stops with a checkpoint. Go on with it later: `looptop resume {run.id}`.")
+            name = visible(run.id)
+            words.append(f"{name} stops with a checkpoint. Go on with it later: `looptop resume {name}`.")
         except LooptopError as error:
             words.append(visible(error))
     return "\n".join(words)
+
+
+def _names(runs: Sequence[RunFolder]) -> str:
+    more = [f"{len(runs) - SAID} more"] if len(runs) > SAID else []
+    return ", ".join([*(visible(run.id) for run in runs[:SAID]), *more])

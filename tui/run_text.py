@@ -10,7 +10,7 @@ from textual.content import Content
 
 from looptop.engine.runs.folder import RunState
 from looptop.engine.runs.journal import Event
-from looptop.tui.text import bar, cell, duration, number, percent, safe, size
+from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
 from looptop.tui.watching import Snapshot
 
 COLOURS = {
@@ -57,7 +57,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
     if snapshot.title:
         said += safe(f"{snapshot.title}  ", "bold")
     if snapshot.state in (RunState.FAILED, RunState.STOPPED) and snapshot.reason:
-        return (said + safe(snapshot.reason, COLOURS[snapshot.state])).truncate(width, ellipsis=True)
+        return reason(said + safe(snapshot.reason, COLOURS[snapshot.state]), width)
     if snapshot.state is RunState.INTERRUPTED:
         return said + safe(f"{snapshot.trouble}; r goes on from its last checkpoint", "$text-muted")
     if snapshot.trouble:

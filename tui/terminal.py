@@ -137,7 +137,7 @@ def terminal(log: Path) -> Iterator[Screen]:
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
     screen = Screen(_open(kept))
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
     os.close(sink)

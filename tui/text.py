@@ -22,6 +22,16 @@ def cell(text: object, width: int, style: str = "") -> Content:
     return safe(str(text)[: 4 * width + 4], style).truncate(max(width, 1), ellipsis=True, pad=True)
 
 
+IN_THE_LOG = "  l: all of it, in the log"
+
+
+def reason(said: Content, width: int) -> Content:
+    """A line that ends with why a run ended; where there is no room for all of it, also where that can be read."""
+    if said.cell_length <= width:
+        return said
+    return said.truncate(max(1, width - len(IN_THE_LOG)), ellipsis=True) + Content.styled(IN_THE_LOG, "bold")
+
+
 def number(value: float) -> str:
     """A figure in at most seven characters, as a person would write it: 12,500  0.0231  1.2e-5."""
     if value != value or value in (float("inf"), float("-inf")):

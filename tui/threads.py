@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.css.query import NoMatches
 
+from looptop.tui.faults import report
+
 if TYPE_CHECKING:
+    from textual.app import App
     from textual.widget import Widget
 
 Result = TypeVar("Result")
@@ -47,20 +50,26 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
     return future
 
 
-def while_it_stands(widget: Widget, what: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-    """The work, for whom it is no error that the widget it is for was taken off the screen meanwhile.
+def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
+    """Has something done, as a worker of the node.
+
+    It is no error that the node is taken off the screen meanwhile. Any other error is one in looptop: it is reported
+    (`tui.faults`) and ends this work, not the app.
 
     Args:
-        widget: What the work is for.
-        what: Work that finds its way among the widget's children.
+        node: What the work is for.
+        what: Work that finds its way among the node's children.
+        group: What it is done together with.
+        exclusive: What is still done in this group is given up.
     """
+    app = node.app
 
     async def go() -> None:
         try:
             await what
-        except NoMatches:
+        except Exception as error:
             # What is taken down is not displayed any more, and loses its children one by one.
-            if widget.display and widget.is_attached:
-                raise
+            if not isinstance(error, NoMatches) or (node.display and node.is_attached):
+                report(app, error)
 
-    return go()
+    node.run_worker(go(), group=group, exclusive=exclusive, exit_on_error=False)

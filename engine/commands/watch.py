@@ -61,6 +61,7 @@ class Outcome:
     """What became of a run."""
 
     run: str
+    kind: str
     state: RunState
     reason: str
     figures: dict[str, float | None]
@@ -125,11 +126,12 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
         ended = {"run": outcome.run, "state": outcome.state.value}
         say_json({**ended, **outcome.figures, "seconds": round(outcome.seconds, 3)})
     else:
-        kind = RunFolder.find(outcome.run).kind
-        figures = [f"{figure.word} {said(figure, outcome.figures.get(figure.word), 2)}" for figure in figures_of(kind)]
+        figures = [
+            f"{figure.word} {said(figure, outcome.figures.get(figure.word), 2)}" for figure in figures_of(outcome.kind)
+        ]
         say(f"{outcome.run} {outcome.state}: {', '.join(figures)}, {duration(outcome.seconds)}")
         if outcome.state is RunState.FINISHED:
-            say(what_next(kind, outcome.run))
+            say(what_next(outcome.kind, outcome.run))
         else:
             if outcome.state is RunState.STOPPED and outcome.reason:
                 say(visible(outcome.reason))
@@ -259,6 +261,7 @@ class _Reader:
         ended = final.time if state is RunState.FINISHED and final else time.time()
         return Outcome(
             run=self.folder.id,
+            kind=self.folder.kind,
             state=state,
             reason=reason,
             # What the run gave as its result is of its best evaluation, which need not be the last.

@@ -229,7 +229,11 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
     if unknown:
         key = f"{key}.{unknown[1]}" if key else unknown[1]
         near = difflib.get_close_matches(key, list(keys(config_type)), n=1, cutoff=0.5)
-        return f"there is no key '{visible(key)}'" + (f"; did you mean '{near[0]}'?" if near else "")
+        return f"there is no key '{visible(key)}'" + (
+            f"; did you mean '{near[0]}'?"
+            if near
+            else "; a newer looptop may know it, this one's are in `looptop config`"
+        )
     missing = re.match(r"Object missing required field `(.*)`", text)
     if missing:
         return f"the key '{visible(f'{key}.{missing[1]}' if key else missing[1])}' is missing"

@@ -46,8 +46,8 @@ class RunFolder:
 
     @property
     def id(self) -> str:
-        """What a person types: `vqa-7`."""
-        return self.path.name
+        """What a person types: `vqa-7`; of a folder that lies elsewhere its name, safe to show."""
+        return visible(self.path.name)
 
     @property
     def kind(self) -> str:

@@ -65,7 +65,7 @@ class Journal:
         """All changes of state, the first first."""
         with self._read() as read:
             rows = read("SELECT time, state, reason FROM states ORDER BY id").fetchall() if read else []
-        return [StateChange(time, RunState(state), reason) for time, state, reason in rows]
+        return [StateChange(time, _state_of(state), reason) for time, state, reason in rows]
 
     def facts(self) -> dict[str, Any]:
         """What the run says of itself: total_steps, epochs, device, precision, n_train, parameters and so on."""
@@ -181,7 +181,17 @@ class Journal:
 
 def _state(read: Any) -> tuple[RunState, str]:
     row = read("SELECT state, reason FROM states ORDER BY id DESC LIMIT 1").fetchone()
-    return (RunState(row[0]), row[1]) if row else (RunState.CREATED, "")
+    return (_state_of(row[0]), row[1]) if row else (RunState.CREATED, "")
+
+
+def _state_of(word: str) -> RunState:
+    try:
+        return RunState(word)
+    except ValueError:
+        raise LooptopError(
+            f"the journal says that the run is '{visible(word)}', which this looptop does not know: a newer one wrote"
+            " it; update looptop"
+        ) from None
 
 
 def _facts(read: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,26 @@ def test_a_reader_that_has_read_enough_is_no_error(run: RunFolder) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_an_output_that_takes_nothing_is_one_sentence(run: RunFolder) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*CLI, "runs"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "looptop: cannot write the output: No space left on device\n")
+
+
+def test_ctrl_c_before_the_command_is_there_is_one_sentence() -> None:
+    """While its modules are imported."""
+    program = (
+        "import sys, os, signal; from looptop.engine import entry\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'looptop.engine.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "sys.exit(entry.main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "looptop: interrupted\n")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -142,6 +142,20 @@ def test_paths_hold_wherever_the_run_is_resumed(
     assert config.model.text_encoder == "bundled:text_encoder"
 
 
+def test_a_folder_elsewhere_is_resumed_and_its_name_does_nothing_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    assert train(monkeypatch, "fail") == 1
+    there = tmp_path / "mine \x1b[31m"
+    RunFolder.find("vqa-1").path.rename(there)
+    monkeypatch.setenv("FAKE_TRAINING", "finish")
+    capsys.readouterr()
+    assert main(["resume", str(there)]) == 0
+    out, err = capsys.readouterr()
+    assert "mine ␛[31m finished" in out
+    assert "\x1b[31m" not in out + err
+
+
 def test_controls(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     train(monkeypatch, "wait", "--detach", "--json")
     folder = live_run()

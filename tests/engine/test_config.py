@@ -181,7 +181,7 @@ def test_what_is_wrong_is_named_with_the_way_out(setting: str, words: str) -> No
         ("[training]\nepochs = 3\n", "there is no key 'training.epochs'"),
         ("[training]\nlearning_rate = '1'\n", "training.learning_rate is '1': expected float"),
         ("[model]\nfusion = 'sum'\n", "it must be one of: mean, tokens"),
-        ("colour = 1\n", "there is no key 'colour'"),
+        ("colour = 1\n", "there is no key 'colour'; a newer looptop may know it"),
         ("preset = 'huge'\n", "there is no preset 'huge'; the presets are: tiny, book"),
         ("preset = 3\n", "preset must be a name"),
         ("training = 3\n", "expected object, got int"),

@@ -7,7 +7,7 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
-from looptop.engine.vqa.answer_process import AskReply
+from looptop.engine.vqa.answer_process import AskReply, AskRequest
 from looptop.tui.app import LooptopApp
 from looptop.tui.screens.ask import Ask
 from looptop.tui.widgets.answer import AnswerView
@@ -294,3 +294,22 @@ async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple
         app.action_theme()
         await until(pilot, lambda: app.theme == "looptop-light")
         assert "confidence" in shown(app)
+
+
+async def test_a_model_that_does_not_load_is_not_said_to_be_loading(answers: QuickAnswers) -> None:
+    def ask(request: AskRequest) -> None:
+        if request.model == "bundled":
+            answers.replies.put(AskReply(id=request.id, status="ready"))
+            return
+        answers.replies.put(AskReply(id=request.id, status="loading vqa-7"))
+        answers.replies.put(AskReply(id=request.id, error="vqa-7 has no model", status="ready"))
+
+    answers.ask = ask  # type: ignore[method-assign]
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "bundled · ready" in shown(app))
+        app.ask_about("vqa-7")
+        await until(pilot, lambda: "model: vqa-7 · it does not load; m chooses another" in shown(app))
+        assert "vqa-7 has no model" in shown(app)
+        app.ask_about("bundled")
+        await until(pilot, lambda: "bundled · ready" in shown(app))

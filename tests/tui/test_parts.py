@@ -14,7 +14,7 @@ from looptop.engine.errors import LooptopError
 from looptop.tui import actions
 from looptop.tui.benchmark import Benchmark
 from looptop.tui.paths import looks_like_path, typed_path
-from looptop.tui.text import bar, cell, duration, number, safe
+from looptop.tui.text import bar, cell, duration, number, reason, safe
 from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve, draw, smooth
 
 
@@ -119,3 +119,11 @@ def test_the_benchmark_says_the_same_at_its_beginning_and_in_all() -> None:
     for image in images[:30]:
         assert first.asked(image) == whole.asked(image)
     assert first.note(images[0]) == "red triangle"
+
+
+def test_a_reason_that_does_not_fit_says_where_all_of_it_is() -> None:
+    said = safe("vqa-1 failed: no such file as [b]" + "x" * 100)
+    assert reason(said, 200) == said
+    cut = reason(said, 60)
+    assert cut.cell_length == 60
+    assert cut.plain.startswith("vqa-1 failed: no such") and cut.plain.endswith("…  l: all of it, in the log")

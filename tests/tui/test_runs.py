@@ -23,6 +23,7 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.screens.charts import Charts
 from looptop.tui.screens.runs import Runs
 from looptop.tui.screens.train import Train
+from looptop.tui.threads import work
 from looptop.tui.widgets.form_row import FormRow
 from looptop.tui.widgets.run_table import RunTable
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
@@ -330,3 +331,21 @@ async def test_it_fits_at_any_size(answers: QuickAnswers, size: tuple[int, int])
         assert "✓ finished" in shown(app) and "title, note" in shown(app) and "processor" in shown(app)
         app.action_theme()
         await until(pilot, lambda: "✓ finished" in shown(app))
+
+
+async def test_an_error_in_looptop_itself_is_said_and_kept(answers: QuickAnswers, home: Path) -> None:
+    app = LooptopApp(lambda: answers)
+
+    async def broken() -> None:
+        raise ZeroDivisionError("by [/b] nothing")
+
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("escape", "4")
+        work(app.screen, broken(), "broken")
+        await until(
+            pilot, lambda: any("an error in looptop itself (Zero" in note.message for note in app._notifications)
+        )
+        assert app.is_running
+    log = home / "app.log"
+    assert "Traceback" in log.read_text() and "by [/b] nothing" in log.read_text()
+    log.unlink()

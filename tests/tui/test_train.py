@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Static
 
 from looptop.engine.config import RunConfig, preset
 from looptop.engine.errors import LooptopError
@@ -130,6 +130,26 @@ async def test_a_run_that_does_not_start_says_why(answers: QuickAnswers, monkeyp
         await until(pilot, lambda: row(screen, "more"))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "✗ the disk [/x] is full" in shown(app))
+        monkeypatch.setattr(host, "launch", lambda _config: make_run(state=RunState.FINISHED))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "✓ finished" in shown(app))
+        await pilot.press("N")
+        await until(pilot, lambda: "learning rate" in shown(app))
+        assert "is full" not in str(screen.query_one("#form-said", Static).content)
+        assert "starting" not in str(screen.query_one("#form-said", Static).content)
+
+
+async def test_what_is_wrong_is_judged_anew_with_each_preset(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, "more"))
+        row(screen, "model.fusion").field.value = "sum"
+        await until(pilot, lambda: row(screen, "model.fusion").wrong)
+        row(screen, "preset").field.value = "nonsense"
+        await until(pilot, lambda: row(screen, "preset").wrong and not row(screen, "model.fusion").wrong)
+        row(screen, "preset").field.value = "book"
+        await until(pilot, lambda: row(screen, "model.fusion").wrong and not row(screen, "preset").wrong)
 
 
 async def test_a_run_is_shown_with_losses_accuracy_figures_answers_and_events(answers: QuickAnswers) -> None:
@@ -296,6 +316,26 @@ async def test_quitting_with_a_run_going_asks(answers: QuickAnswers, key: str, e
         if expected is not None:
             assert expected in (app.return_value or "") and run.id in (app.return_value or "")
         assert [each.kind for each in control.take(run)] == (["stop"] if key == "s" else [])
+
+
+async def test_whoever_leaves_hears_of_live_runs_that_were_started_elsewhere(answers: QuickAnswers) -> None:
+    here, other, over = make_run(state=None), make_run(state=None), make_run()
+    with RunLock(here.lock, here.id), RunLock(other.lock, other.id):
+        app = make(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            app.started_here.append(here)
+            await pilot.press("escape", "q")
+            await until(pilot, lambda: f"So does {other.id}, started elsewhere" in shown(app))
+            await pilot.press("s")
+            await until(pilot, lambda: app._exit)
+        said = app.return_value or ""
+        assert f"{here.id} stops with a checkpoint" in said and f"{other.id} goes on" in said and over.id not in said
+        assert [len(control.take(run)) for run in (here, other)] == [1, 0]
+        alone = make(answers)
+        async with alone.run_test(size=SIZE) as pilot:
+            await pilot.press("escape", "q")
+            await until(pilot, lambda: alone._exit)
+        assert f"{other.id} goes on" in (alone.return_value or "")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])

@@ -15,7 +15,7 @@ from looptop.tui.ppo.columns import SampleRow
 from looptop.tui.ppo.watching import PpoSnapshot
 from looptop.tui.ppo.words import sample_as_text, tokens_as_text
 from looptop.tui.screens.driving import Driving
-from looptop.tui.threads import in_thread, while_it_stands
+from looptop.tui.threads import in_thread, work
 
 if TYPE_CHECKING:
     from looptop.engine.runs.control import Control
@@ -240,4 +240,4 @@ class PpoDriving(Driving):
             group: What it is done together with.
             exclusive: What is still done in this group is given up.
         """
-        self.run_worker(while_it_stands(self, what), group=group, exclusive=exclusive)
+        work(self, what, group, exclusive=exclusive)

@@ -13,7 +13,7 @@ from looptop.engine.runs.folder import RunState
 from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, SampleRow, marks_in_short, said, token_cells, token_figures
 from looptop.tui.ppo.watching import PpoSnapshot, Reward
 from looptop.tui.run_text import COLOURS, state_word
-from looptop.tui.text import duration, safe
+from looptop.tui.text import duration, reason, safe
 
 CRUMB = "\u203a"
 ROOMY = 100
@@ -45,7 +45,7 @@ def standing(snapshot: PpoSnapshot, width: int) -> Content:
     """The place that the batch has reached, or how far the run is, or how it ended."""
     state, place = snapshot.state, snapshot.place
     if state in (RunState.FAILED, RunState.STOPPED) and snapshot.reason:
-        return _cut(safe(f" {snapshot.reason}", COLOURS[state]), width)
+        return reason(safe(f" {snapshot.reason}", COLOURS[state]), width)
     if state is RunState.INTERRUPTED:
         return _cut(Content.styled(" its process is gone; r goes on from its last checkpoint", "$text-muted"), width)
     if place is not None:

@@ -20,7 +20,7 @@ from looptop.tui.benchmark import Benchmark
 from looptop.tui.paths import looks_like_path, typed_path
 from looptop.tui.screens.base import Place
 from looptop.tui.text import safe
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, work
 from looptop.tui.widgets.answer import AnswerView
 from looptop.tui.widgets.history import Exchange, History
 from looptop.tui.widgets.image_panel import ImagePanel
@@ -97,7 +97,7 @@ class Ask(Place):
         field = self.query_one(QuestionField)
         field.suggestions = [each.question for each in self._benchmark.asked(path)]
         self.query_one(AnswerView).suggest(field.suggestions)
-        self.run_worker(self._show(path), group="picture", exclusive=True, exit_on_error=False)
+        work(self, self._show(path), "picture", exclusive=True)
 
     async def _show(self, path: Path) -> None:
         await asyncio.sleep(0.03)  # A held key runs through many images: only one that stays is opened.
@@ -157,7 +157,9 @@ class Ask(Place):
         try:
             call()
         except LooptopError as error:
+            self._status = "failed"
             self.query_one(AnswerView).fail(str(error))
+            self._say()
 
     def _on_reply(self, reply: AskReply) -> None:
         if not self.is_mounted:
@@ -174,6 +176,10 @@ class Ask(Place):
             if path == self.path:
                 self._show_exchange(exchange)
         elif reply.error is not None:
+            if reply.status == "ended":
+                self._status = "ended"
+            elif reply.id and self._status != "ready":  # It was still being loaded: that has failed.
+                self._status = "failed"
             view.fail(reply.error)
         elif path is not None:  # Not its last reply: it waits for the model.
             self._pending[reply.id] = (path, question)
@@ -196,6 +202,7 @@ class Ask(Place):
             "starting": "starting the model…",
             "ready": "ready",
             "ended": "the model stopped; ask to start it again",
+            "failed": "it does not load; m chooses another",
         }
         status = words.get(self._status, f"{self._status}…")
         waiting = len(self._pending)
@@ -231,7 +238,7 @@ class Ask(Place):
 
     def action_model(self) -> None:
         """Chooses a model."""
-        self.run_worker(self._choose_model(), group="models", exclusive=True, exit_on_error=False)
+        work(self, self._choose_model(), "models", exclusive=True)
 
     async def _choose_model(self) -> None:
         from looptop.engine.vqa.models import choices

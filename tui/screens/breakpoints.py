@@ -21,7 +21,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
-from looptop.tui.threads import in_thread, while_it_stands
+from looptop.tui.threads import in_thread, work
 from looptop.tui.widgets.field import Field
 
 EXAMPLES = "kl > 8   reward.mean < 0   any sample.kl > 20   ratio.max > 2   nan"
@@ -56,13 +56,13 @@ class Breakpoints(Overlay[None]):
             OptionList(id="choices"),
             classes="box -breakpoints",
         )
-        box.border_title = f"Breakpoints of {self._run.id}"
+        box.border_title = safe(f"Breakpoints of {self._run.id}")
         yield box
 
     def on_mount(self) -> None:
         """Reads them, and goes on reading."""
         self.query_one("#condition", Field).focus()
-        self.run_worker(while_it_stands(self, self._follow()), group="breakpoints")
+        work(self, self._follow(), "breakpoints")
 
     async def _follow(self) -> None:
         while True:
@@ -134,7 +134,7 @@ class Breakpoints(Overlay[None]):
                 self._say(answer or "the run takes it at its batch's next place", "$text-error" if refused else "")
             self._list(await in_thread(PpoJournal(self._run.db).breakpoints))
 
-        self.run_worker(while_it_stands(self, go()), group="set")
+        work(self, go(), "set")
 
     def _say(self, text: str, style: str) -> None:
         self.query_one("#condition-said", Static).update(safe(text, style))

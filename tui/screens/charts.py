@@ -20,7 +20,7 @@ from looptop.tui import chart_text, curves
 from looptop.tui.actions import bindings
 from looptop.tui.charting import ChartReader, Look, Window
 from looptop.tui.screens.driving import Driving
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, work
 from looptop.tui.widgets.chart_wall import ChartWall
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.plot import Axes
@@ -69,7 +69,7 @@ class Charts(Driving):
     def on_mount(self) -> None:
         """Begins to look."""
         self.query_one(ChartWall).focus()
-        self.run_worker(self._watch(), group="watch", exit_on_error=False)
+        work(self, self._watch(), "watch")
 
     def on_screen_resume(self) -> None:
         """Looks at once when the screen comes back."""

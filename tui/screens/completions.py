@@ -18,7 +18,7 @@ from looptop.engine.runs.journal import Journal
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import number, safe
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, work
 
 NONE = (
     "no completions: they come with GRPO and RLOO trainers, from the trainer handed over (callback.trainer = trainer)"
@@ -64,7 +64,7 @@ class Completions(Overlay[None]):
         self._read()
 
     def _read(self) -> None:
-        self.run_worker(self._show(), group="completions", exclusive=True, exit_on_error=False)
+        work(self, self._show(), "completions", exclusive=True)
 
     async def _show(self) -> None:
         box, said = self.query_one(VerticalScroll), self.query_one("#completions", Static)

@@ -41,7 +41,7 @@ class Question(Overlay[str]):
             for key, name, label in self._answers
         ]
         box = Vertical(Static(self._text, id="said"), OptionList(*lines, id="choices"), classes="box -question")
-        box.border_title = self._title
+        box.border_title = safe(self._title)
         yield box
 
     def on_mount(self) -> None:

@@ -10,7 +10,7 @@ from textual.content import Content
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.screens.base import Place
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, work
 
 if TYPE_CHECKING:
     from looptop.tui.app import LooptopApp
@@ -105,7 +105,7 @@ class Driving(Place):
         if run.is_live():
             self.looptop.tell(f"{run.id} is live already; space pauses it or lets it go on")
             return
-        self.run_worker(self._resume(run, relaunch), group="start", exclusive=True, exit_on_error=False)
+        work(self, self._resume(run, relaunch), "start", exclusive=True)
 
     async def _resume(self, run: RunFolder, relaunch: Callable[[str], RunFolder]) -> None:
         self.say(f"resuming {run.id}…", "$text-primary")

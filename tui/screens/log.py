@@ -16,7 +16,7 @@ from textual.widgets import Static
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, work
 
 MOST = 64 * 1024
 """Bytes that are shown of the end."""
@@ -42,7 +42,7 @@ class Log(Overlay[None]):
     def on_mount(self) -> None:
         """Reads it, and goes on reading."""
         self.query_one(VerticalScroll).focus()
-        self.run_worker(self._read(), group="log", exit_on_error=False)
+        work(self, self._read(), "log")
 
     async def _read(self) -> None:
         before = None

@@ -267,6 +267,7 @@ class Ppo(PpoPages):
         finally:
             form.busy = False
             self.say("")
+        form.started()
         self.looptop.started_here.append(run)
         self.attach(run)
 

@@ -29,7 +29,7 @@ from looptop.engine.runs.summaries import Summaries
 from looptop.tui.actions import bindings
 from looptop.tui.screens.driving import Driving
 from looptop.tui.text import safe, size
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, work
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.machine import MachinePanel
 from looptop.tui.widgets.run_table import RunTable
@@ -69,8 +69,8 @@ class Runs(Driving):
     def on_mount(self) -> None:
         """Begins to look."""
         self.query_one(RunTable).focus()
-        self.run_worker(self._watch(), group="watch", exit_on_error=False)
-        self.run_worker(self._watch_machine(), group="machine", exit_on_error=False)
+        work(self, self._watch(), "watch")
+        work(self, self._watch_machine(), "machine")
 
     def on_screen_resume(self) -> None:
         """Looks at once when the screen comes back."""
@@ -268,7 +268,7 @@ class Runs(Driving):
 
             def chosen(form: str | None, run_id: str = run_id) -> None:
                 if form is not None:
-                    self.run_worker(self._export(run_id, form), group="export", exit_on_error=False)
+                    work(self, self._export(run_id, form), "export")
 
             self.app.push_screen(Picker(f"Export {run_id} as", choices, ""), chosen)
 
@@ -296,7 +296,7 @@ class Runs(Driving):
         if live:
             self.looptop.tell(f"{', '.join(live)} is live; x stops it first", "warning")
             return
-        self.run_worker(self._ask_delete(runs), group="delete", exclusive=True, exit_on_error=False)
+        work(self, self._ask_delete(runs), "delete", exclusive=True)
 
     async def _ask_delete(self, runs: Sequence[RunFolder]) -> None:
         from looptop.engine.runs.delete import size_of
@@ -311,7 +311,7 @@ class Runs(Driving):
         self.app.push_screen(question, lambda answer: self._delete(runs) if answer == "yes" else None)
 
     def _delete(self, runs: Sequence[RunFolder]) -> None:
-        self.run_worker(self._delete_all(runs), group="delete", exclusive=True, exit_on_error=False)
+        work(self, self._delete_all(runs), "delete", exclusive=True)
 
     async def _delete_all(self, runs: Sequence[RunFolder]) -> None:
         from looptop.engine.runs.delete import delete

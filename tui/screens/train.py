@@ -20,7 +20,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.run_text import state_word
 from looptop.tui.screens.driving import Driving
 from looptop.tui.text import cell, safe
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, work
 from looptop.tui.watching import Watcher
 from looptop.tui.widgets.new_run import NewRun
 from looptop.tui.widgets.run_view import RunView
@@ -57,8 +57,8 @@ class Train(Driving):
 
     def on_mount(self) -> None:
         """Shows the run that is going on, if there is one; else the form."""
-        self.run_worker(self._watch(), group="watch", exit_on_error=False)
-        self.run_worker(self._arrive(), group="runs", exclusive=True, exit_on_error=False)
+        work(self, self._watch(), "watch")
+        work(self, self._arrive(), "runs", exclusive=True)
 
     def on_screen_resume(self) -> None:
         """Looks at once when the screen comes back."""
@@ -142,14 +142,14 @@ class Train(Driving):
         """Shows the form."""
         self._chose = True
         self._show_view(False)
-        self.run_worker(self._list(), group="runs", exclusive=True, exit_on_error=False)
+        work(self, self._list(), "runs", exclusive=True)
 
     async def _list(self) -> None:
         self.query_one(NewRun).list_runs(await in_thread(_summaries))
 
     def action_open(self) -> None:
         """Chooses a run."""
-        self.run_worker(self._choose(), group="runs", exclusive=True, exit_on_error=False)
+        work(self, self._choose(), "runs", exclusive=True)
 
     async def _choose(self) -> None:
         from looptop.tui.screens.picker import Choice, Picker
@@ -170,7 +170,7 @@ class Train(Driving):
 
     @on(NewRun.Wanted)
     def _wanted(self, event: NewRun.Wanted) -> None:
-        self.run_worker(self._start(event.config), group="start", exclusive=True, exit_on_error=False)
+        work(self, self._start(event.config), "start", exclusive=True)
 
     async def _start(self, config: RunConfig) -> None:
         from looptop.engine.runs.host import launch
@@ -191,6 +191,7 @@ class Train(Driving):
         finally:
             form.busy = False
         self.say("")
+        form.started()
         self.looptop.started_here.append(run)
         self.attach(run)
 

@@ -19,7 +19,7 @@ from textual.strip import Strip
 from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
 from looptop.tui.text import cell, safe
-from looptop.tui.threads import in_thread
+from looptop.tui.threads import in_thread, work
 from looptop.tui.widgets.picture import half_blocks
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class ImageList(ScrollView, can_focus=True):
                 self._wanted.append(path)
             if not self._loading:
                 self._loading = True
-                self.run_worker(self._load(), group="thumbnails", exit_on_error=False)
+                work(self, self._load(), "thumbnails")
             return None
         return self._thumbs[path]
 

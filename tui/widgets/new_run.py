@@ -69,7 +69,8 @@ class NewRun(Vertical):
         self._show_preset()
 
     def take_focus(self) -> None:
-        """The first field."""
+        """The first field; what was said of an earlier start is over."""
+        self._say(Content(""))
         self.query(Field).first().focus()
 
     def leave_field(self) -> None:
@@ -94,7 +95,13 @@ class NewRun(Vertical):
             row.field.value = config.preset if key == "preset" else wanted.pop(key, "")
         rows["more"].field.value = shlex.join(f"{key}={value}" for key, value in wanted.items())
         self._show_preset()
+        self._check_all()
+        self._say(Content(""))
         self.query_one("#form").border_title = safe(f"New run, like {run_id}")
+
+    def started(self) -> None:
+        """The run has started: there is nothing more to say here."""
+        self._say(Content(""))
 
     def fail(self, sentence: str) -> None:
         """Says why the run does not start."""
@@ -127,11 +134,19 @@ class NewRun(Vertical):
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         row = next(row for row in self.query(FormRow) if row.field is event.input)
-        self._check(row)
-        if row.spec.key == "preset" and not row.wrong:
-            self._show_preset()
+        if row.spec.key == "preset":
+            # What is wrong with another value may be so with the one preset and not with the other.
+            self._check_all()
+            if not row.wrong:
+                self._show_preset()
+        else:
+            self._check(row)
         self._show_vqa()
         self._say(Content(""))
+
+    def _check_all(self) -> None:
+        for row in self._rows.values():
+            self._check(row)
 
     def _check(self, row: FormRow) -> None:
         """Says beside the field what is wrong with its value, if anything is."""
@@ -141,6 +156,8 @@ class NewRun(Vertical):
             # Said once: no other value can be judged before there is a preset.
             if row.spec.key == "preset":
                 row.refuse(str(error))
+            else:
+                row.accept()
             return
         try:
             configuration.override(preset, row.settings())
@@ -152,8 +169,7 @@ class NewRun(Vertical):
         """Checks everything, then has the run started."""
         if self.busy:
             return
-        for row in self._rows.values():
-            self._check(row)
+        self._check_all()
         wrong = next((row for row in self._rows.values() if row.wrong), None)
         if wrong is not None:
             wrong.field.focus()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -11,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from looptop.engine.cli import main
+from looptop.engine.config import preset
+from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal, JournalWriter
+from looptop.engine.runs.records import RunState
 from tests.engine.runs.helpers import python, read_line
 from tests.engine.runs.kills import kill_at
 
@@ -174,3 +179,17 @@ def test_a_reader_puts_a_killed_runs_journal_in_order(tmp_path: Path, mode: str)
     assert len(list(path.parent.glob("run.db-*"))) > 0
     assert Journal(path).facts() == {"kept": 1}
     assert Journal(path).events() == []
+
+
+def test_a_state_of_a_newer_looptop_is_one_sentence_and_hides_no_other_run(capsys: pytest.CaptureFixture[str]) -> None:
+    newer, known = RunFolder.create("vqa", preset("tiny")), RunFolder.create("vqa", preset("tiny"))
+    for run in (newer, known):
+        with contextlib.closing(JournalWriter(run.db)) as writer:
+            writer.state(RunState.FINISHED)
+    with contextlib.closing(sqlite3.connect(newer.db)) as connection, connection:
+        connection.execute("UPDATE states SET state = 'hibernating'")
+    assert main(["runs"]) == 0
+    listed = capsys.readouterr().out
+    assert known.id in listed and "finished" in listed and newer.id in listed
+    assert main(["resume", newer.id]) == 2
+    assert "the run is 'hibernating', which this looptop does not know: a newer one" in capsys.readouterr().err
