@@ -174,7 +174,8 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
     """The whole parser; only the chosen command has its arguments."""
     parser = Parser(
         prog="looptop",
-        description="Ask a visual-question-answering model, train it, tune a summariser by PPO, watch both. Without a command the app opens.",
+        description="Ask a visual-question-answering model, train it, tune a summariser by PPO, watch both.\n"
+        "Without a command the app opens.",
         epilog="\n".join(["commands:", *(f"  {name:11} {each.help}" for name, each in COMMANDS.items())])
         + "\n\n"
         + EPILOG,

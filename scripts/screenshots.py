@@ -1,9 +1,9 @@
-"""Takes the README's pictures from the running app: `make screenshots` (about six minutes: it trains a real run).
+"""Takes the README's pictures from the running app: `make screenshots` (about twelve minutes: it trains real runs).
 
 The app runs without a terminal but with everything else as it is: the bundled model answers, a run of the tiny preset
-trains in its engine process while its screen is taken. The PPO screen shows runs that `make_ppo_run.py` made: they
-learn, and then cheat, within the batches that a picture can show. Each screen, size and look becomes an SVG and a PNG
-in `screenshots/`. `python -m scripts.screenshots ppo` takes those of one screen alone.
+trains in its engine process while its screen is taken, the PPO screen shows a run that learned to cheat its reward.
+Each screen, size and look becomes an SVG and a PNG in `screenshots/`. `python -m scripts.screenshots ppo` takes those of
+one screen alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import html
 import os
 import re
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -87,36 +87,46 @@ def training() -> Iterator[None]:
 
 
 def take_ppo() -> None:
-    """The PPO screen's pages: of a finished run, and of one that a breakpoint holds before an update."""
-    from looptop.engine.ppo.journal import PpoJournal, write_judgement
-    from looptop.engine.runs.lock import RunLock
+    """The PPO screen's pages: of a run whose reward is cheated, and of one that a breakpoint holds before an update."""
+    from looptop.engine.config import preset
+    from looptop.engine.ppo.journal import PpoJournal
+    from looptop.engine.ppo.judging import judge, set_breakpoint
+    from looptop.engine.runs.control import send
+    from looptop.engine.runs.host import launch
     from looptop.engine.runs.records import RunState
-    from looptop.engine.runs.writer import JournalWriter
-    from scripts.make_ppo_run import Maker, make_comparison, make_run
 
-    finished = make_run(Maker(240, 32))
-    make_comparison(finished)
+    cheated = launch(preset("tiny-hackable", "ppo"))
+    wait(lambda: not cheated.is_live())
+    looptop = [sys.executable, "-m", "looptop.engine.cli"]
+    subprocess.run([*looptop, "compare", cheated.id], check=True, stdout=subprocess.DEVNULL)
+    marked = next(
+        batch.step
+        for batch in PpoJournal(cheated.db).batches()
+        if any(mark.kind == "reward_hacking" for mark in batch.marks)
+    )
+    there = (*str(marked), "enter")
     for name, keys, seen, sizes in (
-        ("ppo", ("1", "9", "0", "enter"), "190", SIZES),
-        ("ppo-sample", ("9", "5", "enter", "enter", "enter"), "= reward", MIDDLE),
-        ("ppo-tokens", ("1", "8", "0", "enter", "enter", "enter", "enter", *["right"] * 6), " in all", MIDDLE),
+        ("ppo", there, str(marked), SIZES),
+        ("ppo-sample", (*there, "enter", "enter"), "= reward", MIDDLE),
+        ("ppo-tokens", (*there, "enter", "enter", "enter", *["right"] * 6), " in all", MIDDLE),
         ("ppo-compare", ("a",), "95 % interval", MIDDLE),
     ):
-        asyncio.run(take(name, ppo(finished.id, keys, seen), sizes))
-    held = make_run(Maker(300, 32, seed=2), made=236, state=None, last_place="compared")
-    kl = statistics.fmean(sample.kl or 0.0 for sample in PpoJournal(held.db).samples(236))
-    condition = f"kl > {int(kl)}"
-    with RunLock(held.lock, held.id):
-        writer = JournalWriter(held.db)
-        writer.rows("INSERT INTO breakpoints VALUES (?, ?)", [(condition, time.time())])
-        write_judgement(writer, 236, 0, "reward", -2.0, "app")
-        write_judgement(writer, 236, 3, "leave_out", 1.0, "app")
-        write_judgement(writer, 236, 5, "rating", -1.0, "app")
-        reason = f"breakpoint {condition}: kl is {kl:.4g} (> {int(kl)}), in batch 236, compared"
-        writer.state(RunState.PAUSED, reason)
-        writer.flush()
+        asyncio.run(take(name, ppo(cheated.id, keys, seen), sizes))
+    held = launch(preset("tiny", "ppo"))
+    try:
+        wait(lambda: held.is_live() and PpoJournal(held.db).batch_span()[1] > 0)
+        set_breakpoint(held, "kl > 4", "app")
+        wait(lambda: held.summary().state is RunState.PAUSED)
+        step = PpoJournal(held.db).batch_span()[1]
+        judge(held, step, 0, "reward", -2.0, "app")
+        judge(held, step, 3, "leave_out", 1.0, "app")
+        judge(held, step, 5, "rating", -1.0, "app")
+        wait(lambda: len(PpoJournal(held.db).judgements(step)) == 3)
         asyncio.run(take("ppo-batch", ppo(held.id, (), "so far compared"), SIZES))
-        writer.close()
+    finally:
+        if held.is_live():
+            send(held, "stop", by="screenshots", checkpoint=False)
+            wait(lambda: not held.is_live())
 
 
 async def take(name: str, prepare: Callable[[Any], Any], sizes: Sequence[tuple[int, int]] = SIZES) -> None:
