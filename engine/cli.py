@@ -14,6 +14,7 @@ import difflib
 import errno
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,6 +99,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
 
 
+class HelpText(argparse.HelpFormatter):
+    """Wraps prose and lists at the terminal's width; an example stays one line, to be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for line in text.splitlines():
+            if len(line) <= width or line.startswith("  looptop "):
+                lines.append(line)
+            else:
+                lines += textwrap.wrap(line, width, subsequent_indent=" " * 14 if line.startswith("  ") else "")
+        return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -179,7 +193,7 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
         epilog="\n".join(["commands:", *(f"  {name:11} {each.help}" for name, each in COMMANDS.items())])
         + "\n\n"
         + EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     parser.add_argument("--version", action="store_true", help="print looptop's version and leave")
     subparsers = parser.add_subparsers(
@@ -189,7 +203,7 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
         subparser = subparsers.add_parser(
             name,
             description=command.help[0].upper() + command.help[1:] + ".",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpText,
         )
         if name == chosen and module is not None:
             subparser.epilog = f"examples:\n{module.EXAMPLES}"

@@ -95,7 +95,7 @@ class _OneRun:
         except LooptopError as error:
             return Head(self.run.id, about, RunState.INTERRUPTED, "", live, {}, {}, (), str(error))
         outline = self._outline
-        state = outline.state if live or outline.state.ended else RunState.INTERRUPTED
+        state = outline.state.seen(bool(live))
         return Head(self.run.id, about, state, outline.reason, live, outline.facts, outline.latest, self._events)
 
     def series(self, head: Head, names: Sequence[str], columns: int, window: Window) -> dict[str, Series]:

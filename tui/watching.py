@@ -103,7 +103,7 @@ class Watcher:
         memory = self._memory() if live else None
         asked = (columns, sample_step)
         if self._last is not None and (version, asked) == (self._version, self._asked):
-            said: dict[str, Any] = {"state": self._seen(self._state, live), "memory": memory}
+            said: dict[str, Any] = {"state": self._state.seen(live), "memory": memory}
             said |= {"title": about.title, "elsewhere": elsewhere, "trouble": self._trouble(said["state"])}
             if any(getattr(self._last, name) != value for name, value in said.items()):
                 self._last = replace(self._last, **said)
@@ -139,7 +139,7 @@ class Watcher:
             self._event = fresh[-1].id
         return Snapshot(
             id=self.run.id,
-            state=self._seen(outline.state, live),
+            state=outline.state.seen(live),
             reason=outline.reason,
             facts=outline.facts,
             latest=latest,
@@ -155,10 +155,6 @@ class Watcher:
             settings=self._settings,
             memory=memory,
         )
-
-    @staticmethod
-    def _seen(state: RunState, live: bool) -> RunState:
-        return state if live or state.ended else RunState.INTERRUPTED
 
     def _trouble(self, state: RunState) -> str:
         if state is RunState.INTERRUPTED:

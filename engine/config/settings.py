@@ -242,6 +242,8 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
     found: Any = data
     for part in filter(None, re.split(r"[.\[\]]+", key)):
         found = found[int(part)] if isinstance(found, list | tuple) else found.get(part, "?")
+    if isinstance(found, Mapping) and not text.startswith("Expected"):  # Said of a table as a whole.
+        return visible(text)
     said = text[0].lower() + text[1:].replace("`", "")
     if text.startswith("Invalid enum value"):
         said = f"it must be one of: {', '.join(_choices(key, config_type))}"

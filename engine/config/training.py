@@ -12,8 +12,8 @@ from looptop.engine.config.types import Natural, NonNegativeFloat, Positive, Pos
 class TrainingConfig(Table, frozen=True, kw_only=True):
     """What Trainer is told, and what the engine adds to it."""
 
-    num_train_epochs: PositiveFloat = 1.0
-    max_steps: Annotated[int, Meta(ge=-1)] = -1
+    num_train_epochs: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    max_steps: Annotated[int, Meta(ge=-1, le=10**9)] = -1
     """Optimiser steps in all (of PPO: batches); -1 goes by the epochs."""
     learning_rate: PositiveFloat = 5e-5
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
@@ -37,3 +37,8 @@ class TrainingConfig(Table, frozen=True, kw_only=True):
     """Stop after this many evaluations in a row without a better one; 0 never stops early."""
     report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Trainer's reporters, each installed by you."""
+
+    def __post_init__(self) -> None:
+        """Checks what a bound cannot say; msgspec names the table."""
+        if self.max_steps == 0:
+            raise ValueError("training.max_steps is 0: give at least 1, or -1 to go by the epochs")

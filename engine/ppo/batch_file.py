@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -57,21 +55,10 @@ def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Pat
         line = {"run": run.id, "batch": step, **msgspec.to_builtins(sample), "said": said.get(sample.row, {})}
         if tokens is not None:
             line["tokens"] = {"ids": tokens.ids, "texts": tokens.texts, "counts": tokens.counts, **tokens.columns}
-        lines.append(msgspec.json.encode(_plain(line)) + b"\n")
+        lines.append(msgspec.json.encode(line) + b"\n")  # NaN and infinity become null.
     target = path or exports() / f"{run.id}-batch-{step}.jsonl"
     try:
         write_private(target, b"".join(lines))
     except OSError as error:
         raise LooptopError(f"cannot write {visible(target)}: {error.strerror}") from None
     return target
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no word for NaN; null stands for it."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value

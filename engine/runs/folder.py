@@ -204,7 +204,7 @@ class RunFolder:
         """
         # The lock first: a run journals its end before it lets go.
         live = self.is_live()
-        return _seen(Journal(self.db).state()[0], live)
+        return Journal(self.db).state()[0].seen(live)
 
     def summary(self) -> RunSummary:
         """What a list of runs shows; never raises: a journal that cannot be read is the reason shown."""
@@ -230,7 +230,7 @@ class RunFolder:
         return RunSummary(
             id=self.id,
             kind=_kind(self.id),
-            state=_seen(facts.state, bool(live)),
+            state=facts.state.seen(bool(live)),
             reason=facts.reason,
             step=step,
             total_steps=_whole_number(facts.facts.get("total_steps")),
@@ -269,10 +269,6 @@ def _number(name: str, kind: str | None = None) -> int:
     """The number in a run's id, 0 where the name is no id or of another kind."""
     match = _ID.fullmatch(name)
     return int(match[2]) if match and kind in (None, match[1]) else 0
-
-
-def _seen(journalled: RunState, live: bool) -> RunState:
-    return journalled if live or journalled.ended else RunState.INTERRUPTED
 
 
 def _whole_number(value: object) -> int | None:

@@ -29,6 +29,10 @@ class RunState(StrEnum):
         """Whether the run says itself that nothing more will come."""
         return self in (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
 
+    def seen(self, live: bool) -> RunState:
+        """What a reader makes of this state, journalled by a run that lives or does not."""
+        return self if live or self.ended else RunState.INTERRUPTED
+
 
 class Owner(Struct, frozen=True):
     """The process that holds, or last held, a run's lock."""

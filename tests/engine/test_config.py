@@ -181,6 +181,11 @@ def test_what_is_wrong_is_named_with_the_way_out(setting: str, words: str) -> No
         ("[training]\nepochs = 3\n", "there is no key 'training.epochs'"),
         ("[training]\nlearning_rate = '1'\n", "training.learning_rate is '1': expected float"),
         ("[model]\nfusion = 'sum'\n", "it must be one of: mean, tokens"),
+        ("[training]\nmax_steps = 0\n", "training.max_steps is 0: give at least 1, or -1"),
+        (
+            "[training]\nnum_train_epochs = 1e9\n",
+            "training.num_train_epochs is 1000000000.0: expected float <= 1000000",
+        ),
         ("colour = 1\n", "there is no key 'colour'; a newer looptop may know it"),
         ("preset = 'huge'\n", "there is no preset 'huge'; the presets are: tiny, book"),
         ("preset = 3\n", "preset must be a name"),

@@ -155,7 +155,7 @@ class PpoWatcher:
         asked = (tuple(names), columns)
         before = self._last
         if before is not None and before.version == version and asked == self._asked:
-            state = _seen(self._journalled, live)
+            state = self._journalled.seen(live)
             if (state, live) != (before.state, before.live):
                 self._last = replace(before, state=state, live=live)
             return self._last or before
@@ -177,7 +177,7 @@ class PpoWatcher:
             self._event = fresh[-1].id
         return PpoSnapshot(
             id=self.run.id,
-            state=_seen(outline.state, live),
+            state=outline.state.seen(live),
             version=version,
             reason=outline.reason,
             live=live,
@@ -209,7 +209,3 @@ class PpoWatcher:
             same = before is not None and name in known and before.latest.get(name) == latest[name]
             found[name] = known[name] if name in known and (same or early) else self.journal.series(name, columns)
         return found
-
-
-def _seen(journalled: RunState, live: bool) -> RunState:
-    return journalled if live or journalled.ended else RunState.INTERRUPTED

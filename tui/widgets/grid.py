@@ -169,12 +169,6 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
         if 1 <= y < self.size.height:
             self.refresh(Region(0, y, self.size.width, 1))
 
-    @property
-    def in_sight(self) -> range:
-        """The rows on the screen."""
-        first = self.scroll_offset.y
-        return range(first, min(self.count, first + max(0, self.size.height - 1)))
-
     # Moving.
 
     def validate_cursor(self, cursor: int) -> int:

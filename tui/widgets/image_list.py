@@ -18,7 +18,7 @@ from textual.strip import Strip
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
-from looptop.tui.text import cell, safe
+from looptop.tui.text import cell
 from looptop.tui.threads import in_thread, work
 from looptop.tui.widgets.picture import half_blocks
 
@@ -183,8 +183,3 @@ def _thumbnail(path: Path) -> list[Strip]:
     shown = pixels._segments
     lines = list(Segment.split_lines(shown.segments)) if shown is not None else []
     return [Strip(line) for line in lines[:2]]
-
-
-def name_of(path: Path) -> str:
-    """An image's name, to be shown."""
-    return safe(path.name).plain
