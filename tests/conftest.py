@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 # Read when torch is first imported. Tests start processes that compute beside them: threads that spin while they wait
@@ -21,5 +22,15 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("LOOPTOP_HOME", str(folder))
     yield folder
+    if (folder / "runs").exists():
+        kill_runs_in(folder)
     log = folder / "app.log"
     assert not log.exists() or "Traceback" not in log.read_text("utf-8", "replace"), log.read_text()
+
+
+def kill_runs_in(folder: Path) -> None:
+    """Ends the runs that a test left behind, as one that fails does: they would live on, and slow what follows."""
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "looptop.engine.runs.host" in words and any(word.startswith(f"{folder}/") for word in words):
+            process.kill()
