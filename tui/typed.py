@@ -16,6 +16,7 @@ from textual.app import App
 from textual.events import Event, Key, Paste
 from textual.message import Message
 from textual.message_pump import MessagePump
+from textual.widget import Widget
 
 from looptop.tui.actions import ACTIONS
 
@@ -25,7 +26,7 @@ PATIENCE = 2.0
 ROUNDS = 6
 """How often at most what a key set off may set off more before the next one acts."""
 
-_AT_ONCE = {key for action in ACTIONS if action.always for key in action.keys.split(",")}
+_AT_ONCE = {key for action in ACTIONS if action.name == "leave_now" for key in action.keys.split(",")}
 
 
 class Acted(Message):
@@ -43,19 +44,28 @@ class Typed:
         self._app = app
         self._waiting: deque[Event] = deque()
         self._turn: Event | None = None
-        self._under_way: asyncio.Task[None] | None = None
+        self._busy = False
+        self._following: asyncio.Task[None] | None = None
 
     async def take(self, event: Event, deliver: Callable[[Event], Awaitable[None]]) -> None:
         """Delivers an event now, or keeps it until its turn comes, when it is posted to the app once more."""
         if isinstance(event, Key) and event.key in _AT_ONCE:
             await deliver(event)
             return
-        if self._under_way is not None and event is not self._turn:
+        if self._busy and event is not self._turn:
             self._waiting.append(event)
             return
+        self._busy = True
         target = self._target()
         await deliver(event)
-        self._under_way = asyncio.create_task(self._follow(target))
+        if (
+            isinstance(event, Key)
+            and isinstance(target, Widget)
+            and target.check_consume_key(event.key, event.character)
+        ):
+            self._next()  # Text for a field, which takes what comes to it in order.
+        else:
+            self._following = asyncio.create_task(self._follow(target))
 
     def _target(self) -> MessagePump:
         """What an event is handed to now."""
@@ -71,11 +81,13 @@ class Typed:
             if target is seen:
                 break
             seen = target
+        self._next()
+
+    def _next(self) -> None:
+        self._busy = bool(self._waiting)
         if self._waiting:
             self._turn = self._waiting.popleft()
             self._app.post_message(self._turn)
-        else:
-            self._under_way = None
 
     async def _acted(self, target: MessagePump) -> None:
         arrived = asyncio.Event()

@@ -101,7 +101,7 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
         tty.until("goes on without this screen")
         tty.send("l")
         assert tty.until_gone() == 0 and tty.restored()
-        assert "screen 3" in tty.text()
+        assert "looptop attach ppo-1" in tty.text()
     taught = tokens(run, step)
     send(run, "stop", checkpoint=False)
     eventually(lambda: not run.is_live())

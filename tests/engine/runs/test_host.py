@@ -200,7 +200,7 @@ def test_a_process_that_does_not_start_is_said_with_its_reason() -> None:
         launch(config(), [sys.executable, "-c", ""])
 
 
-def test_the_real_program_takes_its_lock_before_torch_is_there(launched: list[RunFolder]) -> None:
+def test_the_real_program_takes_its_lock_before_torch_is_there(launched: list[RunFolder], tmp_path: Path) -> None:
     code = """
         import sys
         import looptop.engine.runs.host, looptop.engine.runs.worker
@@ -209,9 +209,10 @@ def test_the_real_program_takes_its_lock_before_torch_is_there(launched: list[Ru
     assert python(code).communicate()[0].strip() == "[]"
     import msgspec
 
-    wrong = msgspec.structs.replace(config(), data=msgspec.structs.replace(config().data, source="/nowhere"))
+    data = msgspec.structs.replace(config().data, source=str(tmp_path))  # There, but without a table.
+    wrong = msgspec.structs.replace(config(), data=data)
     folder = launch(wrong)
     launched.append(folder)
     eventually(lambda: not folder.is_live())
     assert folder.state() is RunState.FAILED
-    assert "/nowhere" in folder.summary().reason
+    assert str(tmp_path) in folder.summary().reason
