@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import pytest
 # Read when torch is first imported. Tests start processes that compute beside them: threads that spin while they wait
 # would take the cores from one another.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Whoever starts the tests in the background of a script has them ignore these, and so would every program they start.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 # Read when the hub's library is first imported: a name that is not on disk is then refused at once, not tried again.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
