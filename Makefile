@@ -11,8 +11,9 @@ LINKS := build/links/looptop
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/looptop; else $(BIN)/looptop demo; fi
 
+# Two files at a time: what they start is small, and waits more than it computes.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) $(LINKS)
 	$(BIN)/ruff check .

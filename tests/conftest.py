@@ -13,6 +13,8 @@ import pytest
 # Read when torch is first imported. Tests start processes that compute beside them: threads that spin while they wait
 # would take the cores from one another.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Whoever starts the tests in the background of a script has them ignore these, and so would every program they start.
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:

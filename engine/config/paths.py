@@ -57,7 +57,8 @@ def refuse_missing(config: RunConfig) -> None:
     for table, name in _names(to_dict(config)):
         where = table[name].partition(":")[0] if name == "function" else table[name]
         if name != "source" and where.startswith(_PATHS) and _there(where) is None:
-            raise LooptopError(f"{name} names {visible(where)}, which is not there")
+            owner = f"rewards.{table['name']}." if "weight" in table else ""
+            raise LooptopError(f"{owner}{name} names {visible(where)}, which is not there")
     if isinstance(config, VqaRunConfig):
         _refuse_missing_vqa(config)
     elif source.lower().endswith(_TABLES) and _there(source) is None:

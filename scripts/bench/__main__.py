@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from scripts.bench import answering, histories, opening, ppo, training, watching
+from scripts.bench import answering, histories, opening, ppo, ppo_screen, training, watching
 from scripts.bench.pairs import processor
 
 PARTS = {
@@ -14,6 +14,7 @@ PARTS = {
     "watching": watching,
     "histories": histories,
     "ppo": ppo,
+    "ppo_screen": ppo_screen,
 }
 
 

@@ -195,7 +195,8 @@ async def test_a_bad_image_is_one_sentence(
     path = tmp_path / "bad.png"
     make_file(path)
     app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
+    # As wide as that the sentence is not broken within its path.
+    async with app.run_test(size=(200, 60)) as pilot:
         await pilot.press("escape", "o")
         await until(pilot, lambda: app.screen.query("#path"))
         app.screen.query_one("#path", Input).value = str(path)

@@ -332,7 +332,7 @@ async def test_the_form_has_the_names_of_trl_and_what_the_preset_says(answers: Q
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot)
-        await until(pilot, lambda: row(screen, "ppo.init_kl_coef").of_preset == "0.2")
+        await until(pilot, lambda: row(screen, "ppo.init_kl_coef").of_preset == f"{tiny.ppo.init_kl_coef:g}")
         assert row(screen, "rewards.neutral.weight").of_preset == "0.5"
         assert row(screen, "rewards.grammar.model").of_preset == tiny.rewards[0].model
         assert row(screen, "ppo.gradient_accumulation_steps").spec.label == "gradient_accumulation_steps"

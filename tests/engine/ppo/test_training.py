@@ -15,12 +15,14 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokeni
 import looptop.engine as looptop
 from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import judge, set_breakpoint
 from looptop.engine.ppo.policy import load_policy
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import wait_taken
+from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run
 from looptop.engine.runs.run import resume as go_on
@@ -345,7 +347,7 @@ def test_a_crash_in_a_reward_function_leaves_its_traceback_in_the_log(tiny: PpoR
     ("settings", "said"),
     [
         (["rewards.grammar.label=LABEL_7"], "it has no label 'LABEL_7'; its labels are: LABEL_0, LABEL_1"),
-        (["rewards.grammar.model=/nowhere"], "the reward model grammar (/nowhere) cannot be loaded"),
+        (["rewards.grammar.model=nowhere/nothing"], "the reward model grammar (nowhere/nothing) cannot be loaded"),
         (["text_column=body"], "has no column 'body'; its columns are: text; choose one with --set data.text_column"),
         (["held_out=108"], "holds 108 texts, and 108 are to be held out"),
         (["policy=nowhere/nothing"], "the policy nowhere/nothing cannot be loaded"),
@@ -358,6 +360,12 @@ def test_what_cannot_be_used_fails_the_run_in_a_sentence(tiny: PpoRunConfig, set
     run = start(tiny, *settings)
     assert run.wait() is RunState.FAILED
     assert said in run.reason and "\n" not in run.reason
+
+
+def test_a_reward_model_that_is_not_there_is_said_before_there_is_a_run(tiny: PpoRunConfig) -> None:
+    with pytest.raises(LooptopError, match=r"^rewards\.grammar\.model names /nowhere, which is not there$"):
+        start(tiny, "rewards.grammar.model=/nowhere")
+    assert not RunFolder.all()
 
 
 def test_long_queries_are_cut_counted_and_said(tiny: PpoRunConfig) -> None:

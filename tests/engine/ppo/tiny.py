@@ -85,7 +85,8 @@ def tiny_settings(folder: Path, *settings: str, family: str = "t5") -> list[str]
     return [
         f"policy={policy}", f"data.source={texts}", "held_out=6", "prefix=", "max_new_tokens=8",
         f"rewards.grammar.model={grammar}", f"rewards.neutral.model={sentiment}",
-        "batch_size=8", "mini_batch_size=4", "max_steps=4", "eval_steps=2", "learning_rate=1e-4", *settings,
+        "batch_size=8", "mini_batch_size=4", "max_steps=4", "eval_steps=2", "learning_rate=1e-4",
+        "lr_scheduler_type=constant", *settings,
     ]  # fmt: skip
 
 
