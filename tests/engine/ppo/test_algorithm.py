@@ -45,14 +45,15 @@ def wider(tensor: Tensor, fill: float | bool) -> Tensor:
 
 @arithmetic
 @given(responses(least=2), st.floats(0.1, 100), st.floats(-50, 50))
-def test_whitened_values_have_mean_0_and_variance_1_under_the_mask(
+def test_whitened_values_have_mean_0_and_variance_1_or_less_where_they_hardly_differ(
     case: tuple[Tensor, torch.Generator], scale: float, shift: float
 ) -> None:
     mask, source = case
     values = numbers(mask, source, scale) + shift
     inside = whiten(values, mask)[mask]
     torch.testing.assert_close(inside.mean(), torch.zeros((), dtype=torch.float64), atol=1e-6, rtol=0)
-    torch.testing.assert_close(inside.var(), torch.ones((), dtype=torch.float64), atol=1e-4, rtol=0)
+    variance = values[mask].var()
+    torch.testing.assert_close(inside.var(), variance / (variance + 1e-8), atol=1e-6, rtol=0)
     kept = whiten(values, mask, shift_mean=False)[mask]
     torch.testing.assert_close(kept.mean(), values[mask].mean(), atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(kept - kept.mean(), inside - inside.mean(), atol=1e-6, rtol=1e-6)
