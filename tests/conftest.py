@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -21,6 +22,11 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 # Read when the hub's library is first imported: a name that is not on disk is then refused at once, not tried again.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# The same examples in every run, so that whoever changes something else is not refused for a chance find; with
+# `--hypothesis-profile=default` other ones are looked for.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)
