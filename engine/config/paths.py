@@ -40,7 +40,7 @@ def ready(config: RunConfig) -> RunConfig:
 def anchored(config: RunConfig) -> RunConfig:
     """The configuration with every name of a file or folder that is there made absolute; other names unchanged."""
     data = to_dict(config)
-    for table, name in _names(data):
+    for table, name, _ in _names(data):
         where, colon, function = table[name].partition(":") if name == "function" else (table[name], "", "")
         if (path := _there(where)) is not None:
             table[name] = f"{path}{colon}{function}"
@@ -54,11 +54,10 @@ def refuse_missing(config: RunConfig) -> None:
         LooptopError: It is not there; says what else can be given.
     """
     source = config.data.source
-    for table, name in _names(to_dict(config)):
+    for table, name, key in _names(to_dict(config)):
         where = table[name].partition(":")[0] if name == "function" else table[name]
         if name != "source" and where.startswith(_PATHS) and _there(where) is None:
-            owner = f"rewards.{table['name']}." if "weight" in table else ""
-            raise LooptopError(f"{owner}{name} names {visible(where)}, which is not there")
+            raise LooptopError(f"{key} names {visible(where)}, which is not there")
     if isinstance(config, VqaRunConfig):
         _refuse_missing_vqa(config)
     elif source.lower().endswith(_TABLES) and _there(source) is None:
@@ -81,8 +80,8 @@ def _refuse_missing_vqa(config: VqaRunConfig) -> None:
         )
 
 
-def _names(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each table and key that may name a file."""
+def _names(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Each table, the name in it that may mean a file, and how a person sets that."""
     of_kind: dict[type[RunConfig], dict[str, tuple[str, ...]]] = {
         VqaRunConfig: {
             "data": ("source", "annotations", "questions", "images"),
@@ -92,9 +91,10 @@ def _names(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
         RewardRunConfig: {"data": ("source",), "model": ("classifier",)},
     }
     for table, names in of_kind[type(from_dict(data))].items():
-        yield from ((data[table], name) for name in names if data[table].get(name))
+        yield from ((data[table], name, name) for name in names if data[table].get(name))
     for reward in data.get("rewards", ()):
-        yield from ((reward, name) for name in ("model", "function") if reward.get(name))
+        keys = {name: f"rewards.{reward['name']}.{name}" for name in ("model", "function")}
+        yield from ((reward, name, key) for name, key in keys.items() if reward.get(name))
 
 
 def _there(name: str) -> Path | None:
