@@ -2,7 +2,7 @@
 
 One device a process on purpose. Trainer would wrap the model in `DataParallel` where it sees several GPUs, which is
 slower than one and changes what a batch is: training settles its arguments on the one device (`Device.settle`). Several
-GPUs take several processes (`torchrun`, `accelerate launch`), and each picks its own here.
+GPUs take several processes (`runs.processes`), and each picks its own here.
 """
 
 from __future__ import annotations
@@ -120,14 +120,12 @@ def _find(device: str) -> str:
     there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         there.append("mps")
+    if device in ("auto", "cuda") and "cuda:0" in there:
+        # Of a run's several processes each has a device of its own.
+        local = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        return local if local in there else "cuda:0"
     if device == "auto":
-        if len(there) > 1 and there[1].startswith("cuda"):
-            # Started by torchrun or accelerate, each process has a device of its own.
-            local = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-            return local if local in there else "cuda:0"
         return there[-1]
-    if device == "cuda" and "cuda:0" in there:
-        return "cuda:0"
     if device in there:
         return device
     raise LooptopError(f"the device '{device}' is not on this machine, which has: {', '.join(there)}")

@@ -191,6 +191,10 @@ class PpoRunConfig(Table, frozen=True, kw_only=True):
                 f"ppo.batch_size ({table.batch_size}) and ppo.mini_batch_size x ppo.gradient_accumulation_steps"
                 f" ({group}) must be multiples one of the other"
             )
+        if table.samples % self.training.processes:
+            raise ValueError(
+                f"training.processes ({self.training.processes}) must divide the {table.samples} samples of a batch"
+            )
         if not self.rewards:
             raise ValueError("rewards: a PPO run needs at least one; give it a name and a model, function or person")
         names = [reward.name for reward in self.rewards]

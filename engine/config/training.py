@@ -29,6 +29,8 @@ class TrainingConfig(Table, frozen=True, kw_only=True):
     """`auto`: bf16 where the device computes it natively, fp16 on an older CUDA device, else fp32."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    processes: Positive = 1
+    """Processes that train together, each on a GPU of its own, or with its part of the processor."""
     logging_steps: Positive = 10
     """Steps between two reports to `report_to`; the journal holds every step."""
     save_minutes: PositiveFloat = 5.0

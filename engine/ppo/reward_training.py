@@ -67,7 +67,8 @@ def train(context: RunContext) -> dict[str, Any]:
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the model")
     model, tokenizer = load_classifier(config.model.classifier)
     context.leave_if_stopped()
-    pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
+    with context.processes.first_before_the_others():
+        pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
     context.leave_if_stopped()
     arguments = _arguments(context, config, device)
@@ -89,6 +90,7 @@ def train(context: RunContext) -> dict[str, Any]:
         precision=device.precision,
         n_train=len(pairs),
         n_validation=len(held_out),
+        processes=context.processes.count,
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
     )

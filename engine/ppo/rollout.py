@@ -7,7 +7,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from looptop.engine.ppo.generation import Responses, uniforms, write
 from looptop.engine.ppo.policy import Policy
 from looptop.engine.ppo.reference import Reference
 from looptop.engine.ppo.rewards import Reward, Scores
+from looptop.engine.runs.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,19 @@ def rewards_of(reward: Reward, scores: Scores, ended: Sequence[bool], settings: 
 
 
 @dataclass(frozen=True)
+class Answered:
+    """A part of a set of queries with what a policy wrote, before it is scored.
+
+    Attributes:
+        rollout: Queries and responses.
+        kl: Each response's distance to the reference, in nats.
+    """
+
+    rollout: Rollout
+    kl: list[float]
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a set of queries was answered with, sample by sample.
 
@@ -175,35 +189,62 @@ class Measure:
     seed: int
     at_once: int
 
-    @torch.no_grad()
-    def __call__(
-        self, policy: Policy, queries: Sequence[Query], purpose: int, between: Callable[[], object] = lambda: None
-    ) -> Measured:
+    def __call__(self, policy: Policy, queries: Sequence[Query], purpose: int) -> Measured:
         """Measures what a policy answers.
 
         Args:
             policy: The model, not wrapped.
             queries: What to respond to; each has the random numbers of its place here.
             purpose: Whose random numbers: `HELD_OUT` or `COMPARED`.
-            between: Called before each part; may raise to leave.
         """
-        rollouts: list[Rollout] = []
-        kl: list[float] = []
-        for first in range(0, len(queries), self.at_once):
+        return self.judge(queries, self.answer(policy, queries, purpose))
+
+    @torch.no_grad()
+    def answer(
+        self,
+        policy: Policy,
+        queries: Sequence[Query],
+        purpose: int,
+        between: Callable[[], object] = lambda: None,
+        processes: Processes = ALONE,
+    ) -> list[Answered]:
+        """The first half of measuring: responses and their KL, in parts of `at_once`, in order.
+
+        Args:
+            policy: As in `__call__`.
+            queries: As in `__call__`.
+            purpose: As in `__call__`.
+            between: Called before each round of parts; may raise to leave.
+            processes: Those that have a copy of the policy; in a round each answers a part.
+        """
+        mine: list[Answered] = []
+        rounds = range(0, len(queries), self.at_once * processes.count)
+        for begin in rounds:
             between()
+            first = begin + processes.index * self.at_once
             some = queries[first : first + self.at_once]
-            numbers = uniforms(self.seed, purpose, 0, range(first, first + len(some)), self.generation.max_new_tokens)
-            part = roll_out(policy, some, numbers, self.generation, self.tokenizer, self.ends)
-            rollouts.append(part)
-            kl += self._kl(policy, part)
+            if some:
+                numbers = uniforms(
+                    self.seed, purpose, 0, range(first, first + len(some)), self.generation.max_new_tokens
+                )
+                part = roll_out(policy, some, numbers, self.generation, self.tokenizer, self.ends)
+                kl = self._kl(policy, part)
+                mine.append(Answered(replace(part, responses=replace(part.responses, judged=None)), kl))
+        parts = processes.gather(mine)
+        return [theirs[turn] for turn in range(len(rounds)) for theirs in parts if turn < len(theirs)]
+
+    def judge(self, queries: Sequence[Query], answered: Sequence[Answered]) -> Measured:
+        """The second half: what the answers are worth."""
+        rollouts = [part.rollout for part in answered]
+        ended = [whole for part in rollouts for whole in part.responses.ended]
         whole = Rollout(
             queries,
-            Responses([ids for part in rollouts for ids in part.responses.ids], [True] * len(queries)),
+            Responses([ids for part in rollouts for ids in part.responses.ids], ended),
             [text for part in rollouts for text in part.texts],
         )
         scores = self.reward.score([query.text for query in queries], whole.texts)
-        ended = [ended for part in rollouts for ended in part.responses.ended]
         rewards = rewards_of(self.reward, scores, ended, self.generation)
+        kl = [value for part in answered for value in part.kl]
         return Measured(rollouts, scores, rewards, kl, qualities(whole, self.quality))
 
     def _kl(self, policy: Policy, part: Rollout) -> list[float]:

@@ -26,10 +26,12 @@ from looptop.engine.ppo.data import Query, QueryData
 from looptop.engine.ppo.generation import HELD_OUT, TRAINING, uniforms
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import Breakpoints, Judgements
+from looptop.engine.ppo.policy import Policy, PolicyOutput
 from looptop.engine.ppo.recorder import Draft, Recorder, batch_figures, sample_columns
 from looptop.engine.ppo.records import PLACES, Place
 from looptop.engine.ppo.reference import inner
-from looptop.engine.ppo.rollout import Measure, qualities, rewards_of, roll_out
+from looptop.engine.ppo.rollout import Measure, Rollout, qualities, rewards_of, roll_out
+from looptop.engine.ppo.sharing import share, whole_comparison, whole_rollout
 from looptop.engine.ppo.statistics import MiniBatch, Statistics
 from looptop.engine.ppo.update import PpoState
 from looptop.engine.runs.trainer import RunTrainer
@@ -79,6 +81,7 @@ class PpoTrainer(RunTrainer):
         self.measure = measure
         self.config = config
         self.ppo = config.ppo
+        self.processes = context.processes
         self.policy = inner(model)
         self.ppo_state = PpoState.begin(config.ppo, config.training.seed)
         self.figures: dict[str, float] = {}
@@ -89,6 +92,7 @@ class PpoTrainer(RunTrainer):
         self.breakpoints = Breakpoints(journal, context.journal, [*names, *self._quality_names(data)])
         self.health = health.Health(journal, health.Settings.of(config))
         self._draft: Draft | None = None
+        self._said: PolicyOutput | None = None
         self._since = 0.0
         self._asked: list[str] = []
         context.gate.places = PLACES
@@ -117,32 +121,34 @@ class PpoTrainer(RunTrainer):
         self._score(draft)
         self._pass(draft, "scored")
         batch, comparison = self._compare(draft)
-        self._pass(draft, "compared", self._reason_to_hold(draft))
+        self._pass(draft, "compared", self._reason_to_hold(draft) if self.processes.is_first else "")
         loss = self._update(model, draft, batch, comparison)
         self.step_loss = self.step_loss + loss
         return loss
 
     def _generate(self, queries: Sequence[Query]) -> Draft:
         step = self.state.global_step + 1
-        first = self.args.process_index * len(queries)
-        numbers = uniforms(
-            self.args.seed, TRAINING, step, range(first, first + len(queries)), self.config.generation.max_new_tokens
-        )
-        tokenizer, ends = self.measure.tokenizer, self.measure.ends
+        rows = share(self.config.ppo.samples, self.processes)
         with self._autocast():
-            rollout = roll_out(self.policy, queries, numbers, self.config.generation, tokenizer, ends)
-            draft = Draft(step, rollout)
-            asked = min(self.config.training.reference_responses, len(queries))
-            if asked:
+            mine = self._roll_out(self.policy, queries, step, rows)
+            self._said = mine.responses.judged
+            draft = Draft(step, whole_rollout(mine, self.processes))
+            asked = min(self.config.training.reference_responses, len(draft))
+            if asked and self.processes.is_first:
                 with self.measure.reference.as_policy() as reference:
-                    theirs = roll_out(
-                        reference, queries[:asked], numbers[:asked], self.config.generation, tokenizer, ends
-                    )
+                    theirs = self._roll_out(reference, draft.rollout.queries[:asked], step, range(asked))
                 draft.references = dict(enumerate(theirs.texts))
         self._draft = draft
         return draft
 
+    def _roll_out(self, policy: Policy, queries: Sequence[Query], step: int, rows: range) -> Rollout:
+        settings = self.config.generation
+        numbers = uniforms(self.args.seed, TRAINING, step, rows, settings.max_new_tokens)
+        return roll_out(policy, queries, numbers, settings, self.measure.tokenizer, self.measure.ends)
+
     def _score(self, draft: Draft) -> None:
+        if not self.processes.is_first:
+            return
         rollout = draft.rollout
         try:
             draft.scores = self.measure.reward.score([query.text for query in rollout.queries], rollout.texts)
@@ -161,14 +167,18 @@ class PpoTrainer(RunTrainer):
             start_tokens=self.policy.start_tokens,
         ).to(self.args.device)
         with self._autocast():
-            comparison = compare(self.policy, self.measure.reference, batch, self.ppo, rollout.responses.judged)
+            comparison = whole_comparison(
+                lambda part: compare(self.policy, self.measure.reference, part, self.ppo, self._said),
+                batch,
+                self.processes,
+            )
         draft.compared(batch, comparison)
         return batch, comparison
 
     def _update(self, model: nn.Module, draft: Draft, batch: Batch, comparison: Comparison) -> Tensor:
         """Teaches the batch, except for the last step of the optimiser."""
-        rewards = torch.tensor(self._rewards_used(draft), device=batch.mask.device)
-        left_out = {row for row, value in self.judgements.of(draft.step, "leave_out").items() if value}
+        used, left_out = self.processes.decide(lambda: (self._rewards_used(draft), self._left_out(draft)))
+        rewards = torch.tensor(used, device=batch.mask.device)
         rows = [row for row in range(len(batch)) if row not in left_out]
         if not rows:
             self.context.journal.event(
@@ -184,7 +194,14 @@ class PpoTrainer(RunTrainer):
         mini_batches: list[MiniBatch] = []
         optimizer: Any = self.optimizer
         steps = update.passes(
-            model, batch, comparison, taught, self.ppo_state.order, self.ppo, self.accelerator.backward
+            model,
+            batch,
+            comparison,
+            taught,
+            self.ppo_state.order,
+            self.ppo,
+            self.accelerator.backward,
+            self.processes,
         )
         for ready in steps:
             mini_batches += ready.mini_batches
@@ -201,6 +218,8 @@ class PpoTrainer(RunTrainer):
         return torch.tensor(float(found["ppo/loss/total"]), device=self.args.device)
 
     def _finish(self, draft: Draft, found: Statistics) -> None:
+        if not self.processes.is_first:
+            return
         draft.place = "updated"
         self._clock(draft)
         used = self._rewards_used(draft)
@@ -221,14 +240,16 @@ class PpoTrainer(RunTrainer):
         """
         draft.place = place
         self._clock(draft)
-        self.recorder.write_when_due(draft)
+        if self.processes.is_first:
+            self.recorder.write_when_due(draft)
         verdict = self.context.gate.at_place(draft.step, place, hold)
         while verdict.checkpoint or verdict.stop:
             if verdict.checkpoint:
                 # Of the step before: this batch has changed no weight.
                 self._save_checkpoint(self.model, trial=None)  # type: ignore[arg-type]  # there is a model
             if self.context.gate.after_checkpoint(draft.step - 1) or verdict.stop:
-                self._write_draft()
+                if self.processes.is_first:
+                    self._write_draft()
                 raise BatchDroppedError
             verdict = self.context.gate.at_place(draft.step, place)
         self._since = self.context.running_seconds()
@@ -264,6 +285,10 @@ class PpoTrainer(RunTrainer):
             return "waits for ratings"
         return hit
 
+    def _left_out(self, draft: Draft) -> set[int]:
+        """The rows that a person left out."""
+        return {row for row, value in self.judgements.of(draft.step, "leave_out").items() if value}
+
     def _rewards_used(self, draft: Draft) -> list[float]:
         """The models' rewards, with what a person said in their place."""
         rewards = list(draft.rewards)
@@ -289,7 +314,7 @@ class PpoTrainer(RunTrainer):
 
     def samples_of_a_step(self) -> int:
         """The samples of a PPO batch, in all processes."""
-        return int(self.args.per_device_train_batch_size * self.args.world_size)
+        return self.config.ppo.samples
 
     def step_values(self) -> Mapping[str, float]:
         """The batch's figures."""
@@ -317,8 +342,11 @@ class PpoTrainer(RunTrainer):
         data: Any = self.eval_dataset
         queries = [data[place] for place in range(len(data))]
         with self._autocast():
-            measured = self.measure(self.policy, queries, HELD_OUT, self.context.leave_if_stopped)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.figures().items()}
+            answered = self.measure.answer(
+                self.policy, queries, HELD_OUT, self.context.leave_together_if_stopped, self.processes
+            )
+        found = self.processes.decide(lambda: self.measure.judge(queries, answered).figures())
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics

@@ -49,11 +49,14 @@ def train(context: RunContext) -> dict[str, Any]:
     model, policy, frozen = reference.load(config.model)
     context.leave_if_stopped()
     tokenizer = load_tokenizer(config.model.policy)
-    queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
+    processes = context.processes
+    with processes.first_before_the_others():
+        queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
     context.leave_if_stopped()
     measure = Measure(
         frozen,
-        Reward.load(config.rewards, device.torch_device),
+        # The first process scores, so no other needs its models.
+        Reward.load(config.rewards if processes.is_first else (), device.torch_device),
         queries.quality,
         tokenizer,
         Ends.of(tokenizer, config.model.policy),
@@ -81,6 +84,7 @@ def train(context: RunContext) -> dict[str, Any]:
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         rewards=[{"name": part.name, "weight": part.weight} for part in config.rewards],
         samples=config.ppo.samples,
+        processes=processes.count,
     )
     if context.resume_from is not None:
         trainer.go_on_from(context.resume_from)
@@ -152,7 +156,7 @@ def training_arguments(
     chosen = config.training
     arguments = TrainingArguments(
         **trainer_arguments(chosen, output_dir, device),
-        per_device_train_batch_size=config.ppo.samples,
+        per_device_train_batch_size=config.ppo.samples // config.training.processes,
         per_device_eval_batch_size=chosen.per_device_eval_batch_size,
         dataloader_drop_last=True,
         eval_strategy="steps",

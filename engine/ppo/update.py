@@ -24,6 +24,7 @@ from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import Comparison, without_dropout
 from looptop.engine.ppo.kl import next_kl_coef
 from looptop.engine.ppo.scores import Moments, scale_scores
+from looptop.engine.ppo.sharing import said_of_all
 from looptop.engine.ppo.statistics import (
     MiniBatch,
     Statistics,
@@ -31,6 +32,7 @@ from looptop.engine.ppo.statistics import (
     mini_batch_statistics,
     update_statistics,
 )
+from looptop.engine.runs.processes import ALONE, Processes
 
 
 @dataclass
@@ -104,6 +106,7 @@ def passes(
     order: np.random.RandomState,
     settings: PpoSettings,
     backward: Callable[[Tensor], object] = torch.Tensor.backward,
+    processes: Processes = ALONE,
 ) -> Iterator[Ready]:
     """The passes over a batch: each one permutation, cut into mini-batches, some of them to a step of the optimiser.
 
@@ -119,6 +122,7 @@ def passes(
         order: Draws the permutations.
         settings: How many passes, samples and mini-batches; clip ranges; early stopping.
         backward: Takes each loss, already divided by the number of mini-batches of its step.
+        processes: Those that have a copy of the policy; each passes its share of every mini-batch through its own.
     """
     stopped = False
     for epoch in range(settings.ppo_epochs):
@@ -128,7 +132,8 @@ def passes(
             group = mini_batches[begin : begin + settings.gradient_accumulation_steps]
             with without_dropout(policy):
                 seen = [
-                    _learn(policy, batch, comparison, taught, part, settings, backward, len(group)) for part in group
+                    _learn(policy, batch, comparison, taught, part, settings, backward, len(group), processes)
+                    for part in group
                 ]
             ends_pass = begin + len(group) == len(mini_batches)
             if ends_pass and settings.early_stopping:
@@ -147,14 +152,16 @@ def _learn(
     settings: PpoSettings,
     backward: Callable[[Tensor], object],
     parts: int,
+    processes: Processes,
 ) -> MiniBatch:
     samples = batch.select(rows)
     length = samples.mask.shape[1]
     old = comparison.select(rows, length)
     goal = Targets(*(getattr(taught, part.name)[rows, :length] for part in fields(taught)))
-    now = policy(**samples.model_inputs())
+    now = said_of_all(policy, batch, rows, length, processes)
     found = losses(now.logprobs, now.values, old.logprobs, goal, samples.mask, settings)
-    backward(found.total / parts)
+    # The processes' gradients are averaged, and each has but its share of the sum.
+    backward(found.total * processes.count / parts)
     seen = mini_batch_statistics(rows, now.logprobs, now.values, now.entropy, old.logprobs, goal, found, samples.mask)
     missing = (0, batch.mask.shape[1] - length)
     return MiniBatch(rows, seen.scalars, pad(seen.advantages, missing), pad(seen.ratio, missing, value=1.0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -16,7 +17,10 @@ from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.control import Control
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import JournalWriter
+from looptop.engine.runs.processes import ALONE, Processes
 from looptop.engine.runs.records import RunState
+
+T = TypeVar("T")
 
 # Steps can be shorter than a look into a folder is worth.
 LOOK_SECONDS = 0.05
@@ -57,6 +61,8 @@ class Gate:
         """What a kind of run does with controls of its own: kind of control to what answers it."""
         self.on_pause: Callable[[], None] = lambda: None
         """Called when the run is held: what is known of its step by now should be journalled."""
+        self.processes: Processes = ALONE
+        """Those that train this run: the first one's gate decides for all."""
         self._folder = folder
         self._journal = journal
         self._paused = False
@@ -85,6 +91,10 @@ class Gate:
         self.stop_reason = reason
         self.stops += 1
         self.stop_requested.set()
+
+    def all_shall_stop(self) -> bool:
+        """As `stop_is_wanted`, where all of the run's processes come by."""
+        return self._together(self.stop_is_wanted)
 
     def stop_is_wanted(self) -> bool:
         """Whether the run shall stop; for what takes long between two steps. A stop that was sent is taken here."""
@@ -122,6 +132,9 @@ class Gate:
         A checkpoint that is asked for while the run is paused lets it out to make it; `after_checkpoint` then goes on
         waiting.
         """
+        return self._together(lambda: self._at_step_end(step))
+
+    def _at_step_end(self, step: int) -> StepVerdict:
         self._step, self._place, self.has_stepped = step, STEP_END, True
         if self._steps_to_go:
             self._steps_to_go -= 1
@@ -146,6 +159,9 @@ class Gate:
             place: One of `places`.
             hold: Why to hold the run here, if there is a reason.
         """
+        return self._together(lambda: self._at_place(step, place, hold))
+
+    def _at_place(self, step: int, place: str, hold: str) -> StepVerdict:
         self._step, self._place = step, place
         # First, so that a run that has only just begun is held in its first batch.
         self._look_when_due()
@@ -163,6 +179,9 @@ class Gate:
         Returns:
             Whether to stop.
         """
+        return self._together(lambda: self._after_checkpoint(step))
+
+    def _after_checkpoint(self, step: int) -> bool:
         self._last_checkpoint = self.running_seconds()
         self._saved_step = step
         self._wait(until_checkpoint=False)
@@ -202,6 +221,13 @@ class Gate:
         for late in control.take(self._folder, self._broken):
             self.stops += late.kind == "stop"
             self._journal.control(late.id, late.kind, None, "not taken: the run has ended")
+
+    def _together(self, decide: Callable[[], T]) -> T:
+        """What the first process decides, in all of them, and with it whether the run is stopping."""
+        decided, stops = self.processes.decide(lambda: (decide(), self.stop_requested.is_set()))
+        if stops:
+            self.stop_requested.set()
+        return decided
 
     def _verdict(self) -> StepVerdict:
         stop = self.stop_requested.is_set()

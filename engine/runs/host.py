@@ -45,6 +45,9 @@ NICENESS = 3
 
 _START_SECONDS = 120.0
 _SIGNAL_SECONDS = 0.1
+_LOST_SECONDS = 10.0
+"""How long a run whose companion is lost has to notice by itself: it may be held, or wait for a GPU that never
+answers."""
 _LOADING_SECONDS = 1.0
 """How long a stop before the first step waits for the run to come to it by itself."""
 
@@ -109,12 +112,17 @@ def serve(folder: RunFolder, train: Train | None = None, *, resume: bool = False
     taken = 0
     gate = thread.context.gate
     asked: float | None = None
+    lost: float | None = None
     while not thread.ended.wait(_SIGNAL_SECONDS):
         if not gate.has_stepped and gate.stop_is_wanted():
             # Whatever it loads may take minutes and cannot be interrupted; nothing is lost by leaving it.
             asked = time.monotonic() if asked is None else asked
             if time.monotonic() - asked > _LOADING_SECONDS:
                 _leave_at_once(thread, gate.why_stopped())
+        if thread.lost:
+            lost = time.monotonic() if lost is None else lost
+            if time.monotonic() - lost > _LOST_SECONDS:
+                _leave_at_once(thread, thread.lost, RunState.FAILED)
         if len(came) > taken:
             name = signal.Signals(came[taken]).name
             taken += 1
@@ -153,9 +161,9 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
         return 1
 
 
-def _leave_at_once(thread: RunThread, reason: str) -> None:
+def _leave_at_once(thread: RunThread, reason: str, state: RunState = RunState.STOPPED) -> None:
     if not thread.ended.is_set():
-        thread.stop_at_once(reason)
+        thread.end_at_once(state, reason)
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()

@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import IntervalStrategy, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -44,6 +46,7 @@ class RunTrainer(Trainer):
     best_loaded: int | None = None
     """The step of the best checkpoint, once training has ended and the model is that one again."""
     _evaluation_due = False
+    _other_random_states: Sequence[tuple[str, bytes]] = ()
 
     def belong_to(self, context: RunContext) -> None:
         """Takes the run's journal, folder and controls."""
@@ -56,6 +59,13 @@ class RunTrainer(Trainer):
         """How many samples one step takes, in all processes."""
         args = self.args
         return int(args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size)
+
+    def mean_of_processes(self, mine: Tensor | float) -> float:
+        """The mean of a number that each of the run's processes has of its own share."""
+        processes = self.context.processes
+        if not processes.several:
+            return float(mine)
+        return float(processes.total(torch.as_tensor(mine, device=self.args.device).float().clone())) / processes.count
 
     def step_values(self) -> Mapping[str, float]:
         """More numbers of the step that has just ended, by name."""
@@ -80,6 +90,9 @@ class RunTrainer(Trainer):
         """Not counted: Trainer's estimate knows one input of token ids, and these models have several."""
         return 0
 
+    def store_flos(self) -> None:
+        """Nothing, since they are not counted; Trainer would have all processes meet for it."""
+
     @property
     def result_step(self) -> int:
         """The step whose weights the model holds when training has ended."""
@@ -103,7 +116,7 @@ class RunTrainer(Trainer):
             self._evaluation_due = True
             self.control.should_evaluate = self.control.should_save = False
             self.control.should_training_stop = True
-            if self.context.gate.saves_before_it_stops:
+            if self.context.processes.decide(lambda: self.context.gate.saves_before_it_stops):
                 self._save_checkpoint(model, trial)
                 self.control = self.callback_handler.on_save(self.args, self.state, self.control)
 
@@ -135,11 +148,32 @@ class RunTrainer(Trainer):
         checkpoints that stand. Where the run is to stop with it, nothing else would hold what was learned since the one
         before: the run is held until there is room, or until it is stopped once more.
         """
-        step = self.state.global_step
+        step, processes = self.state.global_step, self.context.processes
         folder = self.context.folder.checkpoints / f"checkpoint-{step}"
         # One of this same step, written again, could only be lost, on a disk that has become full.
-        if not step or checkpoint.is_whole(folder):
+        if not step or processes.decide(lambda: checkpoint.is_whole(folder)):
             return
+        if processes.several:
+            self._other_random_states = processes.gather(self._random_state())
+        if processes.is_first:
+            self._save_or_say_why_not(model, trial, folder)
+            processes.decide(lambda: False)
+        else:
+            while processes.decide(lambda: True):
+                torch.distributed.barrier()
+        self.state.best_model_checkpoint = processes.decide(lambda: self.state.best_model_checkpoint)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As Trainer's; the first process calls the others to the barrier that Trainer has behind it in a checkpoint.
+
+        It stands there alone otherwise: only this process writes, and only it knows whether the disk took the weights.
+        """
+        super().save_model(output_dir, _internal_call)
+        if _internal_call and self.context.processes.several and self.state.best_global_step:
+            self.context.processes.decide(lambda: True)
+
+    def _save_or_say_why_not(self, model: nn.Module, trial: Any, folder: Path) -> None:
+        step = self.state.global_step
         while (error := self._try_to_save(model, trial, folder)) is not None:
             failed = f"the checkpoint of step {step} could not be written: {said_of(error)}"
             if not self.context.gate.saves_before_it_stops:
@@ -161,6 +195,8 @@ class RunTrainer(Trainer):
             self.context.journal.flush()
             checkpoint.begin(folder, self.context.journal)
             super()._save_checkpoint(model, trial)
+            for name, state in self._other_random_states:
+                (folder / name).write_bytes(state)
             self.save_more(folder)
             if self._evaluation_due:
                 (folder / EVALUATION_DUE).touch()
@@ -172,6 +208,13 @@ class RunTrainer(Trainer):
             _log.exception("%s could not be written", folder.name)
             return error
         return None
+
+    def _random_state(self) -> tuple[str, bytes]:
+        """The file that a checkpoint holds of this process's random numbers: its name, and what is in it."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._save_rng_state(folder)
+            (file,) = Path(folder).iterdir()
+            return file.name, file.read_bytes()
 
     def _checkpoint_bytes(self) -> int:
         """What a checkpoint will take: all weights, and two more numbers for each that is trained (Adam)."""
@@ -212,7 +255,7 @@ class StepJournal(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
     ) -> None:
         """Leaves an evaluation where the run shall stop."""
-        self.trainer.context.leave_if_stopped()
+        self.trainer.context.leave_together_if_stopped()
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
@@ -229,7 +272,7 @@ class StepJournal(TrainerCallback):
         # A plain mean at first, then one that forgets, so that the time left follows a machine that slows down.
         self.seconds += (took - self.seconds) * max(1 / self.steps, MEAN_WEIGHT)
         values = {
-            "loss": float(trainer.step_loss),
+            "loss": trainer.mean_of_processes(trainer.step_loss),
             "learning_rate": self.learning_rate,
             "epoch": state.epoch or 0.0,
             "samples_per_second": trainer.samples_of_a_step() / self.seconds,
@@ -251,6 +294,10 @@ def save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
     Returns:
         Whether it is written; False where a stop gave it up.
     """
+    return context.processes.decide(lambda: _save_result(context, write))
+
+
+def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
     folder = context.folder.model
     draft = folder.with_name(f".new-{folder.name}")
     while True:
@@ -300,5 +347,7 @@ def trainer_arguments(chosen: TrainingConfig, output_dir: Path, device: Device) 
         "report_to": list(chosen.report_to) or "none",
         "disable_tqdm": True,
         "remove_unused_columns": False,
+        # All that is trained has a part in every loss; Trainer would look for what has not, at every step.
+        "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": device.torch_device.startswith("cuda"),
     }

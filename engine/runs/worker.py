@@ -25,6 +25,7 @@ from looptop.engine.runs.gate import StepVerdict as StepVerdict
 from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.private import touch_private
+from looptop.engine.runs.processes import Processes
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run_log import RunLog
 from looptop.engine.runs.writer import JournalWriter
@@ -73,13 +74,31 @@ class RunContext:
         """Asks the run to stop at the end of its step, with a checkpoint, or without one where it shall be `now`."""
         self.gate.request_stop(checkpoint=not now)
 
+    @property
+    def processes(self) -> Processes:
+        """Those that train this run together."""
+        return self.gate.processes
+
+    def begin_together(self) -> None:
+        """Tells all processes where to go on from."""
+        self.resume_from = self.processes.decide(lambda: self.resume_from)
+
     def leave_if_stopped(self) -> None:
-        """For what takes long between two steps: loading, keeping features, evaluating.
+        """For what takes long before the first step: loading, keeping features.
 
         Raises:
             RunStoppedError: The run shall stop.
         """
         if self.gate.stop_is_wanted():
+            raise RunStoppedError
+
+    def leave_together_if_stopped(self) -> None:
+        """For what takes long between two steps, as evaluating does; all of the run's processes come by.
+
+        Raises:
+            RunStoppedError: The run shall stop.
+        """
+        if self.gate.all_shall_stop():
             raise RunStoppedError
 
     def try_again(self, failed: str) -> bool:
@@ -148,6 +167,8 @@ class RunThread(threading.Thread):
         self.ended = threading.Event()
         """Set when all is written and released. Wait on this, not with `join`: interrupted by ctrl-C, Python 3.11's
         `join` takes a thread that goes on for one that has ended."""
+        self.lost = ""
+        """Why another of the run's processes ended before its time."""
         self._train = train
         self._resume = resume
         self._keep_log = keep_log
@@ -203,12 +224,12 @@ class RunThread(threading.Thread):
         while not self.journal.flush(ROOM_SECONDS) and self.journal.disk_refuses and gate.stops == stops:
             gate.end()
 
-    def stop_at_once(self, reason: str) -> None:
-        """Journals that the run was stopped, from another thread, for a process that exits without waiting for it."""
-        self.state, self.reason = RunState.STOPPED, reason
-        self.journal.state(RunState.STOPPED, reason)
+    def end_at_once(self, state: RunState, reason: str) -> None:
+        """Journals how the run ends, from another thread, for a process that exits without waiting for it."""
+        self.state, self.reason = state, reason
+        self.journal.state(state, reason)
         self.journal.close(timeout=2.0)
-        self._notifier.tell(str(RunState.STOPPED), reason)
+        self._notifier.tell(str(state), reason)
         self._notifier.close()
 
     def _outcome(self) -> tuple[RunState, str]:
@@ -216,8 +237,9 @@ class RunThread(threading.Thread):
             self.context.gate.discard_before(self._lock.started)
             if self._resume:
                 self._go_back()
-            train = self._train or _training_of(self.context.config.kind)
-            self.result = train(self.context)
+            train = self._train or training_of(self.context.config.kind)
+            with self._all_processes():
+                self.result = train(self.context)
             self.journal.facts(result=self.result)
         except RunStoppedError:
             return RunState.STOPPED, self.context.gate.why_stopped()
@@ -232,6 +254,20 @@ class RunThread(threading.Thread):
         if self.context.stop_requested.is_set():
             return RunState.STOPPED, self.context.gate.why_stopped()
         return RunState.FINISHED, ""
+
+    @contextlib.contextmanager
+    def _all_processes(self) -> Iterator[None]:
+        """The others of this run's processes live as long as the block runs."""
+        from looptop.engine.runs.companions import together
+
+        training = self.context.config.training
+        with together(self.folder, training.processes, training.device, self._lose) as processes:
+            self.context.gate.processes = processes
+            self.context.begin_together()
+            yield
+
+    def _lose(self, why: str) -> None:
+        self.lost = why
 
     def _go_back(self) -> None:
         """Finds where to go on from, and drops what was journalled after it."""
@@ -252,7 +288,8 @@ class RunThread(threading.Thread):
         self.journal.state(state, reason)
 
 
-def _training_of(kind: str) -> Train:
+def training_of(kind: str) -> Train:
+    """What trains runs of a kind."""
     train: Train = import_module(_TRAINING_OF[kind]).train
     return train
 

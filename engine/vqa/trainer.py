@@ -6,9 +6,11 @@ teacher-forced tokens.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,6 +28,9 @@ from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.left_out import LeftOut
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
+
+NO_ROW = -1
+"""Stands where a batch of an evaluation has no row."""
 
 
 class VqaTrainer(RunTrainer):
@@ -102,6 +107,10 @@ class VqaTrainer(RunTrainer):
     ) -> dict[str, float]:
         """Loss and accuracy of a split; journals some of its answers where it is the validation split."""
         self._scored = self.validation if eval_dataset is None else eval_dataset
+        if self.context.processes.several:
+            # All rows that were measured, some twice where the last batches were filled up: `_score` takes each once.
+            # What accelerate would leave out are the last ones, which are others where images could not be read.
+            self.gather_function = self.accelerator.gather
         try:
             metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         finally:
@@ -126,7 +135,9 @@ class VqaTrainer(RunTrainer):
         labels = inputs["labels"]
         if not len(rows):
             nothing = torch.zeros(0, device=labels.device)
-            return None, (labels.new_zeros(0, MAX_ANSWER_TOKENS), nothing, nothing, nothing.long()), nothing.long()
+            return self._as_many(
+                (labels.new_zeros(0, MAX_ANSWER_TOKENS), nothing, nothing, nothing.long()), nothing.long()
+            )
         with torch.no_grad(), self.compute_loss_context_manager():
             memory, memory_mask = self.vqa.encode(
                 inputs.get("input_ids"),
@@ -140,18 +151,30 @@ class VqaTrainer(RunTrainer):
         losses = F.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
         ids = F.pad(written.ids, (0, MAX_ANSWER_TOKENS - written.ids.shape[1]), value=self.processor.end_id)
         counts = (labels != IGNORED).sum(dim=1)
-        return None, (ids, written.confidences.float(), losses.sum(dim=1), counts), rows.to(labels.device)
+        return self._as_many((ids, written.confidences.float(), losses.sum(dim=1), counts), rows.to(labels.device))
+
+    def _as_many(self, found: tuple[Tensor, ...], rows: Tensor) -> tuple[None, tuple[Tensor, ...], Tensor]:
+        """Fills up what was found where images could not be read: all of a run's processes give equally many rows."""
+        if self.context.processes.several:
+            missing = self.args.per_device_eval_batch_size - len(rows)
+            found = tuple(F.pad(part, (*[0] * (2 * part.dim() - 1), missing)) for part in found)
+            rows = F.pad(rows, (0, missing), value=NO_ROW)
+        return None, found, rows
 
     def _take_rows(self, inputs: dict[str, Any]) -> Tensor:
         """Which rows a batch is of, `[batch]`; takes out of it what is not the model's."""
-        for problem in inputs.pop("problems", ()):
+        problems = inputs.pop("problems", ())
+        if self.context.processes.several and "pixel_values" in inputs:
+            problems = itertools.chain(*self.context.processes.gather(problems))
+        for problem in problems:
             self.left_out(problem)
         rows: Tensor = inputs.pop("rows")
         return rows
 
     def _score(self, prediction: EvalPrediction) -> dict[str, float]:
         predictions: Any = prediction.predictions
-        ids, confidences, losses, counts = predictions
+        places = _each_once(prediction.label_ids)
+        ids, confidences, losses, counts = (part[places] for part in predictions)
         self.measured = len(ids)
         if not self.measured:
             raise LooptopError("none of the images to measure on can be read; the log names them")
@@ -159,7 +182,7 @@ class VqaTrainer(RunTrainer):
         scores: list[float] = []
         samples: list[AnswerSample] = []
         shown = set(_spread(len(rows), self.answer_samples)) if self._scored is self.validation else set()
-        for place, index in enumerate(prediction.label_ids):
+        for place, index in enumerate(np.asarray(prediction.label_ids)[places]):
             answer = self.processor.decode(ids[place])
             scores.append(vqa_score(answer, truths[int(index)]))
             if int(index) in shown:
@@ -182,6 +205,15 @@ class VqaTrainer(RunTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         self.processor.save_pretrained(Path(output_dir) if output_dir else self.context.folder.checkpoints)
+
+
+def _each_once(rows: Any) -> list[int]:
+    """The places at which each row stands first, of those that are one."""
+    first: dict[int, int] = {}
+    for place, row in enumerate(rows):
+        first.setdefault(int(row), place)
+    first.pop(NO_ROW, None)
+    return list(first.values())
 
 
 def _spread(total: int, wanted: int) -> list[int]:

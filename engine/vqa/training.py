@@ -54,7 +54,8 @@ def train(context: RunContext) -> dict[str, Any]:
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     left_out = LeftOut(context.journal)
     try:
-        splits = data.load(config.data, config.training.seed, left_out, _Progress(context))
+        with context.processes.first_before_the_others():
+            splits = data.load(config.data, config.training.seed, left_out, _Progress(context))
     finally:
         left_out.tell()
     context.leave_if_stopped()
@@ -81,6 +82,7 @@ def train(context: RunContext) -> dict[str, Any]:
         n_train=len(train_split),
         n_validation=len(validation),
         n_test=len(test) if test is not None else 0,
+        processes=context.processes.count,
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
     )
@@ -223,7 +225,8 @@ def _features_that_fit(
     patches = (vision.image_size // vision.patch_size) ** 2
     states = 1 if model.config.fusion == "mean" else 1 + patches
     wanted = len(paths) * states * vision.hidden_size * 4
-    room = psutil.virtual_memory().available // 4
+    processes = context.processes
+    room = processes.decide(lambda: psutil.virtual_memory().available // 4 // processes.count)
     if wanted > room:
         context.journal.event(
             "features",
