@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,7 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("index", type=int)
     parser.add_argument("count", type=int)
     given = parser.parse_args(arguments)
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    private = given.meeting.parent
+    threading.Thread(target=_end_with_the_first, args=(private,), daemon=True).start()
+    # What all of them would say, the first one says.
+    logging.getLogger("looptop").setLevel(logging.ERROR)
     # Libraries may print what they like; who started this reads one line.
     word = os.fdopen(os.dup(sys.stdout.fileno()), "w", errors="backslashreplace")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -154,12 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = folder.config()
     on_gpus = _on_gpus(config.training.device, given.count)
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="looptop-") as private,
-            joined(given.meeting, given.index, given.count, on_gpus=on_gpus) as processes,
-        ):
-            unseen = RunFolder(Path(private))
-            unseen.controls.mkdir()
+        with joined(given.meeting, given.index, given.count, on_gpus=on_gpus) as processes:
+            unseen = RunFolder(private / str(given.index))
+            unseen.controls.mkdir(parents=True)
             journal = JournalWriter(unseen.db)
             gate = Gate(unseen, journal)
             gate.processes = processes
@@ -176,8 +178,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _end_with_the_first() -> None:
+def _end_with_the_first(private: Path) -> None:
     sys.stdin.buffer.read()
+    # Where the first was killed, nobody else does.
+    shutil.rmtree(private, ignore_errors=True)
     os._exit(0)
 
 
