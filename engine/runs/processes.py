@@ -15,8 +15,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from looptop.engine.device import cpu_threads
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -109,6 +107,8 @@ def joined(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[
     """
     import torch
     import torch.distributed as dist
+
+    from looptop.engine.device import cpu_threads
 
     # Where accelerate and `device.pick` look. Nobody outside of this machine has a part in it.
     place = {
