@@ -23,11 +23,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.runs.distributed import joined
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
-from looptop.engine.runs.processes import ALONE, Processes, joined
+from looptop.engine.runs.processes import Processes
 from looptop.engine.runs.worker import RunContext, RunStoppedError, training_of
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
@@ -36,7 +39,9 @@ PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.runs.companions")
 
 _FAREWELL_SECONDS = 5.0
 """How long companions have to end by themselves when the run has ended."""
-_WORD_SECONDS = 2.0
+_FIRST_SECONDS = 0.5
+"""How long a companion that fails looks whether the first has ended."""
+_WORD_SECONDS = 3.0
 """How long one that has broken off has to say why."""
 
 
@@ -46,16 +51,13 @@ def together(folder: RunFolder, count: int, device: str, on_loss: Callable[[str]
 
     Args:
         folder: The run.
-        count: How many processes it has; the others are started here.
+        count: How many processes it has, more than one; the others are started here.
         device: As in the configuration.
         on_loss: Told, in another thread, when a companion ended before the run did, and why.
 
     Raises:
         LooptopError: The machine has no device for each of them, or one of them ended before the run did.
     """
-    if count == 1:
-        yield ALONE
-        return
     on_gpus = _on_gpus(device, count)
     with tempfile.TemporaryDirectory(prefix="looptop-") as private:
         meeting = Path(private) / "meeting"
@@ -149,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("count", type=int)
     given = parser.parse_args(arguments)
     private = given.meeting.parent
-    threading.Thread(target=_end_with_the_first, args=(private,), daemon=True).start()
+    with_the_first = threading.Thread(target=_end_with_the_first, args=(private,), daemon=True)
+    with_the_first.start()
     # What all of them would say, the first one says.
     logging.getLogger("looptop").setLevel(logging.ERROR)
     # Libraries may print what they like; who started this reads one line.
@@ -174,6 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         word.write(f"{(visible(error) if isinstance(error, LooptopError) else said_of(error))[:LONGEST]}\n")
         word.flush()
+        # Where it was the first's end that broke this off, that is all there is to it.
+        with_the_first.join(_FIRST_SECONDS)
         return 1
     return 0
 
@@ -191,8 +196,6 @@ def _on_gpus(device: str, count: int) -> bool:
     Raises:
         LooptopError: The machine has not as many GPUs, or the device is one that cannot be shared.
     """
-    import torch
-
     chosen: Device = pick(device)
     if ":" in device or chosen.torch_device == "mps":
         raise LooptopError(

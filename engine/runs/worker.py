@@ -258,9 +258,11 @@ class RunThread(threading.Thread):
     @contextlib.contextmanager
     def _all_processes(self) -> Iterator[None]:
         """The others of this run's processes live as long as the block runs."""
-        from looptop.engine.runs.companions import together
-
         training = self.context.config.training
+        if training.processes == 1:
+            yield
+            return
+        together = import_module("looptop.engine.runs.companions").together
         with together(self.folder, training.processes, training.device, self._lose) as processes:
             self.context.gate.processes = processes
             self.context.begin_together()
