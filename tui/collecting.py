@@ -1,5 +1,5 @@
-"""Garbage is collected while the keys rest: looking through all that the app holds takes a tenth of a second, which no key
-should wait for. What is young is collected as ever, in a millisecond or two.
+"""Garbage is collected while the keys rest: looking through all that the app holds takes a tenth of a second, which no
+key should wait for. What is young is collected as ever, in a millisecond or two.
 """
 
 from __future__ import annotations

@@ -90,8 +90,8 @@ _screen: Screen | None = None
 
 
 class Keys(XTermParser):
-    """Textual's parser, but ESC and a digit is alt and that digit, as terminals mean it, not a letter of a Mac's; and an
-    ESC alone is not waited for as long as the rest of a sequence.
+    """Textual's parser, but ESC and a digit is alt and that digit, as terminals mean it, not a letter of a Mac's; and
+    behind an ESC alone nothing is waited for as long as it waits for the rest of a sequence.
     """
 
     def feed(self, data: str) -> Iterable[Message]:
