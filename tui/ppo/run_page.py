@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 
+BELOW_ENLARGED = 8
+"""Lines of the batches below an enlarged chart."""
+
+
 class RunPage(Vertical):
     """Charts above, batches below."""
 
@@ -233,7 +237,8 @@ class RunPage(Vertical):
     def action_enlarge(self) -> None:
         """Enlarges the chosen chart, or shows all."""
         self.enlarged = not self.enlarged
-        self.set_class(self.enlarged, "-enlarged")
+        # A class would have every widget below looked up in the style sheets again.
+        self.query_one("#batches-box").styles.height = BELOW_ENLARGED if self.enlarged else None
         self._charts.display = not self.enlarged
         self.query_one(LargeChart).display = self.enlarged
         self.call_after_refresh(self.post_message, self.Redrawn())
