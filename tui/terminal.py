@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 PATIENCE = 2.0
 """Seconds that a leaving app waits for a terminal that does not read."""
 
-ALONE = 0.025
-"""Seconds after which an ESC is the key: the rest of a sequence comes with it. Textual waits for 0.1, and so for what
-has come in part; it goes by ESCDELAY (milliseconds), which goes before this too."""
+ALONE = 0.015
+"""Seconds after which an ESC is the key: a terminal sends the rest of a sequence with it. Textual waits for 0.1 s, or
+for as many milliseconds as ESCDELAY says, which goes before this too."""
 
 LOOK = 0.1
 """Seconds between two looks at whether the app leaves."""

@@ -66,25 +66,18 @@ class TokenPage(Vertical):
         self.as_table = False
         """Whether the table has the cursor."""
         self._figures: dict[str, list[float]] = {}
+        self._view = TokenView(id="token-view")
+        self._grid = TokenTableGrid(TOKEN_COLUMNS_SHOWN, id="token-table")
+        self._grid.display = False
 
     def compose(self) -> ComposeResult:
         """Text, legend and table, where there is little room one of both; figures."""
-        yield TokenView(id="token-view")
+        yield self._view
         yield Static(id="legend")
-        grid = TokenTableGrid(TOKEN_COLUMNS_SHOWN, id="token-table")
-        grid.display = False
-        yield grid
+        yield self._grid
         yield Static(id="token-figures")
 
     # What is shown.
-
-    @property
-    def _view(self) -> TokenView:
-        return self.query_one(TokenView)
-
-    @property
-    def _grid(self) -> TokenTableGrid:
-        return self.query_one(TokenTableGrid)
 
     @property
     def cursor(self) -> int:
