@@ -93,6 +93,7 @@ class TokenPage(Vertical):
         """Shows a response's tokens."""
         self.table = table
         self._figures = token_figures(table) if table is not None else {}
+        self._arrange()
         self._shade()
         self._grid.empty = "the tokens of this sample are not known yet"
         self._grid.fill(len(table.ids) if table is not None else 0, self._make, cursor=self.cursor)
