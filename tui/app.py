@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 import threading
@@ -17,7 +16,7 @@ from textual.screen import Screen
 
 from looptop.engine.runs.home import home
 from looptop.engine.text import visible
-from looptop.tui import actions, faults, terminal
+from looptop.tui import actions, collecting, faults, terminal
 from looptop.tui.herald import Herald
 from looptop.tui.screens.base import Overlay, Place
 from looptop.tui.themes import DARK, LIGHT
@@ -67,6 +66,7 @@ class LooptopApp(App[str]):
         self._drawn_on = drawn_on
         self.herald = Herald()
         self._typed = Typed(self)
+        self._collecting: collecting.Collecting | None = None
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed here."""
         self.animation_level = "none"
@@ -218,6 +218,8 @@ class LooptopApp(App[str]):
     async def on_event(self, event: Event) -> None:
         """Keys act one after the other."""
         if is_typed(event):
+            if self._collecting is not None:
+                self._collecting.key()
             await self._typed.take(event, super().on_event)
         else:
             await super().on_event(event)
@@ -228,7 +230,8 @@ class LooptopApp(App[str]):
 
     def on_ready(self) -> None:
         """The first paint is done."""
-        gc.enable()
+        if self._drawn_on is not None:
+            self._collecting = collecting.Collecting()
         if self._opened_on is not None:
             self.herald.add(self._opened_on)
             if self.current_mode == "train":
@@ -239,6 +242,8 @@ class LooptopApp(App[str]):
         """Rings and says it when something happens to a run that is, or was, looked at here; on whatever screen."""
         while True:
             await asyncio.sleep(LISTEN)
+            if self._collecting is not None:
+                self._collecting.look()
             for run in self.started_here:
                 self.herald.add(run)
             if not self.herald.idle:
@@ -283,7 +288,7 @@ def run_app(attach: RunFolder | None = None) -> int:
     Returns:
         The exit code: 0, or 1 where the app itself failed (its log says how).
     """
-    gc.disable()  # Until the first paint: nothing of what is made on the way there can be given back.
+    collecting.wait()
     log = home() / faults.LOG
     with terminal.terminal(log) as screen:
         app = LooptopApp(drawn_on=screen, attach=attach)

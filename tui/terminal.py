@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from textual import events
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 from looptop.tui.thrift import Thrift, erases_in_colour
 
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 """Seconds that a leaving app waits for a terminal that does not read."""
+
+ALONE = 0.015
+"""Seconds after which an ESC is the key: a terminal sends the rest of a sequence with it. Textual waits for 0.1 s, or
+for as many milliseconds as ESCDELAY says, which goes before this too."""
+
+LOOK = 0.1
+"""Seconds between two looks at whether the app leaves."""
 
 
 class Screen(io.TextIOBase):
@@ -82,7 +90,20 @@ _screen: Screen | None = None
 
 
 class Keys(XTermParser):
-    """Textual's parser, but ESC and a digit is alt and that digit, as terminals mean it, not a letter of a Mac's."""
+    """Textual's parser, but ESC and a digit is alt and that digit, as terminals mean it, not a letter of a Mac's; and
+    behind an ESC alone nothing is waited for as long as it waits for the rest of a sequence.
+    """
+
+    def feed(self, data: str) -> Iterable[Message]:
+        """Gives what keys and sequences say."""
+        yield from super().feed(data)
+        if data.endswith("\x1b") and self._timeout_time is not None and "ESCDELAY" not in os.environ:
+            self._timeout_time = time.monotonic() + ALONE
+
+    @property
+    def patience(self) -> float:
+        """Seconds until what has come is to be looked at again, whether or not more comes."""
+        return LOOK if self._timeout_time is None else max(0.0, min(LOOK, self._timeout_time - time.monotonic()))
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
         if len(sequence) == 2 and sequence[0] == "\x1b" and sequence[1] in "123456789":
@@ -113,7 +134,7 @@ class Driver(LinuxDriver):
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             while not self.exit_event.is_set():
-                if selector.select(0.1):
+                if selector.select(parser.patience):
                     try:
                         data = os.read(self.fileno, 4096)
                     except OSError:

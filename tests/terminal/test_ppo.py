@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pyte.screens import Char
 
 from looptop.engine.config import override, preset
 from looptop.engine.ppo.journal import PpoJournal
@@ -13,6 +14,7 @@ from looptop.engine.ppo.records import SampleRecord, TokenTable
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.run import start
+from scripts.make_ppo_run import Maker, make_run
 from tests.engine.ppo.tiny import tiny_settings
 from tests.support import eventually
 from tests.terminal.tty import Tty
@@ -121,6 +123,58 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
     same = PpoJournal(run.db).tokens(step, ROW + 1)
     assert same is not None and others is not None
     assert same.columns["return"] == pytest.approx(others.columns["return"], abs=1e-5)
+
+
+def test_what_keys_draw_is_what_a_whole_redraw_shows() -> None:
+    """Keys draw only what they change; the colours changed and changed back draw everything anew."""
+    make_run(Maker(300, 16))
+    with Tty(cols=160, rows=48) as tty:
+        onto_the_screen(tty)
+        tty.send("\x1b")
+        tty.until("q quit")
+        tty.send("o")
+        tty.until("Choose a PPO run(?s:.*)ppo-1")
+        tty.send("\r")
+        tty.until("quality(?s:.*)\n +300 ")
+        for keys, then in (
+            ("pp\x1b[Hn]]p[", r"\n +1 "),
+            ("zpz\x1b[F", r"quality(?s:.*)\n +300 "),
+            ("\r", "16 of 16 samples"),
+            ("\x1b[C\x1b[C]\x1b[B[/reward<9\r", "by grammar, smallest first +/ reward<9"),
+            ("\r", "= reward"),
+            ("np\r", "token 0"),
+            ("\x1b[Cvt\x1b[Btv", "token 2"),
+        ):
+            tty.send(keys)
+            tty.until(then)
+            if len(keys) > 3:
+                same_after_a_redraw(tty)
+
+
+def same_after_a_redraw(tty: Tty) -> None:
+    before = settled(tty)
+    tty.send("d")
+    eventually(lambda: settled(tty)[1] != before[1])
+    tty.send("d")
+    eventually(lambda: settled(tty)[1][0] == before[1][0])
+    after = settled(tty)
+    assert after[0] == before[0]
+    assert [y for y, line in enumerate(after[1]) if line != before[1][y]] == [], "lines in other colours"
+
+
+def settled(tty: Tty) -> tuple[str, list[list[Char]]]:
+    """The screen, its letters and its cells, once nothing has come for a while."""
+    while True:
+        before = len(tty.raw)
+        tty.pump(0.3)
+        if len(tty.raw) == before:
+            buffer, width = tty.screen.buffer, tty.screen.columns
+            return tty.text(), [[seen(buffer[y][x]) for x in range(width)] for y in range(tty.screen.lines)]
+
+
+def seen(cell: Char) -> Char:
+    """What is seen of a cell: of a blank only the background."""
+    return cell if cell.data.strip() else Char(" ", bg=cell.bg)
 
 
 def text_of(sample: SampleRecord) -> tuple[str, str]:

@@ -60,15 +60,15 @@ class BatchPage(Vertical):
         self._ranges: dict[str, Range] = {}
         self._row: int | None = None
         """The sample under the cursor, by its row in the batch."""
+        self._table = SampleTable(id="samples-table")
+        self._table.shows_column = True
 
     def compose(self) -> ComposeResult:
         """A line about the batch, marks, the table, and below or beside it histograms and texts."""
         yield Static(id="batch-line")
         yield Static(id="batch-health")
         with Horizontal(id="samples-box"):
-            table = SampleTable(id="samples-table")
-            table.shows_column = True
-            yield table
+            yield self._table
             with Vertical(id="samples-side"):
                 with Horizontal(id="histograms"):
                     yield Histogram("reward", id="reward-bars")
@@ -78,10 +78,6 @@ class BatchPage(Vertical):
                 yield preview
 
     # What is shown.
-
-    @property
-    def _table(self) -> SampleTable:
-        return self.query_one(SampleTable)
 
     @property
     def sample(self) -> SampleRow | None:

@@ -22,11 +22,19 @@ from looptop.tui.ppo.small_charts import SmallCharts
 from looptop.tui.ppo.watching import PpoSnapshot
 from looptop.tui.ppo.words import marks_in_full
 from looptop.tui.run_text import events_of
+from looptop.tui.threads import in_thread
+from looptop.tui.widgets import plot
 from looptop.tui.widgets.grid import Grid, Row
 from looptop.tui.widgets.run_view import Panel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+
+
+SOON = 1.0
+"""Seconds."""
+BELOW_ENLARGED = 8
+"""Lines of the batches below an enlarged chart."""
 
 
 class RunPage(Vertical):
@@ -53,15 +61,17 @@ class RunPage(Vertical):
         self._rows: BatchRows | None = None
         self._wanted: int | None = None
         """The batch under the cursor, by its step, as far as it is there."""
+        self._charts = SmallCharts(id="small-charts")
+        self._grid = Grid(BATCH_COLUMNS, id="batches")
 
     def compose(self) -> ComposeResult:
         """Charts, list, marks."""
-        yield SmallCharts(id="small-charts")
+        yield self._charts
         large = LargeChart("", id="large-chart")
         large.display = False
         yield large
         with Horizontal(id="batches-box"):
-            yield Grid(BATCH_COLUMNS, id="batches")
+            yield self._grid
             with Vertical(id="batches-side"):
                 marks = Static(id="batch-marks")
                 marks.border_title = "Health of the batch"
@@ -69,6 +79,10 @@ class RunPage(Vertical):
                 events = Panel(id="ppo-events")
                 events.border_title = "Events"
                 yield events
+
+    def on_mount(self) -> None:
+        """What enlarging a chart needs is brought in when the screen has been drawn."""
+        self.set_timer(SOON, lambda: in_thread(plot.load))
 
     # What is needed of the journal.
 
@@ -91,14 +105,6 @@ class RunPage(Vertical):
         self._grid.fill(0, self._make, cursor=0)
 
     # What is shown.
-
-    @property
-    def _charts(self) -> SmallCharts:
-        return self.query_one(SmallCharts)
-
-    @property
-    def _grid(self) -> Grid:
-        return self.query_one("#batches", Grid)
 
     @property
     def step(self) -> int | None:
@@ -233,7 +239,8 @@ class RunPage(Vertical):
     def action_enlarge(self) -> None:
         """Enlarges the chosen chart, or shows all."""
         self.enlarged = not self.enlarged
-        self.set_class(self.enlarged, "-enlarged")
+        # A class would have every widget below looked up in the style sheets again.
+        self.query_one("#batches-box").styles.height = BELOW_ENLARGED if self.enlarged else None
         self._charts.display = not self.enlarged
         self.query_one(LargeChart).display = self.enlarged
         self.call_after_refresh(self.post_message, self.Redrawn())

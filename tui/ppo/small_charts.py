@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.events import Click, Resize
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
@@ -72,6 +73,8 @@ class SmallCharts(KeepsStyle, can_focus=False):
         enlarge: bool
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        self._kept_lines: dict[tuple[str, int], list[Segment]] = {}
+        """Lines of charts, by the chart's key, without the mark."""
         super().__init__(id=id)
         self._specs: Sequence[ChartSpec] = ()
         self._drawn: dict[str, Drawn] = {}
@@ -90,6 +93,7 @@ class SmallCharts(KeepsStyle, can_focus=False):
             curves: Of each, by its key.
             axes: Of each.
         """
+        fresh = specs != self._specs
         self._specs = specs
         width, height = self._room()
         for spec in specs:
@@ -98,18 +102,31 @@ class SmallCharts(KeepsStyle, can_focus=False):
             wanted, ax = curves.get(spec.key, ()), axes[spec.key]
             if before is None or (before.curves, before.axes, before.size) != (wanted, ax, size):
                 self._drawn[spec.key] = Drawn(wanted, ax, size, draw_small(wanted, ax, *size))
-        self.refresh()
+                fresh = True
+        if fresh:
+            self.refresh()
 
     def mark(self, step: int | None, figures: Mapping[str, float | None]) -> None:
         """Marks a batch on all charts, and says its figures above them."""
-        if (step, figures) != (self._mark, self._figures):
-            self._mark, self._figures = step, figures
-            self.refresh()
+        if (step, figures) == (self._mark, self._figures):
+            return
+        before, (self._mark, self._figures) = self._marked_cells(), (step, figures)
+        lines = range(self.size.height)
+        # A cell is many batches wide in a long run: most often the figures above are all that changes.
+        changed = lines[:: self._room()[1]] if self._marked_cells() == before else lines
+        self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+
+    def _marked_cells(self) -> list[int | None]:
+        """The cell of each chart in which the batch lies."""
+        room, step = self._room()[0] - LABEL - 1, self._mark
+        return [None if step is None else column_of(step, drawn.axes, room) for drawn in self._drawn.values()]
 
     def choose(self, place: int) -> None:
         """Puts another chart under the cursor."""
+        across, height = self.across, self._room()[1]
+        titles = {at // across * height for at in (self.chosen, place)}
         self.chosen = place
-        self.refresh()
+        self.refresh(*(Region(0, y, self.size.width, 1) for y in titles))
 
     @property
     def plot_columns(self) -> int:
@@ -209,35 +226,50 @@ class SmallCharts(KeepsStyle, can_focus=False):
         return [*segments, Segment(" " * (room + 1), self.base_style)]
 
     def _plot_line(self, spec: ChartSpec, line: int, width: int) -> list[Segment]:
+        """A line of a chart, with the mark on it."""
         drawn = self._drawn.get(spec.key)
-        axis = self._style("axis")
-        room = width - LABEL - 1
         if drawn is None or drawn.picture is None or line >= len(drawn.picture.lines):
             return [Segment(" " * width, self.base_style)]
-        picture = drawn.picture
+        kept = self._kept_lines.get((spec.key, line))
+        if kept is None:
+            kept = self._kept_lines[spec.key, line] = self._curve_line(drawn.picture, line)
+        at = None if self._mark is None else column_of(self._mark, drawn.axes, width - LABEL - 1)
+        return kept if at is None else self._marked(kept, LABEL + at)
+
+    def _marked(self, segments: Sequence[Segment], at: int) -> list[Segment]:
+        """The same with a mark on one cell."""
+        mark, out = Style(bgcolor=self._style("mark").bgcolor), list[Segment]()
+        for text, style, _ in segments:
+            if 0 <= at < len(text):
+                here = text[at] if text[at] != " " else "┊"
+                out += [
+                    Segment(text[:at], style),
+                    Segment(here, (style or self.base_style) + mark),
+                    Segment(text[at + 1 :], style),
+                ]
+            else:
+                out.append(Segment(text, style))
+            at -= len(text)
+        return out
+
+    def _curve_line(self, picture: Picture, line: int) -> list[Segment]:
+        """A label, and the curves' part of a line."""
         label = ""
         if line == 0:
             label = _edge(picture.highest, picture.highest - picture.lowest)
         elif line == len(picture.lines) - 1:
             label = _edge(picture.lowest, picture.highest - picture.lowest)
-        segments = [Segment(f"{label:>{LABEL - 1}}▏", axis)]
-        at = None if self._mark is None else column_of(self._mark, drawn.axes, room)
-        mark = Style(bgcolor=self._style("mark").bgcolor)
-        place = 0
+        segments = [Segment(f"{label:>{LABEL - 1}}▏", self._style("axis"))]
         for run in picture.lines[line]:
             style = self.get_component_rich_style(self._CLASSES[run.role]) if run.role else self.base_style
-            inside = -1 if at is None else at - place
-            if 0 <= inside < len(run.text):
-                here = run.text[inside] if run.text[inside] != " " else "┊"
-                segments += [
-                    Segment(run.text[:inside], style),
-                    Segment(here, style + mark),
-                    Segment(run.text[inside + 1 :], style),
-                ]
-            else:
-                segments.append(Segment(run.text, style))
-            place += len(run.text)
+            segments.append(Segment(run.text, style))
         return [*segments, Segment(" ", self.base_style)]
+
+    def refresh(self, *regions: Region, **options: Any) -> Self:
+        """Draws regions anew, or else all of it: the curves or the colours are other ones."""
+        if not regions:
+            self._kept_lines.clear()
+        return super().refresh(*regions, **options)
 
 
 def _edge(value: float, spread: float) -> str:

@@ -66,25 +66,18 @@ class TokenPage(Vertical):
         self.as_table = False
         """Whether the table has the cursor."""
         self._figures: dict[str, list[float]] = {}
+        self._view = TokenView(id="token-view")
+        self._grid = TokenTableGrid(TOKEN_COLUMNS_SHOWN, id="token-table")
+        self._grid.display = False
 
     def compose(self) -> ComposeResult:
         """Text, legend and table, where there is little room one of both; figures."""
-        yield TokenView(id="token-view")
+        yield self._view
         yield Static(id="legend")
-        grid = TokenTableGrid(TOKEN_COLUMNS_SHOWN, id="token-table")
-        grid.display = False
-        yield grid
+        yield self._grid
         yield Static(id="token-figures")
 
     # What is shown.
-
-    @property
-    def _view(self) -> TokenView:
-        return self.query_one(TokenView)
-
-    @property
-    def _grid(self) -> TokenTableGrid:
-        return self.query_one(TokenTableGrid)
 
     @property
     def cursor(self) -> int:
@@ -100,6 +93,7 @@ class TokenPage(Vertical):
         """Shows a response's tokens."""
         self.table = table
         self._figures = token_figures(table) if table is not None else {}
+        self._arrange()
         self._shade()
         self._grid.empty = "the tokens of this sample are not known yet"
         self._grid.fill(len(table.ids) if table is not None else 0, self._make, cursor=self.cursor)

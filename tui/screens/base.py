@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual.events import Resize
+from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -30,7 +31,13 @@ def _say_too_small(screen: Screen[Any], event: Resize) -> None:
         screen.mount(Static(TOO_SMALL, id="too-small"))
 
 
-class Place(Screen[None]):
+class Calm(Screen[Result]):
+    """A screen that is not drawn anew, all of it, whenever the focus moves: what has or had it draws itself."""
+
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
+
+class Place(Calm[None]):
     """A screen with a number key."""
 
     HORIZONTAL_BREAKPOINTS = WIDTHS
@@ -77,7 +84,7 @@ class Place(Screen[None]):
         self.set_focus(None)
 
 
-class Overlay(ModalScreen[Result]):
+class Overlay(Calm[Result], ModalScreen[Result]):
     """Something that lies over a screen until it is closed."""
 
     HORIZONTAL_BREAKPOINTS = WIDTHS

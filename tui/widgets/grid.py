@@ -203,11 +203,14 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
         self.column = max(0, min(column, len(self._columns) - 1))
         if 0 < self.column < self._left:
             self._left = self.column
-        self._layout = None
+        before, self._layout = self._layout, None
         while self.column not in [place for place, _ in self._laid_out()] and self._left < self.column:
             self._left += 1
             self._layout = None
-        self.refresh()
+        if self._laid_out() == before:
+            self.refresh(Region(0, 0, self.size.width, 1))
+        else:
+            self.refresh()
 
     def on_click(self, event: Click) -> None:
         """Moves the cursor to the row, twice chooses it; a title says that it was clicked."""

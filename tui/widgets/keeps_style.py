@@ -1,17 +1,23 @@
-"""A widget that remembers its own style: Textual computes it anew each time it is asked, which a line of a table with
-forty cells cannot afford.
+"""A widget that remembers its own styles: Textual computes them anew each time something of it is drawn, which a line
+of a table with forty cells cannot afford.
 """
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 from rich.style import Style
+from textual.geometry import Region
 from textual.widget import Widget
 
 
 class KeepsStyle(Widget):
-    """Draws lines itself, in a style that changes with the theme and the focus alone."""
+    """Draws lines itself, in styles that change with the theme and the focus alone."""
 
-    _kept_style: Style | None = None
+    def __init__(self, **options: Any) -> None:
+        self._kept_style: Style | None = None
+        self._kept_parts: dict[tuple[tuple[str, ...], bool], Style] = {}
+        super().__init__(**options)
 
     @property
     def base_style(self) -> Style:
@@ -19,6 +25,20 @@ class KeepsStyle(Widget):
         if self._kept_style is None:
             self._kept_style = self.rich_style
         return self._kept_style
+
+    def get_component_rich_style(self, *names: str, partial: bool = False, default: Style | None = None) -> Style:
+        """A part's style, kept until the widget is drawn anew as a whole."""
+        kept = self._kept_parts.get((names, partial))
+        if kept is None:
+            kept = super().get_component_rich_style(*names, partial=partial, default=default)
+            self._kept_parts[names, partial] = kept
+        return kept
+
+    def refresh(self, *regions: Region, **options: Any) -> Self:
+        """Draws regions anew, or else all of it: what other styles than before come with."""
+        if not regions:
+            self._kept_parts.clear()
+        return super().refresh(*regions, **options)
 
     def notify_style_update(self) -> None:
         """Draws in the new colours."""

@@ -56,6 +56,11 @@ class Axes(NamedTuple):
     log: bool = False
 
 
+def load() -> None:
+    """Brings plotext in, which takes a tenth of a second, before a key waits for the first chart; from any thread."""
+    import plotext  # noqa: F401
+
+
 def draw(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> list[list[Run]]:
     """The chart as `height` lines of `width` cells; empty where there is not one finite point or no room."""
     curves = [_finite(curve, axes.log) for curve in curves]

@@ -94,6 +94,6 @@ class Prompt(Horizontal):
     def _say(self, value: str) -> None:
         said = self.query_one(".prompt-said", Static)
         try:
-            said.update(safe(self._check(value), "$text-muted"))
+            said.update(safe(self._check(value), "$text-muted"), layout=False)
         except LooptopError as error:
-            said.update(safe(error, "$text-error"))
+            said.update(safe(error, "$text-error"), layout=False)
