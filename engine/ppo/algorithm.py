@@ -62,7 +62,8 @@ def token_logprobs(log_distribution: Tensor, token_ids: Tensor) -> Tensor:
 
 def entropy(log_distribution: Tensor) -> Tensor:
     """The entropy in nats of each distribution, given as log-softmax: `[..., vocabulary]` to `[...]`."""
-    entropies: Tensor = torch.special.entr(log_distribution.exp()).sum(-1)
+    # Several times as fast as torch's own entr. The logarithm of 0 is -inf, which the clamp makes a number.
+    entropies: Tensor = -(log_distribution.exp() * log_distribution.clamp(min=-1e4)).sum(-1)
     return entropies
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from looptop.engine.config.ppo import GenerationConfig
+from looptop.engine.ppo.algorithm import entropy, token_logprobs
 from looptop.engine.ppo.batch import pad_queries
 from looptop.engine.ppo.compare import without_dropout
 from looptop.engine.ppo.policy import Policy, PolicyOutput
@@ -105,13 +106,11 @@ def sample(policy: Policy, query_ids: Tensor, query_mask: Tensor, numbers: Tenso
     for column in range(numbers.shape[1]):
         states = writer.advance(tokens)
         log_distribution = policy.logits(states).float().log_softmax(-1)
-        cumulative = log_distribution.exp().double().cumsum(-1)
+        cumulative = log_distribution.exp().cumsum(-1, dtype=torch.float64)
         drawn = numbers[:, column : column + 1] * cumulative[:, -1:]
         tokens = (cumulative <= drawn).sum(-1).clamp(max=cumulative.shape[-1] - 1)
-        logprobs = log_distribution.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-        values = policy.v_head(states).float()
-        entropies = torch.special.entr(log_distribution.exp()).sum(-1)
-        columns.append((tokens, alive, logprobs, values, entropies))
+        logprobs, values = token_logprobs(log_distribution, tokens), policy.v_head(states).float()
+        columns.append((tokens, alive, logprobs, values, entropy(log_distribution)))
         alive = alive & (tokens != end_id)
         if not alive.any():
             break

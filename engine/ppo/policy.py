@@ -21,6 +21,7 @@ from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel, T5Config, T5Fo
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.algorithm import entropy, token_logprobs
+from looptop.engine.ppo.t5 import quicken
 from looptop.engine.weights import load_whole
 
 
@@ -239,6 +240,10 @@ class _T5Writer(ResponseWriter):
             past_key_values=self._past,
             use_cache=True,
         )
+        if self._past is None and self._memory.device.type == "cpu":
+            # What every further step reads, laid out once as it is read.
+            for layer in out.past_key_values.cross_attention_cache.layers:
+                layer.keys, layer.values = layer.keys.float().contiguous(), layer.values.contiguous()
         self._past = out.past_key_values
         states: Tensor = out.last_hidden_state[:, -1]
         return states
@@ -292,6 +297,9 @@ POLICIES: dict[str, type[T5Policy] | type[GPT2Policy]] = {"t5": T5Policy, "gpt2"
 def load_policy(source: str | os.PathLike[str], **load: Any) -> Policy:
     """A policy from a saved policy or a plain model.
 
+    A T5's inner parts are this package's (`looptop.engine.ppo.t5`); naming an `attn_implementation` leaves
+    transformers' own, which make each sum in the order in which TRL made it.
+
     Args:
         source: Hub name or local folder.
         **load: Passed to `from_pretrained` (`local_files_only`, `dtype`, `attn_implementation`, ...).
@@ -308,4 +316,6 @@ def load_policy(source: str | os.PathLike[str], **load: Any) -> Policy:
     policy: Policy = load_whole(
         POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **load
     )
+    if isinstance(policy, T5Policy) and "attn_implementation" not in load:
+        quicken(policy)
     return policy

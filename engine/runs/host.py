@@ -40,6 +40,11 @@ WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "300000"}
 training is the process's main thread. In another thread it would count one thread too many and let them sleep at once,
 which cost a seventh of the speed on two cores."""
 
+KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_ARENA_MAX": "1"}
+"""Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,
+and the next one is laid out anew page by page: an eighth of the time of a PPO batch in bf16. Other systems pass over
+these."""
+
 NICENESS = 3
 """The priority that a run gives up; the operating system's own measure, from 0 to 19."""
 
@@ -188,7 +193,7 @@ def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Se
             start_new_session=True,
             pass_fds=[lock.descriptor],
             umask=0o077,
-            env=WAITING | os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=WAITING | KEEPING | os.environ | {"PYTHONUNBUFFERED": "1"},
         )
     except OSError as error:
         lock.release()

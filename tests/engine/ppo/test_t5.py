@@ -1,0 +1,64 @@
+"""T5's quick parts say what transformers' own say, and teach the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from looptop.engine.ppo.batch import Batch
+from looptop.engine.ppo.policy import Policy, T5Policy, load_policy
+from looptop.engine.ppo.t5 import FeedForward, Norm
+from tests.engine.ppo.golden import END, PAD, load
+
+QUERIES = [[7, 8, 9, 1], [20, 21, 1], [30, 31, 32, 33, 34, 1]]
+RESPONSES = [[5, 6, 1], [11, 1], [40, 41, 42, 43, 44]]
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> tuple[Policy, Policy]:
+    """The same weights in quick parts and in transformers' own."""
+    plain = load("policy_before", tmp_path)
+    quick = load_policy(tmp_path / "policy_before")
+    assert {type(part) for part in quick.modules()} >= {Norm, FeedForward}
+    assert not {type(part) for part in plain.modules()} & {Norm, FeedForward}
+    return quick.eval(), plain.eval()
+
+
+def gradients(policy: Policy, queries: list[list[int]], bf16: bool = False) -> dict[str, torch.Tensor]:
+    """What it says of responses, and the gradients of that."""
+    batch = Batch.of(queries, RESPONSES, pad_id=PAD, end_id=END, start_tokens=1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        said = policy(**batch.model_inputs())
+    (said.logprobs.sum() + said.values.square().sum()).backward()
+    found = {"logprobs": said.logprobs.detach(), "values": said.values.detach(), "entropy": said.entropy}
+    return found | {name: weight.grad for name, weight in policy.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("queries", [QUERIES, [QUERIES[0]] * 3], ids=["padded", "not padded"])
+def test_they_say_and_teach_what_transformers_own_do(models: tuple[Policy, Policy], queries: list[list[int]]) -> None:
+    quick, plain = (gradients(model, queries) for model in models)
+    assert quick.keys() == plain.keys()
+    for name, wanted in plain.items():
+        allowed = 1e-5 * max(1.0, wanted.abs().max().item())
+        assert (quick[name] - wanted).abs().max().item() < allowed, name
+
+
+def test_in_bf16_they_stray_no_further_than_transformers_own(models: tuple[Policy, Policy]) -> None:
+    exact = gradients(models[1], QUERIES)
+    models[1].zero_grad()
+    quick, plain = (gradients(model, QUERIES, bf16=True) for model in models)
+    for name, wanted in exact.items():
+        ours, theirs = ((found[name] - wanted).norm().item() for found in (quick, plain))
+        assert ours <= 1.5 * theirs + 0.01 * wanted.norm().item(), name
+
+
+def test_they_are_saved_as_transformers_own(models: tuple[Policy, Policy], tmp_path: Path) -> None:
+    quick, plain = models
+    quick.save_pretrained(tmp_path / "saved")
+    again = T5Policy.from_pretrained(tmp_path / "saved", attn_implementation="eager")
+    assert again.config.to_dict().keys() == plain.config.to_dict().keys()
+    weights = again.state_dict()
+    assert all(torch.equal(weights[name], weight) for name, weight in plain.state_dict().items())
+    assert again.config.dense_act_fn == plain.config.dense_act_fn
