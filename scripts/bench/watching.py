@@ -33,7 +33,7 @@ class Watched:
     Attributes:
         name: Of the run's preset, and of what is printed.
         screen: Its key.
-        endless: What keeps the run from ending, or from evaluating meanwhile.
+        endless: What keeps the run from ending, and each step as much work as the one before.
         warm: Steps after which it is measured.
         keys: Each draws curves anew, the most that a key can cost there.
     """
@@ -46,7 +46,8 @@ class Watched:
 
 
 VQA = Watched("vqa", "2", ("num_train_epochs=100000", "eval_steps=1000000"), 20, ("s", "y"))
-PPO = Watched("ppo", "3", ("max_steps=1000000", "eval_steps=1000000"), 10, ("w",))
+PPO = Watched("ppo", "3", ("max_steps=1000000", "eval_steps=1000000", "learning_rate=1e-12"), 10, ("w",))
+"""A policy that learned would write shorter responses, in less time."""
 
 
 def main() -> None:
