@@ -87,7 +87,7 @@ def report(folder: RunFolder, kind: Watched) -> None:
             tty.send("q")
             tty.until_gone()
         ratios.append(watched / alone)
-    ratio = Ratio(statistics.median(ratios), min(ratios), max(ratios), 0.0, 0.0)
+    ratio = Ratio(statistics.median(ratios), min(ratios), max(ratios), 0.0, 0.0, len(ratios))
     name = f"watching {kind.name}"
     print(f"{name}: training keeps {ratio} of its headless speed (goal: at least 0.95)")
     print(f"{name}: the app takes {statistics.median(shares):.1%} of a core (goal: at most 5 %)")
