@@ -35,10 +35,21 @@ from looptop.engine.text import visible
 # `-P`: a torch.py in the folder where somebody stands is not torch.
 PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.runs.host")
 
-WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "300000"}
-"""How long torch's threads look out for their next part before they sleep: as long as libgomp has it by default, where
-training is the process's main thread. In another thread it would count one thread too many and let them sleep at once,
-which cost a seventh of the speed on two cores."""
+WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "2000"}
+"""How long torch's threads look out for their next part before they sleep. Longer, two runs at once take the cores from
+each other by looking out; shorter, a run alone waits to be woken. On two cores, the tiny presets by how often they look
+(a VQA run's samples a second alone, how many times as long it takes beside a PPO run; the same of the PPO run; one
+measurement each or two, which differ by a tenth):
+
+    300,000    9,700    5 to 15 times    0.32 s a batch    4.5 times and more
+     10,000    8,100        4 times      0.38 s                9 times
+      3,000    9,000      2.2 times      0.37 to 0.41 s      3.2 times
+      2,000    8,900      2.0 times      0.38 s              2.8 times
+      1,000    9,400      1.9 times      0.40 to 0.42 s      1.9 times
+          0    7,000      1.3 times      0.67 s              0.8 times
+
+Alone, a VQA run and a PPO run of a larger model are as fast with 1,000 as with 300,000; a tiny PPO run, which has much
+between its parts, loses up to a fifth."""
 
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_ARENA_MAX": "1"}
 """Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,
