@@ -36,10 +36,11 @@ from looptop.engine.text import visible
 PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.runs.host")
 
 WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "2000"}
-"""How long torch's threads look out for their next part before they sleep. Longer, two runs at once take the cores from
-each other by looking out; shorter, a run alone waits to be woken. On two cores, the tiny presets by how often they look
-(a VQA run's samples a second alone, how many times as long it takes beside a PPO run; the same of the PPO run; one
-measurement each or two, which differ by a tenth):
+"""How long torch's threads look out for their next part before they sleep. Left to itself, libgomp counts one thread
+too many where training is not the process's main thread, and lets them sleep at once. The longer they look, the more
+two runs at once take the cores from each other; the shorter, the more a run alone waits to be woken. On two cores, the
+tiny presets by how often they look (a VQA run's samples a second alone, how many times as long it takes beside a PPO
+run; the same of the PPO run; one measurement each or two, which differ by a tenth):
 
     300,000    9,700    5 to 15 times    0.32 s a batch    4.5 times and more
      10,000    8,100        4 times      0.38 s                9 times

@@ -46,7 +46,7 @@ class RunTrainer(Trainer):
     best_loaded: int | None = None
     """The step of the best checkpoint, once training has ended and the model is that one again."""
     _evaluation_due = False
-    _other_random_states: Sequence[tuple[str, bytes]] = ()
+    _random_states: Sequence[tuple[str, bytes]] = ()
 
     def belong_to(self, context: RunContext) -> None:
         """Takes the run's journal, folder and controls."""
@@ -154,7 +154,7 @@ class RunTrainer(Trainer):
         if not step or processes.decide(lambda: checkpoint.is_whole(folder)):
             return
         if processes.several:
-            self._other_random_states = processes.gather(self._random_state())
+            self._random_states = processes.gather(self._random_state())
         if processes.is_first:
             self._save_or_say_why_not(model, trial, folder)
             processes.decide(lambda: False)
@@ -195,7 +195,7 @@ class RunTrainer(Trainer):
             self.context.journal.flush()
             checkpoint.begin(folder, self.context.journal)
             super()._save_checkpoint(model, trial)
-            for name, state in self._other_random_states:
+            for name, state in self._random_states:
                 (folder / name).write_bytes(state)
             self.save_more(folder)
             if self._evaluation_due:
