@@ -64,16 +64,17 @@ class Tty:
             self.code = os.waitstatus_to_exitcode(status)
         return not pid
 
-    def pump(self, seconds: float = 0.02) -> None:
-        """Reads what comes."""
+    def pump(self, seconds: float = 0.02) -> bool:
+        """Reads what comes, of which a read gives a part only; says whether something may still come."""
         readable, _, _ = select.select([self.fd], [], [], seconds)
         if not readable:
-            return
+            return True
         try:
             data = os.read(self.fd, 65536)
-        except OSError:
-            return
+        except OSError:  # all is read, and nobody has the terminal open
+            return False
         self.feed(data)
+        return True
 
     def feed(self, data: bytes) -> None:
         """Shows what the program wrote."""
@@ -105,11 +106,9 @@ class Tty:
                 self.pump()
             if time.monotonic() > end:
                 raise AssertionError(f"the program still runs:\n{self.text()}")
-        while select.select([self.fd], [], [], 0.05)[0] if self.fd >= 0 else False:
-            before = len(self.raw)
-            self.pump()
-            if len(self.raw) == before:
-                break
+        while self.fd >= 0 and self.pump():
+            if time.monotonic() > end:
+                raise AssertionError(f"the program has ended, but something holds its terminal:\n{self.text()}")
         assert self.code is not None
         return self.code
 
