@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrained
 from transformers.utils.generic import ModelOutput
 
 from looptop.engine.config.vqa import Fusion
+from looptop.engine.vqa.decoder import quicken
 from looptop.engine.vqa.finite import check_finite
 from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
 from looptop.engine.vqa.labels import IGNORED
@@ -58,6 +59,7 @@ class VqaModel(PreTrainedModel):
         self.text_encoder = AutoModel.from_config(config.text_config)
         self.image_encoder = AutoModel.from_config(config.vision_config)
         self.decoder = AutoModelForCausalLM.from_config(config.decoder_config)
+        quicken(self.decoder)
         width = self.decoder.config.hidden_size
         self.text_projection = nn.Linear(self.text_encoder.config.hidden_size, width)
         self.image_projection = nn.Linear(self.image_encoder.config.hidden_size, width)
@@ -100,6 +102,7 @@ class VqaModel(PreTrainedModel):
         )
         model = cls(VqaConfig(text.config, image.config, answerer.config, fusion=fusion))
         model.text_encoder, model.image_encoder, model.decoder = text, image, answerer
+        quicken(answerer)
         return model
 
     def save_pretrained(  # type: ignore[override]
