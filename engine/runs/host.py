@@ -40,7 +40,8 @@ WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "2000"}
 too many where training is not the process's main thread, and lets them sleep at once. The longer they look, the more
 two runs at once take the cores from each other; the shorter, the more a run alone waits to be woken. On two cores, the
 tiny presets by how often they look (a VQA run's samples a second alone, how many times as long it takes beside a PPO
-run; the same of the PPO run; one measurement each or two, which differ by a tenth):
+run; the same of the PPO run; one measurement each or two, which differ by a tenth; a step of a VQA run has become a
+third shorter since):
 
     300,000    9,700    5 to 15 times    0.32 s a batch    4.5 times and more
      10,000    8,100        4 times      0.38 s                9 times
@@ -56,7 +57,8 @@ KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,
 and the next one is laid out anew page by page: an eighth of the time of a PPO batch in bf16. Other systems pass over
 these. The training thread keeps an arena of its own: in the one that all threads would share (`MALLOC_ARENA_MAX=1`),
-torch's attention took twice as long in one process out of four, a step of the tiny VQA preset 75 ms instead of 52."""
+torch's attention took twice as long in ten engine processes of 25, a step of the tiny VQA preset 75 ms instead of 52;
+why is not known."""
 
 NICENESS = 3
 """The priority that a run gives up; the operating system's own measure, from 0 to 19."""
