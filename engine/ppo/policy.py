@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import os
-from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
@@ -20,8 +19,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.algorithm import entropy, token_logprobs
+from looptop.engine.ppo.logits import said_of_tokens
 from looptop.engine.ppo.t5 import quicken
+from looptop.engine.ppo.writers import GPT2Writer, ResponseWriter, T5Writer
 from looptop.engine.weights import load_whole
 
 
@@ -58,18 +58,6 @@ class ValueHead(nn.Module):
         """The value of each state."""
         values: Tensor = self.summary(states).squeeze(-1)
         return values
-
-
-class ResponseWriter(ABC):
-    """Goes on with responses token by token, keeping what was computed before."""
-
-    @abstractmethod
-    def advance(self, tokens: Tensor | None) -> Tensor:
-        """The decoder's last states, `[batch, hidden size]`, before the next token.
-
-        Args:
-            tokens: Those that were chosen last, `[batch]`; None at the beginning.
-        """
 
 
 class PolicyMixin:
@@ -114,16 +102,14 @@ class PolicyMixin:
             return_distribution: Also return the log-probabilities of the whole vocabulary.
         """
         states = self.response_states(query_ids, query_mask, response_ids, response_mask)[response_mask]
-        log_distribution = self.logits(states).float().log_softmax(-1)
-        logprobs = token_logprobs(log_distribution, response_ids[response_mask])
-        with torch.no_grad():
-            entropies = entropy(log_distribution)
+        logits = self.logits(states)
+        logprobs, entropies = said_of_tokens(logits, response_ids[response_mask])
         nothing = logprobs.new_zeros(response_ids.shape)
         return PolicyOutput(
             logprobs=nothing.masked_scatter(response_mask, logprobs),
             values=nothing.masked_scatter(response_mask, self.v_head(states).float()),
             entropy=nothing.masked_scatter(response_mask, entropies),
-            log_distribution=log_distribution if return_distribution else None,
+            log_distribution=logits.float().log_softmax(-1) if return_distribution else None,
         )
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -170,7 +156,7 @@ class T5Policy(PolicyMixin, T5ForConditionalGeneration):
 
     def writer(self, query_ids: Tensor, query_mask: Tensor) -> ResponseWriter:
         """See `PolicyMixin`."""
-        return _T5Writer(self, query_ids, query_mask)
+        return T5Writer(self, query_ids, query_mask)
 
     def logits(self, states: Tensor) -> Tensor:
         """See `PolicyMixin`."""
@@ -214,65 +200,12 @@ class GPT2Policy(PolicyMixin, GPT2LMHeadModel):
 
     def writer(self, query_ids: Tensor, query_mask: Tensor) -> ResponseWriter:
         """See `PolicyMixin`."""
-        return _GPT2Writer(self, query_ids, query_mask)
+        return GPT2Writer(self, query_ids, query_mask)
 
     def logits(self, states: Tensor) -> Tensor:
         """See `PolicyMixin`."""
         logits: Tensor = self.lm_head(states)
         return logits
-
-
-class _T5Writer(ResponseWriter):
-    """The encoder has read the queries; the decoder goes on."""
-
-    def __init__(self, policy: T5Policy, query_ids: Tensor, query_mask: Tensor) -> None:
-        self._decoder = policy.decoder
-        self._memory = policy.encoder(input_ids=query_ids, attention_mask=query_mask).last_hidden_state
-        self._memory_mask = query_mask
-        self._start = torch.full_like(query_ids[:, 0], policy.config.decoder_start_token_id)
-        self._past: Any = None
-
-    def advance(self, tokens: Tensor | None) -> Tensor:
-        out = self._decoder(
-            input_ids=(self._start if tokens is None else tokens).unsqueeze(1),
-            encoder_hidden_states=self._memory,
-            encoder_attention_mask=self._memory_mask,
-            past_key_values=self._past,
-            use_cache=True,
-        )
-        if self._past is None and self._memory.device.type == "cpu":
-            # What every further step reads, laid out once as it is read.
-            for layer in out.past_key_values.cross_attention_cache.layers:
-                layer.keys, layer.values = layer.keys.float().contiguous(), layer.values.contiguous()
-        self._past = out.past_key_values
-        states: Tensor = out.last_hidden_state[:, -1]
-        return states
-
-
-class _GPT2Writer(ResponseWriter):
-    """The queries are read with the first step."""
-
-    def __init__(self, policy: GPT2Policy, query_ids: Tensor, query_mask: Tensor) -> None:
-        self._transformer = policy.transformer
-        self._ids = query_ids
-        self._mask = query_mask.long()
-        self._past: Any = None
-
-    def advance(self, tokens: Tensor | None) -> Tensor:
-        if tokens is not None:
-            self._ids = tokens.unsqueeze(1)
-            self._mask = torch.cat([self._mask, torch.ones_like(self._ids)], dim=1)
-        positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -self._ids.shape[1] :]
-        out = self._transformer(
-            self._ids,
-            attention_mask=self._mask,
-            position_ids=positions,
-            past_key_values=self._past,
-            use_cache=True,
-        )
-        self._past = out.past_key_values
-        states: Tensor = out.last_hidden_state[:, -1]
-        return states
 
 
 def _judged(

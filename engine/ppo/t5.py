@@ -118,15 +118,15 @@ def attend(
     if torch.is_grad_enabled():
         attended: Tensor = _Attention.apply(query, key, value, position_bias, hidden)  # type: ignore[no-untyped-call]
     else:
-        attended = _attend(query, key, value, position_bias, hidden)[0]
+        attended = weigh(query, key, value, position_bias, hidden)[0]
     return attended.transpose(1, 2).contiguous(), None
 
 
-def _attend(
+def weigh(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """What was attended to, and with which weights. Scores and softmax are in float32, the rest in the query's type."""
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(query.device.type, enabled=False):
         scores = query.float() @ key.float().transpose(2, 3)
         if bias is not None:
             scores += bias
@@ -141,7 +141,7 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden: Tensor | None
     ) -> Tensor:
-        attended, weights = _attend(query, key, value, bias, hidden)
+        attended, weights = weigh(query, key, value, bias, hidden)
         ctx.save_for_backward(query, key, value, weights)
         return attended
 

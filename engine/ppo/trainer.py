@@ -208,7 +208,7 @@ class PpoTrainer(RunTrainer):
             self._refuse_nan(draft.step, ready.mini_batches)
             if not ready.last:
                 if self.args.max_grad_norm > 0:
-                    self._clip_grad_norm(model)  # type: ignore[no-untyped-call]
+                    self._clip_grad_norm(model)
                 optimizer.step()
                 model.zero_grad()
         rate = self._get_learning_rate()

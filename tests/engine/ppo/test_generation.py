@@ -10,16 +10,18 @@ import torch
 from looptop.engine.config.ppo import GenerationConfig
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.generation import HELD_OUT, TRAINING, uniforms, write
-from looptop.engine.ppo.policy import Policy
+from looptop.engine.ppo.policy import Policy, load_policy
 from tests.engine.ppo.golden import END, PAD, load
 
 QUERIES = [[7, 8, 9, 1], [20, 21, 1], [30, 31, 32, 33, 34, 1], [7, 1], [9, 9, 9, 9, 1]]
 PLAIN = GenerationConfig(max_new_tokens=9)
 
 
-@pytest.fixture(params=["", "gpt2_"])
+@pytest.fixture(params=["", "gpt2_", "quick "])
 def policy(request: pytest.FixtureRequest, tmp_path: Path) -> Policy:
-    return load(f"{request.param}policy_before", tmp_path)
+    family = str(request.param)
+    policy = load(f"{family.removeprefix('quick ')}policy_before", tmp_path)
+    return load_policy(tmp_path / "policy_before") if family == "quick " else policy
 
 
 def written(policy: Policy, rows: list[int], settings: GenerationConfig = PLAIN, step: int = 3) -> list[list[int]]:
