@@ -82,6 +82,12 @@ class RunTrainer(Trainer):
         self.step_loss = self.step_loss + loss
         return loss
 
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        # Trainer would look for gradients in the frozen parts of the model too, at every step.
+        optimizer: Any = self.optimizer
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        return self.accelerator.clip_grad_norm_(trained, self.args.max_grad_norm)
+
     def _get_grad_norm(self, model: nn.Module, grad_norm: float | None = None) -> Any:
         self.step_gradient_norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
         return self.step_gradient_norm

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,9 @@ from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
 from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.model_config import VqaConfig
 from looptop.engine.weights import is_pooler, load_whole
+
+ENCODERS = ("text_encoder", "image_encoder")
+"""The parts that `freeze` stops as wholes: of the decoder, the cross-attention goes on being trained."""
 
 
 @dataclass
@@ -131,13 +134,26 @@ class VqaModel(PreTrainedModel):
         frozen = frozen_parts(what)
         for parameter in self.parameters():
             parameter.requires_grad = True
-        for part in ("text_encoder", "image_encoder"):
+        for part in ENCODERS:
             if part in frozen:
                 getattr(self, part).requires_grad_(False)
         if "decoder" in frozen:
             for name, parameter in self.decoder.named_parameters():
                 if not is_cross_attention(name):
                     parameter.requires_grad = False
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode of the parts that are trained. A frozen encoder is always in evaluation mode.
+
+        Without dropout it says the same of the same image or question each time, so that it makes no difference whether
+        its features are kept.
+        """
+        self.training = mode
+        for name, part in self.named_children():
+            trained = name not in ENCODERS or any(parameter.requires_grad for parameter in part.parameters())
+            if trained or part.training:
+                part.train(mode and trained)
+        return self
 
     # Encoding ---------------------------------------------------------------------------------------------------
 

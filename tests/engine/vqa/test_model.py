@@ -310,3 +310,22 @@ def test_parts_from_folders_keep_their_weights_and_cross_attention_begins_random
 def test_a_part_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         VqaModel.from_parts(str(tmp_path / "nowhere"), "x", "y", local_files_only=True)
+
+
+def test_a_frozen_encoder_says_the_same_each_time_while_the_rest_is_trained(tmp_path: Path) -> None:
+    """So it makes no difference whether its features were kept; the same goes for one that a wrapper trains again."""
+    model, processor = tiny_model(tmp_path)
+    inputs = inputs_of(processor)
+
+    def text() -> torch.Tensor:
+        return model.text_states(inputs["input_ids"], inputs["attention_mask"])
+
+    model.freeze("text_encoder")
+    model.train()
+    assert torch.equal(text(), text())
+    assert model.decoder.training and model.image_encoder.training
+    next(model.text_encoder.parameters()).requires_grad = True
+    model.train()
+    assert not torch.equal(text(), text())
+    model.eval()
+    assert torch.equal(text(), text())
