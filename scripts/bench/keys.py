@@ -21,7 +21,7 @@ def press(tty: Tty, key: str) -> float:
     Returns:
         The seconds that took, with those that the screen's reader takes itself.
     """
-    before = [_line(tty, y) for y in range(tty.screen.lines)]
+    before = look_of(tty)
     tty.screen.dirty.clear()
     began = time.perf_counter()
     tty.send(key)
@@ -34,6 +34,11 @@ def press(tty: Tty, key: str) -> float:
     while time.perf_counter() - began < took + REST:
         tty.pump(0.01)
     return took
+
+
+def look_of(tty: Tty) -> list[list[Char]]:
+    """All cells of the screen, with their colours."""
+    return [_line(tty, y) for y in range(tty.screen.lines)]
 
 
 def _line(tty: Tty, y: int) -> list[Char]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from typing import NamedTuple
 
 import psutil
 
@@ -17,7 +18,7 @@ from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.journal import Journal
-from scripts.bench.keys import press, settle, spread
+from scripts.bench.keys import look_of, settle, spread
 from scripts.bench.pairs import PAIRS, Ratio
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
@@ -82,8 +83,10 @@ def report(folder: RunFolder, kind: Watched) -> None:
             process = psutil.Process(tty.pid)
             before = sum(process.cpu_times()[:2])
             began = time.perf_counter()
-            watched = speed(folder, lambda tty=tty: latencies.extend(press_keys(tty, kind.keys)))
+            pressed: list[Pressed] = []
+            watched = speed(folder, lambda tty=tty, pressed=pressed: pressed.extend(press_keys(tty, kind.keys)))
             shares.append((sum(process.cpu_times()[:2]) - before) / (time.perf_counter() - began))
+            latencies += [answered(tty, key) for key in pressed]
             tty.send("q")
             tty.until_gone()
         ratios.append(watched / alone)
@@ -108,21 +111,48 @@ def speed(folder: RunFolder, meanwhile: Callable[[], object]) -> float:
     return (len(points) - 1) / (points[-1].time - points[0].time)
 
 
-def press_keys(tty: Tty, keys: Sequence[str]) -> list[float]:
+class Pressed(NamedTuple):
+    """A key, when it was pressed, and what was read from then on until the next one."""
+
+    at: float
+    came: list[tuple[float, bytes]]
+    """When, and what."""
+
+
+def press_keys(tty: Tty, keys: Sequence[str]) -> list[Pressed]:
     """Presses a key a second.
 
-    Returns:
-        The seconds that each took.
+    Whoever watches sits at another machine, whose terminal takes nothing from the training: what comes is read here, as
+    an SSH server reads it, and not shown.
     """
-    took = []
+    pressed = []
     end = time.perf_counter() + SECONDS
     for key in cycle(keys):
-        began = time.perf_counter()
-        if began > end:
+        now = Pressed(time.perf_counter(), [])
+        if now.at > end:
             break
-        took.append(press(tty, key))
-        while time.perf_counter() - began < 1.0:
-            tty.pump(0.01)
+        tty.send(key)
+        pressed.append(now)
+        while (left := now.at + 1.0 - time.perf_counter()) > 0:
+            data = tty.read(left) or b""
+            now.came.append((time.perf_counter(), data))
+    return pressed
+
+
+def answered(tty: Tty, key: Pressed) -> float:
+    """Shows what came after a key; gives the seconds until any cell of the screen looked different.
+
+    Args:
+        tty: The terminal, which shows what it did before the key.
+        key: See `Pressed`.
+    """
+    before, took = look_of(tty), None
+    for at, data in key.came:
+        tty.feed(data)
+        if took is None and look_of(tty) != before:
+            took = at - key.at
+    if took is None:
+        raise AssertionError(f"nothing changed for a key:\n{tty.text()}")
     return took
 
 

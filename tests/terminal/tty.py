@@ -66,15 +66,20 @@ class Tty:
 
     def pump(self, seconds: float = 0.02) -> bool:
         """Reads what comes, of which a read gives a part only; says whether something may still come."""
+        data = self.read(seconds)
+        if data:
+            self.feed(data)
+        return data is not None
+
+    def read(self, seconds: float) -> bytes | None:
+        """What comes, not shown yet; empty where nothing did, None where nothing will."""
         readable, _, _ = select.select([self.fd], [], [], seconds)
         if not readable:
-            return True
+            return b""
         try:
-            data = os.read(self.fd, 65536)
+            return os.read(self.fd, 65536)
         except OSError:  # all is read, and nobody has the terminal open
-            return False
-        self.feed(data)
-        return True
+            return None
 
     def feed(self, data: bytes) -> None:
         """Shows what the program wrote."""
