@@ -61,10 +61,11 @@ class Herald:
             # Before the journal: a run says how it ended before its lock is free.
             live = watched.run.is_live()
             try:
-                version = watched.journal.version()
-                if version != watched.version:
-                    watched.version = version
-                    news += self._alerts(watched)
+                with watched.journal.at_once():
+                    version = watched.journal.version()
+                    if version != watched.version:
+                        watched.version = version
+                        news += self._alerts(watched)
                 if not live:
                     del self._watched[key]
                     news.append(self._end(watched.run))

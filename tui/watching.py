@@ -99,17 +99,23 @@ class Watcher:
         live = bool(by)
         about, owner = self.run.about(), self.run.owner() if by == "heartbeat" else None
         elsewhere = owner.host if owner is not None else ""
-        version = self._journal.version()
         memory = self._memory() if live else None
+        with self._journal.at_once():
+            return self._look(live, memory, columns, sample_step, about.title, elsewhere)
+
+    def _look(
+        self, live: bool, memory: int | None, columns: int, sample_step: int | None, title: str, elsewhere: str
+    ) -> Snapshot:
+        version = self._journal.version()
         asked = (columns, sample_step)
         if self._last is not None and (version, asked) == (self._version, self._asked):
             said: dict[str, Any] = {"state": self._state.seen(live), "memory": memory}
-            said |= {"title": about.title, "elsewhere": elsewhere, "trouble": self._trouble(said["state"])}
+            said |= {"title": title, "elsewhere": elsewhere, "trouble": self._trouble(said["state"])}
             if any(getattr(self._last, name) != value for name, value in said.items()):
                 self._last = replace(self._last, **said)
             return self._last
         read = self._read(live, memory, columns, sample_step)
-        self._last = replace(read, title=about.title, elsewhere=elsewhere, trouble=self._trouble(read.state))
+        self._last = replace(read, title=title, elsewhere=elsewhere, trouble=self._trouble(read.state))
         self._version, self._asked = version, asked
         return self._last
 

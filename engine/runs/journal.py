@@ -1,13 +1,15 @@
 """Reads a run's journal: a live run's, a finished one's, one copied from another machine, all the same way.
 
 Every call opens the file, reads in one short transaction and closes it again, so a reader never holds up the run nor
-lets its log grow, and may call from any thread. A journal that is not there yet reads as empty.
+lets its log grow, and may call from any thread; several calls in a block of `at_once` share that. A journal that is not
+there yet reads as empty.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,18 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._opened = threading.local()
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What this thread reads while the block runs is of one moment, and the file is opened for it once."""
+        with self._read() as read:
+            before = getattr(self._opened, "read", None)
+            self._opened.read = read
+            try:
+                yield
+            finally:
+                self._opened.read = before
 
     def version(self) -> int:
         """A number that grows with everything the run writes: cheap to ask, to know whether to read again."""
@@ -166,6 +180,10 @@ class Journal:
     @contextlib.contextmanager
     def _read(self) -> Iterator[Any]:
         """Gives the connection's `execute`, inside a transaction; None where there is no journal yet."""
+        opened = getattr(self._opened, "read", None)
+        if opened is not None:
+            yield opened
+            return
         connection = open_for_reading(self.path)
         if connection is None:
             yield None

@@ -81,11 +81,10 @@ class BatchRows:
         first, last = number * STRETCH, (number + 1) * STRETCH - 1
 
         def read() -> dict[int, BatchRow]:
-            figures = self.journal.figures(self.names, first, last)
-            return {
-                record.step: BatchRow(record, figures.get(record.step, {}))
-                for record in self.journal.batches(first, last)
-            }
+            with self.journal.at_once():
+                figures = self.journal.figures(self.names, first, last)
+                batches = self.journal.batches(first, last)
+            return {record.step: BatchRow(record, figures.get(record.step, {})) for record in batches}
 
         def done(future: asyncio.Future[dict[int, BatchRow]]) -> None:
             self._reading.discard(number)

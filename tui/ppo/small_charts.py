@@ -111,10 +111,12 @@ class SmallCharts(KeepsStyle, can_focus=False):
         if (step, figures) == (self._mark, self._figures):
             return
         before, (self._mark, self._figures) = self._marked_cells(), (step, figures)
-        lines = range(self.size.height)
+        width, height = self.size
+        if self._marked_cells() != before:
+            self.refresh(Region(0, 0, width, height))
+            return
         # A cell is many batches wide in a long run: most often the figures above are all that changes.
-        changed = lines[:: self._room()[1]] if self._marked_cells() == before else lines
-        self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+        self.refresh(*(Region(0, y, width, 1) for y in range(0, height, self._room()[1])))
 
     def _marked_cells(self) -> list[int | None]:
         """The cell of each chart in which the batch lies."""

@@ -151,6 +151,10 @@ class PpoWatcher:
             LooptopError: The run cannot be read; says why.
         """
         live = self.run.is_live()
+        with self.journal.at_once():
+            return self._look(live, names, columns)
+
+    def _look(self, live: bool, names: Sequence[str], columns: int) -> PpoSnapshot:
         version = self.journal.version()
         asked = (tuple(names), columns)
         before = self._last

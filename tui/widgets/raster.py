@@ -54,6 +54,7 @@ def draw_small(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> 
     marks: list[tuple[int, int]] = []
     for curve, there in zip(curves, points, strict=True):
         before: tuple[int, int] | None = None
+        dotted = curve.role in DOTTED and len(there) > 1
         for step, value in there:
             if not axes.first <= step <= axes.last:
                 continue
@@ -65,7 +66,7 @@ def draw_small(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> 
                 roles[y // 4][x // 2] = curve.role
                 continue
             for dot_x, dot_y in _between(before or (x, y), (x, y)):
-                if dot_x % 2 and curve.role in DOTTED and len(there) > 1:
+                if dotted and dot_x % 2:
                     continue
                 bits[dot_y // 4][dot_x // 2] |= _BITS[dot_x % 2][dot_y % 4]
                 roles[dot_y // 4][dot_x // 2] = curve.role
@@ -92,12 +93,12 @@ def _finite(curve: Curve) -> list[tuple[float, float]]:
 
 
 def _between(begin: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
-    """The dots of a straight line, both ends included."""
+    """The dots of a straight line; the first is left out where there are more."""
     (x0, y0), (x1, y1) = begin, end
     count = max(abs(x1 - x0), abs(y1 - y0))
-    if count == 0:
+    if count <= 1:
         return [end]
-    return [(x0 + round((x1 - x0) * at / count), y0 + round((y1 - y0) * at / count)) for at in range(count + 1)]
+    return [(x0 + round((x1 - x0) * at / count), y0 + round((y1 - y0) * at / count)) for at in range(1, count + 1)]
 
 
 def _runs(letters: Sequence[str], roles: Sequence[int]) -> list[Run]:

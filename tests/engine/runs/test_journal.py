@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,28 @@ SAMPLE = AnswerSample("7", "/images/7.png", "what shape is there?", "circle", "s
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "run.db"
+
+
+def test_what_is_read_at_once_is_of_one_moment(path: Path) -> None:
+    writer, journal = JournalWriter(path), Journal(path)
+    with journal.at_once():
+        assert journal.names() == []
+    writer.metrics(1, {"loss": 2.0}, time=5.0)
+    assert writer.flush()
+    with journal.at_once():
+        version = journal.version()
+        writer.metrics(2, {"loss": 1.0}, time=6.0)
+        assert writer.flush()
+        with journal.at_once():
+            assert [point.step for point in journal.values("loss")] == [1]
+        assert journal.version() == version
+        elsewhere: list[int] = []
+        other = threading.Thread(target=lambda: elsewhere.extend(point.step for point in journal.values("loss")))
+        other.start()
+        other.join()
+        assert elsewhere == [1, 2]
+    assert [point.step for point in journal.values("loss")] == [1, 2]
+    writer.close()
 
 
 def test_a_journal_that_is_not_there_reads_as_empty(path: Path) -> None:
