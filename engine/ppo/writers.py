@@ -52,7 +52,7 @@ class T5Writer(ResponseWriter):
         bias = self._bias()
         written = []
         for number, block in enumerate(self._decoder.block):
-            itself, query, feed_forward = block.layer
+            itself, cross, feed_forward = block.layer
             normed = itself.layer_norm(states)
             past = self._keys_and_values(itself.SelfAttention, normed)
             if self._written:
@@ -60,8 +60,8 @@ class T5Writer(ResponseWriter):
                 past = torch.cat([keys, past[0]], 2), torch.cat([values, past[1]], 2)
             written.append(past)
             states = states + self._attended(itself.SelfAttention, normed, past, bias, None)
-            normed = query.layer_norm(states)
-            states = states + self._attended(query.EncDecAttention, normed, self._read[number], None, self._hidden)
+            normed = cross.layer_norm(states)
+            states = states + self._attended(cross.EncDecAttention, normed, self._read[number], None, self._hidden)
             states = feed_forward(states)
         self._written = written
         last: Tensor = self._decoder.final_layer_norm(states)[:, -1]

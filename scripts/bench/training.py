@@ -132,7 +132,7 @@ def of_bare_loop() -> Ratio:
         os.kill(owner.pid, signal.SIGSTOP)
         pairs = [(alone(owner.pid, a_turn), alone(bare.pid, a_turn)) for _ in range(TURNS)]
         ours = seconds_a_step([point.time for point in journal.values("loss")], [mine for mine, _ in pairs])
-        peer = seconds_a_step([float(line) for line in times.read_text().splitlines()], [turn for _, turn in pairs])
+        peer = seconds_a_step([float(line) for line in times.read_text().splitlines()], [theirs for _, theirs in pairs])
     return ratio_of(ours, peer)
 
 
