@@ -19,6 +19,7 @@ from typing import Any, cast, get_args
 import psutil
 
 from looptop.engine.config.types import Precision
+from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.devices import refuse_unknown
 from looptop.engine.text import visible
@@ -34,7 +35,7 @@ class Device:
     name: str
     """What the maker calls it."""
     threads: int
-    """Processor cores that torch may use."""
+    """Processor cores that torch may use, together with looptop's other programs."""
 
     def apply(self) -> None:
         """Tells torch, for the whole process.
@@ -43,7 +44,7 @@ class Device:
         """
         import torch
 
-        torch.set_num_threads(self.threads)
+        CORES.use(self.threads, torch.set_num_threads)
         if self.torch_device.startswith("cuda"):
             torch.cuda.set_device(self.torch_device)
             torch.backends.cudnn.allow_tf32 = self.precision != "fp32"

@@ -9,6 +9,7 @@ import msgspec
 from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.batches import ppo_run
 from looptop.engine.commands.output import add_json, note, number, quiet_libraries, say, say_json, table
+from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult, save
 from looptop.engine.text import visible
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.n < 2:
         raise LooptopError(f"--n {arguments.n} is too few to compare; give at least 2")
     folder, _ = ppo_run(arguments.run)
-    with quiet_libraries():
+    with quiet_libraries(), CORES.computing():
         from looptop.engine.ppo.comparison import compare
 
         result = compare(folder, arguments.n, arguments.data, arguments.device, arguments.seed)

@@ -8,6 +8,7 @@ from pathlib import Path
 from looptop.engine.commands.answers import answer_all
 from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.output import add_json, note, quiet_libraries, say, say_json
+from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.engine.vqa.vqa_files import check_writable, read_questions, write_results
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise LooptopError(f"{visible(arguments.questions)} holds no questions")
     images = ImageFolder(arguments.images)
     paths = [images.find(question.image_id) for question in questions]
-    with quiet_libraries():
+    with quiet_libraries(), CORES.computing():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)

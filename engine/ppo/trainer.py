@@ -211,6 +211,7 @@ class PpoTrainer(RunTrainer):
                     self._clip_grad_norm(model)
                 optimizer.step()
                 model.zero_grad()
+                self.context.share_cores()
         rate = self._get_learning_rate()
         found = update.report(batch, comparison, scores, taught, mini_batches, rate, self.ppo_state, self.ppo)
         draft.updated(kept, taught, mini_batches)

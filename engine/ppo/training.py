@@ -43,7 +43,7 @@ def train(context: RunContext) -> dict[str, Any]:
     assert isinstance(config, PpoRunConfig)
     transformers_logging.disable_progress_bar()
     device = pick(config.training.device, config.training.precision)
-    device.apply()
+    context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     model, policy, frozen = reference.load(config.model)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from looptop.engine.cores import CORES
 from looptop.engine.runs import control
 from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.control import Control
@@ -200,10 +201,11 @@ class Gate:
         self._held = self._paused = True
         self._journal.state(RunState.PAUSED, reason)
         began, before = time.monotonic(), self._paused_seconds
-        while self._paused and self.stops == stops:
-            time.sleep(LOOK_SECONDS)
-            self._look()
-            self._paused_seconds = before + time.monotonic() - began
+        with CORES.waiting():
+            while self._paused and self.stops == stops:
+                time.sleep(LOOK_SECONDS)
+                self._look()
+                self._paused_seconds = before + time.monotonic() - began
         self._held = self._paused = False
         return self.stops == stops
 
@@ -223,10 +225,16 @@ class Gate:
             self._journal.control(late.id, late.kind, None, "not taken: the run has ended")
 
     def _together(self, decide: Callable[[], T]) -> T:
-        """What the first process decides, in all of them, and with it whether the run is stopping."""
-        decided, stops = self.processes.decide(lambda: (decide(), self.stop_requested.is_set()))
+        """What the first process decides, in all of them, and with it whether the run is stopping.
+
+        Here is also where each comes to know how many programs share the processor.
+        """
+        decided, stops, programs = self.processes.decide(
+            lambda: (decide(), self.stop_requested.is_set(), CORES.programs())
+        )
         if stops:
             self.stop_requested.set()
+        CORES.divide(programs)
         return decided
 
     def _verdict(self) -> StepVerdict:
@@ -250,11 +258,14 @@ class Gate:
             self._look()
 
     def _wait(self, *, until_checkpoint: bool) -> None:
+        if not self._paused:
+            return
         began, before = time.monotonic(), self._paused_seconds
-        while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
-            self.stop_requested.wait(LOOK_SECONDS)
-            self._look()
-            self._paused_seconds = before + time.monotonic() - began
+        with CORES.waiting():
+            while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
+                self.stop_requested.wait(LOOK_SECONDS)
+                self._look()
+                self._paused_seconds = before + time.monotonic() - began
 
     def _look(self) -> None:
         self._last_look = time.monotonic()

@@ -37,21 +37,22 @@ PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.runs.host")
 
 WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "2000"}
 """How long torch's threads look out for their next part before they sleep. Left to itself, libgomp counts one thread
-too many where training is not the process's main thread, and lets them sleep at once. The longer they look, the more
-two runs at once take the cores from each other; the shorter, the more a run alone waits to be woken. On two cores, the
-tiny presets by how often they look (a VQA run's samples a second alone, how many times as long it takes beside a PPO
-run; the same of the PPO run; one measurement each or two, which differ by a tenth; a step of a VQA run has become a
-third shorter since):
+too many where training is not the process's main thread, and lets them sleep at once. The longer they look, the more a
+program beside the run keeps them from running and is kept from it; the shorter, the more a run alone waits to be woken.
+On two cores, a VQA and a PPO run of the tiny presets: alone, beside each other (which share the cores, see
+`engine.cores`), and beside somebody else's program that keeps one core busy; one measurement each, which differ by a
+tenth and more:
 
-    300,000    9,700    5 to 15 times    0.32 s a batch    4.5 times and more
-     10,000    8,100        4 times      0.38 s                9 times
-      3,000    9,000      2.2 times      0.37 to 0.41 s      3.2 times
-      2,000    8,900      2.0 times      0.38 s              2.8 times
-      1,000    9,400      1.9 times      0.40 to 0.42 s      1.9 times
-          0    7,000      1.3 times      0.67 s              0.8 times
+              alone                     beside each other     beside another program
+     1,000    39 ms a step, 0.50 s a batch                    2.2 and  1.8 times as long
+     2,000    43 ms         0.40 s      1.3 and 1.2 times     2.4 and  2.9 times
+     5,000    50 ms         0.41 s                            3.3 and  6.4 times
+    10,000    37 ms         0.35 s      1.8 and 1.4 times     4.8 and 12.6 times
+    30,000    42 ms         0.37 s      1.7 and 1.5 times    10.4 times and more
 
-Alone, a VQA run and a PPO run of a larger model are as fast with 1,000 as with 300,000; a tiny PPO run, which has much
-between its parts, loses up to a fifth."""
+Before they shared the cores, two runs took 2.0 and 2.7 times as long with 2,000, and 5.8 and 10.7 times with 10,000. In
+short turns, which tell hundredths apart, training is 1 % faster with 10,000 and 2 % with 30,000; but a program that
+takes 3 % of a core, as the app does, then costs a VQA run 5 % of its speed instead of 1 %."""
 
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,

@@ -14,9 +14,10 @@ import traceback
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from looptop.engine.config import RunConfig
+from looptop.engine.cores import CORES
 from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
@@ -30,6 +31,9 @@ from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run_log import RunLog
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
+
+if TYPE_CHECKING:
+    from looptop.engine.device import Device
 
 _TRAINING_OF = {
     "vqa": "looptop.engine.vqa.training",
@@ -79,6 +83,17 @@ class RunContext:
         """Those that train this run together."""
         return self.gate.processes
 
+    def compute_on(self, device: Device) -> None:
+        """Settles where this run computes: on a processor it shares the cores with other programs of looptop."""
+        if device.torch_device == "cpu" and self.processes.is_first:
+            CORES.take_seat()
+        device.apply()
+        self.share_cores()
+
+    def share_cores(self) -> None:
+        """Takes as many threads as are due now; all of the run's processes come by."""
+        CORES.divide(self.processes.decide(CORES.programs))
+
     def begin_together(self) -> None:
         """Tells all processes where to go on from."""
         self.resume_from = self.processes.decide(lambda: self.resume_from)
@@ -89,6 +104,7 @@ class RunContext:
         Raises:
             RunStoppedError: The run shall stop.
         """
+        CORES.divide(CORES.programs())
         if self.gate.stop_is_wanted():
             raise RunStoppedError
 
@@ -210,6 +226,8 @@ class RunThread(threading.Thread):
                 if not self.journal.close():
                     self.context.log("the journal could not be written to its end; is the disk full?")
             finally:
+                CORES.leave_seat()
+                CORES.divide(1)
                 self._lock.release()
                 _one_run.release()
                 # After everything else: the command finds the run as it will stay, and may even resume it.

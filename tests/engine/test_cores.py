@@ -1,0 +1,155 @@
+"""Programs that compute at once share the cores; whoever waits, ends or is killed leaves its share to the others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from looptop.engine.cores import CORES, Cores
+from looptop.engine.device import Device
+from looptop.engine.runs.control import wait_taken
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import Run, start
+from looptop.engine.runs.worker import RunContext
+from tests.engine.runs.helpers import Steps, config, python, read_line
+from tests.support import eventually
+
+COMPUTES = """
+    import sys
+    from looptop.engine.cores import Cores
+    cores = Cores()
+    cores.take_seat()
+    print("computes", flush=True)
+    for line in sys.stdin:
+        print(cores.programs(), flush=True)
+"""
+
+FOUR = Device("cpu", "fp32", "a processor of four cores", 4)
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    CORES.use(before, torch.set_num_threads)
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[str]]:
+    process = python(COMPUTES, stdin=subprocess.PIPE)
+    assert read_line(process) == "computes"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+class Computing(Steps):
+    """Steps that note how many threads each had."""
+
+    threads = 0
+
+    def __call__(self, context: RunContext) -> dict[str, Any]:
+        context.compute_on(FOUR)
+        at_step_end = context.gate.at_step_end
+
+        def noted(step: int) -> Any:
+            verdict = at_step_end(step)
+            self.threads = torch.get_num_threads()
+            return verdict
+
+        context.gate.at_step_end = noted  # type: ignore[method-assign]
+        return super().__call__(context)
+
+
+@pytest.fixture
+def steps() -> Computing:
+    return Computing()
+
+
+@pytest.fixture
+def run(steps: Computing) -> Iterator[Run]:
+    run = start(config(), steps)
+    yield run
+    run.stop()
+    assert run.wait(60) is RunState.STOPPED
+    assert Cores().programs() == 1 and not CORES.has_seat
+
+
+def test_a_run_has_all_cores_while_it_is_alone_and_half_beside_another_program(
+    steps: Computing, run: Run, request: pytest.FixtureRequest
+) -> None:
+    eventually(lambda: steps.threads == 4)
+    other = request.getfixturevalue("other")
+    eventually(lambda: steps.threads == 2)
+    other.kill()
+    eventually(lambda: steps.threads == 4)
+
+
+def test_a_run_that_is_paused_leaves_its_cores_to_the_others(
+    other: subprocess.Popen[str], steps: Computing, run: Run
+) -> None:
+    def counted() -> str:
+        assert other.stdin is not None
+        other.stdin.write("\n")
+        other.stdin.flush()
+        return read_line(other)
+
+    eventually(lambda: counted() == "2")
+    wait_taken(run.folder, run.pause(), 60)
+    eventually(lambda: counted() == "1")
+    run.continue_()
+    eventually(lambda: counted() == "2")
+    assert steps.threads == 2
+
+
+def test_a_gpu_needs_no_cores(other: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Device, "apply", lambda self: CORES.use(self.threads, torch.set_num_threads))
+    seen = []
+
+    def train(context: RunContext) -> dict[str, Any]:
+        context.compute_on(Device("cuda:0", "bf16", "a GPU", 4))
+        seen.append((torch.get_num_threads(), CORES.has_seat))
+        return {}
+
+    assert start(config(), train).wait() is RunState.FINISHED
+    assert seen == [(4, False)]
+
+
+def test_a_child_that_was_forked_does_not_keep_the_seat() -> None:
+    mine, another = Cores(), Cores()
+    another.take_seat()
+    mine.take_seat()
+    context = multiprocessing.get_context("fork")
+    inside, outside = context.Event(), context.Event()
+
+    def stays() -> None:
+        inside.set()
+        outside.wait(60)
+
+    child = context.Process(target=stays)
+    child.start()
+    try:
+        assert inside.wait(60)
+        assert another.programs() == 2
+        mine.leave_seat()
+        eventually(lambda: another.programs() == 1)
+    finally:
+        outside.set()
+        child.join()
+        another.leave_seat()
+
+
+def test_where_no_seat_can_be_taken_one_computes_all_the_same(home: Path) -> None:
+    (home / "computing").write_text("in the way")
+    cores = Cores()
+    told: list[int] = []
+    with cores.computing():
+        assert cores.programs() == 1
+        cores.use(4, told.append)
+    assert told == [4]
