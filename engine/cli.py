@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
@@ -97,6 +97,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Prints the sentence and leaves with exit code 2."""
         self.exit(WRONG_USE, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse's own would hide that a help text could not be written.
+        if message:
+            (file or sys.stderr).write(message)
 
 
 class HelpText(argparse.HelpFormatter):

@@ -61,9 +61,13 @@ def together(folder: RunFolder, count: int, device: str, on_loss: Callable[[str]
     on_gpus = _on_gpus(device, count)
     with tempfile.TemporaryDirectory(prefix="looptop-") as private:
         meeting = Path(private) / "meeting"
-        companions = [_Companion(folder, meeting, index, count, on_loss) for index in range(1, count)]
-        with _watched(companions), joined(meeting, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
-            yield processes
+        companions: list[_Companion] = []
+        with _watched(companions):
+            # One that does not start takes those before it along.
+            for index in range(1, count):
+                companions.append(_Companion(folder, meeting, index, count, on_loss))
+            with joined(meeting, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
+                yield processes
 
 
 @contextmanager

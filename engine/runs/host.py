@@ -188,7 +188,7 @@ def _leave_at_once(thread: RunThread, reason: str, state: RunState = RunState.ST
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(0)
+        os._exit(1 if state is RunState.FAILED else 0)
 
 
 def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
-"""A PPO batch of FLAN-T5-small's architecture, against the chapter's loop on TRL 0.11.4.
+"""A PPO batch of FLAN-T5-small's architecture, against the chapter's loop on TRL 0.11.4 and against plain transformers.
 
 Random weights, batch 8, queries of 256 tokens, responses of 48, 4 passes, two threads. Ours is a real run in its engine
 process, with its journal; TRL runs in an environment of its own, made once under `build/`, at the better of its
-mini-batch sizes.
+mini-batch sizes; the third is `peers/plain_ppo.py`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from looptop.engine import config
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.host import launch
 from scripts.bench.pairs import Ratio, paired
+from scripts.bench.peers.plain_ppo import BATCH, QUERY, RESPONSE
 from tests.support import eventually
 
-BATCH, QUERY, RESPONSE = 8, 256, 48
 BATCHES = 3
 """Of each measurement; the first is not counted."""
 
@@ -58,15 +58,21 @@ def main() -> None:
                 lambda precision=precision: seconds(model, queries, precision),
                 pairs=PAIRS,
             )
-            say(precision, ratio, goal)
+            say(precision, "TRL 0.11.4", ratio, f" (goal: {goal})")
+            plain = paired(
+                lambda precision=precision: plain_seconds(model, precision),
+                lambda precision=precision: seconds(model, queries, precision),
+                pairs=PAIRS,
+            )
+            say(precision, "plain transformers", plain)
             print(f"ppo, {precision}: the matrix products alone take {floor_seconds(model, precision):.1f} s a batch")
 
 
-def say(precision: str, ratio: Ratio, goal: float) -> None:
+def say(precision: str, peer: str, ratio: Ratio, goal: str = "") -> None:
     """Prints one ratio."""
     print(
-        f"ppo, {precision}: {ratio} times the samples per second of TRL 0.11.4; {ratio.peer:.1f} s a batch against"
-        f" {ratio.ours:.1f} s (goal: {goal})",
+        f"ppo, {precision}: {ratio} times the samples per second of {peer}; {ratio.peer:.1f} s a batch against"
+        f" {ratio.ours:.1f} s{goal}",
         flush=True,
     )
 
@@ -124,6 +130,13 @@ def trl_seconds(python: Path, model: Path, queries: Path, mini_batch: int) -> fl
     """Seconds a batch of TRL's."""
     words = [python, PROGRAM, model, queries, mini_batch, BATCHES, RESPONSE]
     done = subprocess.run(list(map(str, words)), check=True, capture_output=True, text=True)
+    return statistics.median(json.loads(done.stdout.splitlines()[-1]))
+
+
+def plain_seconds(model: Path, precision: str) -> float:
+    """Seconds a batch of plain transformers'."""
+    words = [sys.executable, "-m", "scripts.bench.peers.plain_ppo", str(model), precision, str(BATCHES)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
     return statistics.median(json.loads(done.stdout.splitlines()[-1]))
 
 

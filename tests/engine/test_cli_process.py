@@ -57,9 +57,10 @@ def test_a_reader_that_has_read_enough_is_no_error(run: RunFolder) -> None:
     assert process.returncode == 0
 
 
-def test_an_output_that_takes_nothing_is_one_sentence(run: RunFolder) -> None:
+@pytest.mark.parametrize("words", ["runs", "--help", "train --help"])
+def test_an_output_that_takes_nothing_is_one_sentence(run: RunFolder, words: str) -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*CLI, "runs"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run([*CLI, *words.split()], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (2, "looptop: cannot write the output: No space left on device\n")
 
 

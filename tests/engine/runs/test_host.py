@@ -179,6 +179,23 @@ def test_a_failed_run_exits_with_1_and_others_with_0() -> None:
     assert [folder.state() for folder in RunFolder.all()] == [RunState.FINISHED, RunState.FAILED]
 
 
+def test_a_run_that_hangs_when_a_companion_is_lost_has_failed() -> None:
+    code = """
+        import sys, threading, time
+        from looptop.engine.runs import host
+        from looptop.engine.runs.folder import RunFolder
+        from tests.engine.runs.helpers import config
+        host._LOST_SECONDS = 0.1
+        def hangs(context):
+            threading.current_thread().lost = "process 2 of 2 ended before the run did"
+            time.sleep(1000)
+        sys.exit(host.main([str(RunFolder.create("vqa", config()).path)], train=hangs))
+    """
+    assert python(code).wait(60) == 1
+    (folder,) = RunFolder.all()
+    assert Journal(folder.db).state() == (RunState.FAILED, "process 2 of 2 ended before the run did")
+
+
 def test_the_log_holds_all_that_was_printed_and_the_traceback() -> None:
     fails = "lambda context: (print('to stdout'), sys.stderr.write('to stderr\\n'), 1 / 0)[2]"
     folder = launch(config(), program(fails))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -183,6 +185,25 @@ def fail(kind):
 companions.training_of = fail
 sys.exit(companions.main())
 """
+
+
+def test_a_companion_that_does_not_start_takes_those_before_it_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+    real = subprocess.Popen
+
+    def start(words: list[str], **options: Any) -> subprocess.Popen[str]:
+        if started:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(real([sys.executable, "-c", "import sys; sys.stdin.read()"], **options))
+        return started[0]
+
+    monkeypatch.setattr(companions.subprocess, "Popen", start)
+    folder = RunFolder.create("ppo", ppo_config(tmp_path))
+    with pytest.raises(BlockingIOError), companions.together(folder, 3, "cpu", print):
+        pass
+    assert started[0].poll() == 0
 
 
 def test_what_goes_wrong_in_a_companion_is_why_the_run_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

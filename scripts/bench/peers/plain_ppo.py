@@ -1,0 +1,72 @@
+"""A PPO batch as one would write it today: plain transformers, batched, nothing of ours (see `scripts/bench/ppo.py`).
+
+`python -m scripts.bench.peers.plain_ppo MODEL PRECISION BATCHES` prints the seconds of each batch after the first. It
+keeps no journal, judges nothing and has no value head, so it does less than the TRL loop and than ours.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import time
+
+import torch
+from torch import Tensor
+from transformers import T5ForConditionalGeneration
+
+BATCH, QUERY, RESPONSE, PASSES = 8, 256, 48, 4
+
+
+def main() -> None:
+    """Prints the seconds a batch."""
+    folder, precision, batches = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    policy = T5ForConditionalGeneration.from_pretrained(folder)
+    for module in policy.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    reference = copy.deepcopy(policy).requires_grad_(False)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=2e-5)
+    seconds = []
+    for _ in range(batches):
+        began = time.perf_counter()
+        queries = torch.randint(3, 32128, (BATCH, QUERY))
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            one_batch(policy, reference, optimizer, queries)
+        seconds.append(time.perf_counter() - began)
+    print(json.dumps(seconds[1:]))
+
+
+def one_batch(
+    policy: T5ForConditionalGeneration,
+    reference: T5ForConditionalGeneration,
+    optimizer: torch.optim.Optimizer,
+    queries: Tensor,
+) -> None:
+    """Responses, what both models say of them, and four passes of the clipped policy loss."""
+    with torch.no_grad():
+        # `Any` in their annotations: what comes back is a tensor.
+        responses: Tensor = policy.generate(  # type: ignore[operator]
+            input_ids=queries, do_sample=True, top_k=0, max_new_tokens=RESPONSE, min_new_tokens=RESPONSE
+        )[:, 1:].contiguous()
+        old, theirs = logprobs(policy, queries, responses), logprobs(reference, queries, responses)
+    advantages = 1.0 - 0.2 * (old - theirs)
+    for _ in range(PASSES):
+        ratio = torch.exp(logprobs(policy, queries, responses) - old)
+        loss = -torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def logprobs(model: T5ForConditionalGeneration, queries: Tensor, responses: Tensor) -> Tensor:
+    """Each response token's log-probability, `[BATCH, RESPONSE]`."""
+    logits = model(input_ids=queries, labels=responses).logits.float()
+    return logits.log_softmax(-1).gather(-1, responses.unsqueeze(-1)).squeeze(-1)
+
+
+if __name__ == "__main__":
+    main()
