@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
+from looptop.engine.errors import LooptopError
 from looptop.engine.runs.home import home
 from looptop.engine.runs.lock import is_held
 
@@ -49,7 +50,7 @@ class Cores:
         if self._seat is not None:
             return
         self._next_look = 0.0
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, LooptopError):
             folder = home() / "computing"
             folder.mkdir(mode=0o700, exist_ok=True)
             # The folder may be on several machines at once.

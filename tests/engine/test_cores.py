@@ -145,8 +145,15 @@ def test_a_child_that_was_forked_does_not_keep_the_seat() -> None:
         another.leave_seat()
 
 
-def test_where_no_seat_can_be_taken_one_computes_all_the_same(home: Path) -> None:
-    (home / "computing").write_text("in the way")
+@pytest.mark.parametrize("folder", ["computing", ""])
+def test_where_no_seat_can_be_taken_one_computes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("LOOPTOP_HOME", str(home))
+    if folder:
+        home.mkdir()
+    (home / folder).write_text("in the way")
     cores = Cores()
     told: list[int] = []
     with cores.computing():
