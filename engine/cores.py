@@ -34,9 +34,9 @@ class Cores:
 
     def __init__(self) -> None:
         self._seat: int | None = None
-        self._threads = 0
+        self._threads = self._share = 0
         self._set_threads: Callable[[int], object] = lambda threads: None
-        self._share = 0
+        self._shared = False
         self._programs = 1
         self._next_look = 0.0
 
@@ -97,20 +97,24 @@ class Cores:
             self._programs = max(1, sum(is_held(seat) for seat in here))
         return self._programs
 
-    def use(self, threads: int, set_threads: Callable[[int], object]) -> None:
+    def use(self, threads: int, set_threads: Callable[[int], object], *, shared: bool) -> None:
         """Begins to compute.
 
         Args:
             threads: How many there may be where nobody else computes.
             set_threads: Told how many there shall be, now and whenever that changes: torch's.
+            shared: Whether there are fewer while others compute.
         """
-        self._threads, self._set_threads, self._share = threads, set_threads, 0
-        self.divide(self.programs())
+        self._threads, self._set_threads, self._shared, self._share = threads, set_threads, shared, threads
+        set_threads(threads)
+        self.divide()
 
-    def divide(self, programs: int) -> None:
-        """Takes the share that is due where so many programs compute; nothing before the first `use`."""
-        share = max(1, self._threads // programs)
-        if self._threads and self._share != share:
+    def divide(self) -> None:
+        """Takes the share that is due now; nothing before the first `use`."""
+        if not self._shared:
+            return
+        share = max(1, self._threads // self.programs())
+        if self._share != share:
             self._set_threads(share)
             self._share = share
 

@@ -35,7 +35,9 @@ class Device:
     name: str
     """What the maker calls it."""
     threads: int
-    """Processor cores that torch may use, together with looptop's other programs."""
+    """Processor cores that torch may use."""
+    shared: bool = True
+    """Whether it uses fewer while other programs of looptop compute."""
 
     def apply(self) -> None:
         """Tells torch, for the whole process.
@@ -44,7 +46,7 @@ class Device:
         """
         import torch
 
-        CORES.use(self.threads, torch.set_num_threads)
+        CORES.use(self.threads, torch.set_num_threads, shared=self.shared)
         if self.torch_device.startswith("cuda"):
             torch.cuda.set_device(self.torch_device)
             torch.backends.cudnn.allow_tf32 = self.precision != "fp32"
@@ -81,17 +83,21 @@ def pick(device: str = "auto", precision: str = "auto") -> Device:
     if precision == "fp16" and not torch_device.startswith("cuda"):
         raise LooptopError(f"fp16 needs a CUDA device, and this is '{torch_device}'; use precision bf16, fp32 or auto")
     chosen = _best_precision(torch_device) if precision == "auto" else cast(Precision, precision)
-    return Device(torch_device, chosen, _name(torch_device), cpu_threads())
+    return Device(torch_device, chosen, _name(torch_device), cpu_threads(), shared=_threads_asked_for() is None)
 
 
 def cpu_threads() -> int:
     """Physical cores that this process may use, or what `OMP_NUM_THREADS` says."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
+    if (asked := _threads_asked_for()) is not None:
+        return asked
     if not hasattr(os, "sched_getaffinity"):
         return psutil.cpu_count(logical=False) or os.cpu_count() or 1
     return max(1, min(_physical_cores(os.sched_getaffinity(0)), _quota()))
+
+
+def _threads_asked_for() -> int | None:
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) > 0 else None
 
 
 def _physical_cores(logical: set[int], topology: Path = Path("/sys/devices/system/cpu")) -> int:

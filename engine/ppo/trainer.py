@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments
 
 from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo import health, update
 from looptop.engine.ppo.batch import Batch
@@ -211,7 +212,7 @@ class PpoTrainer(RunTrainer):
                     self._clip_grad_norm(model)
                 optimizer.step()
                 model.zero_grad()
-                self.context.share_cores()
+                CORES.divide()
         rate = self._get_learning_rate()
         found = update.report(batch, comparison, scores, taught, mini_batches, rate, self.ppo_state, self.ppo)
         draft.updated(kept, taught, mini_batches)

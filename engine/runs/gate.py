@@ -225,16 +225,11 @@ class Gate:
             self._journal.control(late.id, late.kind, None, "not taken: the run has ended")
 
     def _together(self, decide: Callable[[], T]) -> T:
-        """What the first process decides, in all of them, and with it whether the run is stopping.
-
-        Here is also where each comes to know how many programs share the processor.
-        """
-        decided, stops, programs = self.processes.decide(
-            lambda: (decide(), self.stop_requested.is_set(), CORES.programs())
-        )
+        """What the first process decides, in all of them, and with it whether the run is stopping."""
+        decided, stops = self.processes.decide(lambda: (decide(), self.stop_requested.is_set()))
         if stops:
             self.stop_requested.set()
-        CORES.divide(programs)
+        CORES.divide()
         return decided
 
     def _verdict(self) -> StepVerdict:

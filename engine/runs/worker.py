@@ -88,11 +88,6 @@ class RunContext:
         if device.torch_device == "cpu" and self.processes.is_first:
             CORES.take_seat()
         device.apply()
-        self.share_cores()
-
-    def share_cores(self) -> None:
-        """Takes as many threads as are due now; all of the run's processes come by."""
-        CORES.divide(self.processes.decide(CORES.programs))
 
     def begin_together(self) -> None:
         """Tells all processes where to go on from."""
@@ -104,7 +99,7 @@ class RunContext:
         Raises:
             RunStoppedError: The run shall stop.
         """
-        CORES.divide(CORES.programs())
+        CORES.divide()
         if self.gate.stop_is_wanted():
             raise RunStoppedError
 
@@ -227,7 +222,7 @@ class RunThread(threading.Thread):
                     self.context.log("the journal could not be written to its end; is the disk full?")
             finally:
                 CORES.leave_seat()
-                CORES.divide(1)
+                CORES.divide()
                 self._lock.release()
                 _one_run.release()
                 # After everything else: the command finds the run as it will stay, and may even resume it.

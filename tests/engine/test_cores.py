@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from looptop.engine.cores import CORES, Cores
-from looptop.engine.device import Device
+from looptop.engine.device import Device, cpu_threads, pick
 from looptop.engine.runs.control import wait_taken
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run, start
@@ -37,7 +37,7 @@ FOUR = Device("cpu", "fp32", "a processor of four cores", 4)
 def threads_as_before() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
-    CORES.use(before, torch.set_num_threads)
+    CORES.use(before, torch.set_num_threads, shared=False)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_run_that_is_paused_leaves_its_cores_to_the_others(
 
 
 def test_a_gpu_needs_no_cores(other: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Device, "apply", lambda self: CORES.use(self.threads, torch.set_num_threads))
+    monkeypatch.setattr(Device, "apply", lambda self: CORES.use(self.threads, torch.set_num_threads, shared=True))
     seen = []
 
     def train(context: RunContext) -> dict[str, Any]:
@@ -119,6 +119,22 @@ def test_a_gpu_needs_no_cores(other: subprocess.Popen[str], monkeypatch: pytest.
 
     assert start(config(), train).wait() is RunState.FINISHED
     assert seen == [(4, False)]
+
+
+def test_who_says_how_many_threads_there_shall_be_gets_them_always(
+    other: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def train(context: RunContext) -> dict[str, Any]:
+        context.compute_on(pick("cpu"))
+        seen.append(torch.get_num_threads())
+        return {}
+
+    for asked in ("3", ""):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert start(config(), train).wait() is RunState.FINISHED
+    assert seen == [3, max(1, cpu_threads() // 2)]
 
 
 def test_a_child_that_was_forked_does_not_keep_the_seat() -> None:
@@ -158,5 +174,5 @@ def test_where_no_seat_can_be_taken_one_computes_all_the_same(
     told: list[int] = []
     with cores.computing():
         assert cores.programs() == 1
-        cores.use(4, told.append)
+        cores.use(4, told.append, shared=True)
     assert told == [4]
