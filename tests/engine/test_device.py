@@ -60,7 +60,8 @@ def test_each_process_of_several_takes_its_own_device(machine: Any, monkeypatch:
     assert pick().torch_device == "cuda:0"
 
 
-def test_a_device_and_a_precision_can_be_asked_for(machine: Any) -> None:
+def test_a_device_and_a_precision_can_be_asked_for(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     machine(gpus=2, cpu={"avx512_bf16": True})
     assert pick("cpu", "fp32").precision == "fp32"
     assert pick("cpu").torch_device == "cpu"
