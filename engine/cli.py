@@ -98,10 +98,9 @@ class Parser(argparse.ArgumentParser):
         """Prints the sentence and leaves with exit code 2."""
         self.exit(WRONG_USE, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
 
-    def _print_message(self, message: str, file: Any = None) -> None:
-        # argparse's own would hide that a help text could not be written.
-        if message:
-            (file or sys.stderr).write(message)
+    def print_help(self, file: Any = None) -> None:
+        """Prints the help text; argparse's own would hide that it could not be written."""
+        (file or sys.stdout).write(self.format_help())
 
 
 class HelpText(argparse.HelpFormatter):

@@ -47,7 +47,7 @@ def one_batch(
 ) -> None:
     """Responses, what both models say of them, and four passes of the clipped policy loss."""
     with torch.no_grad():
-        # `Any` in their annotations: what comes back is a tensor.
+        # torch types every part of a module as a tensor or a module.
         responses: Tensor = policy.generate(  # type: ignore[operator]
             input_ids=queries, do_sample=True, top_k=0, max_new_tokens=RESPONSE, min_new_tokens=RESPONSE
         )[:, 1:].contiguous()
