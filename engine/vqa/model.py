@@ -24,6 +24,7 @@ from looptop.engine.vqa.finite import check_finite
 from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
 from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.model_config import VqaConfig
+from looptop.engine.vqa.walk import modules_of, parameters_of
 from looptop.engine.weights import is_pooler, load_whole
 
 ENCODERS = ("text_encoder", "image_encoder")
@@ -150,10 +151,19 @@ class VqaModel(PreTrainedModel):
         """
         self.training = mode
         for name, part in self.named_children():
-            trained = name not in ENCODERS or any(parameter.requires_grad for parameter in part.parameters())
-            if trained or part.training:
-                part.train(mode and trained)
+            wanted = mode and (name not in ENCODERS or any(one.requires_grad for one in parameters_of(part)))
+            # Trainer sets the mode at every step, when it is that already.
+            if any(module.training != wanted for module in modules_of(part)):
+                part.train(wanted)
         return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As torch's own, which looks for each parameter's name too."""
+        if not set_to_none:
+            super().zero_grad(set_to_none=False)
+            return
+        for parameter in parameters_of(self):
+            parameter.grad = None
 
     # Encoding ---------------------------------------------------------------------------------------------------
 

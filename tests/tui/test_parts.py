@@ -15,7 +15,8 @@ from looptop.tui import actions
 from looptop.tui.benchmark import Benchmark
 from looptop.tui.paths import looks_like_path, typed_path
 from looptop.tui.text import bar, cell, duration, number, reason, safe
-from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve, draw, smooth
+from looptop.tui.widgets import plot
+from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve, draw, smooth, thinned
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,39 @@ def test_no_value_breaks_a_plot(values: list[float], log: bool) -> None:
     curves = [Curve(FIRST, range(len(values)), values), Curve(SECOND, range(len(values)), values, dots=True)]
     lines = draw(curves, Axes(0, max(len(values), 1), log=log), 50, 10)
     assert len(lines) in (0, 10)
+
+
+@given(
+    some.lists(some.tuples(some.integers(0, 10_000), some.integers(-50, 50)), min_size=1, max_size=60).map(sorted),
+    some.integers(1, 200),
+)
+def test_a_line_is_thinned_to_what_can_be_told_apart(points: list[tuple[int, int]], places: int) -> None:
+    steps, values = [float(step) for step, _ in points], [float(value) for _, value in points]
+    found = thinned(Curve(FIRST, steps, values), 0, 10_000, places)
+
+    def by_place(curve: Curve) -> dict[int, list[float]]:
+        out: dict[int, list[float]] = {}
+        for step, value in zip(curve.steps, curve.values, strict=True):
+            out.setdefault(int(step * (places / 10_000)), []).append(value)
+        return out
+
+    kept, there = by_place(found), by_place(Curve(FIRST, steps, values))
+    assert list(kept) == list(there)
+    for place, all_of_them in there.items():
+        some_of_them = kept[place]
+        assert (some_of_them[0], some_of_them[-1]) == (all_of_them[0], all_of_them[-1])
+        assert (min(some_of_them), max(some_of_them)) == (min(all_of_them), max(all_of_them))
+        assert len(some_of_them) <= 4
+    assert list(found.steps) == sorted(found.steps)
+
+
+@given(some.lists(some.floats(-5, 5), min_size=2, max_size=300))
+def test_the_beginning_of_a_long_run_looks_as_if_every_point_were_drawn(values: list[float]) -> None:
+    curve, axes = Curve(FIRST, [float(step) for step in range(len(values))], values), Axes(0, 10_000_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plot, "thinned", lambda curve, *_: curve)
+        every_point = draw([curve], axes, 60, 12)
+    assert draw([curve], axes, 60, 12) == every_point
 
 
 def test_smoothing_leaves_a_straight_line_and_gaps_alone() -> None:

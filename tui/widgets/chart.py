@@ -44,6 +44,8 @@ class Chart(Widget, can_focus=False):
         self._strips: list[Strip] = []
         """As they stand on the screen; empty where all is to be drawn anew."""
         self._made_for = Size(0, 0)
+        self._colours: dict[int, Style] = {}
+        """Of the roles, in the theme's colours; empty where they are to be asked for anew."""
 
     def entitle(self, title: str | Content) -> bool:
         """Changes the title: our own markup, or content where it comes from outside; says whether it was another."""
@@ -81,6 +83,7 @@ class Chart(Widget, can_focus=False):
     def notify_style_update(self) -> None:
         """Draws in the new colours."""
         super().notify_style_update()
+        self._colours = {}
         self._draw_all()
 
     def _draw_all(self) -> None:
@@ -105,8 +108,10 @@ class Chart(Widget, can_focus=False):
             self._strips = [said if y == height // 2 else blank for y in range(height)]
 
     def _styles_of_roles(self) -> dict[int, Style]:
-        roles = {role: self.get_component_rich_style(name) for role, name in self._CLASSES.items()}
-        return {0: self.rich_style, **roles}
+        if not self._colours:
+            roles = {role: self.get_component_rich_style(name) for role, name in self._CLASSES.items()}
+            self._colours = {0: self.rich_style, **roles}
+        return self._colours
 
     @staticmethod
     def _strip(line: list[plot.Run], styles: dict[int, Style], width: int) -> Strip:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 AXIS, FAINT, FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH = 1, 2, 3, 4, 5, 6, 7, 8
@@ -18,6 +19,9 @@ RUNS = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
 """Roles of the runs that are laid over each other."""
 
 _ESCAPE = re.compile(r"\x1b\[([\d;]*)m")
+PLACES = 4
+"""In a column: two for each dot, since plotext may round another way than we do."""
+
 _LABEL = 7
 """Cells of the labels at the left, so that charts above one another begin at the same column."""
 
@@ -85,6 +89,7 @@ def draw(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> list[l
     figure.axes(True, pixel=axis, axis=1, side=0)
     _rule(figure, "y", (lowest, highest), [(at, _label(at, axes.log).rjust(_LABEL)) for at in ticks], axis)
     last = max(axes.last, axes.first + 1)
+    curves = [curve if curve.dots else thinned(curve, axes.first, last, PLACES * width) for curve in curves]
     steps = _round_steps(axes.first, last, max(2, width // 16))
     _rule(figure, "x", (axes.first, last), [(step, f"{step:,.0f}") for step in steps], axis)
     for curve in curves:
@@ -95,6 +100,25 @@ def draw(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> list[l
             marker = plotext.marker("•", pixel=plotext.pixel(foreground=curve.role))
             figure.draw(figure.signal(list(curve.steps), list(curve.values), marker=marker))
     return [_runs(line) for line in figure.build().string().split("\n")][:height]
+
+
+def thinned(curve: Curve, first: float, last: float, places: int) -> Curve:
+    """The points of a line that can be told apart: of each place the first, the lowest, the highest and the last one.
+
+    A long run has all that it has done by now in a few columns.
+
+    Args:
+        curve: Its values are finite.
+        first: The step at the left.
+        last: The step at the right.
+        places: Between the two.
+    """
+    values, scale = curve.values, places / (last - first)
+    kept: list[int] = []
+    for _, at in groupby(range(len(values)), lambda index: math.floor((curve.steps[index] - first) * scale)):
+        here = list(at)
+        kept += sorted({here[0], min(here, key=values.__getitem__), max(here, key=values.__getitem__), here[-1]})
+    return curve._replace(steps=[curve.steps[index] for index in kept], values=[values[index] for index in kept])
 
 
 def smooth(values: Sequence[float], weight: float) -> list[float]:
