@@ -54,10 +54,11 @@ Before they shared the cores, two runs took 2.0 and 2.7 times as long with 2,000
 short turns, which tell hundredths apart, training is 1 % faster with 10,000 and 2 % with 30,000; but a program that
 takes 3 % of a core, as the app does, then costs a VQA run 5 % of its speed instead of 1 %.
 
-What it costs a run alone is the machine's: on another, slower one, where a look takes 27 ns, a VQA run has 0.87 of a bare
-loop's speed with 2,000, 0.92 with 4,000 and 0.94 with 10,000 (40 short turns of each). Beside a program that computes for
-30 ms a second and wakes ten times these are 0.83, 0.86 and 0.91; beside one that keeps a core busy it takes 2.2 times as
-long as alone with 2,000, 3.3 with 5,000 and 4.9 with 10,000 (8 turns): what is lost alone is less than what is lost there."""
+What it costs a run alone is the machine's: on another, slower one, where a look takes 27 ns, a VQA run has 0.87 of a
+bare loop's speed with 2,000, 0.92 with 4,000 and 0.94 with 10,000 (40 short turns of each). Beside a program that
+computes for 30 ms a second and wakes ten times these are 0.83, 0.86 and 0.91; beside one that keeps a core busy it
+takes 2.2 times as long as alone with 2,000, 3.3 with 5,000 and 4.9 with 10,000 (8 turns): what is lost alone is less
+than what is lost there."""
 
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,
