@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.engine.ppo.golden import GOLDEN, Replay, compare_statistics, read, steps
+from tests.engine.ppo.golden import GOLDEN, NUDGES, Replay, compare_statistics, read, steps
 
 EXTRA = sorted(path.stem for path in GOLDEN.glob("extra_*.json"))
 
@@ -16,21 +16,28 @@ EXTRA = sorted(path.stem for path in GOLDEN.glob("extra_*.json"))
 @pytest.mark.parametrize("name", ["default", "kl_full", "accumulated", *EXTRA])
 def test_a_recording_is_played_again(name: str, tmp_path: Path) -> None:
     recorded = read(name)
-    replay = Replay(recorded, tmp_path, models="gpt2_" if "gpt2" in name else "")
+    replay, *nudged = (
+        Replay(recorded, tmp_path / str(nudge), "gpt2_" if "gpt2" in name else "", nudge) for nudge in (0, *NUDGES)
+    )
     for step in steps(recorded):
         batch, statistics = replay.step(step)
-        compare_statistics(statistics, step["stats"], replay, batch)
+        others = [other.step(step)[1] for other in nudged]
+        compare_statistics(statistics, step["stats"], replay, batch, others)
 
 
 def test_the_weights_after_three_steps_are_the_recorded_ones(tmp_path: Path) -> None:
     recorded = read("default")
-    replay = Replay(recorded, tmp_path)
+    replays = [Replay(recorded, tmp_path / str(nudge), nudge=nudge) for nudge in (0, *NUDGES)]
     for step in recorded["steps"]:
-        replay.step(step)
+        for replay in replays:
+            replay.step(step)
     after = load_file(GOLDEN / "policy_after.safetensors")
-    weights = replay.policy.state_dict()
+    weights, *nudged = (replay.policy.state_dict() for replay in replays)
     assert after.keys() == weights.keys()
+    uncertain = 0
     for name, wanted in after.items():
-        torch.testing.assert_close(
-            weights[name], wanted, rtol=0, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
-        )
+        spread = torch.stack([other[name] - weights[name] for other in nudged]).abs().amax(0)
+        excess = (weights[name] - wanted).abs() - 4 * spread
+        assert excess.max() <= 1e-6, name
+        uncertain += int((spread > 1e-6).sum())
+    assert uncertain <= 5, "of 130,000"
