@@ -1,26 +1,37 @@
-"""Has looptop's programs that compute at once on one processor share its cores.
+"""Has programs that compute at once on one processor share its cores.
 
 torch gives each part of an operation to a thread of its own and waits for the slowest, many thousand times a second. If
 two programs have a thread for every core, each waits for threads that the other one keeps from running, and both
-together are slower than one after the other (`runs/host.py` has figures). So each takes a seat while it computes, and
-uses as many threads as there are cores for it. Whoever is paused has no seat; a run on a GPU needs none.
+together are slower than one after the other (`runs/host.py` has figures). So each of looptop's takes a seat while it
+computes, and uses as many threads as there are cores for it. Whoever is paused has no seat; a run on a GPU needs none.
+Programs that know of no seats are told by what they take: a core that they keep busy is left to them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.machine import load
 from looptop.engine.runs.home import home
 from looptop.engine.runs.lock import is_held
 
 LOOK_SECONDS = 1.0
 """Between two looks at who else computes."""
+
+LOAD_SECONDS = 3.0
+"""What other programs take is averaged over these: who opens an app or asks one question is not made way for."""
+
+MAKES_WAY = 0.35
+"""Of a core that others take, from where on it is left to them. On two cores a step of the tiny VQA preset takes 1.4
+times as long beside a program that computes for a third of the time, with one thread as with two; beside one that
+always computes 1.5 times with one thread, 4.6 times and more with two."""
 
 _SEATS = 64
 
@@ -34,11 +45,13 @@ class Cores:
 
     def __init__(self) -> None:
         self._seat: int | None = None
-        self._threads = self._share = 0
+        self._threads = self._share = self._spare = 0
         self._set_threads: Callable[[int], object] = lambda threads: None
         self._shared = False
         self._programs = 1
         self._next_look = 0.0
+        self._reading: load.Reading | None = None
+        self._taken = 0
 
     @property
     def has_seat(self) -> bool:
@@ -50,6 +63,7 @@ class Cores:
         if self._seat is not None:
             return
         self._next_look = 0.0
+        self._reading, self._taken = None, 0
         with contextlib.suppress(OSError, LooptopError):
             folder = home() / "computing"
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -97,15 +111,28 @@ class Cores:
             self._programs = max(1, sum(is_held(seat) for seat in here))
         return self._programs
 
-    def use(self, threads: int, set_threads: Callable[[int], object], *, shared: bool) -> None:
+    def taken(self) -> int:
+        """How many cores programs keep busy that are not this one; 0 where it has no seat. Not looked up each time."""
+        if self._seat is None:
+            return 0
+        if self._reading is None or time.monotonic() - self._reading.moment >= LOAD_SECONDS:
+            with contextlib.suppress(OSError):
+                before, self._reading = self._reading, load.read()
+                if before is not None:
+                    self._taken = math.ceil(load.cores_of_others(before, self._reading) - MAKES_WAY)
+        return self._taken
+
+    def use(self, threads: int, set_threads: Callable[[int], object], *, shared: bool, spare: int = 0) -> None:
         """Begins to compute.
 
         Args:
             threads: How many there may be where nobody else computes.
             set_threads: Told how many there shall be, now and whenever that changes: torch's.
             shared: Whether there are fewer while others compute.
+            spare: Cores that there are besides, which others may use without being in the way.
         """
         self._threads, self._set_threads, self._shared, self._share = threads, set_threads, shared, threads
+        self._spare = spare
         set_threads(threads)
         self.divide()
 
@@ -113,7 +140,8 @@ class Cores:
         """Takes the share that is due now; nothing before the first `use`."""
         if not self._shared:
             return
-        share = max(1, self._threads // self.programs())
+        taken = max(0, self.taken() - self._spare)
+        share = max(1, min(self._threads // self.programs(), self._threads - taken))
         if self._share != share:
             self._set_threads(share)
             self._share = share

@@ -37,7 +37,7 @@ class Device:
     threads: int
     """Processor cores that torch may use."""
     shared: bool = True
-    """Whether it uses fewer while other programs of looptop compute."""
+    """Whether it uses fewer while other programs compute."""
 
     def apply(self) -> None:
         """Tells torch, for the whole process.
@@ -46,7 +46,8 @@ class Device:
         """
         import torch
 
-        CORES.use(self.threads, torch.set_num_threads, shared=self.shared)
+        spare = max(0, _cores() - self.threads)
+        CORES.use(self.threads, torch.set_num_threads, shared=self.shared, spare=spare)
         if self.torch_device.startswith("cuda"):
             torch.cuda.set_device(self.torch_device)
             torch.backends.cudnn.allow_tf32 = self.precision != "fp32"
@@ -90,14 +91,19 @@ def cpu_threads() -> int:
     """Physical cores that this process may use, or what `OMP_NUM_THREADS` says."""
     if (asked := _threads_asked_for()) is not None:
         return asked
-    if not hasattr(os, "sched_getaffinity"):
-        return psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    return max(1, min(_physical_cores(os.sched_getaffinity(0)), _quota()))
+    return max(1, min(_cores(), _quota()))
 
 
 def _threads_asked_for() -> int | None:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdigit() and int(asked) > 0 else None
+
+
+def _cores() -> int:
+    """Physical cores that this process may run on, some of which others may have in use."""
+    if hasattr(os, "sched_getaffinity"):
+        return _physical_cores(os.sched_getaffinity(0))
+    return psutil.cpu_count(logical=False) or os.cpu_count() or 1
 
 
 def _physical_cores(logical: set[int], topology: Path = Path("/sys/devices/system/cpu")) -> int:

@@ -16,6 +16,7 @@ import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class RunFolder:
         """The lock file."""
         return self.path / "run.lock"
 
-    @property
+    @cached_property
     def controls(self) -> Path:
         """The folder that takes controls."""
         return self.path / "controls"

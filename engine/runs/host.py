@@ -35,7 +35,7 @@ from looptop.engine.text import visible
 # `-P`: a torch.py in the folder where somebody stands is not torch.
 PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.runs.host")
 
-WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "2000"}
+WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "30000"}
 """How long torch's threads look out for their next part before they sleep. Left to itself, libgomp counts one thread
 too many where training is not the process's main thread, and lets them sleep at once. The longer they look, the more a
 program beside the run keeps them from running and is kept from it; the shorter, the more a run alone waits to be woken.

@@ -24,7 +24,7 @@ from looptop.engine.vqa.finite import check_finite
 from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
 from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.model_config import VqaConfig
-from looptop.engine.vqa.walk import modules_of, parameters_of
+from looptop.engine.vqa.walk import parameters_of
 from looptop.engine.weights import is_pooler, load_whole
 
 ENCODERS = ("text_encoder", "image_encoder")
@@ -57,6 +57,8 @@ class VqaModel(PreTrainedModel):
     _supports_flash_attn = True
     _supports_attention_backend = True
     config: VqaConfig
+    _mode: bool | None = None
+    """What `train` has set; None before it has, and where something was frozen since."""
 
     def __init__(self, config: VqaConfig) -> None:
         super().__init__(config)
@@ -133,6 +135,7 @@ class VqaModel(PreTrainedModel):
             LooptopError: A word is not one of `FREEZABLE`.
         """
         frozen = frozen_parts(what)
+        self._mode = None
         for parameter in self.parameters():
             parameter.requires_grad = True
         for part in ENCODERS:
@@ -147,14 +150,14 @@ class VqaModel(PreTrainedModel):
         """Sets the mode of the parts that are trained. A frozen encoder is always in evaluation mode.
 
         Without dropout it says the same of the same image or question each time, so that it makes no difference whether
-        its features are kept.
+        its features are kept. Which encoders are frozen is looked up where the mode changes: Trainer sets it at every
+        step, and to go through the parameters each time takes a thirtieth of a step of the tiny preset.
         """
-        self.training = mode
-        for name, part in self.named_children():
-            wanted = mode and (name not in ENCODERS or any(one.requires_grad for one in parameters_of(part)))
-            # Trainer sets the mode at every step, when it is that already.
-            if any(module.training != wanted for module in modules_of(part)):
-                part.train(wanted)
+        if mode != self._mode:
+            self._mode = self.training = mode
+            for name, part in self.named_children():
+                frozen = name in ENCODERS and not any(parameter.requires_grad for parameter in part.parameters())
+                part.train(mode and not frozen)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from typing import Any
 import pytest
 import torch
 
+from looptop.engine import cores, device
 from looptop.engine.cores import CORES, Cores
 from looptop.engine.device import Device, cpu_threads, pick
+from looptop.engine.machine import load
 from looptop.engine.runs.control import wait_taken
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run, start
@@ -30,6 +34,8 @@ COMPUTES = """
         print(cores.programs(), flush=True)
 """
 
+REALLY_READ = load.read
+
 FOUR = Device("cpu", "fp32", "a processor of four cores", 4)
 
 
@@ -38,6 +44,27 @@ def threads_as_before() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     CORES.use(before, torch.set_num_threads, shared=False)
+
+
+class Others:
+    """Programs that know of no seats, and keep as many cores busy as a test says."""
+
+    cores = 0.0
+    _busy = _moment = 0.0
+
+    def read(self) -> load.Reading:
+        now = time.monotonic()
+        self._busy += self.cores * (now - self._moment)
+        self._moment = now
+        return load.Reading(now, self._busy, 0.0)
+
+
+@pytest.fixture(autouse=True)
+def others(monkeypatch: pytest.MonkeyPatch) -> Others:
+    others = Others()
+    monkeypatch.setattr(load, "read", others.read)
+    monkeypatch.setattr(cores, "LOAD_SECONDS", 0.2)
+    return others
 
 
 @pytest.fixture
@@ -89,6 +116,61 @@ def test_a_run_has_all_cores_while_it_is_alone_and_half_beside_another_program(
     eventually(lambda: steps.threads == 2)
     other.kill()
     eventually(lambda: steps.threads == 4)
+
+
+@pytest.mark.parametrize(("busy", "threads"), [(0.3, 4), (0.4, 3), (1.3, 3), (1.4, 2)])
+def test_a_run_leaves_to_others_the_cores_that_they_keep_busy_and_takes_them_again(
+    steps: Computing, run: Run, others: Others, busy: float, threads: int
+) -> None:
+    eventually(lambda: steps.threads == 4)
+    others.cores = 9.0
+    eventually(lambda: steps.threads == 1)
+    others.cores = busy
+    eventually(lambda: steps.threads == threads)
+
+
+def test_beside_a_run_and_another_program_the_smaller_share_counts(
+    other: subprocess.Popen[str], steps: Computing, run: Run, others: Others
+) -> None:
+    others.cores = 1.0
+    eventually(lambda: steps.threads == 2)
+    others.cores = 3.0
+    eventually(lambda: steps.threads == 1)
+
+
+def test_cores_that_a_run_may_not_use_may_be_busy(
+    steps: Computing, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, others: Others
+) -> None:
+    monkeypatch.setattr(device, "_cores", lambda: 6)
+    request.getfixturevalue("run")
+    others.cores = 3.0
+    eventually(lambda: steps.threads == 3)
+    others.cores = 2.0
+    eventually(lambda: steps.threads == 4)
+
+
+def test_a_real_program_is_made_way_for(
+    steps: Computing, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(load, "read", REALLY_READ)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            request.getfixturevalue("run")
+            eventually(lambda: 0 < steps.threads < 4)
+        finally:
+            busy.kill()
+
+
+def test_where_the_system_does_not_tell_what_others_take_a_run_has_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses() -> load.Reading:
+        raise PermissionError
+
+    monkeypatch.setattr(load, "read", refuses)
+    mine = Cores()
+    told: list[int] = []
+    with mine.computing():
+        mine.use(4, told.append, shared=True)
+        assert (mine.taken(), told) == (0, [4])
 
 
 def test_a_run_that_is_paused_leaves_its_cores_to_the_others(
@@ -170,9 +252,9 @@ def test_where_no_seat_can_be_taken_one_computes_all_the_same(
     if folder:
         home.mkdir()
     (home / folder).write_text("in the way")
-    cores = Cores()
+    mine = Cores()
     told: list[int] = []
-    with cores.computing():
-        assert cores.programs() == 1
-        cores.use(4, told.append, shared=True)
+    with mine.computing():
+        assert mine.programs() == 1
+        mine.use(4, told.append, shared=True)
     assert told == [4]

@@ -313,7 +313,9 @@ def test_a_part_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_frozen_encoder_says_the_same_each_time_while_the_rest_is_trained(tmp_path: Path) -> None:
-    """So it makes no difference whether its features were kept; the same goes for one that a wrapper trains again."""
+    """So it makes no difference whether its features were kept. One that a wrapper trains again before training begins,
+    when the model is in evaluation mode, is trained as any other.
+    """
     model, processor = tiny_model(tmp_path)
     inputs = inputs_of(processor)
 
@@ -324,6 +326,13 @@ def test_a_frozen_encoder_says_the_same_each_time_while_the_rest_is_trained(tmp_
     model.train()
     assert torch.equal(text(), text())
     assert model.decoder.training and model.image_encoder.training
+    model.freeze("image_encoder")
+    model.train()
+    assert not torch.equal(text(), text())
+    model.freeze("encoders")
+    model.train()
+    assert torch.equal(text(), text())
+    model.eval()
     next(model.text_encoder.parameters()).requires_grad = True
     model.train()
     assert not torch.equal(text(), text())
