@@ -117,7 +117,8 @@ def take(
 def waiting(folder: RunFolder) -> list[Path]:
     """The files of controls that were not taken yet, the oldest first."""
     try:
-        names = [name for name in os.listdir(folder.controls) if name.endswith(".json") and name[0] != "."]
+        with os.scandir(folder.controls) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != "."]
     except OSError:
         return []
     return [folder.controls / name for name in sorted(names)]

@@ -36,29 +36,23 @@ from looptop.engine.text import visible
 PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.runs.host")
 
 WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "30000"}
-"""How long torch's threads look out for their next part before they sleep. Left to itself, libgomp counts one thread
-too many where training is not the process's main thread, and lets them sleep at once. The longer they look, the more a
-program beside the run keeps them from running and is kept from it; the shorter, the more a run alone waits to be woken.
-On two cores, a VQA and a PPO run of the tiny presets: alone, beside each other (which share the cores, see
-`engine.cores`), and beside somebody else's program that keeps one core busy; one measurement each, which differ by a
-tenth and more:
+"""How long torch's threads look out for their next part before they sleep: some 0.8 ms, where a look takes 27 ns. It is
+libgomp's, and read once. The longer they look, the less a run alone waits for threads to be woken, and the more a
+program beside it keeps them from running: so the run has one thread less while a core is kept busy (`engine.cores`),
+which it sees within some seconds. The tiny VQA preset on two cores of an Intel Xeon (10 turns of 1.5 s each, which
+differ by a tenth), and how long a step takes in those seconds beside a program that keeps one core busy:
 
-              alone                     beside each other     beside another program
-     1,000    39 ms a step, 0.50 s a batch                    2.2 and  1.8 times as long
-     2,000    43 ms         0.40 s      1.3 and 1.2 times     2.4 and  2.9 times
-     5,000    50 ms         0.41 s                            3.3 and  6.4 times
-    10,000    37 ms         0.35 s      1.8 and 1.4 times     4.8 and 12.6 times
-    30,000    42 ms         0.37 s      1.7 and 1.5 times    10.4 times and more
+                        alone      beside it, of 42 ms
+     2,000 looks        43 ms       2.3 times
+    10,000              40 ms       4.6 times
+    30,000              40 ms       9   times
+    libgomp's own       42 ms      34   times and more
+    with one thread     54 ms       1.5 times
 
-Before they shared the cores, two runs took 2.0 and 2.7 times as long with 2,000, and 5.8 and 10.7 times with 10,000. In
-short turns, which tell hundredths apart, training is 1 % faster with 10,000 and 2 % with 30,000; but a program that
-takes 3 % of a core, as the app does, then costs a VQA run 5 % of its speed instead of 1 %.
-
-What it costs a run alone is the machine's: on another, slower one, where a look takes 27 ns, a VQA run has 0.87 of a
-bare loop's speed with 2,000, 0.92 with 4,000 and 0.94 with 10,000 (40 short turns of each). Beside a program that
-computes for 30 ms a second and wakes ten times these are 0.83, 0.86 and 0.91; beside one that keeps a core busy it
-takes 2.2 times as long as alone with 2,000, 3.3 with 5,000 and 4.9 with 10,000 (8 turns): what is lost alone is less
-than what is lost there."""
+Longer measurements alone, with steps of 34 to 43 ms: of the speed that a bare loop has, 2,000 looks cost 5 %, and 10,000
+cost 1 to 2 % more than 30,000 and libgomp's own, which cost the same. On a slower AMD EPYC 2,000 cost 13 %. Beside
+programs that compute for 3 ms ten times a second, or for 30 ms three or ten times, the number makes no difference that
+these turns can tell."""
 
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,
