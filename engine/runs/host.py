@@ -49,10 +49,10 @@ differ by a tenth), and how long a step takes in those seconds beside a program 
     libgomp's own       42 ms      34   times and more
     with one thread     54 ms       1.5 times
 
-Longer measurements alone, with steps of 34 to 43 ms: of the speed that a bare loop has, 2,000 looks cost 5 %; 10,000 cost
-1 to 2 % more than 30,000 and libgomp's own, which cost the same. On a slower AMD EPYC 2,000 cost 13 %. Beside programs
-that compute for 3 ms ten times a second, or for 30 ms three or ten times, the number makes no difference that
-these turns can tell."""
+Longer measurements alone, with steps of 34 to 43 ms: of the speed that a bare loop has, 2,000 looks cost 5 %; 10,000
+cost 1 to 2 % more than 30,000 and libgomp's own, which cost the same. On a slower AMD EPYC 2,000 cost 13 %. Beside
+programs that compute for 3 ms ten times a second, or for 30 ms three or ten times, the number makes no difference
+that these turns can tell."""
 
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,
