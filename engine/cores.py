@@ -2,7 +2,7 @@
 
 torch gives each part of an operation to a thread of its own and waits for the slowest, many thousand times a second. If
 two programs have a thread for every core, each waits for threads that the other one keeps from running, and both
-together are slower than one after the other (`runs/host.py` has figures). So each of looptop's takes a seat while it
+together are slower than one after the other (the README has figures). So each of looptop's takes a seat while it
 computes, and uses as many threads as there are cores for it. Whoever is paused has no seat; a run on a GPU needs none.
 Programs that know of no seats are told by what they take: a core that they keep busy is left to them.
 """

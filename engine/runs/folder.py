@@ -65,6 +65,7 @@ class RunFolder:
         """The lock file."""
         return self.path / "run.lock"
 
+    # A run looks into it at every other step: the path is made once.
     @cached_property
     def controls(self) -> Path:
         """The folder that takes controls."""
