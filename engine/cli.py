@@ -29,6 +29,9 @@ from looptop.engine.text import visible
 WRONG_USE = 2
 INTERRUPTED = 130
 
+SMALLER = "use a smaller model or another device (--device), or end other programs"
+"""What helps a command whose memory ran out."""
+
 NO_TERMINAL = (
     "looptop: the app needs a terminal on stdin and stdout; without one use `looptop demo`, "
     "`looptop ask IMAGE QUESTION` or `looptop --help`"
@@ -153,11 +156,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         sys.stderr.write(f"looptop: cannot write the output: {error.strerror}\n")
         return WRONG_USE
+    except (MemoryError, RuntimeError) as error:
+        from looptop.engine.out_of_memory import is_out_of_memory, out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        sentence = out_of_memory(error, f"in `looptop {_command_of(words) or ''}".rstrip() + "`")
+        sys.stderr.write(f"looptop: {visible(sentence)}; {SMALLER}\n")
+        return WRONG_USE
 
 
 def _drop_output() -> None:
     """Nothing more is written to stdout, not by Python either when it closes it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _command_of(words: Sequence[str]) -> str | None:
+    """The command among the words that were typed, if one is."""
+    return next((word for word in words if not word.startswith("-")), None)
 
 
 def _run(words: list[str], began: float) -> int:
@@ -168,7 +184,7 @@ def _run(words: list[str], began: float) -> int:
         # By name, so that the engine stands without the app.
         import_module("looptop.tui.app").run_app()
         return 0
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    chosen = _command_of(words)
     if chosen is not None and chosen not in COMMANDS:
         near = difflib.get_close_matches(chosen, COMMANDS, n=1)
         hint = f"did you mean `looptop {near[0]}`?" if near else "see `looptop --help`"

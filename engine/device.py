@@ -42,7 +42,8 @@ class Device:
     def apply(self) -> None:
         """Tells torch, for the whole process.
 
-        In fp32, TF32 is switched off: an answer must not depend on the batch that it stands in.
+        In fp32, TF32 is switched off on a GPU: an answer must not depend on the batch that it stands in, nor on what
+        this process computed before. In bf16 and fp16 it is allowed.
         """
         import torch
 
@@ -50,7 +51,7 @@ class Device:
         CORES.use(self.threads, torch.set_num_threads, shared=self.shared, spare=spare)
         if self.torch_device.startswith("cuda"):
             torch.cuda.set_device(self.torch_device)
-            torch.backends.cudnn.allow_tf32 = self.precision != "fp32"
+            _allow_tf32(self.precision != "fp32")
 
     def settle(self, arguments: Any) -> None:
         """Makes Trainer use this device and no other: by itself it takes all GPUs, beginning with the first.
@@ -67,24 +68,49 @@ class Device:
         self.apply()
 
 
-def pick(device: str = "auto", precision: str = "auto") -> Device:
+def pick(device: str = "auto", precision: str = "auto", *, overflows_in_fp16: str = "") -> Device:
     """The device that was asked for, or the best there is.
 
     Args:
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: `auto` (bf16 where the device computes it natively, fp16 on an older CUDA device, else fp32), `fp32`,
             `bf16`, `fp16`.
+        overflows_in_fp16: The name of a model that will be computed and cannot be in fp16 (see `engine.ppo.fp16`):
+            `auto` is fp32 then, where it would be fp16. Empty where there is none.
 
     Raises:
-        LooptopError: The device is not there, or cannot compute in that precision.
+        LooptopError: The device is not there, or it or the model cannot be computed in that precision.
     """
     torch_device = _find(device)
     if precision not in ("auto", *get_args(Precision)):
         raise LooptopError(f"precision is '{visible(precision)}'; it must be auto, fp32, bf16 or fp16")
     if precision == "fp16" and not torch_device.startswith("cuda"):
         raise LooptopError(f"fp16 needs a CUDA device, and this is '{torch_device}'; use precision bf16, fp32 or auto")
+    if precision == "fp16" and overflows_in_fp16:
+        raise LooptopError(
+            f"{visible(overflows_in_fp16)} is a T5 model, and T5's activations overflow in fp16;"
+            " use precision bf16, fp32 or auto"
+        )
     chosen = _best_precision(torch_device) if precision == "auto" else cast(Precision, precision)
+    if chosen == "fp16" and overflows_in_fp16:
+        chosen = "fp32"
     return Device(torch_device, chosen, _name(torch_device), cpu_threads(), shared=_threads_asked_for() is None)
+
+
+def _allow_tf32(allowed: bool) -> None:
+    """Sets TF32 for matrix products and for cuDNN, whatever was set before and by which of torch's two interfaces.
+
+    The older interface comes first: the newer one leaves its switches as they are, and torch raises an error where
+    somebody reads one that contradicts the newer. It leaves cuDNN's newer switches to the global one where it forbids
+    TF32, so these are set as well.
+    """
+    from torch.backends import cuda, cudnn
+
+    cuda.matmul.allow_tf32 = allowed
+    cudnn.allow_tf32 = allowed
+    precision = "tf32" if allowed else "ieee"
+    cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
+    cudnn.rnn.fp32_precision = precision  # type: ignore[attr-defined]
 
 
 def cpu_threads() -> int:

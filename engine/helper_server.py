@@ -24,6 +24,7 @@ from msgspec import json
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.helper import R
+from looptop.engine.out_of_memory import is_out_of_memory, out_of_memory
 from looptop.engine.runs.folder import home
 from looptop.engine.text import visible
 
@@ -65,8 +66,11 @@ class HelperServer(Generic[R]):
         except Exception as error:
             traceback.print_exc()
             sys.stderr.flush()
-            said = f"looptop made a mistake ({visible(type(error).__name__)}); {visible(self.log)} says where"
-            self.reply(self.reply_type(id=self.request_id, error=said, status="ready"))
+            if is_out_of_memory(error):
+                message = f"{out_of_memory(error, 'while it answered')}; end other programs, or use a smaller model"
+            else:
+                message = f"looptop made a mistake ({visible(type(error).__name__)}); {visible(self.log)} says where"
+            self.reply(self.reply_type(id=self.request_id, error=message, status="ready"))
 
     def say(self, status: str) -> None:
         """Says what is being done for the request."""

@@ -1,8 +1,9 @@
-"""Makes text from outside (answers, data, file names, exceptions) safe to show on a terminal."""
+"""Makes text from outside (answers, data, file names, exceptions) safe to show on a terminal; and writes lists."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 
@@ -35,3 +36,8 @@ def visible(text: object, *, keep_lines: bool = False) -> str:
         else:
             out.append(char)
     return "".join(out)
+
+
+def join_text(parts: Sequence[str], last: str) -> str:
+    """The parts in a row, with a word before the last: "a, b or c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"

@@ -1,4 +1,6 @@
-"""Loads pretrained weights, whole or not at all.
+"""Loads pretrained weights, whole or not at all, and in fp32 whatever their folder holds.
+
+Small steps vanish in bf16 weights; autocast computes in the precision that was chosen.
 
 `from_pretrained` alone makes up what a folder lacks and only warns, so that a damaged model would be trained, asked or
 taken for a reward as if it were whole.
@@ -11,9 +13,11 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
+import torch
 from transformers.utils import logging
 
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.text import visible
 
 
@@ -37,10 +41,12 @@ def load_whole(
     """
     try:
         with quiet():
-            model, info = load(source, output_loading_info=True, **options)
+            model, info = load(source, output_loading_info=True, **{"dtype": torch.float32} | options)
     except (LooptopError, OSError):
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # safetensors, json and torch each have exceptions of their own for a damaged file.
         raise LooptopError(f"the model in {visible(source)} cannot be loaded: {said_of(error)}") from error
     found = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]

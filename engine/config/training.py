@@ -26,7 +26,7 @@ class TrainingConfig(Table, frozen=True, kw_only=True):
     optim: str = "adamw_torch"
     seed: Natural = 42
     precision: PrecisionChoice = "auto"
-    """`auto`: bf16 where the device computes it natively, fp16 on an older CUDA device, else fp32."""
+    """`auto`: bf16 where the device computes it natively, fp16 on an older CUDA device (not for a T5), else fp32."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
     processes: Positive = 1

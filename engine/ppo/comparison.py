@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from scipy.stats import wilcoxon
 
 from looptop.engine.config.ppo import PpoRunConfig
@@ -51,10 +50,10 @@ def compare(
         raise LooptopError(f"{run.id} is a {config.kind} run; only PPO runs have a reference to compare with")
     chosen = pick(device, "fp32")
     chosen.apply()
-    tuned = load_policy(resolve(run.id), dtype=torch.float32)
-    before = load_policy(resolve(config.model.reference or config.model.policy), dtype=torch.float32)
-    for model in (tuned, before):
-        model.to(chosen.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+    tuned, before = (
+        load_policy(resolve(name), chosen.torch_device)
+        for name in (run.id, config.model.reference or config.model.policy)
+    )
     frozen = reference.Frozen(before)
     tokenizer = load_tokenizer(config.model.policy)
     queries, quality = load_unseen(

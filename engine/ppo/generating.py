@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from msgspec import Struct
 
 from looptop.engine.config.ppo import GenerationConfig, PpoRunConfig
@@ -64,8 +63,7 @@ def generate(
     chosen.apply()
     where = resolve(name)
     try:
-        policy = load_policy(where, dtype=torch.float32)
-        policy.to(chosen.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+        policy = load_policy(where, chosen.torch_device)
     except OSError as error:
         raise LooptopError(
             f"the model {visible(name)} cannot be loaded: {said_of(error)};"

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.ppo import t5
 from looptop.engine.ppo.logits import said_of_tokens
-from looptop.engine.ppo.t5 import quicken
-from looptop.engine.ppo.writers import GPT2Writer, ResponseWriter, T5Writer
+from looptop.engine.ppo.writers import GPT2Writer, ResponseWriter, T5CacheWriter, T5Writer
 from looptop.engine.weights import load_whole
 
 
@@ -156,7 +156,8 @@ class T5Policy(PolicyMixin, T5ForConditionalGeneration):
 
     def writer(self, query_ids: Tensor, query_mask: Tensor) -> ResponseWriter:
         """See `PolicyMixin`."""
-        return T5Writer(self, query_ids, query_mask)
+        chosen = T5Writer if t5.is_for(query_ids.device) else T5CacheWriter
+        return chosen(self, query_ids, query_mask)
 
     def logits(self, states: Tensor) -> Tensor:
         """See `PolicyMixin`."""
@@ -227,14 +228,15 @@ POLICIES: dict[str, type[T5Policy] | type[GPT2Policy]] = {"t5": T5Policy, "gpt2"
 """Model type, as configurations name it, to policy."""
 
 
-def load_policy(source: str | os.PathLike[str], **load: Any) -> Policy:
-    """A policy from a saved policy or a plain model.
+def load_policy(source: str | os.PathLike[str], device: torch.device | str = "cpu", **load: Any) -> Policy:
+    """A policy from a saved policy or a plain model, on the device that it will compute on.
 
-    A T5's inner parts are this package's (`looptop.engine.ppo.t5`); naming an `attn_implementation` leaves
-    transformers' own, which make each sum in the order in which TRL made it.
+    On a processor a T5's inner parts are this package's (`looptop.engine.ppo.t5`); naming an `attn_implementation`
+    leaves transformers' own, which make each sum in the order in which TRL made it. On a GPU it is transformers' T5.
 
     Args:
         source: Hub name or local folder.
+        device: Where the policy will compute.
         **load: Passed to `from_pretrained` (`local_files_only`, `dtype`, `attn_implementation`, ...).
 
     Raises:
@@ -249,6 +251,7 @@ def load_policy(source: str | os.PathLike[str], **load: Any) -> Policy:
     policy: Policy = load_whole(
         POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **load
     )
-    if isinstance(policy, T5Policy) and "attn_implementation" not in load:
-        quicken(policy)
+    policy.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+    if isinstance(policy, T5Policy) and t5.is_for(device) and "attn_implementation" not in load:
+        t5.quicken(policy)
     return policy

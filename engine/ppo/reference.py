@@ -69,8 +69,8 @@ class AdapterOff:
             yield inner(self.adapted)
 
 
-def load(config: PolicyConfig) -> tuple[nn.Module, Policy, Frozen | AdapterOff]:
-    """Policy and reference.
+def load(config: PolicyConfig, device: torch.device | str) -> tuple[nn.Module, Policy, Frozen | AdapterOff]:
+    """Policy and reference, both on the device that they will compute on.
 
     Returns:
         What is trained (a policy, or a `PeftModel` around it), the policy itself, and the reference.
@@ -78,8 +78,8 @@ def load(config: PolicyConfig) -> tuple[nn.Module, Policy, Frozen | AdapterOff]:
     Raises:
         LooptopError: A model cannot be loaded, is of another family, or `peft` is wanted and not installed.
     """
-    policy = _policy(config.policy)
-    reference = _policy(config.reference) if config.reference else None
+    policy = _policy(config.policy, device)
+    reference = _policy(config.reference, device) if config.reference else None
     if not config.lora_rank:
         return policy, policy, Frozen(reference or copy.deepcopy(policy))
     adapted = _adapted(policy, config)
@@ -94,10 +94,9 @@ def inner(model: Any) -> Policy:
     return policy
 
 
-def _policy(name: str) -> Policy:
+def _policy(name: str, device: torch.device | str) -> Policy:
     try:
-        # fp32 whatever the folder holds: small steps vanish in bf16 weights; autocast computes in what was chosen.
-        return load_policy(resolve(name), dtype=torch.float32)
+        return load_policy(resolve(name), device)
     except (OSError, ValueError) as error:
         raise LooptopError(
             f"the policy {visible(name)} cannot be loaded: {said_of(error)};"

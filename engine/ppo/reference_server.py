@@ -72,7 +72,7 @@ def _load(config: PpoRunConfig) -> Loaded:
     plain = msgspec.structs.replace(
         config.model, policy=config.model.reference or config.model.policy, reference="", lora_rank=0
     )
-    _, policy, _ = reference.load(plain)
+    _, policy, _ = reference.load(plain, "cpu")
     policy.train(False)
     return Loaded(config, policy, load_tokenizer(config.model.policy))
 

@@ -26,7 +26,10 @@ from trl.trainer.reward_trainer import RewardTrainer
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.device import pick
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.memory import check_fit
 from looptop.engine.models import resolve
+from looptop.engine.ppo.fp16 import t5_among
+from looptop.engine.ppo.model_sizes import reward_sizes
 from looptop.engine.ppo.preferences import Pair, load_pairs
 from looptop.engine.ppo.rewards import encode, room_of
 from looptop.engine.runs.callbacks import JournalCallback
@@ -38,7 +41,7 @@ from looptop.engine.runs.trainer import (
     save_result,
     trainer_arguments,
 )
-from looptop.engine.runs.worker import RunContext
+from looptop.engine.runs.worker import READING, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.weights import is_pooler, load_whole
 
@@ -61,13 +64,20 @@ def train(context: RunContext) -> dict[str, Any]:
     config = context.config
     assert isinstance(config, RewardRunConfig)
     transformers_logging.disable_progress_bar()
-    device = pick(config.training.device, config.training.precision)
+    device = pick(
+        config.training.device,
+        config.training.precision,
+        overflows_in_fp16=t5_among((config.model.classifier,)),
+    )
     context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the model")
+    ways_out = ["choose a smaller classifier"]
+    context.activity = loading(ways_out)
+    check_fit(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, ways_out)
     model, tokenizer = load_classifier(config.model.classifier)
     context.leave_if_stopped()
-    with context.processes.first_before_the_others():
+    with context.during(READING), context.processes.first_before_the_others():
         pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
     context.leave_if_stopped()

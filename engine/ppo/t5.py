@@ -3,7 +3,9 @@
 On a processor, a T5 of this size spends as long on what lies between its matrix products as on these: transformers
 writes GELU as eight operations and the norm as five, casts each activation once for every product that takes it, and
 attention whose bias is learned falls back to float32 step by step. `quicken` puts these parts in their place in a model
-that is loaded already; whatever computes elsewhere (a GPU has kernels of its own) or with dropout is left as it was.
+that is loaded already.
+
+They are for processors alone (`is_for`): a GPU has kernels of its own, and there transformers' T5 stays as it is.
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ from transformers.models.t5.modeling_t5 import T5DenseGatedActDense, T5LayerNorm
 
 ATTENTION = "looptop_t5"
 """What transformers calls this module's attention."""
+
+
+def is_for(device: torch.device | str) -> bool:
+    """Whether models on this device get this module's parts: on a processor they do."""
+    return torch.device(device).type == "cpu"
 
 
 def quicken(model: T5ForConditionalGeneration) -> None:

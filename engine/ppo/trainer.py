@@ -36,10 +36,20 @@ from looptop.engine.ppo.sharing import share, whole_comparison, whole_rollout
 from looptop.engine.ppo.statistics import MiniBatch, Statistics
 from looptop.engine.ppo.update import PpoState
 from looptop.engine.runs.trainer import RunTrainer
-from looptop.engine.runs.worker import RunContext
+from looptop.engine.runs.worker import Activity, RunContext
+from looptop.engine.text import join_text
 
 STATE_FILE = "ppo_state.json"
 """What a checkpoint holds of PPO besides weights and optimiser."""
+
+
+_LESS_MEMORY: dict[Place, tuple[str, ...]] = {
+    "generated": ("lower ppo.batch_size", "lower generation.max_new_tokens"),
+    "scored": ("lower max_tokens of the reward models", "choose smaller reward models"),
+    "compared": ("lower ppo.mini_batch_size", "lower generation.max_new_tokens"),
+    "updated": ("lower ppo.mini_batch_size", "lower generation.max_new_tokens"),
+}
+"""By the stage of a batch, what makes it need less memory."""
 
 
 class BatchDroppedError(Exception):
@@ -117,12 +127,18 @@ class PpoTrainer(RunTrainer):
         """
         model.train()
         self._since = self.context.running_seconds()
+        step = self.state.global_step + 1
+        self.context.activity = self._stage_activity(step, "generated")
         draft = self._generate(inputs)
         self._pass(draft, "generated")
+        self.context.activity = self._stage_activity(step, "scored")
         self._score(draft)
         self._pass(draft, "scored")
+        self.context.activity = self._stage_activity(step, "compared")
         batch, comparison = self._compare(draft)
         self._pass(draft, "compared", self._reason_to_hold(draft) if self.processes.is_first else "")
+        # Until Trainer has made the last step of the optimiser.
+        self.context.activity = self._stage_activity(step, "updated")
         loss = self._update(model, draft, batch, comparison)
         self.step_loss = self.step_loss + loss
         return loss
@@ -313,6 +329,21 @@ class PpoTrainer(RunTrainer):
                     )
 
     # What Trainer asks for --------------------------------------------------------------------------------------
+
+    def step_activity(self, step: int) -> Activity:
+        """What the run is doing when a step begins."""
+        return self._stage_activity(step, "generated")
+
+    def _stage_activity(self, step: int, stage: Place) -> Activity:
+        ways = list(_LESS_MEMORY[stage])
+        if stage == "updated" and not self.config.model.lora_rank:
+            ways.append("set model.lora_rank")
+        return Activity(f"while batch {step} was {stage}", join_text(ways, "or"))
+
+    def evaluation_activity(self) -> Activity:
+        """What the run is doing while it evaluates."""
+        activity = super().evaluation_activity()
+        return activity._replace(advice=f"{activity.advice} or generation.max_new_tokens")
 
     def samples_of_a_step(self) -> int:
         """The samples of a PPO batch, in all processes."""

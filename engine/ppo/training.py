@@ -15,8 +15,11 @@ from transformers.utils import logging as transformers_logging
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.memory import check_fit
 from looptop.engine.models import resolve
 from looptop.engine.ppo import data, reference
+from looptop.engine.ppo.fp16 import t5_among
+from looptop.engine.ppo.model_sizes import ppo_sizes, ppo_ways_out
 from looptop.engine.ppo.policy import Policy
 from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rewards import Reward
@@ -24,7 +27,7 @@ from looptop.engine.ppo.rollout import Ends, Measure
 from looptop.engine.ppo.trainer import BatchDroppedError, PpoTrainer
 from looptop.engine.runs.callbacks import JournalCallback
 from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
-from looptop.engine.runs.worker import RunContext
+from looptop.engine.runs.worker import READING, RunContext, loading
 from looptop.engine.text import visible
 
 
@@ -42,15 +45,28 @@ def train(context: RunContext) -> dict[str, Any]:
     config = context.config
     assert isinstance(config, PpoRunConfig)
     transformers_logging.disable_progress_bar()
-    device = pick(config.training.device, config.training.precision)
+    device = pick(
+        config.training.device,
+        config.training.precision,
+        overflows_in_fp16=t5_among((config.model.policy, config.model.reference)),
+    )
     context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
-    model, policy, frozen = reference.load(config.model)
+    ways_out = ppo_ways_out(config)
+    context.activity = loading(ways_out)
+    check_fit(
+        context,
+        device,
+        lambda copies: ppo_sizes(config, copies, with_rewards=context.processes.is_first),
+        config.training.optim,
+        ways_out,
+    )
+    model, policy, frozen = reference.load(config.model, device.torch_device)
     context.leave_if_stopped()
     tokenizer = load_tokenizer(config.model.policy)
     processes = context.processes
-    with processes.first_before_the_others():
+    with context.during(READING), processes.first_before_the_others():
         queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
     context.leave_if_stopped()
     measure = Measure(
@@ -65,8 +81,6 @@ def train(context: RunContext) -> dict[str, Any]:
         config.training.seed,
         config.training.per_device_eval_batch_size,
     )
-    if isinstance(frozen, reference.Frozen):
-        frozen.model.to(device.torch_device)  # type: ignore[arg-type]
     context.leave_if_stopped()
     warn(context, config)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GPT2LMHeadModel, T5ForConditionalGeneration
+from transformers import DynamicCache, EncoderDecoderCache, GPT2LMHeadModel, T5ForConditionalGeneration
 
 from looptop.engine.ppo.t5 import weigh
 
@@ -25,10 +25,10 @@ class ResponseWriter(ABC):
 
 
 class T5Writer(ResponseWriter):
-    """The encoder has read the queries; the decoder goes on.
+    """The encoder has read the queries; the decoder goes on. For processors.
 
     It calls the decoder's layers itself. What transformers prepares for each call (masks, a cache, zeros in place of a
-    bias) would take longer here than the arithmetic of one token.
+    bias) would take longer there than the arithmetic of one token.
 
     Args:
         policy: A T5.
@@ -92,6 +92,36 @@ class T5Writer(ResponseWriter):
     def _by_head(self, states: Tensor) -> Tensor:
         by_head: Tensor = states.unflatten(2, (self._heads, -1)).transpose(1, 2)
         return by_head
+
+
+class T5CacheWriter(ResponseWriter):
+    """Writes as `T5Writer` does, through transformers' own decoder and cache. For all devices but processors.
+
+    Args:
+        policy: A T5.
+        query_ids: `[batch, query length]`, padded on the right.
+        query_mask: The same shape, true where there is a token.
+    """
+
+    def __init__(self, policy: T5ForConditionalGeneration, query_ids: Tensor, query_mask: Tensor) -> None:
+        self._decoder: Any = policy.decoder
+        self._start = torch.full_like(query_ids[:, 0], policy.config.decoder_start_token_id)
+        self._query_mask = query_mask
+        self._memory = policy.encoder(input_ids=query_ids, attention_mask=query_mask).last_hidden_state
+        config = policy.decoder.config
+        self._cache = EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config))
+
+    def advance(self, tokens: Tensor | None) -> Tensor:
+        """See `ResponseWriter`."""
+        out = self._decoder(
+            input_ids=(self._start if tokens is None else tokens).unsqueeze(1),
+            encoder_hidden_states=self._memory,
+            encoder_attention_mask=self._query_mask,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        last: Tensor = out.last_hidden_state[:, -1]
+        return last
 
 
 class GPT2Writer(ResponseWriter):

@@ -27,11 +27,12 @@ import torch
 
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.runs.distributed import joined
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.processes import Processes
-from looptop.engine.runs.worker import RunContext, RunStoppedError, training_of
+from looptop.engine.runs.worker import RunContext, RunStoppedError, training_of, why_out_of_memory
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
 
@@ -78,7 +79,9 @@ def _watched(companions: Sequence[_Companion]) -> Iterator[None]:
     except (LooptopError, RunStoppedError):
         raise
     except Exception as error:
-        # What breaks here is the connection.
+        if is_out_of_memory(error):
+            raise
+        # What else breaks here is the connection.
         for companion in companions:
             if said := companion.why_it_broke_off(_WORD_SECONDS):
                 raise LooptopError(said) from error
@@ -165,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = RunFolder(given.folder)
     config = folder.config()
     on_gpus = _on_gpus(config.training.device, given.count)
+    context: RunContext | None = None
     try:
         with joined(given.meeting, given.index, given.count, on_gpus=on_gpus) as processes:
             unseen = RunFolder(private / str(given.index))
@@ -179,12 +183,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except BaseException as error:
         traceback.print_exc()
-        word.write(f"{(visible(error) if isinstance(error, LooptopError) else said_of(error))[:LONGEST]}\n")
+        word.write(f"{_why(error, context)}\n")
         word.flush()
         # Where it was the first's end that broke this off, that is all there is to it.
         with_the_first.join(_FIRST_SECONDS)
         return 1
     return 0
+
+
+def _why(error: BaseException, context: RunContext | None) -> str:
+    if context is not None and is_out_of_memory(error):
+        return why_out_of_memory(error, context)
+    return (visible(error) if isinstance(error, LooptopError) else said_of(error))[:LONGEST]
 
 
 def _end_with_the_first(private: Path) -> None:
@@ -208,9 +218,9 @@ def _on_gpus(device: str, count: int) -> bool:
         )
     on_gpus = chosen.torch_device.startswith("cuda")
     if on_gpus and torch.cuda.device_count() < count:
+        has = torch.cuda.device_count()
         raise LooptopError(
-            f"training.processes is {count}, and this machine has {torch.cuda.device_count()} GPUs: each process"
-            " needs one"
+            f"training.processes is {count}, and this machine has {has} GPU{'s' * (has != 1)}: each process needs one"
         )
     return on_gpus
 

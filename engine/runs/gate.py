@@ -213,6 +213,11 @@ class Gate:
         """Has the run held at the end of this step; for the thread that trains."""
         self._hold_reason = reason
 
+    def detach(self) -> None:
+        """Drops what a kind of run has attached to the gate, and the models with it."""
+        self.handlers = {}
+        self.on_pause = lambda: None
+
     def discard_before(self, moment: float) -> None:
         """Answers what was sent to an earlier life of the run and never taken."""
         for old in control.take(self._folder, self._broken, before=moment):

@@ -24,8 +24,9 @@ from transformers import IntervalStrategy, Trainer, TrainerCallback, TrainerCont
 from looptop.engine.config.training import TrainingConfig
 from looptop.engine.device import Device
 from looptop.engine.errors import said_of
+from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.runs import checkpoint
-from looptop.engine.runs.worker import RunContext, RunStoppedError
+from looptop.engine.runs.worker import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
 
 _log = logging.getLogger("looptop.training")
 
@@ -60,6 +61,16 @@ class RunTrainer(Trainer):
         self.step_loss = 0.0
         self.step_gradient_norm = None
         self.callback_handler.callbacks.insert(0, StepJournal(self))
+
+    def step_activity(self, step: int) -> Activity:
+        """What the run is doing while it makes a step."""
+        return Activity(f"in step {step}", "lower training.per_device_train_batch_size")
+
+    def evaluation_activity(self) -> Activity:
+        """What the run is doing while it evaluates."""
+        step = self.state.global_step
+        when = f"after step {step}" if step else "before its first step"
+        return Activity(f"while it evaluated {when}", "lower training.per_device_eval_batch_size")
 
     def samples_of_a_step(self) -> int:
         """How many samples one step takes, in all processes."""
@@ -133,7 +144,8 @@ class RunTrainer(Trainer):
                 self.control = self.callback_handler.on_save(self.args, self.state, self.control)
 
     def _evaluate(self, trial: Any, ignore_keys_for_eval: Any, skip_scheduler: bool = False) -> dict[str, float]:
-        metrics = super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+        with self.context.during(self.evaluation_activity()):
+            metrics = super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
         if skip_scheduler and self.state.global_step and self._determine_best_metric(metrics, trial):
             # One that was due: it counts as if it had been made when the checkpoint was.
             self.state.best_model_checkpoint = str(self.context.resume_from)
@@ -143,7 +155,8 @@ class RunTrainer(Trainer):
         """Takes the best checkpoint where it is whole; else the result is the last step's, and is said to be."""
         best = Path(str(self.state.best_model_checkpoint))
         if checkpoint.is_whole(best):
-            super()._load_best_model()
+            with self.context.during(Activity(f"while it loaded {best.name}", CLOSE_OTHERS)):
+                super()._load_best_model()
             self.best_loaded = checkpoint.step_of(best)
         else:
             self.context.journal.event(
@@ -259,6 +272,8 @@ class StepJournal(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
         """Starts the clock, which stands still while the run is paused."""
         self.since = self.trainer.context.running_seconds()
+        # Trainer reads a step's samples before it says that the step begins.
+        self.trainer.context.activity = self.trainer.step_activity(state.global_step + 1)
 
     # Evaluations and checkpoints are not training: the next step is timed from their end.
     on_evaluate = on_save = on_train_begin
@@ -294,6 +309,7 @@ class StepJournal(TrainerCallback):
             values["grad_norm"] = float(trainer.step_gradient_norm)
         trainer.context.journal.metrics(state.global_step, values | dict(trainer.step_values()))
         trainer.step_loss = 0.0
+        trainer.context.activity = trainer.step_activity(state.global_step + 1)
 
 
 def save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
@@ -306,7 +322,8 @@ def save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
     Returns:
         Whether it is written; False where a stop gave it up.
     """
-    return context.processes.decide(lambda: _save_result(context, write))
+    with context.during(Activity("while it wrote its result", CLOSE_OTHERS)):
+        return context.processes.decide(lambda: _save_result(context, write))
 
 
 def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
@@ -320,9 +337,11 @@ def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
             draft.rename(folder)
             return True
         except Exception as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if is_out_of_memory(error):
+                raise
             # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
             _log.exception("the result could not be written")
-            shutil.rmtree(draft, ignore_errors=True)
             if not context.try_again(f"the result could not be written: {said_of(error)}"):
                 context.gate.stop_reason = "stopped before its result could be written"
                 return False

@@ -11,14 +11,15 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from looptop.engine.config import RunConfig
 from looptop.engine.cores import CORES
 from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.out_of_memory import give_back_memory, is_out_of_memory, out_of_memory
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
@@ -30,7 +31,7 @@ from looptop.engine.runs.processes import Processes
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run_log import RunLog
 from looptop.engine.runs.writer import JournalWriter
-from looptop.engine.text import visible
+from looptop.engine.text import join_text, visible
 
 if TYPE_CHECKING:
     from looptop.engine.device import Device
@@ -51,6 +52,32 @@ class RunStoppedError(Exception):
     """The run shall stop, and what it was doing between two steps is left as it is."""
 
 
+class Activity(NamedTuple):
+    """What a run is doing, for the sentence that says where its memory ran out."""
+
+    text: str
+    """Behind a verb: "in step 13", "while it loaded the models"."""
+    advice: str
+    """What makes it need less memory: "lower training.per_device_train_batch_size"."""
+
+
+CLOSE_OTHERS = "end other programs that use this memory"
+"""The advice where no setting of a run makes it need less."""
+
+UNSTATED = Activity("while it ran", CLOSE_OTHERS)
+"""What a run is doing whose training code does not say."""
+READING = Activity("while it read the data", CLOSE_OTHERS)
+
+
+def loading(ways_out: Sequence[str]) -> Activity:
+    """While a run loads its models.
+
+    Args:
+        ways_out: What makes them smaller.
+    """
+    return Activity("while it loaded the models", join_text(ways_out, "or"))
+
+
 class RunContext:
     """What a kind's `train` gets: the run's folder and configuration, its journal, and the gate at every step's end."""
 
@@ -68,6 +95,17 @@ class RunContext:
         self.gate = gate
         self.resume_from = resume_from
         """The checkpoint to go on from."""
+        self.activity = UNSTATED
+        """What the run is doing now."""
+        self.torch_device = ""
+        """Where it computes, as torch names it; empty before that is settled."""
+
+    @contextlib.contextmanager
+    def during(self, activity: Activity) -> Iterator[None]:
+        """Says what the run is doing while the block runs. Where the block raises, that stays what the run did last."""
+        before, self.activity = self.activity, activity
+        yield
+        self.activity = before
 
     @property
     def stop_requested(self) -> threading.Event:
@@ -87,6 +125,7 @@ class RunContext:
         """Settles where this run computes: on a processor it shares the cores with other programs of looptop."""
         if device.torch_device == "cpu" and self.processes.is_first:
             CORES.take_seat()
+        self.torch_device = device.torch_device
         device.apply()
 
     def begin_together(self) -> None:
@@ -182,6 +221,7 @@ class RunThread(threading.Thread):
         """Why another of the run's processes ended before its time."""
         self._train = train
         self._resume = resume
+        self._ran_out_of_memory = False
         self._keep_log = keep_log
         if not _one_run.acquire(blocking=False):
             raise LooptopError(
@@ -216,6 +256,8 @@ class RunThread(threading.Thread):
         finally:
             try:
                 self.context.gate.end()
+                self.context.gate.detach()
+                give_back_memory(thoroughly=self._ran_out_of_memory)
                 _make_private(self.folder.path)
                 self._wait_for_room()
                 if not self.journal.close():
@@ -263,7 +305,9 @@ class RunThread(threading.Thread):
         except SystemExit as error:
             return self._failed(error, f"the training code left with exit code {visible(error.code)}")
         except BaseException as error:
-            return self._failed(error, _one_line(error))
+            self._ran_out_of_memory = is_out_of_memory(error)
+            reason = why_out_of_memory(error, self.context) if self._ran_out_of_memory else _one_line(error)
+            return self._failed(error, reason)
         if self.context.stop_requested.is_set():
             return RunState.STOPPED, self.context.gate.why_stopped()
         return RunState.FINISHED, ""
@@ -307,6 +351,24 @@ def training_of(kind: str) -> Train:
     """What trains runs of a kind."""
     train: Train = import_module(_TRAINING_OF[kind]).train
     return train
+
+
+def why_out_of_memory(error: BaseException, context: RunContext) -> str:
+    """Why a run failed whose memory ran out, in one sentence: in what, what to change, and what is kept of the run.
+
+    Args:
+        error: One that `is_out_of_memory`.
+        context: The run's, in the process whose memory ran out.
+    """
+    activity, folder = context.activity, context.folder
+    reason = f"{out_of_memory(error, activity.text, context.torch_device)}; {activity.advice}"
+    whole = checkpoint.newest_whole(folder.checkpoints)
+    if whole is not None:
+        reason += (
+            f"; `looptop resume {folder.id}` then goes on from the checkpoint of step {checkpoint.step_of(whole)}, with"
+            f" the settings of {visible(folder.config_file)}"
+        )
+    return reason
 
 
 def _one_line(error: BaseException) -> str:

@@ -180,7 +180,7 @@ def load_model(folder: Path) -> VqaModel:
         LooptopError: Weights are missing or damaged.
     """
     try:
-        model: VqaModel = load_whole(VqaModel.from_pretrained, folder, dtype=torch.float32, local_files_only=True)
+        model: VqaModel = load_whole(VqaModel.from_pretrained, folder, local_files_only=True)
     except OSError as error:
         raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {said_of(error)}") from error
     return model

@@ -92,7 +92,7 @@ class VqaModel(PreTrainedModel):
             image_encoder: Hub name or local folder of the image's encoder.
             decoder: Hub name or local folder of the answer's decoder.
             fusion: See `VqaConfig`.
-            **load: Passed to every `from_pretrained` (`local_files_only`, `torch_dtype`, ...).
+            **load: Passed to every `from_pretrained` (`local_files_only`, `dtype`, ...).
 
         Raises:
             LooptopError: A part's weights are damaged or not all there.

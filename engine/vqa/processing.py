@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 from transformers.image_processing_backends import PilBackend
+
+# By its module: from the package itself, transformers 5.17 gives it only where torchvision is installed.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve

@@ -15,9 +15,10 @@ from transformers.utils import logging as transformers_logging
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.memory import check_fit
 from looptop.engine.runs.callbacks import JournalCallback
 from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
-from looptop.engine.runs.worker import RunContext
+from looptop.engine.runs.worker import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.vqa import data
 from looptop.engine.vqa.answering import load_model
@@ -25,6 +26,7 @@ from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.freezing import frozen_parts
 from looptop.engine.vqa.left_out import LeftOut
 from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model_sizes import vqa_sizes, vqa_ways_out
 from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.trainer import VqaTrainer
@@ -54,11 +56,14 @@ def train(context: RunContext) -> dict[str, Any]:
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     left_out = LeftOut(context.journal)
     try:
-        with context.processes.first_before_the_others():
+        with context.during(READING), context.processes.first_before_the_others():
             splits = data.load(config.data, config.training.seed, left_out, _Progress(context))
     finally:
         left_out.tell()
     context.leave_if_stopped()
+    ways_out = vqa_ways_out(config.model)
+    context.activity = loading(ways_out)
+    check_fit(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, ways_out)
     model, processor = build_model(config)
     context.leave_if_stopped()
     model.to(device.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
@@ -91,7 +96,8 @@ def train(context: RunContext) -> dict[str, Any]:
         return {"seconds": time.time() - began}
     figures = trainer.result_figures("accuracy", "loss")
     if test is not None:
-        final = trainer.evaluate(test, metric_key_prefix="test")
+        with context.during(trainer.evaluation_activity()):
+            final = trainer.evaluate(test, metric_key_prefix="test")
         figures = {name: final[f"test_{name}"] for name in figures}
     count = {"n": float(trainer.measured)}
     if not save_result(context, lambda folder: save_model(folder, model, processor, config, figures | count)):
@@ -200,22 +206,28 @@ def _prepare(
         paths = list(dict.fromkeys(path for table in tables for path in table["image"][:]))
         features = _features_that_fit(context, model, processor, paths, left_out)
     text_model = model if keep and "text_encoder" in frozen else None
+    activity = Activity("while it prepared the questions", CLOSE_OTHERS) if text_model is None else _keeping("text")
     try:
-        prepared = [
-            Questions(
-                table,
-                processor,
-                left_out,
-                features,
-                text_model,
-                stand_ins=table is splits.train,
-                between=context.leave_if_stopped,
-            )
-            for table in tables
-        ]
+        with context.during(activity):
+            prepared = [
+                Questions(
+                    table,
+                    processor,
+                    left_out,
+                    features,
+                    text_model,
+                    stand_ins=table is splits.train,
+                    between=context.leave_if_stopped,
+                )
+                for table in tables
+            ]
     finally:
         left_out.tell()
     return prepared[0], prepared[1], prepared[2] if len(prepared) > 2 else None
+
+
+def _keeping(encoder: str) -> Activity:
+    return Activity(f"while it kept the frozen {encoder} encoder's features", "set training.keep_features = false")
 
 
 def _features_that_fit(
@@ -235,7 +247,8 @@ def _features_that_fit(
         )
         return None
     began = time.perf_counter()
-    features = keep_image_features(model, processor, paths, left_out, context.leave_if_stopped)
+    with context.during(_keeping("image")):
+        features = keep_image_features(model, processor, paths, left_out, context.leave_if_stopped)
     context.journal.event(
         "features",
         f"kept the frozen image encoder's features of {len(features):,} images:"

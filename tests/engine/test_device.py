@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -86,6 +88,85 @@ def test_what_is_not_there_is_refused(machine: Any, asked: str, precision: str, 
     machine()
     with pytest.raises(LooptopError, match=said):
         pick(asked, precision)
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "expected"),
+    [((7, 5), "auto", "fp32"), ((8, 0), "auto", "bf16"), ((7, 5), "bf16", "bf16"), ((7, 5), "fp32", "fp32")],
+)
+def test_a_model_that_overflows_in_fp16_is_computed_in_another_precision(
+    machine: Any, capability: tuple[int, int], precision: str, expected: str
+) -> None:
+    machine(gpus=1, capability=capability)
+    assert pick("cuda", precision, overflows_in_fp16="my/t5").precision == expected
+
+
+def test_fp16_for_a_model_that_overflows_in_it_is_refused(machine: Any) -> None:
+    machine(gpus=1, capability=(7, 5))
+    with pytest.raises(LooptopError) as caught:
+        pick("cuda", "fp16", overflows_in_fp16="my/t5\x1b")
+    assert str(caught.value) == (
+        "my/t5␛ is a T5 model, and T5's activations overflow in fp16; use precision bf16, fp32 or auto"
+    )
+    machine()
+    with pytest.raises(LooptopError, match="fp16 needs a CUDA device"):
+        pick("cpu", "fp16", overflows_in_fp16="my/t5")
+
+
+BEFORE: dict[str, list[tuple[Any, str, Any]]] = {
+    "nothing": [],
+    "the older interface allowed it": [
+        (torch.backends.cuda.matmul, "allow_tf32", True),
+        (torch.backends.cudnn, "allow_tf32", True),
+    ],
+    "the older interface forbade it": [
+        (torch.backends.cuda.matmul, "allow_tf32", False),
+        (torch.backends.cudnn, "allow_tf32", False),
+    ],
+    "the newer interface allowed it": [
+        (torch.backends.cuda.matmul, "fp32_precision", "tf32"),
+        (torch.backends.cudnn.conv, "fp32_precision", "tf32"),
+        (torch.backends.cudnn.rnn, "fp32_precision", "tf32"),
+    ],
+    "the newer interface forbade it": [
+        (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
+        (torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+        (torch.backends.cudnn.rnn, "fp32_precision", "ieee"),
+    ],
+    "it was allowed everywhere": [(torch.backends, "fp32_precision", "tf32")],
+}
+
+
+@pytest.fixture
+def tf32_restored() -> Iterator[None]:
+    """Sets torch's own defaults of TF32 before the test and after it."""
+
+    def restore() -> None:
+        torch.backends.fp32_precision = "none"  # type: ignore[attr-defined]
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = True
+
+    restore()
+    yield
+    restore()
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize(("precision", "allowed"), [("fp32", False), ("bf16", True), ("fp16", True)])
+def test_tf32_is_allowed_in_half_precision_alone_whatever_was_set_before(
+    monkeypatch: pytest.MonkeyPatch, tf32_restored: None, before: str, precision: Any, allowed: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    for part, switch, value in BEFORE[before]:
+        setattr(part, switch, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Device("cuda:0", precision, "a GPU", torch.get_num_threads()).apply()
+        # Both of torch's interfaces: where they contradict each other, reading the older one raises an error.
+        assert torch.backends.cuda.matmul.allow_tf32 is allowed
+        assert torch.backends.cudnn.allow_tf32 is allowed
+        for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+            assert part.fp32_precision == ("tf32" if allowed else "ieee")
 
 
 def test_trainer_is_settled_on_one_device(machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

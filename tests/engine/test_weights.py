@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, BertConfig, BertModel, ViTConfig, ViTModel
 
@@ -30,6 +32,14 @@ def without(folder: Path, word: str) -> None:
     weights = load_file(file)
     del weights[next(name for name in sorted(weights) if word in name)]
     save_file(weights, file, {"format": "pt"})
+
+
+def halve(folder: Path) -> None:
+    """The same weights in bf16, as many published folders hold them."""
+    file = folder / "model.safetensors"
+    save_file({name: weight.bfloat16() for name, weight in load_file(file).items()}, file, {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
 
 
 def damage(folder: Path) -> None:
@@ -90,6 +100,15 @@ def test_a_missing_tensor_is_an_error_that_names_it(save: Callable[[Path], Any],
     without(tmp_path / "model", word)
     with pytest.raises(LooptopError, match=rf"is not whole: 1 tensors are missing .*{word}"):
         load()
+
+
+@pytest.mark.parametrize("save", [part("decoder"), part("text_encoder"), whole_model, policy, reward, classifier])
+def test_weights_that_were_saved_in_bf16_are_loaded_in_fp32(save: Callable[[Path], Any], tmp_path: Path) -> None:
+    load = save(tmp_path / "model")
+    halve(tmp_path / "model")
+    loaded = load()
+    model = loaded[0] if isinstance(loaded, tuple) else getattr(loaded, "model", loaded)
+    assert {weight.dtype for weight in model.state_dict().values() if weight.is_floating_point()} == {torch.float32}
 
 
 @pytest.mark.parametrize("save", [part("decoder"), whole_model, policy, reward, classifier])

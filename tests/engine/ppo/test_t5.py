@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from looptop.engine.ppo import policy as policies
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.policy import Policy, T5Policy, load_policy
-from looptop.engine.ppo.t5 import FeedForward, Norm
+from looptop.engine.ppo.t5 import ATTENTION, FeedForward, Norm
 from tests.engine.ppo.golden import END, PAD, load
 
 QUERIES = [[7, 8, 9, 1], [20, 21, 1], [30, 31, 32, 33, 34, 1]]
@@ -62,3 +63,27 @@ def test_they_are_saved_as_transformers_own(models: tuple[Policy, Policy], tmp_p
     weights = again.state_dict()
     assert all(torch.equal(weights[name], weight) for name, weight in plain.state_dict().items())
     assert again.config.dense_act_fn == plain.config.dense_act_fn
+
+
+@pytest.mark.parametrize("device", ["meta", torch.device("meta")])
+def test_on_another_device_than_a_processor_a_t5_is_transformers_own(
+    tmp_path: Path, device: torch.device | str
+) -> None:
+    load("policy_before", tmp_path)
+    policy = load_policy(tmp_path / "policy_before", device)
+    assert {weight.device.type for weight in policy.parameters()} == {"meta"}
+    assert {type(part).__module__.partition(".")[0] for part in policy.encoder.modules()} == {"torch", "transformers"}
+    assert {type(part).__module__.partition(".")[0] for part in policy.decoder.modules()} == {"torch", "transformers"}
+    assert policy.config._attn_implementation == "sdpa"
+    processor = load_policy(tmp_path / "policy_before", "cpu")
+    assert processor.config._attn_implementation == ATTENTION
+    assert {weight.device.type for weight in processor.parameters()} == {"cpu"}
+
+
+def test_the_writer_of_responses_goes_by_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = load("policy_before", tmp_path)
+    for name in ("T5Writer", "T5CacheWriter"):
+        monkeypatch.setattr(policies, name, lambda *given, name=name: name)
+    for device, expected in (("cpu", "T5Writer"), ("meta", "T5CacheWriter")):
+        ids = torch.ones(2, 3, dtype=torch.long, device=device)
+        assert policy.writer(ids, ids.bool()) == expected

@@ -216,8 +216,8 @@ def test_what_a_person_says_of_a_held_batch_goes_into_its_update_and_is_kept(tin
 
 
 def test_a_batch_that_is_left_out_whole_changes_no_weight(tiny: PpoRunConfig) -> None:
-    run = start(tiny, "max_steps=1")
-    run.step("compared")
+    # A person's reward holds every batch, also one that is made before a control could arrive.
+    run = start(tiny, "max_steps=1", "rewards.me.person=true")
     step = held(run, "compared")
     for row in range(8):
         judge(run.folder, step, row, "leave_out", 1.0, "test")

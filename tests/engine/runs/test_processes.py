@@ -232,4 +232,4 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     run = looptop.start(ppo_config(tmp_path, "processes=2"))
     assert run.wait() is RunState.FAILED
-    assert run.reason == "training.processes is 2, and this machine has 1 GPUs: each process needs one"
+    assert run.reason == "training.processes is 2, and this machine has 1 GPU: each process needs one"

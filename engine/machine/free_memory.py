@@ -1,0 +1,44 @@
+"""How much memory this process can still take, on a GPU or of the machine.
+
+A run's process imports this before it holds its lock: nothing that takes long is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+
+def free_bytes(torch_device: str) -> int:
+    """Bytes that this process can still take: of a GPU's memory, or of the machine's or the container's."""
+    if torch_device.startswith("cuda"):
+        return _free_on_gpu(torch_device)
+    import psutil
+
+    from looptop.engine.machine import usage
+
+    # A Mac's GPU shares the machine's memory.
+    used, total = usage.memory()
+    return max(0, min(total - used, int(psutil.virtual_memory().available)))
+
+
+def _free_on_gpu(torch_device: str) -> int:
+    # By name, and loaded already: who asks about a processor needs no torch.
+    torch = import_module("torch")
+    free, total = torch.cuda.mem_get_info(torch_device)
+    in_use = torch.cuda.memory_allocated(torch_device)
+    # torch holds memory that no tensor is in any more, and hands it out again.
+    free += torch.cuda.memory_reserved(torch_device) - in_use
+    fraction_of = getattr(torch.cuda, "get_per_process_memory_fraction", None)
+    if fraction_of is not None:
+        free = min(free, int(fraction_of(torch_device) * total) - in_use)
+    return max(0, int(free))
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes for a person: "13.1 MiB", "75.1 GiB"."""
+    size, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{count} bytes" if unit == "bytes" else f"{size:,.1f} {unit}"

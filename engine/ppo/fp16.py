@@ -1,0 +1,35 @@
+"""Which models cannot be computed in fp16: a T5's activations are larger than fp16 can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from transformers import PreTrainedConfig
+
+from looptop.engine.models import resolve
+
+T5_TYPES = frozenset({"t5", "mt5", "umt5", "longt5", "switch_transformers"})
+"""Types of models, as configurations name them, that are a T5 or made like one."""
+
+
+def t5_among(names: Iterable[str]) -> str:
+    """The first of these models that is a T5, known from its configuration alone; empty where none is.
+
+    A model whose configuration cannot be read counts as none: whoever loads it says why.
+
+    Args:
+        names: As `engine.models.resolve` takes them; empty ones are passed over.
+
+    Raises:
+        LooptopError: See `resolve`.
+    """
+    return next((name for name in names if name and _type_of(resolve(name)) in T5_TYPES), "")
+
+
+def _type_of(source: str) -> str:
+    try:
+        # Reads the file and makes no configuration of it: no code of the model's own runs, and no value is checked.
+        read, _ = PreTrainedConfig.get_config_dict(source)
+        return str(read.get("model_type", ""))
+    except Exception:  # transformers and the hub have many of their own for what cannot be read
+        return ""

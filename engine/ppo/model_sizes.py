@@ -1,0 +1,69 @@
+"""Counts the models of PPO runs and of runs that train a reward model, before they are loaded (`engine.memory`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.config.reward import RewardRunConfig
+from looptop.engine.memory import ModelSize, build_empty, size_of
+from looptop.engine.models import resolve
+from looptop.engine.ppo.policy import POLICIES, Policy
+
+
+def ppo_sizes(config: PpoRunConfig, copies: int = 1, *, with_rewards: bool = True) -> list[ModelSize]:
+    """The policy, its reference and the reward models; adapters are too small to count.
+
+    Args:
+        config: The run's.
+        copies: How many processes hold policy and reference in the same memory.
+        with_rewards: Count the reward models, which the first process alone loads.
+    """
+    model = config.model
+    adapted = bool(model.lora_rank)
+    sizes = _policy_size(f"the policy {model.policy}", model.policy, copies, trained=not adapted)
+    if model.reference:
+        sizes += _policy_size(f"the reference {model.reference}", model.reference, copies)
+    elif not adapted:
+        sizes += _policy_size("the reference, its copy,", model.policy, copies)
+    for part in config.rewards if with_rewards else ():
+        if part.model:
+            sizes += _classifier_size(f"the reward model {part.model}", part.model)
+    return sizes
+
+
+def ppo_ways_out(config: PpoRunConfig) -> list[str]:
+    """What makes the models of a PPO run smaller."""
+    return ["choose smaller models", *([] if config.model.lora_rank else ["set model.lora_rank"])]
+
+
+def reward_sizes(config: RewardRunConfig, copies: int = 1) -> list[ModelSize]:
+    """The classifier that is trained."""
+    name = config.model.classifier
+    return _classifier_size(f"the classifier {name}", name, copies, trained=True, num_labels=1)
+
+
+def _policy_size(what: str, name: str, copies: int, *, trained: bool = False) -> list[ModelSize]:
+    model = build_empty(what, lambda: _policy(name))
+    if model is None:
+        return []
+    return [size_of(what, model, trained=trained, copies=copies)]
+
+
+def _classifier_size(
+    what: str, name: str, copies: int = 1, *, trained: bool = False, **options: Any
+) -> list[ModelSize]:
+    model = build_empty(what, lambda: _classifier(name, **options))
+    return [] if model is None else [size_of(what, model, trained=trained, copies=copies)]
+
+
+def _policy(name: str) -> Policy:
+    config = AutoConfig.from_pretrained(resolve(name), trust_remote_code=False)
+    return POLICIES[config.model_type](config)
+
+
+def _classifier(name: str, **options: Any) -> Any:
+    config = AutoConfig.from_pretrained(resolve(name), trust_remote_code=False, **options)
+    return AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)

@@ -1,0 +1,55 @@
+"""Counts the model of a VQA run before it is loaded (`engine.memory`)."""
+
+from __future__ import annotations
+
+from torch import nn
+from transformers import AutoConfig
+
+from looptop.engine.config.vqa import ModelConfig
+from looptop.engine.memory import ModelSize, build_empty, size_of
+from looptop.engine.vqa.freezing import frozen_parts
+from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model_config import VqaConfig
+from looptop.engine.vqa.models import folder_of
+from looptop.engine.vqa.processing import resolve
+
+
+def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:
+    """The three parts of the model, and the two projections between them.
+
+    Args:
+        model: As in the run's configuration.
+        copies: How many processes hold the model in the same memory.
+    """
+    whole = model.start_from
+    built = build_empty(whole or "the VQA model", lambda: _build(model))
+    if built is None:
+        return []
+    of = f"of {whole}"
+    parts: dict[str, nn.Module] = {
+        f"the text encoder {of if whole else model.text_encoder}": built.text_encoder,
+        f"the image encoder {of if whole else model.image_encoder}": built.image_encoder,
+        f"the decoder {of if whole else model.decoder}": built.decoder,
+        "what joins them": nn.ModuleList([built.text_projection, built.image_projection]),
+    }
+    return [size_of(name, part, trained=True, copies=copies) for name, part in parts.items()]
+
+
+def vqa_ways_out(model: ModelConfig) -> list[str]:
+    """What makes the model of a VQA run smaller, or less of it trained."""
+    frozen = frozen_parts(model.freeze)
+    # With start_from all parts come from one model.
+    smaller = "choose a smaller model" if model.start_from else "choose smaller parts"
+    return [smaller, *([] if len(frozen) == 3 else ["freeze more of it (model.freeze)"])]
+
+
+def _build(names: ModelConfig) -> VqaModel:
+    if names.start_from:
+        config = VqaConfig.from_pretrained(folder_of(names.start_from))
+    else:
+        parts = (names.text_encoder, names.image_encoder, names.decoder)
+        text, image, decoder = (AutoConfig.from_pretrained(resolve(name), trust_remote_code=False) for name in parts)
+        config = VqaConfig(text, image, decoder)
+    model = VqaModel(config)
+    model.freeze(names.freeze)
+    return model
