@@ -15,7 +15,7 @@ class Gpu(Struct, frozen=True):
     """In NVML's order, that of the PCI bus; CUDA's is the same with CUDA_DEVICE_ORDER=PCI_BUS_ID."""
     name: str
     memory_used: int | None = None
-    """Bytes."""
+    """Bytes that programs use, as nvidia-smi tells it."""
     memory_total: int | None = None
     use: float | None = None
     """Share of the time in which it computed, from 0 to 1."""
@@ -24,13 +24,15 @@ class Gpu(Struct, frozen=True):
     power: float | None = None
     """Watts."""
     power_limit: float | None = None
+    memory_reserved: int = 0
+    """Bytes that the driver keeps for itself."""
 
     @property
     def memory_free(self) -> int | None:
         """Bytes."""
         if self.memory_used is None or self.memory_total is None:
             return None
-        return self.memory_total - self.memory_used
+        return self.memory_total - self.memory_used - self.memory_reserved
 
 
 class Gpus:
@@ -65,7 +67,7 @@ class Gpus:
 
     def _one(self, index: int, handle: Any) -> Gpu:
         nvml = self._nvml
-        memory = self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+        memory = self._memory(handle)
         use = self._ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
         power = self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
         limit = self._ask(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
@@ -79,7 +81,17 @@ class Gpus:
             temperature=self._ask(lambda: int(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
             power=None if power is None else power / 1000,
             power_limit=None if limit is None else limit / 1000,
+            memory_reserved=int(getattr(memory, "reserved", 0)),
         )
+
+    def _memory(self, handle: Any) -> Any:
+        """Used, total and, where the driver can tell, reserved memory: the first version counts that as used."""
+        nvml = self._nvml
+        if (version := getattr(nvml, "nvmlMemory_v2", None)) is not None:
+            memory = self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle, version=version))
+            if memory is not None:
+                return memory
+        return self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
 
     def _ask(self, call: Callable[[], Any]) -> Any:
         """The answer; None where this GPU has none (a virtual one, an old one, one that was taken away)."""

@@ -79,6 +79,30 @@ def test_gpus_are_read_and_what_one_does_not_say_is_left_out() -> None:
     assert nvml.opened == 1
 
 
+class NewerNvml(FakeNvml):
+    """A driver that tells apart what programs use and what it keeps for itself."""
+
+    nvmlMemory_v2 = 33554472
+
+    def __init__(self, knows: bool = True) -> None:
+        super().__init__()
+        self.knows = knows
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int, version: int | None = None) -> Any:
+        if version is None:
+            return super().nvmlDeviceGetMemoryInfo(handle)
+        if not self.knows:
+            raise self.NVMLError("Function Not Found")
+        return SimpleNamespace(used=9 * 2**30, total=80 * 2**30, reserved=2**30)
+
+
+def test_what_the_driver_keeps_is_neither_used_nor_free() -> None:
+    """nvidia-smi leaves it out of the used memory as well."""
+    newer, older = Gpus(NewerNvml()).read()[0], Gpus(NewerNvml(knows=False)).read()[0]
+    assert (newer.memory_used, newer.memory_reserved, newer.memory_free) == (9 * 2**30, 2**30, 70 * 2**30)
+    assert (older.memory_used, older.memory_reserved, older.memory_free) == (10 * 2**30, 0, 70 * 2**30)
+
+
 def test_without_a_driver_there_are_none() -> None:
     assert Gpus(FakeNvml(works=False)).read() == []
     assert Gpus(object()).read() == []
