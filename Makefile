@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LINKS := build/links/looptop
 
-.PHONY: run test lint bench kills learn screenshots clean
+.PHONY: run test lint bench kills learn gpu screenshots clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/looptop; else $(BIN)/looptop demo; fi
@@ -29,6 +29,10 @@ kills: $(STAMP)
 
 learn: $(STAMP)
 	$(BIN)/python -m scripts.learn
+
+# All of it, or some: `make gpu PARTS="recordings answers"`, `make gpu QUICK=1`, `make gpu DEVICE=cpu` (toy sizes).
+gpu: $(STAMP)
+	$(BIN)/python -m scripts.gpu $(PARTS) --device $(or $(DEVICE),cuda) $(if $(QUICK),--quick)
 
 screenshots: $(STAMP)
 	$(BIN)/python -m scripts.screenshots

@@ -18,16 +18,15 @@ import venv
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, pre_tokenizers, processors
-from tokenizers.models import WordLevel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import T5ForConditionalGeneration
 
 from looptop.engine import config
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.host import launch
 from scripts.bench.pairs import Ratio, paired
 from scripts.bench.peers.plain_ppo import BATCH, QUERY, RESPONSE
+from scripts.models import T5_VOCABULARY, save_queries, save_t5
 from tests.support import eventually
 
 BATCHES = 3
@@ -48,7 +47,10 @@ def main() -> None:
     """Prints the ratios in fp32 and in bf16."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["LOOPTOP_HOME"] = home
-        model, queries = make_model(Path(home) / "model"), make_queries(Path(home) / "queries.jsonl")
+        model, queries = (
+            save_t5(Path(home) / "model"),
+            save_queries(Path(home) / "queries.jsonl", BATCH * (BATCHES + 3), QUERY - 1, T5_VOCABULARY),
+        )
         python = peer_python()
         size = min((BATCH, 4), key=lambda mini: trl_seconds(python, model, queries, mini))
         print(f"ppo: TRL 0.11.4 is at its best with mini-batches of {size}", flush=True)
@@ -75,35 +77,6 @@ def say(precision: str, peer: str, ratio: Ratio, goal: str = "") -> None:
         f" {ratio.ours:.1f} s{goal}",
         flush=True,
     )
-
-
-def make_model(folder: Path) -> Path:
-    """FLAN-T5-small's architecture with random weights, its head untied, and a word-level tokenizer as large."""
-    torch.manual_seed(0)
-    size = 32128
-    vocabulary = {"<pad>": 0, "</s>": 1, "<unk>": 2} | {f"w{number}": number for number in range(3, size)}
-    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing("$A </s>", None, [("</s>", 1)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    config = T5Config(
-        vocab_size=size, d_model=512, d_kv=64, d_ff=1024, num_layers=8, num_heads=6, feed_forward_proj="gated-gelu",
-        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, tie_word_embeddings=False,
-    )  # fmt: skip
-    model = T5ForConditionalGeneration(config)
-    model.lm_head.weight = torch.nn.Parameter(0.02 * torch.randn(size, 512))
-    model.save_pretrained(folder)
-    return folder
-
-
-def make_queries(file: Path) -> Path:
-    """Texts of so many words that queries have `QUERY` tokens."""
-    source = torch.Generator().manual_seed(1)
-    numbers = torch.randint(3, 32128, (BATCH * (BATCHES + 3), QUERY - 1), generator=source).tolist()
-    file.write_text("".join(json.dumps({"text": " ".join(f"w{n}" for n in row)}) + "\n" for row in numbers))
-    return file
 
 
 def seconds(model: Path, queries: Path, precision: str) -> float:

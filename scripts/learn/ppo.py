@@ -10,7 +10,7 @@ from typing import Any
 
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
-from scripts.learn.command import told
+from scripts.command import told
 
 RUNS = (("tiny", 42), ("tiny", 1), ("tiny", 2), ("tiny-hackable", 42))
 COUNT = 200

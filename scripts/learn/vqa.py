@@ -9,7 +9,7 @@ import time
 
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
-from scripts.learn.command import told
+from scripts.command import told
 
 RUNS: dict[str, list[str]] = {
     "mean fusion, fp32 (the default)": [],

@@ -57,15 +57,38 @@ def batch_of(step: dict[str, Any], policy: Policy) -> Batch:
 
 
 class Replay:
-    """Plays a recording's steps, each by the given settings, and keeps what a comparison needs."""
+    """Plays a recording's steps, each by the given settings, and keeps what a comparison needs.
 
-    def __init__(self, recorded: dict[str, Any], folder: Path, models: str = "", nudge: int = 0) -> None:
+    Args:
+        recorded: The recording.
+        folder: Where the models are laid out.
+        models: What the names of the recording's models begin with.
+        nudge: Of `NUDGES`, or 0 for the recorded weights.
+        device: Where to compute.
+        precision: Of the forward passes, as autocast has it.
+    """
+
+    def __init__(
+        self,
+        recorded: dict[str, Any],
+        folder: Path,
+        models: str = "",
+        nudge: int = 0,
+        device: str = "cpu",
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         self.recorded = recorded
+        self.device = device
         self.settings = settings_of(recorded)
         self.policy = load(f"{models}policy_before", folder)
         if nudge:
             self._change_last_digits(nudge)
         self.reference = load(f"{models}reference", folder).requires_grad_(False).eval()
+        for model in (self.policy, self.reference):
+            model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+            if precision is not torch.float32:
+                # Around each forward pass alone: as long as autocast is on it keeps the weights that it has cast.
+                model.forward = torch.autocast(torch.device(device).type, precision)(model.forward)  # type: ignore
         self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=recorded["ppo"]["learning_rate"])
         self.state = PpoState.begin(self.settings, recorded["ppo"]["seed"])
 
@@ -77,10 +100,16 @@ class Replay:
             parameter.mul_(1 + up_or_down * torch.finfo(torch.float32).eps)
 
     def step(self, step: dict[str, Any]) -> tuple[Batch, Statistics]:
-        batch = batch_of(step, self.policy)
+        """Plays one step.
+
+        Returns:
+            The step's batch, on the processor, and our statistics.
+        """
+        given = batch_of(step, self.policy)
+        batch = given.to(self.device)
         comparison = compare(self.policy, self.reference, batch, self.settings)
-        scores = torch.tensor(step["scores"])
-        return batch, update(self.policy, self.optimizer, batch, comparison, scores, self.state, self.settings)
+        scores = torch.tensor(step["scores"], device=self.device)
+        return given, update(self.policy, self.optimizer, batch, comparison, scores, self.state, self.settings)
 
 
 NUDGES = (1, 2, 3)

@@ -1,0 +1,22 @@
+"""Runs `looptop` commands as a person would, and reads what they print."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+
+def looptop(*words: object) -> subprocess.CompletedProcess[str]:
+    """Runs `looptop WORDS`; its progress goes on to stderr."""
+    command = [sys.executable, "-m", "looptop.engine.cli", *map(str, words)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+
+
+def told(*words: object) -> dict[str, Any]:
+    """What `looptop WORDS --json` prints."""
+    done = looptop(*words, "--json")
+    assert done.stdout, f"looptop {words[0]} ended with exit code {done.returncode} and printed nothing"
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed

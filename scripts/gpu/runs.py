@@ -1,0 +1,143 @@
+"""Runs of the parts: in this process, on the device that is checked, as `looptop.engine.start` makes them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import looptop.engine as looptop
+from looptop.engine import config as configuration
+from looptop.engine.config import RunConfig
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.control import Control, wait_taken
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import Run
+from tests.support import eventually
+
+LIMIT = 240.0
+"""Seconds that anything is waited for; a part is cut off before that."""
+
+NOT_COMPARED = ("time/", "train_", "eval_runtime", "eval_samples_per", "eval_steps_per", "test_")
+"""How the names of metrics begin that depend on the clock."""
+
+
+def configured(kind: str, device: str, settings: Sequence[str], preset: str = "tiny") -> RunConfig:
+    """A preset on a device, with settings as behind `--set`."""
+    return configuration.override(configuration.preset(preset, kind), [f"device={device}", *settings])
+
+
+def start(config: RunConfig) -> Run:
+    """Starts a run in a thread of this process."""
+    return looptop.start(config)
+
+
+def finish(run: Run) -> RunFolder:
+    """Waits until a run has ended, and fails unless it has finished."""
+    state = run.wait()
+    assert state is RunState.FINISHED, f"{run.id} is {state}: {run.reason}"
+    return run.folder
+
+
+def stop(run: Run, checkpoint: bool = True) -> None:
+    """Stops a run and waits for its end."""
+    run.stop(checkpoint=checkpoint)
+    state = run.wait()
+    assert state is RunState.STOPPED, f"{run.id} is {state}: {run.reason}"
+
+
+def answer(run: Run, control: Control) -> str:
+    """What the run answers to a control."""
+    text = wait_taken(run.folder, control, LIMIT)
+    assert text is not None, f"{run.id} did not answer {control.kind}: {run.state} {run.reason}"
+    return text
+
+
+def pause(run: Run) -> int:
+    """Pauses a run; the step that it is held at."""
+    run.pause()
+    eventually(lambda: run.state is not RunState.RUNNING and run.state is not RunState.CREATED, limit=LIMIT)
+    assert run.state is RunState.PAUSED, f"{run.id} is {run.state}: {run.reason}"
+    last = run.journal.last("loss")
+    return last.step if last is not None else 0
+
+
+def make_step(run: Run) -> int:
+    """Lets a paused run make one step; the step that it is held at then."""
+    before = run.journal.last("loss")
+    answer(run, run.step())
+
+    def is_made() -> bool:
+        last = run.journal.last("loss")
+        return run.state.ended or (run.state is RunState.PAUSED and last is not None and last != before)
+
+    eventually(is_made, limit=LIMIT)
+    assert run.state is RunState.PAUSED, f"{run.id} is {run.state}: {run.reason}"
+    last = run.journal.last("loss")
+    assert last is not None
+    return last.step
+
+
+def hold(run: Run, stage: str) -> int:
+    """Lets a PPO run go on to a stage, of this batch or the next; the batch's step."""
+    journal = PpoJournal(run.folder.db)
+
+    def at() -> tuple[int, str] | None:
+        batch = journal.last_batch()
+        return (batch.step, batch.place) if batch is not None and run.state is RunState.PAUSED else None
+
+    before = at()
+    answer(run, run.step(stage))
+
+    def is_held() -> bool:
+        now = at()
+        return run.state.ended or (now is not None and now != before and now[1] == stage)
+
+    eventually(is_held, limit=LIMIT)
+    now = at()
+    assert now is not None, f"{run.id} is {run.state}: {run.reason}"
+    return now[0]
+
+
+def figures(folder: RunFolder) -> dict[str, dict[int, float | None]]:
+    """Every metric that does not depend on the clock, by step."""
+    journal = Journal(folder.db)
+    return {
+        name: {point.step: point.value for point in journal.values(name)}
+        for name in journal.names()
+        if not name.startswith(NOT_COMPARED) and name not in ("samples_per_second", "seconds_left")
+    }
+
+
+def largest_difference(ours: RunFolder, theirs: RunFolder, names: Sequence[str] | None = None) -> tuple[float, str]:
+    """The largest difference between two runs' figures, each taken relative to 1 + its size, and where it is.
+
+    Raises:
+        AssertionError: One has a figure that the other does not have.
+    """
+    one, two = figures(ours), figures(theirs)
+    worst, where = 0.0, "nowhere"
+    for name in names or sorted(one.keys() | two.keys()):
+        assert one.get(name, {}).keys() == two.get(name, {}).keys(), f"{name} is not there for the same steps"
+        for step, value in one[name].items():
+            other = two[name][step]
+            if value is None or other is None:
+                assert value is other, f"{name} of step {step} is a number in one run alone"
+                continue
+            difference = abs(value - other) / (1 + abs(other))
+            if difference > worst:
+                worst, where = difference, f"{name} of step {step}"
+    return worst, where
+
+
+def seconds_between_steps(folder: RunFolder, first: int = 2) -> list[float]:
+    """Seconds that each step took, from one step's end to the next, beginning with a step."""
+    points = Journal(folder.db).values("loss")
+    return [two.time - one.time for one, two in itertools.pairwise(points) if two.step >= first]
+
+
+def set_device(folder: RunFolder, device: str) -> None:
+    """Moves a run that is not live to another device."""
+    configuration.save(configuration.override(folder.config(), [f"device={device}"]), Path(folder.path) / "config.toml")

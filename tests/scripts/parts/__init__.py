@@ -1,0 +1,1 @@
+"""Parts that go wrong, as parts of `make gpu` may."""
