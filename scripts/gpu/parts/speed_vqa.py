@@ -73,15 +73,9 @@ def run(checks: Checks) -> None:
             check.require(checks.toy or facts["parameters"] == VQA_PARAMETERS, "the model has another size")
     with checks.check(f"listing 7.4 as it is written, {batch} x {accumulation}") as check:
         seconds = _listing(checks, parts, photos, batch, accumulation)
-        of_ours = ours.get(cases[0][0])
-        beside = (
-            f"; {seconds / of_ours:.2f} times ours, {seconds / ours[cases[1][0]]:.2f} times with workers"
-            if of_ours
-            else ""
-        )
-        check.measured(
-            f"{seconds:.3f} s a step, {batch * accumulation / seconds:.0f} samples/s{beside}", seconds=seconds
-        )
+        beside = ", ".join(f"{seconds / one:.2f} times ours, {name}" for name, one in list(ours.items())[:2])
+        speed = batch * accumulation / seconds
+        check.measured(f"{seconds:.3f} s a step, {speed:.0f} samples/s; {beside}", seconds=seconds)
 
 
 def _measured(config: Any, checks: Checks) -> tuple[Any, int]:
