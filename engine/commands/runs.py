@@ -11,7 +11,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.runs import query
 from looptop.engine.runs.folder import home
 from looptop.engine.runs.headline import COLUMNS, headline, ordered, progress, took
-from looptop.engine.runs.records import RunSummary
+from looptop.engine.runs.records import RunSummary, state_text
 from looptop.engine.runs.summaries import Summaries
 from looptop.engine.text import visible
 
@@ -22,7 +22,7 @@ EXAMPLES = """\
   looptop runs --json
 
 A filter's words must all hold: KEY:VALUE (kind, state, id, title, note, device, preset, host), NAME<NUMBER with any
-metric, step, progress, took or age, or any word; behind -- one may begin with a minus: it must not hold.
+metric, step, progress, took, age or alerts, or any word; behind -- one may begin with a minus: it must not hold.
 """
 
 _NOTE = 40
@@ -72,7 +72,10 @@ def _row(summary: RunSummary) -> list[str]:
     said = " ".join((summary.title or summary.note).split())
     return [
         visible(summary.id),
-        visible(summary.state.value + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")),
+        visible(
+            state_text(summary.state, summary.alerts)
+            + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")
+        ),
         "-" if summary.step is None else f"{summary.step}{total}",
         "-" if done is None else f"{100 * done:.0f} %",
         "-" if not name else percent(value) if name.endswith("accuracy") else number(value),

@@ -23,7 +23,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.liveness import why_interrupted
 from looptop.engine.runs.notify import ALERTS, hit_breakpoint
-from looptop.engine.runs.records import Point, RunState
+from looptop.engine.runs.records import Point, RunState, state_text
 from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
 
@@ -70,6 +70,8 @@ class Outcome:
     """From the command to the final evaluation, or to the end where it was not reached."""
     interrupted: bool
     """A person left with ctrl-C."""
+    alerts: int = 0
+    """How many the run raised, in all of its lives."""
 
     @property
     def exit_code(self) -> int:
@@ -124,12 +126,13 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
     """
     if as_json:
         ended = {"run": outcome.run, "state": outcome.state.value}
-        say_json({**ended, **outcome.figures, "seconds": round(outcome.seconds, 3)})
+        say_json({**ended, **outcome.figures, "alerts": outcome.alerts, "seconds": round(outcome.seconds, 3)})
     else:
         figures = [
             f"{figure.word} {said(figure, outcome.figures.get(figure.word), 2)}" for figure in figures_of(outcome.kind)
         ]
-        say(f"{outcome.run} {outcome.state}: {', '.join(figures)}, {duration(outcome.seconds)}")
+        state = state_text(outcome.state, outcome.alerts)
+        say(f"{outcome.run} {state}: {', '.join(figures)}, {duration(outcome.seconds)}")
         if outcome.state is RunState.FINISHED:
             say(what_next(outcome.kind, outcome.run))
         else:
@@ -268,6 +271,7 @@ class _Reader:
             figures={word: result.get(word, point.value if point else None) for word, point in found.items()},
             seconds=max(0.0, ended - self.began),
             interrupted=interrupted,
+            alerts=self.journal.alerts(),
         )
 
     def _changed(self, what: str) -> bool:

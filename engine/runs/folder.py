@@ -241,6 +241,7 @@ class RunFolder:
             preset=self._preset(),
             device=str(facts.facts.get("device", "")),
             metrics={name: point.value for name, point in latest.items()},
+            alerts=facts.alerts,
             **values,
             **said,
         )

@@ -201,5 +201,6 @@ _FIGURES: dict[str, Callable[[RunSummary], float | None]] = {
     "progress": progress,
     "took": took,
     "age": _age,
+    "alerts": lambda summary: summary.alerts,
 }
 _EXAMPLES = {"kind": "kind:vqa", "state": "state:running,paused"}

@@ -120,8 +120,8 @@ def question_only_accuracy(train: Questions, validation: Questions) -> float:
     by_question: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for question, answer in zip(train.rows["question"][:], train.rows["answer"][:], strict=True):
         by_question[question][answer] += 1
-    best = {question: counts.most_common(1)[0][0] for question, counts in by_question.items()}
-    anything = Counter(train.rows["answer"][:]).most_common(1)[0][0]
+    best: dict[Any, str] = {question: counts.most_common(1)[0][0] for question, counts in by_question.items()}
+    anything: Any = Counter(train.rows["answer"][:]).most_common(1)[0][0]
     asked = validation.rows["question"][:]
     scores = [
         vqa_score(best.get(question, anything), truths)

@@ -56,6 +56,36 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     assert "none of the 4 runs" in capsys.readouterr().out
 
 
+def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture) -> None:
+    make()
+    for kind in ("vqa", "ppo", "reward", "trainer"):
+        folder = RunFolder.create(kind, preset("tiny", kind) if kind != "trainer" else {"kind": kind})
+        writer = JournalWriter(folder.db)
+        writer.event("alert", "before the checkpoint", 3, "warning")
+        writer.supersede(2)
+        writer.event("alert", "something is wrong", 5, "warning")
+        writer.event("alert", "another thing is wrong", 6, "error")
+        writer.facts(question_only_accuracy=0.67)
+        writer.metrics(1, {"loss": 1.0})
+        writer.state(RunState.FINISHED)
+        assert writer.close()
+    capsys.readouterr()
+    assert main(["runs"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert all("finished, with alerts" in lines[name] for name in ("vqa-2", "ppo-1", "reward-1", "trainer-1"))
+    assert "alerts" not in lines["vqa-1"]
+    assert main(["runs", "--json", "state:finished"]) == 0
+    found = {run["id"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
+    assert [found[name]["alerts"] for name in ("vqa-1", "vqa-2", "ppo-1")] == [0, 2, 2]
+    assert found["vqa-2"]["state"] == "finished"
+    assert sorted(listed(capsys, "alerts>0")) == ["ppo-1", "reward-1", "trainer-1", "vqa-2"]
+    assert main(["show", "vqa-2"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("vqa-2 finished, with alerts\n") and "question alone    67.00 %" in out
+    assert main(["show", "vqa-2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["alerts"] == 2
+
+
 def test_a_title_and_a_note_are_shown_everywhere(capsys: Capture) -> None:
     make()
     assert main(["rename", "vqa-1", "wider \x1b[2Jdecoder"]) == 0
