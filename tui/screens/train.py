@@ -15,6 +15,7 @@ from textual.widgets import OptionList
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState, RunSummary
+from looptop.engine.runs.records import state_text
 from looptop.engine.runs.summaries import Summaries
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import state_word
@@ -185,7 +186,7 @@ class Train(Driving):
             run = await in_thread(launch)
         except LooptopError as error:
             self.say("")
-            form.fail(str(error))
+            form.fail(str(error), getattr(error, "key", ""))
             self.looptop.tell(error, "error")
             return
         finally:
@@ -236,6 +237,8 @@ def run_line(summary: RunSummary) -> Content:
     accuracy = f"{100 * summary.eval_accuracy:.1f} %" if summary.eval_accuracy is not None else ""
     return Content.assemble(
         cell(summary.id, 9, "bold"),
-        state_word(summary.state).pad_right(14 - len(summary.state.value)),
+        state_word(summary.state, summary.alerts).pad_right(
+            max(1, 14 - len(state_text(summary.state, summary.alerts)))
+        ),
         safe(f"{summary.preset:<6.6} {how_far:>13} {accuracy:>8}  {summary.title}", "$text-muted"),
     )
