@@ -9,7 +9,7 @@ from typing import Any
 from textual.content import Content
 
 from looptop.engine.runs.alerts import QUESTION_ONLY
-from looptop.engine.runs.folder import RunState
+from looptop.engine.runs.folder import RunState, result_step
 from looptop.engine.runs.journal import Event
 from looptop.engine.runs.records import state_text
 from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
@@ -101,10 +101,15 @@ def figures(snapshot: Snapshot) -> Content:
         ("validation loss", _said(value("eval_loss"))),
         ("validation acc.", _percent(value("eval_accuracy"))),
     ]
+    best = result_step(snapshot.facts)
+    if best is not None and "eval_accuracy" in snapshot.latest:
+        rows.append(("  at step", f"{snapshot.latest['eval_accuracy'].step:,}"))
     if isinstance(alone := snapshot.facts.get(QUESTION_ONLY), float):
         rows.append(("question alone", _percent(alone)))
     if "test_accuracy" in snapshot.latest:
         rows.append(("test accuracy", _percent(value("test_accuracy"))))
+    if best is not None:
+        rows.append(("  of step" if "test_accuracy" in snapshot.latest else "model of step", f"{best:,}"))
     rows += [
         ("learning rate", _said(value("learning_rate"))),
         ("gradient norm", _said(value("grad_norm"))),

@@ -10,7 +10,7 @@ from looptop.engine.commands.output import add_json, duration, moment, number, p
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import query
 from looptop.engine.runs.folder import home
-from looptop.engine.runs.headline import COLUMNS, headline, ordered, progress, took
+from looptop.engine.runs.headline import COLUMNS, headline, headline_step, ordered, progress, took
 from looptop.engine.runs.records import RunSummary, state_text
 from looptop.engine.runs.summaries import Summaries
 from looptop.engine.text import visible
@@ -68,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _row(summary: RunSummary) -> list[str]:
     total = f"/{summary.total_steps}" if summary.total_steps else ""
     name, value = headline(summary)
+    step = headline_step(summary)
     done, seconds = progress(summary), took(summary)
     said = " ".join((summary.title or summary.note).split())
     return [
@@ -79,7 +80,7 @@ def _row(summary: RunSummary) -> list[str]:
         "-" if summary.step is None else f"{summary.step}{total}",
         "-" if done is None else f"{100 * done:.0f} %",
         "-" if not name else percent(value) if name.endswith("accuracy") else number(value),
-        visible(name),
+        visible(name) + ("" if step is None else f" of step {step}"),
         "-" if seconds is None else duration(seconds),
         moment(summary.created),
         visible(said if len(said) <= _NOTE else f"{said[: _NOTE - 1]}…"),

@@ -92,9 +92,10 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
         *((("left out", _left_out(facts["left_out"])),) if facts.get("left_out") else ()),
         ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
         *(
-            (word, percent(latest.get(name), 2) if is_share else number(latest.get(name)))
+            (word, (percent(latest.get(name), 2) if is_share else number(latest.get(name))) + _of_step(name, summary))
             for word, name, is_share in _FIGURES.get(summary.kind, _FIGURES["vqa"])
         ),
+        *_result(summary),
         *(
             (("question alone", percent(facts[QUESTION_ONLY], 2)),)
             if isinstance(facts.get(QUESTION_ONLY), float)
@@ -123,6 +124,24 @@ _FIGURES = {
     ),
 }
 """Of each kind: what a figure is called, its metric, and whether it is a share."""
+
+
+def _of_step(metric: str, summary: RunSummary) -> str:
+    """Behind a figure: which model it measures."""
+    if metric not in summary.metrics:
+        return ""
+    if metric.startswith("eval_") and summary.evaluation_step is not None:
+        return f" at step {summary.evaluation_step}, the last evaluation"
+    if metric.startswith("test_") and summary.result_step is not None:
+        return f" of the model of step {summary.result_step}"
+    return ""
+
+
+def _result(summary: RunSummary) -> list[tuple[str, str]]:
+    if summary.result_step is None:
+        return []
+    is_last = summary.result_step == summary.step
+    return [("its model", f"that of step {summary.result_step}, {'the last' if is_last else 'the best evaluation'}")]
 
 
 def _choices(kind: str, config: dict[str, Any]) -> list[tuple[str, str]]:

@@ -85,6 +85,10 @@ class RunSummary(Struct, frozen=True):
     """The last value of every metric; None stands for NaN."""
     alerts: int = 0
     """How many alerts it raised, but for those that a resume has gone back over."""
+    result_step: int | None = None
+    """The step that its model and its test figures are of: the best evaluation's, which need not be the last."""
+    evaluation_step: int | None = None
+    """The step of its last evaluation."""
 
 
 class Point(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """An engine process whose training is a script: the command line's side of a run can be tested without torch.
 
-What it does is said by `FAKE_TRAINING`: finish, alert (twice, then finish), fail, die, wait (until it is stopped),
+What it does is said by `FAKE_TRAINING`: finish, best (of step 7), alert (twice), fail, die, wait (until it is stopped),
 hang (deaf to a stop).
 As a program of its own it is `looptop` with this engine: `python -m tests.engine.fake_engine train vqa ...`.
 """
@@ -60,7 +60,7 @@ def train(context: RunContext) -> dict[str, Any]:
         if what == "wait":
             time.sleep(0.01)
     journal.metrics(step, {"eval_loss": 0.5, "eval_accuracy": 0.75, "test_accuracy": 0.625, "test_loss": 0.75})
-    return {"accuracy": 0.625}
+    return {"accuracy": 0.625} | ({"step": 7} if what == "best" else {})
 
 
 if __name__ == "__main__":

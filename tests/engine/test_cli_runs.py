@@ -86,6 +86,27 @@ def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture)
     assert json.loads(capsys.readouterr().out)["alerts"] == 2
 
 
+def test_which_step_a_figure_is_of_is_said(capsys: Capture) -> None:
+    folder = RunFolder.create("vqa", preset("tiny"))
+    writer = JournalWriter(folder.db)
+    for step, accuracy in ((72, 0.6), (80, 0.195)):
+        writer.metrics(step, {"loss": 1.0, "eval_loss": 2.0, "eval_accuracy": accuracy})
+    writer.metrics(80, {"test_accuracy": 0.505})
+    writer.facts(result={"accuracy": 0.505, "loss": 0.7, "step": 72})
+    writer.state(RunState.FINISHED)
+    assert writer.close()
+    assert main(["runs"]) == 0
+    assert "50.5 %  test_accuracy of step 72" in capsys.readouterr().out
+    assert main(["show", "vqa-1"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "accuracy 19.50 % at step 80, the last evaluation" in said
+    assert "test accuracy 50.50 % of the model of step 72" in said
+    assert "its model that of step 72, the best evaluation" in said
+    assert main(["show", "vqa-1", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["evaluation_step"], shown["result_step"]) == (80, 72)
+
+
 def test_a_title_and_a_note_are_shown_everywhere(capsys: Capture) -> None:
     make()
     assert main(["rename", "vqa-1", "wider \x1b[2Jdecoder"]) == 0

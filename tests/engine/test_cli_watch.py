@@ -97,6 +97,11 @@ def test_a_run_that_finished_with_alerts_says_so(monkeypatch: pytest.MonkeyPatch
     assert (result["state"], result["alerts"]) == ("finished", 2)
 
 
+def test_the_last_line_says_which_step_its_figures_are_of(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert train(monkeypatch, "best") == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(", of step 7, the best evaluation")
+
+
 @pytest.mark.parametrize(
     ("what", "state", "reason"),
     [

@@ -61,6 +61,34 @@ def ids(table: RunTable) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [80, 160])
+async def test_which_step_a_figure_is_of_is_said(answers: QuickAnswers, width: int) -> None:
+    run = make(1.0, None)
+    writer = JournalWriter(run.db)
+    writer.metrics(80, {"eval_accuracy": 0.195})
+    writer.close()
+    other = make(1.0, None)
+    writer = JournalWriter(other.db)
+    writer.metrics(80, {"eval_accuracy": 0.195, "test_accuracy": 0.505})
+    writer.facts(result={"accuracy": 0.505, "step": 72})
+    writer.state(RunState.FINISHED)
+    writer.close()
+    app = app_of(answers)
+    async with app.run_test(size=(width, 48)) as pilot:
+        await go(pilot, 2)
+        lines = {line[2:7]: line for line in shown(app).splitlines()}
+        assert "19.5 % val., step 80" in lines["vqa-1"] and "50.5 % test, step 72" in lines["vqa-2"]
+        await pilot.press("alt+2")
+        await until(pilot, lambda: isinstance(app.screen, Train) and "50.5 % test, step 72" in shown(app))
+        assert "19.5 % val., step 80" in shown(app)
+        screen = app.screen
+        assert isinstance(screen, Train)
+        screen.attach(other)
+        if width > 100:
+            await until(pilot, lambda: "of step 72" in " ".join(shown(app).split()))
+            assert "at step 80" in " ".join(shown(app).split())
+
+
+@pytest.mark.parametrize("width", [80, 160])
 async def test_runs_with_alerts_are_marked_in_every_list_and_head(answers: QuickAnswers, width: int) -> None:
     make(0.5)
     run = make(1.0, None)

@@ -16,7 +16,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from looptop.engine.runs.headline import headline, progress, took
+from looptop.engine.runs.headline import headline, headline_step, progress, took
 from looptop.engine.runs.records import RunState, RunSummary, state_text
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import MARKS, WITH_ALERTS
@@ -250,6 +250,22 @@ class RunTable(ScrollView, can_focus=True):
             self.scroll_to(y=self.cursor - seen + 1, animate=False, immediate=True)
 
 
+def figure_text(summary: RunSummary) -> str:
+    """The figure of a list, with the step of the model that it measures: the last evaluation's, or the best's test."""
+    name, value = headline(summary)
+    if value is None:
+        return f"nan {name}" if name else ""
+    if not name.endswith("accuracy"):
+        return f"{number(value)} {name}"
+    step = headline_step(summary)
+    if step is None or name not in _SHORT:
+        return f"{100 * value:.1f} % {name}"
+    return f"{100 * value:.1f} % {_SHORT[name]}, step {step:,}"
+
+
+_SHORT = {"test_accuracy": "test", "eval_accuracy": "val."}
+
+
 def _with_alerts(summary: RunSummary) -> bool:
     return summary.state is RunState.FINISHED and summary.alerts > 0
 
@@ -268,12 +284,7 @@ def _said(summary: RunSummary, key: str) -> str:
             done = progress(summary)
             return "" if done is None else f"{100 * done:3.0f} %"
         case "headline":
-            name, value = headline(summary)
-            if not name:
-                return ""
-            if value is None:
-                return f"nan {name}"
-            return f"{100 * value:.1f} % {name}" if name.endswith("accuracy") else f"{number(value)} {name}"
+            return figure_text(summary)
         case "started":
             return "" if summary.started is None else _moment(summary.started)
         case "took":
