@@ -40,13 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Lists."""
     wanted = query.parse(" ".join(arguments.filter))
     everything = Summaries().all()
+    wanted.refuse_unknown(everything)
     summaries = [summary for summary in everything if wanted.holds(summary)]
     if arguments.sort:
-        if arguments.sort not in COLUMNS and not any(arguments.sort in each.metrics for each in everything):
-            raise LooptopError(
-                f"runs cannot be sorted by '{visible(arguments.sort)}': no run has such a metric;"
-                f" the columns are: {', '.join(COLUMNS)}"
-            )
+        if arguments.sort not in COLUMNS:
+            try:
+                query.refuse_unknown_metric(arguments.sort, everything, also=COLUMNS)
+            except LooptopError as error:
+                raise LooptopError(f"runs cannot be sorted by '{visible(arguments.sort)}': {error}") from None
         summaries = ordered(summaries, arguments.sort, reverse=arguments.reverse)
     elif arguments.reverse:
         summaries.reverse()

@@ -52,6 +52,12 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     assert "runs cannot be sorted by 'colour'" in capsys.readouterr().err
     assert main(["runs", "loss<"]) == 2
     assert "the number is missing" in capsys.readouterr().err
+    for name, near in (("losss<3", "did you mean 'loss'?"), ("-foo<3", "took, age, alerts"), ("stp>1", "'step'")):
+        assert main(["runs", "--", name]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and "no run has a metric '" in err and near in err
+    assert main(["runs", "--sort", "los"]) == 2
+    assert "sorted by 'los': no run has a metric 'los'; did you mean 'loss'?" in capsys.readouterr().err
     assert main(["runs", "nothing-like-this"]) == 0
     assert "none of the 4 runs" in capsys.readouterr().out
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.widgets import Input
 
 from looptop.engine.config import override, preset
 from looptop.engine.machine.gpus import Gpu
@@ -142,6 +143,8 @@ async def test_the_list_is_filtered_sorted_and_says_what_is_wrong_with_a_filter(
         await pilot.press(*"x")
         await until(pilot, lambda: "'1.5x' is no number" in shown(app))
         assert ids(table) == ["vqa-3", "vqa-1"]  # as before, until it is right again
+        app.screen.query_one("#runs-filter", Input).value = "losss<3"
+        await until(pilot, lambda: "no run has a metric 'losss'; did you mean 'loss'?" in shown(app))
         await pilot.press("escape", "escape")
         await until(pilot, lambda: len(ids(table)) == 3)
         for _ in range(6):
