@@ -10,7 +10,7 @@ The rules, each raised once in a run:
 - the validation accuracy is no better than answering from the question alone (VQA), at an evaluation in the second half
   of the run or at the last one.
 
-A trainer that logs rewards (GRPO, DPO) is judged by the first rule only: its loss may rise while it learns.
+A trainer that maximises a reward (GRPO, RLOO, PPO) is judged by the first rule only: its loss may rise while it learns.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class LossAlerts(Listener):
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Judges a step's values."""
-        self._rises_by_design = self._rises_by_design or any("reward" in name for name in values)
+        self._rises_by_design = self._rises_by_design or any(map(_is_reward, values))
         for name in ("loss", "eval_loss"):
             value = values.get(name)
             if value is not None and not math.isfinite(value):
@@ -160,6 +160,11 @@ class LossAlerts(Listener):
         self._raised.add(code)
         if not self._replaying:
             self._journal.event("alert", text, step, "warning")
+
+
+def _is_reward(metric: str) -> bool:
+    """Whether TRL's trainers that maximise a reward log it so; those that learn from pairs log `rewards/chosen`."""
+    return metric in ("reward", "eval_reward") or metric.startswith("objective/")
 
 
 def question_only_known(path: Path) -> float | None:

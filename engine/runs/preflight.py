@@ -55,6 +55,7 @@ def refuse_unusable(config: RunConfig) -> None:
             for part in ("text_encoder", "image_encoder", "decoder"):
                 _check_model(f"model.{part}", getattr(config.model, part))
     elif isinstance(config, PpoRunConfig):
+        _check_text_column(config)
         _check_model("model.policy", config.model.policy)
         if config.model.reference:
             _check_model("model.reference", config.model.reference)
@@ -77,7 +78,7 @@ def _of(key: str) -> Iterator[None]:
 
 
 def _check_vqa_data(config: VqaRunConfig) -> None:
-    from looptop.engine.vqa.table import find_tables  # brings in the image library
+    from looptop.engine.vqa.table import check_columns, find_tables  # brings in the image library
 
     data = config.data
     if data.source == "easy-vqa":
@@ -92,7 +93,25 @@ def _check_vqa_data(config: VqaRunConfig) -> None:
     source = Path(data.source).expanduser()
     if not any((source / name).is_file() for name in ("state.json", "dataset_dict.json")):
         with _of("data.source"):
-            find_tables(source)
+            for table in find_tables(source).values():
+                check_columns(table)
+
+
+def _check_text_column(config: PpoRunConfig) -> None:
+    """Refuses a local table whose first line has no such column."""
+    path, wanted = Path(config.data.source).expanduser(), config.data.text_column
+    columns: list[str] = []
+    with contextlib.suppress(OSError, ValueError, csv.Error), path.open(encoding="utf-8-sig", newline="") as file:
+        if path.suffix.lower() == ".csv":
+            columns = next(csv.reader(file), [])
+        elif path.suffix.lower() == ".jsonl" and isinstance(row := json.loads(next(file, "")), dict):
+            columns = list(row)
+    if columns and wanted not in columns:
+        raise SettingError(
+            "data.text_column",
+            f"{visible(path)} has no column '{visible(wanted)}'; its columns are: {visible(', '.join(columns))[:300]};"
+            " choose one with data.text_column",
+        )
 
 
 def _check_model(key: str, name: str) -> None:

@@ -102,10 +102,15 @@ def test_nan_is_alerted_once_for_each_loss(journal: JournalWriter) -> None:
     assert [alert.text for alert in alerts(journal)] == ["loss is nan at step 1", "eval_loss is inf at step 1"]
 
 
-def test_a_trainer_of_rewards_may_have_a_loss_that_rises(journal: JournalWriter) -> None:
+@pytest.mark.parametrize(
+    ("metric", "count"), [("reward", 0), ("objective/kl", 0), ("rewards/chosen", 1), ("mean_reward", 1)]
+)
+def test_a_trainer_that_maximises_a_reward_may_have_a_loss_that_rises(
+    journal: JournalWriter, metric: str, count: int
+) -> None:
     for step in range(1, 100):
-        journal.metrics(step, {"loss": step / 100, "rewards/mean": 1.0})
-    assert alerts(journal) == []
+        journal.metrics(step, {"loss": step / 100, metric: 1.0})
+    assert len(alerts(journal)) == count
 
 
 def test_a_resumed_run_keeps_its_start_and_repeats_no_alert(journal: JournalWriter) -> None:

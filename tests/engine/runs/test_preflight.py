@@ -50,6 +50,17 @@ def test_missing_files_are_refused_at_their_setting(tmp_path: Path) -> None:
     assert refused("ppo", "policy=/nowhere/at/all").key == "model.policy"
 
 
+def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("picture,question,answer\n")
+    assert "must name the columns image, question and answer" in str(refused("vqa", f"source={tmp_path}"))
+    (tmp_path / "texts.csv").write_text("body,other\n")
+    (tmp_path / "texts.jsonl").write_text('{"body": "text"}\n')
+    for suffix in ("csv", "jsonl"):
+        error = refused("ppo", f"source={tmp_path}/texts.{suffix}")
+        assert error.key == "data.text_column" and "has no column 'text'; its columns are: body" in str(error)
+    refuse_unusable(override(preset("tiny", "ppo"), [f"source={tmp_path}/texts.csv", "text_column=body"]))
+
+
 @pytest.mark.parametrize(
     ("kind", "key"),
     [
