@@ -15,6 +15,19 @@ class LooptopError(Exception):
     """
 
 
+class SettingError(LooptopError):
+    """One setting of a run cannot be as it is.
+
+    Args:
+        key: The setting, as `--set` takes it.
+        sentence: What is wrong with it.
+    """
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.key = key
+
+
 def said_of(error: BaseException) -> str:
     """The first line of what an error says, safe to show; its type's name where it says nothing."""
     lines = str(getattr(error, "strerror", None) or error).splitlines()

@@ -30,7 +30,7 @@ def head(look: Look, width: int, chosen: int) -> Content:
 
 
 def _one(each: Head) -> Content:
-    said = Content.assemble((each.id, "bold"), "  ", state_word(each.state))
+    said = Content.assemble((each.id, "bold"), "  ", state_word(each.state, each.alerts))
     if each.about.title:
         said += safe(f"  {each.about.title}")
     if each.error:

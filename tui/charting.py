@@ -31,6 +31,7 @@ class Head:
     events: tuple[Event, ...]
     error: str = ""
     """Why it cannot be read."""
+    alerts: int = 0
 
     @property
     def step(self) -> int:
@@ -96,7 +97,17 @@ class _OneRun:
             return Head(self.run.id, about, RunState.INTERRUPTED, "", live, {}, {}, (), str(error))
         outline = self._outline
         state = outline.state.seen(bool(live))
-        return Head(self.run.id, about, state, outline.reason, live, outline.facts, outline.latest, self._events)
+        return Head(
+            self.run.id,
+            about,
+            state,
+            outline.reason,
+            live,
+            outline.facts,
+            outline.latest,
+            self._events,
+            alerts=outline.alerts,
+        )
 
     def series(self, head: Head, names: Sequence[str], columns: int, window: Window) -> dict[str, Series]:
         if self._asked != (columns, window):

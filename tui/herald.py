@@ -9,6 +9,7 @@ from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.liveness import why_interrupted
 from looptop.engine.runs.notify import ALERTS, hit_breakpoint
+from looptop.engine.runs.records import state_text
 
 _SEVERITY = {RunState.FAILED: "error", RunState.INTERRUPTED: "error", RunState.STOPPED: "warning"}
 
@@ -87,6 +88,10 @@ class Herald:
 
     @staticmethod
     def _end(run: RunFolder) -> News:
-        state, (_, reason) = run.state(), Journal(run.db).state()
+        journal = Journal(run.db)
+        state, (_, reason) = run.state(), journal.state()
         why = why_interrupted(run) if state is RunState.INTERRUPTED else reason
-        return News(f"{run.id} {state.value}" + (f": {why}" if why else ""), _SEVERITY.get(state, "information"))
+        return News(
+            f"{run.id} {state_text(state, journal.alerts())}" + (f": {why}" if why else ""),
+            _SEVERITY.get(state, "information"),
+        )

@@ -8,8 +8,10 @@ from typing import Any
 
 from textual.content import Content
 
-from looptop.engine.runs.folder import RunState
+from looptop.engine.runs.alerts import QUESTION_ONLY
+from looptop.engine.runs.folder import RunState, result_step
 from looptop.engine.runs.journal import Event
+from looptop.engine.runs.records import state_text
 from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
 from looptop.tui.watching import Snapshot
 
@@ -31,11 +33,15 @@ MARKS = {
     RunState.FAILED: "✗",
     RunState.INTERRUPTED: "✗",
 }
+WITH_ALERTS = "!"
+"""Marks a run that finished and raised alerts on its way."""
 LEVELS = {"warning": "$text-warning", "error": "$text-error"}
 
 
-def state_word(state: RunState) -> Content:
+def state_word(state: RunState, alerts: int = 0) -> Content:
     """A state with its mark and colour."""
+    if state is RunState.FINISHED and alerts:
+        return Content.styled(f"{WITH_ALERTS} {state_text(state, alerts)}", "$text-warning bold")
     return Content.styled(f"{MARKS[state]} {state.value}", f"{COLOURS[state]} bold")
 
 
@@ -51,7 +57,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
         f"batch {training.get('per_device_train_batch_size', '?')}",
         " ".join(str(snapshot.facts[key]) for key in ("device", "precision") if snapshot.facts.get(key)),
     ]
-    said = Content.assemble((snapshot.id, "bold"), "  ", state_word(snapshot.state), "  ")
+    said = Content.assemble((snapshot.id, "bold"), "  ", state_word(snapshot.state, snapshot.alerts), "  ")
     if snapshot.elsewhere:
         said += safe(f"by the heartbeat of {snapshot.elsewhere}  ", "$text-warning")
     if snapshot.title:
@@ -95,8 +101,15 @@ def figures(snapshot: Snapshot) -> Content:
         ("validation loss", _said(value("eval_loss"))),
         ("validation acc.", _percent(value("eval_accuracy"))),
     ]
+    best = result_step(snapshot.facts)
+    if best is not None and "eval_accuracy" in snapshot.latest:
+        rows.append(("  at step", f"{snapshot.latest['eval_accuracy'].step:,}"))
+    if isinstance(alone := snapshot.facts.get(QUESTION_ONLY), float):
+        rows.append(("question alone", _percent(alone)))
     if "test_accuracy" in snapshot.latest:
         rows.append(("test accuracy", _percent(value("test_accuracy"))))
+    if best is not None:
+        rows.append(("  of step" if "test_accuracy" in snapshot.latest else "model of step", f"{best:,}"))
     rows += [
         ("learning rate", _said(value("learning_rate"))),
         ("gradient norm", _said(value("grad_norm"))),

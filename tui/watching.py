@@ -45,6 +45,8 @@ class Snapshot:
     """What a person calls it."""
     elsewhere: str = ""
     """The host whose heartbeat tells that it lives; empty where its lock does."""
+    alerts: int = 0
+    """How many the run raised."""
     memory: int | None = None
     """Bytes that the run's process holds; None where it is not on this machine."""
     trouble: str = ""
@@ -160,6 +162,7 @@ class Watcher:
             ended=outline.ended,
             settings=self._settings,
             memory=memory,
+            alerts=outline.alerts,
         )
 
     def _trouble(self, state: RunState) -> str:

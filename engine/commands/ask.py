@@ -7,6 +7,7 @@ import argparse
 from looptop.engine.commands.output import add_json, note, percent, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
+from looptop.engine.vqa.answer import WORTH_SAYING
 from looptop.engine.vqa.images import open_image
 
 EXAMPLES = """\
@@ -74,10 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     say(f"{visible(answer.answer)}  ({percent(answer.confidence)})")
     say()
-    width = min(40, max(len(visible(each.answer)) for each in answer.candidates))
+    others = "other answers"
+    names = [visible(each.answer) for each in answer.candidates] + [others] * (answer.others >= WORTH_SAYING)
+    width = min(40, max(map(len, names)))
     for each in answer.candidates:
         bar = "#" * round(each.confidence * BAR_CELLS)
         say(f"  {visible(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
+    if answer.others >= WORTH_SAYING:
+        say(f"  {others:{width}}  {percent(answer.others):>7}")
+    if answer.undecided:
+        say("  the model is undecided: another answer may be likelier")
     say()
     say("  tokens: " + "  ".join(f"{visible(each.token)} {percent(each.probability)}" for each in answer.tokens))
     return 0

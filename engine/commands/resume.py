@@ -8,6 +8,7 @@ import sys
 from looptop.engine.commands.output import add_json, note
 from looptop.engine.commands.progress import progress_on
 from looptop.engine.commands.watch import Interrupts, show_outcome, watch
+from looptop.engine.config.effects import without_effect
 from looptop.engine.runs.host import relaunch
 
 EXAMPLES = """\
@@ -27,5 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     with interrupts.taken():
         folder = relaunch(arguments.run)
         note(f"{folder.id}  resumed")
+        for sentence in without_effect(folder.config()).values():
+            note(f"{folder.id}  {sentence}")
         outcome = watch(folder, arguments.began, interrupts, progress_on(sys.stderr))
     return show_outcome(outcome, as_json=arguments.json)

@@ -10,8 +10,8 @@ from looptop.engine.commands.output import add_json, duration, moment, number, p
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import query
 from looptop.engine.runs.folder import home
-from looptop.engine.runs.headline import COLUMNS, headline, ordered, progress, took
-from looptop.engine.runs.records import RunSummary
+from looptop.engine.runs.headline import COLUMNS, headline, headline_step, ordered, progress, took
+from looptop.engine.runs.records import RunSummary, state_text
 from looptop.engine.runs.summaries import Summaries
 from looptop.engine.text import visible
 
@@ -22,7 +22,7 @@ EXAMPLES = """\
   looptop runs --json
 
 A filter's words must all hold: KEY:VALUE (kind, state, id, title, note, device, preset, host), NAME<NUMBER with any
-metric, step, progress, took or age, or any word; behind -- one may begin with a minus: it must not hold.
+metric, step, progress, took, age or alerts, or any word; behind -- one may begin with a minus: it must not hold.
 """
 
 _NOTE = 40
@@ -40,13 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Lists."""
     wanted = query.parse(" ".join(arguments.filter))
     everything = Summaries().all()
+    wanted.refuse_unknown(everything)
     summaries = [summary for summary in everything if wanted.holds(summary)]
     if arguments.sort:
-        if arguments.sort not in COLUMNS and not any(arguments.sort in each.metrics for each in everything):
-            raise LooptopError(
-                f"runs cannot be sorted by '{visible(arguments.sort)}': no run has such a metric;"
-                f" the columns are: {', '.join(COLUMNS)}"
-            )
+        if arguments.sort not in COLUMNS:
+            try:
+                query.refuse_unknown_metric(arguments.sort, everything, also=COLUMNS)
+            except LooptopError as error:
+                raise LooptopError(f"runs cannot be sorted by '{visible(arguments.sort)}': {error}") from None
         summaries = ordered(summaries, arguments.sort, reverse=arguments.reverse)
     elif arguments.reverse:
         summaries.reverse()
@@ -68,15 +69,19 @@ def run(arguments: argparse.Namespace) -> int:
 def _row(summary: RunSummary) -> list[str]:
     total = f"/{summary.total_steps}" if summary.total_steps else ""
     name, value = headline(summary)
+    step = headline_step(summary)
     done, seconds = progress(summary), took(summary)
     said = " ".join((summary.title or summary.note).split())
     return [
         visible(summary.id),
-        visible(summary.state.value + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")),
+        visible(
+            state_text(summary.state, summary.alerts)
+            + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")
+        ),
         "-" if summary.step is None else f"{summary.step}{total}",
         "-" if done is None else f"{100 * done:.0f} %",
         "-" if not name else percent(value) if name.endswith("accuracy") else number(value),
-        visible(name),
+        visible(name) + ("" if step is None else f" of step {step}"),
         "-" if seconds is None else duration(seconds),
         moment(summary.created),
         visible(said if len(said) <= _NOTE else f"{said[: _NOTE - 1]}…"),

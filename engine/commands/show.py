@@ -12,10 +12,11 @@ from looptop.engine import config as configuration
 from looptop.engine.commands.output import add_json, duration, moment, number, percent, say, say_json, table
 from looptop.engine.commands.watch import what_next
 from looptop.engine.errors import LooptopError
+from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.liveness import alive, why_interrupted
-from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary
+from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary, state_text
 from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
 
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     title = f"  {visible(summary.title)}" if summary.title else ""
     reason = why_interrupted(folder) if summary.state is RunState.INTERRUPTED else summary.reason
     why = f": {visible(reason)}" if reason else ""
-    say(f"{visible(folder.id)} {summary.state.value}{why}{title}")
+    say(f"{visible(folder.id)} {state_text(summary.state, summary.alerts)}{why}{title}")
     say(f"  {alive(folder)}")
     if full := full_disk(folder.path):
         say(f"  ! {full}: what a live run has to say waits in its memory, make room")
@@ -91,8 +92,14 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
         *((("left out", _left_out(facts["left_out"])),) if facts.get("left_out") else ()),
         ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
         *(
-            (word, percent(latest.get(name), 2) if is_share else number(latest.get(name)))
+            (word, (percent(latest.get(name), 2) if is_share else number(latest.get(name))) + _of_step(name, summary))
             for word, name, is_share in _FIGURES.get(summary.kind, _FIGURES["vqa"])
+        ),
+        *_result(summary),
+        *(
+            (("question alone", percent(facts[QUESTION_ONLY], 2)),)
+            if isinstance(facts.get(QUESTION_ONLY), float)
+            else ()
         ),
         ("created", moment(summary.created)),
         ("took", _took(summary)),
@@ -117,6 +124,24 @@ _FIGURES = {
     ),
 }
 """Of each kind: what a figure is called, its metric, and whether it is a share."""
+
+
+def _of_step(metric: str, summary: RunSummary) -> str:
+    """Behind a figure: which model it measures."""
+    if metric not in summary.metrics:
+        return ""
+    if metric.startswith("eval_") and summary.evaluation_step is not None:
+        return f" at step {summary.evaluation_step}, the last evaluation"
+    if metric.startswith("test_") and summary.result_step is not None:
+        return f" of the model of step {summary.result_step}"
+    return ""
+
+
+def _result(summary: RunSummary) -> list[tuple[str, str]]:
+    if summary.result_step is None:
+        return []
+    is_last = summary.result_step == summary.step
+    return [("its model", f"that of step {summary.result_step}, {'the last' if is_last else 'the best evaluation'}")]
 
 
 def _choices(kind: str, config: dict[str, Any]) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from looptop.engine.commands.output import add_json, note, say, say_json
 from looptop.engine.commands.progress import progress_on
 from looptop.engine.commands.watch import Interrupts, show_outcome, watch
 from looptop.engine.config import RunConfig
+from looptop.engine.config.effects import refuse_without_effect, without_effect
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder
@@ -88,10 +89,11 @@ def about_of(arguments: argparse.Namespace) -> About | None:
 
 def _chosen(arguments: argparse.Namespace) -> RunConfig:
     """The configuration that the arguments ask for."""
+    like = None
     if arguments.kind is None and arguments.like is None:
         raise LooptopError("train needs to know what: `looptop train vqa`, or `looptop train --like RUN`")
     if arguments.like is not None:
-        config = RunFolder.find(arguments.like).config()
+        config = like = RunFolder.find(arguments.like).config()
         if arguments.kind not in (None, config.kind):
             raise LooptopError(f"{visible(arguments.like)} is a {config.kind} run, not a {arguments.kind} run")
     elif arguments.config is not None:
@@ -101,12 +103,27 @@ def _chosen(arguments: argparse.Namespace) -> RunConfig:
     settings = list(arguments.settings)
     if arguments.data is not None:
         settings.insert(0, f"data.source={arguments.data}")
-    return configuration.override(config, settings)
+    config = configuration.override(config, settings)
+    # What another run was started with is not refused to one like it.
+    refuse_without_effect(config, like)
+    if like is not None:
+        for sentence in without_effect(config).values():
+            note(f"looptop: {sentence}")
+    return config
 
 
 def _leave(folder: RunFolder, *, as_json: bool) -> int:
     if as_json:
-        say_json({"run": folder.id, "state": folder.state().value, "accuracy": None, "loss": None, "seconds": None})
+        say_json(
+            {
+                "run": folder.id,
+                "state": folder.state().value,
+                "accuracy": None,
+                "loss": None,
+                "alerts": 0,
+                "seconds": None,
+            }
+        )
     else:
         say(f"{folder.id} trains on its own; see `looptop show {folder.id}`, or watch it: `looptop attach {folder.id}`")
     return 0

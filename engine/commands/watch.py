@@ -19,11 +19,11 @@ from looptop.engine.commands.progress import Progress, Reading
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.control import send
 from looptop.engine.runs.figures import Figure, figures_of
-from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.folder import RunFolder, result_step
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.liveness import why_interrupted
 from looptop.engine.runs.notify import ALERTS, hit_breakpoint
-from looptop.engine.runs.records import Point, RunState
+from looptop.engine.runs.records import Point, RunState, state_text
 from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
 
@@ -70,6 +70,10 @@ class Outcome:
     """From the command to the final evaluation, or to the end where it was not reached."""
     interrupted: bool
     """A person left with ctrl-C."""
+    alerts: int = 0
+    """How many the run raised, in all of its lives."""
+    step: int | None = None
+    """The step that the figures are of, where it is not the last."""
 
     @property
     def exit_code(self) -> int:
@@ -124,12 +128,14 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
     """
     if as_json:
         ended = {"run": outcome.run, "state": outcome.state.value}
-        say_json({**ended, **outcome.figures, "seconds": round(outcome.seconds, 3)})
+        say_json({**ended, **outcome.figures, "alerts": outcome.alerts, "seconds": round(outcome.seconds, 3)})
     else:
         figures = [
             f"{figure.word} {said(figure, outcome.figures.get(figure.word), 2)}" for figure in figures_of(outcome.kind)
         ]
-        say(f"{outcome.run} {outcome.state}: {', '.join(figures)}, {duration(outcome.seconds)}")
+        state = state_text(outcome.state, outcome.alerts)
+        of = f", of step {outcome.step}, the best evaluation" if outcome.step is not None else ""
+        say(f"{outcome.run} {state}: {', '.join(figures)}, {duration(outcome.seconds)}{of}")
         if outcome.state is RunState.FINISHED:
             say(what_next(outcome.kind, outcome.run))
         else:
@@ -258,6 +264,7 @@ class _Reader:
         found = {figure.word: figure.of(latest) for figure in self._figures}
         final = found[self._figures[0].word]
         result = self.journal.facts().get("result") or {}
+        last = latest["loss"].step if "loss" in latest else None
         ended = final.time if state is RunState.FINISHED and final else time.time()
         return Outcome(
             run=self.folder.id,
@@ -268,6 +275,8 @@ class _Reader:
             figures={word: result.get(word, point.value if point else None) for word, point in found.items()},
             seconds=max(0.0, ended - self.began),
             interrupted=interrupted,
+            alerts=self.journal.alerts(),
+            step=best if (best := result_step({"result": result})) != last else None,
         )
 
     def _changed(self, what: str) -> bool:

@@ -11,17 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
-from looptop.engine.config.settings import RunConfig, from_dict, to_dict
+from looptop.engine.config.settings import RunConfig, from_dict, preset, presets, to_dict
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import SettingError
 from looptop.engine.machine.devices import refuse_absent
 from looptop.engine.text import visible
 
 # Names that never mean a file, whatever lies in the folder where somebody stands.
 _WORDS = ("bundled", "easy-vqa", "vqa-v2", "newsroom")
 _TABLES = (".csv", ".jsonl", ".json", ".parquet")
+_VQA_V2 = ("annotations", "questions", "images")
 _PATHS = ("/", "./", "../", "~")
 
 
@@ -39,12 +42,23 @@ def ready(config: RunConfig) -> RunConfig:
 
 def anchored(config: RunConfig) -> RunConfig:
     """The configuration with every name of a file or folder that is there made absolute; other names unchanged."""
-    data = to_dict(config)
+    data = to_dict(_without_files_of_the_preset(config))
     for table, name, _ in _names(data):
         where, colon, function = table[name].partition(":") if name == "function" else (table[name], "", "")
         if (path := _there(where)) is not None:
             table[name] = f"{path}{colon}{function}"
     return from_dict(data)
+
+
+def _without_files_of_the_preset(config: RunConfig) -> RunConfig:
+    """Other data than the preset's does not lie in the preset's folder of images."""
+    if isinstance(config, VqaRunConfig) and config.data.images and config.preset in presets(config.kind):
+        own = preset(config.preset, config.kind)
+        if isinstance(own, VqaRunConfig) and own.data.source != config.data.source:
+            names = [name for name in _VQA_V2 if getattr(config.data, name) == getattr(own.data, name)]
+            data = msgspec.structs.replace(config.data, **dict.fromkeys(names, ""))
+            return msgspec.structs.replace(config, data=data)
+    return config
 
 
 def refuse_missing(config: RunConfig) -> None:
@@ -57,26 +71,31 @@ def refuse_missing(config: RunConfig) -> None:
     for table, name, key in _names(to_dict(config)):
         where = table[name].partition(":")[0] if name == "function" else table[name]
         if name != "source" and where.startswith(_PATHS) and _there(where) is None:
-            raise LooptopError(f"{key} names {visible(where)}, which is not there")
+            raise SettingError(_full(key, config), f"{key} names {visible(where)}, which is not there")
     if isinstance(config, VqaRunConfig):
         _refuse_missing_vqa(config)
     elif source.lower().endswith(_TABLES) and _there(source) is None:
-        raise LooptopError(f"there is no file {visible(source)}; give the path of a CSV, JSONL or Parquet file")
+        raise SettingError(
+            "data.source", f"there is no file {visible(source)}; give the path of a CSV, JSONL or Parquet file"
+        )
     elif source.startswith(_PATHS) and _there(source) is None:
-        raise LooptopError(f"there is nothing at {visible(source)}; give a file, a data set's name, or newsroom")
+        raise SettingError(
+            "data.source", f"there is nothing at {visible(source)}; give a file, a data set's name, or newsroom"
+        )
 
 
 def _refuse_missing_vqa(config: VqaRunConfig) -> None:
     data = config.data
     if data.source == "vqa-v2":
-        for key in ("annotations", "questions", "images"):
+        for key in _VQA_V2:
             name = getattr(data, key)
             if _there(name) is None:
                 said = f"names {visible(name)}, which is not there" if name else "is not given"
-                raise LooptopError(f"data.{key} {said}; say where it is with --set data.{key}=PATH")
+                raise SettingError(f"data.{key}", f"data.{key} {said}; say where it is with --set data.{key}=PATH")
     elif data.source != "easy-vqa" and _there(data.source) is None:
-        raise LooptopError(
-            f"there is no data '{visible(data.source)}'; give easy-vqa, vqa-v2, or a folder with images and a table"
+        raise SettingError(
+            "data.source",
+            f"there is no data '{visible(data.source)}'; give easy-vqa, vqa-v2, or a folder with images and a table",
         )
 
 
@@ -95,6 +114,13 @@ def _names(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
     for reward in data.get("rewards", ()):
         keys = {name: f"rewards.{reward['name']}.{name}" for name in ("model", "function")}
         yield from ((reward, name, key) for name, key in keys.items() if reward.get(name))
+
+
+def _full(key: str, config: RunConfig) -> str:
+    """The setting with its table, where `_names` gives only its name."""
+    if "." in key:
+        return key
+    return f"data.{key}" if hasattr(config.data, key) else f"model.{key}"
 
 
 def _there(name: str) -> Path | None:

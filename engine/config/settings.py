@@ -191,15 +191,42 @@ def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Place:
             data[table] = [*data[table], {"name": chosen}]
             known.append(chosen)
         if chosen not in known:
-            raise LooptopError(f"there is no '{visible(chosen)}' among the {table}, which are: {', '.join(known)}")
+            near = difflib.get_close_matches(chosen, known, n=1)
+            hint = f"; did you mean '{table}.{near[0]}.{visible(name)}'?" if near else ""
+            if not near and (first := difflib.get_close_matches(name, _BEGINNINGS, n=1)):
+                hint = f"; did you mean '{table}.{visible(chosen)}.{first[0]}', which makes a new one?"
+            raise LooptopError(
+                f"there is no '{visible(chosen)}' among the {table}, which are: {', '.join(known)}{hint}"
+            )
         if name in _fields(item):
             return _Place(data[table][known.index(chosen)], name, _fields(item)[name])
     elif isinstance(fields.get(table), type) and rest in _fields(fields[table]):
         return _Place(data[table], rest, _fields(fields[table])[rest])
-    known = list(keys(config_type)) + [known.partition(".")[2] for known in keys(config_type)]
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else f"; the keys are: {', '.join(keys(config_type))}"
+    nearest = _near(key, data, config_type)
+    hint = f"; did you mean '{nearest}'?" if nearest else f"; the keys are: {', '.join(keys(config_type))}"
     raise LooptopError(f"there is no setting '{visible(key)}'{hint}")
+
+
+def _near(key: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:
+    """The setting that is most like a key that there is none of; empty where none is like it."""
+    known = list(keys(config_type))
+    known += [each.partition(".")[2] for each in known if "." in each]
+    for name, field_type in _fields(config_type).items():
+        if (item := _item_type(field_type)) is not None:
+            known += [f"{name}.{each}.{inner}" for each in _names(data.get(name)) for inner in _fields(item)]
+    # What stands in a list's table is looked for among its neighbours first.
+    beginning = key.rpartition(".")[0] + "."
+    neighbours = [each for each in known if beginning != "." and each.startswith(beginning)]
+    near = difflib.get_close_matches(key.rpartition(".")[2], [each[len(beginning) :] for each in neighbours], n=1)
+    if near:
+        return beginning + near[0]
+    return next(iter(difflib.get_close_matches(key, known, n=1, cutoff=0.5)), "")
+
+
+def _names(tables: Any) -> list[str]:
+    """The names of a list's tables."""
+    found = tables if isinstance(tables, list | tuple) else []
+    return [str(each["name"]) for each in found if isinstance(each, Mapping) and "name" in each]
 
 
 def _parse_value(text: str, field_type: Any) -> Any:
@@ -227,12 +254,12 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
     key = path.rstrip("`")
     unknown = re.match(r"Object contains unknown field `(.*)`", text)
     if unknown:
-        key = f"{key}.{unknown[1]}" if key else unknown[1]
-        near = difflib.get_close_matches(key, list(keys(config_type)), n=1, cutoff=0.5)
+        key = f"{_named(key, data)}.{unknown[1]}" if key else unknown[1]
+        near = _near(key, data, config_type) if "." in key else ""
+        near = near or next(iter(difflib.get_close_matches(key, _fields(config_type), n=1)), "")
+        near = near or next(iter(difflib.get_close_matches(key, list(keys(config_type)), n=1, cutoff=0.5)), "")
         return f"there is no key '{visible(key)}'" + (
-            f"; did you mean '{near[0]}'?"
-            if near
-            else "; a newer looptop may know it, this one's are in `looptop config`"
+            f"; did you mean '{near}'?" if near else "; a newer looptop may know it, this one's are in `looptop config`"
         )
     missing = re.match(r"Object missing required field `(.*)`", text)
     if missing:
@@ -248,6 +275,16 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
     if text.startswith("Invalid enum value"):
         said = f"it must be one of: {', '.join(_choices(key, config_type))}"
     return f"{visible(key)} is {visible(repr(found))}: {visible(said)}"
+
+
+def _named(path: str, data: Mapping[str, Any]) -> str:
+    """Where msgspec says that something stands, as `--set` takes it: `rewards[0]` by the name of that table."""
+    match = re.fullmatch(r"(\w+)\[(\d+)\]", path)
+    tables = data.get(match[1]) if match else None
+    if match is None or not isinstance(tables, list | tuple):
+        return path
+    table = tables[int(match[2])]
+    return f"{match[1]}.{table['name']}" if isinstance(table, Mapping) and "name" in table else path
 
 
 def _choices(key: str, config_type: type[Struct]) -> list[str]:

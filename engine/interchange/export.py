@@ -8,32 +8,49 @@ import math
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.interchange.table import Table
+from looptop.engine.interchange.table import Row, Table
 from looptop.engine.interchange.tables import PAGE, tables_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.text import visible
 
+OnPart = Callable[[str, int, float], object]
+"""Told now and then which table is written, how many of its rows are, and how much of everything is, from 0 to 1."""
 
-def export(run: RunFolder, form: str, out: Path) -> list[Path]:
+
+def export(
+    run: RunFolder,
+    form: str,
+    out: Path,
+    *,
+    only: Sequence[str] = (),
+    batches: tuple[int, int] | None = None,
+    on_part: OnPart | None = None,
+) -> list[Path]:
     """Writes a run's tables into a new folder, whole or not at all.
 
     Args:
         run: The run, live or not.
         form: One of `FORMS`.
         out: The folder to make.
+        only: Names of the tables to write; all where empty.
+        batches: The first and the last PPO batch whose batches, samples and tokens are written; None for all.
+        on_part: Told how far it is.
 
     Returns:
         The files.
 
     Raises:
-        LooptopError: The folder is there already, or cannot be written.
+        LooptopError: The folder is there already, or cannot be written; there is no such table or batch.
     """
+    if form == "tensorboard" and (only or batches):
+        raise LooptopError("TensorBoard's files hold all scalars and events; tables and batches go with another format")
     if out.exists():
         raise LooptopError(f"{visible(out)} is there already; name another folder with --out, or move it away")
     draft = out.with_name(f".{out.name}-{secrets.token_hex(4)}")
@@ -41,16 +58,40 @@ def export(run: RunFolder, form: str, out: Path) -> list[Path]:
         draft.mkdir(parents=True, mode=0o700)
         journal = Journal(run.db)
         if form == "tensorboard":
-            _events(journal, draft)
+            _events(journal, draft, on_part)
         else:
-            for table in tables_of(journal):
-                FORMS[form](table, draft / f"{table.name}.{form}")
+            tables = _chosen(tables_of(journal, batches), only)
+            for number, table in enumerate(tables):
+                FORMS[form](_counted(table, number, len(tables), on_part), draft / f"{table.name}.{form}")
         draft.rename(out)
     except OSError as error:
         raise LooptopError(f"cannot write to {visible(out)}: {error.strerror}") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return sorted(path for path in out.iterdir() if path.is_file())
+
+
+def _chosen(tables: list[Table], only: Sequence[str]) -> list[Table]:
+    names = [table.name for table in tables]
+    for name in only:
+        if name not in names:
+            raise LooptopError(f"this run has no table '{visible(name)}'; its tables are: {', '.join(names)}")
+    return [table for table in tables if not only or table.name in only]
+
+
+def _counted(table: Table, number: int, of: int, on_part: OnPart | None) -> Table:
+    """The same table; whoever reads it tells how far it is."""
+    if on_part is None:
+        return table
+
+    def pages() -> Iterator[list[Row]]:
+        rows = 0
+        for part, page in enumerate(table.pages()):
+            rows += len(page)
+            on_part(table.name, rows, (number + min(1.0, (part + 1) / max(1, table.parts))) / of)
+            yield page
+
+    return replace(table, pages=pages)
 
 
 def _csv(table: Table, path: Path) -> None:
@@ -82,15 +123,19 @@ def _parquet(table: Table, path: Path) -> None:
             writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 
-def _events(journal: Journal, folder: Path) -> None:
+def _events(journal: Journal, folder: Path, on_part: OnPart | None) -> None:
     from looptop.engine.interchange.tensorboard import EventWriter
 
     began = min((change.time for change in journal.states()), default=time.time())
     writer = EventWriter(folder, began)
     try:
-        for name in journal.names():
+        names, rows = journal.names(), 0
+        for number, name in enumerate(names):
             after = -(2**63)
             while points := journal.values(name, after, PAGE):
+                rows += len(points)
+                if on_part is not None:
+                    on_part("scalars", rows, number / len(names))
                 for each in points:
                     writer.scalar(name, each.step, each.time, math.nan if each.value is None else each.value)
                 after = points[-1].step

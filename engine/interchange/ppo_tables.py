@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.table import Row, Table
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import TOKEN_COLUMNS, SampleRecord
@@ -17,11 +18,26 @@ _SAMPLE = {
 }  # fmt: skip
 
 
-def ppo_tables(journal: PpoJournal) -> list[Table]:
-    """The tables of a PPO run; none where it has no batch."""
+def ppo_tables(journal: PpoJournal, wanted: tuple[int, int] | None = None) -> list[Table]:
+    """The tables of a PPO run; none where it has no batch.
+
+    Args:
+        journal: The run's.
+        wanted: The first and the last batch to take; None for all.
+
+    Raises:
+        LooptopError: None of the wanted batches is there.
+    """
     first, last, count = journal.batch_span()
+    if wanted is not None:
+        if not count or wanted[0] > last or wanted[1] < first:
+            there = f"its batches are {first} to {last}" if count else "it has no batches"
+            raise LooptopError(f"there is no batch from {wanted[0]} to {wanted[1]} in this run: {there}")
+        first, last = max(first, wanted[0]), min(last, wanted[1])
     if not count:
         return []
+    batches = range(first, last + 1)
+    spans = _spans(batches)
     of_any = next((samples[0] for step in range(first, last + 1) if (samples := journal.samples(step))), None)
     scores, quality = (list(of_any.scores), list(of_any.quality)) if of_any is not None else ([], [])
     names = [name for name in journal.names() if not name.startswith(("eval_", "train_"))]
@@ -29,30 +45,31 @@ def ppo_tables(journal: PpoJournal) -> list[Table]:
         Table(
             "batches",
             {"batch": int, "place": str, "time": float, "samples": int, "marks": str} | dict.fromkeys(names, float),
-            lambda: _batches(journal, names),
+            lambda: _batches(journal, names, spans),
+            parts=len(spans),
         ),
         Table(
             "samples",
             _SAMPLE | {f"score_{name}": float for name in scores} | {f"quality_{name}": float for name in quality},
-            lambda: _samples(journal, scores, quality),
+            lambda: _samples(journal, scores, quality, spans),
+            parts=len(spans),
         ),
         Table(
             "tokens",
             {"batch": int, "sample": int, "token": int, "id": int, "text": str, "counts": bool}
             | dict.fromkeys(TOKEN_COLUMNS, float),
-            lambda: _tokens(journal),
+            lambda: _tokens(journal, batches),
+            parts=len(batches),
         ),
     ]
 
 
-def _spans(journal: PpoJournal) -> Iterator[range]:
-    first, last, _ = journal.batch_span()
-    for begin in range(first, last + 1, BATCHES_AT_ONCE):
-        yield range(begin, min(begin + BATCHES_AT_ONCE, last + 1))
+def _spans(batches: range) -> list[range]:
+    return [batches[at : at + BATCHES_AT_ONCE] for at in range(0, len(batches), BATCHES_AT_ONCE)]
 
 
-def _batches(journal: PpoJournal, names: list[str]) -> Iterator[list[Row]]:
-    for span in _spans(journal):
+def _batches(journal: PpoJournal, names: list[str], spans: list[range]) -> Iterator[list[Row]]:
+    for span in spans:
         figures = journal.figures(names, span[0], span[-1])
         yield [
             (
@@ -67,8 +84,8 @@ def _batches(journal: PpoJournal, names: list[str]) -> Iterator[list[Row]]:
         ]
 
 
-def _samples(journal: PpoJournal, scores: list[str], quality: list[str]) -> Iterator[list[Row]]:
-    for span in _spans(journal):
+def _samples(journal: PpoJournal, scores: list[str], quality: list[str], spans: list[range]) -> Iterator[list[Row]]:
+    for span in spans:
         yield [row for step in span for row in _samples_of(journal, step, scores, quality)]
 
 
@@ -104,9 +121,8 @@ def _of_sample(sample: SampleRecord, said: dict[tuple[int, str], float | None]) 
     )
 
 
-def _tokens(journal: PpoJournal) -> Iterator[list[Row]]:
-    first, last, _ = journal.batch_span()
-    for step in range(first, last + 1):
+def _tokens(journal: PpoJournal, batches: range) -> Iterator[list[Row]]:
+    for step in batches:
         rows: list[Row] = []
         for sample in journal.samples(step):
             table = journal.tokens(step, sample.row)

@@ -19,3 +19,5 @@ class Table:
     """Their names and types."""
     pages: Callable[[], Iterator[list[Row]]]
     """Reads the rows, a few at a time."""
+    parts: int = 1
+    """About how many times `pages` gives some."""

@@ -18,23 +18,35 @@ PAGE = 50_000
 """Rows that are held at once."""
 
 
-def tables_of(journal: Journal) -> list[Table]:
-    """The tables that hold something, metrics first."""
+def tables_of(journal: Journal, batches: tuple[int, int] | None = None) -> list[Table]:
+    """The tables that hold something, metrics first.
+
+    Args:
+        journal: The run's.
+        batches: The first and the last PPO batch whose rows are wanted; None for all.
+    """
     tables = [
-        Table("metrics", {"name": str, "step": int, "value": float, "time": float}, lambda: _metrics(journal)),
+        Table(
+            "metrics",
+            {"name": str, "step": int, "value": float, "time": float},
+            lambda: _metrics(journal),
+            parts=len(journal.names()),
+        ),
         Table(
             "events",
             {"time": float, "step": int, "kind": str, "level": str, "text": str, "superseded": bool},
             lambda: _events(journal),
         ),
     ]
-    if journal.answer_steps():
+    if steps := journal.answer_steps():
         columns = {"step": int, "question_id": str, "image": str, "question": str, "truth": str, "answer": str}
-        tables.append(Table("answers", {**columns, "confidence": float, "correct": float}, lambda: _answers(journal)))
-    if completion_steps(journal):
+        tables.append(
+            Table("answers", {**columns, "confidence": float, "correct": float}, lambda: _answers(journal), len(steps))
+        )
+    if steps := completion_steps(journal):
         columns = {"step": int, "place": int, "prompt": str, "completion": str, "rewards": str}
-        tables.append(Table("completions", {**columns, "advantage": float}, lambda: _completions(journal)))
-    return [*tables, *ppo_tables(PpoJournal(journal.path))]
+        tables.append(Table("completions", {**columns, "advantage": float}, lambda: _completions(journal), len(steps)))
+    return [*tables, *ppo_tables(PpoJournal(journal.path), batches)]
 
 
 def _metrics(journal: Journal) -> Iterator[list[Row]]:

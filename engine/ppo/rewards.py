@@ -5,13 +5,8 @@ A classifier's score is the raw logit of one label, computed for a whole batch i
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import math
-import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +15,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
+from looptop.engine.ppo.reward_function import Function, checked
 from looptop.engine.text import visible
 from looptop.engine.weights import load_whole
 
@@ -73,7 +69,7 @@ class Reward:
         scores = {}
         for part, scorer in zip(self.parts, self.scorers, strict=True):
             found = scorer(queries, responses)
-            scores[part.name] = _checked(part.name, found, responses)
+            scores[part.name] = checked(part.name, found, responses)
         return scores
 
     def total(self, scores: Scores) -> list[float]:
@@ -162,33 +158,6 @@ def encode(
     return encoded
 
 
-class Function:
-    """A function of the person's own.
-
-    Args:
-        name: `module:function` or `file.py:function`.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        where, _, function = name.rpartition(":")
-        if not where or not function.isidentifier():
-            raise LooptopError(f"the reward function '{visible(name)}' is not of the form module:function")
-        self.function: Callable[..., Any] = getattr(_module(where, name), function, None)  # type: ignore[assignment]
-        if not callable(self.function):
-            raise LooptopError(f"there is no function '{visible(function)}' in {visible(where)}, a reward's function")
-
-    def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
-        """What the function gives; it may be a list, an array or a tensor."""
-        found = self.function(list(queries), list(responses))
-        if isinstance(found, str | bytes) or not hasattr(found, "__len__"):
-            raise LooptopError(
-                f"the reward function {visible(self.name)} gave {visible(repr(found))[:80]};"
-                " it must give a list of numbers, one for each response"
-            )
-        return found.tolist() if hasattr(found, "tolist") else list(found)
-
-
 class Person:
     """Nothing by itself: what a person rates is put in while the batch is held."""
 
@@ -201,19 +170,6 @@ def _scorer(part: RewardConfig, device: torch.device | str) -> Scorer:
     if part.model:
         return Classifier.load(part, device)
     return Function(part.function) if part.function else Person()
-
-
-def _checked(name: str, found: Sequence[Any], responses: Sequence[str]) -> list[float]:
-    """The scores as numbers, or an error that says which is none."""
-    if len(found) != len(responses):
-        raise LooptopError(f"the reward {name} gave {len(found)} scores for {len(responses)} responses")
-    for row, (score, response) in enumerate(zip(found, responses, strict=True)):
-        if not isinstance(score, numbers.Real) or not math.isfinite(score):
-            raise LooptopError(
-                f"the reward {name} gave {visible(repr(score))[:40]} for sample {row}, which is no finite number;"
-                f" the response is: {visible(response)[:80]!r}"
-            )
-    return [float(score) for score in found]
 
 
 def _place_of(label: str, config: Any) -> int:
@@ -234,18 +190,3 @@ def room_of(config: Any, tokenizer: Any) -> int:
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.pad_token_id + 1
     return min(int(positions), int(tokenizer.model_max_length))
-
-
-def _module(where: str, name: str) -> Any:
-    try:
-        if where.endswith(".py"):
-            path = Path(where).expanduser()
-            spec = importlib.util.spec_from_file_location(f"looptop_reward_{path.stem}", path)
-            if spec is None or spec.loader is None or not path.is_file():
-                raise LooptopError(f"there is no file {visible(where)}, which a reward's function should be in")
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-        return importlib.import_module(where)
-    except ModuleNotFoundError as error:
-        raise LooptopError(f"the reward function '{visible(name)}' cannot be imported: {visible(error)}") from None

@@ -29,6 +29,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import SaveStrategy
 
 from looptop.engine.runs.about import LONGEST_TITLE, write_about
+from looptop.engine.runs.alerts import LossAlerts
 from looptop.engine.runs.completions import write_completions
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
@@ -172,7 +173,11 @@ class JournalCallback(TrainerCallback):
         self._notifier = Notifier(self.folder.path)
         with contextlib.suppress(OSError):
             touch_private(self.folder.log)
-        self._journal.listeners = [RunLog(functools.partial(append_to_log, self.folder)), self._notifier]
+        self._journal.listeners = [
+            RunLog(functools.partial(append_to_log, self.folder)),
+            self._notifier,
+            LossAlerts(self._journal, "learning_rate"),
+        ]
         self._files = FromFiles(Path(str(args.output_dir))) if getattr(args, "log_completions", False) else None
         self._strange.clear()
         if self.name:
@@ -209,6 +214,9 @@ class JournalCallback(TrainerCallback):
     def _alert(self, step: int, values: Mapping[str, float]) -> None:
         """Says once of each metric that it is no number any more."""
         for name, value in values.items():
+            # The listener of the losses says it of these.
+            if name in ("loss", "eval_loss"):
+                continue
             if not math.isfinite(value) and name not in self._strange and self._journal is not None:
                 self._strange.add(name)
                 self._journal.event("alert", f"{name} is {value} at step {step}", step, "warning")

@@ -241,6 +241,11 @@ class RunFolder:
             preset=self._preset(),
             device=str(facts.facts.get("device", "")),
             metrics={name: point.value for name, point in latest.items()},
+            alerts=facts.alerts,
+            result_step=result_step(facts.facts),
+            evaluation_step=max(
+                (point.step for name, point in latest.items() if name.startswith("eval_")), default=None
+            ),
             **values,
             **said,
         )
@@ -271,6 +276,12 @@ def _number(name: str, kind: str | None = None) -> int:
     """The number in a run's id, 0 where the name is no id or of another kind."""
     match = _ID.fullmatch(name)
     return int(match[2]) if match and kind in (None, match[1]) else 0
+
+
+def result_step(facts: Mapping[str, Any]) -> int | None:
+    """The step whose weights are a run's result, by the run's facts; None before it has one."""
+    result = facts.get("result")
+    return _whole_number(result.get("step")) if isinstance(result, dict) else None
 
 
 def _whole_number(value: object) -> int | None:

@@ -35,6 +35,14 @@ def headline(summary: RunSummary) -> tuple[str, float | None]:
     return name, summary.metrics.get(name)
 
 
+def headline_step(summary: RunSummary) -> int | None:
+    """The step whose model the headline measures, where it is a figure of an evaluation or of the test split."""
+    name = headline(summary)[0]
+    if name.startswith("test_"):
+        return summary.result_step
+    return summary.evaluation_step if name.startswith("eval_") else None
+
+
 def progress(summary: RunSummary) -> float | None:
     """How much of the run is done, from 0 to 1; None where nobody knows."""
     if not summary.total_steps:

@@ -27,6 +27,7 @@ from looptop.engine.runs.control import stop_is_waiting
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.preflight import refuse_unusable
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import lock_for_resume
 from looptop.engine.runs.worker import RunThread, Train
@@ -85,9 +86,11 @@ def launch(config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About 
         The run's folder; the run is live.
 
     Raises:
-        LooptopError: Something that the configuration names is missing, or the run did not start; says why.
+        LooptopError: Something that the configuration names cannot be used, or the run did not start; says why.
     """
-    folder = RunFolder.create(config.kind, ready(config))
+    config = ready(config)
+    refuse_unusable(config)
+    folder = RunFolder.create(config.kind, config)
     if about is not None:
         write_about(folder.path, title=about.title, note=about.note, notify=about.notify)
     _spawn(folder, RunLock(folder.lock, folder.id).acquire(heartbeat=False), program, [])

@@ -39,6 +39,7 @@ class Outline(msgspec.Struct, frozen=True):
     ended: float | None
     facts: dict[str, Any]
     latest: dict[str, Point]
+    alerts: int = 0
 
 
 class Journal:
@@ -94,7 +95,13 @@ class Journal:
             state, reason = _state(read)
             (started,) = read("SELECT min(time) FROM states WHERE state = 'running'").fetchone()
             (ended,) = read("SELECT time FROM states ORDER BY id DESC LIMIT 1").fetchone() or (None,)
-            return Outline(state, reason, started, ended if state.ended else None, _facts(read), _latest(read))
+            alerts = _alerts(read)
+            return Outline(state, reason, started, ended if state.ended else None, _facts(read), _latest(read), alerts)
+
+    def alerts(self) -> int:
+        """How many alerts the run raised, but for those that a resume has gone back over."""
+        with self._read() as read:
+            return _alerts(read) if read else 0
 
     def names(self) -> list[str]:
         """The names of the metrics there are values of."""
@@ -214,6 +221,10 @@ def _state_of(word: str) -> RunState:
 
 def _facts(read: Any) -> dict[str, Any]:
     return {key: msgspec.json.decode(value) for key, value in read("SELECT key, value FROM facts").fetchall()}
+
+
+def _alerts(read: Any) -> int:
+    return int(read("SELECT count(*) FROM events WHERE kind = 'alert' AND NOT superseded").fetchone()[0])
 
 
 def _latest(read: Any, name: str | None = None) -> dict[str, Point]:

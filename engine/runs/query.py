@@ -17,7 +17,7 @@ import math
 import operator
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from looptop.engine.errors import LooptopError
@@ -116,6 +116,35 @@ class Query:
         """Whether a run is meant."""
         return all(term.holds(summary) for term in self.terms)
 
+    def refuse_unknown(self, summaries: Sequence[RunSummary]) -> None:
+        """Looks whether any of the runs has the metrics that are compared.
+
+        Raises:
+            LooptopError: None has one of them; says which are near.
+        """
+        for term in self.terms:
+            if isinstance(term.what, Comparison) and term.what.name not in _FIGURES:
+                refuse_unknown_metric(term.what.name, summaries, also=_FIGURES)
+
+
+def refuse_unknown_metric(name: str, summaries: Sequence[RunSummary], also: Iterable[str]) -> None:
+    """Refuses a name that is no metric of any run.
+
+    Args:
+        name: Of a metric.
+        summaries: All runs.
+        also: Other names that would be right.
+
+    Raises:
+        LooptopError: No run has it; says which name is near. Where there are no runs, nothing is known to be wrong.
+    """
+    known = {metric for summary in summaries for metric in summary.metrics}
+    if not summaries or name in known:
+        return
+    near = difflib.get_close_matches(name, [*also, *sorted(known)], n=1)
+    hint = f"did you mean '{visible(near[0])}'?" if near else f"besides metrics there are: {', '.join(also)}"
+    raise LooptopError(f"no run has a metric '{visible(name)}'; {hint}")
+
 
 def parse(text: str) -> Query:
     """Reads a query.
@@ -201,5 +230,6 @@ _FIGURES: dict[str, Callable[[RunSummary], float | None]] = {
     "progress": progress,
     "took": took,
     "age": _age,
+    "alerts": lambda summary: summary.alerts,
 }
 _EXAMPLES = {"kind": "kind:vqa", "state": "state:running,paused"}

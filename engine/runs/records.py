@@ -34,6 +34,16 @@ class RunState(StrEnum):
         return self if live or self.ended else RunState.INTERRUPTED
 
 
+def state_text(state: RunState, alerts: int) -> str:
+    """A state for people; a run that finished and raised alerts on its way is not said to be well.
+
+    Args:
+        state: Of the run.
+        alerts: How many it raised.
+    """
+    return f"{state.value}, with alerts" if state is RunState.FINISHED and alerts else state.value
+
+
 class Owner(Struct, frozen=True):
     """The process that holds, or last held, a run's lock."""
 
@@ -73,6 +83,12 @@ class RunSummary(Struct, frozen=True):
     """Where it lives, or lived last."""
     metrics: dict[str, float | None] = {}
     """The last value of every metric; None stands for NaN."""
+    alerts: int = 0
+    """How many alerts it raised, but for those that a resume has gone back over."""
+    result_step: int | None = None
+    """The step that its model and its test figures are of: the best evaluation's, which need not be the last."""
+    evaluation_step: int | None = None
+    """The step of its last evaluation."""
 
 
 class Point(Struct, frozen=True):

@@ -21,7 +21,7 @@ from looptop.engine.runs.home import home
 from looptop.engine.runs.private import write_private
 from looptop.engine.runs.records import RunSummary
 
-_VERSION = 1
+_VERSION = 3
 _WATCHED = ("run.db", "run.db-wal", "about.toml", "config.toml")
 # So many new ones are worth a write of the file.
 _WORTH_WRITING = 20

@@ -21,9 +21,11 @@ from looptop.engine.cores import CORES
 from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.out_of_memory import give_back_memory, is_out_of_memory, out_of_memory
 from looptop.engine.runs import checkpoint
+from looptop.engine.runs.alerts import LossAlerts
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
+from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.private import touch_private
@@ -246,6 +248,9 @@ class RunThread(threading.Thread):
         gate = Gate(folder, self.journal, checkpoint_seconds=60 * config.training.save_minutes)
         self.context = RunContext(folder, config, self.journal, gate)
         self.journal.listeners = [RunLog(self.context.log), self._notifier]
+        self._alerts = LossAlerts(self.journal)
+        if config.kind != "ppo":  # its loss says nothing of how good the policy is; `ppo.health` judges it
+            self.journal.listeners.append(self._alerts)
 
     def run(self) -> None:
         """Trains, and says how it ended."""
@@ -334,6 +339,7 @@ class RunThread(threading.Thread):
         self.context.resume_from = found
         step = checkpoint.step_of(found) if found else -1
         self.context.gate.begin_at(max(step, 0))
+        self._alerts.replay(Journal(self.folder.db), step)
         self.journal.supersede(step)
         self.journal.event("resume", f"goes on from {found.name}" if found else "starts again: there is no checkpoint")
 

@@ -61,6 +61,9 @@ class Listener:
     def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """A step's values."""
 
+    def on_facts(self, values: Mapping[str, Any]) -> None:
+        """What a watcher shows of the run."""
+
 
 class JournalWriter:
     """A run's journal, for the run alone to write. Its methods return at once and never raise for what a disk does.
@@ -147,6 +150,8 @@ class JournalWriter:
         for key, value in values.items():
             text = msgspec.json.encode(value, enc_hook=str).decode()
             self._add(Statement(rows.FACT, (key, text)))
+        for listener in self.listeners:
+            listener.on_facts(values)
 
     def answer_samples(self, step: int, samples: Iterable[AnswerSample]) -> None:
         """Adds the answers shown of one evaluation; those of the same step are replaced."""

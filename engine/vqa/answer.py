@@ -40,6 +40,10 @@ class ModelView(Struct, frozen=True):
     with fusion `tokens`: with `mean` there is one vector to attend to and nothing to be seen."""
 
 
+WORTH_SAYING = 0.0005
+"""What is left for other answers is shown from here on: it is 0.1 % on the screen."""
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """The answer to one question: the first of its candidates, and how it came about."""
 
@@ -59,3 +63,13 @@ class Answer(Struct, frozen=True, kw_only=True):
     understood: bool = True
     """Whether the text encoder knows any token of the question; where it knows none, the answer is not to it."""
     view: ModelView | None = None
+
+    @property
+    def others(self) -> float:
+        """The probability that is left for all answers but the candidates, from 0 to 1."""
+        return max(0.0, 1.0 - sum(each.confidence for each in self.candidates))
+
+    @property
+    def undecided(self) -> bool:
+        """Whether an answer that is none of the candidates may be more probable than this one."""
+        return not self.exact and self.others > self.confidence

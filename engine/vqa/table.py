@@ -107,15 +107,33 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, nam
                 )
 
 
-def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, _Entry]]:
-    text = io.StringIO(_text(table), newline="")
-    header = text.readline()
+def check_columns(table: Path) -> None:
+    """Looks at the first line of a table with columns, and at no more of it.
+
+    Raises:
+        LooptopError: It does not name `image`, `question` and `answer`.
+    """
+    if table.suffix.lower() in (".csv", ".tsv"):
+        try:
+            with table.open(encoding="utf-8-sig", newline="") as file:
+                header = file.readline()
+        except (OSError, UnicodeDecodeError):  # said better where all of it is read
+            return
+        _columns(table, header)
+
+
+def _columns(table: Path, header: str) -> tuple[str, list[str]]:
+    """What stands between the columns, and their names."""
     for delimiter in (",", ";", "\t", "|"):
         columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
         if set(COLUMNS) <= set(columns):
-            break
-    else:
-        raise LooptopError(f"the first line of {visible(table)} must name the columns image, question and answer")
+            return delimiter, columns
+    raise LooptopError(f"the first line of {visible(table)} must name the columns image, question and answer")
+
+
+def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, _Entry]]:
+    text = io.StringIO(_text(table), newline="")
+    delimiter, columns = _columns(table, text.readline())
     reader = csv.reader(text, delimiter=delimiter)
     while True:
         line = reader.line_num + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.memory import check_fit
+from looptop.engine.runs.alerts import QUESTION_ONLY, question_only_known
 from looptop.engine.runs.callbacks import JournalCallback
 from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
 from looptop.engine.runs.worker import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.vqa import data
+from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.answering import load_model
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.freezing import frozen_parts
@@ -91,6 +94,11 @@ def train(context: RunContext) -> dict[str, Any]:
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
     )
+    known = question_only_known(context.folder.db) if context.resume_from else None
+    if context.processes.is_first:
+        context.journal.facts(
+            **{QUESTION_ONLY: question_only_accuracy(train_split, validation) if known is None else known}
+        )
     trainer.train(resume_from_checkpoint=str(context.resume_from) if context.resume_from else None)
     if context.stop_requested.is_set():
         return {"seconds": time.time() - began}
@@ -103,6 +111,23 @@ def train(context: RunContext) -> dict[str, Any]:
     if not save_result(context, lambda folder: save_model(folder, model, processor, config, figures | count)):
         return {"seconds": time.time() - began}
     return {**figures, "step": trainer.result_step, "seconds": time.time() - began}
+
+
+def question_only_accuracy(train: Questions, validation: Questions) -> float:
+    """The validation accuracy of answering without the image: with the answer that the training split gives most often
+    to the same question, or most often at all where it never asks it.
+    """
+    by_question: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for question, answer in zip(train.rows["question"][:], train.rows["answer"][:], strict=True):
+        by_question[question][answer] += 1
+    best: dict[Any, str] = {question: counts.most_common(1)[0][0] for question, counts in by_question.items()}
+    anything: Any = Counter(train.rows["answer"][:]).most_common(1)[0][0]
+    asked = validation.rows["question"][:]
+    scores = [
+        vqa_score(best.get(question, anything), truths)
+        for question, truths in zip(asked, validation.truths, strict=True)
+    ]
+    return sum(scores) / len(scores)
 
 
 def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:

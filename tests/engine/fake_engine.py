@@ -1,6 +1,7 @@
 """An engine process whose training is a script: the command line's side of a run can be tested without torch.
 
-What it does is said by `FAKE_TRAINING`: finish, fail, die, wait (until it is stopped), hang (deaf to a stop).
+What it does is said by `FAKE_TRAINING`: finish, best (of step 7), alert (twice), fail, die, wait (until it is stopped),
+hang (deaf to a stop).
 As a program of its own it is `looptop` with this engine: `python -m tests.engine.fake_engine train vqa ...`.
 """
 
@@ -45,6 +46,8 @@ def train(context: RunContext) -> dict[str, Any]:
     while step < TEN_STEPS or what == "wait":
         step += 1
         journal.metrics(step, {"loss": 1 / step, "samples_per_second": 100.0, "seconds_left": 1.0})
+        if what == "alert" and step <= 2:
+            journal.event("alert", f"something is wrong at step {step}", step, "warning")
         if what == "fail":
             raise LooptopError("the loss is \x1b[31mnot a number")
         if what == "die":
@@ -57,7 +60,7 @@ def train(context: RunContext) -> dict[str, Any]:
         if what == "wait":
             time.sleep(0.01)
     journal.metrics(step, {"eval_loss": 0.5, "eval_accuracy": 0.75, "test_accuracy": 0.625, "test_loss": 0.75})
-    return {"accuracy": 0.625}
+    return {"accuracy": 0.625} | ({"step": 7} if what == "best" else {})
 
 
 if __name__ == "__main__":

@@ -52,8 +52,65 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     assert "runs cannot be sorted by 'colour'" in capsys.readouterr().err
     assert main(["runs", "loss<"]) == 2
     assert "the number is missing" in capsys.readouterr().err
+    for name, near in (("losss<3", "did you mean 'loss'?"), ("-foo<3", "took, age, alerts"), ("stp>1", "'step'")):
+        assert main(["runs", "--", name]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and "no run has a metric '" in err and near in err
+    assert main(["runs", "--sort", "los"]) == 2
+    assert "sorted by 'los': no run has a metric 'los'; did you mean 'loss'?" in capsys.readouterr().err
     assert main(["runs", "nothing-like-this"]) == 0
     assert "none of the 4 runs" in capsys.readouterr().out
+
+
+def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture) -> None:
+    make()
+    for kind in ("vqa", "ppo", "reward", "trainer"):
+        folder = RunFolder.create(kind, preset("tiny", kind) if kind != "trainer" else {"kind": kind})
+        writer = JournalWriter(folder.db)
+        writer.event("alert", "before the checkpoint", 3, "warning")
+        writer.supersede(2)
+        writer.event("alert", "something is wrong", 5, "warning")
+        writer.event("alert", "another thing is wrong", 6, "error")
+        writer.facts(question_only_accuracy=0.67)
+        writer.metrics(1, {"loss": 1.0})
+        writer.state(RunState.FINISHED)
+        assert writer.close()
+    capsys.readouterr()
+    assert main(["runs"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert all("finished, with alerts" in lines[name] for name in ("vqa-2", "ppo-1", "reward-1", "trainer-1"))
+    assert "alerts" not in lines["vqa-1"]
+    assert main(["runs", "--json", "state:finished"]) == 0
+    found = {run["id"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
+    assert [found[name]["alerts"] for name in ("vqa-1", "vqa-2", "ppo-1")] == [0, 2, 2]
+    assert found["vqa-2"]["state"] == "finished"
+    assert sorted(listed(capsys, "alerts>0")) == ["ppo-1", "reward-1", "trainer-1", "vqa-2"]
+    assert main(["show", "vqa-2"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("vqa-2 finished, with alerts\n") and "question alone    67.00 %" in out
+    assert main(["show", "vqa-2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["alerts"] == 2
+
+
+def test_which_step_a_figure_is_of_is_said(capsys: Capture) -> None:
+    folder = RunFolder.create("vqa", preset("tiny"))
+    writer = JournalWriter(folder.db)
+    for step, accuracy in ((72, 0.6), (80, 0.195)):
+        writer.metrics(step, {"loss": 1.0, "eval_loss": 2.0, "eval_accuracy": accuracy})
+    writer.metrics(80, {"test_accuracy": 0.505})
+    writer.facts(result={"accuracy": 0.505, "loss": 0.7, "step": 72})
+    writer.state(RunState.FINISHED)
+    assert writer.close()
+    assert main(["runs"]) == 0
+    assert "50.5 %  test_accuracy of step 72" in capsys.readouterr().out
+    assert main(["show", "vqa-1"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "accuracy 19.50 % at step 80, the last evaluation" in said
+    assert "test accuracy 50.50 % of the model of step 72" in said
+    assert "its model that of step 72, the best evaluation" in said
+    assert main(["show", "vqa-1", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["evaluation_step"], shown["result_step"]) == (80, 72)
 
 
 def test_a_title_and_a_note_are_shown_everywhere(capsys: Capture) -> None:

@@ -75,7 +75,7 @@ def test_a_finished_run(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Non
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert 0 < result.pop("seconds") < 60
-    assert result == {"run": "vqa-1", "state": "finished", "accuracy": 0.625, "loss": 0.75}
+    assert result == {"run": "vqa-1", "state": "finished", "accuracy": 0.625, "loss": 0.75, "alerts": 0}
     assert "evaluation at step 0: accuracy 25.0 %, loss 2" in err
     assert "evaluation at step 10: accuracy 75.0 %, loss 0.5" in err
     assert "warning: missing image: ␛[31m7.png" in err
@@ -87,6 +87,19 @@ def test_a_finished_run_for_people(monkeypatch: pytest.MonkeyPatch, capsys: Capt
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("vqa-1 finished: accuracy 62.50 %, loss 0.75, 0:0")
     assert second == "ask it: looptop ask IMAGE QUESTION --model vqa-1"
+
+
+def test_a_run_that_finished_with_alerts_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert train(monkeypatch, "alert") == 0
+    assert capsys.readouterr().out.startswith("vqa-1 finished, with alerts: accuracy 62.50 %")
+    assert train(monkeypatch, "alert", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["state"], result["alerts"]) == ("finished", 2)
+
+
+def test_the_last_line_says_which_step_its_figures_are_of(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert train(monkeypatch, "best") == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(", of step 7, the best evaluation")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual import events
 from textual.widgets import Input
 
+from looptop.engine.vqa.answer import Candidate
 from looptop.engine.vqa.answer_process import AskReply, AskRequest
 from looptop.tui.app import LooptopApp
 from looptop.tui.screens.ask import Ask
@@ -275,6 +277,59 @@ async def test_another_model_answers(answers: QuickAnswers) -> None:
         await until(pilot, lambda: "model: vqa-3 · ready" in shown(app))
         await ask(pilot, "what?")
         await until(pilot, lambda: answers.asked[-1].model == "vqa-3" and answers.asked[-1].image)
+
+
+async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswers) -> None:
+    app = make(answers)
+    names = iter(["vqa-2", "vqa-3:checkpoint-[b]40"])
+
+    def answer(request: AskRequest) -> AskReply:
+        return AskReply(id=request.id, answer=msgspec.structs.replace(said("red"), model=next(names)))
+
+    answers.answer = answer
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "first?")
+        await until(pilot, lambda: "Answer of vqa-2" in shown(app))
+        screen = app.screen
+        assert isinstance(screen, Ask)
+        screen.use("vqa-3")
+        await until(pilot, lambda: "model: vqa-3 · ready" in shown(app))
+        assert "Answer of vqa-2" in shown(app), "the answer is still the other model's"
+        await ask(pilot, "second?")
+        await until(pilot, lambda: "Answer of vqa-3:checkpoint-[b]40" in shown(app))
+        rows = [line for line in shown(app).splitlines() if "red" in line and "?" in line]
+        assert any("vqa-2" in row and "first?" in row for row in rows)
+        assert any("vqa-3:check…" in row and "second?" in row for row in rows)
+        app.screen.query_one(AnswerView).fail("no")
+        await until(pilot, lambda: "Answer of" not in shown(app))
+
+
+@pytest.mark.parametrize(
+    ("confidences", "exact", "shown_rest", "undecided"),
+    [
+        ((1.0, 0.0, 0.0), False, "", False),
+        ((0.9999, 0.0, 0.0), False, "", False),
+        ((0.7, 0.069), True, "23.1%", False),
+        ((0.7, 0.069), False, "23.1%", False),
+        ((0.0, 0.0), False, "100.0%", True),
+        ((0.2, 0.1), False, "70.0%", True),
+        ((0.2, 0.1), True, "70.0%", False),
+    ],
+)
+async def test_what_is_left_for_other_answers_is_said(
+    answers: QuickAnswers, confidences: tuple[float, ...], exact: bool, shown_rest: str, undecided: bool
+) -> None:
+    candidates = [Candidate(f"answer-{number}", each) for number, each in enumerate(confidences)]
+    answer = msgspec.structs.replace(said("answer-0", confidences[0]), candidates=candidates, exact=exact)
+    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "what?")
+        await until(pilot, lambda: "answer-1" in shown(app))
+        lines = [line for line in shown(app).splitlines() if "other answers" in line]
+        assert len(lines) == bool(shown_rest)
+        assert all(shown_rest in line for line in lines)
+        assert ("undecided" in shown(app)) is undecided
 
 
 @pytest.mark.parametrize(("width", "height"), [(79, 24), (80, 23), (20, 5)])

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.widgets import Input
 
 from looptop.engine.config import override, preset
 from looptop.engine.machine.gpus import Gpu
@@ -60,6 +61,57 @@ def ids(table: RunTable) -> list[str]:
     return [row.id for row in table.rows]
 
 
+@pytest.mark.parametrize("width", [80, 160])
+async def test_which_step_a_figure_is_of_is_said(answers: QuickAnswers, width: int) -> None:
+    run = make(1.0, None)
+    writer = JournalWriter(run.db)
+    writer.metrics(80, {"eval_accuracy": 0.195})
+    writer.close()
+    other = make(1.0, None)
+    writer = JournalWriter(other.db)
+    writer.metrics(80, {"eval_accuracy": 0.195, "test_accuracy": 0.505})
+    writer.facts(result={"accuracy": 0.505, "step": 72})
+    writer.state(RunState.FINISHED)
+    writer.close()
+    app = app_of(answers)
+    async with app.run_test(size=(width, 48)) as pilot:
+        await go(pilot, 2)
+        lines = {line[2:7]: line for line in shown(app).splitlines()}
+        assert "19.5 % val., step 80" in lines["vqa-1"] and "50.5 % test, step 72" in lines["vqa-2"]
+        await pilot.press("alt+2")
+        await until(pilot, lambda: isinstance(app.screen, Train) and "50.5 % test, step 72" in shown(app))
+        assert "19.5 % val., step 80" in shown(app)
+        screen = app.screen
+        assert isinstance(screen, Train)
+        screen.attach(other)
+        if width > 100:
+            await until(pilot, lambda: "of step 72" in " ".join(shown(app).split()))
+            assert "at step 80" in " ".join(shown(app).split())
+
+
+@pytest.mark.parametrize("width", [80, 160])
+async def test_runs_with_alerts_are_marked_in_every_list_and_head(answers: QuickAnswers, width: int) -> None:
+    make(0.5)
+    run = make(1.0, None)
+    writer = JournalWriter(run.db)
+    writer.event("alert", "something is wrong", 5, "warning")
+    writer.facts(question_only_accuracy=0.67)
+    writer.state(RunState.FINISHED)
+    writer.close()
+    app = app_of(answers)
+    async with app.run_test(size=(width, 48)) as pilot:
+        await go(pilot, 2)
+        lines = {line[2:7]: line for line in shown(app).splitlines()}
+        assert "! finished, with alerts" in lines["vqa-2"] and "✓ finished " in lines["vqa-1"]
+        await pilot.press("alt+2")
+        await until(pilot, lambda: isinstance(app.screen, Train) and "! finished, with alerts" in shown(app))
+        screen = app.screen
+        assert isinstance(screen, Train)
+        screen.attach(run)
+        await until(pilot, lambda: "vqa-2  ! finished, with alerts" in shown(app))
+        await until(pilot, lambda: width < 100 or "question alone" in shown(app))
+
+
 async def test_all_runs_are_listed_with_what_is_known_of_them(answers: QuickAnswers) -> None:
     make(0.5)
     write_about(make(1.0, RunState.FAILED).path, title="my [b]title", note="and\x1b[2J a note")
@@ -91,6 +143,8 @@ async def test_the_list_is_filtered_sorted_and_says_what_is_wrong_with_a_filter(
         await pilot.press(*"x")
         await until(pilot, lambda: "'1.5x' is no number" in shown(app))
         assert ids(table) == ["vqa-3", "vqa-1"]  # as before, until it is right again
+        app.screen.query_one("#runs-filter", Input).value = "losss<3"
+        await until(pilot, lambda: "no run has a metric 'losss'; did you mean 'loss'?" in shown(app))
         await pilot.press("escape", "escape")
         await until(pilot, lambda: len(ids(table)) == 3)
         for _ in range(6):
@@ -181,10 +235,10 @@ async def test_a_run_is_made_again_with_changes(answers: QuickAnswers, monkeypat
         rows = {row.spec.key: row for row in app.screen.query(FormRow)}
         assert rows["model.fusion"].value == "tokens" and rows["training.learning_rate"].value == "0.0003"
         assert sorted(rows["more"].value.split()) == ["training.max_steps=20", "training.seed=7"]
-        rows["training.num_train_epochs"].field.value = "2"
+        rows["training.per_device_train_batch_size"].field.value = "2"
         await pilot.press("ctrl+s")
         await until(pilot, lambda: started)
-    assert started[0] == override(run.config(), ["num_train_epochs=2"])
+    assert started[0] == override(run.config(), ["per_device_train_batch_size=2"])
 
 
 async def test_an_ended_run_is_resumed_and_a_foreign_one_is_not(

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.widgets import Input, OptionList, Static
 
-from looptop.engine.config import RunConfig, preset
+from looptop.engine.config import RunConfig, override, preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import control, host
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
@@ -15,6 +16,7 @@ from looptop.engine.runs.journal import JournalWriter
 from looptop.tui.app import LooptopApp
 from looptop.tui.screens.train import Train
 from looptop.tui.widgets.form_row import FormRow
+from looptop.tui.widgets.new_run import NewRun
 from looptop.tui.widgets.run_view import RunView
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 
@@ -96,6 +98,65 @@ async def test_nothing_starts_while_a_value_is_wrong(answers: QuickAnswers, monk
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "✗ epochs" in shown(app))
         assert not started
+
+
+async def test_a_setting_that_does_nothing_is_refused_at_its_field(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[RunConfig] = []
+    monkeypatch.setattr(host, "launch", lambda config: started.append(config) or make_run(state=RunState.FINISHED))
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, "more"))
+        more = row(screen, "more")
+        more.field.value = "eval_steps=20"
+        await until(pilot, lambda: more.wrong)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "✗ more: training.eval_steps has no effect" in shown(app))
+        assert not started and more.field.has_focus
+        more.field.value = "eval_steps=20 eval_strategy=steps"
+        await until(pilot, lambda: not more.wrong)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: started)
+
+
+@pytest.mark.parametrize("kind", ["vqa", "ppo"])
+async def test_what_is_not_there_is_said_at_its_field(answers: QuickAnswers, kind: str, tmp_path: Path) -> None:
+    key, value, said = {
+        "vqa": ("data.source", str(tmp_path), "holds no table"),
+        "ppo": ("rewards.grammar.model", "abc", "there is no model 'abc'"),
+    }[kind]
+    app = make(answers)
+    async with app.run_test(size=(160, 50)) as pilot:
+        await pilot.press("alt+2" if kind == "vqa" else "alt+3")
+        await until(pilot, lambda: app.screen.query(FormRow))
+        fields = {each.spec.key: each for each in app.screen.query(FormRow)}
+        fields[key].field.value = value
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: said in fields[key].wrong)
+        await until(pilot, lambda: fields[key].field.has_focus and said in " ".join(shown(app).split()))
+        fields[key].field.value = ""
+        await until(pilot, lambda: not fields[key].wrong)
+    assert RunFolder.all() == []
+
+
+async def test_a_run_like_an_old_one_may_keep_settings_that_do_nothing(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[RunConfig] = []
+    monkeypatch.setattr(host, "launch", lambda config: started.append(config) or make_run(state=RunState.FINISHED))
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, "more"))
+        config = override(preset("tiny"), ["eval_steps=20"])
+        screen.query_one(NewRun).fill("vqa-1", config)
+        await until(pilot, lambda: "! training.eval_steps has no effect" in shown(app))
+        assert not row(screen, "more").wrong
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: started)
+    assert started == [config]
 
 
 async def test_starting_a_run_watches_it(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,8 @@ class PpoSnapshot:
     events: tuple[Event, ...] = ()
     started: float | None = None
     ended: float | None = None
+    alerts: int = 0
+    """How many the run raised."""
 
     @property
     def count(self) -> int:
@@ -196,6 +198,7 @@ class PpoWatcher:
             events=((before.events if before else ()) + tuple(fresh))[-EVENTS:],
             started=outline.started,
             ended=outline.ended,
+            alerts=outline.alerts,
         )
 
     def _series(self, outline: Outline, names: Sequence[str], columns: int) -> dict[str, Series]:

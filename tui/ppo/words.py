@@ -35,7 +35,9 @@ def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: 
         parts.append(safe(word, "bold $text-primary" if last else ""))
     left = Content.assemble(*parts)
     right = Content.assemble(
-        *([Content.styled("following  ", "$text-muted")] if following else []), state_word(snapshot.state), " "
+        *([Content.styled("following  ", "$text-muted")] if following else []),
+        state_word(snapshot.state, snapshot.alerts),
+        " ",
     )
     room = width - left.cell_length - right.cell_length
     return left + Content(" " * max(1, room)) + right

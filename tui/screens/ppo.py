@@ -261,7 +261,7 @@ class Ppo(PpoPages):
         try:
             run = await in_thread(lambda: launch(config))
         except LooptopError as error:
-            form.fail(str(error))
+            form.fail(str(error), getattr(error, "key", ""))
             self.looptop.tell(error, "error")
             return
         finally:

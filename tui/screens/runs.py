@@ -54,6 +54,8 @@ class Runs(Driving):
         self._all: list[RunSummary] = []
         self._read_once = False
         self._query = Query()
+        self._unknown = ""
+        """What is wrong with the filter as far as these runs go."""
         self._wrong = ""
         self._sort = ("created", True)
         self._poke = asyncio.Event()
@@ -119,14 +121,19 @@ class Runs(Driving):
         table = self.query_one(RunTable)
         by, backwards = self._sort
         rows = ordered(filter(self._query.holds, self._all), by, reverse=backwards)
+        self._unknown = ""
+        try:
+            self._query.refuse_unknown(self._all)
+        except LooptopError as error:
+            self._unknown = str(error)
         empty = "no run is meant by that" if self._all else "no runs yet: screen 2 starts one"
         table.fill(rows, self._sort, empty if self._read_once else "reading…")
         self._say_count()
 
     def _say_count(self) -> None:
         said, table = self.query_one("#runs-said", Static), self.query_one(RunTable)
-        if self._wrong:
-            said.update(safe(self._wrong, "$text-error"))
+        if wrong := self._wrong or self._unknown:
+            said.update(safe(wrong, "$text-error"))
             return
         live = sum(bool(each.live) for each in self._all)
         words = [f"{len(table.rows):,} of {len(self._all):,} runs", f"{live} live"]

@@ -15,6 +15,8 @@ from textual.widgets import OptionList
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState, RunSummary
+from looptop.engine.runs.headline import headline
+from looptop.engine.runs.records import state_text
 from looptop.engine.runs.summaries import Summaries
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import state_word
@@ -23,6 +25,7 @@ from looptop.tui.text import cell, safe
 from looptop.tui.threads import in_thread, work
 from looptop.tui.watching import Watcher
 from looptop.tui.widgets.new_run import NewRun
+from looptop.tui.widgets.run_table import figure_text
 from looptop.tui.widgets.run_view import RunView
 
 if TYPE_CHECKING:
@@ -185,7 +188,7 @@ class Train(Driving):
             run = await in_thread(launch)
         except LooptopError as error:
             self.say("")
-            form.fail(str(error))
+            form.fail(str(error), getattr(error, "key", ""))
             self.looptop.tell(error, "error")
             return
         finally:
@@ -233,9 +236,11 @@ _known = Summaries()
 def run_line(summary: RunSummary) -> Content:
     """A run in a list."""
     how_far = f"{summary.step or 0:,}/{summary.total_steps:,}" if summary.total_steps else ""
-    accuracy = f"{100 * summary.eval_accuracy:.1f} %" if summary.eval_accuracy is not None else ""
+    figure = figure_text(summary) if headline(summary)[0].endswith("accuracy") else ""
     return Content.assemble(
         cell(summary.id, 9, "bold"),
-        state_word(summary.state).pad_right(14 - len(summary.state.value)),
-        safe(f"{summary.preset:<6.6} {how_far:>13} {accuracy:>8}  {summary.title}", "$text-muted"),
+        state_word(summary.state, summary.alerts).pad_right(
+            max(1, 14 - len(state_text(summary.state, summary.alerts)))
+        ),
+        safe(f"{summary.preset:<6.6} {how_far:>13} {figure:>8}  {summary.title}", "$text-muted"),
     )

@@ -9,6 +9,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from looptop.engine.vqa.answer import WORTH_SAYING
 from looptop.tui.actions import bindings
 from looptop.tui.text import bar, cell, percent, safe
 
@@ -32,8 +33,14 @@ class AnswerView(VerticalScroll):
         """One text."""
         yield self._text
 
-    def say(self, *lines: Content) -> None:
-        """Shows these lines instead of an answer."""
+    def say(self, *lines: Content, model: str = "") -> None:
+        """Shows these lines.
+
+        Args:
+            lines: What.
+            model: Whose answer they are; empty where they are none.
+        """
+        self.border_title = safe(f"Answer of {model}" if model else "Answer")
         self._text.content = Content("\n").join(lines)
 
     def suggest(self, questions: list[str]) -> None:
@@ -70,12 +77,15 @@ class AnswerView(VerticalScroll):
             )
         if not answer.understood:
             lines.append(Content.styled("the model knows no word of this question", "$text-warning"))
-        if not answer.exact:
-            lines.append(Content.styled("there may be others: the model is undecided", "$text-muted"))
+        if answer.others >= WORTH_SAYING:
+            name = cell("other answers", words + room + 1)
+            lines.append(Content.assemble(name, " ", percent(answer.others)).stylize("$text-muted"))
+        if answer.undecided:
+            lines.append(Content.styled("the model is undecided: another answer may be likelier", "$text-muted"))
         lines += [*gap, Content.styled("tokens", "$text-muted")] if roomy else []
         lines += _packed([_token(each) for each in answer.tokens], width)
         lines += [*gap, safe(f"{answer.model} · {1000 * answer.seconds:.0f} ms", "$text-muted")]
-        self.say(*lines)
+        self.say(*lines, model=answer.model)
         self.scroll_home(animate=False)
 
 

@@ -102,6 +102,8 @@ class FormRow(Horizontal):
         self.spec = spec
         self.wrong = ""
         """What is wrong with the value; empty where nothing is."""
+        self.idle = False
+        """Whether what is wrong is only that the value does nothing."""
         self.of_preset = ""
         """What an empty field means."""
         self.field = Field()
@@ -132,6 +134,15 @@ class FormRow(Horizontal):
         except ValueError:
             return [self.value]
 
+    def sets(self, key: str) -> bool:
+        """Whether a setting was typed here.
+
+        Args:
+            key: As `table.name`.
+        """
+        names = {key, key.partition(".")[2]} if not key.startswith("rewards.") else {key}
+        return any(each.partition("=")[0].strip() in names for each in self.settings())
+
     def show_preset(self, preset: RunConfig) -> None:
         """Shows in the empty field what the preset says; a row that the preset has no place for is not shown."""
         found = _value_of(configuration.to_dict(preset), self.spec.key)
@@ -151,8 +162,14 @@ class FormRow(Horizontal):
             self._said.update(safe(self.spec.hint))
             self.remove_class("-wrong")
 
-    def refuse(self, sentence: str) -> None:
-        """Says what is wrong with the value."""
+    def refuse(self, sentence: str, *, idle: bool = False) -> None:
+        """Says what is wrong with the value.
+
+        Args:
+            sentence: What.
+            idle: It is only that the value does nothing.
+        """
+        self.idle = idle
         if sentence != self.wrong:
             self.wrong = sentence
             self._said.update(safe(sentence))

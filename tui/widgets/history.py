@@ -66,6 +66,10 @@ class History(Vertical):
         self.post_message(self.Again(self._exchanges[row]))
 
 
+_MODEL = 12
+"""Cells for the name of the model that answered."""
+
+
 def _line(exchange: Exchange) -> Content:
     mark = Content("  ")
     if exchange.truth is not None:
@@ -75,6 +79,8 @@ def _line(exchange: Exchange) -> Content:
         mark,
         cell(exchange.answer.answer, 10, "bold"),
         percent(exchange.answer.confidence),
+        "  ",
+        cell(exchange.answer.model, _MODEL, "$text-muted"),
         "  ",
         safe(exchange.question[:200]),
         safe(f"  {exchange.path.name}", "$text-muted"),

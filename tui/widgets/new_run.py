@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
+from looptop.engine.config.effects import without_effect
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.differences import changes
 from looptop.engine.runs.records import RunSummary
@@ -50,6 +51,8 @@ class NewRun(Vertical):
         self.kind = kind
         self.busy = False
         """Whether a run is being started."""
+        self._like: RunConfig | None = None
+        """What the form was filled from: settings of that run that do nothing are warned of, not refused."""
 
     def compose(self) -> ComposeResult:
         """Rows, a start button, the list of runs."""
@@ -94,17 +97,27 @@ class NewRun(Vertical):
         for key, row in rows.items():
             row.field.value = config.preset if key == "preset" else wanted.pop(key, "")
         rows["more"].field.value = shlex.join(f"{key}={value}" for key, value in wanted.items())
+        self._like = config
         self._show_preset()
         self._check_all()
-        self._say(Content(""))
         self.query_one("#form").border_title = safe(f"New run, like {run_id}")
 
     def started(self) -> None:
         """The run has started: there is nothing more to say here."""
         self._say(Content(""))
 
-    def fail(self, sentence: str) -> None:
-        """Says why the run does not start."""
+    def fail(self, sentence: str, key: str = "") -> None:
+        """Says why the run does not start, and at the field where one setting is the cause.
+
+        Args:
+            sentence: Why.
+            key: The setting.
+        """
+        row = next((row for row in self._rows.values() if key and row.sets(key)), None)
+        row = row or (self._rows.get(key) if key else None)
+        if row is not None:
+            row.refuse(sentence)
+            row.field.focus()
         self._say(Content.styled("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
 
     # Checking.
@@ -141,12 +154,31 @@ class NewRun(Vertical):
                 self._show_preset()
         else:
             self._check(row)
+            self._check_together()
         self._show_vqa()
-        self._say(Content(""))
 
     def _check_all(self) -> None:
         for row in self._rows.values():
             self._check(row)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Says beside the field which setting does nothing because of the others, once each is right by itself."""
+        self._say(Content(""))
+        rows = [row for row in self._rows.values() if row.display]
+        if any(row.wrong and not row.idle for row in rows):
+            return
+        try:
+            config = configuration.override(self._preset(), [each for row in rows for each in row.settings()])
+        except LooptopError:
+            return
+        refused = without_effect(config, self._like)
+        for row in rows:
+            sentence = next((said for key, said in refused.items() if row.sets(key)), "")
+            row.refuse(sentence, idle=True) if sentence else row.accept()
+        warned = [said for key, said in without_effect(config).items() if key not in refused]
+        if warned:
+            self._say(Content.styled("! ", "$text-warning bold") + safe("; ".join(warned), "$text-warning"))
 
     def _check(self, row: FormRow) -> None:
         """Says beside the field what is wrong with its value, if anything is."""

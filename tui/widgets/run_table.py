@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -16,10 +16,10 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from looptop.engine.runs.headline import headline, progress, took
-from looptop.engine.runs.records import RunState, RunSummary
+from looptop.engine.runs.headline import headline, headline_step, progress, took
+from looptop.engine.runs.records import RunState, RunSummary, state_text
 from looptop.tui.actions import bindings
-from looptop.tui.run_text import MARKS
+from looptop.tui.run_text import MARKS, WITH_ALERTS
 from looptop.tui.text import cell, duration, number
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ COLUMNS = (
     Column("device", "device", 20, 130),
     Column("note", "title, note", 0),
 )
+_ALERTS_WIDTH = len("! finished, with alerts")
 _STATE_CLASS = {
     RunState.RUNNING: "runs--good",
     RunState.PAUSED: "runs--warning",
@@ -91,6 +92,7 @@ class RunTable(ScrollView, can_focus=True):
         self.selected: dict[str, None] = {}
         """The runs that were marked, in the order in which they were."""
         self._sort = ("created", True)
+        self._any_alerts = False
         self.empty = ""
         """What to say where there are none."""
 
@@ -107,13 +109,15 @@ class RunTable(ScrollView, can_focus=True):
         here, before = self.here, self._rows
         at = self.cursor
         self._rows, self._sort, self.empty = rows, sort, empty
+        had_alerts, self._any_alerts = self._any_alerts, any(map(_with_alerts, rows))
         self.virtual_size = Size(0, len(rows) + 1)
         ids = [row.id for row in rows]
         if here is not None:
             at = ids.index(here.id) if here.id in ids else min(at, max(0, len(ids) - 1))
         self.set_reactive(RunTable.cursor, at)
         self._reveal()
-        if len(before) == len(rows) and here is not None and ids == [row.id for row in before]:
+        same_columns = had_alerts == self._any_alerts
+        if same_columns and len(before) == len(rows) and here is not None and ids == [row.id for row in before]:
             for y, (old, new) in enumerate(zip(before, rows, strict=True)):
                 if old != new:
                     self._draw(y)
@@ -204,7 +208,8 @@ class RunTable(ScrollView, can_focus=True):
         for column, wide in self._columns():
             style = base
             if column.key == "state":
-                style = base + self._partial(_STATE_CLASS[summary.state])
+                name = "runs--warning" if _with_alerts(summary) else _STATE_CLASS[summary.state]
+                style = base + self._partial(name)
             elif column.key in ("kind", "started", "took", "device"):
                 style = base + self._partial("runs--muted")
             segments.append(Segment(cell(_said(summary, column.key), wide).plain + " ", style))
@@ -224,6 +229,8 @@ class RunTable(ScrollView, can_focus=True):
     def _columns(self) -> list[tuple[Column, int]]:
         width = self.size.width
         shown = [column for column in COLUMNS if width >= column.from_width]
+        if self._any_alerts:
+            shown = [replace(column, width=_ALERTS_WIDTH) if column.key == "state" else column for column in shown]
         rest = width - 3 - sum(column.width + 1 for column in shown[:-1])
         return [(column, column.width or max(8, rest)) for column in shown]
 
@@ -243,6 +250,26 @@ class RunTable(ScrollView, can_focus=True):
             self.scroll_to(y=self.cursor - seen + 1, animate=False, immediate=True)
 
 
+def figure_text(summary: RunSummary) -> str:
+    """The figure of a list, with the step of the model that it measures: the last evaluation's, or the best's test."""
+    name, value = headline(summary)
+    if value is None:
+        return f"nan {name}" if name else ""
+    if not name.endswith("accuracy"):
+        return f"{number(value)} {name}"
+    step = headline_step(summary)
+    if step is None or name not in _SHORT:
+        return f"{100 * value:.1f} % {name}"
+    return f"{100 * value:.1f} % {_SHORT[name]}, step {step:,}"
+
+
+_SHORT = {"test_accuracy": "test", "eval_accuracy": "val."}
+
+
+def _with_alerts(summary: RunSummary) -> bool:
+    return summary.state is RunState.FINISHED and summary.alerts > 0
+
+
 def _said(summary: RunSummary, key: str) -> str:
     match key:
         case "id":
@@ -251,17 +278,13 @@ def _said(summary: RunSummary, key: str) -> str:
             return summary.kind
         case "state":
             where = "~" if summary.live == "heartbeat" else ""
-            return f"{MARKS[summary.state]} {summary.state.value}{where}"
+            mark = WITH_ALERTS if _with_alerts(summary) else MARKS[summary.state]
+            return f"{mark} {state_text(summary.state, summary.alerts)}{where}"
         case "progress":
             done = progress(summary)
             return "" if done is None else f"{100 * done:3.0f} %"
         case "headline":
-            name, value = headline(summary)
-            if not name:
-                return ""
-            if value is None:
-                return f"nan {name}"
-            return f"{100 * value:.1f} % {name}" if name.endswith("accuracy") else f"{number(value)} {name}"
+            return figure_text(summary)
         case "started":
             return "" if summary.started is None else _moment(summary.started)
         case "took":

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from looptop.engine.cli import main
+from looptop.engine.commands import progress
 from looptop.engine.config import preset
 from looptop.engine.interchange import tables
+from looptop.engine.interchange.export import export
 from looptop.engine.interchange.importing import import_folder
 from looptop.engine.ppo.journal import (
     pack,
@@ -120,6 +122,57 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(
     assert main(["export", "vqa-1", "--to", "csv", "--out", str(tmp_path / "new")]) == 2
     assert "No space left" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def ppo_run(batches: int) -> RunFolder:
+    folder = RunFolder.create("ppo", preset("tiny", "ppo"))
+    writer = JournalWriter(folder.db)
+    for step in range(1, batches + 1):
+        write_batch(writer, BatchRecord(step, "updated", 5.0, 1, {}, ()))
+        write_samples(writer, step, [SampleRecord(0, 7, "query", "response", True, 2, reward=2.0, kl=0.5)])
+        writer.metrics(step, {"objective/kl": 0.25 * step})
+    assert writer.close()
+    return folder
+
+
+def test_an_export_says_how_far_it_is_on_stderr(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ppo_run(120)
+    monkeypatch.setattr(progress.Progress.__init__, "__defaults__", (0.0,))
+    for form in ("csv", "tensorboard"):
+        assert main(["export", "ppo-1", "--to", form, "--out", str(tmp_path / form), "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["run"] == "ppo-1"
+        assert ("ppo-1  writing samples  120 rows" in err) is (form == "csv")
+        assert ("ppo-1  writing scalars  120 rows" in err) is (form == "tensorboard")
+    seen: list[float] = []
+    export(RunFolder.find("ppo-1"), "csv", tmp_path / "more", on_part=lambda _table, _rows, done: seen.append(done))
+    assert seen == sorted(seen) and seen[0] > 0 and seen[-1] == 1
+
+
+def test_only_some_tables_and_batches_are_written(tmp_path: Path, capsys: Capture) -> None:
+    ppo_run(8)
+    out = tmp_path / "out"
+    words = ["export", "ppo-1", "--to", "csv", "--out"]
+    assert main([*words, str(out), "--tables", "samples, batches", "--batches", "3:5"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["batches.csv", "samples.csv"]
+    assert [row["batch"] for row in csv.DictReader((out / "samples.csv").open())] == ["3", "4", "5"]
+    assert main([*words, str(tmp_path / "one"), "--batches", "8"]) == 0
+    assert [row["batch"] for row in csv.DictReader((tmp_path / "one" / "batches.csv").open())] == ["8"]
+    capsys.readouterr()
+    for wrong, said in (
+        (["--tables", "sample"], "this run has no table 'sample'; its tables are: metrics, events, batches"),
+        (["--batches", "9:12"], "there is no batch from 9 to 12 in this run: its batches are 1 to 8"),
+        (["--batches", "5:3"], "--batches is '5:3'; write the first and the last, for example 100:120"),
+        (["--batches", "x"], "--batches is 'x'"),
+        (["--batches", ""], "--batches is ''"),
+    ):
+        assert main([*words, str(tmp_path / "no"), *wrong]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["export", "ppo-1", "--to", "tensorboard", "--out", str(tmp_path / "no"), "--tables", "metrics"]) == 2
+    assert "go with another format" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])

@@ -226,7 +226,8 @@ def test_the_real_program_takes_its_lock_before_torch_is_there(launched: list[Ru
     assert python(code).communicate()[0].strip() == "[]"
     import msgspec
 
-    data = msgspec.structs.replace(config().data, source=str(tmp_path))  # There, but without a table.
+    (tmp_path / "table.jsonl").write_text("{}\n")  # Only the run opens it.
+    data = msgspec.structs.replace(config().data, source=str(tmp_path))
     wrong = msgspec.structs.replace(config(), data=data)
     folder = launch(wrong)
     launched.append(folder)

@@ -284,3 +284,18 @@ def test_early_stopping_is_trainers_own() -> None:
     run = start("max_steps=400", "learning_rate=1e-9", "early_stopping_patience=2", "metric_for_best_model=accuracy")
     assert run.wait() is RunState.FINISHED, run.reason
     assert max(losses(run)) < 400
+
+
+def test_a_run_that_diverges_raises_alerts_and_the_baseline_is_a_fact() -> None:
+    run = start("num_train_epochs=12", "learning_rate=30", "max_grad_norm=0")
+    assert run.wait() is RunState.FINISHED, run.reason
+    baseline = run.journal.facts()["question_only_accuracy"]
+    assert 0.3 < baseline < 0.95
+    events = [event for event in run.journal.events() if event.kind == "alert"]
+    assert all(event.step and event.level == "warning" for event in events)
+    beginnings = [
+        "the training loss stays above",
+        "the validation loss is worse",
+        "the validation accuracy is no better",
+    ]
+    assert all(sum(event.text.startswith(words) for event in events) == 1 for words in beginnings), events

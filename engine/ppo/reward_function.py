@@ -1,0 +1,126 @@
+"""A reward that is a function of the person's own; and as a program, what tries one on sample texts.
+
+`python -m looptop.engine.ppo.reward_function NAME FUNCTION` reads two lists of texts from stdin as JSON, calls the
+function with them, and prints one JSON string: what is wrong, or nothing. It runs apart from whoever asks, because the
+function may print, import torch, hang or exit. Without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import math
+import numbers
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.text import visible
+
+
+class Function:
+    """A function of the person's own.
+
+    Args:
+        name: `module:function` or `file.py:function`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        where, _, function = name.rpartition(":")
+        if not where or not function.isidentifier():
+            raise LooptopError(f"the reward function '{visible(name)}' is not of the form module:function")
+        self.function: Callable[..., Any] = getattr(_module(where, name), function, None)  # type: ignore[assignment]
+        if not callable(self.function):
+            raise LooptopError(f"there is no function '{visible(function)}' in {visible(where)}, a reward's function")
+
+    def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
+        """What the function gives; it may be a list, an array or a tensor."""
+        found = self.function(list(queries), list(responses))
+        if isinstance(found, str | bytes) or not hasattr(found, "__len__"):
+            raise LooptopError(
+                f"the reward function {visible(self.name)} gave {visible(repr(found))[:80]};"
+                " it must give a list of numbers, one for each response"
+            )
+        return found.tolist() if hasattr(found, "tolist") else list(found)
+
+
+def checked(name: str, found: Sequence[Any], responses: Sequence[str]) -> list[float]:
+    """The scores of the reward `name` as numbers.
+
+    Raises:
+        LooptopError: One is no finite number, or there are more or fewer than responses.
+    """
+    if len(found) != len(responses):
+        raise LooptopError(f"the reward {name} gave {len(found)} scores for {len(responses)} responses")
+    for row, (score, response) in enumerate(zip(found, responses, strict=True)):
+        if not isinstance(score, numbers.Real) or not math.isfinite(score):
+            raise LooptopError(
+                f"the reward {name} gave {visible(repr(score))[:40]} for sample {row}, which is no finite number;"
+                f" the response is: {visible(response)[:80]!r}"
+            )
+    return [float(score) for score in found]
+
+
+def _module(where: str, name: str) -> Any:
+    try:
+        if where.endswith(".py"):
+            path = Path(where).expanduser()
+            spec = importlib.util.spec_from_file_location(f"looptop_reward_{path.stem}", path)
+            if spec is None or spec.loader is None or not path.is_file():
+                raise LooptopError(f"there is no file {visible(where)}, which a reward's function should be in")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        raise LooptopError(f"the reward function '{visible(name)}' cannot be imported: {visible(error)}") from None
+
+
+def what_is_wrong(name: str, function: str, queries: Sequence[str], responses: Sequence[str]) -> str:
+    """Calls a reward's function with sample texts.
+
+    Args:
+        name: The reward's.
+        function: As the configuration names it.
+        queries: Sample texts.
+        responses: As many.
+
+    Returns:
+        What is wrong with it, in a sentence; empty where nothing is.
+    """
+    doing = "cannot be imported"
+    try:
+        scorer = Function(function)
+        doing = "failed on two sample texts"
+        checked(name, scorer(queries, responses), responses)
+    except LooptopError as error:
+        return str(error)
+    except BaseException as error:
+        what = "it ends the process" if isinstance(error, SystemExit) else f"{type(error).__name__}: {said_of(error)}"
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return (
+            f"the reward function '{visible(function)}' {doing}: {what} ({visible(Path(frame.filename).name)}"
+            f" line {frame.lineno})"
+        )
+    return ""
+
+
+def main() -> None:
+    """The program."""
+    answer = os.dup(1)
+    os.dup2(2, 1)  # what the function prints is no answer
+    name, function = sys.argv[1:]
+    queries, responses = json.loads(sys.stdin.buffer.read())
+    said = what_is_wrong(name, function, queries, responses)
+    os.write(answer, json.dumps(said).encode())
+    os._exit(0)  # threads of the function's are left where they are
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""What can be known before a run starts: its data, models and reward functions are tried before there is a folder.
+
+A model that is not on this machine is looked for on the hub, where that can be reached; a reward's function is called
+with two texts in a process of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from looptop.engine.config import RunConfig
+from looptop.engine.config.ppo import PpoRunConfig, RewardConfig
+from looptop.engine.config.reward import RewardRunConfig
+from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.errors import LooptopError, SettingError
+from looptop.engine.models import BUNDLED, resolve
+from looptop.engine.text import visible
+from looptop.engine.vqa import models as vqa_models
+
+FUNCTION_SECONDS = 120.0
+"""So long a reward's function may take for two texts, its imports included."""
+
+HUB_SECONDS = 5.0
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?")
+_TEXTS = (
+    "The council of Oslo announced on Monday that a new tram line will open in two years.",
+    "A hospital in Rome closed one of its two schools for nurses, and six teachers lost their work.",
+)
+_MODEL_FILES = ("config.json", "adapter_config.json")
+
+
+def refuse_unusable(config: RunConfig) -> None:
+    """Looks at the data, the models and the reward functions that a configuration names.
+
+    Raises:
+        SettingError: One cannot be used; says why.
+    """
+    if isinstance(config, VqaRunConfig):
+        _check_vqa_data(config)
+        if config.model.start_from:
+            with _of("model.start_from"):
+                vqa_models.folder_of(config.model.start_from)
+        else:
+            for part in ("text_encoder", "image_encoder", "decoder"):
+                _check_model(f"model.{part}", getattr(config.model, part))
+    elif isinstance(config, PpoRunConfig):
+        _check_text_column(config)
+        _check_model("model.policy", config.model.policy)
+        if config.model.reference:
+            _check_model("model.reference", config.model.reference)
+        for reward in config.rewards:
+            if reward.model:
+                _check_model(f"rewards.{reward.name}.model", reward.model)
+            elif reward.function:
+                _check_function(reward, config)
+    elif isinstance(config, RewardRunConfig):
+        _check_model("model.classifier", config.model.classifier)
+
+
+@contextlib.contextmanager
+def _of(key: str) -> Iterator[None]:
+    """An error in the block is one of a setting."""
+    try:
+        yield
+    except LooptopError as error:
+        raise SettingError(key, str(error)) from None
+
+
+def _check_vqa_data(config: VqaRunConfig) -> None:
+    from looptop.engine.vqa.table import check_columns, find_tables  # brings in the image library
+
+    data = config.data
+    if data.source == "easy-vqa":
+        return
+    if data.images and not Path(data.images).expanduser().is_dir():
+        raise SettingError("data.images", f"data.images names {visible(data.images)}, which is no folder")
+    if data.source == "vqa-v2":
+        for key in ("annotations", "questions"):
+            if not Path(getattr(data, key)).expanduser().is_file():
+                raise SettingError(f"data.{key}", f"data.{key} names {visible(getattr(data, key))}, which is no file")
+        return
+    source = Path(data.source).expanduser()
+    if not any((source / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        with _of("data.source"):
+            for table in find_tables(source).values():
+                check_columns(table)
+
+
+def _check_text_column(config: PpoRunConfig) -> None:
+    """Refuses a local table whose first line has no such column."""
+    path, wanted = Path(config.data.source).expanduser(), config.data.text_column
+    columns: list[str] = []
+    with contextlib.suppress(OSError, ValueError, csv.Error), path.open(encoding="utf-8-sig", newline="") as file:
+        if path.suffix.lower() == ".csv":
+            columns = next(csv.reader(file), [])
+        elif path.suffix.lower() == ".jsonl" and isinstance(row := json.loads(next(file, "")), dict):
+            columns = list(row)
+    if columns and wanted not in columns:
+        raise SettingError(
+            "data.text_column",
+            f"{visible(path)} has no column '{visible(wanted)}'; its columns are: {visible(', '.join(columns))[:300]};"
+            " choose one with data.text_column",
+        )
+
+
+def _check_model(key: str, name: str) -> None:
+    """Refuses the name of a model that is neither on this machine nor, as far as can be known, on the hub."""
+    with _of(key):
+        where = resolve(name)
+    if where != name or name.startswith(BUNDLED):
+        return
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not any((path / file).is_file() for file in _MODEL_FILES):
+            raise SettingError(key, f"{key} names the folder {visible(name)}, which holds no model: no config.json")
+    elif path.exists():
+        raise SettingError(key, f"{key} names the file {visible(name)}; name a model's folder")
+    elif not _HUB_NAME.fullmatch(name) or ".." in name or "--" in name:
+        raise SettingError(key, f"{key}: there is no folder {visible(name)}, and no model of the hub can be called so")
+    elif why := _why_not_on_hub(name):
+        raise SettingError(key, f"{key}: there is no model '{visible(name)}': it is no folder or run, and {why}")
+
+
+def _why_not_on_hub(name: str) -> str:
+    """Why a model cannot be had from the hub; empty where it can, or nobody knows."""
+    import huggingface_hub
+    from huggingface_hub import constants, errors
+
+    if any(isinstance(huggingface_hub.try_to_load_from_cache(name, file), str) for file in _MODEL_FILES):
+        return ""
+    if constants.HF_HUB_OFFLINE:
+        return "this machine holds no copy of it while HF_HUB_OFFLINE keeps it from the hub"
+    try:
+        huggingface_hub.model_info(name, timeout=HUB_SECONDS)
+    except errors.GatedRepoError:
+        return ""
+    except errors.RepositoryNotFoundError:
+        return "the hub has none of this name (or a private one, which needs `hf auth login`)"
+    except Exception:  # No network, a proxy, a server that fails: the run will see.
+        return ""
+    return ""
+
+
+def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
+    """Calls a reward's function with two texts, in a process of its own."""
+    key = f"rewards.{reward.name}.function"
+    queries = [config.data.prefix + text for text in _sample_texts(config)]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "looptop.engine.ppo.reward_function", reward.name, reward.function],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(json.dumps([queries, list(_TEXTS)]).encode(), timeout=FUNCTION_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        raise SettingError(
+            key,
+            f"the reward function '{visible(reward.function)}' gave no answer for two sample texts within"
+            f" {FUNCTION_SECONDS:.0f} s",
+        ) from None
+    finally:
+        process.kill()
+        process.wait()
+    try:
+        sentence = json.loads(said)
+    except ValueError:
+        sentence = (
+            f"the reward function '{visible(reward.function)}' ended its process (exit code {process.returncode}) when"
+            " it was tried on two sample texts"
+        )
+    if sentence:
+        raise SettingError(key, str(sentence))
+
+
+def _sample_texts(config: PpoRunConfig) -> tuple[str, str]:
+    """Two queries, of the data itself where that is a text file: a function may read something out of them."""
+    path = Path(config.data.source).expanduser()
+    texts: list[str] = []
+    with contextlib.suppress(OSError, ValueError, csv.Error), path.open(encoding="utf-8", newline="") as file:
+        if path.suffix.lower() == ".csv":
+            rows = (row.get(config.data.text_column) for row in csv.DictReader(file))
+        elif path.suffix.lower() == ".jsonl":
+            rows = (json.loads(line).get(config.data.text_column) for line in file)
+        else:
+            return _TEXTS
+        texts = [text for text in islice(rows, 20) if isinstance(text, str) and text.strip()]
+    return (texts[0], texts[1]) if len(texts) > 1 else _TEXTS

@@ -1,0 +1,144 @@
+"""What cannot work is refused before there is a run: data, models and reward functions, each at its own setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.cli import main
+from looptop.engine.config import override, preset
+from looptop.engine.errors import SettingError
+from looptop.engine.ppo.reward_function import what_is_wrong
+from looptop.engine.runs import host, preflight
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.preflight import refuse_unusable
+
+BROKEN = [
+    ("return [1.0]", "the reward mine gave 1 scores for 2 responses"),
+    ("return [float('nan')] * 2", "the reward mine gave nan for sample 0, which is no finite number"),
+    ("return 'good'", "gave 'good'; it must give a list of numbers"),
+    ("return {}['no such thing']", "failed on two sample texts: KeyError: 'no such thing' (mine.py line 2)"),
+    ("raise SystemExit(3)", "failed on two sample texts: it ends the process (mine.py line 2)"),
+    ("__import__('os')._exit(3)", "ended its process (exit code 3) when it was tried on two sample texts"),
+    ("__import__('os').kill(__import__('os').getpid(), 9)", "ended its process (exit code -9)"),
+]
+
+
+def refused(kind: str, *settings: str) -> SettingError:
+    with pytest.raises(SettingError) as error:
+        host.launch(override(preset("tiny", kind), settings))
+    assert RunFolder.all() == [], "nothing was made for it"
+    assert "\n" not in str(error.value)
+    return error.value
+
+
+def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"")
+    error = refused("vqa", f"source={tmp_path}")
+    assert (error.key, "holds no table; put a CSV or JSONL" in str(error)) == ("data.source", True)
+
+
+def test_missing_files_are_refused_at_their_setting(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("image,question,answer\n")
+    assert refused("vqa", f"source={tmp_path}/table.csv", "images=nowhere").key == "data.images"
+    assert refused("vqa", "source=vqa-v2").key == "data.annotations"
+    folders = [f"{name}={tmp_path}" for name in ("annotations", "questions", "images")]
+    assert "which is no file" in str(refused("vqa", "source=vqa-v2", *folders))
+    assert refused("vqa", "source=nowhere").key == "data.source"
+    assert refused("ppo", "source=nowhere.csv").key == "data.source"
+    assert refused("ppo", "policy=/nowhere/at/all").key == "model.policy"
+
+
+def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("picture,question,answer\n")
+    assert "must name the columns image, question and answer" in str(refused("vqa", f"source={tmp_path}"))
+    (tmp_path / "texts.csv").write_text("body,other\n")
+    (tmp_path / "texts.jsonl").write_text('{"body": "text"}\n')
+    for suffix in ("csv", "jsonl"):
+        error = refused("ppo", f"source={tmp_path}/texts.{suffix}")
+        assert error.key == "data.text_column" and "has no column 'text'; its columns are: body" in str(error)
+    refuse_unusable(override(preset("tiny", "ppo"), [f"source={tmp_path}/texts.csv", "text_column=body"]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("ppo", "model.policy"),
+        ("ppo", "model.reference"),
+        ("ppo", "rewards.grammar.model"),
+        ("reward", "model.classifier"),
+        ("vqa", "model.text_encoder"),
+        ("vqa", "model.decoder"),
+        ("vqa", "model.start_from"),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused(
+    kind: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty, file = tmp_path / "empty", tmp_path / "file.bin"
+    empty.mkdir()
+    file.write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    names = ["abc", "a/b/c", "two words", "bundled:nothing", str(empty), "empty", str(file), "owner/nothing", "-x"]
+    for name in names:
+        assert refused(kind, f"{key}={name}").key == key, name
+    stopped = RunFolder.create("ppo", preset("tiny", "ppo"))
+    with pytest.raises(SettingError, match=r"has no model yet|has no whole"):
+        refuse_unusable(override(preset("tiny", kind), [f"{key}={stopped.id}"]))
+
+
+def test_what_is_there_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import sys\nprint('noise')\ndef mine(queries, responses):\n    return [1, 2.5]\n"
+    )
+    for kind in ("vqa", "ppo", "reward"):
+        refuse_unusable(preset("tiny", kind))
+    (tmp_path / "table.jsonl").write_text("")
+    refuse_unusable(override(preset("tiny"), [f"source={tmp_path}"]))
+    refuse_unusable(override(preset("tiny"), ["start_from=bundled"]))
+    refuse_unusable(override(preset("tiny", "ppo"), [f"rewards.mine.function={tmp_path}/mine.py:mine"]))
+
+
+@pytest.mark.parametrize(("body", "said"), BROKEN)
+def test_a_reward_function_that_cannot_work_is_refused(tmp_path: Path, body: str, said: str) -> None:
+    (tmp_path / "mine.py").write_text(f"def mine(queries, responses):\n    {body}\n")
+    error = refused("ppo", f"rewards.mine.function={tmp_path}/mine.py:mine")
+    assert error.key == "rewards.mine.function" and said in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def mine(:\n", "cannot be imported: SyntaxError"),
+        ("import no_such_module\n", "cannot be imported: No module named 'no_such_module'"),
+        ("1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero (mine.py line 1)"),
+        ("other = 1\n", "there is no function 'mine'"),
+        ("mine = 1\n", "there is no function 'mine'"),
+    ],
+)
+def test_a_reward_function_that_cannot_be_had_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    assert said in what_is_wrong("mine", f"{tmp_path}/mine.py:mine", ["a", "b"], ["c", "d"])
+
+
+def test_a_reward_function_that_hangs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "FUNCTION_SECONDS", 0.5)
+    (tmp_path / "mine.py").write_text("import time\ntime.sleep(1e6)\n")
+    assert "gave no answer" in str(refused("ppo", f"rewards.mine.function={tmp_path}/mine.py:mine"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_reward_function_is_tried_on_texts_of_the_data(tmp_path: Path, suffix: str) -> None:
+    lines = {"csv": "text\n1\n2\n", "jsonl": '{"text": "1"}\n{"text": "2"}\n'}
+    (tmp_path / f"texts.{suffix}").write_text(lines[suffix])
+    (tmp_path / "mine.py").write_text("def mine(queries, responses):\n    return [int(query) for query in queries]\n")
+    settings = ["prefix=", f"source={tmp_path}/texts.{suffix}", f"rewards.mine.function={tmp_path}/mine.py:mine"]
+    refuse_unusable(override(preset("tiny", "ppo"), settings))
+
+
+def test_the_command_refuses_it_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "ppo", "--set", "rewards.grammar.model=abc"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "rewards.grammar.model: there is no model 'abc'" in err
+    assert RunFolder.all() == []
