@@ -8,7 +8,6 @@ look-ups, which is what makes a step of the tiny preset cheap.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +21,9 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.images import open_image
 from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.problems import BROKEN_IMAGE, EMPTY_QUESTION, LONG_QUESTION, MISSING_IMAGE, Problem
+from looptop.engine.vqa.problems import EMPTY_QUESTION, LONG_QUESTION, Problem
 from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.rows import image_problem
 
 OnProblem = Callable[[Problem], object]
 """Told what is wrong with a question or an image that is left out."""
@@ -205,7 +205,7 @@ def prepare_images(paths: Sequence[str], processor: VqaProcessor) -> tuple[Tenso
             whole.append(True)
         except LooptopError as error:
             whole.append(False)
-            problems.append(Problem(BROKEN_IMAGE if os.path.lexists(path) else MISSING_IMAGE, path, str(error)))
+            problems.append(Problem(image_problem(error, path), path, str(error)))
     return (processor.images(images) if images else torch.empty(0)), whole, problems
 
 

@@ -7,16 +7,22 @@ half, a quarter or an eighth of its size, which libjpeg does without holding the
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, features
 
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
+from looptop.engine.vqa import unread_formats
+from looptop.engine.vqa.png_file import SIGNATURE, PngFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +35,7 @@ SUFFIXES = frozenset(
     for names in ("jpg jpeg jpe jfif mpo png apng gif webp bmp tif tiff", "ppm pgm pbm ico tga jp2 avif")
     for suffix in names.split()
 )
-"""File names that end so are taken for images when a folder is listed."""
+"""File names that end so are read."""
 
 LARGE = 89_478_485
 """Pixels above which a JPEG is decoded at a smaller scale."""
@@ -38,6 +44,11 @@ LARGEST = 2 * LARGE
 """Pixels above which any other image is refused."""
 
 _ORIENTATION = 0x0112
+# TIFF's tags
+_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SUB_IFDS, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 330, 339, 50706
+_MIN_IS_WHITE = 0
+_NO_END = "looptop: no end mark"
+_UNSIGNED = 1
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -50,6 +61,10 @@ _UPRIGHT = {
 
 # Pillow warns on stderr about oddities of files; what matters comes as an error, and stderr may be a drawn screen.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class UnreadFormatError(LooptopError):
+    """A file whose format is known and not read."""
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
@@ -82,19 +97,27 @@ def check_image(path: str | os.PathLike[str]) -> None:
     try:
         with _open(path) as image:
             image_format = image.format
-            image.verify()
+            has_end = _NO_END not in image.info
+            if has_end:
+                image.verify()
     except LooptopError:
         raise
     except Exception as error:
         raise _damaged(path, error) from None
-    if image_format in ("JPEG", "MPO") and not _ends_as_jpeg(path):
-        # Bytes may follow the end mark in a good file, so only decoding can tell.
+    if not has_end or (image_format in ("JPEG", "MPO") and not _ends_as_jpeg(path)):
+        # Bytes may follow the end mark in a good file, and a PNG may lack it, so only decoding can tell.
         open_image(path)
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name is taken for an image when a folder is listed."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (a Path for each of 80,000 names is slow)
+    """Whether a file of this name is listed as an image: also where it will be said that its format is not read."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a Path for each of 80,000 names is slow)
+    return suffix in SUFFIXES or suffix in unread_formats.SUFFIXES
+
+
+def is_read_name(name: str) -> bool:
+    """Whether a file of this name can be expected to be read."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (as above)
 
 
 def _decode(path: Path, enough: int | None) -> Image.Image:
@@ -103,7 +126,9 @@ def _decode(path: Path, enough: int | None) -> Image.Image:
         with _open(path) as image:
             _reduce_jpeg(image, enough)
             image.load()
-            return _to_rgb(_turn_upright(image))
+            turn = _turn_of(image)
+            picture = _to_rgb(image)
+            return picture if turn is None else picture.transpose(turn)
     except LooptopError:
         raise
     except MemoryError:
@@ -112,7 +137,8 @@ def _decode(path: Path, enough: int | None) -> Image.Image:
         raise _damaged(path, error) from None
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
     """Reads the header."""
     name = visible(path)
     try:
@@ -127,18 +153,70 @@ def _open(path: Path) -> Image.Image:
         raise LooptopError(f"{name} is not a file")
     if info.st_size == 0:
         raise LooptopError(f"the image {name} is empty (0 bytes)")
+    with ExitStack() as opened:
+        try:
+            image = opened.enter_context(_identify(path, opened))
+        except Image.DecompressionBombError:
+            image = opened.enter_context(_open_huge(path))
+        except UnidentifiedImageError:
+            raise LooptopError(f"{name} is not an image that looptop can read (or its beginning is damaged)") from None
+        except PermissionError:
+            raise LooptopError(f"cannot open the image {name}: you may not read it") from None
+        yield image
+
+
+def _identify(path: Path, opened: ExitStack) -> Image.Image:
+    """The image with its header read.
+
+    Raises:
+        UnreadFormatError: It is of a format that looptop knows and does not read.
+        UnidentifiedImageError: It is of none that looptop knows.
+    """
+    # As a file, not by its name: of those Pillow maps some into memory, and maps turned TIFFs wrongly.
+    file = opened.enter_context(path.open("rb"))
+    head = file.read(unread_formats.HEAD)
+    file.seek(0)
+    if head.startswith(SIGNATURE):
+        png = PngFile(file)
+        image = Image.open(opened.enter_context(io.BufferedReader(png)), formats=("PNG",))
+        if not png.ends:
+            image.info[_NO_END] = True
+        _scale_transparency(image, png.depth)
+        return image
+    if head.startswith(b"\xff\xd8"):
+        return Image.open(file, formats=_formats())
+    known = unread_formats.unread_format(path, head)
+    may_open = known is None or (known[0] in ("AVIF", "HEIF") and features.check("avif"))
+    if known is not None and not may_open:
+        raise _unread(path, *known)
     try:
-        return Image.open(path, formats=_formats())
-    except Image.DecompressionBombError:
-        return _open_huge(path)
+        image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
-        raise LooptopError(f"{name} is not an image that looptop can read (or its beginning is damaged)") from None
-    except PermissionError:
-        raise LooptopError(f"cannot open the image {name}: you may not read it") from None
+        if known is not None and known[0] != "AVIF":
+            raise _unread(path, *known) from None
+        raise
+    tags = getattr(image, "tag_v2", {})
+    if _DNG_VERSION in tags or (_SUB_IFDS in tags and tags.get(_SUBFILE_TYPE, 0) == 1):
+        raise _unread(path, "camera RAW", unread_formats.CONVERT_RAW)  # Pillow would open the small preview.
+    return image
 
 
+def _unread(path: Path, image_format: str, command: str) -> UnreadFormatError:
+    return UnreadFormatError(
+        f"{visible(path)} is not an image that looptop can read: {image_format} is not read; convert it to JPEG or PNG,"
+        f" for example with `{command}`"
+    )
+
+
+@cache
 def _formats() -> list[str]:
     Image.init()
+    TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, (1,), 1, (32,), ()), ("I", "I;32BS"))
+    # Pillow opens some 16-bit TIFFs in which the least value is white, as if it were black, and others not at all.
+    for key, modes in list(TiffImagePlugin.OPEN_INFO.items()):
+        order, photometric, *others = key
+        if photometric == _MIN_IS_WHITE + 1 and modes[0].startswith(("I", "F")):
+            TiffImagePlugin.OPEN_INFO.setdefault((order, _MIN_IS_WHITE, *others), modes)  # type: ignore[arg-type]
     return [name for name in FORMATS if name in Image.OPEN]
 
 
@@ -171,21 +249,26 @@ def _reduce_jpeg(image: Image.Image, enough: int | None) -> None:
         image.draft(image.mode, (max(width // scale, 1), max(height // scale, 1)))
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """What turns the picture upright."""
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # Damaged EXIF does not make the picture worse.
-        return image
-    return image if turn is None else image.transpose(turn)
+        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        import numpy as np  # Here alone: the app opens images before its first paint, and has no need of numpy.
+        return _wide_to_rgb(image)
+    if image.mode == "LAB":
+        from PIL import ImageCms
 
-        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        picture = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        assert picture is not None
+        return picture
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         page = Image.new("RGB", image.size, "white")
@@ -194,12 +277,43 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _to_bytes(values: np.ndarray) -> np.ndarray:
+def _scale_transparency(image: Image.Image, depth: int) -> None:
+    """The transparent color of a PNG is given in the file's own depth; Pillow makes 8 bits of the pixels alone."""
+    color = image.info.get("transparency")
+    if image.mode == "L" and depth < 8 and isinstance(color, int):
+        image.info["transparency"] = color * 255 // ((1 << depth) - 1)
+    elif depth == 16 and isinstance(color, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in color)
+
+
+def _wide_to_rgb(image: Image.Image) -> Image.Image:
+    """One channel of more than 8 bits."""
+    import numpy as np  # Here alone: the app opens images before its first paint, and has no need of numpy.
+
+    tags = getattr(image, "tag_v2", {})
+    values = np.asarray(image)
+    if image.mode == "I" and _first(tags.get(_BITS)) == 32 and _first(tags.get(_SAMPLE_FORMAT, 1)) == _UNSIGNED:
+        values = values.view(np.uint32)
+    grey = _to_bytes(values, _first(tags.get(_BITS)) or 16)
+    if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:  # Pillow turns those of 8 bits and fewer itself.
+        grey = 255 - grey
+    color = image.info.get("transparency")
+    if isinstance(color, int):
+        grey = np.where(values == color, np.uint8(255), grey)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _first(value: object) -> object:
+    """A tag's only value, which Pillow may give as a tuple."""
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def _to_bytes(values: np.ndarray, bits: object) -> np.ndarray:
     """One channel of more than 8 bits, scaled to 8: 16 bits by their range; wider numbers by what they hold."""
     import numpy as np
 
     if values.dtype.itemsize == 2:
-        return (values >> 8).astype(np.uint8)
+        return (values >> (4 if bits == 12 else 8)).astype(np.uint8)
     values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = values.min(), values.max()
     if low >= 0 and high <= 1 and high > 0 and (values % 1).any():

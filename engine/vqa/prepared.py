@@ -18,19 +18,26 @@ from typing import Any
 
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 from datasets.table import InMemoryTable
 
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs.folder import home
 from looptop.engine.text import visible
-from looptop.engine.vqa.problems import BROKEN_IMAGE, MISSING_IMAGE, Problems
-from looptop.engine.vqa.rows import Row
+from looptop.engine.vqa.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name
+from looptop.engine.vqa.images import check_image, is_image_name
+from looptop.engine.vqa.problems import BROKEN_IMAGE, DUPLICATE_ID, MISSING_IMAGE, UNREAD_IMAGE, Problems
+from looptop.engine.vqa.rows import Row, answer_type, image_problem, none_left
+from looptop.engine.vqa.table import SPLITS
 
-FORMAT = 1
+FORMAT = 2
 """Part of every digest: sets of an older format are made anew."""
 
 CHUNK = 10_000
 """Rows held as Python objects at once."""
+
+READ_AT_ONCE = 100
+"""Rows of a prepared set read at once: each may hold a picture."""
 
 FEATURES = datasets.Features(
     {name: datasets.Value("string") for name in ("image", "image_id", "question_id", "question", "answer")}
@@ -81,11 +88,16 @@ def rows_where(dataset: datasets.Dataset, chosen: list[bool]) -> datasets.Datase
     return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=dataset.features))
 
 
-def open_folder(folder: Path) -> dict[str, datasets.Dataset]:
+def open_folder(folder: Path, problems: Problems, images: Path | None = None) -> dict[str, datasets.Dataset]:
     """What `save_to_disk` wrote, by split; a single set is `train`.
 
+    Args:
+        folder: Where it lies.
+        problems: Is told what is wrong and left out.
+        images: What image names are relative to, if not the working folder.
+
     Raises:
-        LooptopError: It cannot be read or has not the columns `image`, `question` and `answer`.
+        LooptopError: It cannot be read, has not the columns `image`, `question` and `answer`, or no row is left.
     """
     try:
         with quiet():
@@ -93,16 +105,20 @@ def open_folder(folder: Path) -> dict[str, datasets.Dataset]:
     except Exception as error:
         raise LooptopError(f"cannot open the prepared data set {visible(folder)}: {said_of(error)}") from None
     splits = dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
+    checked: dict[str, datasets.Dataset] = {}
     for name, dataset in splits.items():
-        missing = [column for column in ("image", "question", "answer") if column not in dataset.column_names]
+        missing = [column for column in ("image", "question") if column not in dataset.column_names]
+        if not set(ANSWER_COLUMNS) & set(dataset.column_names):
+            missing.append("answer")
         if missing:
             raise LooptopError(
-                f"the prepared data set {visible(folder)} ({name}) has no column {' and no '.join(missing)}"
+                f"the prepared data set {visible(folder)} ({visible(name)}) has no column {' and no '.join(missing)}"
             )
-        splits[name] = _with_all_columns(dataset)
-    if "train" not in splits:
+        split = SPLITS.get(name, name)
+        checked[split] = _checked(dataset, folder, split, images, problems)
+    if "train" not in checked:
         raise LooptopError(f"the prepared data set {visible(folder)} has no split called train")
-    return splits
+    return checked
 
 
 def is_prepared(folder: Path) -> bool:
@@ -122,23 +138,121 @@ def quiet() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _with_all_columns(dataset: datasets.Dataset) -> datasets.Dataset:
-    if list(dataset.features) == list(FEATURES):
+def _checked(
+    dataset: datasets.Dataset, folder: Path, split: str, images: Path | None, problems: Problems
+) -> datasets.Dataset:
+    """The rows that are right, in looptop's columns."""
+    if images is None and list(dataset.features) == list(FEATURES) and _is_whole(dataset):
         return dataset
-    rows = (
-        Row(
-            image=str(row["image"]),
-            image_id=str(row.get("image_id", row["image"])),
-            question_id=str(row.get("question_id", place)),
-            question=row["question"],
-            answer=row["answer"],
-            answers=list(row.get("answers") or [row["answer"]]),
-            question_type=row.get("question_type") or "",
-            answer_type=row.get("answer_type") or "",
+    files = [folder / "state.json", *(Path(file["filename"]) for file in dataset.cache_files)]
+    key = {"kind": "prepared", "split": split, "images": str(images)}
+    rows = kept(key, files, lambda found: _rows(dataset, folder, split, images, found), problems)
+    if not len(rows):
+        raise none_left(f"{folder} ({split})", problems)
+    return rows
+
+
+def _is_whole(dataset: datasets.Dataset) -> bool:
+    """Whether a set of looptop's own columns needs no change, looked at a column at a time."""
+    table = dataset.with_format("arrow")[:]
+    if any(
+        pa.types.is_dictionary(kind) or not pa.types.is_string(kind) for kind in table.drop(["answers"]).schema.types
+    ):
+        return False
+    answers = table["answers"]
+    if any(column.null_count for column in table.columns) or not pa.types.is_list(answers.type):
+        return False
+    if not pa.types.is_string(answers.type.value_type) or pc.list_flatten(answers).null_count:
+        return False
+    texts = (pc.utf8_trim_whitespace(table[name]) for name in ("image", "question", "answer", "question_id"))
+    shortest = [pc.min(pc.utf8_length(text)).as_py() or 0 for text in texts]
+    shortest.append(pc.min(pc.list_value_length(answers)).as_py() or 0)
+    return min(shortest) > 0 and pc.count_distinct(table["question_id"]).as_py() == len(table)
+
+
+def _rows(
+    dataset: datasets.Dataset, folder: Path, split: str, images: Path | None, problems: Problems
+) -> Iterator[Row]:
+    """The rows that are right; a picture that the set itself holds becomes a file."""
+    columns = [name for name in Cells.__struct_fields__ if name in dataset.column_names]
+    names = {
+        name: feature.names for name, feature in dataset.features.items() if isinstance(feature, datasets.ClassLabel)
+    }
+    seen: set[str] = set()
+    for place, cells in enumerate(_cells(dataset, columns, names, folder)):
+        where = f"{split} row {place}"
+        try:
+            row = check_row(cells)
+            image, image_id = _image_of(cells.image, images)
+        except RowError as error:
+            problems.add(error.kind, where, error)
+            continue
+        key = row.question_id or str(place)
+        if key in seen:
+            problems.add(DUPLICATE_ID, f"question {key}", where)
+            continue
+        seen.add(key)
+        yield Row(
+            image=image,
+            image_id=row.image_id or image_id,
+            question_id=key,
+            question=row.question,
+            answer=row.answer,
+            answers=row.answers,
+            question_type=row.question_type,
+            answer_type=row.answer_type or ("" if "answer_type" in columns else answer_type(row.answer)),
         )
-        for place, row in enumerate(dataset)
-    )
-    return to_dataset(rows)
+
+
+def _cells(dataset: datasets.Dataset, columns: list[str], names: dict[str, list[str]], folder: Path) -> Iterator[Cells]:
+    """Each row as Arrow holds it: pictures are not decoded; a class is given by its name."""
+    try:
+        for batch in dataset.select_columns(columns).with_format("arrow").iter(READ_AT_ONCE):
+            for values in batch.to_pylist():
+                for name, classes in names.items():
+                    number = values.get(name)
+                    if number is not None:
+                        values[name] = classes[number] if 0 <= number < len(classes) else None
+                yield Cells(**values)
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise LooptopError(f"cannot read the prepared data set {visible(folder)}: {said_of(error)}") from None
+
+
+def _image_of(value: Any, images: Path | None) -> tuple[str, str]:
+    """The path of a row's image and what tells it from others.
+
+    Raises:
+        RowError: There is none, or its bytes are no whole image.
+    """
+    data, name = value, ""
+    if isinstance(value, dict) and value.keys() & {"bytes", "path"}:  # a column of the kind `datasets.Image`
+        data, name = value.get("bytes"), value.get("path") or ""
+        data = name if data is None else data
+    if isinstance(data, bytes):
+        return _as_file(data, name)
+    path = image_name(Cells(image=data))
+    return str(images / path) if images else path, path
+
+
+def _as_file(data: bytes, name: str) -> tuple[str, str]:
+    """Writes a picture into looptop's home, under its own digest: equal ones are one image."""
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    path = home() / "data-sets" / "images" / (digest + (Path(name).suffix.lower() if is_image_name(name) else ""))
+    try:
+        if not path.exists() or path.stat().st_size != len(data):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix="new-", delete=False) as file:
+                file.write(data)
+            Path(file.name).replace(path)
+    except OSError as error:
+        raise LooptopError(
+            f"cannot write the data set's images into {visible(path.parent)}: {said_of(error)}"
+        ) from None
+    try:
+        check_image(path)
+    except LooptopError as error:
+        raise RowError(image_problem(error, str(path)), str(error)) from None
+    return str(path), digest
 
 
 def _open_kept(folder: Path, problems: Problems) -> datasets.Dataset | None:
@@ -160,7 +274,7 @@ def _open_kept(folder: Path, problems: Problems) -> datasets.Dataset | None:
 
 def _keep(dataset: datasets.Dataset, problems: Problems, folder: Path) -> bool:
     """Writes beside and renames into place; a disk without room costs only the next start's time."""
-    faulty = [one.name for one in problems.all if one.kind in (BROKEN_IMAGE, MISSING_IMAGE)]
+    faulty = [one.name for one in problems.all if one.kind in (BROKEN_IMAGE, MISSING_IMAGE, UNREAD_IMAGE)]
     notes = {
         "problems": [(one.kind, one.name, one.detail) for one in problems.all],
         "faulty": [(name, _stamp(Path(name))) for name in faulty],

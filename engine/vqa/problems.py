@@ -12,6 +12,7 @@ from looptop.engine.text import visible
 
 MISSING_IMAGE = "missing image"
 BROKEN_IMAGE = "broken image"
+UNREAD_IMAGE = "image of a format that is not read"
 NO_ANNOTATION = "question without annotation"
 DUPLICATE_ID = "duplicate id"
 EMPTY_QUESTION = "empty question"
@@ -73,4 +74,6 @@ class Problems:
     def _some(self, kind: str) -> str:
         some = [problem for problem in self.all if problem.kind == kind]
         names = [f"{one.name}: {one.detail}" if kind == BAD_ROW else one.name for one in some[:SHOWN]]
+        if kind == UNREAD_IMAGE:
+            names[0] = some[0].detail  # Names the image and says what to do, which is the same for all of a format.
         return ", ".join(visible(name) for name in names) + (", ..." if len(some) > SHOWN else "")

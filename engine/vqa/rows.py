@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
-from looptop.engine.vqa.images import check_image
-from looptop.engine.vqa.problems import BROKEN_IMAGE, MISSING_IMAGE, Problems
+from looptop.engine.vqa.images import UnreadFormatError, check_image
+from looptop.engine.vqa.problems import BROKEN_IMAGE, MISSING_IMAGE, UNREAD_IMAGE, Problems
 
 Progress = Callable[[int, int], None]
 """Told how many rows are done, of how many."""
@@ -82,8 +82,8 @@ class ImageChecks:
                 check_image(path)
                 self._usable[path] = True
             except LooptopError as error:
-                kind = BROKEN_IMAGE if os.path.lexists(path) else MISSING_IMAGE
-                self.problems.add(kind, path, error if kind == BROKEN_IMAGE else "")
+                kind = image_problem(error, path)
+                self.problems.add(kind, path, "" if kind == MISSING_IMAGE else error)
                 self._usable[path] = False
         return self._usable[path]
 
@@ -92,6 +92,13 @@ class ImageChecks:
         if name not in self._usable:
             self._usable[name] = False
             self.problems.add(MISSING_IMAGE, name)
+
+
+def image_problem(error: LooptopError, path: str) -> str:
+    """The kind of problem for which an image is left out."""
+    if isinstance(error, UnreadFormatError):
+        return UNREAD_IMAGE
+    return BROKEN_IMAGE if os.path.lexists(path) else MISSING_IMAGE
 
 
 def answer_type(answer: str) -> str:

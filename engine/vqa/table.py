@@ -1,4 +1,4 @@
-"""A plain folder of images with a CSV or JSONL table of `image,question,answer`."""
+"""A folder of images with a CSV, JSONL or JSON table of `image,question,answer`; VizWiz's files are such tables."""
 
 from __future__ import annotations
 
@@ -9,30 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.engine.vqa import problems as kinds
+from looptop.engine.vqa.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name, votes_in_text
+from looptop.engine.vqa.other_formats import HEAD, is_vqa_v2, refuse_other_format
 from looptop.engine.vqa.problems import Problems
 from looptop.engine.vqa.rows import ImageChecks, Row, answer_type
-from looptop.engine.vqa.vqa_files import json_place, read_json_bytes, what_is_wrong
+from looptop.engine.vqa.vqa_files import FAULTS, cells_of, decode_json, json_place, read_json_bytes, what_is_wrong
 
-COLUMNS = ("image", "question", "answer")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+JSON_SUFFIX = ".json"
+"""Counts as a table where a folder holds no other: many folders have JSON files of other kinds beside their table."""
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 """What a table is called to be a split of its own."""
-
-
-class _Entry(Struct):
-    image: str
-    question: str
-    answer: str | int | float | bool | None = None
-    question_id: str | int | None = None
-    image_id: str | int | None = None
-    answers: list[str] | None = None
-    question_type: str = ""
-    answer_type: str = ""
 
 
 def find_tables(source: Path) -> dict[str, Path]:
@@ -45,10 +37,15 @@ def find_tables(source: Path) -> dict[str, Path]:
         LooptopError: There is no table, or it is not clear which one is meant.
     """
     if source.is_file():
-        if source.suffix.lower() not in SUFFIXES:
-            raise LooptopError(f"{visible(source)} is not a table; its name must end in one of {', '.join(SUFFIXES)}")
+        if source.suffix.lower() not in (*SUFFIXES, JSON_SUFFIX):
+            raise LooptopError(
+                f"{visible(source)} is not a table; its name must end in one of {', '.join((*SUFFIXES, JSON_SUFFIX))}"
+            )
         return {"train": source}
-    tables = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    tables = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not tables:
+        tables = _json_tables([path for path in files if path.suffix.lower() == JSON_SUFFIX])
     if not tables:
         raise LooptopError(f"{visible(source)} holds no table; put a CSV or JSONL of image,question,answer into it")
     if len(tables) == 1:
@@ -67,51 +64,51 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, nam
     """The table's questions, in its order.
 
     Args:
-        table: CSV (any of `, ; tab |` between the columns) or JSONL, in UTF-8.
+        table: CSV (any of `, ; tab |` between the columns), JSONL or JSON (a list of rows, or the list
+            under `data`), in UTF-8.
         problems: Is told what is wrong and left out.
-        images_folder: What image names are relative to, if not the table's folder.
+        images_folder: What image names are relative to, if not the table's folder or one beside it.
         name: What question ids begin with where the table gives none.
 
     Raises:
         LooptopError: The table cannot be read, or has not the columns `image`, `question` and `answer`.
     """
-    folder = (images_folder or table.parent).absolute()
+    folder = None if images_folder is None else images_folder.absolute()
     images = ImageChecks(problems)
     seen: set[str] = set()
-    read = _read_jsonl if table.suffix.lower() in (".jsonl", ".ndjson") else _read_csv
-    for line, entry in read(table, problems):
-        where = f"{table.name} line {line}"
-        key = str(entry.question_id) if entry.question_id not in (None, "") else f"{name}-{line}"
-        answer = _as_text(entry.answer)
-        if not entry.question.strip():
-            problems.add(kinds.EMPTY_QUESTION, where)
-        elif not answer:
-            problems.add(kinds.EMPTY_ANSWER, where)
-        elif not entry.image.strip():
-            problems.add(kinds.MISSING_IMAGE, where, "no image is named")
-        elif key in seen:
+    for label, line, cells in _read(table, problems):
+        where = f"{table.name} {label} {line}"
+        try:
+            row = check_row(cells)
+            image_text = image_name(cells)
+        except RowError as error:
+            problems.add(error.kind, where, error)
+            continue
+        key = row.question_id or f"{name}-{line}"
+        if key in seen:
             problems.add(kinds.DUPLICATE_ID, f"question {key}", where)
-        else:
-            seen.add(key)
-            image = os.path.join(folder, entry.image.strip())  # noqa: PTH118 (once a row)
-            if images.usable(image):
-                yield Row(
-                    image=image,
-                    image_id=_as_text(entry.image_id) or entry.image.strip(),
-                    question_id=key,
-                    question=entry.question.strip(),
-                    answer=answer,
-                    answers=entry.answers or [answer],
-                    question_type=entry.question_type,
-                    answer_type=entry.answer_type or answer_type(answer),
-                )
+            continue
+        seen.add(key)
+        folder = folder or _image_folder(table, image_text)
+        image = os.path.join(folder, image_text)  # noqa: PTH118 (once a row)
+        if images.usable(image):
+            yield Row(
+                image=image,
+                image_id=row.image_id or image_text,
+                question_id=key,
+                question=row.question,
+                answer=row.answer,
+                answers=row.answers,
+                question_type=row.question_type,
+                answer_type=row.answer_type or answer_type(row.answer),
+            )
 
 
 def check_columns(table: Path) -> None:
     """Looks at the first line of a table with columns, and at no more of it.
 
     Raises:
-        LooptopError: It does not name `image`, `question` and `answer`.
+        LooptopError: It does not name `image`, `question` and `answer` (or `answers`).
     """
     if table.suffix.lower() in (".csv", ".tsv"):
         try:
@@ -126,14 +123,39 @@ def _columns(table: Path, header: str) -> tuple[str, list[str]]:
     """What stands between the columns, and their names."""
     for delimiter in (",", ";", "\t", "|"):
         columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
-        if set(COLUMNS) <= set(columns):
+        if {"image", "question"} <= set(columns) and not set(columns).isdisjoint(ANSWER_COLUMNS):
             return delimiter, columns
     raise LooptopError(f"the first line of {visible(table)} must name the columns image, question and answer")
 
 
-def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, _Entry]]:
+def _read(table: Path, problems: Problems) -> Iterator[tuple[str, int, Cells]]:
+    """Each row: what its number counts, the number, and its cells."""
+    suffix = table.suffix.lower()
+    if suffix not in (".jsonl", ".ndjson", JSON_SUFFIX):
+        yield from (("line", line, cells) for line, cells in _read_csv(table, problems))
+        return
+    data = read_json_bytes(table)
+    _refuse_others(table, data)
+    if _is_one_document(data, suffix):
+        yield from (("entry", entry, cells) for entry, cells in _read_json(table, data, problems))
+    else:
+        yield from (("line", line, cells) for line, cells in _read_jsonl(table, data, problems))
+
+
+def _is_one_document(data: bytes, suffix: str) -> bool:
+    """Whether the file is one list or object rather than one object a line: programs write either under both names."""
+    first, _, others = data.strip().partition(b"\n")
+    try:
+        row = msgspec.json.decode(first, type=dict[str, Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return suffix == JSON_SUFFIX or (first[:1] == b"[" and (not others or data.strip()[-1:] == b"]"))
+    return not others.strip() and "question" not in row and ("data" in row or suffix == JSON_SUFFIX)
+
+
+def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, Cells]]:
     text = io.StringIO(_text(table), newline="")
     delimiter, columns = _columns(table, text.readline())
+    needed = {"image", "question", next(name for name in ANSWER_COLUMNS if name in columns)}
     reader = csv.reader(text, delimiter=delimiter)
     while True:
         line = reader.line_num + 2
@@ -147,27 +169,86 @@ def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, _Entry]]:
         if not values:
             continue
         cells = dict(zip(columns, values, strict=False))
-        if not set(COLUMNS) <= cells.keys() or any(values[len(columns) :]):
+        if not needed <= cells.keys() or any(values[len(columns) :]):
             problems.add(kinds.BAD_ROW, f"{table.name} line {line}", f"{len(values)} columns, not {len(columns)}")
             continue
-        known = {key: value for key, value in cells.items() if key in _Entry.__struct_fields__ and key != "answers"}
-        yield line, msgspec.convert(known, _Entry)
+        known = {key: value for key, value in cells.items() if key in Cells.__struct_fields__}
+        try:
+            if "answers" in known:
+                known["answers"] = votes_in_text(known["answers"])
+        except RowError as error:
+            problems.add(error.kind, f"{table.name} line {line}", error)
+            continue
+        yield line, Cells(**known)
 
 
-def _read_jsonl(table: Path, problems: Problems) -> Iterator[tuple[int, _Entry]]:
-    decoder = msgspec.json.Decoder(_Entry)
-    for line, data in enumerate(read_json_bytes(table).split(b"\n"), start=1):
-        if not data.strip():
+def _read_jsonl(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[int, Cells]]:
+    for line, row in enumerate(data.split(b"\n"), start=1):
+        if not row.strip():
             continue
         try:
-            entry = decoder.decode(data)
-        except msgspec.ValidationError as error:
+            cells = cells_of(Raw(row))
+        except (msgspec.ValidationError, RowError) as error:
             problems.add(kinds.BAD_ROW, f"{table.name} line {line}", what_is_wrong(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            _, column, said = json_place(data.rstrip(), error)
+            _, column, said = json_place(row.rstrip(), error)
             problems.add(kinds.BAD_ROW, f"{table.name} line {line}", f"invalid JSON: {said} at column {column}")
         else:
-            yield line, entry
+            yield line, cells
+
+
+def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[int, Cells]]:
+    """A list of objects, or an object that holds it under `data`."""
+    rows = decode_json(table, list[Raw] | _Document, data)
+    if isinstance(rows, _Document):
+        if rows.data is None:
+            raise LooptopError(f"{visible(table)} is no table; write a list of objects with image, question and answer")
+        rows = rows.data
+    for number, row in enumerate(rows, start=1):
+        try:
+            yield number, cells_of(row)
+        except FAULTS as error:
+            problems.add(kinds.BAD_ROW, f"{table.name} entry {number}", what_is_wrong(error))
+
+
+class _Document(Struct):
+    data: list[Raw] | None = None
+
+
+def _json_tables(files: list[Path]) -> list[Path]:
+    """Those of the JSON files that are of no other format.
+
+    Raises:
+        LooptopError: All are of others; says of which the first one is.
+    """
+    tables, refused = [], []
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                _refuse_others(path, file.read(HEAD))
+            tables.append(path)
+        except LooptopError as error:
+            refused.append(error)
+        except OSError:
+            tables.append(path)  # Reading it will say why it cannot be read.
+    if refused and not tables:
+        raise refused[0]
+    return tables
+
+
+def _refuse_others(path: Path, data: bytes) -> None:
+    refuse_other_format(path, data)
+    if is_vqa_v2(data):
+        raise LooptopError(
+            f"{visible(path)} is one of VQA v2's files; give --data vqa-v2 and set annotations, questions and images"
+        )
+
+
+def _image_folder(table: Path, name: str) -> Path:
+    """What image names are relative to, by the first one: the table's folder, or the split's images beside it."""
+    above = table.absolute().parent
+    folders = [above, above / table.stem, above / "images", above.parent / table.stem, above.parent / "images"]
+    return next((folder for folder in folders if os.path.lexists(folder / name)), above)
 
 
 def _text(table: Path) -> str:
@@ -177,9 +258,3 @@ def _text(table: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise LooptopError(f"{visible(table)} is not UTF-8 text (line {line}); save it as UTF-8") from None
-
-
-def _as_text(value: str | int | float | bool | None) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else str(value).strip()

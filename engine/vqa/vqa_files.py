@@ -11,15 +11,18 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
+from looptop.engine.vqa import problems as kinds
+from looptop.engine.vqa.cells import Cells, RowError, id_of, is_empty, text_of, votes_of
+from looptop.engine.vqa.other_formats import keys_in, refuse_other_format
 
 Id = int | str
 T = TypeVar("T")
@@ -57,11 +60,10 @@ class Result(Struct, frozen=True, gc=False):
     answer: str
 
 
-class _OnlyId(Struct, frozen=True, gc=False):
-    question_id: Id
+_cells = msgspec.json.Decoder(Cells)
 
-
-_only_id = msgspec.json.Decoder(_OnlyId)
+FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, RowError)
+"""What reading one row may raise."""
 
 
 def raw_rows(path: str | os.PathLike[str], key: str) -> list[Raw]:
@@ -71,19 +73,36 @@ def raw_rows(path: str | os.PathLike[str], key: str) -> list[Raw]:
         LooptopError: The file cannot be read, is not JSON (says line and column), or holds no such rows.
     """
     path = Path(path)
-    rows = _decode(path, msgspec.defstruct("File", [(key, list[Raw] | None, None)]))
+    data = read_json_bytes(path)
+    refuse_other_format(path, data)
+    if data.lstrip()[:1] == b"[" and {"image", "question"} <= keys_in(data):
+        raise LooptopError(f"{visible(path)} is a table, not one of VQA v2's files; give it as --data {visible(path)}")
+    rows = decode_json(path, msgspec.defstruct("File", [(key, list[Raw] | None, None)]), data)
     found: list[Raw] | None = getattr(rows, key)
     if found is None:
         raise LooptopError(f"{visible(path)} holds no '{key}'; is it another of the VQA files?")
     return found
 
 
-def question_id(row: Raw) -> str | None:
-    """The row's `question_id`, or None where it has none."""
-    try:
-        return str(_only_id.decode(row).question_id)
-    except msgspec.MsgspecError:
-        return None
+def cells_of(row: Raw) -> Cells:
+    """One row of a questions or annotations file.
+
+    Raises:
+        One of `FAULTS`: It is not valid JSON, or no object.
+    """
+    return _cells.decode(row)
+
+
+def question_id(row: Raw) -> str:
+    """The row's `question_id`.
+
+    Raises:
+        One of `FAULTS`: It has none, or it cannot be read.
+    """
+    key = id_of(cells_of(row).question_id, "question_id")
+    if not key:
+        raise RowError(kinds.BAD_ROW, "it has no question_id", "question_id")
+    return key
 
 
 def read_questions(path: str | os.PathLike[str]) -> list[Question]:
@@ -92,7 +111,7 @@ def read_questions(path: str | os.PathLike[str]) -> list[Question]:
     Raises:
         LooptopError: The file or one of its rows is not as it should be.
     """
-    return _typed(path, raw_rows(path, "questions"), Question)
+    return _each(path, raw_rows(path, "questions"), _question)
 
 
 def read_annotations(path: str | os.PathLike[str]) -> list[Annotation]:
@@ -101,7 +120,7 @@ def read_annotations(path: str | os.PathLike[str]) -> list[Annotation]:
     Raises:
         LooptopError: The file or one of its rows is not as it should be.
     """
-    return _typed(path, raw_rows(path, "annotations"), Annotation)
+    return _each(path, raw_rows(path, "annotations"), _annotation)
 
 
 def read_results(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -111,7 +130,7 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, str]:
         LooptopError: The file or one of its rows is not as it should be, or a question is answered twice.
     """
     results: dict[str, str] = {}
-    for result in _typed(path, _decode(Path(path), list[Raw]), Result):
+    for result in _each(path, decode_json(Path(path), list[Raw]), _result):
         key = str(result.question_id)
         if key in results:
             raise LooptopError(f"{visible(path)} answers question {visible(key)} twice")
@@ -206,8 +225,13 @@ def what_is_wrong(error: Exception) -> str:
     return visible(text[:1].lower() + text[1:])
 
 
-def _decode(path: Path, kind: Any) -> Any:
-    data = read_json_bytes(path)
+def decode_json(path: Path, kind: Any, data: bytes | None = None) -> Any:
+    """A JSON file of a type that msgspec knows; `data` where it has been read.
+
+    Raises:
+        LooptopError: It cannot be read, is not JSON (says line and column), or is of another form.
+    """
+    data = read_json_bytes(path) if data is None else data
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
@@ -221,15 +245,47 @@ def _decode(path: Path, kind: Any) -> Any:
         raise LooptopError(f"{visible(path)} is nested too deeply") from None
 
 
-def _typed(path: str | os.PathLike[str], rows: list[Raw], kind: type[T]) -> list[T]:
-    decoder = msgspec.json.Decoder(kind)
+def _each(path: str | os.PathLike[str], rows: list[Raw], read: Callable[[Cells], T]) -> list[T]:
     out: list[T] = []
     for place, row in enumerate(rows):
         try:
-            out.append(decoder.decode(row))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            out.append(read(cells_of(row)))
+        except FAULTS as error:
             raise LooptopError(f"{visible(path)}: entry {place} is not right: {what_is_wrong(error)}") from None
     return out
+
+
+def _question(cells: Cells) -> Question:
+    if not isinstance(cells.question, str):
+        raise RowError(kinds.BAD_ROW, "missing required field `question`", "question")
+    return Question(_required_id(cells, "question_id"), _required_id(cells, "image_id"), cells.question)
+
+
+def _annotation(cells: Cells) -> Annotation:
+    return Annotation(
+        _required_id(cells, "question_id"),
+        [Vote(vote) for vote in votes_of(cells.answers)],
+        text_of(cells.multiple_choice_answer, "multiple_choice_answer"),
+        text_of(cells.question_type, "question_type"),
+        text_of(cells.answer_type, "answer_type"),
+    )
+
+
+def _result(cells: Cells) -> Result:
+    if is_empty(cells.answer):
+        absent = cells.answer is UNSET
+        raise RowError(kinds.BAD_ROW, "missing required field `answer`" if absent else "expected `str`, got `null`")
+    answer = cells.answer if isinstance(cells.answer, str) else text_of(cells.answer, "answer")
+    return Result(_required_id(cells, "question_id"), answer)
+
+
+def _required_id(cells: Cells, column: str) -> Id:
+    """The id, a number where it is one: as results files write it."""
+    value = getattr(cells, column)
+    key = id_of(value, column)
+    if not key:
+        raise RowError(kinds.BAD_ROW, f"missing required field `{column}`", column)
+    return key if isinstance(value, str) else _number(key)
 
 
 def _number(key: Id) -> Id:

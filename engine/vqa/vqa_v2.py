@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from looptop.engine.vqa import problems as kinds
-from looptop.engine.vqa.images import is_image_name
+from looptop.engine.vqa.cells import Cells, RowError, check_row, id_of
+from looptop.engine.vqa.images import is_image_name, is_read_name
 from looptop.engine.vqa.problems import Problems
 from looptop.engine.vqa.rows import ImageChecks, Limits, Progress, Quota, Row, folder_of
-from looptop.engine.vqa.vqa_files import Annotation, Question, question_id, raw_rows, what_is_wrong
+from looptop.engine.vqa.vqa_files import FAULTS, cells_of, question_id, raw_rows, what_is_wrong
 
 REPORT_EVERY = 1000
-
-_question = msgspec.json.Decoder(Question)
-_annotation = msgspec.json.Decoder(Annotation)
 
 
 def rows(
@@ -54,11 +52,13 @@ def rows(
         if progress is not None and place % REPORT_EVERY == 0:
             progress(place, len(questions))
         try:
-            question = _question.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            problems.add(kinds.BAD_ROW, f"question {question_id(raw) or f'at place {place}'}", what_is_wrong(error))
+            question = cells_of(raw)
+            key = id_of(question.question_id, "question_id")
+            if not key:
+                raise RowError(kinds.BAD_ROW, "it has no question_id", "question_id")
+        except FAULTS as error:
+            problems.add(kinds.BAD_ROW, f"question at place {place}", what_is_wrong(error))
             continue
-        key = str(question.question_id)
         if key in seen:
             problems.add(kinds.DUPLICATE_ID, f"question {key}")
             continue
@@ -74,29 +74,53 @@ def rows(
 class ImageFolder:
     """Finds an image by its id: `COCO_train2014_000000000009.jpg`, `9.jpg`, or the id itself as a name.
 
+    The folder may be COCO's own, with `train2014` below it.
+
     One look at the folder serves all questions.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = folder_of(path, "image folder")
-        self._names: dict[str, str] = {}
-        with os.scandir(self.path) as entries:
-            names = sorted((entry.name for entry in entries if is_image_name(entry.name)), key=lambda n: (len(n), n))
-        # Longer names are more telling (COCO_train2014_...): they come last and win.
-        for name in names:
+        self._paths: dict[str, str] = {}
+        names = [(folder, name) for folder in image_folders(self.path) for name in _image_names(folder)]
+        # Images that can be read come last and win, and of these longer names: they are more telling
+        # (COCO_train2014_...).
+        names.sort(key=lambda one: (is_read_name(one[1]), len(one[1]), one[1]))
+        for folder, name in names:
             stem = name.rpartition(".")[0]
             number = re.search(r"(?:^|_)0*(\d+)$", stem)
             for key in (stem, name, *([number[1]] if number else [])):
-                self._names[key] = name
+                self._paths[key] = os.path.join(folder, name)  # noqa: PTH118 (once an image)
 
     def find(self, image_id: int | str) -> str | None:
         """The image's path, or None."""
-        name = self._names.get(str(image_id))
-        return None if name is None else os.path.join(self.path, name)  # noqa: PTH118 (once a question)
+        return self._paths.get(str(image_id))
+
+
+def image_folders(path: Path) -> list[Path]:
+    """The folder, where images are in it; else those below it that hold some, as `train2014` in COCO's own folder."""
+    if _image_names(path):
+        return [path]
+    below = _folders_in(path)
+    below += [folder for each in below if each.name == "images" for folder in _folders_in(each)]
+    return [folder for folder in below if _image_names(folder)] or [path]
+
+
+def _folders_in(path: Path) -> list[Path]:
+    with os.scandir(path) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _image_names(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if is_image_name(entry.name)]
+    except OSError:
+        return []
 
 
 def _row(
-    question: Question,
+    question: Cells,
     key: str,
     answers: dict[str, msgspec.Raw],
     folder: ImageFolder,
@@ -109,46 +133,56 @@ def _row(
         problems.add(kinds.NO_ANNOTATION, f"question {key}")
         return None
     try:
-        annotation = _annotation.decode(answers[key])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        given = cells_of(answers[key])
+        row = check_row(
+            Cells(
+                question=question.question,
+                image_id=question.image_id,
+                answer=given.answer,
+                multiple_choice_answer=given.multiple_choice_answer,
+                answers=given.answers,
+                question_type=given.question_type,
+                answer_type=given.answer_type,
+            )
+        )
+        if not row.image_id:
+            raise RowError(kinds.BAD_ROW, "it has no image_id", "image_id")
+    except RowError as error:
+        in_annotation = error.kind == kinds.BAD_ROW and error.column not in ("question", "image_id")
+        problems.add(error.kind, f"annotation of question {key}" if in_annotation else f"question {key}", error)
+        return None
+    except FAULTS as error:
         problems.add(kinds.BAD_ROW, f"annotation of question {key}", what_is_wrong(error))
         return None
-    text = question.question.strip()
-    if not text:
-        problems.add(kinds.EMPTY_QUESTION, f"question {key}")
+    if row.agreeing is not None and row.agreeing < min_agreement:
         return None
-    votes = [vote.answer for vote in annotation.answers]
-    answer = annotation.multiple_choice_answer or (Counter(votes).most_common(1)[0][0] if votes else "")
-    if not answer.strip():
-        problems.add(kinds.EMPTY_ANSWER, f"question {key}")
-        return None
-    if votes and votes.count(answer) < min_agreement:
-        return None
-    image = folder.find(question.image_id)
+    image = folder.find(row.image_id)
     if image is None:
-        images.missing(f"image {question.image_id} in {folder.path}")
+        images.missing(f"image {row.image_id} in {folder.path}")
         return None
     if not quota.has_room(image) or not images.usable(image):
         return None
     return Row(
         image=image,
-        image_id=str(question.image_id),
+        image_id=row.image_id,
         question_id=key,
-        question=text,
-        answer=answer.strip(),
-        answers=votes or [answer.strip()],
-        question_type=annotation.question_type,
-        answer_type=annotation.answer_type,
+        question=row.question,
+        answer=row.answer,
+        answers=row.answers,
+        question_type=row.question_type,
+        answer_type=row.answer_type,
     )
 
 
 def _by_id(annotations: list[msgspec.Raw], problems: Problems) -> dict[str, msgspec.Raw]:
     found: dict[str, msgspec.Raw] = {}
     for place, raw in enumerate(annotations):
-        key = question_id(raw)
-        if key is None:
-            problems.add(kinds.BAD_ROW, f"annotation at place {place}", "it has no question_id")
-        elif key in found:
+        try:
+            key = question_id(raw)
+        except FAULTS as error:
+            problems.add(kinds.BAD_ROW, f"annotation at place {place}", what_is_wrong(error))
+            continue
+        if key in found:
             problems.add(kinds.DUPLICATE_ID, f"annotation of question {key}")
         else:
             found[key] = raw

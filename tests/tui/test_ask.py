@@ -189,6 +189,10 @@ async def test_a_path_that_is_pasted_into_the_question_opens_its_image(answers: 
         (lambda path: path.mkdir(), "is a directory"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_text("no image"), "not an image"),
+        (
+            lambda path: path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(20)),
+            "HEIC is not read; convert it to",
+        ),
     ],
 )
 async def test_a_bad_image_is_one_sentence(

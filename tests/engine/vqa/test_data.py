@@ -629,6 +629,164 @@ def test_a_table_is_opened_again_at_once_until_it_changes(tmp_path: Path, made: 
     assert (len(load_split(str(tmp_path))), len(made)) == (6, 2)
 
 
+# Files of other data sets -----------------------------------------------------------------------------------------
+
+
+def vizwiz(split: str, count: int = 4, answers: bool = True) -> list[dict[str, Any]]:
+    votes = ["a dog"] * 6 + ["unanswerable"] * 4
+    given = {
+        "answers": [{"answer": vote, "answer_confidence": "maybe"} for vote in votes],
+        "answer_type": "other",
+        "answerable": 1,
+    }
+    return [
+        {"image": f"VizWiz_{split}_{n:08d}.jpg", "question": "What is this?", **(given if answers else {})}
+        for n in range(count)
+    ]
+
+
+def test_vizwiz_as_published(tmp_path: Path) -> None:
+    """Its annotations in one folder, each split's images in one beside it, and a test split without answers."""
+    (tmp_path / "Annotations").mkdir()
+    for split in ("train", "val", "test"):
+        rows = vizwiz(split, answers=split != "test")
+        (tmp_path / "Annotations" / f"{split}.json").write_text(json.dumps(rows))
+        for row in rows:
+            save_jpeg(tmp_path / split / row["image"], len(split))
+    data = load(DataConfig(source=str(tmp_path / "Annotations")))
+    assert (len(data.train), len(data.validation), data.test) == (4, 4, None)
+    assert data.problems.counts == {"empty answer": 4}
+    row = data.train[0]
+    assert row["image"] == str(tmp_path / "train" / "VizWiz_train_00000000.jpg")
+    assert (row["answer"], row["answers"].count("unanswerable"), row["answer_type"]) == ("a dog", 4, "other")
+    one = load(DataConfig(source=str(tmp_path / "Annotations" / "val.json"), images=str(tmp_path / "val")))
+    assert len(one.train) + len(one.validation) == 4
+
+
+@pytest.mark.parametrize("name", ["all.json", "all.jsonl"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        json.dumps,
+        lambda rows: json.dumps(rows, indent=2),
+        lambda rows: json.dumps({"version": 1, "data": rows}),
+        lambda rows: "\n".join(map(json.dumps, rows)),
+        lambda rows: "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n",
+    ],
+)
+def test_a_json_table_of_any_kind(tmp_path: Path, name: str, write: Callable[[Any], str]) -> None:
+    rows = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": n} for n in range(3)]
+    write_table(tmp_path, name, write(rows))
+    assert list(load_split(str(tmp_path))["answer"]) == ["0", "1", "2"]
+
+
+def test_other_json_beside_a_table_is_no_table(tmp_path: Path) -> None:
+    write_table(tmp_path, "info.json", "{}")
+    write_table(tmp_path, "all.csv", "image,question,answer\n" + LINES.format(","))
+    assert len(load_split(str(tmp_path))) == 3
+    (tmp_path / "all.csv").rename(tmp_path / "info.csv")
+    assert len(load_split(str(tmp_path))) == 3
+
+
+def test_a_bad_entry_of_a_json_table_is_named(tmp_path: Path) -> None:
+    rows: list[Any] = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": n} for n in range(2)]
+    write_table(tmp_path, "all.json", json.dumps([rows[0], 5, {"question": "Q"}, rows[1]]))
+    data = load(DataConfig(source=str(tmp_path)))
+    assert [str(problem) for problem in data.problems.all] == [
+        "row that cannot be read: all.json entry 2 (expected `object`, got `int`)",
+        "empty answer: all.json entry 3",
+    ]
+
+
+GQA = {
+    "semantic": [{"operation": "select", "dependencies": [], "argument": "sky (2486325)"}],
+    "entailed": [],
+    "question": "Is the sky dark?",
+    "imageId": "2354786",
+    "isBalanced": True,
+    "answer": "yes",
+    "fullAnswer": "Yes, it is.",
+}
+CLEVR = {
+    "image_index": 0,
+    "program": [{"inputs": [], "function": "scene", "value_inputs": []}],
+    "image_filename": "CLEVR_val_000000.png",
+    "question_family_index": 1,
+    "question": "Are there any cubes?",
+    "answer": "yes",
+}
+GENOME = {"a_objects": [], "question": "What?", "image_id": 1, "qa_id": 986768, "answer": "green.", "q_objects": []}
+OTHERS = [
+    ({"02930152": GQA}, "GQA"),
+    ({"info": {"split": "val"}, "questions": [CLEVR]}, "CLEVR"),
+    ([{"id": 1, "qas": [GENOME]}], "Visual Genome"),
+    ([{"regions": [{"region_id": 1, "phrase": "a dog", "image_id": 1}], "id": 1}], "Visual Genome"),
+    ([{"image_id": 1, "question": "q", "direct_answers": ["a"], "choices": ["a"], "correct_choice_idx": 0}], "A-OKVQA"),
+    ({"data": [{"question": "q", "image_id": "a", "flickr_300k_url": "x", "answers": ["a"]}]}, "TextVQA"),
+    ([{"id": 1, "image": "a.jpg", "conversations": [{"from": "human", "value": "q"}]}], "LLaVA"),
+    ({"images": [], "annotations": [{"image_id": 1, "id": 2, "caption": "a dog"}]}, "COCO captions"),
+]
+
+
+@pytest.mark.parametrize(("content", "name"), OTHERS)
+def test_what_is_not_read_is_named(tmp_path: Path, content: Any, name: str) -> None:
+    said = f"this looks like {name}.*; looptop reads VQA v2, VizWiz and tables; write a table with the columns"
+    table = write_table(tmp_path, "all.json", json.dumps(content))
+    for source in (table, tmp_path):
+        with pytest.raises(LooptopError, match=said):
+            load(DataConfig(source=str(source)))
+    with pytest.raises(LooptopError, match=said):
+        load(DataConfig(source="vqa-v2", questions=str(table), annotations=str(table), images=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"a": 1}, "is no table; write a list of objects with image, question and answer"),
+        (3, "expected `object | array`, got `int`"),
+        ({"columns": ["image", "question"], "index": [0], "data": [["a", "b"]]}, r'orient="records"'),
+        ({"image": {"0": "a.jpg"}, "question": {"0": "q"}, "answer": {"0": "x"}}, r'orient="records"'),
+        ({"questions": [{"question_id": 1, "image_id": 1, "question": "q"}]}, "is one of VQA v2's files; give --data"),
+    ],
+)
+def test_json_that_is_no_table_says_what_to_do(tmp_path: Path, content: Any, said: str) -> None:
+    with pytest.raises(LooptopError, match=said):
+        load(DataConfig(source=str(write_table(tmp_path, "all.json", json.dumps(content)))))
+
+
+def test_a_table_given_as_vqa_v2_says_what_to_do(published: Published, tmp_path: Path) -> None:
+    (tmp_path / "v.json").write_text(json.dumps(vizwiz("train")))
+    with pytest.raises(LooptopError, match=r"v.json is a table, not one of VQA v2's files; give it as --data"):
+        load_vqa_data(tmp_path / "v.json", *published.files[1:])
+
+
+@pytest.mark.parametrize("below", ["train2014", "images/train2014"])
+def test_cocos_own_folder_is_looked_through(published: Published, tmp_path: Path, below: str) -> None:
+    coco = tmp_path / "coco"
+    (coco / below).parent.mkdir(parents=True)
+    published.images.rename(coco / below)
+    save_jpeg(coco / "val2014" / "COCO_val2014_000000000009.jpg")
+    (coco / "annotations").mkdir()
+    (coco / below / "COCO_train2014_000000000002.jpg").unlink()
+    dataset, problems = load_vqa_data(*published.files[:2], coco), Problems()
+    assert len(dataset) == 12
+    assert dataset[0]["image"] == str(coco / below / "COCO_train2014_000000000001.jpg")
+    save_jpeg(coco / below / "COCO_train2014_000000000002.jpg")
+    assert len(load_vqa_data(*published.files[:2], coco, problems=problems)) == 15
+
+
+def test_an_image_that_is_not_read_is_no_missing_image(published: Published) -> None:
+    heic = published.path(2).with_suffix(".heic")
+    published.path(2).rename(heic)
+    heic.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    dataset, problems = published.load()
+    assert len(dataset) == 12
+    assert problems.counts == {"image of a format that is not read": 1}
+    assert f"{heic} is not an image that looptop can read: HEIC is not read; convert it" in problems.summary()[0][1]
+    save_jpeg(published.path(2), 2)
+    assert len(published.load()[0]) == 15, "one that is read beside it is taken"
+
+
 # Prepared data sets -----------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,142 @@
+"""A PNG file less its metadata: what Pillow reads of it is what its pixels need.
+
+Texts of megabytes (a drawing program's settings), color profiles and damaged remarks make Pillow refuse a file whose
+pixels are whole, which every other program opens. Here such chunks are skipped without being read. Of the metadata the
+orientation alone is passed on.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from bisect import bisect_right
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+_LONGEST_REMARK = 1 << 20
+"""Bytes of a remark that is passed on, as it lies in the file and when it is unpacked."""
+
+Part = bytes | tuple[int, int]
+"""Bytes, or where they begin in the file and how many they are."""
+
+
+class PngFile(io.RawIOBase):
+    """What Pillow is given to read.
+
+    Args:
+        file: The PNG, opened; belongs to this object from now on.
+
+    Attributes:
+        ends: Whether the file has its end mark. Where it has not, only decoding tells whether the pixels are whole.
+        depth: Bits of a channel, as the header gives them.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self.ends = False
+        self.depth = 8
+        self._parts = self._scan()
+        self._starts = [0]
+        for part in self._parts:
+            self._starts.append(self._starts[-1] + (len(part) if isinstance(part, bytes) else part[1]))
+        self._at = 0
+
+    def _scan(self) -> list[Part]:
+        """The parts that are passed on: those before the pixels first, so that a remark behind them is read too."""
+        size = self._file.seek(0, io.SEEK_END)
+        at = len(SIGNATURE)
+        parts: list[Part] = []
+        remarks: dict[bytes, Part] = {}
+        seen_pixels = cut_off = False
+        while True:
+            self._file.seek(at)
+            header = self._file.read(8)
+            kind = header[4:]
+            if len(header) < 8 or not kind.isalpha():
+                if not seen_pixels:
+                    parts.append((at, size - at))  # Pillow says what is wrong with it.
+                break
+            length = int.from_bytes(header[:4], "big") + 12
+            if kind == b"IEND":
+                self.ends = True
+                break
+            seen_pixels = seen_pixels or kind == b"IDAT"
+            if kind[:1].isupper() or kind == b"tRNS":
+                if kind == b"IHDR":
+                    self.depth = (self._file.read(9)[8:] or b"\x08")[0]
+                cut_off = at + length > size
+                parts.append((at, min(length, size - at)))
+            elif kind not in remarks and (remark := self._orientation_in(kind, at, length, size)) is not None:
+                remarks[kind] = remark
+            at += length
+        return [SIGNATURE, *parts[:1], *remarks.values(), *parts[1:], *([] if cut_off else [_END])]
+
+    def _orientation_in(self, kind: bytes, at: int, length: int, size: int) -> Part | None:
+        """A remark that may tell which side is up, where it is whole."""
+        if kind not in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") or length > _LONGEST_REMARK or at + length > size:
+            return None
+        self._file.seek(at + 8)
+        data = self._file.read(length - 12)
+        if zlib.crc32(kind + data) != int.from_bytes(self._file.read(4), "big"):
+            return None
+        keyword, _, text = data.partition(b"\0")
+        if kind == b"eXIf":
+            return _chunk(kind, data)
+        if kind == b"iTXt":
+            return _chunk(kind, data) if keyword == b"XML:com.adobe.xmp" and text[:1] == b"\0" else None
+        if keyword != b"Raw profile type exif":
+            return None
+        if kind == b"zTXt":
+            unpacked = zlib.decompressobj()
+            try:
+                text = unpacked.decompress(text[1:], _LONGEST_REMARK)
+            except zlib.error:
+                return None
+            if not unpacked.eof:
+                return None
+        return _chunk(b"tEXt", keyword + b"\0" + text)
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It can be read from any byte on."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Goes to a byte of what is passed on."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._starts[-1]}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Reads on, within one part."""
+        view = memoryview(buffer).cast("B")
+        if self._at >= self._starts[-1]:
+            return 0
+        number = bisect_right(self._starts, self._at) - 1
+        part, inside = self._parts[number], self._at - self._starts[number]
+        if isinstance(part, bytes):
+            data = part[inside : inside + len(view)]
+        else:
+            self._file.seek(part[0] + inside)
+            data = self._file.read(min(len(view), part[1] - inside))
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Closes the file too."""
+        self._file.close()
+        super().close()
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
