@@ -73,6 +73,8 @@ class RunSummary(Struct, frozen=True):
     """Where it lives, or lived last."""
     metrics: dict[str, float | None] = {}
     """The last value of every metric; None stands for NaN."""
+    damage: str = ""
+    """Which files of the run cannot be read, in a sentence each."""
 
 
 class Point(Struct, frozen=True):

@@ -18,6 +18,7 @@ from textual.strip import Strip
 
 from looptop.engine.runs.headline import headline, progress, took
 from looptop.engine.runs.records import RunState, RunSummary
+from looptop.engine.times import local_time
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import MARKS
 from looptop.tui.text import cell, duration, number
@@ -261,7 +262,8 @@ def _said(summary: RunSummary, key: str) -> str:
                 return ""
             if value is None:
                 return f"nan {name}"
-            return f"{100 * value:.1f} % {name}" if name.endswith("accuracy") else f"{number(value)} {name}"
+            share = name.endswith("accuracy") and abs(value) < 1e4
+            return f"{100 * value:.1f} % {name}" if share else f"{number(value)} {name}"
         case "started":
             return "" if summary.started is None else _moment(summary.started)
         case "took":
@@ -271,12 +273,14 @@ def _said(summary: RunSummary, key: str) -> str:
             return summary.device
         case _:
             where = f"by the heartbeat of {summary.host}" if summary.live == "heartbeat" else ""
-            return " · ".join(" ".join(text.split()) for text in (where, summary.title, summary.note) if text)
+            damage = f"! {summary.damage}" if summary.damage else ""
+            return " · ".join(" ".join(text.split()) for text in (where, damage, summary.title, summary.note) if text)
 
 
 def _moment(seconds: float) -> str:
     """When it was: the hour of today, else the day."""
-    then, now = time.localtime(seconds), time.localtime()
-    if then[:3] == now[:3]:
-        return time.strftime("%H:%M", then)
-    return time.strftime("%d %b %H:%M" if then[0] == now[0] else "%d %b %Y", then)
+    now = time.time()
+    if local_time(seconds, "%Y-%m-%d") == local_time(now, "%Y-%m-%d"):
+        return local_time(seconds, "%H:%M")
+    this_year = local_time(seconds, "%Y") == local_time(now, "%Y")
+    return local_time(seconds, "%d %b %H:%M" if this_year else "%d %b %Y")
