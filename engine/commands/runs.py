@@ -71,8 +71,8 @@ def _row(summary: RunSummary) -> list[str]:
     done, seconds = progress(summary), took(summary)
     said = " ".join((summary.title or summary.note).split())
     said = cut(said, _NOTE)
-    if summary.damage:
-        said = f"! {summary.damage}" + (f"; {said}" if said else "")
+    if summary.trouble:
+        said = f"! {summary.trouble}" + (f"; {said}" if said else "")
     return [
         visible(summary.id),
         visible(summary.state.value + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")),

@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"  {alive(folder)}")
     if full := full_disk(folder.path):
         say(f"  ! {full}: what a live run has to say waits in its memory, make room")
-    if summary.damage:
-        say(f"  ! {visible(summary.damage)}")
+    if summary.trouble:
+        say(f"  ! {visible(summary.trouble)}")
     for line in visible(summary.note, keep_lines=True).splitlines():
         say(f"  | {line}")
     say()

@@ -36,7 +36,7 @@ class About(Struct, frozen=True):
 def read_about(folder: Path) -> About:
     """What is said of the run in this folder; nothing where the file is missing or damaged."""
     try:
-        return msgspec.convert(tomllib.loads(_file(folder).read_text("utf-8")), About)
+        return _parse(folder)
     except (OSError, *UNREADABLE):
         return About()
 
@@ -44,7 +44,7 @@ def read_about(folder: Path) -> About:
 def damage(folder: Path) -> str:
     """What is wrong with the file of the run in this folder, in a sentence; empty where nothing is."""
     try:
-        msgspec.convert(tomllib.loads(_file(folder).read_text("utf-8")), About)
+        _parse(folder)
     except FileNotFoundError:
         return ""
     except OSError as error:
@@ -77,6 +77,10 @@ def write_about(folder: Path, *, title: str | None = None, note: str | None = No
         draft.unlink(missing_ok=True)
         raise LooptopError(f"cannot write to {visible(folder)}: {error.strerror}") from None
     return about
+
+
+def _parse(folder: Path) -> About:
+    return msgspec.convert(tomllib.loads(_file(folder).read_text("utf-8")), About)
 
 
 def _file(folder: Path) -> Path:

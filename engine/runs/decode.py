@@ -18,7 +18,7 @@ from looptop.engine.times import is_time
 
 T = TypeVar("T")
 
-_Count = Annotated[int, Meta(ge=0, lt=2**63)]
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class _Part(msgspec.Struct):

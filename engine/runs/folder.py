@@ -224,8 +224,8 @@ class RunFolder:
             facts = Journal(self.db).outline()
         except LooptopError as error:
             state = RunState.RUNNING if live else RunState.INTERRUPTED
-            damage = "; ".join([str(error), *self._damage(about)])
-            return RunSummary(self.id, _kind(self.id), state, str(error), damage=damage, **said)
+            trouble = "; ".join([str(error), *self._damage(about)])
+            return RunSummary(self.id, _kind(self.id), state, str(error), trouble=trouble, **said)
         latest = facts.latest
         step = max((point.step for name, point in latest.items() if not name.startswith("test_")), default=None)
         values: dict[str, Any] = {
@@ -243,7 +243,7 @@ class RunFolder:
             preset=self._preset(),
             device=str(facts.facts.get("device") or ""),
             metrics={name: point.value for name, point in latest.items()},
-            damage="; ".join(self._damage(about)),
+            trouble="; ".join(self._damage(about)),
             **values,
             **said,
         )

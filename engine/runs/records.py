@@ -71,10 +71,10 @@ class RunSummary(Struct, frozen=True):
     """How it is known to live: `lock` (a process holds it), `heartbeat` (of `host`, not long ago); empty: not."""
     host: str = ""
     """Where it lives, or lived last."""
+    trouble: str = ""
+    """What is wrong with its files, where something is."""
     metrics: dict[str, float | None] = {}
     """The last value of every metric; None stands for NaN."""
-    damage: str = ""
-    """Which files of the run cannot be read, in a sentence each."""
 
 
 class Point(Struct, frozen=True):

@@ -273,8 +273,8 @@ def _said(summary: RunSummary, key: str) -> str:
             return summary.device
         case _:
             where = f"by the heartbeat of {summary.host}" if summary.live == "heartbeat" else ""
-            damage = f"! {summary.damage}" if summary.damage else ""
-            return " · ".join(" ".join(text.split()) for text in (where, damage, summary.title, summary.note) if text)
+            trouble = f"! {summary.trouble}" if summary.trouble else ""
+            return " · ".join(" ".join(text.split()) for text in (where, trouble, summary.title, summary.note) if text)
 
 
 def _moment(seconds: float) -> str:

@@ -64,6 +64,7 @@ def test_facts_of_the_wrong_type_are_left_out() -> None:
     writer.close()
     change(run, "INSERT INTO facts VALUES ('broken', '[1,')")
     assert Journal(run.db).facts() == {"device": "cpu"}
+    assert Journal(finished_run().db).facts() == {"total_steps": 4, "parameters": 12345, "device": "cpu"}
     assert run.summary().total_steps is None
     assert main(["show", run.id]) == 0
 
@@ -74,15 +75,15 @@ def test_a_lock_file_that_cannot_be_read_is_said_of_its_run_alone(text: bytes, c
     run.lock.write_bytes(text)
     assert main(["runs", "--json"]) == 0
     listed = {each["id"]: each for each in json.loads(capsys.readouterr().out)["runs"]}
-    assert "run.lock is damaged" in listed[run.id]["damage"]
-    assert listed[other.id]["damage"] == ""
+    assert "run.lock is damaged" in listed[run.id]["trouble"]
+    assert listed[other.id]["trouble"] == ""
     for words in (["runs"], ["show", run.id]):
         assert main(words) == 0
         assert "run.lock is damaged" in capsys.readouterr().out
     assert run.summary().state is RunState.FINISHED
     with RunLock(run.lock, run.id):  # whoever takes the lock writes the file anew
         pass
-    assert run.summary().damage == ""
+    assert run.summary().trouble == ""
 
 
 DEEP = "a = " + "[" * 5000
