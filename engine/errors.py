@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from looptop.engine.text import visible
 
 LONGEST = 500
 """Characters of what another program's error says that are passed on."""
+
+
+UNREADABLE = (ValueError, RecursionError, msgspec.MsgspecError)
+"""What readers of JSON, TOML and MessagePack raise where the text is damaged: not UTF-8, not the format, nested without
+end, a number of thousands of digits, of another type."""
 
 
 class LooptopError(Exception):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Iterable
 
 from textual.content import Content
 
 from looptop.engine.runs.journal import Series
+from looptop.engine.times import local_time
 from looptop.tui.charting import Head, Look
 from looptop.tui.run_text import LEVELS, state_word
 from looptop.tui.text import number, reason, safe
@@ -83,12 +84,12 @@ def events(look: Look, width: int, height: int) -> Content:
     """The last events that fit, the newest below."""
     several = len(look.heads) > 1
     every = [(event.time, each.id, event) for each in look.heads for event in each.events if not event.superseded]
-    shown = sorted(every, key=lambda one: one[0])[-max(height, 1) :]
+    shown = sorted(every, key=lambda one: -math.inf if math.isnan(one[0]) else one[0])[-max(height, 1) :]
     if not shown:
         return Content.styled("nothing yet", "$text-muted")
     return Content("\n").join(
         (
-            Content.styled(time.strftime("%H:%M:%S ", time.localtime(moment)), "$text-muted")
+            Content.styled(f"{local_time(moment, '%H:%M:%S'):<8} ", "$text-muted")
             + safe(f"{run} " if several else "", "bold")
             + safe(event.text[:400], LEVELS.get(event.level, ""))
         ).truncate(max(width, 10), ellipsis=True)

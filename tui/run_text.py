@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.folder import RunState, result_step
 from looptop.engine.runs.journal import Event
 from looptop.engine.runs.records import state_text
+from looptop.engine.times import local_time
 from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
 from looptop.tui.watching import Snapshot
 
@@ -53,7 +53,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
         str(settings.get("preset", "")),
         str(_table(settings, "data").get("source", "")),
         str(model.get("fusion", "")),
-        f"frozen: {', '.join(map(str, model.get('freeze', ()) or ()))}",
+        f"frozen: {_joined(model.get('freeze'))}",
         f"batch {training.get('per_device_train_batch_size', '?')}",
         " ".join(str(snapshot.facts[key]) for key in ("device", "precision") if snapshot.facts.get(key)),
     ]
@@ -174,7 +174,7 @@ def events_of(found: Sequence[Event], width: int, height: int) -> Content:
         return Content.styled("nothing yet", "$text-muted")
     return Content("\n").join(
         (
-            Content.styled(time.strftime("%H:%M:%S ", time.localtime(event.time)), "$text-muted")
+            Content.styled(f"{local_time(event.time, '%H:%M:%S'):<8} ", "$text-muted")
             + safe(event.text[:400], LEVELS.get(event.level, ""))
         ).truncate(max(width, 10), ellipsis=True)
         for event in shown
@@ -191,6 +191,10 @@ def _percent(value: float | None) -> str:
 
 def _short(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
+
+
+def _joined(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
 
 
 def _table(settings: dict[str, Any], name: str) -> dict[str, Any]:

@@ -6,9 +6,12 @@ lets escape sequences through to the terminal. So everything that was not writte
 
 from __future__ import annotations
 
+import math
+
 from textual.content import Content
 
 from looptop.engine.text import visible
+from looptop.engine.times import UNKNOWN, is_length
 
 
 def safe(text: object, style: str = "", *, keep_lines: bool = False) -> Content:
@@ -48,7 +51,7 @@ def number(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """How long, in two units at most: 45 s, 3 min 20 s, 2 h 5 min."""
-    if seconds != seconds or seconds == float("inf"):
+    if not math.isfinite(seconds) or (seconds > 0 and not is_length(seconds)):
         return "unknown"
     whole = max(0, round(seconds))
     if whole < 60:
@@ -65,7 +68,7 @@ def size(count: float) -> str:
 
 def percent(fraction: float) -> str:
     """A probability in percent, six characters wide."""
-    return f"{100 * fraction:5.1f}%"
+    return f"{UNKNOWN:>6}" if not abs(fraction) < 1e4 else f"{100 * fraction:5.1f}%"
 
 
 def bar(fraction: float, width: int) -> str:

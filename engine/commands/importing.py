@@ -14,6 +14,8 @@ from looptop.engine.text import visible
 EXAMPLES = """\
   looptop import runs/                          each folder of event files below it becomes a run
   looptop import wandb/                         each offline run in it
+
+The exit code is 1 where something could not be read: it is named, and the rest is imported.
 """
 
 
@@ -39,9 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         words.append(word)
         note(f"looptop: {visible(word)}")
 
-    import_folder(Path(arguments.folder).expanduser(), on_run, on_word, again=arguments.again)
+    complete = import_folder(Path(arguments.folder).expanduser(), on_run, on_word, again=arguments.again)
     if arguments.json:
-        say_json({"runs": [folder.id for folder in made], "left_out": words})
+        say_json({"runs": [folder.id for folder in made], "left_out": words, "complete": complete})
     elif not made and not words:
         raise LooptopError("nothing was imported")
-    return 0
+    return 0 if complete else 1

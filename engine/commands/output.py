@@ -8,11 +8,14 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from looptop.engine.text import visible
+from looptop.engine.times import UNKNOWN, is_length, local_time
+
+_WIDEST = 200
+"""Cells of a column at most; a longer text stands out of it."""
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +61,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
         rows: One text for each column.
         right: The columns that are set flush right.
     """
-    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+    # One long text must not pad every other row to its length.
+    widths = [min(_WIDEST, max(len(line[i]) for line in [header, *rows])) for i in range(len(header))]
     for line in [header, *rows]:
         cells = [
             cell.rjust(width) if name in right else cell.ljust(width)
@@ -69,7 +73,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 
 def percent(fraction: float | None, places: int = 1) -> str:
     """A fraction from 0 to 1 as `93.2 %`; `-` where there is none."""
-    return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.{places}f} %"
+    return "-" if fraction is None or math.isnan(fraction) else f"{limited(100 * fraction, f'.{places}f')} %"
 
 
 def number(value: float | None) -> str:
@@ -77,16 +81,28 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+def limited(value: float, form: str) -> str:
+    """A figure in this format; in a few digits where it would take dozens (1e300)."""
+    return f"{value:{form}}" if abs(value) < 1e12 else f"{value:.4g}"
+
+
+def cut(text: str, longest: int) -> str:
+    """A text of at most so many characters; an ellipsis stands for the rest."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def duration(seconds: float) -> str:
-    """`0:07`, `12:34`, `1:02:03`."""
+    """`0:07`, `12:34`, `1:02:03`; `?` where the number is no length of time."""
+    if not math.isfinite(seconds) or (seconds > 0 and not is_length(seconds)):
+        return UNKNOWN
     whole = max(0, round(seconds))
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def moment(seconds: float | None) -> str:
-    """A point in time, on this machine's clock; `-` where there is none."""
-    return "-" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    """A point in time, on this machine's clock; `-` where there is none, `?` where the number is no time."""
+    return "-" if seconds is None else local_time(seconds, "%Y-%m-%d %H:%M")
 
 
 def safe_lines(text: str) -> str:

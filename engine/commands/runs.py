@@ -6,7 +6,7 @@ import argparse
 
 import msgspec
 
-from looptop.engine.commands.output import add_json, duration, moment, number, percent, say, say_json, table
+from looptop.engine.commands.output import add_json, cut, duration, moment, number, percent, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import query
 from looptop.engine.runs.folder import home
@@ -72,6 +72,9 @@ def _row(summary: RunSummary) -> list[str]:
     step = headline_step(summary)
     done, seconds = progress(summary), took(summary)
     said = " ".join((summary.title or summary.note).split())
+    said = cut(said, _NOTE)
+    if summary.trouble:
+        said = f"! {summary.trouble}" + (f"; {said}" if said else "")
     return [
         visible(summary.id),
         visible(
@@ -79,10 +82,10 @@ def _row(summary: RunSummary) -> list[str]:
             + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")
         ),
         "-" if summary.step is None else f"{summary.step}{total}",
-        "-" if done is None else f"{100 * done:.0f} %",
+        "-" if done is None else percent(done, 0),
         "-" if not name else percent(value) if name.endswith("accuracy") else number(value),
         visible(name) + ("" if step is None else f" of step {step}"),
         "-" if seconds is None else duration(seconds),
         moment(summary.created),
-        visible(said if len(said) <= _NOTE else f"{said[: _NOTE - 1]}…"),
+        visible(said),
     ]

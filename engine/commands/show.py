@@ -9,16 +9,18 @@ from typing import Any
 import msgspec
 
 from looptop.engine import config as configuration
-from looptop.engine.commands.output import add_json, duration, moment, number, percent, say, say_json, table
+from looptop.engine.commands.output import add_json, cut, duration, moment, number, percent, say, say_json, table
 from looptop.engine.commands.watch import what_next
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.alerts import QUESTION_ONLY
+from looptop.engine.runs.checkpoint import steps
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.liveness import alive, why_interrupted
 from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary, state_text
 from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
+from looptop.engine.times import local_time
 
 EXAMPLES = """\
   looptop show vqa-3
@@ -26,6 +28,8 @@ EXAMPLES = """\
 """
 
 EVENTS_SHOWN = 10
+_LONGEST_ANSWER = 200
+"""Characters of a question, an answer or a truth."""
 
 OTHERS = ("trainer", "tensorboard", "wandb")
 """Kinds of runs that another program trained: looptop cannot go on with them."""
@@ -52,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"  {alive(folder)}")
     if full := full_disk(folder.path):
         say(f"  ! {full}: what a live run has to say waits in its memory, make room")
+    if summary.trouble:
+        say(f"  ! {visible(summary.trouble)}")
     for line in visible(summary.note, keep_lines=True).splitlines():
         say(f"  | {line}")
     say()
@@ -190,12 +196,12 @@ _SPLITS = (
 def _took(summary: RunSummary) -> str:
     if summary.started is None:
         return "-"
-    return duration((summary.ended or time.time()) - summary.started)
+    ended = time.time() if summary.ended is None else summary.ended
+    return duration(ended - summary.started)
 
 
 def _checkpoints(folder: RunFolder) -> list[str]:
-    found = [path.name for path in folder.checkpoints.glob("checkpoint-*") if path.name[11:].isdigit()]
-    return sorted(found, key=lambda name: int(name[11:]))
+    return [path.name for path in reversed(steps(folder.checkpoints).values())]
 
 
 def _answers(samples: list[AnswerSample]) -> None:
@@ -203,11 +209,14 @@ def _answers(samples: list[AnswerSample]) -> None:
         return
     say()
     rows = [
-        [visible(each.question), visible(each.answer), percent(each.confidence), visible(each.truth)]
-        for each in samples
+        [_short(each.question), _short(each.answer), percent(each.confidence), _short(each.truth)] for each in samples
     ]
     for line in table(["question", "answer", "confidence", "truth"], rows, right=["confidence"]):
         say(f"  {line}")
+
+
+def _short(text: str) -> str:
+    return visible(cut(text, _LONGEST_ANSWER))
 
 
 def _events(events: list[Event]) -> None:
@@ -216,7 +225,7 @@ def _events(events: list[Event]) -> None:
     say()
     for event in events[-EVENTS_SHOWN:]:
         level = "" if event.level == "info" else f"{event.level}: "
-        say(f"  {time.strftime('%H:%M:%S', time.localtime(event.time))}  {level}{visible(event.text)}")
+        say(f"  {local_time(event.time, '%H:%M:%S')}  {level}{visible(event.text)}")
 
 
 def _next(summary: RunSummary) -> str:

@@ -23,7 +23,7 @@ from msgspec import Struct
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.text import visible
 
 RunConfig: TypeAlias = VqaRunConfig | PpoRunConfig | RewardRunConfig
@@ -90,10 +90,12 @@ def load(path: Path, kind: str | None = None) -> RunConfig:
         raise LooptopError(f"the configuration {where} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise LooptopError(f"the configuration {where} is not valid TOML: {visible(error)}") from None
+    except UNREADABLE as error:
+        raise LooptopError(f"the configuration {where} is not valid TOML: {_why_unreadable(error)}") from None
     said, base = data.get("kind", kind or "vqa"), data.get("preset", "tiny")
     if not isinstance(base, str):
         raise LooptopError(f"{where}: preset must be a name in quotes")
-    if said not in _KINDS:
+    if not isinstance(said, str) or said not in _KINDS:
         raise LooptopError(f"{where}: kind is {visible(repr(said))}; it must be one of: {', '.join(KINDS)}")
     if kind is not None and said != kind:
         raise LooptopError(f"{where} configures a {said} run, not a {kind} run; use `looptop train {said}`")
@@ -113,12 +115,14 @@ def from_dict(data: Mapping[str, Any], where: str = "the configuration") -> RunC
         LooptopError: Names the key, what it holds, and what it should hold.
     """
     kind = data.get("kind", "vqa")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise LooptopError(f"{where}: kind is {visible(repr(kind))}; it must be one of: {', '.join(KINDS)}")
     try:
         return msgspec.convert(data, _KINDS[kind], strict=True)
     except msgspec.ValidationError as error:
         raise LooptopError(f"{where}: {_explain(str(error), data, _KINDS[kind])}") from None
+    except UNREADABLE as error:
+        raise LooptopError(f"{where}: {_why_unreadable(error)}") from None
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -233,7 +237,7 @@ def _parse_value(text: str, field_type: Any) -> Any:
     wants_list = get_origin(field_type) is tuple
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except UNREADABLE:
         value = text
     if wants_list and isinstance(value, str):
         return [word.strip() for word in value.split(",") if word.strip()]
@@ -246,6 +250,13 @@ def _parse_value(text: str, field_type: Any) -> Any:
 
 def _takes_float(field_type: Any) -> bool:
     return field_type is float or any(_takes_float(part) for part in get_args(field_type))
+
+
+def _why_unreadable(error: Exception) -> str:
+    """What is wrong with a text whose parser gave up, in half a sentence."""
+    if isinstance(error, RecursionError):
+        return "its lists and tables are nested too deeply"
+    return f"it holds a value that is too large, or that no setting takes ({said_of(error)})"
 
 
 def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:

@@ -5,16 +5,23 @@ A record is its length (8 bytes, little-endian), the length's masked CRC-32C, th
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import os
 import socket
 import struct
+from array import array
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import google_crc32c
+from google.protobuf.message import DecodeError
 
 from looptop.engine.interchange.messages import Event
+from looptop.engine.text import visible
+from looptop.engine.times import is_time
 
 VERSION = "brain.Event:2"
 
@@ -24,16 +31,12 @@ _CHECK = struct.Struct("<I")
 _LARGEST = 2**31
 _FLOAT, _DOUBLE, _INT32, _INT64 = 1, 2, 3, 9
 """TensorFlow's numbers of its data types."""
+_SESSION_START = 1
 _UNPACK = {_FLOAT: "<f", _DOUBLE: "<d", _INT32: "<i", _INT64: "<q"}
 
 
-class Scalar(NamedTuple):
-    """One value of a metric."""
-
-    tag: str
-    step: int
-    time: float
-    value: float
+LAST_STEP = 2**53
+"""Steps above it are damage: no float holds them, so no chart shows them."""
 
 
 class Damaged(Exception):  # noqa: N818 (it is no error of ours: a file that was cut short is read up to there)
@@ -41,23 +44,119 @@ class Damaged(Exception):  # noqa: N818 (it is no error of ours: a file that was
 
 
 def event_files(folder: Path) -> list[Path]:
-    """The event files below a folder, those of one writer in the order in which they were written."""
-    return sorted(path for path in folder.rglob("*tfevents*") if path.is_file())
+    """The event files below a folder, those of one writer in the order in which they were written.
 
-
-def scalars(path: Path) -> Iterator[Scalar]:
-    """The scalars of an event file, in its order.
-
-    Raises:
-        Damaged: The rest of the file cannot be read: it was cut short, or is another file; what came before is good.
+    The folder may be a link. A link in it is followed where it stays inside; no file is given twice.
     """
-    with path.open("rb") as file:
-        for data in _records(file):
-            event = Event.FromString(data)
-            for value in event.summary.value:
-                number = _number(value)
-                if number is not None:
-                    yield Scalar(value.tag, event.step, event.wall_time, number)
+    return files_inside(folder, "*tfevents*")
+
+
+def files_inside(folder: Path, pattern: str) -> list[Path]:
+    """The regular files below a folder whose names match; a link that leads out of it is left out."""
+    root = folder.resolve()
+    found: dict[Path, Path] = {}
+    for path in sorted(root.rglob(pattern), key=lambda path: (path.is_symlink(), path)):
+        with contextlib.suppress(OSError, RuntimeError):  # a link to itself
+            target = path.resolve()
+            if target.is_relative_to(root) and target.is_file():
+                found.setdefault(target, path)
+    return sorted(found.values())
+
+
+class Curve:
+    """The values of one metric, by growing steps."""
+
+    def __init__(self) -> None:
+        self.steps = array("q")
+        self.times = array("d")
+        self.values = array("d")
+
+    def add(self, step: int, time: float, value: float) -> int:
+        """Adds a value in place of those of its step and of later ones; returns how many were of later steps."""
+        last = len(self.steps) - bisect.bisect_right(self.steps, step)
+        self.drop_from(step)
+        self.steps.append(step)
+        self.times.append(time)
+        self.values.append(value)
+        return last
+
+    def drop_from(self, step: int) -> int:
+        """Drops the values at this step and after it; returns how many these were."""
+        keep = bisect.bisect_left(self.steps, step)
+        dropped = len(self.steps) - keep
+        if dropped:
+            del self.steps[keep:], self.times[keep:], self.values[keep:]
+        return dropped
+
+
+class EventReader:
+    """Reads the event files of one run, one after the other, as TensorBoard does.
+
+    A run that died and was started again writes lower steps once more. What comes later supersedes the values at its
+    step and after it: of its own metric where a step is lower, of all metrics where the file says that a session
+    starts (`SessionLog.START`, which a writer with `purge_step` writes).
+    """
+
+    def __init__(self) -> None:
+        self.curves: dict[str, Curve] = {}
+        """By tag, in the order in which the tags came."""
+        self.superseded = 0
+        """Values that a later start of the run went back over."""
+        self.other: Counter[str] = Counter()
+        """Values of other kinds than scalars: what they are called, and how many."""
+        self.unreadable: Counter[str] = Counter()
+        """What was left out because it is damaged: what it is, and how many."""
+        self.shared: set[str] = set()
+        """Tags that two files wrote to at the same time."""
+        self._plugins: dict[str, str] = {}
+        self._last_times: dict[str, float] = {}
+
+    def read(self, path: Path) -> None:
+        """Reads one more file.
+
+        Raises:
+            Damaged: The rest of the file cannot be read: it was cut short, or is another file; what came before is
+                good.
+            OSError: It cannot be read.
+        """
+        last_times: dict[str, float] = {}
+        try:
+            with path.open("rb") as file:
+                time = os.fstat(file.fileno()).st_mtime
+                for data in _records(file):
+                    try:
+                        event = Event.FromString(data)
+                    except (DecodeError, RecursionError):
+                        self.unreadable["records that are no events, left out"] += 1
+                        continue
+                    if is_time(event.wall_time):
+                        time = event.wall_time
+                    elif event.summary.value:
+                        self.unreadable["times that no calendar has, replaced by the time before"] += 1
+                    self._take(event, time, last_times)
+        finally:
+            self._last_times |= last_times
+
+    def _take(self, event: Any, time: float, last_times: dict[str, float]) -> None:
+        if not 0 <= event.step <= LAST_STEP:
+            self.unreadable["values whose step is negative or too large, left out"] += len(event.summary.value)
+            return
+        if event.session_log.status == _SESSION_START:
+            self.superseded += sum(curve.drop_from(event.step) for curve in self.curves.values())
+        for value in event.summary.value:
+            if value.HasField("metadata"):
+                self._plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+            plugin = self._plugins.get(value.tag, "")
+            number = _number(value, plugin)
+            if number is None:
+                self.other[_kind(value, plugin)] += 1
+            elif not value.tag:
+                self.unreadable["values without a name, left out"] += 1
+            else:
+                if time < self._last_times.get(value.tag, time):
+                    self.shared.add(value.tag)
+                last_times[value.tag] = time
+                self.superseded += self.curves.setdefault(value.tag, Curve()).add(event.step, time, number)
 
 
 class EventWriter:
@@ -121,12 +220,11 @@ def _masked(data: bytes) -> int:
     return ((check >> 15 | check << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _number(value: object) -> float | None:
+def _number(value: Any, plugin: str) -> float | None:
     """A scalar's number, in the old way (a field) or the new one (a tensor of no dimension); None of anything else."""
-    if value.HasField("simple_value"):  # type: ignore[attr-defined]
-        return float(value.simple_value)  # type: ignore[attr-defined]
-    plugin = value.metadata.plugin_data.plugin_name  # type: ignore[attr-defined]
-    tensor = value.tensor  # type: ignore[attr-defined]
+    if value.HasField("simple_value"):
+        return float(value.simple_value)
+    tensor = value.tensor
     if plugin not in ("", "scalars") or tensor.tensor_shape.dim or tensor.dtype not in _UNPACK:
         return None
     for held in (tensor.float_val, tensor.double_val, tensor.int_val):
@@ -136,3 +234,12 @@ def _number(value: object) -> float | None:
     if len(tensor.tensor_content) == struct.calcsize(layout):
         return float(struct.unpack(layout, tensor.tensor_content)[0])
     return None
+
+
+def _kind(value: Any, plugin: str) -> str:
+    """What a value that is no scalar is called."""
+    for field, word in (("histo", "histograms"), ("image", "images"), ("audio", "sounds")):
+        if value.HasField(field):
+            return word
+    words = {"text": "texts", "histograms": "histograms", "images": "images", "audio": "sounds"}
+    return words.get(plugin) or (f"values of {visible(plugin)}" if plugin else "other values")

@@ -6,21 +6,34 @@ length (2 bytes) and its kind (whole, first, middle, last); a block's last bytes
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from google.protobuf.message import DecodeError
+
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.messages import Record
+from looptop.engine.interchange.tensorboard import LAST_STEP, files_inside
+from looptop.engine.runs.writer import storable
 from looptop.engine.text import visible
+from looptop.engine.times import is_time
 
 _HEADER = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
 _BLOCK = 32 * 1024
 _FRAGMENT = struct.Struct("<IHB")
+_DEEPEST = 20
+_MEDIA = {
+    "table": "tables", "table-file": "tables", "partitioned-table": "tables", "joined-table": "tables",
+    "image-file": "images", "images/separated": "images", "images": "images", "histogram": "histograms",
+    "audio-file": "sounds", "audio": "sounds", "video-file": "videos", "html-file": "pages", "plotly-file": "charts",
+}  # fmt: skip
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 
@@ -48,13 +61,25 @@ class Described:
     """None where the run never said that it ended."""
     alerts: list[tuple[str, str, float]] = field(default_factory=list)
     """Title, text, and the time of the step before."""
+    summary: dict[str, float] = field(default_factory=dict)
+    """The last figures, as the run itself set them."""
+    axes: dict[str, str] = field(default_factory=dict)
+    """Metric, or pattern of names, -> the metric that counts its steps (`define_metric`)."""
+    other: Counter[str] = field(default_factory=Counter)
+    """Values that are no numbers: what they are called, and how many."""
+    unreadable: Counter[str] = field(default_factory=Counter)
+    """What was left out because it is damaged: what it is, and how many."""
+    off_axis: Counter[str] = field(default_factory=Counter)
+    """By axis, how many values have no step on it: it gave no whole number."""
     whole: bool = True
     """Whether the file could be read to its end."""
+    _metrics: list[str] = field(default_factory=list)
+    _last: dict[str, float] = field(default_factory=dict)
 
 
 def files(folder: Path) -> list[Path]:
     """The `.wandb` files below a folder; `latest-run`, a link to one of them, is not counted twice."""
-    return sorted({path.resolve() for path in folder.rglob("*.wandb") if path.is_file()})
+    return files_inside(folder, "*.wandb")
 
 
 def steps(path: Path, described: Described) -> Iterator[Step]:
@@ -72,17 +97,25 @@ def steps(path: Path, described: Described) -> Iterator[Step]:
             raise LooptopError(f"{visible(path)} is not a W&B file that looptop knows: its header is another one")
         last = 0.0
         for data in _records(file, described):
-            record = Record.FromString(data)
+            try:
+                record = Record.FromString(data)
+            except (DecodeError, RecursionError):
+                described.unreadable["records that are none of W&B's, left out"] += 1
+                continue
             if record.HasField("history"):
-                step = _step(record.history, last)
-                last = step.time
-                if step.values:
-                    yield step
+                for step in _steps(record.history, last, described):
+                    last = step.time
+                    if step.values:
+                        yield step
             elif record.HasField("run"):
                 _describe(record.run, described)
                 last = last or described.started
             elif record.HasField("config"):
                 described.config.update(_config(record.config))
+            elif record.HasField("summary"):
+                described.summary.update(_figures(record.summary.update, described))
+            elif record.HasField("metric"):
+                _define(record.metric, described)
             elif record.HasField("alert"):
                 described.alerts.append((record.alert.title, record.alert.text, last))
             elif record.HasField("exit"):
@@ -116,46 +149,108 @@ def _records(file: BinaryIO, described: Described) -> Iterator[bytes]:
     described.whole = False
 
 
-def _step(history: Any, last: float) -> Step:
-    values: dict[str, float] = {}
-    for item in history.item:
-        for name, value in _numbers(_name(item), _value(item)):
-            values[name] = value
+def _steps(history: Any, last: float, described: Described) -> Iterator[Step]:
+    """The figures of one record, by the steps that their axes give them: most of them have the same."""
+    values = _figures(history.item, described)
     number, time = values.pop("_step", float(history.step.num)), values.pop("_timestamp", last)
     values.pop("_runtime", None)
-    return Step(int(number), time, values)
+    if not 0 <= number <= LAST_STEP:  # NaN, too
+        described.unreadable["steps whose number is negative, too large or none, left out"] += 1
+        return
+    if not is_time(time):
+        described.unreadable["times that no calendar has, replaced by the time before"] += 1
+        time = last
+    described._last |= values
+    by_step: dict[int, dict[str, float]] = {int(number): {}}
+    for name, value in values.items():
+        axis = _axis_of(name, described)
+        at = described._last.get(axis, number) if axis else number
+        if not (0 <= at <= LAST_STEP and at == int(at)):
+            described.off_axis[visible(axis)] += 1
+            at = number
+        by_step.setdefault(int(at), {})[name] = value
+    for step, figures in by_step.items():
+        yield Step(step, time, figures)
+
+
+def _axis_of(name: str, described: Described) -> str:
+    """The metric that counts the steps of another; empty where W&B's own step does."""
+    if name in described.axes:
+        return described.axes[name]
+    for pattern, axis in described.axes.items():
+        if "*" in pattern and fnmatch.fnmatchcase(name, pattern):
+            return axis if axis != name else ""
+    return ""
+
+
+def _define(metric: Any, described: Described) -> None:
+    """Keeps what `define_metric` said of a metric's axis; by name, or by its place among those that were defined."""
+    name = metric.name or metric.glob_name
+    described._metrics.append(metric.name)
+    axis, index = metric.step_metric, metric.step_metric_index
+    if not axis and 0 < index <= len(described._metrics):
+        axis = described._metrics[index - 1]
+    axis = storable(axis.replace("\\.", "."))
+    if name and axis and axis not in ("_step", name):
+        described.axes[storable(name.replace("\\.", "."))] = axis
+
+
+def _figures(items: Any, described: Described) -> dict[str, float]:
+    """The numbers among a record's items, by name; what is no number is counted, a table or an image as one."""
+    read = [(_name(item), _value(item, described)) for item in items]
+    # A table arrives as a value or as its parts: `t._type`, `t.nrows`, ...
+    media = {name.removesuffix("._type"): str(value) for name, value in read if name.endswith("._type")}
+    values: dict[str, float] = {}
+    for name, value in read:
+        if any(name == each or name.startswith(f"{each}.") for each in media):
+            continue
+        if isinstance(value, dict) and "_type" in value:
+            media[name] = str(value["_type"])
+            continue
+        values.update(_numbers(name, value, described))
+    for kind in media.values():
+        described.other[_MEDIA.get(kind, f"values of the type {visible(kind[:40])}")] += 1
+    return values
 
 
 def _name(item: Any) -> str:
-    return ".".join(item.nested_key) if item.nested_key else str(item.key)
+    return storable(".".join(item.nested_key) if item.nested_key else str(item.key))
 
 
-def _value(item: Any) -> Any:
+def _value(item: Any, described: Described) -> Any:
     for kind in ("number", "integer", "boolean"):
         if item.HasField(kind):
             return getattr(item, kind)
     try:
         return json.loads(item.value_json) if item.value_json else None
-    except ValueError:
+    except (ValueError, RecursionError):
+        described.unreadable["values that cannot be read, left out"] += 1
         return None
 
 
-def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
-    """The numbers in a value; those of nested ones under names with dots. W&B's media and tables hold none."""
+def _numbers(name: str, value: Any, described: Described, depth: int = 0) -> Iterator[tuple[str, float]]:
+    """The numbers in a value; those of nested ones under names with dots."""
     if isinstance(value, bool | int | float) or (isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity")):
-        yield name, float(value)
-    elif isinstance(value, dict) and "_type" not in value:
+        try:
+            yield name, float(value)
+        except OverflowError:
+            described.unreadable["numbers that are too large, left out"] += 1
+    elif isinstance(value, dict) and "_type" in value:
+        described.other[_MEDIA.get(str(value["_type"]), "other media")] += 1
+    elif isinstance(value, dict) and depth < _DEEPEST:
         for key, inner in value.items():
-            yield from _numbers(f"{name}.{key}", inner)
+            yield from _numbers(f"{name}.{storable(key)}", inner, described, depth + 1)
 
 
 def _describe(run: Any, described: Described) -> None:
     described.run_id, described.name, described.project = run.run_id, run.display_name, run.project
     described.notes, described.host = run.notes, run.host
-    described.started = run.start_time.seconds + run.start_time.nanos / 1e9
+    started = run.start_time.seconds + run.start_time.nanos / 1e9
+    described.started = started if is_time(started) else 0.0
+    described.summary.update(_figures(run.summary.update, described))
     described.config.update(_config(run.config))
 
 
 def _config(config: Any) -> dict[str, Any]:
-    found = {_name(item): _value(item) for item in config.update}
+    found = {_name(item): _value(item, Described()) for item in config.update}
     return {key: value for key, value in found.items() if key != "_wandb"}

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.runs.private import write_private
 from looptop.engine.text import visible
 
@@ -104,7 +104,7 @@ def load(folder: Path) -> CompareResult | None:
         return None
     except OSError as error:
         raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise LooptopError(
             f"{visible(path)} is damaged; `looptop compare {visible(folder.name)}` makes it anew"
         ) from None

@@ -11,11 +11,12 @@ import sys
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from looptop.engine.ppo.records import (
+    PLACES,
     TOKEN_COLUMNS,
     BatchRecord,
     Judgement,
@@ -24,9 +25,11 @@ from looptop.engine.ppo.records import (
     SampleRecord,
     TokenTable,
 )
+from looptop.engine.runs import decode
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.schema import SAMPLES_OF_A_BATCH
 from looptop.engine.runs.writer import JournalWriter, storable
+from looptop.engine.times import is_length
 
 _BATCH = "INSERT OR REPLACE INTO ppo_batches VALUES (?, ?, ?, ?, ?, ?)"
 _SAMPLE = f"INSERT OR REPLACE INTO ppo_samples VALUES ({', '.join('?' * 16)})"
@@ -140,7 +143,7 @@ class PpoJournal(Journal):
             if not read:
                 return 0, 0, 0
             first, last, count = read("SELECT min(step), max(step), count(*) FROM ppo_batches").fetchone()
-        return (first, last, count) if count else (0, 0, 0)
+        return (first, last, count) if isinstance(first, int) and isinstance(last, int) else (0, 0, 0)
 
     def batch_ends(self) -> tuple[int, int]:
         """First and last step of the batches, without counting them; zeros where there is none."""
@@ -163,14 +166,14 @@ class PpoJournal(Journal):
                     (name, first, last),
                 )
                 for step, value in rows.fetchall():
-                    out.setdefault(step, {})[name] = value
+                    out.setdefault(step, {})[name] = decode.real(value)
         return out
 
     def samples(self, step: int) -> list[SampleRecord]:
         """The samples of a batch, by their rows."""
         with self._read() as read:
             rows = read(f"{_READ_SAMPLE} WHERE step = ? ORDER BY row", (step,)).fetchall() if read else []
-        return [_sample(row) for row in rows]
+        return [_sample(row) for row in rows if isinstance(row[0], int)]
 
     def sample(self, step: int, row: int) -> SampleRecord | None:
         """One sample."""
@@ -186,10 +189,12 @@ class PpoJournal(Journal):
             found = read("SELECT tokens FROM ppo_tokens WHERE place = ?", (_place(step, row),)).fetchone()
             if found is None:
                 return None
+            if not isinstance(found[0], bytes):
+                return None
             ids, counts, columns = _unpack(found[0])
             marks = ", ".join("?" * len(set(ids)))
             texts = dict(read(f"SELECT id, text FROM ppo_pieces WHERE id IN ({marks})", list(set(ids))).fetchall())
-        return TokenTable(ids, [texts.get(number, f"<{number}>") for number in ids], counts, columns)
+        return TokenTable(ids, [decode.text(texts.get(number, f"<{number}>")) for number in ids], counts, columns)
 
     def judgements(self, step: int | None = None) -> list[Judgement]:
         """What a person said of a batch's samples, or of all."""
@@ -200,13 +205,13 @@ class PpoJournal(Journal):
             rows = read(
                 f"{_READ_JUDGEMENT}{where} ORDER BY step, row, kind", () if step is None else (step,)
             ).fetchall()
-        return [Judgement(*row) for row in rows]
+        return [judgement for row in rows if (judgement := _judgement(row)) is not None]
 
     def breakpoints(self) -> list[str]:
         """The conditions at which the run is to be held, the first that was set first."""
         with self._read() as read:
             rows = read("SELECT condition FROM breakpoints ORDER BY time, condition").fetchall() if read else []
-        return [condition for (condition,) in rows]
+        return [decode.text(condition) for (condition,) in rows]
 
 
 def _place(step: int, row: int) -> int:
@@ -218,44 +223,54 @@ def _numbers(values: Mapping[str, float]) -> str:
     return storable(msgspec.json.encode({name: None if math.isnan(x) else x for name, x in values.items()}).decode())
 
 
-def _read_numbers(text: str) -> dict[str, float]:
-    return {name: math.nan if value is None else value for name, value in msgspec.json.decode(text).items()}
-
-
 def _batch(row: Sequence[Any]) -> BatchRecord:
     step, place, when, samples, seconds, marks = row
     return BatchRecord(
-        step, place, when, samples, msgspec.json.decode(seconds), msgspec.json.decode(marks, type=tuple[Mark, ...])
+        step,
+        place if place in PLACES else PLACES[0],
+        decode.moment(when),
+        decode.count(samples),
+        {name: length for name, length in decode.numbers(seconds).items() if is_length(length)},
+        decode.structure(marks, tuple[Mark, ...], ()),
     )
+
+
+def _judgement(row: Sequence[Any]) -> Judgement | None:
+    """What a person said; None where it is not clear of what, or what kind of judgement it is."""
+    step, sample, kind, value, when, by = row
+    if not isinstance(step, int) or not isinstance(sample, int) or kind not in get_args(JudgementKind):
+        return None
+    return Judgement(step, sample, kind, decode.real(value), decode.moment(when), decode.text(by))
 
 
 def _sample(row: Sequence[Any]) -> SampleRecord:
     (number, data_index, query, response, ended, length, query_cut, reference, scores, *figures, quality) = row
-    reward, kl, advantage, entropy, ratio = figures
+    reward, kl, advantage, entropy, ratio = map(decode.real, figures)
     return SampleRecord(
         row=number,
-        data_index=data_index,
-        query=query,
-        response=response,
+        data_index=decode.count(data_index),
+        query=decode.text(query),
+        response=decode.text(response),
         ended=bool(ended),
-        length=length,
+        length=decode.count(length),
         query_cut=bool(query_cut),
-        reference_response=reference,
-        scores=_read_numbers(scores),
+        reference_response=None if reference is None else decode.text(reference),
+        scores=decode.numbers(scores),
         reward=reward,
         kl=kl,
         advantage=advantage,
         entropy=entropy,
         ratio=ratio,
-        quality=_read_numbers(quality),
+        quality=decode.numbers(quality),
     )
 
 
 def _unpack(blob: bytes) -> tuple[list[int], list[bool], dict[str, list[float]]]:
-    count = len(blob) // (4 + 1 + 4 * len(TOKEN_COLUMNS))
+    size = 4 + 1 + 4 * len(TOKEN_COLUMNS)
+    count = len(blob) // size
     ids = _array("i", blob[: 4 * count])
     counts = [bool(byte) for byte in blob[4 * count : 5 * count]]
-    numbers = _array("f", blob[5 * count :])
+    numbers = _array("f", blob[5 * count : size * count])
     columns = {name: numbers[at * count : (at + 1) * count] for at, name in enumerate(TOKEN_COLUMNS)}
     return [int(number) for number in ids], counts, columns
 

@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.cores import CORES
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.ppo import health, update
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import Comparison, compare
@@ -365,8 +365,10 @@ class PpoTrainer(RunTrainer):
         """
         try:
             self.ppo_state.load_state_dict(json.loads((folder / STATE_FILE).read_text("utf-8")))
-        except (OSError, ValueError, KeyError) as error:
-            raise LooptopError(f"the checkpoint {folder.name} holds no readable {STATE_FILE}: {error}") from None
+        except (OSError, KeyError, TypeError, AttributeError, *UNREADABLE) as error:
+            raise LooptopError(
+                f"the checkpoint {folder.name} holds no readable {STATE_FILE}: {said_of(error)}"
+            ) from None
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"

@@ -14,7 +14,7 @@ import msgspec
 import tomli_w
 from msgspec import Struct
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.runs.private import write_private
 from looptop.engine.text import visible
 
@@ -36,9 +36,22 @@ class About(Struct, frozen=True):
 def read_about(folder: Path) -> About:
     """What is said of the run in this folder; nothing where the file is missing or damaged."""
     try:
-        return msgspec.convert(tomllib.loads(_file(folder).read_text("utf-8")), About)
-    except (OSError, ValueError, msgspec.ValidationError):
+        return _parse(folder)
+    except (OSError, *UNREADABLE):
         return About()
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with the file of the run in this folder, in a sentence; empty where nothing is."""
+    try:
+        _parse(folder)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{_file(folder).name} cannot be read: {error.strerror}"
+    except UNREADABLE:
+        return f"{_file(folder).name} is damaged: title, note and notify are not known; write them anew"
+    return ""
 
 
 def write_about(folder: Path, *, title: str | None = None, note: str | None = None, notify: str | None = None) -> About:
@@ -64,6 +77,10 @@ def write_about(folder: Path, *, title: str | None = None, note: str | None = No
         draft.unlink(missing_ok=True)
         raise LooptopError(f"cannot write to {visible(folder)}: {error.strerror}") from None
     return about
+
+
+def _parse(folder: Path) -> About:
+    return msgspec.convert(tomllib.loads(_file(folder).read_text("utf-8")), About)
 
 
 def _file(folder: Path) -> Path:

@@ -1,7 +1,8 @@
 """What makes a checkpoint count: a manifest of names and sizes, written last, when everything else is on the disk.
 
 Trainer writes straight into `checkpoint-N`. A folder without a true manifest is broken, whatever it holds: killed while
-it was written, cut off by a full disk, copied in part. It is passed over with a word and never deleted silently.
+it was written, cut off by a full disk, copied in part. It is passed over with a word and never deleted silently; where
+it is in the way it is moved aside, and of those that were moved aside the last one is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.runs.private import write_private
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
@@ -49,9 +50,14 @@ def begin(path: Path, journal: JournalWriter | None = None) -> None:
     number = 1
     while (aside := path.with_name(f"broken-{path.name}-{number}")).exists():
         number += 1
+    older = [folder for folder in path.parent.glob("broken-checkpoint-*") if folder.is_dir()]
     path.rename(aside)
+    for folder in older:
+        _delete(folder)
     if journal is not None:
-        journal.event("checkpoint", f"{path.name} was not whole and is now {aside.name}", level="warning")
+        names = ", ".join(sorted(folder.name for folder in older))
+        kept = f"; {names}, broken before, is deleted: one of them is kept" if older else ""
+        journal.event("checkpoint", f"{path.name} was not whole and is now {aside.name}{kept}", level="warning")
 
 
 def seal(path: Path) -> None:
@@ -78,8 +84,11 @@ def is_whole(path: Path) -> bool:
     """Whether everything is there that the manifest names, in its size."""
     try:
         manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
-        return all((path / name).stat().st_size == size for name, size in manifest.files.items())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        # A checkpoint without a file holds nothing to go on from.
+        return bool(manifest.files) and all(
+            (path / name).stat().st_size == size for name, size in manifest.files.items()
+        )
+    except (OSError, *UNREADABLE):
         return False
 
 
@@ -129,12 +138,16 @@ def rotate(folder: Path, keep: int = 2, best: int | None = None) -> list[Path]:
     whole = [(step, path) for step, path in steps(folder).items() if is_whole(path)]
     old = [path for step, path in whole[keep:] if step != best]
     for path in old:
-        # Renamed first: a process that is killed while it deletes must not leave what looks like a broken checkpoint.
-        doomed = path.with_name(f".deleting-{path.name}")
-        with contextlib.suppress(OSError):
-            path.rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+        _delete(path)
     return old
+
+
+def _delete(path: Path) -> None:
+    # Renamed first: a process that is killed while it deletes must not leave what looks like a broken checkpoint.
+    doomed = path.with_name(f".deleting-{path.name}")
+    with contextlib.suppress(OSError):
+        path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def ensure_space(folder: Path, needed_bytes: int) -> None:

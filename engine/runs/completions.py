@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
 
+from looptop.engine.runs import decode
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.writer import JournalWriter, storable
 
@@ -45,7 +47,8 @@ def completion_steps(journal: Journal) -> list[int]:
     with journal.reading() as read:
         if not read:
             return []
-        return [step for (step,) in read("SELECT DISTINCT step FROM completions ORDER BY step").fetchall()]
+        rows = read("SELECT DISTINCT step FROM completions ORDER BY step").fetchall()
+        return [step for (step,) in rows if isinstance(step, int)]
 
 
 def completions(journal: Journal, step: int | None = None) -> list[Completion]:
@@ -58,4 +61,12 @@ def completions(journal: Journal, step: int | None = None) -> list[Completion]:
             " WHERE step = coalesce(?, (SELECT max(step) FROM completions)) ORDER BY place",
             (step,),
         ).fetchall()
-    return [Completion(prompt, text, msgspec.json.decode(rewards), said) for prompt, text, rewards, said in rows]
+    return [
+        Completion(
+            decode.text(prompt),
+            decode.text(text),
+            {name: None if math.isnan(value) else value for name, value in decode.numbers(rewards).items()},
+            decode.real(advantage),
+        )
+        for prompt, text, rewards, advantage in rows
+    ]

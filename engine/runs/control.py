@@ -7,8 +7,10 @@ at every step's end, wherever a PPO batch can be held, and while it is paused, a
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.private import write_private
@@ -87,30 +89,42 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
 
 
 def take(
-    folder: RunFolder, on_broken: Callable[[str], None] | None = None, before: float = float("inf")
+    folder: RunFolder,
+    on_broken: Callable[[str], None] | None = None,
+    before: float = float("inf"),
+    passed_over: set[str] | None = None,
 ) -> list[Control]:
     """Takes what was sent, the oldest first; for the run alone.
 
     Args:
         folder: The run.
         on_broken: Is told of each file that holds no control; it is removed all the same.
-        before: Only what was sent before this moment, in seconds since the epoch.
+        before: Only what was sent before this moment, in seconds since the epoch; or after now, by a clock that was
+            set back since.
+        passed_over: Names of files to pass over; those that cannot be removed are added, so that each is read once.
     """
+    known = set() if passed_over is None else passed_over
     taken = []
     for path in waiting(folder):
-        if _sent(path.name) >= before:
-            break
+        if path.name in known:
+            continue
+        if before <= _sent(path.name) <= time.time():
+            continue
         try:
             control = _read(path)
         except FileNotFoundError:
             continue
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             if on_broken is not None:
-                on_broken(f"the control {visible(path.name)} cannot be read and is left out: {visible(error)}")
+                on_broken(f"the control {visible(path.name)} cannot be read and is left out: {said_of(error)}")
         else:
             taken.append(control)
-        with contextlib.suppress(OSError):
+        try:
             path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError:  # a folder, or nothing can be removed there
+            known.add(path.name)
     return taken
 
 
@@ -124,10 +138,12 @@ def waiting(folder: RunFolder) -> list[Path]:
     return [folder.controls / name for name in sorted(names)]
 
 
-def stop_is_waiting(folder: RunFolder) -> bool:
+def stop_is_waiting(folder: RunFolder, passed_over: set[str] | None = None) -> bool:
     """Whether somebody has asked the run to stop and it has not come to it yet."""
     for path in waiting(folder):
-        with contextlib.suppress(OSError, msgspec.DecodeError):
+        if passed_over and path.name in passed_over:
+            continue
+        with contextlib.suppress(OSError, *UNREADABLE):
             if _read(path).kind == "stop":
                 return True
     return False
@@ -154,9 +170,15 @@ def wait_taken(folder: RunFolder, control: Control, timeout: float) -> str | Non
 def _sent(name: str) -> float:
     """When the control of this file name was sent; 0 where the name does not say."""
     digits = name.partition("-")[0]
-    return int(digits) / 1e9 if digits.isdigit() else 0.0
+    return int(digits) / 1e9 if digits.isascii() and digits.isdigit() else 0.0
 
 
 def _read(path: Path) -> Control:
-    with path.open("rb") as file:
-        return msgspec.json.decode(file.read(_LARGEST), type=Control)
+    # A pipe must not be waited for, nor a link be followed.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return msgspec.json.decode(os.read(descriptor, _LARGEST), type=Control)
+    finally:
+        os.close(descriptor)

@@ -24,9 +24,10 @@ import tomli_w
 
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
-from looptop.engine.errors import LooptopError
-from looptop.engine.runs import lock
+from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.runs import decode, lock
 from looptop.engine.runs.about import About, read_about
+from looptop.engine.runs.about import damage as about_damage
 from looptop.engine.runs.home import home as home
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.lock import RunLock as RunLock
@@ -156,7 +157,7 @@ class RunFolder:
             return tomllib.loads(self.config_file.read_text("utf-8"))
         except OSError as error:
             raise LooptopError(f"cannot read the configuration of {self.id}: {error.strerror}") from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        except UNREADABLE:
             raise LooptopError(f"the configuration of {self.id} is damaged: {visible(self.config_file)}") from None
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
@@ -223,7 +224,8 @@ class RunFolder:
             facts = Journal(self.db).outline()
         except LooptopError as error:
             state = RunState.RUNNING if live else RunState.INTERRUPTED
-            return RunSummary(self.id, _kind(self.id), state, str(error), **said)
+            trouble = "; ".join([str(error), *self._damage(about)])
+            return RunSummary(self.id, _kind(self.id), state, str(error), trouble=trouble, **said)
         latest = facts.latest
         step = max((point.step for name, point in latest.items() if not name.startswith("test_")), default=None)
         values: dict[str, Any] = {
@@ -235,20 +237,30 @@ class RunFolder:
             state=facts.state.seen(bool(live)),
             reason=facts.reason,
             step=step,
-            total_steps=_whole_number(facts.facts.get("total_steps")),
+            total_steps=facts.facts.get("total_steps"),
             started=facts.started,
             ended=facts.ended,
             preset=self._preset(),
-            device=str(facts.facts.get("device", "")),
+            device=str(facts.facts.get("device") or ""),
             metrics={name: point.value for name, point in latest.items()},
             alerts=facts.alerts,
             result_step=result_step(facts.facts),
             evaluation_step=max(
                 (point.step for name, point in latest.items() if name.startswith("eval_")), default=None
             ),
+            trouble="; ".join(self._damage(about)),
             **values,
             **said,
         )
+
+    def _damage(self, about: About) -> list[str]:
+        """Of each file beside the journal that is damaged, a sentence."""
+        found = [lock.damage(self.lock), about_damage(self.path) if about == About() else ""]
+        try:
+            self.settings()
+        except LooptopError as error:
+            found.append(str(error) if self.config_file.exists() else "")
+        return [sentence for sentence in found if sentence]
 
     def _created(self) -> float | None:
         try:
@@ -281,11 +293,7 @@ def _number(name: str, kind: str | None = None) -> int:
 def result_step(facts: Mapping[str, Any]) -> int | None:
     """The step whose weights are a run's result, by the run's facts; None before it has one."""
     result = facts.get("result")
-    return _whole_number(result.get("step")) if isinstance(result, dict) else None
-
-
-def _whole_number(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) else None
+    return decode.whole(result.get("step")) if isinstance(result, dict) else None
 
 
 def _move(draft: Path, path: Path) -> Path:

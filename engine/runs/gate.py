@@ -81,6 +81,8 @@ class Gate:
         self._place = STEP_END
         self._hold_reason = ""
         self._held = False
+        self._passed_over: set[str] = set()
+        # Names in `controls/` that were read and cannot be removed.
 
     def begin_at(self, step: int) -> None:
         """Says which step the run goes on from."""
@@ -101,7 +103,7 @@ class Gate:
         """Whether the run shall stop; for what takes long between two steps. A stop that was sent is taken here."""
         if not self.stop_requested.is_set() and time.monotonic() - self._last_look >= LOOK_SECONDS:
             self._last_look = time.monotonic()
-            if control.stop_is_waiting(self._folder):
+            if control.stop_is_waiting(self._folder, self._passed_over):
                 self._look()
         return self.stop_requested.is_set()
 
@@ -220,12 +222,12 @@ class Gate:
 
     def discard_before(self, moment: float) -> None:
         """Answers what was sent to an earlier life of the run and never taken."""
-        for old in control.take(self._folder, self._broken, before=moment):
+        for old in control.take(self._folder, self._broken, before=moment, passed_over=self._passed_over):
             self._journal.control(old.id, old.kind, None, "not taken: the run had ended before it came to it")
 
     def end(self) -> None:
         """Answers what was sent too late to be taken; a stop counts all the same."""
-        for late in control.take(self._folder, self._broken):
+        for late in control.take(self._folder, self._broken, passed_over=self._passed_over):
             self.stops += late.kind == "stop"
             self._journal.control(late.id, late.kind, None, "not taken: the run has ended")
 
@@ -269,7 +271,7 @@ class Gate:
 
     def _look(self) -> None:
         self._last_look = time.monotonic()
-        for asked in control.take(self._folder, self._broken):
+        for asked in control.take(self._folder, self._broken, passed_over=self._passed_over):
             answer = self._do(asked)
             self._journal.control(asked.id, asked.kind, self._step, answer)
 

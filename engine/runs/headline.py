@@ -47,7 +47,7 @@ def progress(summary: RunSummary) -> float | None:
     """How much of the run is done, from 0 to 1; None where nobody knows."""
     if not summary.total_steps:
         return None
-    return min(1.0, (summary.step or 0) / summary.total_steps)
+    return max(0.0, min(1.0, (summary.step or 0) / summary.total_steps))
 
 
 def took(summary: RunSummary, now: float | None = None) -> float | None:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.runs import decode
 from looptop.engine.runs.records import AnswerSample as AnswerSample
 from looptop.engine.runs.records import ControlAnswer as ControlAnswer
 from looptop.engine.runs.records import Event as Event
@@ -69,7 +70,8 @@ class Journal:
     def version(self) -> int:
         """A number that grows with everything the run writes: cheap to ask, to know whether to read again."""
         with self._read() as read:
-            return int(read("SELECT count FROM changes").fetchone()[0]) if read else 0
+            row = read("SELECT count FROM changes").fetchone() if read else None
+        return decode.whole(row[0]) or 0 if row else 0
 
     def state(self) -> tuple[RunState, str]:
         """The last state that the run journalled, and why it is in it. Whether it lives still, its lock says."""
@@ -80,7 +82,7 @@ class Journal:
         """All changes of state, the first first."""
         with self._read() as read:
             rows = read("SELECT time, state, reason FROM states ORDER BY id").fetchall() if read else []
-        return [StateChange(time, _state_of(state), reason) for time, state, reason in rows]
+        return [StateChange(decode.moment(time), _state_of(state), decode.text(reason)) for time, state, reason in rows]
 
     def facts(self) -> dict[str, Any]:
         """What the run says of itself: total_steps, epochs, device, precision, n_train, parameters and so on."""
@@ -95,8 +97,15 @@ class Journal:
             state, reason = _state(read)
             (started,) = read("SELECT min(time) FROM states WHERE state = 'running'").fetchone()
             (ended,) = read("SELECT time FROM states ORDER BY id DESC LIMIT 1").fetchone() or (None,)
-            alerts = _alerts(read)
-            return Outline(state, reason, started, ended if state.ended else None, _facts(read), _latest(read), alerts)
+            return Outline(
+                state,
+                reason,
+                decode.moment_or_none(started),
+                decode.moment_or_none(ended) if state.ended else None,
+                _facts(read),
+                _latest(read),
+                _alerts(read),
+            )
 
     def alerts(self) -> int:
         """How many alerts the run raised, but for those that a resume has gone back over."""
@@ -128,7 +137,7 @@ class Journal:
                 " AND step > ? ORDER BY step LIMIT ?",
                 (name, after_step, limit),
             ).fetchall()
-        return [Point(*row) for row in rows]
+        return [point for row in rows if (point := _point(*row)) is not None]
 
     def series(self, name: str, buckets: int = 200, first: int | None = None, last: int | None = None) -> Series:
         """A metric thinned to at most about `buckets` columns, without losing its extremes.
@@ -151,7 +160,16 @@ class Journal:
                 "SELECT id, time, step, kind, level, text, superseded FROM events WHERE id > ? ORDER BY id", (after,)
             ).fetchall()
         return [
-            Event(number, time, at, kind, level, text, bool(gone)) for number, time, at, kind, level, text, gone in rows
+            Event(
+                number,
+                decode.moment(time),
+                decode.whole(at),
+                decode.text(kind),
+                decode.text(level),
+                decode.text(text),
+                bool(gone),
+            )
+            for number, time, at, kind, level, text, gone in rows
         ]
 
     def answer_samples(self, step: int | None = None) -> list[AnswerSample]:
@@ -164,19 +182,35 @@ class Journal:
                 " WHERE step = coalesce(?, (SELECT max(step) FROM answer_samples)) ORDER BY place",
                 (step,),
             ).fetchall()
-        return [AnswerSample(*row) for row in rows]
+        return [
+            AnswerSample(
+                question_id=decode.text(question_id),
+                image=decode.text(image),
+                question=decode.text(question),
+                truth=decode.text(truth),
+                answer=decode.text(answer),
+                confidence=decode.real_or_nan(confidence),
+                correct=decode.real_or_nan(correct),
+            )
+            for question_id, image, question, truth, answer, confidence, correct in rows
+        ]
 
     def answer_steps(self) -> list[int]:
         """The steps of the evaluations that have answers."""
         with self._read() as read:
             rows = read("SELECT DISTINCT step FROM answer_samples ORDER BY step").fetchall() if read else []
-        return [step for (step,) in rows]
+        return [step for (step,) in rows if isinstance(step, int)]
 
     def controls(self) -> list[ControlAnswer]:
         """What became of the controls that the run took, the first first."""
         with self._read() as read:
             rows = read("SELECT id, kind, time, step, answer FROM controls ORDER BY rowid").fetchall() if read else []
-        return [ControlAnswer(*row) for row in rows]
+        return [
+            ControlAnswer(
+                decode.text(number), decode.text(kind), decode.moment(time), decode.whole(step), decode.text(answer)
+            )
+            for number, kind, time, step, answer in rows
+        ]
 
     def reading(self) -> contextlib.AbstractContextManager[Any]:
         """For a module of the engine that keeps a table of its own in the journal: the connection's `execute`, inside a
@@ -206,12 +240,12 @@ class Journal:
 
 def _state(read: Any) -> tuple[RunState, str]:
     row = read("SELECT state, reason FROM states ORDER BY id DESC LIMIT 1").fetchone()
-    return (_state_of(row[0]), row[1]) if row else (RunState.CREATED, "")
+    return (_state_of(row[0]), decode.text(row[1])) if row else (RunState.CREATED, "")
 
 
-def _state_of(word: str) -> RunState:
+def _state_of(word: object) -> RunState:
     try:
-        return RunState(word)
+        return RunState(decode.text(word))
     except ValueError:
         raise LooptopError(
             f"the journal says that the run is '{visible(word)}', which this looptop does not know: a newer one wrote"
@@ -220,7 +254,7 @@ def _state_of(word: str) -> RunState:
 
 
 def _facts(read: Any) -> dict[str, Any]:
-    return {key: msgspec.json.decode(value) for key, value in read("SELECT key, value FROM facts").fetchall()}
+    return decode.facts({decode.text(key): value for key, value in read("SELECT key, value FROM facts").fetchall()})
 
 
 def _alerts(read: Any) -> int:
@@ -234,4 +268,13 @@ def _latest(read: Any, name: str | None = None) -> dict[str, Point]:
         " WHERE ?1 IS NULL OR names.name = ?1 ORDER BY names.id",
         (name,),
     ).fetchall()
-    return {found: Point(step, value, time) for found, step, value, time in rows}
+    return {
+        decode.text(found): point
+        for found, step, value, time in rows
+        if (point := _point(step, value, time)) is not None
+    }
+
+
+def _point(step: object, value: object, time: object) -> Point | None:
+    """A value of a metric; None where its step is no number."""
+    return Point(step, decode.real(value), decode.moment(time)) if isinstance(step, int) else None

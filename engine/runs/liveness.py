@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
+from looptop.engine.runs import lock
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
@@ -14,7 +15,11 @@ def alive(folder: RunFolder) -> str:
     """Whether the run lives and how that is known, in a sentence."""
     by, owner = folder.live_by(), folder.owner()
     if owner is None:
-        return "never had a process" if not by else "live: a process holds its lock"
+        if by:
+            return "live: a process holds its lock"
+        if lock.damage(folder.lock):
+            return "not live: no process on this machine holds its lock"
+        return "never had a process"
     here = owner.host == socket.gethostname()
     where = "this machine" if here else visible(owner.host)
     ago = max(0.0, time.time() - owner.heartbeat)

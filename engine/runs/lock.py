@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.runs.records import Owner
 from looptop.engine.text import visible
 
@@ -158,8 +158,16 @@ def read_owner(path: Path) -> Owner | None:
     try:
         record = msgspec.json.decode(path.read_bytes(), type=_Record)
         return Owner(record.host, record.pid, record.started, path.stat().st_mtime)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None
+
+
+def damage(path: Path) -> str:
+    """What is wrong with the lock file's text, in a sentence; empty where it can be read, or nobody wrote it yet."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size and read_owner(path) is None:
+            return f"{path.name} is damaged: it does not say which process held the run last"
+    return ""
 
 
 def beats_elsewhere(path: Path) -> bool:

@@ -15,11 +15,14 @@ import time
 import tomllib
 from pathlib import Path
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.runs.about import read_about
 from looptop.engine.runs.home import home
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import Listener
+
+LONGEST = 2000
+"""Characters of a reason or a title that the command is given."""
 
 ALERTS = frozenset({"alert", "breakpoint"})
 """Kinds of events that are told."""
@@ -80,22 +83,32 @@ class Notifier(Listener):
         about = read_about(self._folder)
         environment = os.environ | {
             "LOOPTOP_RUN": self._folder.name,
-            "LOOPTOP_TITLE": about.title,
+            "LOOPTOP_TITLE": _passable(about.title),
             "LOOPTOP_EVENT": what,
-            "LOOPTOP_REASON": reason.replace("\0", " "),
+            "LOOPTOP_REASON": _passable(reason),
             "LOOPTOP_FOLDER": str(self._folder),
         }
         with contextlib.suppress(OSError), (self._folder / "log.txt").open("ab") as log:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=environment,
-            )
+            try:
+                process = subprocess.Popen(
+                    ["/bin/sh", "-c", command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    env=environment,
+                )
+            except (OSError, ValueError) as error:  # too long a command, or one with a NUL
+                log.write(f"the notify command cannot be started: {said_of(error)}\n".encode())
+                return
             # Its exit is read, or it would stay a zombie as long as the run lives.
             threading.Thread(target=process.wait, name="notify wait", daemon=True).start()
+
+
+def _passable(text: str) -> str:
+    """The text as an environment variable can hold it: of some length, without what no program can be given."""
+    short = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return short.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def hit_breakpoint(state: RunState, reason: str) -> bool:
@@ -109,7 +122,7 @@ def command_for(folder: Path) -> str:
         return own
     try:
         settings = tomllib.loads((home() / "settings.toml").read_text("utf-8"))
-    except (OSError, ValueError, LooptopError):
+    except (OSError, LooptopError, *UNREADABLE):
         return ""
     command = settings.get("notify", "")
     return command if isinstance(command, str) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from looptop.engine.runs import decode
 from looptop.engine.runs.records import Series
 from looptop.engine.runs.schema import SPANS
 
@@ -45,14 +46,14 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
     high = read(
         "SELECT max(step) FROM metrics WHERE name = ? AND step <= ?", (name_id, 2**63 - 1 if last is None else last)
     ).fetchone()[0]
-    if low is None or high is None or high < low:
+    if not isinstance(low, int) or not isinstance(high, int) or high < low:
         return Series([], [], [], [], [])
     few = read(
         "SELECT step, value FROM metrics WHERE name = ? AND step BETWEEN ? AND ? ORDER BY step LIMIT ?",
         (name_id, low, high, columns + 1),
     ).fetchall()
     if len(few) <= columns:
-        values = [value for _, value in few]
+        values = [decode.real(value) for _, value in few]
         return Series([step for step, _ in few], values, values, values, [int(value is None) for value in values])
     span, width = _grain(high - low + 1, columns)
     parts: list[str] = []
@@ -64,8 +65,8 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
     return Series(
         steps=[min(max(place * width + width // 2, low), high) for place, *_ in rows],
         mean=[_mean(total, count, gone) for _, total, count, _, _, _, gone in rows],
-        minimum=[minimum for _, _, _, minimum, _, _, _ in rows],
-        maximum=[maximum for _, _, _, _, maximum, _, _ in rows],
+        minimum=[decode.real(minimum) for _, _, _, minimum, _, _, _ in rows],
+        maximum=[decode.real(maximum) for _, _, _, _, maximum, _, _ in rows],
         missing=[int(missing) for _, _, _, _, _, missing, _ in rows],
     )
 
@@ -94,7 +95,8 @@ def _grain(steps: int, columns: int) -> tuple[int, int]:
     """The span of the buckets to read (1 for single rows), and the width of a column in steps, a multiple of it."""
     wanted = -(-steps // columns)
     span = max((span for span in (1, *SPANS) if span <= wanted), default=1)
-    return span, -(-wanted // span) * span
+    # SQLite takes no number above 2**63.
+    return span, min(-(-wanted // span) * span, 2**63 - 1)
 
 
 def _mean(total: float | None, count: float, gone: int) -> float | None:

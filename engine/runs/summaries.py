@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.home import home
 from looptop.engine.runs.private import write_private
@@ -97,6 +97,11 @@ def _stamp(folder: Path) -> tuple[int, ...]:
             stamp += [found.st_mtime_ns, found.st_size]
         except OSError:
             stamp += [0, 0]
+    # A live run touches its lock every two seconds: only its size says that it was written.
+    try:
+        stamp.append(os.stat(f"{folder}/run.lock").st_size)  # noqa: PTH116
+    except OSError:
+        stamp.append(0)
     return tuple(stamp)
 
 
@@ -107,7 +112,7 @@ def _path() -> Path:
 def _load() -> dict[str, _Kept]:
     try:
         file = msgspec.msgpack.decode(_path().read_bytes(), type=_File)
-    except (OSError, LooptopError, msgspec.DecodeError):
+    except (OSError, LooptopError, *UNREADABLE):
         return {}
     return file.kept if file.version == _VERSION else {}
 

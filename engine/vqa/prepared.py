@@ -262,12 +262,13 @@ def _open_kept(folder: Path, problems: Problems) -> datasets.Dataset | None:
             raise ValueError("an image has changed")
         with quiet():
             dataset = datasets.load_from_disk(str(folder))
+        known = [(kind, name, detail) for kind, name, detail in notes["problems"]]
     except FileNotFoundError:
         return None
     except Exception:  # Half written, of another version of `datasets`, out of date: it is made anew.
         shutil.rmtree(folder, ignore_errors=True)
         return None
-    for kind, name, detail in notes["problems"]:
+    for kind, name, detail in known:
         problems.add(kind, name, detail)
     return dataset
 

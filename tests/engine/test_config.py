@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -236,3 +237,48 @@ def test_checking_a_configuration_needs_no_torch() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out.strip() == "[]"
+
+
+DAMAGED = {
+    "nested lists": b"a = " + b"[" * 5000,
+    "nested tables": b"a = " + b"{a = " * 5000,
+    "a number of 6,000 digits": b"a = " + b"9" * 6000,
+    "a large number": b"training.max_steps = " + b"9" * 30,
+    "bytes": b"\xff\xfe",
+    "zeros": bytes(100),
+    "a list as kind": b"kind = []",
+    "a table as kind": b"kind = {}",
+    "a table as preset": b"preset = {}",
+    "a number as table": b"training = 3",
+    "rewards of another type": b"kind = 'ppo'\nrewards = [1]",
+    "a nested value": b"data.source = " + b"[" * 90 + b"]" * 90,
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=list(DAMAGED))
+def test_a_damaged_file_is_a_sentence_that_names_it(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_bytes(text)
+    with pytest.raises(LooptopError) as caught:
+        config.load(file)
+    assert "mine.toml" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("kind", ["vqa", "ppo", "reward"])
+def test_any_value_of_any_key_is_taken_or_refused_in_a_sentence(kind: str) -> None:
+    whole = config.to_dict(config.preset("tiny", kind))
+    values = [None, "", "x", 1, -1, 1e300, float("nan"), 2**70, [], [[]], {}, {"a": {}}, True, [{"name": 3}], "\ud800"]
+    for table, content in whole.items():
+        keys = list(content) if isinstance(content, dict) else []
+        for value in values:
+            for key in [None, *keys]:
+                data = whole | {table: value} if key is None else whole | {table: content | {key: value}}
+                with contextlib.suppress(LooptopError):
+                    config.from_dict(data)
+
+
+@pytest.mark.parametrize("value", ["9" * 6000, "[" * 5000, "{a = " * 3000, "\x00", "\ud800"])
+def test_a_setting_that_cannot_be_read_is_refused_in_a_sentence(value: str) -> None:
+    with pytest.raises(LooptopError):
+        config.override(config.preset("tiny"), [f"learning_rate={value}"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -403,3 +405,21 @@ async def test_an_error_in_looptop_itself_is_said_and_kept(answers: QuickAnswers
     log = home / "app.log"
     assert "Traceback" in log.read_text() and "by [/b] nothing" in log.read_text()
     log.unlink()
+
+
+async def test_a_run_with_senseless_times_and_damaged_files_is_listed_like_the_others(answers: QuickAnswers) -> None:
+    odd, broken = make(0.5), make(0.6)
+    make(0.7)
+    with contextlib.closing(sqlite3.connect(odd.db)) as connection:
+        for table in ("states", "events", "metrics"):
+            connection.execute(f"UPDATE {table} SET time = ?", (float("inf"),))
+        connection.execute("UPDATE facts SET value = '\"many\"' WHERE key = 'total_steps'")
+        connection.commit()
+    broken.lock.write_bytes(b'{"host": "\xc3"}')
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        table = await go(pilot, 3)
+        assert set(ids(table)) == {"vqa-1", "vqa-2", "vqa-3"}
+        await until(pilot, lambda: "run.lock is damaged" in shown(app))
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: "vqa-1" in shown(app) and not isinstance(app.screen, Runs))

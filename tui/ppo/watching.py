@@ -102,7 +102,7 @@ class PpoSnapshot:
         """The parts of the reward, as the run itself said, or its configuration."""
         said = self.facts.get("rewards") or self.settings.get("rewards") or []
         parts = [part for part in said if isinstance(part, dict)] if isinstance(said, list) else []
-        return [Reward(str(part.get("name", "?")), float(part.get("weight", 1.0))) for part in parts]
+        return [Reward(str(part.get("name", "?")), _weight(part.get("weight"))) for part in parts]
 
     def setting(self, table: str, name: str, default: float) -> float:
         """A number of the configuration."""
@@ -118,6 +118,10 @@ class PpoSnapshot:
         """The last value of a metric."""
         point = self.latest.get(name)
         return point.value if point else None
+
+
+def _weight(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 1.0
 
 
 def held_by(reason: str) -> Held | None:

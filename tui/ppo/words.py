@@ -144,7 +144,8 @@ def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, wid
     if not record.ended and penalty:
         rows.append(("cut", "", "", -penalty))
     name_room = min(20, max([len(row[0]) for row in rows] + [9]))
-    most = max([abs(row[3]) for row in rows] + [abs(record.reward), 1e-9])
+    sizes = [abs(each) for each in (*(row[3] for row in rows), record.reward)]
+    most = max([size for size in sizes if math.isfinite(size)] + [1e-9])
     half = max(6, min(30, (width - name_room - 28) // 2))
     # Where nothing is below 0 the bars begin at the left.
     below = half if min([row[3] for row in rows] + [record.reward]) < 0 else 0

@@ -18,6 +18,7 @@ from textual.strip import Strip
 
 from looptop.engine.runs.headline import headline, headline_step, progress, took
 from looptop.engine.runs.records import RunState, RunSummary, state_text
+from looptop.engine.times import local_time
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import MARKS, WITH_ALERTS
 from looptop.tui.text import cell, duration, number
@@ -255,7 +256,8 @@ def figure_text(summary: RunSummary) -> str:
     name, value = headline(summary)
     if value is None:
         return f"nan {name}" if name else ""
-    if not name.endswith("accuracy"):
+    # A share, unless a damaged journal says otherwise.
+    if not name.endswith("accuracy") or abs(value) >= 1e4:
         return f"{number(value)} {name}"
     step = headline_step(summary)
     if step is None or name not in _SHORT:
@@ -294,12 +296,14 @@ def _said(summary: RunSummary, key: str) -> str:
             return summary.device
         case _:
             where = f"by the heartbeat of {summary.host}" if summary.live == "heartbeat" else ""
-            return " · ".join(" ".join(text.split()) for text in (where, summary.title, summary.note) if text)
+            trouble = f"! {summary.trouble}" if summary.trouble else ""
+            return " · ".join(" ".join(text.split()) for text in (where, trouble, summary.title, summary.note) if text)
 
 
 def _moment(seconds: float) -> str:
     """When it was: the hour of today, else the day."""
-    then, now = time.localtime(seconds), time.localtime()
-    if then[:3] == now[:3]:
-        return time.strftime("%H:%M", then)
-    return time.strftime("%d %b %H:%M" if then[0] == now[0] else "%d %b %Y", then)
+    now = time.time()
+    if local_time(seconds, "%Y-%m-%d") == local_time(now, "%Y-%m-%d"):
+        return local_time(seconds, "%H:%M")
+    this_year = local_time(seconds, "%Y") == local_time(now, "%Y")
+    return local_time(seconds, "%d %b %H:%M" if this_year else "%d %b %Y")

@@ -97,9 +97,41 @@ def test_a_broken_one_in_the_way_is_moved_aside_with_a_word(tmp_path: Path) -> N
         checkpoint.begin(path, writer)
         assert not path.exists()
         assert (tmp_path / f"broken-checkpoint-10-{number}" / "model.safetensors").exists()
+        assert len(list(tmp_path.glob("broken-*"))) == 1
     checkpoint.begin(tmp_path / "checkpoint-11", writer)
     writer.close()
     assert len(Journal(writer.path).events()) == 2
+
+
+def test_of_those_that_were_moved_aside_one_is_kept(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "run.db")
+    for step in (10, 10, 10, 12, 15):
+        checkpoint.begin(make(tmp_path, step, sealed=False), writer)
+    writer.close()
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["broken-checkpoint-15-1"]
+    last = Journal(writer.path).events()[-1].text
+    assert "broken-checkpoint-12-1, broken before, is deleted" in last
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b'{"files": {}}',
+        b'{"files": {"model\\u0000.safetensors": 1}}',
+        b'{"files": {"%s": 1}}' % (b"a" * 5000),
+        b'{"files": {"model.safetensors": %s}}' % (b"9" * 6000),
+        b'{"files": ' * 20_000,
+        b'{"files": {"model\xff": 1}}',
+        b'{"files": {"model.safetensors": "1"}}',
+        b"[]",
+        b"",
+    ],
+)
+def test_a_manifest_that_is_damaged_or_names_nothing_makes_no_whole_checkpoint(tmp_path: Path, manifest: bytes) -> None:
+    whole, damaged = make(tmp_path, 10), make(tmp_path, 20)
+    (damaged / checkpoint.MANIFEST).write_bytes(manifest)
+    assert not checkpoint.is_whole(damaged)
+    assert checkpoint.newest_whole(tmp_path) == whole
 
 
 def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -230,3 +231,49 @@ def test_a_step_that_is_short_does_not_pay_for_a_look_into_the_folder(live: Live
         live.gate.at_step_end(step)
     assert (time.process_time() - began) / 20_000 < 20e-6
     live.folder.controls.mkdir()
+
+
+def test_what_is_no_control_is_said_once_and_never_read_again(live: Live) -> None:
+    controls = live.folder.controls
+    files = {
+        "00000000000000000001-a.json": b'{"id": "\xff", "kind": "stop"}',
+        "00000000000000000002-a.json": b"[" * 20_000,
+        "\u00b2-a.json": b"no JSON",
+        "9.json": b"",
+        "x.json": b'{"id": "1", "kind": "stop", "by": "cli", "created": "now"}',
+        "y.json": b'"\\ud800"',
+    }
+    for name, text in files.items():
+        (controls / name).write_bytes(text)
+    (controls / "folder.json").mkdir()
+    os.mkfifo(controls / "pipe.json")
+    (controls / "link.json").symlink_to(controls / "nowhere")
+    live.train()
+    assert live.send("pause").startswith("paused")
+    eventually(lambda: [path.name for path in controls.iterdir()] == ["folder.json"])
+    assert live.send("continue").startswith("goes on")
+    assert live.send("pause").startswith("paused")
+    live.journal.flush()
+    said = [event.text for event in live.read.events() if event.kind == "control"]
+    for name in [*files, "folder.json", "pipe.json", "link.json"]:
+        assert len([text for text in said if f" {name} " in text]) == 1, (name, said)
+    assert not any("\n" in text for text in said)
+    assert live.gate.stop_is_wanted() is False
+
+
+def test_a_stop_that_is_dated_in_the_future_does_not_stop_the_next_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder.create("vqa", config())
+    with RunLock(folder.lock), monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: int((now() + 7200) * 1e9))
+        now = time.time
+        old = control.send(folder, "stop")
+    with RunLock(folder.lock) as lock:
+        journal = JournalWriter(folder.db)
+        gate = Gate(folder, journal)
+        fresh = control.send(folder, "pause")
+        gate.discard_before(lock.started)
+        assert [path.name.partition("-")[2] for path in control.waiting(folder)] == [f"{fresh.id}.json"]
+        assert not gate.stop_is_wanted()
+        journal.close()
+    answers = {answer.id: answer.answer for answer in Journal(folder.db).controls()}
+    assert answers == {old.id: "not taken: the run had ended before it came to it"}

@@ -13,6 +13,7 @@ from looptop.engine.runs.about import About, write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import start
 from looptop.engine.runs.worker import RunContext
@@ -103,3 +104,26 @@ def test_what_it_prints_is_in_the_log_and_settings_that_are_broken_are_none(home
     assert again.wait() is RunState.FINISHED
     eventually(lambda: "printed by the command" in again.folder.log.read_text())
     assert "printed" not in folder.log.read_text()
+
+
+@pytest.mark.parametrize("reason", ["a\0b", "a\ud800b", "x" * 200_000, "\0" * 5000, "é" * 100_000])
+def test_a_reason_that_no_program_can_be_given_is_cut_and_made_safe(tmp_path: Path, reason: str) -> None:
+    told = tmp_path / "told"
+    (tmp_path / "about.toml").write_text(f"title = \"a\\u0000title\"\nnotify = '''{SAY}{told}'''\n")
+    notifier = Notifier(tmp_path)
+    notifier.tell("failed", reason)
+    notifier.close()
+    (line,) = lines(told, 1)
+    assert line.split("|")[1] == "failed"
+    assert line.split("|")[3] == "a title"
+    assert 0 < len(line.split("|")[2]) <= 2000
+
+
+def test_a_command_that_cannot_be_started_is_said_in_the_log(tmp_path: Path) -> None:
+    for command in ("echo \\u0000", "x" * 200_000):
+        (tmp_path / "about.toml").write_text(f'notify = "{command}"\n')
+        notifier = Notifier(tmp_path)
+        notifier.tell("failed", "why")
+        notifier.close()
+    log = tmp_path / "log.txt"
+    eventually(lambda: log.read_text().count("the notify command cannot be started") == 2)

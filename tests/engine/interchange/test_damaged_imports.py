@@ -1,0 +1,275 @@
+"""Other programs' files that are damaged, or hold what no clock and no counter gives: the rest of them is imported."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from looptop.engine.cli import main
+from looptop.engine.interchange.importing import import_folder
+from looptop.engine.interchange.messages import Event, Record
+from looptop.engine.interchange.tensorboard import _masked
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal
+
+Capture = pytest.CaptureFixture[str]
+BEGAN = 1_700_000_000.0
+
+
+def frame(data: bytes) -> bytes:
+    length = struct.pack("<Q", len(data))
+    return length + struct.pack("<I", _masked(length)) + data + struct.pack("<I", _masked(data))
+
+
+def scalar(tag: str, step: int, value: float, time: float | None = None) -> bytes:
+    event = Event(wall_time=BEGAN + step if time is None else time, step=step)
+    event.summary.value.add(tag=tag, simple_value=value)
+    return frame(event.SerializeToString())
+
+
+def start(step: int) -> bytes:
+    event = Event(wall_time=BEGAN + 1000, step=step)
+    event.session_log.status = 1
+    return frame(event.SerializeToString())
+
+
+def events(folder: Path, *records: bytes, number: int = 1) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"events.out.tfevents.{number}.host").write_bytes(b"".join(records))
+    return folder
+
+
+def imported(folder: Path) -> tuple[dict[str, RunFolder], list[str], bool]:
+    runs: list[RunFolder] = []
+    words: list[str] = []
+    complete = import_folder(folder, runs.append, words.append)
+    return {run.about().title: run for run in runs}, words, complete
+
+
+def points(run: RunFolder, name: str = "loss") -> list[tuple[int, float | None]]:
+    return [(point.step, point.value) for point in Journal(run.db).values(name)]
+
+
+def warnings(run: RunFolder) -> str:
+    return "\n".join(event.text for event in Journal(run.db).events() if event.level == "warning")
+
+
+NO_UTF8 = scalar("pr?cision", 1, 1.0)[12:-4].replace(b"?", b"\xe9")
+
+
+def test_records_that_cannot_be_read_are_left_out_and_the_rest_is_imported(tmp_path: Path, capsys: Capture) -> None:
+    events(tmp_path / "logs/good", scalar("loss", 0, 1.0), scalar("loss", 1, 2.0))
+    bad = (frame(NO_UTF8), frame(b"some other record \xff"), frame(b"\xff" * 50))
+    events(tmp_path / "logs/mixed", scalar("loss", 0, 1.0), *bad, scalar("loss", 2, 3.0))
+    events(tmp_path / "logs/a_other", *bad)
+    assert main(["import", str(tmp_path / "logs")]) == 1
+    said = capsys.readouterr().err
+    assert "mixed: damaged: records that are no events, left out (3)" in said
+    assert "a_other holds no scalars and is left out; it holds: records that are no events, left out (3)" in said
+    runs = {run.about().title: run for run in RunFolder.all()}
+    assert sorted(runs) == ["logs/good", "logs/mixed"]
+    assert points(runs["logs/mixed"]) == [(0, 1.0), (2, 3.0)]
+    assert "records that are no events, left out (3)" in warnings(runs["logs/mixed"])
+    assert warnings(runs["logs/good"]) == ""
+
+
+@pytest.mark.parametrize("time", [math.inf, -math.inf, math.nan, 1e300, -1.0, 1e18])
+def test_a_wall_time_that_is_none_is_said_and_its_value_taken(time: float, tmp_path: Path, capsys: Capture) -> None:
+    events(tmp_path / "logs", scalar("loss", 1, 1.0), scalar("loss", 2, 2.0, time), scalar("loss", 3, 3.0))
+    runs, words, complete = imported(tmp_path / "logs")
+    run = runs["logs"]
+    assert points(run) == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    assert [point.time - BEGAN for point in Journal(run.db).values("loss")] == [1, 1, 3]
+    assert not complete
+    assert "times that no calendar has, replaced by the time before (1)" in words[0]
+    assert main(["show", run.id]) == 0
+    assert main(["runs"]) == 0
+
+
+@pytest.mark.parametrize("step", [-1, -(2**63), 2**63 - 1, 2**60])
+def test_a_step_that_is_none_is_left_out_and_said(step: int, tmp_path: Path) -> None:
+    events(tmp_path / "logs", scalar("loss", 1, 1.0), scalar("loss", step, 9.0, BEGAN), scalar("loss", 2, 2.0))
+    runs, words, _ = imported(tmp_path / "logs")
+    assert points(runs["logs"]) == [(1, 1.0), (2, 2.0)]
+    assert "values whose step is negative or too large, left out (1)" in words[0]
+
+
+def test_a_run_that_was_started_again_is_read_as_tensorboard_shows_it(tmp_path: Path) -> None:
+    first = [scalar(name, step, 1.0) for step in range(20) for name in ("loss", "accuracy")]
+    second = [start(10), *(scalar("loss", step, 2.0, BEGAN + 1000 + step) for step in range(10, 14))]
+    folder = events(tmp_path / "logs", *first)
+    events(folder, *second, number=2)
+    runs, words, complete = imported(folder)
+    assert points(runs["logs"]) == [(step, 1.0 if step < 10 else 2.0) for step in range(14)]
+    assert points(runs["logs"], "accuracy") == [(step, 1.0) for step in range(10)]
+    assert runs["logs"].summary().total_steps == 13
+    assert complete
+    assert "20 values that it went back over are left out" in words[0]
+
+
+def test_a_lower_step_supersedes_later_ones_of_its_metric_alone(tmp_path: Path) -> None:
+    first = [scalar(name, step, 1.0) for step in range(20) for name in ("loss", "rare")]
+    runs, _, _ = imported(events(tmp_path / "logs", *first, *(scalar("loss", step, 2.0) for step in range(10, 14))))
+    assert points(runs["logs"]) == [(step, 1.0 if step < 10 else 2.0) for step in range(14)]
+    assert len(points(runs["logs"], "rare")) == 20
+
+
+def test_a_step_that_is_written_twice_keeps_the_later_value_and_is_no_restart(tmp_path: Path) -> None:
+    runs, words, complete = imported(events(tmp_path / "logs", scalar("loss", 1, 1.0), scalar("loss", 1, 2.0)))
+    assert (points(runs["logs"]), words, complete) == ([(1, 2.0)], [], True)
+
+
+def test_two_files_that_were_written_at_the_same_time_are_said(tmp_path: Path) -> None:
+    folder = events(tmp_path / "logs", *(scalar("loss", step, 1.0) for step in range(10)))
+    events(folder, *(scalar("loss", step, 2.0, BEGAN + step + 0.5) for step in range(10)), number=2)
+    runs, words, _ = imported(folder)
+    assert points(runs["logs"]) == [(step, 2.0) for step in range(10)]
+    assert any("two files wrote at the same time to loss" in word for word in words)
+
+
+def test_what_is_no_scalar_is_counted(tmp_path: Path) -> None:
+    event = Event(wall_time=BEGAN, step=1)
+    event.summary.value.add(tag="weights", histo=b"")
+    event.summary.value.add(tag="picture", image=b"")
+    event.summary.value.add(tag="words").metadata.plugin_data.plugin_name = "text"
+    event.summary.value.add(tag="curve").metadata.plugin_data.plugin_name = "pr_curves"
+    event.summary.value.add(tag="words").tensor.dtype = 7
+    _, words, complete = imported(events(tmp_path / "logs", scalar("loss", 1, 1.0), frame(event.SerializeToString())))
+    assert complete
+    assert "histograms (1), images (1), texts (2), values of pr_curves (1)" in words[0]
+
+
+def test_a_link_as_the_argument_is_followed_and_one_that_leads_out_is_not(tmp_path: Path) -> None:
+    events(tmp_path / "real/logs/a", scalar("loss", 1, 1.0))
+    elsewhere = events(tmp_path / "elsewhere", scalar("loss", 1, 2.0))
+    (tmp_path / "real/logs/out").symlink_to(elsewhere)
+    (tmp_path / "real/logs/a/events.out.tfevents.2.out").symlink_to(elsewhere / "events.out.tfevents.1.host")
+    (tmp_path / "real/logs/a/events.out.tfevents.0.again").symlink_to("events.out.tfevents.1.host")
+    (tmp_path / "real/logs/a/events.out.tfevents.3.self").symlink_to("events.out.tfevents.3.self")
+    (tmp_path / "link").symlink_to(tmp_path / "real/logs")
+    runs, _, complete = imported(tmp_path / "link")
+    assert list(runs) == ["link/a"]
+    assert points(runs["link/a"]) == [(1, 1.0)]
+    assert complete
+
+
+# W&B ------------------------------------------------------------------------------------------------------------------
+
+
+def wandb(folder: Path, records: Iterable[Any], name: str = "run-x.wandb") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    data = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
+    for record in records:
+        body = record if isinstance(record, bytes) else record.SerializeToString()
+        data += struct.pack("<IHB", zlib.crc32(body, zlib.crc32(b"\x01")), len(body), 1) + body
+    assert len(data) < 32 * 1024
+    (folder / name).write_bytes(data)
+    return folder
+
+
+def history(**values: object) -> Any:
+    record = Record()
+    for key, value in values.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        record.history.item.add(nested_key=key.split("__"), value_json=text)
+    return record
+
+
+def named(name: str) -> Any:
+    record = Record()
+    record.run.display_name = name
+    record.run.start_time.seconds = int(BEGAN)
+    return record
+
+
+def test_steps_numbers_and_records_of_wandb_that_are_none_are_left_out(tmp_path: Path) -> None:
+    records = [
+        named("odd"),
+        history(_step=1, _timestamp=BEGAN, loss=1.0),
+        b"\xff\xff no record",
+        history(_step="NaN", loss=9.0),
+        history(_step="Infinity", loss=9.0),
+        history(_step=2**70, loss=9.0),
+        history(_step=-3, loss=9.0),
+        history(_step=2, _timestamp="1" + "0" * 400, loss=2.0, big="1" + "0" * 400, huge="9" * 6000),
+        history(_step=3, _timestamp="Infinity", loss=3.0, nested="[" * 5000, deep='{"a": ' * 300 + "1" + "}" * 300),
+        history(_step=4, loss=4.0, odd='{"\\ud800": 1}'),
+    ]
+    other = [named("other"), history(_step=1, loss=1.0)]
+    wandb(tmp_path / "w/a", records)
+    wandb(tmp_path / "w/b", other)
+    runs, words, complete = imported(tmp_path / "w")
+    assert points(runs["odd"]) == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+    assert points(runs["other"]) == [(1, 1.0)]
+    assert not complete
+    for what in (
+        "steps whose number is negative, too large or none, left out (4)",
+        "records that are none of W&B's, left out (1)",
+        "numbers that are too large",
+    ):
+        assert what in words[0], words
+    assert main(["show", runs["odd"].id]) == 0
+
+
+def test_odd_configurations_of_wandb_are_kept_as_far_as_toml_can_hold_them(tmp_path: Path) -> None:
+    record = named("a \x00 name")
+    for key, value in {
+        "a": "[" * 900 + "]" * 900,
+        "b": '"\\ud800"',
+        "c": "9" * 400,
+        "d": '{"\\ud800": null}',
+        "e": "1",
+    }.items():
+        record.run.config.update.add(key=key, value_json=value)
+    runs, _, _ = imported(wandb(tmp_path / "w", [record, history(_step=1, loss=1.0)]))
+    (run,) = runs.values()
+    assert run.settings()["config"]["e"] == 1
+
+
+def test_the_axis_that_was_defined_for_a_metric_counts_its_steps(tmp_path: Path) -> None:
+    one, pattern = Record(), Record()
+    one.metric.name, one.metric.step_metric = "val.loss", "epoch"
+    pattern.metric.glob_name, pattern.metric.step_metric = "train.*", "tokens"
+    records = [named("axes"), one, pattern]
+    for step in range(4):
+        records.append(
+            history(_step=step, epoch=step * 10, tokens=step * 1000, val__loss=1.0, train__loss=2.0, plain=3.0)
+        )
+    records.append(history(_step=9, epoch=0.5, val__loss=7.0))
+    runs, words, complete = imported(wandb(tmp_path / "w", records))
+    run = runs["axes"]
+    assert complete
+    assert points(run, "val.loss") == [(0, 1.0), (9, 7.0), (10, 1.0), (20, 1.0), (30, 1.0)]
+    assert points(run, "train.loss") == [(step * 1000, 2.0) for step in range(4)]
+    assert [step for step, _ in points(run, "plain")] == [0, 1, 2, 3]
+    assert words[0].endswith("values whose axis gives no whole number stand at W&B's own step: epoch (1)")
+
+
+def test_what_a_run_said_only_at_its_end_arrives(tmp_path: Path) -> None:
+    summary = Record()
+    for key, value in {"best_accuracy": "0.75", "_runtime": "3", "loss": "9"}.items():
+        summary.summary.update.add(key=key, value_json=value)
+    wandb(tmp_path / "w/a", [named("alone"), summary])
+    wandb(tmp_path / "w/b", [named("both"), history(_step=7, loss=1.0), summary])
+    runs, words, complete = imported(tmp_path / "w")
+    assert (points(runs["alone"], "best_accuracy"), points(runs["alone"])) == ([(0, 0.75)], [(0, 9.0)])
+    assert (points(runs["both"], "best_accuracy"), points(runs["both"])) == ([(7, 0.75)], [(7, 1.0)])
+    assert (words, complete) == ([], True)
+
+
+def test_tables_of_wandb_are_counted_and_are_no_metrics(tmp_path: Path) -> None:
+    whole = '{"_type": "table-file", "ncols": 2, "nrows": 3, "size": 100}'
+    parts = {"t___type": '"table-file"', "t__ncols": 2, "t__nrows": 3, "t__size": 9}
+    records = [named("tables"), history(_step=1, loss=1.0, u=whole), history(_step=2, **parts)]
+    records.append(history(_step=3, picture='{"_type": "image-file", "size": 1}'))
+    runs, words, complete = imported(wandb(tmp_path / "w", records))
+    assert Journal(runs["tables"].db).names() == ["loss"]
+    assert complete
+    assert "tables (2), images (1)" in words[0]

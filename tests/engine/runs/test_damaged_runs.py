@@ -1,0 +1,151 @@
+"""Runs whose files are damaged, edited or a stranger's: they are listed and shown, and never hide other runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.cli import main
+from looptop.engine.commands.output import duration, moment, percent
+from looptop.engine.config import preset
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal, JournalWriter
+from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.records import AnswerSample, RunState
+from scripts import fuzz
+
+Capture = pytest.CaptureFixture[str]
+
+NO_TIMES = (float("inf"), float("-inf"), 1e300, -5.0, 1e13, "yesterday", b"\xff")
+
+
+def finished_run() -> RunFolder:
+    run = RunFolder.create("vqa", preset("tiny"))
+    writer = JournalWriter(run.db)
+    writer.facts(total_steps=4, parameters=12345, device="cpu")
+    writer.state(RunState.RUNNING, time=1_700_000_000)
+    writer.metrics(4, {"loss": 0.5}, 1_700_000_010)
+    writer.event("note", "something happened", time=1_700_000_020)
+    writer.state(RunState.FINISHED, time=1_700_000_060)
+    writer.close()
+    return run
+
+
+def change(run: RunFolder, sql: str, *values: object) -> None:
+    with contextlib.closing(sqlite3.connect(run.db)) as connection:
+        connection.execute(sql, values)
+        connection.commit()
+
+
+@pytest.mark.parametrize("time", NO_TIMES)
+def test_a_time_that_is_none_is_a_question_mark(time: object, capsys: Capture) -> None:
+    run = finished_run()
+    for table in ("states", "events", "metrics"):
+        change(run, f"UPDATE {table} SET time = ?", time)
+    assert (run.summary().started, run.summary().ended) == (None, None)
+    assert main(["show", run.id]) == 0
+    assert "?  something happened" in capsys.readouterr().out
+    assert main(["show", run.id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["events"][0]["time"] is None
+    assert main(["runs"]) == 0
+    assert run.id in capsys.readouterr().out
+
+
+def test_facts_of_the_wrong_type_are_left_out() -> None:
+    run = finished_run()
+    writer = JournalWriter(run.db)
+    writer.facts(total_steps="many", parameters=[1], left_out=3, n_train=-1, device="cpu", rewards=[{"name": "a"}])
+    writer.close()
+    change(run, "INSERT INTO facts VALUES ('broken', '[1,')")
+    assert Journal(run.db).facts() == {"device": "cpu"}
+    assert Journal(finished_run().db).facts() == {"total_steps": 4, "parameters": 12345, "device": "cpu"}
+    assert run.summary().total_steps is None
+    assert main(["show", run.id]) == 0
+
+
+@pytest.mark.parametrize("text", [b"\xc3", b'{"host": "\xff"}', b"[" * 5000, b'{"host": 1}', b"\x00"])
+def test_a_lock_file_that_cannot_be_read_is_said_of_its_run_alone(text: bytes, capsys: Capture) -> None:
+    run, other = finished_run(), finished_run()
+    run.lock.write_bytes(text)
+    assert main(["runs", "--json"]) == 0
+    listed = {each["id"]: each for each in json.loads(capsys.readouterr().out)["runs"]}
+    assert "run.lock is damaged" in listed[run.id]["trouble"]
+    assert listed[other.id]["trouble"] == ""
+    for words in (["runs"], ["show", run.id]):
+        assert main(words) == 0
+        assert "run.lock is damaged" in capsys.readouterr().out
+    assert run.summary().state is RunState.FINISHED
+    with RunLock(run.lock, run.id):  # whoever takes the lock writes the file anew
+        pass
+    assert run.summary().trouble == ""
+
+
+DEEP = "a = " + "[" * 5000
+LONG = "a = " + "9" * 6000
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe", DEEP.encode(), LONG.encode(), b"a = ", bytes(40)])
+@pytest.mark.parametrize("name", ["config.toml", "about.toml", "run.db"])
+def test_each_damaged_file_is_a_sentence_on_the_row_of_its_run(name: str, text: bytes, capsys: Capture) -> None:
+    run, other = finished_run(), finished_run()
+    (run.path / name).write_bytes(text)
+    assert main(["runs"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert name in lines[run.id] or (name == "run.db" and "journal" in lines[run.id])
+    assert "!" not in lines[other.id]
+    assert main(["show", run.id]) == (2 if name == "run.db" else 0)
+
+
+def test_a_very_long_answer_does_not_pad_the_others(capsys: Capture) -> None:
+    run = finished_run()
+    writer = JournalWriter(run.db)
+    short = AnswerSample("1", "a.png", "what?", "red", "blue", 0.5, 0.0)
+    long = AnswerSample("2", "b.png", "what?", "x" * 1_000_000, "y" * 1_000_000, 0.5, 0.0)
+    writer.answer_samples(4, [short] * 20 + [long])
+    writer.close()
+    assert main(["show", run.id]) == 0
+    out = capsys.readouterr().out
+    assert len(out) < 20_000
+    assert "…" in out
+
+
+def test_numbers_that_no_clock_has_are_written_all_the_same() -> None:
+    for value in (float("nan"), float("inf"), float("-inf"), 1e300, -1e300):
+        assert moment(value) == "?"
+        assert len(duration(value)) < 8
+        assert len(percent(value)) < 20
+    assert moment(None) == "-"
+
+
+def test_any_value_in_any_column_is_a_result_or_a_sentence() -> None:
+    run = fuzz.sample_run()
+    whole = run.path.with_name(".whole")
+    shutil.copytree(run.path, whole)
+    rng = random.Random(7)
+    for number, (table, column) in enumerate(fuzz.columns(run.db)):
+        for value in rng.sample(fuzz.VALUES, 3):
+            if fuzz.put(run.db, table, column, value):
+                commands = fuzz.COMMANDS[number % len(fuzz.COMMANDS) :][:1]
+                assert fuzz.check_readers(run) + fuzz.check_commands(run, commands) == [], (table, column, value)
+            shutil.copy(whole / "run.db", run.db)
+
+
+@pytest.mark.parametrize("name", ["run.db", "config.toml", "about.toml", "run.lock"])
+def test_changed_bytes_of_any_file_are_a_result_or_a_sentence(name: str) -> None:
+    run = fuzz.sample_run()
+    path: Path = run.path / name
+    if not path.exists():
+        path.write_bytes(b'title = "a title"\nnote = "b"\n')
+    whole = path.read_bytes()
+    rng = random.Random(11)
+    for number in range(25):
+        path.write_bytes(whole)
+        fuzz.flip(path, rng)
+        commands = fuzz.COMMANDS[number % len(fuzz.COMMANDS) :][:1]
+        assert fuzz.check_readers(run) + fuzz.check_commands(run, commands) == [], number
