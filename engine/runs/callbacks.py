@@ -14,8 +14,8 @@ handed over, else from the files that `log_completions=True` makes.
 
 What the trainer logs before `train()` is kept for the run that begins then, and what it logs afterwards, as
 `evaluate()` and `predict()` do, goes into the run that has ended. A callback is not told when an exception leaves
-`train()`, which in a notebook would leave the run live for as long as the kernel: so `Trainer.train` is wrapped when the
-first callback with a run of its own is made. Nothing that goes wrong in such a callback reaches the training.
+`train()`, which in a notebook would leave the run live for as long as the kernel: so `Trainer.train` is wrapped when
+the first callback with a run of its own is made. Nothing that goes wrong in such a callback reaches the training.
 """
 
 from __future__ import annotations

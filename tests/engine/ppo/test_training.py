@@ -31,7 +31,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run
 from looptop.engine.runs.run import resume as go_on
-from tests.engine.ppo.tiny import ppo_config
+from tests.engine.ppo.tiny import ppo_config, save_decoder_classifier, save_one_token_policy
 from tests.support import eventually
 
 
@@ -474,3 +474,28 @@ def test_other_optimisers_settings_are_trainers_own(tiny: PpoRunConfig) -> None:
     rates = [point.value for point in journal.values("learning_rate")]
     assert rates == pytest.approx([0.0, 5e-5, 1e-4, 5e-5])
     assert [point.value for point in journal.values("ppo/learning_rate")] == pytest.approx(rates)
+
+
+END, BEYOND = 1, 24
+"""Ids of the tokenizer that adds nothing: the end, and one that it has no word for."""
+
+
+@pytest.mark.parametrize(("token", "response", "tokens"), [(END, "", 1), (BEYOND, "", 3)], ids=["end", "no word"])
+def test_a_policy_that_writes_no_text_at_all_is_trained_shown_and_compared(
+    token: int, response: str, tokens: int, tmp_path: Path
+) -> None:
+    policy = save_one_token_policy(tmp_path / "one-token", token)
+    scorer = save_decoder_classifier(tmp_path / "scorer")
+    chosen = ppo_config(
+        tmp_path, f"policy={policy}", f"rewards.grammar.model={scorer}", f"rewards.neutral.model={scorer}",
+        "max_new_tokens=3", "max_steps=2", "kl_limit=1000", family="gpt2",
+    )  # fmt: skip
+    run = start(chosen)
+    journal = finished(run)
+    samples = journal.samples(2)
+    assert {sample.response for sample in samples} == {response} and {sample.length for sample in samples} == {tokens}
+    assert all(math.isfinite(score) for sample in samples for score in sample.scores.values())
+    shown = journal.tokens(2, 0)
+    assert shown is not None and shown.texts == (["</s>"] if token == END else [f"<{token}>"] * 3)
+    assert {each.response for each in generate(run.id, ["the tram", "the council"])} == {response}
+    assert {pair.after for pair in compare(run.folder, 3).rows} == {response}
