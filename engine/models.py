@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ from looptop.engine.text import visible
 BUNDLED = "bundled:"
 """What the name of a part that looptop brings along begins with."""
 
+ADAPTERS = "adapter_config.json"
+"""What a folder of adapters alone holds in the place of config.json."""
+
+MOST_ADAPTERS = 8
+"""Runs with adapters that can have begun from one another's checkpoints."""
+
 
 def resolve(name: str) -> str:
     """The folder of a bundled part (`bundled:text_encoder`) or of a run's result; other names unchanged.
@@ -30,7 +37,53 @@ def resolve(name: str) -> str:
     if name.startswith(BUNDLED):
         return str(_part(name))
     run = next((run for run in RunFolder.all() if run.id == name), None)
-    return name if run is None else str(result_of(run, lambda folder: bool(read_json(folder / "config.json"))))
+    return name if run is None else str(result_of(run, _is_any_model))
+
+
+def adapted_from(source: str | PathLike[str]) -> str | None:
+    """What the adapters in a folder were trained on, as `resolve` gives it; None where it holds a model of its own.
+
+    A checkpoint of a run with `model.lora_rank` holds adapters alone.
+
+    Args:
+        source: A local folder; of hub names, which hold whole models, nothing is known here.
+
+    Raises:
+        LooptopError: The folder does not say what the adapters belong to.
+    """
+    folder = Path(source)
+    if (folder / "config.json").is_file() or not (folder / ADAPTERS).is_file():
+        return None
+    run = RunFolder(folder.absolute().parents[1])
+    base: object = None
+    if folder.absolute().parent == run.checkpoints and run.config_file.is_file():
+        model = run.settings().get("model")
+        base = model.get("policy") if isinstance(model, dict) else None
+    else:
+        base = read_json(folder / ADAPTERS).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise LooptopError(f"{visible(folder)} holds adapters alone and does not say which model they belong to")
+    if Path(base).absolute() == folder.absolute():
+        raise LooptopError(f"{visible(folder)} says that its adapters belong to themselves; its {ADAPTERS} is damaged")
+    return resolve(base)
+
+
+def whole_model(source: str) -> str:
+    """The model below the adapters of a folder, or below theirs; a source that holds no adapters alone unchanged.
+
+    Raises:
+        LooptopError: A folder does not say what its adapters belong to.
+    """
+    for _ in range(MOST_ADAPTERS):
+        base = adapted_from(source)
+        if base is None:
+            return source
+        source = base
+    raise LooptopError(f"{visible(source)} holds adapters on adapters on adapters, without an end")
+
+
+def _is_any_model(folder: Path) -> bool:
+    return any(read_json(folder / name) for name in ("config.json", ADAPTERS))
 
 
 def result_of(run: RunFolder, is_model: Callable[[Path], bool]) -> Path:

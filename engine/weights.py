@@ -14,6 +14,7 @@ from os import PathLike
 from typing import Any
 
 import torch
+from transformers import AutoConfig
 from transformers.utils import logging
 
 from looptop.engine.errors import LooptopError, said_of
@@ -36,9 +37,11 @@ def load_whole(
         **options: Passed on.
 
     Raises:
-        LooptopError: Weights are damaged, missing or of another shape.
+        LooptopError: Weights are damaged, missing or of another shape, or the model is of a family that the class
+            does not load.
         OSError: The model is neither on disk nor to be had from the hub.
     """
+    _check_family(load, source, options)
     try:
         with quiet():
             model, info = load(source, output_loading_info=True, **{"dtype": torch.float32} | options)
@@ -57,6 +60,36 @@ def load_whole(
             f" among them {visible(lacking[0])}"
         )
     return model
+
+
+_USES = {
+    "AutoModel": "an encoder",
+    "AutoModelForCausalLM": "a decoder",
+    "AutoModelForSequenceClassification": "a classifier of texts",
+}
+"""What the models are for that transformers' classes load."""
+
+
+def _check_family(load: Callable[..., Any], source: str | PathLike[str], options: dict[str, Any]) -> None:
+    """Refuses a model of a family that cannot be loaded for this use, before transformers lists all that can."""
+    auto: Any = getattr(load, "__self__", None)
+    families = getattr(auto, "_model_mapping", None)
+    if families is None:
+        return
+    config = options.get("config")
+    if config is None:
+        given = {name: value for name, value in options.items() if name in ("local_files_only", "revision")}
+        try:
+            config = AutoConfig.from_pretrained(source, **given)
+        except OSError:
+            raise
+        except Exception as error:
+            raise LooptopError(f"the model in {visible(source)} cannot be loaded: {said_of(error)}") from error
+    if type(config) not in families:
+        raise LooptopError(
+            f"the model in {visible(source)} is of the family '{visible(config.model_type)}', which cannot be used as"
+            f" {_USES.get(auto.__name__, 'a model of this kind')}; name another model"
+        )
 
 
 def is_pooler(name: str) -> bool:

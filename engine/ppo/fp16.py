@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from transformers import PreTrainedConfig
 
-from looptop.engine.models import resolve
+from looptop.engine.models import resolve, whole_model
 
 T5_TYPES = frozenset({"t5", "mt5", "umt5", "longt5", "switch_transformers"})
 """Types of models, as configurations name them, that are a T5 or made like one."""
@@ -23,7 +23,7 @@ def t5_among(names: Iterable[str]) -> str:
     Raises:
         LooptopError: See `resolve`.
     """
-    return next((name for name in names if name and _type_of(resolve(name)) in T5_TYPES), "")
+    return next((name for name in names if name and _type_of(whole_model(resolve(name))) in T5_TYPES), "")
 
 
 def _type_of(source: str) -> str:

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.memory import ModelSize, build_empty, size_of
-from looptop.engine.models import resolve
+from looptop.engine.models import resolve, whole_model
 from looptop.engine.ppo.policy import POLICIES, Policy
 
 
@@ -60,7 +60,7 @@ def _classifier_size(
 
 
 def _policy(name: str) -> Policy:
-    config = AutoConfig.from_pretrained(resolve(name), trust_remote_code=False)
+    config = AutoConfig.from_pretrained(whole_model(resolve(name)), trust_remote_code=False)
     return POLICIES[config.model_type](config)
 
 

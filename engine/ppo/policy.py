@@ -12,16 +12,21 @@ from __future__ import annotations
 
 import functools
 import os
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.models import adapted_from, whole_model
+from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.ppo import t5
 from looptop.engine.ppo.logits import said_of_tokens
 from looptop.engine.ppo.writers import GPT2Writer, ResponseWriter, T5CacheWriter, T5Writer
+from looptop.engine.text import visible
 from looptop.engine.weights import load_whole
 
 
@@ -235,7 +240,7 @@ def load_policy(source: str | os.PathLike[str], device: torch.device | str = "cp
     leaves transformers' own, which make each sum in the order in which TRL made it. On a GPU it is transformers' T5.
 
     Args:
-        source: Hub name or local folder.
+        source: Hub name or local folder; one of adapters alone stands for their model with the adapters merged in.
         device: Where the policy will compute.
         **load: Passed to `from_pretrained` (`local_files_only`, `dtype`, `attn_implementation`, ...).
 
@@ -243,6 +248,10 @@ def load_policy(source: str | os.PathLike[str], device: torch.device | str = "cp
         LooptopError: The model is of another family, or its weights are damaged or not all there.
         OSError: It is neither on disk nor to be had from the hub.
     """
+    base = adapted_from(source)
+    if base is not None:
+        whole_model(base)
+        return _with_adapters(load_policy(base, device, **load), Path(source))
     config = AutoConfig.from_pretrained(source, local_files_only=load.get("local_files_only", False))
     if config.model_type not in POLICIES:
         raise LooptopError(
@@ -255,3 +264,30 @@ def load_policy(source: str | os.PathLike[str], device: torch.device | str = "cp
     if isinstance(policy, T5Policy) and t5.is_for(device) and "attn_implementation" not in load:
         t5.quicken(policy)
     return policy
+
+
+def _with_adapters(policy: Policy, folder: Path) -> Policy:
+    """A policy with the adapters of a folder merged into it."""
+    try:
+        from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    except ImportError:
+        raise LooptopError(
+            f"{visible(folder)} holds adapters, and that needs peft; install it with `pip install peft`"
+        ) from None
+    try:
+        adapted: Any = get_peft_model(policy, LoraConfig.from_pretrained(str(folder)))
+        weights = load_file(folder / "adapter_model.safetensors")
+        read: Any = set_peft_model_state_dict(adapted, weights)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # peft, safetensors and json each have exceptions of their own for a damaged file.
+        raise LooptopError(f"the adapters in {visible(folder)} cannot be loaded: {said_of(error)}") from error
+    own = [name for name in read.missing_keys if "lora_" in name or "modules_to_save" in name]
+    if wrong := [*own, *read.unexpected_keys]:
+        raise LooptopError(
+            f"the adapters in {visible(folder)} are not whole or belong to another model, see {visible(wrong[0])}"
+        )
+    merged: Policy = adapted.merge_and_unload().requires_grad_(True)
+    merged.name_or_path = str(folder)
+    return merged

@@ -20,6 +20,7 @@ from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, Place, 
 from looptop.engine.ppo.rollout import Rollout, means
 from looptop.engine.ppo.statistics import MiniBatch, Statistics
 from looptop.engine.runs.writer import JournalWriter
+from looptop.engine.token_text import number_text, token_of
 
 DUE_SECONDS = 1.0
 """A batch that takes longer to its next place is journalled on its way."""
@@ -187,8 +188,10 @@ class Recorder:
 
 
 def piece(tokenizer: Any, number: int) -> str:
-    """A token as a person reads it: with a space where a word begins."""
-    text = str(tokenizer.convert_ids_to_tokens(number))
+    """A token as a person reads it: with a space where a word begins; its number where the tokenizer has none such."""
+    text = token_of(tokenizer, number)
+    if text is None:
+        return number_text(number)
     # SentencePiece and byte-level BPE each have a letter for the space, and the latter one for the line's end.
     return text.replace("\u2581", " ").replace("\u0120", " ").replace("\u010a", "\n")
 

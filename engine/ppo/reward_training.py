@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from torch import nn
 from transformers import (
@@ -43,6 +44,7 @@ from looptop.engine.runs.trainer import (
 )
 from looptop.engine.runs.worker import READING, RunContext, loading
 from looptop.engine.text import visible
+from looptop.engine.unreached import freeze_unreached
 from looptop.engine.weights import is_pooler, load_whole
 
 
@@ -80,6 +82,8 @@ def train(context: RunContext) -> dict[str, Any]:
     with context.during(READING), context.processes.first_before_the_others():
         pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
+    sample = encode(tokenizer, [pairs[0].query], [pairs[0].chosen], config.model.reads, longest)
+    freeze_unreached(model, lambda: model(**{name: torch.tensor(ids) for name, ids in sample.items()}).logits.sum())
     context.leave_if_stopped()
     arguments = _arguments(context, config, device)
     callbacks: list[TrainerCallback] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]

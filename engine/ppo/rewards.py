@@ -155,7 +155,21 @@ def encode(
     """
     texts = (list(responses),) if reads == "response" else (list(queries), list(responses))
     encoded: dict[str, Any] = tokenizer(*texts, truncation=True, max_length=max_tokens)
+    for row, ids in enumerate(encoded["input_ids"]):
+        if not len(ids):  # A tokenizer that adds nothing, given nothing: a model needs one token at least.
+            _put_one_token(encoded, row, _any_special_id(tokenizer))
     return encoded
+
+
+def _put_one_token(encoded: dict[str, Any], row: int, token: int) -> None:
+    for name, rows in encoded.items():
+        rows[row] = [{"input_ids": token, "attention_mask": 1}.get(name, 0)]
+
+
+def _any_special_id(tokenizer: Any) -> int:
+    """The id that stands for an empty text: the one that ends texts, where there is one."""
+    names = ("eos_token_id", "sep_token_id", "cls_token_id", "bos_token_id", "pad_token_id", "unk_token_id")
+    return next((int(number) for name in names if (number := getattr(tokenizer, name, None)) is not None), 0)
 
 
 class Person:

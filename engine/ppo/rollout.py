@@ -23,6 +23,7 @@ from looptop.engine.ppo.policy import Policy
 from looptop.engine.ppo.reference import Reference
 from looptop.engine.ppo.rewards import Reward, Scores
 from looptop.engine.runs.processes import ALONE, Processes
+from looptop.engine.token_text import known_ids
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def roll_out(
     """
     ids = [query.ids for query in queries]
     responses = write(policy, ids, numbers, settings, pad_id=ends.pad_id, end_id=ends.end_id)
-    return Rollout(queries, responses, [text.strip() for text in tokenizer.batch_decode(responses.ids, True)])
+    texts = tokenizer.batch_decode([known_ids(tokenizer, row) for row in responses.ids], skip_special_tokens=True)
+    return Rollout(queries, responses, [text.strip() for text in texts])
 
 
 def qualities(rollout: Rollout, quality: Quality | None) -> list[dict[str, float]]:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoTokenizer, EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
@@ -18,9 +18,10 @@ from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.memory import check_fit
 from looptop.engine.models import resolve
 from looptop.engine.ppo import data, reference
+from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.model_sizes import ppo_sizes, ppo_ways_out
-from looptop.engine.ppo.policy import Policy
+from looptop.engine.ppo.policy import Policy, PolicyOutput
 from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rewards import Reward
 from looptop.engine.ppo.rollout import Ends, Measure
@@ -29,6 +30,7 @@ from looptop.engine.runs.callbacks import JournalCallback
 from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
 from looptop.engine.runs.worker import READING, RunContext, loading
 from looptop.engine.text import visible
+from looptop.engine.unreached import freeze_unreached
 
 
 def train(context: RunContext) -> dict[str, Any]:
@@ -82,6 +84,7 @@ def train(context: RunContext) -> dict[str, Any]:
         config.training.per_device_eval_batch_size,
     )
     context.leave_if_stopped()
+    freeze_unreached(model, lambda: _sum_of_a_sample(model, policy, measure.ends))
     warn(context, config)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     callbacks: list[Any] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
@@ -120,6 +123,14 @@ def train(context: RunContext) -> dict[str, Any]:
     if not save_result(context, lambda folder: save_model(folder, model, tokenizer, config, best, figures)):
         return {"seconds": time.time() - began}
     return {"reward": figures["reward"], "kl": figures["kl"], "step": best, "seconds": time.time() - began}
+
+
+def _sum_of_a_sample(model: nn.Module, policy: Policy, ends: Ends) -> Tensor:
+    """All that a loss can be made of, for one sample."""
+    some = [[ends.end_id]]
+    batch = Batch.of(some, some, pad_id=ends.pad_id, end_id=ends.end_id, start_tokens=policy.start_tokens)
+    judged: PolicyOutput = model(**batch.to(policy.device).model_inputs())
+    return judged.logprobs.sum() + judged.values.sum()
 
 
 def load_tokenizer(name: str) -> Any:

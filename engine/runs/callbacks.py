@@ -11,6 +11,11 @@ handed over, else from the files that `log_completions=True` makes.
     callback = looptop.engine.JournalCallback(name="my GRPO")
     trainer = GRPOTrainer(..., callbacks=[callback])
     callback.trainer = trainer
+
+What the trainer logs before `train()` is kept for the run that begins then, and what it logs afterwards, as
+`evaluate()` and `predict()` do, goes into the run that has ended. A callback is not told when an exception leaves
+`train()`, which in a notebook would leave the run live for as long as the kernel: so `Trainer.train` is wrapped when
+the first callback with a run of its own is made. Nothing that goes wrong in such a callback reaches the training.
 """
 
 from __future__ import annotations
@@ -18,16 +23,19 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import logging
 import math
 import numbers
+import shutil
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs.about import LONGEST_TITLE, write_about
 from looptop.engine.runs.alerts import LossAlerts
 from looptop.engine.runs.completions import write_completions
@@ -42,6 +50,28 @@ from looptop.engine.runs.trl_completions import FromFiles, FromTrainer
 from looptop.engine.runs.worker import RunContext, append_to_log
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
+
+_log = logging.getLogger("looptop.callback")
+
+MOST_KEPT = 1000
+"""Logs that are kept before training begins."""
+
+_Hook = TypeVar("_Hook", bound=Callable[..., None])
+
+
+def _harmless(hook: _Hook) -> _Hook:
+    """Keeps what goes wrong in a run of the callback's own from the training that calls it."""
+
+    @functools.wraps(hook)
+    def call(self: JournalCallback, *args: Any, **kwargs: Any) -> None:
+        if not self._own:
+            return hook(self, *args, **kwargs)
+        try:
+            hook(self, *args, **kwargs)
+        except Exception as error:
+            self._tell_once(error)
+
+    return call  # type: ignore[return-value]  # of the same signature
 
 
 class JournalCallback(TrainerCallback):
@@ -70,7 +100,15 @@ class JournalCallback(TrainerCallback):
         self._files: FromFiles | None = None
         self._notifier: Notifier | None = None
         self._strange: set[str] = set()
+        self._before: list[tuple[int, dict[str, float]]] = []
+        """What was logged before training began."""
+        self._state: TrainerState | None = None
+        """Of the training that the run is, or was, of."""
+        self._told: set[str] = set()
+        if self._own:
+            _tell_callbacks_of_errors()
 
+    @_harmless
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -82,6 +120,7 @@ class JournalCallback(TrainerCallback):
         if self._journal is not None:
             self._journal.facts(total_steps=state.max_steps, epochs=float(state.num_train_epochs))
 
+    @_harmless
     def on_log(
         self,
         args: TrainingArguments,
@@ -91,8 +130,9 @@ class JournalCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Journals the numbers."""
-        self._write(state.global_step, logs or {})
+        self._write(state, logs or {})
 
+    @_harmless
     def on_evaluate(
         self,
         args: TrainingArguments,
@@ -104,10 +144,24 @@ class JournalCallback(TrainerCallback):
         """Journals the numbers that the evaluation did not log already."""
         step, names = self._logged
         known = names if step == state.global_step else frozenset()
-        self._write(state.global_step, {name: value for name, value in (metrics or {}).items() if name not in known})
+        self._write(state, {name: value for name, value in (metrics or {}).items() if name not in known})
         if self.trainer is not None:
             self._generations.skip(self.trainer)
 
+    @_harmless
+    def on_predict(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Mapping[str, Any],
+        **kwargs: Any,
+    ) -> None:
+        """Journals what a prediction measured, which Trainer does not log."""
+        if self._own:
+            self._write(state, metrics or {})
+
+    @_harmless
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Passes the gate: may wait while the run is paused, may ask for a checkpoint or a stop."""
         if self._gate is None:
@@ -120,6 +174,7 @@ class JournalCallback(TrainerCallback):
         control.should_save = control.should_save or (verdict.checkpoint and not comes_anyway)
         control.should_training_stop = control.should_training_stop or verdict.stop
 
+    @_harmless
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -127,11 +182,13 @@ class JournalCallback(TrainerCallback):
         if self._gate is not None and self._gate.stop_requested.is_set() and not _is_whole(state.epoch):
             control.should_evaluate = control.should_save = control.should_log = False
 
+    @_harmless
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Goes on waiting where the checkpoint was asked for during a pause."""
         if self._gate is not None and self._gate.after_checkpoint(state.global_step):
             control.should_training_stop = True
 
+    @_harmless
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -142,51 +199,94 @@ class JournalCallback(TrainerCallback):
         stopped = self._gate.stop_requested.is_set()
         self._end(RunState.STOPPED if stopped else RunState.FINISHED, "stopped on request" if stopped else "")
 
+    @_harmless
+    def end_by(self, error: BaseException | None) -> None:
+        """Ends a run of its own whose `train()` was left.
+
+        Args:
+            error: What left it; None where it returned and did not say that training had ended.
+        """
+        if error is None:
+            self._end(RunState.FINISHED)
+        else:
+            self._end_by_error(error)
+
+    def _end_by_error(self, error: BaseException) -> None:
+        state = RunState.STOPPED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+        self._end(state, visible(f"{type(error).__name__}: {error}")[:500])
+
     def _end(self, state: RunState, reason: str = "") -> None:
         """Ends a run of its own."""
         if self._journal is None or self._gate is None or self._lock is None:
             return
-        self._journal.state(state, reason)
-        self._gate.end()
-        self._journal.close()
-        self._lock.release()
-        self._journal = self._gate = self._lock = None
-        if self._notifier is not None:
-            self._notifier.tell(str(state), reason)
-            self._notifier.close()
         atexit.unregister(self._cut_short)
+        journal, gate, lock = self._journal, self._gate, self._lock
+        self._journal = self._gate = self._lock = None
+        with contextlib.ExitStack() as ends:
+            if self._notifier is not None:
+                ends.callback(self._notifier.close)
+                ends.callback(self._notifier.tell, str(state), reason)
+            ends.callback(lock.release)
+            ends.callback(journal.close)
+            ends.callback(gate.end)
+            journal.state(state, reason)
 
+    @_harmless
     def _cut_short(self) -> None:
         """The program ends, or trains anew, and nobody said that training had ended: it raised something."""
         error = getattr(sys, "last_value", None)
-        reason = f"{type(error).__name__}: {error}" if error is not None else "training ended without a word"
-        stopped = isinstance(error, KeyboardInterrupt)
-        self._end(RunState.STOPPED if stopped else RunState.FAILED, visible(reason)[:500])
+        if error is None:
+            self._end(RunState.FAILED, "training ended without a word")
+        else:
+            self._end_by_error(error)
 
     def _begin(self, args: TrainingArguments, state: TrainerState) -> None:
-        self._cut_short()  # what an exception ended in a notebook
-        settings = {key: value for key, value in args.to_sanitized_dict().items() if isinstance(value, _PLAIN)}
-        self.folder = RunFolder.create("trainer", {"kind": "trainer", "name": self.name, "arguments": settings})
-        self._lock = RunLock(self.folder.lock, self.folder.id).acquire()
-        self._journal = JournalWriter(self.folder.db)
-        self._gate = Gate(self.folder, self._journal)
-        self._notifier = Notifier(self.folder.path)
-        with contextlib.suppress(OSError):
-            touch_private(self.folder.log)
-        self._journal.listeners = [
-            RunLog(functools.partial(append_to_log, self.folder)),
-            self._notifier,
-            LossAlerts(self._journal, "learning_rate"),
-        ]
-        self._files = FromFiles(Path(str(args.output_dir))) if getattr(args, "log_completions", False) else None
-        self._strange.clear()
-        if self.name:
-            write_about(self.folder.path, title=" ".join(self.name.split())[:LONGEST_TITLE])
-        self._journal.facts(name=self.name, device=str(args.device), output_dir=str(args.output_dir))
-        self._journal.state(RunState.RUNNING)
-        if state.global_step:
-            self._journal.event("resume", f"goes on from step {state.global_step} of an earlier training")
+        self._cut_short()  # A subclass of Trainer whose own `train` an exception has left.
+        self._state = state
+        self.folder = None
+        settings = {
+            _plain_text(key): _plain_text(value) if isinstance(value, str) else value
+            for key, value in args.to_sanitized_dict().items()
+            if isinstance(value, _PLAIN)
+        }
+        name = _plain_text(self.name)
+        folder = RunFolder.create("trainer", {"kind": "trainer", "name": name, "arguments": settings})
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, folder.path, ignore_errors=True)
+            lock = RunLock(folder.lock, folder.id).acquire()
+            undo.callback(lock.release)
+            journal = JournalWriter(folder.db)
+            undo.callback(journal.close)
+            gate, notifier = Gate(folder, journal), Notifier(folder.path)
+            undo.callback(notifier.close)
+            with contextlib.suppress(OSError):
+                touch_private(folder.log)
+            journal.listeners = [
+                RunLog(functools.partial(append_to_log, folder)),
+                notifier,
+                LossAlerts(journal, "learning_rate"),
+            ]
+            self._files = FromFiles(Path(str(args.output_dir))) if getattr(args, "log_completions", False) else None
+            self._strange.clear()
+            journal.facts(name=name, device=str(args.device), output_dir=_plain_text(str(args.output_dir)))
+            journal.state(RunState.RUNNING)
+            undo.pop_all()
+        self.folder, self._lock, self._journal, self._gate, self._notifier = folder, lock, journal, gate, notifier
         atexit.register(self._cut_short)
+        before, self._before = self._before, []
+        for step, values in before:
+            journal.metrics(step, values)
+        if state.global_step:
+            journal.event("resume", f"goes on from step {state.global_step} of an earlier training")
+        if name:
+            write_about(folder.path, title=" ".join(name.split())[:LONGEST_TITLE])
+
+    def _tell_once(self, error: Exception) -> None:
+        """Logs what went wrong here, each thing once."""
+        message = f"{type(error).__name__}: {said_of(error)}"
+        if message not in self._told:
+            self._told.add(message)
+            _log.warning("the training goes on, but its run lacks something: %s", message)
 
     def _write_completions(self, step: int) -> None:
         """What the model wrote since the last time."""
@@ -199,17 +299,37 @@ class JournalCallback(TrainerCallback):
             for file_step, found in self._files.fresh():
                 write_completions(self._journal, file_step, found)
 
-    def _write(self, step: int, logs: Mapping[str, Any]) -> None:
-        if self._journal is None:
+    def _write(self, state: TrainerState, logs: Mapping[str, Any]) -> None:
+        if not state.is_world_process_zero and self._own:
             return
+        step = state.global_step
         values = {
-            name: float(value) for name, value in logs.items() if _is_number(value) and name not in self.leave_out
+            _plain_text(str(name)): number
+            for name, value in logs.items()
+            if name not in self.leave_out and (number := _as_number(value)) is not None
         }
-        self._journal.metrics(step, values)
-        if self._own:
-            self._alert(step, values)
+        if self._journal is not None:
+            self._journal.metrics(step, values)
+        elif state is self._state and self.folder is not None and values:
+            with self._reopened(self.folder) as journal:
+                journal.metrics(step, values)
+        elif self._own and values and len(self._before) < MOST_KEPT:
+            self._before.append((step, values))
+        self._alert(step, values)
         before = self._logged[1] if self._logged[0] == step else frozenset()
         self._logged = (step, before | values.keys())
+
+    @contextlib.contextmanager
+    def _reopened(self, folder: RunFolder) -> Iterator[JournalWriter]:
+        """The journal of a run that has ended, for what is logged after training; it stays ended."""
+        if not folder.db.is_file():  # It was deleted since.
+            raise LooptopError(f"{folder.id} is not there any more")
+        with RunLock(folder.lock, folder.id).acquire(heartbeat=False):
+            journal = JournalWriter(folder.db)
+            try:
+                yield journal
+            finally:
+                journal.close()
 
     def _alert(self, step: int, values: Mapping[str, float]) -> None:
         """Says once of each metric that it is no number any more."""
@@ -217,7 +337,7 @@ class JournalCallback(TrainerCallback):
             # The listener of the losses says it of these.
             if name in ("loss", "eval_loss"):
                 continue
-            if not math.isfinite(value) and name not in self._strange and self._journal is not None:
+            if self._own and not math.isfinite(value) and name not in self._strange and self._journal is not None:
                 self._strange.add(name)
                 self._journal.event("alert", f"{name} is {value} at step {step}", step, "warning")
 
@@ -229,5 +349,39 @@ def _is_whole(epoch: float | None) -> bool:
 _PLAIN = (str, int, float, bool)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+def _as_number(value: object) -> float | None:
+    """A number that was logged; None where it is none, or too large for one."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    try:
+        return float(value)
+    except (OverflowError, ValueError):
+        return None
+
+
+def _plain_text(text: str) -> str:
+    """Text that is UTF-8: bytes of a name that were not, which Python keeps as lone surrogates, are written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _tell_callbacks_of_errors() -> None:
+    """Wraps `Trainer.train`, once, so that the run ends when training is left however it is left."""
+    plain = Trainer.train
+    if hasattr(plain, "_tells_callbacks"):
+        return
+
+    @functools.wraps(plain)
+    def train(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+        left_by: BaseException | None = None
+        try:
+            return plain(self, *args, **kwargs)
+        except BaseException as error:
+            left_by = error
+            raise
+        finally:
+            for callback in self.callback_handler.callbacks:
+                if isinstance(callback, JournalCallback):
+                    callback.end_by(left_by)
+
+    train._tells_callbacks = True  # type: ignore[attr-defined]
+    Trainer.train = train  # type: ignore[method-assign]

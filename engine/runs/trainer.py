@@ -27,6 +27,7 @@ from looptop.engine.errors import said_of
 from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.worker import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
+from looptop.engine.unreached import without_unreached
 
 _log = logging.getLogger("looptop.training")
 
@@ -108,6 +109,21 @@ class RunTrainer(Trainer):
     def _get_grad_norm(self, model: nn.Module, grad_norm: float | None = None) -> Any:
         self.step_gradient_norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
         return self.step_gradient_norm
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:
+        """As Trainer's; it also loads the state of a checkpoint in which unreached parameters had moments."""
+        new = self.optimizer is None
+        optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
+        if new and getattr(self.model, "unreached", None):
+            optimizer.register_load_state_dict_pre_hook(lambda _, state: self._without_unreached(state))
+        return optimizer
+
+    def _without_unreached(self, state: dict[str, Any]) -> dict[str, Any]:
+        model: Any = self.model
+        trained = [n for n, p in model.named_parameters() if p.requires_grad or n in model.unreached]
+        decayed = set(self.get_decay_parameter_names(model))
+        groups = [[n for n in trained if n in decayed], [n for n in trained if n not in decayed]]
+        return without_unreached(model, groups, state)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: Trainer's estimate knows one input of token ids, and these models have several."""

@@ -22,6 +22,7 @@ from torch import Tensor
 from looptop.engine import device as devices
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
+from looptop.engine.token_text import known_ids, number_text
 from looptop.engine.vqa.answer import END, Answer, Candidate, ModelView, TokenProbability
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers
 from looptop.engine.vqa.images import open_image
@@ -169,7 +170,10 @@ class Answerer:
 
     def _word(self, token: int) -> str:
         """A token as it would be read, with its leading space; part of a letter is a replacement mark."""
-        word: str = self.processor.answer_tokenizer.decode([token])
+        tokenizer = self.processor.answer_tokenizer
+        if not known_ids(tokenizer, [token]):
+            return number_text(token)
+        word: str = tokenizer.decode([token])
         return word
 
 

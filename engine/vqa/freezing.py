@@ -30,4 +30,4 @@ def frozen_parts(what: str | Iterable[str]) -> frozenset[str]:
 
 def is_cross_attention(name: str) -> bool:
     """Whether a decoder's weight of this name looks at the memory: new to a pretrained decoder, never frozen."""
-    return "crossattention" in name or "ln_cross_attn" in name
+    return any(part in name for part in ("crossattention", "ln_cross_attn", "encoder_attn"))

@@ -19,6 +19,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrained
 from transformers.utils.generic import ModelOutput
 
 from looptop.engine.config.vqa import Fusion
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
 from looptop.engine.vqa.decoder import quicken
 from looptop.engine.vqa.finite import check_finite
 from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
@@ -29,6 +31,17 @@ from looptop.engine.weights import is_pooler, load_whole
 
 ENCODERS = ("text_encoder", "image_encoder")
 """The parts that `freeze` stops as wholes: of the decoder, the cross-attention goes on being trained."""
+
+
+def _width_of(config: Any, part: str) -> int:
+    """The width of a part's states."""
+    width = getattr(config, "hidden_size", None)
+    if not isinstance(width, int):
+        raise LooptopError(
+            f"a model of the family '{visible(config.model_type)}' cannot be the {part}: it does not give one sequence"
+            " of states of one width; name another model"
+        )
+    return width
 
 
 @dataclass
@@ -66,9 +79,9 @@ class VqaModel(PreTrainedModel):
         self.image_encoder = AutoModel.from_config(config.vision_config)
         self.decoder = AutoModelForCausalLM.from_config(config.decoder_config)
         quicken(self.decoder)
-        width = self.decoder.config.hidden_size
-        self.text_projection = nn.Linear(self.text_encoder.config.hidden_size, width)
-        self.image_projection = nn.Linear(self.image_encoder.config.hidden_size, width)
+        width = _width_of(config.decoder_config, "decoder")
+        self.text_projection = nn.Linear(_width_of(config.text_config, "text encoder"), width)
+        self.image_projection = nn.Linear(_width_of(config.vision_config, "image encoder"), width)
         if getattr(self.decoder.config, "tie_word_embeddings", False):
             # The head is the embedding; Trainer is told so, or it would warn that a checkpoint lacks it.
             self._keys_to_ignore_on_save = {"decoder.lm_head.weight"}
@@ -95,7 +108,7 @@ class VqaModel(PreTrainedModel):
             **load: Passed to every `from_pretrained` (`local_files_only`, `dtype`, ...).
 
         Raises:
-            LooptopError: A part's weights are damaged or not all there.
+            LooptopError: A part's weights are damaged or not all there, or its family cannot be used as this part.
             OSError: A part is neither on disk nor to be had from the hub.
         """
         text = load_whole(AutoModel.from_pretrained, text_encoder, new=is_pooler, **load)
@@ -106,6 +119,11 @@ class VqaModel(PreTrainedModel):
         answerer = load_whole(
             AutoModelForCausalLM.from_pretrained, decoder, new=is_cross_attention, config=decoder_config, **load
         )
+        if not any(is_cross_attention(name) for name, _ in answerer.named_parameters()):
+            raise LooptopError(
+                f"the decoder {visible(decoder)} is of the family '{visible(answerer.config.model_type)}', which has no"
+                " cross-attention: it could see neither question nor image; name a GPT-2"
+            )
         model = cls(VqaConfig(text.config, image.config, answerer.config, fusion=fusion))
         model.text_encoder, model.image_encoder, model.decoder = text, image, answerer
         quicken(answerer)

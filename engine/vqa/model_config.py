@@ -40,9 +40,10 @@ class VqaConfig(PreTrainedConfig):
         self.decoder_config.add_cross_attention = True
         self.decoder_config.is_decoder = True
         self.decoder_config.use_cache = False
-        # Padding stands behind an answer's end, where causal attention keeps it out; GPT-2 would look for it in every
-        # pass (on a GPU: wait for it) and warn.
-        self.decoder_config.pad_token_id = None
+        if self.decoder_config.model_type == "gpt2":
+            # Padding stands behind an answer's end, where causal attention keeps it out; GPT-2 would look for it in
+            # every pass (on a GPU: wait for it) and warn. Others, as RoBERTa, count their positions from its id.
+            self.decoder_config.pad_token_id = None
         self.fusion: Fusion = fusion
         # An embedding of GPT-2 is tied to its head inside the decoder; nothing is tied across the three models.
         kwargs.setdefault("tie_word_embeddings", False)

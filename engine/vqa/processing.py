@@ -24,6 +24,7 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.text import visible
+from looptop.engine.token_text import known_ids
 from looptop.engine.vqa.labels import answer_labels
 
 __all__ = ["VqaProcessor", "resolve"]
@@ -181,9 +182,9 @@ class VqaProcessor:
             token = int(token)
             if token == self.end_id:
                 break
-            if token >= 0:
-                kept.append(token)
-        text: str = self.answer_tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            kept.append(token)
+        known = known_ids(self.answer_tokenizer, kept)
+        text: str = self.answer_tokenizer.decode(known, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text.strip()
 
     # Images -----------------------------------------------------------------------------------------------------

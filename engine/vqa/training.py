@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from PIL import Image
 from torch import Tensor
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
@@ -17,11 +18,13 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.memory import check_fit
+from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.runs.alerts import QUESTION_ONLY, question_only_known
 from looptop.engine.runs.callbacks import JournalCallback
 from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
 from looptop.engine.runs.worker import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.text import visible
+from looptop.engine.unreached import freeze_unreached
 from looptop.engine.vqa import data
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.answering import load_model
@@ -153,7 +156,37 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
             f"a model cannot be loaded: {said_of(error)}; name a local folder or connect to the hub"
         ) from None
     model.freeze(names.freeze)
+    try:
+        unreached = freeze_unreached(model, lambda: _loss_of_a_sample(model, processor))
+    except LooptopError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise LooptopError(
+            f"these three parts cannot answer a question together: {_families(model)}; {said_of(error)}; name others"
+        ) from error
+    if any(name.startswith(("text_projection", "image_projection")) for name in unreached):
+        raise LooptopError(f"the decoder sees neither question nor image: {_families(model)}; name another decoder")
     return model, processor
+
+
+def _families(model: VqaModel) -> str:
+    config = model.config
+    parts = {
+        "text encoder": config.text_config,
+        "image encoder": config.vision_config,
+        "decoder": config.decoder_config,
+    }
+    return ", ".join(f"{name} {visible(part.model_type)}" for name, part in parts.items())
+
+
+def _loss_of_a_sample(model: VqaModel, processor: VqaProcessor) -> Tensor:
+    ids, mask = processor.questions(["what is it?"])
+    decoder_ids, labels = processor.answers(["yes"])
+    pixels = processor.images([Image.new("RGB", (32, 32))])
+    loss: Tensor = model(ids, mask, pixels, decoder_ids, labels).loss
+    return loss
 
 
 def training_arguments(

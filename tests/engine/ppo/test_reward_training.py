@@ -19,7 +19,7 @@ from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_
 from looptop.engine.ppo.rewards import Classifier
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import resume
-from tests.engine.ppo.tiny import TEXTS, ppo_config, save_classifier
+from tests.engine.ppo.tiny import TEXTS, ppo_config, save_classifier, save_decoder_classifier
 from tests.support import eventually
 
 RATINGS = some.lists(
@@ -152,3 +152,24 @@ def test_what_a_person_rated_becomes_a_reward_model(tmp_path: Path) -> None:
     run = looptop.start(reward_config(tmp_path / "b", *settings))
     assert run.wait() is RunState.FINISHED, run.reason
     assert run.journal.facts()["n_train"] > 10
+
+
+def test_a_decoder_whose_tokenizer_adds_nothing_becomes_a_reward_model(tmp_path: Path) -> None:
+    """A text of characters that it does not know is no id to it, as an empty one."""
+    words = [f"the {thing} in {city}" for thing in ("council", "school", "tram") for city in ("Oslo", "Rome")]
+    rows = [{"prompt": f"q{n}", "chosen": text, "rejected": "\u200b"} for n, text in enumerate(words * 4)]
+    classifier = save_decoder_classifier(tmp_path / "scorer")
+    file = tmp_path / "scorer" / "tokenizer.json"
+    told = json.loads(file.read_text())
+    told["normalizer"] = {"type": "Replace", "pattern": {"String": "\u200b"}, "content": ""}
+    file.write_text(json.dumps(told))
+    chosen = configuration.override(
+        configuration.preset("tiny", "reward"),
+        [
+            f"classifier={classifier}", f"data.source={table(tmp_path / 'pairs.jsonl', rows)}", "max_steps=2",
+            "reads=response", "per_device_train_batch_size=4", "eval_strategy=steps", "eval_steps=2",
+        ],
+    )  # fmt: skip
+    run = looptop.start(chosen)
+    assert run.wait() is RunState.FINISHED, run.reason
+    assert math.isfinite(run.journal.last("eval_loss").value)

@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.rewards import AT_ONCE, Function, Reward, encode
-from tests.engine.ppo.tiny import TEXTS, save_classifier
+from tests.engine.ppo.tiny import TEXTS, save_classifier, save_decoder_classifier
 
 RESPONSES = [*TEXTS[:5], "tram", "", "the council in Oslo"]
 QUERIES = ["a query"] * len(RESPONSES)
@@ -88,3 +88,12 @@ def test_a_function_may_give_a_tensor(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import torch\ndef f(queries, responses):\n    return torch.ones(len(queries))\n")
     reward = Reward.load([RewardConfig(name="f", function=f"{tmp_path}/mine.py:f", weight=-2.0)])
     assert reward.total(reward.score(["q"] * 3, ["r"] * 3)) == [-2.0] * 3
+
+
+def test_an_empty_text_has_one_score_alone_and_in_any_batch_of_a_tokenizer_that_adds_nothing(tmp_path: Path) -> None:
+    reward = Reward.load([RewardConfig(name="r", model=str(save_decoder_classifier(tmp_path)))])
+    (alone,) = reward.score(["q"], [""])["r"]
+    assert reward.score(["q"] * 3, [""] * 3)["r"] == pytest.approx([alone] * 3)
+    assert reward.score(["q"] * 2, ["the tram", ""])["r"][1] == pytest.approx(alone)
+    both = Reward.load([RewardConfig(name="r", model=str(tmp_path), reads="both")])
+    assert both.score([""], [""])["r"] == pytest.approx([alone])

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 import looptop.engine as looptop
 from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.models import resolve
+from looptop.engine.ppo.comparison import compare
+from looptop.engine.ppo.generating import generate
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import judge, set_breakpoint
 from looptop.engine.ppo.policy import load_policy
@@ -26,7 +31,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run
 from looptop.engine.runs.run import resume as go_on
-from tests.engine.ppo.tiny import ppo_config
+from tests.engine.ppo.tiny import ppo_config, save_decoder_classifier, save_one_token_policy
 from tests.support import eventually
 
 
@@ -292,6 +297,54 @@ def test_adapters_train_and_the_reference_is_the_model_without_them(tiny: PpoRun
     assert changed and all(".q." in name or ".v." in name or "v_head" in name for name in changed)
 
 
+@pytest.mark.parametrize("family", ["t5", "gpt2"])
+def test_a_live_or_stopped_run_with_adapters_answers_is_compared_and_is_a_policy(
+    models: dict[str, PpoRunConfig], family: str
+) -> None:
+    modules = "q,v" if family == "t5" else "c_attn"
+    rate = ["learning_rate=1e-2", "kl_limit=1000", "eval_steps=1", "max_steps=5000"]
+    run = start(models[family], "lora_rank=2", f"lora_modules={modules}", *rate)
+    eventually(lambda: max(checkpoint.steps(run.folder.checkpoints), default=0) >= 2)
+    run.pause()
+    eventually(lambda: run.state is RunState.PAUSED)
+    newest = checkpoint.newest_whole(run.folder.checkpoints)
+    assert newest is not None and not (newest / "config.json").exists()
+
+    tuned = load_policy(resolve(run.id))
+    assert isinstance(tuned, type(load_policy(models[family].model.policy)))
+    assert float(tuned.v_head.summary.weight.detach().abs().max()) > 0, "the value head is the run's"
+    said = generate(run.id, ["the council in Oslo"], max_new_tokens=4)
+    assert len(said) == 1 and said[0].tokens
+    compared = compare(run.folder, 4)
+    assert any(abs(pair.kl) > 1e-3 for pair in compared.rows), "it is not the reference"
+    run.stop(checkpoint=False)
+    assert run.wait() is RunState.STOPPED
+    assert generate(run.id, ["the council in Oslo"], max_new_tokens=4)
+
+    more = start(models[family], f"policy={run.id}", "lora_rank=2", f"lora_modules={modules}", "max_steps=1")
+    finished(more)
+    with_whole_checkpoint = start(models[family], f"policy={newest}", f"reference={run.id}", "max_steps=1")
+    finished(with_whole_checkpoint)
+
+
+def test_adapters_that_are_damaged_are_refused_in_a_sentence(tiny: PpoRunConfig, tmp_path: Path) -> None:
+    run = start(tiny, "lora_rank=2", "lora_modules=q,v", "max_steps=2", "eval_steps=1")
+    finished(run)
+    copied = tmp_path / "adapters"
+    shutil.copytree(next(iter(checkpoint.steps(run.folder.checkpoints).values())), copied)
+    assert load_policy(copied), "what the folder says of its model is enough"
+    weights = load_file(copied / "adapter_model.safetensors")
+    save_file(dict(list(weights.items())[1:]), copied / "adapter_model.safetensors")
+    with pytest.raises(LooptopError, match="are not whole or belong to another model"):
+        load_policy(copied)
+    (copied / "adapter_model.safetensors").write_bytes(b"x")
+    with pytest.raises(LooptopError, match=r"the adapters in [^ ]+ cannot be loaded"):
+        load_policy(copied)
+    (copied / "adapter_config.json").write_text("{}")
+    with pytest.raises(LooptopError, match="does not say which model"):
+        load_policy(copied)
+
+
 def test_a_function_and_a_person_can_be_the_reward(tiny: PpoRunConfig, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "def short(queries, responses):\n    return [-len(r.split()) for r in responses]\n"
@@ -421,3 +474,28 @@ def test_other_optimisers_settings_are_trainers_own(tiny: PpoRunConfig) -> None:
     rates = [point.value for point in journal.values("learning_rate")]
     assert rates == pytest.approx([0.0, 5e-5, 1e-4, 5e-5])
     assert [point.value for point in journal.values("ppo/learning_rate")] == pytest.approx(rates)
+
+
+END, BEYOND = 1, 24
+"""Ids of the tokenizer that adds nothing: the end, and one that it has no word for."""
+
+
+@pytest.mark.parametrize(("token", "response", "tokens"), [(END, "", 1), (BEYOND, "", 3)], ids=["end", "no word"])
+def test_a_policy_that_writes_no_text_at_all_is_trained_shown_and_compared(
+    token: int, response: str, tokens: int, tmp_path: Path
+) -> None:
+    policy = save_one_token_policy(tmp_path / "one-token", token)
+    scorer = save_decoder_classifier(tmp_path / "scorer")
+    chosen = ppo_config(
+        tmp_path, f"policy={policy}", f"rewards.grammar.model={scorer}", f"rewards.neutral.model={scorer}",
+        "max_new_tokens=3", "max_steps=2", "kl_limit=1000", family="gpt2",
+    )  # fmt: skip
+    run = start(chosen)
+    journal = finished(run)
+    samples = journal.samples(2)
+    assert {sample.response for sample in samples} == {response} and {sample.length for sample in samples} == {tokens}
+    assert all(math.isfinite(score) for sample in samples for score in sample.scores.values())
+    shown = journal.tokens(2, 0)
+    assert shown is not None and shown.texts == (["</s>"] if token == END else [f"<{token}>"] * 3)
+    assert {each.response for each in generate(run.id, ["the tram", "the council"])} == {response}
+    assert {pair.after for pair in compare(run.folder, 3).rows} == {response}

@@ -8,7 +8,14 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
-from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForSequenceClassification
+from transformers import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
@@ -96,3 +103,43 @@ def ppo_config(folder: Path, *settings: str, family: str = "t5") -> PpoRunConfig
     chosen = configuration.override(preset, tiny_settings(folder, *settings, family=family))
     assert isinstance(chosen, PpoRunConfig)
     return chosen
+
+
+def save_bare_tokenizer(folder: Path) -> None:
+    """A decoder's tokenizer that adds nothing to a text: of an empty one it makes no id at all."""
+    vocabulary = {word: number for number, word in enumerate(["<unk>", "</s>", *WORDS])}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="</s>", bos_token="</s>", unk_token="<unk>", model_max_length=64
+    )
+    fast.save_pretrained(folder)
+
+
+def gpt2_config(**more: int) -> GPT2Config:
+    """A tiny GPT-2 of that tokenizer, with 8 ids more than it has words."""
+    size = len(WORDS) + 2 + 8
+    return GPT2Config(
+        vocab_size=size, n_positions=64, n_embd=8, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=1, **more
+    )
+
+
+def save_decoder_classifier(folder: Path) -> Path:
+    """A GPT-2 that classifies, as reward models made of decoders do."""
+    torch.manual_seed(2)
+    GPT2ForSequenceClassification(gpt2_config(num_labels=2)).save_pretrained(folder)
+    save_bare_tokenizer(folder)
+    return folder
+
+
+def save_one_token_policy(folder: Path, token: int) -> Path:
+    """A GPT-2 that writes one token always; of the end token, an empty response to everything."""
+    torch.manual_seed(3)
+    policy = GPT2LMHeadModel(gpt2_config())
+    with torch.no_grad():
+        policy.transformer.ln_f.weight.zero_()
+        policy.transformer.ln_f.bias.fill_(1.0)
+        policy.transformer.wte.weight[token] = 100.0
+    policy.save_pretrained(folder)
+    save_bare_tokenizer(folder)
+    return folder

@@ -159,3 +159,127 @@ def test_one_callback_makes_a_run_for_each_training(tmp_path: Path) -> None:
         trainer(tmp_path, callback, steps=3, eval_strategy="no").train()
     assert [folder.state() for folder in RunFolder.all()] == [RunState.FINISHED] * 2
     assert {folder.id for folder in RunFolder.all()} == {"trainer-1", "trainer-2"}
+
+
+# Before, after and beside training -----------------------------------------------------------------------------------
+
+
+def test_what_is_logged_before_and_after_training_is_in_the_run(tmp_path: Path) -> None:
+    callback = JournalCallback(name="whole story")
+    loop = trainer(tmp_path, callback, steps=3, eval_strategy="no")
+    before = loop.evaluate()["eval_loss"]
+    assert not RunFolder.all(), "a run begins with training"
+    loop.train()
+    after = loop.evaluate()["eval_loss"]
+    tested = loop.evaluate(metric_key_prefix="test")["test_loss"]
+    predicted = loop.predict(loop.eval_dataset, metric_key_prefix="predicted").metrics["predicted_loss"]
+    loop.log({"final_f1": 0.5})
+
+    (folder,) = RunFolder.all()
+    journal = Journal(folder.db)
+    assert [(point.step, point.value) for point in journal.values("eval_loss")] == [(0, before), (3, after)]
+    assert journal.last("test_loss").value == tested and journal.last("predicted_loss").value == predicted
+    assert journal.last("final_f1").value == 0.5
+    assert folder.state() is RunState.FINISHED and not folder.is_live()
+
+    loop.train()
+    assert [run.state() for run in RunFolder.all()] == [RunState.FINISHED] * 2
+    assert not Journal(RunFolder.find("trainer-2").db).values("final_f1"), "that was the first training's"
+
+
+class Raise(TrainerCallback):
+    """Raises in the second step."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 1:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (KeyboardInterrupt(), RunState.STOPPED, "KeyboardInterrupt"),
+        (ValueError("the data\x1b[31m ends"), RunState.FAILED, "ValueError: the data"),
+        (SystemExit(3), RunState.FAILED, "SystemExit: 3"),
+    ],
+)
+@pytest.mark.parametrize("added", ["in the constructor", "later"])
+def test_a_run_ends_when_an_exception_leaves_training_and_the_program_lives_on(
+    error: BaseException, state: RunState, reason: str, added: str, tmp_path: Path
+) -> None:
+    callback = JournalCallback()
+    loop = trainer(tmp_path, callback if added == "in the constructor" else TrainerCallback(), eval_strategy="no")  # type: ignore[arg-type]
+    if added == "later":
+        loop.add_callback(callback)
+    loop.add_callback(Raise(error))
+    with pytest.raises(type(error)):
+        loop.train()
+
+    (folder,) = RunFolder.all()
+    assert folder.state() is state and not folder.is_live()
+    assert Journal(folder.db).states()[-1].reason.startswith(reason) and "\x1b" not in folder.summary().reason
+    assert [point.step for point in Journal(folder.db).values("loss")] == [1]
+    loop.pop_callback(Raise)
+    loop.train()
+    assert RunFolder.find("trainer-2").state() is RunState.FINISHED
+
+
+def test_odd_names_and_numbers_do_not_end_the_training(tmp_path: Path) -> None:
+    strange = "caf\udce9"
+    callback = JournalCallback(name=strange)
+    loop = trainer(tmp_path / strange, callback, steps=2, eval_strategy="no")
+    loop.log({strange: 1.0, "ok": 2.0, "huge": 10**400, "word": "x"})  # type: ignore[dict-item]
+    assert loop.train().global_step == 2
+
+    (folder,) = RunFolder.all()
+    journal = Journal(folder.db)
+    assert folder.state() is RunState.FINISHED
+    assert journal.last("ok").value == 2.0 and journal.last("caf\\udce9").value == 1.0 and not journal.last("huge")
+    assert [path.name for path in folder.path.parent.iterdir()] == ["trainer-1"], "nothing is left beside it"
+
+
+def raise_always(*_args: Any, **_options: Any) -> Any:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "RunFolder.create", "RunLock", "JournalWriter", "Gate", "Notifier", "write_about", "Gate.at_step_end",
+        "JournalWriter.metrics", "JournalWriter.state", "JournalWriter.close", "Gate.end",
+    ],
+)  # fmt: skip
+def test_nothing_that_goes_wrong_in_the_callback_reaches_the_training(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = trainer(tmp_path, JournalCallback(name="mine"), steps=2, eval_strategy="no")
+    with monkeypatch.context() as trouble:
+        trouble.setattr(f"looptop.engine.runs.callbacks.{broken}", raise_always)
+        assert loop.train().global_step == 2
+        loop.evaluate()
+    assert "No space left on device" in caplog.text
+    assert caplog.text.count("the training goes on") <= 2, "each thing is said once"
+    assert not any(folder.is_live() for folder in RunFolder.all())
+
+    other = trainer(tmp_path, JournalCallback(name="next"), steps=2, eval_strategy="no")
+    assert other.train().global_step == 2
+    assert RunFolder.all()[0].state() is RunState.FINISHED
+
+
+def test_two_trainers_of_one_program_are_two_runs_even_with_one_callback(tmp_path: Path) -> None:
+    callback = JournalCallback()
+    inner = trainer(tmp_path / "inner", callback, steps=2, eval_strategy="no")
+
+    class TrainAnother(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 1:
+                inner.train()
+
+    outer = trainer(tmp_path / "outer", callback, steps=3, eval_strategy="no")
+    outer.add_callback(TrainAnother())
+    assert outer.train().global_step == 3
+    outer.evaluate()
+    assert len(RunFolder.all()) == 2 and not any(folder.is_live() for folder in RunFolder.all())

@@ -12,7 +12,9 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 from PIL import Image
+from transformers import BertConfig, BertModel
 
 import looptop.engine as looptop
 from looptop.engine import config as configuration
@@ -29,6 +31,8 @@ from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run
 from looptop.engine.runs.run import resume as go_on
+from looptop.engine.vqa.model import VqaModel
+from scripts.models import save_vqa_parts
 from tests.engine.ppo.tiny import ppo_config
 from tests.support import eventually
 
@@ -233,3 +237,48 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, t
     run = looptop.start(ppo_config(tmp_path, "processes=2"))
     assert run.wait() is RunState.FAILED
     assert run.reason == "training.processes is 2, and this machine has 1 GPU: each process needs one"
+
+
+def parts_with_poolers(tmp_path: Path, *settings: str) -> Any:
+    """A run of a BERT and a ViT, whose poolers no loss reaches, and a GPT-2."""
+    text, image, decoder = save_vqa_parts(tmp_path / "parts", toy=True)
+    BertModel(
+        BertConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+    ).save_pretrained(text)
+    return configuration.override(
+        configuration.preset("tiny"),
+        [
+            f"data.source={images(tmp_path / 'images', 24)}", f"text_encoder={text}", f"image_encoder={image}",
+            f"decoder={decoder}", "freeze=nothing", "precision=fp32", "per_device_train_batch_size=2",
+            "gradient_accumulation_steps=1", "eval_strategy=steps", "eval_steps=2", "max_steps=4", "save_minutes=1000",
+            "validation_fraction=0.3", *settings,
+        ],
+    )  # fmt: skip
+
+
+def test_two_processes_train_encoders_with_parts_that_no_loss_reaches(tmp_path: Path) -> None:
+    folder = finished(looptop.start(parts_with_poolers(tmp_path, "processes=2")))
+
+    facts = Journal(folder.db).facts()
+    poolers = 2 * (32 * 32 + 32)
+    assert facts["parameters"] - facts["trainable_parameters"] == poolers
+
+
+def test_a_checkpoint_with_moments_of_parts_that_no_loss_reaches_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = parts_with_poolers(tmp_path)
+    whole = finished(looptop.start(chosen))
+    with monkeypatch.context() as before:  # As it was: everything is trained, and has moments.
+        before.setattr("looptop.engine.vqa.training.freeze_unreached", lambda model, loss: frozenset())
+        run = looptop.start(chosen)
+        run.pause()
+        eventually(lambda: run.state is RunState.PAUSED)
+        run.stop()
+        assert run.wait() is RunState.STOPPED, run.reason
+    kept = checkpoint.newest_whole(run.folder.checkpoints, None)
+    assert kept is not None
+    groups = torch.load(kept / "optimizer.pt")["param_groups"]
+    assert sum(len(group["params"]) for group in groups) == len(list(VqaModel.from_pretrained(kept).parameters()))
+
+    assert figures(finished(go_on(run.id)))["loss"] == figures(whole)["loss"]

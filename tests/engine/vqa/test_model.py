@@ -7,16 +7,41 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, DistilBertConfig, GPT2Config, ViTConfig
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    BartConfig,
+    BartForConditionalGeneration,
+    CLIPConfig,
+    CLIPModel,
+    DistilBertConfig,
+    GPT2Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    ResNetConfig,
+    ResNetModel,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    T5Config,
+    T5Model,
+    ViTConfig,
+    ViTModel,
+)
 
+from looptop.engine import config
 from looptop.engine.errors import LooptopError
+from looptop.engine.vqa.answering import load_model
 from looptop.engine.vqa.decoding import greedy
 from looptop.engine.vqa.finite import NonFiniteError
 from looptop.engine.vqa.freezing import frozen_parts
 from looptop.engine.vqa.labels import IGNORED, answer_labels
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.model_config import VqaConfig
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, tiny_config, tiny_model
+from looptop.engine.vqa.training import build_model
+from scripts.models import save_vqa_parts
+from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_config, tiny_model
 
 BEGIN = END = 0
 
@@ -351,3 +376,70 @@ def test_the_gradients_of_all_parameters_are_cleared(tmp_path: Path) -> None:
     assert gradients and not any(gradient.any() for gradient in gradients)
     model.zero_grad()
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+FAMILIES: dict[str, Any] = {
+    "resnet": lambda: ResNetModel(ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1])),
+    "clip": lambda: CLIPModel(CLIPConfig(text_config=SMALL, vision_config=SMALL | {"image_size": 32})),
+    "t5": lambda: T5Model(T5Config(vocab_size=64, d_model=32, d_kv=16, d_ff=64, num_layers=1, num_heads=2)),
+    "roberta": lambda: RobertaForMaskedLM(RobertaConfig(vocab_size=300, **SMALL)),
+    "bart": lambda: BartForConditionalGeneration(
+        BartConfig(vocab_size=300, d_model=32, encoder_layers=1, decoder_layers=1, decoder_attention_heads=2)
+    ),
+    "opt": lambda: OPTForCausalLM(
+        OPTConfig(vocab_size=300, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, word_embed_proj_dim=32)
+    ),
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(vocab_size=300, **SMALL)),
+    "vit": lambda: ViTModel(ViTConfig(image_size=32, patch_size=8, **SMALL)),
+}
+SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+
+
+@pytest.mark.parametrize(
+    ("part", "family", "message"),
+    [
+        ("image", "resnet", "'resnet' cannot be the image encoder"),
+        ("image", "clip", "'clip' cannot be the image encoder"),
+        ("text", "clip", "'clip' cannot be the text encoder"),
+        ("text", "t5", "cannot answer a question together: text encoder t5"),
+        ("text", "vit", "cannot answer a question together: text encoder vit|cannot load the tokenizer"),
+        ("decoder", "bart", "decoder"),
+        ("decoder", "opt", "the decoder .* 'opt', which has no cross-attention"),
+        ("decoder", "llama", "the decoder .* 'llama', which has no cross-attention"),
+        ("decoder", "t5", "'t5', which cannot be used as a decoder"),
+        ("decoder", "vit", "'vit', which cannot be used as a decoder"),
+    ],
+)
+def test_parts_of_families_that_cannot_work_together_end_in_a_sentence(
+    part: str, family: str, message: str, tmp_path: Path
+) -> None:
+    save_vqa_parts(tmp_path, toy=True)
+    FAMILIES[family]().save_pretrained(tmp_path / part)
+    chosen = config.override(
+        config.preset("book"),
+        [f"text_encoder={tmp_path / 'text'}", f"image_encoder={tmp_path / 'image'}", f"decoder={tmp_path / 'decoder'}"],
+    )
+
+    with pytest.raises(LooptopError, match=message) as caught:
+        build_model(chosen)
+    assert "\n" not in str(caught.value) and "class '" not in str(caught.value)
+
+
+def test_a_decoder_that_would_be_blind_is_refused_where_a_model_is_put_together(tmp_path: Path) -> None:
+    parts = save_vqa_parts(tmp_path, toy=True)
+    FAMILIES["opt"]().save_pretrained(parts[2])
+    with pytest.raises(LooptopError, match="could see neither question nor image"):
+        VqaModel.from_parts(*parts)
+
+
+def test_a_roberta_that_answers_says_the_same_when_it_is_opened_again(tmp_path: Path) -> None:
+    parts = save_vqa_parts(tmp_path, toy=True)
+    FAMILIES["roberta"]().save_pretrained(parts[2])
+    names = dict(zip(("text_encoder", "image_encoder", "decoder"), parts, strict=True))
+    chosen = config.override(config.preset("book"), [f"{name}={part}" for name, part in names.items()])
+    model, processor = build_model(chosen)
+    batch = inputs_of(processor)
+
+    again = load_model(save(model, processor, tmp_path / "model"))
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(**batch).logits, model.eval()(**batch).logits)

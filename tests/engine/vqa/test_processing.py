@@ -13,6 +13,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.token_text import token_of
 from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from tests.engine.vqa.tiny import save_processors
@@ -166,3 +167,11 @@ def _with_images(image_processor: object) -> VqaProcessor:
         pad_token_id = eos_token_id = bos_token_id = 0
 
     return VqaProcessor(Tokenizer(), Tokenizer(), image_processor)
+
+
+def test_ids_that_the_tokenizer_has_no_word_for_are_no_text(processor: VqaProcessor) -> None:
+    (yes,) = processor.answer_ids(["yes"])
+    size = len(processor.answer_tokenizer)
+
+    assert processor.decode([*yes, size, size + 10**6]) == "yes"
+    assert token_of(processor.answer_tokenizer, size) is None
