@@ -6,13 +6,13 @@ Without torch, so that a list of models costs nothing.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.model_files import read_config
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
@@ -60,9 +60,8 @@ def whole_checkpoints(run: RunFolder, is_model: Callable[[Path], bool]) -> list[
 
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object, or an empty one where the file does not hold one."""
-    with contextlib.suppress(OSError, ValueError):
-        data = json.loads(file.read_text("utf-8"))
-        return data if isinstance(data, dict) else {}
+    with contextlib.suppress(LooptopError):
+        return read_config(file)
     return {}
 
 

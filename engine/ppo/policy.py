@@ -22,7 +22,8 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.ppo import t5
 from looptop.engine.ppo.logits import said_of_tokens
 from looptop.engine.ppo.writers import GPT2Writer, ResponseWriter, T5CacheWriter, T5Writer
-from looptop.engine.weights import load_whole
+from looptop.engine.text import visible
+from looptop.engine.weights import load_part, load_whole
 
 
 class PolicyOutput(NamedTuple):
@@ -243,10 +244,16 @@ def load_policy(source: str | os.PathLike[str], device: torch.device | str = "cp
         LooptopError: The model is of another family, or its weights are damaged or not all there.
         OSError: It is neither on disk nor to be had from the hub.
     """
-    config = AutoConfig.from_pretrained(source, local_files_only=load.get("local_files_only", False))
+    config = load_part(
+        AutoConfig.from_pretrained,
+        source,
+        "the configuration in",
+        local_files_only=load.get("local_files_only", False),
+    )
     if config.model_type not in POLICIES:
         raise LooptopError(
-            f"'{source}' is of type '{config.model_type}'; a policy must be one of: {', '.join(sorted(POLICIES))}"
+            f"'{visible(source)}' is of type '{visible(config.model_type)}';"
+            f" a policy must be one of: {', '.join(sorted(POLICIES))}"
         )
     policy: Policy = load_whole(
         POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **load

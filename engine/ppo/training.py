@@ -29,6 +29,7 @@ from looptop.engine.runs.callbacks import JournalCallback
 from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
 from looptop.engine.runs.worker import READING, RunContext, loading
 from looptop.engine.text import visible
+from looptop.engine.weights import load_part
 
 
 def train(context: RunContext) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def load_tokenizer(name: str) -> Any:
         LooptopError: There is none.
     """
     try:
-        return AutoTokenizer.from_pretrained(resolve(name))
+        return load_part(AutoTokenizer.from_pretrained, resolve(name), "the tokenizer in")
     except (OSError, ValueError) as error:
         raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {said_of(error)}") from None
 
