@@ -77,9 +77,7 @@ def read_config(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise LooptopError(f"cannot read {visible(file)}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise LooptopError(
-            f"{visible(file)} is damaged: it is no JSON; get the model anew"
-        ) from None
+        raise LooptopError(f"{visible(file)} is damaged: it is no JSON; get the model anew") from None
     if not isinstance(data, dict):
         raise LooptopError(f"{visible(file)} is damaged: it holds no JSON object; get the model anew")
     return data

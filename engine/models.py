@@ -15,6 +15,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.model_files import read_config
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.private import refuse_unsafe_folder
 from looptop.engine.text import visible
 
 BUNDLED = "bundled:"
@@ -43,6 +44,7 @@ def result_of(run: RunFolder, is_model: Callable[[Path], bool]) -> Path:
     Raises:
         LooptopError: The run has none yet.
     """
+    refuse_unsafe_folder(run.model, inside=True)
     if is_model(run.model):
         return run.model
     whole = whole_checkpoints(run, is_model)

@@ -69,7 +69,7 @@ def _row(summary: RunSummary) -> list[str]:
     total = f"/{summary.total_steps}" if summary.total_steps else ""
     name, value = headline(summary)
     done, seconds = progress(summary), took(summary)
-    said = " ".join((summary.title or summary.note).split())
+    said = " ".join((summary.trouble or summary.title or summary.note).split())
     return [
         visible(summary.id),
         visible(summary.state.value + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")),

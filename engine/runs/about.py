@@ -15,7 +15,7 @@ import tomli_w
 from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.private import write_private
+from looptop.engine.runs.private import read_regular, write_private
 from looptop.engine.text import visible
 
 LONGEST_TITLE = 200
@@ -36,8 +36,8 @@ class About(Struct, frozen=True):
 def read_about(folder: Path) -> About:
     """What is said of the run in this folder; nothing where the file is missing or damaged."""
     try:
-        return msgspec.convert(tomllib.loads(_file(folder).read_text("utf-8")), About)
-    except (OSError, ValueError, msgspec.ValidationError):
+        return msgspec.convert(tomllib.loads(read_regular(_file(folder)).decode("utf-8")), About)
+    except (OSError, ValueError, RecursionError, msgspec.ValidationError):
         return About()
 
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.private import write_private
+from looptop.engine.runs.private import read_regular, refuse_unsafe_folder, write_private
 from looptop.engine.text import visible
 
 Kind = Literal[
@@ -76,6 +76,7 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
     name = f"{time.time_ns():020d}-{control.id}.json"
     draft = folder.controls / f".{name}"
     try:
+        refuse_unsafe_folder(folder.controls)
         folder.controls.mkdir(mode=0o700, exist_ok=True)
         write_private(draft, msgspec.json.encode(control))
         draft.rename(folder.controls / name)
@@ -117,6 +118,7 @@ def take(
 def waiting(folder: RunFolder) -> list[Path]:
     """The files of controls that were not taken yet, the oldest first."""
     try:
+        refuse_unsafe_folder(folder.controls)
         with os.scandir(folder.controls) as entries:
             names = [entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != "."]
     except OSError:
@@ -158,5 +160,4 @@ def _sent(name: str) -> float:
 
 
 def _read(path: Path) -> Control:
-    with path.open("rb") as file:
-        return msgspec.json.decode(file.read(_LARGEST), type=Control)
+    return msgspec.json.decode(read_regular(path, _LARGEST), type=Control)

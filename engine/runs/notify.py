@@ -18,6 +18,7 @@ from pathlib import Path
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import read_about
 from looptop.engine.runs.home import home
+from looptop.engine.runs.private import append_private
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import Listener
 
@@ -85,7 +86,7 @@ class Notifier(Listener):
             "LOOPTOP_REASON": reason.replace("\0", " "),
             "LOOPTOP_FOLDER": str(self._folder),
         }
-        with contextlib.suppress(OSError), (self._folder / "log.txt").open("ab") as log:
+        with contextlib.suppress(OSError), append_private(self._folder / "log.txt") as log:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", command],
                 stdin=subprocess.DEVNULL,

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
@@ -24,12 +25,13 @@ class UnsafeFileError(LooptopError, OSError):
     """A file that is not what it should be: a link, a pipe, a device, somebody else's, too large."""
 
     def __init__(self, path: Path, what: str) -> None:
-        self.sentence = f"{visible(path)} {what}; looptop does not open it: look who made this folder"
-        super().__init__(self.sentence)
-        self.strerror = self.sentence
+        super().__init__(f"{visible(path)} {what}; looptop does not open it: look where it comes from")
+        self.strerror = f"it {what}; looptop does not open it"
+        self.brief = f"{visible(path.name)} {what}; looptop does not open it"
+        """For where the folder is known."""
 
     def __str__(self) -> str:
-        return self.sentence
+        return str(self.args[0])
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, follow_links: bool = False) -> int:
@@ -151,6 +153,16 @@ def write_private(path: Path, data: bytes, *, sync: bool = False) -> None:
         if sync:
             file.flush()
             os.fsync(descriptor)
+
+
+def append_private(path: Path) -> BinaryIO:
+    """A file of mode 0600, made when missing, to add to its end.
+
+    Raises:
+        UnsafeFileError: See `open_regular`.
+        OSError: It cannot be opened.
+    """
+    return os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
 
 
 def touch_private(path: Path) -> None:

@@ -71,6 +71,8 @@ class RunSummary(Struct, frozen=True):
     """How it is known to live: `lock` (a process holds it), `heartbeat` (of `host`, not long ago); empty: not."""
     host: str = ""
     """Where it lives, or lived last."""
+    trouble: str = ""
+    """What is wrong with its files, where something is."""
     metrics: dict[str, float | None] = {}
     """The last value of every metric; None stands for NaN."""
 

@@ -146,9 +146,7 @@ def test_an_adapter_without_weights_is_refused(tmp_path: Path) -> None:
     save_policy(tmp_path / "model")
     adapter = {"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "base")}
     (tmp_path / "model/adapter_config.json").write_text(json.dumps(adapter))
-    with pytest.raises(
-        LooptopError, match=r"describes an adapter, .* no adapter_model.safetensors"
-    ):
+    with pytest.raises(LooptopError, match=r"describes an adapter, .* no adapter_model.safetensors"):
         load_policy(tmp_path / "model")
 
 

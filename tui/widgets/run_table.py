@@ -271,7 +271,8 @@ def _said(summary: RunSummary, key: str) -> str:
             return summary.device
         case _:
             where = f"by the heartbeat of {summary.host}" if summary.live == "heartbeat" else ""
-            return " · ".join(" ".join(text.split()) for text in (where, summary.title, summary.note) if text)
+            texts = (summary.trouble, where, summary.title, summary.note)
+            return " · ".join(" ".join(text.split()) for text in texts if text)
 
 
 def _moment(seconds: float) -> str:
