@@ -6,7 +6,6 @@ Without torch, so that a list of models costs nothing.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from importlib import resources
 from os import PathLike
@@ -14,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.model_files import read_config
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.private import refuse_unsafe_folder
 from looptop.engine.text import visible
 
 BUNDLED = "bundled:"
@@ -96,6 +97,7 @@ def result_of(run: RunFolder, is_model: Callable[[Path], bool]) -> Path:
     Raises:
         LooptopError: The run has none yet.
     """
+    refuse_unsafe_folder(run.model, inside=True)
     if is_model(run.model):
         return run.model
     whole = whole_checkpoints(run, is_model)
@@ -113,9 +115,8 @@ def whole_checkpoints(run: RunFolder, is_model: Callable[[Path], bool]) -> list[
 
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object, or an empty one where the file does not hold one."""
-    with contextlib.suppress(OSError, ValueError):
-        data = json.loads(file.read_text("utf-8"))
-        return data if isinstance(data, dict) else {}
+    with contextlib.suppress(LooptopError):
+        return read_config(file)
     return {}
 
 

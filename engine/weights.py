@@ -1,6 +1,8 @@
 """Loads pretrained weights, whole or not at all, and in fp32 whatever their folder holds.
 
-Small steps vanish in bf16 weights; autocast computes in the precision that was chosen.
+Small steps vanish in bf16 weights; autocast computes in the precision that was chosen. Everything that looptop loads
+with a `from_pretrained` is loaded here, tokenizers and configurations as well: a model's own code is never run, and
+nobody is asked on the terminal whether it shall.
 
 `from_pretrained` alone makes up what a folder lacks and only warns, so that a damaged model would be trained, asked or
 taken for a reward as if it were whole.
@@ -18,6 +20,7 @@ from transformers import AutoConfig
 from transformers.utils import logging
 
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.model_files import check_model_files
 from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.text import visible
 
@@ -37,21 +40,16 @@ def load_whole(
         **options: Passed on.
 
     Raises:
-        LooptopError: Weights are damaged, missing or of another shape, or the model is of a family that the class
-            does not load.
+        LooptopError: Weights are damaged, missing or of another shape, the model is of a family that the class does
+            not load, or something in the folder would run code.
         OSError: The model is neither on disk nor to be had from the hub.
     """
+    check_model_files(source, weights=True)
     _check_family(load, source, options)
-    try:
-        with quiet():
-            model, info = load(source, output_loading_info=True, **{"dtype": torch.float32} | options)
-    except (LooptopError, OSError):
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        # safetensors, json and torch each have exceptions of their own for a damaged file.
-        raise LooptopError(f"the model in {visible(source)} cannot be loaded: {said_of(error)}") from error
+    with quiet():
+        model, info = _load(
+            load, source, "the model in", output_loading_info=True, **{"dtype": torch.float32} | options
+        )
     found = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
     lacking = sorted(name for name in found if not new(name))
     if lacking:
@@ -79,17 +77,41 @@ def _check_family(load: Callable[..., Any], source: str | PathLike[str], options
     config = options.get("config")
     if config is None:
         given = {name: value for name, value in options.items() if name in ("local_files_only", "revision")}
-        try:
-            config = AutoConfig.from_pretrained(source, **given)
-        except OSError:
-            raise
-        except Exception as error:
-            raise LooptopError(f"the model in {visible(source)} cannot be loaded: {said_of(error)}") from error
+        config = load_part(AutoConfig.from_pretrained, source, "the model in", **given)
     if type(config) not in families:
         raise LooptopError(
             f"the model in {visible(source)} is of the family '{visible(config.model_type)}', which cannot be used as"
             f" {_USES.get(auto.__name__, 'a model of this kind')}; name another model"
         )
+
+
+def load_part(load: Callable[..., Any], source: str | PathLike[str], what: str, **options: Any) -> Any:
+    """A tokenizer, image processor or configuration, without code of its own.
+
+    Args:
+        load: The `from_pretrained` of a class.
+        source: Hub name or local folder.
+        what: What is loaded, for an error: "the tokenizer in".
+        **options: Passed on.
+
+    Raises:
+        LooptopError: It is damaged, or names code.
+        OSError: It is neither on disk nor to be had from the hub.
+    """
+    check_model_files(source)
+    return _load(load, source, what, **options)
+
+
+def _load(load: Callable[..., Any], source: str | PathLike[str], what: str, **options: Any) -> Any:
+    try:
+        return load(source, trust_remote_code=False, **options)
+    except (LooptopError, OSError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # safetensors, json and torch each have exceptions of their own for a damaged file.
+        raise LooptopError(f"{what} {visible(source)} cannot be loaded: {said_of(error)}") from error
 
 
 def is_pooler(name: str) -> bool:

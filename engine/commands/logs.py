@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from looptop.engine.commands.output import add_json, safe_lines, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.private import UnsafeFileError, open_regular
+from looptop.engine.text import visible
 
 EXAMPLES = """\
   looptop logs vqa-3
@@ -46,14 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _texts(folder: RunFolder, *, follow: bool) -> Iterator[str]:
     """The log, piece by piece; bytes that are not UTF-8 become replacement characters."""
-    if not folder.log.exists() and not follow:
+    if not os.path.lexists(folder.log) and not follow:
         return
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    while not folder.log.exists():
+    while not os.path.lexists(folder.log):
         if not folder.is_live():
             return
         time.sleep(POLL_SECONDS)
-    with folder.log.open("rb") as file:
+    with _opened(folder.log) as file:
         while True:
             # Looked at before the rest is read, so that nothing printed before the end is missed.
             going_on = follow and folder.is_live()
@@ -62,6 +66,15 @@ def _texts(folder: RunFolder, *, follow: bool) -> Iterator[str]:
                 break
             time.sleep(POLL_SECONDS)
     yield decode(b"", final=True)
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        return os.fdopen(open_regular(log), "rb")
+    except UnsafeFileError:
+        raise
+    except OSError as error:
+        raise LooptopError(f"cannot read {visible(log)}: {error.strerror}") from None
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

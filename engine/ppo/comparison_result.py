@@ -13,11 +13,14 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.runs.private import write_private
+from looptop.engine.runs.private import read_regular, write_private
 from looptop.engine.text import visible
 
 FILE = "comparison.json"
 """Its name in the run's folder."""
+
+LARGEST = 256 * 2**20
+"""Bytes that it may have."""
 
 
 class ComparePair(Struct, frozen=True):
@@ -99,7 +102,7 @@ def load(folder: Path) -> CompareResult | None:
     """
     path = folder / FILE
     try:
-        return msgspec.convert(_with_nan(msgspec.json.decode(path.read_bytes())), CompareResult)
+        return msgspec.convert(_with_nan(msgspec.json.decode(read_regular(path, LARGEST))), CompareResult)
     except FileNotFoundError:
         return None
     except OSError as error:

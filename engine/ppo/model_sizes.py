@@ -11,6 +11,7 @@ from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.memory import ModelSize, build_empty, size_of
 from looptop.engine.models import resolve, whole_model
 from looptop.engine.ppo.policy import POLICIES, Policy
+from looptop.engine.weights import load_part
 
 
 def ppo_sizes(config: PpoRunConfig, copies: int = 1, *, with_rewards: bool = True) -> list[ModelSize]:
@@ -60,10 +61,10 @@ def _classifier_size(
 
 
 def _policy(name: str) -> Policy:
-    config = AutoConfig.from_pretrained(whole_model(resolve(name)), trust_remote_code=False)
+    config = load_part(AutoConfig.from_pretrained, whole_model(resolve(name)), "the configuration in")
     return POLICIES[config.model_type](config)
 
 
 def _classifier(name: str, **options: Any) -> Any:
-    config = AutoConfig.from_pretrained(resolve(name), trust_remote_code=False, **options)
+    config = load_part(AutoConfig.from_pretrained, resolve(name), "the configuration in", **options)
     return AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)

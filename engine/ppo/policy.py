@@ -27,7 +27,7 @@ from looptop.engine.ppo import t5
 from looptop.engine.ppo.logits import said_of_tokens
 from looptop.engine.ppo.writers import GPT2Writer, ResponseWriter, T5CacheWriter, T5Writer
 from looptop.engine.text import visible
-from looptop.engine.weights import load_whole
+from looptop.engine.weights import load_part, load_whole
 
 
 class PolicyOutput(NamedTuple):
@@ -252,10 +252,16 @@ def load_policy(source: str | os.PathLike[str], device: torch.device | str = "cp
     if base is not None:
         whole_model(base)
         return _with_adapters(load_policy(base, device, **load), Path(source))
-    config = AutoConfig.from_pretrained(source, local_files_only=load.get("local_files_only", False))
+    config = load_part(
+        AutoConfig.from_pretrained,
+        source,
+        "the configuration in",
+        local_files_only=load.get("local_files_only", False),
+    )
     if config.model_type not in POLICIES:
         raise LooptopError(
-            f"'{source}' is of type '{config.model_type}'; a policy must be one of: {', '.join(sorted(POLICIES))}"
+            f"'{visible(source)}' is of type '{visible(config.model_type)}';"
+            f" a policy must be one of: {', '.join(sorted(POLICIES))}"
         )
     policy: Policy = load_whole(
         POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **load

@@ -45,7 +45,7 @@ from looptop.engine.runs.trainer import (
 from looptop.engine.runs.worker import READING, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.unreached import freeze_unreached
-from looptop.engine.weights import is_pooler, load_whole
+from looptop.engine.weights import is_pooler, load_part, load_whole
 
 
 class RewardModelTrainer(RunTrainer, RewardTrainer):
@@ -135,7 +135,7 @@ def load_classifier(name: str) -> tuple[Any, Any]:
             label2id={"LABEL_0": 0},
             ignore_mismatched_sizes=True,
         )
-        return model, AutoTokenizer.from_pretrained(where)
+        return model, load_part(AutoTokenizer.from_pretrained, where, "the tokenizer in")
     except (OSError, ValueError) as error:
         raise LooptopError(
             f"the classifier {visible(name)} cannot be loaded: {said_of(error)}; name an encoder or a classifier in a"

@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
 from looptop.engine.ppo.reward_function import Function, checked
 from looptop.engine.text import visible
-from looptop.engine.weights import load_whole
+from looptop.engine.weights import load_part, load_whole
 
 AT_ONCE = 64
 """Texts that a classifier is given at once."""
@@ -118,7 +118,7 @@ class Classifier:
         try:
             where = resolve(part.model)
             model = load_whole(AutoModelForSequenceClassification.from_pretrained, where)
-            tokenizer = AutoTokenizer.from_pretrained(where)
+            tokenizer = load_part(AutoTokenizer.from_pretrained, where, "the tokenizer in")
         except (OSError, ValueError) as error:
             raise LooptopError(
                 f"the reward model {part.name} ({visible(part.model)}) cannot be loaded: {said_of(error)};"

@@ -31,6 +31,7 @@ from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluate
 from looptop.engine.runs.worker import READING, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.unreached import freeze_unreached
+from looptop.engine.weights import load_part
 
 
 def train(context: RunContext) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def load_tokenizer(name: str) -> Any:
         LooptopError: There is none.
     """
     try:
-        return AutoTokenizer.from_pretrained(resolve(name))
+        return load_part(AutoTokenizer.from_pretrained, resolve(name), "the tokenizer in")
     except (OSError, ValueError) as error:
         raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {said_of(error)}") from None
 

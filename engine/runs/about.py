@@ -15,7 +15,7 @@ import tomli_w
 from msgspec import Struct
 
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.runs.private import write_private
+from looptop.engine.runs.private import read_regular, write_private
 from looptop.engine.text import visible
 
 LONGEST_TITLE = 200
@@ -80,7 +80,7 @@ def write_about(folder: Path, *, title: str | None = None, note: str | None = No
 
 
 def _parse(folder: Path) -> About:
-    return msgspec.convert(tomllib.loads(_file(folder).read_text("utf-8")), About)
+    return msgspec.convert(tomllib.loads(read_regular(_file(folder)).decode("utf-8")), About)
 
 
 def _file(folder: Path) -> Path:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.runs.private import write_private
+from looptop.engine.runs.private import read_regular, refuse_unsafe_folder, write_private
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
 
@@ -83,10 +83,12 @@ def seal(path: Path) -> None:
 def is_whole(path: Path) -> bool:
     """Whether everything is there that the manifest names, in its size."""
     try:
-        manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+        refuse_unsafe_folder(path.parent)
+        refuse_unsafe_folder(path, inside=True)
+        manifest = msgspec.json.decode(read_regular(path / MANIFEST), type=Manifest)
         # A checkpoint without a file holds nothing to go on from.
         return bool(manifest.files) and all(
-            (path / name).stat().st_size == size for name, size in manifest.files.items()
+            (path / name).lstat().st_size == size for name, size in manifest.files.items()
         )
     except (OSError, *UNREADABLE):
         return False

@@ -31,6 +31,7 @@ from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.runs.distributed import joined
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
+from looptop.engine.runs.private import append_private
 from looptop.engine.runs.processes import Processes
 from looptop.engine.runs.worker import RunContext, RunStoppedError, training_of, why_out_of_memory
 from looptop.engine.runs.writer import JournalWriter
@@ -100,7 +101,7 @@ class _Companion:
         self.name = f"process {index + 1} of {count}"
         self._dismissed = False
         self._said = ""
-        with folder.log.open("ab") as log:
+        with append_private(folder.log) as log:
             # Its input stays open for as long as this process lives. It has a session of its own: ctrl-C in a terminal
             # is for who started the run.
             self._process = subprocess.Popen(

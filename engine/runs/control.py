@@ -7,10 +7,8 @@ at every step's end, wherever a PPO batch can be held, and while it is paused, a
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
-import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +20,7 @@ from msgspec import Struct
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.private import write_private
+from looptop.engine.runs.private import read_regular, refuse_unsafe_folder, write_private
 from looptop.engine.text import visible
 
 Kind = Literal[
@@ -78,6 +76,7 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
     name = f"{time.time_ns():020d}-{control.id}.json"
     draft = folder.controls / f".{name}"
     try:
+        refuse_unsafe_folder(folder.controls)
         folder.controls.mkdir(mode=0o700, exist_ok=True)
         write_private(draft, msgspec.json.encode(control))
         draft.rename(folder.controls / name)
@@ -131,6 +130,7 @@ def take(
 def waiting(folder: RunFolder) -> list[Path]:
     """The files of controls that were not taken yet, the oldest first."""
     try:
+        refuse_unsafe_folder(folder.controls)
         with os.scandir(folder.controls) as entries:
             names = [entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != "."]
     except OSError:
@@ -174,11 +174,4 @@ def _sent(name: str) -> float:
 
 
 def _read(path: Path) -> Control:
-    # A pipe must not be waited for, nor a link be followed.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        return msgspec.json.decode(os.read(descriptor, _LARGEST), type=Control)
-    finally:
-        os.close(descriptor)
+    return msgspec.json.decode(read_regular(path, _LARGEST), type=Control)

@@ -14,6 +14,7 @@ from pathlib import Path
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.private import UnsafeFileError, refuse_unsafe
 from looptop.engine.text import visible
 
 
@@ -28,6 +29,12 @@ def delete(folder: RunFolder) -> None:
         owner = folder.owner()
         where = visible(owner.host) if owner else "another host"
         raise LooptopError(f"{folder.id} is running on {where}; stop it there before it is deleted")
+    try:
+        refuse_unsafe(folder.lock)
+    except UnsafeFileError:
+        # Nobody holds such a lock, and a run that is in the way must not stay for ever.
+        with contextlib.suppress(OSError):
+            folder.lock.unlink()
     try:
         lock = RunLock(folder.lock, folder.id).acquire(heartbeat=False)
     except LooptopError as error:

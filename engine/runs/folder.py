@@ -31,10 +31,17 @@ from looptop.engine.runs.about import damage as about_damage
 from looptop.engine.runs.home import home as home
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.lock import RunLock as RunLock
-from looptop.engine.runs.private import write_private
+from looptop.engine.runs.private import (
+    UnsafeFileError,
+    read_regular,
+    refuse_unsafe,
+    refuse_unsafe_folder,
+    write_private,
+)
 from looptop.engine.runs.records import Owner as Owner
 from looptop.engine.runs.records import RunState as RunState
 from looptop.engine.runs.records import RunSummary as RunSummary
+from looptop.engine.runs.schema import BESIDE
 from looptop.engine.text import visible
 
 _ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")
@@ -124,11 +131,11 @@ class RunFolder:
         Raises:
             LooptopError: There is none; says which ids are near.
         """
-        if _ID.fullmatch(run_id) and (_runs() / run_id / "config.toml").is_file():
+        if _ID.fullmatch(run_id) and os.path.lexists(_runs() / run_id / "config.toml"):
             return cls(_runs() / run_id)
         path = Path(run_id).expanduser()
         if os.sep in run_id and path.is_dir():
-            if (path / "config.toml").is_file() or (path / "run.db").is_file():
+            if any(os.path.lexists(path / name) for name in ("config.toml", "run.db")):
                 return cls(path.absolute())
             raise LooptopError(f"the folder {visible(path)} is not a run's: it holds neither config.toml nor run.db")
         known = [folder.id for folder in cls.all()]
@@ -144,7 +151,7 @@ class RunFolder:
             for path in _runs().iterdir():
                 with contextlib.suppress(OSError):
                     if _ID.fullmatch(path.name):
-                        found.append(((path / "config.toml").stat().st_mtime, _number(path.name), path))
+                        found.append(((path / "config.toml").lstat().st_mtime, _number(path.name), path))
         return [cls(path) for *_, path in sorted(found, reverse=True)]
 
     def settings(self) -> dict[str, Any]:
@@ -154,7 +161,7 @@ class RunFolder:
             LooptopError: It cannot be read.
         """
         try:
-            return tomllib.loads(self.config_file.read_text("utf-8"))
+            return tomllib.loads(read_regular(self.config_file).decode("utf-8"))
         except OSError as error:
             raise LooptopError(f"cannot read the configuration of {self.id}: {error.strerror}") from None
         except UNREADABLE:
@@ -180,6 +187,28 @@ class RunFolder:
             LooptopError: It cannot be read, or is another program's or a newer looptop's.
         """
         return configuration.from_dict(self.settings(), where=f"the configuration of {self.id}")
+
+    def refuse_unsafe(self) -> None:
+        """Looks whether everything in the folder is what it should be, before the run goes on in it.
+
+        Raises:
+            UnsafeFileError: Something is a link, a pipe, a device; it is named.
+        """
+        for name in ("config.toml", "about.toml", "run.lock", "log.txt", "run.db"):
+            refuse_unsafe(self.path / name)
+        for suffix in BESIDE:
+            refuse_unsafe(self.path / f"run.db{suffix}")
+        # The last is where a result is written before it is whole.
+        for folder in (self.controls, self.checkpoints, self.model, self.path / ".new-model"):
+            refuse_unsafe_folder(folder)
+
+    def what_is_unsafe(self) -> str:
+        """What `refuse_unsafe` says; empty where all is as it should be."""
+        try:
+            self.refuse_unsafe()
+        except UnsafeFileError as error:
+            return error.brief
+        return ""
 
     def is_live(self) -> bool:
         """Whether a process holds the run's lock, or on another host says that it lives."""
@@ -212,6 +241,7 @@ class RunFolder:
     def summary(self) -> RunSummary:
         """What a list of runs shows; never raises: a journal that cannot be read is the reason shown."""
         live = self.live_by()
+        unsafe = self.what_is_unsafe()
         owner, about = self.owner(), self.about()
         said: dict[str, Any] = {
             "created": self._created(),
@@ -224,8 +254,8 @@ class RunFolder:
             facts = Journal(self.db).outline()
         except LooptopError as error:
             state = RunState.RUNNING if live else RunState.INTERRUPTED
-            trouble = "; ".join([str(error), *self._damage(about)])
-            return RunSummary(self.id, _kind(self.id), state, str(error), trouble=trouble, **said)
+            trouble = "; ".join(filter(None, [unsafe or str(error), *self._damage(about)]))
+            return RunSummary(self.id, _kind(self.id), state, unsafe or str(error), trouble=trouble, **said)
         latest = facts.latest
         step = max((point.step for name, point in latest.items() if not name.startswith("test_")), default=None)
         values: dict[str, Any] = {
@@ -235,7 +265,7 @@ class RunFolder:
             id=self.id,
             kind=_kind(self.id),
             state=facts.state.seen(bool(live)),
-            reason=facts.reason,
+            reason=unsafe or facts.reason,
             step=step,
             total_steps=facts.facts.get("total_steps"),
             started=facts.started,
@@ -248,7 +278,7 @@ class RunFolder:
             evaluation_step=max(
                 (point.step for name, point in latest.items() if name.startswith("eval_")), default=None
             ),
-            trouble="; ".join(self._damage(about)),
+            trouble="; ".join(filter(None, [unsafe, *self._damage(about)])),
             **values,
             **said,
         )
@@ -264,7 +294,7 @@ class RunFolder:
 
     def _created(self) -> float | None:
         try:
-            return self.config_file.stat().st_mtime
+            return self.config_file.lstat().st_mtime
         except OSError:
             return None
 

@@ -28,6 +28,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.preflight import refuse_unusable
+from looptop.engine.runs.private import open_regular, read_regular
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import lock_for_resume
 from looptop.engine.runs.worker import RunThread, Train
@@ -66,6 +67,7 @@ NICENESS = 3
 """The priority that a run gives up; the operating system's own measure, from 0 to 19."""
 
 _START_SECONDS = 120.0
+_LARGEST_LOG = 256 * 2**20
 _SIGNAL_SECONDS = 0.1
 _LOST_SECONDS = 10.0
 """How long a run whose companion is lost has to notice by itself: it may be held, or wait for a GPU that never
@@ -199,7 +201,7 @@ def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Se
     before = len(Journal(folder.db).states())
     try:
         # Appending, as the child does as well: what two write does not overwrite each other.
-        log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        log = open_regular(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError as error:
         lock.release()
         raise LooptopError(f"cannot write {visible(folder.log)}: {error.strerror}") from None
@@ -236,7 +238,7 @@ def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Se
 
 def _last_line(log: Path) -> str:
     try:
-        lines = log.read_text("utf-8", "replace").splitlines()
+        lines = read_regular(log, _LARGEST_LOG).decode("utf-8", "replace").splitlines()
     except OSError:
         lines = []
     last = next((line for line in reversed(lines) if line.strip()), "its process ended without a word")

@@ -34,6 +34,8 @@ def alive(folder: RunFolder) -> str:
 
 def why_interrupted(folder: RunFolder) -> str:
     """Why a run that should be live is not, as far as can be told."""
+    if unsafe := folder.what_is_unsafe():
+        return unsafe
     full = full_disk(folder.path)
     return "its process is gone" + (f", and {full}: what it said last may be missing" if full else "")
 

@@ -14,10 +14,12 @@ import threading
 import time
 import weakref
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.runs.private import open_regular, read_regular
 from looptop.engine.runs.records import Owner
 from looptop.engine.text import visible
 
@@ -26,11 +28,13 @@ HEARTBEAT_SECONDS = 2.0
 _ALIVE_SECONDS = 15.0
 # A reader that probes holds the lock for microseconds; whoever still holds it after this long is another run.
 PATIENCE_SECONDS = 0.5
+_LARGEST = 64 * 1024
 
 
 class _Record(msgspec.Struct):
     host: str
-    pid: int
+    # A signal to process 0 or -1 would reach others.
+    pid: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
     started: float
 
 
@@ -69,7 +73,7 @@ class RunLock:
         """
         if self._descriptor is None:
             try:
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                descriptor = open_regular(self.path, os.O_RDWR | os.O_CREAT)
             except OSError as error:
                 raise LooptopError(f"cannot lock {visible(self.path)}: {error.strerror}") from None
             try:
@@ -139,7 +143,7 @@ class RunLock:
 def is_held(path: Path) -> bool:
     """Whether a process on this machine holds the lock; asking takes a shared lock for some microseconds."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except OSError:
         return False
     try:
@@ -156,8 +160,8 @@ def is_held(path: Path) -> bool:
 def read_owner(path: Path) -> Owner | None:
     """Who holds, or last held, the lock; None where nobody ever did."""
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=_Record)
-        return Owner(record.host, record.pid, record.started, path.stat().st_mtime)
+        record = msgspec.json.decode(read_regular(path, _LARGEST), type=_Record)
+        return Owner(record.host, record.pid, record.started, path.lstat().st_mtime)
     except (OSError, *UNREADABLE):
         return None
 

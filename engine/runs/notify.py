@@ -18,6 +18,7 @@ from pathlib import Path
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.runs.about import read_about
 from looptop.engine.runs.home import home
+from looptop.engine.runs.private import append_private
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import Listener
 
@@ -88,7 +89,7 @@ class Notifier(Listener):
             "LOOPTOP_REASON": _passable(reason),
             "LOOPTOP_FOLDER": str(self._folder),
         }
-        with contextlib.suppress(OSError), (self._folder / "log.txt").open("ab") as log:
+        with contextlib.suppress(OSError), append_private(self._folder / "log.txt") as log:
             try:
                 process = subprocess.Popen(
                     ["/bin/sh", "-c", command],

@@ -163,6 +163,7 @@ def lock_for_resume(folder: RunFolder, *, heartbeat: bool = True) -> RunLock:
     Raises:
         LooptopError: It is live, it is finished, or it cannot be read.
     """
+    folder.refuse_unsafe()
     folder.config()
     if beats_elsewhere(folder.lock):
         owner = folder.owner()

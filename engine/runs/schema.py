@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.runs.private import touch_private
+from looptop.engine.runs.private import UnsafeFileError, open_regular, refuse_unsafe, touch_private
 from looptop.engine.text import visible
 
 VERSION = 1
@@ -93,6 +93,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
         LooptopError: It is a newer looptop's, or is damaged, or cannot be made.
     """
     try:
+        refuse_unsafe_journal(path)
         # SQLite gives its other files (-wal, -shm, -journal) this file's mode.
         touch_private(path)
         connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
@@ -131,6 +132,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     Raises:
         LooptopError: It is a newer looptop's, or is damaged.
     """
+    refuse_unsafe_journal(path)
     if not path.is_file() or path.stat().st_size == 0:
         return None
     problem: Exception = sqlite3.OperationalError("it cannot be opened")
@@ -158,6 +160,38 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
             connection.close()
             raise
     raise LooptopError(f"cannot read the journal {visible(path)}: {said_of(problem)}")
+
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite puts behind the journal's name for its other files."""
+
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+_OUR_TABLES_ONLY = """
+    SELECT type, name FROM sqlite_schema
+    WHERE type NOT IN ('table', 'index') OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%') LIMIT 1
+"""
+
+
+def refuse_unsafe_journal(path: Path) -> None:
+    """Looks at the journal's files before SQLite does, which follows links and waits for pipes.
+
+    Raises:
+        UnsafeFileError: One of them is a link or no regular file; or SQLite would delete another file because of it.
+    """
+    refuse_unsafe(path)
+    for suffix in BESIDE:
+        refuse_unsafe(path.with_name(path.name + suffix))
+    rollback = path.with_name(path.name + "-journal")
+    try:
+        with os.fdopen(open_regular(rollback), "rb") as file:
+            if file.seek(0, os.SEEK_END) >= 8:
+                file.seek(-8, os.SEEK_END)
+            end = file.read()
+    except FileNotFoundError:
+        return
+    # A transaction over several files, which looptop never makes: SQLite deletes the file that is named here.
+    if end == _SUPER_JOURNAL:
+        raise UnsafeFileError(rollback, "names another file, which SQLite would delete")
 
 
 def is_on_network(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> bool:
@@ -195,4 +229,10 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         raise LooptopError(
             f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {found},"
             f" this one reads up to {VERSION}); update looptop to open it"
+        )
+    # What looks like a table must not be a program: a view can compute for ever, a trigger acts when a run writes.
+    if strange := connection.execute(_OUR_TABLES_ONLY).fetchone():
+        raise LooptopError(
+            f"the journal {visible(path)} holds the {visible(strange[0])} {visible(strange[1])}, which looptop did not"
+            " make; it is not opened"
         )

@@ -28,7 +28,7 @@ from looptop.engine.runs.gate import StepVerdict as StepVerdict
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.notify import Notifier
-from looptop.engine.runs.private import touch_private
+from looptop.engine.runs.private import append_private, touch_private
 from looptop.engine.runs.processes import Processes
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run_log import RunLog
@@ -230,6 +230,7 @@ class RunThread(threading.Thread):
                 "another run trains in this process; wait for it, or use launch() for a process of its own"
             )
         try:
+            folder.refuse_unsafe()
             config = folder.config()
             self._lock = lock or RunLock(folder.lock, folder.id).acquire()
             try:
@@ -414,5 +415,5 @@ def _make_private(folder: Path) -> None:
 
 def append_to_log(folder: RunFolder, text: str) -> None:
     """Adds a line to a run's log, with the time; a disk that does not take it is no reason to fail."""
-    with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    with contextlib.suppress(OSError), append_private(folder.log) as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n".encode("utf-8", "backslashreplace"))

@@ -27,7 +27,7 @@ from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
 from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.model_config import VqaConfig
 from looptop.engine.vqa.walk import parameters_of
-from looptop.engine.weights import is_pooler, load_whole
+from looptop.engine.weights import is_pooler, load_part, load_whole
 
 ENCODERS = ("text_encoder", "image_encoder")
 """The parts that `freeze` stops as wholes: of the decoder, the cross-attention goes on being trained."""
@@ -75,9 +75,9 @@ class VqaModel(PreTrainedModel):
 
     def __init__(self, config: VqaConfig) -> None:
         super().__init__(config)
-        self.text_encoder = AutoModel.from_config(config.text_config)
-        self.image_encoder = AutoModel.from_config(config.vision_config)
-        self.decoder = AutoModelForCausalLM.from_config(config.decoder_config)
+        self.text_encoder = AutoModel.from_config(config.text_config, trust_remote_code=False)
+        self.image_encoder = AutoModel.from_config(config.vision_config, trust_remote_code=False)
+        self.decoder = AutoModelForCausalLM.from_config(config.decoder_config, trust_remote_code=False)
         quicken(self.decoder)
         width = _width_of(config.decoder_config, "decoder")
         self.text_projection = nn.Linear(_width_of(config.text_config, "text encoder"), width)
@@ -113,7 +113,12 @@ class VqaModel(PreTrainedModel):
         """
         text = load_whole(AutoModel.from_pretrained, text_encoder, new=is_pooler, **load)
         image = load_whole(AutoModel.from_pretrained, image_encoder, new=is_pooler, **load)
-        decoder_config = AutoConfig.from_pretrained(decoder, local_files_only=load.get("local_files_only", False))
+        decoder_config = load_part(
+            AutoConfig.from_pretrained,
+            decoder,
+            "the configuration in",
+            local_files_only=load.get("local_files_only", False),
+        )
         decoder_config.add_cross_attention = True
         decoder_config.is_decoder = True
         answerer = load_whole(

@@ -12,6 +12,7 @@ from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.model_config import VqaConfig
 from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import resolve
+from looptop.engine.weights import load_part
 
 
 def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:
@@ -45,10 +46,12 @@ def vqa_ways_out(model: ModelConfig) -> list[str]:
 
 def _build(names: ModelConfig) -> VqaModel:
     if names.start_from:
-        config = VqaConfig.from_pretrained(folder_of(names.start_from))
+        config = load_part(VqaConfig.from_pretrained, folder_of(names.start_from), "the configuration in")
     else:
         parts = (names.text_encoder, names.image_encoder, names.decoder)
-        text, image, decoder = (AutoConfig.from_pretrained(resolve(name), trust_remote_code=False) for name in parts)
+        text, image, decoder = (
+            load_part(AutoConfig.from_pretrained, resolve(name), "the configuration in") for name in parts
+        )
         config = VqaConfig(text, image, decoder)
     model = VqaModel(config)
     model.freeze(names.freeze)

@@ -26,6 +26,7 @@ from looptop.engine.models import resolve
 from looptop.engine.text import visible
 from looptop.engine.token_text import known_ids
 from looptop.engine.vqa.labels import answer_labels
+from looptop.engine.weights import load_part
 
 __all__ = ["VqaProcessor", "resolve"]
 
@@ -265,15 +266,15 @@ def _tokenizer(folder: str, part: str, name: str) -> Any:
 def _image_processor(folder: str, part: str, name: str) -> Any:
     """The image processor in its Pillow variant: it needs no torchvision, and its pixels do not depend on it."""
 
-    def load(folder: str) -> Any:
-        return AutoImageProcessor.from_pretrained(folder, backend="pil")
+    def load(folder: str, **options: Any) -> Any:
+        return AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
 
     return _load(load, folder, f"the image processor of {part} '{visible(name)}'")
 
 
-def _load(load: Callable[[str], Any], folder: str, what: str) -> Any:
+def _load(load: Callable[..., Any], folder: str, what: str) -> Any:
     try:
-        return load(folder)
+        return load_part(load, folder, f"{what} in")
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
         raise LooptopError(
             f"cannot load {what}: it is neither a folder that holds it nor to be had from the hub ({said_of(error)})"

@@ -13,6 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
+from looptop.engine.runs.private import UnsafeFileError, open_regular
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
@@ -70,9 +71,11 @@ class Log(Overlay[None]):
 
 def _tail(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - MOST))
             data = file.read()
+    except UnsafeFileError as error:
+        return str(error)
     except OSError:
         return ""
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
