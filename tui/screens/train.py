@@ -40,8 +40,14 @@ class Train(Driving):
     PLACES = ("train", "form", "run")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
 
-    def __init__(self) -> None:
+    def __init__(self, attach: RunFolder | None = None) -> None:
+        """The screen.
+
+        Args:
+            attach: The run to open on; without one, the run that is going on, if there is one.
+        """
         super().__init__()
+        self._opened_on = attach
         self._watcher: Watcher | None = None
         self._sample_step: int | None = None
         self._chose = False
@@ -56,7 +62,9 @@ class Train(Driving):
         yield view
 
     def on_mount(self) -> None:
-        """Shows the run that is going on, if there is one; else the form."""
+        """Shows the run to open on, or the one that is going on, if there is one; else the form."""
+        if self._opened_on is not None:
+            self.attach(self._opened_on)
         work(self, self._watch(), "watch")
         work(self, self._arrive(), "runs", exclusive=True)
 
