@@ -10,7 +10,9 @@ from hypothesis import strategies as some
 from rich.cells import cell_len
 
 from looptop.engine.ppo.records import SampleRecord
-from looptop.engine.runs.folder import RunState
+from looptop.engine.runs.folder import RunLock, RunState
+from looptop.engine.runs.writer import JournalWriter
+from looptop.tui.ppo import watching
 from looptop.tui.ppo.charts import axes_of, charts_of
 from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
 from looptop.tui.ppo.differences import differing
@@ -194,3 +196,22 @@ def test_a_live_chart_has_room_to_grow_and_a_finished_one_is_full() -> None:
 
     assert [last(batches, 100_000, True) for batches in (3, 12, 226, 1_000, 1_001)] == [3, 20, 300, 1_000, 2_000]
     assert (last(226, 240, True), last(226, 240, False)) == (240, 226)
+
+
+def test_a_curve_that_was_not_read_for_a_while_is_read_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = small_run(12, state=None)
+    with RunLock(run.lock, run.id):
+        writer = JournalWriter(run.db)
+        watcher = PpoWatcher(run)
+        watcher.look(["objective/kl"], 50)
+        monkeypatch.setattr(watching, "CURVES_SECONDS", math.inf)
+        writer.metrics(13, {"objective/kl": 5.0})
+        assert writer.flush()
+        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 12
+        # Nothing more is written: the run computes for an hour, or is killed.
+        monkeypatch.setattr(watching, "CURVES_SECONDS", 0.0)
+        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        writer.metrics(14, {"another": 5.0})
+        assert writer.flush()
+        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        writer.close()

@@ -139,6 +139,10 @@ class PpoWatcher:
         self._journalled = RunState.CREATED
         self._event = 0
         self._curves_read = 0.0
+        self._curve_ends: dict[str, Point] = {}
+        """The last point of each curve that was read."""
+        self._curves_late = False
+        """Whether a curve on the screen lacks what is journalled."""
 
     def look(self, names: Sequence[str] = (), columns: int = 0) -> PpoSnapshot:
         """What is known now; the very same object as before where nothing changed.
@@ -158,7 +162,8 @@ class PpoWatcher:
         version = self.journal.version()
         asked = (tuple(names), columns)
         before = self._last
-        if before is not None and before.version == version and asked == self._asked:
+        late = self._curves_late and time.monotonic() - self._curves_read >= CURVES_SECONDS
+        if before is not None and before.version == version and asked == self._asked and not late:
             state = self._journalled.seen(live)
             if (state, live) != (before.state, before.live):
                 self._last = replace(before, state=state, live=live)
@@ -207,9 +212,15 @@ class PpoWatcher:
         if not early:
             self._curves_read = now
         found = {}
+        self._curves_late = False
         for name in names:
             if name not in latest:
                 continue
-            same = before is not None and name in known and before.latest.get(name) == latest[name]
-            found[name] = known[name] if name in known and (same or early) else self.journal.series(name, columns)
+            same = self._curve_ends.get(name) == latest[name]
+            if name in known and (same or early):
+                found[name] = known[name]
+                self._curves_late = self._curves_late or not same
+            else:
+                found[name] = self.journal.series(name, columns)
+                self._curve_ends[name] = latest[name]
         return found
