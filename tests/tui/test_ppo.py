@@ -137,6 +137,10 @@ async def test_a_chart_is_chosen_enlarged_and_smoothed(answers: QuickAnswers) ->
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
+        # Nothing is smoothed before it is asked for, and then every chart says so.
+        assert "smoothed" not in shown(app) and "~0." not in shown(app)
+        await pilot.press("w")
+        await until(pilot, lambda: shown(app).count("smoothed 0.6") + shown(app).count("~0.6") == 12)
         await pilot.press("right_square_bracket", "right_square_bracket", "z")
         await until(pilot, lambda: "target 6" in shown(app) and "┤" in shown(app) and "smoothed 0.6" in shown(app))
         assert "value loss" not in shown(app).split("batch reward")[0]

@@ -66,7 +66,7 @@ class RunPage(Vertical):
         self.snapshot: PpoSnapshot | None = None
         self.follow = True
         self.enlarged = False
-        self._smoothing = 1
+        self._smoothing = 0
         self._specs: tuple[ChartSpec, ...] = ()
         self._rows: BatchRows | None = None
         self._told = Told()
@@ -108,6 +108,11 @@ class RunPage(Vertical):
     def columns(self) -> int:
         """How many columns of each are wanted."""
         return max(40, self.size.width - 10) if self.enlarged else self._charts.plot_columns
+
+    @property
+    def weight(self) -> float:
+        """Of the curves' smoothing; 0 for none."""
+        return SMOOTHING[self._smoothing]
 
     def attach(self, journal: PpoJournal) -> None:
         """Shows another run."""
@@ -173,12 +178,12 @@ class RunPage(Vertical):
         snapshot = self.snapshot
         if snapshot is None or not self._specs:
             return
-        weight = SMOOTHING[self._smoothing]
+        weight = self.weight
         if self.enlarged:
             self._draw_large(snapshot, weight)
             return
         curves = {spec.key: curves_of(spec, snapshot.series, weight) for spec in self._specs}
-        self._charts.show(self._specs, curves, {spec.key: axes_of(spec, snapshot) for spec in self._specs})
+        self._charts.show(self._specs, curves, {spec.key: axes_of(spec, snapshot) for spec in self._specs}, weight)
 
     def _draw_large(self, snapshot: PpoSnapshot, weight: float) -> None:
         spec = self._specs[self._charts.chosen]
@@ -276,7 +281,7 @@ class RunPage(Vertical):
     def action_smoothing(self) -> None:
         """Smooths more, then not at all."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        self.draw_charts()
+        self.post_message(self.Redrawn())
 
     @on(SmallCharts.Picked)
     def _picked(self, event: SmallCharts.Picked) -> None:

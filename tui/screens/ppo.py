@@ -159,9 +159,11 @@ class Ppo(PpoPages):
             if watcher is None or self.level == "form" or self.app.screen_stack[0] is not self:
                 continue
             page = self.query_one(RunPage)
-            names, columns = (tuple(page.names), page.columns) if self.level == "run" else ((), 0)
+            names, columns, weight = (
+                (tuple(page.names), page.columns, page.weight) if self.level == "run" else ((), 0, 0.0)
+            )
             try:
-                snapshot = await in_thread(lambda w=watcher, n=names, c=columns: w.look(n, c))  # type: ignore[misc]
+                snapshot = await in_thread(lambda w=watcher, n=names, c=columns, s=weight: w.look(n, c, s))  # type: ignore[misc]
                 if watcher is self._watcher:
                     self._take(snapshot)
                     await self.hear()

@@ -123,9 +123,9 @@ class Train(Driving):
             watcher, view = self._watcher, self.query_one(RunView)
             if watcher is None or not view.display or self.app.screen_stack[0] is not self:
                 continue
-            columns, step = view.columns, self._sample_step
+            asked = (view.columns, self._sample_step, view.weight)
             try:
-                snapshot = await in_thread(lambda w=watcher, c=columns, s=step: w.look(c, s))  # type: ignore[misc]
+                snapshot = await in_thread(lambda w=watcher, a=asked: w.look(*a))  # type: ignore[misc]
             except LooptopError as error:
                 self.say(str(error), "$text-error")
                 unreadable = True
@@ -216,6 +216,8 @@ class Train(Driving):
             self.looptop.open_charts([run])
         elif event.what == "ask_model":
             self.looptop.ask_about(run.id)
+        elif event.what == "smoothing":
+            self._poke.set()
         elif event.what in ("earlier", "later"):
             self._turn_samples(snapshot.sample_steps, snapshot.sample_step, -1 if event.what == "earlier" else 1)
 
