@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -14,6 +15,7 @@ from textual.binding import BindingType
 from textual.events import Event
 from textual.screen import Screen
 
+from looptop.engine.errors import LooptopError
 from looptop.engine.runs.home import home
 from looptop.engine.text import visible
 from looptop.tui import actions, collecting, faults, terminal
@@ -87,12 +89,12 @@ class LooptopApp(App[str]):
     def _make_train(self) -> Screen[Any]:
         from looptop.tui.screens.train import Train
 
-        return Train()
+        return Train(attach=self._opened_on if self.DEFAULT_MODE == "train" else None)
 
     def _make_ppo(self) -> Screen[Any]:
         from looptop.tui.screens.ppo import Ppo
 
-        return Ppo()
+        return Ppo(attach=self._opened_on if self.DEFAULT_MODE == "ppo" else None)
 
     def _make_runs(self) -> Screen[Any]:
         from looptop.tui.screens.runs import Runs
@@ -234,8 +236,6 @@ class LooptopApp(App[str]):
             self._collecting = collecting.Collecting()
         if self._opened_on is not None:
             self.herald.add(self._opened_on)
-            if self.current_mode == "train":
-                self.open_run(self._opened_on)
         work(self, self._listen(), "herald")
 
     async def _listen(self) -> None:
@@ -272,7 +272,11 @@ class LooptopApp(App[str]):
 
 def _place_of(run: RunFolder) -> str:
     """The screen that shows runs of its kind."""
-    return _PLACES.get(run.id.rpartition("-")[0], "charts")
+    kind = run.kind
+    if not kind:  # A folder that lies elsewhere, under a name of its own.
+        with contextlib.suppress(LooptopError):
+            kind = str(run.settings().get("kind", ""))
+    return _PLACES.get(kind, "charts")
 
 
 _PLACES = {"vqa": "train", "ppo": "ppo"}

@@ -46,14 +46,17 @@ def _one(each: Head) -> Content:
 
 
 def status(look: Look, name: str, place: tuple[int, int] | None, width: int, weight: float) -> Content:
-    """The metric under the cursor: its last value, its extremes among the steps that are shown."""
+    """The metric under the cursor: its last value and its extremes, all of them among the steps that are shown."""
     if place is None:
         said = "no metric by that name" if look.names else "no metrics yet"
         return Content.styled(said, "$text-muted")
     parts = [Content.styled(f"{place[0]}/{place[1]} ", "$text-muted") + safe(name, "bold")]
     for index, each in enumerate(look.heads):
-        point = each.latest.get(name)
+        if name not in each.latest:
+            continue
+        point = look.ends.get((name, each.id)) if look.window.first is not None else each.latest[name]
         if point is None:
+            parts.append(Content.styled("no value", "$text-muted"))
             continue
         value = "nan" if point.value is None else number(point.value)
         style = COLOURS[index % len(COLOURS)] if len(look.heads) > 1 else ""
@@ -61,7 +64,7 @@ def status(look: Look, name: str, place: tuple[int, int] | None, width: int, wei
         if len(look.heads) == 1:
             parts.append(safe(_extremes(look.series.get((name, each.id))), "$text-muted"))
     if look.window.first is not None:
-        parts.append(safe(f"steps {look.window.first:,} to {look.window.last:,}", "$text-warning"))
+        parts.append(safe(f"in steps {look.window.first:,} to {look.window.last:,}", "$text-warning"))
     if weight:
         parts.append(Content.styled(f"smoothed {weight:g}", "$text-muted"))
     return Content("  ").join(parts).truncate(width, ellipsis=True)

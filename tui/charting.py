@@ -63,6 +63,8 @@ class Look:
     series: dict[tuple[str, str], Series] = field(default_factory=dict)
     """By metric and run."""
     window: Window = Window()
+    ends: dict[tuple[str, str], Point] = field(default_factory=dict)
+    """By metric and run, the last value among the steps that are shown."""
     first: int = 0
     """Of all steps there are."""
     last: int = 1
@@ -78,8 +80,9 @@ class _OneRun:
         self._event = 0
         self._outline: Outline | None = None
         self._events: tuple[Event, ...] = ()
-        self._asked: tuple[int, Window] | None = None
+        self._asked: tuple[int, Window, float] | None = None
         self._series: dict[str, tuple[Point, Series]] = {}
+        self._ends: dict[str, Point | None] = {}
 
     def head(self) -> Head:
         live = self.run.live_by()
@@ -109,10 +112,13 @@ class _OneRun:
             alerts=outline.alerts,
         )
 
-    def series(self, head: Head, names: Sequence[str], columns: int, window: Window) -> dict[str, Series]:
-        if self._asked != (columns, window):
-            self._asked = (columns, window)
+    def series(
+        self, head: Head, names: Sequence[str], columns: int, window: Window, weight: float
+    ) -> dict[str, Series]:
+        if self._asked != (columns, window, weight):
+            self._asked = (columns, window, weight)
             self._series.clear()
+            self._ends.clear()
         for name in names:
             latest = head.latest.get(name)
             if latest is None:
@@ -121,8 +127,17 @@ class _OneRun:
             known = self._series.get(name)
             if known is None or known[0] != latest:
                 with contextlib.suppress(LooptopError):
-                    self._series[name] = (latest, self.journal.series(name, columns, window.first, window.last))
+                    found = self.journal.series(name, columns, window.first, window.last)
+                    self._series[name] = (latest, self.journal.smoothed(name, found, weight, window.last))
+                    if window.last is not None and latest.step > window.last:
+                        self._ends[name] = self.journal.last_until(name, window.last)
         return {name: self._series[name][1] for name in names if name in self._series}
+
+    def ends(self, head: Head, names: Sequence[str], window: Window) -> dict[str, Point]:
+        """The last value of each metric among the steps that are shown."""
+        found = {name: self._ends.get(name, head.latest.get(name)) for name in names}
+        first = -(2**63) if window.first is None else window.first
+        return {name: point for name, point in found.items() if point is not None and point.step >= first}
 
 
 class ChartReader:
@@ -133,19 +148,25 @@ class ChartReader:
         self._readers = [_OneRun(run) for run in runs]
         self._last: Look | None = None
 
-    def look(self, names: Sequence[str], columns: int, window: Window) -> Look:
+    def look(self, names: Sequence[str], columns: int, window: Window, weight: float = 0.0) -> Look:
         """What is known now; the very same object as before where nothing changed.
 
         Args:
             names: The metrics that are on the screen.
             columns: Of each chart.
             window: The steps that are on the screen.
+            weight: Of the curves' smoothing; 0 for none.
         """
         heads = tuple(reader.head() for reader in self._readers)
         series = {
             (name, reader.run.id): found
             for reader, head in zip(self._readers, heads, strict=True)
-            for name, found in reader.series(head, names, columns, window).items()
+            for name, found in reader.series(head, names, columns, window, weight).items()
+        }
+        ends = {
+            (name, reader.run.id): point
+            for reader, head in zip(self._readers, heads, strict=True)
+            for name, point in reader.ends(head, names, window).items()
         }
         starts = [found.steps[0] for found in series.values() if found.steps]
         last = max([1, *(head.step for head in heads)])
@@ -155,6 +176,7 @@ class ChartReader:
             names=tuple(dict.fromkeys(name for head in heads for name in head.latest)),
             series=series,
             window=window,
+            ends=ends,
             # Most runs begin at step 1: a chart that begins at 0 is easier to read.
             first=first if first > last // 10 else 0,
             last=last,

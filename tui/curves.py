@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from looptop.engine.runs.journal import Series
-from looptop.tui.widgets.plot import FAINT, FIRST, RUNS, Curve, smooth
+from looptop.tui.widgets.plot import FAINT, FIRST, RUNS, Curve
 
 SPARSE = 4
 """Points are marked one by one where there is at most one in so many columns."""
@@ -28,10 +28,10 @@ def of(found: Sequence[Series | None], columns: int, weight: float, chosen: int 
             continue
         role = RUNS[index % len(RUNS)] if chosen < 0 else (FIRST if index == chosen else FAINT)
         few = len(series.steps) * SPARSE <= columns
-        if weight and not few:
-            if len(found) == 1:
+        if weight and series.smoothed and not few:
+            if chosen < 0 or index == chosen:
                 curves.append(Curve(FAINT, *envelope(series)))
-            curves.append(Curve(role, series.steps, smooth(numbers(series.mean), weight)))
+            curves.append(Curve(role, *averages(series)))
         else:
             curves.append(Curve(role, *envelope(series), dots=few))
     return curves
@@ -40,6 +40,11 @@ def of(found: Sequence[Series | None], columns: int, weight: float, chosen: int 
 def numbers(values: Sequence[float | None]) -> list[float]:
     """NaN where there is none."""
     return [float("nan") if value is None else value for value in values]
+
+
+def averages(series: Series) -> tuple[list[float], list[float]]:
+    """The line of a series' exponential averages."""
+    return [step for step, _ in series.smoothed], numbers([value for _, value in series.smoothed])
 
 
 def envelope(series: Series) -> tuple[list[float], list[float]]:

@@ -81,18 +81,19 @@ class Watcher:
         self.run = run
         self._journal = Journal(run.db)
         self._version = -1
-        self._asked: tuple[int, int | None] | None = None
+        self._asked: tuple[tuple[int, float], int | None] | None = None
         self._last: Snapshot | None = None
         self._settings: dict[str, Any] | None = None
         self._event = 0
         self._state = RunState.CREATED
 
-    def look(self, columns: int, sample_step: int | None = None) -> Snapshot:
+    def look(self, columns: int, sample_step: int | None = None, weight: float = 0.0) -> Snapshot:
         """What is known now; the very same object as before where nothing changed.
 
         Args:
             columns: Of the chart.
             sample_step: Of which evaluation to show the answers; None for the latest.
+            weight: Of the smoothing of the loss; 0 for none.
 
         Raises:
             LooptopError: The run cannot be read; says why.
@@ -103,25 +104,31 @@ class Watcher:
         elsewhere = owner.host if owner is not None else ""
         memory = self._memory() if live else None
         with self._journal.at_once():
-            return self._look(live, memory, columns, sample_step, about.title, elsewhere)
+            return self._look(live, memory, (columns, weight), sample_step, about.title, elsewhere)
 
     def _look(
-        self, live: bool, memory: int | None, columns: int, sample_step: int | None, title: str, elsewhere: str
+        self,
+        live: bool,
+        memory: int | None,
+        how: tuple[int, float],
+        sample_step: int | None,
+        title: str,
+        elsewhere: str,
     ) -> Snapshot:
         version = self._journal.version()
-        asked = (columns, sample_step)
+        asked = (how, sample_step)
         if self._last is not None and (version, asked) == (self._version, self._asked):
             said: dict[str, Any] = {"state": self._state.seen(live), "memory": memory}
             said |= {"title": title, "elsewhere": elsewhere, "trouble": self._trouble(said["state"])}
             if any(getattr(self._last, name) != value for name, value in said.items()):
                 self._last = replace(self._last, **said)
             return self._last
-        read = self._read(live, memory, columns, sample_step)
+        read = self._read(live, memory, how, sample_step)
         self._last = replace(read, title=title, elsewhere=elsewhere, trouble=self._trouble(read.state))
         self._version, self._asked = version, asked
         return self._last
 
-    def _read(self, live: bool, memory: int | None, columns: int, sample_step: int | None) -> Snapshot:
+    def _read(self, live: bool, memory: int | None, how: tuple[int, float], sample_step: int | None) -> Snapshot:
         journal, before = self._journal, self._last
         if self._settings is None:
             self._settings = {}
@@ -130,12 +137,14 @@ class Watcher:
         outline = journal.outline()
         self._state = outline.state
         latest = outline.latest
+        columns, weight = how
 
         def series(name: str, old: Series) -> Series:
-            same = before is not None and self._asked is not None and self._asked[0] == columns
+            same = before is not None and self._asked is not None and self._asked[0] == how
             if same and before is not None and before.latest.get(name) == latest.get(name):
                 return old
-            return journal.series(name, columns) if name in latest else NO_SERIES
+            found = journal.series(name, columns) if name in latest else NO_SERIES
+            return journal.smoothed(name, found, weight if name == "loss" else 0.0)
 
         steps = tuple(journal.answer_steps())
         step = sample_step if sample_step in steps else (steps[-1] if steps else None)

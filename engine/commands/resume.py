@@ -5,25 +5,37 @@ from __future__ import annotations
 import argparse
 import sys
 
+from looptop.engine.commands.batches import ppo_run
 from looptop.engine.commands.output import add_json, note
 from looptop.engine.commands.progress import progress_on
 from looptop.engine.commands.watch import Interrupts, show_outcome, watch
 from looptop.engine.config.effects import without_effect
+from looptop.engine.ppo.judging import drop_edits
 from looptop.engine.runs.host import relaunch
 
 EXAMPLES = """\
   looptop resume vqa-3
+  looptop resume ppo-3 --drop-edits     without what you changed by hand in the batch that is made again
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
     parser.add_argument("run", metavar="RUN", help="a run that is not live, such as vqa-3")
+    parser.add_argument(
+        "--drop-edits",
+        action="store_true",
+        help="of a PPO run: take back what you changed by hand in the last batch that is made again",
+    )
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Resumes."""
+    if arguments.drop_edits:
+        folder, _ = ppo_run(arguments.run)
+        step, count = drop_edits(folder)
+        note(f"{folder.id}  {count} {'edit' if count == 1 else 'edits'} of batch {step} dropped")
     interrupts = Interrupts()
     with interrupts.taken():
         folder = relaunch(arguments.run)

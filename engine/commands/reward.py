@@ -9,7 +9,7 @@ from looptop.engine.commands.batches import ppo_run
 from looptop.engine.commands.control import settle
 from looptop.engine.commands.output import add_json
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judging import judge, warning
 from looptop.engine.ppo.records import JudgementKind
 from looptop.engine.text import visible
 
@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     kind: JudgementKind = "leave_out" if arguments.leave_out else "rating" if arguments.rate else "reward"
     value = _value(arguments.value, kind)
     control = judge(folder, arguments.batch, arguments.sample, kind, value, by="cli")
-    said = f"batch {arguments.batch}, sample {arguments.sample}: kept"
+    far = warning(folder, arguments.batch, kind, value) if control is None else ""
+    said = f"batch {arguments.batch}, sample {arguments.sample}: {far}kept"
     return settle(folder, control, kind, said, as_json=arguments.json)
 
 

@@ -90,14 +90,20 @@ class Condition:
         """The names that it asks for."""
         return [clause.figure for clause in self.clauses if clause.figure]
 
-    def met(self, metrics: Mapping[str, float], samples: Mapping[str, Sequence[float]]) -> str:
+    def met(
+        self,
+        metrics: Mapping[str, float],
+        samples: Mapping[str, Sequence[float]],
+        rows: Sequence[int] | None = None,
+    ) -> str:
         """What meets it, in words; empty where it is not met, or asks for what is not known yet.
 
         Args:
             metrics: The batch's, by name.
             samples: By figure, a number a sample.
+            rows: The samples' rows in the batch, where some were left out.
         """
-        found = [_met(clause, metrics, samples) for clause in self.clauses]
+        found = [_met(clause, metrics, samples, rows) for clause in self.clauses]
         return ", ".join(found) if all(found) else ""
 
 
@@ -183,9 +189,14 @@ class _Parser:
         return LooptopError(f"the condition '{said}' has '{visible(word)}' at column {place + 1}; wanted is {wanted}")
 
 
-def _met(clause: Clause, metrics: Mapping[str, float], samples: Mapping[str, Sequence[float]]) -> str:
+def _met(
+    clause: Clause,
+    metrics: Mapping[str, float],
+    samples: Mapping[str, Sequence[float]],
+    of: Sequence[int] | None,
+) -> str:
     if clause.is_nan:
-        return _not_a_number(metrics, samples)
+        return _not_a_number(metrics, samples, of)
     compare = _COMPARISONS[clause.comparison]
     wanted = f"{clause.comparison} {clause.number:g}"
     if clause.of_samples:
@@ -193,7 +204,7 @@ def _met(clause: Clause, metrics: Mapping[str, float], samples: Mapping[str, Seq
         rows = [row for row, value in enumerate(values) if compare(value, clause.number)]
         if not rows or (clause.every and len(rows) < len(values)):
             return ""
-        which = "of every sample" if clause.every else f"of sample {rows[0]}"
+        which = "of every sample" if clause.every else f"of sample {_row(rows[0], of)}"
         return f"{clause.figure} {which} is {values[rows[0]]:.4g} ({wanted})"
     value = _of_batch(clause, metrics, samples)
     if value is None or not compare(value, clause.number):
@@ -209,13 +220,19 @@ def _of_batch(clause: Clause, metrics: Mapping[str, float], samples: Mapping[str
     return metrics.get(ALIASES.get(clause.figure, clause.figure))
 
 
-def _not_a_number(metrics: Mapping[str, float], samples: Mapping[str, Sequence[float]]) -> str:
+def _row(index: int, of: Sequence[int] | None) -> int:
+    return index if of is None else of[index]
+
+
+def _not_a_number(
+    metrics: Mapping[str, float], samples: Mapping[str, Sequence[float]], of: Sequence[int] | None
+) -> str:
     for name, value in metrics.items():
         # A deviation of one sample alone, and an explained variance of returns that are all the same, are no numbers.
-        if not math.isfinite(value) and not name.endswith(("_std", "std_scores", "var_explained")):
+        if not math.isfinite(value) and not name.endswith(("_std", "std_scores", "var_explained", "explained_centred")):
             return f"{name} is {value}"
     for name, values in samples.items():
-        for row, value in enumerate(values):
+        for index, value in enumerate(values):
             if not math.isfinite(value):
-                return f"{name} of sample {row} is {value}"
+                return f"{name} of sample {_row(index, of)} is {value}"
     return ""

@@ -7,12 +7,15 @@ was. Of a run that is not live the journal is written by whoever takes its lock 
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.conditions import Condition, parse
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.ppo.records import JudgementKind
+from looptop.engine.runs.checkpoint import newest_whole, step_of
 from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
@@ -20,6 +23,10 @@ from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.writer import JournalWriter
 
 JUDGEMENTS: tuple[JudgementKind, ...] = ("reward", "leave_out", "rating")
+LARGEST = {"fp32": 3.4028234663852886e38, "bf16": 3.3895313892515355e38, "fp16": 65504.0}
+"""The largest number of each precision."""
+FAR = 10.0
+"""A reward is far from the batch's others beyond so many of their standard deviations from their mean."""
 _ADD_BREAKPOINT = "INSERT OR REPLACE INTO breakpoints VALUES (?, ?)"
 _REMOVE_BREAKPOINT = "DELETE FROM breakpoints WHERE condition = ?"
 
@@ -32,10 +39,26 @@ class Judgements:
         writer: Where it is kept.
         batch_size: The samples of a batch.
         done: Gives the step of the last batch that was updated.
+        precision: The run's.
+        rewards: Gives the models' rewards of a batch, by its step; none where they are not known.
+        weight: The largest by which a rating is multiplied.
     """
 
-    def __init__(self, journal: PpoJournal, writer: JournalWriter, batch_size: int, done: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        journal: PpoJournal,
+        writer: JournalWriter,
+        batch_size: int,
+        done: Callable[[], int],
+        *,
+        precision: str = "fp32",
+        rewards: Callable[[int], Sequence[float]] = lambda _step: (),
+        weight: float = 1.0,
+    ) -> None:
         self._writer = writer
+        self._precision = precision
+        self._rewards = rewards
+        self._weight = weight
         self._batch_size = batch_size
         self._done = done
         self._said: dict[tuple[int, int], dict[str, float]] = {}
@@ -57,6 +80,10 @@ class Judgements:
             return f"not taken: {control.kind} says nothing of a sample"
         if control.kind != "rating" and step <= self._done():
             return f"not taken: batch {step} was updated already"
+        try:
+            check_value(control.kind, value, self._precision, self._weight)
+        except LooptopError as error:
+            return f"not taken: {error}"
         write_judgement(self._writer, step, row, control.kind, value, control.by)
         said = self._said.setdefault((step, row), {})
         if value is None:
@@ -68,11 +95,49 @@ class Judgements:
             "leave_out": "it is left out of the update" if value else "it takes part in the update",
             "rating": f"rated {value:+g}",
         }
-        return f"batch {step}, sample {row}: {words[control.kind]}"
+        far = far_from(self._rewards(step), value) if control.kind == "reward" else ""
+        return f"batch {step}, sample {row}: {far}{words[control.kind]}"
 
     def of(self, step: int, kind: JudgementKind) -> dict[int, float]:
         """What was said of a batch's samples, by row."""
         return {row: said[kind] for (at, row), said in self._said.items() if at == step and kind in said}
+
+
+def check_value(kind: str, value: float | None, precision: str, weight: float = 1.0) -> None:
+    """Refuses a value that the run cannot compute with.
+
+    Args:
+        kind: What is said.
+        value: None takes back what was said.
+        precision: The run's.
+        weight: By which a rating is multiplied.
+
+    Raises:
+        LooptopError: The value is no number, or larger than the precision holds.
+    """
+    if value is None:
+        return
+    word = {"reward": "reward", "rating": "rating"}.get(kind, "value")
+    if not math.isfinite(value):
+        raise LooptopError(f"a {word} must be a finite number, and {value:g} is none")
+    largest = LARGEST.get(precision, LARGEST["fp32"])
+    if abs(value) * (max(1.0, abs(weight)) if kind == "rating" else 1.0) > largest:
+        times = f" times its weight of {weight:g}" if kind == "rating" and abs(weight) > 1 else ""
+        raise LooptopError(
+            f"the {word} {value:g}{times} is larger than {precision} can hold ({largest:.3g}); give a smaller one"
+        )
+
+
+def far_from(rewards: Sequence[float], value: float | None) -> str:
+    """A warning, with a semicolon behind it, where a reward is far from the batch's others; else empty."""
+    known = [reward for reward in rewards if math.isfinite(reward)]
+    if value is None or len(known) < 2:
+        return ""
+    low, high = min(known), max(known)
+    spread = max(statistics.pstdev(known), 0.01 * max(abs(low), abs(high)), 1e-6)
+    if abs(value - statistics.fmean(known)) <= FAR * spread:
+        return ""
+    return f"{value:g} is far from the rewards of its batch, which go from {low:.4g} to {high:.4g}; "
 
 
 class Breakpoints:
@@ -114,7 +179,11 @@ class Breakpoints:
         return f"the breakpoint {text} is gone"
 
     def hit(
-        self, metrics: Mapping[str, float], samples: Mapping[str, Sequence[float]], asked_before: Collection[str] = ()
+        self,
+        metrics: Mapping[str, float],
+        samples: Mapping[str, Sequence[float]],
+        asked_before: Collection[str] = (),
+        rows: Sequence[int] | None = None,
     ) -> str:
         """The first breakpoint that is met, and what meets it, in words; empty where none is.
 
@@ -122,12 +191,13 @@ class Breakpoints:
             metrics: The batch's, by name.
             samples: By figure, a number a sample.
             asked_before: Figures that were known when this batch was asked before: what needs only these had its turn.
+            rows: The samples' rows in the batch, where some were left out.
         """
         for condition in self._conditions.values():
             figures = condition.figures()
             if figures and all(name in asked_before for name in figures):
                 continue
-            if found := condition.met(metrics, samples):
+            if found := condition.met(metrics, samples, rows):
                 return f"breakpoint {condition.text}: {found}"
         return ""
 
@@ -149,6 +219,7 @@ def judge(folder: RunFolder, step: int, row: int, kind: JudgementKind, value: fl
     Raises:
         LooptopError: There is no such sample, the run is not live and would not use it, or cannot be written.
     """
+    check_value(kind, value, *_computes_with(folder))
     if folder.is_live():
         return send(folder, kind, by, batch=step, sample=row, value=value)
     if PpoJournal(folder.db).sample(step, row) is None:
@@ -161,6 +232,60 @@ def judge(folder: RunFolder, step: int, row: int, kind: JudgementKind, value: fl
         if not writer.close():
             raise LooptopError(f"the journal of {folder.id} could not be written; is the disk full?")
     return None
+
+
+def warning(folder: RunFolder, step: int, kind: JudgementKind, value: float | None) -> str:
+    """What `far_from` says of a value that was written into the journal of a run that is not live."""
+    if kind != "reward":
+        return ""
+    return far_from([each.reward for each in PpoJournal(folder.db).samples(step) if each.reward is not None], value)
+
+
+def drop_edits(folder: RunFolder) -> tuple[int, int]:
+    """Takes back what a person said of the last batch that a resume would make again with it: after a failed update.
+
+    Rewards and what was left out; ratings too where the run's reward counts them.
+
+    Returns:
+        The batch's step, and how many edits were dropped.
+
+    Raises:
+        LooptopError: The run is live, or no batch that would be made again has edits.
+    """
+    journal, newest = PpoJournal(folder.db), newest_whole(folder.checkpoints)
+    begins = 0 if newest is None else step_of(newest)
+    rated = any(part.get("person") for part in folder.settings().get("rewards", ()) if isinstance(part, dict))
+    kinds = ("reward", "leave_out", "rating") if rated else ("reward", "leave_out")
+    with RunLock(folder.lock, folder.id).acquire(heartbeat=False):
+        edits = [said for said in journal.judgements() if said.step > begins and said.kind in kinds]
+        if not edits:
+            raise LooptopError(
+                f"{folder.id} has no edits to drop: no batch after its checkpoint was edited; resume it as it is"
+            )
+        step = max(said.step for said in edits)
+        dropped = [said for said in edits if said.step == step]
+        writer = JournalWriter(folder.db)
+        for said in dropped:
+            write_judgement(writer, said.step, said.row, said.kind, None, "cli")
+        if not writer.close():
+            raise LooptopError(f"the journal of {folder.id} could not be written; is the disk full?")
+    return step, len(dropped)
+
+
+def _computes_with(folder: RunFolder) -> tuple[str, float]:
+    """The run's precision, and the largest weight of a rating."""
+    precision = str(PpoJournal(folder.db).facts().get("precision") or "")
+    settings = folder.settings()
+    training = settings.get("training")
+    if precision not in LARGEST and isinstance(training, dict):
+        precision = str(training.get("precision", ""))
+    return precision if precision in LARGEST else "fp32", rating_weight(settings.get("rewards", ()))
+
+
+def rating_weight(parts: object) -> float:
+    """The largest weight by which a rating is multiplied, of the rewards in a configuration; 1 where there is none."""
+    found = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list | tuple) else []
+    return max([1.0, *(abs(float(part.get("weight", 1.0))) for part in found if part.get("person"))])
 
 
 def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = False) -> Control | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -196,33 +196,60 @@ def piece(tokenizer: Any, number: int) -> str:
     return text.replace("\u2581", " ").replace("\u0120", " ").replace("\u010a", "\n")
 
 
-def batch_figures(draft: Draft, statistics_of_trl: Statistics, used: Sequence[float]) -> dict[str, float]:
+def batch_figures(
+    draft: Draft, statistics_of_trl: Statistics, used: Sequence[float], rows: Sequence[int] | None = None
+) -> dict[str, float]:
     """The batch's metrics: TRL's scalars under TRL's names, and what TRL did not know of.
 
     Args:
         draft: The batch.
         statistics_of_trl: What the update reported; empty where there was none.
         used: The rewards that were used, a person's among them.
+        rows: The samples that took part; all where None. Those that were left out count in nothing.
     """
+    rows = range(len(draft)) if rows is None else rows
     scalars = {name: value for name, value in statistics_of_trl.items() if isinstance(value, float)}
-    ratios = [value for value in draft.of_samples("ratio", np.nanmax) if value is not None]
-    lengths = [len(ids) for ids in draft.rollout.responses.ids]
-    figures: dict[str, float] = {
-        "env/reward_mean": statistics.fmean(draft.rewards),
-        "env/reward_std": statistics.stdev(draft.rewards) if len(draft) > 1 else 0.0,
-        "env/reward_used": statistics.fmean(used) if used else float("nan"),
-        "env/length": statistics.fmean(lengths),
-        "env/cut": 1 - statistics.fmean(draft.rollout.responses.ended),
-        "env/distinct": len(set(draft.rollout.texts)) / len(draft),
-        "env/query_cut": statistics.fmean(query.cut for query in draft.rollout.queries),
-        **{f"scores/{name}": statistics.fmean(values) for name, values in draft.scores.items()},
-        **means(draft.quality, "quality/", leave_out=("distinct",)),
-        **{f"time/{place}": seconds for place, seconds in draft.seconds.items()},
-        "time/batch": sum(draft.seconds.values()),
+    figures = {f"time/{place}": seconds for place, seconds in draft.seconds.items()}
+    figures["time/batch"] = sum(draft.seconds.values())
+    if not rows:
+        return figures | scalars
+    responses, queries = draft.rollout.responses, draft.rollout.queries
+    rewards = [draft.rewards[row] for row in rows]
+    figures |= {
+        "env/reward_mean": statistics.fmean(rewards),
+        "env/reward_std": statistics.stdev(rewards) if len(rows) > 1 else 0.0,
+        "env/reward_used": statistics.fmean(used[row] for row in rows) if used else float("nan"),
+        "env/length": statistics.fmean(len(responses.ids[row]) for row in rows),
+        "env/cut": 1 - statistics.fmean(responses.ended[row] for row in rows),
+        "env/distinct": len({draft.rollout.texts[row] for row in rows}) / len(rows),
+        "env/query_cut": statistics.fmean(queries[row].cut for row in rows),
+        **{f"scores/{name}": statistics.fmean(values[row] for row in rows) for name, values in draft.scores.items()},
+        **means([draft.quality[row] for row in rows] if draft.quality else (), "quality/", leave_out=("distinct",)),
     }
+    # Of a sample that was left out nothing is known here.
+    ratios = [value for value in draft.of_samples("ratio", np.nanmax) if value is not None]
     if ratios:
         figures["ppo/policy/ratio_max"] = max(ratios)
+    explained = explained_variance(draft)
+    if explained is not None:
+        figures["ppo/val/explained_centred"] = explained
     return figures | scalars
+
+
+def explained_variance(draft: Draft) -> float | None:
+    """How much of the returns the values explained before the update: `1 - var(returns - values) / var(returns)`.
+
+    Unlike TRL's `ppo/val/var_explained`, a bias that all values share does not count. None where there was no update,
+    or all returns are the same.
+    """
+    if "return" not in draft.columns or draft.mask is None:
+        return None
+    returns = draft.columns["return"].astype(np.float64)
+    known = draft.mask & ~np.isnan(returns)
+    returns, values = returns[known], draft.columns["value"].astype(np.float64)[known]
+    if len(returns) < 2 or not np.isfinite(returns).all() or not (spread := float(np.var(returns))):
+        return None
+    return 1 - float(np.var(returns - values)) / spread
 
 
 def _array(tensor: Tensor) -> Numbers:
@@ -230,16 +257,22 @@ def _array(tensor: Tensor) -> Numbers:
     return array
 
 
-def sample_columns(draft: Draft, used: Mapping[int, float]) -> dict[str, list[float]]:
-    """What a condition can ask of samples: figure to a number a sample, as far as it is known."""
+def sample_columns(draft: Draft, used: Sequence[float], rows: Sequence[int] | None = None) -> dict[str, list[float]]:
+    """What a condition can ask of samples: figure to a number a sample, as far as it is known.
+
+    Args:
+        draft: The batch.
+        used: The rewards, a person's among them; empty before they are known.
+        rows: The samples that take part; all where None.
+    """
+    rows = range(len(draft)) if rows is None else rows
     columns: dict[str, list[float]] = {"length": [float(len(ids)) for ids in draft.rollout.responses.ids]}
-    if draft.rewards:
-        columns["reward"] = [used.get(row, reward) for row, reward in enumerate(draft.rewards)]
+    if used:
+        columns["reward"] = list(used)
     columns |= draft.scores
     for name in draft.quality[0] if draft.quality else ():
         columns[name] = [row[name] for row in draft.quality]
     nothing = float("nan")
-    # Of a sample that was left out of the update: no advantage, and a ratio that did not move.
     for name, how, unknown in (
         ("kl", np.sum, nothing),
         ("entropy", np.mean, nothing),
@@ -248,4 +281,4 @@ def sample_columns(draft: Draft, used: Mapping[int, float]) -> dict[str, list[fl
     ):
         if name in draft.columns:
             columns[name] = [unknown if value is None else value for value in draft.of_samples(name, how)]
-    return columns
+    return {name: [values[row] for row in rows] for name, values in columns.items()}

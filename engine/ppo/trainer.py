@@ -29,7 +29,7 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import Breakpoints, Judgements
 from looptop.engine.ppo.policy import Policy, PolicyOutput
 from looptop.engine.ppo.recorder import Draft, Recorder, batch_figures, sample_columns
-from looptop.engine.ppo.records import PLACES, Place
+from looptop.engine.ppo.records import PLACES, JudgementKind, Place
 from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rollout import Measure, Rollout, qualities, rewards_of, roll_out
 from looptop.engine.ppo.sharing import share, whole_comparison, whole_rollout
@@ -98,7 +98,15 @@ class PpoTrainer(RunTrainer):
         self.figures: dict[str, float] = {}
         self.recorder = Recorder(context.journal, measure.tokenizer)
         journal = PpoJournal(context.folder.db)
-        self.judgements = Judgements(journal, context.journal, config.ppo.samples, done=lambda: self.state.global_step)
+        self.judgements = Judgements(
+            journal,
+            context.journal,
+            config.ppo.samples,
+            done=lambda: self.state.global_step,
+            precision="fp16" if args.fp16 else "bf16" if args.bf16 else "fp32",
+            rewards=self._rewards_of,
+            weight=max([1.0, *(abs(part.weight) for part in config.rewards if part.person)]),
+        )
         names = [part.name for part in config.rewards]
         self.breakpoints = Breakpoints(journal, context.journal, [*names, *self._quality_names(data)])
         self.health = health.Health(journal, health.Settings.of(config))
@@ -240,11 +248,11 @@ class PpoTrainer(RunTrainer):
             return
         draft.place = "updated"
         self._clock(draft)
-        used = self._rewards_used(draft)
-        self.figures = batch_figures(draft, found, used)
+        used, rows = self._rewards_used(draft), self._taking_part(draft)
+        self.figures = batch_figures(draft, found, used, rows)
         draft.marks = self.health.look(draft.step, self.figures)
         self.recorder.write(draft)
-        if hit := self.breakpoints.hit(self.figures, sample_columns(draft, dict(enumerate(used))), self._asked):
+        if hit := self.breakpoints.hit(self.figures, sample_columns(draft, used, rows), self._asked, rows):
             self.context.gate.hold_at_step_end(hit)
         self._draft = None
 
@@ -284,15 +292,16 @@ class PpoTrainer(RunTrainer):
 
     def _reason_to_hold(self, draft: Draft) -> str:
         """Why to hold the batch before its update, if there is a reason; stops a run whose KL runs away."""
-        columns = sample_columns(draft, self.judgements.of(draft.step, "reward"))
+        rows = self._taking_part(draft)
+        columns = sample_columns(draft, self._rewards_used(draft), rows)
         kl = columns["kl"]
-        mean = sum(kl) / len(kl)
-        hit = self.breakpoints.hit({}, columns)
+        mean = sum(kl) / len(kl) if kl else 0.0
+        hit = self.breakpoints.hit({}, columns, (), rows)
         self._asked = list(columns)
         if not math.isfinite(mean) and not hit:
             raise LooptopError(
                 f"batch {draft.step}: the policy's or the reference's log-probabilities are no numbers;"
-                " lower training.learning_rate, or resume from an earlier checkpoint"
+                f" {self._way_out(draft.step)}"
             )
         limit = self.config.training.kl_limit
         if mean > limit:
@@ -306,6 +315,30 @@ class PpoTrainer(RunTrainer):
     def _left_out(self, draft: Draft) -> set[int]:
         """The rows that a person left out."""
         return {row for row, value in self.judgements.of(draft.step, "leave_out").items() if value}
+
+    def _taking_part(self, draft: Draft) -> list[int]:
+        """The rows that nobody left out."""
+        left_out = self._left_out(draft)
+        return [row for row in range(len(draft)) if row not in left_out]
+
+    def _rewards_of(self, step: int) -> Sequence[float]:
+        """The models' rewards of the batch in the making."""
+        return self._draft.rewards if self._draft is not None and self._draft.step == step else ()
+
+    def _way_out(self, step: int) -> str:
+        """What to do where numbers have overflowed in a batch: its edits are the first to blame."""
+        counts: list[JudgementKind] = ["reward", "rating"] if self.measure.reward.asks_a_person else ["reward"]
+        for at in (step, step - 1):  # a batch's update may be seen only in the next one
+            for kind in counts:
+                edits = self.judgements.of(at, kind)
+                if edits:
+                    row = max(edits, key=lambda each: abs(edits[each]))
+                    run = self.context.folder.id
+                    return (
+                        f"sample {row} of batch {at} has the {kind} {edits[row]:g} by hand: resume without it"
+                        f" (`looptop resume {run} --drop-edits`), or lower training.learning_rate"
+                    )
+        return "lower training.learning_rate, or resume from an earlier checkpoint"
 
     def _rewards_used(self, draft: Draft) -> list[float]:
         """The models' rewards, with what a person said in their place."""
@@ -323,10 +356,9 @@ class PpoTrainer(RunTrainer):
         for part in mini_batches:
             for name in ("loss/policy", "loss/value", "policy/approxkl"):
                 if not math.isfinite(part.scalars[name]):
-                    raise LooptopError(
-                        f"batch {step}: ppo/{name} is {part.scalars[name]};"
-                        " lower training.learning_rate, or resume from an earlier checkpoint"
-                    )
+                    if self.processes.is_first:
+                        self._write_draft()
+                    raise LooptopError(f"batch {step}: ppo/{name} is {part.scalars[name]}; {self._way_out(step)}")
 
     # What Trainer asks for --------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ at every step's end, wherever a PPO batch can be held, and while it is paused, a
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import time
@@ -71,6 +72,9 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
     if not folder.is_live():
         hint = "" if folder.state() == "finished" else f"; `looptop resume {folder.id}` goes on with it"
         raise LooptopError(f"{folder.id} is not running, it is {folder.state()}{hint}")
+    value = details.get("value")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise LooptopError(f"a {kind.replace('_', ' ')} must be a finite number, and {value} is none")
     plain = {"id": secrets.token_hex(6), "kind": kind, "by": by, "created": time.time(), **details}
     control = msgspec.convert(plain, Control)
     name = f"{time.time_ns():020d}-{control.id}.json"

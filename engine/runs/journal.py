@@ -26,7 +26,7 @@ from looptop.engine.runs.records import RunState
 from looptop.engine.runs.records import Series as Series
 from looptop.engine.runs.records import StateChange as StateChange
 from looptop.engine.runs.schema import open_for_reading
-from looptop.engine.runs.series import read_series
+from looptop.engine.runs.series import read_series, read_smoothed
 from looptop.engine.runs.writer import JournalWriter as JournalWriter
 from looptop.engine.text import visible
 
@@ -150,6 +150,36 @@ class Journal:
         """
         with self._read() as read:
             return read_series(read, name, buckets, first, last) if read else Series([], [], [], [], [])
+
+    def smoothed(self, name: str, series: Series, weight: float, last: int | None = None) -> Series:
+        """The same series with its exponential averages.
+
+        Args:
+            name: The metric.
+            series: What `series` returned for it.
+            weight: Of the average before each value; 0 leaves the series as it is.
+            last: The last step that is shown; None for the metric's last.
+        """
+        if not weight or not series.steps:
+            return series
+        steps = [*series.steps, 2**63 - 1 if last is None else max(last, series.steps[-1])]
+        with self._read() as read:
+            found = read_smoothed(read, name, steps, weight) if read else []
+        return msgspec.structs.replace(series, smoothed=found)
+
+    def last_until(self, name: str, step: int) -> Point | None:
+        """The last value of a metric that is not after a step."""
+        with self._read() as read:
+            row = (
+                read(
+                    "SELECT step, value, time FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?)"
+                    " AND step <= ? ORDER BY step DESC LIMIT 1",
+                    (name, step),
+                ).fetchone()
+                if read
+                else None
+            )
+        return Point(*row) if row else None
 
     def events(self, after: int = 0) -> list[Event]:
         """Events with an id above `after`, the first first."""

@@ -111,6 +111,8 @@ class Series(Struct, frozen=True):
     maximum: list[float | None]
     missing: list[int]
     """How many of each column's values were NaN."""
+    smoothed: list[tuple[int, float | None]] = []
+    """Steps and exponential averages; empty where nobody asked for them."""
 
 
 class Event(Struct, frozen=True):

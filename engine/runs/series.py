@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -69,6 +70,76 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
         maximum=[decode.real(maximum) for _, _, _, _, maximum, _, _ in rows],
         missing=[int(missing) for _, _, _, _, _, missing, _ in rows],
     )
+
+
+FORGOTTEN = 1e-9
+"""Of an exponential average, the share of what lies further back than what is read for it."""
+
+
+def read_smoothed(read: Any, name: str, steps: Sequence[int], weight: float) -> list[tuple[int, float | None]]:
+    """A metric's exponential average as TensorBoard has it: over every value, one-sided, unbiased at its beginning.
+
+    It depends on neither the steps that are asked for nor on what comes after them.
+
+    Args:
+        read: The `execute` of a connection that is inside a transaction.
+        name: The metric.
+        steps: Where it is wanted, rising; the metric's last value before each counts.
+        weight: Of the average before each value, from 0 to less than 1.
+
+    Returns:
+        Steps that have a value, and the average there; None where the value is no number.
+    """
+    row = read("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+    if row is None or not steps:
+        return []
+    memory = max(1, math.ceil(math.log(FORGOTTEN) / math.log(weight)))
+    begin = read(
+        "SELECT step FROM metrics WHERE name = ? AND step <= ? ORDER BY step DESC LIMIT 1 OFFSET ?",
+        (row[0], steps[0], memory),
+    ).fetchone()
+    limit = memory * len(steps)
+    rows = read(
+        "SELECT step, value FROM metrics WHERE name = ? AND step BETWEEN ? AND ? ORDER BY step LIMIT ?",
+        (row[0], begin[0] if begin else -(2**63), steps[-1], limit + 1),
+    ).fetchall()
+    if len(rows) > limit:  # more than what the wanted steps themselves need
+        return _averages_apart(read, row[0], steps, weight, memory)
+    found: dict[int, float | None] = {}
+    averages, at = _averages(rows, weight), 0
+    for step in steps:
+        while at < len(rows) and rows[at][0] <= step:
+            at += 1
+        if at:
+            found[averages[at - 1][0]] = averages[at - 1][1]
+    return list(found.items())
+
+
+def _averages_apart(
+    read: Any, name_id: int, steps: Sequence[int], weight: float, memory: int
+) -> list[tuple[int, float | None]]:
+    found: dict[int, float | None] = {}
+    for step in steps:
+        rows = read(
+            "SELECT step, value FROM metrics WHERE name = ? AND step <= ? ORDER BY step DESC LIMIT ?",
+            (name_id, step, memory),
+        ).fetchall()
+        if rows:
+            last, average = _averages(rows[::-1], weight)[-1]
+            found[last] = average
+    return list(found.items())
+
+
+def _averages(rows: Sequence[tuple[int, float | None]], weight: float) -> list[tuple[int, float | None]]:
+    total, share, out = 0.0, 0.0, list[tuple[int, float | None]]()
+    for step, value in rows:
+        if value is None or not math.isfinite(value):
+            out.append((step, None))
+            continue
+        total = weight * total + (1 - weight) * value
+        share = weight * share + (1 - weight)
+        out.append((step, total / share))
+    return out
 
 
 def _segments(low: int, high: int, spans: Sequence[int]) -> Iterator[tuple[int, int, int]]:

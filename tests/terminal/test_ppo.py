@@ -11,13 +11,13 @@ from pyte.screens import Char
 from looptop.engine.config import override, preset
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord, TokenTable
-from looptop.engine.runs.control import send
-from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.control import send, waiting
+from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.runs.run import start
 from scripts.make_ppo_run import Maker, make_run
 from tests.engine.ppo.tiny import tiny_settings
 from tests.support import eventually
-from tests.terminal.tty import Tty
+from tests.terminal.tty import PROGRAM, Tty
 
 LONG = ("max_steps=5000", "eval_steps=5000")
 BACKTAB = "\x1b[Z"
@@ -123,6 +123,18 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
     same = PpoJournal(run.db).tokens(step, ROW + 1)
     assert same is not None and others is not None
     assert same.columns["return"] == pytest.approx(others.columns["return"], abs=1e-5)
+
+
+def test_attach_opens_the_run_that_was_named_and_leaves_the_live_one_alone() -> None:
+    make_run(Maker(12, 8))
+    live = make_run(Maker(3, 8), state=None)
+    with RunLock(live.lock, live.id), Tty([*PROGRAM, "attach", "ppo-1"]) as tty:
+        tty.until(r"ppo-1 +✓ finished(?s:.*)12 of 12 batches(?s:.*)\n +12 ")
+        tty.send(" ")
+        tty.until("ppo-1 is not running")
+        assert "ppo-2" not in tty.text() and waiting(live) == []
+        tty.send("q")
+        assert tty.until_gone() == 0 and tty.restored()
 
 
 def test_what_keys_draw_is_what_a_whole_redraw_shows() -> None:

@@ -101,6 +101,9 @@ async def test_zooming_and_panning_load_what_they_need(answers: QuickAnswers, mo
         assert sorted(asked) == [("metric/0", 750, 2250), ("metric/1", 750, 2250)]
         await pilot.press("full_stop")
         await until(pilot, lambda: "steps 1,125 to 2,625" in shown(app))
+        # All of the line is about these steps.
+        line = next(line for line in shown(app).splitlines() if "in steps" in line)
+        assert f"{math.sin(2625 / 200):.4f} at step 2,625" in line
         await pilot.press(*["comma"] * 9)
         await until(pilot, lambda: "steps 0 to 1,500" in shown(app))
         await pilot.press(*["plus"] * 20)
@@ -108,6 +111,11 @@ async def test_zooming_and_panning_load_what_they_need(answers: QuickAnswers, mo
         asked.clear()
         await pilot.press("0")
         await until(pilot, lambda: "steps 7" not in shown(app) and len(asked) == 2)
+        assert "smoothed" not in shown(app)
+        await pilot.press("s")
+        await until(pilot, lambda: shown(app).count("smoothed 0.6") == 3)
+        await pilot.press("s", "s", "s")
+        await until(pilot, lambda: "smoothed" not in shown(app))
 
 
 async def test_a_spike_of_one_step_is_seen_and_can_be_zoomed_to(answers: QuickAnswers) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,7 @@ from looptop.tui.benchmark import Benchmark
 from looptop.tui.paths import looks_like_path, typed_path
 from looptop.tui.text import bar, cell, duration, number, reason, safe
 from looptop.tui.widgets import plot
-from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve, draw, smooth, thinned
+from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve, draw, thinned
 
 
 @pytest.mark.parametrize(
@@ -131,9 +132,32 @@ def test_the_beginning_of_a_long_run_looks_as_if_every_point_were_drawn(values: 
     assert draw([curve], axes, 60, 12) == every_point
 
 
-def test_smoothing_leaves_a_straight_line_and_gaps_alone() -> None:
-    assert smooth([3.0] * 9, 0.9) == pytest.approx([3.0] * 9)
-    assert smooth([1.0, float("inf"), 1.0], 0.5)[1] == float("inf")
+ends = some.floats(-1e12, 1e12) | some.integers(-3, 3).map(float) | some.floats(-1e-9, 1e-9)
+
+
+@given(ends, ends, some.integers(4, 40))
+@example(-0.0199, -0.0201, 9)
+@example(6.0, 6.0, 9)
+@example(0.631, 3.2, 9)
+@example(1_000_001.0, 1_000_002.0, 20)
+@example(501.0, 1201.0, 8)
+def test_every_axis_has_labels_that_differ(one: float, other: float, height: int) -> None:
+    lines = draw([Curve(FIRST, (1.0, 10.0), (one, other))], Axes(1, 10), 70, height)
+    beside = [text for line in lines if "┤" in (text := "".join(run.text for run in line))]
+    words = [text.split("┤")[0].strip() for text in beside]
+    assert len(words) >= 2 and len(set(words)) == len(words) and all(words)
+    numbers = [float(word) for word in words]
+    assert numbers == sorted(numbers, reverse=True)
+    if one == other:
+        assert any(math.isclose(each, one, rel_tol=0.02, abs_tol=1e-29) for each in numbers)
+
+
+@given(some.integers(0, 10**7), some.integers(1, 10**7), some.integers(20, 200))
+@example(501, 700, 32)
+def test_every_axis_of_steps_has_two_labels(first: int, count: int, width: int) -> None:
+    lines = draw([Curve(FIRST, (first, first + count), (0.0, 1.0))], Axes(first, first + count), width, 10)
+    words = "".join(run.text for run in lines[-1]).split() if lines else []
+    assert not lines or width < 40 or len(set(words)) >= 2
 
 
 def test_numbers_and_durations_are_short() -> None:

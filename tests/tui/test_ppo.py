@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from textual.widgets import OptionList
 
-from looptop.engine.ppo.journal import write_samples
-from looptop.engine.ppo.records import SampleRecord
+from looptop.engine.ppo.journal import write_batch, write_samples
+from looptop.engine.ppo.records import BatchRecord, SampleRecord
 from looptop.engine.runs.folder import RunLock, RunState
 from looptop.engine.runs.writer import JournalWriter
 from looptop.tui.ppo.batch_page import BatchPage, SampleTable
@@ -17,7 +17,7 @@ from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.token_page import TokenPage
 from looptop.tui.ppo.words import CRUMB
 from looptop.tui.screens.health import Health
-from scripts.make_ppo_run import Maker
+from scripts.make_ppo_run import Maker, make_run
 from tests.tui.conftest import QuickAnswers, shown, until
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, make, rows, small_run
 
@@ -137,6 +137,10 @@ async def test_a_chart_is_chosen_enlarged_and_smoothed(answers: QuickAnswers) ->
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
+        # Nothing is smoothed before it is asked for, and then every chart says so.
+        assert "smoothed" not in shown(app) and "~0." not in shown(app)
+        await pilot.press("w")
+        await until(pilot, lambda: shown(app).count("smoothed 0.6") + shown(app).count("~0.6") == 12)
         await pilot.press("right_square_bracket", "right_square_bracket", "z")
         await until(pilot, lambda: "target 6" in shown(app) and "┤" in shown(app) and "smoothed 0.6" in shown(app))
         assert "value loss" not in shown(app).split("batch reward")[0]
@@ -324,9 +328,6 @@ async def test_a_live_run_is_found_followed_and_its_place_shown(answers: QuickAn
             assert "before its update" in text and "following" in text
             writer.state(RunState.RUNNING)
             Maker(6, 8).write(writer, 5, 0.0)
-            from looptop.engine.ppo.journal import write_batch
-            from looptop.engine.ppo.records import BatchRecord
-
             write_batch(writer, BatchRecord(4, "updated", 1.0, 8, {}))
             write_batch(writer, BatchRecord(5, "updated", 2.0, 8, {}))
             writer.flush()
@@ -334,6 +335,73 @@ async def test_a_live_run_is_found_followed_and_its_place_shown(answers: QuickAn
             await pilot.press("up", "f")
             await until(pilot, lambda: step(app.screen) == 5)
         assert run.is_live()
+
+
+@pytest.mark.parametrize(
+    ("level", "seen_at", "made", "state"),
+    [("batch", 15, 41, RunState.PAUSED), ("tokens", 131, 280, RunState.FINISHED), ("sample", 120, 140, None)],
+)
+async def test_the_list_of_batches_misses_nothing_that_came_while_another_page_was_shown(
+    answers: QuickAnswers, level: str, seen_at: int, made: int, state: RunState | None
+) -> None:
+    maker = Maker(280, 2)
+    run = make_run(maker, made=seen_at, state=None, last_place="compared")
+    with RunLock(run.lock, run.id):
+        writer = JournalWriter(run.db)
+        app = make(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            screen = await go(pilot, run, level)
+            if level == "batch":
+                await pilot.press("f")
+            for batch in range(seen_at, made + 1):
+                writer.metrics(batch, maker.write(writer, batch, 0.0))
+                write_batch(writer, BatchRecord(batch, "updated", 1.0, 2, {}))
+                writer.flush()
+                if batch % 25 == 0:
+                    # It is read on the way as well.
+                    await until(pilot, lambda at=batch: screen.snapshot is not None and screen.snapshot.last == at)  # type: ignore[misc]
+            if state is not None:
+                writer.state(state, f"after step {made}" if state is RunState.PAUSED else "")
+            writer.flush()
+            await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.last == made)
+            await pilot.press(*["escape"] * {"batch": 1, "sample": 2, "tokens": 3}[level])
+            await until(pilot, lambda: screen.level == "run" and complete(app))
+            for batch in (seen_at, seen_at + 1, made):
+                await pilot.press(*str(batch), "enter")
+                await until(pilot, lambda at=batch: step(screen) == at and whole(app, at))  # type: ignore[misc]
+        writer.close()
+
+
+def whole(app: Any, batch: int) -> bool:
+    """Whether all rows that are seen, and the titles of the charts, have their figures; this batch among them."""
+    seen = [line for line in rows(app, "batch reward") if line[:1].isdigit()]
+    row = next((line for line in seen if line.split()[0] == str(batch)), "")
+    listed = [len(line.split("│")[0].split()) >= 8 and "…" not in line.split("│")[0] for line in seen]
+    return "updated" not in row and bool(row) and all(listed) and f"reward  {row.split()[1]}" in shown(app)
+
+
+async def test_rows_that_a_resume_made_anew_are_read_again(answers: QuickAnswers) -> None:
+    maker = Maker(300, 2)
+    run = make_run(maker, made=200, state=None)
+    with RunLock(run.lock, run.id):
+        writer = JournalWriter(run.db)
+        app = make(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            screen = await go(pilot, run)
+            await pilot.press(*"127", "enter")
+            await until(pilot, lambda: step(screen) == 127 and whole(app, 127))
+            await pilot.press("enter")
+            await until(pilot, lambda: screen.level == "batch")
+            writer.supersede(100)
+            writer.event("resume", "goes on from checkpoint-100")
+            for batch in range(101, 202):
+                writer.metrics(batch, maker.write(writer, batch, 0.0) | {"env/reward_mean": 77.0})
+                write_batch(writer, BatchRecord(batch, "updated", 1.0, 2, {}))
+            writer.flush()
+            await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.last == 201)
+            await pilot.press("escape")
+            await until(pilot, lambda: step(screen) == 127 and "reward  77.00" in shown(app) and whole(app, 127))
+        writer.close()
 
 
 async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswers) -> None:
@@ -355,9 +423,6 @@ async def test_what_a_live_batch_learns_later_is_shown_as_it_comes(answers: Quic
             screen = await go(pilot, run, "batch")
             page = screen.query_one(BatchPage)
             assert page.rows[0].record.reward is None and "so far generated" in shown(app)
-            from looptop.engine.ppo.journal import write_batch
-            from looptop.engine.ppo.records import BatchRecord
-
             Maker(3, 8).write(writer, 3, 0.0, "scored")
             write_batch(writer, BatchRecord(3, "scored", 1.0, 8, {}))
             writer.flush()
@@ -419,9 +484,9 @@ async def test_a_run_without_a_batch_yet_says_what_it_does(answers: QuickAnswers
 
 
 async def test_a_run_of_another_kind_is_not_listed(answers: QuickAnswers) -> None:
-    from tests.tui.conftest import make_run
+    from tests.tui.conftest import make_run as make_vqa_run
 
-    make_run()
+    make_vqa_run()
     small_run(3)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:

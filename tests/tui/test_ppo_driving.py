@@ -22,6 +22,7 @@ from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.compare_page import ComparePage
 from looptop.tui.screens.breakpoints import Breakpoints
 from looptop.tui.widgets.form_row import FormRow
+from looptop.tui.widgets.histogram import Histogram
 from scripts.make_ppo_run import make_comparison
 from tests.tui.conftest import QuickAnswers, shown, until
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, judgements, make, small_run
@@ -403,3 +404,26 @@ async def test_nothing_starts_with_data_that_are_not_there(answers: QuickAnswers
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "there is no file nowhere.csv" in shown(app))
         assert not RunFolder.all()
+
+
+async def test_a_reward_that_the_run_cannot_compute_with_is_refused_as_it_is_typed(answers: QuickAnswers) -> None:
+    with held_run(batches=4) as (run, _):
+        app = make(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            await go(pilot, run, "batch")
+            await pilot.press("e", "ctrl+u", *"1e308")
+            await until(pilot, lambda: "the reward 1e+308 is larger than fp32 can hold" in shown(app))
+            await pilot.press("enter", "escape")
+            assert control.waiting(run) == []
+
+
+async def test_a_sample_that_is_left_out_is_in_no_histogram(answers: QuickAnswers) -> None:
+    with held_run(batches=4) as (run, writer):
+        app = make(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            screen = await go(pilot, run, "batch")
+            bars = [screen.query_one(name, Histogram) for name in ("#reward-bars", "#kl-bars")]
+            assert [sum(each._counts) for each in bars] == [8, 8]
+            write_judgement(writer, 4, 1, "leave_out", 1.0, "app")
+            writer.flush()
+            await until(pilot, lambda: [sum(each._counts) for each in bars] == [7, 7])

@@ -9,18 +9,23 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 from rich.cells import cell_len
 
+from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord
-from looptop.engine.runs.folder import RunState
-from looptop.tui.ppo.charts import axes_of, charts_of
+from looptop.engine.runs.folder import RunLock, RunState
+from looptop.engine.runs.records import Series
+from looptop.engine.runs.writer import JournalWriter
+from looptop.tui.ppo import watching
+from looptop.tui.ppo.charts import axes_of, charts_of, curves_of
 from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
+from looptop.tui.ppo.small_charts import edges
 from looptop.tui.ppo.watching import Held, PpoSnapshot, PpoWatcher, Reward, held_by
 from looptop.tui.ppo.words import score_bars
 from looptop.tui.widgets.grid import fitted
 from looptop.tui.widgets.histogram import bins
-from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve
-from looptop.tui.widgets.raster import column_of, draw_small
+from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve
+from looptop.tui.widgets.raster import FOURTH, TARGET, Picture, column_of, draw_small
 from tests.tui.ppo_helpers import small_run
 
 figures = some.floats(allow_nan=True, allow_infinity=True)
@@ -52,6 +57,71 @@ def test_a_small_chart_begins_and_ends_where_its_curve_does() -> None:
     top, *_, bottom = ["".join(run.text for run in line) for line in picture.lines]
     assert top[-1] != " " and top[0] == " " and bottom[0] != " " and bottom[-1] == " "
     assert [column_of(step, Axes(1, 100), 10) for step in (1, 100, 0, 101)] == [0, 9, None, None]
+
+
+def dots(picture: Picture | None) -> int:
+    assert picture is not None
+    return sum(
+        (ord(letter) - 0x2800).bit_count() for line in picture.lines for run in line for letter in run.text.strip()
+    )
+
+
+@pytest.mark.parametrize("role", [FAINT, FIRST, SECOND, FOURTH])
+def test_a_small_chart_has_every_dot_of_every_curve(role: int) -> None:
+    level = Curve(role, range(1, 41), [1.0] * 40)
+    assert dots(draw_small([level], Axes(1, 40), 20, 3)) == 40
+
+
+@given(some.floats(-1e9, 1e9), some.floats(-1e9, 1e9) | some.floats(-1e-9, 1e-9))
+@example(-0.0201, 0.0002)
+@example(-0.019992, 0.000001)
+@example(1_000_001.0, 1.0)
+@example(2.0, 0.0)
+def test_a_small_charts_ends_have_labels_that_differ(lowest: float, above: float) -> None:
+    picture = draw_small([Curve(FIRST, (1, 2), (lowest, lowest + abs(above)))], Axes(1, 2), 20, 3)
+    assert picture is not None
+    low, high = edges(picture.lowest, picture.highest)
+    assert low != high and low and high and max(len(low), len(high)) <= 6
+
+
+def test_a_small_chart_says_the_value_of_what_never_changes() -> None:
+    for value in (6.0, -0.02, 1e7, 0.0):
+        picture = draw_small([Curve(FIRST, (1, 40), (value, value))], Axes(1, 40), 20, 3)
+        assert picture is not None and picture.constant == value
+    assert draw_small([Curve(FIRST, (1, 40), (1.0, 2.0))], Axes(1, 40), 20, 3).constant is None  # type: ignore[union-attr]
+
+
+def series_of(values: list[float], columns: int, weight: float, name: str = "objective/kl") -> Series:
+    run = small_run(1)
+    writer = JournalWriter(run.db)
+    for at, value in enumerate(values, 2):
+        writer.metrics(at, {name: value})
+    writer.close()
+    journal = PpoJournal(run.db)
+    return journal.smoothed(name, journal.series(name, columns), weight)
+
+
+def test_smoothing_keeps_the_smallest_and_largest_values_in_the_chart() -> None:
+    values = [1.0] * 300
+    values[13] = 50.0
+    spec = next(spec for spec in charts_of(PpoSnapshot("ppo-1", RunState.RUNNING, 1)) if spec.key == "kl")
+    for weight in (0.0, 0.6, 0.97):
+        curves = curves_of(spec, {"objective/kl": series_of(values, 60, weight)}, weight)
+        picture = draw_small(curves, Axes(1, 301), 20, 3)
+        assert picture is not None and picture.highest == 50.0
+        assert [curve.role for curve in curves if curve.role != TARGET] == ([FAINT, FIRST] if weight else [FIRST])
+
+
+@given(some.floats(-1e9, 1e9), some.floats(-1e9, 1e9) | some.floats(-1e-9, 1e-9))
+@example(-0.0201, 0.0002)
+def test_figures_lie_within_the_labels_of_a_small_chart(lowest: float, above: float) -> None:
+    picture = draw_small([Curve(FIRST, (1, 2), (lowest, lowest + abs(above)))], Axes(1, 2), 20, 3)
+    assert picture is not None
+    low, high = edges(picture.lowest, picture.highest)
+    spread = picture.highest - picture.lowest
+    assert abs(float(low) - picture.lowest) <= max(spread, 0.5 * abs(picture.lowest))
+    if high.startswith("+"):
+        assert float(high) == pytest.approx(spread, rel=0.6)
 
 
 @given(some.lists(figures, max_size=80), some.integers(1, 24))
@@ -194,3 +264,22 @@ def test_a_live_chart_has_room_to_grow_and_a_finished_one_is_full() -> None:
 
     assert [last(batches, 100_000, True) for batches in (3, 12, 226, 1_000, 1_001)] == [3, 20, 300, 1_000, 2_000]
     assert (last(226, 240, True), last(226, 240, False)) == (240, 226)
+
+
+def test_a_curve_that_was_not_read_for_a_while_is_read_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = small_run(12, state=None)
+    with RunLock(run.lock, run.id):
+        writer = JournalWriter(run.db)
+        watcher = PpoWatcher(run)
+        watcher.look(["objective/kl"], 50)
+        monkeypatch.setattr(watching, "CURVES_SECONDS", math.inf)
+        writer.metrics(13, {"objective/kl": 5.0})
+        assert writer.flush()
+        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 12
+        # Nothing more is written: the run computes for an hour, or is killed.
+        monkeypatch.setattr(watching, "CURVES_SECONDS", 0.0)
+        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        writer.metrics(14, {"another": 5.0})
+        assert writer.flush()
+        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        writer.close()

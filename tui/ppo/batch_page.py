@@ -114,7 +114,8 @@ class BatchPage(Vertical):
         if self.filter_text:
             self._try_filter(self.filter_text)
         for name, key in (("#reward-bars", "reward"), ("#kl-bars", "kl")):
-            values = [value for row in self._all if (value := row.figures[key]) is not None and value == value]
+            counted = [row.figures[key] for row in self._all if not row.left_out]
+            values = [value for value in counted if value is not None and value == value]
             self.query_one(name, Histogram).show(values)
         self._show_health()
         self._arrange()

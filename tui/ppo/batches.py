@@ -91,6 +91,7 @@ class BatchRows:
             try:
                 self._known[number] = future.result()
             except LooptopError as error:
+                self._old.add(number)
                 self._on_error(error)
                 return
             while len(self._known) > KEPT:

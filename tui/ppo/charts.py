@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from looptop.engine.runs.journal import Series
+from looptop.tui.curves import averages, envelope, numbers
 from looptop.tui.ppo.watching import PpoSnapshot
-from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve, smooth
+from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve
 from looptop.tui.widgets.raster import ROLES, TARGET
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
@@ -96,21 +95,30 @@ def curves_of(spec: ChartSpec, series: dict[str, Series], weight: float) -> list
     curves: list[Curve] = []
     mean = series.get(spec.lines[0].metric) if spec.lines else None
     spread = series.get(spec.spread)
-    if mean is not None and spread is not None and mean.steps == spread.steps:
-        middle, around = smooth(numbers(mean.mean), weight), smooth(numbers(spread.mean), weight)
-        for sign in (-1, 1):
-            edge = [value + sign * wide for value, wide in zip(middle, around, strict=True)]
-            curves.append(Curve(FAINT, mean.steps, edge))
+    if mean is not None and spread is not None:
+        (steps, middle), (around_steps, around) = (
+            averages(each) if weight else (each.steps, numbers(each.mean)) for each in (mean, spread)
+        )
+        if steps == around_steps:
+            for sign in (-1, 1):
+                edge = [value + sign * wide for value, wide in zip(middle, around, strict=True)]
+                curves.append(Curve(FAINT, steps, edge))
     if mean is not None and mean.steps and spec.target is not None:
         curves.append(Curve(TARGET, (mean.steps[0], mean.steps[-1]), (spec.target, spec.target)))
+    if weight:
+        # No peak is lost to the smoothing: the smallest and largest values stay, faint.
+        for line in reversed(spec.lines):
+            found = series.get(line.metric)
+            if found is not None and not line.dots:
+                curves.append(Curve(FAINT, *envelope(found)))
     for line in reversed(spec.lines):
         found = series.get(line.metric)
         if found is None or not found.steps:
             continue
         if line.dots:
             curves.append(Curve(line.role, found.steps, numbers(found.mean), dots=True))
-        elif weight:
-            curves.append(Curve(line.role, found.steps, smooth(numbers(found.mean), weight)))
+        elif found.smoothed:
+            curves.append(Curve(line.role, *averages(found)))
         else:
             curves.append(Curve(line.role, *envelope(found)))
     return curves
@@ -128,21 +136,3 @@ def _round(count: int) -> int:
     """A round number, at least as large."""
     power = int(10 ** (len(str(count)) - 1))
     return next(part * power for part in (1, 2, 3, 5, 7, 10) if part * power >= count)
-
-
-def numbers(values: Sequence[float | None]) -> list[float]:
-    """NaN where there is none."""
-    return [math.nan if value is None else value for value in values]
-
-
-def envelope(series: Series) -> tuple[list[float], list[float]]:
-    """A line through the smallest and largest value of each column, so that no peak is lost."""
-    xs: list[float] = []
-    ys: list[float] = []
-    for step, least, most in zip(series.steps, numbers(series.minimum), numbers(series.maximum), strict=True):
-        xs.append(step)
-        ys.append(least)
-        if most != least:
-            xs.append(step)
-            ys.append(most)
-    return xs, ys

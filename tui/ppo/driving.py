@@ -99,15 +99,20 @@ class PpoDriving(Driving):
 
         self.work(go())
 
-    async def _said(self, run: RunFolder, say: Callable[[], Control | None]) -> None:
-        """Says something to a run; its answer is shown when it comes."""
+    async def _said(
+        self, run: RunFolder, say: Callable[[], Control | None], warn: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Says something to a run; its answer is shown when it comes, or a warning where it was journalled here."""
         try:
             control = await in_thread(say)
+            far = await in_thread(warn) if control is None else ""
         except LooptopError as error:
             self.looptop.tell(error, "error")
             return
         if control is None:
             self.say("journalled", "$text-success")
+            if far:
+                self.looptop.tell(f"{run.id}: {far}it is journalled", "warning")
         elif run is self.run:
             self._unanswered[control.id] = time.monotonic() + ANSWER_SECONDS
         self.look_again()
@@ -161,14 +166,18 @@ class PpoDriving(Driving):
             self._judge(chosen, "rating", rating or None)
 
     def _judge(self, chosen: Chosen, kind: JudgementKind, value: float | None) -> None:
-        from looptop.engine.ppo.judging import judge
+        from looptop.engine.ppo.judging import judge, warning
 
         run, row = self.run, chosen.sample.record.row
         if run is None:
             return
 
         async def go() -> None:
-            await self._said(run, lambda: judge(run, chosen.step, row, kind, value, "app"))
+            await self._said(
+                run,
+                lambda: judge(run, chosen.step, row, kind, value, "app"),
+                lambda: warning(run, chosen.step, kind, value),
+            )
 
         self.work(go())
 

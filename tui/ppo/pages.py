@@ -13,6 +13,7 @@ from textual.widgets import Input
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.judging import check_value
 from looptop.engine.ppo.records import BatchRecord, Judgement, SampleRecord, TokenTable
 from looptop.engine.runs.folder import RunState
 from looptop.tui import actions
@@ -385,11 +386,13 @@ class PpoPages(PpoDriving):
 
     def ask_for_number(self, label: str, value: str, take: Callable[[float | None], None]) -> None:
         """Asks for a number; nothing typed is None."""
+        facts = self.snapshot.facts if self.snapshot is not None else {}
+        precision = str(facts.get("precision", ""))
 
         def check(text: str) -> str:
-            return "enter uses it" if _number(text) is not None else "enter takes back what was said"
+            return "enter uses it" if _number(text, precision) is not None else "enter takes back what was said"
 
-        self.ask(label, value, check, lambda text: take(_number(text)))
+        self.ask(label, value, check, lambda text: take(_number(text, precision)))
 
     @on(BatchPage.FilterWanted)
     def _filter_wanted(self) -> None:
@@ -441,13 +444,12 @@ def _next_mark(journal: PpoJournal, after: int) -> int | None:
     return None
 
 
-def _number(text: str) -> float | None:
+def _number(text: str, precision: str) -> float | None:
     if not text.strip():
         return None
     try:
         value = float(text)
     except ValueError:
         raise LooptopError("that is no number; for example -1.5") from None
-    if not abs(value) <= 1e300:
-        raise LooptopError("a reward must be a finite number")
+    check_value("reward", value, precision)
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import on
 from textual.binding import BindingType
@@ -37,6 +37,16 @@ BELOW_ENLARGED = 8
 """Lines of the batches below an enlarged chart."""
 
 
+class Told(NamedTuple):
+    """The news that the rows of batches were told last."""
+
+    version: int = -1
+    last: int = 0
+    """The last batch."""
+    event: int = 0
+    """The last event."""
+
+
 class RunPage(Vertical):
     """Charts above, batches below."""
 
@@ -56,9 +66,10 @@ class RunPage(Vertical):
         self.snapshot: PpoSnapshot | None = None
         self.follow = True
         self.enlarged = False
-        self._smoothing = 1
+        self._smoothing = 0
         self._specs: tuple[ChartSpec, ...] = ()
         self._rows: BatchRows | None = None
+        self._told = Told()
         self._wanted: int | None = None
         """The batch under the cursor, by its step, as far as it is there."""
         self._charts = SmallCharts(id="small-charts")
@@ -98,9 +109,15 @@ class RunPage(Vertical):
         """How many columns of each are wanted."""
         return max(40, self.size.width - 10) if self.enlarged else self._charts.plot_columns
 
+    @property
+    def weight(self) -> float:
+        """Of the curves' smoothing; 0 for none."""
+        return SMOOTHING[self._smoothing]
+
     def attach(self, journal: PpoJournal) -> None:
         """Shows another run."""
         self.snapshot, self.follow, self._wanted, self._specs = None, True, None, ()
+        self._told = Told()
         self._rows = BatchRows(journal, [name for *_, name in BATCH_FIGURES], self._on_read, self._on_error)
         self._grid.fill(0, self._make, cursor=0)
 
@@ -114,22 +131,31 @@ class RunPage(Vertical):
 
     def show(self, snapshot: PpoSnapshot) -> None:
         """Draws what is new in it, at once or when the rows that are seen are read: all of it is drawn together."""
-        before, self.snapshot = self.snapshot, snapshot
+        self.snapshot = snapshot
         if self._rows is None:
             return
+        self._tell_rows(snapshot)
         specs = charts_of(snapshot)
         if specs != self._specs:
             self._specs = specs
             self._rows.names = tuple(dict.fromkeys([*self._rows.names, *(n for s in specs for n in s.metrics)]))
             self._rows.news(0)
             self.post_message(self.Redrawn())
-        elif before is not None and snapshot.version != before.version:
-            self._rows.news(min(before.last, snapshot.last))
         cursor = snapshot.last if self.follow else self._wanted or snapshot.first
         if not snapshot.count or self._rows.is_known(cursor):
             self._draw()
         else:
             self._rows.get(cursor)
+
+    def _tell_rows(self, snapshot: PpoSnapshot) -> None:
+        """Has the rows that may have changed since they were told last read again, whatever was on the screen since."""
+        told, rows = self._told, self._rows
+        if rows is None or snapshot.version == told.version:
+            return
+        fresh = [event for event in snapshot.events if event.id > told.event]
+        again = any(event.kind == "resume" for event in fresh)  # it has made older batches anew
+        rows.news(0 if again else min(told.last, snapshot.last))
+        self._told = Told(snapshot.version, snapshot.last, fresh[-1].id if fresh else told.event)
 
     def _draw(self) -> None:
         snapshot = self.snapshot
@@ -152,12 +178,12 @@ class RunPage(Vertical):
         snapshot = self.snapshot
         if snapshot is None or not self._specs:
             return
-        weight = SMOOTHING[self._smoothing]
+        weight = self.weight
         if self.enlarged:
             self._draw_large(snapshot, weight)
             return
         curves = {spec.key: curves_of(spec, snapshot.series, weight) for spec in self._specs}
-        self._charts.show(self._specs, curves, {spec.key: axes_of(spec, snapshot) for spec in self._specs})
+        self._charts.show(self._specs, curves, {spec.key: axes_of(spec, snapshot) for spec in self._specs}, weight)
 
     def _draw_large(self, snapshot: PpoSnapshot, weight: float) -> None:
         spec = self._specs[self._charts.chosen]
@@ -255,7 +281,7 @@ class RunPage(Vertical):
     def action_smoothing(self) -> None:
         """Smooths more, then not at all."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        self.draw_charts()
+        self.post_message(self.Redrawn())
 
     @on(SmallCharts.Picked)
     def _picked(self, event: SmallCharts.Picked) -> None:

@@ -21,13 +21,15 @@ from textual.strip import Strip
 from looptop.tui.ppo.charts import ChartSpec
 from looptop.tui.ppo.columns import said
 from looptop.tui.widgets.keeps_style import KeepsStyle
-from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve
+from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve, short_exponent
 from looptop.tui.widgets.raster import FOURTH, TARGET, THIRD, Picture, column_of, draw_small
 
 LABEL = 7
 """Cells of the labels at the left."""
 ROOMY = 6
 """Lines of a chart in which the curves' names have one of their own."""
+ROOM_OF_FIGURES = 18
+"""Cells of a title in which figures have room."""
 SMALLEST = 25
 """Cells of a chart's width, the gap to the next included."""
 
@@ -80,21 +82,28 @@ class SmallCharts(KeepsStyle, can_focus=False):
         self._drawn: dict[str, Drawn] = {}
         self._figures: Mapping[str, float | None] = {}
         self._mark: int | None = None
-        self._axes = Axes(0, 1)
+        self._weight = 0.0
         self.chosen = 0
 
     # What is shown.
 
-    def show(self, specs: Sequence[ChartSpec], curves: Mapping[str, Sequence[Curve]], axes: Mapping[str, Axes]) -> None:
+    def show(
+        self,
+        specs: Sequence[ChartSpec],
+        curves: Mapping[str, Sequence[Curve]],
+        axes: Mapping[str, Axes],
+        weight: float = 0.0,
+    ) -> None:
         """Draws the charts whose curves have changed.
 
         Args:
             specs: All charts.
             curves: Of each, by its key.
             axes: Of each.
+            weight: Of the curves' smoothing; 0 for none.
         """
-        fresh = specs != self._specs
-        self._specs = specs
+        fresh = specs != self._specs or weight != self._weight
+        self._specs, self._weight = specs, weight
         width, height = self._room()
         for spec in specs:
             size = (width - LABEL - 1, height - self._lines_above(spec, (width, height)))
@@ -156,6 +165,7 @@ class SmallCharts(KeepsStyle, can_focus=False):
             self._specs,
             {key: chart.curves for key, chart in drawn.items()},
             {spec.key: drawn[spec.key].axes for spec in self._specs},
+            self._weight,
         )
 
     def on_click(self, event: Click) -> None:
@@ -206,6 +216,11 @@ class SmallCharts(KeepsStyle, can_focus=False):
         title = f" {spec.title} "
         segments = [Segment(title, self._style("chosen" if chosen else "title"))]
         room -= len(title)
+        if self._weight:
+            word = f"smoothed {self._weight:g} "
+            word = word if room >= len(word) + ROOM_OF_FIGURES else f"~{self._weight:g} "
+            segments.append(Segment(word, self._style("target")))
+            room -= len(word)
         figures = [(line, said(self._figures.get(line.metric), _decimals(spec))) for line in spec.lines]
         figures = [(line, figure) for line, figure in figures if not line.dots or figure != "·"]
         with_names = [
@@ -257,10 +272,11 @@ class SmallCharts(KeepsStyle, can_focus=False):
     def _curve_line(self, picture: Picture, line: int) -> list[Segment]:
         """A label, and the curves' part of a line."""
         label = ""
-        if line == 0:
-            label = _edge(picture.highest, picture.highest - picture.lowest)
-        elif line == len(picture.lines) - 1:
-            label = _edge(picture.lowest, picture.highest - picture.lowest)
+        if line in (0, len(picture.lines) - 1):
+            low, high = edges(picture.lowest, picture.highest)
+            label = high if line == 0 else low
+        if picture.constant is not None and line == len(picture.lines) // 2 and len(picture.lines) > 2:
+            label = _edge(picture.constant, 0.0)
         segments = [Segment(f"{label:>{LABEL - 1}}▏", self._style("axis"))]
         for run in picture.lines[line]:
             style = self.get_component_rich_style(self._CLASSES[run.role]) if run.role else self.base_style
@@ -274,12 +290,30 @@ class SmallCharts(KeepsStyle, can_focus=False):
         return super().refresh(*regions, **options)
 
 
+def edges(lowest: float, highest: float) -> tuple[str, str]:
+    """Labels of an axis's ends, of at most six cells, with as many digits as tell them apart."""
+    spread = highest - lowest
+    low, high = _edge(lowest, spread), _edge(highest, spread)
+    for digits in range(5):
+        if low != high and (low == "0" or abs(float(low) - lowest) < spread) and abs(float(high) - highest) < spread:
+            break
+        low, high = (
+            f"{value:.{digits}f}".replace("0.", ".", 1 if abs(value) < 1 else 0) for value in (lowest, highest)
+        )
+        if max(len(low), len(high)) > LABEL - 1:
+            low = high = ""
+    if low == high or not low:
+        # Nothing of six cells tells them apart: the upper one says how far it is above the lower.
+        low, high = _edge(lowest, spread), f"+{short_exponent(f'{spread:.0e}')}"
+    return low, high
+
+
 def _edge(value: float, spread: float) -> str:
     """A label of at most six cells, as exact as the chart is high."""
     if value == 0:
         return "0"
     if abs(value) >= 10_000 or abs(value) < 0.0001:
-        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")[:6]
+        return short_exponent(f"{value:.0e}")[:6]
     decimals = max(0, min(4, 1 - math.floor(math.log10(spread or 1))))
     while decimals and len(f"{value:.{decimals}f}") > 6:
         decimals -= 1

@@ -140,40 +140,46 @@ class PpoWatcher:
         self.run = run
         self.journal = PpoJournal(run.db)
         self._last: PpoSnapshot | None = None
-        self._asked: tuple[tuple[str, ...], int] = ((), 0)
+        self._asked: tuple[tuple[str, ...], tuple[int, float]] = ((), (0, 0.0))
         self._settings: dict[str, Any] | None = None
         self._journalled = RunState.CREATED
         self._event = 0
         self._curves_read = 0.0
+        self._curve_ends: dict[str, Point] = {}
+        """The last point of each curve that was read."""
+        self._curves_late = False
+        """Whether a curve on the screen lacks what is journalled."""
 
-    def look(self, names: Sequence[str] = (), columns: int = 0) -> PpoSnapshot:
+    def look(self, names: Sequence[str] = (), columns: int = 0, weight: float = 0.0) -> PpoSnapshot:
         """What is known now; the very same object as before where nothing changed.
 
         Args:
             names: The metrics whose curves are on the screen.
             columns: Of each chart.
+            weight: Of their smoothing; 0 for none.
 
         Raises:
             LooptopError: The run cannot be read; says why.
         """
         live = self.run.is_live()
         with self.journal.at_once():
-            return self._look(live, names, columns)
+            return self._look(live, names, (columns, weight))
 
-    def _look(self, live: bool, names: Sequence[str], columns: int) -> PpoSnapshot:
+    def _look(self, live: bool, names: Sequence[str], how: tuple[int, float]) -> PpoSnapshot:
         version = self.journal.version()
-        asked = (tuple(names), columns)
+        asked = (tuple(names), how)
         before = self._last
-        if before is not None and before.version == version and asked == self._asked:
+        late = self._curves_late and time.monotonic() - self._curves_read >= CURVES_SECONDS
+        if before is not None and before.version == version and asked == self._asked and not late:
             state = self._journalled.seen(live)
             if (state, live) != (before.state, before.live):
                 self._last = replace(before, state=state, live=live)
             return self._last or before
-        self._last = self._read(version, live, names, columns)
+        self._last = self._read(version, live, names, how)
         self._asked = asked
         return self._last
 
-    def _read(self, version: int, live: bool, names: Sequence[str], columns: int) -> PpoSnapshot:
+    def _read(self, version: int, live: bool, names: Sequence[str], how: tuple[int, float]) -> PpoSnapshot:
         journal, before = self.journal, self._last
         if self._settings is None:
             self._settings = {}
@@ -197,7 +203,7 @@ class PpoWatcher:
             first=first,
             last=last,
             batch=journal.last_batch(),
-            series=self._series(outline, names, columns),
+            series=self._series(outline, names, how),
             breakpoints=tuple(journal.breakpoints()),
             events=((before.events if before else ()) + tuple(fresh))[-EVENTS:],
             started=outline.started,
@@ -205,18 +211,25 @@ class PpoWatcher:
             alerts=outline.alerts,
         )
 
-    def _series(self, outline: Outline, names: Sequence[str], columns: int) -> dict[str, Series]:
+    def _series(self, outline: Outline, names: Sequence[str], how: tuple[int, float]) -> dict[str, Series]:
         before, latest = self._last, outline.latest
-        known = before.series if before is not None and self._asked[1] == columns else {}
+        known = before.series if before is not None and self._asked[1] == how else {}
         now = time.monotonic()
         # Beside a run that trains, reading and drawing curves is most of what the screen costs.
         early = outline.state is RunState.RUNNING and now - self._curves_read < CURVES_SECONDS
         if not early:
             self._curves_read = now
         found = {}
+        self._curves_late = False
         for name in names:
             if name not in latest:
                 continue
-            same = before is not None and name in known and before.latest.get(name) == latest[name]
-            found[name] = known[name] if name in known and (same or early) else self.journal.series(name, columns)
+            same = self._curve_ends.get(name) == latest[name]
+            if name in known and (same or early):
+                found[name] = known[name]
+                self._curves_late = self._curves_late or not same
+            else:
+                columns, weight = how
+                found[name] = self.journal.smoothed(name, self.journal.series(name, columns), weight)
+                self._curve_ends[name] = latest[name]
         return found

@@ -101,20 +101,21 @@ class Charts(Driving):
             if self.app.screen_stack[0] is not self or not wall.size.width:
                 continue
             reader, window = self._reader, self._window
-            look = await self._read(reader, wall.names, wall.chart_columns(), window)
+            weight = SMOOTHING[self._smoothing]
+            look = await self._read(reader, wall.names, wall.chart_columns(), window, weight)
             page = wall.page_of(self._wanted(look.names))
             if not wall.names and page:
                 # At first nobody knows which metrics there are: those of the page are read before anything is drawn.
-                look = await self._read(reader, page, wall.chart_columns(len(look.names)), window)
-            if reader is not self._reader:
+                look = await self._read(reader, page, wall.chart_columns(len(look.names)), window, weight)
+            if reader is not self._reader or weight != SMOOTHING[self._smoothing]:
                 continue
             self._look = look
             wall.list_names(self._wanted(look.names))
             self._show()
 
     @staticmethod
-    async def _read(reader: ChartReader, names: Sequence[str], columns: int, window: Window) -> Look:
-        return await in_thread(lambda: reader.look(names, columns, window))
+    async def _read(reader: ChartReader, names: Sequence[str], columns: int, window: Window, weight: float) -> Look:
+        return await in_thread(lambda: reader.look(names, columns, window, weight))
 
     def _wanted(self, names: Sequence[str]) -> list[str]:
         if not self._words:
@@ -203,7 +204,9 @@ class Charts(Driving):
     def action_smoothing(self) -> None:
         """Smooths more, then not at all."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        self._show()
+        weight = SMOOTHING[self._smoothing]
+        self.query_one(ChartWall).note(f"smoothed {weight:g}" if weight else "")
+        self._poke.set()
 
     def action_scale(self) -> None:
         """Changes between a linear and a logarithmic scale."""

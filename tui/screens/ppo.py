@@ -56,8 +56,17 @@ class Ppo(PpoPages):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo")]
 
-    def __init__(self, make_reference: Callable[[], Referring] | None = None) -> None:
+    def __init__(self, make_reference: Callable[[], Referring] | None = None, attach: RunFolder | None = None) -> None:
+        """The screen.
+
+        Args:
+            make_reference: Makes the process with the reference model; the engine's own by default.
+            attach: The run to open on; without one, the run that is going on, if there is one.
+        """
         super().__init__(make_reference)
+        self._opened_on = attach
+        self._chose = False
+        """Whether the person has asked for the form."""
         self._watcher: PpoWatcher | None = None
         self._poke = asyncio.Event()
         self._hurry_until = 0.0
@@ -75,8 +84,10 @@ class Ppo(PpoPages):
             yield page
 
     def on_mount(self) -> None:
-        """Shows the run that is going on, if there is one; else the form."""
+        """Shows the run to open on, or the one that is going on, if there is one; else the form."""
         self._show_level("form")
+        if self._opened_on is not None:
+            self.attach(self._opened_on)
         self.work(self._watch(), "watch")
         self.work(self._arrive(), "runs", exclusive=True)
 
@@ -93,7 +104,7 @@ class Ppo(PpoPages):
         summaries = await in_thread(_summaries)
         form = self.query_one(NewRun)
         form.list_runs(summaries)
-        if self._watcher is not None:
+        if self._chose or self._watcher is not None:
             return
         going = next((each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)), None)
         if going is not None:
@@ -117,6 +128,7 @@ class Ppo(PpoPages):
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form with what this run was started with."""
         if self.attempt(lambda: self.query_one(NewRun).fill(run.id, run.config())):
+            self._chose = True
             self._show_level("form")
             self.query_one(NewRun).take_focus()
 
@@ -147,9 +159,11 @@ class Ppo(PpoPages):
             if watcher is None or self.level == "form" or self.app.screen_stack[0] is not self:
                 continue
             page = self.query_one(RunPage)
-            names, columns = (tuple(page.names), page.columns) if self.level == "run" else ((), 0)
+            names, columns, weight = (
+                (tuple(page.names), page.columns, page.weight) if self.level == "run" else ((), 0, 0.0)
+            )
             try:
-                snapshot = await in_thread(lambda w=watcher, n=names, c=columns: w.look(n, c))  # type: ignore[misc]
+                snapshot = await in_thread(lambda w=watcher, n=names, c=columns, s=weight: w.look(n, c, s))  # type: ignore[misc]
                 if watcher is self._watcher:
                     self._take(snapshot)
                     await self.hear()
@@ -221,6 +235,7 @@ class Ppo(PpoPages):
 
     def action_new(self) -> None:
         """Shows the form."""
+        self._chose = True
         self._show_level("form")
         self.query_one(NewRun).take_focus()
         self.work(self._list(), "runs", exclusive=True)

@@ -43,8 +43,14 @@ class Train(Driving):
     PLACES = ("train", "form", "run")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
 
-    def __init__(self) -> None:
+    def __init__(self, attach: RunFolder | None = None) -> None:
+        """The screen.
+
+        Args:
+            attach: The run to open on; without one, the run that is going on, if there is one.
+        """
         super().__init__()
+        self._opened_on = attach
         self._watcher: Watcher | None = None
         self._sample_step: int | None = None
         self._chose = False
@@ -59,7 +65,9 @@ class Train(Driving):
         yield view
 
     def on_mount(self) -> None:
-        """Shows the run that is going on, if there is one; else the form."""
+        """Shows the run to open on, or the one that is going on, if there is one; else the form."""
+        if self._opened_on is not None:
+            self.attach(self._opened_on)
         work(self, self._watch(), "watch")
         work(self, self._arrive(), "runs", exclusive=True)
 
@@ -118,9 +126,9 @@ class Train(Driving):
             watcher, view = self._watcher, self.query_one(RunView)
             if watcher is None or not view.display or self.app.screen_stack[0] is not self:
                 continue
-            columns, step = view.columns, self._sample_step
+            asked = (view.columns, self._sample_step, view.weight)
             try:
-                snapshot = await in_thread(lambda w=watcher, c=columns, s=step: w.look(c, s))  # type: ignore[misc]
+                snapshot = await in_thread(lambda w=watcher, a=asked: w.look(*a))  # type: ignore[misc]
             except LooptopError as error:
                 self.say(str(error), "$text-error")
                 unreadable = True
@@ -211,6 +219,8 @@ class Train(Driving):
             self.looptop.open_charts([run])
         elif event.what == "ask_model":
             self.looptop.ask_about(run.id)
+        elif event.what == "smoothing":
+            self._poke.set()
         elif event.what in ("earlier", "later"):
             self._turn_samples(snapshot.sample_steps, snapshot.sample_step, -1 if event.what == "earlier" else 1)
 

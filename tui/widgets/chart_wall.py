@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.content import Content
 from textual.events import Click, Resize
 from textual.message import Message
 
@@ -35,6 +36,8 @@ class ChartWall(Container, can_focus=True):
         self._cursor = 0
         self._large = False
         self._made = 0
+        self._note = ""
+        """What stands behind every chart's name."""
 
     # What is shown.
 
@@ -81,6 +84,15 @@ class ChartWall(Container, can_focus=True):
         if name in self.names:
             chart = self._cells()[self.names.index(name)]
             chart.show(curves, axes)
+
+    def note(self, text: str) -> None:
+        """Puts a word behind every chart's name."""
+        self._note = text
+        for chart, name in zip(self._cells(), self.names, strict=False):
+            chart.entitle(self._title(name))
+
+    def _title(self, name: str) -> Content:
+        return safe(name) + Content.styled(f"  {self._note}", "$text-muted") if self._note else safe(name)
 
     # Moving.
 
@@ -163,7 +175,7 @@ class ChartWall(Container, can_focus=True):
         if fresh:
             self.mount(*fresh)
         for chart, name in zip([*cells, *fresh], self.names, strict=False):
-            if chart.entitle(safe(name)):
+            if chart.entitle(self._title(name)):
                 chart.show((), Axes(0, 1))  # what another metric was is not shown under this name
         self._mark()
         self.post_message(self.Turned())

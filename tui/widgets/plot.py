@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -29,6 +29,10 @@ _LABEL = 7
 LARGEST = 1e30
 """Values beyond are drawn here, and those nearer to 0 than its inverse at 0: nobody can read such a scale, and its
 arithmetic would overflow."""
+
+
+NOISE = 4e-7
+"""What differs by no more than this share of itself is a constant: it is how 32-bit numbers round."""
 
 
 class Curve(NamedTuple):
@@ -87,7 +91,7 @@ def draw(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> list[l
     figure.axes(False)
     figure.axes(True, pixel=axis, axis=0, side=0)
     figure.axes(True, pixel=axis, axis=1, side=0)
-    _rule(figure, "y", (lowest, highest), [(at, _label(at, axes.log).rjust(_LABEL)) for at in ticks], axis)
+    _rule(figure, "y", (lowest, highest), list(zip(ticks, labels(ticks, axes.log), strict=True)), axis)
     last = max(axes.last, axes.first + 1)
     curves = [curve if curve.dots else thinned(curve, axes.first, last, PLACES * width) for curve in curves]
     steps = _round_steps(axes.first, last, max(2, width // 16))
@@ -121,24 +125,6 @@ def thinned(curve: Curve, first: float, last: float, places: int) -> Curve:
     return curve._replace(steps=[curve.steps[index] for index in kept], values=[values[index] for index in kept])
 
 
-def smooth(values: Sequence[float], weight: float) -> list[float]:
-    """The mean of exponential moving averages from the left and from the right, so that it does not lag behind."""
-    there, back = _average(values, weight), _average(values[::-1], weight)[::-1]
-    return [(one + other) / 2 for one, other in zip(there, back, strict=True)]
-
-
-def _average(values: Sequence[float], weight: float) -> list[float]:
-    """An exponential moving average, unbiased at its beginning; gaps (NaN, infinity) are left as they are."""
-    total, share, out = 0.0, 0.0, []
-    for value in values:
-        if math.isfinite(value):
-            total = weight * total + (1 - weight) * value
-            share = weight * share + (1 - weight)
-            value = total / share
-        out.append(value)
-    return out
-
-
 def _finite(curve: Curve, log: bool) -> Curve:
     pairs = [
         (step, math.log10(max(1 / LARGEST, min(value, LARGEST))) if log else _drawable(value))
@@ -160,34 +146,84 @@ def _rule(figure: Any, axis: str, limits: tuple[float, float], ticks: list[tuple
 
 
 def _scale(lowest: float, highest: float, count: int, log: bool) -> tuple[float, float, list[float]]:
-    """Limits with a little air around the data, and round values between them."""
-    spread = (highest - lowest) or abs(highest) or 1.0
+    """Limits with a little air around the data, and round values between them: at least two."""
+    if highest - lowest <= NOISE * max(abs(lowest), abs(highest)):
+        # A constant has its own value beside it, between two that say how high the chart is.
+        apart = 1.0 if log else abs(highest) / 2 or 1.0
+        return lowest - apart, lowest + apart, [lowest - apart, lowest, lowest + apart]
+    spread = highest - lowest
     if log and spread >= count:
         unit = float(math.ceil(spread / count))
     else:
         rough = spread / count
-        power = 10 ** math.floor(math.log10(rough))
-        unit = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * 0.999)
+        unit = _round_unit(rough)
     low = lowest - 0.02 * spread
     if lowest >= 0 > low and not log:
         low = 0.0
     high = highest + 0.02 * spread
+    ticks = _multiples(low, high, unit)
+    while len(ticks) < 2:
+        unit /= 2
+        ticks = _multiples(low, high, unit)
+    return low, high, ticks
+
+
+def _round_unit(rough: float) -> float:
+    """The smallest round number that is not below."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * 0.999)
+
+
+def _multiples(low: float, high: float, unit: float) -> list[float]:
     first = math.ceil(low / unit - 1e-9)
-    return low, high, [index * unit for index in range(first, math.floor(high / unit + 1e-9) + 1)]
+    return [index * unit for index in range(first, math.floor(high / unit + 1e-9) + 1)]
 
 
 def _round_steps(first: float, last: float, count: int) -> list[float]:
     rough = (last - first) / count
     power = 10 ** math.floor(math.log10(max(rough, 1)))
-    unit = next(step * power for step in (1, 2, 5, 10) if step * power >= rough * 0.999)
-    start = math.ceil(first / unit)
-    return [index * unit for index in range(start, math.floor(last / unit) + 1)]
+    unit: float = next(step * power for step in (1, 2, 5, 10) if step * power >= rough * 0.999)
+    found = _multiples(first, last, unit)
+    while len(found) < 2 and unit > 1:
+        unit = _round_unit(unit / 2) if unit > 2 else 1
+        found = _multiples(first, last, unit)
+    return found
 
 
-def _label(value: float, log: bool) -> str:
-    value = 10**value if log else value
+def labels(ticks: Sequence[float], log: bool) -> list[str]:
+    """What stands beside the ticks of an axis: as many digits as tell them apart, in `_LABEL` cells where that does."""
+    values = [10**value if log else value for value in ticks]
+    spread = max(values) - min(values) if values else 0.0
+    values = [0.0 if abs(value) < 1e-9 * spread else value for value in values]
+    ways: list[Callable[[float], str]] = [_label]
+    ways += [lambda value, d=digits: f"{value:.{d}f}" for digits in range(8)]  # type: ignore[misc]
+    ways += [lambda value, d=digits: short_exponent(f"{value:.{d}e}") for digits in range(1, 16)]  # type: ignore[misc]
+    written: list[str] = []
+    for narrow in (True, False):
+        for way in ways:
+            written = [way(value) for value in values]
+            fits = not narrow or max(map(len, written), default=0) <= _LABEL
+            if fits and len(set(written)) == len(written) and _agree(written, values, spread):
+                return [text.rjust(_LABEL) for text in written]
+    return [text.rjust(_LABEL) for text in written]
+
+
+def _agree(written: Sequence[str], values: Sequence[float], spread: float) -> bool:
+    """Whether the labels are the values, as far as a chart of so many lines shows."""
+    return all(
+        abs(float(text) - value) <= 0.02 * spread + 1e-12 * abs(value)
+        for text, value in zip(written, values, strict=True)
+    )
+
+
+def short_exponent(text: str) -> str:
+    """`1e5` for `1e+05`."""
+    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
+def _label(value: float) -> str:
     if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
-        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+        return short_exponent(f"{value:.0e}")
     return f"{value:.4f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from looptop.tui.widgets.plot import FAINT, FIRST, LARGEST, SECOND, Axes, Curve, Run
+from looptop.tui.widgets.plot import FAINT, FIRST, LARGEST, NOISE, SECOND, Axes, Curve, Run
 
 THIRD, FOURTH, TARGET = 101, 102, 103
 """Roles of more curves than the large charts have, and of a line that says where a figure should be."""
@@ -18,8 +18,8 @@ THIRD, FOURTH, TARGET = 101, 102, 103
 ROLES = (FIRST, SECOND, THIRD, FOURTH)
 """Of several curves in one chart, in their order."""
 
-DOTTED = (FAINT, SECOND, FOURTH, TARGET)
-"""Every other one is dotted: they differ without colours too."""
+DOTTED = (TARGET,)
+"""What is no figure of the run."""
 
 _BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Of a Braille character, by column and row of its dots."""
@@ -31,6 +31,8 @@ class Picture(NamedTuple):
     lines: list[list[Run]]
     lowest: float
     highest: float
+    constant: float | None = None
+    """The value of curves that never change."""
 
 
 def draw_small(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> Picture | None:
@@ -45,7 +47,9 @@ def draw_small(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> 
         return None
     lowest = min(values) if axes.lowest is None else axes.lowest
     highest = max(values) if axes.highest is None else axes.highest
-    if highest <= lowest:
+    constant = None
+    if highest - lowest <= NOISE * max(abs(lowest), abs(highest)):
+        constant = lowest
         lowest, highest = lowest - 0.5 * (abs(lowest) or 1), lowest + 0.5 * (abs(lowest) or 1)
     across, up = 2 * width - 1, 4 * height - 1
     steps = (axes.last - axes.first) or 1
@@ -68,13 +72,15 @@ def draw_small(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> 
             for dot_x, dot_y in _between(before or (x, y), (x, y)):
                 if dotted and dot_x % 2:
                     continue
+                if roles[dot_y // 4][dot_x // 2] == FAINT != curve.role:
+                    bits[dot_y // 4][dot_x // 2] = 0  # a smoothed line is seen on what it was made of
                 bits[dot_y // 4][dot_x // 2] |= _BITS[dot_x % 2][dot_y % 4]
                 roles[dot_y // 4][dot_x // 2] = curve.role
             before = (x, y)
     letters = [[chr(0x2800 + cell) if cell else " " for cell in line] for line in bits]
     for row, column in marks:
         letters[row][column] = "•"
-    return Picture([_runs(line, role) for line, role in zip(letters, roles, strict=True)], lowest, highest)
+    return Picture([_runs(line, role) for line, role in zip(letters, roles, strict=True)], lowest, highest, constant)
 
 
 def column_of(step: float, axes: Axes, width: int) -> int | None:

@@ -13,10 +13,10 @@ from textual.widgets import Static
 
 from looptop.tui import run_text
 from looptop.tui.actions import bindings
-from looptop.tui.curves import envelope, numbers
+from looptop.tui.curves import averages, envelope, numbers
 from looptop.tui.watching import Snapshot
 from looptop.tui.widgets.chart import Chart
-from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve, smooth
+from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -52,7 +52,7 @@ class RunView(Vertical, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="run")
         self.snapshot: Snapshot | None = None
-        self._smoothing = 1
+        self._smoothing = 0
         self._log_scale = False
         self._drawn: dict[str, object] = {}
 
@@ -78,6 +78,11 @@ class RunView(Vertical, can_focus=True):
     def columns(self) -> int:
         """How many columns a series is wanted in: two points each are what Braille can show."""
         return max(40, self.query_one("#loss-chart").size.width - 8)
+
+    @property
+    def weight(self) -> float:
+        """Of the loss's smoothing; 0 for none."""
+        return SMOOTHING[self._smoothing]
 
     def show(self, snapshot: Snapshot) -> None:
         """Draws what is new in it."""
@@ -110,8 +115,7 @@ class RunView(Vertical, can_focus=True):
     def action_smoothing(self) -> None:
         """Smooths more, then not at all."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        if self.snapshot is not None:
-            self._draw_charts(self.snapshot)
+        self.post_message(self.Wants("smoothing"))
 
     def action_scale(self) -> None:
         """Changes between a linear and a logarithmic scale."""
@@ -125,16 +129,16 @@ class RunView(Vertical, can_focus=True):
 
     def _draw_charts(self, snapshot: Snapshot) -> None:
         last = max(snapshot.total_steps, snapshot.step, 1)
-        weight = SMOOTHING[self._smoothing]
+        weight = self.weight
         wanted = (snapshot.loss, snapshot.eval_loss, snapshot.eval_accuracy, last, weight, self._log_scale)
         if self._drawn.get("charts") == wanted:
             return
         self._drawn["charts"] = wanted
         loss = snapshot.loss
         curves: list[Curve] = []
-        if weight:
+        if weight and loss.smoothed:
             curves.append(Curve(FAINT, *envelope(loss)))
-            curves.append(Curve(FIRST, loss.steps, smooth(numbers(loss.mean), weight)))
+            curves.append(Curve(FIRST, *averages(loss)))
         else:
             curves.append(Curve(FIRST, *envelope(loss)))
         curves.append(Curve(SECOND, snapshot.eval_loss.steps, numbers(snapshot.eval_loss.mean), dots=True))
