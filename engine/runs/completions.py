@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
+from looptop.engine.encoding import encode_json
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.writer import JournalWriter, storable
 
@@ -32,7 +33,7 @@ def write_completions(writer: JournalWriter, step: int, written: Iterable[Comple
                 place,
                 storable(each.prompt),
                 storable(each.completion),
-                msgspec.json.encode(each.rewards).decode(),
+                encode_json(each.rewards).decode(),
                 each.advantage,
             )
             for place, each in enumerate(written)

@@ -12,14 +12,15 @@ import os
 import subprocess
 import threading
 import time
-import tomllib
 from pathlib import Path
 
+from looptop.engine.encoding import parse_toml
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.about import read_about
+from looptop.engine.runs.about import load_about, read_about
 from looptop.engine.runs.home import home
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import Listener
+from looptop.engine.text import visible
 
 ALERTS = frozenset({"alert", "breakpoint"})
 """Kinds of events that are told."""
@@ -27,6 +28,7 @@ ALERTS = frozenset({"alert", "breakpoint"})
 # A condition that holds at every step must not start a command at every step.
 _PAUSE = 10.0
 _PATIENCE = 2.0
+_LONGEST = 10_000
 
 
 class Notifier(Listener):
@@ -74,20 +76,26 @@ class Notifier(Listener):
             thread.join(max(0.0, end - time.monotonic()))
 
     def _start(self, what: str, reason: str) -> None:
-        command = command_for(self._folder)
+        log_file = self._folder / "log.txt"
+        try:
+            command = command_for(self._folder)
+        except LooptopError as error:
+            with contextlib.suppress(OSError), log_file.open("a", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(f"no command is told of this ({what}): {error}\n")
+            return
         if not command:
             return
         about = read_about(self._folder)
         environment = os.environ | {
             "LOOPTOP_RUN": self._folder.name,
-            "LOOPTOP_TITLE": about.title,
+            "LOOPTOP_TITLE": _environment_text(about.title),
             "LOOPTOP_EVENT": what,
-            "LOOPTOP_REASON": reason.replace("\0", " "),
+            "LOOPTOP_REASON": _environment_text(reason),
             "LOOPTOP_FOLDER": str(self._folder),
         }
-        with contextlib.suppress(OSError), (self._folder / "log.txt").open("ab") as log:
+        with contextlib.suppress(OSError), log_file.open("ab") as log:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", command],
+                ["/bin/sh", "-c", _argument(command)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,18 +106,43 @@ class Notifier(Listener):
             threading.Thread(target=process.wait, name="notify wait", daemon=True).start()
 
 
+def _environment_text(text: str) -> str:
+    """At most so much as a program can be started with."""
+    return _argument(text)[:_LONGEST]
+
+
+def _argument(text: str) -> str:
+    """Without NUL and halves of characters, which no program can be given; other bytes stay as they are."""
+    text = text.replace("\0", " ")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return visible(text, keep_lines=True)
+    return text
+
+
 def hit_breakpoint(state: RunState, reason: str) -> bool:
     """Whether this is the state of a run that was paused by a breakpoint and not by a person."""
     return state is RunState.PAUSED and reason.startswith("breakpoint")
 
 
 def command_for(folder: Path) -> str:
-    """The command of a run: its own, or the home's; empty where there is none."""
-    if own := read_about(folder).notify:
+    """The command of a run: its own, or the home's; empty where there is none.
+
+    Raises:
+        LooptopError: A file that may name one is damaged or cannot be read.
+    """
+    if own := load_about(folder).notify:
         return own
+    path = home() / "settings.toml"
     try:
-        settings = tomllib.loads((home() / "settings.toml").read_text("utf-8"))
-    except (OSError, ValueError, LooptopError):
+        command = parse_toml(path.read_bytes()).get("notify", "")
+    except FileNotFoundError:
         return ""
-    command = settings.get("notify", "")
-    return command if isinstance(command, str) else ""
+    except OSError as error:
+        raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
+    except ValueError as error:
+        raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; mend or remove the file") from None
+    if not isinstance(command, str):
+        raise LooptopError(f"cannot read {visible(path)}: notify must be a command in quotes")
+    return command

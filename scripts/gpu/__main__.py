@@ -185,7 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="one of those below; all without one")
     parser.add_argument("--device", default="cuda", help="cuda (the default), cuda:1, or cpu for toy sizes")
-    parser.add_argument("--quick", action="store_true", help="leave out what takes long; meant to take 3 minutes on an H100")
+    parser.add_argument(
+        "--quick", action="store_true", help="leave out what takes long; meant to take 3 minutes on an H100"
+    )
     parser.add_argument("--report", type=Path, default=Path("build/gpu"), help="a folder for report, logs and traces")
     parser.add_argument("--trl", type=Path, help="a folder with TRL 0.11.4 and what it needs, to be measured as well")
     return parser

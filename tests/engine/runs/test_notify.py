@@ -13,6 +13,7 @@ from looptop.engine.runs.about import About, write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import start
 from looptop.engine.runs.worker import RunContext
@@ -46,6 +47,16 @@ def test_a_runs_own_command_is_told_of_failure_in_an_engine_process(home: Path, 
     assert lines(tmp_path / "told", 1) == ["vqa-1|failed|ZeroDivisionError: division by zero|my title"]
     eventually(lambda: not folder.is_live())
     assert not (tmp_path / "not-this").exists()
+
+
+@pytest.mark.parametrize("text", ["nul\0here", "half \ud83d", "caf\udce9", "x" * 200_000])
+def test_any_title_and_reason_is_told(text: str, tmp_path: Path) -> None:
+    folder = RunFolder.create("vqa", config())
+    write_about(folder.path, title=text[:200], notify=f"echo told >> '{tmp_path}/told'")
+    notifier = Notifier(folder.path)
+    notifier.tell("failed", text)
+    notifier.close()
+    assert lines(tmp_path / "told", 1) == ["told"]
 
 
 def test_a_stop_by_two_signals_is_told_too(tmp_path: Path) -> None:
