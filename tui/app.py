@@ -161,6 +161,13 @@ class LooptopApp(App[str]):
         elif len(self.screen_stack) > 1:
             self.screen.dismiss(None)
 
+    def action_command_palette(self) -> None:
+        """Opens the palette."""
+        from looptop.tui.screens.palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
+
     def action_theme(self) -> None:
         """Changes between dark and light."""
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
@@ -208,7 +215,7 @@ class LooptopApp(App[str]):
         """Leaves, and ends the process should anything hold it."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
-            resort = threading.Timer(LAST_RESORT, os._exit, (0,))
+            resort = threading.Timer(LAST_RESORT, os._exit, (kwargs.get("return_code", 0),))
             resort.daemon = True
             resort.start()
         super().exit(*args, **kwargs)

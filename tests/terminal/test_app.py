@@ -186,3 +186,33 @@ def test_sizes(cols: int, rows: int) -> None:
         tty.until(r"triangle +\d+\.\d%(?s:.*)confidence(?s:.*)<end>")
         tty.send("q")
         assert tty.until_gone() == 0
+
+
+def test_a_double_click_beside_the_palette_does_not_end_the_app() -> None:
+    with Tty(cols=160) as tty:
+        tty.until(FULL)
+        for _ in range(3):
+            tty.send("\x10")
+            tty.until("Search for commands")
+            tty.send("\x1b[<0;1;20M\x1b[<0;1;20m" * 2)
+            tty.until(r"^(?!(?s:.*)Search for commands)")
+        tty.send("\x03")
+        assert tty.until_gone() == 0
+
+
+def test_a_crash_of_the_app_is_an_exit_code(home: Path) -> None:
+    script = (
+        "import looptop.tui.screens.ask as ask\n"
+        "def fails(self): raise ZeroDivisionError\n"
+        "ask.Ask.action_view = fails\n"
+        "from looptop.engine.cli import main; raise SystemExit(main())"
+    )
+    with Tty([sys.executable, "-c", script]) as tty:
+        tty.until(FULL)
+        tty.send("\x1b")
+        tty.until("a ask")
+        tty.send("v")
+        assert tty.until_gone() == 1
+        assert tty.restored()
+    assert "ZeroDivisionError" in (home / "app.log").read_text()
+    (home / "app.log").unlink()

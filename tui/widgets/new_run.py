@@ -24,6 +24,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.form_row import VQA_V2, FormRow, rows_of
+from looptop.tui.widgets.options import Options
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -60,7 +61,7 @@ class NewRun(Vertical):
             yield Button("Start the run", id="start", compact=True)
         # Outside of what is scrolled: it must be seen wherever somebody is in the form.
         yield Static(id="form-said")
-        runs = OptionList(id="runs")
+        runs = Options(id="runs")
         runs.border_title = "Runs"
         yield runs
 
