@@ -180,16 +180,20 @@ class LooptopApp(App[str]):
             self.push_screen(Help(self._places(self.screen)))
 
     def action_leave(self) -> None:
-        """Leaves; where a run that was started here still goes, asks what shall become of it."""
+        """Leaves; asks first where something would be lost, or where a run that was started here still goes."""
         from looptop.tui.leaving import farewell, going_on, question
 
         live = going_on(self.started_here)
         here = [run for run in live if run in self.started_here]
         others = [run for run in live if run not in here]
-        if not here:
+        screens = [screen for stack in self._screen_stacks.values() for screen in stack[:1]]
+        lost = [
+            what for screen in screens if isinstance(screen, Place) and screen.is_mounted for what in screen.unsaved()
+        ]
+        if not here and not lost:
             self.exit(farewell(live))
             return
-        self.push_screen(question(here, others), lambda answer: self._answered(answer, here, others))
+        self.push_screen(question(here, others, lost), lambda answer: self._answered(answer, here, others))
 
     def _answered(self, answer: str | None, here: list[RunFolder], others: list[RunFolder]) -> None:
         from looptop.tui.leaving import farewell, stop_all

@@ -86,6 +86,10 @@ class Place(Calm[None]):
         """Says in the line at the top what is going on."""
         self.query_one(TopBar).say(text, style)
 
+    def unsaved(self) -> list[str]:
+        """What leaving the app would lose, each in a few words."""
+        return []
+
     def back(self) -> None:
         """Esc: leaves a field for what holds the single keys."""
         if self.focused is not None:

@@ -98,8 +98,6 @@ class Ppo(PpoPages):
         going = next((each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)), None)
         if going is not None:
             self.attach(RunFolder.find(going.id))
-        else:
-            form.take_focus()
 
     # Watching -----------------------------------------------------------------------------------------------------
 
@@ -119,6 +117,10 @@ class Ppo(PpoPages):
         if self.attempt(lambda: self.query_one(NewRun).fill(run.id, run.config())):
             self._show_level("form")
             self.query_one(NewRun).take_focus()
+
+    def unsaved(self) -> list[str]:
+        """What was typed into the form."""
+        return ["a form of a new PPO run, half filled in"] if self.query_one(NewRun).half_filled else []
 
     def poke(self) -> None:
         """Looks at once."""

@@ -51,6 +51,7 @@ class NewRun(Vertical):
         self.kind = kind
         self.busy = False
         """Whether a run is being started."""
+        self._kept: list[str] = []
 
     def compose(self) -> ComposeResult:
         """Rows, a start button, the list of runs."""
@@ -67,7 +68,16 @@ class NewRun(Vertical):
 
     def on_mount(self) -> None:
         """Shows what the preset says."""
+        self._kept = self._values()
         self._show_preset()
+
+    @property
+    def half_filled(self) -> bool:
+        """Whether something was typed that no run was started with."""
+        return self._values() != self._kept
+
+    def _values(self) -> list[str]:
+        return [row.value for row in self._rows.values()]
 
     def take_focus(self) -> None:
         """The first field; what was said of an earlier start is over."""
@@ -76,6 +86,7 @@ class NewRun(Vertical):
 
     def leave_field(self) -> None:
         """The single keys work in the list of runs."""
+        self.screen.set_focus(None)
         self.query_one("#runs", OptionList).focus()
 
     def list_runs(self, summaries: Iterable[RunSummary]) -> None:
@@ -95,6 +106,7 @@ class NewRun(Vertical):
         for key, row in rows.items():
             row.field.value = config.preset if key == "preset" else wanted.pop(key, "")
         rows["more"].field.value = shlex.join(f"{key}={value}" for key, value in wanted.items())
+        self._kept = self._values()
         self._show_preset()
         self._check_all()
         self._say(Content(""))
@@ -102,6 +114,7 @@ class NewRun(Vertical):
 
     def started(self) -> None:
         """The run has started: there is nothing more to say here."""
+        self._kept = self._values()
         self._say(Content(""))
 
     def fail(self, sentence: str) -> None:
