@@ -182,8 +182,8 @@ def _run(words: list[str], began: float) -> int:
             sys.stderr.write(NO_TERMINAL + "\n")
             return WRONG_USE
         # By name, so that the engine stands without the app.
-        import_module("looptop.tui.app").run_app()
-        return 0
+        app_code: int = import_module("looptop.tui.app").run_app()
+        return app_code
     chosen = _command_of(words)
     if chosen is not None and chosen not in COMMANDS:
         near = difflib.get_close_matches(chosen, COMMANDS, n=1)

@@ -163,6 +163,13 @@ class LooptopApp(App[str]):
         elif len(self.screen_stack) > 1:
             self.screen.dismiss(None)
 
+    def action_command_palette(self) -> None:
+        """Opens the palette."""
+        from looptop.tui.screens.palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
+
     def action_theme(self) -> None:
         """Changes between dark and light."""
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
@@ -175,16 +182,20 @@ class LooptopApp(App[str]):
             self.push_screen(Help(self._places(self.screen)))
 
     def action_leave(self) -> None:
-        """Leaves; where a run that was started here still goes, asks what shall become of it."""
+        """Leaves; asks first where something would be lost, or where a run that was started here still goes."""
         from looptop.tui.leaving import farewell, going_on, question
 
         live = going_on(self.started_here)
         here = [run for run in live if run in self.started_here]
         others = [run for run in live if run not in here]
-        if not here:
+        screens = [screen for stack in self._screen_stacks.values() for screen in stack[:1]]
+        lost = [
+            what for screen in screens if isinstance(screen, Place) and screen.is_mounted for what in screen.unsaved()
+        ]
+        if not here and not lost:
             self.exit(farewell(live))
             return
-        self.push_screen(question(here, others), lambda answer: self._answered(answer, here, others))
+        self.push_screen(question(here, others, lost), lambda answer: self._answered(answer, here, others))
 
     def _answered(self, answer: str | None, here: list[RunFolder], others: list[RunFolder]) -> None:
         from looptop.tui.leaving import farewell, stop_all
@@ -210,7 +221,7 @@ class LooptopApp(App[str]):
         """Leaves, and ends the process should anything hold it."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
-            resort = threading.Timer(LAST_RESORT, os._exit, (0,))
+            resort = threading.Timer(LAST_RESORT, os._exit, (kwargs.get("return_code", 0),))
             resort.daemon = True
             resort.start()
         super().exit(*args, **kwargs)

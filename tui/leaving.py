@@ -9,7 +9,7 @@ from textual.content import Content
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import visible
+from looptop.engine.text import join_text, visible
 
 if TYPE_CHECKING:
     from looptop.tui.screens.dialog import Question
@@ -28,15 +28,20 @@ def going_on(started: Sequence[RunFolder]) -> list[RunFolder]:
     return [run for run in here.values() if run.is_live()]
 
 
-def question(live: Sequence[RunFolder], others: Sequence[RunFolder]) -> Question:
-    """Asks whether the runs that were started here shall go on.
+def question(live: Sequence[RunFolder], others: Sequence[RunFolder], lost: Sequence[str] = ()) -> Question:
+    """Asks whether to leave, and whether the runs that were started here shall go on.
 
     Args:
         live: Those that live.
         others: Live ones that were started elsewhere: they are only spoken of.
+        lost: What is not kept, each in a few words.
     """
     from looptop.tui.screens.dialog import Question
 
+    not_kept = f"Not kept: {join_text(lost, 'and')}." if lost else ""
+    stay = ("escape", "stay", "stay here")
+    if not live:
+        return Question("Leave looptop", Content(not_kept), [("l", "leave", "leave"), stay])
     names = _names(live)
     goes = "go" if len(live) > 1 else "goes"
     beside = f" So {'do' if len(others) > 1 else 'does'} {_names(others)}, started elsewhere." if others else ""
@@ -47,6 +52,7 @@ def question(live: Sequence[RunFolder], others: Sequence[RunFolder]) -> Question
         ", or follow with ",
         (f"looptop logs {visible(live[0].id)} -f", "bold"),
         ".",
+        f"\n\n{not_kept}" if lost else "",
     )
     return Question(
         "Leave looptop",
@@ -54,7 +60,7 @@ def question(live: Sequence[RunFolder], others: Sequence[RunFolder]) -> Question
         [
             ("l", "leave", f"leave; {names} {goes} on"),
             ("s", "stop", f"stop {names} with a checkpoint, and leave"),
-            ("escape", "stay", "stay here"),
+            stay,
         ],
     )
 

@@ -7,7 +7,7 @@ import argparse
 import msgspec
 
 from looptop.engine.commands.output import add_json, say, say_json
-from looptop.engine.runs.about import About, write_about
+from looptop.engine.runs.about import About, load_about, write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.notify import command_for
 from looptop.engine.text import visible
@@ -37,9 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Says it, or prints what was said."""
     folder = RunFolder.find(arguments.run)
     key = _PROPERTY[arguments.command]
-    about = folder.about()
-    if arguments.text is not None:
-        about = write_about(folder.path, **{key: arguments.text})
+    text = arguments.text
+    about = load_about(folder.path) if text is None else write_about(folder.path, **{key: text})
     if arguments.json:
         say_json({"run": folder.id, **msgspec.to_builtins(about)})
     else:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
-import tomli_w
 from msgspec import Struct
 
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.text import visible
 
@@ -83,13 +83,11 @@ def load(path: Path, kind: str | None = None) -> RunConfig:
     """
     where = visible(path)
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = parse_toml(path.read_bytes())
     except OSError as error:
         raise LooptopError(f"cannot read the configuration {where}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise LooptopError(f"the configuration {where} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise LooptopError(f"the configuration {where} is not valid TOML: {visible(error)}") from None
     except UNREADABLE as error:
         raise LooptopError(f"the configuration {where} is not valid TOML: {_why_unreadable(error)}") from None
     said, base = data.get("kind", kind or "vqa"), data.get("preset", "tiny")
@@ -133,7 +131,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 def save(config: RunConfig, path: Path) -> None:
     """Writes the whole configuration as TOML."""
-    path.write_text(tomli_w.dumps(to_dict(config)), "utf-8")
+    path.write_bytes(dump_toml(to_dict(config)))
 
 
 def override(config: RunConfig, settings: Iterable[str]) -> RunConfig:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from looptop.engine.encoding import encode_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
@@ -55,7 +56,7 @@ def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Pat
         line = {"run": run.id, "batch": step, **msgspec.to_builtins(sample), "said": said.get(sample.row, {})}
         if tokens is not None:
             line["tokens"] = {"ids": tokens.ids, "texts": tokens.texts, "counts": tokens.counts, **tokens.columns}
-        lines.append(msgspec.json.encode(line) + b"\n")  # NaN and infinity become null.
+        lines.append(encode_json(line) + b"\n")  # NaN and infinity become null.
     target = path or exports() / f"{run.id}-batch-{step}.jsonl"
     try:
         write_private(target, b"".join(lines))

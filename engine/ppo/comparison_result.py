@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from looptop.engine.encoding import encode_json
 from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.runs.private import read_regular, write_private
 from looptop.engine.text import visible
@@ -87,7 +88,7 @@ def save(result: CompareResult, folder: Path) -> Path:
     path = folder / FILE
     draft = folder / f".{FILE}"
     try:
-        write_private(draft, msgspec.json.encode(result))
+        write_private(draft, encode_json(result))
         draft.replace(path)
     except OSError as error:
         raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None

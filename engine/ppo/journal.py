@@ -13,8 +13,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-import msgspec
-
+from looptop.engine.encoding import encode_json
 from looptop.engine.ppo.records import (
     PLACES,
     TOKEN_COLUMNS,
@@ -49,7 +48,7 @@ _READ_JUDGEMENT = "SELECT step, row, kind, value, time, by FROM ppo_judgements"
 
 def write_batch(journal: JournalWriter, batch: BatchRecord) -> None:
     """Says how far a batch has come; a later word of the same step replaces."""
-    seconds, marks = (msgspec.json.encode(part).decode() for part in (batch.seconds, batch.marks))
+    seconds, marks = (encode_json(part).decode() for part in (batch.seconds, batch.marks))
     journal.rows(_BATCH, [(batch.step, batch.place, batch.time, batch.samples, seconds, storable(marks))])
 
 
@@ -163,7 +162,7 @@ class PpoJournal(Journal):
                 rows = read(
                     "SELECT step, value FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?)"
                     " AND step BETWEEN ? AND ?",
-                    (name, first, last),
+                    (storable(name), first, last),
                 )
                 for step, value in rows.fetchall():
                     out.setdefault(step, {})[name] = decode.real(value)
@@ -220,7 +219,7 @@ def _place(step: int, row: int) -> int:
 
 def _numbers(values: Mapping[str, float]) -> str:
     # JSON has no word for NaN; null stands for it.
-    return storable(msgspec.json.encode({name: None if math.isnan(x) else x for name, x in values.items()}).decode())
+    return encode_json({name: None if math.isnan(x) else x for name, x in values.items()}).decode()
 
 
 def _batch(row: Sequence[Any]) -> BatchRecord:

@@ -6,14 +6,15 @@ for it: that is written by the run alone, and a run that is over writes no more.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import tomli_w
 from msgspec import Struct
 
+from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.runs.private import read_regular, write_private
 from looptop.engine.text import visible
@@ -36,21 +37,26 @@ class About(Struct, frozen=True):
 def read_about(folder: Path) -> About:
     """What is said of the run in this folder; nothing where the file is missing or damaged."""
     try:
-        return _parse(folder)
-    except (OSError, *UNREADABLE):
+        return load_about(folder)
+    except LooptopError:
         return About()
+
+
+def load_about(folder: Path) -> About:
+    """What is said of the run in this folder; nothing where the file is missing.
+
+    Raises:
+        LooptopError: The file is damaged or cannot be read.
+    """
+    return _parse(folder)[0]
 
 
 def damage(folder: Path) -> str:
     """What is wrong with the file of the run in this folder, in a sentence; empty where nothing is."""
     try:
-        _parse(folder)
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        return f"{_file(folder).name} cannot be read: {error.strerror}"
-    except UNREADABLE:
-        return f"{_file(folder).name} is damaged: title, note and notify are not known; write them anew"
+        load_about(folder)
+    except LooptopError as error:
+        return str(error)
     return ""
 
 
@@ -58,29 +64,41 @@ def write_about(folder: Path, *, title: str | None = None, note: str | None = No
     """Changes what is said of the run in this folder; None leaves what was said.
 
     Raises:
-        LooptopError: A text is too long, or the folder cannot be written.
+        LooptopError: A text is too long, the file holds something that cannot be read (it is left as it is), or the
+            folder cannot be written.
     """
+    before, data = _parse(folder)
     given = {"title": title, "note": note, "notify": notify}
-    about = msgspec.structs.replace(
-        read_about(folder), **{key: text.strip() for key, text in given.items() if text is not None}
-    )
+    about = msgspec.structs.replace(before, **{key: text.strip() for key, text in given.items() if text is not None})
     if len(about.title) > LONGEST_TITLE or "\n" in about.title:
         raise LooptopError(f"a title is one line of at most {LONGEST_TITLE} characters; put the rest into the note")
     if len(about.note) > LONGEST_NOTE:
         raise LooptopError(f"a note has at most {LONGEST_NOTE:,} characters; this one has {len(about.note):,}")
-    said = {key: text for key, text in msgspec.to_builtins(about).items() if text}
+    data |= msgspec.to_builtins(about)
     draft = folder / f".about-{secrets.token_hex(6)}"
     try:
-        write_private(draft, tomli_w.dumps(said, multiline_strings=True).encode("utf-8", "backslashreplace"))
+        write_private(draft, dump_toml({key: value for key, value in data.items() if value != ""}))
         draft.rename(_file(folder))
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise LooptopError(f"cannot write to {visible(folder)}: {error.strerror}") from None
     return about
 
 
-def _parse(folder: Path) -> About:
-    return msgspec.convert(tomllib.loads(read_regular(_file(folder)).decode("utf-8")), About)
+def _parse(folder: Path) -> tuple[About, dict[str, Any]]:
+    """What is said, and all that the file holds: a newer looptop may keep more there."""
+    try:
+        data = parse_toml(read_regular(_file(folder)))
+        return msgspec.convert(data, About), data
+    except FileNotFoundError:
+        return About(), {}
+    except OSError as error:
+        raise LooptopError(f"cannot read {visible(_file(folder))}: {error.strerror}; nothing was changed") from None
+    except UNREADABLE as error:
+        raise LooptopError(
+            f"cannot read {visible(_file(folder))}: {visible(error)}; mend or remove the file; nothing was changed"
+        ) from None
 
 
 def _file(folder: Path) -> Path:

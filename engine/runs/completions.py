@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import msgspec
 from msgspec import Struct
 
+from looptop.engine.encoding import encode_json
 from looptop.engine.runs import decode
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.writer import JournalWriter, storable
@@ -34,7 +34,7 @@ def write_completions(writer: JournalWriter, step: int, written: Iterable[Comple
                 place,
                 storable(each.prompt),
                 storable(each.completion),
-                msgspec.json.encode(each.rewards).decode(),
+                encode_json(each.rewards).decode(),
                 each.advantage,
             )
             for place, each in enumerate(written)

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import Struct
 
+from looptop.engine.encoding import encode_json
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
@@ -82,7 +83,7 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
     try:
         refuse_unsafe_folder(folder.controls)
         folder.controls.mkdir(mode=0o700, exist_ok=True)
-        write_private(draft, msgspec.json.encode(control))
+        write_private(draft, encode_json(control))
         draft.rename(folder.controls / name)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -13,17 +13,15 @@ import os
 import re
 import secrets
 import shutil
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
+from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.runs import decode, lock
 from looptop.engine.runs.about import About, read_about
@@ -114,14 +112,16 @@ class RunFolder:
             draft.mkdir(mode=0o700)
             for name in ("controls", "checkpoints"):
                 (draft / name).mkdir(mode=0o700)
-            write_private(draft / "config.toml", tomli_w.dumps(settings).encode())
+            write_private(draft / "config.toml", dump_toml(settings))
             number = max((_number(path.name, kind) for path in runs.iterdir()), default=0)
             while True:
                 number += 1
                 with contextlib.suppress(FileExistsError, NotADirectoryError):
                     return cls(_move(draft, runs / f"{kind}-{number}"))
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
             raise LooptopError(f"cannot make a run's folder in {visible(runs)}: {error.strerror}") from None
 
     @classmethod
@@ -161,7 +161,7 @@ class RunFolder:
             LooptopError: It cannot be read.
         """
         try:
-            return tomllib.loads(read_regular(self.config_file).decode("utf-8"))
+            return parse_toml(read_regular(self.config_file))
         except OSError as error:
             raise LooptopError(f"cannot read the configuration of {self.id}: {error.strerror}") from None
         except UNREADABLE:
@@ -175,9 +175,11 @@ class RunFolder:
         """
         draft = self.config_file.with_name(f".config-{secrets.token_hex(6)}")
         try:
-            write_private(draft, tomli_w.dumps(dict(settings)).encode("utf-8", "backslashreplace"))
+            write_private(draft, dump_toml(settings))
             draft.rename(self.config_file)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                draft.unlink()
             raise LooptopError(f"cannot write {visible(self.config_file)}: {error.strerror}") from None
 
     def config(self) -> RunConfig:

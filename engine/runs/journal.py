@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from looptop.engine.encoding import storable
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import decode
 from looptop.engine.runs.records import AnswerSample as AnswerSample
@@ -120,7 +121,7 @@ class Journal:
     def last(self, name: str) -> Point | None:
         """The value of the last step of a metric."""
         with self._read() as read:
-            return _latest(read, name).get(name) if read else None
+            return _latest(read, storable(name)).get(storable(name)) if read else None
 
     def latest(self) -> dict[str, Point]:
         """The value of the last step of every metric."""
@@ -135,7 +136,7 @@ class Journal:
             rows = read(
                 "SELECT step, value, time FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?)"
                 " AND step > ? ORDER BY step LIMIT ?",
-                (name, after_step, limit),
+                (storable(name), after_step, limit),
             ).fetchall()
         return [point for row in rows if (point := _point(*row)) is not None]
 

@@ -12,15 +12,16 @@ import os
 import subprocess
 import threading
 import time
-import tomllib
 from pathlib import Path
 
+from looptop.engine.encoding import parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
-from looptop.engine.runs.about import read_about
+from looptop.engine.runs.about import load_about, read_about
 from looptop.engine.runs.home import home
 from looptop.engine.runs.private import append_private
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import Listener
+from looptop.engine.text import visible
 
 LONGEST = 2000
 """Characters of a reason or a title that the command is given."""
@@ -78,38 +79,54 @@ class Notifier(Listener):
             thread.join(max(0.0, end - time.monotonic()))
 
     def _start(self, what: str, reason: str) -> None:
-        command = command_for(self._folder)
+        log_file = self._folder / "log.txt"
+        try:
+            command = command_for(self._folder)
+        except LooptopError as error:
+            with contextlib.suppress(OSError), append_private(log_file) as log:
+                log.write(f"no command is told of this ({what}): {visible(error)}\n".encode())
+            return
         if not command:
             return
         about = read_about(self._folder)
         environment = os.environ | {
             "LOOPTOP_RUN": self._folder.name,
-            "LOOPTOP_TITLE": _passable(about.title),
+            "LOOPTOP_TITLE": _environment_text(about.title),
             "LOOPTOP_EVENT": what,
-            "LOOPTOP_REASON": _passable(reason),
+            "LOOPTOP_REASON": _environment_text(reason),
             "LOOPTOP_FOLDER": str(self._folder),
         }
-        with contextlib.suppress(OSError), append_private(self._folder / "log.txt") as log:
+        with contextlib.suppress(OSError), append_private(log_file) as log:
             try:
                 process = subprocess.Popen(
-                    ["/bin/sh", "-c", command],
+                    ["/bin/sh", "-c", _argument(command)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                     env=environment,
                 )
-            except (OSError, ValueError) as error:  # too long a command, or one with a NUL
+            except (OSError, ValueError) as error:  # too long a command
                 log.write(f"the notify command cannot be started: {said_of(error)}\n".encode())
                 return
             # Its exit is read, or it would stay a zombie as long as the run lives.
             threading.Thread(target=process.wait, name="notify wait", daemon=True).start()
 
 
-def _passable(text: str) -> str:
-    """The text as an environment variable can hold it: of some length, without what no program can be given."""
-    short = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-    return short.replace("\0", " ").encode("utf-8", "replace").decode()
+def _environment_text(text: str) -> str:
+    """At most so much as a program can be started with."""
+    text = _argument(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _argument(text: str) -> str:
+    """Without NUL and halves of characters, which no program can be given; other bytes stay as they are."""
+    text = text.replace("\0", " ")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return visible(text, keep_lines=True)
+    return text
 
 
 def hit_breakpoint(state: RunState, reason: str) -> bool:
@@ -118,12 +135,22 @@ def hit_breakpoint(state: RunState, reason: str) -> bool:
 
 
 def command_for(folder: Path) -> str:
-    """The command of a run: its own, or the home's; empty where there is none."""
-    if own := read_about(folder).notify:
+    """The command of a run: its own, or the home's; empty where there is none.
+
+    Raises:
+        LooptopError: A file that may name one is damaged or cannot be read.
+    """
+    if own := load_about(folder).notify:
         return own
+    path = home() / "settings.toml"
     try:
-        settings = tomllib.loads((home() / "settings.toml").read_text("utf-8"))
-    except (OSError, LooptopError, *UNREADABLE):
+        command = parse_toml(path.read_bytes()).get("notify", "")
+    except FileNotFoundError:
         return ""
-    command = settings.get("notify", "")
-    return command if isinstance(command, str) else ""
+    except OSError as error:
+        raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
+    except UNREADABLE as error:
+        raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; mend or remove the file") from None
+    if not isinstance(command, str):
+        raise LooptopError(f"cannot read {visible(path)}: notify must be a command in quotes")
+    return command

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from looptop.engine.encoding import storable
 from looptop.engine.runs.records import AnswerSample
 from looptop.engine.runs.schema import SAMPLES_OF_A_BATCH, SPANS
 
@@ -179,8 +180,9 @@ class Tables:
     def _id(self, name: str) -> int:
         found = self._ids.get(name)
         if found is None:
-            self._connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
-            (found,) = self._connection.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+            row = (storable(name),)
+            self._connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", row)
+            (found,) = self._connection.execute("SELECT id FROM names WHERE name = ?", row).fetchone()
             (last,) = self._connection.execute("SELECT max(step) FROM metrics WHERE name = ?", (found,)).fetchone()
             self._ids[name] = found
             self._last[found] = -(2**63) if last is None else last

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from looptop.engine.encoding import storable
 from looptop.engine.runs import decode
 from looptop.engine.runs.records import Series
 from looptop.engine.runs.schema import SPANS
@@ -37,7 +38,7 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
         last: The last step; None for the metric's last.
     """
     columns = max(1, buckets)
-    row = read("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+    row = read("SELECT id FROM names WHERE name = ?", (storable(name),)).fetchone()
     if row is None:
         return Series([], [], [], [], [])
     name_id = row[0]

@@ -121,7 +121,20 @@ def _store(kept: dict[str, _Kept]) -> None:
     with contextlib.suppress(OSError, LooptopError):
         draft = _path().with_name(f".summaries-{secrets.token_hex(6)}")
         try:
+            try:
+                msgspec.msgpack.encode(kept)
+            except UnicodeEncodeError:  # a title that is not UTF-8: its run is read anew by each program
+                kept = {name: each for name, each in kept.items() if _can_be_kept(each)}
             write_private(draft, msgspec.msgpack.encode(_File(_VERSION, kept)))
             draft.rename(_path())
         finally:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink()
+
+
+def _can_be_kept(each: _Kept) -> bool:
+    try:
+        msgspec.msgpack.encode(each)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -19,6 +19,8 @@ from typing import Any
 
 import msgspec
 
+from looptop.engine.encoding import encode_json
+from looptop.engine.encoding import storable as storable
 from looptop.engine.runs import rows
 from looptop.engine.runs.records import AnswerSample, RunState
 from looptop.engine.runs.rows import Answers, Entry, Mark, Metrics, Statement, Statements, Supersede, Tables
@@ -135,7 +137,8 @@ class JournalWriter:
         self, kind: str, text: str, step: int | None = None, level: str = "info", time: float | None = None
     ) -> None:
         """Says in words what happened; `level` is info, warning or error, `time` now by default."""
-        self._add(Statement(rows.EVENT, (_now() if time is None else time, step, kind, level, storable(text))))
+        moment = _now() if time is None else time
+        self._add(Statement(rows.EVENT, (moment, step, storable(kind), level, storable(text))))
         for listener in self.listeners:
             listener.on_event(kind, text, level)
 
@@ -148,8 +151,8 @@ class JournalWriter:
     def facts(self, **values: Any) -> None:
         """Says what a watcher shows of the run: total steps, device, sizes; later values replace."""
         for key, value in values.items():
-            text = msgspec.json.encode(value, enc_hook=str).decode()
-            self._add(Statement(rows.FACT, (key, text)))
+            text = encode_json(value).decode()
+            self._add(Statement(rows.FACT, (storable(key), text)))
         for listener in self.listeners:
             listener.on_facts(values)
 
@@ -159,7 +162,8 @@ class JournalWriter:
 
     def control(self, control_id: str, kind: str, taken_at_step: int | None, answer: str) -> None:
         """Says what became of a control."""
-        self._add(Statement(rows.CONTROL, (storable(control_id), kind, _now(), taken_at_step, storable(answer))))
+        texts = storable(control_id), storable(kind)
+        self._add(Statement(rows.CONTROL, (*texts, _now(), taken_at_step, storable(answer))))
 
     def rows(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
         """Adds rows of a table that a kind of run has for itself.
@@ -293,11 +297,6 @@ class JournalWriter:
 
 def _now() -> float:
     return time.time()
-
-
-def storable(text: str) -> str:
-    """The text without lone surrogates (they come from file names that are not UTF-8), which no database takes."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _storable_sample(sample: AnswerSample) -> AnswerSample:

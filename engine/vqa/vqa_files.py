@@ -6,6 +6,7 @@ of objects, and a single bad row can be told from a bad file.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
+from looptop.engine.encoding import encode_json
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 from looptop.engine.vqa import problems as kinds
@@ -165,7 +167,7 @@ def write_results(path: str | os.PathLike[str], answers: Iterable[tuple[Id, str]
         LooptopError: The file cannot be written.
     """
     path = Path(path)
-    data = msgspec.json.encode([{"question_id": _number(key), "answer": answer} for key, answer in answers])
+    data = encode_json([{"question_id": _number(key), "answer": answer} for key, answer in answers])
     draft = _draft_of(path) if _is_replaced(path) else path
     try:
         draft.write_bytes(data)
@@ -175,7 +177,8 @@ def write_results(path: str | os.PathLike[str], answers: Iterable[tuple[Id, str]
             draft.replace(path)
     except OSError as error:
         if draft is not path:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink()
         raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None
 
 

@@ -47,15 +47,11 @@ def large(run: RunFolder) -> None:
     for turn in range(3):
         with Tty(PROGRAM, cols=SIZE[0], rows=SIZE[1]) as tty:
             tty.until("bundled · ready")
-            tty.send("\x1b")
-            tty.until("q quit")
             tty.send("3")
             tty.until(run.id)
             settle(tty)
             process = psutil.Process(tty.pid)
             idle = process.memory_info().rss
-            tty.send("\x1b")
-            tty.until("q quit")
             tty.send("o")
             tty.until("Choose a PPO run")
             tty.until(f"{run.id} +.*2,000/2,000")

@@ -79,8 +79,6 @@ def report(folder: RunFolder, kind: Watched) -> None:
     with Tty(PROGRAM, cols=160, rows=48) as tty:
         # The answering process takes processor time while it starts, once, and none afterwards.
         tty.until("bundled · ready")
-        tty.send("\x1b")
-        tty.until("q quit")
         tty.send(kind.screen)
         tty.until(f"{folder.id}.*running")
         settle(tty)

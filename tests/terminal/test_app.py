@@ -25,10 +25,16 @@ HEAVY = ("torch", "transformers", "datasets", "numpy")
 def test_it_opens_answers_a_question_and_quits_leaving_the_terminal_as_it_was() -> None:
     with Tty() as tty:
         tty.until(FULL)
-        tty.send("what is the color of the triangle?\r")
+        tty.send("awhat is the color of the triangle?\r")
         tty.until(r"red +\d+\.\d% confidence")
         assert "benchmark: red" in tty.text()
+        tty.send("what shape is it?\r")  # no letter of it is a command
+        tty.until(r"what shape is it\?(?s:.*)what shape is it\?")
+        tty.send("\x1b")
+        tty.until("a ask")
         tty.send("q")
+        tty.until("Not kept: 2 questions and their answers")
+        tty.send("l")
         assert tty.until_gone() == 0
         assert tty.restored()
 
@@ -36,9 +42,9 @@ def test_it_opens_answers_a_question_and_quits_leaving_the_terminal_as_it_was() 
 def test_the_screens_change_and_help_and_the_log_are_there() -> None:
     with Tty() as tty:
         tty.until(FULL)
-        tty.send("\x1b2")
+        tty.send("2")
         tty.until("New run")
-        tty.send("\x1b1")
+        tty.send("1")
         tty.until(FULL)
         tty.send("\x1bOP")
         tty.until("Everywhere|In the question")
@@ -53,10 +59,10 @@ def test_keys_that_come_at_once_act_one_after_the_other() -> None:
     """`a` opens the question, `o` a dialog, `/` a filter: what comes in the same moment is typed there."""
     with Tty() as tty:
         tty.until(FULL)
-        tty.send("\x1b")
-        tty.until("a ask")
         tty.send("aquick question?\r")
         tty.until(r"quick question\?(?s:.*)quick question\?")
+        tty.send("\x1b")
+        tty.until("a ask")
         tty.send("oq/no-such.png\r")
         tty.until("there is no image q/no-such.png")
         tty.until("leave field")
@@ -69,7 +75,7 @@ def test_keys_that_come_at_once_act_one_after_the_other() -> None:
 def test_ctrl_c_leaves_from_the_question() -> None:
     with Tty() as tty:
         tty.until(FULL)
-        tty.send("half a question\x03")
+        tty.send("ahalf a question\x03")
         assert tty.until_gone() == 0
         assert tty.restored()
 
@@ -182,7 +188,35 @@ def test_quitting_while_a_run_goes_on_says_how_to_come_back() -> None:
 def test_sizes(cols: int, rows: int) -> None:
     with Tty(cols=cols, rows=rows) as tty:
         tty.until(FULL)
-        tty.send("what is the red shape?\r")
+        tty.send("awhat is the red shape?\r")
         tty.until(r"triangle +\d+\.\d%(?s:.*)confidence(?s:.*)<end>")
-        tty.send("q")
+        tty.send("\x03")
         assert tty.until_gone() == 0
+
+
+def test_a_double_click_beside_the_palette_does_not_end_the_app() -> None:
+    with Tty(cols=160) as tty:
+        tty.until(FULL)
+        for _ in range(3):
+            tty.send("\x10")
+            tty.until("Search for commands")
+            tty.send("\x1b[<0;1;20M\x1b[<0;1;20m" * 2)
+            tty.until(r"^(?!(?s:.*)Search for commands)")
+        tty.send("\x03")
+        assert tty.until_gone() == 0
+
+
+def test_a_crash_of_the_app_is_an_exit_code(home: Path) -> None:
+    script = (
+        "import looptop.tui.screens.ask as ask\n"
+        "def fails(self): raise ZeroDivisionError\n"
+        "ask.Ask.action_view = fails\n"
+        "from looptop.engine.cli import main; raise SystemExit(main())"
+    )
+    with Tty([sys.executable, "-c", script]) as tty:
+        tty.until(FULL)
+        tty.send("v")
+        assert tty.until_gone() == 1
+        assert tty.restored()
+    assert "ZeroDivisionError" in (home / "app.log").read_text()
+    (home / "app.log").unlink()

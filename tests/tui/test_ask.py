@@ -38,7 +38,7 @@ async def test_it_opens_on_ask_with_the_first_image_and_what_may_be_asked(answer
         text = shown(app)
         assert "▄▄▄▄" in text
         assert "what is the red shape?" in text
-        assert app.screen.focused is not None and app.screen.focused.id == "question"
+        assert app.screen.focused is not None and app.screen.focused.id == "images"
 
 
 async def test_the_model_is_loaded_before_anything_is_asked(answers: QuickAnswers) -> None:
@@ -58,7 +58,7 @@ async def test_an_answer_comes_with_confidence_candidates_tokens_and_the_truth(a
         assert "benchmark: red" in text
         assert "blue" in text and "20.0%" in text
         assert "<end> 94.0%" in text
-        assert app.focused is app.screen.query_one(AnswerView)
+        assert app.focused is app.screen.query_one("#question")
         assert answers.asked[-1].image.endswith("0.png")
         assert answers.asked[-1].view
 
@@ -83,8 +83,8 @@ async def test_earlier_questions_stay_and_are_shown_again_with_their_image(answe
 async def test_printable_keys_type_in_the_question_and_work_outside_it(answers: QuickAnswers) -> None:
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("2", "q", "question_mark", "slash", "d")
         field = app.screen.query_one("#question", Input)
+        await pilot.press("a", "2", "q", "question_mark", "slash", "d")
         assert field.value == "2q?/d"
         assert app.current_mode == "ask"
         assert "leave field" in shown(app).splitlines()[-1]
@@ -95,6 +95,51 @@ async def test_printable_keys_type_in_the_question_and_work_outside_it(answers: 
         await until(pilot, lambda: app.current_mode == "train")
         await pilot.press("alt+1")
         await until(pilot, lambda: app.current_mode == "ask")
+
+
+@pytest.mark.parametrize("key", ["2", "3", "4", "question_mark"])
+async def test_the_keys_of_the_top_line_work_at_once(answers: QuickAnswers, key: str) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(key)
+        await until(pilot, lambda: app.current_mode != "ask" or "Choose the model that answers" in shown(app))
+
+
+@pytest.mark.parametrize("follow_up", ["what colour is it", "query: why?", "4 of them?", "door"])
+async def test_what_is_typed_after_an_answer_is_the_next_question(answers: QuickAnswers, follow_up: str) -> None:
+    app = make(answers)
+    names = {" ": "space", ":": "colon", "?": "question_mark"}
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("enter", *"first", "enter")
+        await until(pilot, lambda: "confidence" in shown(app))
+        await pilot.press(*(names.get(char, char) for char in follow_up), "enter")
+        await until(pilot, lambda: answers.asked[-1].question == follow_up)
+        assert app.current_mode == "ask" and app.is_running and not app._exit
+
+
+async def test_enter_that_is_held_asks_once(answers: QuickAnswers) -> None:
+    app = make(answers)
+    answers.answer = lambda request: AskReply(id=request.id, status="loading")
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("a", *"what", "enter", "enter", "enter")
+        await until(pilot, lambda: "starting the model" in shown(app) or "answering" in shown(app))
+        assert [request.question for request in answers.asked if request.image] == ["what"]
+
+
+async def test_quitting_asks_where_questions_would_be_lost(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "first?")
+        await until(pilot, lambda: "confidence" in shown(app))
+        await pilot.press("escape", "q")
+        await until(pilot, lambda: "Not kept: 1 question and its answer." in shown(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Not kept" not in shown(app))
+        assert not app._exit
+        await pilot.press("a", *"half", "escape", "q")
+        await until(pilot, lambda: "its answer and a question that you have not" in shown(app))
+        await pilot.press("l")
+        await until(pilot, lambda: app._exit)
 
 
 async def test_f1_helps_in_a_field_and_the_question_mark_outside(answers: QuickAnswers) -> None:
@@ -222,7 +267,7 @@ async def test_the_image_is_shown_three_ways(answers: QuickAnswers) -> None:
         await until(pilot, lambda: "Ask a question about this image first" in shown(app))
         await ask(pilot, "what?")
         await until(pilot, lambda: "as the model sees it" in shown(app) and "▄▄▄▄▄▄▄▄" in shown(app))
-        await pilot.press("v")
+        await pilot.press("escape", "v")
         await until(pilot, lambda: "where the model looks" in shown(app))
         await pilot.press("v")
         await until(pilot, lambda: "0.png · the image" in shown(app))
@@ -260,7 +305,7 @@ async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         field = app.screen.query_one("#question", Input)
-        await pilot.press("down")
+        await pilot.press("a", "down")
         assert field.value == "what is the red shape?"
         await pilot.press("down")
         assert field.value == "what is the color of the triangle?"

@@ -159,6 +159,38 @@ async def test_a_run_like_an_old_one_may_keep_settings_that_do_nothing(
     assert started == [config]
 
 
+@pytest.mark.parametrize("screen_key", ["2", "3"])
+async def test_the_form_takes_no_key_before_somebody_goes_into_it(answers: QuickAnswers, screen_key: str) -> None:
+    app = make(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(screen_key)
+        await until(pilot, lambda: app.current_mode != "ask" and "no runs yet" in shown(app))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "In the form of a new run" in shown(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "In the form of a new run" not in shown(app))
+        assert not any(field.value for field in app.screen.query(Input))
+        await pilot.press("1")
+        await until(pilot, lambda: app.current_mode == "ask")
+
+
+async def test_quitting_asks_where_a_form_is_half_filled(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        await until(pilot, lambda: row(screen, "more"))
+        await pilot.press("n")
+        await until(pilot, lambda: app.focused is row(screen, "preset").field)
+        row(screen, "training.learning_rate").field.value = "3e-4"
+        await pilot.press("escape", "1", "q")
+        await until(pilot, lambda: "Not kept: a form of a new run, half filled in." in shown(app))
+        await pilot.press("escape", "2")
+        await until(pilot, lambda: isinstance(app.screen, Train))
+        row(screen, "training.learning_rate").field.value = ""
+        await pilot.press("q")
+        await until(pilot, lambda: app._exit)
+
+
 async def test_starting_a_run_watches_it(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[RunConfig] = []
 

@@ -41,7 +41,7 @@ class Ask(Place):
     HERE = "ask"
     PLACES = ("ask", "question", "images", "rows", "tree", "history")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
-    AUTO_FOCUS = "#question"
+    AUTO_FOCUS = "#images"
 
     def __init__(self, make_process: Callable[[], Answering] | None = None) -> None:
         super().__init__()
@@ -141,10 +141,11 @@ class Ask(Place):
             view.fail(NO_QUESTION)
         elif self.path is None:
             view.fail(NO_IMAGE)
-        else:
+        elif (self.path, question) not in self._pending.values():  # enter may have been held
             path = self.path
             self._request(lambda: self._ask(path, question))
-            view.focus()
+        # What is typed now is the next question, from its first letter on.
+        self.query_one(QuestionField).select_all()
 
     def _ask(self, path: Path, question: str) -> None:
         self._pending[self._answers.ask(self.model, str(path), question)] = (path, question)
@@ -211,6 +212,15 @@ class Ask(Place):
         self.say(f"model: {self.model} · {status}")
 
     # Keys.
+
+    def unsaved(self) -> list[str]:
+        """Questions and answers live as long as the app."""
+        lost = []
+        if count := self.query_one(History).count:
+            lost.append("1 question and its answer" if count == 1 else f"{count} questions and their answers")
+        if self.query_one(QuestionField).is_new:
+            lost.append("a question that you have not asked")
+        return lost
 
     def leave_field(self) -> None:
         """The single keys work in the answer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from textual.await_complete import AwaitComplete
 from textual.events import Resize
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
@@ -31,7 +32,18 @@ def _say_too_small(screen: Screen[Any], event: Resize) -> None:
         screen.mount(Static(TOO_SMALL, id="too-small"))
 
 
-class Calm(Screen[Result]):
+class ClosesOnce(Screen[Result]):
+    """A screen whose closing closes nothing else: a second click or key may come while it goes."""
+
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        """Closes it, if it still is the topmost screen."""
+        stack = self.app.screen_stack
+        if len(stack) < 2 or stack[-1] is not self:
+            return AwaitComplete()
+        return super().dismiss(result)
+
+
+class Calm(ClosesOnce[Result]):
     """A screen that is not drawn anew, all of it, whenever the focus moves: what has or had it draws itself."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
@@ -73,6 +85,10 @@ class Place(Calm[None]):
     def say(self, text: str, style: str = "$text-muted") -> None:
         """Says in the line at the top what is going on."""
         self.query_one(TopBar).say(text, style)
+
+    def unsaved(self) -> list[str]:
+        """What leaving the app would lose, each in a few words."""
+        return []
 
     def back(self) -> None:
         """Esc: leaves a field for what holds the single keys."""

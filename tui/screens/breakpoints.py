@@ -23,6 +23,7 @@ from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.threads import in_thread, work
 from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.options import Options
 
 EXAMPLES = "kl > 8   reward.mean < 0   any sample.kl > 20   ratio.max > 2   nan"
 LOOK_SECONDS = 0.5
@@ -53,7 +54,7 @@ class Breakpoints(Overlay[None]):
             Static("The run is held before a batch's update when one of these is met.", id="said"),
             Field(placeholder=EXAMPLES, id="condition"),
             Static("", id="condition-said"),
-            OptionList(id="choices"),
+            Options(id="choices"),
             classes="box -breakpoints",
         )
         box.border_title = safe(f"Breakpoints of {self._run.id}")

@@ -19,6 +19,7 @@ from looptop.tui.paths import typed_path
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.options import Options
 
 
 class Question(Overlay[str]):
@@ -40,7 +41,7 @@ class Question(Overlay[str]):
             Option(Content.assemble((f" {key} ", "$primary bold"), f" {label}"), id=name)
             for key, name, label in self._answers
         ]
-        box = Vertical(Static(self._text, id="said"), OptionList(*lines, id="choices"), classes="box -question")
+        box = Vertical(Static(self._text, id="said"), Options(*lines, id="choices"), classes="box -question")
         box.border_title = safe(self._title)
         yield box
 

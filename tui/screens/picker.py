@@ -18,6 +18,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.options import Options
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Picker(Overlay[str]):
         """A field above a list."""
         box = Vertical(
             Field(placeholder="type to filter", id="filter"),
-            OptionList(*self._options(""), id="choices"),
+            Options(*self._options(""), id="choices"),
             Static(self._empty, id="empty"),
             classes="box",
         )

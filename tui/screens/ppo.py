@@ -109,8 +109,6 @@ class Ppo(PpoPages):
         going = next((each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)), None)
         if going is not None:
             self.attach(RunFolder.find(going.id))
-        else:
-            form.take_focus()
 
     # Watching -----------------------------------------------------------------------------------------------------
 
@@ -131,6 +129,10 @@ class Ppo(PpoPages):
             self._chose = True
             self._show_level("form")
             self.query_one(NewRun).take_focus()
+
+    def unsaved(self) -> list[str]:
+        """What was typed into the form."""
+        return ["a form of a new PPO run, half filled in"] if self.query_one(NewRun).half_filled else []
 
     def poke(self) -> None:
         """Looks at once."""

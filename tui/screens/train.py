@@ -40,6 +40,7 @@ class Train(Driving):
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/form.tcss", "../styles/train.tcss"]  # noqa: RUF012
     HERE = "train"
+    AUTO_FOCUS = "#runs"
     PLACES = ("train", "form", "run")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
 
@@ -84,8 +85,6 @@ class Train(Driving):
         going = next((each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)), None)
         if going is not None:
             self.attach(RunFolder.find(going.id))
-        else:
-            form.take_focus()
 
     # Watching.
 
@@ -142,6 +141,10 @@ class Train(Driving):
     @property
     def _run(self) -> RunFolder | None:
         return self._watcher.run if self._watcher is not None else None
+
+    def unsaved(self) -> list[str]:
+        """What was typed into the form."""
+        return ["a form of a new run, half filled in"] if self.query_one(NewRun).half_filled else []
 
     def leave_field(self) -> None:
         """The single keys work where no field has the focus."""

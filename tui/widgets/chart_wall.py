@@ -81,9 +81,9 @@ class ChartWall(Container, can_focus=True):
 
     def draw(self, name: str, curves: Sequence[Curve], axes: Axes) -> None:
         """Draws one of the page's charts."""
-        if name in self.names:
-            chart = self._cells()[self.names.index(name)]
-            chart.show(curves, axes)
+        for chart, shown in zip(self._cells(), self.names, strict=False):  # none while the app leaves
+            if shown == name:
+                chart.show(curves, axes)
 
     def note(self, text: str) -> None:
         """Puts a word behind every chart's name."""
@@ -163,7 +163,7 @@ class ChartWall(Container, can_focus=True):
         return list(self.query(Chart))
 
     def _lay_out(self) -> None:
-        if not self.size.width or not self.is_mounted:
+        if not self.size.width or not self.is_attached:
             return
         columns, rows = self._grid()
         self.styles.grid_size_columns, self.styles.grid_size_rows = columns, rows

@@ -47,6 +47,11 @@ class History(Vertical):
         """A sentence; the list comes with the first answer."""
         return "" if self._exchanges else Content.styled(" Questions that you have asked stay here.", "$text-muted")
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._exchanges)
+
     def add(self, exchange: Exchange) -> None:
         """Puts a new one at the top."""
         from looptop.tui.widgets.history_list import HistoryList

@@ -12,9 +12,10 @@ from textual.widgets.option_list import Option
 
 from looptop.tui.actions import bindings
 from looptop.tui.widgets.history import History
+from looptop.tui.widgets.options import Options
 
 
-class HistoryList(OptionList):
+class HistoryList(Options):
     """A line for each; enter shows it again."""
 
     DEFAULT_CSS = """

@@ -25,6 +25,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.form_row import VQA_V2, FormRow, rows_of
+from looptop.tui.widgets.options import Options
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -53,6 +54,7 @@ class NewRun(Vertical):
         """Whether a run is being started."""
         self._like: RunConfig | None = None
         """What the form was filled from: settings of that run that do nothing are warned of, not refused."""
+        self._kept: list[str] = []
 
     def compose(self) -> ComposeResult:
         """Rows, a start button, the list of runs."""
@@ -63,13 +65,22 @@ class NewRun(Vertical):
             yield Button("Start the run", id="start", compact=True)
         # Outside of what is scrolled: it must be seen wherever somebody is in the form.
         yield Static(id="form-said")
-        runs = OptionList(id="runs")
+        runs = Options(id="runs")
         runs.border_title = "Runs"
         yield runs
 
     def on_mount(self) -> None:
         """Shows what the preset says."""
+        self._kept = self._values()
         self._show_preset()
+
+    @property
+    def half_filled(self) -> bool:
+        """Whether something was typed that no run was started with."""
+        return self._values() != self._kept
+
+    def _values(self) -> list[str]:
+        return [row.value for row in self._rows.values()]
 
     def take_focus(self) -> None:
         """The first field; what was said of an earlier start is over."""
@@ -78,6 +89,7 @@ class NewRun(Vertical):
 
     def leave_field(self) -> None:
         """The single keys work in the list of runs."""
+        self.screen.set_focus(None)
         self.query_one("#runs", OptionList).focus()
 
     def list_runs(self, summaries: Iterable[RunSummary]) -> None:
@@ -98,12 +110,14 @@ class NewRun(Vertical):
             row.field.value = config.preset if key == "preset" else wanted.pop(key, "")
         rows["more"].field.value = shlex.join(f"{key}={value}" for key, value in wanted.items())
         self._like = config
+        self._kept = self._values()
         self._show_preset()
         self._check_all()
         self.query_one("#form").border_title = safe(f"New run, like {run_id}")
 
     def started(self) -> None:
         """The run has started: there is nothing more to say here."""
+        self._kept = self._values()
         self._say(Content(""))
 
     def fail(self, sentence: str, key: str = "") -> None:

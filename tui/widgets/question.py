@@ -13,6 +13,9 @@ from looptop.tui.actions import bindings
 from looptop.tui.paths import looks_like_path, typed_path
 from looptop.tui.widgets.field import Field
 
+FOCUSED = "type a question and press enter, or ↓ for a suggestion"
+UNFOCUSED = "a, or enter on an image, then type a question"
+
 
 class QuestionField(Field):
     """Where the question is typed."""
@@ -26,13 +29,27 @@ class QuestionField(Field):
         path: str
 
     def __init__(self) -> None:
-        super().__init__(placeholder="type a question and press enter, or ↓ for a suggestion", id="question")
+        super().__init__(placeholder=UNFOCUSED, id="question")
         self.border_title = "Question"
         self.select_on_focus = True
         self.suggestions: list[str] = []
         """Questions that make sense for the image."""
         self._earlier: list[str] = []
         self._at = -1
+
+    def on_focus(self) -> None:
+        """Says what can be done in it."""
+        self.placeholder = FOCUSED
+
+    def on_blur(self) -> None:
+        """Says how to come back."""
+        self.placeholder = UNFOCUSED
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it holds a question that was typed and not asked."""
+        typed = self.value.strip()
+        return bool(typed) and typed not in self._earlier and typed not in self.suggestions
 
     def remember(self, question: str) -> None:
         """Offers a question again."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import tomllib
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from looptop.engine.cli import main
 from looptop.engine.config import preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import summaries as summaries_module
@@ -35,7 +37,7 @@ def make(loss: float = 1.0, state: RunState = RunState.FINISHED) -> RunFolder:
     return folder
 
 
-TEXTS = st.text(st.characters(blacklist_categories=("Cs",)), max_size=50)
+TEXTS = st.text(st.characters() | st.sampled_from("\udce9\\u\0\r"), max_size=50)
 
 
 @settings(deadline=None)
@@ -45,7 +47,8 @@ def test_what_is_said_is_kept_letter_by_letter(title: str, note: str) -> None:
     write_about(folder.path, title=title, note=note)
     kept = read_about(folder.path)
     assert kept.title == title.strip()
-    assert kept.note.replace("\r\n", "\n") == note.strip().replace("\r\n", "\n")
+    assert kept.note == note.strip()
+    assert [each.title for each in Summaries().all()] == [kept.title]
 
 
 def test_saying_one_thing_leaves_the_others_and_the_file_is_private() -> None:
@@ -57,6 +60,48 @@ def test_saying_one_thing_leaves_the_others_and_the_file_is_private() -> None:
     with pytest.raises(LooptopError, match="one line of at most 200"):
         write_about(folder.path, title="two\nlines")
     assert folder.summary().note == "a note"
+
+
+@pytest.mark.parametrize("text", ["caf\udce9", "\ud800", "nul\0here", "caf\\udce9"])
+def test_a_text_in_any_bytes_is_kept_and_takes_nothing_with_it(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make()
+    write_about(folder.path, note="important", notify="true")
+    assert main(["rename", folder.id, text]) == 0
+    assert main(["note", folder.id, "second"]) == 0
+    assert read_about(folder.path) == About(text, "second", "true")
+    assert main(["runs"]) == 0
+    assert main(["show", folder.id, "--json"]) == 0
+    assert "\0" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content", [b'note = "important"\ntitle = \xff\n', b"title = 3\n", b'title = "x', b"[" * 9_999]
+)
+@pytest.mark.parametrize("words", [["rename", "vqa-1", "new"], ["note", "vqa-1", "new"], ["notify", "vqa-1"]])
+def test_a_file_that_cannot_be_read_is_left_as_it_is(
+    content: bytes, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make().path / "about.toml"
+    path.write_bytes(content)
+    assert main(words) == 2
+    assert str(path) in capsys.readouterr().err
+    assert path.read_bytes() == content
+
+
+def test_what_a_newer_looptop_keeps_stays() -> None:
+    folder = make()
+    (folder.path / "about.toml").write_text('title = "old"\nstars = 5\n')
+    write_about(folder.path, title="new")
+    assert tomllib.loads((folder.path / "about.toml").read_text()) == {"title": "new", "stars": 5}
+
+
+def test_settings_that_cannot_be_read_are_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make()
+    (home / "settings.toml").write_text("notify = [broken")
+    assert main(["notify", folder.id]) == 2
+    assert str(home / "settings.toml") in capsys.readouterr().err
+    assert main(["notify", folder.id, "true"]) == 0  # the run's own goes before it
+    assert (home / "settings.toml").read_text() == "notify = [broken"
 
 
 def test_a_damaged_file_says_nothing() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from looptop.engine.cli import main
 from looptop.engine.runs.callbacks import JournalCallback
 from looptop.engine.runs.control import send, wait_taken
 from looptop.engine.runs.folder import RunFolder
@@ -151,6 +152,28 @@ def test_anybodys_trainer_becomes_a_run_that_can_be_watched_and_controlled(tmp_p
     assert not folder.is_live()
     assert Journal(folder.db).facts()["name"] == "mine"
     assert folder.settings()["arguments"]["learning_rate"] == 1e-2
+
+
+def test_names_that_are_not_utf_8_neither_end_a_training_nor_lose_values(tmp_path: Path) -> None:
+    callback = JournalCallback(name="caf\udce9 \ud800")
+
+    class Logs(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            callback.on_log(args, state, control, {"ok": 1.0, "caf\udce9": 2.0})
+
+    training = trainer(tmp_path / "caf\udce9", callback, steps=3, eval_strategy="no")
+    training.add_callback(Logs())
+    training.train()
+    (folder,) = RunFolder.all()
+    assert folder.state() is RunState.FINISHED
+    assert [path.name for path in folder.path.parent.iterdir()] == [folder.id]
+    assert folder.about().title == "caf\udce9 \ud800" == folder.settings()["name"]
+    journal = Journal(folder.db)
+    assert [point.value for point in journal.values("ok")] == [1.0] * 3
+    assert [point.value for point in journal.values("caf\udce9")] == [2.0] * 3
+    (name,) = [name for name in journal.names() if name.startswith("caf")]
+    assert journal.last(name) is not None and journal.series(name).steps
+    assert main(["metrics", folder.id, "caf\udce9"]) == 0
 
 
 def test_one_callback_makes_a_run_for_each_training(tmp_path: Path) -> None:

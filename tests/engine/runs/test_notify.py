@@ -49,6 +49,16 @@ def test_a_runs_own_command_is_told_of_failure_in_an_engine_process(home: Path, 
     assert not (tmp_path / "not-this").exists()
 
 
+@pytest.mark.parametrize("text", ["nul\0here", "half \ud83d", "caf\udce9", "x" * 200_000])
+def test_any_title_and_reason_is_told(text: str, tmp_path: Path) -> None:
+    folder = RunFolder.create("vqa", config())
+    write_about(folder.path, title=text[:200], notify=f"echo told >> '{tmp_path}/told'")
+    notifier = Notifier(folder.path)
+    notifier.tell("failed", text)
+    notifier.close()
+    assert lines(tmp_path / "told", 1) == ["told"]
+
+
 def test_a_stop_by_two_signals_is_told_too(tmp_path: Path) -> None:
     stuck = "lambda context: (context.journal.metrics(9, {'loss': 1.0}), time.sleep(1000))[1]"
     folder = launch(config(), program(stuck), about=About(notify=SAY + str(tmp_path / "told")))

@@ -1,0 +1,99 @@
+"""Keys and clicks that come while a screen goes, or where there is no room, end nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.content import Content
+from textual.events import Click
+from textual.widgets import OptionList
+
+from looptop.engine import cli
+from looptop.tui import app as app_module
+from looptop.tui.app import LooptopApp
+from looptop.tui.screens.ask import Ask
+from looptop.tui.screens.dialog import Question
+from looptop.tui.screens.picker import Choice, Picker
+from looptop.tui.widgets.chart_wall import ChartWall
+from looptop.tui.widgets.plot import Axes
+from tests.tui.conftest import QuickAnswers, until
+
+SIZE = (120, 40)
+
+
+def click(screen: Any) -> Click:
+    return Click(screen, 0, 20, 0, 0, 1, False, False, False, screen_x=0, screen_y=20)
+
+
+async def test_a_double_click_beside_the_palette_closes_it_once(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        for _ in range(3):
+            app.action_command_palette()
+            await until(pilot, lambda: app.screen.has_class("--textual-command-palette"))
+            palette = app.screen
+            for _ in range(3):
+                palette.post_message(click(palette))
+            await until(pilot, lambda: isinstance(app.screen, Ask))
+        assert app.is_running
+
+
+async def test_what_is_answered_twice_closes_nothing_that_lies_below(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    given: list[str | None] = []
+    async with app.run_test(size=SIZE) as pilot:
+        below = Question("below", Content("?"), [("y", "yes", "yes")])
+        above = Question("above", Content("?"), [("y", "yes", "yes")])
+        await app.push_screen(below)
+        await app.push_screen(above, given.append)
+        for _ in range(3):
+            above.action_answer("yes")
+        await until(pilot, lambda: app.screen is below)
+        await until(pilot, lambda: given)
+        assert given == ["yes"]
+        below.dismiss(None)
+        below.dismiss(None)
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        app.screen.dismiss(None)
+        assert isinstance(app.screen, Ask)
+
+
+@pytest.mark.parametrize("lines", [0, 40])
+async def test_page_keys_in_a_list_without_room(answers: QuickAnswers, lines: int) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        choices = [Choice(str(number), Content(f"choice {number}")) for number in range(lines)]
+        await app.push_screen(Picker("Choose", choices, "nothing"))
+        found = app.screen.query_one(OptionList)
+        found.styles.height = found.styles.min_height = 0
+        await until(pilot, lambda: not found.size.height)
+        found.clear_options().add_options([each.line for each in choices])
+        found.highlighted = 0 if lines else None
+        found.focus()
+        await pilot.press("pagedown", "pageup", "end", "home", "down", "up", "pagedown")
+        assert app.is_running
+
+
+async def test_charts_that_are_drawn_while_they_go(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        wall = ChartWall()
+        await app.screen.mount(wall)
+        wall.list_names(["a", "b"])
+        await until(pilot, lambda: wall.names == ("a", "b") or not wall.size.width)
+        wall._names = ("a", "b")
+        await wall.remove_children()
+        wall.draw("b", (), Axes(0, 1))
+        await wall.remove()
+        wall.on_click(click(wall))
+        wall._lay_out()
+        wall.action_enlarge()
+        assert app.is_running
+
+
+def test_the_exit_code_is_the_apps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(app_module, "run_app", lambda *_: 1)
+    assert cli.main([]) == 1
