@@ -244,12 +244,8 @@ class JournalCallback(TrainerCallback):
         self._cut_short()  # A subclass of Trainer whose own `train` an exception has left.
         self._state = state
         self.folder = None
-        settings = {
-            _plain_text(key): _plain_text(value) if isinstance(value, str) else value
-            for key, value in args.to_sanitized_dict().items()
-            if isinstance(value, _PLAIN)
-        }
-        name = _plain_text(self.name)
+        settings = {key: value for key, value in args.to_sanitized_dict().items() if isinstance(value, _PLAIN)}
+        name = self.name
         folder = RunFolder.create("trainer", {"kind": "trainer", "name": name, "arguments": settings})
         with contextlib.ExitStack() as undo:
             undo.callback(shutil.rmtree, folder.path, ignore_errors=True)
@@ -268,7 +264,7 @@ class JournalCallback(TrainerCallback):
             ]
             self._files = FromFiles(Path(str(args.output_dir))) if getattr(args, "log_completions", False) else None
             self._strange.clear()
-            journal.facts(name=name, device=str(args.device), output_dir=_plain_text(str(args.output_dir)))
+            journal.facts(name=name, device=str(args.device), output_dir=str(args.output_dir))
             journal.state(RunState.RUNNING)
             undo.pop_all()
         self.folder, self._lock, self._journal, self._gate, self._notifier = folder, lock, journal, gate, notifier
@@ -358,10 +354,6 @@ def _as_number(value: object) -> float | None:
     except (OverflowError, ValueError):
         return None
 
-
-def _plain_text(text: str) -> str:
-    """Text that is UTF-8: bytes of a name that were not, which Python keeps as lone surrogates, are written out."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _tell_callbacks_of_errors() -> None:
