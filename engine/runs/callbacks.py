@@ -300,7 +300,7 @@ class JournalCallback(TrainerCallback):
             return
         step = state.global_step
         values = {
-            _plain_text(str(name)): number
+            str(name): number
             for name, value in logs.items()
             if name not in self.leave_out and (number := _as_number(value)) is not None
         }
