@@ -60,6 +60,11 @@ class Result(Struct, frozen=True, gc=False):
     answer: str
 
 
+class _OnlyId(Struct, frozen=True, gc=False):
+    question_id: Any = None
+
+
+_only_id = msgspec.json.Decoder(_OnlyId)
 _cells = msgspec.json.Decoder(Cells)
 
 FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, RowError)
@@ -99,7 +104,7 @@ def question_id(row: Raw) -> str:
     Raises:
         One of `FAULTS`: It has none, or it cannot be read.
     """
-    key = id_of(cells_of(row).question_id, "question_id")
+    key = id_of(_only_id.decode(row).question_id, "question_id")
     if not key:
         raise RowError(kinds.BAD_ROW, "it has no question_id", "question_id")
     return key
