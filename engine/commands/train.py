@@ -21,7 +21,7 @@ from looptop.engine.text import visible
 EXAMPLES = """\
   looptop train vqa
   looptop train vqa --set fusion=tokens --set num_train_epochs=20
-  looptop train vqa --data my_folder            images beside a CSV or JSONL of image,question,answer
+  looptop train vqa --data my_folder            images beside a CSV, JSONL or JSON of image,question,answer
   looptop train vqa --preset book --set data.annotations=A.json --set data.questions=Q.json --set data.images=DIR
   looptop train --like vqa-3 --set seed=7       the same again, with changes
   looptop train vqa --detach --title "wider" --notify 'notify-send "$LOOPTOP_RUN $LOOPTOP_EVENT"'

@@ -33,7 +33,7 @@ class DataConfig(Table, frozen=True, kw_only=True):
     """Where questions, images and answers come from."""
 
     source: str
-    """`easy-vqa`, a folder with images and a CSV or JSONL table, a prepared data set, or `vqa-v2` with the three
+    """`easy-vqa`, a folder with images and a CSV, JSONL or JSON table, a prepared data set, or `vqa-v2` with the three
     below."""
     annotations: str = ""
     questions: str = ""

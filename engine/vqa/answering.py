@@ -24,7 +24,7 @@ from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 from looptop.engine.token_text import known_ids, number_text
 from looptop.engine.vqa.answer import END, Answer, Candidate, ModelView, TokenProbability
-from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers
+from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
 from looptop.engine.vqa.images import open_image
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.models import folder_of
@@ -55,8 +55,7 @@ class Answerer:
         self.model: VqaModel = model.float().eval()  # type: ignore[no-untyped-call]
         self.processor = processor
         self.name = name
-        positions = getattr(model.decoder.config, "max_position_embeddings", None) or max_tokens + 1
-        self.max_tokens = min(max_tokens, positions - 1)
+        self.max_tokens = longest_answer(model, max_tokens)
         self._text_of = lru_cache(maxsize=4096)(processor.decode)
 
     @classmethod

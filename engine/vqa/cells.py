@@ -10,7 +10,6 @@ import ast
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -124,14 +123,14 @@ def text_of(value: Any, column: str) -> str:
     Raises:
         RowError: It is a list, an object or bytes.
     """
-    if is_empty(value):
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, str):
         if not value.isascii():
             _refuse_surrogates(value, column)
         return value.strip()
+    if is_empty(value):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE:
         return str(int(value))
     if isinstance(value, (int, float, Decimal)):
@@ -145,6 +144,8 @@ def id_of(value: Any, column: str) -> str:
     Raises:
         RowError: It is neither a number nor text.
     """
+    if type(value) is int:
+        return str(value)
     if isinstance(value, bool):
         raise _unexpected("int | str", value, column)
     try:
@@ -153,7 +154,7 @@ def id_of(value: Any, column: str) -> str:
         if isinstance(value, str):
             raise
         raise _unexpected("int | str", value, column) from error
-    return text[: text.index(".")] if re.fullmatch(r"-?\d+\.0+", text) else text
+    return text[: text.index(".")] if "." in text and re.fullmatch(r"-?\d+\.0+", text) else text
 
 
 def votes_of(value: Any, column: str = "answers") -> list[str]:
@@ -166,23 +167,21 @@ def votes_of(value: Any, column: str = "answers") -> list[str]:
     """
     if is_empty(value):
         return []
-    if isinstance(value, Mapping) and isinstance(value.get("answer"), list):  # a column of lists, as Arrow keeps it
+    if isinstance(value, dict) and isinstance(value.get("answer"), list):  # a column of lists, as Arrow keeps it
         value = value["answer"]
     if not isinstance(value, list):
         raise _unexpected("array", value, column)
     votes = []
     for vote in value:
-        if isinstance(vote, Mapping):
+        if isinstance(vote, dict):
             if "answer" not in vote:
                 raise RowError(kinds.BAD_ROW, f"{column}: a vote is an object without `answer`", column)
             vote = vote["answer"]
-        if is_empty(vote):
-            continue
         if isinstance(vote, str):
             if not vote.isascii():
                 _refuse_surrogates(vote, column)
             votes.append(vote)
-        else:
+        elif not is_empty(vote):
             votes.append(text_of(vote, column))
     return votes
 
@@ -206,7 +205,7 @@ def votes_in_text(text: str) -> Any:
 
 def is_empty(value: Any) -> bool:
     """Whether a cell holds nothing: null, a column that is not there, or the not-a-number that pandas writes."""
-    return value is None or value is UNSET or (isinstance(value, (float, Decimal)) and math.isnan(value))
+    return value is None or value is UNSET or (isinstance(value, float | Decimal) and math.isnan(value))
 
 
 def most_common(votes: list[str]) -> tuple[str, int]:
@@ -228,7 +227,7 @@ def _answer(cells: Cells) -> tuple[str, list[str], int | None]:
     """The answer, the votes, and how many are for it."""
     answer, column = cells.answer, "answer"
     votes = votes_of(cells.answers)
-    if isinstance(answer, (list, Mapping)):  # votes under the answer's name
+    if isinstance(answer, (list, dict)):  # votes under the answer's name
         votes, answer = votes or votes_of(answer, "answer"), None
     if is_empty(answer) or answer == "":
         answer, column = cells.multiple_choice_answer, "multiple_choice_answer"
@@ -236,7 +235,7 @@ def _answer(cells: Cells) -> tuple[str, list[str], int | None]:
         chosen, agreeing = most_common(votes)
         return chosen, votes, agreeing
     given = text_of(answer, column)
-    return given, votes, sum(vote.strip() == given for vote in votes) if votes else None
+    return given, votes, votes.count(given) if votes else None
 
 
 def _refuse_surrogates(text: str, column: str) -> None:

@@ -26,6 +26,12 @@ MAX_ROWS = 256
 """Prefixes that the decoder is given at once."""
 
 
+def longest_answer(model: VqaModel, max_tokens: int = MAX_ANSWER_TOKENS) -> int:
+    """So many tokens an answer may have: the begin token takes one of the decoder's positions."""
+    positions = getattr(model.decoder.config, "max_position_embeddings", None)
+    return min(max_tokens, positions - 1) if positions else max_tokens
+
+
 @dataclass
 class Written:
     """Answers as token ids."""
@@ -115,7 +121,7 @@ def greedy(
         memory_mask: `[batch, memory length]` or None.
         begin_id: The token that every answer begins with.
         end_id: The token that ends an answer.
-        max_tokens: An answer's greatest length.
+        max_tokens: An answer's greatest length; at most `longest_answer` of the model.
     """
     looked_at = Memory(model, memory, memory_mask)
     batch = memory.shape[0]
@@ -178,7 +184,7 @@ def best_answers(
         end_id: The token that ends an answer.
         text_of: The text that tokens spell; answers with the same text are one.
         top: How many for each row.
-        max_tokens: An answer's greatest length.
+        max_tokens: An answer's greatest length; at most `longest_answer` of the model.
         limit: After so many prefixes a row's search is ended; see `search.max_expansions`.
 
     Returns:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, features
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
@@ -211,6 +211,8 @@ def _unread(path: Path, image_format: str, command: str) -> UnreadFormatError:
 @cache
 def _formats() -> list[str]:
     Image.init()
+    from PIL import TiffImagePlugin  # After the app's first paint: init has brought it in.
+
     TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, (1,), 1, (32,), ()), ("I", "I;32BS"))
     # Pillow opens some 16-bit TIFFs in which the least value is white, as if it were black, and others not at all.
     for key, modes in list(TiffImagePlugin.OPEN_INFO.items()):

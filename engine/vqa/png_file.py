@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND\xaeB`\x82"
+_PALETTE = 3
+"""The color type of pixels that are places in a palette; in other PNGs a palette is advice for old screens."""
+
 _LONGEST_REMARK = 1 << 20
 """Bytes of a remark that is passed on, as it lies in the file and when it is unpacked."""
 
@@ -54,6 +57,7 @@ class PngFile(io.RawIOBase):
         parts: list[Part] = []
         remarks: dict[bytes, Part] = {}
         seen_pixels = cut_off = False
+        palette = True
         while True:
             self._file.seek(at)
             header = self._file.read(8)
@@ -67,9 +71,10 @@ class PngFile(io.RawIOBase):
                 self.ends = True
                 break
             seen_pixels = seen_pixels or kind == b"IDAT"
-            if kind[:1].isupper() or kind == b"tRNS":
-                if kind == b"IHDR":
-                    self.depth = (self._file.read(9)[8:] or b"\x08")[0]
+            if kind == b"IHDR":
+                fields = self._file.read(10)[8:]
+                self.depth, palette = (fields[0], fields[1] == _PALETTE) if len(fields) == 2 else (8, True)
+            if (kind[:1].isupper() or kind == b"tRNS") and (palette or kind != b"PLTE"):
                 cut_off = at + length > size
                 parts.append((at, min(length, size - at)))
             elif kind not in remarks and (remark := self._orientation_in(kind, at, length, size)) is not None:

@@ -47,7 +47,9 @@ def find_tables(source: Path) -> dict[str, Path]:
     if not tables:
         tables = _json_tables([path for path in files if path.suffix.lower() == JSON_SUFFIX])
     if not tables:
-        raise LooptopError(f"{visible(source)} holds no table; put a CSV or JSONL of image,question,answer into it")
+        raise LooptopError(
+            f"{visible(source)} holds no table; put a CSV, JSONL or JSON of image,question,answer into it"
+        )
     if len(tables) == 1:
         return {"train": tables[0]}
     named = {SPLITS[path.stem.lower()]: path for path in tables if path.stem.lower() in SPLITS}

@@ -22,7 +22,7 @@ from looptop.engine.runs.trainer import RunTrainer
 from looptop.engine.runs.worker import RunContext
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, as_is
-from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy
+from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
 from looptop.engine.vqa.finite import NonFiniteError
 from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.left_out import LeftOut
@@ -147,7 +147,8 @@ class VqaTrainer(RunTrainer):
                 inputs.get("text_features"),
             )
             logits = self.vqa.decode(inputs["decoder_input_ids"], memory, memory_mask)
-            written = greedy(self.vqa, memory, memory_mask, self.processor.begin_id, self.processor.end_id)
+            longest = longest_answer(self.vqa)
+            written = greedy(self.vqa, memory, memory_mask, self.processor.begin_id, self.processor.end_id, longest)
         losses = F.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
         ids = F.pad(written.ids, (0, MAX_ANSWER_TOKENS - written.ids.shape[1]), value=self.processor.end_id)
         counts = (labels != IGNORED).sum(dim=1)

@@ -62,6 +62,11 @@ class Result(Struct, frozen=True, gc=False):
     answer: str
 
 
+class _OnlyId(Struct, frozen=True, gc=False):
+    question_id: Any = None
+
+
+_only_id = msgspec.json.Decoder(_OnlyId)
 _cells = msgspec.json.Decoder(Cells)
 
 FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, RowError)
@@ -69,7 +74,7 @@ FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, RowError)
 
 
 def raw_rows(path: str | os.PathLike[str], key: str) -> list[Raw]:
-    """The rows under `key` of a questions or annotations file, not looked at yet.
+    """The rows under `key` of a questions or annotations file, not looked at yet; VQA-CP's files are the list alone.
 
     Raises:
         LooptopError: The file cannot be read, is not JSON (says line and column), or holds no such rows.
@@ -77,8 +82,15 @@ def raw_rows(path: str | os.PathLike[str], key: str) -> list[Raw]:
     path = Path(path)
     data = read_json_bytes(path)
     refuse_other_format(path, data)
-    if data.lstrip()[:1] == b"[" and {"image", "question"} <= keys_in(data):
-        raise LooptopError(f"{visible(path)} is a table, not one of VQA v2's files; give it as --data {visible(path)}")
+    if data.lstrip()[:1] == b"[":
+        keys = keys_in(data)
+        if {"image", "question"} <= keys:
+            raise LooptopError(
+                f"{visible(path)} is a table, not one of VQA v2's files; give it as --data {visible(path)}"
+            )
+        if {"question_id", "question" if key == "questions" else "answers"} <= keys:
+            listed: list[Raw] = decode_json(path, list[Raw], data)
+            return listed
     rows = decode_json(path, msgspec.defstruct("File", [(key, list[Raw] | None, None)]), data)
     found: list[Raw] | None = getattr(rows, key)
     if found is None:
@@ -101,7 +113,7 @@ def question_id(row: Raw) -> str:
     Raises:
         One of `FAULTS`: It has none, or it cannot be read.
     """
-    key = id_of(cells_of(row).question_id, "question_id")
+    key = id_of(_only_id.decode(row).question_id, "question_id")
     if not key:
         raise RowError(kinds.BAD_ROW, "it has no question_id", "question_id")
     return key

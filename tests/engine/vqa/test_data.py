@@ -760,6 +760,15 @@ def test_a_table_given_as_vqa_v2_says_what_to_do(published: Published, tmp_path:
         load_vqa_data(tmp_path / "v.json", *published.files[1:])
 
 
+def test_vqa_cp_as_published(published: Published) -> None:
+    """VQA v2's rows in lists of their own."""
+    published.files[0].write_text(json.dumps(published.annotations))
+    published.files[1].write_text(json.dumps(published.questions))
+    assert len(published.load()[0]) == 15
+    with pytest.raises(LooptopError, match="is not as it should be"):
+        load_vqa_data(published.files[1], *published.files[1:])
+
+
 @pytest.mark.parametrize("below", ["train2014", "images/train2014"])
 def test_cocos_own_folder_is_looked_through(published: Published, tmp_path: Path, below: str) -> None:
     coco = tmp_path / "coco"

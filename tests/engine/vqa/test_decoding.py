@@ -11,10 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from looptop.engine.vqa.decoding import Memory, best_answers, greedy
+import looptop.engine as looptop
+from looptop.engine import config
+from looptop.engine.runs.records import RunState
+from looptop.engine.vqa.decoding import Memory, best_answers, greedy, longest_answer
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, tiny_model
+from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_model
 
 
 @pytest.fixture(params=["mean", "tokens"])
@@ -39,6 +42,37 @@ def probability(model: VqaModel, memory: Tensor, mask: Tensor | None, tokens: li
 
 def row_of(memory: Tensor, mask: Tensor | None, row: int) -> tuple[Tensor, Tensor | None]:
     return memory[row : row + 1], None if mask is None else mask[row : row + 1]
+
+
+def never_ending(model: VqaModel, processor: VqaProcessor) -> VqaModel:
+    """The model, as one that never writes the end of an answer."""
+    with torch.no_grad():
+        model.decoder.get_output_embeddings().weight[processor.end_id] = 0
+    return model
+
+
+def test_no_answer_passes_the_decoders_positions(parts: tuple[VqaModel, VqaProcessor]) -> None:
+    """The tiny decoder has 16 positions, of which the begin token takes one."""
+    model, processor = parts
+    never_ending(model, processor)
+    memory, mask = remember(model, processor)
+    longest = longest_answer(model)
+    assert longest == 15 and longest_answer(model, 4) == 4
+    assert greedy(model, memory, mask, 0, processor.end_id, longest).ids.shape == (len(QUESTIONS), 15)
+
+
+def test_an_evaluation_stays_within_the_decoders_positions(tmp_path: Path) -> None:
+    model, processor = tiny_model(tmp_path / "parts")
+    save(never_ending(model, processor), processor, tmp_path / "model")
+    for number, picture in enumerate(pictures()):
+        picture.save(tmp_path / f"{number}.png")
+    lines = "".join(f"{number}.png,is there a circle?,yes\n" for number in range(4))
+    (tmp_path / "t.csv").write_text("image,question,answer\n" + lines)
+    settings = [f"source={tmp_path / 't.csv'}", f"start_from={tmp_path / 'model'}", "max_steps=1", "learning_rate=1e-9"]
+    run = looptop.start(config.override(config.preset("tiny"), [*settings, "validation_fraction=0.5"]))
+    run.wait(120)
+    assert run.state is RunState.FINISHED, run.reason
+    assert max(len(sample.answer) for sample in run.journal.answer_samples()) > 15
 
 
 def test_greedy_takes_the_most_probable_token_each_time_and_says_how_probable_all_was(

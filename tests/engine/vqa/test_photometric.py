@@ -335,6 +335,14 @@ def test_remarks_do_not_make_a_png_worse(tmp_path: Path, kind: str, damaged: boo
         assert same(tmp_path / "a.png", PIXELS), content[:30]
 
 
+def test_a_palette_beside_colors_does_not_matter(tmp_path: Path) -> None:
+    values = np.stack([PIXELS, PIXELS[::-1], PIXELS.T], -1)
+    for content in (b"", b"xx", bytes(range(30))):
+        for damaged in (False, True):
+            (tmp_path / "a.png").write_bytes(png(values, 8, 2, chunk(b"PLTE", content, damaged=damaged)))
+            assert same(tmp_path / "a.png", values)
+
+
 def test_seventy_remarks_of_a_megabyte(tmp_path: Path) -> None:
     """Together more than Pillow reads of texts in one file."""
     remark = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(1_000_000)))
