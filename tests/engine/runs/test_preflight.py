@@ -50,6 +50,8 @@ def test_missing_files_are_refused_at_their_setting(tmp_path: Path) -> None:
     assert refused("vqa", "source=nowhere").key == "data.source"
     assert refused("ppo", "source=nowhere.csv").key == "data.source"
     assert refused("ppo", "policy=/nowhere/at/all").key == "model.policy"
+    for kind in ("ppo", "reward"):
+        assert refused(kind, "data.source=a/b/c").key == "data.source"
 
 
 def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
@@ -95,7 +97,8 @@ def test_a_model_that_is_not_there_is_refused(
     [
         (errors.RepositoryNotFoundError, "the hub has none of this name"),
         (errors.GatedRepoError, ""),
-        (ConnectionError, ""),
+        (ConnectionError, "holds no copy of it and cannot reach the hub"),
+        (TimeoutError, ""),
         (None, ""),
     ],
 )
