@@ -22,7 +22,7 @@ from looptop.engine.config import RunConfig
 from looptop.engine.config.ppo import PpoRunConfig, RewardConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.errors import LooptopError, SettingError
+from looptop.engine.errors import LooptopError, SettingError, said_of
 from looptop.engine.models import BUNDLED, resolve
 from looptop.engine.text import visible
 from looptop.engine.vqa import models as vqa_models
@@ -55,6 +55,7 @@ def refuse_unusable(config: RunConfig) -> None:
             for part in ("text_encoder", "image_encoder", "decoder"):
                 _check_model(f"model.{part}", getattr(config.model, part))
     elif isinstance(config, PpoRunConfig):
+        _check_source(config)
         _check_text_column(config)
         _check_model("model.policy", config.model.policy)
         if config.model.reference:
@@ -65,6 +66,7 @@ def refuse_unusable(config: RunConfig) -> None:
             elif reward.function:
                 _check_function(reward, config)
     elif isinstance(config, RewardRunConfig):
+        _check_source(config)
         _check_model("model.classifier", config.model.classifier)
 
 
@@ -97,6 +99,17 @@ def _check_vqa_data(config: VqaRunConfig) -> None:
                 check_columns(table)
 
 
+def _check_source(config: PpoRunConfig | RewardRunConfig) -> None:
+    """Refuses what is nothing on this machine and cannot be a data set's name."""
+    source = config.data.source
+    if not (source.partition(":")[0] == "newsroom" or Path(source).expanduser().exists() or _is_hub_name(source)):
+        raise SettingError(
+            "data.source",
+            f"there is nothing at {visible(source)}, and no data set of the hub can be called so; give newsroom, or a"
+            " CSV, JSONL or Parquet file",
+        )
+
+
 def _check_text_column(config: PpoRunConfig) -> None:
     """Refuses a local table whose first line has no such column."""
     path, wanted = Path(config.data.source).expanduser(), config.data.text_column
@@ -126,10 +139,14 @@ def _check_model(key: str, name: str) -> None:
             raise SettingError(key, f"{key} names the folder {visible(name)}, which holds no model: no config.json")
     elif path.exists():
         raise SettingError(key, f"{key} names the file {visible(name)}; name a model's folder")
-    elif not _HUB_NAME.fullmatch(name) or ".." in name or "--" in name:
+    elif not _is_hub_name(name):
         raise SettingError(key, f"{key}: there is no folder {visible(name)}, and no model of the hub can be called so")
     elif why := _why_not_on_hub(name):
         raise SettingError(key, f"{key}: there is no model '{visible(name)}': it is no folder or run, and {why}")
+
+
+def _is_hub_name(name: str) -> bool:
+    return _HUB_NAME.fullmatch(name) is not None and ".." not in name and "--" not in name
 
 
 def _why_not_on_hub(name: str) -> str:
@@ -147,7 +164,10 @@ def _why_not_on_hub(name: str) -> str:
         return ""
     except errors.RepositoryNotFoundError:
         return "the hub has none of this name (or a private one, which needs `hf auth login`)"
-    except Exception:  # No network, a proxy, a server that fails: the run will see.
+    except Exception as error:
+        # Of whichever HTTP library the hub's client was built with. What is slow or fails otherwise, the run will see.
+        if any(base.__name__ in ("ConnectError", "ConnectionError") for base in type(error).__mro__):
+            return f"this machine holds no copy of it and cannot reach the hub ({said_of(error)})"
         return ""
     return ""
 

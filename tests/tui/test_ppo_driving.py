@@ -381,8 +381,8 @@ async def test_a_run_is_started_from_the_form_and_watched(
         screen = await go(pilot)
         await until(pilot, lambda: row(screen, "more"))
         for key, value in (
-            ("rewards.neutral.weight", "0.25"), ("generation.max_new_tokens", "16"), ("ppo.target", "3"),
-            ("ppo.adap_kl_ctrl", "false"), ("more", "seed=7 horizon=500"),
+            ("rewards.neutral.weight", "0.25"), ("generation.max_new_tokens", "16"), ("ppo.cliprange", "0.3"),
+            ("ppo.adap_kl_ctrl", "false"), ("more", "seed=7 lam=0.9"),
         ):  # fmt: skip
             row(screen, key).field.value = value
         await pilot.press("ctrl+s")
@@ -390,7 +390,7 @@ async def test_a_run_is_started_from_the_form_and_watched(
     (config,) = started
     assert isinstance(config, PpoRunConfig)
     assert config.rewards[1].weight == 0.25 and config.generation.max_new_tokens == 16
-    assert (config.ppo.target, config.ppo.adap_kl_ctrl, config.ppo.horizon) == (3.0, False, 500.0)
+    assert (config.ppo.cliprange, config.ppo.adap_kl_ctrl, config.ppo.lam) == (0.3, False, 0.9)
     assert config.training.seed == 7
     assert [run.id for run in app.started_here] == ["ppo-1"]
 

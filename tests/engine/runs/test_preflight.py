@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import huggingface_hub
 import pytest
+from huggingface_hub import constants, errors
 
 from looptop.engine.cli import main
 from looptop.engine.config import override, preset
@@ -48,6 +50,8 @@ def test_missing_files_are_refused_at_their_setting(tmp_path: Path) -> None:
     assert refused("vqa", "source=nowhere").key == "data.source"
     assert refused("ppo", "source=nowhere.csv").key == "data.source"
     assert refused("ppo", "policy=/nowhere/at/all").key == "model.policy"
+    for kind in ("ppo", "reward"):
+        assert refused(kind, "data.source=a/b/c").key == "data.source"
 
 
 def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
@@ -86,6 +90,34 @@ def test_a_model_that_is_not_there_is_refused(
     stopped = RunFolder.create("ppo", preset("tiny", "ppo"))
     with pytest.raises(SettingError, match=r"has no model yet|has no whole"):
         refuse_unusable(override(preset("tiny", kind), [f"{key}={stopped.id}"]))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (errors.RepositoryNotFoundError, "the hub has none of this name"),
+        (errors.GatedRepoError, ""),
+        (ConnectionError, "holds no copy of it and cannot reach the hub"),
+        (TimeoutError, ""),
+        (None, ""),
+    ],
+)
+def test_the_hub_is_asked_where_it_can_be_reached(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception] | None, said: str
+) -> None:
+    def model_info(name: str, **_: object) -> None:
+        assert name == "owner/something"
+        if error is not None:
+            raise error.__new__(error)
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "model_info", model_info)
+    config = override(preset("tiny", "ppo"), ["policy=owner/something"])
+    if not said:
+        refuse_unusable(config)
+        return
+    with pytest.raises(SettingError, match=said):
+        refuse_unusable(config)
 
 
 def test_what_is_there_is_taken(tmp_path: Path) -> None:
