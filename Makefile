@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LINKS := build/links/looptop
 
-.PHONY: run test lint bench kills learn gpu screenshots clean
+.PHONY: run test lint fuzz bench kills learn gpu screenshots clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/looptop; else $(BIN)/looptop demo; fi
@@ -20,6 +20,10 @@ lint: $(STAMP) $(LINKS)
 	$(BIN)/ruff format --check .
 	MYPYPATH=build/links $(BIN)/mypy -p looptop.engine -p looptop.tui
 	cd build/links && ../../$(BIN)/lint-imports --config ../../pyproject.toml
+
+# Runs and imports damaged in thousands of ways; `make fuzz COUNT=20000 SEED=3` for other ones.
+fuzz: $(STAMP)
+	$(BIN)/python -m scripts.fuzz --count $(or $(COUNT),2000) --seed $(or $(SEED),0)
 
 bench: $(STAMP)
 	$(BIN)/python -m scripts.bench

@@ -21,10 +21,13 @@ from typing import Any
 
 from looptop.engine.cli import main as looptop
 from looptop.engine.errors import LooptopError
+from looptop.engine.interchange.importing import import_folder
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.completions import completion_steps, completions
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.summaries import Summaries
+
+_ROOT = Path(__file__).resolve().parent.parent
 
 VALUES: tuple[Any, ...] = (
     None, "", "text", "7", "NaN", b"", b"\xff\xfe\x00", 0, -1, 2**40, 2**63 - 1, -(2**63), 0.5, -1e300, 1e300,
@@ -172,6 +175,56 @@ def sample_run() -> RunFolder:
     return run
 
 
+def sample_logs(folder: Path) -> list[Path]:
+    """Event files and a W&B file to damage."""
+    from looptop.engine.interchange.tensorboard import EventWriter
+
+    files = []
+    for name in ("a", "b"):
+        writer = EventWriter(folder / name, 1_700_000_000.0)
+        for step in range(6):
+            writer.scalar("loss", step, 1_700_000_000.0 + step, 1 / (step + 1))
+            writer.text("notes", step, 1_700_000_000.0 + step, "some words")
+        writer.close()
+        files.append(writer.path)
+    wandb = folder / "run-x.wandb"
+    shutil.copy(_ROOT / "tests" / "engine" / "interchange" / "files" / "run-cold.wandb", wandb)
+    return [*files, wandb]
+
+
+def reframe(path: Path, rng: random.Random) -> None:
+    """Changes bytes inside the records of an event file and frames them anew, so that their checksums hold."""
+    from looptop.engine.interchange.tensorboard import frame, records
+
+    with path.open("rb") as file:
+        held = [bytearray(record) for record in records(file)]
+    for _ in range(rng.randrange(1, 4)):
+        record = rng.choice(held)
+        at = rng.randrange(len(record))
+        record[at : at + rng.randrange(1, 9)] = rng.randbytes(rng.randrange(0, 9))
+        record or record.append(0)
+    path.write_bytes(b"".join(frame(bytes(record)) for record in held))
+
+
+def check_import(folder: Path) -> list[str]:
+    """What is wrong with the import of a folder: a traceback, half a run, a run that cannot be read."""
+    runs: list[RunFolder] = []
+    before = {run.path for run in RunFolder.all()}
+    try:
+        import_folder(folder, runs.append, lambda word: None, again=True)
+    except LooptopError:
+        pass
+    except Exception as error:
+        return [f"import: {error!r}"]
+    failed = [failure for run in runs for failure in check_readers(run)]
+    left = {run.path for run in RunFolder.all()} - before - {run.path for run in runs}
+    failed += [f"half a run was left: {path.name}" for path in left]
+    for run in runs:
+        failed += check_commands(run, (("show", "RUN"), ("runs", "--json")))
+        shutil.rmtree(run.path)
+    return failed
+
+
 def main() -> int:
     """Fuzzes until the count is reached or something fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -197,6 +250,17 @@ def main() -> int:
             flip(run.path / name, rng)
             if failed := check_readers(run) + check_commands(run, COMMANDS[number % 3 :: 3]):
                 return _report(f"mutation {number} of seed {arguments.seed}: {name}", failed)
+        logs = Path(home) / "logs"
+        files = sample_logs(logs)
+        texts = {path: path.read_bytes() for path in files}
+        for number in range(arguments.count):
+            rng = random.Random(f"{arguments.seed}/import/{number}")
+            path = rng.choice(files)
+            path.write_bytes(texts[path])
+            (reframe if path != files[-1] and number % 2 else flip)(path, rng)
+            if failed := check_import(logs):
+                return _report(f"import {number} of seed {arguments.seed}: {path.name}", failed)
+            path.write_bytes(texts[path])
     sys.stdout.write("nothing failed\n")
     return 0
 

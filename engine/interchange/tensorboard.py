@@ -123,7 +123,7 @@ class EventReader:
         try:
             with path.open("rb") as file:
                 time = os.fstat(file.fileno()).st_mtime
-                for data in _records(file):
+                for data in records(file):
                     try:
                         event = Event.FromString(data)
                     except (DecodeError, RecursionError):
@@ -196,11 +196,15 @@ class EventWriter:
 
     def _write(self, event: object) -> None:
         data: bytes = event.SerializeToString()  # type: ignore[attr-defined]
-        length = _LENGTH.pack(len(data))
-        self._file.write(length + _CHECK.pack(_masked(length)) + data + _CHECK.pack(_masked(data)))
+        self._file.write(frame(data))
 
 
-def _records(file: BinaryIO) -> Iterator[bytes]:
+def records(file: BinaryIO) -> Iterator[bytes]:
+    """The data of a file's records, one after the other.
+
+    Raises:
+        Damaged: No whole record stands where one should begin.
+    """
     while head := file.read(12):
         if len(head) < 12 or _CHECK.unpack(head[8:])[0] != _masked(head[:8]):
             raise Damaged
@@ -212,6 +216,12 @@ def _records(file: BinaryIO) -> Iterator[bytes]:
         if len(data) < length or len(check) < 4 or _CHECK.unpack(check)[0] != _masked(data):
             raise Damaged
         yield data
+
+
+def frame(data: bytes) -> bytes:
+    """A record as it stands in a file."""
+    length = _LENGTH.pack(len(data))
+    return length + _CHECK.pack(_masked(length)) + data + _CHECK.pack(_masked(data))
 
 
 def _masked(data: bytes) -> int:

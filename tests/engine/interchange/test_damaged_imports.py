@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import random
 import struct
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from looptop.engine.cli import main
+from looptop.engine.interchange import wandb as wandb_files
 from looptop.engine.interchange.importing import import_folder
 from looptop.engine.interchange.messages import Event, Record
-from looptop.engine.interchange.tensorboard import _masked
+from looptop.engine.interchange.tensorboard import Damaged, EventReader, frame
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
+from scripts import fuzz
 
 Capture = pytest.CaptureFixture[str]
 BEGAN = 1_700_000_000.0
-
-
-def frame(data: bytes) -> bytes:
-    length = struct.pack("<Q", len(data))
-    return length + struct.pack("<I", _masked(length)) + data + struct.pack("<I", _masked(data))
 
 
 def scalar(tag: str, step: int, value: float, time: float | None = None) -> bytes:
@@ -273,3 +275,28 @@ def test_tables_of_wandb_are_counted_and_are_no_metrics(tmp_path: Path) -> None:
     assert Journal(runs["tables"].db).names() == ["loss"]
     assert complete
     assert "tables (2), images (1)" in words[0]
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_changed_bytes_of_any_import_leave_whole_runs_or_none(part: int, tmp_path: Path) -> None:
+    files = fuzz.sample_logs(tmp_path / "logs")
+    texts = {path: path.read_bytes() for path in files}
+    for number in range(12):
+        rng = random.Random(f"{part}/{number}")
+        path = rng.choice(files)
+        (fuzz.reframe if path != files[-1] and number % 2 else fuzz.flip)(path, rng)
+        assert fuzz.check_import(tmp_path / "logs") == [], (part, number)
+        path.write_bytes(texts[path])
+
+
+@settings(max_examples=60)
+@given(st.binary(max_size=200), st.lists(st.binary(max_size=60), max_size=5))
+def test_any_bytes_are_read_as_far_as_they_go(text: bytes, held: list[bytes]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.tfevents"
+        for data in (text, b"".join(map(frame, held)) + text):
+            path.write_bytes(data)
+            with contextlib.suppress(Damaged):
+                EventReader().read(path)
+            path.write_bytes(b":W&B" + struct.pack("<HB", 0xBEE1, 0) + data)
+            list(wandb_files.steps(path, wandb_files.Described()))
