@@ -9,6 +9,7 @@ import resource
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -284,3 +285,22 @@ def test_early_stopping_is_trainers_own() -> None:
     run = start("max_steps=400", "learning_rate=1e-9", "early_stopping_patience=2", "metric_for_best_model=accuracy")
     assert run.wait() is RunState.FINISHED, run.reason
     assert max(losses(run)) < 400
+
+
+@pytest.mark.parametrize("fusion", ["mean", "tokens"])
+def test_features_of_questions_that_do_not_fit_are_not_kept_and_change_nothing(
+    fusion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = (f"fusion={fusion}", "freeze=encoders", "max_steps=4")
+    kept = start(*settings)
+    assert kept.wait() is RunState.FINISHED, kept.reason
+    assert not [event for event in kept.journal.events() if "are not kept" in event.text]
+
+    full = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=0))
+    monkeypatch.setattr("looptop.engine.vqa.training.psutil", full)
+    asked = start(*settings)
+    assert asked.wait() is RunState.FINISHED, asked.reason
+    told = [event.text for event in asked.journal.events() if event.kind == "features"]
+    assert [text.partition(" would take")[0].split()[-1] for text in told] == ["images", *["questions"] * 3]
+    assert all("are not kept; a quarter of the free memory is 0.0 GiB" in text for text in told)
+    assert losses(asked) == pytest.approx(losses(kept), abs=1e-4)
