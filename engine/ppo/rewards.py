@@ -6,6 +6,7 @@ A classifier's score is the raw logit of one label, computed for a whole batch i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,8 +14,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from looptop.engine.config.ppo import RewardConfig
+from looptop.engine.config.types import Precision
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models import resolve
+from looptop.engine.ppo.fp16 import T5_TYPES
 from looptop.engine.ppo.reward_function import Function, checked
 from looptop.engine.text import visible
 from looptop.engine.weights import load_part, load_whole
@@ -47,13 +50,20 @@ class Reward:
     scorers: tuple[Scorer, ...]
 
     @classmethod
-    def load(cls, parts: Sequence[RewardConfig], device: torch.device | str = "cpu") -> Reward:
+    def load(
+        cls, parts: Sequence[RewardConfig], device: torch.device | str = "cpu", precision: Precision = "fp32"
+    ) -> Reward:
         """Loads every part.
+
+        Args:
+            parts: Their configurations.
+            device: Where classifiers compute.
+            precision: What they compute in; scores are in fp32 always.
 
         Raises:
             LooptopError: One cannot be loaded, or has no such label.
         """
-        return cls(tuple(parts), tuple(_scorer(part, device) for part in parts))
+        return cls(tuple(parts), tuple(_scorer(part, device, precision) for part in parts))
 
     @property
     def asks_a_person(self) -> bool:
@@ -87,6 +97,7 @@ class Classifier:
         label: The label, by its name or its number.
         reads: `response`, or `both` for query and response.
         max_tokens: Longer texts are cut at their end.
+        precision: What it computes in; a T5, whose activations overflow in fp16, computes in fp32 then.
     """
 
     def __init__(
@@ -96,6 +107,7 @@ class Classifier:
         label: str,
         reads: str = "response",
         max_tokens: int = 512,
+        precision: Precision = "fp32",
     ) -> None:
         self.model: Any = model.requires_grad_(False)
         self.model.eval()
@@ -106,9 +118,11 @@ class Classifier:
         self.place = _place_of(label, self.model.config)
         self.reads = reads
         self.max_tokens = min(max_tokens, room_of(self.model.config, tokenizer))
+        overflows = precision == "fp16" and self.model.config.model_type in T5_TYPES
+        self.precision: Precision = "fp32" if overflows else precision
 
     @classmethod
-    def load(cls, part: RewardConfig, device: torch.device | str) -> Classifier:
+    def load(cls, part: RewardConfig, device: torch.device | str, precision: Precision = "fp32") -> Classifier:
         """Loads the classifier that a part of the reward names.
 
         Raises:
@@ -125,7 +139,7 @@ class Classifier:
                 " name a sequence classifier in a local folder or connect to the hub"
             ) from None
         try:
-            return cls(model.to(device), tokenizer, part.label, part.reads, part.max_tokens)
+            return cls(model.to(device), tokenizer, part.label, part.reads, part.max_tokens, precision)
         except LooptopError as error:
             raise LooptopError(f"the reward model {part.name} ({visible(part.model)}): {error}") from None
 
@@ -137,8 +151,15 @@ class Classifier:
             rows = slice(first, first + AT_ONCE)
             inputs = encode(self.tokenizer, queries[rows], responses[rows], self.reads, self.max_tokens)
             padded = self.tokenizer.pad(inputs, return_tensors="pt").to(self.model.device)
-            scores += self.model(**padded).logits[:, self.place].float().tolist()
+            with self._autocast():
+                logits = self.model(**padded).logits
+            scores += logits[:, self.place].float().tolist()
         return scores
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.model.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
 
 def encode(
@@ -180,9 +201,9 @@ class Person:
         return [0.0] * len(responses)
 
 
-def _scorer(part: RewardConfig, device: torch.device | str) -> Scorer:
+def _scorer(part: RewardConfig, device: torch.device | str, precision: Precision) -> Scorer:
     if part.model:
-        return Classifier.load(part, device)
+        return Classifier.load(part, device, precision)
     return Function(part.function) if part.function else Person()
 
 

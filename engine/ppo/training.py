@@ -75,7 +75,7 @@ def train(context: RunContext) -> dict[str, Any]:
     measure = Measure(
         frozen,
         # The first process scores, so no other needs its models.
-        Reward.load(config.rewards if processes.is_first else (), device.torch_device),
+        Reward.load(config.rewards if processes.is_first else (), device.torch_device, device.precision),
         queries.quality,
         tokenizer,
         Ends.of(tokenizer, config.model.policy),

@@ -355,7 +355,6 @@ def _as_number(value: object) -> float | None:
         return None
 
 
-
 def _tell_callbacks_of_errors() -> None:
     """Wraps `Trainer.train`, once, so that the run ends when training is left however it is left."""
     plain = Trainer.train

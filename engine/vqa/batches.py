@@ -8,6 +8,7 @@ look-ups, which is what makes a step of the tiny preset cheap.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +68,7 @@ class Questions(Dataset[dict[str, Any]]):
         on_problem: Told of questions that cannot be asked, which are left out.
         image_features: What a frozen image encoder said of each image, by path; rows of other images are left out.
         text_model: A model whose frozen text encoder is asked about every distinct question now, and not again.
+        fits: Receives how many bytes these states would take, and of how many questions; says whether to keep them.
         stand_ins: Have another row stand in where no image of a batch can be decoded, as training needs it; otherwise
             such a batch has no rows.
         between: Called between the text encoder's batches; may raise to leave.
@@ -83,6 +85,7 @@ class Questions(Dataset[dict[str, Any]]):
         image_features: Mapping[str, Tensor] | None = None,
         text_model: VqaModel | None = None,
         *,
+        fits: Callable[[int, int], bool] = lambda wanted, count: True,
         stand_ins: bool = False,
         between: Callable[[], object] = lambda: None,
     ) -> None:
@@ -107,7 +110,7 @@ class Questions(Dataset[dict[str, Any]]):
             self.image_features = torch.stack([image_features[path] for path in self.image_paths])
         self.text_features: tuple[Tensor, Tensor] | None = None
         """`[distinct questions, longest, text width]` and their mask, in the order of `texts`."""
-        if text_model is not None:
+        if text_model is not None and fits(4 * math.prod(self._text_shape(text_model)), len(self.texts)):
             self.text_features = self._ask_text_encoder(text_model, between)
 
     def __len__(self) -> int:
@@ -181,14 +184,21 @@ class Questions(Dataset[dict[str, Any]]):
         labels.scatter_(1, self.answer_ids.lengths(answers).unsqueeze(1), self.processor.end_id)
         return torch.cat([begin, ids], dim=1), labels
 
+    def _text_shape(self, model: VqaModel) -> tuple[int, int, int]:
+        """Of the text encoder's states of every distinct question."""
+        questions = torch.arange(len(self.texts))
+        longest = 1 if model.config.fusion == "mean" else int(self.text_ids.lengths(questions).max())
+        return len(questions), longest, int(model.text_encoder.config.hidden_size)
+
     @torch.no_grad()
     def _ask_text_encoder(self, model: VqaModel, between: Callable[[], object]) -> tuple[Tensor, Tensor]:
         ids, mask = self.text_ids.padded(torch.arange(len(self.texts)), self.processor.question_pad_id)
-        states = []
-        for some, there in zip(ids.split(ENCODE_BATCH), mask.split(ENCODE_BATCH), strict=True):
+        states = torch.empty(self._text_shape(model))
+        for first in range(0, len(ids), ENCODE_BATCH):
             between()
-            states.append(model.text_states(some.to(model.device), there.long().to(model.device)).float().cpu())
-        return torch.cat(states), mask.long()
+            some = slice(first, first + ENCODE_BATCH)
+            states[some] = model.text_states(ids[some].to(model.device), mask[some].long().to(model.device))
+        return states, mask.long()
 
 
 def prepare_images(paths: Sequence[str], processor: VqaProcessor) -> tuple[Tensor, list[bool], list[Problem]]:

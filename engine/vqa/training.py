@@ -274,6 +274,7 @@ def _prepare(
                     left_out,
                     features,
                     text_model,
+                    fits=lambda wanted, count: _fits(context, wanted, f"{count:,} questions"),
                     stand_ins=table is splits.train,
                     between=context.leave_if_stopped,
                 )
@@ -288,6 +289,20 @@ def _keeping(encoder: str) -> Activity:
     return Activity(f"while it kept the frozen {encoder} encoder's features", "set training.keep_features = false")
 
 
+def _fits(context: RunContext, wanted: int, of: str) -> bool:
+    """Whether an encoder's features are kept; says so where they are too many."""
+    processes = context.processes
+    room = processes.decide(lambda: psutil.virtual_memory().available // 4 // processes.count)
+    if wanted <= room:
+        return True
+    context.journal.event(
+        "features",
+        f"features of {of} would take {wanted / 2**30:.1f} GiB and are not kept;"
+        f" a quarter of the free memory is {room / 2**30:.1f} GiB",
+    )
+    return False
+
+
 def _features_that_fit(
     context: RunContext, model: VqaModel, processor: VqaProcessor, paths: list[str], left_out: LeftOut
 ) -> dict[str, Tensor] | None:
@@ -295,14 +310,7 @@ def _features_that_fit(
     patches = (vision.image_size // vision.patch_size) ** 2
     states = 1 if model.config.fusion == "mean" else 1 + patches
     wanted = len(paths) * states * vision.hidden_size * 4
-    processes = context.processes
-    room = processes.decide(lambda: psutil.virtual_memory().available // 4 // processes.count)
-    if wanted > room:
-        context.journal.event(
-            "features",
-            f"features of {len(paths):,} images would take {wanted / 2**30:.1f} GiB and are not kept;"
-            f" a quarter of the free memory is {room / 2**30:.1f} GiB",
-        )
+    if not _fits(context, wanted, f"{len(paths):,} images"):
         return None
     began = time.perf_counter()
     with context.during(_keeping("image")):

@@ -11,12 +11,16 @@ import pytest
 import torch
 from transformers import T5Config, T5ForSequenceClassification
 
+import looptop.engine as looptop
+from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.device import Device
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo import reward_training, training
 from looptop.engine.ppo.fp16 import t5_among
+from looptop.engine.ppo.rewards import Classifier, Reward
+from looptop.engine.runs.records import RunState
 from tests.engine.ppo.test_reward_training import reward_config
-from tests.engine.ppo.tiny import ppo_config, save_policy, save_tokenizer
+from tests.engine.ppo.tiny import ppo_config, save_classifier, save_policy, save_tokenizer
 
 
 class Stopped(Exception):
@@ -105,3 +109,44 @@ def test_other_models_and_unreadable_ones_are_no_t5(tmp_path: Path) -> None:
         assert t5_among([str(tmp_path / name)]) == ""
     assert t5_among([str(tmp_path / "missing"), "nobody/nothing"]) == ""
     assert t5_among(["bundled:decoder", "bundled:summariser"]) == "bundled:summariser"
+
+
+class Watched(torch.nn.Module):
+    """A classifier that notes which precision its products are computed in."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model, self.config, self.device = model, model.config, model.device
+        self.seen: set[torch.dtype] = set()
+
+    def forward(self, **inputs: Any) -> Any:
+        self.seen.add(torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype)
+        return self.model(**inputs)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("family", ["roberta", "t5"])
+def test_reward_models_compute_in_the_runs_precision_and_no_t5_in_fp16(
+    precision: Any, family: str, tmp_path: Path
+) -> None:
+    folder = save_classifier(tmp_path / family) if family == "roberta" else save_t5_classifier(tmp_path / family)
+    part = RewardConfig(name="r", model=str(folder), label="LABEL_0")
+    (exact,) = Classifier.load(part, "cpu")(["q"], ["the tram in Oslo"])
+    (scorer,) = Reward.load([part], "cpu", precision).scorers
+    assert isinstance(scorer, Classifier)
+    watched = scorer.model = Watched(scorer.model)
+
+    (score,) = scorer(["q"], ["the tram in Oslo"])
+    overflows = family == "t5" and precision == "fp16"
+    wanted = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}["fp32" if overflows else precision]
+    assert watched.seen == {wanted}
+    assert score == pytest.approx(exact, rel=0.05, abs=0.05)
+
+
+def test_a_run_scores_in_its_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[str] = []
+    plain = Classifier._autocast
+    monkeypatch.setattr(Classifier, "_autocast", lambda self: seen.append(self.precision) or plain(self))
+    run = looptop.start(ppo_config(tmp_path, "precision=bf16", "max_steps=1"))
+    assert run.wait() is RunState.FINISHED, run.reason
+    assert set(seen) == {"bf16"}

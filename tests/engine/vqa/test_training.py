@@ -9,6 +9,7 @@ import resource
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -299,3 +300,22 @@ def test_a_run_that_diverges_raises_alerts_and_the_baseline_is_a_fact() -> None:
         "the validation accuracy is no better",
     ]
     assert all(sum(event.text.startswith(words) for event in events) == 1 for words in beginnings), events
+
+
+@pytest.mark.parametrize("fusion", ["mean", "tokens"])
+def test_features_of_questions_that_do_not_fit_are_not_kept_and_change_nothing(
+    fusion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = (f"fusion={fusion}", "freeze=encoders", "max_steps=4")
+    kept = start(*settings)
+    assert kept.wait() is RunState.FINISHED, kept.reason
+    assert not [event for event in kept.journal.events() if "are not kept" in event.text]
+
+    full = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=0))
+    monkeypatch.setattr("looptop.engine.vqa.training.psutil", full)
+    asked = start(*settings)
+    assert asked.wait() is RunState.FINISHED, asked.reason
+    told = [event.text for event in asked.journal.events() if event.kind == "features"]
+    assert [text.partition(" would take")[0].split()[-1] for text in told] == ["images", *["questions"] * 3]
+    assert all("are not kept; a quarter of the free memory is 0.0 GiB" in text for text in told)
+    assert losses(asked) == pytest.approx(losses(kept), abs=1e-4)
