@@ -10,6 +10,7 @@ from textual.widgets import OptionList
 
 from looptop.engine.ppo.journal import write_batch, write_samples
 from looptop.engine.ppo.records import BatchRecord, SampleRecord
+from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunLock, RunState
 from looptop.engine.runs.writer import JournalWriter
 from looptop.tui.ppo.batch_page import BatchPage, SampleTable
@@ -402,6 +403,37 @@ async def test_rows_that_a_resume_made_anew_are_read_again(answers: QuickAnswers
             await pilot.press("escape")
             await until(pilot, lambda: step(screen) == 127 and "reward  77.00" in shown(app) and whole(app, 127))
         writer.close()
+
+
+async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> None:
+    with held_run(batches=4) as (run, _):
+        app = make(answers)
+        async with app.run_test(size=SIZE, notifications=True) as pilot:
+            screen = await go(pilot, run)
+
+            def stages() -> str:
+                return shown(app).splitlines()[2]
+
+            await until(pilot, lambda: stages().strip().startswith("● generated") and "e edits a reward" in stages())
+            await pilot.press("2", "enter")
+            await until(pilot, lambda: stages().startswith(" batch 4:") and "◉ compared" in stages())
+            assert "e edits" not in stages()
+            await pilot.press("enter")
+            await until(pilot, lambda: "batch 2" in crumbs(app) and "8 of 8 samples" in shown(app))
+            for key in ("e", "x"):
+                await pilot.press(key)
+                said = "batch 2 of ppo-1 was updated already, batch 4 not yet; here only a rating can be given"
+                await until(pilot, lambda: said in [each.message for each in app._notifications])  # noqa: B023
+                assert "reward of sample" not in shown(app) and control.waiting(run) == []
+                app.clear_notifications()
+            await pilot.press("enter")
+            await until(pilot, lambda: screen.level == "sample" and stages().startswith(" batch 4:"))
+            await pilot.press("enter")
+            await until(pilot, lambda: screen.level == "tokens" and stages().startswith(" batch 4:"))
+            await pilot.press("escape", "escape", "4", "enter")
+            await until(pilot, lambda: "batch 4" in crumbs(app) and stages().strip().startswith("● generated"))
+            await pilot.press("e")
+            await until(pilot, lambda: "reward of sample" in shown(app))
 
 
 async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswers) -> None:

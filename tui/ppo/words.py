@@ -41,15 +41,23 @@ def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: 
     return left + Content(" " * max(1, room)) + right
 
 
-def standing(snapshot: PpoSnapshot, width: int) -> Content:
-    """The place that the batch has reached, or how far the run is, or how it ended."""
+def standing(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> Content:
+    """The place that the batch in the making has reached, or how far the run is, or how it ended.
+
+    Args:
+        snapshot: The run.
+        width: Cells of the line.
+        seen: The batch that is looked at: of another one the line says which it is; None where none is.
+    """
     state, place = snapshot.state, snapshot.place
     if state in (RunState.FAILED, RunState.STOPPED) and snapshot.reason:
         return reason(safe(f" {snapshot.reason}", COLOURS[state]), width)
     if state is RunState.INTERRUPTED:
         return _cut(Content.styled(" its process is gone; r goes on from its last checkpoint", "$text-muted"), width)
     if place is not None:
-        return _cut(track(place.place, width) + _held(snapshot), width)
+        here = seen in (None, place.step)
+        whose = Content("") if here else Content.styled(f" batch {place.step:,}:", "$text-warning bold")
+        return _cut(whose + track(place.place, width) + _held(snapshot, here), width)
     return progress(snapshot, width)
 
 
@@ -66,7 +74,7 @@ def track(here: str, width: int) -> Content:
     return Content.assemble(*parts)
 
 
-def _held(snapshot: PpoSnapshot) -> Content:
+def _held(snapshot: PpoSnapshot, here: bool) -> Content:
     held = snapshot.held
     if held is None:
         return Content("")
@@ -75,7 +83,7 @@ def _held(snapshot: PpoSnapshot) -> Content:
     hint = {
         "generated": "S: on to its scores",
         "scored": "S: compare with the reference",
-        "compared": "before its update: e edits a reward, x leaves out",
+        "compared": "before its update" + (": e edits a reward, x leaves out" if here else ""),
         "updated": "s: the next batch",
     }
     return Content.styled(hint.get(held.place, ""), "$text-muted")
