@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from textual.widgets import OptionList
 
-from looptop.engine.ppo.journal import write_batch, write_samples
+from looptop.engine.ppo.health import LABELS
+from looptop.engine.ppo.journal import PpoJournal, write_batch, write_samples
 from looptop.engine.ppo.records import BatchRecord, SampleRecord
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunLock, RunState
@@ -171,6 +172,33 @@ async def test_health_marks_a_batch_and_says_what_to_try(answers: QuickAnswers) 
         await until(pilot, lambda: "samples" in shown(app) and "! " in shown(app))
         await pilot.press("1", "enter", "i")
         await until(pilot, lambda: "Nothing about this batch is out of the ordinary" in shown(app))
+
+
+async def test_a_mark_that_goes_on_is_one_episode_in_the_list_and_for_the_key(answers: QuickAnswers) -> None:
+    run = small_run(60, samples=16)
+    marks = {batch.step: batch.marks for batch in PpoJournal(run.db).batches()}
+    begins = [at for at, each in marks.items() if any(mark.since == at for mark in each)]
+    goes_on = next(at for at, each in marks.items() if each and all((mark.since or at) < at for mark in each))
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot, run)
+        await pilot.press("home")
+        visited = []
+        for at in begins:
+            await pilot.press("m")
+            await until(pilot, lambda at=at: step(screen) == at)  # type: ignore[misc]
+            visited.append(step(screen))
+        assert visited == begins and len(begins) < sum(map(bool, marks.values()))
+        await pilot.press(*str(goes_on), "enter")
+        mark = marks[goes_on][0]
+        word = f"{LABELS[mark.kind]} since {mark.since}"
+
+        def line() -> str:
+            return next(each for each in rows(app, "batch reward") if each.split()[0] == str(goes_on))
+
+        await until(pilot, lambda: step(screen) == goes_on and word in line() and "!" not in line().split("│")[0])
+        await pilot.press("i")
+        await until(pilot, lambda: f"! {LABELS[mark.kind]} since batch {mark.since}" in shown(app))
 
 
 async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers) -> None:

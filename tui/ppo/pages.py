@@ -440,11 +440,13 @@ def _read_batch(journal: PpoJournal, step: int, known: BatchData) -> BatchData:
 
 
 def _next_mark(journal: PpoJournal, after: int) -> int | None:
-    """The next batch with a kind of mark that the batch before it had not."""
+    """The next batch with which an episode of a mark begins."""
     before: set[str] = set()
     for record in journal.batches(after):
         kinds = {mark.kind for mark in record.marks}
-        if record.step > after and kinds - before:
+        noted = any(mark.since == record.step for mark in record.marks)
+        plain = {mark.kind for mark in record.marks if mark.since is None}  # of an older run
+        if record.step > after and (noted or plain - before):
             return record.step
         before = kinds
     return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from looptop.engine.ppo.health import LABELS
-from looptop.engine.ppo.records import PLACES, BatchRecord, TokenTable
+from looptop.engine.ppo.records import PLACES, BatchRecord, Mark, TokenTable
 from looptop.engine.runs.folder import RunState
 from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, SampleRow, marks_in_short, said, token_cells, token_figures
 from looptop.tui.ppo.watching import PpoSnapshot, Reward
@@ -118,15 +118,21 @@ def marks_on_a_line(batch: BatchRecord) -> Content:
     if not batch.marks:
         return Content("")
     return Content.assemble(
-        safe(marks_in_short(mark.kind for mark in batch.marks), "$text-warning bold"),
+        safe(marks_in_short(batch), "$text-warning bold"),
         ("   i says what that means", "$text-muted"),
     )
+
+
+def mark_title(batch: BatchRecord, mark: Mark) -> str:
+    """What a mark is, and since when where its episode began earlier."""
+    since = "" if mark.begins(batch.step) else f" since batch {mark.since:,}"
+    return f"{LABELS.get(mark.kind, mark.kind)}{since}"
 
 
 def marks_in_full(batch: BatchRecord) -> Content:
     """What health has to say of a batch."""
     parts = [
-        Content.assemble((f"! {LABELS.get(mark.kind, mark.kind)}  ", "$text-warning bold"), safe(mark.text))
+        Content.assemble((f"! {mark_title(batch, mark)}  ", "$text-warning bold"), safe(mark.text))
         for mark in batch.marks
     ]
     return Content("\n").join(parts)
