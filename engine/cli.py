@@ -97,9 +97,22 @@ COMMANDS = {
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaint is one sentence that also says where help is."""
 
+    _mixes = False
+    """Whether options and other words are being told apart."""
+
     def error(self, message: str) -> NoReturn:
         """Prints the sentence and leaves with exit code 2."""
         self.exit(WRONG_USE, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Takes options and other words in any order: `break RUN --remove CONDITION` too."""
+        if self._mixes or self._subparsers is not None or "--" in (args or ()):
+            return super().parse_known_args(args, namespace)
+        self._mixes = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixes = False
 
     def print_help(self, file: Any = None) -> None:
         """Prints the help text; argparse's own would hide that it could not be written."""

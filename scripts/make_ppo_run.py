@@ -21,7 +21,7 @@ from looptop.engine import config as configuration
 from looptop.engine.ppo import journal as tables
 from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult
 from looptop.engine.ppo.comparison_result import save as save_comparison
-from looptop.engine.ppo.health import Course, Figures, Settings, look
+from looptop.engine.ppo.health import Health, Settings
 from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, Place, SampleRecord
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.writer import JournalWriter
@@ -255,6 +255,9 @@ class Maker:
                 "ppo/policy/ratio_max": float(columns["ratio"][mask].max()),
                 "ppo/val/clipfrac": 0.1,
                 "ppo/val/var_explained": float(1 - error / columns["return"][mask].var()),
+                "ppo/val/explained_centred": float(
+                    1 - (columns["return"] - columns["value"])[mask].var() / columns["return"][mask].var()
+                ),
             }
         self.kl_coef *= 1 + max(-0.2, min(0.2, float(kl.mean()) / 6 - 1)) * len(samples) / 10_000
         return figures
@@ -321,17 +324,14 @@ def make_run(
         n_held_out=64,
     )
     began = time.time() - 0.26 * maker.batches
-    first: list[Figures] = []
-    recent: list[Figures] = []
+    health = Health(tables.PpoJournal(run.db), Settings.of(config))
     last = maker.batches if made is None else made
     for step in range(1, last + 1):
         place = last_place if step == last else "updated"
         figures = maker.write(writer, step, began, place)
         marks: tuple[Mark, ...] = ()
         if place == "updated":
-            marks = look(Course(figures, recent, first), Settings.of(config))
-            recent = [*recent[-59:], figures]
-            first = first if len(first) >= 10 else [*first, figures]
+            marks = health.look(step, figures)
             seconds_left = 0.26 * (maker.batches - step)
             more = {"loss": figures["ppo/loss/total"], "seconds_left": seconds_left, "samples_per_second": 123.0}
             writer.metrics(step, figures | more, began + 0.26 * step)

@@ -83,7 +83,7 @@ def _row(batch: BatchRecord, figures: Mapping[str, float | None]) -> list[str]:
     for word, name in COLUMNS.items():
         value = figures.get(name)
         cells.append(percent(value) if word == "clipped" else number(value))
-    return [str(batch.step), batch.place, *cells, " ".join(mark.kind for mark in batch.marks)]
+    return [str(batch.step), batch.place, *cells, _marks(batch)]
 
 
 def _whole(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str, object]:
@@ -93,6 +93,12 @@ def _whole(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str,
         "time": batch.time,
         "samples": batch.samples,
         "seconds": batch.seconds,
-        "marks": [{"kind": mark.kind, "text": mark.text} for mark in batch.marks],
+        "marks": [{"kind": mark.kind, "text": mark.text, "since": mark.since} for mark in batch.marks],
         "figures": dict(figures),
     }
+
+
+def _marks(batch: BatchRecord) -> str:
+    """The kinds of marks; of one that goes on, since which batch."""
+    parts = [mark.kind if mark.begins(batch.step) else f"({mark.kind} since {mark.since})" for mark in batch.marks]
+    return " ".join(parts)

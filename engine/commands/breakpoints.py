@@ -8,7 +8,7 @@ from looptop.engine.commands.batches import ppo_run
 from looptop.engine.commands.control import settle
 from looptop.engine.commands.output import add_json, say, say_json
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.judging import set_breakpoint
+from looptop.engine.ppo.judging import set_breakpoint, set_for_later
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument("condition", metavar="CONDITION", nargs="?", help="in quotes; without it, those set are listed")
-    parser.add_argument("--remove", action="store_true", help="take it back")
+    parser.add_argument("--remove", action="store_true", help="take the CONDITION back")
     add_json(parser)
 
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             say("\n".join(visible(each) for each in there) or f"{folder.id} has no breakpoints")
         return 0
     control = set_breakpoint(folder, arguments.condition, by="cli", remove=arguments.remove)
-    said = "is gone" if arguments.remove else "is set, for when the run goes on"
+    said = "is gone" if arguments.remove else set_for_later(folder) if control is None else ""
     kind = "unbreak" if arguments.remove else "break"
     return settle(
         folder, control, kind, f"the breakpoint {visible(arguments.condition)} {said}", as_json=arguments.json

@@ -40,6 +40,9 @@ ALIASES = {
 SAMPLE_FIGURES = ("reward", "kl", "length", "entropy", "advantage", "ratio")
 """What every sample has; each reward's score and each figure of quality goes by its own name."""
 
+ONLY_AFTER = ("advantage", "ratio")
+"""Of these, what is known only after a batch's update, as all metrics of the batch are."""
+
 _STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": statistics.fmean,
     "std": lambda values: statistics.stdev(values) if len(values) > 1 else 0.0,
@@ -89,6 +92,15 @@ class Condition:
     def figures(self) -> list[str]:
         """The names that it asks for."""
         return [clause.figure for clause in self.clauses if clause.figure]
+
+    def waits_for_update(self, before: Sequence[str] = ()) -> bool:
+        """Whether it asks for something that is known only after a batch's update.
+
+        Args:
+            before: Names of scores and figures of quality, which are known before it.
+        """
+        known = {*SAMPLE_FIGURES, *before} - set(ONLY_AFTER)
+        return any(name not in known for name in self.figures())
 
     def met(
         self,

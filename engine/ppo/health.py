@@ -12,9 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import Mark
+from looptop.engine.text import join_text
 
 Figures = Mapping[str, float | None]
 """A batch's metrics by name; None and NaN are no number."""
@@ -27,20 +30,22 @@ FEW = 5
 """With fewer batches to compare with, nothing is said of a change."""
 
 KL, RATIO, VALUE_LOSS = "objective/kl", "ppo/policy/ratio_max", "ppo/loss/value"
-EXPLAINED, ENTROPY = "ppo/val/var_explained", "ppo/policy/entropy"
+EXPLAINED, ENTROPY = "ppo/val/explained_centred", "ppo/policy/entropy"
 REWARD, SPREAD, LENGTH, CUT, DISTINCT = "env/reward_mean", "env/reward_std", "env/length", "env/cut", "env/distinct"
 FIGURES = (KL, RATIO, VALUE_LOSS, EXPLAINED, ENTROPY, REWARD, SPREAD, LENGTH, CUT, DISTINCT)
 """What is looked at, besides the data's own judge (`quality/...`)."""
 
 KL_NEGATIVE = -1.0
-KL_FAR = 2.0
-"""Times its target."""
+KL_FAR, KL_FAR_AT_ONCE = 2.4, 4.0
+"""Times its target: the median of the last batches, or a single batch."""
 RATIO_HIGH, RATIO_JUMP = 3.0, 3.0
 """A jump: above the first, and above the second times what it usually is; above `RATIO_ALWAYS` it is one anyway."""
 RATIO_ALWAYS = 10.0
 VALUE_LOSS_JUMP = 4.0
 """Times what it usually is."""
 UNEXPLAINED_BATCHES = 20
+UNEXPLAINED = -0.2
+"""The values add so much of the returns' variance to the advantages."""
 ENTROPY_LEFT = 0.3
 """Of what it was."""
 LONGER, SHORTER, TOKENS = 1.75, 0.5, 3.0
@@ -49,6 +54,12 @@ CUT_SHARE = 0.25
 DISTINCT_SHARE = 0.25
 RISEN, FALLEN = 0.5, 0.05
 """Reward up by so many of its standard deviations while a share of something good is down by so much."""
+SURELY = 4.0
+"""A fall is more than noise where it is so many of its standard errors."""
+PAID_BACK = 3.0
+"""A fall is no loss where other qualities have risen by so many times as much."""
+EPISODE_GAP = 10
+"""A mark that comes again after fewer batches without it goes on with its episode."""
 
 LABELS = {
     "reward_hacking": "cheating?",
@@ -130,6 +141,8 @@ class Health:
         self._settings = settings
         self._recent: deque[Figures] | None = None
         self._first: list[Figures] = []
+        self._open: dict[str, tuple[int, int]] = {}
+        """By the kind of mark, the batch in which its last episode began, and the last one that had it."""
 
     def look(self, step: int, figures: Mapping[str, float]) -> tuple[Mark, ...]:
         """The marks of the next batch, which is then one of those before.
@@ -142,11 +155,19 @@ class Health:
             self._read(step, figures)
         assert self._recent is not None
         kept = {name: value for name, value in figures.items() if name in FIGURES or _is_quality(name)}
-        marks = look(Course(kept, list(self._recent), self._first), self._settings)
+        found = look(Course(kept, list(self._recent), self._first), self._settings)
+        marks = tuple(self._in_its_episode(step, mark) for mark in found)
         self._recent.append(kept)
         if len(self._first) < FIRST_BATCHES:
             self._first.append(kept)
         return marks
+
+    def _in_its_episode(self, step: int, mark: Mark) -> Mark:
+        since, last = self._open.get(mark.kind, (step, step))
+        if step - last > EPISODE_GAP:
+            since = step
+        self._open[mark.kind] = (since, step)
+        return msgspec.structs.replace(mark, since=since)
 
     def _read(self, step: int, figures: Mapping[str, float]) -> None:
         """What a resumed run had seen; steps from this one on are gone back over."""
@@ -155,6 +176,9 @@ class Health:
         first = self._journal.figures(names, 1, min(FIRST_BATCHES, step - 1))
         self._recent = deque((recent[at] for at in sorted(recent)), maxlen=RECENT_BATCHES)
         self._first = [first[at] for at in sorted(first)]
+        for batch in self._journal.batches(step - EPISODE_GAP, step - 1):
+            for mark in batch.marks:
+                self._open[mark.kind] = (batch.step if mark.since is None else mark.since, batch.step)
 
 
 # What is looked for ---------------------------------------------------------------------------------------------------
@@ -174,14 +198,18 @@ def kl_negative(course: Course, _settings: Settings) -> Mark | None:
 
 def kl_high(course: Course, settings: Settings) -> Mark | None:
     """A policy that has left its reference behind."""
-    kl = course.value(KL)
-    if kl is None or kl <= KL_FAR * settings.target:
+    now, lately = course.value(KL), course.lately(KL, FEW)
+    if now is None:
+        return None
+    kl = now if now > KL_FAR_AT_ONCE * settings.target else statistics.median(lately)
+    if kl <= KL_FAR * settings.target:
         return None
     how = "raise ppo.init_kl_coef" if settings.adaptive else "raise ppo.init_kl_coef or let it adapt (adap_kl_ctrl)"
+    what = "The mean KL" if kl == now else "The median KL of the last batches"
     return Mark(
         "kl_high",
-        f"The mean KL is {kl:.2f}, {kl / settings.target:.1f} times its target of {settings.target:g}. The policy has"
-        " moved far from the reference, and what it gains may be reward without sense. Read the samples with the"
+        f"{what} is {kl:.2f}, {kl / settings.target:.1f} times its target of {settings.target:g}. The policy has"
+        " moved far from the reference; what it gains there can be reward without sense. Read the samples with the"
         f" highest KL; lower training.learning_rate, or {how}.",
     )
 
@@ -217,15 +245,19 @@ def value_loss_jump(course: Course, _settings: Settings) -> Mark | None:
 
 
 def unexplained(course: Course, _settings: Settings) -> Mark | None:
-    """Values that are worse than none."""
+    """Values that vary against the returns; a bias that all of them share does no harm."""
     lately = course.lately(EXPLAINED, UNEXPLAINED_BATCHES)
     if len(lately) < UNEXPLAINED_BATCHES or max(lately) >= 0:
         return None
+    explained = statistics.median(lately)
+    if explained > UNEXPLAINED:
+        return None
     return Mark(
         "unexplained",
-        f"The explained variance has been below zero for {UNEXPLAINED_BATCHES} batches and is {lately[-1]:.2f}. The"
-        " value head predicts returns worse than their mean would, so the advantages are noise. Raise ppo.vf_coef or"
-        " ppo.cliprange_value, or scale the rewards (ppo.use_score_scaling).",
+        f"Apart from a bias that all values share, they have explained less than nothing of the returns for"
+        f" {UNEXPLAINED_BATCHES} batches ({explained:.2f} of their variance). The advantages vary more with these"
+        " values than they would without. Raise ppo.vf_coef or ppo.cliprange_value, or scale the rewards"
+        " (ppo.use_score_scaling).",
     )
 
 
@@ -290,28 +322,43 @@ def same_response(course: Course, _settings: Settings) -> Mark | None:
 
 
 def reward_hacking(course: Course, _settings: Settings) -> Mark | None:
-    """A reward that rises for the wrong reason."""
+    """A reward that rises while what is good falls: more than by chance, and not paid back by other qualities."""
     lately = [*course.recent[-(FIRST_BATCHES - 1) :], course.now]
     older = course.recent[: -(FIRST_BATCHES - 1)][:FIRST_BATCHES]
     if len(lately) < FIRST_BATCHES:
         return None
+    names = [DISTINCT, *filter(_is_quality, course.now)]
     for before in (course.first, older):
         spread = _mean(before, SPREAD)
         risen = _rise(before, lately, REWARD)
         if len(before) < FEW or spread is None or risen is None or risen <= RISEN * spread or risen <= 0:
             continue
-        for name in [DISTINCT, *filter(_is_quality, course.now)]:
-            fallen, was = _rise(before, lately, name), _mean(before, name)
-            if fallen is None or was is None or fallen > -FALLEN:
-                continue
-            word = "the share of different responses" if name == DISTINCT else name.partition("/")[2]
-            return Mark(
-                "reward_hacking",
-                f"The reward rose by {risen:.2f} while {word} fell from {was:.2f} to {was + fallen:.2f}. The policy may"
-                " be pleasing the reward models without doing the task. Read the batch's best samples: if they are"
-                " not what you want, correct the reward, raise ppo.init_kl_coef, or stop at an earlier checkpoint.",
-            )
+        changes = {name: change for name in names if (change := _rise(before, lately, name)) is not None}
+        fallen = [name for name in changes if changes[name] <= -FALLEN and _is_sure(before, lately, name)]
+        rises = sum(change for change in changes.values() if change > 0)
+        if not fallen or rises >= PAID_BACK * -sum(changes[name] for name in fallen):
+            continue
+        falls = [f"{_word(name)} fell from {_mean(before, name):.2f} to {_mean(lately, name):.2f}" for name in fallen]
+        return Mark(
+            "reward_hacking",
+            f"The reward rose by {risen:.2f} while {join_text(falls, 'and')}, more than they vary by chance. The policy"
+            " may be pleasing the reward models without doing the task. Read the batch's best samples: if they are"
+            " not what you want, correct the reward, raise ppo.init_kl_coef, or stop at an earlier checkpoint.",
+        )
     return None
+
+
+def _word(name: str) -> str:
+    return "the share of different responses" if name == DISTINCT else name.partition("/")[2]
+
+
+def _is_sure(before: Sequence[Figures], after: Sequence[Figures], name: str) -> bool:
+    """Whether two stretches of batches differ by more than a figure's noise (Welch's test)."""
+    was, now = _values(before, name), _values(after, name)
+    if len(was) < FEW or len(now) < FEW:
+        return False
+    error = math.sqrt(statistics.variance(was) / len(was) + statistics.variance(now) / len(now))
+    return abs(statistics.fmean(now) - statistics.fmean(was)) > SURELY * error
 
 
 _CHECKS: tuple[Callable[[Course, Settings], Mark | None], ...] = (

@@ -20,6 +20,7 @@ from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import JournalWriter
 
 JUDGEMENTS: tuple[JudgementKind, ...] = ("reward", "leave_out", "rating")
@@ -103,6 +104,20 @@ class Judgements:
         return {row: said[kind] for (at, row), said in self._said.items() if at == step and kind in said}
 
 
+def when_it_holds(condition: Condition, before: Sequence[str]) -> str:
+    """When a breakpoint holds the run, in words.
+
+    Args:
+        condition: The breakpoint's.
+        before: Names of scores and figures of quality.
+    """
+    if condition.waits_for_update(before):
+        return f"holds the run after the update of a batch when {condition.text}: that is known only then"
+    if not condition.figures():
+        return f"holds the run before an update, or after it, when {condition.text}"
+    return f"holds the run before an update when {condition.text}"
+
+
 def check_value(kind: str, value: float | None, precision: str, weight: float = 1.0) -> None:
     """Refuses a value that the run cannot compute with.
 
@@ -167,7 +182,7 @@ class Breakpoints:
             return f"not taken: {error}"
         self._conditions[condition.text] = condition
         self._writer.rows(_ADD_BREAKPOINT, [(condition.text, control.created)])
-        return f"holds the run before an update when {condition.text}"
+        return when_it_holds(condition, self._known)
 
     def remove(self, control: Control) -> str:
         """Takes a breakpoint back."""
@@ -270,6 +285,13 @@ def drop_edits(folder: RunFolder) -> tuple[int, int]:
         if not writer.close():
             raise LooptopError(f"the journal of {folder.id} could not be written; is the disk full?")
     return step, len(dropped)
+
+
+def set_for_later(folder: RunFolder) -> str:
+    """What becomes of a breakpoint that was set while the run is not live."""
+    if folder.state() is RunState.FINISHED:
+        return f"is set, but {folder.id} is finished: it cannot take effect unless the run is resumed"
+    return "is set, for when the run goes on"
 
 
 def _computes_with(folder: RunFolder) -> tuple[str, float]:

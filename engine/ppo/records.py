@@ -29,6 +29,12 @@ class Mark(Struct, frozen=True):
     """`kl_negative`, `reward_hacking`, ...: what was looked for."""
     text: str
     """What was seen, what it usually means, and what to try, in a sentence or three."""
+    since: int | None = None
+    """The batch with which this episode of the same mark began; None where it was not noted."""
+
+    def begins(self, step: int) -> bool:
+        """Whether the episode begins with this batch."""
+        return self.since in (None, step)
 
 
 class BatchRecord(Struct, frozen=True):

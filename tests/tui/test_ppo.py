@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from textual.widgets import OptionList
 
-from looptop.engine.ppo.journal import write_batch, write_samples
+from looptop.engine.ppo.health import LABELS
+from looptop.engine.ppo.journal import PpoJournal, write_batch, write_samples
 from looptop.engine.ppo.records import BatchRecord, SampleRecord
+from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunLock, RunState
 from looptop.engine.runs.writer import JournalWriter
 from looptop.tui.ppo.batch_page import BatchPage, SampleTable
@@ -170,6 +172,33 @@ async def test_health_marks_a_batch_and_says_what_to_try(answers: QuickAnswers) 
         await until(pilot, lambda: "samples" in shown(app) and "! " in shown(app))
         await pilot.press("1", "enter", "i")
         await until(pilot, lambda: "Nothing about this batch is out of the ordinary" in shown(app))
+
+
+async def test_a_mark_that_goes_on_is_one_episode_in_the_list_and_for_the_key(answers: QuickAnswers) -> None:
+    run = small_run(60, samples=16)
+    marks = {batch.step: batch.marks for batch in PpoJournal(run.db).batches()}
+    begins = [at for at, each in marks.items() if any(mark.since == at for mark in each)]
+    goes_on = next(at for at, each in marks.items() if each and all((mark.since or at) < at for mark in each))
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot, run)
+        await pilot.press("home")
+        visited = []
+        for at in begins:
+            await pilot.press("m")
+            await until(pilot, lambda at=at: step(screen) == at)  # type: ignore[misc]
+            visited.append(step(screen))
+        assert visited == begins and len(begins) < sum(map(bool, marks.values()))
+        await pilot.press(*str(goes_on), "enter")
+        mark = marks[goes_on][0]
+        word = f"{LABELS[mark.kind]} since {mark.since}"
+
+        def line() -> str:
+            return next(each for each in rows(app, "batch reward") if each.split()[0] == str(goes_on))
+
+        await until(pilot, lambda: step(screen) == goes_on and word in line() and "!" not in line().split("│")[0])
+        await pilot.press("i")
+        await until(pilot, lambda: f"! {LABELS[mark.kind]} since batch {mark.since}" in shown(app))
 
 
 async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers) -> None:
@@ -402,6 +431,37 @@ async def test_rows_that_a_resume_made_anew_are_read_again(answers: QuickAnswers
             await pilot.press("escape")
             await until(pilot, lambda: step(screen) == 127 and "reward  77.00" in shown(app) and whole(app, 127))
         writer.close()
+
+
+async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> None:
+    with held_run(batches=4) as (run, _):
+        app = make(answers)
+        async with app.run_test(size=SIZE, notifications=True) as pilot:
+            screen = await go(pilot, run)
+
+            def stages() -> str:
+                return shown(app).splitlines()[2]
+
+            await until(pilot, lambda: stages().strip().startswith("● generated") and "e edits a reward" in stages())
+            await pilot.press("2", "enter")
+            await until(pilot, lambda: stages().startswith(" batch 4:") and "◉ compared" in stages())
+            assert "e edits" not in stages()
+            await pilot.press("enter")
+            await until(pilot, lambda: "batch 2" in crumbs(app) and "8 of 8 samples" in shown(app))
+            for key in ("e", "x"):
+                await pilot.press(key)
+                said = "batch 2 of ppo-1 was updated already, batch 4 not yet; here only a rating can be given"
+                await until(pilot, lambda: said in [each.message for each in app._notifications])  # noqa: B023
+                assert "reward of sample" not in shown(app) and control.waiting(run) == []
+                app.clear_notifications()
+            await pilot.press("enter")
+            await until(pilot, lambda: screen.level == "sample" and stages().startswith(" batch 4:"))
+            await pilot.press("enter")
+            await until(pilot, lambda: screen.level == "tokens" and stages().startswith(" batch 4:"))
+            await pilot.press("escape", "escape", "4", "enter")
+            await until(pilot, lambda: "batch 4" in crumbs(app) and stages().strip().startswith("● generated"))
+            await pilot.press("e")
+            await until(pilot, lambda: "reward of sample" in shown(app))
 
 
 async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswers) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from looptop.engine.ppo.health import LABELS
-from looptop.engine.ppo.records import TOKEN_COLUMNS, Judgement, SampleRecord, TokenTable
+from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Judgement, SampleRecord, TokenTable
 from looptop.tui.ppo.batches import BatchRow
 from looptop.tui.ppo.watching import Reward
 from looptop.tui.text import number
@@ -51,13 +51,16 @@ def batch_cells(batch: BatchRow) -> Row:
             cells.append(Cell(said(value, 1 if key == "length" else 2)))
     if record.place != "updated":
         return [*cells, Cell(f"{record.place} …", "accent")]
-    return [*cells, Cell(marks_in_short(mark.kind for mark in record.marks), "warn")]
+    begins = any(mark.begins(record.step) for mark in record.marks)
+    return [*cells, Cell(marks_in_short(record), "warn" if begins else "muted")]
 
 
-def marks_in_short(kinds: Iterable[str]) -> str:
-    """Marks in as few words as can be: `! KL high, cut`."""
-    words = [LABELS.get(kind, kind) for kind in kinds]
-    return f"! {', '.join(words)}" if words else ""
+def marks_in_short(batch: BatchRecord) -> str:
+    """Marks in as few words as can be: `! KL high, cut`; of those that go on, since when: `cheating? since 80`."""
+    begin = [LABELS.get(mark.kind, mark.kind) for mark in batch.marks if mark.begins(batch.step)]
+    go_on = [mark for mark in batch.marks if not mark.begins(batch.step)]
+    words = [f"! {', '.join(begin)}"] if begin else []
+    return "; ".join([*words, *(f"{LABELS.get(mark.kind, mark.kind)} since {mark.since:,}" for mark in go_on)])
 
 
 # Samples --------------------------------------------------------------------------------------------------------------

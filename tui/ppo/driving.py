@@ -30,6 +30,8 @@ class Chosen(NamedTuple):
     step: int
     sample: SampleRow
     reference: str | None
+    updated: bool = False
+    """Whether the batch was updated already."""
 
 
 class PpoDriving(Driving):
@@ -145,7 +147,7 @@ class PpoDriving(Driving):
     def action_edit(self) -> None:
         """Asks for a reward to use instead of the models'."""
         chosen = self.chosen()
-        if chosen is None or self.run is None:
+        if chosen is None or self.run is None or self._is_late(chosen):
             return
         reward = chosen.sample.figures["reward"]
         self.ask_for_number(
@@ -156,8 +158,18 @@ class PpoDriving(Driving):
 
     def action_leave_out(self) -> None:
         """Leaves the sample out, or takes it in again."""
-        if (chosen := self.chosen()) is not None:
+        if (chosen := self.chosen()) is not None and not self._is_late(chosen):
             self._judge(chosen, "leave_out", None if chosen.sample.left_out else 1.0)
+
+    def _is_late(self, chosen: Chosen) -> bool:
+        """Whether the sample's batch was updated already, which is then said: nothing can use what is edited."""
+        if not chosen.updated:
+            return False
+        of = f"batch {chosen.step:,}" if self.run is None else f"batch {chosen.step:,} of {self.run.id}"
+        live = self.snapshot.place if self.snapshot is not None else None
+        other = f", batch {live.step:,} not yet" if live is not None and live.step != chosen.step else ""
+        self.looptop.tell(f"{of} was updated already{other}; here only a rating can be given", "error")
+        return True
 
     def action_rate(self, by: int) -> None:
         """Rates the sample one up or down."""

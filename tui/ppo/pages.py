@@ -95,9 +95,13 @@ class PpoPages(PpoDriving):
             return not live
         if action == "want('resume')":
             return snapshot is None or live or snapshot.state is RunState.FINISHED
-        return (
-            action in ("edit", "leave_out") and self._data.record is not None and self._data.record.place == "updated"
-        )
+        return action in ("edit", "leave_out") and self._is_updated
+
+    @property
+    def _is_updated(self) -> bool:
+        """Whether the opened batch was updated already."""
+        record = self._data.record
+        return record is not None and record.place == "updated"
 
     @property
     def _run_id(self) -> str:
@@ -161,7 +165,9 @@ class PpoPages(PpoDriving):
             words.append("before and after")
         following = self.query_one(RunPage).follow and snapshot.live
         self.query_one("#crumbs", Panel).show(crumbs(snapshot, words, following, width))
-        self.query_one("#standing", Panel).show(standing(snapshot, width))
+        follows = self.level == "run" and self.query_one(RunPage).follow
+        seen = None if follows or self.level == "compare" else self.chosen_step()
+        self.query_one("#standing", Panel).show(standing(snapshot, width, seen))
 
     def poke(self) -> None:
         """Has the run looked at now."""
@@ -406,7 +412,7 @@ class PpoPages(PpoDriving):
         sample = self.query_one(BatchPage).sample if self.level == "batch" else self._sample
         if sample is None or self.level not in ("batch", "sample", "tokens"):
             return None
-        return Chosen(self.opened_step, sample, self._reference(sample))
+        return Chosen(self.opened_step, sample, self._reference(sample), self._is_updated)
 
     def chosen_tokens(self) -> TokenTable | None:
         """The tokens on the screen, where they are."""
@@ -434,11 +440,13 @@ def _read_batch(journal: PpoJournal, step: int, known: BatchData) -> BatchData:
 
 
 def _next_mark(journal: PpoJournal, after: int) -> int | None:
-    """The next batch with a kind of mark that the batch before it had not."""
+    """The next batch with which an episode of a mark begins."""
     before: set[str] = set()
     for record in journal.batches(after):
         kinds = {mark.kind for mark in record.marks}
-        if record.step > after and kinds - before:
+        noted = any(mark.since == record.step for mark in record.marks)
+        plain = {mark.kind for mark in record.marks if mark.since is None}  # of an older run
+        if record.step > after and (noted or plain - before):
             return record.step
         before = kinds
     return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from looptop.engine.ppo.health import LABELS
-from looptop.engine.ppo.records import PLACES, BatchRecord, TokenTable
+from looptop.engine.ppo.records import PLACES, BatchRecord, Mark, TokenTable
 from looptop.engine.runs.folder import RunState
 from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, SampleRow, marks_in_short, said, token_cells, token_figures
 from looptop.tui.ppo.watching import PpoSnapshot, Reward
@@ -43,15 +43,23 @@ def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: 
     return left + Content(" " * max(1, room)) + right
 
 
-def standing(snapshot: PpoSnapshot, width: int) -> Content:
-    """The place that the batch has reached, or how far the run is, or how it ended."""
+def standing(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> Content:
+    """The place that the batch in the making has reached, or how far the run is, or how it ended.
+
+    Args:
+        snapshot: The run.
+        width: Cells of the line.
+        seen: The batch that is looked at: of another one the line says which it is; None where none is.
+    """
     state, place = snapshot.state, snapshot.place
     if state in (RunState.FAILED, RunState.STOPPED) and snapshot.reason:
         return reason(safe(f" {snapshot.reason}", COLOURS[state]), width)
     if state is RunState.INTERRUPTED:
         return _cut(Content.styled(" its process is gone; r goes on from its last checkpoint", "$text-muted"), width)
     if place is not None:
-        return _cut(track(place.place, width) + _held(snapshot), width)
+        here = seen in (None, place.step)
+        whose = Content("") if here else Content.styled(f" batch {place.step:,}:", "$text-warning bold")
+        return _cut(whose + track(place.place, width) + _held(snapshot, here), width)
     return progress(snapshot, width)
 
 
@@ -68,7 +76,7 @@ def track(here: str, width: int) -> Content:
     return Content.assemble(*parts)
 
 
-def _held(snapshot: PpoSnapshot) -> Content:
+def _held(snapshot: PpoSnapshot, here: bool) -> Content:
     held = snapshot.held
     if held is None:
         return Content("")
@@ -77,7 +85,7 @@ def _held(snapshot: PpoSnapshot) -> Content:
     hint = {
         "generated": "S: on to its scores",
         "scored": "S: compare with the reference",
-        "compared": "before its update: e edits a reward, x leaves out",
+        "compared": "before its update" + (": e edits a reward, x leaves out" if here else ""),
         "updated": "s: the next batch",
     }
     return Content.styled(hint.get(held.place, ""), "$text-muted")
@@ -112,15 +120,21 @@ def marks_on_a_line(batch: BatchRecord) -> Content:
     if not batch.marks:
         return Content("")
     return Content.assemble(
-        safe(marks_in_short(mark.kind for mark in batch.marks), "$text-warning bold"),
+        safe(marks_in_short(batch), "$text-warning bold"),
         ("   i says what that means", "$text-muted"),
     )
+
+
+def mark_title(batch: BatchRecord, mark: Mark) -> str:
+    """What a mark is, and since when where its episode began earlier."""
+    since = "" if mark.begins(batch.step) else f" since batch {mark.since:,}"
+    return f"{LABELS.get(mark.kind, mark.kind)}{since}"
 
 
 def marks_in_full(batch: BatchRecord) -> Content:
     """What health has to say of a batch."""
     parts = [
-        Content.assemble((f"! {LABELS.get(mark.kind, mark.kind)}  ", "$text-warning bold"), safe(mark.text))
+        Content.assemble((f"! {mark_title(batch, mark)}  ", "$text-warning bold"), safe(mark.text))
         for mark in batch.marks
     ]
     return Content("\n").join(parts)

@@ -118,7 +118,7 @@ class Breakpoints(Overlay[None]):
             self._set(self._shown[choices.highlighted], remove=True)
 
     def _set(self, text: str, *, remove: bool) -> None:
-        from looptop.engine.ppo.judging import set_breakpoint
+        from looptop.engine.ppo.judging import set_breakpoint, set_for_later
         from looptop.engine.runs.control import wait_taken
 
         async def go() -> None:
@@ -128,7 +128,8 @@ class Breakpoints(Overlay[None]):
                 self._say(str(error), "$text-error")
                 return
             if control is None:
-                self._say(f"{text}: {'removed' if remove else 'set'}", "$text-success")
+                said = "removed" if remove else (await in_thread(lambda: set_for_later(self._run))).removeprefix("is ")
+                self._say(f"{text}: {said}", "$text-success")
             else:
                 answer = await in_thread(lambda: wait_taken(self._run, control, ANSWER_SECONDS))
                 refused = answer is not None and answer.startswith("not taken")

@@ -11,9 +11,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from looptop.engine.ppo.health import LABELS
 from looptop.engine.ppo.records import BatchRecord
 from looptop.tui.actions import bindings
+from looptop.tui.ppo.words import mark_title
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 
@@ -46,5 +46,5 @@ def _text(batch: BatchRecord) -> Content:
         )
     parts = []
     for mark in batch.marks:
-        parts += [safe(f"! {LABELS.get(mark.kind, mark.kind)}", "$text-warning bold"), safe(mark.text), Content("")]
+        parts += [safe(f"! {mark_title(batch, mark)}", "$text-warning bold"), safe(mark.text), Content("")]
     return Content("\n").join(parts)

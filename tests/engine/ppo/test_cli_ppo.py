@@ -20,6 +20,7 @@ from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.records import RunState
+from scripts.make_ppo_run import Maker, make_run
 from tests.engine.ppo.tiny import TEXTS, ppo_config
 from tests.support import eventually
 
@@ -148,6 +149,38 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert "kept" in shown(capsys, "reward", "ppo-1", step, 0, "1", "--rate")
     assert "is gone" in shown(capsys, "break", "ppo-1", "kl > -1000", "--remove")
     assert told(capsys, "break", "ppo-1")["breakpoints"] == []
+    assert "is set, for when the run goes on" in shown(capsys, "break", "ppo-1", "nan")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("break", "ppo-1", "kl > 8", "--remove"),
+        ("break", "ppo-1", "--remove", "kl > 8"),
+        ("break", "--remove", "ppo-1", "kl > 8"),
+        ("break", "ppo-1", "--json", "kl > 8", "--remove"),
+    ],
+)
+def test_words_and_options_come_in_any_order(capsys: Capture, words: tuple[str, ...]) -> None:
+    run = make_run(Maker(2, 4), state=RunState.STOPPED)
+    shown(capsys, "break", run.id, "kl > 8")
+    assert "is gone" in shown(capsys, *words)
+    assert PpoJournal(run.db).breakpoints() == []
+    assert "kept" in shown(capsys, "reward", run.id, 1, 2, "--rate", "-1.5")
+    assert [said.value for said in PpoJournal(run.db).judgements()] == [-1.5]
+    assert "--remove needs the CONDITION" in refused(capsys, "break", run.id, "--remove")
+    for wrong, said in ((["break"], "required: RUN"), (["break", run.id, "kl > 8", "more"], "arguments: more")):
+        with pytest.raises(SystemExit):
+            main(wrong)
+        assert said in capsys.readouterr().err
+    assert "there is no run" in refused(capsys, "break", "--", "--odd")
+
+
+def test_a_breakpoint_of_a_finished_run_says_that_it_cannot_take_effect(capsys: Capture) -> None:
+    run = make_run(Maker(2, 4))
+    said = "is set, but ppo-1 is finished: it cannot take effect unless the run is resumed"
+    assert said in shown(capsys, "break", run.id, "kl > 8")
+    assert "is gone" in shown(capsys, "break", run.id, "kl > 8", "--remove")
 
 
 def test_a_run_of_another_kind_has_no_batches(capsys: Capture) -> None:

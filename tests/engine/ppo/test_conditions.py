@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.conditions import parse
+from looptop.engine.ppo.conditions import ALIASES, parse
+from looptop.engine.ppo.judging import when_it_holds
 
 SAMPLES = {"kl": [1.0, 30.0, -2.0], "reward": [0.5, -1.0, 2.0], "recall": [1.0, 0.5, 1.0]}
 METRICS = {"ppo/policy/clipfrac": 0.4, "ppo/val/var_explained": -0.5, "objective/kl": 9.7}
@@ -61,6 +62,29 @@ def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
     with pytest.raises(LooptopError) as caught:
         parse(text, known=["grammar"])
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("kl > 8", False),
+        ("reward.mean < 0 and any sample.kl > 20", False),
+        ("grammar.min < 0", False),
+        ("length > 3 and entropy < 1", False),
+        ("nan", False),
+        *((f"{name} > 0", True) for name in ALIASES if name != "distinct"),
+        ("distinct < 0.5", False),
+        ("any sample.ratio > 3", True),
+        ("advantage.max > 3", True),
+        ("kl > 8 and policy_loss > -1", True),
+        ("ppo/policy/entropy > 0", True),
+        ("env/reward_mean > 0", True),
+    ],
+)
+def test_what_is_known_only_after_an_update_waits_for_it(text: str, after: bool) -> None:
+    assert parse(text).waits_for_update(["grammar", "distinct"]) is after
+    answer = when_it_holds(parse(text), ["grammar", "distinct"])
+    assert ("after the update of a batch" in answer) is after and text in answer
 
 
 @given(some.text(max_size=40))

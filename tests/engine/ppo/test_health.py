@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from looptop.engine.config import preset
+from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.ppo import health
 from looptop.engine.ppo.health import Course, Settings, look
-from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.journal import PpoJournal, write_batch
+from looptop.engine.ppo.records import BatchRecord, Mark
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.writer import JournalWriter
 
@@ -29,7 +34,9 @@ def well(step: int) -> dict[str, float]:
         "objective/kl": 6 * done + noise.gauss(0, 0.3),
         "ppo/policy/ratio_max": 1.6 + abs(noise.gauss(0, 0.2)),
         "ppo/loss/value": 0.5 + 2 * math.exp(-step / 20) + noise.uniform(-0.1, 0.1),
-        "ppo/val/var_explained": 0.8 - 2 * math.exp(-step / 6),
+        "ppo/val/explained_centred": 0.8 - 2 * math.exp(-step / 6),
+        # TRL's counts a bias that all values share: it makes no mark.
+        "ppo/val/var_explained": -3.0,
         "ppo/policy/entropy": 1.2 - 0.5 * done + noise.gauss(0, 0.03),
         "env/reward_mean": -0.2 + 4 * done + noise.gauss(0, 0.3),
         "env/reward_std": 3.5 - 1.5 * done,
@@ -45,7 +52,7 @@ def kinds(steps: int, **curves: Curve) -> set[str]:
     names = {
         "kl": health.KL, "ratio": health.RATIO, "value_loss": health.VALUE_LOSS, "explained": health.EXPLAINED,
         "entropy": health.ENTROPY, "reward": health.REWARD, "length": health.LENGTH, "cut": health.CUT,
-        "distinct": health.DISTINCT, "recall": "quality/recall",
+        "distinct": health.DISTINCT, "recall": "quality/recall", "clean": "quality/clean",
     }  # fmt: skip
     batches: list[Mapping[str, float]] = [
         well(step) | {names[name]: curve(step) for name, curve in curves.items()} for step in range(1, steps + 1)
@@ -67,6 +74,10 @@ def test_a_run_that_learns_as_it_should_has_no_mark(steps: int) -> None:
     [
         ("kl_negative", {"kl": lambda step: -1.2}),
         ("kl_high", {"kl": lambda step: step / 8}),
+        ("kl_high", {"kl": lambda step: 30.0 if step == 120 else 6.0}),
+        ("reward_hacking", {"recall": lambda s: 0.955 - s / 300, "clean": lambda s: 0.6 - s / 300}),
+        # Nothing is said any more, and that without a fault.
+        ("reward_hacking", {"recall": lambda s: max(0.02, 0.955 - s / 110), "clean": lambda s: min(1.0, s / 110)}),
         ("ratio_jump", {"ratio": lambda step: 9.0 if step == 120 else 1.8}),
         ("ratio_jump", {"ratio": lambda step: 30.0}),
         ("value_loss_jump", {"value_loss": lambda step: 4.0 if step == 120 else 0.5}),
@@ -91,12 +102,17 @@ def test_what_goes_wrong_is_marked(kind: str, curves: dict[str, Curve]) -> None:
     "curves",
     [
         {"kl": lambda step: -0.9},
-        {"kl": lambda step: 11.5},
+        {"kl": lambda step: 14.0},
         {"ratio": lambda step: 4.0},
         {"ratio": lambda step: 2.9 if step == 120 else 1.0},
         {"value_loss": lambda step: 2.0 if step == 120 else 0.6},
         {"explained": lambda step: -0.5 if step % 15 else 0.1},
         {"explained": lambda step: math.nan},
+        {"explained": lambda step: -0.1},
+        {"kl": lambda step: 20.0 if step == 120 else 6.0},
+        # One quality falls while others rise by more; or by no more than 32 samples' noise.
+        {"recall": lambda step: 0.95 - step / 1200, "clean": lambda step: 0.3 + step / 240},
+        {"recall": lambda step: (0.93 if step < 60 else 0.86) + 0.12 * (step % 3 - 1)},
         {"entropy": lambda step: 1.2 - step / 240},
         {"length": lambda step: 14 + step / 20},
         {"cut": lambda step: 0.2},
@@ -148,6 +164,65 @@ def test_a_resumed_run_goes_on_from_what_the_journal_holds() -> None:
     assert marks[69] == [] and marks[74] == ["entropy_collapse"]
     resumed = health.Health(PpoJournal(run.db), SETTINGS)
     assert [[mark.kind for mark in resumed.look(step, batches[step - 1])] for step in range(41, 81)] == marks[40:]
+
+
+def recorded(name: str) -> list[dict[str, float]]:
+    """The figures of every batch of a run of this preset, as it was trained: a column a metric."""
+    columns = json.loads((Path(__file__).parent / "runs" / f"{name}.json").read_text())
+    count = len(next(iter(columns.values())))
+    return [{key: each[at] for key, each in columns.items() if each[at] is not None} for at in range(count)]
+
+
+def marks_of(name: str) -> list[list[Mark]]:
+    """The marks of every batch of it."""
+    run = RunFolder.create("ppo", {"kind": "ppo"})
+    config = preset(name, "ppo")
+    assert isinstance(config, PpoRunConfig)
+    whole = health.Health(PpoJournal(run.db), Settings.of(config))
+    return [list(whole.look(step, figures)) for step, figures in enumerate(recorded(name), 1)]
+
+
+def test_a_healthy_run_of_the_tiny_preset_has_marks_on_few_of_its_batches() -> None:
+    marks = marks_of("tiny")
+    assert len(marks) == 280
+    marked = [step for step, each in enumerate(marks, 1) if each]
+    assert len(marked) <= 0.05 * len(marks), marked
+    assert {mark.kind for each in marks for mark in each} <= {"ratio_jump", "kl_high", "value_loss_jump"}
+
+
+def test_a_run_that_cheats_its_reward_is_marked_early_and_as_one_episode() -> None:
+    marks = marks_of("tiny-hackable")
+    hacked = [mark for each in marks for mark in each if mark.kind == "reward_hacking"]
+    assert len(hacked) > 100
+    begins = [step for step, each in enumerate(marks, 1) for mark in each if mark.since == step]
+    first = next(step for step, each in enumerate(marks, 1) if any(mark.kind == "reward_hacking" for mark in each))
+    assert first <= 40 and {mark.since for mark in hacked} == {first}
+    assert "recall fell from" in hacked[30].text and "clean fell from" in hacked[30].text
+    assert len(begins) <= 5, "an episode begins once, however many batches it has"
+
+
+def test_a_mark_that_comes_again_after_a_while_is_another_episode_and_a_resume_goes_on_with_it() -> None:
+    run = RunFolder.create("ppo", {"kind": "ppo"})
+    whole = health.Health(PpoJournal(run.db), SETTINGS)
+    writer = JournalWriter(run.db)
+    bad = {*range(30, 36), *range(40, 44), *range(70, 72)}
+    batches = [well(step) | ({health.CUT: 0.9} if step in bad else {}) for step in range(1, 81)]
+    since = []
+    for step, figures in enumerate(batches, 1):
+        marks = whole.look(step, figures)
+        since.append([mark.since for mark in marks])
+        writer.metrics(step, figures)
+        write_batch(writer, BatchRecord(step, "updated", 1.0, 8, {}, marks))
+    writer.close()
+    assert [step for step, each in enumerate(since, 1) if each] == sorted(bad)
+    assert [since[step - 1] for step in (30, 35, 40, 43, 70, 71)] == [[30], [30], [30], [30], [70], [70]]
+    resumed = health.Health(PpoJournal(run.db), SETTINGS)
+    assert [[mark.since for mark in resumed.look(step, batches[step - 1])] for step in range(42, 81)] == since[41:]
+
+
+def test_a_journal_of_marks_without_episodes_is_read() -> None:
+    old = msgspec.json.decode(b'[{"kind": "cut", "text": "It was cut."}]', type=tuple[Mark, ...])
+    assert old == (Mark("cut", "It was cut."),) and old[0].begins(7)
 
 
 def test_a_run_journals_the_marks_of_its_batches(tmp_path: Path) -> None:

@@ -249,7 +249,9 @@ def test_a_breakpoint_holds_the_run_before_the_update_and_is_kept_with_it(tiny: 
     held(again, "compared", step)
     assert PpoJournal(run.folder.db).breakpoints() == ["any sample.reward > -1000"]
     assert "is gone" in answered(again, set_breakpoint(run.folder, "any sample.reward > -1000", "test", remove=True))
-    assert answered(again, set_breakpoint(run.folder, "ratio.max > 0.5", "test")).startswith("holds the run")
+    assert answered(again, set_breakpoint(run.folder, "ratio.max > 0.5", "test")).startswith(
+        "holds the run after the update of a batch when ratio.max > 0.5"
+    )
     again.continue_()
     # What is known only after the update holds the run at the batch's end.
     held(again, "updated", step)
