@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exports."""
     folder = RunFolder.find(arguments.run)
-    out = Path(arguments.out or f"{folder.id}-{arguments.to}").expanduser()
+    out = Path(arguments.out or f"{folder.file_name}-{arguments.to}").expanduser()
     with quiet_libraries():
         files = export(folder, arguments.to, out)
     if arguments.json:

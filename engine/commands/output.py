@@ -15,6 +15,13 @@ from typing import Any
 from looptop.engine.text import visible
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Adds the agreement to what a run of somebody else would start."""
+    parser.add_argument(
+        "--trust", action="store_true", help="of a run that was not made here: start the command and functions it names"
+    )
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Adds `--json`."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")

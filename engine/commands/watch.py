@@ -70,6 +70,8 @@ class Outcome:
     """From the command to the final evaluation, or to the end where it was not reached."""
     interrupted: bool
     """A person left with ctrl-C."""
+    name: str = ""
+    """What a person types to mean it, where that is not `run`."""
 
     @property
     def exit_code(self) -> int:
@@ -131,11 +133,12 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
         ]
         say(f"{outcome.run} {outcome.state}: {', '.join(figures)}, {duration(outcome.seconds)}")
         if outcome.state is RunState.FINISHED:
-            say(what_next(outcome.kind, outcome.run))
+            say(what_next(outcome.kind, outcome.name or outcome.run))
         else:
             if outcome.state is RunState.STOPPED and outcome.reason:
                 say(visible(outcome.reason))
-            say(f"go on: looptop resume {outcome.run}; its log: looptop logs {outcome.run}")
+            name = outcome.name or outcome.run
+            say(f"go on: looptop resume {name}; its log: looptop logs {name}")
     if outcome.state is RunState.FAILED or (outcome.state is RunState.INTERRUPTED and not outcome.interrupted):
         note(f"looptop: {outcome.run} {outcome.state}: {visible(outcome.reason)}")
     return outcome.exit_code
@@ -268,6 +271,7 @@ class _Reader:
             figures={word: result.get(word, point.value if point else None) for word, point in found.items()},
             seconds=max(0.0, ended - self.began),
             interrupted=interrupted,
+            name=self.folder.shell_name,
         )
 
     def _changed(self, what: str) -> bool:

@@ -69,7 +69,7 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
     if kind not in KINDS:
         raise LooptopError(f"there is no control '{visible(kind)}'; there are: {', '.join(KINDS)}")
     if not folder.is_live():
-        hint = "" if folder.state() == "finished" else f"; `looptop resume {folder.id}` goes on with it"
+        hint = "" if folder.state() == "finished" else f"; `looptop resume {folder.shell_name}` goes on with it"
         raise LooptopError(f"{folder.id} is not running, it is {folder.state()}{hint}")
     plain = {"id": secrets.token_hex(6), "kind": kind, "by": by, "created": time.time(), **details}
     control = msgspec.convert(plain, Control)
