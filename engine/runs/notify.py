@@ -18,12 +18,15 @@ from pathlib import Path
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import read_about
 from looptop.engine.runs.home import home
-from looptop.engine.runs.private import append_private
+from looptop.engine.runs.private import append_private, read_regular, who_else_writes
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import Listener
 
 ALERTS = frozenset({"alert", "breakpoint"})
 """Kinds of events that are told."""
+
+SETTINGS = "settings.toml"
+"""What holds for all runs of a home."""
 
 # A condition that holds at every step must not start a command at every step.
 _PAUSE = 10.0
@@ -75,7 +78,12 @@ class Notifier(Listener):
             thread.join(max(0.0, end - time.monotonic()))
 
     def _start(self, what: str, reason: str) -> None:
-        command = command_for(self._folder)
+        try:
+            command = command_for(self._folder)
+        except LooptopError as error:
+            with contextlib.suppress(OSError), append_private(self._folder / "log.txt") as log:
+                log.write(f"{error}\n".encode("utf-8", "backslashreplace"))
+            return
         if not command:
             return
         about = read_about(self._folder)
@@ -105,12 +113,26 @@ def hit_breakpoint(state: RunState, reason: str) -> bool:
 
 
 def command_for(folder: Path) -> str:
-    """The command of a run: its own, or the home's; empty where there is none."""
+    """The command of a run: its own, or the home's; empty where there is none.
+
+    Raises:
+        LooptopError: There is one, and somebody else could have written it.
+    """
     if own := read_about(folder).notify:
+        _refuse_others(folder, folder / "about.toml")
         return own
     try:
-        settings = tomllib.loads((home() / "settings.toml").read_text("utf-8"))
-    except (OSError, ValueError, LooptopError):
+        settings = tomllib.loads(read_regular(home() / SETTINGS, follow_links=True).decode("utf-8"))
+    except (OSError, ValueError, RecursionError, LooptopError):
         return ""
     command = settings.get("notify", "")
-    return command if isinstance(command, str) else ""
+    if not isinstance(command, str) or not command:
+        return ""
+    _refuse_others(home(), home() / SETTINGS)
+    return command
+
+
+def _refuse_others(*paths: Path) -> None:
+    for path in paths:
+        if why := who_else_writes(path):
+            raise LooptopError(f"the command to notify is not started: {why}")
