@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from looptop.engine.text import visible
+from looptop.engine.text import visible, visible_lines
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +28,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def say(line: str = "") -> None:
-    """Prints a line for people. What in it came from outside must have gone through `visible`."""
-    sys.stdout.write(line + "\n")
+    """Prints a line for people, without anything that could act on the terminal."""
+    sys.stdout.write(visible_lines(line) + "\n")
 
 
 def note(line: str) -> None:
     """Prints a line on stderr: what is no part of the result."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(visible_lines(line) + "\n")
     sys.stderr.flush()
 
 

@@ -190,7 +190,7 @@ def _events(events: list[Event]) -> None:
         return
     say()
     for event in events[-EVENTS_SHOWN:]:
-        level = "" if event.level == "info" else f"{event.level}: "
+        level = "" if event.level == "info" else f"{visible(event.level)}: "
         say(f"  {time.strftime('%H:%M:%S', time.localtime(event.time))}  {level}{visible(event.text)}")
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -21,12 +21,14 @@ from looptop.engine.ppo.records import (
     Judgement,
     JudgementKind,
     Mark,
+    Place,
     SampleRecord,
     TokenTable,
 )
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.schema import SAMPLES_OF_A_BATCH
 from looptop.engine.runs.writer import JournalWriter, storable
+from looptop.engine.text import visible
 
 _BATCH = "INSERT OR REPLACE INTO ppo_batches VALUES (?, ?, ?, ?, ?, ?)"
 _SAMPLE = f"INSERT OR REPLACE INTO ppo_samples VALUES ({', '.join('?' * 16)})"
@@ -200,7 +202,10 @@ class PpoJournal(Journal):
             rows = read(
                 f"{_READ_JUDGEMENT}{where} ORDER BY step, row, kind", () if step is None else (step,)
             ).fetchall()
-        return [Judgement(*row) for row in rows]
+        return [
+            Judgement(at, number, cast("JudgementKind", visible(kind)), value, when, visible(by))
+            for at, number, kind, value, when, by in rows
+        ]
 
     def breakpoints(self) -> list[str]:
         """The conditions at which the run is to be held, the first that was set first."""
@@ -219,13 +224,18 @@ def _numbers(values: Mapping[str, float]) -> str:
 
 
 def _read_numbers(text: str) -> dict[str, float]:
-    return {name: math.nan if value is None else value for name, value in msgspec.json.decode(text).items()}
+    return {visible(name): math.nan if value is None else value for name, value in msgspec.json.decode(text).items()}
 
 
 def _batch(row: Sequence[Any]) -> BatchRecord:
     step, place, when, samples, seconds, marks = row
     return BatchRecord(
-        step, place, when, samples, msgspec.json.decode(seconds), msgspec.json.decode(marks, type=tuple[Mark, ...])
+        step,
+        cast("Place", visible(place)),
+        when,
+        samples,
+        {visible(name): value for name, value in msgspec.json.decode(seconds).items()},
+        tuple(Mark(visible(mark.kind), mark.text) for mark in msgspec.json.decode(marks, type=tuple[Mark, ...])),
     )
 
 

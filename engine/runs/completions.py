@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.writer import JournalWriter, storable
+from looptop.engine.text import visible
 
 
 class Completion(Struct, frozen=True):
@@ -58,4 +59,7 @@ def completions(journal: Journal, step: int | None = None) -> list[Completion]:
             " WHERE step = coalesce(?, (SELECT max(step) FROM completions)) ORDER BY place",
             (step,),
         ).fetchall()
-    return [Completion(prompt, text, msgspec.json.decode(rewards), said) for prompt, text, rewards, said in rows]
+    return [
+        Completion(prompt, text, {visible(name): value for name, value in msgspec.json.decode(rewards).items()}, said)
+        for prompt, text, rewards, said in rows
+    ]

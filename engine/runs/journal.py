@@ -144,7 +144,8 @@ class Journal:
                 "SELECT id, time, step, kind, level, text, superseded FROM events WHERE id > ? ORDER BY id", (after,)
             ).fetchall()
         return [
-            Event(number, time, at, kind, level, text, bool(gone)) for number, time, at, kind, level, text, gone in rows
+            Event(number, time, at, visible(kind), visible(level), text, bool(gone))
+            for number, time, at, kind, level, text, gone in rows
         ]
 
     def answer_samples(self, step: int | None = None) -> list[AnswerSample]:
@@ -169,7 +170,7 @@ class Journal:
         """What became of the controls that the run took, the first first."""
         with self._read() as read:
             rows = read("SELECT id, kind, time, step, answer FROM controls ORDER BY rowid").fetchall() if read else []
-        return [ControlAnswer(*row) for row in rows]
+        return [ControlAnswer(visible(name), visible(kind), *rest) for name, kind, *rest in rows]
 
     def reading(self) -> contextlib.AbstractContextManager[Any]:
         """For a module of the engine that keeps a table of its own in the journal: the connection's `execute`, inside a
