@@ -29,6 +29,7 @@ from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run
 from looptop.engine.runs.run import resume as go_on
+from tests.engine.ppo.test_reward_training import reward_config
 from tests.engine.ppo.tiny import ppo_config
 from tests.support import eventually
 
@@ -233,3 +234,10 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, t
     run = looptop.start(ppo_config(tmp_path, "processes=2"))
     assert run.wait() is RunState.FAILED
     assert run.reason == "training.processes is 2, and this machine has 1 GPU: each process needs one"
+
+
+def test_two_processes_train_a_reward_model(tmp_path: Path) -> None:
+    """TRL's trainer and accelerate send nothing that would have to be unpickled either."""
+    run = looptop.start(reward_config(tmp_path, "processes=2", "max_steps=4", "eval_steps=2", "precision=fp32"))
+    assert run.wait() is RunState.FINISHED, run.reason
+    assert [point.step for point in run.journal.values("loss")] == [1, 2, 3, 4]
