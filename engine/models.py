@@ -30,14 +30,15 @@ MOST_ADAPTERS = 8
 
 
 def resolve(name: str) -> str:
-    """The folder of a bundled part (`bundled:text_encoder`) or of a run's result; other names unchanged.
+    """The folder of a bundled part (`bundled:text_encoder`) or of the result of a run, by its id or its folder; other
+    names unchanged.
 
     Raises:
         LooptopError: looptop brings no such part along (those that it does are named), or the run has no model yet.
     """
     if name.startswith(BUNDLED):
         return str(_part(name))
-    run = next((run for run in RunFolder.all() if run.id == name), None)
+    run = RunFolder.named(name)
     return name if run is None else str(result_of(run, _is_any_model))
 
 

@@ -38,6 +38,13 @@ def visible(text: object, *, keep_lines: bool = False) -> str:
     return "".join(out)
 
 
+def visible_lines(text: str) -> str:
+    """The text with its line feeds and tabs, and nothing else that could act on a terminal: for where text leaves."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "\n".join("\t".join(visible(part) for part in line.split("\t")) for line in text.split("\n"))
+
+
 def join_text(parts: Sequence[str], last: str) -> str:
     """The parts in a row, with a word before the last: "a, b or c"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"

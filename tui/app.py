@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.events import Event
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from looptop.engine.errors import LooptopError
@@ -21,6 +22,7 @@ from looptop.engine.text import visible
 from looptop.tui import actions, collecting, faults, terminal
 from looptop.tui.herald import Herald
 from looptop.tui.screens.base import Overlay, Place
+from looptop.tui.text import VisibleLines
 from looptop.tui.themes import DARK, LIGHT
 from looptop.tui.threads import in_thread, work
 from looptop.tui.typed import Acted, Typed, is_typed
@@ -67,6 +69,7 @@ class LooptopApp(App[str]):
         self._make_process = make_process
         self._drawn_on = drawn_on
         self.herald = Herald()
+        self._visible_lines = VisibleLines()
         self._typed = Typed(self)
         self._collecting: collecting.Collecting | None = None
         self.started_here: list[RunFolder] = []
@@ -80,6 +83,10 @@ class LooptopApp(App[str]):
         self.add_mode("ppo", self._make_ppo)
         self.add_mode("runs", self._make_runs)
         self.add_mode("charts", self._make_charts)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What each line goes through on its way to the terminal."""
+        return [*super().get_line_filters(), self._visible_lines]
 
     def _make_ask(self) -> Screen[Any]:
         from looptop.tui.screens.ask import Ask

@@ -69,7 +69,7 @@ def farewell(live: Sequence[RunFolder]) -> str:
     """The last words on the terminal."""
     words = [
         f"{run} goes on. Watch it: `looptop attach {run}`, or `looptop logs {run} -f`. Stop it: `looptop stop {run}`."
-        for run in (visible(folder.id) for folder in live[:SAID])
+        for run in (folder.shell_name for folder in live[:SAID])
     ]
     if len(live) > SAID:
         words.append(f"So do {len(live) - SAID} more: `looptop runs state:running,paused`.")
@@ -88,8 +88,9 @@ def stop_all(live: Sequence[RunFolder]) -> str:
     for run in live:
         try:
             send(run, "stop", by="app")
-            name = visible(run.id)
-            words.append(f"{name} stops with a checkpoint. Go on with it later: `looptop resume {name}`.")
+            words.append(
+                f"{visible(run.id)} stops with a checkpoint. Go on with it later: `looptop resume {run.shell_name}`."
+            )
         except LooptopError as error:
             words.append(visible(error))
     return "\n".join(words)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 
+from rich.segment import Segment
+from textual.color import Color
 from textual.content import Content
+from textual.filter import LineFilter
 
 from looptop.engine.text import visible
 from looptop.engine.times import UNKNOWN, is_length
@@ -23,6 +26,19 @@ def cell(text: object, width: int, style: str = "") -> Content:
     """The text in exactly `width` cells: cut with an ellipsis, or filled up with spaces."""
     # Nobody sees more than a line of it: a text of a million characters is not measured to its end.
     return safe(str(text)[: 4 * width + 4], style).truncate(max(width, 1), ellipsis=True, pad=True)
+
+
+class VisibleLines(LineFilter):
+    """Lets nothing through to the terminal that could act on it: the last net, below all widgets."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The segments, with a visible mark for each such character."""
+        if all(segment.text.isprintable() for segment in segments):
+            return segments
+        return [
+            segment if segment.control or segment.text.isprintable() else Segment(visible(segment.text), segment.style)
+            for segment in segments
+        ]
 
 
 IN_THE_LOG = "  l: all of it, in the log"

@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = RunFolder.find(arguments.run)
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
         raise LooptopError(
-            f"attach needs a terminal on stdin and stdout; without one use `looptop show {folder.id}`,"
-            f" `looptop logs {folder.id} -f` or `looptop metrics {folder.id}`"
+            f"attach needs a terminal on stdin and stdout; without one use `looptop show {folder.shell_name}`,"
+            f" `looptop logs {folder.shell_name} -f` or `looptop metrics {folder.shell_name}`"
         )
     # By name, so that the engine stands without the app.
     code: int = import_module("looptop.tui.app").run_app(folder)

@@ -10,6 +10,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
 
 EXAMPLES = """\
   looptop batches ppo-3                 the last 20
@@ -83,7 +84,7 @@ def _row(batch: BatchRecord, figures: Mapping[str, float | None]) -> list[str]:
     for word, name in COLUMNS.items():
         value = figures.get(name)
         cells.append(percent(value) if word == "clipped" else number(value))
-    return [str(batch.step), batch.place, *cells, _marks(batch)]
+    return [str(batch.step), visible(batch.place), *cells, visible(_marks(batch))]
 
 
 def _whole(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str, object]:

@@ -8,10 +8,11 @@ import msgspec
 
 from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.batches import ppo_run
-from looptop.engine.commands.output import add_json, note, number, quiet_libraries, say, say_json, table
+from looptop.engine.commands.output import add_json, add_trust, note, number, quiet_libraries, say, say_json, table
 from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult, save
+from looptop.engine.runs.trust import require_trust
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="pairs to show of each end (default: 3)")
     parser.add_argument("--seed", type=int, metavar="N", help="of the random numbers (default: the run's)")
     add_device(parser)
+    add_trust(parser)
     add_json(parser)
 
 
@@ -39,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.n < 2:
         raise LooptopError(f"--n {arguments.n} is too few to compare; give at least 2")
     folder, _ = ppo_run(arguments.run)
+    require_trust(folder, trust=arguments.trust)
     with quiet_libraries(), CORES.computing():
         from looptop.engine.ppo.comparison import compare
 

@@ -52,7 +52,7 @@ def settle(folder: RunFolder, control: Control | None, kind: str, done: str, *, 
     if answer is None and control is not None and not folder.is_live():
         answer = wait_taken(folder, control, 0)
         if answer is None:
-            raise LooptopError(f"{folder.id} ended before it took the {kind}; see `looptop show {folder.id}`")
+            raise LooptopError(f"{folder.id} ended before it took the {kind}; see `looptop show {folder.shell_name}`")
     if answer is not None and answer.startswith("not taken: ") and kind in WRONG_BY_CONTENT:
         raise LooptopError(answer.removeprefix("not taken: "))
     if as_json:

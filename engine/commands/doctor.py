@@ -20,6 +20,8 @@ from looptop.engine.machine.logout import Logout, at_logout
 from looptop.engine.machine.places import Place, places
 from looptop.engine.machine.usage import memory
 from looptop.engine.runs.home import home
+from looptop.engine.runs.notify import SETTINGS
+from looptop.engine.runs.private import who_else_writes
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -51,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "devices": _devices(gpus, total - used),
                 "terminal": msgspec.to_builtins(found_terminal),
                 "home": str(home()),
+                "home_open_to_others": open_to_others(),
                 "places": [msgspec.to_builtins(place) for place in found_places],
                 "logout": msgspec.to_builtins(logout),
                 "versions": versions,
@@ -60,10 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
     _say_devices(gpus, used, total, versions["torch"])
     _say_terminal(found_terminal)
     _say_places(found_places)
+    for why in open_to_others():
+        say(f"  ! {why}; until then no command to notify is started from it, and its runs count as somebody else's")
     _say_logout(logout)
     say("versions")
     say("  " + "  ".join(f"{name} {visible(version)}" for name, version in versions.items()))
     return 0
+
+
+def open_to_others() -> list[str]:
+    """What of the home other users can change, and what ends that."""
+    of_interest = [home() / name for name in ("", SETTINGS, "runs", "origins")]
+    return [why for why in map(who_else_writes, of_interest) if why]
 
 
 def _terminal() -> terminal.Terminal | None:

@@ -82,7 +82,7 @@ def _rows(arguments: argparse.Namespace) -> tuple[str, list[dict[str, Any]]]:
     from looptop.engine.vqa import data
 
     run_id = arguments.model.partition(":")[0]
-    trained = next((folder for folder in RunFolder.all() if folder.id == run_id), None)
+    trained = RunFolder.named(run_id)
     config = configuration.override(trained.config() if trained else configuration.preset("tiny"), arguments.settings)
     if not isinstance(config, VqaRunConfig):
         raise LooptopError(

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exports."""
     folder = RunFolder.find(arguments.run)
-    out = Path(arguments.out or f"{folder.id}-{arguments.to}").expanduser()
+    out = Path(arguments.out or f"{folder.file_name}-{arguments.to}").expanduser()
     only = [name.strip() for name in arguments.tables.split(",") if name.strip()]
     batches = _span(arguments.batches) if arguments.batches is not None else None
     with quiet_libraries(), contextlib.closing(progress_on(sys.stderr)) as progress:

@@ -11,11 +11,18 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from looptop.engine.text import visible
+from looptop.engine.text import visible, visible_lines
 from looptop.engine.times import UNKNOWN, is_length, local_time
 
 _WIDEST = 200
 """Cells of a column at most; a longer text stands out of it."""
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Adds the agreement to what a run of somebody else would start."""
+    parser.add_argument(
+        "--trust", action="store_true", help="of a run that was not made here: start the command and functions it names"
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +31,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def say(line: str = "") -> None:
-    """Prints a line for people. What in it came from outside must have gone through `visible`."""
-    sys.stdout.write(line + "\n")
+    """Prints a line for people, without anything that could act on the terminal."""
+    sys.stdout.write(visible_lines(line) + "\n")
 
 
 def note(line: str) -> None:
     """Prints a line on stderr: what is no part of the result."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(visible_lines(line) + "\n")
     sys.stderr.flush()
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from looptop.engine.text import visible
+
 SECONDS_BETWEEN_LINES = 5.0
 BAR_CELLS = 24
 
@@ -48,7 +50,7 @@ class Progress:
 
     def note(self, line: str) -> None:
         """Shows a line that stays."""
-        self._write(line + "\n")
+        self._write(visible(line) + "\n")
 
     def ring(self) -> None:
         """Calls for attention, where there is a terminal that can."""
@@ -76,11 +78,11 @@ class Bar(Progress):
         parts = [reading.name, bar, *reading.words]
         while len(parts) > 2 and len("  ".join(parts)) >= width:
             parts.pop()
-        self._write("\r" + "  ".join(parts)[: max(0, width - 1)] + "\x1b[K")
+        self._write("\r" + visible("  ".join(parts))[: max(0, width - 1)] + "\x1b[K")
 
     def note(self, line: str) -> None:
         """Shows a line that stays, above the one that is drawn over."""
-        self._write(f"\r{line}\x1b[K\n")
+        self._write(f"\r{visible(line)}\x1b[K\n")
 
     def ring(self) -> None:
         """Rings the bell."""

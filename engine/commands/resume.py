@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from looptop.engine.commands.batches import ppo_run
-from looptop.engine.commands.output import add_json, note
+from looptop.engine.commands.output import add_json, add_trust, note
 from looptop.engine.commands.progress import progress_on
 from looptop.engine.commands.watch import Interrupts, show_outcome, watch
 from looptop.engine.config.effects import without_effect
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="of a PPO run: take back what you changed by hand in the last batch that is made again",
     )
+    add_trust(parser)
     add_json(parser)
 
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         note(f"{folder.id}  {count} {'edit' if count == 1 else 'edits'} of batch {step} dropped")
     interrupts = Interrupts()
     with interrupts.taken():
-        folder = relaunch(arguments.run)
+        folder = relaunch(arguments.run, trust=arguments.trust)
         note(f"{folder.id}  resumed")
         for sentence in without_effect(folder.config()).values():
             note(f"{folder.id}  {sentence}")

@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
         say_json({"run": folder.id, "batch": arguments.batch, "samples": listed})
         return 0
     scores = list(samples[0].scores)
-    header = ["sample", "reward", *scores, "kl", "advantage", "length", "", "response", "said"]
+    header = ["sample", "reward", *map(visible, scores), "kl", "advantage", "length", "", "response", "said"]
     rows = [_row(sample, scores, said.get(sample.row, [])) for sample in samples]
-    for line in table(header, rows, right=["sample", "reward", *scores, "kl", "advantage", "length"]):
+    for line in table(header, rows, right=["sample", "reward", *map(visible, scores), "kl", "advantage", "length"]):
         say(line)
     return 0
 
@@ -92,7 +92,7 @@ def _row(sample: SampleRecord, scores: list[str], said: list[Judgement]) -> list
         str(sample.length),
         "" if sample.ended else "cut",
         visible(sample.response),
-        ", ".join(f"{each.kind.replace('_', ' ')} {number(each.value)}" for each in said),
+        ", ".join(f"{visible(each.kind).replace('_', ' ')} {number(each.value)}" for each in said),
     ]
 
 

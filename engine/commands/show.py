@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     _answers(journal.answer_samples())
     _events(journal.events())
     say()
-    say(_next(summary))
+    say(_next(folder.shell_name, summary))
     return 0
 
 
@@ -224,18 +224,18 @@ def _events(events: list[Event]) -> None:
         return
     say()
     for event in events[-EVENTS_SHOWN:]:
-        level = "" if event.level == "info" else f"{event.level}: "
+        level = "" if event.level == "info" else f"{visible(event.level)}: "
         say(f"  {local_time(event.time, '%H:%M:%S')}  {level}{visible(event.text)}")
 
 
-def _next(summary: RunSummary) -> str:
-    run_id, state = summary.id, summary.state
+def _next(name: str, summary: RunSummary) -> str:
+    state = summary.state
     if state in (RunState.CREATED, RunState.RUNNING):
-        return f"looptop attach {run_id}, pause, checkpoint, stop; its log: looptop logs {run_id} -f"
+        return f"looptop attach {name}, pause, checkpoint, stop; its log: looptop logs {name} -f"
     if state is RunState.PAUSED:
-        return f"looptop continue {run_id}, step, stop; its log: looptop logs {run_id}"
+        return f"looptop continue {name}, step, stop; its log: looptop logs {name}"
     if summary.kind in OTHERS:
-        return f"looptop attach {run_id}"
+        return f"looptop attach {name}"
     if state is RunState.FINISHED:
-        return what_next(summary.kind, run_id)
-    return f"looptop resume {run_id}; its log: looptop logs {run_id}"
+        return what_next(summary.kind, name)
+    return f"looptop resume {name}; its log: looptop logs {name}"

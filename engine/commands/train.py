@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from looptop.engine import config as configuration
-from looptop.engine.commands.output import add_json, note, say, say_json
+from looptop.engine.commands.output import add_json, add_trust, note, say, say_json
 from looptop.engine.commands.progress import progress_on
 from looptop.engine.commands.watch import Interrupts, show_outcome, watch
 from looptop.engine.config import RunConfig
@@ -16,6 +16,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
+from looptop.engine.runs.trust import require_trust
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change one setting; may be given several times",
     )
     add_about(parser)
+    add_trust(parser)
     parser.add_argument("--detach", action="store_true", help="do not watch: say the run's id and leave")
     add_json(parser)
 
@@ -93,9 +95,11 @@ def _chosen(arguments: argparse.Namespace) -> RunConfig:
     if arguments.kind is None and arguments.like is None:
         raise LooptopError("train needs to know what: `looptop train vqa`, or `looptop train --like RUN`")
     if arguments.like is not None:
-        config = like = RunFolder.find(arguments.like).config()
+        run = RunFolder.find(arguments.like)
+        config = like = run.config()
         if arguments.kind not in (None, config.kind):
             raise LooptopError(f"{visible(arguments.like)} is a {config.kind} run, not a {arguments.kind} run")
+        require_trust(run, trust=arguments.trust)
     elif arguments.config is not None:
         config = configuration.load(Path(arguments.config), arguments.kind)
     else:

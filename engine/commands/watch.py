@@ -74,6 +74,8 @@ class Outcome:
     """How many the run raised, in all of its lives."""
     step: int | None = None
     """The step that the figures are of, where it is not the last."""
+    name: str = ""
+    """What a person types to mean it, where that is not `run`."""
 
     @property
     def exit_code(self) -> int:
@@ -137,11 +139,12 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
         of = f", of step {outcome.step}, the best evaluation" if outcome.step is not None else ""
         say(f"{outcome.run} {state}: {', '.join(figures)}, {duration(outcome.seconds)}{of}")
         if outcome.state is RunState.FINISHED:
-            say(what_next(outcome.kind, outcome.run))
+            say(what_next(outcome.kind, outcome.name or outcome.run))
         else:
             if outcome.state is RunState.STOPPED and outcome.reason:
                 say(visible(outcome.reason))
-            say(f"go on: looptop resume {outcome.run}; its log: looptop logs {outcome.run}")
+            name = outcome.name or outcome.run
+            say(f"go on: looptop resume {name}; its log: looptop logs {name}")
     if outcome.state is RunState.FAILED or (outcome.state is RunState.INTERRUPTED and not outcome.interrupted):
         note(f"looptop: {outcome.run} {outcome.state}: {visible(outcome.reason)}")
     return outcome.exit_code
@@ -277,6 +280,7 @@ class _Reader:
             interrupted=interrupted,
             alerts=self.journal.alerts(),
             step=best if (best := result_step({"result": result})) != last else None,
+            name=self.folder.shell_name,
         )
 
     def _changed(self, what: str) -> bool:

@@ -57,7 +57,7 @@ def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Pat
         if tokens is not None:
             line["tokens"] = {"ids": tokens.ids, "texts": tokens.texts, "counts": tokens.counts, **tokens.columns}
         lines.append(encode_json(line) + b"\n")  # NaN and infinity become null.
-    target = path or exports() / f"{run.id}-batch-{step}.jsonl"
+    target = path or exports() / f"{run.file_name}-batch-{step}.jsonl"
     try:
         write_private(target, b"".join(lines))
     except OSError as error:

@@ -52,7 +52,7 @@ def compare(
     chosen.apply()
     tuned, before = (
         load_policy(resolve(name), chosen.torch_device)
-        for name in (run.id, config.model.reference or config.model.policy)
+        for name in (run.name, config.model.reference or config.model.policy)
     )
     frozen = reference.Frozen(before)
     tokenizer = load_tokenizer(config.model.policy)

@@ -109,9 +109,7 @@ def load(folder: Path) -> CompareResult | None:
     except OSError as error:
         raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
     except UNREADABLE:
-        raise LooptopError(
-            f"{visible(path)} is damaged; `looptop compare {visible(folder.name)}` makes it anew"
-        ) from None
+        raise LooptopError(f"{visible(path)} is damaged; `looptop compare` makes it anew") from None
 
 
 def _with_nan(data: Any) -> Any:

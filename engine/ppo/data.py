@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from looptop.engine.config.ppo import QueryConfig
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.runs.wire import travels
 from looptop.engine.text import visible
 
 _log = logging.getLogger("looptop.data")
@@ -37,6 +38,7 @@ class Texts(Protocol):
     def __getitem__(self, place: int) -> str: ...
 
 
+@travels
 @dataclass(frozen=True)
 class Query:
     """One query.

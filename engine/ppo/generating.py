@@ -53,7 +53,7 @@ def generate(
     Raises:
         LooptopError: There is no such model, or it is of another family.
     """
-    run = next((run for run in RunFolder.all() if run.id == name), None)
+    run = RunFolder.named(name)
     config = run.config() if run is not None else None
     if config is not None and not isinstance(config, PpoRunConfig):
         raise LooptopError(f"{name} is a {config.kind} run; its model writes no responses")

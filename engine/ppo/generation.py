@@ -24,11 +24,13 @@ from looptop.engine.ppo.algorithm import entropy, token_logprobs
 from looptop.engine.ppo.batch import pad_queries
 from looptop.engine.ppo.compare import without_dropout
 from looptop.engine.ppo.policy import Policy, PolicyOutput
+from looptop.engine.runs.wire import travels
 
 TRAINING, HELD_OUT, COMPARED = 0, 1, 2
 """What random numbers are drawn for; each has a stream of its own."""
 
 
+@travels
 @dataclass(frozen=True)
 class Responses:
     """What was written.

@@ -28,6 +28,7 @@ from looptop.engine.runs import decode
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.schema import SAMPLES_OF_A_BATCH
 from looptop.engine.runs.writer import JournalWriter, storable
+from looptop.engine.text import visible
 from looptop.engine.times import is_length
 
 _BATCH = "INSERT OR REPLACE INTO ppo_batches VALUES (?, ?, ?, ?, ?, ?)"
@@ -230,7 +231,7 @@ def _batch(row: Sequence[Any]) -> BatchRecord:
         decode.moment(when),
         decode.count(samples),
         {name: length for name, length in decode.numbers(seconds).items() if is_length(length)},
-        decode.structure(marks, tuple[Mark, ...], ()),
+        tuple(Mark(visible(mark.kind), mark.text) for mark in decode.structure(marks, tuple[Mark, ...], ())),
     )
 
 
@@ -239,7 +240,7 @@ def _judgement(row: Sequence[Any]) -> Judgement | None:
     step, sample, kind, value, when, by = row
     if not isinstance(step, int) or not isinstance(sample, int) or kind not in get_args(JudgementKind):
         return None
-    return Judgement(step, sample, kind, decode.real(value), decode.moment(when), decode.text(by))
+    return Judgement(step, sample, kind, decode.real(value), decode.moment(when), decode.name(by))
 
 
 def _sample(row: Sequence[Any]) -> SampleRecord:

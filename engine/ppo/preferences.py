@@ -53,7 +53,7 @@ def load_pairs(config: PreferenceConfig, reads: str, seed: int) -> tuple[list[Pa
     """
     across = reads == "response"
     source = config.source
-    run = next((run for run in RunFolder.all() if run.id == source), None)
+    run = RunFolder.named(source)
     if run is not None:
         found: Sequence[Pair] | Sequence[Rating] = _rated(run)
     elif source.partition(":")[0] == NEWSROOM:
@@ -137,7 +137,7 @@ def _rated(run: RunFolder) -> list[Rating]:
     if not ratings:
         raise LooptopError(
             f"nothing was rated in {run.id}; rate samples with + and - on the PPO screen, or with"
-            f" `looptop reward {run.id} BATCH SAMPLE +1 --rate`"
+            f" `looptop reward {run.shell_name} BATCH SAMPLE +1 --rate`"
         )
     return ratings
 

@@ -23,6 +23,7 @@ from looptop.engine.ppo.policy import Policy
 from looptop.engine.ppo.reference import Reference
 from looptop.engine.ppo.rewards import Reward, Scores
 from looptop.engine.runs.processes import ALONE, Processes
+from looptop.engine.runs.wire import travels
 from looptop.engine.token_text import known_ids
 
 
@@ -51,6 +52,7 @@ class Ends:
         return cls(end if tokenizer.pad_token_id is None else tokenizer.pad_token_id, end)
 
 
+@travels
 @dataclass(frozen=True)
 class Rollout:
     """Queries and what was written to them.
@@ -103,6 +105,7 @@ def rewards_of(reward: Reward, scores: Scores, ended: Sequence[bool], settings: 
     ]
 
 
+@travels
 @dataclass(frozen=True)
 class Answered:
     """A part of a set of queries with what a policy wrote, before it is scored.

@@ -71,7 +71,7 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
     if kind not in KINDS:
         raise LooptopError(f"there is no control '{visible(kind)}'; there are: {', '.join(KINDS)}")
     if not folder.is_live():
-        hint = "" if folder.state() == "finished" else f"; `looptop resume {folder.id}` goes on with it"
+        hint = "" if folder.state() == "finished" else f"; `looptop resume {folder.shell_name}` goes on with it"
         raise LooptopError(f"{folder.id} is not running, it is {folder.state()}{hint}")
     value = details.get("value")
     if isinstance(value, float) and not math.isfinite(value):

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from looptop.engine.errors import UNREADABLE
+from looptop.engine.text import visible
 from looptop.engine.times import is_time
 
 T = TypeVar("T")
@@ -52,6 +53,11 @@ def text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return "" if value is None else str(value)
+
+
+def name(value: object) -> str:
+    """A short text that looptop itself sets, such as the kind of an event: safe to show, whatever a file holds."""
+    return visible(text(value))
 
 
 def real(value: object) -> float | None:
@@ -97,11 +103,11 @@ def structure(value: object, wanted: type[T], default: T) -> T:
 
 
 def numbers(value: object) -> dict[str, float]:
-    """Numbers by name, from a JSON text; null stands for NaN, and what is no number is left out."""
+    """Numbers by names that are safe to show, from a JSON text; null stands for NaN, what is no number is left out."""
     found = structure(value, dict[str, Any], {})
     return {
-        name: math.nan if number is None else float(number)
-        for name, number in found.items()
+        visible(key): math.nan if number is None else float(number)
+        for key, number in found.items()
         if number is None or (isinstance(number, int | float) and not isinstance(number, bool))
     }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.origins import forget_origin
 from looptop.engine.runs.private import UnsafeFileError, refuse_unsafe
 from looptop.engine.text import visible
 
@@ -40,7 +41,8 @@ def delete(folder: RunFolder) -> None:
     except LooptopError as error:
         if not folder.is_live():
             raise LooptopError(f"{folder.id} cannot be deleted: {error}") from None
-        raise LooptopError(f"{folder.id} is running; stop it first: looptop stop {folder.id}") from None
+        raise LooptopError(f"{folder.id} is running; stop it first: looptop stop {folder.shell_name}") from None
+    forget_origin(folder.path)
     doomed = folder.path.with_name(f".deleting-{folder.id}-{secrets.token_hex(4)}")
     try:
         folder.path.rename(doomed)

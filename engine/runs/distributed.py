@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import distributed_c10d
+from torch.nn.functional import pad
 
 from looptop.engine.device import cpu_threads
+from looptop.engine.errors import LooptopError
+from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.runs.processes import Processes, T
+from looptop.engine.runs.wire import pack, unpack
 
 STARTING = timedelta(minutes=10)
 """How long the processes wait for each other to start, and for each other's part of a sum within a step."""
@@ -40,21 +45,69 @@ class Distributed(Processes):
 
     def decide(self, make: Callable[[], T]) -> T:
         """See `Processes`."""
-        box: list[Any] = [make() if self.is_first else None]
-        dist.broadcast_object_list(box, src=0, group=self._group)
-        made: T = box[0]
-        return made
+        made = make() if self.is_first else None
+        data = _as_tensor(pack(made) if self.is_first else b"")
+        size = torch.tensor([len(data)])
+        dist.broadcast(size, src=0, group=self._group)
+        if not self.is_first:
+            data = torch.zeros(int(size), dtype=torch.uint8)
+        dist.broadcast(data, src=0, group=self._group)
+        # The first's own, too, as the others have it: what changes on the way does so in all of them.
+        decided: T = unpack(_as_bytes(data))
+        return decided
 
     def gather(self, mine: T) -> list[T]:
         """See `Processes`."""
-        box: list[Any] = [None] * self.count
-        dist.all_gather_object(box, mine, group=self._group)
-        return box
+        data = _as_tensor(pack(mine))
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
+        dist.all_gather(sizes, torch.tensor([len(data)]), group=self._group)
+        largest = max(int(size) for size in sizes)
+        parts = [torch.zeros(largest, dtype=torch.uint8) for _ in range(self.count)]
+        dist.all_gather(parts, pad(data, (0, largest - len(data))), group=self._group)
+        return [unpack(_as_bytes(part[: int(size)])) for part, size in zip(parts, sizes, strict=True)]
 
     def total(self, mine: Tensor) -> Tensor:
         """See `Processes`."""
         dist.all_reduce(mine)
         return mine
+
+
+def _as_tensor(data: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0, dtype=torch.uint8)
+
+
+def _as_bytes(data: Tensor) -> bytes:
+    return data.numpy().tobytes()
+
+
+def refuse_other_users() -> None:
+    """Looks whether all connections of this process on this machine end at processes of the same user.
+
+    The processes of a run listen at ports of the loopback interface, where any user can knock while they meet.
+
+    Raises:
+        LooptopError: One does not.
+    """
+    if strangers := foreign_peers():
+        raise LooptopError(
+            f"another user of this machine (uid {', '.join(map(str, sorted(strangers)))}) has connected to the"
+            " processes of this run; it was ended, resume it"
+        )
+
+
+@contextmanager
+def _no_objects() -> Iterator[None]:
+    """While the block runs, torch's own way to send objects, which unpickles them, is closed to everybody."""
+
+    def refuse(*_arguments: object, **_named: object) -> NoReturn:
+        raise LooptopError("an object was to be unpickled from another process; looptop does not do that")
+
+    before = distributed_c10d._tensor_to_object
+    distributed_c10d._tensor_to_object = refuse
+    try:
+        yield
+    finally:
+        distributed_c10d._tensor_to_object = before
 
 
 @contextmanager
@@ -91,7 +144,10 @@ def joined(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[
             timeout=STARTING,
         )
         try:
-            yield Distributed(index, count, dist.new_group(backend="gloo", timeout=PATIENCE))
+            processes = Distributed(index, count, dist.new_group(backend="gloo", timeout=PATIENCE))
+            refuse_other_users()
+            with _no_objects():
+                yield processes
         finally:
             dist.destroy_process_group()
     finally:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import hashlib
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from looptop.engine.runs.about import damage as about_damage
 from looptop.engine.runs.home import home as home
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.lock import RunLock as RunLock
+from looptop.engine.runs.origins import TOKEN, record_origin
 from looptop.engine.runs.private import (
     UnsafeFileError,
     read_regular,
@@ -55,6 +58,25 @@ class RunFolder:
     def id(self) -> str:
         """What a person types: `vqa-7`; of a folder that lies elsewhere its name, safe to show."""
         return visible(self.path.name)
+
+    @property
+    def name(self) -> str:
+        """What means this run and no other: its id, or the path of a folder that lies outside this home, where another
+        run may have the same id.
+        """
+        return self.id if self.is_in_home() else str(self.path)
+
+    @property
+    def shell_name(self) -> str:
+        """Its name as a person types it behind a command, safe to show."""
+        return visible(shlex.quote(self.name))
+
+    @property
+    def file_name(self) -> str:
+        """What files about it are called; one outside this home is told apart from the home's run of the same id."""
+        if self.is_in_home():
+            return self.id
+        return f"{self.id.replace(os.sep, '_')}-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:8]}"
 
     @property
     def kind(self) -> str:
@@ -117,12 +139,19 @@ class RunFolder:
             while True:
                 number += 1
                 with contextlib.suppress(FileExistsError, NotADirectoryError):
-                    return cls(_move(draft, runs / f"{kind}-{number}"))
+                    made = _move(draft, runs / f"{kind}-{number}")
+                    break
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
             if not isinstance(error, OSError):
                 raise
             raise LooptopError(f"cannot make a run's folder in {visible(runs)}: {error.strerror}") from None
+        record_origin(made)
+        return cls(made)
+
+    def is_in_home(self) -> bool:
+        """Whether it is one of this machine's runs, and not a folder that lies elsewhere."""
+        return self.path == _runs() / self.path.name and _ID.fullmatch(self.path.name) is not None
 
     @classmethod
     def find(cls, run_id: str) -> RunFolder:
@@ -142,6 +171,18 @@ class RunFolder:
         near = difflib.get_close_matches(run_id, known, n=3, cutoff=0.5) or known[:3]
         hint = f"; there are: {', '.join(near)}" if near else "; there are no runs yet"
         raise LooptopError(f"there is no run '{visible(run_id)}'{hint}")
+
+    @classmethod
+    def named(cls, name: str) -> RunFolder | None:
+        """The run that a name means, where it is a run's: an id of this home, or a path of a run's folder."""
+        run = next((run for run in cls.all() if run.id == name), None)
+        if run is not None or os.sep not in name:
+            return run
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            path = Path(name).expanduser()
+            if path.is_dir() and any(os.path.lexists(path / file) for file in ("config.toml", "run.db")):
+                return cls(path.absolute())
+        return None
 
     @classmethod
     def all(cls) -> list[RunFolder]:
@@ -196,7 +237,7 @@ class RunFolder:
         Raises:
             UnsafeFileError: Something is a link, a pipe, a device; it is named.
         """
-        for name in ("config.toml", "about.toml", "run.lock", "log.txt", "run.db"):
+        for name in ("config.toml", "about.toml", "run.lock", "log.txt", "run.db", TOKEN):
             refuse_unsafe(self.path / name)
         for suffix in BESIDE:
             refuse_unsafe(self.path / f"run.db{suffix}")

@@ -20,6 +20,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import JournalWriter
 from looptop.engine.runs.processes import ALONE, Processes
 from looptop.engine.runs.records import RunState
+from looptop.engine.runs.wire import travels
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ STEP_END = ""
 ON_REQUEST = "stopped on request"
 
 
+@travels
 class StepVerdict(Struct, frozen=True):
     """What to do after a step, or at a place of one."""
 

@@ -99,18 +99,20 @@ def launch(config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About 
     return folder
 
 
-def relaunch(run_id: str, program: Sequence[str] = PROGRAM) -> RunFolder:
+def relaunch(run_id: str, program: Sequence[str] = PROGRAM, *, trust: bool = False) -> RunFolder:
     """Goes on with a run that is not live, in an engine process of its own, from its newest whole checkpoint.
 
     Args:
         run_id: The run, or its folder.
         program: What to start.
+        trust: What a run that another home made would start (`runs.trust`) may be started.
 
     Raises:
-        LooptopError: There is no such run, it is live, it is finished, it is a newer looptop's, or it did not start.
+        LooptopError: There is no such run, it is live, it is finished, it is a newer looptop's, it would start
+            something that nobody has agreed to, or it did not start.
     """
     folder = RunFolder.find(run_id)
-    _spawn(folder, lock_for_resume(folder, heartbeat=False), program, ["--resume"])
+    _spawn(folder, lock_for_resume(folder, heartbeat=False, trust=trust), program, ["--resume"])
     return folder
 
 

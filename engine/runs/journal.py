@@ -195,8 +195,8 @@ class Journal:
                 number,
                 decode.moment(time),
                 decode.whole(at),
-                decode.text(kind),
-                decode.text(level),
+                decode.name(kind),
+                decode.name(level),
                 decode.text(text),
                 bool(gone),
             )
@@ -238,7 +238,7 @@ class Journal:
             rows = read("SELECT id, kind, time, step, answer FROM controls ORDER BY rowid").fetchall() if read else []
         return [
             ControlAnswer(
-                decode.text(number), decode.text(kind), decode.moment(time), decode.whole(step), decode.text(answer)
+                decode.name(number), decode.name(kind), decode.moment(time), decode.whole(step), decode.text(answer)
             )
             for number, kind, time, step, answer in rows
         ]

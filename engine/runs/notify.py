@@ -18,7 +18,7 @@ from looptop.engine.encoding import parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.runs.about import load_about, read_about
 from looptop.engine.runs.home import home
-from looptop.engine.runs.private import append_private
+from looptop.engine.runs.private import append_private, read_regular, who_else_writes
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import Listener
 from looptop.engine.text import visible
@@ -28,6 +28,9 @@ LONGEST = 2000
 
 ALERTS = frozenset({"alert", "breakpoint"})
 """Kinds of events that are told."""
+
+SETTINGS = "settings.toml"
+"""What holds for all runs of a home."""
 
 # A condition that holds at every step must not start a command at every step.
 _PAUSE = 10.0
@@ -138,19 +141,30 @@ def command_for(folder: Path) -> str:
     """The command of a run: its own, or the home's; empty where there is none.
 
     Raises:
-        LooptopError: A file that may name one is damaged or cannot be read.
+        LooptopError: A file that may name one is damaged or cannot be read, or somebody else could have written it.
     """
     if own := load_about(folder).notify:
+        _refuse_others(folder, folder / "about.toml")
         return own
-    path = home() / "settings.toml"
+    path = home() / SETTINGS
     try:
-        command = parse_toml(path.read_bytes()).get("notify", "")
+        command = parse_toml(read_regular(path, follow_links=True)).get("notify", "")
     except FileNotFoundError:
         return ""
+    except LooptopError:
+        raise
     except OSError as error:
         raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
     except UNREADABLE as error:
         raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; mend or remove the file") from None
     if not isinstance(command, str):
         raise LooptopError(f"cannot read {visible(path)}: notify must be a command in quotes")
+    if command:
+        _refuse_others(home(), path)
     return command
+
+
+def _refuse_others(*paths: Path) -> None:
+    for path in paths:
+        if why := who_else_writes(path):
+            raise LooptopError(f"the command to notify is not started: {why}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -133,6 +134,21 @@ def refuse_unsafe_folder(folder: Path, *, inside: bool = False) -> None:
                 refuse_unsafe_folder(Path(below, name))
             for name in files:
                 refuse_unsafe(Path(below, name))
+
+
+def who_else_writes(path: Path) -> str:
+    """Who besides this user can change a file or folder, and what ends that; empty where nobody can.
+
+    The administrator can change everything and is not counted.
+    """
+    try:
+        facts = path.stat()
+    except OSError:
+        return ""
+    if facts.st_uid not in (0, os.geteuid()):
+        return f"{visible(path)} belongs to another user; take it over, or set LOOPTOP_HOME to a folder of your own"
+    others = "everybody" if facts.st_mode & stat.S_IWOTH else "its group" if facts.st_mode & stat.S_IWGRP else ""
+    return f"{visible(path)} can be written by {others}; chmod go-w {visible(shlex.quote(str(path)))}" if others else ""
 
 
 def write_private(path: Path, data: bytes, *, sync: bool = False) -> None:

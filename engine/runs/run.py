@@ -20,6 +20,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.lock import RunLock, beats_elsewhere
 from looptop.engine.runs.records import RunState
+from looptop.engine.runs.trust import require_trust
 from looptop.engine.runs.worker import RunThread, Train
 from looptop.engine.text import visible
 
@@ -133,18 +134,20 @@ def start(config: RunConfig, train: Train | None = None) -> Run:
     return Run(thread)
 
 
-def resume(run_id: str, train: Train | None = None) -> Run:
+def resume(run_id: str, train: Train | None = None, *, trust: bool = False) -> Run:
     """Goes on with a run that is not live, in this process, from its newest whole checkpoint.
 
     Args:
         run_id: The run, or its folder.
         train: What trains; by default what the run's kind says.
+        trust: What a run that another home made would start (`runs.trust`) may be started.
 
     Raises:
-        LooptopError: There is no such run, it is live, it is finished, or it is a newer looptop's.
+        LooptopError: There is no such run, it is live, it is finished, it is a newer looptop's, or it would start
+            something that nobody has agreed to.
     """
     folder = RunFolder.find(run_id)
-    thread = RunThread(folder, train, resume=True, lock=lock_for_resume(folder))
+    thread = RunThread(folder, train, resume=True, lock=lock_for_resume(folder, trust=trust))
     _outlive_the_terminal()
     thread.start()
     return Run(thread)
@@ -157,14 +160,15 @@ def _outlive_the_terminal() -> None:
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
-def lock_for_resume(folder: RunFolder, *, heartbeat: bool = True) -> RunLock:
+def lock_for_resume(folder: RunFolder, *, heartbeat: bool = True, trust: bool = False) -> RunLock:
     """Takes the lock of a run that can be resumed.
 
     Raises:
-        LooptopError: It is live, it is finished, or it cannot be read.
+        LooptopError: It is live, it is finished, it cannot be read, or it would start what nobody has agreed to.
     """
     folder.refuse_unsafe()
     folder.config()
+    require_trust(folder, goes_on=True, trust=trust)
     if beats_elsewhere(folder.lock):
         owner = folder.owner()
         raise LooptopError(f"{folder.id} is running on {visible(owner.host) if owner else 'another host'}")

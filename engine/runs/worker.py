@@ -162,7 +162,7 @@ class RunContext:
         Returns:
             Whether to try again; False where a further stop has given it up.
         """
-        said = f"{failed}; held: make room on the disk, then `looptop continue {self.folder.id}` tries it again"
+        said = f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries it again"
         self.journal.event("alert", f"{said}, and a further stop gives it up", level="error")
         return self.gate.hold_until_continued(said)
 
@@ -372,8 +372,8 @@ def why_out_of_memory(error: BaseException, context: RunContext) -> str:
     whole = checkpoint.newest_whole(folder.checkpoints)
     if whole is not None:
         reason += (
-            f"; `looptop resume {folder.id}` then goes on from the checkpoint of step {checkpoint.step_of(whole)}, with"
-            f" the settings of {visible(folder.config_file)}"
+            f"; `looptop resume {folder.shell_name}` then goes on from the checkpoint of step"
+            f" {checkpoint.step_of(whole)}, with the settings of {visible(folder.config_file)}"
         )
     return reason
 

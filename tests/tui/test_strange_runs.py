@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from looptop.engine.runs import host
+from looptop.engine.runs.about import write_about
+from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.app import LooptopApp
+from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.log import _tail
+from looptop.tui.screens.ppo import Ppo
 from looptop.tui.screens.runs import Runs
 from looptop.tui.screens.train import Train
+from looptop.tui.widgets.new_run import NewRun
+from tests.engine.ppo.tiny import ppo_config
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 
 
@@ -38,3 +46,64 @@ async def test_a_run_with_a_pipe_in_it_is_listed_and_opened(name: str, answers: 
         await pilot.pause()
         await pilot.press("escape")
     assert "is no regular file" in _tail(run.log) or name != "log.txt"
+
+
+COMMAND = "echo \x1b]0;hello > /dev/null"
+
+
+async def test_resuming_somebody_elses_run_asks_and_shows_what_it_would_start(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(state=RunState.STOPPED)
+    write_about(run.path, notify=COMMAND)
+    (run.path / "origin").unlink()
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(host, "relaunch", lambda _path, **options: asked.append(options) or run)
+    app = app_of(answers)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        assert "echo ␛]0;hello" in shown(app) and "about.toml" in shown(app)
+        await pilot.press("enter")  # the first answer starts nothing
+        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Runs))
+        assert not asked
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("t")
+        await until(pilot, lambda: asked)
+    assert asked == [{"trust": True}]
+
+
+async def test_a_run_like_somebody_elses_and_its_comparison_ask_as_well(answers: QuickAnswers, tmp_path: Path) -> None:
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'it ran')!r}, 'w')\ndef score(queries, responses): return responses\n")
+    run = RunFolder.create("ppo", ppo_config(tmp_path / "models", f"rewards.evil.function={evil}:score"))
+    (run.path / "origin").unlink()
+    app = app_of(answers)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await go(pilot)
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, Question) and "Python function" in shown(app))
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, Ppo) and app.screen.query_one(NewRun).display)
+        app.open_run(run)
+        await until(pilot, lambda: isinstance(app.screen, Ppo) and app.screen.run == run)
+        screen = app.screen
+        assert isinstance(screen, Ppo)
+        begun: list[bool] = []
+        screen._comparing.begin = lambda *, trust=False: begun.append(trust)  # type: ignore[method-assign]
+        screen._compare_wanted()
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        assert not begun
+        screen._compare_wanted()
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("t")
+        await until(pilot, lambda: begun)
+    assert begun == [True] and not (tmp_path / "it ran").exists()

@@ -65,14 +65,18 @@ class Comparing:
 
         in_thread(lambda: comparison_result.load(run.path)).add_done_callback(done)
 
-    def begin(self) -> None:
-        """Has the comparison made, unless it is being made."""
+    def begin(self, *, trust: bool = False) -> None:
+        """Has the comparison made, unless it is being made.
+
+        Args:
+            trust: A person has agreed to what the run would start.
+        """
         run = self._run
         if run is None or self._child is not None:
             return
         try:
             self._child = child = subprocess.Popen(
-                [*(self._program or PROGRAM), str(run.path)],
+                [*(self._program or PROGRAM), str(run.path), *(["--trust"] if trust else [])],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -238,7 +238,7 @@ class PpoDriving(Driving):
         from looptop.engine.ppo.batch_file import exports
         from looptop.engine.runs.private import write_private
 
-        name = f"{self.run.id}-batch-{self.chosen_step() or 0}" if self.run is not None else "ppo"
+        name = f"{self.run.file_name}-batch-{self.chosen_step() or 0}" if self.run is not None else "ppo"
         try:
             path = exports() / f"{name}.svg"
             number = 1

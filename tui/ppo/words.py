@@ -72,7 +72,7 @@ def track(here: str, width: int) -> Content:
         style = "$text-warning bold" if word == "here" else "$text-muted"
         parts.append(Content.styled(SIGNS[word] if width < ROOMY else f"{SIGNS[word]} {name}  ", style))
     if width < ROOMY:
-        parts.append(Content.styled(f" {here}  ", "$text-warning bold"))
+        parts.append(safe(f" {here}  ", "$text-warning bold"))
     return Content.assemble(*parts)
 
 
@@ -134,7 +134,7 @@ def mark_title(batch: BatchRecord, mark: Mark) -> str:
 def marks_in_full(batch: BatchRecord) -> Content:
     """What health has to say of a batch."""
     parts = [
-        Content.assemble((f"! {mark_title(batch, mark)}  ", "$text-warning bold"), safe(mark.text))
+        Content.assemble(safe(f"! {mark_title(batch, mark)}  ", "$text-warning bold"), safe(mark.text))
         for mark in batch.marks
     ]
     return Content("\n").join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.content import Content
@@ -10,6 +11,7 @@ from textual.content import Content
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.screens.base import Place
+from looptop.tui.text import safe
 from looptop.tui.threads import in_thread, work
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 FOREIGN = ("trainer", "tensorboard", "wandb")
 """Kinds of runs that another program trains or trained: looptop cannot start them again."""
+
+SHOWN, MOST = 160, 3
+"""Letters of what a run would start, and how many of them, that a question shows: its answers must stay in sight."""
 
 _SAID = {"pause": "pauses after its step", "continue": "goes on", "stop": "stops after its step"}
 
@@ -105,7 +110,43 @@ class Driving(Place):
         if run.is_live():
             self.looptop.tell(f"{run.id} is live already; space pauses it or lets it go on")
             return
-        work(self, self._resume(run, relaunch), "start", exclusive=True)
+
+        def start(asked: bool) -> None:
+            again = partial(relaunch, trust=True) if asked else relaunch
+            work(self, self._resume(run, again), "start", exclusive=True)
+
+        self.with_trust(run, start, goes_on=True)
+
+    def with_trust(self, run: RunFolder, then: Callable[[bool], object], *, goes_on: bool = False) -> None:
+        """Does something that would start what a run names, after a question where this home did not make the run.
+
+        Args:
+            run: The run.
+            then: What to do; receives whether a person was asked, and agreed.
+            goes_on: The run is resumed.
+        """
+        from looptop.engine.runs.trust import untrusted
+        from looptop.tui.screens.dialog import Question
+
+        found: list[Any] = []
+        if not self.attempt(lambda: found.extend(untrusted(run, goes_on=goes_on))):
+            return
+        if not found:
+            then(False)
+            return
+        text = f"{run.id} was not made in this home. This would start, with all that you may do:"
+        more = [f"and {len(found) - MOST} more; see {run.path}"] if len(found) > MOST else []
+        question = Question(
+            "Trust this run?",
+            safe("\n\n".join([text, *(each.describe(SHOWN) for each in found[:MOST]), *more]), keep_lines=True),
+            [("escape", "no", "start nothing"), ("t", "trust", "I have read it and trust it")],
+        )
+
+        def answered(answer: str | None) -> None:
+            if answer == "trust":
+                then(True)
+
+        self.app.push_screen(question, answered)
 
     async def _resume(self, run: RunFolder, relaunch: Callable[[str], RunFolder]) -> None:
         self.say(f"resuming {run.id}…", "$text-primary")

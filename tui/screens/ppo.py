@@ -125,10 +125,14 @@ class Ppo(PpoPages):
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form with what this run was started with."""
-        if self.attempt(lambda: self.query_one(NewRun).fill(run.id, run.config())):
-            self._chose = True
-            self._show_level("form")
-            self.query_one(NewRun).take_focus()
+
+        def show(_asked: bool) -> None:
+            if self.attempt(lambda: self.query_one(NewRun).fill(run.id, run.config())):
+                self._chose = True
+                self._show_level("form")
+                self.query_one(NewRun).take_focus()
+
+        self.with_trust(run, show)
 
     def unsaved(self) -> list[str]:
         """What was typed into the form."""
@@ -227,11 +231,12 @@ class Ppo(PpoPages):
 
     @on(ComparePage.Wanted)
     def _compare_wanted(self) -> None:
-        self._comparing.begin()
+        if self.run is not None:
+            self.with_trust(self.run, lambda asked: self._comparing.begin(trust=asked))
 
     def _show_comparison(self) -> None:
         if self.level == "compare" and self.run is not None:
-            self.query_one(ComparePage).show(self.run.id, self._comparing.result, self._comparing.doing)
+            self.query_one(ComparePage).show(self.run.shell_name, self._comparing.result, self._comparing.doing)
 
     # Choosing and starting ----------------------------------------------------------------------------------------
 

@@ -103,9 +103,12 @@ class Train(Driving):
         def fill() -> None:
             self.query_one(NewRun).fill(run.id, run.config())
 
-        if self.attempt(fill):
-            self._chose = True
-            self._show_view(False)
+        def show(_asked: bool) -> None:
+            if self.attempt(fill):
+                self._chose = True
+                self._show_view(False)
+
+        self.with_trust(run, show)
 
     def _show_view(self, watching: bool) -> None:
         form, view = self.query_one(NewRun), self.query_one(RunView)
@@ -221,7 +224,7 @@ class Train(Driving):
         elif event.what == "charts":
             self.looptop.open_charts([run])
         elif event.what == "ask_model":
-            self.looptop.ask_about(run.id)
+            self.looptop.ask_about(run.name)
         elif event.what == "smoothing":
             self._poke.set()
         elif event.what in ("earlier", "later"):

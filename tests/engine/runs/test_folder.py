@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.models import resolve
 from looptop.engine.runs.folder import RunFolder, home
 from looptop.engine.runs.journal import JournalWriter
 from looptop.engine.runs.lock import RunLock
@@ -145,3 +146,20 @@ def test_a_home_that_cannot_be_made_is_said_in_one_sentence(monkeypatch: pytest.
     monkeypatch.setenv("LOOPTOP_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(LooptopError, match=r"cannot make the folder .*set LOOPTOP_HOME"):
         RunFolder.create("vqa", config())
+
+
+def test_a_run_outside_the_home_is_not_taken_for_the_homes_run_of_the_same_id(tmp_path: Path) -> None:
+    mine = RunFolder.create("ppo", {"kind": "ppo"})
+    theirs = RunFolder(tmp_path / "a folder" / mine.id)
+    shutil.copytree(mine.path, theirs.path)
+    assert (theirs.id, mine.id) == ("ppo-1", "ppo-1")
+    assert mine.name == mine.shell_name == mine.file_name == "ppo-1"
+    assert theirs.name == str(theirs.path) and theirs.shell_name == f"'{theirs.path}'"
+    assert theirs.file_name.startswith("ppo-1-") and theirs.file_name != mine.file_name
+    for run in (mine, theirs):
+        assert RunFolder.named(run.name) == RunFolder.find(run.name) == run
+        run.model.mkdir()
+        (run.model / "config.json").write_text('{"model_type": "t5"}')
+        assert resolve(run.name) == str(run.model)
+    assert RunFolder.named("google/flan-t5-small") is None and resolve("google/flan-t5-small") == "google/flan-t5-small"
+    assert RunFolder.named(str(theirs.model)) is None and resolve(str(theirs.model)) == str(theirs.model)

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from looptop.engine.cli import main
+from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import About, write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.notify import Notifier
+from looptop.engine.runs.notify import Notifier, command_for
+from looptop.engine.runs.origins import is_made_here
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import start
 from looptop.engine.runs.worker import RunContext
@@ -137,3 +140,48 @@ def test_a_command_that_cannot_be_started_is_said_in_the_log(tmp_path: Path) -> 
         notifier.close()
     log = tmp_path / "log.txt"
     eventually(lambda: log.read_text().count("the notify command cannot be started") == 2)
+
+
+def open_up(path: Path, how: str) -> None:
+    if how == "somebody else's":
+        os.chown(path, 12345, 12345)
+    else:
+        path.chmod(path.stat().st_mode | (0o002 if how == "everybody" else 0o020))
+
+
+OPEN = [
+    "everybody",
+    "its group",
+    pytest.param("somebody else's", marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can give away")),
+]
+
+
+@pytest.mark.parametrize("how", OPEN)
+@pytest.mark.parametrize("which", ["home", "settings.toml", "the run", "about.toml"])
+def test_a_command_that_others_could_have_written_is_not_started(
+    which: str, how: str, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Review: in a home of mode 0777 another user's settings.toml was obeyed."""
+    run = RunFolder.create("vqa", config())
+    command = f"touch '{tmp_path}/told'"
+    if which in ("home", "settings.toml"):
+        (home / "settings.toml").write_text(f'notify = "{command}"\n')
+        (home / "settings.toml").chmod(0o600)
+        path = home if which == "home" else home / "settings.toml"
+    else:
+        write_about(run.path, notify=command)
+        path = run.path if which == "the run" else run.path / "about.toml"
+    assert command_for(run.path) == command
+    open_up(path, how)
+    told = Notifier(run.path)
+    told.tell("finished")
+    told.close()
+    assert "not started" in run.log.read_text() and str(path) in run.log.read_text()
+    assert not (tmp_path / "told").exists()
+    with pytest.raises(LooptopError, match="the command to notify is not started"):
+        command_for(run.path)
+    if which in ("home", "settings.toml"):
+        assert main(["doctor"]) == 0
+        assert f"! {path} " in capsys.readouterr().out
+    if which == "home":
+        assert not is_made_here(run.path)

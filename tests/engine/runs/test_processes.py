@@ -33,6 +33,7 @@ from looptop.engine.runs.run import Run
 from looptop.engine.runs.run import resume as go_on
 from looptop.engine.vqa.model import VqaModel
 from scripts.models import save_vqa_parts
+from tests.engine.ppo.test_reward_training import reward_config
 from tests.engine.ppo.tiny import ppo_config
 from tests.support import eventually
 
@@ -282,3 +283,10 @@ def test_a_checkpoint_with_moments_of_parts_that_no_loss_reaches_is_resumed(
     assert sum(len(group["params"]) for group in groups) == len(list(VqaModel.from_pretrained(kept).parameters()))
 
     assert figures(finished(go_on(run.id)))["loss"] == figures(whole)["loss"]
+
+
+def test_two_processes_train_a_reward_model(tmp_path: Path) -> None:
+    """TRL's trainer and accelerate send nothing that would have to be unpickled either."""
+    run = looptop.start(reward_config(tmp_path, "processes=2", "max_steps=4", "eval_steps=2", "precision=fp32"))
+    assert run.wait() is RunState.FINISHED, run.reason
+    assert [point.step for point in run.journal.values("loss")] == [1, 2, 3, 4]

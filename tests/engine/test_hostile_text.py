@@ -1,0 +1,58 @@
+"""Whatever a run's files hold: no command lets a character through that acts on the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.cli import main
+from looptop.engine.runs.journal import Journal
+from tests.hostile import HOSTILE, acts, hostile_run
+
+
+def said(words: list[str]) -> tuple[str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        main(words)
+    return out.getvalue(), err.getvalue()
+
+
+def test_no_command_says_what_acts_on_the_terminal(tmp_path: Path) -> None:
+    run = hostile_run()
+    metric = next(name for name in Journal(run.db).names() if HOSTILE in name)
+    last = "6"
+    commands = [
+        ["show"], ["logs"], ["metrics"], ["metrics", metric], ["metrics", "nothing" + HOSTILE], ["batches"],
+        ["samples", last], ["samples", last, "--sort", "x" + HOSTILE], ["samples", "99"], ["tokens", last, "0"],
+        ["tokens", last, "99"], ["break"], ["break", HOSTILE], ["export", "--to", "csv", "--out", str(tmp_path / "c")],
+        ["export", "--to", "jsonl", "--out", str(tmp_path / "j")], ["resume"], ["compare"], ["pause"], ["stop"],
+        ["reward", last, "0", "1"], ["attach"], ["rename", "x" + HOSTILE.replace("\r", "")], ["note", HOSTILE],
+        ["notify", HOSTILE], ["generate", "the tram"], ["eval"],
+    ]  # fmt: skip
+    for words in [*commands, *([*words, "--json"] for words in commands if words[0] not in ("attach",))]:
+        out, err = said([words[0], run.id, *words[1:]])
+        assert not acts(out) and not acts(err), (words, acts(out), acts(err))
+        assert "Traceback" not in err, (words, err)
+    for words in (["runs"], ["runs", "--json"], ["runs", HOSTILE], ["doctor"]):
+        out, err = said(words)
+        assert not acts(out) and not acts(err), words
+    assert "[@click=app.quit]" in said(["show", run.id])[0]
+
+
+def test_json_holds_the_text_as_it_is() -> None:
+    run = hostile_run()
+    shown = json.loads(said(["show", run.id, "--json"])[0])
+    assert any(HOSTILE in event["text"] for event in shown["events"])
+
+
+@pytest.mark.parametrize("broken", ["x\x1b]0;evil\x07", "\x9b31m"])
+def test_a_folder_with_a_hostile_name_is_only_shown(broken: str, tmp_path: Path) -> None:
+    run = hostile_run()
+    elsewhere = run.path.rename(tmp_path / broken)
+    for words in (["show"], ["logs"], ["resume"], ["metrics"], ["attach"], ["delete", "--yes"]):
+        out, err = said([words[0], str(elsewhere), *words[1:]])
+        assert not acts(out) and not acts(err), words
