@@ -225,6 +225,40 @@ async def test_a_path_that_is_pasted_into_the_question_opens_its_image(answers: 
             assert field.value == ""
 
 
+@pytest.mark.parametrize("focus", ["question", "images"])
+@pytest.mark.parametrize("text", ["what shape\nis in\r\n\nthe image?\n", "what shape\ris in\rthe image?"])
+async def test_pasted_lines_are_one_question(answers: QuickAnswers, text: str, focus: str) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        app.screen.query_one(f"#{focus}").focus()
+        app.post_message(events.Paste(text))
+        field = app.screen.query_one("#question", Input)
+        await until(pilot, lambda: field.value == "what shape is in the image?")
+        await until(pilot, lambda: app.focused is field)
+
+
+@pytest.mark.parametrize("where", ["question", "images", "path"])
+@pytest.mark.parametrize("how", ["\n", "\r\n", " "])
+async def test_of_several_pasted_paths_the_first_is_opened_and_the_others_are_named(
+    answers: QuickAnswers, picture: Path, where: str, how: str
+) -> None:
+    second = picture.with_name("second.png")
+    second.write_bytes(picture.read_bytes())
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        if where == "path":
+            await pilot.press("o")
+            await until(pilot, lambda: app.screen.query("#path"))
+        else:
+            app.screen.query_one(f"#{where}").focus()
+        app.post_message(events.Paste(how.join([f"'{picture}'", f"'{second}'", "/not/here.png"])))
+        await until(pilot, lambda: "my picture.png · the image" in shown(app))
+        await until(pilot, lambda: app._notifications)
+        (toast,) = app._notifications
+        assert toast.message == "one image is shown at a time: my picture.png. Not opened: second.png, here.png"
+        assert app.screen.query_one("#question", Input).value == ""
+
+
 @pytest.mark.parametrize(
     ("make_file", "sentence"),
     [
