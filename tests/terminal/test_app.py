@@ -220,3 +220,36 @@ def test_a_crash_of_the_app_is_an_exit_code(home: Path) -> None:
         assert tty.restored()
     assert "ZeroDivisionError" in (home / "app.log").read_text()
     (home / "app.log").unlink()
+
+
+def test_a_late_reply_of_the_terminal_is_not_typed() -> None:
+    with Tty() as tty:
+        tty.until(FULL)
+        tty.send("a")
+        tty.until("leave field")
+        tty.send("what \x1b]11;rgb:3030/3434/4646\x1b\\is\x1b[?62;4c it\x1bP>|tmux 3.4\x1b\\?")
+        tty.until("what is it[?] ")
+        tty.send("\x03")
+        assert tty.until_gone() == 0
+
+
+def test_fg_in_a_shell_brings_the_whole_screen_back() -> None:
+    run = RunFolder.create("vqa", preset("tiny"))
+    writer = JournalWriter(run.db)
+    writer.metrics(5, {"loss": 1.0})
+    writer.state(RunState.FINISHED)
+    writer.close()
+    with Tty(["bash", "--norc", "--noprofile", "-i"]) as tty:
+        tty.until("bash-")
+        tty.send(f"{sys.executable} -m looptop.engine.cli attach {run.id}\r")
+        for _ in range(2):
+            tty.until("✓ finished(?s:.*)q quit")
+            tty.send("\x1a")
+            tty.until("Stopped")
+            tty.screen.reset()  # as the shell's own screen, which pyte knows nothing of
+            tty.send("fg\r")
+        tty.until("looptop +1 Ask(?s:.*)✓ finished(?s:.*)q quit")
+        tty.send("q")
+        tty.until("bash-")
+        tty.send("exit\r")
+        tty.until_gone()
