@@ -329,6 +329,49 @@ async def test_files_are_picked_from_a_tree(
         await until(pilot, lambda: "my picture.png · the image" in shown(app))
 
 
+async def test_a_folder_of_ten_thousand_images_is_sorted_before_it_is_cut(
+    answers: QuickAnswers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(10_000):
+        (folder / f"img_{number:06}.png").touch()
+    monkeypatch.chdir(folder)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        await until(pilot, lambda: "img_000000.png" in shown(app) and "img_000010.png" in shown(app))
+        await pilot.press("end")
+        await until(pilot, lambda: "img_000999.png" in shown(app) and "… and 9,000 more" in shown(app))
+        await pilot.press("enter")  # no file, and no error
+        await pilot.press("slash", *"009999")
+        await until(pilot, lambda: "img_009999.png" in shown(app) and "img_000999" not in shown(app))
+
+
+async def test_a_filter_looks_into_closed_folders(
+    answers: QuickAnswers, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = picture.parent / "closed" / "deep"
+    below.mkdir(parents=True)
+    picture.rename(below / "Zebra.png")
+    (picture.parent / ".hidden").mkdir()
+    (picture.parent / ".hidden" / "zebra2.png").touch()
+    monkeypatch.chdir(picture.parent)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        await until(pilot, lambda: "▸ closed" in shown(app) and "Zebra" not in shown(app))
+        await pilot.press("slash", *"zebra")
+        await until(pilot, lambda: "Zebra.png  in clo" in shown(app))
+        assert "zebra2" not in shown(app)
+        await pilot.press("enter", "down")
+        await until(pilot, lambda: "Zebra.png · the image" in shown(app))
+        await pilot.press("slash", *"xyz")
+        await until(pilot, lambda: "no such image" in shown(app))
+        await pilot.press("ctrl+u")
+        await until(pilot, lambda: "▸ closed" in shown(app))
+
+
 async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
