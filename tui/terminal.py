@@ -182,13 +182,16 @@ class Driver(LinuxDriver):
 
 @contextlib.contextmanager
 def terminal(log: Path) -> Iterator[Screen]:
-    """Gives the terminal to the driver alone; all else that is printed meanwhile goes into the log."""
+    """Gives the terminal to the driver alone; all else that is printed meanwhile goes into the log, if it can."""
     global _screen
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
     screen = Screen(_open(kept))
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError:  # a home that can be looked at and not written
+        sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
     os.close(sink)

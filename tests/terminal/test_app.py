@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from looptop.engine.config import preset
+from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.runs.journal import JournalWriter
 from tests.support import eventually
-from tests.terminal.tty import Tty
+from tests.terminal.tty import PROGRAM, Tty
 
 FULL = r"0\.png · the image"
 HEAVY = ("torch", "transformers", "datasets", "numpy")
@@ -253,3 +254,50 @@ def test_fg_in_a_shell_brings_the_whole_screen_back() -> None:
         tty.until("bash-")
         tty.send("exit\r")
         tty.until_gone()
+
+
+@pytest.mark.parametrize("term", [["TERM=dumb"], ["TERM="], ["-u", "TERM"]])
+@pytest.mark.parametrize("words", [[], ["attach", "vqa-1"]])
+def test_a_terminal_that_cannot_draw_gets_a_sentence(term: list[str], words: list[str]) -> None:
+    RunFolder.create("vqa", preset("tiny"))
+    with Tty(["/usr/bin/env", *term, *PROGRAM, *words]) as tty:
+        assert tty.until_gone() == 2
+        assert "this terminal cannot show the app" in tty.text()
+        assert b"\x1b" not in bytes(tty.raw)
+
+
+def test_a_home_that_cannot_be_written_can_be_looked_at(home: Path, tmp_path: Path) -> None:
+    read_only = tmp_path / "read only"
+    read_only.mkdir()
+    mount = f"mount --bind '{home}' '{read_only}' && mount -o remount,ro,bind '{read_only}'"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted read-only here")
+    run = RunFolder.create("vqa", preset("tiny"))
+    write_about(run.path, title="important")
+    writer = JournalWriter(run.db)
+    writer.metrics(5, {"loss": 1.0})
+    writer.state(RunState.FINISHED)
+    writer.close()
+    program = " ".join([sys.executable, "-m", "looptop.engine.cli"])
+
+    def read_only_home(command: str) -> list[str]:
+        return ["unshare", "-m", "sh", "-c", f"{mount}; export LOOPTOP_HOME='{read_only}'; {program} {command}"]
+
+    for command, code, words in (
+        ("runs", 0, "important"),
+        ("show vqa-1", 0, "important"),
+        ("rename vqa-1 x", 2, "cannot write to"),
+        ("note vqa-1 x", 2, "Read-only file system"),
+        ("notify vqa-1 x", 2, "Read-only file system"),
+    ):
+        done = subprocess.run(read_only_home(command), capture_output=True, text=True, check=False)
+        assert done.returncode == code and words in done.stdout + done.stderr, done
+        assert "Traceback" not in done.stderr
+    with Tty(read_only_home("")) as tty:
+        tty.until(FULL)
+        tty.send("4")
+        tty.until("vqa-1 .*important")
+        tty.send("\r")
+        tty.until("✓ finished(?s:.*)q quit")
+        tty.send("q")
+        assert tty.until_gone() == 0
