@@ -37,6 +37,11 @@ NO_TERMINAL = (
     "`looptop ask IMAGE QUESTION` or `looptop --help`"
 )
 
+CANNOT_DRAW = (
+    "this terminal cannot show the app (TERM is dumb or not set); set TERM, or use `looptop runs`, `looptop show RUN`,"
+    " `looptop ask IMAGE QUESTION` or `looptop --help`"
+)
+
 EPILOG = """\
 examples:
   looptop                                   open the app
@@ -193,6 +198,11 @@ def _run(words: list[str], began: float) -> int:
     if not words:
         if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
             sys.stderr.write(NO_TERMINAL + "\n")
+            return WRONG_USE
+        from looptop.engine.machine.terminal import can_draw
+
+        if not can_draw():
+            sys.stderr.write(f"looptop: {CANNOT_DRAW}\n")
             return WRONG_USE
         # By name, so that the engine stands without the app.
         app_code: int = import_module("looptop.tui.app").run_app()

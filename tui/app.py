@@ -224,6 +224,12 @@ class LooptopApp(App[str]):
             self._drawn_on.leave()
         self.action_leave_now()
 
+    def draw_anew(self) -> None:
+        """Draws all of the screen, of which nothing may be left on the terminal."""
+        if self._drawn_on is not None:
+            self._drawn_on.forget_colours()
+        self.refresh(layout=True)
+
     def exit(self, *args: Any, **kwargs: Any) -> None:
         """Leaves, and ends the process should anything hold it."""
         if self._drawn_on is not None:

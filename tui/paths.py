@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
+_LONGEST_PASTE = 1_000_000
 _ROOTED = re.compile(r"^(file:|~|/|\./|\.\./)")
 
 
@@ -54,3 +55,31 @@ def looks_like_path(text: str) -> bool:
         return os.path.isfile(typed_path(text))  # noqa: PTH113
     except (LooptopError, OSError, ValueError):
         return False
+
+
+def pasted_paths(text: str) -> list[Path]:
+    """The paths that a pasted or dropped text consists of, one a line or as a shell takes them; else none.
+
+    Several are paths where all are rooted somewhere and at least one is a file.
+    """
+    if looks_like_path(text):
+        return [typed_path(text)]
+    if len(text) > _LONGEST_PASTE:
+        return []
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        try:
+            lines = shlex.split(text)
+        except ValueError:
+            return []
+    if len(lines) < 2 or not all(_ROOTED.match(line.strip().strip("'\"")) for line in lines):
+        return []
+    if not any(map(looks_like_path, lines)):
+        return []
+    paths = []
+    for line in lines:
+        try:
+            paths.append(typed_path(line))
+        except LooptopError:
+            paths.append(Path(line))
+    return paths

@@ -25,6 +25,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from looptop.tui.replies import Replies
 from looptop.tui.thrift import Thrift, erases_in_colour
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class Screen(io.TextIOBase):
                     self.gone = True
         return len(text)
 
+    def forget_colours(self) -> None:
+        """Another program has drawn meanwhile: the terminal's colours are set anew."""
+        self._thrift = Thrift(erases_in_colour(os.environ.get("TERM", "")))
+        self.write("\x1b[m")
+
     def flush(self) -> None:
         """Nothing is held back."""
 
@@ -90,12 +96,28 @@ _screen: Screen | None = None
 
 
 class Keys(XTermParser):
-    """Textual's parser, but ESC and a digit is alt and that digit, as terminals mean it, not a letter of a Mac's; and
-    behind an ESC alone nothing is waited for as long as it waits for the rest of a sequence.
+    """Textual's parser, but ESC and a digit is alt and that digit, as terminals mean it, not a letter of a Mac's;
+    behind an ESC alone nothing is waited for as long as it waits for the rest of a sequence; and a terminal's replies
+    are no keys.
     """
+
+    def __init__(self, debug: bool = False) -> None:
+        super().__init__(debug)
+        self._replies = Replies()
 
     def feed(self, data: str) -> Iterable[Message]:
         """Gives what keys and sequences say."""
+        data = self._replies.without(data)
+        if data:
+            yield from self._feed(data)
+
+    def tick(self) -> Iterable[Message]:
+        """Gives what nothing more has come behind for a while."""
+        if held := self._replies.expired():
+            yield from self._feed(held)
+        yield from super().tick()
+
+    def _feed(self, data: str) -> Iterable[Message]:
         yield from super().feed(data)
         if data.endswith("\x1b") and self._timeout_time is not None and "ESCDELAY" not in os.environ:
             self._timeout_time = time.monotonic() + ALONE
@@ -103,7 +125,8 @@ class Keys(XTermParser):
     @property
     def patience(self) -> float:
         """Seconds until what has come is to be looked at again, whether or not more comes."""
-        return LOOK if self._timeout_time is None else max(0.0, min(LOOK, self._timeout_time - time.monotonic()))
+        soonest = min(self._replies.deadline, float("inf") if self._timeout_time is None else self._timeout_time)
+        return max(0.0, min(LOOK, soonest - time.monotonic()))
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
         if len(sequence) == 2 and sequence[0] == "\x1b" and sequence[1] in "123456789":
@@ -126,6 +149,13 @@ class Driver(LinuxDriver):
         except OSError:
             width, height = 0, 0
         return width or 80, height or 24
+
+    def resume_application_mode(self) -> None:
+        """Takes the terminal back, and has all of the screen drawn: the shell had it meanwhile."""
+        super().resume_application_mode()
+        draw = getattr(self._app, "draw_anew", None)
+        if draw is not None:
+            self._loop.call_soon_threadsafe(draw)
 
     def run_input_thread(self) -> None:
         """Reads keys until the app leaves, or until nothing can come any more: then the app leaves too."""
@@ -152,13 +182,16 @@ class Driver(LinuxDriver):
 
 @contextlib.contextmanager
 def terminal(log: Path) -> Iterator[Screen]:
-    """Gives the terminal to the driver alone; all else that is printed meanwhile goes into the log."""
+    """Gives the terminal to the driver alone; all else that is printed meanwhile goes into the log, if it can."""
     global _screen
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
     screen = Screen(_open(kept))
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError:  # a home that can be looked at and not written
+        sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
     os.close(sink)

@@ -91,3 +91,9 @@ def bar(fraction: float, width: int) -> str:
     """A horizontal bar of at most `width` cells, to an eighth of a cell."""
     eighths = round(max(0.0, min(fraction, 1.0)) * width * 8)
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
+
+
+def one_line(text: str) -> str:
+    """The lines of a text with spaces between them."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    return text if len(lines) < 2 and not text.endswith(("\n", "\r")) else " ".join(line for line in lines if line)

@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.machine.terminal import can_draw
 from looptop.engine.runs.folder import RunFolder
 
 EXAMPLES = """\
@@ -30,6 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise LooptopError(
             f"attach needs a terminal on stdin and stdout; without one use `looptop show {folder.shell_name}`,"
             f" `looptop logs {folder.shell_name} -f` or `looptop metrics {folder.shell_name}`"
+        )
+    if not can_draw():
+        raise LooptopError(
+            "this terminal cannot show the app (TERM is dumb or not set); set TERM, or use"
+            f" `looptop show {folder.id}`, `looptop logs {folder.id} -f` or `looptop metrics {folder.id}`"
         )
     # By name, so that the engine stands without the app.
     code: int = import_module("looptop.tui.app").run_app(folder)

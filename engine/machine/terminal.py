@@ -38,6 +38,11 @@ class Terminal(Struct, frozen=True):
         return self.columns >= 80 and self.rows >= 24
 
 
+def can_draw(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the terminal can show the app: one that says that it is dumb, or nothing, moves no cursor."""
+    return environment.get("TERM", "") not in ("", "dumb", "unknown")
+
+
 def look(descriptor: int, environment: Mapping[str, str] = os.environ) -> Terminal | None:
     """The terminal behind a descriptor; None where there is none."""
     if not os.isatty(descriptor):

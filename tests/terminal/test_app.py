@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from looptop.engine.config import preset
+from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.runs.journal import JournalWriter
 from tests.support import eventually
-from tests.terminal.tty import Tty
+from tests.terminal.tty import PROGRAM, Tty
 
 FULL = r"0\.png · the image"
 HEAVY = ("torch", "transformers", "datasets", "numpy")
@@ -220,3 +221,83 @@ def test_a_crash_of_the_app_is_an_exit_code(home: Path) -> None:
         assert tty.restored()
     assert "ZeroDivisionError" in (home / "app.log").read_text()
     (home / "app.log").unlink()
+
+
+def test_a_late_reply_of_the_terminal_is_not_typed() -> None:
+    with Tty() as tty:
+        tty.until(FULL)
+        tty.send("a")
+        tty.until("leave field")
+        tty.send("what \x1b]11;rgb:3030/3434/4646\x1b\\is\x1b[?62;4c it\x1bP>|tmux 3.4\x1b\\?")
+        tty.until("what is it[?] ")
+        tty.send("\x03")
+        assert tty.until_gone() == 0
+
+
+def test_fg_in_a_shell_brings_the_whole_screen_back() -> None:
+    run = RunFolder.create("vqa", preset("tiny"))
+    writer = JournalWriter(run.db)
+    writer.metrics(5, {"loss": 1.0})
+    writer.state(RunState.FINISHED)
+    writer.close()
+    with Tty(["bash", "--norc", "--noprofile", "-i"]) as tty:
+        tty.until("bash-")
+        tty.send(f"{sys.executable} -m looptop.engine.cli attach {run.id}\r")
+        for _ in range(2):
+            tty.until("✓ finished(?s:.*)q quit")
+            tty.send("\x1a")
+            tty.until("Stopped")
+            tty.screen.reset()  # as the shell's own screen, which pyte knows nothing of
+            tty.send("fg\r")
+        tty.until("looptop +1 Ask(?s:.*)✓ finished(?s:.*)q quit")
+        tty.send("q")
+        tty.until("bash-")
+        tty.send("exit\r")
+        tty.until_gone()
+
+
+@pytest.mark.parametrize("term", [["TERM=dumb"], ["TERM="], ["-u", "TERM"]])
+@pytest.mark.parametrize("words", [[], ["attach", "vqa-1"]])
+def test_a_terminal_that_cannot_draw_gets_a_sentence(term: list[str], words: list[str]) -> None:
+    RunFolder.create("vqa", preset("tiny"))
+    with Tty(["/usr/bin/env", *term, *PROGRAM, *words]) as tty:
+        assert tty.until_gone() == 2
+        assert "this terminal cannot show the app" in tty.text()
+        assert b"\x1b" not in bytes(tty.raw)
+
+
+def test_a_home_that_cannot_be_written_can_be_looked_at(home: Path, tmp_path: Path) -> None:
+    read_only = tmp_path / "read only"
+    read_only.mkdir()
+    mount = f"mount --bind '{home}' '{read_only}' && mount -o remount,ro,bind '{read_only}'"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted read-only here")
+    run = RunFolder.create("vqa", preset("tiny"))
+    write_about(run.path, title="important")
+    writer = JournalWriter(run.db)
+    writer.metrics(5, {"loss": 1.0})
+    writer.state(RunState.FINISHED)
+    writer.close()
+    program = " ".join([sys.executable, "-m", "looptop.engine.cli"])
+
+    def read_only_home(command: str) -> list[str]:
+        return ["unshare", "-m", "sh", "-c", f"{mount}; export LOOPTOP_HOME='{read_only}'; {program} {command}"]
+
+    for command, code, words in (
+        ("runs", 0, "important"),
+        ("show vqa-1", 0, "important"),
+        ("rename vqa-1 x", 2, "cannot write to"),
+        ("note vqa-1 x", 2, "Read-only file system"),
+        ("notify vqa-1 x", 2, "Read-only file system"),
+    ):
+        done = subprocess.run(read_only_home(command), capture_output=True, text=True, check=False)
+        assert done.returncode == code and words in done.stdout + done.stderr, done
+        assert "Traceback" not in done.stderr
+    with Tty(read_only_home("")) as tty:
+        tty.until(FULL)
+        tty.send("4")
+        tty.until("vqa-1 .*important")
+        tty.send("\r")
+        tty.until("✓ finished(?s:.*)q quit")
+        tty.send("q")
+        assert tty.until_gone() == 0

@@ -227,6 +227,40 @@ async def test_a_path_that_is_pasted_into_the_question_opens_its_image(answers: 
             assert field.value == ""
 
 
+@pytest.mark.parametrize("focus", ["question", "images"])
+@pytest.mark.parametrize("text", ["what shape\nis in\r\n\nthe image?\n", "what shape\ris in\rthe image?"])
+async def test_pasted_lines_are_one_question(answers: QuickAnswers, text: str, focus: str) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        app.screen.query_one(f"#{focus}").focus()
+        app.post_message(events.Paste(text))
+        field = app.screen.query_one("#question", Input)
+        await until(pilot, lambda: field.value == "what shape is in the image?")
+        await until(pilot, lambda: app.focused is field)
+
+
+@pytest.mark.parametrize("where", ["question", "images", "path"])
+@pytest.mark.parametrize("how", ["\n", "\r\n", " "])
+async def test_of_several_pasted_paths_the_first_is_opened_and_the_others_are_named(
+    answers: QuickAnswers, picture: Path, where: str, how: str
+) -> None:
+    second = picture.with_name("second.png")
+    second.write_bytes(picture.read_bytes())
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        if where == "path":
+            await pilot.press("o")
+            await until(pilot, lambda: app.screen.query("#path"))
+        else:
+            app.screen.query_one(f"#{where}").focus()
+        app.post_message(events.Paste(how.join([f"'{picture}'", f"'{second}'", "/not/here.png"])))
+        await until(pilot, lambda: "my picture.png · the image" in shown(app))
+        await until(pilot, lambda: app._notifications)
+        (toast,) = app._notifications
+        assert toast.message == "one image is shown at a time: my picture.png. Not opened: second.png, here.png"
+        assert app.screen.query_one("#question", Input).value == ""
+
+
 @pytest.mark.parametrize(
     ("make_file", "sentence"),
     [
@@ -299,6 +333,49 @@ async def test_files_are_picked_from_a_tree(
         assert "[b]odd.png" in shown(app)
         await pilot.press("down", "down")
         await until(pilot, lambda: "my picture.png · the image" in shown(app))
+
+
+async def test_a_folder_of_ten_thousand_images_is_sorted_before_it_is_cut(
+    answers: QuickAnswers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(10_000):
+        (folder / f"img_{number:06}.png").touch()
+    monkeypatch.chdir(folder)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        await until(pilot, lambda: "img_000000.png" in shown(app) and "img_000010.png" in shown(app))
+        await pilot.press("end")
+        await until(pilot, lambda: "img_000999.png" in shown(app) and "… and 9,000 more" in shown(app))
+        await pilot.press("enter")  # no file, and no error
+        await pilot.press("slash", *"009999")
+        await until(pilot, lambda: "img_009999.png" in shown(app) and "img_000999" not in shown(app))
+
+
+async def test_a_filter_looks_into_closed_folders(
+    answers: QuickAnswers, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = picture.parent / "closed" / "deep"
+    below.mkdir(parents=True)
+    picture.rename(below / "Zebra.png")
+    (picture.parent / ".hidden").mkdir()
+    (picture.parent / ".hidden" / "zebra2.png").touch()
+    monkeypatch.chdir(picture.parent)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        await until(pilot, lambda: "▸ closed" in shown(app) and "Zebra" not in shown(app))
+        await pilot.press("slash", *"zebra")
+        await until(pilot, lambda: "Zebra.png  in clo" in shown(app))
+        assert "zebra2" not in shown(app)
+        await pilot.press("enter", "down")
+        await until(pilot, lambda: "Zebra.png · the image" in shown(app))
+        await pilot.press("slash", *"xyz")
+        await until(pilot, lambda: "no such image" in shown(app))
+        await pilot.press("ctrl+u")
+        await until(pilot, lambda: "▸ closed" in shown(app))
 
 
 async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:

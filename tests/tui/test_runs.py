@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.events import Paste
 from textual.widgets import Input
 
 from looptop.engine.config import override, preset
@@ -194,6 +195,29 @@ async def test_a_title_and_a_note_are_given(answers: QuickAnswers) -> None:
         await pilot.press("t", "x", "escape")
         await until(pilot, lambda: isinstance(app.screen, Runs))
         assert run.about().title == "wide"
+
+
+async def test_a_note_of_several_lines_stays_so(answers: QuickAnswers) -> None:
+    run = make(1.0)
+    write_about(run.path, title="caf\udce9", note="one\ntwo \x1b\nthree")
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot, 1)
+        for key in ("n", "t"):
+            await pilot.press(key)
+            await until(
+                pilot, lambda: app.screen.query("#text") and app.focused is not None and app.focused.id == "text"
+            )
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, Runs))
+        assert (run.about().title, run.about().note) == ("caf\udce9", "one\ntwo \x1b\nthree")  # nothing was changed
+        await pilot.press("n")
+        await until(pilot, lambda: app.screen.query("#text"))
+        app.post_message(Paste("\r\nfour\r\nfive \x1b]0;x"))
+        await until(pilot, lambda: "five" in shown(app))
+        assert "\x1b" not in shown(app)
+        await pilot.press("ctrl+j", *"six", "enter")
+        await until(pilot, lambda: run.about().note == "one\ntwo ␛\nthree\nfour\nfive ␛]0;x\nsix")
 
 
 async def test_runs_are_laid_over_each_other_and_their_configurations_side_by_side(answers: QuickAnswers) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,10 +14,11 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.answers import Answering, Answers
 from looptop.tui.benchmark import Benchmark
-from looptop.tui.paths import looks_like_path, typed_path
+from looptop.tui.paths import pasted_paths
 from looptop.tui.screens.base import Place
 from looptop.tui.text import safe
 from looptop.tui.threads import in_thread, work
@@ -117,20 +118,31 @@ class Ask(Place):
 
         self.app.push_screen(PathQuestion(), self._opened)
 
-    def _opened(self, path: str | None) -> None:
-        if path is not None:
-            self.show_image(Path(path))
-            self.action_question()
+    def _opened(self, paths: Sequence[Path] | None) -> None:
+        """Shows the first that is a file, and says what becomes of the others."""
+        if not paths:
+            return
+        chosen = next((path for path in paths if path.is_file()), paths[0])
+        self.show_image(chosen)
+        self.action_question()
+        others = [visible(path.name) for path in paths if path is not chosen]
+        if others:
+            more = f"{', '.join(others[:3])}{f' and {len(others) - 3:,} more' if len(others) > 3 else ''}"
+            sentence = f"one image is shown at a time: {visible(chosen.name)}. Not opened: {more}"
+            self.app.notify(sentence, severity="warning", markup=False)
 
     def on_paste(self, event: Paste) -> None:
-        """A pasted or dropped path opens its image."""
-        if looks_like_path(event.text):
-            event.stop()
-            self._opened(str(typed_path(event.text)))
+        """Pasted or dropped paths open an image; other text begins a question."""
+        event.stop()
+        if paths := pasted_paths(event.text):
+            self._opened(paths)
+        elif event.text.strip():
+            self.action_question()
+            self.query_one(QuestionField).post_message(Paste(event.text))
 
-    @on(QuestionField.PathPasted)
-    def _path_pasted(self, event: QuestionField.PathPasted) -> None:
-        self._opened(event.path)
+    @on(QuestionField.PathsPasted)
+    def _paths_pasted(self, event: QuestionField.PathsPasted) -> None:
+        self._opened(event.paths)
 
     # The question and its answer.
 

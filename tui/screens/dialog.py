@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Paste
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
 from looptop.tui.actions import bindings
-from looptop.tui.paths import typed_path
+from looptop.tui.paths import pasted_paths, typed_path
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
@@ -58,7 +63,26 @@ class Question(Overlay[str]):
         self.dismiss(name)
 
 
-class PathQuestion(Overlay[str]):
+class PathField(Field):
+    """A field for a path; several that are pasted are taken at once."""
+
+    @dataclass
+    class Pasted(Message):
+        """Several paths."""
+
+        paths: list[Path]
+
+    def _on_paste(self, event: Paste) -> None:
+        paths = pasted_paths(event.text)
+        if len(paths) > 1:
+            event.prevent_default()
+            event.stop()
+            self.post_message(self.Pasted(paths))
+        else:
+            super()._on_paste(event)
+
+
+class PathQuestion(Overlay[list[Path]]):
     """Asks for an image's path."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
@@ -67,7 +91,7 @@ class PathQuestion(Overlay[str]):
     def body(self) -> Iterable[Widget]:
         """One field, and what was wrong with it."""
         box = Vertical(
-            Field(placeholder="path of an image, typed, pasted or dropped", id="path"),
+            PathField(placeholder="path of an image, typed, pasted or dropped", id="path"),
             Static("", id="wrong"),
             classes="box -question",
         )
@@ -81,26 +105,42 @@ class PathQuestion(Overlay[str]):
         except LooptopError as error:
             self.query_one("#wrong", Static).update(safe(error, "$text-error"))
             return
-        self.dismiss(str(path))
+        self.dismiss([path])
+
+    @on(PathField.Pasted)
+    def _take_all(self, event: PathField.Pasted) -> None:
+        self.dismiss(event.paths)
 
 
 class TextQuestion(Overlay[str]):
-    """Asks for a line of text; gives it, or None where it was left as it was."""
+    """Asks for a line of text, or for several; gives them, or None where they were left as they were."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
     PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
 
-    def __init__(self, title: str, before: str) -> None:
+    def __init__(self, title: str, before: str, *, several_lines: bool = False) -> None:
         super().__init__()
-        self._title, self._before = title, before
+        self._title, self._several_lines = title, several_lines
+        self._before = visible(before, keep_lines=several_lines)
 
     def body(self) -> Iterable[Widget]:
         """One field."""
-        field = Field(self._before, placeholder="enter keeps it, esc changes nothing", id="text")
+        field: Widget
+        if self._several_lines:
+            from looptop.tui.widgets.note_field import NoteField
+
+            field = NoteField(self._before, id="text")
+            field.border_subtitle = "enter keeps it, ^j begins a line, esc changes nothing"
+        else:
+            field = Field(self._before, placeholder="enter keeps it, esc changes nothing", id="text")
         box = Vertical(field, classes="box -question")
         box.border_title = safe(self._title)
         yield box
 
     @on(Input.Submitted, "#text")
     def _take(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value)
+        self.take(event.value)
+
+    def take(self, text: str) -> None:
+        """Gives the text. What is as it was shown is left as it is: not all of it may have been shown."""
+        self.dismiss(None if text == self._before else text)

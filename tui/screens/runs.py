@@ -248,8 +248,8 @@ class Runs(Driving):
                 if text is not None and self.attempt(lambda: write_about(run.path, **{key: text})):
                     self._poke.set()
 
-            before = " ".join(getattr(run.about(), key).split())
-            self.app.push_screen(TextQuestion(f"{title} of {run_id}", before), answered)
+            question = TextQuestion(f"{title} of {run_id}", getattr(run.about(), key), several_lines=key == "note")
+            self.app.push_screen(question, answered)
 
     def action_resume(self) -> None:
         """Goes on with the run."""

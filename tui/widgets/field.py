@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import BindingType
+from textual.events import Paste
 from textual.widgets import Input
 
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
+from looptop.tui.text import one_line
 
 
 class Field(Input, inherit_css=False):
@@ -57,6 +59,14 @@ class Field(Input, inherit_css=False):
     def __init__(self, value: str = "", *, placeholder: str = "", id: str | None = None) -> None:  # noqa: A002
         super().__init__(value, placeholder=placeholder, id=id, select_on_focus=False)
         self.cursor_blink = False
+
+    def _on_paste(self, event: Paste) -> None:
+        """Several lines become one: Textual's field would keep the first and drop the others."""
+        event.prevent_default()
+        event.stop()
+        text = one_line(event.text)
+        if text:
+            self.replace(text, *self.selection)
 
     def validate_value(self, value: str) -> str:
         """Control characters are shown, not passed on."""

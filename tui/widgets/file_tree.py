@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
+from textual import work as textual_work
 from textual.binding import BindingType
 from textual.widgets import DirectoryTree
+from textual.widgets.directory_tree import DirEntry
+from textual.widgets.tree import TreeNode
 
 from looptop.engine.text import visible
 from looptop.engine.vqa.images import is_image_name
@@ -17,6 +20,9 @@ from looptop.tui.actions import bindings
 
 MOST = 1000
 """Entries shown of one folder; a filter finds the others."""
+
+MOST_SEARCHED = 200_000
+"""Files and folders that a filter looks at."""
 
 
 class FileTree(DirectoryTree):
@@ -48,29 +54,63 @@ class FileTree(DirectoryTree):
     def __init__(self, root: Path) -> None:
         super().__init__(root, id="files")
         self._words: list[str] = []
+        self._left_out: dict[Path, str] = {}
+        """Of folders that were just read, what is not shown."""
         self.guide_depth = 2
 
     def filter(self, words: str) -> None:
-        """Leaves only images in whose names all words occur."""
+        """Leaves only images in whose names all words occur, those in closed folders as well."""
         wanted = words.lower().split()
         if wanted != self._words:
             self._words = wanted
             self.reload()
 
-    def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
-        """Folders and images, hidden ones left out."""
-        shown = 0
-        for path in paths:
-            name = path.name
-            if name.startswith("."):
-                continue
-            wanted = is_image_name(name) and all(word in name.lower() for word in self._words)
-            keep = wanted or os.path.isdir(path)  # noqa: PTH112 (a listing may hold 80,000 names)
-            if keep:
-                shown += 1
-                yield path
-            if shown >= MOST:
-                return
+    @textual_work(thread=True, exit_on_error=False)
+    def _load_directory(self, node: TreeNode[DirEntry]) -> list[Path]:
+        """What is shown below a node, in order; how much is left out is kept for `_populate_node`."""
+        assert node.data is not None
+        folder, words = node.data.path.expanduser().resolve(), self._words
+        if words:
+            found, more, whole = self._search(folder, words)
+            left_out = f"{more:,} more" if whole else "more: not all folders were searched"
+        else:
+            found, more = _listing(folder)
+            left_out = f"{more:,} more, which / finds"
+        self._left_out[node.data.path] = left_out if more else ""
+        return found
+
+    def _search(self, folder: Path, words: list[str]) -> tuple[list[Path], int, bool]:
+        """Images below a folder, how many more there are, and whether all was searched."""
+        found: list[Path] = []
+        seen = 0
+        for place, folders, names in os.walk(folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            seen += len(names) + len(folders)
+            found += [
+                Path(place, name)
+                for name in names
+                if is_image_name(name) and name[0] != "." and all(word in name.lower() for word in words)
+            ]
+            if seen > MOST_SEARCHED or self._words is not words:  # or other words were typed meanwhile
+                return sorted(found, key=_by_name)[:MOST], 1, False
+        return sorted(found, key=_by_name)[:MOST], max(0, len(found) - MOST), True
+
+    def _populate_node(self, node: TreeNode[DirEntry], content: Iterable[Path]) -> None:
+        if node.data is None:
+            return
+        root = node.data.path.expanduser().resolve()
+        node.remove_children()
+        empty = True
+        for path in content:
+            empty = False
+            above = "" if path.parent == root else f"  in {path.parent.relative_to(root)}"
+            is_folder = not self._words and not is_image_name(path.name)
+            node.add(f"{path.name}{above}", data=DirEntry(path), allow_expand=is_folder or self._safe_is_dir(path))
+        if left_out := self._left_out.pop(node.data.path, ""):
+            node.add_leaf(f"… and {left_out}")
+        elif empty and self._words:
+            node.add_leaf("no such image")
+        node.expand()
 
     def process_label(self, label: object) -> Text:
         """A file's name, never markup."""
@@ -93,3 +133,31 @@ class FileTree(DirectoryTree):
         from looptop.tui.widgets.image_panel import ImagePanel
 
         self.post_message(ImagePanel.Chosen(event.path))
+
+
+def _listing(folder: Path) -> tuple[list[Path], int]:
+    """Folders and images of a folder in order, hidden ones left out; and how many more there are."""
+    found: list[tuple[bool, str, str]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                is_folder = _is_folder(entry)
+                if is_folder or is_image_name(entry.name):
+                    found.append((not is_folder, entry.name.lower(), entry.name))
+    except OSError:
+        return [], 0
+    found.sort()
+    return [folder / name for *_, name in found[:MOST]], max(0, len(found) - MOST)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _by_name(path: Path) -> tuple[str, str]:
+    return path.name.lower(), str(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -10,7 +11,7 @@ from textual.events import Paste
 from textual.message import Message
 
 from looptop.tui.actions import bindings
-from looptop.tui.paths import looks_like_path, typed_path
+from looptop.tui.paths import pasted_paths
 from looptop.tui.widgets.field import Field
 
 FOCUSED = "type a question and press enter, or ↓ for a suggestion"
@@ -23,10 +24,10 @@ class QuestionField(Field):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("question")]
 
     @dataclass
-    class PathPasted(Message):
-        """What was pasted is no question but an image's path."""
+    class PathsPasted(Message):
+        """What was pasted is no question but paths of images."""
 
-        path: str
+        paths: list[Path]
 
     def __init__(self) -> None:
         super().__init__(placeholder=UNFOCUSED, id="question")
@@ -70,10 +71,9 @@ class QuestionField(Field):
         self.cursor_position = len(self.value)
 
     def _on_paste(self, event: Paste) -> None:
-        if looks_like_path(event.text):
+        if paths := pasted_paths(event.text):
             event.prevent_default()
             event.stop()
-            self.post_message(self.PathPasted(str(typed_path(event.text))))
+            self.post_message(self.PathsPasted(paths))
             return
         super()._on_paste(event)
-        event.prevent_default()

