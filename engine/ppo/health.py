@@ -56,7 +56,7 @@ RISEN, FALLEN = 0.5, 0.05
 """Reward up by so many of its standard deviations while a share of something good is down by so much."""
 SURELY = 4.0
 """A fall is more than noise where it is so many of its standard errors."""
-PAID_BACK = 3.0
+PAID_BACK = 1.5
 """A fall is no loss where other qualities have risen by so many times as much."""
 EPISODE_GAP = 10
 """A mark that comes again after fewer batches without it goes on with its episode."""
