@@ -5,6 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+EMPTY = "(empty)"
+"""How an answer without a word is shown."""
+
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 
 
@@ -36,6 +39,11 @@ def visible(text: object, *, keep_lines: bool = False) -> str:
         else:
             out.append(char)
     return "".join(out)
+
+
+def visible_answer(text: str) -> str:
+    """An answer, safe to show; an empty one is said to be so."""
+    return visible(text) if text.strip() else EMPTY
 
 
 def join_text(parts: Sequence[str], last: str) -> str:

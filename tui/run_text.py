@@ -10,6 +10,7 @@ from textual.content import Content
 
 from looptop.engine.runs.folder import RunState
 from looptop.engine.runs.journal import Event
+from looptop.engine.text import visible_answer
 from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
 from looptop.tui.watching import Snapshot
 
@@ -118,8 +119,8 @@ def samples(snapshot: Snapshot, width: int) -> Content:
     """The answers of an evaluation, one a line."""
     if not snapshot.samples:
         return Content.styled("after the first evaluation", "$text-muted")
-    answers = min(12, max(6, *(len(sample.answer) for sample in snapshot.samples)))
-    truths = min(12, max(5, *(len(sample.truth) for sample in snapshot.samples)))
+    answers = min(12, max(6, *(len(visible_answer(sample.answer)) for sample in snapshot.samples)))
+    truths = min(12, max(5, *(len(visible_answer(sample.truth)) for sample in snapshot.samples)))
     question = max(10, width - answers - truths - 13)
     lines = [
         Content.assemble(
@@ -139,9 +140,9 @@ def samples(snapshot: Snapshot, width: int) -> Content:
                 mark,
                 cell(sample.question, question),
                 " ",
-                cell(sample.truth, truths, "$text-muted"),
+                cell(visible_answer(sample.truth), truths, "$text-muted"),
                 " ",
-                cell(sample.answer, answers, "bold"),
+                cell(visible_answer(sample.answer), answers, "bold"),
                 " ",
                 percent(sample.confidence),
             )

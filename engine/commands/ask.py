@@ -6,7 +6,7 @@ import argparse
 
 from looptop.engine.commands.output import add_json, note, percent, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible
+from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.images import open_image
 
 EXAMPLES = """\
@@ -72,12 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
-    say(f"{visible(answer.answer)}  ({percent(answer.confidence)})")
+    say(f"{visible_answer(answer.answer)}  ({percent(answer.confidence)})")
     say()
-    width = min(40, max(len(visible(each.answer)) for each in answer.candidates))
+    width = min(40, max(len(visible_answer(each.answer)) for each in answer.candidates))
     for each in answer.candidates:
         bar = "#" * round(each.confidence * BAR_CELLS)
-        say(f"  {visible(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
+        say(f"  {visible_answer(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
     say()
     say("  tokens: " + "  ".join(f"{visible(each.token)} {percent(each.probability)}" for each in answer.tokens))
     return 0

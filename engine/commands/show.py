@@ -17,7 +17,7 @@ from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.liveness import alive, why_interrupted
 from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary
 from looptop.engine.runs.room import full_disk
-from looptop.engine.text import visible
+from looptop.engine.text import visible, visible_answer
 
 EXAMPLES = """\
   looptop show vqa-3
@@ -178,7 +178,7 @@ def _answers(samples: list[AnswerSample]) -> None:
         return
     say()
     rows = [
-        [visible(each.question), visible(each.answer), percent(each.confidence), visible(each.truth)]
+        [visible(each.question), visible_answer(each.answer), percent(each.confidence), visible_answer(each.truth)]
         for each in samples
     ]
     for line in table(["question", "answer", "confidence", "truth"], rows, right=["confidence"]):
