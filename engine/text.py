@@ -5,6 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+EMPTY = "(empty)"
+"""How an answer without a word is shown."""
+
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 
 
@@ -43,6 +46,11 @@ def visible_lines(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "\n".join("\t".join(visible(part) for part in line.split("\t")) for line in text.split("\n"))
+
+
+def visible_answer(text: str) -> str:
+    """An answer, safe to show; an empty one is said to be so."""
+    return visible(text) if text.strip() else EMPTY
 
 
 def join_text(parts: Sequence[str], last: str) -> str:

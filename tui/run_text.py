@@ -11,6 +11,7 @@ from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.folder import RunState, result_step
 from looptop.engine.runs.journal import Event
 from looptop.engine.runs.records import state_text
+from looptop.engine.text import visible_answer
 from looptop.engine.times import local_time
 from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
 from looptop.tui.watching import Snapshot
@@ -131,8 +132,8 @@ def samples(snapshot: Snapshot, width: int) -> Content:
     """The answers of an evaluation, one a line."""
     if not snapshot.samples:
         return Content.styled("after the first evaluation", "$text-muted")
-    answers = min(12, max(6, *(len(sample.answer) for sample in snapshot.samples)))
-    truths = min(12, max(5, *(len(sample.truth) for sample in snapshot.samples)))
+    answers = min(12, max(6, *(len(visible_answer(sample.answer)) for sample in snapshot.samples)))
+    truths = min(12, max(5, *(len(visible_answer(sample.truth)) for sample in snapshot.samples)))
     question = max(10, width - answers - truths - 13)
     lines = [
         Content.assemble(
@@ -152,9 +153,9 @@ def samples(snapshot: Snapshot, width: int) -> Content:
                 mark,
                 cell(sample.question, question),
                 " ",
-                cell(sample.truth, truths, "$text-muted"),
+                cell(visible_answer(sample.truth), truths, "$text-muted"),
                 " ",
-                cell(sample.answer, answers, "bold"),
+                cell(visible_answer(sample.answer), answers, "bold"),
                 " ",
                 percent(sample.confidence),
             )

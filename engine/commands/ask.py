@@ -6,7 +6,7 @@ import argparse
 
 from looptop.engine.commands.output import add_json, note, percent, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible
+from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer import WORTH_SAYING
 from looptop.engine.vqa.images import open_image
 
@@ -73,14 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
-    say(f"{visible(answer.answer)}  ({percent(answer.confidence)})")
+    say(f"{visible_answer(answer.answer)}  ({percent(answer.confidence)})")
     say()
     others = "other answers"
-    names = [visible(each.answer) for each in answer.candidates] + [others] * (answer.others >= WORTH_SAYING)
+    names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (answer.others >= WORTH_SAYING)
     width = min(40, max(map(len, names)))
     for each in answer.candidates:
         bar = "#" * round(each.confidence * BAR_CELLS)
-        say(f"  {visible(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
+        say(f"  {visible_answer(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
     if answer.others >= WORTH_SAYING:
         say(f"  {others:{width}}  {percent(answer.others):>7}")
     if answer.undecided:

@@ -16,7 +16,7 @@ from looptop.engine.config import override, preset
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.records import RunState
-from looptop.engine.text import visible
+from looptop.engine.text import visible, visible_answer
 
 EXAMPLES = """\
   looptop demo
@@ -140,7 +140,7 @@ def _ask(model: str, questions: list[Asked]) -> None:
         [
             f"image {asked.image.stem}",
             visible(asked.question),
-            visible(answer.answer),
+            visible_answer(answer.answer),
             percent(answer.confidence),
             visible(asked.truth),
             "right" if answer.answer == asked.truth else "wrong",

@@ -19,7 +19,7 @@ from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.liveness import alive, why_interrupted
 from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary, state_text
 from looptop.engine.runs.room import full_disk
-from looptop.engine.text import visible
+from looptop.engine.text import visible, visible_answer
 from looptop.engine.times import local_time
 
 EXAMPLES = """\
@@ -209,7 +209,13 @@ def _answers(samples: list[AnswerSample]) -> None:
         return
     say()
     rows = [
-        [_short(each.question), _short(each.answer), percent(each.confidence), _short(each.truth)] for each in samples
+        [
+            _short(each.question),
+            cut(visible_answer(each.answer), _LONGEST_ANSWER),
+            percent(each.confidence),
+            cut(visible_answer(each.truth), _LONGEST_ANSWER),
+        ]
+        for each in samples
     ]
     for line in table(["question", "answer", "confidence", "truth"], rows, right=["confidence"]):
         say(f"  {line}")

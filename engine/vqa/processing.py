@@ -153,8 +153,8 @@ class VqaProcessor:
             raise LooptopError("the question is empty; ask something about the image")
         if tokens > self.longest_question:
             raise LooptopError(
-                f"the question has {len(question):,} letters, more than the {self.longest_question:,} tokens (words or"
-                " parts of words) that the model reads; ask a shorter one"
+                f"the question has {tokens:,} tokens (words or parts of words), more than the"
+                f" {self.longest_question:,} that the model reads; ask a shorter one"
             )
 
     # Answers ----------------------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
     [
         ("", "the question is empty; ask something about the image"),
         (" \n", "the question is empty; ask something about the image"),
-        ("red " * 2500, "the question has 10,000 letters, more than the 24 tokens"),
+        ("red " * 2500, "the question has 2,502 tokens (words or parts of words), more than the 24 that the model"),
     ],
 )
 def test_a_question_that_cannot_be_asked(capsys: Capture, model: str, image: str, question: str, expected: str) -> None:
@@ -248,7 +248,7 @@ def test_a_question_that_cannot_be_answered_costs_no_other(
     said, err = capsys.readouterr()
     assert said == f"4 of 7 questions answered, in {out}\n"
     assert "question 7 has no answer: " in err and "question 8 has no answer: the question is empty" in err
-    assert "question 9 has no answer: the question has 300 letters, more than the 24 tokens" in err
+    assert "question 9 has no answer: the question has " in err and "more than the 24 that the model reads" in err
     answers = {row["question_id"]: row["answer"] for row in json.loads(out.read_text())}
     assert answers[7] == answers[8] == "" and all(answers[place] for place in range(4))
     (tmp_path / "q.json").write_text(json.dumps({"questions": questions[4:6]}))

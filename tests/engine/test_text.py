@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looptop.engine.text import visible
+from looptop.engine.text import visible, visible_answer
 
 
 @given(st.text())
@@ -31,3 +32,8 @@ def test_an_escape_sequence_is_shown_and_lines_are_kept_where_asked_for() -> Non
     assert visible("a\u202eb") == "a\ufffdb"
     assert visible("one\n\ttwo") == "one␊␉two"
     assert visible("one\n\ttwo\x1b", keep_lines=True) == "one\n    two␛"
+
+
+@pytest.mark.parametrize(("text", "shown"), [("", "(empty)"), (" \n", "(empty)"), ("red", "red"), ("\x1b", "␛")])
+def test_an_empty_answer_is_said_to_be_so(text: str, shown: str) -> None:
+    assert visible_answer(text) == shown

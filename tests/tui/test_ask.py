@@ -194,6 +194,15 @@ async def test_text_from_outside_is_shown_letter_by_letter(answers: QuickAnswers
         assert app.is_running
 
 
+async def test_an_empty_answer_is_drawn_as_empty(answers: QuickAnswers) -> None:
+    app = make(answers)
+    answers.answer = lambda request: AskReply(id=request.id, answer=said(""))
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "what?")
+        await until(pilot, lambda: "(empty)  75.0% confidence" in shown(app))
+        await until(pilot, lambda: shown(app).count("(empty)") == 3)  # the answer, its candidate, the history
+
+
 async def test_an_error_is_a_sentence_and_the_app_goes_on(answers: QuickAnswers) -> None:
     app = make(answers)
     answers.answer = lambda request: AskReply(id=request.id, error="the image [/x] is \x1b empty")

@@ -12,7 +12,7 @@ from looptop.engine.config import RunConfig, override, preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import control, host
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.engine.runs.journal import JournalWriter
+from looptop.engine.runs.journal import AnswerSample, JournalWriter
 from looptop.tui.app import LooptopApp
 from looptop.tui.screens.train import Train
 from looptop.tui.widgets.form_row import FormRow
@@ -189,6 +189,15 @@ async def test_quitting_asks_where_a_form_is_half_filled(answers: QuickAnswers) 
         row(screen, "training.learning_rate").field.value = ""
         await pilot.press("q")
         await until(pilot, lambda: app._exit)
+
+
+async def test_an_empty_answer_of_an_evaluation_is_drawn_as_empty(answers: QuickAnswers) -> None:
+    sample = AnswerSample("1", "1.png", "how many?", "0", "", 0.31, 0.0)
+    run = make_run(extra=lambda writer: writer.answer_samples(120, [sample]))
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await watch(pilot, run)
+        await until(pilot, lambda: "how many?" in shown(app) and "(empty)" in shown(app))
 
 
 async def test_starting_a_run_watches_it(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from looptop.engine.text import visible_answer
 from looptop.engine.vqa.answer import WORTH_SAYING
 from looptop.tui.actions import bindings
 from looptop.tui.text import bar, cell, percent, safe
@@ -46,7 +47,7 @@ class AnswerView(VerticalScroll):
     def suggest(self, questions: list[str]) -> None:
         """Says what could be asked."""
         if not questions:
-            self.say(safe("Type a question about the image below, then press enter.", "$text-muted"))
+            self.say(safe("Type a question about the image, then press enter.", "$text-muted"))
             return
         first = Content.styled("The benchmark asks of this image (↓ in the question fills one in):", "$text-muted")
         self.say(first, Content(""), *(safe(f"· {question}") for question in questions))
@@ -60,19 +61,21 @@ class AnswerView(VerticalScroll):
         width, roomy = max(18, self.size.width - 3), self.size.height > 16
         gap = [Content("")] if roomy else []
         lines = [_short(question, 2 * width, "$text-muted"), *gap]
-        said = _short(answer.answer or "(no words)", 3 * width, "bold $text-primary")
+        said = _short(visible_answer(answer.answer), 3 * width, "bold $text-primary")
         sure = Content.styled(f"  {percent(answer.confidence).strip()}", "bold")
         lines.append(said + sure + Content.styled(" confidence" if roomy else "", "$text-muted"))
         if truth is not None:
             mark = ("✓ ", "$text-success bold") if truth == answer.answer else ("✗ ", "$text-error bold")
-            lines.append(Content.assemble(mark, ("benchmark: ", "$text-muted"), safe(truth)))
+            lines.append(Content.assemble(mark, ("benchmark: ", "$text-muted"), safe(visible_answer(truth))))
         lines += [*gap, Content.styled(f"candidates{'confidence':>{width - 10}}", "$text-muted")]
-        words = min(max((len(each.answer) for each in answer.candidates), default=4), max(9, width - 24))
+        words = min(
+            max((len(visible_answer(each.answer)) for each in answer.candidates), default=4), max(9, width - 24)
+        )
         room = max(3, width - words - 8)
         for each in answer.candidates:
             filled = bar(each.confidence, room)
             lines.append(
-                cell(each.answer, words)
+                cell(visible_answer(each.answer), words)
                 + Content.assemble(" ", (filled, "$primary"), " " * (room - len(filled)), " ", percent(each.confidence))
             )
         if not answer.understood:

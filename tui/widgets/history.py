@@ -10,6 +10,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 
+from looptop.engine.text import visible_answer
 from looptop.tui.text import cell, percent, safe
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _line(exchange: Exchange) -> Content:
         mark = Content.styled("✓ ", "$text-success") if right else Content.styled("✗ ", "$text-error")
     return Content.assemble(
         mark,
-        cell(exchange.answer.answer, 10, "bold"),
+        cell(visible_answer(exchange.answer.answer), 10, "bold"),
         percent(exchange.answer.confidence),
         "  ",
         cell(exchange.answer.model, _MODEL, "$text-muted"),

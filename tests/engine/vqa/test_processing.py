@@ -54,9 +54,9 @@ def test_a_question_of_10000_characters_is_refused_and_not_cut(
 ) -> None:
     long = "is there a blue shape? " * 435
     assert len(long) > 10_000
-    with pytest.raises(LooptopError, match=r"has 10,005 letters, more than the 24 tokens"):
+    with pytest.raises(LooptopError, match=r"has \d,\d\d\d tokens .*, more than the 24 that the model"):
         processor.questions(["is it red", long])
-    with pytest.raises(LooptopError, match=r"more than the 24 tokens"):
+    with pytest.raises(LooptopError, match=r"more than the 24 that the model reads"):
         processor.check_question(long)
     processor.check_question("is there a blue shape?")
     assert capfd.readouterr() == ("", "")
