@@ -18,6 +18,7 @@ from looptop.engine.interchange.tables import PAGE, tables_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.text import visible
+from looptop.engine.times import is_time
 
 
 def export(run: RunFolder, form: str, out: Path) -> list[Path]:
@@ -85,7 +86,7 @@ def _parquet(table: Table, path: Path) -> None:
 def _events(journal: Journal, folder: Path) -> None:
     from looptop.engine.interchange.tensorboard import EventWriter
 
-    began = min((change.time for change in journal.states()), default=time.time())
+    began = min((change.time for change in journal.states() if is_time(change.time)), default=time.time())
     writer = EventWriter(folder, began)
     try:
         for name in journal.names():

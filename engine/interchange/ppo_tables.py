@@ -19,10 +19,10 @@ _SAMPLE = {
 
 def ppo_tables(journal: PpoJournal) -> list[Table]:
     """The tables of a PPO run; none where it has no batch."""
-    first, last, count = journal.batch_span()
-    if not count:
+    steps = journal.batch_steps()
+    if not steps:
         return []
-    of_any = next((samples[0] for step in range(first, last + 1) if (samples := journal.samples(step))), None)
+    of_any = next((samples[0] for step in steps if (samples := journal.samples(step))), None)
     scores, quality = (list(of_any.scores), list(of_any.quality)) if of_any is not None else ([], [])
     names = [name for name in journal.names() if not name.startswith(("eval_", "train_"))]
     return [
@@ -45,10 +45,10 @@ def ppo_tables(journal: PpoJournal) -> list[Table]:
     ]
 
 
-def _spans(journal: PpoJournal) -> Iterator[range]:
-    first, last, _ = journal.batch_span()
-    for begin in range(first, last + 1, BATCHES_AT_ONCE):
-        yield range(begin, min(begin + BATCHES_AT_ONCE, last + 1))
+def _spans(journal: PpoJournal) -> Iterator[list[int]]:
+    steps = journal.batch_steps()
+    for begin in range(0, len(steps), BATCHES_AT_ONCE):
+        yield steps[begin : begin + BATCHES_AT_ONCE]
 
 
 def _batches(journal: PpoJournal, names: list[str]) -> Iterator[list[Row]]:
@@ -105,8 +105,7 @@ def _of_sample(sample: SampleRecord, said: dict[tuple[int, str], float | None]) 
 
 
 def _tokens(journal: PpoJournal) -> Iterator[list[Row]]:
-    first, last, _ = journal.batch_span()
-    for step in range(first, last + 1):
+    for step in journal.batch_steps():
         rows: list[Row] = []
         for sample in journal.samples(step):
             table = journal.tokens(step, sample.row)
