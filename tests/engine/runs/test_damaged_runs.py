@@ -60,7 +60,15 @@ def test_a_time_that_is_none_is_a_question_mark(time: object, capsys: Capture) -
 def test_facts_of_the_wrong_type_are_left_out() -> None:
     run = finished_run()
     writer = JournalWriter(run.db)
-    writer.facts(total_steps="many", parameters=[1], left_out=3, n_train=-1, device="cpu", rewards=[{"name": "a"}])
+    writer.facts(
+        total_steps="many",
+        parameters=[1],
+        result={"accuracy": "x"},
+        left_out=3,
+        n_train=-1,
+        device="cpu",
+        rewards=[{"name": "a"}],
+    )
     writer.close()
     change(run, "INSERT INTO facts VALUES ('broken', '[1,')")
     assert Journal(run.db).facts() == {"device": "cpu"}
