@@ -19,6 +19,7 @@ from looptop.engine.interchange.tables import PAGE, tables_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.text import visible
+from looptop.engine.times import is_time
 
 OnPart = Callable[[str, int, float], object]
 """Told now and then which table is written, how many of its rows are, and how much of everything is, from 0 to 1."""
@@ -126,7 +127,7 @@ def _parquet(table: Table, path: Path) -> None:
 def _events(journal: Journal, folder: Path, on_part: OnPart | None) -> None:
     from looptop.engine.interchange.tensorboard import EventWriter
 
-    began = min((change.time for change in journal.states()), default=time.time())
+    began = min((change.time for change in journal.states() if is_time(change.time)), default=time.time())
     writer = EventWriter(folder, began)
     try:
         names, rows = journal.names(), 0

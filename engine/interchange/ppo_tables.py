@@ -28,17 +28,17 @@ def ppo_tables(journal: PpoJournal, wanted: tuple[int, int] | None = None) -> li
     Raises:
         LooptopError: None of the wanted batches is there.
     """
-    first, last, count = journal.batch_span()
+    steps = journal.batch_steps()
     if wanted is not None:
-        if not count or wanted[0] > last or wanted[1] < first:
-            there = f"its batches are {first} to {last}" if count else "it has no batches"
+        chosen = [step for step in steps if wanted[0] <= step <= wanted[1]]
+        if not chosen:
+            there = f"its batches are {steps[0]} to {steps[-1]}" if steps else "it has no batches"
             raise LooptopError(f"there is no batch from {wanted[0]} to {wanted[1]} in this run: {there}")
-        first, last = max(first, wanted[0]), min(last, wanted[1])
-    if not count:
+        steps = chosen
+    if not steps:
         return []
-    batches = range(first, last + 1)
-    spans = _spans(batches)
-    of_any = next((samples[0] for step in range(first, last + 1) if (samples := journal.samples(step))), None)
+    spans = _spans(steps)
+    of_any = next((samples[0] for step in steps if (samples := journal.samples(step))), None)
     scores, quality = (list(of_any.scores), list(of_any.quality)) if of_any is not None else ([], [])
     names = [name for name in journal.names() if not name.startswith(("eval_", "train_"))]
     return [
@@ -58,17 +58,17 @@ def ppo_tables(journal: PpoJournal, wanted: tuple[int, int] | None = None) -> li
             "tokens",
             {"batch": int, "sample": int, "token": int, "id": int, "text": str, "counts": bool}
             | dict.fromkeys(TOKEN_COLUMNS, float),
-            lambda: _tokens(journal, batches),
-            parts=len(batches),
+            lambda: _tokens(journal, steps),
+            parts=len(steps),
         ),
     ]
 
 
-def _spans(batches: range) -> list[range]:
-    return [batches[at : at + BATCHES_AT_ONCE] for at in range(0, len(batches), BATCHES_AT_ONCE)]
+def _spans(steps: list[int]) -> list[list[int]]:
+    return [steps[begin : begin + BATCHES_AT_ONCE] for begin in range(0, len(steps), BATCHES_AT_ONCE)]
 
 
-def _batches(journal: PpoJournal, names: list[str], spans: list[range]) -> Iterator[list[Row]]:
+def _batches(journal: PpoJournal, names: list[str], spans: list[list[int]]) -> Iterator[list[Row]]:
     for span in spans:
         figures = journal.figures(names, span[0], span[-1])
         yield [
@@ -84,7 +84,7 @@ def _batches(journal: PpoJournal, names: list[str], spans: list[range]) -> Itera
         ]
 
 
-def _samples(journal: PpoJournal, scores: list[str], quality: list[str], spans: list[range]) -> Iterator[list[Row]]:
+def _samples(journal: PpoJournal, scores: list[str], quality: list[str], spans: list[list[int]]) -> Iterator[list[Row]]:
     for span in spans:
         yield [row for step in span for row in _samples_of(journal, step, scores, quality)]
 
@@ -121,8 +121,8 @@ def _of_sample(sample: SampleRecord, said: dict[tuple[int, str], float | None]) 
     )
 
 
-def _tokens(journal: PpoJournal, batches: range) -> Iterator[list[Row]]:
-    for step in batches:
+def _tokens(journal: PpoJournal, steps: list[int]) -> Iterator[list[Row]]:
+    for step in steps:
         rows: list[Row] = []
         for sample in journal.samples(step):
             table = journal.tokens(step, sample.row)

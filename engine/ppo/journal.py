@@ -145,6 +145,12 @@ class PpoJournal(Journal):
             first, last, count = read("SELECT min(step), max(step), count(*) FROM ppo_batches").fetchone()
         return (first, last, count) if isinstance(first, int) and isinstance(last, int) else (0, 0, 0)
 
+    def batch_steps(self) -> list[int]:
+        """The steps of all batches."""
+        with self._read() as read:
+            rows = read("SELECT step FROM ppo_batches ORDER BY step").fetchall() if read else []
+        return [step for (step,) in rows]
+
     def batch_ends(self) -> tuple[int, int]:
         """First and last step of the batches, without counting them; zeros where there is none."""
         with self._read() as read:

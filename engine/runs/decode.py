@@ -41,7 +41,7 @@ _FACTS: dict[str, Any] = {
     "processes": _Count,
     "left_out": dict[str, _Count],
     "rewards": list[_Part],
-    "result": dict[str, Any],
+    "result": dict[str, int | float | None],
 }
 """The types of the facts that looptop computes with; the others are only shown."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import Any
 
@@ -557,3 +558,28 @@ async def test_a_run_of_another_kind_is_not_listed(answers: QuickAnswers) -> Non
         await until(pilot, lambda: "vqa-1" in shown(app))
         assert "ppo-1" not in shown(app)
         assert screen.query_one("#runs", OptionList).option_count == 1
+
+
+async def test_a_run_with_damaged_rows_is_shown_down_to_its_tokens(answers: QuickAnswers) -> None:
+    run = small_run(3, 4)
+    with contextlib.closing(sqlite3.connect(run.db)) as connection:
+        for change in (
+            "UPDATE ppo_batches SET place = 'nowhere', time = 1e300, samples = 'x', seconds = '[1', marks = '{}'",
+            "UPDATE ppo_samples SET kl = 'text', query = 7, ratio = x'ff', quality = '{\"a\": \"b\"}' WHERE row > 0",
+            "UPDATE ppo_tokens SET tokens = substr(tokens, 1, 100)",
+            "UPDATE events SET time = 9e999, text = 5, level = 7",
+            "UPDATE facts SET value = '[{\"weight\": \"x\"}]' WHERE key = 'rewards'",
+            "UPDATE states SET time = 'now'",
+            "UPDATE metrics SET value = 'x' WHERE step = 2",
+        ):
+            connection.execute(change)
+        connection.commit()
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot, run)
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.level == "batch" and "samples" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.level == "sample" and "= reward" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.level == "tokens")

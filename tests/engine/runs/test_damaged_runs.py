@@ -60,7 +60,15 @@ def test_a_time_that_is_none_is_a_question_mark(time: object, capsys: Capture) -
 def test_facts_of_the_wrong_type_are_left_out() -> None:
     run = finished_run()
     writer = JournalWriter(run.db)
-    writer.facts(total_steps="many", parameters=[1], left_out=3, n_train=-1, device="cpu", rewards=[{"name": "a"}])
+    writer.facts(
+        total_steps="many",
+        parameters=[1],
+        result={"accuracy": "x"},
+        left_out=3,
+        n_train=-1,
+        device="cpu",
+        rewards=[{"name": "a"}],
+    )
     writer.close()
     change(run, "INSERT INTO facts VALUES ('broken', '[1,')")
     assert Journal(run.db).facts() == {"device": "cpu"}
@@ -121,6 +129,17 @@ def test_numbers_that_no_clock_has_are_written_all_the_same() -> None:
         assert len(duration(value)) < 8
         assert len(percent(value)) < 20
     assert moment(None) == "-"
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "tensorboard"])
+def test_a_damaged_run_is_exported_as_far_as_it_goes(form: str, tmp_path: Path) -> None:
+    run = fuzz.sample_run()
+    change(run, "UPDATE ppo_batches SET step = ? WHERE step = 3", 2**62)
+    change(run, "UPDATE ppo_samples SET scores = '{\"r\": \"x\"}', kl = 'text', query = 5 WHERE step = 2")
+    change(run, "UPDATE events SET time = ?, text = 7", float("inf"))
+    change(run, "UPDATE states SET time = 'now'")
+    change(run, "UPDATE answer_samples SET confidence = 'high', truth = 3")
+    assert main(["export", run.id, "--to", form, "--out", str(tmp_path / "out")]) == 0
 
 
 def test_any_value_in_any_column_is_a_result_or_a_sentence() -> None:
