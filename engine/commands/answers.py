@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from looptop.engine.commands.kept_answers import Kept, KeptAnswers
 from looptop.engine.commands.progress import Reading, progress_on
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.problems import Problem
@@ -26,24 +27,42 @@ OnBad = Callable[[int, LooptopError], object]
 """Told the place of a question that has no answer, and why."""
 
 
-def answer_all(answerer: Answerer, questions: Sequence[tuple[str, str]], on_bad: OnBad) -> list[str | None]:
+def answer_all(
+    answerer: Answerer, questions: Sequence[tuple[str, str]], on_bad: OnBad, kept: KeptAnswers | None = None
+) -> list[str | None]:
     """Answers questions in batches, with progress on stderr.
 
     Args:
         answerer: A loaded model.
         questions: Path of the image, and question. Those about one image are best side by side.
         on_bad: Told of each question that has no answer.
+        kept: Answers of an earlier try, which are not made again; new ones are added.
 
     Returns:
         An answer for each question, None where its image or itself is bad.
     """
     answers: list[str | None] = [None] * len(questions)
+    before = kept.answers if kept is not None else {}
+    for place, answer, error in before.values():
+        answers[place] = answer
+        if error is not None:
+            on_bad(place, LooptopError(error))
     with contextlib.closing(progress_on(sys.stderr)) as progress:
         for first in range(0, len(questions), BATCH):
             progress.show(Reading("answering", "", first / len(questions), [f"question {first}/{len(questions)}"]))
-            places = range(first, min(first + BATCH, len(questions)))
-            for place, answer in _batch(answerer, questions, places, on_bad):
-                answers[place] = answer
+            places = [place for place in range(first, min(first + BATCH, len(questions))) if place not in before]
+            if not places:
+                continue
+            errors: dict[int, str] = {}
+
+            def note_bad(place: int, error: LooptopError, errors: dict[int, str] = errors) -> None:
+                errors.setdefault(place, str(error))
+                on_bad(place, error)
+
+            for place, text in _batch(answerer, questions, places, note_bad):
+                answers[place] = text
+            if kept is not None:
+                kept.add([Kept(place, answers[place], errors.get(place)) for place in places])
     return answers
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from looptop.engine.commands.answers import answer_all
 from looptop.engine.commands.ask import add_device
+from looptop.engine.commands.kept_answers import KeptAnswers
 from looptop.engine.commands.output import add_json, note, quiet_libraries, say, say_json
 from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
@@ -19,6 +20,7 @@ EXAMPLES = """\
   looptop score --annotations A.json --questions Q.json --results R.json
 
 The official program asks for a result for each question: one that cannot be answered gets an empty answer.
+What is answered is kept in R.json.partial until all is: the same command goes on from it.
 """
 
 
@@ -45,18 +47,22 @@ def run(arguments: argparse.Namespace) -> int:
     paths = [images.find(question.image_id) for question in questions]
     with quiet_libraries(), CORES.computing():
         from looptop.engine.vqa.answering import Answerer
+        from looptop.engine.vqa.models import folder_of
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         bad: dict[int, str] = {}
-        answers = answer_all(
-            answerer,
-            [
-                (path or str(images.path / f"{question.image_id}.jpg"), question.question)
-                for path, question in zip(paths, questions, strict=True)
-            ],
-            lambda place, error: bad.setdefault(place, str(error)),
-        )
+        asked = [
+            (path or str(images.path / f"{question.image_id}.jpg"), question.question)
+            for path, question in zip(paths, questions, strict=True)
+        ]
+        kept = KeptAnswers(out, folder_of(arguments.model), asked)
+        if kept.answers:
+            note(f"{len(kept.answers):,} of {len(questions):,} answers are there already, in {visible(kept.path)}")
+        answers = answer_all(answerer, asked, lambda place, error: bad.setdefault(place, str(error)), kept)
+        if kept.trouble:
+            note(kept.trouble)
     if len(bad) == len(questions):
+        kept.remove()
         raise LooptopError(f"none of the {len(questions):,} questions could be answered; the first: {bad[0]}")
     for place, sentence in bad.items():
         note(f"question {visible(questions[place].question_id)} has no answer: {visible(sentence)}")
@@ -64,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         out,
         [(question.question_id, answer or "") for question, answer in zip(questions, answers, strict=True)],
     )
+    kept.remove()
     if arguments.json:
         say_json({"out": str(out), "n": len(questions), "unanswered": len(bad)})
     else:

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from looptop.engine.cli import main
+from looptop.engine.commands import answers as answers_command
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.vqa.answering import Answerer
@@ -254,6 +255,71 @@ def test_a_question_that_cannot_be_answered_costs_no_other(
     (tmp_path / "q.json").write_text(json.dumps({"questions": questions[4:6]}))
     assert refused(capsys, *words, str(tmp_path / "none.json")).startswith("none of the 2 questions could be answered")
     assert not (tmp_path / "none.json").exists()
+
+
+class Killed(Exception):
+    """Stands for what ends a program in the middle of its work."""
+
+
+def kill_after(patch: pytest.MonkeyPatch, batches: int) -> list[int]:
+    """Answers one question at a time and is killed; gives how many each call was asked."""
+    asked: list[int] = []
+    real = answers_command._answered
+
+    def answered(answerer: Any, questions: list[str], features: Any) -> list[str]:
+        if len(asked) == batches:
+            raise Killed
+        asked.append(len(questions))
+        return real(answerer, questions, features)
+
+    patch.setattr(answers_command, "BATCH", 1)
+    patch.setattr(answers_command, "_answered", answered)
+    return asked
+
+
+def test_predict_that_was_killed_goes_on_where_it_was(
+    capsys: Capture, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["predict", model, "--questions", str(data / "q.json"), "--images", str(data / "images"), "--out"]
+    told(capsys, *words, str(tmp_path / "whole.json"))
+    out, partial = tmp_path / "r.json", tmp_path / "r.json.partial"
+    for _ in range(2):  # One more answer each time.
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_after(patch, 1)
+            main([*words, str(out)])
+        assert partial.is_file() and not out.exists()
+    with partial.open("ab") as file:
+        file.write(b'\n[3, "half an ans')  # Cut by the kill.
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        asked = kill_after(patch, 100)
+        assert main([*words, str(out)]) == 0
+    assert len(asked) == len(QUESTIONS) - 2
+    assert f"2 of {len(QUESTIONS)} answers are there already" in capsys.readouterr().err
+    assert out.read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert not partial.exists()
+
+
+def test_answers_of_other_questions_or_by_a_link_are_not_taken(
+    capsys: Capture, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["predict", model, "--images", str(data / "images"), "--out", str(tmp_path / "r.json"), "--questions"]
+    partial = tmp_path / "r.json.partial"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 2)
+        main([*words, str(data / "q.json")])
+    questions = json.loads((data / "q.json").read_text())
+    questions["questions"][0]["question"] = "is it blue?"
+    (tmp_path / "q.json").write_text(json.dumps(questions))
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "q.json")]) == 0
+    assert "there already" not in capsys.readouterr().err and not partial.exists()
+
+    (tmp_path / "mine").write_text("mine")
+    partial.symlink_to(tmp_path / "mine")
+    assert main([*words, str(data / "q.json")]) == 0
+    assert "answers cannot be kept in" in capsys.readouterr().err
+    assert (tmp_path / "mine").read_text() == "mine" and (tmp_path / "r.json").is_file()
 
 
 def test_where_results_cannot_be_written_is_said_first_and_no_draft_is_left(
