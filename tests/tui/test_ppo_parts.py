@@ -11,12 +11,15 @@ from rich.cells import cell_len
 
 from looptop.engine.ppo.records import SampleRecord
 from looptop.engine.runs.folder import RunState
+from looptop.tui import run_text
+from looptop.tui.ppo import words
 from looptop.tui.ppo.charts import axes_of, charts_of
 from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
 from looptop.tui.ppo.watching import Held, PpoSnapshot, PpoWatcher, Reward, held_by
 from looptop.tui.ppo.words import score_bars
+from looptop.tui.watching import Snapshot
 from looptop.tui.widgets.grid import fitted
 from looptop.tui.widgets.histogram import bins
 from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve
@@ -194,3 +197,14 @@ def test_a_live_chart_has_room_to_grow_and_a_finished_one_is_full() -> None:
 
     assert [last(batches, 100_000, True) for batches in (3, 12, 226, 1_000, 1_001)] == [3, 20, 300, 1_000, 2_000]
     assert (last(226, 240, True), last(226, 240, False)) == (240, 226)
+
+
+def test_both_training_screens_say_what_lies_between_the_steps() -> None:
+    doing = {"progress": {"text": "evaluating\x1b[31m", "done": 7, "total": 93, "seconds_left": 123.0}}
+    for facts in (doing, doing | {"total_steps": 10}):
+        vqa = run_text.progress(Snapshot("vqa-1", RunState.RUNNING, facts=facts), 120).plain
+        ppo = words.progress(PpoSnapshot("ppo-1", RunState.PAUSED, 1, live=True, facts=facts), 120).plain
+        for shown in (vqa, ppo):
+            assert "evaluating␛[31m: 7 of 93, 2 min 3 s left" in shown
+    ended = run_text.progress(Snapshot("vqa-1", RunState.STOPPED, facts=doing | {"total_steps": 10}), 120).plain
+    assert "evaluating" not in ended
