@@ -10,6 +10,7 @@ from textual.content import Content
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.folder import RunState, result_step
 from looptop.engine.runs.journal import Event
+from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.runs.records import state_text
 from looptop.engine.text import visible_answer
 from looptop.engine.times import local_time
@@ -75,11 +76,15 @@ def head(snapshot: Snapshot, width: int) -> Content:
 def progress(snapshot: Snapshot, width: int) -> Content:
     """A bar, the step, the epoch, and the time left or taken."""
     total, step = snapshot.total_steps, snapshot.step
+    now = progress_of(snapshot.facts) if snapshot.live else None
     if not total:
         doing = snapshot.events[-1].text if snapshot.events else "preparing models and data"
+        doing = progress_text(now, duration) if now is not None else doing
         return safe(f"{doing} …" if snapshot.live else doing, "$text-muted").truncate(width, ellipsis=True)
     fraction = min(1.0, step / total)
     words = [f"{100 * fraction:3.0f} %", f"step {step:,} of {total:,}"]
+    if now is not None:
+        words.append(progress_text(now, duration))
     epoch, epochs = snapshot.value("epoch"), _table(snapshot.settings, "training").get("num_train_epochs")
     if epoch is not None and isinstance(epochs, int | float):
         words.append(f"epoch {epoch:.1f} of {epochs:g}")

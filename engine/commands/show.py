@@ -17,6 +17,7 @@ from looptop.engine.runs.checkpoint import steps
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.liveness import alive, why_interrupted
+from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.runs.records import AnswerSample, Event, RunState, RunSummary, state_text
 from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible, visible_answer
@@ -96,6 +97,7 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
         ("parameters", _counted(facts, "parameters", "trainable_parameters", "trainable")),
         ("data holds", _split_sizes(facts)),
         *((("left out", _left_out(facts["left_out"])),) if facts.get("left_out") else ()),
+        *_doing(summary, facts),
         ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
         *(
             (word, (percent(latest.get(name), 2) if is_share else number(latest.get(name))) + _of_step(name, summary))
@@ -148,6 +150,14 @@ def _result(summary: RunSummary) -> list[tuple[str, str]]:
         return []
     is_last = summary.result_step == summary.step
     return [("its model", f"that of step {summary.result_step}, {'the last' if is_last else 'the best evaluation'}")]
+
+
+def _doing(summary: RunSummary, facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a live run does between its steps."""
+    progress = progress_of(facts)
+    if progress is None or summary.state not in (RunState.RUNNING, RunState.PAUSED):
+        return []
+    return [("now", progress_text(progress, duration))]
 
 
 def _choices(kind: str, config: dict[str, Any]) -> list[tuple[str, str]]:

@@ -23,6 +23,8 @@ from looptop.engine.runs.folder import RunFolder, result_step
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.liveness import why_interrupted
 from looptop.engine.runs.notify import ALERTS, hit_breakpoint
+from looptop.engine.runs.progress import Progress as RunProgress
+from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.runs.records import Point, RunState, state_text
 from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
@@ -201,6 +203,7 @@ class _Reader:
         self._versions: dict[str, int] = {}
         self._latest: dict[str, Point] = {}
         self._total = 0
+        self._progress: RunProgress | None = None
         self._doing = ""
         self.alerts = 0
         """Alerts since they were last looked at."""
@@ -215,16 +218,21 @@ class _Reader:
         """Where the run stands now."""
         if self._changed("reading"):
             self._latest = self.journal.latest()
-            self._total = self.journal.facts().get("total_steps") or 0
+            facts = self.journal.facts()
+            self._total = facts.get("total_steps") or 0
+            self._progress = progress_of(facts)
         loss = self._latest.get("loss")
+        now_doing = progress_text(self._progress, duration) if self._progress is not None else ""
         if loss is None:
-            return Reading(
-                self.folder.id, f"{state.value} {self._doing}", 0.0, [state.value, *filter(None, [self._doing])]
-            )
+            doing = now_doing or self._doing
+            phase = self._progress.text if self._progress is not None else self._doing
+            return Reading(self.folder.id, f"{state.value} {phase}", 0.0, [state.value, *filter(None, [doing])])
         words = [f"step {loss.step}/{self._total}" if self._total else f"step {loss.step}"]
         for word, name in _NOW.get(self.folder.kind, _NOW["vqa"]):
             if (now := self._latest.get(name)) is not None:
                 words.append(f"{word} {number(now.value)}")
+        if now_doing:
+            words.insert(1, now_doing)
         headline = self._figures[0]
         if (evaluated := headline.of(self._latest)) is not None:
             held_out = "held-out " if self.folder.kind == "ppo" else ""

@@ -13,6 +13,8 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
+import msgspec
+
 from looptop.engine.encoding import encode_json
 from looptop.engine.ppo.records import (
     PLACES,
@@ -237,7 +239,10 @@ def _batch(row: Sequence[Any]) -> BatchRecord:
         decode.moment(when),
         decode.count(samples),
         {name: length for name, length in decode.numbers(seconds).items() if is_length(length)},
-        tuple(Mark(visible(mark.kind), mark.text) for mark in decode.structure(marks, tuple[Mark, ...], ())),
+        tuple(
+            msgspec.structs.replace(mark, kind=visible(mark.kind))
+            for mark in decode.structure(marks, tuple[Mark, ...], ())
+        ),
     )
 
 

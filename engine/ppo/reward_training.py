@@ -76,6 +76,7 @@ def train(context: RunContext) -> dict[str, Any]:
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the model")
     ways_out = ["choose a smaller classifier"]
     context.activity = loading(ways_out)
+    context.report("loading the model")
     check_fit(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, ways_out)
     model, tokenizer = load_classifier(config.model.classifier)
     context.leave_if_stopped()

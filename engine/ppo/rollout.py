@@ -210,7 +210,7 @@ class Measure:
         policy: Policy,
         queries: Sequence[Query],
         purpose: int,
-        between: Callable[[], object] = lambda: None,
+        between: Callable[[int, int], object] = lambda done, total: None,
         processes: Processes = ALONE,
     ) -> list[Answered]:
         """The first half of measuring: responses and their KL, in parts of `at_once`, in order.
@@ -219,13 +219,13 @@ class Measure:
             policy: As in `__call__`.
             queries: As in `__call__`.
             purpose: As in `__call__`.
-            between: Called before each round of parts; may raise to leave.
+            between: Called before each round of parts, with the queries that are done and all; may raise to leave.
             processes: Those that have a copy of the policy; in a round each answers a part.
         """
         mine: list[Answered] = []
         rounds = range(0, len(queries), self.at_once * processes.count)
         for begin in rounds:
-            between()
+            between(begin, len(queries))
             first = begin + processes.index * self.at_once
             some = queries[first : first + self.at_once]
             if some:

@@ -409,9 +409,7 @@ class PpoTrainer(RunTrainer):
         data: Any = self.eval_dataset
         queries = [data[place] for place in range(len(data))]
         with self._autocast():
-            answered = self.measure.answer(
-                self.policy, queries, HELD_OUT, self.context.leave_together_if_stopped, self.processes
-            )
+            answered = self.measure.answer(self.policy, queries, HELD_OUT, self.pass_in_evaluation, self.processes)
         found = self.processes.decide(lambda: self.measure.judge(queries, answered).figures())
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(metrics)

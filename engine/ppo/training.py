@@ -58,6 +58,7 @@ def train(context: RunContext) -> dict[str, Any]:
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     ways_out = ppo_ways_out(config)
     context.activity = loading(ways_out)
+    context.report("loading the models")
     check_fit(
         context,
         device,

@@ -83,6 +83,7 @@ class Gate:
         self._place = STEP_END
         self._hold_reason = ""
         self._held = False
+        self._in_between = False
         self._passed_over: set[str] = set()
         # Names in `controls/` that were read and cannot be removed.
 
@@ -97,9 +98,20 @@ class Gate:
         self.stops += 1
         self.stop_requested.set()
 
-    def all_shall_stop(self) -> bool:
-        """As `stop_is_wanted`, where all of the run's processes come by."""
-        return self._together(self.stop_is_wanted)
+    def between_steps(self) -> bool:
+        """Takes controls and waits while the run is paused, in the middle of what lies between two steps; says whether
+        to stop. All of the run's processes come by.
+        """
+        return self._together(self._between_steps)
+
+    def _between_steps(self) -> bool:
+        self._in_between = True
+        try:
+            self._look_when_due()
+            self._wait(until_checkpoint=False)
+        finally:
+            self._in_between = False
+        return self.stop_requested.is_set()
 
     def stop_is_wanted(self) -> bool:
         """Whether the run shall stop; for what takes long between two steps. A stop that was sent is taken here."""
@@ -312,7 +324,7 @@ class Gate:
                 if self._saved_step == of and is_whole(self._folder.checkpoints / f"checkpoint-{of}"):
                     return f"the checkpoint of step {of} is there already"
                 self._checkpoint = True
-                return f"makes a checkpoint after step {of}"
+                return f"makes a checkpoint after step {of + 1 if self._in_between else of}"
             case "stop":
                 self.request_stop(asked.checkpoint)
                 saves = asked.checkpoint and self._last_step and not self._held

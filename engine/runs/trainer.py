@@ -8,6 +8,7 @@ cut short looks like a whole one.
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import math
 import shutil
@@ -37,6 +38,9 @@ STEP_METRICS = ("loss", "grad_norm", "learning_rate", "epoch")
 EVALUATION_DUE = "evaluation-due"
 """A file in a checkpoint whose step was to be evaluated when the run was stopped."""
 
+LOSS_SUM = "loss_sum.json"
+"""What a checkpoint holds of the losses of all steps before it."""
+
 MEAN_WEIGHT = 0.02
 """What the latest step counts for in the mean time of a step."""
 
@@ -51,6 +55,8 @@ class RunTrainer(Trainer):
     context: RunContext
     step_loss: Tensor | float
     step_gradient_norm: Tensor | float | None
+    loss_sum: float | None
+    """Of all steps of the run; None where it goes on from a checkpoint that does not hold it."""
     best_loaded: int | None = None
     """The step of the best checkpoint, once training has ended and the model is that one again."""
     _evaluation_due = False
@@ -61,7 +67,14 @@ class RunTrainer(Trainer):
         self.context = context
         self.step_loss = 0.0
         self.step_gradient_norm = None
+        self.loss_sum = _loss_sum_of(context.resume_from)
         self.callback_handler.callbacks.insert(0, StepJournal(self))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As Trainer's; `train_loss` is the mean of all steps of the run, where Trainer knows those since a resume."""
+        if "train_loss" in logs and self.loss_sum is not None:
+            logs = logs | {"train_loss": self.loss_sum / max(self.state.global_step, 1)}
+        super().log(logs, start_time)
 
     def step_activity(self, step: int) -> Activity:
         """What the run is doing while it makes a step."""
@@ -72,6 +85,20 @@ class RunTrainer(Trainer):
         step = self.state.global_step
         when = f"after step {step}" if step else "before its first step"
         return Activity(f"while it evaluated {when}", "lower training.per_device_eval_batch_size")
+
+    def pass_in_evaluation(self, done: int, total: int) -> None:
+        """Comes by in an evaluation, between two of its batches, in all processes.
+
+        Args:
+            done: Batches, or queries, so far.
+            total: Of how many.
+
+        Raises:
+            RunStoppedError: The run shall stop.
+        """
+        step = self.state.global_step
+        text = f"evaluating after step {step}" if step else "evaluating before the first step"
+        self.context.pass_between_steps(text, done, total)
 
     def samples_of_a_step(self) -> int:
         """How many samples one step takes, in all processes."""
@@ -238,6 +265,8 @@ class RunTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             for name, state in self._random_states:
                 (folder / name).write_bytes(state)
+            if self.loss_sum is not None:
+                (folder / LOSS_SUM).write_text(json.dumps(self.loss_sum), "utf-8")
             self.save_more(folder)
             if self._evaluation_due:
                 (folder / EVALUATION_DUE).touch()
@@ -265,6 +294,16 @@ class RunTrainer(Trainer):
         return weights + 2 * trained
 
 
+def _loss_sum_of(folder: Path | None) -> float | None:
+    """The losses of all steps up to a checkpoint; None where it does not hold them."""
+    if folder is None:
+        return 0.0
+    try:
+        return float(json.loads((folder / LOSS_SUM).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 class EvaluateAtTheEnd(TrainerCallback):
     """Has the last step followed by an evaluation, wherever it falls: the curve ends where training ends."""
 
@@ -284,21 +323,31 @@ class StepJournal(TrainerCallback):
         self.since = 0.0
         self.steps = 0
         self.seconds = 0.0
+        self.evaluated = 0
+        """Batches of the evaluation that goes on."""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
         """Starts the clock, which stands still while the run is paused."""
         self.since = self.trainer.context.running_seconds()
+        self.trainer.context.progress.end()
         # Trainer reads a step's samples before it says that the step begins.
         self.trainer.context.activity = self.trainer.step_activity(state.global_step + 1)
 
-    # Evaluations and checkpoints are not training: the next step is timed from their end.
-    on_evaluate = on_save = on_train_begin
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Starts the clock anew: evaluations and checkpoints are not training."""
+        self.evaluated = 0
+        self.on_train_begin(args, state, control)
+
+    on_save = on_evaluate
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
     ) -> None:
-        """Leaves an evaluation where the run shall stop."""
-        self.trainer.context.leave_together_if_stopped()
+        """Says how far an evaluation is, waits while the run is paused, and leaves where it shall stop."""
+        self.evaluated += 1
+        loader = kw.get("eval_dataloader")
+        batches = len(loader) if loader is not None else 0
+        self.trainer.pass_in_evaluation(self.evaluated, batches)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
@@ -325,6 +374,8 @@ class StepJournal(TrainerCallback):
             values["grad_norm"] = float(trainer.step_gradient_norm)
         trainer.context.journal.metrics(state.global_step, values | dict(trainer.step_values()))
         trainer.step_loss = 0.0
+        if trainer.loss_sum is not None:
+            trainer.loss_sum += values["loss"]
         trainer.context.activity = trainer.step_activity(state.global_step + 1)
 
 

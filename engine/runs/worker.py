@@ -30,6 +30,7 @@ from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.private import append_private, touch_private
 from looptop.engine.runs.processes import Processes
+from looptop.engine.runs.progress import ProgressReport
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run_log import RunLog
 from looptop.engine.runs.writer import JournalWriter
@@ -101,6 +102,8 @@ class RunContext:
         """What the run is doing now."""
         self.torch_device = ""
         """Where it computes, as torch names it; empty before that is settled."""
+        self.progress = ProgressReport(journal, gate.running_seconds)
+        """How far it is with what lies between steps."""
 
     @contextlib.contextmanager
     def during(self, activity: Activity) -> Iterator[None]:
@@ -144,14 +147,40 @@ class RunContext:
         if self.gate.stop_is_wanted():
             raise RunStoppedError
 
-    def leave_together_if_stopped(self) -> None:
-        """For what takes long between two steps, as evaluating does; all of the run's processes come by.
+    def pass_between_steps(self, text: str, done: int, total: int) -> None:
+        """For what takes long between two steps, as evaluating does: says how far it is, and waits while the run is
+        paused. All of the run's processes come by.
+
+        Args:
+            text: See `ProgressReport.at`.
+            done: See there.
+            total: See there.
 
         Raises:
             RunStoppedError: The run shall stop.
         """
-        if self.gate.all_shall_stop():
+        self.report(text, done, total)
+        if self.gate.between_steps():
             raise RunStoppedError
+
+    def pass_before_steps(self, text: str, done: int, total: int) -> None:
+        """For what takes long before the first step, in each of the run's processes: says how far it is.
+
+        Args:
+            text: See `ProgressReport.at`.
+            done: See there.
+            total: See there.
+
+        Raises:
+            RunStoppedError: The run shall stop.
+        """
+        self.report(text, done, total)
+        self.leave_if_stopped()
+
+    def report(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Says how far an activity is; of the run's processes the first one says it."""
+        if self.processes.is_first:
+            self.progress.at(text, done, total)
 
     def try_again(self, failed: str) -> bool:
         """Holds the run because something could not be written, until somebody has made room and lets it go on.

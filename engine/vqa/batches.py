@@ -29,6 +29,12 @@ from looptop.engine.vqa.rows import image_problem
 OnProblem = Callable[[Problem], object]
 """Told what is wrong with a question or an image that is left out."""
 
+Between = Callable[[str, int, int], object]
+"""Called now and then in what takes long: what is done, how much of it so far, of how much."""
+
+TOKENISE_BATCH = 4096
+"""Questions that are tokenised at once."""
+
 ENCODE_BATCH = 64
 """Images, or questions, that a frozen encoder is given at once when its features are kept."""
 
@@ -71,7 +77,8 @@ class Questions(Dataset[dict[str, Any]]):
         fits: Receives how many bytes these states would take, and of how many questions; says whether to keep them.
         stand_ins: Have another row stand in where no image of a batch can be decoded, as training needs it; otherwise
             such a batch has no rows.
-        between: Called between the text encoder's batches; may raise to leave.
+        between: Called between batches of tokenising and of the text encoder, with what is done, how much of it and of
+            how much; may raise to leave.
 
     Raises:
         LooptopError: Every row is left out.
@@ -87,12 +94,16 @@ class Questions(Dataset[dict[str, Any]]):
         *,
         fits: Callable[[int, int], bool] = lambda wanted, count: True,
         stand_ins: bool = False,
-        between: Callable[[], object] = lambda: None,
+        between: Between = lambda text, done, total: None,
     ) -> None:
         if image_features is not None:
             rows = _some_left(_chosen(rows, [path in image_features for path in rows["image"][:]]))
         distinct = list(dict.fromkeys(rows["question"][:]))
-        tokens = dict(zip(distinct, processor.question_ids(distinct), strict=True))
+        tokens: dict[str, list[int]] = {}
+        for first in range(0, len(distinct), TOKENISE_BATCH):
+            between("preparing the questions", first, len(distinct))
+            some = distinct[first : first + TOKENISE_BATCH]
+            tokens |= zip(some, processor.question_ids(some), strict=True)
         rows = _some_left(_askable(rows, tokens, processor.longest_question, on_problem))
         self.rows = rows
         self.processor = processor
@@ -191,11 +202,11 @@ class Questions(Dataset[dict[str, Any]]):
         return len(questions), longest, int(model.text_encoder.config.hidden_size)
 
     @torch.no_grad()
-    def _ask_text_encoder(self, model: VqaModel, between: Callable[[], object]) -> tuple[Tensor, Tensor]:
+    def _ask_text_encoder(self, model: VqaModel, between: Between) -> tuple[Tensor, Tensor]:
         ids, mask = self.text_ids.padded(torch.arange(len(self.texts)), self.processor.question_pad_id)
         states = torch.empty(self._text_shape(model))
         for first in range(0, len(ids), ENCODE_BATCH):
-            between()
+            between("keeping the text encoder's features", first, len(ids))
             some = slice(first, first + ENCODE_BATCH)
             states[some] = model.text_states(ids[some].to(model.device), mask[some].long().to(model.device))
         return states, mask.long()
@@ -225,7 +236,7 @@ def keep_image_features(
     processor: VqaProcessor,
     paths: Sequence[str],
     on_problem: OnProblem,
-    between: Callable[[], object] = lambda: None,
+    between: Between = lambda text, done, total: None,
 ) -> dict[str, Tensor]:
     """Asks the image encoder about every image once; images that cannot be decoded are left out.
 
@@ -234,14 +245,14 @@ def keep_image_features(
         processor: Prepares the images.
         paths: Each image once.
         on_problem: Told of each image that cannot be decoded.
-        between: Called between two batches; may raise to leave.
+        between: As `Questions` calls it.
 
     Returns:
         By path, `[1 or 1 + patches, image width]` on the CPU.
     """
     features: dict[str, Tensor] = {}
     for begin in range(0, len(paths), ENCODE_BATCH):
-        between()
+        between("keeping the image encoder's features", begin, len(paths))
         some = paths[begin : begin + ENCODE_BATCH]
         pixels, whole, problems = prepare_images(some, processor)
         for problem in problems:

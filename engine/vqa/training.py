@@ -69,6 +69,7 @@ def train(context: RunContext) -> dict[str, Any]:
     context.leave_if_stopped()
     ways_out = vqa_ways_out(config.model)
     context.activity = loading(ways_out)
+    context.report("loading the models")
     check_fit(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, ways_out)
     model, processor = build_model(config)
     context.leave_if_stopped()
@@ -240,7 +241,7 @@ class _Progress:
         self._next = time.monotonic() + PROGRESS_SECONDS
 
     def __call__(self, done: int, of: int) -> None:
-        self._context.leave_if_stopped()
+        self._context.pass_before_steps("reading the data", done, of)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
             self._context.journal.event("data", f"prepared {done:,} of {of:,} questions")
@@ -276,7 +277,7 @@ def _prepare(
                     text_model,
                     fits=lambda wanted, count: _fits(context, wanted, f"{count:,} questions"),
                     stand_ins=table is splits.train,
-                    between=context.leave_if_stopped,
+                    between=context.pass_before_steps,
                 )
                 for table in tables
             ]
@@ -314,7 +315,7 @@ def _features_that_fit(
         return None
     began = time.perf_counter()
     with context.during(_keeping("image")):
-        features = keep_image_features(model, processor, paths, left_out, context.leave_if_stopped)
+        features = keep_image_features(model, processor, paths, left_out, context.pass_before_steps)
     context.journal.event(
         "features",
         f"kept the frozen image encoder's features of {len(features):,} images:"

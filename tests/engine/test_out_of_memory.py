@@ -145,8 +145,7 @@ VQA = ["max_images=40", "per_device_train_batch_size=16", "eval_strategy=steps",
 def test_a_vqa_run_fails_in_a_sentence_gives_its_memory_back_and_goes_on_when_resumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The first call finds the parameters that no loss reaches.
-    seen = fail_in_step(monkeypatch, VqaModel, "forward", 6)
+    seen = fail_in_step(monkeypatch, VqaModel, "forward", 6)  # One sample goes through it before the first step.
     run = looptop.start(override(preset("tiny"), [*VQA, "precision=fp32", "device=cpu"]))
     ended_in_a_sentence(run, "in step 5", "lower training.per_device_train_batch_size", 3)
     assert seen["first"]() is None, "nothing holds the model, though the caller holds the run"

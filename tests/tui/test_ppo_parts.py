@@ -14,7 +14,8 @@ from looptop.engine.ppo.records import SampleRecord
 from looptop.engine.runs.folder import RunLock, RunState
 from looptop.engine.runs.records import Series
 from looptop.engine.runs.writer import JournalWriter
-from looptop.tui.ppo import watching
+from looptop.tui import run_text
+from looptop.tui.ppo import watching, words
 from looptop.tui.ppo.charts import axes_of, charts_of, curves_of
 from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
 from looptop.tui.ppo.differences import differing
@@ -22,6 +23,7 @@ from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
 from looptop.tui.ppo.small_charts import edges
 from looptop.tui.ppo.watching import Held, PpoSnapshot, PpoWatcher, Reward, held_by
 from looptop.tui.ppo.words import score_bars
+from looptop.tui.watching import Snapshot
 from looptop.tui.widgets.grid import fitted
 from looptop.tui.widgets.histogram import bins
 from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve
@@ -283,3 +285,14 @@ def test_a_curve_that_was_not_read_for_a_while_is_read_in_the_end(monkeypatch: p
         assert writer.flush()
         assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
         writer.close()
+
+
+def test_both_training_screens_say_what_lies_between_the_steps() -> None:
+    doing = {"progress": {"text": "evaluating\x1b[31m", "done": 7, "total": 93, "seconds_left": 123.0}}
+    for facts in (doing, doing | {"total_steps": 10}):
+        vqa = run_text.progress(Snapshot("vqa-1", RunState.RUNNING, facts=facts), 120).plain
+        ppo = words.progress(PpoSnapshot("ppo-1", RunState.PAUSED, 1, live=True, facts=facts), 120).plain
+        for shown in (vqa, ppo):
+            assert "evaluating␛[31m: 7 of 93, 2 min 3 s left" in shown
+    ended = run_text.progress(Snapshot("vqa-1", RunState.STOPPED, facts=doing | {"total_steps": 10}), 120).plain
+    assert "evaluating" not in ended

@@ -10,6 +10,7 @@ from textual.content import Content
 from looptop.engine.ppo.health import LABELS
 from looptop.engine.ppo.records import PLACES, BatchRecord, Mark, TokenTable
 from looptop.engine.runs.folder import RunState
+from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, SampleRow, marks_in_short, said, token_cells, token_figures
 from looptop.tui.ppo.watching import PpoSnapshot, Reward
 from looptop.tui.run_text import COLOURS, state_word
@@ -94,11 +95,15 @@ def _held(snapshot: PpoSnapshot, here: bool) -> Content:
 def progress(snapshot: PpoSnapshot, width: int) -> Content:
     """A bar, the batches made, and the time left or taken."""
     total, step = snapshot.total, snapshot.last
+    now = progress_of(snapshot.facts) if snapshot.live else None
     if not total:
         doing = snapshot.events[-1].text if snapshot.events else "preparing models and data"
+        doing = progress_text(now, duration) if now is not None else doing
         return _cut(safe(f" {doing} …" if snapshot.live else f" {doing}", "$text-muted"), width)
     fraction = min(1.0, step / total)
     words = [f"{100 * fraction:.0f} %", f"{step:,} of {total:,} batches"]
+    if now is not None:
+        words.append(progress_text(now, duration))
     left, seconds = snapshot.value("seconds_left"), snapshot.value("time/batch")
     if snapshot.state is RunState.RUNNING:
         words += [f"{seconds:.2f} s a batch"] if seconds is not None else []

@@ -54,7 +54,7 @@ def figures(folder: RunFolder) -> dict[str, list[tuple[int, Any]]]:
         for name in journal.names()
         if not name.startswith(("time/", "train_", "eval_runtime", "eval_steps_per", "eval_samples_per"))
         and not name.startswith(("test_runtime", "test_steps_per", "test_samples_per"))
-        and name not in ("samples_per_second", "seconds_left")
+        and name not in ("samples_per_second", "seconds_left", "total_flos")
     }
 
 
@@ -275,6 +275,8 @@ def test_a_checkpoint_with_moments_of_parts_that_no_loss_reaches_is_resumed(
         run = looptop.start(chosen)
         run.pause()
         eventually(lambda: run.state is RunState.PAUSED)
+        run.step()
+        eventually(lambda: run.journal.last("loss") and run.state is RunState.PAUSED)
         run.stop()
         assert run.wait() is RunState.STOPPED, run.reason
     kept = checkpoint.newest_whole(run.folder.checkpoints, None)

@@ -140,6 +140,8 @@ def test_a_resumed_run_makes_the_same_losses_as_an_undisturbed_one(settings: tup
     for step, loss in made.items():
         assert math.isclose(loss, expected[step], abs_tol=1e-6), step
     assert again.result()["accuracy"] == undisturbed.result()["accuracy"]
+    whole = [one.journal.last("train_loss").value for one in (undisturbed, again)]
+    assert whole == pytest.approx([sum(expected.values()) / len(expected)] * 2, abs=1e-6)
     first, second = (VqaModel.from_pretrained(one.folder.model).state_dict() for one in (undisturbed, again))
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
 
