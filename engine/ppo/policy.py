@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.model_files import check_model_files
 from looptop.engine.models import adapted_from, whole_model
 from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.ppo import t5
@@ -250,6 +251,7 @@ def load_policy(source: str | os.PathLike[str], device: torch.device | str = "cp
     """
     base = adapted_from(source)
     if base is not None:
+        check_model_files(source, weights=True)
         whole_model(base)
         return _with_adapters(load_policy(base, device, **load), Path(source))
     config = load_part(

@@ -12,7 +12,7 @@ from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.model_config import VqaConfig
 from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import resolve
-from looptop.engine.weights import load_part
+from looptop.engine.weights import is_pooler, load_part
 
 
 def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:
@@ -55,4 +55,7 @@ def _build(names: ModelConfig) -> VqaModel:
         config = VqaConfig(text, image, decoder)
     model = VqaModel(config)
     model.freeze(names.freeze)
+    for name, parameter in model.named_parameters():
+        if is_pooler(name):  # No loss reaches it: a run freezes it once it is loaded.
+            parameter.requires_grad = False
     return model

@@ -110,8 +110,9 @@ def test_on_a_terminal_the_app_opens(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class App:
         @staticmethod
-        def run_app() -> None:
+        def run_app() -> int:
             opened.append("app")
+            return 0
 
     imported: Callable[[str], Any] = lambda name: App if name == "looptop.tui.app" else pytest.fail(name)  # noqa: E731
     monkeypatch.setattr("looptop.engine.cli.import_module", imported)

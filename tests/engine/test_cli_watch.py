@@ -147,6 +147,8 @@ def test_paths_hold_wherever_the_run_is_resumed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
 ) -> None:
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "table.csv").write_text("image,question,answer\n1.png,what is it?,red\n")
+    (tmp_path / "mine" / "config.json").write_text("{}")
     monkeypatch.setenv("PYTHONPATH", str(fake_engine.ROOT))
     monkeypatch.chdir(tmp_path)
     assert train(monkeypatch, "finish", "--data", "mine", "--set", "decoder=./mine") == 0

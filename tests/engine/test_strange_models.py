@@ -215,7 +215,7 @@ def test_a_pipe_as_a_configuration_is_not_waited_for(tmp_path: Path) -> None:
 def test_models_are_loaded_in_one_module_only() -> None:
     """Every `from_pretrained` of transformers is called by `engine.weights`, which says that no code may run."""
     package = Path(looptop.engine.__file__).parent
-    own = {"VqaProcessor"}
+    own = {"VqaProcessor", "LoraConfig"}  # peft reads adapters' settings as JSON, and nothing else of them
     for path in sorted(package.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):

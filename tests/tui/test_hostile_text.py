@@ -82,7 +82,7 @@ async def walk_ppo(app: LooptopApp, pilot: Any, run: RunFolder) -> None:
     await pilot.press("alt+3")
     screen = await ppo_helpers.go(pilot)
     screen.attach(run)
-    await until(pilot, lambda: run.id in shown(app) and "evil" in shown(app))
+    await until(pilot, lambda: run.id in shown(app) and "evil" in shown(app) and screen.chosen_step() is not None)
     check(app)
     for key in ("i", "b"):
         await over(app, pilot, key)

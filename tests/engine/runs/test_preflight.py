@@ -38,7 +38,7 @@ def refused(kind: str, *settings: str) -> SettingError:
 def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"")
     error = refused("vqa", f"source={tmp_path}")
-    assert (error.key, "holds no table; put a CSV or JSONL" in str(error)) == ("data.source", True)
+    assert (error.key, "holds no table; put a CSV, JSONL or JSON" in str(error)) == ("data.source", True)
 
 
 def test_missing_files_are_refused_at_their_setting(tmp_path: Path) -> None:
