@@ -142,7 +142,8 @@ class LooptopApp(App[str]):
     def _go(self, place: str, then: Callable[[Any], object]) -> None:
         async def go() -> None:
             await self.action_go(place)
-            then(self.screen_stack[0])
+            if self.screen_stack:  # else the app ends
+                then(self.screen_stack[0])
 
         work(self, go(), "screens")
 

@@ -48,6 +48,14 @@ class Calm(ClosesOnce[Result]):
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
+    @property
+    def is_below(self) -> bool:
+        """Whether this is the screen below all that lies over it; of an app that ends, none is."""
+        try:
+            return self.app.screen_stack[0] is self
+        except LookupError:
+            return False
+
 
 class Place(Calm[None]):
     """A screen with a number key."""

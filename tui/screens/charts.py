@@ -98,7 +98,7 @@ class Charts(Driving):
                 await asyncio.wait_for(self._poke.wait(), TICK)
             self._poke.clear()
             wall = self.query_one(ChartWall)
-            if self.app.screen_stack[0] is not self or not wall.size.width:
+            if not self.is_below or not wall.size.width:
                 continue
             reader, window = self._reader, self._window
             weight = SMOOTHING[self._smoothing]

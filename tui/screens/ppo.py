@@ -162,7 +162,7 @@ class Ppo(PpoPages):
                 await asyncio.wait_for(self._poke.wait(), wait)
             self._poke.clear()
             watcher = self._watcher
-            if watcher is None or self.level == "form" or self.app.screen_stack[0] is not self:
+            if watcher is None or self.level == "form" or not self.is_below:
                 continue
             page = self.query_one(RunPage)
             names, columns, weight = (

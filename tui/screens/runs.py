@@ -87,10 +87,6 @@ class Runs(Driving):
         super().on_resize(event)
         self._show()
 
-    @property
-    def _shown(self) -> bool:
-        return self.app.screen_stack[0] is self
-
     async def _watch(self) -> None:
         pause = 0.0
         while True:
@@ -98,7 +94,7 @@ class Runs(Driving):
                 await asyncio.wait_for(self._poke.wait(), pause)
             self._poke.clear()
             pause = TICK
-            if not self._shown:
+            if not self.is_below:
                 continue
             began = time.monotonic()
             loop = asyncio.get_running_loop()
@@ -147,7 +143,7 @@ class Runs(Driving):
         panel = self.query_one(MachinePanel)
         machine = await in_thread(lambda: Machine(home()))
         while True:
-            if self._shown and panel.size.height:
+            if self.is_below and panel.size.height:
                 with contextlib.suppress(OSError):
                     usage = await in_thread(machine.read)
                     panel.styles.height = 5 + 4 * len(usage.gpus)

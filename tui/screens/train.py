@@ -126,7 +126,7 @@ class Train(Driving):
                 await asyncio.wait_for(self._poke.wait(), TICK)
             self._poke.clear()
             watcher, view = self._watcher, self.query_one(RunView)
-            if watcher is None or not view.display or self.app.screen_stack[0] is not self:
+            if watcher is None or not view.display or not self.is_below:
                 continue
             asked = (view.columns, self._sample_step, view.weight)
             try:
