@@ -66,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.mkdir(parents=True, exist_ok=True)
     machine = _machine(device)
     print("  ".join(f"{key}: {value}" for key, value in machine.items()), flush=True)
+    if device == "cpu":
+        print("on the processor every size is a toy's, also where a check's name gives another", flush=True)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="looptop-gpu-") as scratch, _importable():
         runner = Runner(device, given.quick, given.trl and given.trl.absolute(), report, Path(scratch))
