@@ -175,7 +175,7 @@ async def ask(pilot: Any) -> None:
         await pilot.press("escape", "i", "home", *["down"] * image, "enter", "ctrl+u")
         await pilot.press(*("space" if char == " " else "question_mark" if char == "?" else char for char in question))
         await pilot.press("enter")
-        await until(pilot, f"%  {question[:20]}")
+        await until(pilot, f"{'bundled':12}  {question[:18]}")
     await pilot.pause(1)
 
 
