@@ -26,7 +26,7 @@ class Effect:
     key: str
     """`table.name`; of a part of a PPO run's reward, `rewards.*.name`."""
     holds: Callable[[Any], bool]
-    """Whether it has one; is given the configuration, or the part of the reward."""
+    """Whether the setting has an effect; called with the configuration, or with one part of the reward."""
     why_not: str
     """Stands behind "has no effect"."""
     neutral: Any = None

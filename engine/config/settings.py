@@ -210,7 +210,7 @@ def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Place:
 
 
 def _near(key: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:
-    """The setting that is most like a key that there is none of; empty where none is like it."""
+    """The known setting closest to an unknown key; empty if none is close."""
     known = list(keys(config_type))
     known += [each.partition(".")[2] for each in known if "." in each]
     for name, field_type in _fields(config_type).items():

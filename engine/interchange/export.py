@@ -22,7 +22,7 @@ from looptop.engine.text import visible
 from looptop.engine.times import is_time
 
 OnPart = Callable[[str, int, float], object]
-"""Told now and then which table is written, how many of its rows are, and how much of everything is, from 0 to 1."""
+"""Called now and then with the table being written, its rows written so far, and the share of the export, 0 to 1."""
 
 
 def export(

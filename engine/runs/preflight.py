@@ -100,7 +100,7 @@ def _check_vqa_data(config: VqaRunConfig) -> None:
 
 
 def _check_source(config: PpoRunConfig | RewardRunConfig) -> None:
-    """Refuses what is nothing on this machine and cannot be a data set's name."""
+    """Refuses a source that is neither on this machine nor a possible name of a data set."""
     source = config.data.source
     if not (source.partition(":")[0] == "newsroom" or Path(source).expanduser().exists() or _is_hub_name(source)):
         raise SettingError(
