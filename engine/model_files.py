@@ -22,6 +22,8 @@ LARGEST_CONFIG = 16 * 2**20
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
 """Files that Trainer leaves beside a checkpoint's weights."""
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
 _ADAPTER = "adapter_config.json"
 _KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 
@@ -52,18 +54,36 @@ def _check(folder: Path, weights: bool, seen: set[Path]) -> None:
         if not (folder / "adapter_model.safetensors").is_file():
             raise LooptopError(
                 f"{visible(adapter)} describes an adapter, and {visible(folder)} holds no adapter_model.safetensors"
-                " with its weights; name a whole model, or save the adapter anew"
+                " with its weights; name a whole model, or save the adapter again"
             )
         _check(Path(str(read_config(adapter).get("base_model_name_or_path") or "")), weights, seen)
         return
-    if any(folder.glob("*.safetensors")):
+    index = folder / _INDEX
+    if index.is_file():
+        _check_index(index)
+    if index.is_file() or (folder / _named_weights(folder)).is_file():
         return
     pickle = next((file for file in sorted(folder.iterdir()) if _is_pickle(file)), None)
     if pickle is not None:
         raise LooptopError(
             f"{visible(pickle)} is a pickle, which can run code when it is opened, and {visible(folder)} holds no"
-            " *.safetensors; save the model anew with safetensors"
+            f" {_WEIGHTS}; save the model again with safetensors"
         )
+
+
+def _named_weights(folder: Path) -> str:
+    """The file of weights that transformers takes."""
+    config = folder / "config.json"
+    chosen = read_config(config).get("transformers_weights") if config.exists() else None
+    return chosen if isinstance(chosen, str) else _WEIGHTS
+
+
+def _check_index(file: Path) -> None:
+    """Looks whether an index names files of its own folder that are safetensors, and nothing else."""
+    parts = read_config(file).get("weight_map")
+    for part in parts.values() if isinstance(parts, dict) else ():
+        if not (isinstance(part, str) and part.endswith(".safetensors") and Path(part).name == part):
+            raise LooptopError(f"{visible(file)} names weights that are no safetensors of its folder: {visible(part)}")
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -77,9 +97,9 @@ def read_config(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise LooptopError(f"cannot read {visible(file)}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise LooptopError(f"{visible(file)} is damaged: it is no JSON; get the model anew") from None
+        raise LooptopError(f"{visible(file)} is damaged: it is not JSON; download or save the model again") from None
     if not isinstance(data, dict):
-        raise LooptopError(f"{visible(file)} is damaged: it holds no JSON object; get the model anew")
+        raise LooptopError(f"{visible(file)} is damaged: it holds no JSON object; download or save the model again")
     return data
 
 

@@ -48,7 +48,12 @@ def load_whole(
     _check_family(load, source, options)
     with quiet():
         model, info = _load(
-            load, source, "the model in", output_loading_info=True, **{"dtype": torch.float32} | options
+            load,
+            source,
+            "the model in",
+            output_loading_info=True,
+            use_safetensors=True,  # of a model on the hub, too, no pickle is opened
+            **{"dtype": torch.float32} | options,
         )
     found = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
     lacking = sorted(name for name in found if not new(name))

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import looptop.engine
 from looptop.engine import config
@@ -140,6 +142,54 @@ def test_a_folder_with_only_a_pickle_is_refused(kind: str, name: str, tmp_path: 
     torch.save({}, tmp_path / "model" / name)
     with pytest.raises(LooptopError, match=f"{name} is a pickle"):
         load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("beside", ["adapter_model.safetensors", "other.safetensors"])
+def test_a_pickle_beside_another_file_of_weights_is_refused(beside: str, tmp_path: Path) -> None:
+    save_policy(tmp_path / "model")
+    (tmp_path / "model/model.safetensors").rename(tmp_path / "model" / beside)
+    torch.save({}, tmp_path / "model/pytorch_model.bin")
+    with pytest.raises(LooptopError, match=r"pytorch_model.bin is a pickle.* no model.safetensors"):
+        load_policy(tmp_path / "model")
+
+
+@pytest.mark.parametrize("part", ["pytorch_model.bin", "../base/model.safetensors", "/tmp/model.safetensors", 7, None])
+def test_an_index_of_weights_names_files_of_its_folder_only(part: object, tmp_path: Path) -> None:
+    save_policy(tmp_path / "base")
+    save_policy(tmp_path / "model")
+    (tmp_path / "model/model.safetensors").unlink()
+    torch.save({}, tmp_path / "model/pytorch_model.bin")
+    index = {"metadata": {}, "weight_map": {"shared.weight": part}}
+    (tmp_path / "model/model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(LooptopError, match=r"index.json names weights that are no safetensors of its folder"):
+        load_policy(tmp_path / "model")
+
+
+def test_weights_in_several_files_are_loaded(tmp_path: Path) -> None:
+    save_policy(tmp_path / "whole")
+    policy = load_policy(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "model")
+    (tmp_path / "model/model.safetensors").unlink()
+    policy.save_pretrained(tmp_path / "model", max_shard_size="20KB")
+    assert (tmp_path / "model/model.safetensors.index.json").is_file()
+    again = load_policy(tmp_path / "model").state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in policy.state_dict().items())
+
+
+def test_a_model_of_the_hub_with_only_a_pickle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the hub's client keeps what it has loaded; nothing is asked of a network."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    kept = tmp_path / "models--somebody--model"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs/main").write_text("1" * 40)
+    save_policy(kept / "snapshots" / ("1" * 40))
+    where = {"cache_dir": str(tmp_path), "local_files_only": True}
+    load_policy("somebody/model", **where)
+    weights = kept / "snapshots" / ("1" * 40) / "model.safetensors"
+    torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))
+    weights.unlink()
+    with pytest.raises((LooptopError, OSError), match="safetensors"):
+        load_policy("somebody/model", **where)
 
 
 def test_an_adapter_without_weights_is_refused(tmp_path: Path) -> None:
