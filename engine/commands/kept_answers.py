@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from looptop.engine.runs.private import open_regular
 from looptop.engine.text import visible
 
 
@@ -50,9 +51,9 @@ class KeptAnswers:
         lines = [] if self.path.is_file() and self._is_ours() else [json.dumps(self._key)]
         # What a kill has cut in the middle of a line stays a line of its own, which nobody can read.
         text = "\n" + "\n".join([*lines, *(json.dumps(each) for each in answers)]) + "\n"
-        how = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_TRUNC if lines else os.O_APPEND)
+        how = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if lines else os.O_APPEND)
         try:
-            with os.fdopen(os.open(self.path, how, 0o600), "wb") as file:
+            with os.fdopen(open_regular(self.path, how), "wb") as file:
                 file.write(text.encode("ascii"))
         except OSError as error:
             self.trouble = f"answers cannot be kept in {visible(self.path)}: {error.strerror}"
@@ -77,9 +78,7 @@ class KeptAnswers:
 
     def _lines(self) -> list[str]:
         try:
-            with os.fdopen(
-                os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb"
-            ) as file:
+            with os.fdopen(open_regular(self.path), "rb") as file:
                 return [line for line in file.read().decode("utf-8", "replace").split("\n") if line]
         except OSError:
             return []

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from looptop.engine.config import RunConfig
 from looptop.engine.config.ppo import PpoRunConfig, RewardConfig
@@ -24,6 +25,7 @@ from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, SettingError, said_of
 from looptop.engine.models import BUNDLED, resolve
+from looptop.engine.runs.private import open_regular
 from looptop.engine.text import visible
 from looptop.engine.vqa import models as vqa_models
 
@@ -102,7 +104,10 @@ def _check_vqa_data(config: VqaRunConfig) -> None:
 def _check_source(config: PpoRunConfig | RewardRunConfig) -> None:
     """Refuses a source that is neither on this machine nor a possible name of a data set."""
     source = config.data.source
-    if not (source.partition(":")[0] == "newsroom" or Path(source).expanduser().exists() or _is_hub_name(source)):
+    path = Path(source).expanduser()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise SettingError("data.source", f"{visible(source)} is neither a file nor a folder; give a table's file")
+    if not (source.partition(":")[0] == "newsroom" or path.exists() or _is_hub_name(source)):
         raise SettingError(
             "data.source",
             f"there is nothing at {visible(source)}, and no data set of the hub can be called so; give newsroom, or a"
@@ -111,20 +116,36 @@ def _check_source(config: PpoRunConfig | RewardRunConfig) -> None:
 
 
 def _check_text_column(config: PpoRunConfig) -> None:
-    """Refuses a local table whose first line has no such column."""
-    path, wanted = Path(config.data.source).expanduser(), config.data.text_column
-    columns: list[str] = []
-    with contextlib.suppress(OSError, ValueError, csv.Error), path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix.lower() == ".csv":
-            columns = next(csv.reader(file), [])
-        elif path.suffix.lower() == ".jsonl" and isinstance(row := json.loads(next(file, "")), dict):
-            columns = list(row)
+    """Refuses a local table whose first row has no such column."""
+    wanted = config.data.text_column
+    first = next(_local_rows(config), {})
+    columns = list(first)
     if columns and wanted not in columns:
         raise SettingError(
             "data.text_column",
-            f"{visible(path)} has no column '{visible(wanted)}'; its columns are: {visible(', '.join(columns))[:300]};"
-            " choose one with data.text_column",
+            f"{visible(config.data.source)} has no column '{visible(wanted)}'; its columns are:"
+            f" {visible(', '.join(columns))[:300]}; choose one with data.text_column",
         )
+
+
+def _local_rows(config: PpoRunConfig) -> Iterator[dict[str, Any]]:
+    """The rows of a local CSV or JSONL file, up to the first that cannot be read; of other sources none.
+
+    A CSV's columns come first, as a row without values: it may hold no other.
+    """
+    path = Path(config.data.source).expanduser()
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".jsonl"):
+        return
+    with contextlib.suppress(OSError, ValueError, csv.Error, RecursionError):
+        descriptor = open_regular(path, follow_links=True)
+        with os.fdopen(descriptor, encoding="utf-8-sig", newline="") as file:
+            if kind == ".csv":
+                reader = csv.DictReader(file)
+                yield dict.fromkeys(reader.fieldnames or ())
+                yield from reader
+            else:
+                yield from (row for row in map(json.loads, file) if isinstance(row, dict))
 
 
 def _check_model(key: str, name: str) -> None:
@@ -209,14 +230,6 @@ def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
 
 def _sample_texts(config: PpoRunConfig) -> tuple[str, str]:
     """Two queries, of the data itself where that is a text file: a function may read something out of them."""
-    path = Path(config.data.source).expanduser()
-    texts: list[str] = []
-    with contextlib.suppress(OSError, ValueError, csv.Error), path.open(encoding="utf-8", newline="") as file:
-        if path.suffix.lower() == ".csv":
-            rows = (row.get(config.data.text_column) for row in csv.DictReader(file))
-        elif path.suffix.lower() == ".jsonl":
-            rows = (json.loads(line).get(config.data.text_column) for line in file)
-        else:
-            return _TEXTS
-        texts = [text for text in islice(rows, 20) if isinstance(text, str) and text.strip()]
+    found = (row.get(config.data.text_column) for row in islice(_local_rows(config), 20))
+    texts = [text for text in found if isinstance(text, str) and text.strip()]
     return (texts[0], texts[1]) if len(texts) > 1 else _TEXTS

@@ -42,6 +42,8 @@ def find_tables(source: Path) -> dict[str, Path]:
                 f"{visible(source)} is not a table; its name must end in one of {', '.join((*SUFFIXES, JSON_SUFFIX))}"
             )
         return {"train": source}
+    if not source.is_dir():
+        raise LooptopError(f"{visible(source)} is neither a file nor a folder; give a table, or a folder with one")
     files = sorted(path for path in source.iterdir() if path.is_file())
     tables = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not tables:

@@ -300,7 +300,7 @@ def test_predict_that_was_killed_goes_on_where_it_was(
     assert not partial.exists()
 
 
-def test_answers_of_other_questions_or_by_a_link_are_not_taken(
+def test_answers_of_other_questions_are_not_taken(
     capsys: Capture, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["predict", model, "--images", str(data / "images"), "--out", str(tmp_path / "r.json"), "--questions"]
@@ -315,8 +315,20 @@ def test_answers_of_other_questions_or_by_a_link_are_not_taken(
     assert main([*words, str(tmp_path / "q.json")]) == 0
     assert "there already" not in capsys.readouterr().err and not partial.exists()
 
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe"])
+def test_answers_are_kept_in_no_strange_file(
+    capsys: Capture, model: str, data: Path, tmp_path: Path, kind: str
+) -> None:
+    words = ["predict", model, "--images", str(data / "images"), "--out", str(tmp_path / "r.json"), "--questions"]
+    partial = tmp_path / "r.json.partial"
     (tmp_path / "mine").write_text("mine")
-    partial.symlink_to(tmp_path / "mine")
+    if kind == "link":
+        partial.symlink_to(tmp_path / "mine")
+    elif kind == "hard link":
+        partial.hardlink_to(tmp_path / "mine")
+    else:
+        os.mkfifo(partial)
     assert main([*words, str(data / "q.json")]) == 0
     assert "answers cannot be kept in" in capsys.readouterr().err
     assert (tmp_path / "mine").read_text() == "mine" and (tmp_path / "r.json").is_file()

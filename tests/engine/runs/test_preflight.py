@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import huggingface_hub
@@ -52,6 +53,14 @@ def test_missing_files_are_refused_at_their_setting(tmp_path: Path) -> None:
     assert refused("ppo", "policy=/nowhere/at/all").key == "model.policy"
     for kind in ("ppo", "reward"):
         assert refused(kind, "data.source=a/b/c").key == "data.source"
+
+
+@pytest.mark.parametrize("kind", ["vqa", "ppo", "reward"])
+@pytest.mark.parametrize("name", ["table.csv", "table.jsonl", "table.json", "table"])
+def test_a_pipe_as_data_is_refused_and_not_waited_for(kind: str, name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    error = refused(kind, f"data.source={tmp_path / name}")
+    assert error.key == "data.source" and "is neither a file nor a folder" in str(error)
 
 
 def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
