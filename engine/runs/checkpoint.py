@@ -1,4 +1,4 @@
-"""What makes a checkpoint count: a manifest of names and sizes, written last, when everything else is on the disk.
+"""What makes a checkpoint count: a manifest of its files, written last, when everything else is on the disk.
 
 Trainer writes straight into `checkpoint-N`. A folder without a true manifest is broken, whatever it holds: killed while
 it was written, cut off by a full disk, copied in part. It is passed over with a word and never deleted silently; where
@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.runs.private import read_regular, refuse_unsafe_folder, write_private
+from looptop.engine.runs.private import open_regular, read_regular, refuse_unsafe_folder, write_private
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import visible
 
@@ -26,6 +27,7 @@ MANIFEST = "manifest.json"
 
 # What other writers (the journal, the log) need besides a checkpoint.
 _RESERVE = 16 * 2**20
+_BLOCK = 2**20
 
 
 class Manifest(Struct, frozen=True):
@@ -33,6 +35,8 @@ class Manifest(Struct, frozen=True):
 
     files: dict[str, int]
     """Path within the folder -> size in bytes."""
+    checksums: dict[str, int] = {}
+    """Path within the folder -> CRC-32 of the file; without any in checkpoints of older versions."""
 
 
 def begin(path: Path, journal: JournalWriter | None = None) -> None:
@@ -66,29 +70,39 @@ def seal(path: Path) -> None:
     Raises:
         OSError: The disk did not take it.
     """
-    files = {}
+    sizes, checksums = {}, {}
     for file in _files(path):
         file.chmod(0o600)
         _sync(file)
-        files[str(file.relative_to(path))] = file.stat().st_size
+        name = str(file.relative_to(path))
+        sizes[name], checksums[name] = file.stat().st_size, _checksum(file)
     for folder in [path, *(folder for folder in path.rglob("*") if folder.is_dir())]:
         _sync(folder)
     draft = path / f".{MANIFEST}"
-    write_private(draft, msgspec.json.format(msgspec.json.encode(Manifest(files))), sync=True)
+    write_private(draft, msgspec.json.format(msgspec.json.encode(Manifest(sizes, checksums))), sync=True)
     draft.rename(path / MANIFEST)
     _sync(path)
     _sync(path.parent)
 
 
-def is_whole(path: Path) -> bool:
-    """Whether everything is there that the manifest names, in its size."""
+def is_whole(path: Path, *, reads: bool = False) -> bool:
+    """Whether everything is there that the manifest names, in its size.
+
+    Args:
+        path: The `checkpoint-N` folder.
+        reads: Read all files, too, and compare their checksums.
+    """
     try:
         refuse_unsafe_folder(path.parent)
         refuse_unsafe_folder(path, inside=True)
         manifest = msgspec.json.decode(read_regular(path / MANIFEST), type=Manifest)
         # A checkpoint without a file holds nothing to go on from.
         return bool(manifest.files) and all(
-            (path / name).lstat().st_size == size for name, size in manifest.files.items()
+            not Path(name).is_absolute()
+            and ".." not in Path(name).parts
+            and (path / name).lstat().st_size == size
+            and (not reads or manifest.checksums.get(name) in (None, _checksum(path / name)))
+            for name, size in manifest.files.items()
         )
     except (OSError, *UNREADABLE):
         return False
@@ -105,14 +119,14 @@ def steps(folder: Path) -> dict[int, Path]:
 
 
 def newest_whole(folder: Path, journal: JournalWriter | None = None) -> Path | None:
-    """The newest checkpoint that is whole.
+    """The newest checkpoint that is whole, by what its files hold.
 
     Args:
         folder: A run's `checkpoints`.
         journal: Where to name the broken ones that are passed over.
     """
     for path in steps(folder).values():
-        if is_whole(path):
+        if is_whole(path, reads=True):
             return path
         if journal is not None:
             journal.event("checkpoint", f"{path.name} is not whole and is passed over", level="warning")
@@ -173,6 +187,14 @@ def _files(path: Path) -> Iterator[Path]:
     for file in sorted(path.rglob("*")):
         if file.is_file() and not file.is_symlink() and file.name not in (MANIFEST, f".{MANIFEST}"):
             yield file
+
+
+def _checksum(file: Path) -> int:
+    found = 0
+    with os.fdopen(open_regular(file), "rb") as opened:
+        while part := opened.read(_BLOCK):
+            found = zlib.crc32(part, found)
+    return found
 
 
 def _sync(path: Path) -> None:

@@ -197,7 +197,7 @@ class RunTrainer(Trainer):
     def _load_best_model(self) -> None:
         """Takes the best checkpoint where it is whole; else the result is the last step's, and is said to be."""
         best = Path(str(self.state.best_model_checkpoint))
-        if checkpoint.is_whole(best):
+        if checkpoint.is_whole(best, reads=True):
             with self.context.during(Activity(f"while it loaded {best.name}", CLOSE_OTHERS)):
                 super()._load_best_model()
             self.best_loaded = checkpoint.step_of(best)

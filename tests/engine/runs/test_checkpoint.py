@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,13 @@ def test_a_sealed_checkpoint_is_whole_and_names_its_files(tmp_path: Path) -> Non
     path = make(tmp_path, 10)
     assert checkpoint.is_whole(path)
     manifest = json.loads((path / "manifest.json").read_text())
-    assert manifest == {"files": {"model.safetensors": 5000, "question_tokenizer/vocab.txt": 4}}
+    assert manifest == {
+        "files": {"model.safetensors": 5000, "question_tokenizer/vocab.txt": 4},
+        "checksums": {
+            "model.safetensors": zlib.crc32(b"w" * 5000),
+            "question_tokenizer/vocab.txt": zlib.crc32(b"a\nb\n"),
+        },
+    }
     assert {file.stat().st_mode & 0o777 for file in path.rglob("*") if file.is_file()} == {0o600}
     assert checkpoint.step_of(path) == 10
 
@@ -45,6 +52,24 @@ def test_what_is_not_whole_does_not_count(tmp_path: Path, harm: str) -> None:
     else:
         (path / "manifest.json").write_text("{}")
     assert not checkpoint.is_whole(path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "question_tokenizer/vocab.txt"])
+def test_one_with_a_damaged_file_of_the_same_size_is_passed_over(tmp_path: Path, name: str) -> None:
+    older, newer = make(tmp_path, 10), make(tmp_path, 20)
+    assert checkpoint.newest_whole(tmp_path) == newer
+    data = bytearray((newer / name).read_bytes())
+    data[-1] ^= 1
+    (newer / name).write_bytes(data)
+    assert checkpoint.newest_whole(tmp_path) == older
+
+
+def test_one_of_an_older_version_counts_without_checksums(tmp_path: Path) -> None:
+    path = make(tmp_path, 10)
+    manifest = json.loads((path / "manifest.json").read_text())
+    del manifest["checksums"]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    assert checkpoint.newest_whole(tmp_path) == path
 
 
 def test_the_newest_whole_one_is_found_and_broken_ones_are_named(tmp_path: Path) -> None:
