@@ -119,6 +119,11 @@ class VqaModel(PreTrainedModel):
             "the configuration in",
             local_files_only=load.get("local_files_only", False),
         )
+        if getattr(decoder_config, "is_encoder_decoder", False):
+            raise LooptopError(
+                f"the decoder {visible(decoder)} is of the family '{visible(decoder_config.model_type)}' and holds an"
+                " encoder, too; name a decoder alone, such as a GPT-2"
+            )
         decoder_config.add_cross_attention = True
         decoder_config.is_decoder = True
         answerer = load_whole(
