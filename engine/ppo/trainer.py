@@ -251,6 +251,9 @@ class PpoTrainer(RunTrainer):
         used, rows = self._rewards_used(draft), self._taking_part(draft)
         self.figures = batch_figures(draft, found, used, rows)
         draft.marks = self.health.look(draft.step, self.figures)
+        for mark in draft.marks:
+            if mark.kind in health.ALERTS and mark.begins(draft.step):
+                self.context.journal.event("alert", f"batch {draft.step}: {mark.text}", draft.step, "warning")
         self.recorder.write(draft)
         if hit := self.breakpoints.hit(self.figures, sample_columns(draft, used, rows), self._asked, rows):
             self.context.gate.hold_at_step_end(hit)

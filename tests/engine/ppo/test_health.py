@@ -20,6 +20,7 @@ from looptop.engine.ppo.health import Course, Settings, look
 from looptop.engine.ppo.journal import PpoJournal, write_batch
 from looptop.engine.ppo.records import BatchRecord, Mark
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.writer import JournalWriter
 
 SETTINGS = Settings(target=6.0, adaptive=True, max_new_tokens=48)
@@ -237,3 +238,16 @@ def test_a_run_journals_the_marks_of_its_batches(tmp_path: Path) -> None:
     assert [batch.step for batch in batches] == [1, 2]
     assert all("cut" in [mark.kind for mark in batch.marks] for batch in batches)
     assert "2 tokens" in batches[0].marks[0].text
+
+
+def test_a_run_with_one_answer_for_everything_ends_with_one_alert_for_the_episode(tmp_path: Path) -> None:
+    from looptop.engine.runs.run import start
+    from tests.engine.ppo.tiny import ppo_config
+
+    run = start(ppo_config(tmp_path, "max_steps=3", "max_new_tokens=1", "top_k=1", "eval_steps=3"))
+    run.wait()
+    batches = PpoJournal(run.folder.db).batches()
+    assert sum("same_response" in [mark.kind for mark in batch.marks] for batch in batches) > 1
+    (alert,) = [event for event in Journal(run.folder.db).events() if event.kind == "alert"]
+    assert alert.step == 1 and alert.text.startswith("batch 1: Only 25 % of the batch's responses differ")
+    assert run.folder.summary().alerts == 1
