@@ -76,7 +76,7 @@ LABELS = {
 """Each kind of mark in a word or two, what matters most first."""
 
 ALERTS = ("reward_hacking", "same_response")
-"""Kinds of marks that say the run does not learn what was wanted: where an episode of one begins, the run has an alert."""
+"""Kinds of marks that say the run does not learn what was wanted: an episode of one is an alert of the run."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ from looptop.engine.runs.worker import READING, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.unreached import freeze_unreached
 from looptop.engine.weights import is_pooler, load_part, load_whole
+
+_PAIRS_AT_ONCE = 256
 
 
 class RewardModelTrainer(RunTrainer, RewardTrainer):
@@ -90,11 +93,18 @@ def train(context: RunContext) -> dict[str, Any]:
     callbacks: list[TrainerCallback] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+
+    def tokenised(some: list[Pair], before: int) -> Dataset:
+        def between(done: int) -> None:
+            context.pass_before_steps("tokenising the pairs", before + done, len(pairs) + len(held_out))
+
+        return as_dataset(some, tokenizer, config.model.reads, longest, between)
+
     trainer = RewardModelTrainer(
         model=model,
         args=arguments,
-        train_dataset=as_dataset(pairs, tokenizer, config.model.reads, longest),
-        eval_dataset=as_dataset(held_out, tokenizer, config.model.reads, longest),
+        train_dataset=tokenised(pairs, 0),
+        eval_dataset=tokenised(held_out, len(pairs)),
         processing_class=tokenizer,
         callbacks=callbacks,
     )
@@ -153,14 +163,29 @@ def _is_of_the_head(name: str) -> bool:
     return name.partition(".")[0] in _HEADS or is_pooler(name)
 
 
-def as_dataset(pairs: list[Pair], tokenizer: Any, reads: str, max_tokens: int) -> Dataset:
-    """Pairs as the trainer takes them: token ids of both sides, encoded as a reward encodes them."""
-    queries = [pair.query for pair in pairs]
-    sides = {
-        "chosen_ids": encode(tokenizer, queries, [pair.chosen for pair in pairs], reads, max_tokens),
-        "rejected_ids": encode(tokenizer, queries, [pair.rejected for pair in pairs], reads, max_tokens),
-    }
-    return Dataset.from_dict({name: side["input_ids"] for name, side in sides.items()})
+def as_dataset(
+    pairs: list[Pair], tokenizer: Any, reads: str, max_tokens: int, between: Callable[[int], object] = lambda done: None
+) -> Dataset:
+    """Pairs as the trainer takes them: token ids of both sides, encoded as a reward encodes them.
+
+    Args:
+        pairs: The pairs.
+        tokenizer: The classifier's.
+        reads: See `encode`.
+        max_tokens: See `encode`.
+        between: Is told, every few hundred pairs, how many are encoded.
+    """
+    sides: dict[str, list[list[int]]] = {"chosen_ids": [], "rejected_ids": []}
+    for first in range(0, len(pairs), _PAIRS_AT_ONCE):
+        between(first)
+        some = pairs[first : first + _PAIRS_AT_ONCE]
+        queries = [pair.query for pair in some]
+        for name, responses in (
+            ("chosen_ids", [pair.chosen for pair in some]),
+            ("rejected_ids", [pair.rejected for pair in some]),
+        ):
+            sides[name] += encode(tokenizer, queries, responses, reads, max_tokens)["input_ids"]
+    return Dataset.from_dict(sides)
 
 
 def save_model(folder: Path, model: nn.Module, tokenizer: Any, card: str) -> None:

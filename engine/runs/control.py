@@ -97,6 +97,7 @@ def take(
     on_broken: Callable[[str], None] | None = None,
     before: float = float("inf"),
     passed_over: set[str] | None = None,
+    wanted: Callable[[Control], bool] = lambda control: True,
 ) -> list[Control]:
     """Takes what was sent, the oldest first; for the run alone.
 
@@ -106,6 +107,7 @@ def take(
         before: Only what was sent before this moment, in seconds since the epoch; or after now, by a clock that was
             set back since.
         passed_over: Names of files to pass over; those that cannot be removed are added, so that each is read once.
+        wanted: Which of them to take; the others stay.
     """
     known = set() if passed_over is None else passed_over
     taken = []
@@ -114,21 +116,25 @@ def take(
             continue
         if before <= _sent(path.name) <= time.time():
             continue
+        control, trouble = None, ""
         try:
             control = _read(path)
         except FileNotFoundError:
             continue
         except (OSError, *UNREADABLE) as error:
-            if on_broken is not None:
-                on_broken(f"the control {visible(path.name)} cannot be read and is left out: {said_of(error)}")
-        else:
-            taken.append(control)
+            trouble = f"the control {visible(path.name)} cannot be read and is left out: {said_of(error)}"
+        if control is not None and not wanted(control):
+            continue
         try:
             path.unlink()
-        except FileNotFoundError:
-            pass
+        except FileNotFoundError:  # another thread of the run has taken it
+            continue
         except OSError:  # a folder, or nothing can be removed there
             known.add(path.name)
+        if control is not None:
+            taken.append(control)
+        elif on_broken is not None:
+            on_broken(trouble)
     return taken
 
 

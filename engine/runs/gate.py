@@ -33,6 +33,18 @@ STEP_END = ""
 ON_REQUEST = "stopped on request"
 
 
+Wanted = Callable[[Control], bool]
+
+
+def _everything(_asked: Control) -> bool:
+    return True
+
+
+def _needs_no_step(asked: Control) -> bool:
+    """Whether a run can take it before it knows its places and batches."""
+    return asked.kind in ("pause", "continue", "stop") or (asked.kind == "step" and not asked.to)
+
+
 @travels
 class StepVerdict(Struct, frozen=True):
     """What to do after a step, or at a place of one."""
@@ -113,8 +125,17 @@ class Gate:
             self._in_between = False
         return self.stop_requested.is_set()
 
+    def before_steps(self) -> bool:
+        """As `between_steps`, in what lies before the first step: each of the run's processes comes by alone, and while
+        the first one waits the others wait for it where they next meet. What only a step can do is left for it.
+        """
+        if time.monotonic() - self._last_look >= LOOK_SECONDS:
+            self._look(_needs_no_step)
+        self._wait(until_checkpoint=False, wanted=_needs_no_step)
+        return self.stop_requested.is_set()
+
     def stop_is_wanted(self) -> bool:
-        """Whether the run shall stop; for what takes long between two steps. A stop that was sent is taken here."""
+        """Whether the run shall stop, for a thread that does not train. A stop that was sent is taken here."""
         if not self.stop_requested.is_set() and time.monotonic() - self._last_look >= LOOK_SECONDS:
             self._last_look = time.monotonic()
             if control.stop_is_waiting(self._folder, self._passed_over):
@@ -273,19 +294,19 @@ class Gate:
         if time.monotonic() - self._last_look >= LOOK_SECONDS:
             self._look()
 
-    def _wait(self, *, until_checkpoint: bool) -> None:
+    def _wait(self, *, until_checkpoint: bool, wanted: Wanted = _everything) -> None:
         if not self._paused:
             return
         began, before = time.monotonic(), self._paused_seconds
         with CORES.waiting():
             while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
                 self.stop_requested.wait(LOOK_SECONDS)
-                self._look()
+                self._look(wanted)
                 self._paused_seconds = before + time.monotonic() - began
 
-    def _look(self) -> None:
+    def _look(self, wanted: Wanted = _everything) -> None:
         self._last_look = time.monotonic()
-        for asked in control.take(self._folder, self._broken, passed_over=self._passed_over):
+        for asked in control.take(self._folder, self._broken, passed_over=self._passed_over, wanted=wanted):
             answer = self._do(asked)
             self._journal.control(asked.id, asked.kind, self._step, answer)
 

@@ -45,7 +45,7 @@ class ProgressReport:
         self._clock = clock
         self._text = ""
         self._began = 0.0
-        self._begun_at = 0
+        self._begun_at = self._done = 0
         self._written = 0.0
         self._shown = False
 
@@ -58,7 +58,9 @@ class ProgressReport:
             total: Of how much; 0 where nobody knows.
         """
         now, real = self._clock(), time.monotonic()
-        if text != self._text or done < self._begun_at:
+        begins = text != self._text or done < self._done
+        self._done = done
+        if begins:
             # Journalled at once: a run that is paused in it says nothing more.
             self._text, self._began, self._begun_at = text, now, done
         elif real - self._written < WRITE_SECONDS:

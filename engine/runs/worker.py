@@ -138,13 +138,13 @@ class RunContext:
         self.resume_from = self.processes.decide(lambda: self.resume_from)
 
     def leave_if_stopped(self) -> None:
-        """For what takes long before the first step: loading, keeping features.
+        """For what takes long before the first step: loading, keeping features. Waits while the run is paused.
 
         Raises:
             RunStoppedError: The run shall stop.
         """
         CORES.divide()
-        if self.gate.stop_is_wanted():
+        if self.gate.before_steps():
             raise RunStoppedError
 
     def pass_between_steps(self, text: str, done: int, total: int) -> None:
@@ -164,7 +164,8 @@ class RunContext:
             raise RunStoppedError
 
     def pass_before_steps(self, text: str, done: int, total: int) -> None:
-        """For what takes long before the first step, in each of the run's processes: says how far it is.
+        """For what takes long before the first step, in each of the run's processes: says how far it is, and waits
+        while the run is paused.
 
         Args:
             text: See `ProgressReport.at`.

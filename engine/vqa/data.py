@@ -22,7 +22,7 @@ from looptop.engine.vqa import easy_vqa, prepared, table, vqa_v2
 from looptop.engine.vqa.problems import EMPTY_ANSWER
 from looptop.engine.vqa.problems import Problem as Problem
 from looptop.engine.vqa.problems import Problems as Problems
-from looptop.engine.vqa.rows import Limits, Progress, Row, folder_of, limited, none_left
+from looptop.engine.vqa.rows import Limits, Progress, Row, folder_of, limited, none_left, reported
 
 SPLITS = ("train", "validation", "test")
 
@@ -169,7 +169,7 @@ def _read(config: DataConfig, problems: Problems, progress: Progress | None) -> 
     limits = Limits(config.start_at, config.end_at, config.max_images, config.max_questions)
     if config.source == "easy-vqa":
         return {
-            split: _whole("easy-vqa", limited(easy_vqa.rows(split, problems), limits), problems)
+            split: _whole("easy-vqa", limited(reported(easy_vqa.rows(split, problems), progress), limits), problems)
             for split in ("train", "test")
         }
     if config.source == "vqa-v2":
@@ -182,10 +182,11 @@ def _read(config: DataConfig, problems: Problems, progress: Progress | None) -> 
         )
     images = folder_of(config.images, "image folder") if config.images else None
     if prepared.is_prepared(source):
-        opened = prepared.open_folder(source, problems, images)
+        opened = prepared.open_folder(source, problems, images, progress)
         return {split: _limited(dataset, limits, source) for split, dataset in opened.items()}
     read = {
-        split: _read_table(path, split, limits, images, problems) for split, path in table.find_tables(source).items()
+        split: _read_table(path, split, limits, images, problems, progress)
+        for split, path in table.find_tables(source).items()
     }
     return {split: dataset for split, dataset in read.items() if dataset is not None}
 
@@ -209,12 +210,12 @@ def _read_vqa_v2(config: DataConfig, limits: Limits, problems: Problems, progres
 
 
 def _read_table(
-    path: Path, split: str, limits: Limits, images: Path | None, problems: Problems
+    path: Path, split: str, limits: Limits, images: Path | None, problems: Problems, progress: Progress | None
 ) -> datasets.Dataset | None:
     """A table's rows; None for a test split that has no answers, as challenges publish it."""
 
     def make(found: Problems) -> list[Row]:
-        return list(limited(table.rows(path, found, images, name=split), limits))
+        return list(limited(reported(table.rows(path, found, images, name=split), progress), limits))
 
     before = len(problems)
     key = {"kind": "table", "limits": msgspec.to_builtins(limits), "images": str(images), "split": split}

@@ -27,7 +27,7 @@ from looptop.engine.text import visible
 from looptop.engine.vqa.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name
 from looptop.engine.vqa.images import check_image, is_image_name
 from looptop.engine.vqa.problems import BROKEN_IMAGE, DUPLICATE_ID, MISSING_IMAGE, UNREAD_IMAGE, Problems
-from looptop.engine.vqa.rows import Row, answer_type, image_problem, none_left
+from looptop.engine.vqa.rows import Progress, Row, answer_type, image_problem, none_left, reported
 from looptop.engine.vqa.table import SPLITS
 
 FORMAT = 2
@@ -88,13 +88,16 @@ def rows_where(dataset: datasets.Dataset, chosen: list[bool]) -> datasets.Datase
     return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=dataset.features))
 
 
-def open_folder(folder: Path, problems: Problems, images: Path | None = None) -> dict[str, datasets.Dataset]:
+def open_folder(
+    folder: Path, problems: Problems, images: Path | None = None, progress: Progress | None = None
+) -> dict[str, datasets.Dataset]:
     """What `save_to_disk` wrote, by split; a single set is `train`.
 
     Args:
         folder: Where it lies.
         problems: Is told what is wrong and left out.
         images: What image names are relative to, if not the working folder.
+        progress: Is told how far it got.
 
     Raises:
         LooptopError: It cannot be read, has not the columns `image`, `question` and `answer`, or no row is left.
@@ -115,7 +118,7 @@ def open_folder(folder: Path, problems: Problems, images: Path | None = None) ->
                 f"the prepared data set {visible(folder)} ({visible(name)}) has no column {' and no '.join(missing)}"
             )
         split = SPLITS.get(name, name)
-        checked[split] = _checked(dataset, folder, split, images, problems)
+        checked[split] = _checked(dataset, folder, split, images, problems, progress)
     if "train" not in checked:
         raise LooptopError(f"the prepared data set {visible(folder)} has no split called train")
     return checked
@@ -139,14 +142,24 @@ def quiet() -> Iterator[None]:
 
 
 def _checked(
-    dataset: datasets.Dataset, folder: Path, split: str, images: Path | None, problems: Problems
+    dataset: datasets.Dataset,
+    folder: Path,
+    split: str,
+    images: Path | None,
+    problems: Problems,
+    progress: Progress | None,
 ) -> datasets.Dataset:
     """The rows that are right, in looptop's columns."""
     if images is None and list(dataset.features) == list(FEATURES) and _is_whole(dataset):
         return dataset
     files = [folder / "state.json", *(Path(file["filename"]) for file in dataset.cache_files)]
     key = {"kind": "prepared", "split": split, "images": str(images)}
-    rows = kept(key, files, lambda found: _rows(dataset, folder, split, images, found), problems)
+    rows = kept(
+        key,
+        files,
+        lambda found: reported(_rows(dataset, folder, split, images, found), progress, len(dataset)),
+        problems,
+    )
     if not len(rows):
         raise none_left(f"{folder} ({split})", problems)
     return rows

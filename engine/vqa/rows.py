@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -18,6 +19,11 @@ from looptop.engine.vqa.images import UnreadFormatError, check_image
 from looptop.engine.vqa.problems import BROKEN_IMAGE, MISSING_IMAGE, UNREAD_IMAGE, Problems
 
 Progress = Callable[[int, int], None]
+"""Told how many rows of a source are done, and of how many; 0 where nobody knows."""
+
+REPORT_EVERY = 1000
+
+T = TypeVar("T")
 """Told how many rows are done, of how many."""
 
 
@@ -115,6 +121,18 @@ def limited(rows: Iterator[Row] | list[Row], limits: Limits) -> Iterator[Row]:
         if quota.has_room(row.image):
             quota.take(row.image)
             yield row
+
+
+def reported(rows: Iterable[T], progress: Progress | None, total: int = 0) -> Iterator[T]:
+    """The rows as they are, while somebody is told how far it is."""
+    done = 0
+    for row in rows:
+        if progress is not None and done % REPORT_EVERY == 0:
+            progress(done, total)
+        yield row
+        done += 1
+    if progress is not None:
+        progress(done, total)
 
 
 def none_left(where: object, problems: Problems) -> LooptopError:

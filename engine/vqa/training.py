@@ -244,7 +244,7 @@ class _Progress:
         self._context.pass_before_steps("reading the data", done, of)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
-            self._context.journal.event("data", f"prepared {done:,} of {of:,} questions")
+            self._context.journal.event("data", f"prepared {done:,}{f' of {of:,}' if of else ''} questions")
 
 
 def _prepare(

@@ -13,10 +13,8 @@ from looptop.engine.vqa import problems as kinds
 from looptop.engine.vqa.cells import Cells, RowError, check_row, id_of
 from looptop.engine.vqa.images import is_image_name, is_read_name
 from looptop.engine.vqa.problems import Problems
-from looptop.engine.vqa.rows import ImageChecks, Limits, Progress, Quota, Row, folder_of
+from looptop.engine.vqa.rows import ImageChecks, Limits, Progress, Quota, Row, folder_of, reported
 from looptop.engine.vqa.vqa_files import FAULTS, cells_of, question_id, raw_rows, what_is_wrong
-
-REPORT_EVERY = 1000
 
 
 def rows(
@@ -48,9 +46,7 @@ def rows(
     images = ImageChecks(problems)
     quota = Quota(limits)
     seen: set[str] = set()
-    for place, raw in enumerate(questions):
-        if progress is not None and place % REPORT_EVERY == 0:
-            progress(place, len(questions))
+    for place, raw in enumerate(reported(questions, progress, len(questions))):
         try:
             question = cells_of(raw)
             key = id_of(question.question_id, "question_id")
@@ -67,8 +63,6 @@ def rows(
         if row is not None:
             quota.take(row.image)
             yield row
-    if progress is not None:
-        progress(len(questions), len(questions))
 
 
 class ImageFolder:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import looptop.engine as looptop
 from looptop.engine import config as configuration
@@ -15,10 +16,14 @@ from looptop.engine.commands.output import duration
 from looptop.engine.commands.watch import _Reader
 from looptop.engine.config import RunConfig
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs import gate
+from looptop.engine.runs.control import send, wait_taken
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run
+from looptop.engine.runs.worker import RunContext
+from tests.engine.ppo.test_reward_training import reward_config
 from tests.engine.ppo.tiny import ppo_config
 from tests.support import eventually
 
@@ -96,14 +101,96 @@ def held_in_its_evaluation(run: Run, capsys: pytest.CaptureFixture[str]) -> None
     assert f" of {seen.total:,}" in words
 
 
-def test_a_run_is_paused_and_stopped_in_its_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
+def pause_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A run is sent a pause when it first says that it does this."""
+    real, sent = RunContext.report, set()
+
+    def report(context: RunContext, now: str, done: int = 0, total: int = 0) -> None:
+        if now == text and context.folder.id not in sent and context.processes.is_first:
+            sent.add(context.folder.id)
+            send(context.folder, "pause")
+        real(context, now, done, total)
+
+    monkeypatch.setattr(RunContext, "report", report)
+    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.001)  # toy data is read in less than the usual time between two looks
+
+
+def small_vqa(*settings: str) -> RunConfig:
+    return configuration.override(
+        configuration.preset("tiny"), ["max_images=60", "max_steps=2", "precision=fp32", *settings]
+    )
+
+
+def vqa_of_a_table(folder: Path) -> RunConfig:
+    rows = [f"{number}.png,what is it?,{'red' if number % 2 else 'blue'}" for number in range(20)]
+    (folder / "table.csv").write_text("\n".join(["image,question,answer", *rows]))
+    for number in range(20):
+        Image.new("RGB", (32, 32), "red" if number % 2 else "blue").save(folder / f"{number}.png")
+    return small_vqa(f"data.source={folder / 'table.csv'}")
+
+
+BEFORE_STEPS: dict[str, tuple[str, Callable[[Path], RunConfig]]] = {
+    "reading": ("reading the data", vqa_of_a_table),
+    "loading VQA": ("loading the models", lambda folder: small_vqa()),
+    "image features": ("keeping the image encoder's features", lambda folder: small_vqa()),
+    "text features": ("keeping the text encoder's features", lambda folder: small_vqa()),
+    "questions": ("preparing the questions", lambda folder: small_vqa("keep_features=false")),
+    "loading PPO": ("loading the models", lambda folder: ppo_config(folder, "max_steps=1")),
+    "PPO of two processes": ("loading the models", lambda folder: ppo_config(folder, "max_steps=1", "processes=2")),
+    "pairs": ("tokenising the pairs", lambda folder: reward_config(folder, "max_steps=2")),
+}
+
+
+@pytest.mark.parametrize("what", BEFORE_STEPS)
+def test_a_run_is_paused_and_stopped_before_its_first_step(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, make = BEFORE_STEPS[what]
+    pause_in(monkeypatch, text)
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir()
+    second.mkdir()
+    run = start(make(first))
+    eventually(lambda: run.state is RunState.PAUSED, limit=60)
+    seen = eventually(lambda: progress_of(Journal(run.folder.db).facts()))
+    assert isinstance(seen, Progress) and seen.text == text
+    assert main(["show", run.id]) == 0
+    shown = capsys.readouterr().out
+    assert "paused: before its first step" in shown and text in shown
+    run.continue_()
+    assert run.wait() is RunState.FINISHED, run.reason
+
+    stopped = start(make(second))
+    eventually(lambda: stopped.state is RunState.PAUSED, limit=60)
+    stopped.stop()
+    assert stopped.wait() is RunState.STOPPED
+    assert stopped.reason == "stopped on request, before its first step: there is no checkpoint"
+
+
+def test_what_only_a_step_can_do_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pause_in(monkeypatch, "loading the models")
+    run = start(ppo_config(tmp_path, "max_steps=2"))
+    eventually(lambda: run.state is RunState.PAUSED, limit=60)
+    condition = send(run.folder, "break", condition="kl>1000")
+    place = send(run.folder, "step", to="scored")
+    assert wait_taken(run.folder, condition, 0.5) is None, "its batches are not known yet"
+    run.continue_()
+    answer = wait_taken(run.folder, condition, 60)
+    assert answer is not None and not answer.startswith("not taken")
+    assert wait_taken(run.folder, place, 60) == "goes on until scored"
+    eventually(lambda: run.state is RunState.PAUSED, limit=60)
+
+
+def test_a_run_is_paused_and_stopped_in_its_evaluation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pause_in(monkeypatch, "evaluating before the first step")
     settings = [
         "max_images=60", "eval_strategy=steps", "eval_steps=2", "max_steps=2", "per_device_eval_batch_size=1",
         "precision=fp32",
     ]  # fmt: skip
     chosen = configuration.override(configuration.preset("tiny"), settings)
     run = start(chosen)
-    run.pause()
     held_in_its_evaluation(run, capsys)
     run.continue_()
     assert run.wait() is RunState.FINISHED, run.reason
@@ -111,7 +198,6 @@ def test_a_run_is_paused_and_stopped_in_its_evaluation(capsys: pytest.CaptureFix
     assert progress_of(run.journal.facts()) is None, "it is over"
 
     stopped = start(chosen)
-    stopped.pause()
     eventually(lambda: stopped.state is RunState.PAUSED)
     stopped.stop()
     assert stopped.wait() is RunState.STOPPED
@@ -120,10 +206,10 @@ def test_a_run_is_paused_and_stopped_in_its_evaluation(capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_ppo_run_is_paused_in_its_evaluation(
-    processes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pause_in(monkeypatch, "evaluating before the first step")
     run = start(ppo_config(tmp_path, f"processes={processes}", "per_device_eval_batch_size=1", "max_steps=1"))
-    run.pause()
     held_in_its_evaluation(run, capsys)
     assert PpoJournal(run.folder.db).last_batch() is None
     run.continue_()

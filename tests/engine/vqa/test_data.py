@@ -15,7 +15,7 @@ from PIL import Image
 
 from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa import easy_vqa, prepared, vqa_v2
+from looptop.engine.vqa import easy_vqa, prepared
 from looptop.engine.vqa.data import Problem, Problems, load, load_split, load_vqa_data, split_by_image
 from looptop.engine.vqa.images import open_image
 from looptop.engine.vqa.rows import Limits, Row, answer_type
@@ -152,7 +152,7 @@ def test_without_a_common_answer_the_most_common_is_counted(published: Published
 
 
 def test_progress_is_told(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vqa_v2, "REPORT_EVERY", 4)
+    monkeypatch.setattr("looptop.engine.vqa.rows.REPORT_EVERY", 4)
     told: list[tuple[int, int]] = []
     published.load(progress=lambda done, total: told.append((done, total)))
     assert told == [(0, 15), (4, 15), (8, 15), (12, 15), (15, 15)]
