@@ -8,7 +8,6 @@ there yet reads as empty.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import msgspec
 
 from looptop.engine.encoding import storable
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs import decode
 from looptop.engine.runs.records import AnswerSample as AnswerSample
 from looptop.engine.runs.records import ControlAnswer as ControlAnswer
@@ -26,7 +25,7 @@ from looptop.engine.runs.records import Point as Point
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.records import Series as Series
 from looptop.engine.runs.records import StateChange as StateChange
-from looptop.engine.runs.schema import open_for_reading
+from looptop.engine.runs.schema import FAILURES, open_for_reading
 from looptop.engine.runs.series import read_series, read_smoothed
 from looptop.engine.runs.writer import JournalWriter as JournalWriter
 from looptop.engine.text import visible
@@ -263,8 +262,8 @@ class Journal:
         try:
             connection.execute("BEGIN")
             yield connection.execute
-        except sqlite3.Error as error:
-            raise LooptopError(f"cannot read the journal {visible(self.path)}: {visible(error)}") from None
+        except FAILURES as error:
+            raise LooptopError(f"cannot read the journal {visible(self.path)}: {said_of(error)}") from None
         finally:
             connection.close()
 

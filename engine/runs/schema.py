@@ -15,6 +15,9 @@ from looptop.engine.text import visible
 
 VERSION = 1
 
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a journal raises; the second where SQLite quotes damaged bytes in what it says."""
+
 SPANS = (16, 256, 4096, 65536)
 """Steps that one bucket covers, in each of the coarser tables' rows."""
 
@@ -97,7 +100,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
         # SQLite gives its other files (-wal, -shm, -journal) this file's mode.
         touch_private(path)
         connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *FAILURES) as error:
         raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
     try:
         _check_version(connection, path)
@@ -110,7 +113,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
     except LooptopError:
         connection.close()
         raise
-    except sqlite3.Error as error:
+    except FAILURES as error:
         connection.close()
         raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
     return connection
@@ -153,7 +156,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         except sqlite3.OperationalError as error:
             connection.close()
             problem = error
-        except sqlite3.DatabaseError as error:
+        except FAILURES as error:
             connection.close()
             raise LooptopError(f"the journal {visible(path)} is damaged: {said_of(error)}") from None
         except LooptopError:

@@ -14,6 +14,7 @@ import pytest
 from looptop.engine.cli import main
 from looptop.engine.commands.output import duration, moment, percent
 from looptop.engine.config import preset
+from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal, JournalWriter
 from looptop.engine.runs.lock import RunLock
@@ -168,3 +169,15 @@ def test_changed_bytes_of_any_file_are_a_result_or_a_sentence(name: str) -> None
         fuzz.flip(path, rng)
         commands = fuzz.COMMANDS[number % len(fuzz.COMMANDS) :][:1]
         assert fuzz.check_readers(run) + fuzz.check_commands(run, commands) == [], number
+
+
+def test_a_damaged_schema_that_sqlite_quotes_is_a_sentence() -> None:
+    run = finished_run()
+    data = run.db.read_bytes()
+    at = data.find(b"CREATE TABLE changes") + 21
+    run.db.write_bytes(data[:at] + b"@V\xd4K\xc0\x92" + data[at + 6 :])
+    for opens in (Journal(run.db).state, lambda: JournalWriter(run.db)):
+        with pytest.raises(LooptopError, match=r"journal \S+run.db") as caught:
+            opens()
+        assert "\n" not in str(caught.value)
+    assert fuzz.check_readers(run) + fuzz.check_commands(run) == []
