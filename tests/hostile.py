@@ -15,6 +15,7 @@ from looptop.engine.runs.about import write_about
 from looptop.engine.runs.completions import Completion, write_completions
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import AnswerSample, JournalWriter
+from looptop.engine.runs.records import taken
 from scripts.make_ppo_run import Maker, make_run
 
 HOSTILE = "a\x1b]0;evil\x07b\x9b31mc\x90d\u202ee\u2028f\u200bg[@click=app.quit]x[/]\x1b[2J\r\x7f"
@@ -43,7 +44,7 @@ def hostile_run(batches: int = 6) -> RunFolder:
     writer.answer_samples(batches, [AnswerSample("1", "1.png", "what?", "red", "blue", 0.5, 0.0)])
     write_completions(writer, batches, [Completion("a prompt", "a completion", {"length": 1.0}, 0.5)])
     write_judgement(writer, batches, 0, "rating", 1.0, "app")
-    writer.control("0", "pause", 1, "paused")
+    writer.control("0", "pause", 1, taken("paused", "paused"))
     writer.rows("INSERT INTO breakpoints VALUES (?, ?)", [("kl > 8", 0.0)])
     writer.facts(device="a processor", left_out={"broken": 2}, precision="fp32", project="one")
     writer.close()

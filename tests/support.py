@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from looptop.engine.runs.control import Control, wait_answer
+from looptop.engine.runs.folder import RunFolder
+
 
 def eventually(predicate: Callable[[], object], limit: float = 60.0) -> object:
     """Waits until the predicate holds and returns what it gave; fails when `limit` seconds have passed."""
@@ -16,3 +19,9 @@ def eventually(predicate: Callable[[], object], limit: float = 60.0) -> object:
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
     return value
+
+
+def wait_taken(folder: RunFolder, control: Control, limit: float) -> str | None:
+    """What a run answers to a control, for people; None where it does not within `limit` seconds."""
+    answer = wait_answer(folder, control, limit)
+    return None if answer is None else answer.text

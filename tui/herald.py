@@ -83,7 +83,7 @@ class Herald:
         changes = watched.journal.states()[watched.states :]
         watched.states += len(changes)
         said = [event.text for event in fresh if event.kind in ALERTS]
-        said += [change.reason for change in changes if hit_breakpoint(change.state, change.reason)]
+        said += [change.reason for change in changes if hit_breakpoint(change.cause)]
         return [News(f"{watched.run.id}: {text}", "warning") for text in said]
 
     @staticmethod

@@ -6,7 +6,7 @@ import argparse
 
 from looptop.engine.commands.output import add_json, say, say_json
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.control import Control, send, wait_taken
+from looptop.engine.runs.control import Control, send, wait_answer
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
@@ -48,17 +48,18 @@ def settle(folder: RunFolder, control: Control | None, kind: str, done: str, *, 
     Returns:
         The exit code.
     """
-    answer = done if control is None else wait_taken(folder, control, SECONDS_TO_WAIT)
+    answer = None if control is None else wait_answer(folder, control, SECONDS_TO_WAIT)
     if answer is None and control is not None and not folder.is_live():
-        answer = wait_taken(folder, control, 0)
+        answer = wait_answer(folder, control, 0)
         if answer is None:
             raise LooptopError(f"{folder.id} ended before it took the {kind}; see `looptop show {folder.shell_name}`")
-    if answer is not None and answer.startswith("not taken: ") and kind in WRONG_BY_CONTENT:
-        raise LooptopError(answer.removeprefix("not taken: "))
+    if answer is not None and answer.ok is False and kind in WRONG_BY_CONTENT:
+        raise LooptopError(answer.message)
+    words = done if control is None else None if answer is None else answer.text
     if as_json:
-        say_json({"run": folder.id, "control": kind, "taken": answer is not None, "answer": answer})
-    elif answer is not None:
-        say(f"{folder.id}  {visible(answer)}")
+        say_json({"run": folder.id, "control": kind, "taken": words is not None, "answer": words})
+    elif words is not None:
+        say(f"{folder.id}  {visible(words)}")
     else:
         say(f"{folder.id}  has not come to it yet; it takes the {kind} at the end of its step")
     return 0

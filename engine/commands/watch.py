@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from looptop.engine.commands.output import duration, note, number, percent, say, say_json
 from looptop.engine.commands.progress import Progress, Reading
 from looptop.engine.errors import LooptopError
+from looptop.engine.runs.causes import Cause
 from looptop.engine.runs.control import send
 from looptop.engine.runs.figures import Figure, figures_of
 from looptop.engine.runs.folder import RunFolder, result_step
@@ -101,11 +102,11 @@ def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Pro
     was_held = was_full = False
     with contextlib.closing(progress):
         while True:
-            state, reason = _state(folder)
+            state, reason, cause = _state(folder)
             ended = (state.ended or state is RunState.INTERRUPTED) and not folder.is_live()
             for line in reader.news():
                 progress.note(line)
-            held = hit_breakpoint(state, reason)
+            held = hit_breakpoint(cause)
             if ended or reader.alerts or (held and not was_held):
                 reader.alerts = 0
                 progress.ring()
@@ -298,6 +299,8 @@ class _Reader:
         return version != before
 
 
-def _state(folder: RunFolder) -> tuple[RunState, str]:
-    state = folder.state()
-    return state, why_interrupted(folder) if state is RunState.INTERRUPTED else Journal(folder.db).state()[1]
+def _state(folder: RunFolder) -> tuple[RunState, str, Cause | None]:
+    state, journal = folder.state(), Journal(folder.db)
+    with journal.at_once():
+        reason, cause = journal.state()[1], journal.cause()
+    return (state, why_interrupted(folder), None) if state is RunState.INTERRUPTED else (state, reason, cause)

@@ -20,7 +20,7 @@ from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.lock import RunLock
-from looptop.engine.runs.records import RunState
+from looptop.engine.runs.records import Answer, RunState, refused, taken
 from looptop.engine.runs.writer import JournalWriter
 
 JUDGEMENTS: tuple[JudgementKind, ...] = ("reward", "leave_out", "rating")
@@ -72,24 +72,27 @@ class Judgements:
         for kind in JUDGEMENTS:
             gate.handlers[kind] = self.take
 
-    def take(self, control: Control) -> str:
+    def take(self, control: Control) -> Answer:
         """Keeps what a control says; the answer says what will come of it."""
         step, row, value = control.batch, control.sample, control.value
         if step is None or row is None or step < 1 or not 0 <= row < self._batch_size:
-            return f"not taken: there is no sample {row} of batch {step}; a batch has {self._batch_size}"
+            return refused(
+                "no_such_sample", f"there is no sample {row} of batch {step}; a batch has {self._batch_size}"
+            )
         if control.kind not in JUDGEMENTS:
-            return f"not taken: {control.kind} says nothing of a sample"
+            return refused("no_judgement", f"{control.kind} says nothing of a sample")
         if control.kind != "rating" and step <= self._done():
-            return f"not taken: batch {step} was updated already"
+            return refused("updated_already", f"batch {step} was updated already")
         try:
             check_value(control.kind, value, self._precision, self._weight)
         except LooptopError as error:
-            return f"not taken: {error}"
+            return refused("bad_value", str(error))
         write_judgement(self._writer, step, row, control.kind, value, control.by)
         said = self._said.setdefault((step, row), {})
         if value is None:
             said.pop(control.kind, None)
-            return f"batch {step}, sample {row}: what was said of its {control.kind.replace('_', ' ')} is taken back"
+            what = control.kind.replace("_", " ")
+            return taken("taken_back", f"batch {step}, sample {row}: what was said of its {what} is taken back")
         said[control.kind] = value
         words = {
             "reward": f"its reward is {value:g}, and the update uses that",
@@ -97,7 +100,7 @@ class Judgements:
             "rating": f"rated {value:+g}",
         }
         far = far_from(self._rewards(step), value) if control.kind == "reward" else ""
-        return f"batch {step}, sample {row}: {far}{words[control.kind]}"
+        return taken(control.kind, f"batch {step}, sample {row}: {far}{words[control.kind]}")
 
     def of(self, step: int, kind: JudgementKind) -> dict[int, float]:
         """What was said of a batch's samples, by row."""
@@ -174,24 +177,24 @@ class Breakpoints:
         gate.handlers["break"] = self.add
         gate.handlers["unbreak"] = self.remove
 
-    def add(self, control: Control) -> str:
+    def add(self, control: Control) -> Answer:
         """Sets a breakpoint."""
         try:
             condition = parse(control.condition, self._known)
         except LooptopError as error:
-            return f"not taken: {error}"
+            return refused("bad_condition", str(error))
         self._conditions[condition.text] = condition
         self._writer.rows(_ADD_BREAKPOINT, [(condition.text, control.created)])
-        return when_it_holds(condition, self._known)
+        return taken("breakpoint_set", when_it_holds(condition, self._known))
 
-    def remove(self, control: Control) -> str:
+    def remove(self, control: Control) -> Answer:
         """Takes a breakpoint back."""
         text = " ".join(control.condition.split())
         if self._conditions.pop(text, None) is None:
             there = "; ".join(self._conditions) or "none"
-            return f"not taken: there is no breakpoint '{text}'; there are: {there}"
+            return refused("no_such_breakpoint", f"there is no breakpoint '{text}'; there are: {there}")
         self._writer.rows(_REMOVE_BREAKPOINT, [(text,)])
-        return f"the breakpoint {text} is gone"
+        return taken("breakpoint_removed", f"the breakpoint {text} is gone")
 
     def hit(
         self,

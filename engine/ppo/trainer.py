@@ -35,6 +35,7 @@ from looptop.engine.ppo.rollout import Measure, Rollout, qualities, rewards_of, 
 from looptop.engine.ppo.sharing import share, whole_comparison, whole_rollout
 from looptop.engine.ppo.statistics import MiniBatch, Statistics
 from looptop.engine.ppo.update import PpoState
+from looptop.engine.runs.causes import Hold, HoldReason, StopReason
 from looptop.engine.runs.trainer import RunTrainer
 from looptop.engine.runs.worker import Activity, RunContext
 from looptop.engine.text import join_text
@@ -144,7 +145,7 @@ class PpoTrainer(RunTrainer):
         self._pass(draft, "scored")
         self.context.activity = self._stage_activity(step, "compared")
         batch, comparison = self._compare(draft)
-        self._pass(draft, "compared", self._reason_to_hold(draft) if self.processes.is_first else "")
+        self._pass(draft, "compared", self._why_to_hold(draft) if self.processes.is_first else None)
         # Until Trainer has made the last step of the optimiser.
         self.context.activity = self._stage_activity(step, "updated")
         loss = self._update(model, draft, batch, comparison)
@@ -253,15 +254,16 @@ class PpoTrainer(RunTrainer):
         draft.marks = self.health.look(draft.step, self.figures)
         for mark in draft.marks:
             if mark.kind in health.ALERTS and mark.begins(draft.step):
-                self.context.journal.event("alert", f"batch {draft.step}: {mark.text}", draft.step, "warning")
+                text = f"batch {draft.step}: {mark.text}"
+                self.context.journal.event("alert", text, draft.step, "warning", code=mark.kind)
         self.recorder.write(draft)
         if hit := self.breakpoints.hit(self.figures, sample_columns(draft, used, rows), self._asked, rows):
-            self.context.gate.hold_at_step_end(hit)
+            self.context.gate.hold_at_step_end(Hold(draft.step, "", HoldReason.BREAKPOINT, hit))
         self._draft = None
 
     # Where a batch can be held ----------------------------------------------------------------------------------
 
-    def _pass(self, draft: Draft, place: Place, hold: str = "") -> None:
+    def _pass(self, draft: Draft, place: Place, hold: Hold | None = None) -> None:
         """Reaches a place: takes controls, waits while held, and makes the checkpoint that is wanted.
 
         Raises:
@@ -293,7 +295,7 @@ class PpoTrainer(RunTrainer):
         if self._draft is not None:
             self.recorder.write(self._draft)
 
-    def _reason_to_hold(self, draft: Draft) -> str:
+    def _why_to_hold(self, draft: Draft) -> Hold | None:
         """Why to hold the batch before its update, if there is a reason; stops a run whose KL runs away."""
         rows = self._taking_part(draft)
         columns = sample_columns(draft, self._rewards_used(draft), rows)
@@ -309,11 +311,15 @@ class PpoTrainer(RunTrainer):
         limit = self.config.training.kl_limit
         if mean > limit:
             reason = f"the mean KL of batch {draft.step} is {mean:.1f}, above training.kl_limit ({limit:g})"
-            self.context.journal.event("alert", f"{reason}: the run stops, with a checkpoint", draft.step, "error")
-            self.context.gate.request_stop(reason=reason)
-        if not hit and self.measure.reward.asks_a_person:
-            return "waits for ratings"
-        return hit
+            self.context.journal.event(
+                "alert", f"{reason}: the run stops, with a checkpoint", draft.step, "error", code="kl_limit"
+            )
+            self.context.gate.request_stop(reason=StopReason.KL_LIMIT, detail=reason)
+        if hit:
+            return Hold(draft.step, draft.place, HoldReason.BREAKPOINT, hit)
+        if self.measure.reward.asks_a_person:
+            return Hold(draft.step, draft.place, HoldReason.RATING, "waits for ratings")
+        return None
 
     def _left_out(self, draft: Draft) -> set[int]:
         """The rows that a person left out."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.runs.causes import Cause
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import JournalWriter, Listener
@@ -77,7 +78,7 @@ class LossAlerts(Listener):
         for name in ("loss", "eval_loss"):
             value = values.get(name)
             if value is not None and not math.isfinite(value):
-                self._raise(f"{name} not finite", f"{name} is {value} at step {step}", step)
+                self._raise(f"{name}_not_finite", f"{name} is {value} at step {step}", step)
         loss, eval_loss, accuracy = (values.get(name) for name in _WATCHED)
         if not self._rises_by_design:
             if eval_loss is not None and math.isfinite(eval_loss):
@@ -89,7 +90,7 @@ class LossAlerts(Listener):
             if 2 * step >= self._total:
                 self._judge_accuracy()
 
-    def on_state(self, state: RunState, reason: str) -> None:
+    def on_state(self, state: RunState, reason: str, cause: Cause | None) -> None:
         """Judges the last evaluation of a run that has ended before its second half."""
         if state is RunState.FINISHED:
             self._judge_accuracy()
@@ -124,7 +125,7 @@ class LossAlerts(Listener):
         self._above.append(loss > ABOVE_START * start > 0)
         if sum(self._above) >= MOST_OF_THEM * (self._above.maxlen or WINDOW):
             self._raise(
-                "loss",
+                "loss_above_start",
                 f"the training loss stays above its start: {loss:.4g} at step {step}, {start:.4g} before training; a"
                 f" lower {self._lower_rate} may help",
                 step,
@@ -137,7 +138,7 @@ class LossAlerts(Listener):
             start = self._eval_start
             if loss > start + WORSE * abs(start):
                 self._raise(
-                    "eval_loss",
+                    "eval_loss_worse",
                     f"the validation loss is worse than before training: {loss:.4g} at step {step}, {start:.4g} before",
                     step,
                 )
@@ -148,7 +149,7 @@ class LossAlerts(Listener):
         step, accuracy = self._accuracy
         if accuracy <= self._question_only and accuracy < 1:
             self._raise(
-                "accuracy",
+                "no_better_than_question",
                 f"the validation accuracy is no better than answering from the question alone: {100 * accuracy:.1f} %"
                 f" at step {step}, {100 * self._question_only:.1f} % without the image",
                 step,
@@ -159,7 +160,7 @@ class LossAlerts(Listener):
             return
         self._raised.add(code)
         if not self._replaying:
-            self._journal.event("alert", text, step, "warning")
+            self._journal.event("alert", text, step, "warning", code=code)
 
 
 def _is_reward(metric: str) -> bool:

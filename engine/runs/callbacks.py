@@ -335,7 +335,7 @@ class JournalCallback(TrainerCallback):
                 continue
             if self._own and not math.isfinite(value) and name not in self._strange and self._journal is not None:
                 self._strange.add(name)
-                self._journal.event("alert", f"{name} is {value} at step {step}", step, "warning")
+                self._journal.event("alert", f"{name} is {value} at step {step}", step, "warning", code="not_finite")
 
 
 def _is_whole(epoch: float | None) -> bool:

@@ -8,6 +8,7 @@ it is in the way it is moved aside, and of those that were moved aside the last 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -28,6 +29,10 @@ MANIFEST = "manifest.json"
 # What other writers (the journal, the log) need besides a checkpoint.
 _RESERVE = 16 * 2**20
 _BLOCK = 2**20
+
+
+class NoRoomError(LooptopError):
+    """The disk has no room for a checkpoint."""
 
 
 class Manifest(Struct, frozen=True):
@@ -170,17 +175,29 @@ def ensure_space(folder: Path, needed_bytes: int) -> None:
     """Looks whether a checkpoint fits before it is begun.
 
     Raises:
-        LooptopError: It does not; says how much is free and how much is needed.
+        NoRoomError: It does not; says how much is free and how much is needed.
     """
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed_bytes + _RESERVE:
-        raise LooptopError(
+        raise NoRoomError(
             f"the disk of {visible(folder)} has {free / 2**20:,.0f} MiB free and a checkpoint needs"
             f" {(needed_bytes + _RESERVE) / 2**20:,.0f} MiB"
         )
+
+
+def no_room(error: Exception, folder: Path) -> bool:
+    """Whether something could not be written because the disk is full, or a quota is used up.
+
+    Args:
+        error: What was raised; safetensors and torch have types of their own, which do not say it.
+        folder: Where it should have been written.
+    """
+    if isinstance(error, NoRoomError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return not isinstance(error, OSError) and shutil.disk_usage(folder).free < _RESERVE
 
 
 def _files(path: Path) -> Iterator[Path]:

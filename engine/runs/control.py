@@ -21,7 +21,7 @@ from msgspec import Struct
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal
+from looptop.engine.runs.journal import ControlAnswer, Journal
 from looptop.engine.runs.private import read_regular, refuse_unsafe_folder, write_private
 from looptop.engine.text import visible
 
@@ -160,7 +160,7 @@ def stop_is_waiting(folder: RunFolder, passed_over: set[str] | None = None) -> b
     return False
 
 
-def wait_taken(folder: RunFolder, control: Control, timeout: float) -> str | None:
+def wait_answer(folder: RunFolder, control: Control, timeout: float) -> ControlAnswer | None:
     """Waits for the run's answer to a control.
 
     Returns:
@@ -172,7 +172,7 @@ def wait_taken(folder: RunFolder, control: Control, timeout: float) -> str | Non
         live = folder.is_live()  # before the journal is read: a run answers all controls before it ends
         for answered in journal.controls():
             if answered.id == control.id:
-                return answered.answer
+                return answered
         if not live or time.monotonic() >= end:
             return None
         time.sleep(0.02)

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from looptop.engine.errors import UNREADABLE
+from looptop.engine.runs.causes import Cause, Hold
 from looptop.engine.text import visible
 from looptop.engine.times import is_time
 
@@ -100,6 +101,12 @@ def structure(value: object, wanted: type[T], default: T) -> T:
         return msgspec.json.decode(value, type=wanted)
     except UNREADABLE:
         return default
+
+
+def cause(value: object) -> Cause | None:
+    """Why a run is in its state; None where the value is none, or says it as no looptop does."""
+    found: Cause | None = structure(value, Cause, None)  # type: ignore[arg-type]  # a union is no class
+    return msgspec.structs.replace(found, stage=name(found.stage)) if isinstance(found, Hold) else found
 
 
 def numbers(value: object) -> dict[str, float]:

@@ -14,12 +14,13 @@ from msgspec import Struct
 
 from looptop.engine.cores import CORES
 from looptop.engine.runs import control
+from looptop.engine.runs.causes import Hold, HoldReason, Stop, StopReason, where_text
 from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.control import Control
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import JournalWriter
 from looptop.engine.runs.processes import ALONE, Processes
-from looptop.engine.runs.records import RunState
+from looptop.engine.runs.records import Answer, RunState, refused, taken
 from looptop.engine.runs.wire import travels
 
 T = TypeVar("T")
@@ -29,8 +30,6 @@ LOOK_SECONDS = 0.05
 
 STEP_END = ""
 """The place that every run has."""
-
-ON_REQUEST = "stopped on request"
 
 
 Wanted = Callable[[Control], bool]
@@ -65,14 +64,15 @@ class Gate:
     def __init__(self, folder: RunFolder, journal: JournalWriter, checkpoint_seconds: float | None = None) -> None:
         self.stop_requested = threading.Event()
         """Set as soon as the run shall stop, whoever asked: what takes long looks at it on its way."""
-        self.stop_reason = ON_REQUEST
+        self.stop_reason = StopReason.REQUEST
+        self._stop_detail = ""
         self.stops = 0
         """How often a stop was asked for."""
         self.has_stepped = False
         """Whether a step was made in this life of the run: before that there is nothing to save."""
         self.places: tuple[str, ...] = ()
         """Where within a step the run can be held besides its end; its last one is the end."""
-        self.handlers: dict[str, Callable[[Control], str]] = {}
+        self.handlers: dict[str, Callable[[Control], Answer]] = {}
         """What a kind of run does with controls of its own: kind of control to what answers it."""
         self.on_pause: Callable[[], None] = lambda: None
         """Called when the run is held: what is known of its step by now should be journalled."""
@@ -93,7 +93,7 @@ class Gate:
         self._last_checkpoint = 0.0
         self._step = 0
         self._place = STEP_END
-        self._hold_reason = ""
+        self._hold_at_end: Hold | None = None
         self._held = False
         self._in_between = False
         self._passed_over: set[str] = set()
@@ -103,10 +103,16 @@ class Gate:
         """Says which step the run goes on from."""
         self._step = step
 
-    def request_stop(self, checkpoint: bool = True, reason: str = ON_REQUEST) -> None:
-        """Asks the run to stop at the end of its step, or at the next place of it; from any thread."""
+    def request_stop(self, checkpoint: bool = True, reason: StopReason = StopReason.REQUEST, detail: str = "") -> None:
+        """Asks the run to stop at the end of its step, or at the next place of it; from any thread.
+
+        Args:
+            checkpoint: Make one of the last step first.
+            reason: Why it shall stop.
+            detail: More of the reason, for people.
+        """
         self._stop_with_checkpoint = checkpoint
-        self.stop_reason = reason
+        self.stop_reason, self._stop_detail = reason, detail
         self.stops += 1
         self.stop_requested.set()
 
@@ -147,13 +153,11 @@ class Gate:
         """Whether the run is stopping, and its last step shall not be lost by it."""
         return self.stop_requested.is_set() and self._stop_with_checkpoint
 
-    def why_stopped(self) -> str:
+    def why_stopped(self) -> Stop:
         """Why the run has stopped, and what of it there is to go on from."""
         step = self._last_step
-        if not step:
-            return f"{self.stop_reason}, before its first step: there is no checkpoint"
-        there = is_whole(self._folder.checkpoints / f"checkpoint-{step}")
-        return f"{self.stop_reason}, {'with' if there else 'without'} a checkpoint of step {step}"
+        there = bool(step) and is_whole(self._folder.checkpoints / f"checkpoint-{step}")
+        return Stop(self.stop_reason, step, there, self._stop_detail)
 
     @property
     def _last_step(self) -> int:
@@ -177,11 +181,11 @@ class Gate:
         if self._steps_to_go:
             self._steps_to_go -= 1
             if not self._steps_to_go:
-                self._pause()
+                self._pause(HoldReason.STEP)
         if self.places:
             self._hold_where_wanted(self.places[-1])
-        reason, self._hold_reason = self._hold_reason, ""
-        self._hold(reason)
+        hold, self._hold_at_end = self._hold_at_end, None
+        self._hold(hold)
         self._look_when_due()
         self._wait(until_checkpoint=True)
         if self._checkpoint_seconds is not None:
@@ -189,7 +193,7 @@ class Gate:
             self._checkpoint = self._checkpoint or due
         return self._verdict()
 
-    def at_place(self, step: int, place: str, hold: str = "") -> StepVerdict:
+    def at_place(self, step: int, place: str, hold: Hold | None = None) -> StepVerdict:
         """As `at_step_end`, at a place within a step: its batch can still be dropped, and made again on resume.
 
         Args:
@@ -199,7 +203,7 @@ class Gate:
         """
         return self._together(lambda: self._at_place(step, place, hold))
 
-    def _at_place(self, step: int, place: str, hold: str) -> StepVerdict:
+    def _at_place(self, step: int, place: str, hold: Hold | None) -> StepVerdict:
         self._step, self._place = step, place
         # First, so that a run that has only just begun is held in its first batch.
         self._look_when_due()
@@ -225,18 +229,19 @@ class Gate:
         self._wait(until_checkpoint=False)
         return self.stop_requested.is_set()
 
-    def hold_until_continued(self, reason: str) -> bool:
+    def hold_until_continued(self, reason: HoldReason, detail: str) -> bool:
         """Holds the run, which may be stopping, because something could not be written.
 
         Args:
-            reason: What, why, and what to do.
+            reason: Whether the disk is full.
+            detail: What, why, and what to do.
 
         Returns:
             Whether to try again: somebody let it go on. False where a further stop gives it up.
         """
         stops = self.stops
         self._held = self._paused = True
-        self._journal.state(RunState.PAUSED, reason)
+        self._journal.state(RunState.PAUSED, Hold(self._step, self._place, reason, detail))
         began, before = time.monotonic(), self._paused_seconds
         with CORES.waiting():
             while self._paused and self.stops == stops:
@@ -246,9 +251,9 @@ class Gate:
         self._held = self._paused = False
         return self.stops == stops
 
-    def hold_at_step_end(self, reason: str) -> None:
+    def hold_at_step_end(self, hold: Hold) -> None:
         """Has the run held at the end of this step; for the thread that trains."""
-        self._hold_reason = reason
+        self._hold_at_end = hold
 
     def detach(self) -> None:
         """Drops what a kind of run has attached to the gate, and the models with it."""
@@ -258,13 +263,13 @@ class Gate:
     def discard_before(self, moment: float) -> None:
         """Answers what was sent to an earlier life of the run and never taken."""
         for old in control.take(self._folder, self._broken, before=moment, passed_over=self._passed_over):
-            self._journal.control(old.id, old.kind, None, "not taken: the run had ended before it came to it")
+            self._journal.control(old.id, old.kind, None, refused("too_late", "the run had ended before it came to it"))
 
     def end(self) -> None:
         """Answers what was sent too late to be taken; a stop counts all the same."""
         for late in control.take(self._folder, self._broken, passed_over=self._passed_over):
             self.stops += late.kind == "stop"
-            self._journal.control(late.id, late.kind, None, "not taken: the run has ended")
+            self._journal.control(late.id, late.kind, None, refused("too_late", "the run has ended"))
 
     def _together(self, decide: Callable[[], T]) -> T:
         """What the first process decides, in all of them, and with it whether the run is stopping."""
@@ -283,12 +288,12 @@ class Gate:
     def _hold_where_wanted(self, place: str) -> None:
         if self._hold_at in ("next", place):
             self._hold_at = None
-            self._pause()
+            self._pause(HoldReason.STAGE)
 
-    def _hold(self, reason: str) -> None:
-        if reason and not self._paused:
+    def _hold(self, hold: Hold | None) -> None:
+        if hold is not None and not self._paused:
             self._steps_to_go = 0
-            self._pause(reason)
+            self._pause(hold.reason, hold.detail)
 
     def _look_when_due(self) -> None:
         if time.monotonic() - self._last_look >= LOOK_SECONDS:
@@ -313,65 +318,64 @@ class Gate:
     @property
     def _where(self) -> str:
         """Where the run stands, in words."""
-        if not self._step:
-            return "before its first step"
-        return f"in batch {self._step}, {self._place}" if self._place else f"after step {self._step}"
+        return where_text(self._step, self._place)
 
-    def _do(self, asked: Control) -> str:
+    def _do(self, asked: Control) -> Answer:
         if self.stop_requested.is_set() and asked.kind != "stop" and not self._held:
-            return f"not taken: the run is stopping {self._where}"
+            return refused("stopping", f"the run is stopping {self._where}")
         match asked.kind:
             case "pause":
                 if self._paused:
-                    return f"is paused already, {self._where}"
+                    return taken("paused_already", f"is paused already, {self._where}")
                 self._steps_to_go, self._hold_at = 0, None
-                self._pause()
-                return f"paused {self._where}"
+                self._pause(HoldReason.PAUSE)
+                return taken("paused", f"paused {self._where}")
             case "continue":
                 if not self._paused and not self._steps_to_go and self._hold_at is None:
-                    return "not taken: the run is not paused"
+                    return refused("not_paused", "the run is not paused")
                 self._steps_to_go, self._hold_at = 0, None
                 self._go_on()
-                return f"goes on {self._where}"
+                return taken("goes_on", f"goes on {self._where}")
             case "step":
                 return self._do_step(asked.to)
             case "checkpoint" if self._held:
                 self._go_on()
-                return "tries again"
+                return taken("tries_again", "tries again")
             case "checkpoint":
                 of = self._last_step
                 if not of:
-                    return "not taken: no step is made yet"
+                    return refused("no_step_yet", "no step is made yet")
                 if self._saved_step == of and is_whole(self._folder.checkpoints / f"checkpoint-{of}"):
-                    return f"the checkpoint of step {of} is there already"
+                    return taken("checkpoint_exists", f"the checkpoint of step {of} is there already")
                 self._checkpoint = True
-                return f"makes a checkpoint after step {of + 1 if self._in_between else of}"
+                return taken("checkpoint", f"makes a checkpoint after step {of + 1 if self._in_between else of}")
             case "stop":
                 self.request_stop(asked.checkpoint)
                 saves = asked.checkpoint and self._last_step and not self._held
-                return f"stops {self._where}" + (", with a checkpoint" if saves else "")
+                return taken("stops", f"stops {self._where}" + (", with a checkpoint" if saves else ""))
         handler = self.handlers.get(asked.kind)
         if handler is None:
-            return f"not taken: this run takes no {asked.kind.replace('_', ' ')}"
+            return refused("unknown_control", f"this run takes no {asked.kind.replace('_', ' ')}")
         return handler(asked)
 
-    def _do_step(self, to: str) -> str:
+    def _do_step(self, to: str) -> Answer:
         if to:
             if to not in ("next", *self.places):
                 there = f"are: {', '.join(self.places)}" if self.places else "are none in this kind of run"
-                return f"not taken: there is no place '{to}'; the places to step to {there}"
+                return refused("unknown_stage", f"there is no place '{to}'; the places to step to {there}")
             self._hold_at = to
             self._go_on()
-            return f"goes on to the next place, {self._where}" if to == "next" else f"goes on until {to}"
+            words = f"goes on to the next place, {self._where}" if to == "next" else f"goes on until {to}"
+            return taken("goes_on", words)
         self._steps_to_go += 1
         self._go_on()
         target = self._step + self._steps_to_go - (1 if self._place else 0)
-        return f"makes step {target}, then pauses"
+        return taken("steps", f"makes step {target}, then pauses")
 
-    def _pause(self, reason: str = "") -> None:
+    def _pause(self, reason: HoldReason, detail: str = "") -> None:
         self._paused = True
         self.on_pause()
-        self._journal.state(RunState.PAUSED, f"{reason}, {self._where}" if reason else self._where)
+        self._journal.state(RunState.PAUSED, Hold(self._step, self._place, reason, detail))
 
     def _go_on(self) -> None:
         if self._paused:

@@ -23,6 +23,7 @@ from looptop.engine.config import RunConfig
 from looptop.engine.config.paths import ready
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import About, write_about
+from looptop.engine.runs.causes import Stop, StopReason
 from looptop.engine.runs.control import stop_is_waiting
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
@@ -156,7 +157,7 @@ def serve(folder: RunFolder, train: Train | None = None, *, resume: bool = False
             taken += 1
             # Who asked for a stop by a control and cannot wait for it sends a signal: that is the second time.
             if taken > 1 or thread.context.stop_requested.is_set() or stop_is_waiting(folder):
-                _leave_at_once(thread, f"stopped at once by {name}, without a checkpoint")
+                _leave_at_once(thread, Stop(StopReason.AT_ONCE, detail=f"stopped at once by {name}"))
             when = "after this step, with a checkpoint" if gate.has_stepped else "before its first step"
             thread.journal.event("signal", f"{name}: stops {when}; again: at once")
             thread.context.request_stop()
@@ -189,9 +190,9 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
         return 1
 
 
-def _leave_at_once(thread: RunThread, reason: str, state: RunState = RunState.STOPPED) -> None:
+def _leave_at_once(thread: RunThread, why: str | Stop, state: RunState = RunState.STOPPED) -> None:
     if not thread.ended.is_set():
-        thread.end_at_once(state, reason)
+        thread.end_at_once(state, why)
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()

@@ -18,6 +18,7 @@ import msgspec
 from looptop.engine.encoding import storable
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs import decode
+from looptop.engine.runs.causes import Cause
 from looptop.engine.runs.records import AnswerSample as AnswerSample
 from looptop.engine.runs.records import ControlAnswer as ControlAnswer
 from looptop.engine.runs.records import Event as Event
@@ -36,6 +37,7 @@ class Outline(msgspec.Struct, frozen=True):
 
     state: RunState
     reason: str
+    cause: Cause | None
     started: float | None
     ended: float | None
     facts: dict[str, Any]
@@ -76,13 +78,22 @@ class Journal:
     def state(self) -> tuple[RunState, str]:
         """The last state that the run journalled, and why it is in it. Whether it lives still, its lock says."""
         with self._read() as read:
-            return _state(read) if read else (RunState.CREATED, "")
+            state, reason, _ = _state(read)
+        return state, reason
+
+    def cause(self) -> Cause | None:
+        """Why the run is in its last state, for programs; None where it is neither held nor has stopped."""
+        with self._read() as read:
+            return _state(read)[2]
 
     def states(self) -> list[StateChange]:
         """All changes of state, the first first."""
         with self._read() as read:
-            rows = read("SELECT time, state, reason FROM states ORDER BY id").fetchall() if read else []
-        return [StateChange(decode.moment(time), _state_of(state), decode.text(reason)) for time, state, reason in rows]
+            rows = read("SELECT time, state, reason, cause FROM states ORDER BY id").fetchall() if read else []
+        return [
+            StateChange(decode.moment(time), _state_of(state), decode.text(reason), decode.cause(cause))
+            for time, state, reason, cause in rows
+        ]
 
     def facts(self) -> dict[str, Any]:
         """What the run says of itself: total_steps, epochs, device, precision, n_train, parameters and so on."""
@@ -93,13 +104,14 @@ class Journal:
         """State, facts and latest values together."""
         with self._read() as read:
             if not read:
-                return Outline(RunState.CREATED, "", None, None, {}, {})
-            state, reason = _state(read)
+                return Outline(RunState.CREATED, "", None, None, None, {}, {})
+            state, reason, cause = _state(read)
             (started,) = read("SELECT min(time) FROM states WHERE state = 'running'").fetchone()
             (ended,) = read("SELECT time FROM states ORDER BY id DESC LIMIT 1").fetchone() or (None,)
             return Outline(
                 state,
                 reason,
+                cause,
                 decode.moment_or_none(started),
                 decode.moment_or_none(ended) if state.ended else None,
                 _facts(read),
@@ -187,7 +199,8 @@ class Journal:
             if not read:
                 return []
             rows = read(
-                "SELECT id, time, step, kind, level, text, superseded FROM events WHERE id > ? ORDER BY id", (after,)
+                "SELECT id, time, step, kind, level, text, superseded, code FROM events WHERE id > ? ORDER BY id",
+                (after,),
             ).fetchall()
         return [
             Event(
@@ -198,8 +211,9 @@ class Journal:
                 decode.name(level),
                 decode.text(text),
                 bool(gone),
+                decode.name(code),
             )
-            for number, time, at, kind, level, text, gone in rows
+            for number, time, at, kind, level, text, gone, code in rows
         ]
 
     def answer_samples(self, step: int | None = None) -> list[AnswerSample]:
@@ -234,12 +248,19 @@ class Journal:
     def controls(self) -> list[ControlAnswer]:
         """What became of the controls that the run took, the first first."""
         with self._read() as read:
-            rows = read("SELECT id, kind, time, step, answer FROM controls ORDER BY rowid").fetchall() if read else []
+            columns = "id, kind, time, step, answer, ok, code"
+            rows = read(f"SELECT {columns} FROM controls ORDER BY rowid").fetchall() if read else []
         return [
             ControlAnswer(
-                decode.name(number), decode.name(kind), decode.moment(time), decode.whole(step), decode.text(answer)
+                decode.name(number),
+                decode.name(kind),
+                decode.moment(time),
+                decode.whole(step),
+                decode.text(answer),
+                None if ok is None else bool(ok),
+                decode.name(code),
             )
-            for number, kind, time, step, answer in rows
+            for number, kind, time, step, answer, ok, code in rows
         ]
 
     def reading(self) -> contextlib.AbstractContextManager[Any]:
@@ -268,9 +289,9 @@ class Journal:
             connection.close()
 
 
-def _state(read: Any) -> tuple[RunState, str]:
-    row = read("SELECT state, reason FROM states ORDER BY id DESC LIMIT 1").fetchone()
-    return (_state_of(row[0]), decode.text(row[1])) if row else (RunState.CREATED, "")
+def _state(read: Any) -> tuple[RunState, str, Cause | None]:
+    row = read("SELECT state, reason, cause FROM states ORDER BY id DESC LIMIT 1").fetchone() if read else None
+    return (_state_of(row[0]), decode.text(row[1]), decode.cause(row[2])) if row else (RunState.CREATED, "", None)
 
 
 def _state_of(word: object) -> RunState:

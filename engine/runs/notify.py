@@ -17,6 +17,7 @@ from pathlib import Path
 from looptop.engine.encoding import parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.runs.about import load_about, read_about
+from looptop.engine.runs.causes import Cause, Hold, HoldReason
 from looptop.engine.runs.home import home
 from looptop.engine.runs.private import append_private, read_regular, who_else_writes
 from looptop.engine.runs.records import RunState
@@ -49,9 +50,9 @@ class Notifier(Listener):
         self._last: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
 
-    def on_state(self, state: RunState, reason: str) -> None:
+    def on_state(self, state: RunState, reason: str, cause: Cause | None) -> None:
         """Tells that a breakpoint was hit."""
-        if hit_breakpoint(state, reason):
+        if hit_breakpoint(cause):
             self.on_event("breakpoint", reason, "info")
 
     def on_event(self, kind: str, text: str, level: str) -> None:
@@ -132,9 +133,9 @@ def _argument(text: str) -> str:
     return text
 
 
-def hit_breakpoint(state: RunState, reason: str) -> bool:
-    """Whether this is the state of a run that was paused by a breakpoint and not by a person."""
-    return state is RunState.PAUSED and reason.startswith("breakpoint")
+def hit_breakpoint(cause: Cause | None) -> bool:
+    """Whether a run is held by a breakpoint, and not by a person."""
+    return isinstance(cause, Hold) and cause.reason is HoldReason.BREAKPOINT
 
 
 def command_for(folder: Path) -> str:

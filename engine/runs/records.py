@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from looptop.engine.runs.causes import Cause
+
 
 class RunState(StrEnum):
     """Where a run stands: created → running ⇄ paused → finished | stopped | failed.
@@ -42,6 +44,27 @@ def state_text(state: RunState, alerts: int) -> str:
         alerts: How many it raised.
     """
     return f"{state.value}, with alerts" if state is RunState.FINISHED and alerts else state.value
+
+
+class Answer(Struct, frozen=True):
+    """What a run answers to a control."""
+
+    ok: bool
+    """Whether it was taken."""
+    code: str
+    """What came of it, in a word for programs: `paused`, `no_checkpoint_yet`."""
+    message: str
+    """The same for people."""
+
+
+def taken(code: str, message: str) -> Answer:
+    """The answer to a control that was taken."""
+    return Answer(True, code, message)
+
+
+def refused(code: str, why: str) -> Answer:
+    """The answer to a control that was not taken."""
+    return Answer(False, code, why)
 
 
 class Owner(Struct, frozen=True):
@@ -127,6 +150,8 @@ class Event(Struct, frozen=True):
     text: str
     superseded: bool = False
     """It belongs to steps that a resume has gone back over."""
+    code: str = ""
+    """Of an alert: which one, in a word for programs."""
 
 
 class StateChange(Struct, frozen=True):
@@ -135,6 +160,9 @@ class StateChange(Struct, frozen=True):
     time: float
     state: RunState
     reason: str
+    """Why, for people."""
+    cause: Cause | None = None
+    """Why, for programs, of a run that is held or has stopped; None in journals of version 1."""
 
 
 class AnswerSample(Struct, frozen=True):
@@ -159,4 +187,14 @@ class ControlAnswer(Struct, frozen=True):
     time: float
     step: int | None
     """The step at whose end it was taken."""
-    answer: str
+    message: str
+    """What came of it, for people."""
+    ok: bool | None = None
+    """Whether it was taken; None in journals of version 1, whose messages say it."""
+    code: str = ""
+    """What came of it, for programs; empty in journals of version 1."""
+
+    @property
+    def text(self) -> str:
+        """The whole answer, for people."""
+        return f"not taken: {self.message}" if self.ok is False else self.message

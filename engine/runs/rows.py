@@ -60,10 +60,10 @@ class Mark(NamedTuple):
 
 Entry = Metrics | Answers | Supersede | Statement | Statements | Mark
 
-EVENT = "INSERT INTO events (time, step, kind, level, text) VALUES (?, ?, ?, ?, ?)"
-STATE = "INSERT INTO states (time, state, reason) VALUES (?, ?, ?)"
+EVENT = "INSERT INTO events (time, step, kind, level, text, code) VALUES (?, ?, ?, ?, ?, ?)"
+STATE = "INSERT INTO states (time, state, reason, cause) VALUES (?, ?, ?, ?)"
 FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
-CONTROL = "INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?)"
+CONTROL = "INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 _ADD_TO_BUCKET = """
 INSERT INTO buckets VALUES (?, ?, ?, ?, ?, ?, ?, ?)

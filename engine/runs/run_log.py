@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from looptop.engine.runs.causes import Cause
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import Listener
 
@@ -44,7 +45,7 @@ class RunLog(Listener):
         """A line for each."""
         self._write(text if level == "info" else f"{level}: {text}")
 
-    def on_state(self, state: RunState, reason: str) -> None:
+    def on_state(self, state: RunState, reason: str, cause: Cause | None) -> None:
         """A line for each."""
         self._write(f"{state}: {reason}" if reason else str(state))
 

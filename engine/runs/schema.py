@@ -13,7 +13,7 @@ from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.runs.private import UnsafeFileError, open_regular, refuse_unsafe, touch_private
 from looptop.engine.text import visible
 
-VERSION = 1
+VERSION = 2
 
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
 """What reading a journal raises; the second where SQLite quotes damaged bytes in what it says."""
@@ -36,10 +36,12 @@ CREATE TABLE buckets (
     PRIMARY KEY (name, span, bucket)
 ) WITHOUT ROWID;
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE states (id INTEGER PRIMARY KEY, time REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE states (
+    id INTEGER PRIMARY KEY, time REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, cause TEXT
+);
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, step INTEGER, kind TEXT NOT NULL, level TEXT NOT NULL,
-    text TEXT NOT NULL, superseded INTEGER NOT NULL DEFAULT 0
+    text TEXT NOT NULL, superseded INTEGER NOT NULL DEFAULT 0, code TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE answer_samples (
     step INTEGER NOT NULL, place INTEGER NOT NULL, question_id TEXT NOT NULL, image TEXT NOT NULL,
@@ -52,7 +54,8 @@ CREATE TABLE completions (
     PRIMARY KEY (step, place)
 ) WITHOUT ROWID;
 CREATE TABLE controls (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, time REAL NOT NULL, step INTEGER, answer TEXT NOT NULL
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, time REAL NOT NULL, step INTEGER, answer TEXT NOT NULL,
+    ok INTEGER, code TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE breakpoints (condition TEXT PRIMARY KEY, time REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE ppo_batches (
@@ -73,6 +76,25 @@ CREATE TABLE ppo_judgements (
     PRIMARY KEY (step, row, kind)
 ) WITHOUT ROWID;
 """
+
+_MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: (
+        "ALTER TABLE states ADD COLUMN cause TEXT",
+        "ALTER TABLE events ADD COLUMN code TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE controls ADD COLUMN ok INTEGER",
+        "ALTER TABLE controls ADD COLUMN code TEXT NOT NULL DEFAULT ''",
+    ),
+}
+"""What the writer changes to come from a version to the next one."""
+
+_VIEWS: dict[int, tuple[str, ...]] = {
+    1: (
+        "CREATE TEMP VIEW states AS SELECT *, NULL AS cause FROM main.states",
+        "CREATE TEMP VIEW events AS SELECT *, '' AS code FROM main.events",
+        "CREATE TEMP VIEW controls AS SELECT rowid AS rowid, *, NULL AS ok, '' AS code FROM main.controls",
+    ),
+}
+"""For a reader, who changes nothing: the tables of an older version as they are in this one."""
 
 SAMPLES_OF_A_BATCH = 1 << 16
 """A token table's place is its batch's step times this, plus its sample's row."""
@@ -109,7 +131,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
         with contextlib.suppress(sqlite3.OperationalError):
             connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network else 'WAL'}")
         connection.execute("PRAGMA synchronous = NORMAL")
-        make_tables(connection)
+        migrate(connection)
     except LooptopError:
         connection.close()
         raise
@@ -119,13 +141,19 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
     return connection
 
 
-def make_tables(connection: sqlite3.Connection) -> None:
-    """Makes the tables where there are none; a run killed in the middle of it leaves none."""
+def migrate(connection: sqlite3.Connection) -> None:
+    """Makes the tables where there are none, and brings those of an older version up to this one; a run that is killed
+    in the middle of it leaves them as they were.
+    """
     connection.execute("BEGIN IMMEDIATE")
-    if _version(connection) == 0:
-        for statement in filter(str.strip, _TABLES.split(";")):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+    version = _version(connection)
+    if version == 0:
+        statements = [statement for statement in _TABLES.split(";") if statement.strip()]
+    else:
+        statements = [statement for older in range(version, VERSION) for statement in _MIGRATIONS[older]]
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
 
 
@@ -149,9 +177,12 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         )
         try:
             _check_version(connection, path)
-            if _version(connection) == 0:
+            version = _version(connection)
+            if version == 0:
                 connection.close()
                 return None
+            if version < VERSION:
+                _read_as_new(connection, version)
             return connection
         except sqlite3.OperationalError as error:
             connection.close()
@@ -163,6 +194,13 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
             connection.close()
             raise
     raise LooptopError(f"cannot read the journal {visible(path)}: {said_of(problem)}")
+
+
+def _read_as_new(connection: sqlite3.Connection, version: int) -> None:
+    """Hides an older version's tables behind views of this version's, for this connection alone."""
+    connection.execute("PRAGMA temp_store = MEMORY")
+    for statement in _VIEWS[version]:
+        connection.execute(statement)
 
 
 BESIDE = ("-wal", "-shm", "-journal")

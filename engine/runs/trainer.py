@@ -27,6 +27,7 @@ from looptop.engine.device import Device
 from looptop.engine.errors import said_of
 from looptop.engine.out_of_memory import is_out_of_memory
 from looptop.engine.runs import checkpoint
+from looptop.engine.runs.causes import StopReason
 from looptop.engine.runs.worker import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
 from looptop.engine.unreached import without_unreached
 
@@ -249,7 +250,7 @@ class RunTrainer(Trainer):
                     "checkpoint", f"{failed}; training goes on, make room on the disk", step=step, level="warning"
                 )
                 return
-            if not self.context.try_again(failed):
+            if not self.context.try_again(failed, error):
                 return
         self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
         best = self.state.best_model_checkpoint
@@ -409,8 +410,8 @@ def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
                 raise
             # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
             _log.exception("the result could not be written")
-            if not context.try_again(f"the result could not be written: {said_of(error)}"):
-                context.gate.stop_reason = "stopped before its result could be written"
+            if not context.try_again(f"the result could not be written: {said_of(error)}", error):
+                context.gate.stop_reason = StopReason.NO_RESULT
                 return False
 
 

@@ -22,6 +22,7 @@ from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.out_of_memory import give_back_memory, is_out_of_memory, out_of_memory
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.alerts import LossAlerts
+from looptop.engine.runs.causes import HoldReason, Stop, StopReason, cause_text
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
@@ -183,18 +184,20 @@ class RunContext:
         if self.processes.is_first:
             self.progress.at(text, done, total)
 
-    def try_again(self, failed: str) -> bool:
+    def try_again(self, failed: str, error: Exception) -> bool:
         """Holds the run because something could not be written, until somebody has made room and lets it go on.
 
         Args:
             failed: What could not be written, and why.
+            error: The same as it was raised.
 
         Returns:
             Whether to try again; False where a further stop has given it up.
         """
         said = f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries it again"
-        self.journal.event("alert", f"{said}, and a further stop gives it up", level="error")
-        return self.gate.hold_until_continued(said)
+        self.journal.event("alert", f"{said}, and a further stop gives it up", level="error", code="cannot_write")
+        full = checkpoint.no_room(error, self.folder.path)
+        return self.gate.hold_until_continued(HoldReason.DISK if full else HoldReason.ERROR, said)
 
     def at_step_end(self, step: int) -> StepVerdict:
         """Takes controls and waits while the run is paused; says whether to make a checkpoint and whether to stop."""
@@ -315,15 +318,14 @@ class RunThread(threading.Thread):
         while not self.journal.flush(ROOM_SECONDS) and self.journal.disk_refuses and gate.stops == stops:
             gate.end()
 
-    def end_at_once(self, state: RunState, reason: str) -> None:
+    def end_at_once(self, state: RunState, why: str | Stop) -> None:
         """Journals how the run ends, from another thread, for a process that exits without waiting for it."""
-        self.state, self.reason = state, reason
-        self.journal.state(state, reason)
+        self._set(state, why)
         self.journal.close(timeout=2.0)
-        self._notifier.tell(str(state), reason)
+        self._notifier.tell(str(state), self.reason)
         self._notifier.close()
 
-    def _outcome(self) -> tuple[RunState, str]:
+    def _outcome(self) -> tuple[RunState, str | Stop]:
         try:
             self.context.gate.discard_before(self._lock.started)
             if self._resume:
@@ -337,7 +339,7 @@ class RunThread(threading.Thread):
         except LooptopError as error:
             return self._failed(error, visible(error))
         except KeyboardInterrupt:
-            return RunState.STOPPED, "stopped by the keyboard, without a checkpoint"
+            return RunState.STOPPED, Stop(StopReason.AT_ONCE, detail="stopped by the keyboard")
         except SystemExit as error:
             return self._failed(error, f"the training code left with exit code {visible(error.code)}")
         except BaseException as error:
@@ -379,9 +381,9 @@ class RunThread(threading.Thread):
         self.journal.event("failed", reason, level="error")
         return RunState.FAILED, reason
 
-    def _set(self, state: RunState, reason: str = "") -> None:
-        self.state, self.reason = state, reason
-        self.journal.state(state, reason)
+    def _set(self, state: RunState, why: str | Stop = "") -> None:
+        self.state, self.reason = state, why if isinstance(why, str) else cause_text(why)
+        self.journal.state(state, why)
 
 
 def training_of(kind: str) -> Train:

@@ -22,7 +22,8 @@ import msgspec
 from looptop.engine.encoding import encode_json
 from looptop.engine.encoding import storable as storable
 from looptop.engine.runs import rows
-from looptop.engine.runs.records import AnswerSample, RunState
+from looptop.engine.runs.causes import Cause, cause_text
+from looptop.engine.runs.records import Answer, AnswerSample, RunState
 from looptop.engine.runs.rows import Answers, Entry, Mark, Metrics, Statement, Statements, Supersede, Tables
 from looptop.engine.runs.schema import open_for_writing
 
@@ -57,8 +58,8 @@ class Listener:
     def on_event(self, kind: str, text: str, level: str) -> None:
         """Something happened."""
 
-    def on_state(self, state: RunState, reason: str) -> None:
-        """The run has another state."""
+    def on_state(self, state: RunState, reason: str, cause: Cause | None) -> None:
+        """The run has another state; why, for people, and for programs where it is held or has stopped."""
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """A step's values."""
@@ -134,19 +135,43 @@ class JournalWriter:
             self._taken.wait(_LONGEST_HOLD)
 
     def event(
-        self, kind: str, text: str, step: int | None = None, level: str = "info", time: float | None = None
+        self,
+        kind: str,
+        text: str,
+        step: int | None = None,
+        level: str = "info",
+        time: float | None = None,
+        code: str = "",
     ) -> None:
-        """Says in words what happened; `level` is info, warning or error, `time` now by default."""
+        """Says in words what happened.
+
+        Args:
+            kind: `alert`, `checkpoint`, `data` and so on.
+            text: What happened, for people.
+            step: The step in which it did.
+            level: info, warning or error.
+            time: In seconds since the epoch, now by default.
+            code: Of an alert: which one, in a word for programs.
+        """
         moment = _now() if time is None else time
-        self._add(Statement(rows.EVENT, (moment, step, storable(kind), level, storable(text))))
+        self._add(Statement(rows.EVENT, (moment, step, storable(kind), level, storable(text), storable(code))))
         for listener in self.listeners:
             listener.on_event(kind, text, level)
 
-    def state(self, state: RunState, reason: str = "", time: float | None = None) -> None:
-        """Changes the run's state, now by default."""
-        self._add(Statement(rows.STATE, (_now() if time is None else time, str(state), storable(reason))))
+    def state(self, state: RunState, why: str | Cause = "", time: float | None = None) -> None:
+        """Changes the run's state, now by default.
+
+        Args:
+            state: The new one.
+            why: Its cause, of a run that is held or has stopped; of others some words.
+            time: In seconds since the epoch.
+        """
+        cause = None if isinstance(why, str) else why
+        reason = why if isinstance(why, str) else cause_text(why)
+        kept = None if cause is None else encode_json(cause).decode()
+        self._add(Statement(rows.STATE, (_now() if time is None else time, str(state), storable(reason), kept)))
         for listener in self.listeners:
-            listener.on_state(state, reason)
+            listener.on_state(state, reason, cause)
 
     def facts(self, **values: Any) -> None:
         """Says what a watcher shows of the run: total steps, device, sizes; later values replace."""
@@ -160,10 +185,11 @@ class JournalWriter:
         """Adds the answers shown of one evaluation; those of the same step are replaced."""
         self._add(Answers(step, tuple(_storable_sample(sample) for sample in samples)))
 
-    def control(self, control_id: str, kind: str, taken_at_step: int | None, answer: str) -> None:
+    def control(self, control_id: str, kind: str, taken_at_step: int | None, answer: Answer) -> None:
         """Says what became of a control."""
         texts = storable(control_id), storable(kind)
-        self._add(Statement(rows.CONTROL, (*texts, _now(), taken_at_step, storable(answer))))
+        said = storable(answer.message), answer.ok, answer.code
+        self._add(Statement(rows.CONTROL, (*texts, _now(), taken_at_step, *said)))
 
     def rows(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
         """Adds rows of a table that a kind of run has for itself.
@@ -263,7 +289,7 @@ class JournalWriter:
             return []
         seconds = time.monotonic() - self._failing_since
         text = f"the journal could not be written for {seconds:.1f} s ({self._failure}); nothing of it is missing"
-        return [Statement(rows.EVENT, (_now(), None, "journal", "warning", text))]
+        return [Statement(rows.EVENT, (_now(), None, "journal", "warning", text, ""))]
 
     def _write(self, batch: list[Entry]) -> None:
         connection = self._connection

@@ -10,7 +10,7 @@ import looptop.engine as looptop
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.runs.control import Control, wait_taken
+from looptop.engine.runs.control import Control, wait_answer
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.records import RunState
@@ -50,9 +50,9 @@ def stop(run: Run, checkpoint: bool = True) -> None:
 
 def answer(run: Run, control: Control) -> str:
     """What the run answers to a control."""
-    text = wait_taken(run.folder, control, LIMIT)
-    assert text is not None, f"{run.id} did not answer {control.kind}: {run.state} {run.reason}"
-    return text
+    answered = wait_answer(run.folder, control, LIMIT)
+    assert answered is not None, f"{run.id} did not answer {control.kind}: {run.state} {run.reason}"
+    return answered.text
 
 
 def pause(run: Run) -> int:

@@ -17,12 +17,11 @@ from looptop.engine import cores, device
 from looptop.engine.cores import CORES, Cores
 from looptop.engine.device import Device, cpu_threads, pick
 from looptop.engine.machine import load
-from looptop.engine.runs.control import wait_taken
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run, start
 from looptop.engine.runs.worker import RunContext
 from tests.engine.runs.helpers import Steps, config, python, read_line
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 COMPUTES = """
     import sys

@@ -8,6 +8,7 @@ from typing import Any
 
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import Place
+from looptop.engine.runs.causes import Hold
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.runs.writer import JournalWriter
 from looptop.tui.app import LooptopApp
@@ -28,13 +29,12 @@ def small_run(batches: int = 40, samples: int = 8, **options: Any) -> RunFolder:
 
 
 @contextlib.contextmanager
-def held_run(why: str = "", place: Place = "compared", batches: int = 4) -> Iterator[tuple[RunFolder, JournalWriter]]:
+def held_run(place: Place = "compared", batches: int = 4) -> Iterator[tuple[RunFolder, JournalWriter]]:
     """A live run that waits in its last batch; and its writer."""
-    where = f"in batch {batches}, {place}"
     run = small_run(batches, state=None, last_place=place)
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
-        writer.state(RunState.PAUSED, f"{why}, {where}" if why else where)
+        writer.state(RunState.PAUSED, Hold(batches, place))
         writer.flush()
         yield run, writer
         writer.close()

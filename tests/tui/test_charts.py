@@ -10,6 +10,7 @@ import pytest
 from looptop.engine.config import preset
 from looptop.engine.runs import control
 from looptop.engine.runs.about import write_about
+from looptop.engine.runs.causes import Hold, HoldReason
 from looptop.engine.runs.completions import Completion, write_completions
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.runs.journal import Journal, JournalWriter, Series
@@ -245,8 +246,8 @@ def test_the_herald_tells_alerts_and_ends_once() -> None:
     assert herald.look() == []
     writer.event("alert", "the loss is not a number", 5, "warning")
     writer.event("data", "nothing to tell")
-    writer.state(RunState.PAUSED, "after step 5")
-    writer.state(RunState.PAUSED, "breakpoint kl > 8: kl is 9, after step 6")
+    writer.state(RunState.PAUSED, Hold(5))
+    writer.state(RunState.PAUSED, Hold(6, "", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"))
     writer.flush()
     said = [news.sentence for news in herald.look()]
     assert said == ["vqa-1: the loss is not a number", "vqa-1: breakpoint kl > 8: kl is 9, after step 6"]

@@ -13,6 +13,7 @@ from looptop.engine.ppo.health import LABELS
 from looptop.engine.ppo.journal import PpoJournal, write_batch, write_samples
 from looptop.engine.ppo.records import BatchRecord, SampleRecord
 from looptop.engine.runs import control
+from looptop.engine.runs.causes import Hold, HoldReason
 from looptop.engine.runs.folder import RunLock, RunState
 from looptop.engine.runs.writer import JournalWriter
 from looptop.tui.ppo.batch_page import BatchPage, SampleTable
@@ -391,7 +392,7 @@ async def test_the_list_of_batches_misses_nothing_that_came_while_another_page_w
                     # It is read on the way as well.
                     await until(pilot, lambda at=batch: screen.snapshot is not None and screen.snapshot.last == at)  # type: ignore[misc]
             if state is not None:
-                writer.state(state, f"after step {made}" if state is RunState.PAUSED else "")
+                writer.state(state, Hold(made) if state is RunState.PAUSED else "")
             writer.flush()
             await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.last == made)
             await pilot.press(*["escape"] * {"batch": 1, "sample": 2, "tokens": 3}[level])
@@ -471,7 +472,9 @@ async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswer
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             screen = await go(pilot, run)
             await pilot.press("home")
-            writer.state(RunState.PAUSED, "breakpoint kl > 8: kl is 9.5 (> 8), in batch 4, compared")
+            writer.state(
+                RunState.PAUSED, Hold(4, "compared", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9.5 (> 8)")
+            )
             writer.flush()
             await until(pilot, lambda: screen.level == "batch" and "batch 4" in crumbs(app))
             await until(pilot, lambda: shown(app).count("breakpoint kl > 8: kl is 9.5 (> 8)") >= 2)

@@ -17,6 +17,7 @@ from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.ppo.reference_process import ReferenceReply, ReferenceRequest
 from looptop.engine.runs import control, host
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.records import refused, taken
 from looptop.tui.ppo import comparing, references
 from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.compare_page import ComparePage
@@ -124,8 +125,8 @@ async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             await go(pilot, run)
             for kind, key, answer in (
-                ("checkpoint", "c", "makes a checkpoint after step 3"),
-                ("step", "S", "not taken: the run is stopping"),
+                ("checkpoint", "c", taken("checkpoint", "makes a checkpoint after step 3")),
+                ("step", "S", refused("stopping", "the run is stopping")),
             ):
                 await pilot.press(key)
                 await until(pilot, lambda: control.waiting(run))
@@ -133,7 +134,8 @@ async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
                 assert asked.kind == kind
                 writer.control(asked.id, asked.kind, 3, answer)
                 writer.flush()
-                await until(pilot, lambda answer=answer: answer in " ".join(shown(app).split()))  # type: ignore[misc]
+                words = answer.message if answer.ok else f"not taken: {answer.message}"
+                await until(pilot, lambda words=words: words in " ".join(shown(app).split()))  # type: ignore[misc]
 
 
 async def test_a_control_for_a_run_that_is_over_says_so(answers: QuickAnswers) -> None:

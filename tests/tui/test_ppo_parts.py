@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord
+from looptop.engine.runs.causes import Cause, Hold, HoldReason, Stop, StopReason
 from looptop.engine.runs.folder import RunLock, RunState
 from looptop.engine.runs.records import Series
 from looptop.engine.runs.writer import JournalWriter
@@ -21,7 +22,7 @@ from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
 from looptop.tui.ppo.small_charts import edges
-from looptop.tui.ppo.watching import Held, PpoSnapshot, PpoWatcher, Reward, held_by
+from looptop.tui.ppo.watching import Held, PpoSnapshot, PpoWatcher, Reward
 from looptop.tui.ppo.words import score_bars
 from looptop.tui.watching import Snapshot
 from looptop.tui.widgets.grid import fitted
@@ -228,22 +229,23 @@ def test_the_bars_of_a_reward_add_up_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "held"),
+    ("cause", "held"),
     [
-        ("in batch 12, scored", Held(12, "scored", "")),
-        ("after step 7", Held(7, "updated", "")),
+        (Hold(12, "scored", HoldReason.STAGE), Held(12, "scored", "")),
+        (Hold(7), Held(7, "updated", "")),
         (
-            "breakpoint kl > 8: kl is 9 (> 8), in batch 3, compared",
-            Held(3, "compared", "breakpoint kl > 8: kl is 9 (> 8)"),
+            Hold(3, "compared", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"),
+            Held(3, "compared", "breakpoint kl > 8: kl is 9"),
         ),
-        ("breakpoint nan: x is nan, after step 3", Held(3, "updated", "breakpoint nan: x is nan")),
-        ("waits for ratings, in batch 1, compared", Held(1, "compared", "waits for ratings")),
-        ("stopped on request", None),
-        ("", None),
+        (Hold(1, "compared", HoldReason.RATING, "waits for ratings"), Held(1, "compared", "waits for ratings")),
+        (Hold(0), None),
+        (Hold(3, "", HoldReason.DISK, "the checkpoint could not be written"), None),
+        (Stop(StopReason.REQUEST, 3), None),
+        (None, None),
     ],
 )
-def test_where_a_run_is_held_is_read_from_its_reason(reason: str, held: Held | None) -> None:
-    assert held_by(reason) == held
+def test_where_a_run_is_held_is_read_from_its_cause(cause: Cause | None, held: Held | None) -> None:
+    assert PpoSnapshot("ppo-1", RunState.PAUSED, 1, cause=cause).held == held
 
 
 def test_a_watcher_reads_nothing_anew_that_has_not_changed() -> None:

@@ -11,6 +11,7 @@ from textual.widgets import Input, OptionList, Static
 from looptop.engine.config import RunConfig, override, preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import control, host
+from looptop.engine.runs.causes import Hold
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.runs.journal import AnswerSample, JournalWriter
 from looptop.tui.app import LooptopApp
@@ -296,7 +297,7 @@ async def test_a_live_run_is_found_and_followed(answers: QuickAnswers) -> None:
             await until(pilot, lambda: "▶ running" in shown(app) and "step 1 of 50" in shown(app))
             assert "1 min 5 s left" in shown(app)
             writer.metrics(25, {"loss": 1.0, "seconds_left": 5.0})
-            writer.state(RunState.PAUSED)
+            writer.state(RunState.PAUSED, Hold(120))
             writer.flush()
             await until(pilot, lambda: "step 25 of 50" in shown(app) and "⏸ paused" in shown(app))
         writer.close()

@@ -128,10 +128,10 @@ class PpoDriving(Driving):
         for each in answered:
             if self._unanswered.pop(each.id, None) is None:
                 continue
-            if each.answer.startswith("not taken"):
-                self.looptop.tell(f"{run.id}: {each.answer}", "error")
+            if each.ok is False:
+                self.looptop.tell(f"{run.id}: {each.text}", "error")
             else:
-                self.say(each.answer, "$text-success")
+                self.say(each.text, "$text-success")
         late = [name for name, end in self._unanswered.items() if time.monotonic() > end]
         for name in late:
             del self._unanswered[name]

@@ -7,7 +7,6 @@ Nothing is read again that has not changed, and curves come thinned to the colum
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
+from looptop.engine.runs.causes import Cause, Hold, HoldReason
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.journal import Event, Outline, Point, Series
 
@@ -24,8 +24,6 @@ EVENTS = 200
 
 CURVES_SECONDS = 1.9
 """A run that trains has its curves read no more often."""
-
-_HELD = re.compile(r"(?:(?P<why>.*), )?(?:in batch (?P<batch>\d+), (?P<place>\w+)|after step (?P<step>\d+))", re.DOTALL)
 
 
 class Held(NamedTuple):
@@ -55,6 +53,8 @@ class PpoSnapshot:
     version: int
     """Grows with everything that the run writes."""
     reason: str = ""
+    cause: Cause | None = None
+    """Why it is held, or has stopped."""
     live: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +80,12 @@ class PpoSnapshot:
     @property
     def held(self) -> Held | None:
         """Where it waits; None where it does not."""
-        return held_by(self.reason) if self.state is RunState.PAUSED else None
+        hold = self.cause
+        if self.state is not RunState.PAUSED or not isinstance(hold, Hold) or not hold.step:
+            return None
+        if hold.reason in (HoldReason.DISK, HoldReason.ERROR):  # not for the sake of a batch
+            return None
+        return Held(hold.step, hold.stage or "updated", hold.detail)
 
     @property
     def place(self) -> Held | None:
@@ -122,15 +127,6 @@ class PpoSnapshot:
 
 def _weight(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 1.0
-
-
-def held_by(reason: str) -> Held | None:
-    """Where a run is held, from the reason of its state."""
-    match = _HELD.fullmatch(reason)
-    if match is None:
-        return None
-    step = int(match["batch"] or match["step"])
-    return Held(step, match["place"] or "updated", match["why"] or "")
 
 
 class PpoWatcher:
@@ -196,6 +192,7 @@ class PpoWatcher:
             state=outline.state.seen(live),
             version=version,
             reason=outline.reason,
+            cause=outline.cause,
             live=live,
             facts=outline.facts,
             settings=self._settings,

@@ -119,7 +119,7 @@ class Breakpoints(Overlay[None]):
 
     def _set(self, text: str, *, remove: bool) -> None:
         from looptop.engine.ppo.judging import set_breakpoint, set_for_later
-        from looptop.engine.runs.control import wait_taken
+        from looptop.engine.runs.control import wait_answer
 
         async def go() -> None:
             try:
@@ -131,9 +131,11 @@ class Breakpoints(Overlay[None]):
                 said = "removed" if remove else (await in_thread(lambda: set_for_later(self._run))).removeprefix("is ")
                 self._say(f"{text}: {said}", "$text-success")
             else:
-                answer = await in_thread(lambda: wait_taken(self._run, control, ANSWER_SECONDS))
-                refused = answer is not None and answer.startswith("not taken")
-                self._say(answer or "the run takes it at its batch's next place", "$text-error" if refused else "")
+                answer = await in_thread(lambda: wait_answer(self._run, control, ANSWER_SECONDS))
+                if answer is None:
+                    self._say("the run takes it at its batch's next place", "")
+                else:
+                    self._say(answer.text, "$text-error" if answer.ok is False else "")
             self._list(await in_thread(PpoJournal(self._run.db).breakpoints))
 
         work(self, go(), "set")

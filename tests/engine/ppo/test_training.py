@@ -26,13 +26,12 @@ from looptop.engine.ppo.judging import judge, set_breakpoint
 from looptop.engine.ppo.policy import load_policy
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint
-from looptop.engine.runs.control import wait_taken
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run
 from looptop.engine.runs.run import resume as go_on
 from tests.engine.ppo.tiny import ppo_config, save_decoder_classifier, save_one_token_policy
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 
 @pytest.fixture(scope="module")

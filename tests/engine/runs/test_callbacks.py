@@ -13,14 +13,14 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from looptop.engine.cli import main
 from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import start
 from looptop.engine.runs.worker import RunContext
 from tests.engine.runs.helpers import config
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 
 class Line(torch.nn.Module):

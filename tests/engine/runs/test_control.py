@@ -18,7 +18,7 @@ from looptop.engine.runs.journal import Journal, JournalWriter
 from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.records import RunState
 from tests.engine.runs.helpers import config, python
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 
 class Live:
@@ -53,7 +53,7 @@ class Live:
 
     def send(self, kind: str, **kwargs: bool) -> str:
         sent = control.send(self.folder, kind, by="app", **kwargs)
-        answer = control.wait_taken(self.folder, sent, 60)
+        answer = wait_taken(self.folder, sent, 60)
         assert answer is not None
         return answer
 
@@ -106,7 +106,7 @@ def test_steps_sent_together_are_all_made(live: Live) -> None:
     live.send("pause")
     held = live.step
     sent = [control.send(live.folder, "step") for _ in range(5)]
-    assert control.wait_taken(live.folder, sent[-1], 60) is not None
+    assert wait_taken(live.folder, sent[-1], 60) is not None
     eventually(lambda: live.folder.state() is RunState.PAUSED and live.step >= held + 5)
     assert live.step == held + 5
 
@@ -143,7 +143,7 @@ def test_stop_is_taken_while_paused(live: Live) -> None:
 def test_controls_are_taken_in_the_order_they_were_sent(live: Live) -> None:
     sent = [control.send(live.folder, kind) for kind in ("pause", "checkpoint", "continue", "pause", "stop", "pause")]
     live.train()
-    assert control.wait_taken(live.folder, sent[-1], 60) == "not taken: the run is stopping after step 1"
+    assert wait_taken(live.folder, sent[-1], 60) == "not taken: the run is stopping after step 1"
     answers = live.read.controls()
     assert [answer.id for answer in answers] == [one.id for one in sent]
     assert {answer.step for answer in answers} == {1}
@@ -180,7 +180,7 @@ def test_a_file_that_holds_no_control_is_removed_with_a_word(live: Live) -> None
     (live.folder.controls / ".half-written.json").write_bytes(b"{")
     sent = control.send(live.folder, "pause")
     live.train()
-    assert control.wait_taken(live.folder, sent, 60) is not None
+    assert wait_taken(live.folder, sent, 60) is not None
     assert [event.level for event in live.read.events()] == ["warning"] * 5
     assert [path.name for path in live.folder.controls.iterdir()] == [".half-written.json"]
 
@@ -191,8 +191,8 @@ def test_what_was_sent_to_an_earlier_life_of_the_run_is_answered_and_not_done(li
     new = control.send(live.folder, "pause")
     live.gate.discard_before(now)
     live.train()
-    assert control.wait_taken(live.folder, new, 60) == "paused after step 1"
-    assert "had ended" in (control.wait_taken(live.folder, old, 0) or "")
+    assert wait_taken(live.folder, new, 60) == "paused after step 1"
+    assert "had ended" in (wait_taken(live.folder, old, 0) or "")
 
 
 def test_any_process_can_send(live: Live) -> None:
@@ -202,7 +202,7 @@ def test_any_process_can_send(live: Live) -> None:
         from looptop.engine.runs import control
         from looptop.engine.runs.folder import RunFolder
         folder = RunFolder.find(sys.argv[1])
-        print(control.wait_taken(folder, control.send(folder, "pause"), 60))
+        print(control.wait_answer(folder, control.send(folder, "pause"), 60).text)
     """
     said, _ = python(code, live.folder.id).communicate()
     assert said.strip() == f"paused after step {live.step}"
@@ -220,7 +220,7 @@ def test_a_run_that_is_not_live_takes_none() -> None:
 def test_nobody_waits_for_a_run_that_died(live: Live) -> None:
     sent = control.send(live.folder, "pause")
     folder = RunFolder(live.folder.path.with_name("vqa-77"))
-    assert control.wait_taken(folder, sent, 60) is None
+    assert wait_taken(folder, sent, 60) is None
 
 
 def test_a_step_that_is_short_does_not_pay_for_a_look_into_the_folder(live: Live) -> None:
@@ -275,5 +275,5 @@ def test_a_stop_that_is_dated_in_the_future_does_not_stop_the_next_life(monkeypa
         assert [path.name.partition("-")[2] for path in control.waiting(folder)] == [f"{fresh.id}.json"]
         assert not gate.stop_is_wanted()
         journal.close()
-    answers = {answer.id: answer.answer for answer in Journal(folder.db).controls()}
+    answers = {answer.id: answer.text for answer in Journal(folder.db).controls()}
     assert answers == {old.id: "not taken: the run had ended before it came to it"}

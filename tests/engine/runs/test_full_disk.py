@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from looptop.engine.cli import main
-from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.journal import JournalWriter
@@ -25,7 +25,7 @@ from looptop.engine.runs.trainer import save_result
 from looptop.engine.runs.worker import RunContext
 from tests.engine.runs.helpers import Steps, config
 from tests.engine.runs.test_host import going, launched, process_of, program
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 __all__ = ["launched"]
 

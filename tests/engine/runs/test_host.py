@@ -15,13 +15,13 @@ import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.checkpoint import is_whole
-from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch, relaunch
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.records import RunState
 from tests.engine.runs.helpers import config, python, read_line
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 
 def program(train: str = "Steps(save=write_checkpoint)") -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.journal import AnswerSample, Journal, JournalWriter
-from looptop.engine.runs.records import RunState
+from looptop.engine.runs.records import RunState, taken
 from looptop.engine.runs.schema import VERSION, is_on_network
 from tests.support import eventually
 
@@ -67,7 +67,7 @@ def test_all_that_is_written_is_read_back(path: Path, network: bool) -> None:
     writer.metrics(2, {"loss": 1}, time=6.0)
     writer.event("data", "a [b]word[/b]", step=1, level="warning")
     writer.answer_samples(2, [SAMPLE])
-    writer.control("c1", "pause", 2, "paused after step 2")
+    writer.control("c1", "pause", 2, taken("paused", "paused after step 2"))
     writer.state(RunState.FAILED, "the reason")
     assert writer.flush()
     journal = Journal(path)
@@ -85,7 +85,7 @@ def test_all_that_is_written_is_read_back(path: Path, network: bool) -> None:
     assert (event.step, event.kind, event.level, event.text) == (1, "data", "warning", "a [b]word[/b]")
     assert journal.events(after=event.id) == []
     assert (journal.answer_samples(), journal.answer_samples(1), journal.answer_steps()) == ([SAMPLE], [], [2])
-    assert [(c.id, c.kind, c.step, c.answer) for c in journal.controls()] == [("c1", "pause", 2, "paused after step 2")]
+    assert [(c.id, c.kind, c.step, c.text) for c in journal.controls()] == [("c1", "pause", 2, "paused after step 2")]
     assert writer.close()
     assert journal.latest()["loss"].step == 2
 

@@ -12,6 +12,7 @@ import pytest
 from looptop.engine.cli import main
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import About, write_about
+from looptop.engine.runs.causes import Hold, HoldReason
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.journal import Journal
@@ -79,8 +80,8 @@ def test_alerts_are_told_when_they_come_and_not_at_every_step(home: Path, tmp_pa
     def train(context: RunContext) -> dict[str, Any]:
         for step in range(50):
             context.journal.event("alert", f"the loss is not a number at step {step}", step, "warning")
-        context.journal.state(RunState.PAUSED, "after step 49")  # a person's pause is nothing to tell
-        context.journal.state(RunState.PAUSED, "breakpoint kl > 8: kl is 9.1, after step 50")
+        context.journal.state(RunState.PAUSED, Hold(49))  # a person's pause is nothing to tell
+        context.journal.state(RunState.PAUSED, Hold(50, "", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9.1"))
         context.journal.event("data", "nothing to tell", 50)
         lines(tmp_path / "told", 2)  # while it trains
         return {}

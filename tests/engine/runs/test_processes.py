@@ -24,7 +24,7 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import judge
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint, companions
-from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch
 from looptop.engine.runs.journal import Journal
@@ -35,7 +35,7 @@ from looptop.engine.vqa.model import VqaModel
 from scripts.models import save_vqa_parts
 from tests.engine.ppo.test_reward_training import reward_config
 from tests.engine.ppo.tiny import ppo_config
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 TOLERANCE = 1e-4
 """Sums are made in another order."""

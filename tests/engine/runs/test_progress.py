@@ -17,7 +17,7 @@ from looptop.engine.commands.watch import _Reader
 from looptop.engine.config import RunConfig
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import gate
-from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.control import send
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
 from looptop.engine.runs.records import RunState
@@ -25,7 +25,7 @@ from looptop.engine.runs.run import Run
 from looptop.engine.runs.worker import RunContext
 from tests.engine.ppo.test_reward_training import reward_config
 from tests.engine.ppo.tiny import ppo_config
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 STARTED: list[Run] = []
 

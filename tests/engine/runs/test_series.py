@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from looptop.engine.runs.journal import Journal, JournalWriter
 from looptop.engine.runs.rows import Metrics, Supersede, Tables
-from looptop.engine.runs.schema import SPANS, make_tables
+from looptop.engine.runs.schema import SPANS, migrate
 from looptop.engine.runs.series import read_series
 
 VALUES = st.one_of(st.floats(-1e6, 1e6), st.just(math.nan), st.just(math.inf), st.just(-math.inf), st.floats(-1.0, 1.0))
@@ -35,7 +35,7 @@ def brute_force(rows: dict[int, float], span: int) -> dict[int, tuple[int, int, 
 
 def tables() -> tuple[sqlite3.Connection, Tables]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    make_tables(connection)
+    migrate(connection)
     return connection, Tables(connection)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from looptop.engine.cli import main
-from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import launch, relaunch
 from looptop.engine.runs.journal import Journal
@@ -18,7 +18,7 @@ from looptop.engine.runs.run import start
 from looptop.engine.runs.worker import RunContext
 from tests.engine.runs.helpers import Steps, config, write_checkpoint
 from tests.engine.runs.test_host import going, launched, process_of, program
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 __all__ = ["launched"]
 

@@ -15,13 +15,12 @@ import pytest
 
 from looptop.engine.config import override
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.control import wait_taken
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run, resume, start
 from looptop.engine.runs.worker import RunContext
 from tests.engine.runs.helpers import Steps, config, python, read_line, write_checkpoint
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 
 def test_a_run_trains_to_its_end() -> None:

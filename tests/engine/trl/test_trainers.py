@@ -17,11 +17,11 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFT
 import looptop.engine as looptop
 from looptop.engine.models import resolve
 from looptop.engine.runs.completions import completion_steps, completions
-from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.records import RunState
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 PLAIN: dict[str, Any] = {"report_to": "none", "use_cpu": True, "disable_tqdm": True, "bf16": False, "logging_steps": 1}
 

@@ -19,14 +19,14 @@ import looptop.engine as looptop
 from looptop.engine import config
 from looptop.engine.models import resolve
 from looptop.engine.runs import checkpoint
-from looptop.engine.runs.control import send, wait_taken
+from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import Run, resume
 from looptop.engine.vqa import easy_vqa
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.problems import Problems
-from tests.support import eventually
+from tests.support import eventually, wait_taken
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
 

@@ -1,0 +1,139 @@
+"""Runs of older versions, as they lie in `tests/versions`: opened, resumed, exported and copied by this one.
+
+`version1` holds a VQA run that was stopped after step 41, a PPO run that was stopped in batch 2 with an edited reward,
+a rating and a breakpoint, and a run of anybody's Trainer. Their models and data lie beside them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import sqlite3
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.cli import main
+from looptop.engine.config import override
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.causes import Stop, StopReason
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import Journal, JournalWriter
+from looptop.engine.runs.records import RunState
+from looptop.engine.runs.run import resume, start
+from looptop.engine.runs.schema import VERSION
+
+Capture = pytest.CaptureFixture[str]
+
+RUNS = ("vqa-1", "ppo-1", "trainer-1")
+MADE_AT = "/tmp/version1"  # where they were made; their configurations name it
+
+
+@pytest.fixture
+def runs(home: Path, tmp_path: Path) -> dict[str, RunFolder]:
+    """The runs of version 1, in this test's home."""
+    with tarfile.open(Path(__file__).parents[2] / "versions" / "version1.tar.xz") as packed:
+        packed.extractall(tmp_path, filter="data")
+    for name in RUNS:
+        folder = home / "runs" / name
+        shutil.copytree(tmp_path / "version1" / "runs" / name, folder)
+        for file in (folder / "config.toml", *folder.glob("checkpoints/*/trainer_state.json")):
+            file.write_text(file.read_text().replace(MADE_AT, str(tmp_path / "version1")))
+        for manifest in folder.glob("checkpoints/*/manifest.json"):
+            size = (manifest.parent / "trainer_state.json").stat().st_size
+            _set_size(manifest, size)
+    return {name: RunFolder.find(name) for name in RUNS}
+
+
+def _set_size(manifest: Path, size: int) -> None:
+    held = json.loads(manifest.read_text())
+    held["files"]["trainer_state.json"] = size
+    held.get("checksums", {}).pop("trainer_state.json", None)
+    manifest.write_text(json.dumps(held))
+
+
+def version_of(run: RunFolder) -> int:
+    with contextlib.closing(sqlite3.connect(run.db)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def digest(run: RunFolder) -> str:
+    return hashlib.sha256(run.db.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_they_are_read_and_not_changed_by_it(name: str, runs: dict[str, RunFolder], capsys: Capture) -> None:
+    run = runs[name]
+    before = digest(run)
+    for words in (["show", name], ["show", name, "--json"], ["metrics", name], ["logs", name], ["runs"]):
+        assert main(words) == 0, words
+        capsys.readouterr()
+    journal = Journal(run.db)
+    assert journal.events() is not None and journal.states()
+    assert journal.cause() is None and journal.state()[0] is run.state()
+    assert all(answer.ok is None and answer.message for answer in journal.controls())
+    assert (digest(run), version_of(run)) == (before, 1)
+
+
+def test_what_was_answered_then_stands_as_it_did(runs: dict[str, RunFolder]) -> None:
+    assert [answer.text for answer in Journal(runs["ppo-1"].db).controls()] == [
+        "holds the run before an update when kl > -100",
+        "the breakpoint kl > -100 is gone",
+        "goes on until scored",
+        "holds the run before an update when kl > 100",
+        "batch 2, sample 1: its reward is 2, and the update uses that",
+        "batch 2, sample 0: rated +1",
+    ]
+
+
+def test_a_vqa_run_goes_on(runs: dict[str, RunFolder]) -> None:
+    run = resume("vqa-1")
+    assert run.wait() is RunState.FINISHED, run.reason
+    assert [point.step for point in run.journal.values("loss")] == list(range(1, 201))
+    assert version_of(run.folder) == VERSION
+
+
+def test_a_ppo_run_goes_on_with_what_a_person_said(runs: dict[str, RunFolder]) -> None:
+    run = resume("ppo-1")
+    assert run.wait() is RunState.FINISHED, run.reason
+    journal = PpoJournal(run.folder.db)
+    assert [batch.step for batch in journal.batches()] == list(range(1, 7))
+    assert journal.breakpoints() == ["kl > 100"]
+    assert {(each.step, each.row, each.kind, each.value) for each in journal.judgements()} == {
+        (2, 1, "reward", 2.0),
+        (2, 0, "rating", 1.0),
+    }
+    assert version_of(run.folder) == VERSION
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "tensorboard"])
+@pytest.mark.parametrize("name", RUNS)
+def test_they_are_exported(name: str, form: str, runs: dict[str, RunFolder], tmp_path: Path) -> None:
+    assert main(["export", name, "--to", form, "--out", str(tmp_path / "out")]) == 0
+    assert any(file.stat().st_size for file in [tmp_path / "out", *(tmp_path / "out").rglob("*")] if file.is_file())
+
+
+@pytest.mark.parametrize("name", ["vqa-1", "ppo-1"])
+def test_a_run_like_them_is_started(name: str, runs: dict[str, RunFolder]) -> None:
+    run = start(override(runs[name].config(), ["max_steps=1"]))
+    assert run.wait() is RunState.FINISHED, run.reason
+
+
+def test_a_journal_is_brought_up_to_date_once_and_keeps_all(runs: dict[str, RunFolder]) -> None:
+    run = runs["trainer-1"]
+    before = Journal(run.db)
+    held = (before.states(), before.events(), before.latest(), before.facts(), before.controls())
+    for _ in range(2):
+        writer = JournalWriter(run.db)
+        writer.close()
+        after = Journal(run.db)
+        assert (after.states(), after.events(), after.latest(), after.facts(), after.controls()) == held
+        assert version_of(run) == VERSION
+    writer = JournalWriter(run.db)
+    writer.state(RunState.STOPPED, Stop(StopReason.REQUEST, 12))
+    writer.close()
+    assert Journal(run.db).cause() == Stop(StopReason.REQUEST, 12)
+    assert Journal(run.db).state()[1] == "stopped on request, without a checkpoint of step 12"
