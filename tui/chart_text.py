@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from textual.content import Content
 
+from looptop.engine.runs.folder import RunState
 from looptop.engine.runs.journal import Series
 from looptop.engine.times import local_time
 from looptop.tui.charting import Head, Look
@@ -40,7 +41,9 @@ def _one(each: Head) -> Content:
     words = [f"step {each.step:,}{total}", str(each.facts.get("name") or ""), str(each.facts.get("device") or "")]
     if each.live == "heartbeat":
         words.insert(0, "known by its heartbeat")
-    if each.state.ended and each.reason:
+    if each.state is RunState.PAUSED:
+        words.insert(0, each.reason)
+    elif each.state.ended:
         words.append(each.reason)
     return said + safe("  " + " · ".join(word for word in words if word), "$text-muted")
 

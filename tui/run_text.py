@@ -64,7 +64,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
         said += safe(f"by the heartbeat of {snapshot.elsewhere}  ", "$text-warning")
     if snapshot.title:
         said += safe(f"{snapshot.title}  ", "bold")
-    if snapshot.state in (RunState.FAILED, RunState.STOPPED) and snapshot.reason:
+    if snapshot.state in (RunState.PAUSED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:
         return reason(said + safe(snapshot.reason, COLOURS[snapshot.state]), width)
     if snapshot.state is RunState.INTERRUPTED:
         return said + safe(f"{snapshot.trouble}; r goes on from its last checkpoint", "$text-muted")

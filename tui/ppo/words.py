@@ -53,7 +53,8 @@ def standing(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> Cont
         seen: The batch that is looked at: of another one the line says which it is; None where none is.
     """
     state, place = snapshot.state, snapshot.place
-    if state in (RunState.FAILED, RunState.STOPPED) and snapshot.reason:
+    held_elsewhere = state is RunState.PAUSED and snapshot.held is None
+    if (held_elsewhere or state in (RunState.FAILED, RunState.STOPPED)) and snapshot.reason:
         return reason(safe(f" {snapshot.reason}", COLOURS[state]), width)
     if state is RunState.INTERRUPTED:
         return _cut(Content.styled(" its process is gone; r goes on from its last checkpoint", "$text-muted"), width)

@@ -297,7 +297,9 @@ def _said(summary: RunSummary, key: str) -> str:
         case _:
             where = f"by the heartbeat of {summary.host}" if summary.live == "heartbeat" else ""
             trouble = f"! {summary.trouble}" if summary.trouble else ""
-            return " · ".join(" ".join(text.split()) for text in (where, trouble, summary.title, summary.note) if text)
+            held = summary.reason if summary.state is RunState.PAUSED else ""
+            words = (where, trouble, held, summary.title, summary.note)
+            return " · ".join(" ".join(text.split()) for text in words if text)
 
 
 def _moment(seconds: float) -> str:

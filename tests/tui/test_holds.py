@@ -1,0 +1,69 @@
+"""Why a run is held is told on every screen that shows the run, and by `looptop show`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from looptop.engine.cli import main
+from looptop.engine.config import preset
+from looptop.engine.runs.causes import Hold, HoldReason, cause_text
+from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.runs.writer import JournalWriter
+from looptop.tui.app import LooptopApp
+from looptop.tui.screens.runs import Runs
+from scripts.make_ppo_run import Maker, make_run
+from tests.tui.conftest import QuickAnswers, shown, until
+
+FULL = "the checkpoint of step 4 could not be written: No space left on device; held: make room on the disk"
+HOLDS = [
+    Hold(4, "", HoldReason.PAUSE),
+    Hold(0, "", HoldReason.PAUSE),
+    Hold(4, "", HoldReason.STEP),
+    Hold(4, "scored", HoldReason.STAGE),
+    Hold(4, "compared", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"),
+    Hold(4, "compared", HoldReason.RATING, "waits for ratings"),
+    Hold(4, "", HoldReason.DISK, FULL),
+    Hold(4, "", HoldReason.ERROR, FULL.replace("No space left on device", "Input/output error")),
+]
+IN_PPO = {"after step 4": "updated s: the next", "in batch 4, scored": "compare with the reference"}
+"""What the PPO screen says in the place of some words: its line of stages shows where the run is held."""
+
+
+def run_of(kind: str) -> RunFolder:
+    if kind == "ppo":
+        return make_run(Maker(4, 8), state=None, last_place="scored")
+    return RunFolder.create(kind, preset("tiny") if kind == "vqa" else {"kind": kind})
+
+
+@pytest.mark.parametrize("kind", ["vqa", "ppo", "trainer"])
+async def test_why_a_run_is_held_is_told_everywhere(
+    kind: str, answers: QuickAnswers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_of(kind)
+    app: Any = LooptopApp(make_process=lambda: answers)
+
+    def tells(words: str) -> bool:
+        return words in " ".join(shown(app).split()) and "paused" in shown(app)
+
+    with RunLock(run.lock, run.id):
+        writer = JournalWriter(run.db)
+        writer.facts(total_steps=8)
+        writer.metrics(4, {"loss": 1.0})
+        for hold in HOLDS:
+            writer.state(RunState.PAUSED, hold)
+            writer.flush()
+            assert main(["show", run.id]) == 0
+            assert cause_text(hold) in capsys.readouterr().out
+        async with app.run_test(size=(80, 24)) as pilot:
+            for hold in HOLDS:
+                words = cause_text(hold)
+                writer.state(RunState.PAUSED, hold)
+                writer.flush()
+                await pilot.press("alt+4")
+                await until(pilot, lambda words=words: isinstance(app.screen, Runs) and tells(words[:11]))  # type: ignore[misc]
+                await pilot.press("enter")
+                there = IN_PPO.get(words, hold.detail or words) if kind == "ppo" else words
+                await until(pilot, lambda there=there: not isinstance(app.screen, Runs) and tells(there[:20]))  # type: ignore[misc]
+        writer.close()
