@@ -49,6 +49,8 @@ _UNWRITABLE = (
     TypeError,
     OverflowError,
 )
+# The same by SQLite's own codes: a table or column that is not there, a value that is too large.
+_NEVER = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE)
 _REFUSED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
@@ -100,6 +102,8 @@ class JournalWriter:
         self._failing_since: float | None = None
         self._failure = ""
         self._refused = False
+        self.left_out = 0
+        """Rows that no table takes, and that are not in the journal."""
         self.listeners: list[Listener] = []
         self._thread = threading.Thread(target=self._work, name=f"{path.parent.name} journal", daemon=True)
         self._thread.start()
@@ -257,6 +261,8 @@ class JournalWriter:
                 self._wanted.set()
                 retry_after = min(retry_after, 0.1)
             time.sleep(retry_after)
+        if self.left_out:
+            _log.warning("%d entries are left out of the journal: no table takes them", self.left_out)
         if self._pending:
             _log.error("%d journal entries could not be written and are lost", len(self._pending))
         self._settle()
@@ -266,22 +272,30 @@ class JournalWriter:
             batch = self._pending[:_BATCH]
             try:
                 self._write([*batch, *self._recovery()])
-            except _UNWRITABLE:
-                self._write_each(batch)
             except Exception as error:
+                if _is_of_the_row(error):
+                    if not self._write_each(batch):
+                        return False
+                    continue
                 # Busy, full, not there for a moment: the entries stay, and the next attempt has them again.
-                self._refused = getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSED
-                if self._failing_since is None:
-                    self._failing_since = time.monotonic()
-                    self._failure = str(error)
-                    _log.warning("the journal cannot be written (%s); entries wait in memory", error)
+                self._wait_after(error)
                 return False
-            self._failing_since = None
-            del self._pending[: len(batch)]
-            for entry in batch:
-                if isinstance(entry, Mark):
-                    entry.reached.set()
+            self._written(len(batch))
         return True
+
+    def _written(self, count: int) -> None:
+        self._failing_since = None
+        for entry in self._pending[:count]:
+            if isinstance(entry, Mark):
+                entry.reached.set()
+        del self._pending[:count]
+
+    def _wait_after(self, error: Exception) -> None:
+        self._refused = _code(error) in _REFUSED
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+            self._failure = str(error)
+            _log.warning("the journal cannot be written (%s); entries wait in memory", error)
 
     def _recovery(self) -> list[Entry]:
         """What to say with the first entries that get through again."""
@@ -304,13 +318,20 @@ class JournalWriter:
                     connection.execute("ROLLBACK")
             raise
 
-    def _write_each(self, batch: list[Entry]) -> None:
-        """Writes a batch that holds something no table takes: everything else of it."""
+    def _write_each(self, batch: list[Entry]) -> bool:
+        """Writes a batch that holds something no table takes: everything else of it. Whether the file took that."""
         for entry in batch:
             try:
                 self._write([entry])
-            except _UNWRITABLE as error:
-                _log.warning("left out of the journal (%s): %.200r", error, entry)
+            except Exception as error:
+                if not _is_of_the_row(error):
+                    self._wait_after(error)
+                    return False
+                self.left_out += 1
+                if self.left_out == 1:
+                    _log.warning("left out of the journal, as no table takes it (%s): %.200r", error, entry)
+            self._written(1)
+        return True
 
     def _settle(self) -> None:
         """Leaves one file that can be copied as it is, where nobody is reading at this moment."""
@@ -319,6 +340,16 @@ class JournalWriter:
             self._connection.execute("PRAGMA journal_mode = DELETE")
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
+
+
+def _code(error: Exception) -> int:
+    """SQLite's own code of an error, without its details; 0 where it has none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _is_of_the_row(error: Exception) -> bool:
+    """Whether an error lies in what was to be written, so that the next attempt would fail as well."""
+    return isinstance(error, _UNWRITABLE) or _code(error) in _NEVER
 
 
 def _now() -> float:

@@ -16,7 +16,7 @@ from looptop.engine.cli import main
 from looptop.engine.config import preset
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.journal import Journal, JournalWriter
-from looptop.engine.runs.records import RunState
+from looptop.engine.runs.records import AnswerSample, RunState
 from tests.engine.runs.helpers import python, read_line
 from tests.engine.runs.kills import kill_at
 
@@ -158,6 +158,30 @@ def test_a_journal_that_can_never_be_written_does_not_keep_a_run_from_ending(tmp
     assert not writer.close(timeout=0.2)
     other.execute("ROLLBACK")
     other.close()
+
+
+def test_a_row_that_no_table_takes_is_left_out_and_those_behind_it_are_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = JournalWriter(tmp_path / "run.db")
+    with contextlib.closing(sqlite3.connect(writer.path)) as other:
+        other.execute("DROP TABLE answer_samples")
+        other.execute("DROP TABLE facts")
+    writer.facts(total_steps=3)
+    writer.rows("INSERT INTO nowhere VALUES (?)", [(1,)])
+    writer.rows("INSERT INTO ppo_pieces VALUES (?, ?)", [("no number", "text")])
+    writer.rows("INSERT INTO ppo_pieces VALUES (?, ?)", [(7, "text")])
+    writer.answer_samples(1, [AnswerSample("1", "a.png", "what?", "red", "red", 1.0, 1.0)])
+    writer.metrics(1, {"loss": 0.5})
+    writer.event("data", "the last thing that was said")
+    assert writer.flush()
+    assert writer.left_out == 4
+    assert writer.close()
+    read = Journal(writer.path)
+    assert [event.text for event in read.events()] == ["the last thing that was said"]
+    assert [point.value for point in read.values("loss")] == [0.5]
+    told = [record.getMessage() for record in caplog.records if "left out of the journal" in record.getMessage()]
+    assert len(told) == 2 and told[1].startswith("4 entries are left out of the journal")
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
