@@ -8,9 +8,12 @@ import subprocess
 import sys
 import venv
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,16 +55,40 @@ def test_the_wheel_holds_looptop_and_nothing_else(wheel: Path) -> None:
     assert not any("test" in Path(name).name for name in names)
 
 
+def needed_by(requirements: list[str]) -> set[str]:
+    """The packages that are installed when these are asked for, and no others."""
+    names: set[str] = set()
+    waiting = [(Requirement(text), "") for text in requirements]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        wanted, extra = waiting.pop()
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": extra}):
+            continue
+        name = canonicalize_name(wanted.name)
+        names.add(name)
+        for inner in ("", *wanted.extras):
+            if (name, inner) not in seen:
+                seen.add((name, inner))
+                waiting += [(Requirement(text), inner) for text in metadata.requires(name) or ()]
+    return names
+
+
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of a bare environment that holds the wheel and what it asks for, at the tested versions."""
+    """The `bin` of an environment that holds the wheel and links to what it asks for, and nothing else."""
     folder = tmp_path_factory.mktemp("bare")
-    venv.create(folder, with_pip=True)
-    subprocess.run(
-        [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel],
-        check=True,
-        cwd=folder,
-    )
+    venv.create(folder, with_pip=False)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, str(wheel)], check=True, cwd=folder)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (own,) = packages.glob("looptop-*.dist-info")
+    asked = metadata.PathDistribution(own).requires or []
+    for name in needed_by(asked):
+        for file in metadata.distribution(name).files or ():
+            top = file.parts[0]
+            source = Path(str(metadata.distribution(name).locate_file(top)))
+            if top != ".." and not top.endswith(".pth") and not (packages / top).exists() and source.exists():
+                (packages / top).symlink_to(source)
     return folder / "bin"
 
 
