@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.runs.origins import allow
 from looptop.engine.runs.private import read_regular, write_private
 from looptop.engine.text import visible
 
@@ -74,6 +75,8 @@ def write_about(folder: Path, *, title: str | None = None, note: str | None = No
         raise LooptopError(f"a title is one line of at most {LONGEST_TITLE} characters; put the rest into the note")
     if len(about.note) > LONGEST_NOTE:
         raise LooptopError(f"a note has at most {LONGEST_NOTE:,} characters; this one has {len(about.note):,}")
+    if notify is not None:
+        allow(folder, about.notify)
     data |= msgspec.to_builtins(about)
     draft = folder / f".about-{secrets.token_hex(6)}"
     try:

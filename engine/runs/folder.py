@@ -48,6 +48,13 @@ from looptop.engine.text import visible
 _ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")
 
 
+def functions_of(settings: Mapping[str, Any]) -> list[str]:
+    """The Python functions that a configuration takes rewards from."""
+    rewards = settings.get("rewards")
+    parts = [part for part in rewards if isinstance(part, dict)] if isinstance(rewards, list | tuple) else []
+    return [str(part["function"]) for part in parts if part.get("function")]
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A run, by its folder. Nothing is read before it is asked for."""
@@ -146,7 +153,7 @@ class RunFolder:
             if not isinstance(error, OSError):
                 raise
             raise LooptopError(f"cannot make a run's folder in {visible(runs)}: {error.strerror}") from None
-        record_origin(made)
+        record_origin(made, functions_of(settings))
         return cls(made)
 
     def is_in_home(self) -> bool:

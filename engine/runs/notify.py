@@ -19,6 +19,7 @@ from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.runs.about import load_about, read_about
 from looptop.engine.runs.causes import Cause, Hold, HoldReason
 from looptop.engine.runs.home import home
+from looptop.engine.runs.origins import is_allowed
 from looptop.engine.runs.private import append_private, read_regular, who_else_writes
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.writer import Listener
@@ -47,6 +48,8 @@ class Notifier(Listener):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._agreed = read_about(folder).notify
+        """The run's own command as it was when the run was started, which asks about a stranger's."""
         self._last: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
 
@@ -85,7 +88,7 @@ class Notifier(Listener):
     def _start(self, what: str, reason: str) -> None:
         log_file = self._folder / "log.txt"
         try:
-            command = command_for(self._folder)
+            command = command_for(self._folder, self._agreed)
         except LooptopError as error:
             with contextlib.suppress(OSError), append_private(log_file) as log:
                 log.write(f"no command is told of this ({what}): {visible(error)}\n".encode())
@@ -138,14 +141,24 @@ def hit_breakpoint(cause: Cause | None) -> bool:
     return isinstance(cause, Hold) and cause.reason is HoldReason.BREAKPOINT
 
 
-def command_for(folder: Path) -> str:
+def command_for(folder: Path, agreed: str = "") -> str:
     """The command of a run: its own, or the home's; empty where there is none.
+
+    Args:
+        folder: The run's.
+        agreed: A command of the run's own that a person has agreed to, though this home may not have put it there.
 
     Raises:
         LooptopError: A file that may name one is damaged or cannot be read, or somebody else could have written it.
     """
     if own := load_about(folder).notify:
-        _refuse_others(folder, folder / "about.toml")
+        in_home = folder.parent == home() / "runs"
+        _refuse_others(*([folder.parent] if in_home else []), folder, folder / "about.toml")
+        if own != agreed and not is_allowed(folder, own):
+            raise LooptopError(
+                f"the command to notify in {visible(folder / 'about.toml')} was not put there by this home; read it,"
+                " and set it with `looptop notify`"
+            )
         return own
     path = home() / SETTINGS
     try:

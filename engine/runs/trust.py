@@ -7,11 +7,14 @@ it goes. Of a run that this home has made that is what its person wants; of any 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.origins import is_made_here, record_origin
+from looptop.engine.runs.origins import is_allowed, record_origin
+from looptop.engine.runs.private import read_regular
 from looptop.engine.text import visible
 
 LONGEST = 2000
@@ -27,6 +30,8 @@ class Startable(Struct, frozen=True):
     key: str
     """Where in its file."""
     file: str
+    code: str = ""
+    """All of a function's file, where it stands in one that can be read."""
 
     def __str__(self) -> str:
         return self.describe()
@@ -37,9 +42,24 @@ class Startable(Struct, frozen=True):
         Args:
             longest: Letters of the text that are shown.
         """
-        text = visible(self.text)
-        cut = f"{text[:longest]}… ({len(text) - longest:,} letters more)" if len(text) > longest else text
-        return f"{self.what} `{cut}` ({visible(self.key)} in {visible(self.file)})"
+        code = f", whose file holds `{_cut(self.code, longest)}`" if self.code else ""
+        return f"{self.what} `{_cut(self.text, longest)}`{code} ({visible(self.key)} in {visible(self.file)})"
+
+
+def _cut(text: str, longest: int) -> str:
+    text = visible(text)
+    return f"{text[:longest]}… ({len(text) - longest:,} letters more)" if len(text) > longest else text
+
+
+def _code_of(function: str) -> str:
+    """What stands in the file of a function that is named by a file."""
+    path = Path(function.rpartition(":")[0]).expanduser()
+    if path.suffix != ".py":
+        return ""
+    try:
+        return read_regular(path, follow_links=True).decode("utf-8", "replace").strip()
+    except (OSError, LooptopError):
+        return ""
 
 
 def startables(folder: RunFolder, *, goes_on: bool) -> list[Startable]:
@@ -59,7 +79,8 @@ def startables(folder: RunFolder, *, goes_on: bool) -> list[Startable]:
     for reward in rewards if isinstance(rewards, list) else ():
         if isinstance(reward, dict) and reward.get("function"):
             key = f"rewards.{reward.get('name', '?')}.function"
-            found.append(Startable("the Python function", str(reward["function"]), key, str(folder.config_file)))
+            text = str(reward["function"])
+            found.append(Startable("the Python function", text, key, str(folder.config_file), _code_of(text)))
     return found
 
 
@@ -73,7 +94,7 @@ def untrusted(folder: RunFolder, *, goes_on: bool) -> list[Startable]:
     Raises:
         LooptopError: Its configuration cannot be read.
     """
-    return [] if is_made_here(folder.path) else startables(folder, goes_on=goes_on)
+    return [each for each in startables(folder, goes_on=goes_on) if not is_allowed(folder.path, each.text)]
 
 
 def require_trust(folder: RunFolder, *, goes_on: bool = False, trust: bool = False) -> None:
@@ -92,10 +113,10 @@ def require_trust(folder: RunFolder, *, goes_on: bool = False, trust: bool = Fal
         return
     if trust:
         if folder.is_in_home():
-            record_origin(folder.path)
+            record_origin(folder.path, [each.text for each in startables(folder, goes_on=True)])
         return
-    would = "going on with it" if goes_on else "this"
+    would, commands = "going on with it" if goes_on else "this", "; and ".join(map(str, found))
     raise LooptopError(
-        f"{folder.id} was not made in this home, and {would} would start {'; and '.join(map(str, found))}."
-        " Read that; if you trust it, add --trust"
+        f"{folder.id} was not made in this home, or was changed since, and {would} would start {commands}. Read that;"
+        " if you trust it, add --trust"
     )

@@ -16,11 +16,13 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.comparison import compare
 from looptop.engine.ppo.generating import generate
 from looptop.engine.ppo.preferences import load_pairs
+from looptop.engine.runs import origins
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.host import relaunch
 from looptop.engine.runs.journal import JournalWriter
+from looptop.engine.runs.notify import command_for
 from looptop.engine.runs.origins import is_made_here, record_origin
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import lock_for_resume, resume
@@ -105,6 +107,7 @@ def test_what_would_start_something_says_so_and_needs_trust(
         code, err = says(words)
         assert code == 2 and err.count("\n") == 1 and "--trust" in err
         assert f"`{tmp_path}/evil.py:score`" in err and str(run.config_file) in err
+        assert "def score(queries, responses)" in err, "what stands in its file"
         if words[0] == "resume":
             assert f"`echo command >> '{mark}'`" in err and str(run.path / "about.toml") in err
     for go_on in (resume, relaunch):
@@ -154,6 +157,59 @@ def test_a_copy_is_not_taken_for_the_run_it_was_made_from(tmp_path: Path) -> Non
     run.path.rename(tmp_path / "old")
     shutil.move(back, run.path)
     assert not is_made_here(run.path)
+
+
+@pytest.mark.parametrize("how", ["unpacked over it", "unpacked in its place"])
+def test_what_comes_back_with_other_commands_needs_trust(
+    how: str, mark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token comes back with the files, and a file system gives an inode that was freed to the next folder."""
+    good = tmp_path / "good.py"
+    good.write_text("def score(queries, responses): return [0.0] * len(responses)\n")
+    run = RunFolder.create("ppo", ppo_config(tmp_path / "models", f"rewards.mine.function={good}:score"))
+    write_about(run.path, notify="true")
+    assert untrusted(run, goes_on=True) == []
+    kept = {file.name: file.read_bytes() for file in run.path.iterdir() if file.is_file()}
+    inode = run.path.stat().st_ino
+    if how == "unpacked in its place":
+        shutil.rmtree(run.path)
+        run.path.mkdir(mode=0o700)
+        monkeypatch.setattr(origins, "_inode", lambda folder: inode)
+    for name, data in kept.items():
+        (run.path / name).write_bytes(data.replace(b"good.py", b"evil.py").replace(b'"true"', b'"evil"'))
+    (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    assert is_made_here(run.path)
+    assert [each.text for each in untrusted(run, goes_on=True)] == ["evil", f"{tmp_path}/evil.py:score"]
+    for words in (["resume", run.id], ["compare", run.id], ["train", "--like", run.id, "--detach"]):
+        code, err = says(words)
+        assert code == 2 and "--trust" in err, words
+    with pytest.raises(LooptopError, match="was not put there by this home"):
+        command_for(run.path, "true")
+    assert not mark.exists()
+    # Set again by this home, or agreed to, it is this home's.
+    write_about(run.path, notify="evil")
+    assert [each.key for each in untrusted(run, goes_on=True)] == ["rewards.mine.function"]
+    assert command_for(run.path) == "evil"
+
+
+def test_a_command_that_this_home_changes_is_its_own(tmp_path: Path) -> None:
+    run = RunFolder.create("vqa", config())
+    for words in (["notify", run.id, "first"], ["notify", run.id, "second"], ["rename", run.id, "a title"]):
+        assert main(words) == 0
+    assert untrusted(run, goes_on=True) == [] and command_for(run.path) == "second"
+    # A new title does not make a stranger's command this home's.
+    (run.path / "about.toml").write_text('notify = "evil"\n')
+    assert main(["rename", run.id, "another"]) == 0
+    assert [each.text for each in untrusted(run, goes_on=True)] == ["evil"]
+
+
+def test_runs_that_others_could_replace_are_not_this_homes() -> None:
+    run = RunFolder.create("vqa", config())
+    write_about(run.path, notify="true")
+    run.path.parent.chmod(0o777)
+    assert not is_made_here(run.path)
+    with pytest.raises(LooptopError, match="can be written by everybody"):
+        command_for(run.path)
 
 
 def test_another_run_under_the_number_of_a_deleted_one_is_not_trusted(tmp_path: Path) -> None:
