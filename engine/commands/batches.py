@@ -24,7 +24,7 @@ COLUMNS = {
     "reward": "env/reward_mean",
     "kl": "objective/kl",
     "clipped": "ppo/policy/clipfrac",
-    "explained": "ppo/val/var_explained",
+    "explained": "ppo/val/explained_centred",
     "entropy": "ppo/policy/entropy",
     "length": "env/length",
     "seconds": "time/batch",

@@ -26,7 +26,7 @@ from looptop.engine.text import visible
 ALIASES = {
     "clipfrac": "ppo/policy/clipfrac",
     "value_clipfrac": "ppo/val/clipfrac",
-    "explained_variance": "ppo/val/var_explained",
+    "explained_variance": "ppo/val/explained_centred",
     "policy_loss": "ppo/loss/policy",
     "value_loss": "ppo/loss/value",
     "loss": "ppo/loss/total",

@@ -51,15 +51,15 @@ def begin(path: Path, journal: JournalWriter | None = None) -> None:
         path: The `checkpoint-N` folder, which may not exist yet.
         journal: Where to say what was moved.
     """
-    if not path.exists():
+    if not os.path.lexists(path):  # a link that leads nowhere is in the way too
         return
     if is_whole(path):
         (path / MANIFEST).unlink()
         return
     number = 1
-    while (aside := path.with_name(f"broken-{path.name}-{number}")).exists():
+    while os.path.lexists(aside := path.with_name(f"broken-{path.name}-{number}")):
         number += 1
-    older = [folder for folder in path.parent.glob("broken-checkpoint-*") if folder.is_dir()]
+    older = [folder for folder in path.parent.glob("broken-checkpoint-*") if folder.is_dir() or folder.is_symlink()]
     path.rename(aside)
     for folder in older:
         _delete(folder)
@@ -168,6 +168,8 @@ def _delete(path: Path) -> None:
     doomed = path.with_name(f".deleting-{path.name}")
     with contextlib.suppress(OSError):
         path.rename(doomed)
+        if doomed.is_symlink():
+            doomed.unlink()
         shutil.rmtree(doomed, ignore_errors=True)
 
 

@@ -7,6 +7,7 @@ is no such run. What a killed deletion leaves is removed by the next one.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 from pathlib import Path
@@ -50,8 +51,8 @@ def delete(folder: RunFolder) -> None:
         raise LooptopError(f"cannot delete {visible(folder.path)}: {error.strerror}") from None
     finally:
         lock.release()
-    shutil.rmtree(doomed, ignore_errors=True)
-    if doomed.exists():
+    _remove(doomed)
+    if os.path.lexists(doomed):
         raise LooptopError(f"{folder.id} is deleted, but some of its files could not be removed: {visible(doomed)}")
 
 
@@ -66,4 +67,12 @@ def size_of(folder: RunFolder) -> int:
 
 def _finish_earlier(runs: Path) -> None:
     for left in runs.glob(".deleting-*"):
-        shutil.rmtree(left, ignore_errors=True)
+        _remove(left)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder, or a link to one and nothing of what it leads to."""
+    if folder.is_symlink():
+        with contextlib.suppress(OSError):
+            folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -21,12 +21,12 @@ from looptop.tui.ppo.charts import axes_of, charts_of, curves_of
 from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
-from looptop.tui.ppo.small_charts import edges
+from looptop.tui.ppo.small_charts import edges, label_of
 from looptop.tui.ppo.watching import Held, PpoSnapshot, PpoWatcher, Reward
 from looptop.tui.ppo.words import score_bars
 from looptop.tui.watching import Snapshot
 from looptop.tui.widgets.grid import fitted
-from looptop.tui.widgets.histogram import bins
+from looptop.tui.widgets.histogram import bins, ends_text
 from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve
 from looptop.tui.widgets.raster import FOURTH, TARGET, Picture, column_of, draw_small
 from tests.tui.ppo_helpers import small_run
@@ -92,6 +92,27 @@ def test_a_small_chart_says_the_value_of_what_never_changes() -> None:
         picture = draw_small([Curve(FIRST, (1, 40), (value, value))], Axes(1, 40), 20, 3)
         assert picture is not None and picture.constant == value
     assert draw_small([Curve(FIRST, (1, 40), (1.0, 2.0))], Axes(1, 40), 20, 3).constant is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [(0.05, "0.050"), (-0.016, "-0.016"), (6.0, "6.0"), (0.0, "0"), (3e5, "3e5")]
+)
+@pytest.mark.parametrize("lines", [2, 3, 6])
+def test_what_never_changes_is_labelled_with_its_value(value: float, label: str, lines: int) -> None:
+    picture = draw_small([Curve(FIRST, (1, 40), (value, value))], Axes(1, 40), 20, lines)
+    assert picture is not None
+    shown = [label_of(picture, line) for line in range(len(picture.lines))]
+    assert label in shown
+    numbers = [float(each) for each in shown if each and not each.startswith("+")]
+    assert value == pytest.approx(float(label), rel=0.1) and min(numbers) <= float(label) <= max(numbers)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [("4.305", "4.305", "4.305"), ("-5.91e-7", "-5.8e-7", "-5.91e-7 -5.8e-7"), ("0", "12.50", "0          12.50")],
+)
+def test_a_histograms_ends_never_run_together(low: str, high: str, text: str) -> None:
+    assert ends_text(low, high, 16) == text
 
 
 def series_of(values: list[float], columns: int, weight: float, name: str = "objective/kl") -> Series:

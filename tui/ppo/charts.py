@@ -79,8 +79,7 @@ def charts_of(snapshot: PpoSnapshot) -> tuple[ChartSpec, ...]:
         ChartSpec(
             "explained",
             "expl. variance",
-            (Line("ppo/val/var_explained", "", FIRST),),
-            lowest=-1.0,
+            (Line("ppo/val/explained_centred", "", FIRST),),
             highest=1.0,
         ),
         ChartSpec("entropy", "entropy", (Line("ppo/policy/entropy", "", FIRST),), lowest=0.0),

@@ -23,7 +23,7 @@ BATCH_FIGURES = (
     ("reward", "reward", 6, "env/reward_mean"),
     ("kl", "KL", 6, "objective/kl"),
     ("clip", "clip %", 6, "ppo/policy/clipfrac"),
-    ("explained", "expl.", 6, "ppo/val/var_explained"),
+    ("explained", "expl.", 6, "ppo/val/explained_centred"),
     ("entropy", "entropy", 7, "ppo/policy/entropy"),
     ("length", "length", 6, "env/length"),
     ("seconds", "sec", 5, "time/batch"),

@@ -271,12 +271,7 @@ class SmallCharts(KeepsStyle, can_focus=False):
 
     def _curve_line(self, picture: Picture, line: int) -> list[Segment]:
         """A label, and the curves' part of a line."""
-        label = ""
-        if line in (0, len(picture.lines) - 1):
-            low, high = edges(picture.lowest, picture.highest)
-            label = high if line == 0 else low
-        if picture.constant is not None and line == len(picture.lines) // 2 and len(picture.lines) > 2:
-            label = _edge(picture.constant, 0.0)
+        label = label_of(picture, line)
         segments = [Segment(f"{label:>{LABEL - 1}}▏", self._style("axis"))]
         for run in picture.lines[line]:
             style = self.get_component_rich_style(self._CLASSES[run.role]) if run.role else self.base_style
@@ -288,6 +283,17 @@ class SmallCharts(KeepsStyle, can_focus=False):
         if not regions:
             self._kept_lines.clear()
         return super().refresh(*regions, **options)
+
+
+def label_of(picture: Picture, line: int) -> str:
+    """What stands before a line of a chart: the axis's ends, and the value of what never changes."""
+    last = len(picture.lines) - 1
+    if picture.constant is not None and line == (0 if last < 2 else (last + 1) // 2):
+        return _edge(picture.constant, abs(picture.constant))
+    if line not in (0, last) or (picture.constant is not None and last < 2):
+        return ""
+    low, high = edges(picture.lowest, picture.highest)
+    return high if line == 0 else low
 
 
 def edges(lowest: float, highest: float) -> tuple[str, str]:

@@ -58,6 +58,13 @@ def bins(values: Sequence[float], count: int) -> tuple[list[int], list[Range]]:
     return counts, ranges
 
 
+def ends_text(low: str, high: str, room: int) -> str:
+    """The two ends of the bars in so many cells; one where all values are one, or too near to be told apart."""
+    if low == high:
+        return low
+    return f"{low}{' ' * max(1, room - len(low) - len(high))}{high}"
+
+
 class Histogram(KeepsStyle, can_focus=True):
     """A title, bars, and their ends."""
 
@@ -143,8 +150,8 @@ class Histogram(KeepsStyle, can_focus=True):
             return Strip([Segment("  ·" if y == 1 else "", label)]).adjust_cell_length(width, base)
         if y == height - 1:
             low, high = number(self._ranges[0].low), number(self._ranges[-1].high)
-            room = max(0, min(width, BAR * len(self._counts)) - len(low) - len(high) - 1)
-            return Strip([Segment(f"{low}{' ' * room}{high}", label)]).adjust_cell_length(width, base)
+            ends = ends_text(low, high, min(width, BAR * len(self._counts)) - 1)
+            return Strip([Segment(ends, label)]).adjust_cell_length(width, base)
         plain, chosen = (self.get_component_rich_style(f"bars--{name}") for name in ("bar", "chosen"))
         levels, most = max(1, height - 2), max(self._counts)
         segments = []

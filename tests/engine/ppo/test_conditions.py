@@ -13,7 +13,7 @@ from looptop.engine.ppo.conditions import ALIASES, parse
 from looptop.engine.ppo.judging import when_it_holds
 
 SAMPLES = {"kl": [1.0, 30.0, -2.0], "reward": [0.5, -1.0, 2.0], "recall": [1.0, 0.5, 1.0]}
-METRICS = {"ppo/policy/clipfrac": 0.4, "ppo/val/var_explained": -0.5, "objective/kl": 9.7}
+METRICS = {"ppo/policy/clipfrac": 0.4, "ppo/val/explained_centred": -0.5, "objective/kl": 9.7}
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,15 @@ def test_deleting_takes_all_of_a_run_and_never_a_live_one() -> None:
     assert [run.id for run in RunFolder.all()] == [other.id]
 
 
+def test_deleting_a_run_that_is_a_link_removes_the_link_and_nothing_behind_it(tmp_path: Path) -> None:
+    run = RunFolder.create("vqa", preset("tiny"))
+    run.path.rename(tmp_path / "elsewhere")
+    run.path.symlink_to(tmp_path / "elsewhere")
+    delete(run)
+    assert list(run.path.parent.iterdir()) == []
+    assert (tmp_path / "elsewhere" / "config.toml").is_file()
+
+
 def test_nobody_resumes_a_run_while_it_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make(state=RunState.STOPPED)
     tried: list[str] = []

@@ -64,6 +64,16 @@ def test_one_with_a_damaged_file_of_the_same_size_is_passed_over(tmp_path: Path,
     assert checkpoint.newest_whole(tmp_path) == older
 
 
+def test_a_link_that_leads_nowhere_makes_way_for_a_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint-20"
+    for number in (1, 2):
+        path.symlink_to(tmp_path / "nowhere")
+        checkpoint.begin(path)
+        assert not path.is_symlink()
+        assert [left.name for left in tmp_path.iterdir()] == [f"broken-checkpoint-20-{number}"] or number == 2
+    assert len(list(tmp_path.iterdir())) == 1, "of those that were moved aside the last one is kept"
+
+
 def test_one_of_an_older_version_counts_without_checksums(tmp_path: Path) -> None:
     path = make(tmp_path, 10)
     manifest = json.loads((path / "manifest.json").read_text())
