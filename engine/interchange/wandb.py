@@ -78,7 +78,7 @@ class Described:
 
 
 def files(folder: Path) -> list[Path]:
-    """The `.wandb` files below a folder; `latest-run`, a link to one of them, is not counted twice."""
+    """The `.wandb` files below a folder, as `files_inside` finds them: `latest-run`, a link, gives no file twice."""
     return files_inside(folder, "*.wandb")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import random
 import struct
 import zlib
@@ -148,18 +149,62 @@ def test_what_is_no_scalar_is_counted(tmp_path: Path) -> None:
     assert "histograms (1), images (1), texts (2), values of pr_curves (1)" in words[0]
 
 
-def test_a_link_as_the_argument_is_followed_and_one_that_leads_out_is_not(tmp_path: Path) -> None:
+def test_links_to_folders_and_files_are_followed_wherever_they_lead(tmp_path: Path) -> None:
     events(tmp_path / "real/logs/a", scalar("loss", 1, 1.0))
-    elsewhere = events(tmp_path / "elsewhere", scalar("loss", 1, 2.0))
-    (tmp_path / "real/logs/out").symlink_to(elsewhere)
-    (tmp_path / "real/logs/a/events.out.tfevents.2.out").symlink_to(elsewhere / "events.out.tfevents.1.host")
-    (tmp_path / "real/logs/a/events.out.tfevents.0.again").symlink_to("events.out.tfevents.1.host")
-    (tmp_path / "real/logs/a/events.out.tfevents.3.self").symlink_to("events.out.tfevents.3.self")
+    elsewhere = events(tmp_path / "elsewhere/run", scalar("loss", 1, 2.0))
+    other = events(tmp_path / "other", scalar("loss", 3, 3.0), number=2)
+    (tmp_path / "real/logs/linked").symlink_to(elsewhere)
+    (tmp_path / "real/logs/a/events.out.tfevents.2.out").symlink_to(other / "events.out.tfevents.2.host")
     (tmp_path / "link").symlink_to(tmp_path / "real/logs")
     runs, _, complete = imported(tmp_path / "link")
-    assert list(runs) == ["link/a"]
-    assert points(runs["link/a"]) == [(1, 1.0)]
+    assert sorted(runs) == ["link/a", "link/linked"]
+    assert points(runs["link/a"]) == [(1, 1.0), (3, 3.0)]
+    assert points(runs["link/linked"]) == [(1, 2.0)]
     assert complete
+    # The same run by another way.
+    runs, words, _ = imported(elsewhere)
+    assert not runs and "already; --again imports it once more" in words[0]
+
+
+def test_what_several_links_lead_to_is_imported_once_and_a_circle_of_links_ends(tmp_path: Path) -> None:
+    run = events(tmp_path / "logs/run", scalar("loss", 1, 1.0))
+    deep = events(tmp_path / "elsewhere/deep/er", scalar("loss", 1, 2.0))
+    (tmp_path / "logs/again").symlink_to(run)
+    (tmp_path / "logs/a_first").symlink_to(deep.parent)
+    (tmp_path / "logs/b_second").symlink_to(deep)
+    (deep / "back").symlink_to(tmp_path / "logs")
+    (deep / "up").symlink_to("..")
+    (run / "self").symlink_to("self")
+    (run / "nowhere").symlink_to("nothing here")
+    (run / "events.out.tfevents.0.again").symlink_to("events.out.tfevents.1.host")
+    (run / "events.out.tfevents.3.self").symlink_to("events.out.tfevents.3.self")
+    (run / "events.out.tfevents.4.nowhere").symlink_to("nothing here")
+    runs, _, complete = imported(tmp_path / "logs")
+    assert complete and len(RunFolder.all()) == 2
+    assert sorted(runs) == ["logs/a_first/er", "logs/run"]
+    assert [points(run) for run in runs.values()] == [[(1, 2.0)], [(1, 1.0)]]
+
+
+def test_a_pipe_or_a_device_that_is_named_like_an_event_file_is_not_waited_for(tmp_path: Path) -> None:
+    folder = events(tmp_path / "logs", scalar("loss", 1, 1.0))
+    wandb(folder, [named("offline"), history(_step=1, loss=1.0)])
+    os.mkfifo(tmp_path / "pipe")
+    for suffix in ("tfevents", "wandb"):
+        os.mkfifo(folder / f"a.{suffix}")
+        (folder / f"b.{suffix}").symlink_to(tmp_path / "pipe")
+        (folder / f"c.{suffix}").symlink_to("/dev/zero")
+    runs, _, complete = imported(folder)
+    assert (sorted(runs), complete) == (["logs", "offline"], True)
+
+
+def test_an_offline_run_of_wandb_behind_a_link_is_imported(tmp_path: Path) -> None:
+    wandb(tmp_path / "elsewhere/offline-run-1", [named("far"), history(_step=1, loss=1.0)])
+    (tmp_path / "wandb").mkdir()
+    for name in ("latest-run", "offline-run-1"):
+        (tmp_path / "wandb" / name).symlink_to(tmp_path / "elsewhere/offline-run-1")
+    runs, _, complete = imported(tmp_path / "wandb")
+    assert points(runs["far"]) == [(1, 1.0)]
+    assert complete and len(RunFolder.all()) == 1
 
 
 # W&B ------------------------------------------------------------------------------------------------------------------
