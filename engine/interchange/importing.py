@@ -203,7 +203,8 @@ def _read_wandb(report: _Report, writer: JournalWriter, run: RunFolder, source: 
     if ends:
         writer.metrics(total, ends, last or None)
     if not described.whole:
-        report.damaged(writer, f"{visible(path.name)} was cut short: what came before is here", last or None)
+        text = f"{visible(path.name)} was cut short, or is damaged at its end: what came before is here"
+        report.damaged(writer, text, last or None)
     report.counted(writer, described.unreadable, last or None)
     if described.off_axis:
         axes = _counts(described.off_axis)

@@ -322,6 +322,119 @@ def test_tables_of_wandb_are_counted_and_are_no_metrics(tmp_path: Path) -> None:
     assert "tables (2), images (1)" in words[0]
 
 
+DAMAGED = "records that are damaged, left out"
+HEADER = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
+
+
+def fragment(kind: int, data: bytes) -> bytes:
+    return struct.pack("<IHB", zlib.crc32(data, zlib.crc32(bytes([kind]))), len(data), kind) + data
+
+
+def long_log(count: int) -> tuple[bytes, list[list[tuple[int, int]]]]:
+    """A file of several blocks, and where each record's fragments begin and end; record n sets step n and loss n."""
+    data, spans = HEADER, []
+    for step in range(count):
+        length = 70_000 if step == 5 else 7_000  # one is longer than a block
+        rest = history(_step=step, loss=step, text=json.dumps("x" * length)).SerializeToString()
+        pieces: list[tuple[int, int]] = []
+        while rest or not pieces:
+            room = 32_768 - len(data) % 32_768
+            if room < 7:
+                data += bytes(room)
+                continue
+            part, rest = rest[: room - 7], rest[room - 7 :]
+            kind = (1 if not rest else 2) if not pieces else (3 if rest else 4)
+            pieces.append((len(data), len(data) + 7 + len(part)))
+            data += fragment(kind, part)
+        spans.append(pieces)
+    return data, spans
+
+
+def read_log(data: bytes, path: Path) -> tuple[list[int], wandb_files.Described]:
+    path.write_bytes(data)
+    described = wandb_files.Described()
+    steps = list(wandb_files.steps(path, described))
+    assert all(step.values["loss"] == step.number for step in steps)
+    return [step.number for step in steps], described
+
+
+LOG, SPANS = long_log(14)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(SPANS) - 1), st.data())
+def test_one_flipped_bit_costs_one_record_of_wandb(record: int, data: st.DataObject) -> None:
+    begin, end = data.draw(st.sampled_from(SPANS[record]))
+    # As often in the checksum, the length and the kind as in all the data.
+    at = data.draw(st.one_of(st.integers(begin, begin + 6), st.integers(begin, end - 1)))
+    log = bytearray(LOG)
+    log[at] ^= 1 << data.draw(st.integers(0, 7))
+    with TemporaryDirectory() as folder:
+        steps, described = read_log(bytes(log), Path(folder) / "a.wandb")
+    assert steps == [step for step in range(len(SPANS)) if step != record]
+    # At the file's end a wrong length looks like a cut.
+    assert described.whole or record == len(SPANS) - 1
+    assert described.unreadable == ({DAMAGED: 1} if described.whole else {})
+
+
+@settings(max_examples=100)
+@given(st.sets(st.integers(0, len(SPANS) - 1)))
+def test_every_damaged_record_of_wandb_is_counted(damaged: set[int]) -> None:
+    log = bytearray(LOG)
+    for record in damaged:
+        log[SPANS[record][0][0] + 9] ^= 1
+    with TemporaryDirectory() as folder:
+        steps, described = read_log(bytes(log), Path(folder) / "a.wandb")
+    assert steps == [step for step in range(len(SPANS)) if step not in damaged]
+    assert described.whole and described.unreadable[DAMAGED] == len(damaged)
+
+
+@settings(max_examples=200)
+@given(st.integers(len(HEADER), len(LOG)))
+def test_a_cut_file_of_wandb_is_no_damaged_record(length: int) -> None:
+    with TemporaryDirectory() as folder:
+        steps, described = read_log(LOG[:length], Path(folder) / "a.wandb")
+    assert steps == [step for step, pieces in enumerate(SPANS) if pieces[-1][1] <= length]
+    assert not described.unreadable
+    between = [len(HEADER), *(pieces[-1][1] for pieces in SPANS)]
+    assert described.whole == any(end <= length < end + 7 and not any(LOG[end:length]) for end in between)
+
+
+def test_a_destroyed_block_of_wandb_costs_its_records_alone(tmp_path: Path) -> None:
+    log = bytearray(LOG)
+    log[40_000:44_000] = random.Random(0).randbytes(4000)
+    steps, described = read_log(bytes(log), tmp_path / "a.wandb")
+    lost = {number for number, pieces in enumerate(SPANS) for a, b in pieces if a < 44_000 and b > 40_000}
+    assert steps == [step for step in range(len(SPANS)) if step not in lost]
+    assert described.whole and described.unreadable[DAMAGED] >= 1
+
+
+@pytest.mark.parametrize("lost", [b"first", b"last"])
+def test_a_record_of_wandb_without_its_beginning_or_end_is_counted(lost: bytes, tmp_path: Path) -> None:
+    body = history(_step=1, loss=1).SerializeToString()
+    half = fragment(4, body[5:]) if lost == b"first" else fragment(2, body[:5])
+    around = [fragment(1, history(_step=step, loss=step).SerializeToString()) for step in (0, 2)]
+    steps, described = read_log(HEADER + half.join(around), tmp_path / "a.wandb")
+    assert steps == [0, 2]
+    assert described.whole and described.unreadable == {DAMAGED: 1}
+
+
+def test_a_damaged_record_of_wandb_is_named_and_the_run_keeps_its_end(tmp_path: Path, capsys: Capture) -> None:
+    end = Record()
+    end.exit.exit_code = 3
+    wandb(tmp_path / "w", [named("flipped"), *(history(_step=step, loss=step) for step in range(5)), end])
+    (path,) = (tmp_path / "w").iterdir()
+    data = bytearray(path.read_bytes())
+    data[data.index(history(_step=2, loss=2).SerializeToString())] ^= 1
+    path.write_bytes(data)
+    assert main(["import", str(tmp_path / "w")]) == 1
+    assert f"damaged: {DAMAGED} (1)" in capsys.readouterr().err
+    (run,) = RunFolder.all()
+    assert [step for step, _ in points(run)] == [0, 1, 3, 4]
+    assert "cut short" not in warnings(run)
+    assert Journal(run.db).states()[-1].reason == "exit code 3"
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_changed_bytes_of_any_import_leave_whole_runs_or_none(part: int, tmp_path: Path) -> None:
     files = fuzz.sample_logs(tmp_path / "logs")
