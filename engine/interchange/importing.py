@@ -147,14 +147,14 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
         try:
             reader.read(path)
         except tensorboard.Damaged:
-            broken.append(f"{visible(path.name)} was cut short, or is damaged: what came before is here")
+            broken.append(f"{visible(path.name)} was cut short, or is damaged")
         except OSError as error:
             broken.append(f"{visible(path.name)} cannot be read: {error.strerror}")
     curves = {tag: curve for tag, curve in reader.curves.items() if curve.steps}
     if not curves:
         others = reader.unreadable + reader.other
-        counts = f"; it holds: {_counts(others)}" if others else ""
-        raise LooptopError(f"{visible(folder)} holds no scalars and is left out{counts}")
+        reasons = [f"it holds: {_counts(others)}"] if others else []
+        raise LooptopError("; ".join([f"{visible(folder)} holds no scalars and is left out", *reasons, *broken]))
     first = min(curve.times[0] for curve in curves.values())
     last = max(curve.times[-1] for curve in curves.values())
     for tag, curve in curves.items():
@@ -163,7 +163,7 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
     writer.facts(total_steps=max(curve.steps[-1] for curve in curves.values()))
     writer.state(RunState.RUNNING, time=first)
     for text in broken:
-        report.damaged(writer, text, last)
+        report.damaged(writer, f"{text}; what could be read is here", last)
     report.counted(writer, reader.unreadable, last)
     report.other(writer, reader.other, last)
     if reader.superseded:
