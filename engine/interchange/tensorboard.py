@@ -102,13 +102,12 @@ class Curve:
         self.values = array("d")
 
     def add(self, step: int, time: float, value: float) -> int:
-        """Adds a value in place of those of its step and of later ones; returns how many were of later steps."""
-        last = len(self.steps) - bisect.bisect_right(self.steps, step)
-        self.drop_from(step)
+        """Adds a value in place of those of its step and of later ones; returns how many these were."""
+        dropped = self.drop_from(step)
         self.steps.append(step)
         self.times.append(time)
         self.values.append(value)
-        return last
+        return dropped
 
     def drop_from(self, step: int) -> int:
         """Drops the values at this step and after it; returns how many these were."""
@@ -140,6 +139,8 @@ class EventReader:
         """Tags that two files wrote to at the same time."""
         self._plugins: dict[str, str] = {}
         self._last_times: dict[str, float] = {}
+        self._rewritten = -1
+        """The last step that a metric went back over."""
 
     def read(self, path: Path) -> None:
         """Reads one more file.
@@ -186,7 +187,13 @@ class EventReader:
                 if time < self._last_times.get(value.tag, time):
                     self.shared.add(value.tag)
                 last_times[value.tag] = time
-                self.superseded += self.curves.setdefault(value.tag, Curve()).add(event.step, time, number)
+                curve = self.curves.setdefault(value.tag, Curve())
+                if curve.steps and event.step < curve.steps[-1]:
+                    self._rewritten = max(self._rewritten, curve.steps[-1])
+                replaced = curve.add(event.step, time, number)
+                # A last step that is written twice is a start of the run only where another metric shows it.
+                if event.step <= self._rewritten:
+                    self.superseded += replaced
 
 
 class EventWriter:

@@ -124,6 +124,31 @@ def test_a_lower_step_supersedes_later_ones_of_its_metric_alone(tmp_path: Path) 
     assert len(points(runs["logs"], "rare")) == 20
 
 
+@settings(max_examples=50)
+@given(st.integers(1, 30), st.integers(0, 29), st.integers(2, 7))
+def test_a_restart_counts_the_same_with_and_without_a_sessions_start(died: int, again: int, every: int) -> None:
+    def life(first: int, last: int) -> list[bytes]:
+        names = [
+            (step, name)
+            for step in range(first, last + 1)
+            for name in ("loss", "rare")
+            if name == "loss" or step % every == 0
+        ]
+        return [scalar(name, step, 1.0) for step, name in names]
+
+    again = min(again, died - 1)
+    counts = []
+    for sessions in ([], [start(again)]):
+        reader = EventReader()
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "tfevents"
+            path.write_bytes(b"".join([*life(0, died), *sessions, *life(again, 40)]))
+            reader.read(path)
+        counts.append(reader.superseded)
+    rare = sum(step % every == 0 for step in range(again, died + 1))
+    assert counts == [died - again + 1 + rare] * 2
+
+
 def test_a_step_that_is_written_twice_keeps_the_later_value_and_is_no_restart(tmp_path: Path) -> None:
     runs, words, complete = imported(events(tmp_path / "logs", scalar("loss", 1, 1.0), scalar("loss", 1, 2.0)))
     assert (points(runs["logs"]), words, complete) == ([(1, 2.0)], [], True)
