@@ -13,9 +13,10 @@ handed over, else from the files that `log_completions=True` makes.
     callback.trainer = trainer
 
 What the trainer logs before `train()` is kept for the run that begins then, and what it logs afterwards, as
-`evaluate()` and `predict()` do, goes into the run that has ended. A callback is not told when an exception leaves
-`train()`, which in a notebook would leave the run live for as long as the kernel: so `Trainer.train` is wrapped when
-the first callback with a run of its own is made. Nothing that goes wrong in such a callback reaches the training.
+`evaluate()` and `predict()` do, goes into the run that has ended; with several trainers, into each one's own. A
+callback is not told when an exception leaves `train()`, which in a notebook would leave the run live for as long as
+the kernel: so `Trainer.train` is wrapped when the first callback with a run of its own is made. Nothing that goes wrong
+in such a callback reaches the training.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import math
 import numbers
 import shutil
 import sys
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,6 +106,8 @@ class JournalCallback(TrainerCallback):
         """What was logged before training began."""
         self._state: TrainerState | None = None
         """Of the training that the run is, or was, of."""
+        self._ended: list[tuple[weakref.ref[TrainerState], RunFolder]] = []
+        """The runs of its own that have ended, by the state of their training."""
         self._told: set[str] = set()
         if self._own:
             _tell_callbacks_of_errors()
@@ -222,6 +226,9 @@ class JournalCallback(TrainerCallback):
         atexit.unregister(self._cut_short)
         journal, gate, lock = self._journal, self._gate, self._lock
         self._journal = self._gate = self._lock = None
+        if self._state is not None and self.folder is not None:
+            self._ended = [(state_of, folder) for state_of, folder in self._ended if state_of() is not None]
+            self._ended.append((weakref.ref(self._state), self.folder))
         with contextlib.ExitStack() as ends:
             if self._notifier is not None:
                 ends.callback(self._notifier.close)
@@ -304,14 +311,17 @@ class JournalCallback(TrainerCallback):
             for name, value in logs.items()
             if name not in self.leave_out and (number := _as_number(value)) is not None
         }
-        if self._journal is not None:
+        # Of another trainer's training perhaps than the one that runs now.
+        ended = next((folder for state_of, folder in self._ended if state_of() is state), None)
+        if ended is not None:
+            if values:
+                with self._reopened(ended) as journal:
+                    journal.metrics(step, values)
+        elif self._journal is not None:
             self._journal.metrics(step, values)
-        elif state is self._state and self.folder is not None and values:
-            with self._reopened(self.folder) as journal:
-                journal.metrics(step, values)
+            self._alert(step, values)
         elif self._own and values and len(self._before) < MOST_KEPT:
             self._before.append((step, values))
-        self._alert(step, values)
         before = self._logged[1] if self._logged[0] == step else frozenset()
         self._logged = (step, before | values.keys())
 

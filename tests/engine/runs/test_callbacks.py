@@ -210,6 +210,30 @@ def test_what_is_logged_before_and_after_training_is_in_the_run(tmp_path: Path) 
     assert not Journal(RunFolder.find("trainer-2").db).values("final_f1"), "that was the first training's"
 
 
+def test_what_one_callback_of_two_trainers_is_told_goes_into_each_ones_own_run(tmp_path: Path) -> None:
+    callback = JournalCallback()
+    first, second = (trainer(tmp_path / name, callback, steps=3, eval_strategy="no") for name in "ab")
+    first.train()
+    other = second.evaluate(metric_key_prefix="other")["other_loss"]
+
+    class EvaluateTheFirst(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            first.evaluate(metric_key_prefix=f"beside_{state.global_step}")
+
+    second.add_callback(EvaluateTheFirst())
+    second.train()
+    late = first.evaluate(metric_key_prefix="late")["late_loss"]
+    second.log({"end": 1.0})
+
+    one, two = (Journal(RunFolder.find(name).db) for name in ("trainer-1", "trainer-2"))
+    assert one.last("late_loss").value == late and not two.values("late_loss")
+    assert two.last("other_loss").value == other and not one.values("other_loss")
+    assert two.last("end").value == 1.0 and not one.values("end")
+    for step in range(3):
+        assert one.values(f"beside_{step}_loss") and not two.values(f"beside_{step}_loss")
+    assert [run.state() for run in RunFolder.all()] == [RunState.FINISHED] * 2
+
+
 class Raise(TrainerCallback):
     """Raises in the second step."""
 
