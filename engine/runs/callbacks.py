@@ -27,6 +27,7 @@ import functools
 import logging
 import math
 import numbers
+import os
 import shutil
 import sys
 import weakref
@@ -81,12 +82,12 @@ class JournalCallback(TrainerCallback):
 
     Args:
         context: The run that trains; None makes a run of its own, of kind `trainer`, when training begins.
-        name: What to call a run of its own.
+        name: What to call a run of its own: text, or anything that has one (a path); None is no name.
         leave_out: Names of metrics that somebody else journals. Trainer's `loss` is the mean of a window of
             steps; where each step's own is journalled, the mean would replace the last one's.
     """
 
-    def __init__(self, context: RunContext | None = None, name: str = "", leave_out: Collection[str] = ()) -> None:
+    def __init__(self, context: RunContext | None = None, name: object = "", leave_out: Collection[str] = ()) -> None:
         self.name = name
         self.leave_out = frozenset(leave_out)
         self.folder = context.folder if context else None
@@ -252,7 +253,7 @@ class JournalCallback(TrainerCallback):
         self._state = state
         self.folder = None
         settings = {key: value for key, value in args.to_sanitized_dict().items() if isinstance(value, _PLAIN)}
-        name = self.name
+        name = _as_text(self.name)
         folder = RunFolder.create("trainer", {"kind": "trainer", "name": name, "arguments": settings})
         with contextlib.ExitStack() as undo:
             undo.callback(shutil.rmtree, folder.path, ignore_errors=True)
@@ -350,6 +351,13 @@ class JournalCallback(TrainerCallback):
 
 def _is_whole(epoch: float | None) -> bool:
     return epoch is not None and epoch == int(epoch)
+
+
+def _as_text(name: object) -> str:
+    """A name as text, of whatever type it is; empty where it is None."""
+    if isinstance(name, bytes | os.PathLike):
+        return os.fsdecode(name)
+    return "" if name is None else str(name)
 
 
 _PLAIN = (str, int, float, bool)

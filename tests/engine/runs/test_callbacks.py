@@ -288,6 +288,18 @@ def test_odd_names_and_numbers_do_not_end_the_training(tmp_path: Path) -> None:
     assert [path.name for path in folder.path.parent.iterdir()] == ["trainer-1"], "nothing is left beside it"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(None, ""), (Path("out/mine"), "out/mine"), (b"caf\xc3\xa9", "café"), (b"caf\xe9", "caf\udce9"), (7, "7")],
+)
+def test_a_name_of_any_type_is_taken_as_text(name: object, text: str, tmp_path: Path) -> None:
+    trainer(tmp_path, JournalCallback(name=name), steps=1, eval_strategy="no").train()
+    (folder,) = RunFolder.all()
+    assert folder.settings()["name"] == text
+    assert folder.about().title == text
+    assert folder.state() is RunState.FINISHED
+
+
 def raise_always(*_args: Any, **_options: Any) -> Any:
     raise OSError(28, "No space left on device")
 
