@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compares, keeps the result with the run, and prints it."""
+    """Compares, keeps the result with the run where its folder can be written, and prints it."""
     if arguments.n < 2:
         raise LooptopError(f"--n {arguments.n} is too few to compare; give at least 2")
     folder, _ = ppo_run(arguments.run)
@@ -48,7 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
         result = compare(folder, arguments.n, arguments.data, arguments.device, arguments.seed)
     if result.n < arguments.n:
         note(f"only {result.n} queries are held out; --data names others")
-    save(result, folder.path)
+    try:
+        save(result, folder.path)
+    except LooptopError as error:  # a home that is read-only, a full disk: what took minutes is shown all the same
+        note(f"looptop: {error}; this comparison is not kept with {folder.id}")
     if arguments.json:
         say_json(msgspec.to_builtins(result))
         return 0

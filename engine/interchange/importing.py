@@ -36,7 +36,7 @@ def import_folder(folder: Path, on_run: OnRun, on_word: OnWord, *, again: bool =
     """Imports all that a folder holds.
 
     Args:
-        folder: With event files or `.wandb` files in it, or below it.
+        folder: With event files or `.wandb` files in it, or below it; links in it are followed.
         on_run: Is given each run when it is whole.
         on_word: Is told what was left out, and why.
         again: Also what was imported before.
@@ -54,23 +54,26 @@ def import_folder(folder: Path, on_run: OnRun, on_word: OnWord, *, again: bool =
         is_folder = False
     if not is_folder:
         raise LooptopError(f"there is no folder {visible(folder)}")
-    sources = [(WANDB, path) for path in wandb.files(folder)]
-    sources += [(TENSORBOARD, path) for path in dict.fromkeys(file.parent for file in tensorboard.event_files(folder))]
+    sources = [(WANDB, path, [path]) for path in wandb.files(folder)]
+    by_folder: dict[Path, list[Path]] = {}
+    for file in tensorboard.event_files(folder):
+        by_folder.setdefault(file.parent, []).append(file)
+    sources += [(TENSORBOARD, path, files) for path, files in by_folder.items()]
     if not sources:
         raise LooptopError(
             f"{visible(folder)} holds neither TensorBoard's event files (*tfevents*) nor W&B's offline files (*.wandb)"
         )
     known = {} if again else _known()
     complete = True
-    for kind, path in sources:
-        source = str(path.absolute())
+    for kind, path, files in sources:
+        source = str(path.resolve())  # the same by whatever link it is reached
         if source in known:
             on_word(f"{visible(path)} is {known[source]} already; --again imports it once more")
             continue
         name = path.parent.name if kind == WANDB else _name(folder, path)
         report = _Report(path, on_word)
         try:
-            on_run(_import(kind, source, name, report))
+            on_run(_import(kind, source, name, files, report))
         except LooptopError as error:
             complete = False
             on_word(str(error))
@@ -114,7 +117,7 @@ class _Report:
         self._on_word(f"{visible(self.path)}: {text}")
 
 
-def _import(kind: str, source: str, name: str, report: _Report) -> RunFolder:
+def _import(kind: str, source: str, name: str, files: list[Path], report: _Report) -> RunFolder:
     run = RunFolder.create(kind, {"kind": kind, "name": storable(name), "source": storable(source)})
     try:
         with RunLock(run.lock, run.id):
@@ -122,9 +125,9 @@ def _import(kind: str, source: str, name: str, report: _Report) -> RunFolder:
             try:
                 write_about(run.path, title=_line(name))
                 if kind == WANDB:
-                    _read_wandb(report, writer, run)
+                    _read_wandb(report, writer, run, source)
                 else:
-                    _read_tensorboard(report, writer)
+                    _read_tensorboard(files, report, writer)
             finally:
                 whole = writer.close()
         if not whole:
@@ -137,23 +140,21 @@ def _import(kind: str, source: str, name: str, report: _Report) -> RunFolder:
     return run
 
 
-def _read_tensorboard(report: _Report, writer: JournalWriter) -> None:
+def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter) -> None:
     folder, reader = report.path, tensorboard.EventReader()
     broken: list[str] = []
-    for path in tensorboard.event_files(folder):
-        if path.parent != folder:  # another run
-            continue
+    for path in files:
         try:
             reader.read(path)
         except tensorboard.Damaged:
-            broken.append(f"{visible(path.name)} was cut short, or is damaged: what came before is here")
+            broken.append(f"{visible(path.name)} was cut short, or is damaged")
         except OSError as error:
             broken.append(f"{visible(path.name)} cannot be read: {error.strerror}")
     curves = {tag: curve for tag, curve in reader.curves.items() if curve.steps}
     if not curves:
         others = reader.unreadable + reader.other
-        counts = f"; it holds: {_counts(others)}" if others else ""
-        raise LooptopError(f"{visible(folder)} holds no scalars and is left out{counts}")
+        reasons = [f"it holds: {_counts(others)}"] if others else []
+        raise LooptopError("; ".join([f"{visible(folder)} holds no scalars and is left out", *reasons, *broken]))
     first = min(curve.times[0] for curve in curves.values())
     last = max(curve.times[-1] for curve in curves.values())
     for tag, curve in curves.items():
@@ -162,7 +163,7 @@ def _read_tensorboard(report: _Report, writer: JournalWriter) -> None:
     writer.facts(total_steps=max(curve.steps[-1] for curve in curves.values()))
     writer.state(RunState.RUNNING, time=first)
     for text in broken:
-        report.damaged(writer, text, last)
+        report.damaged(writer, f"{text}; what could be read is here", last)
     report.counted(writer, reader.unreadable, last)
     report.other(writer, reader.other, last)
     if reader.superseded:
@@ -185,7 +186,7 @@ def _read_tensorboard(report: _Report, writer: JournalWriter) -> None:
     writer.state(RunState.FINISHED, "imported from TensorBoard's event files", time=last)
 
 
-def _read_wandb(report: _Report, writer: JournalWriter, run: RunFolder) -> None:
+def _read_wandb(report: _Report, writer: JournalWriter, run: RunFolder, source: str) -> None:
     path, described = report.path, wandb.Described()
     last, total = 0.0, 0
     names: set[str] = set()
@@ -202,7 +203,8 @@ def _read_wandb(report: _Report, writer: JournalWriter, run: RunFolder) -> None:
     if ends:
         writer.metrics(total, ends, last or None)
     if not described.whole:
-        report.damaged(writer, f"{visible(path.name)} was cut short: what came before is here", last or None)
+        text = f"{visible(path.name)} was cut short, or is damaged at its end: what came before is here"
+        report.damaged(writer, text, last or None)
     report.counted(writer, described.unreadable, last or None)
     if described.off_axis:
         axes = _counts(described.off_axis)
@@ -221,7 +223,7 @@ def _read_wandb(report: _Report, writer: JournalWriter, run: RunFolder) -> None:
         {
             "kind": WANDB,
             "name": storable(described.name),
-            "source": storable(str(path.absolute())),
+            "source": storable(source),
             "project": storable(described.project),
             "config": _plain(described.config),
         }

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import fnmatch
+import heapq
 import os
 import socket
 import struct
@@ -44,23 +46,51 @@ class Damaged(Exception):  # noqa: N818 (it is no error of ours: a file that was
 
 
 def event_files(folder: Path) -> list[Path]:
-    """The event files below a folder, those of one writer in the order in which they were written.
-
-    The folder may be a link. A link in it is followed where it stays inside; no file is given twice.
-    """
+    """The event files below a folder, as `files_inside` finds them; those of one writer in the order of writing."""
     return files_inside(folder, "*tfevents*")
 
 
 def files_inside(folder: Path, pattern: str) -> list[Path]:
-    """The regular files below a folder whose names match; a link that leads out of it is left out."""
+    """The regular files below a folder whose names match.
+
+    Links to folders and files are followed, out of the folder too. Each file is given once, whatever names and links
+    lead to it: by the path with the fewest links on it.
+
+    Args:
+        folder: Where to search; may be a link itself.
+        pattern: Of the names, as `fnmatch` takes it.
+
+    Returns:
+        Paths below the resolved folder, sorted; one that goes through a link is not resolved further.
+    """
     root = folder.resolve()
-    found: dict[Path, Path] = {}
-    for path in sorted(root.rglob(pattern), key=lambda path: (path.is_symlink(), path)):
-        with contextlib.suppress(OSError, RuntimeError):  # a link to itself
-            target = path.resolve()
-            if target.is_relative_to(root) and target.is_file():
-                found.setdefault(target, path)
-    return sorted(found.values())
+    # How many links are on the way, the path, where it leads to.
+    waiting = [(0, root, root)]
+    seen: set[Path] = set()
+    files = []
+    while waiting:
+        links, path, target = heapq.heappop(waiting)
+        if target in seen:  # by another name, or links that go in a circle
+            continue
+        seen.add(target)
+        if not path.is_dir():
+            files.append(path)
+            continue
+        for entry in _entries(path):
+            with contextlib.suppress(OSError, RuntimeError):  # a link to itself
+                # Pipes and devices are left out here: nobody waits for them.
+                if entry.is_dir() or (fnmatch.fnmatchcase(entry.name, pattern) and entry.is_file()):
+                    inner = target / entry.name
+                    is_link = entry.is_symlink()
+                    heapq.heappush(waiting, (links + is_link, path / entry.name, inner.resolve() if is_link else inner))
+    return sorted(files)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder; nothing where it may not be read."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return list(entries)
+    return []
 
 
 class Curve:
@@ -72,13 +102,12 @@ class Curve:
         self.values = array("d")
 
     def add(self, step: int, time: float, value: float) -> int:
-        """Adds a value in place of those of its step and of later ones; returns how many were of later steps."""
-        last = len(self.steps) - bisect.bisect_right(self.steps, step)
-        self.drop_from(step)
+        """Adds a value in place of those of its step and of later ones; returns how many these were."""
+        dropped = self.drop_from(step)
         self.steps.append(step)
         self.times.append(time)
         self.values.append(value)
-        return last
+        return dropped
 
     def drop_from(self, step: int) -> int:
         """Drops the values at this step and after it; returns how many these were."""
@@ -110,6 +139,8 @@ class EventReader:
         """Tags that two files wrote to at the same time."""
         self._plugins: dict[str, str] = {}
         self._last_times: dict[str, float] = {}
+        self._rewritten = -1
+        """The last step that a metric went back over."""
 
     def read(self, path: Path) -> None:
         """Reads one more file.
@@ -156,7 +187,13 @@ class EventReader:
                 if time < self._last_times.get(value.tag, time):
                     self.shared.add(value.tag)
                 last_times[value.tag] = time
-                self.superseded += self.curves.setdefault(value.tag, Curve()).add(event.step, time, number)
+                curve = self.curves.setdefault(value.tag, Curve())
+                if curve.steps and event.step < curve.steps[-1]:
+                    self._rewritten = max(self._rewritten, curve.steps[-1])
+                replaced = curve.add(event.step, time, number)
+                # A last step that is written twice is a start of the run only where another metric shows it.
+                if event.step <= self._rewritten:
+                    self.superseded += replaced
 
 
 class EventWriter:

@@ -2,12 +2,16 @@
 
 The file is a header of 7 bytes and blocks of 32 KiB. A record lies in one fragment or several, each with a CRC-32, its
 length (2 bytes) and its kind (whole, first, middle, last); a block's last bytes stay empty where no fragment fits.
+
+A damaged record is left out and counted. Reading goes on at the next fragment whose checksum is right, as LevelDB does
+at the next block.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import json
+import re
 import struct
 import zlib
 from collections import Counter
@@ -34,7 +38,9 @@ _MEDIA = {
     "image-file": "images", "images/separated": "images", "images": "images", "histogram": "histograms",
     "audio-file": "sounds", "audio": "sounds", "video-file": "videos", "html-file": "pages", "plotly-file": "charts",
 }  # fmt: skip
-_WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_DAMAGED, _WHOLE, _FIRST, _MIDDLE, _LAST = range(5)
+_ANY_KIND = re.compile(b"[\1-\4]")
+_DAMAGED_RECORDS = "records that are damaged, left out"
 
 
 @dataclass
@@ -72,13 +78,13 @@ class Described:
     off_axis: Counter[str] = field(default_factory=Counter)
     """By axis, how many values have no step on it: it gave no whole number."""
     whole: bool = True
-    """Whether the file could be read to its end."""
+    """Whether the file's end is there: not cut in the middle of a record."""
     _metrics: list[str] = field(default_factory=list)
     _last: dict[str, float] = field(default_factory=dict)
 
 
 def files(folder: Path) -> list[Path]:
-    """The `.wandb` files below a folder; `latest-run`, a link to one of them, is not counted twice."""
+    """The `.wandb` files below a folder, as `files_inside` finds them: `latest-run`, a link, gives no file twice."""
     return files_inside(folder, "*.wandb")
 
 
@@ -123,30 +129,83 @@ def steps(path: Path, described: Described) -> Iterator[Step]:
 
 
 def _records(file: BinaryIO, described: Described) -> Iterator[bytes]:
+    """The data of the records that are whole, after the file's header; counts the others."""
     parts: list[bytes] = []
-    while True:
-        room = _BLOCK - file.tell() % _BLOCK
-        if room < _FRAGMENT.size:
-            file.seek(room, 1)
-        head = file.read(_FRAGMENT.size)
-        if not head:
-            described.whole = not parts
-            return
-        if len(head) < _FRAGMENT.size:
-            break
-        check, length, kind = _FRAGMENT.unpack(head)
-        data = file.read(length)
-        if len(data) < length or zlib.crc32(data, zlib.crc32(bytes([kind]))) != check:
-            break
-        if kind in (_WHOLE, _FIRST):
-            parts = []
-        parts.append(data)
+    lost = False  # The record to which the next fragment may belong is damaged, and counted.
+    for kind, data in _fragments(file, described):
+        if kind == _DAMAGED:
+            parts, lost = [], True
+        elif kind in (_WHOLE, _FIRST):
+            if parts:  # the one before lacks its end
+                described.unreadable[_DAMAGED_RECORDS] += 1
+            parts, lost = [data], False
+        elif parts:
+            parts.append(data)
+        elif not lost:  # its beginning is missing
+            described.unreadable[_DAMAGED_RECORDS] += 1
+            lost = True
         if kind in (_WHOLE, _LAST):
-            yield b"".join(parts)
-            parts = []
-        elif kind not in (_FIRST, _MIDDLE):
-            break
-    described.whole = False
+            if parts:
+                yield b"".join(parts)
+            parts, lost = [], False
+    if parts:
+        described.whole = False
+
+
+def _fragments(file: BinaryIO, described: Described) -> Iterator[tuple[int, bytes]]:
+    """Kind and data of each fragment, and `_DAMAGED` where some that are damaged were left out; counts these."""
+    size = _BLOCK - len(_HEADER)
+    while block := file.read(size):
+        at = 0
+        while len(block) - at >= _FRAGMENT.size:
+            _, length, kind = _FRAGMENT.unpack_from(block, at)
+            start, end = at + _FRAGMENT.size, at + _FRAGMENT.size + length
+            if _is_sound(block, at):
+                yield kind, block[start:end]
+                at = end
+                continue
+            after = _next_sound(block, at)
+            count = _count(block, at, after)
+            if not count and after == len(block) < size:
+                described.whole = False
+                return
+            described.unreadable[_DAMAGED_RECORDS] += count or 1
+            yield _DAMAGED, b""
+            at = after
+        if at < len(block) < size and size - at >= _FRAGMENT.size:
+            described.whole = False
+        size = _BLOCK
+
+
+def _is_sound(block: bytes, at: int) -> bool:
+    """Whether a whole fragment stands there, with the right checksum."""
+    check, length, kind = _FRAGMENT.unpack_from(block, at)
+    start, end = at + _FRAGMENT.size, at + _FRAGMENT.size + length
+    if not _WHOLE <= kind <= _LAST or end > len(block):
+        return False
+    return bool(zlib.crc32(block[start:end], zlib.crc32(bytes([kind]))) == check)
+
+
+def _next_sound(block: bytes, at: int) -> int:
+    """Where the next sound fragment begins: a damaged length does not tell. The block's end where there is none."""
+    # The kind is the last byte before the data.
+    for match in _ANY_KIND.finditer(block, at + _FRAGMENT.size):
+        start = match.end() - _FRAGMENT.size
+        if _is_sound(block, start):
+            return start
+    return len(block)
+
+
+def _count(block: bytes, at: int, end: int) -> int:
+    """How many fragments, each of another record, lie there by their lengths; 0 where these do not lead to the end."""
+    count = 0
+    while end - at >= _FRAGMENT.size:
+        _, length, kind = _FRAGMENT.unpack_from(block, at)
+        if not _WHOLE <= kind <= _LAST:
+            return 0
+        at += _FRAGMENT.size + length
+        count += 1
+    return count if at == end else 0
 
 
 def _steps(history: Any, last: float, described: Described) -> Iterator[Step]:

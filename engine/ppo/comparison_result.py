@@ -95,6 +95,15 @@ def save(result: CompareResult, folder: Path) -> Path:
     return path
 
 
+def written(folder: Path) -> tuple[int, int] | None:
+    """What tells one writing of the result from the next: inode and time in nanoseconds; None where there is none."""
+    try:
+        facts = (folder / FILE).lstat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns
+
+
 def load(folder: Path) -> CompareResult | None:
     """The result in a run's folder; None where there is none yet.
 

@@ -13,9 +13,10 @@ handed over, else from the files that `log_completions=True` makes.
     callback.trainer = trainer
 
 What the trainer logs before `train()` is kept for the run that begins then, and what it logs afterwards, as
-`evaluate()` and `predict()` do, goes into the run that has ended. A callback is not told when an exception leaves
-`train()`, which in a notebook would leave the run live for as long as the kernel: so `Trainer.train` is wrapped when
-the first callback with a run of its own is made. Nothing that goes wrong in such a callback reaches the training.
+`evaluate()` and `predict()` do, goes into the run that has ended; with several trainers, into each one's own. A
+callback is not told when an exception leaves `train()`, which in a notebook would leave the run live for as long as
+the kernel: so `Trainer.train` is wrapped when the first callback with a run of its own is made. Nothing that goes wrong
+in such a callback reaches the training.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ import functools
 import logging
 import math
 import numbers
+import os
 import shutil
 import sys
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,12 +82,12 @@ class JournalCallback(TrainerCallback):
 
     Args:
         context: The run that trains; None makes a run of its own, of kind `trainer`, when training begins.
-        name: What to call a run of its own.
+        name: What to call a run of its own: text, or anything that has one (a path); None is no name.
         leave_out: Names of metrics that somebody else journals. Trainer's `loss` is the mean of a window of
             steps; where each step's own is journalled, the mean would replace the last one's.
     """
 
-    def __init__(self, context: RunContext | None = None, name: str = "", leave_out: Collection[str] = ()) -> None:
+    def __init__(self, context: RunContext | None = None, name: object = "", leave_out: Collection[str] = ()) -> None:
         self.name = name
         self.leave_out = frozenset(leave_out)
         self.folder = context.folder if context else None
@@ -104,6 +107,8 @@ class JournalCallback(TrainerCallback):
         """What was logged before training began."""
         self._state: TrainerState | None = None
         """Of the training that the run is, or was, of."""
+        self._ended: list[tuple[weakref.ref[TrainerState], RunFolder]] = []
+        """The runs of its own that have ended, by the state of their training."""
         self._told: set[str] = set()
         if self._own:
             _tell_callbacks_of_errors()
@@ -222,6 +227,9 @@ class JournalCallback(TrainerCallback):
         atexit.unregister(self._cut_short)
         journal, gate, lock = self._journal, self._gate, self._lock
         self._journal = self._gate = self._lock = None
+        if self._state is not None and self.folder is not None:
+            self._ended = [(state_of, folder) for state_of, folder in self._ended if state_of() is not None]
+            self._ended.append((weakref.ref(self._state), self.folder))
         with contextlib.ExitStack() as ends:
             if self._notifier is not None:
                 ends.callback(self._notifier.close)
@@ -245,7 +253,7 @@ class JournalCallback(TrainerCallback):
         self._state = state
         self.folder = None
         settings = {key: value for key, value in args.to_sanitized_dict().items() if isinstance(value, _PLAIN)}
-        name = self.name
+        name = _as_text(self.name)
         folder = RunFolder.create("trainer", {"kind": "trainer", "name": name, "arguments": settings})
         with contextlib.ExitStack() as undo:
             undo.callback(shutil.rmtree, folder.path, ignore_errors=True)
@@ -304,14 +312,17 @@ class JournalCallback(TrainerCallback):
             for name, value in logs.items()
             if name not in self.leave_out and (number := _as_number(value)) is not None
         }
-        if self._journal is not None:
+        # Of another trainer's training perhaps than the one that runs now.
+        ended = next((folder for state_of, folder in self._ended if state_of() is state), None)
+        if ended is not None:
+            if values:
+                with self._reopened(ended) as journal:
+                    journal.metrics(step, values)
+        elif self._journal is not None:
             self._journal.metrics(step, values)
-        elif state is self._state and self.folder is not None and values:
-            with self._reopened(self.folder) as journal:
-                journal.metrics(step, values)
+            self._alert(step, values)
         elif self._own and values and len(self._before) < MOST_KEPT:
             self._before.append((step, values))
-        self._alert(step, values)
         before = self._logged[1] if self._logged[0] == step else frozenset()
         self._logged = (step, before | values.keys())
 
@@ -340,6 +351,13 @@ class JournalCallback(TrainerCallback):
 
 def _is_whole(epoch: float | None) -> bool:
     return epoch is not None and epoch == int(epoch)
+
+
+def _as_text(name: object) -> str:
+    """A name as text, of whatever type it is; empty where it is None."""
+    if isinstance(name, bytes | os.PathLike):
+        return os.fsdecode(name)
+    return "" if name is None else str(name)
 
 
 _PLAIN = (str, int, float, bool)

@@ -304,9 +304,9 @@ async def test_before_and_after_is_shown_figure_by_figure_and_pair_by_pair(answe
         await until(pilot, lambda: screen.level == "run")
 
 
-@pytest.mark.parametrize("works", [True, False])
+@pytest.mark.parametrize("how", ["works", "fails", "is not kept"])
 async def test_a_comparison_is_made_by_a_child_process(
-    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch, works: bool
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     run = small_run(4)
     code = (
@@ -314,15 +314,21 @@ async def test_a_comparison_is_made_by_a_child_process(
         "from scripts.make_ppo_run import make_comparison; make_comparison(RunFolder(Path(sys.argv[1])), 12)"
     )
     broken = "import sys; sys.exit('warning\\nlooptop: the run [/x] has no model yet')"
-    monkeypatch.setattr(comparing, "PROGRAM", (sys.executable, "-c", code if works else broken))
+    not_kept = "import sys; sys.stderr.write('looptop: cannot write it: Read-only file system\\n')"
+    program = {"works": code, "fails": broken, "is not kept": not_kept}[how]
+    monkeypatch.setattr(comparing, "PROGRAM", (sys.executable, "-c", program))
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
         await pilot.press("a")
         await until(pilot, lambda: "Nothing was compared yet" in shown(app))
         await pilot.press("C")
-        expected = "12 queries of newsroom" if works else "the run [/x] has no model yet"
-        await until(pilot, lambda: expected in shown(app), 60)
+        expected = {
+            "works": "12 queries of newsroom",
+            "fails": "the run [/x] has no model yet",
+            "is not kept": "cannot write it: Read-only file system",
+        }
+        await until(pilot, lambda: expected[how] in shown(app), 60)
 
 
 def row(screen: Any, key: str) -> FormRow:

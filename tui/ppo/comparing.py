@@ -88,13 +88,16 @@ class Comparing:
             return
         self.doing = f"comparing {run.id} with its reference…"
         self._on_news()
+        before = comparison_result.written(run.path)
 
         def done(future: asyncio.Future[Ended]) -> None:
             self._child = None
             if self._closed or run is not self._run:
                 return
             ended = future.result()
-            self.doing = "" if ended.code == 0 else ended.said
+            # A result that could not be kept is only printed, and there is no new one to show.
+            kept = ended.code == 0 and comparison_result.written(run.path) != before
+            self.doing = "" if kept else ended.said
             self.look()
 
         in_thread(lambda: _wait(child)).add_done_callback(done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import random
 import struct
 import zlib
@@ -123,6 +124,31 @@ def test_a_lower_step_supersedes_later_ones_of_its_metric_alone(tmp_path: Path) 
     assert len(points(runs["logs"], "rare")) == 20
 
 
+@settings(max_examples=50)
+@given(st.integers(1, 30), st.integers(0, 29), st.integers(2, 7))
+def test_a_restart_counts_the_same_with_and_without_a_sessions_start(died: int, again: int, every: int) -> None:
+    def life(first: int, last: int) -> list[bytes]:
+        names = [
+            (step, name)
+            for step in range(first, last + 1)
+            for name in ("loss", "rare")
+            if name == "loss" or step % every == 0
+        ]
+        return [scalar(name, step, 1.0) for step, name in names]
+
+    again = min(again, died - 1)
+    counts = []
+    for sessions in ([], [start(again)]):
+        reader = EventReader()
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "tfevents"
+            path.write_bytes(b"".join([*life(0, died), *sessions, *life(again, 40)]))
+            reader.read(path)
+        counts.append(reader.superseded)
+    rare = sum(step % every == 0 for step in range(again, died + 1))
+    assert counts == [died - again + 1 + rare] * 2
+
+
 def test_a_step_that_is_written_twice_keeps_the_later_value_and_is_no_restart(tmp_path: Path) -> None:
     runs, words, complete = imported(events(tmp_path / "logs", scalar("loss", 1, 1.0), scalar("loss", 1, 2.0)))
     assert (points(runs["logs"]), words, complete) == ([(1, 2.0)], [], True)
@@ -148,18 +174,62 @@ def test_what_is_no_scalar_is_counted(tmp_path: Path) -> None:
     assert "histograms (1), images (1), texts (2), values of pr_curves (1)" in words[0]
 
 
-def test_a_link_as_the_argument_is_followed_and_one_that_leads_out_is_not(tmp_path: Path) -> None:
+def test_links_to_folders_and_files_are_followed_wherever_they_lead(tmp_path: Path) -> None:
     events(tmp_path / "real/logs/a", scalar("loss", 1, 1.0))
-    elsewhere = events(tmp_path / "elsewhere", scalar("loss", 1, 2.0))
-    (tmp_path / "real/logs/out").symlink_to(elsewhere)
-    (tmp_path / "real/logs/a/events.out.tfevents.2.out").symlink_to(elsewhere / "events.out.tfevents.1.host")
-    (tmp_path / "real/logs/a/events.out.tfevents.0.again").symlink_to("events.out.tfevents.1.host")
-    (tmp_path / "real/logs/a/events.out.tfevents.3.self").symlink_to("events.out.tfevents.3.self")
+    elsewhere = events(tmp_path / "elsewhere/run", scalar("loss", 1, 2.0))
+    other = events(tmp_path / "other", scalar("loss", 3, 3.0), number=2)
+    (tmp_path / "real/logs/linked").symlink_to(elsewhere)
+    (tmp_path / "real/logs/a/events.out.tfevents.2.out").symlink_to(other / "events.out.tfevents.2.host")
     (tmp_path / "link").symlink_to(tmp_path / "real/logs")
     runs, _, complete = imported(tmp_path / "link")
-    assert list(runs) == ["link/a"]
-    assert points(runs["link/a"]) == [(1, 1.0)]
+    assert sorted(runs) == ["link/a", "link/linked"]
+    assert points(runs["link/a"]) == [(1, 1.0), (3, 3.0)]
+    assert points(runs["link/linked"]) == [(1, 2.0)]
     assert complete
+    # The same run by another way.
+    runs, words, _ = imported(elsewhere)
+    assert not runs and "already; --again imports it once more" in words[0]
+
+
+def test_what_several_links_lead_to_is_imported_once_and_a_circle_of_links_ends(tmp_path: Path) -> None:
+    run = events(tmp_path / "logs/run", scalar("loss", 1, 1.0))
+    deep = events(tmp_path / "elsewhere/deep/er", scalar("loss", 1, 2.0))
+    (tmp_path / "logs/again").symlink_to(run)
+    (tmp_path / "logs/a_first").symlink_to(deep.parent)
+    (tmp_path / "logs/b_second").symlink_to(deep)
+    (deep / "back").symlink_to(tmp_path / "logs")
+    (deep / "up").symlink_to("..")
+    (run / "self").symlink_to("self")
+    (run / "nowhere").symlink_to("nothing here")
+    (run / "events.out.tfevents.0.again").symlink_to("events.out.tfevents.1.host")
+    (run / "events.out.tfevents.3.self").symlink_to("events.out.tfevents.3.self")
+    (run / "events.out.tfevents.4.nowhere").symlink_to("nothing here")
+    runs, _, complete = imported(tmp_path / "logs")
+    assert complete and len(RunFolder.all()) == 2
+    assert sorted(runs) == ["logs/a_first/er", "logs/run"]
+    assert [points(run) for run in runs.values()] == [[(1, 2.0)], [(1, 1.0)]]
+
+
+def test_a_pipe_or_a_device_that_is_named_like_an_event_file_is_not_waited_for(tmp_path: Path) -> None:
+    folder = events(tmp_path / "logs", scalar("loss", 1, 1.0))
+    wandb(folder, [named("offline"), history(_step=1, loss=1.0)])
+    os.mkfifo(tmp_path / "pipe")
+    for suffix in ("tfevents", "wandb"):
+        os.mkfifo(folder / f"a.{suffix}")
+        (folder / f"b.{suffix}").symlink_to(tmp_path / "pipe")
+        (folder / f"c.{suffix}").symlink_to("/dev/zero")
+    runs, _, complete = imported(folder)
+    assert (sorted(runs), complete) == (["logs", "offline"], True)
+
+
+def test_an_offline_run_of_wandb_behind_a_link_is_imported(tmp_path: Path) -> None:
+    wandb(tmp_path / "elsewhere/offline-run-1", [named("far"), history(_step=1, loss=1.0)])
+    (tmp_path / "wandb").mkdir()
+    for name in ("latest-run", "offline-run-1"):
+        (tmp_path / "wandb" / name).symlink_to(tmp_path / "elsewhere/offline-run-1")
+    runs, _, complete = imported(tmp_path / "wandb")
+    assert points(runs["far"]) == [(1, 1.0)]
+    assert complete and len(RunFolder.all()) == 1
 
 
 # W&B ------------------------------------------------------------------------------------------------------------------
@@ -275,6 +345,119 @@ def test_tables_of_wandb_are_counted_and_are_no_metrics(tmp_path: Path) -> None:
     assert Journal(runs["tables"].db).names() == ["loss"]
     assert complete
     assert "tables (2), images (1)" in words[0]
+
+
+DAMAGED = "records that are damaged, left out"
+HEADER = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
+
+
+def fragment(kind: int, data: bytes) -> bytes:
+    return struct.pack("<IHB", zlib.crc32(data, zlib.crc32(bytes([kind]))), len(data), kind) + data
+
+
+def long_log(count: int) -> tuple[bytes, list[list[tuple[int, int]]]]:
+    """A file of several blocks, and where each record's fragments begin and end; record n sets step n and loss n."""
+    data, spans = HEADER, []
+    for step in range(count):
+        length = 70_000 if step == 5 else 7_000  # one is longer than a block
+        rest = history(_step=step, loss=step, text=json.dumps("x" * length)).SerializeToString()
+        pieces: list[tuple[int, int]] = []
+        while rest or not pieces:
+            room = 32_768 - len(data) % 32_768
+            if room < 7:
+                data += bytes(room)
+                continue
+            part, rest = rest[: room - 7], rest[room - 7 :]
+            kind = (1 if not rest else 2) if not pieces else (3 if rest else 4)
+            pieces.append((len(data), len(data) + 7 + len(part)))
+            data += fragment(kind, part)
+        spans.append(pieces)
+    return data, spans
+
+
+def read_log(data: bytes, path: Path) -> tuple[list[int], wandb_files.Described]:
+    path.write_bytes(data)
+    described = wandb_files.Described()
+    steps = list(wandb_files.steps(path, described))
+    assert all(step.values["loss"] == step.number for step in steps)
+    return [step.number for step in steps], described
+
+
+LOG, SPANS = long_log(14)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(SPANS) - 1), st.data())
+def test_one_flipped_bit_costs_one_record_of_wandb(record: int, data: st.DataObject) -> None:
+    begin, end = data.draw(st.sampled_from(SPANS[record]))
+    # As often in the checksum, the length and the kind as in all the data.
+    at = data.draw(st.one_of(st.integers(begin, begin + 6), st.integers(begin, end - 1)))
+    log = bytearray(LOG)
+    log[at] ^= 1 << data.draw(st.integers(0, 7))
+    with TemporaryDirectory() as folder:
+        steps, described = read_log(bytes(log), Path(folder) / "a.wandb")
+    assert steps == [step for step in range(len(SPANS)) if step != record]
+    # At the file's end a wrong length looks like a cut.
+    assert described.whole or record == len(SPANS) - 1
+    assert described.unreadable == ({DAMAGED: 1} if described.whole else {})
+
+
+@settings(max_examples=100)
+@given(st.sets(st.integers(0, len(SPANS) - 1)))
+def test_every_damaged_record_of_wandb_is_counted(damaged: set[int]) -> None:
+    log = bytearray(LOG)
+    for record in damaged:
+        log[SPANS[record][0][0] + 9] ^= 1
+    with TemporaryDirectory() as folder:
+        steps, described = read_log(bytes(log), Path(folder) / "a.wandb")
+    assert steps == [step for step in range(len(SPANS)) if step not in damaged]
+    assert described.whole and described.unreadable[DAMAGED] == len(damaged)
+
+
+@settings(max_examples=200)
+@given(st.integers(len(HEADER), len(LOG)))
+def test_a_cut_file_of_wandb_is_no_damaged_record(length: int) -> None:
+    with TemporaryDirectory() as folder:
+        steps, described = read_log(LOG[:length], Path(folder) / "a.wandb")
+    assert steps == [step for step, pieces in enumerate(SPANS) if pieces[-1][1] <= length]
+    assert not described.unreadable
+    between = [len(HEADER), *(pieces[-1][1] for pieces in SPANS)]
+    assert described.whole == any(end <= length < end + 7 and not any(LOG[end:length]) for end in between)
+
+
+def test_a_destroyed_block_of_wandb_costs_its_records_alone(tmp_path: Path) -> None:
+    log = bytearray(LOG)
+    log[40_000:44_000] = random.Random(0).randbytes(4000)
+    steps, described = read_log(bytes(log), tmp_path / "a.wandb")
+    lost = {number for number, pieces in enumerate(SPANS) for a, b in pieces if a < 44_000 and b > 40_000}
+    assert steps == [step for step in range(len(SPANS)) if step not in lost]
+    assert described.whole and described.unreadable[DAMAGED] >= 1
+
+
+@pytest.mark.parametrize("lost", [b"first", b"last"])
+def test_a_record_of_wandb_without_its_beginning_or_end_is_counted(lost: bytes, tmp_path: Path) -> None:
+    body = history(_step=1, loss=1).SerializeToString()
+    half = fragment(4, body[5:]) if lost == b"first" else fragment(2, body[:5])
+    around = [fragment(1, history(_step=step, loss=step).SerializeToString()) for step in (0, 2)]
+    steps, described = read_log(HEADER + half.join(around), tmp_path / "a.wandb")
+    assert steps == [0, 2]
+    assert described.whole and described.unreadable == {DAMAGED: 1}
+
+
+def test_a_damaged_record_of_wandb_is_named_and_the_run_keeps_its_end(tmp_path: Path, capsys: Capture) -> None:
+    end = Record()
+    end.exit.exit_code = 3
+    wandb(tmp_path / "w", [named("flipped"), *(history(_step=step, loss=step) for step in range(5)), end])
+    (path,) = (tmp_path / "w").iterdir()
+    data = bytearray(path.read_bytes())
+    data[data.index(history(_step=2, loss=2).SerializeToString())] ^= 1
+    path.write_bytes(data)
+    assert main(["import", str(tmp_path / "w")]) == 1
+    assert f"damaged: {DAMAGED} (1)" in capsys.readouterr().err
+    (run,) = RunFolder.all()
+    assert [step for step, _ in points(run)] == [0, 1, 3, 4]
+    assert "cut short" not in warnings(run)
+    assert Journal(run.db).states()[-1].reason == "exit code 3"
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -80,6 +80,7 @@ def test_a_wandb_file_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path: Pat
     assert [point.step for point in loss] == list(range(len(loss)))
     assert len(loss) < 100 and (cut < 1000 or len(loss) > 10)
     assert "was cut short" in Journal(run.db).events()[0].text
+    assert "left out" not in Journal(run.db).events()[0].text
     assert run.state() is RunState.INTERRUPTED  # it never said that it ended
 
 
@@ -115,7 +116,8 @@ def test_what_cannot_be_imported_is_one_sentence_and_leaves_no_run(tmp_path: Pat
     (tmp_path / "wandb" / "events.out.tfevents.1.host").write_bytes(b"\0" * 40)
     assert main(["import", str(tmp_path / "wandb")]) == 1
     said = capsys.readouterr().err
-    assert "is not a W&B file" in said and "holds no scalars" in said
+    assert "is not a W&B file" in said
+    assert "holds no scalars and is left out; events.out.tfevents.1.host was cut short, or is damaged" in said
     (tmp_path / "none").mkdir()
     assert main(["import", str(tmp_path / "none")]) == 2
     assert "holds neither TensorBoard's event files" in capsys.readouterr().err

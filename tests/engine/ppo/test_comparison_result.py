@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import stat
 from pathlib import Path
@@ -7,8 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from looptop.engine import config as configuration
+from looptop.engine.cli import main
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.comparison_result import FILE, CompareFigure, ComparePair, CompareResult, load, save
+from looptop.engine.ppo import comparison
+from looptop.engine.ppo.comparison_result import FILE, CompareFigure, ComparePair, CompareResult, load, save, written
+from looptop.engine.runs.folder import RunFolder
 
 RESULT = CompareResult(
     run="ppo-1",
@@ -42,3 +47,28 @@ def test_one_that_cannot_be_read_or_written_is_one_sentence(tmp_path: Path) -> N
         load(tmp_path)
     with pytest.raises(LooptopError, match="cannot write"):
         save(RESULT, tmp_path / "nowhere")
+
+
+def test_one_that_cannot_be_kept_is_printed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder.create("ppo", configuration.preset("tiny", "ppo"))
+    monkeypatch.setattr(comparison, "compare", lambda *_: RESULT)
+    (run.path / f".{FILE}").mkdir()  # in the way, as a read-only file system is
+    assert main(["compare", run.id, "--n", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert "reference and tuned model on 1 queries of newsroom" in out and "95 % interval" in out
+    assert err.splitlines()[-1].startswith(f"looptop: cannot write {run.path / FILE}: ")
+    assert err.splitlines()[-1].endswith("; this comparison is not kept with ppo-1")
+    assert main(["compare", run.id, "--n", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 1
+    assert load(run.path) is None
+
+
+def test_each_writing_of_one_can_be_told_from_the_last(tmp_path: Path) -> None:
+    assert written(tmp_path) is None
+    save(RESULT, tmp_path)
+    first = written(tmp_path)
+    assert first is not None and written(tmp_path) == first
+    save(RESULT, tmp_path)
+    assert written(tmp_path) != first

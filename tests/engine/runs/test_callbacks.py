@@ -210,6 +210,30 @@ def test_what_is_logged_before_and_after_training_is_in_the_run(tmp_path: Path) 
     assert not Journal(RunFolder.find("trainer-2").db).values("final_f1"), "that was the first training's"
 
 
+def test_what_one_callback_of_two_trainers_is_told_goes_into_each_ones_own_run(tmp_path: Path) -> None:
+    callback = JournalCallback()
+    first, second = (trainer(tmp_path / name, callback, steps=3, eval_strategy="no") for name in "ab")
+    first.train()
+    other = second.evaluate(metric_key_prefix="other")["other_loss"]
+
+    class EvaluateTheFirst(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            first.evaluate(metric_key_prefix=f"beside_{state.global_step}")
+
+    second.add_callback(EvaluateTheFirst())
+    second.train()
+    late = first.evaluate(metric_key_prefix="late")["late_loss"]
+    second.log({"end": 1.0})
+
+    one, two = (Journal(RunFolder.find(name).db) for name in ("trainer-1", "trainer-2"))
+    assert one.last("late_loss").value == late and not two.values("late_loss")
+    assert two.last("other_loss").value == other and not one.values("other_loss")
+    assert two.last("end").value == 1.0 and not one.values("end")
+    for step in range(3):
+        assert one.values(f"beside_{step}_loss") and not two.values(f"beside_{step}_loss")
+    assert [run.state() for run in RunFolder.all()] == [RunState.FINISHED] * 2
+
+
 class Raise(TrainerCallback):
     """Raises in the second step."""
 
@@ -262,6 +286,18 @@ def test_odd_names_and_numbers_do_not_end_the_training(tmp_path: Path) -> None:
     assert folder.state() is RunState.FINISHED
     assert journal.last("ok").value == 2.0 and journal.last("caf\\udce9").value == 1.0 and not journal.last("huge")
     assert [path.name for path in folder.path.parent.iterdir()] == ["trainer-1"], "nothing is left beside it"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(None, ""), (Path("out/mine"), "out/mine"), (b"caf\xc3\xa9", "café"), (b"caf\xe9", "caf\udce9"), (7, "7")],
+)
+def test_a_name_of_any_type_is_taken_as_text(name: object, text: str, tmp_path: Path) -> None:
+    trainer(tmp_path, JournalCallback(name=name), steps=1, eval_strategy="no").train()
+    (folder,) = RunFolder.all()
+    assert folder.settings()["name"] == text
+    assert folder.about().title == text
+    assert folder.state() is RunState.FINISHED
 
 
 def raise_always(*_args: Any, **_options: Any) -> Any:
