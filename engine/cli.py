@@ -13,6 +13,7 @@ import argparse
 import difflib
 import errno
 import os
+import re
 import sys
 import textwrap
 import time
@@ -99,9 +100,15 @@ COMMANDS = {
 }
 
 
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf(inity)?|-nan", re.IGNORECASE)
+_NEGATED = re.compile(r"-[^-\s][^\s]*?[:<>=!]")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaint is one sentence that also says where help is."""
 
+    takes_filters = False
+    """Whether `-KEY:VALUE` and `-NAME<NUMBER` are words of a filter."""
     _mixes = False
     """Whether options and other words are being told apart."""
 
@@ -118,6 +125,12 @@ class Parser(argparse.ArgumentParser):
             return self.parse_known_intermixed_args(args, namespace)
         finally:
             self._mixes = False
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        # argparse itself takes only -1 and -1.5 for numbers, and -host:here for -h; it offers no public way in.
+        if _NEGATIVE.fullmatch(arg_string) or (self.takes_filters and _NEGATED.match(arg_string)):
+            return None
+        return super()._parse_optional(arg_string)
 
     def print_help(self, file: Any = None) -> None:
         """Prints the help text; argparse's own would hide that it could not be written."""
@@ -249,6 +262,7 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
             formatter_class=HelpText,
         )
         if name == chosen and module is not None:
+            subparser.takes_filters = getattr(module, "TAKES_FILTERS", False)
             subparser.epilog = f"examples:\n{module.EXAMPLES}"
             module.add_arguments(subparser)
     return parser

@@ -28,6 +28,18 @@ FOLDER = Path(__file__).parents[1] / "screenshots"
 SIZES = ((80, 24), (120, 40), (200, 60))
 MIDDLE = SIZES[1:2]
 LOOKS = ("dark", "light")
+SEEN = {
+    "ask": ("what shape is in the", "circle"),
+    "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
+    "runs": ("vqa-1", "trainer-1", "processor", "memory"),
+    "charts": ("trainer-1", "layer.0/loss"),
+    "ppo": ("ppo-1", "reward", "KL", "quality"),
+    "ppo-sample": ("ppo-1", "Query", "Response", "Reference"),
+    "ppo-tokens": ("ppo-1", "token", "KL"),
+    "ppo-compare": ("ppo-1", "before", "after", "95 % interval"),
+    "ppo-batch": ("ppo-2", "breakpoint kl > 4", "2 judged"),
+}
+"""What the README says of each picture, as words that are on the screen when it is taken."""
 EVALUATIONS = 3
 """The run is taken once it has made so many."""
 
@@ -141,11 +153,27 @@ async def take(name: str, prepare: Callable[[Any], Any], sizes: Sequence[tuple[i
                 if app.theme != f"looptop-{look}":
                     app.action_theme()
                     await pilot.pause(0.5)
+                check(name, text_of(app))
                 stem = FOLDER / f"{name}-{width}x{height}-{look}"
                 svg = app.export_screenshot(title="looptop")
                 stem.with_suffix(".svg").write_text(svg, "utf-8")
                 cairosvg.svg2png(bytestring=portable(svg).encode(), write_to=str(stem.with_suffix(".png")))
                 print(stem.name, flush=True)
+
+
+def check(name: str, text: str) -> None:
+    """Refuses a picture that does not show what the README says of it.
+
+    Args:
+        name: The picture's, without its size.
+        text: What is on the screen.
+
+    Raises:
+        SystemExit: Words are missing; names them.
+    """
+    missing = [words for words in SEEN[name] if words not in text]
+    if missing:
+        raise SystemExit(f"the picture {name} does not show {', '.join(map(repr, missing))}:\n{text}")
 
 
 def ppo(run_id: str, keys: Sequence[str], seen: str) -> Callable[[Any], Any]:
@@ -195,10 +223,12 @@ async def runs(pilot: Any) -> None:
 
 
 async def charts(pilot: Any) -> None:
-    """All metrics of a run with twenty."""
+    """All metrics of the run with twenty."""
     await pilot.press("alt+4")
-    await until(pilot, "live")
-    await pilot.press("enter")
+    await until(pilot, "trainer-1")
+    await pilot.press("slash", *"id", "colon", *"trainer", "minus", "1")
+    await until(pilot, "1 of ")
+    await pilot.press("enter", "enter")
     await until(pilot, "┤")
     await pilot.pause(1)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-import tomli_w
-
 from looptop.engine import config as configuration
 from looptop.engine.commands.output import add_json, say_json
 
@@ -28,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the configuration."""
-    plain = configuration.to_dict(configuration.preset(arguments.preset, arguments.kind))
+    chosen = configuration.preset(arguments.preset, arguments.kind)
     if arguments.json:
-        say_json(plain)
+        say_json(configuration.to_dict(chosen))
     else:
-        sys.stdout.write(tomli_w.dumps(plain))
+        sys.stdout.write(configuration.dump(chosen))
     return 0

@@ -22,8 +22,11 @@ EXAMPLES = """\
   looptop runs --json
 
 A filter's words must all hold: KEY:VALUE (kind, state, id, title, note, device, preset, host), NAME<NUMBER with any
-metric, step, progress, took, age or alerts, or any word; behind -- one may begin with a minus: it must not hold.
+metric, step, progress, took, age or alerts, or any word. What a minus stands before must not hold; before a mere word
+it needs a -- in front: looptop runs -- -bad
 """
+
+TAKES_FILTERS = True
 
 _NOTE = 40
 

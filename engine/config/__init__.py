@@ -6,6 +6,7 @@
 
 from looptop.engine.config.settings import KINDS as KINDS
 from looptop.engine.config.settings import RunConfig as RunConfig
+from looptop.engine.config.settings import dump as dump
 from looptop.engine.config.settings import from_dict as from_dict
 from looptop.engine.config.settings import keys as keys
 from looptop.engine.config.settings import load as load

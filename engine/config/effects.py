@@ -16,6 +16,7 @@ import msgspec
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.config.settings import RunConfig, preset
 from looptop.engine.errors import LooptopError, SettingError
+from looptop.engine.model_files import read_config
 from looptop.engine.text import visible
 
 
@@ -30,7 +31,8 @@ class Effect:
     why_not: str
     """Stands behind "has no effect"."""
     neutral: Any = None
-    """A value that asks for nothing, besides those that are empty, zero or false."""
+    """A value that asks for nothing, besides those that are empty or zero; of what is on by default, false asks for
+    something."""
 
 
 def _by_steps(config: Any) -> bool:
@@ -63,12 +65,54 @@ def _builds_from_parts(config: Any) -> bool:
 
 
 def _is_of_the_hub(config: Any) -> bool:
+    # A reward run reads what was rated in a PPO run, too.
+    from looptop.engine.runs.folder import RunFolder  # reads configurations itself
+
     source = config.data.source
-    return not (_is_newsroom(config) or Path(source).suffix.lower() in (".csv", ".jsonl", ".json", ".parquet"))
+    if _is_newsroom(config) or Path(source).suffix.lower() in (".csv", ".jsonl", ".json", ".parquet"):
+        return False
+    if (Path(source).expanduser() / "dataset_info.json").is_file():
+        return False
+    return config.kind != "reward" or RunFolder.named(source) is None
 
 
 def _is_newsroom(config: Any) -> bool:
     return bool(config.data.source.partition(":")[0] == "newsroom")
+
+
+def _holds_images_out(config: Any) -> bool:
+    from looptop.engine.vqa.table import find_tables  # brings in the image library
+
+    source = Path(config.data.source).expanduser()
+    if config.data.source in ("easy-vqa", "vqa-v2") or not source.exists():
+        return True
+    try:
+        if (source / "dataset_dict.json").is_file():
+            splits = read_config(source / "dataset_dict.json").get("splits")
+            return not (isinstance(splits, list) and "validation" in splits)
+        return (source / "state.json").is_file() or "validation" not in find_tables(source)
+    except (LooptopError, OSError):  # said where the data is tried
+        return True
+
+
+def _keeps_some(config: Any) -> bool:
+    return not set(config.model.freeze) <= {"nothing", "decoder"}
+
+
+def _samples(config: Any) -> bool:
+    return bool(config.generation.num_beams == 1)
+
+
+def _adapts(config: Any) -> bool:
+    return bool(config.ppo.adap_kl_ctrl)
+
+
+def _weighs_kl(config: Any) -> bool:
+    return bool(config.ppo.init_kl_coef > 0)
+
+
+def _has_momenta(config: Any) -> bool:
+    return not config.training.optim.startswith(("adafactor", "adagrad", "adalomo", "lomo", "rmsprop", "sgd"))
 
 
 def _has_adapters(config: Any) -> bool:
@@ -77,6 +121,9 @@ def _has_adapters(config: Any) -> bool:
 
 _PARTS = "while model.start_from names a whole model"
 _V2 = "unless data.source is vqa-v2"
+_BEAMS = "while generation.num_beams is above 1: beams do not sample; set it to 1"
+_FIXED = "while ppo.adap_kl_ctrl is false"
+_NO_KL = "while ppo.init_kl_coef is 0: there is nothing to adapt"
 _CLASSIFIER = "unless the reward is a model"
 
 EFFECTS = (
@@ -84,6 +131,11 @@ EFFECTS = (
     Effect("training.warmup_steps", _warms_up, "while training.lr_scheduler_type is constant; set it to another one"),
     Effect("training.num_train_epochs", _by_epochs, "while training.max_steps is given; set that to -1"),
     Effect("training.logging_steps", _reports, "unless training.report_to is given: the journal holds every step"),
+    Effect("training.adam_beta2", _has_momenta, "while training.optim is no kind of Adam"),
+    Effect(
+        "training.keep_features", _keeps_some, "while model.freeze names no encoder: only a frozen one's are ever kept"
+    ),
+    Effect("data.validation_fraction", _holds_images_out, "while data.source has a validation split of its own"),
     Effect("data.min_agreement", _is_vqa_v2, _V2, neutral=1),
     Effect("data.annotations", _is_vqa_v2, _V2),
     Effect("data.questions", _is_vqa_v2, _V2),
@@ -96,9 +148,19 @@ EFFECTS = (
     Effect("model.lora_alpha", _has_adapters, "while model.lora_rank is 0"),
     Effect("model.lora_modules", _has_adapters, "while model.lora_rank is 0"),
     Effect("ppo.target_kl", lambda config: config.ppo.early_stopping, "unless ppo.early_stopping is true"),
-    Effect("ppo.use_score_norm", lambda config: config.ppo.use_score_scaling, "unless ppo.use_score_scaling is true"),
-    Effect("ppo.target", lambda config: config.ppo.adap_kl_ctrl, "while ppo.adap_kl_ctrl is false"),
-    Effect("ppo.horizon", lambda config: config.ppo.adap_kl_ctrl, "while ppo.adap_kl_ctrl is false"),
+    Effect(
+        "ppo.use_score_norm",
+        lambda config: config.ppo.use_score_scaling,
+        "unless ppo.use_score_scaling is true",
+        neutral=False,
+    ),
+    Effect("ppo.target", _adapts, _FIXED),
+    Effect("ppo.horizon", _adapts, _FIXED),
+    Effect("ppo.target", _weighs_kl, _NO_KL),
+    Effect("ppo.horizon", _weighs_kl, _NO_KL),
+    Effect("generation.temperature", _samples, _BEAMS),
+    Effect("generation.top_k", _samples, _BEAMS),
+    Effect("generation.top_p", _samples, _BEAMS, neutral=1),
     Effect("rewards.*.label", lambda part: bool(part.model), _CLASSIFIER),
     Effect("rewards.*.reads", lambda part: bool(part.model), _CLASSIFIER),
     Effect("rewards.*.max_tokens", lambda part: bool(part.model), _CLASSIFIER),
@@ -118,15 +180,13 @@ def without_effect(config: RunConfig, like: RunConfig | None = None) -> dict[str
         return {}
     if like is not None:
         bases.append(_values(like))
-    found = {}
+    found: dict[str, str] = {}
     for key, (value, default, owner) in _values(config).items():
-        effect = _BY_KEY.get(_pattern(key))
-        if effect is None or not value or value == effect.neutral:
-            continue
         if any(value == (base[key][0] if key in base else default) for base in bases):
             continue
-        if not effect.holds(owner):
-            found[key] = f"{visible(key)} has no effect {effect.why_not}"
+        for effect in _BY_KEY.get(_pattern(key), ()):
+            if (value or value is False) and value != effect.neutral and not effect.holds(owner):
+                found.setdefault(key, f"{visible(key)} has no effect {effect.why_not}")
     return found
 
 
@@ -140,7 +200,7 @@ def refuse_without_effect(config: RunConfig, like: RunConfig | None = None) -> N
         raise SettingError(key, f"{sentence}; or leave it out")
 
 
-_BY_KEY = {effect.key: effect for effect in EFFECTS}
+_BY_KEY = {key: [effect for effect in EFFECTS if effect.key == key] for key in {effect.key for effect in EFFECTS}}
 
 
 def _pattern(key: str) -> str:

@@ -9,6 +9,9 @@ from msgspec import Meta
 from looptop.engine.config.training import TrainingConfig
 from looptop.engine.config.types import Fraction, Natural, NonNegativeFloat, Positive, PositiveFloat, Real, Table
 
+POLICY_FAMILIES = ("t5", "gpt2")
+"""The model types, as a model's config.json names them, that can be tuned."""
+
 KlPenalty = Literal["kl", "abs", "mse", "full"]
 
 

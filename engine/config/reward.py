@@ -29,6 +29,7 @@ class PreferenceConfig(Table, frozen=True, kw_only=True):
     split: str = "train"
     """Of a data set on the hub."""
     max_pairs: Positive | None = None
+    """So many pairs to train on at most."""
     max_tokens: Positive = 512
     """Longer texts are cut at their end."""
     validation_fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.1

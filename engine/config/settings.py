@@ -6,8 +6,12 @@ the command line can check what a person types as they type it.
 
 from __future__ import annotations
 
+import ast
 import difflib
+import inspect
+import itertools
 import re
+import textwrap
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
+import tomli_w
 from msgspec import Struct
 
 from looptop.engine.config.ppo import PpoRunConfig
@@ -151,6 +156,30 @@ def override(config: RunConfig, settings: Iterable[str]) -> RunConfig:
         place = _find(key.strip(), data, type(config))
         place.target[place.name] = _parse_value(text.strip(), place.type)
     return from_dict(data, where="--set")
+
+
+def dump(config: RunConfig) -> str:
+    """The whole configuration as TOML for a person to change: what has no value stands in its table as a comment."""
+    lines = []
+    for line in tomli_w.dumps(to_dict(config)).splitlines():
+        lines.append(line)
+        table = getattr(config, line[1:-1], None) if line.startswith("[") else None
+        if isinstance(table, Struct):
+            meanings = _meanings(type(table))
+            for name in _fields(type(table)):
+                if getattr(table, name) is None:
+                    lines.append(f"# {name} =" + (f"  # {meanings[name]}" if name in meanings else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _meanings(table: type[Struct]) -> dict[str, str]:
+    """What stands below a table's settings in its source, each in one line."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(table))).body[0]
+    found = {}
+    for field, below in itertools.pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            found[field.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
+    return found
 
 
 def keys(config_type: type[Struct] = VqaRunConfig) -> Iterator[str]:

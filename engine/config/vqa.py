@@ -39,7 +39,9 @@ class DataConfig(Table, frozen=True, kw_only=True):
     questions: str = ""
     images: str = ""
     start_at: Natural | None = None
+    """The first question taken, counted from 0."""
     end_at: Natural | None = None
+    """The first question not taken any more."""
     max_images: Positive | None = None
     """So many images at most, of each split."""
     max_questions: Positive | None = None

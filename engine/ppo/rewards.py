@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.config.types import Precision
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.model_uses import index_of_label
 from looptop.engine.models import resolve
 from looptop.engine.ppo.fp16 import T5_TYPES
 from looptop.engine.ppo.reward_function import Function, checked
@@ -115,7 +116,7 @@ class Classifier:
         if self.tokenizer.pad_token is None:  # A decoder's tokenizer; the model must know where a text ends.
             self.tokenizer.pad_token = self.tokenizer.eos_token
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
-        self.place = _place_of(label, self.model.config)
+        self.place = index_of_label(label, self.model.config.id2label, self.model.config.label2id)
         self.reads = reads
         self.max_tokens = min(max_tokens, room_of(self.model.config, tokenizer))
         overflows = precision == "fp16" and self.model.config.model_type in T5_TYPES
@@ -205,18 +206,6 @@ def _scorer(part: RewardConfig, device: torch.device | str, precision: Precision
     if part.model:
         return Classifier.load(part, device, precision)
     return Function(part.function) if part.function else Person()
-
-
-def _place_of(label: str, config: Any) -> int:
-    # A published configuration may have either of the two, or both.
-    names = {str(name): int(place) for place, name in (config.id2label or {}).items()}
-    names |= {str(name): int(place) for name, place in (config.label2id or {}).items()}
-    if label in names:
-        return names[label]
-    if label.isdigit() and int(label) < config.num_labels:
-        return int(label)
-    known = ", ".join(sorted(names, key=lambda name: names[name])) or "none"
-    raise LooptopError(f"it has no label '{visible(label)}'; its labels are: {visible(known)}")
 
 
 def room_of(config: Any, tokenizer: Any) -> int:

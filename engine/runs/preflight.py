@@ -7,7 +7,6 @@ with two texts in a process of its own.
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import re
@@ -15,17 +14,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from looptop.engine.config import RunConfig
 from looptop.engine.config.ppo import PpoRunConfig, RewardConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, SettingError, said_of
-from looptop.engine.models import BUNDLED, resolve
-from looptop.engine.runs.private import open_regular
+from looptop.engine.model_files import check_model_files
+from looptop.engine.model_uses import Use, index_of_label, refuse_use
+from looptop.engine.models import BUNDLED, read_json, resolve, whole_model
+from looptop.engine.runs.peek import TablePeek, peek
 from looptop.engine.text import visible
 from looptop.engine.vqa import models as vqa_models
 
@@ -39,6 +38,11 @@ _TEXTS = (
     "The council of Oslo announced on Monday that a new tram line will open in two years.",
     "A hospital in Rome closed one of its two schools for nurses, and six teachers lost their work.",
 )
+_PARTS: dict[str, Use] = {
+    "text_encoder": "text encoder",
+    "image_encoder": "image encoder",
+    "decoder": "decoder",
+}
 _MODEL_FILES = ("config.json", "adapter_config.json")
 
 
@@ -54,29 +58,32 @@ def refuse_unusable(config: RunConfig) -> None:
             with _of("model.start_from"):
                 vqa_models.folder_of(config.model.start_from)
         else:
-            for part in ("text_encoder", "image_encoder", "decoder"):
-                _check_model(f"model.{part}", getattr(config.model, part))
+            for part, use in _PARTS.items():
+                _check_use(f"model.{part}", getattr(config.model, part), use)
     elif isinstance(config, PpoRunConfig):
         _check_source(config)
-        _check_text_column(config)
-        _check_model("model.policy", config.model.policy)
+        _check_texts(config)
+        _check_use("model.policy", config.model.policy, "policy")
         if config.model.reference:
-            _check_model("model.reference", config.model.reference)
+            _check_use("model.reference", config.model.reference, "policy")
         for reward in config.rewards:
             if reward.model:
-                _check_model(f"rewards.{reward.name}.model", reward.model)
+                _check_reward_model(reward)
             elif reward.function:
                 _check_function(reward, config)
     elif isinstance(config, RewardRunConfig):
         _check_source(config)
-        _check_model("model.classifier", config.model.classifier)
+        _refuse_empty(config.data.source, peek(config.data.source, 1))
+        _check_use("model.classifier", config.model.classifier, "classifier")
 
 
 @contextlib.contextmanager
 def _of(key: str) -> Iterator[None]:
-    """An error in the block is one of a setting."""
+    """An error in the block is one of a setting, where it does not name one itself."""
     try:
         yield
+    except SettingError:
+        raise
     except LooptopError as error:
         raise SettingError(key, str(error)) from None
 
@@ -99,6 +106,16 @@ def _check_vqa_data(config: VqaRunConfig) -> None:
         with _of("data.source"):
             for table in find_tables(source).values():
                 check_columns(table)
+                _check_first_rows(table, data.images)
+
+
+def _check_first_rows(table: Path, images: str) -> None:
+    from looptop.engine.vqa.table import ImagesMissingError, check_first_rows
+
+    try:
+        check_first_rows(table, Path(images).expanduser() if images else None)
+    except ImagesMissingError as error:
+        raise SettingError("data.images" if images else "data.source", str(error)) from None
 
 
 def _check_source(config: PpoRunConfig | RewardRunConfig) -> None:
@@ -115,45 +132,70 @@ def _check_source(config: PpoRunConfig | RewardRunConfig) -> None:
         )
 
 
-def _check_text_column(config: PpoRunConfig) -> None:
-    """Refuses a local table whose first row has no such column."""
-    wanted = config.data.text_column
-    first = next(_local_rows(config), {})
-    columns = list(first)
+def _check_texts(config: PpoRunConfig) -> None:
+    """Refuses a local table without rows, without such a column, or with too few texts to hold some of them out."""
+    data = config.data
+    wanted, held_out = data.text_column, data.held_out
+    if data.source.partition(":")[0] == "newsroom":
+        return
+    table = peek(data.source, held_out + 1)
+    columns = table.columns
+    _refuse_empty(data.source, table)
     if columns and wanted not in columns:
         raise SettingError(
             "data.text_column",
             f"{visible(config.data.source)} has no column '{visible(wanted)}'; its columns are:"
             f" {visible(', '.join(columns))[:300]}; choose one with data.text_column",
         )
+    limits = [] if data.max_queries is None else [data.max_queries]
+    if table.whole:
+        limits.append(sum(isinstance(row.get(wanted), str) and bool(row[wanted].strip()) for row in table.rows))
+    if limits and min(limits) <= held_out:
+        raise SettingError(
+            "data.held_out",
+            f"{visible(data.source)} gives {min(limits)} texts, and {held_out} are to be held out; lower data.held_out"
+            " or give more",
+        )
 
 
-def _local_rows(config: PpoRunConfig) -> Iterator[dict[str, Any]]:
-    """The rows of a local CSV or JSONL file, up to the first that cannot be read; of other sources none.
+def _refuse_empty(source: str, table: TablePeek) -> None:
+    if table.whole and not table.rows:
+        raise SettingError("data.source", f"{visible(source)} holds no row; give a table with some")
 
-    A CSV's columns come first, as a row without values: it may hold no other.
+
+def _check_use(key: str, name: str, use: Use) -> Path | None:
+    """As `_check_model`; also refuses a model on this machine whose family rules the use out."""
+    folder = _check_model(key, name)
+    if folder is not None:
+        with _of(key):
+            check_model_files(folder, weights=True)
+            refuse_use(use, name, read_json(Path(whole_model(str(folder))) / "config.json"))
+    return folder
+
+
+def _check_reward_model(reward: RewardConfig) -> None:
+    key = f"rewards.{reward.name}.model"
+    folder = _check_use(key, reward.model, "reward model")
+    # Empty of adapters alone, which bring their labels along.
+    config = {} if folder is None else read_json(folder / "config.json")
+    if config and "num_labels" not in config:  # of old configurations, which do not name the labels
+        with _of(f"rewards.{reward.name}.label"):
+            try:
+                index_of_label(reward.label, config.get("id2label"), config.get("label2id"))
+            except LooptopError as error:
+                raise LooptopError(f"the reward model {visible(reward.model)}: {error}") from None
+
+
+def _check_model(key: str, name: str) -> Path | None:
+    """Refuses the name of a model that is neither on this machine nor, as far as can be known, on the hub.
+
+    Returns:
+        Its folder; None where it is the hub's.
     """
-    path = Path(config.data.source).expanduser()
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".jsonl"):
-        return
-    with contextlib.suppress(OSError, ValueError, csv.Error, RecursionError):
-        descriptor = open_regular(path, follow_links=True)
-        with os.fdopen(descriptor, encoding="utf-8-sig", newline="") as file:
-            if kind == ".csv":
-                reader = csv.DictReader(file)
-                yield dict.fromkeys(reader.fieldnames or ())
-                yield from reader
-            else:
-                yield from (row for row in map(json.loads, file) if isinstance(row, dict))
-
-
-def _check_model(key: str, name: str) -> None:
-    """Refuses the name of a model that is neither on this machine nor, as far as can be known, on the hub."""
     with _of(key):
         where = resolve(name)
     if where != name or name.startswith(BUNDLED):
-        return
+        return Path(where)
     path = Path(name).expanduser()
     if path.is_dir():
         if not any((path / file).is_file() for file in _MODEL_FILES):
@@ -164,6 +206,7 @@ def _check_model(key: str, name: str) -> None:
         raise SettingError(key, f"{key}: there is no folder {visible(name)}, and no model of the hub can be called so")
     elif why := _why_not_on_hub(name):
         raise SettingError(key, f"{key}: there is no model '{visible(name)}': it is no folder or run, and {why}")
+    return path if path.is_dir() else None
 
 
 def _is_hub_name(name: str) -> bool:
@@ -230,6 +273,6 @@ def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
 
 def _sample_texts(config: PpoRunConfig) -> tuple[str, str]:
     """Two queries, of the data itself where that is a text file: a function may read something out of them."""
-    found = (row.get(config.data.text_column) for row in islice(_local_rows(config), 20))
+    found = (row.get(config.data.text_column) for row in peek(config.data.source, 20).rows)
     texts = [text for text in found if isinstance(text, str) and text.strip()]
     return (texts[0], texts[1]) if len(texts) > 1 else _TEXTS

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from looptop.engine.vqa import problems as kinds
 from looptop.engine.vqa.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name, votes_in_text
 from looptop.engine.vqa.other_formats import HEAD, is_vqa_v2, refuse_other_format
 from looptop.engine.vqa.problems import Problems
-from looptop.engine.vqa.rows import ImageChecks, Row, answer_type
+from looptop.engine.vqa.rows import ImageChecks, Row, answer_type, none_left
 from looptop.engine.vqa.vqa_files import FAULTS, cells_of, decode_json, json_place, read_json_bytes, what_is_wrong
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -25,6 +27,10 @@ JSON_SUFFIX = ".json"
 """Counts as a table where a folder holds no other: many folders have JSON files of other kinds beside their table."""
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 """What a table is called to be a split of its own."""
+
+
+FIRST_ROWS = 100
+"""So many of a table's rows are looked at before a run starts."""
 
 
 def find_tables(source: Path) -> dict[str, Path]:
@@ -121,6 +127,43 @@ def check_columns(table: Path) -> None:
         except (OSError, UnicodeDecodeError):  # said better where all of it is read
             return
         _columns(table, header)
+
+
+def check_first_rows(table: Path, images_folder: Path | None = None) -> None:
+    """Looks at a table's first hundred rows, and for their images.
+
+    What else is wrong with a table, and in its later rows, is said where all of it is read.
+
+    Args:
+        table: As in `rows`.
+        images_folder: As in `rows`.
+
+    Raises:
+        LooptopError: The table holds no row, or is no table; or none of these rows' images is there, which is an
+            `ImagesMissingError`.
+    """
+    problems = Problems()
+    first = [cells for _, _, cells in itertools.islice(_read(table, problems), FIRST_ROWS)]
+    if not first and not len(problems):
+        raise none_left(table, problems)
+    names = []
+    for cells in first:
+        with contextlib.suppress(RowError):
+            check_row(cells)
+            names.append(image_name(cells))
+    if not names:
+        return
+    folder = images_folder.absolute() if images_folder is not None else _image_folder(table, names[0])
+    if not any(os.path.lexists(folder / name) for name in names):
+        rows = f"first {FIRST_ROWS} rows" if len(first) == FIRST_ROWS else "rows"
+        raise ImagesMissingError(
+            f"none of the images that the {rows} of {visible(table)} name is in {visible(folder)}, not even"
+            f" {visible(names[0])}; set data.images to their folder"
+        )
+
+
+class ImagesMissingError(LooptopError):
+    """A table's images are not where they are looked for."""
 
 
 def _columns(table: Path, header: str) -> tuple[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,10 @@ def test_without_a_terminal_it_says_what_to_use_instead(capsys: Capture) -> None
         ("logs vqa-7 -f --json", "--follow and --json do not go together: a log that goes on is not one JSON object"),
         ("resume vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
         ("pause vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
+        ("reward ppo-7 1 0 -1e308", "there is no run 'ppo-7'; there are no runs yet"),
+        ("reward ppo-7 1 0 -1.5E+3", "there is no run 'ppo-7'; there are no runs yet"),
+        ("reward ppo-7 1 0 --rate -.5e-3", "there is no run 'ppo-7'; there are no runs yet"),
+        ("reward ppo-7 1 0 -inf", "there is no run 'ppo-7'; there are no runs yet"),
         ("predict bundled --questions none.json --images . --out r.json", "cannot read none.json: No such file"),
         ("predict bundled --questions q --images . --out no/r.json", "cannot write no/r.json: there is no folder "),
         ("score --annotations a.json --questions q.json --results r.json", "cannot read a.json: No such file or "),
@@ -223,6 +228,26 @@ def test_a_printed_configuration_can_be_read_again(capsys: Capture, kind: str, p
         config.load(tmp_path / "mine.toml") == config.load(tmp_path / "mine.toml", kind) == config.preset(preset, kind)
     )
     assert told(capsys, "config", kind, "--preset", preset) == json.loads(json.dumps(tomllib.loads(out)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "preset", "unset"),
+    [
+        ("vqa", "tiny", ["start_at", "end_at", "max_images", "max_questions"]),
+        ("ppo", "tiny", ["max_queries", "score_clip"]),
+        ("reward", "book", ["max_pairs"]),
+    ],
+)
+def test_a_printed_configuration_names_what_has_no_value(
+    capsys: Capture, kind: str, preset: str, unset: list[str], tmp_path: Path
+) -> None:
+    _, out, _ = say(capsys, "config", kind, "--preset", preset)
+    assert re.findall(r"(?m)^# (\w+) =", out) == unset
+    chosen = tomllib.loads(re.sub(r"(?m)^# (\w+) =", r"\1 = 3", out))
+    assert all(any(table.get(name) == 3 for table in chosen.values() if isinstance(table, dict)) for name in unset)
+    config.from_dict(chosen)
+    if kind == "vqa":
+        assert "\n# max_images =  # So many images at most, of each split.\n" in out
 
 
 def test_score_prints_the_official_figures(capsys: Capture, tmp_path: Path) -> None:

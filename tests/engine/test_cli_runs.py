@@ -48,6 +48,12 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     assert listed(capsys, "state:finished", "loss>0.7") == ["vqa-3", "vqa-2"]
     assert listed(capsys, "--sort", "loss") == ["vqa-1", "vqa-3", "vqa-2", "vqa-4"]
     assert listed(capsys, "--sort", "loss", "--reverse", "--", "-state:failed") == ["vqa-2", "vqa-3", "vqa-1"]
+    assert listed(capsys, "-state:failed", "--sort", "loss") == ["vqa-1", "vqa-3", "vqa-2"]
+    assert listed(capsys, "loss<2.5", "-loss<0.7", "--reverse", "-host:elsewhere") == ["vqa-2", "vqa-3"]
+    assert listed(capsys, "--sort=loss", '-note:"so bad"', "-step=7", "--", "-failed") == ["vqa-1", "vqa-3", "vqa-2"]
+    with pytest.raises(SystemExit):
+        main(["runs", "-bad"])
+    assert "unrecognized arguments: -bad" in capsys.readouterr().err
     assert main(["runs", "--sort", "colour"]) == 2
     assert "runs cannot be sorted by 'colour'" in capsys.readouterr().err
     assert main(["runs", "loss<"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -40,13 +41,21 @@ IDLE = [
     ("ppo", ["use_score_norm=true"], "ppo.use_score_norm", "use_score_scaling=true"),
     ("ppo", ["adap_kl_ctrl=false", "target=2"], "ppo.target", "adap_kl_ctrl=true"),
     ("ppo", ["adap_kl_ctrl=false", "horizon=99"], "ppo.horizon", "adap_kl_ctrl=true"),
+    ("ppo", ["init_kl_coef=0", "target=2"], "ppo.target", "init_kl_coef=0.1"),
+    ("ppo", ["init_kl_coef=0", "horizon=99"], "ppo.horizon", "init_kl_coef=0.1"),
+    ("ppo", ["num_beams=2", "top_k=5"], "generation.top_k", "num_beams=1"),
+    ("ppo", ["num_beams=2", "top_p=0.5"], "generation.top_p", "num_beams=1"),
+    ("ppo", ["num_beams=2", "temperature=0.5"], "generation.temperature", "num_beams=1"),
+    ("vqa", ["freeze=nothing", "keep_features=false"], "training.keep_features", "freeze=text_encoder"),
+    ("vqa", ["freeze=decoder", "keep_features=false"], "training.keep_features", "freeze=all"),
+    ("reward", ["optim=sgd", "adam_beta2=0.9"], "training.adam_beta2", "optim=adamw_torch"),
     ("ppo", [FUNCTION, "rewards.mine.label=good"], "rewards.mine.label", ""),
     ("ppo", [FUNCTION, "rewards.mine.reads=both"], "rewards.mine.reads", ""),
     ("ppo", ["rewards.me.person=true", "rewards.me.max_tokens=9"], "rewards.me.max_tokens", ""),
 ]
 
 
-@pytest.mark.parametrize(("kind", "settings", "key", "mend"), IDLE, ids=[f"{case[0]} {case[2]}" for case in IDLE])
+@pytest.mark.parametrize(("kind", "settings", "key", "mend"), IDLE, ids=[f"{case[0]} {case[1]}" for case in IDLE])
 def test_a_setting_that_does_nothing_is_named(kind: str, settings: list[str], key: str, mend: str) -> None:
     config = override(preset("tiny", kind), settings)
     assert list(without_effect(config)) == [key]
@@ -60,7 +69,38 @@ def test_a_setting_that_does_nothing_is_named(kind: str, settings: list[str], ke
 
 def test_every_line_of_the_table_is_a_setting() -> None:
     tried = {key if not key.startswith("rewards.") else f"rewards.*.{key.rpartition('.')[2]}" for _, _, key, _ in IDLE}
-    assert tried | {"model.text_encoder", "model.image_encoder"} == {effect.key for effect in EFFECTS}
+    assert tried | {"model.text_encoder", "model.image_encoder", "data.validation_fraction"} == {
+        effect.key for effect in EFFECTS
+    }
+
+
+def test_a_share_held_out_of_data_with_a_validation_split_is_named(tmp_path: Path) -> None:
+    config = override(preset("tiny"), [f"source={tmp_path}", "validation_fraction=0.3"])
+    (tmp_path / "train.csv").write_text("image,question,answer\n")
+    assert not without_effect(config)
+    (tmp_path / "val.csv").write_text("image,question,answer\n")
+    assert list(without_effect(config)) == ["data.validation_fraction"]
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.csv").unlink()
+    assert not without_effect(config), "what is wrong with the data is said elsewhere"
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    assert not without_effect(config)
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "validation"]}')
+    assert list(without_effect(config)) == ["data.validation_fraction"]
+
+
+def test_a_split_of_what_is_not_on_the_hub_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dataset_info.json").write_text("{}")
+    run = RunFolder.create("ppo", preset("tiny", "ppo"))
+    for kind, source in (("ppo", tmp_path), ("reward", tmp_path), ("reward", run.id)):
+        assert list(without_effect(override(preset("tiny", kind), [f"source={source}", "split=test"]))) == [
+            "data.split"
+        ]
+
+
+def test_switching_off_what_does_nothing_is_nobodys_mistake() -> None:
+    like = override(preset("tiny", "ppo"), ["use_score_scaling=true", "use_score_norm=true"])
+    assert not without_effect(override(like, ["use_score_scaling=false", "use_score_norm=false"]), like)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in presets(kind)])

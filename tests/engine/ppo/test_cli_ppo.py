@@ -127,6 +127,8 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert "taken back" in shown(capsys, "reward", "ppo-1", step, 1, "none", "--leave-out")
     assert "there is no sample 9" in refused(capsys, "reward", "ppo-1", step, 9, "1")
     assert "is no number" in refused(capsys, "reward", "ppo-1", step, 0, "much")
+    for word in ("-inf", "-Infinity", "-nan"):
+        assert f"'{word}' is no number" in refused(capsys, "reward", "ppo-1", step, 0, word)
     assert told(capsys, "samples", "ppo-1", step)["samples"][0]["judgements"] == {"reward": 2.5}
 
     assert "before an update when kl > -1000" in shown(capsys, "break", "ppo-1", "kl > -1000")

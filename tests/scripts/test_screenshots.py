@@ -1,0 +1,41 @@
+"""The README's pictures show what it says of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.config import preset
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.journal import JournalWriter
+from looptop.engine.runs.records import RunState
+from looptop.tui.app import LooptopApp
+from scripts import histories, screenshots
+
+
+async def test_the_charts_are_those_of_the_run_with_twenty_metrics() -> None:
+    histories.make(20, 200)
+    for _ in range(3):  # made later, so that they stand above it
+        writer = JournalWriter(RunFolder.create("vqa", preset("tiny")).db)
+        writer.metrics(1, {"loss": 1.0})
+        writer.state(RunState.FINISHED)
+        writer.close()
+    for size in ((80, 24), (200, 60)):
+        app = LooptopApp()
+        async with app.run_test(size=size) as pilot:
+            await screenshots.charts(pilot)
+            screenshots.check("charts", screenshots.text_of(app))
+
+
+def test_a_picture_that_shows_something_else_is_refused() -> None:
+    with pytest.raises(SystemExit, match="the picture charts does not show 'trainer-1'"):
+        screenshots.check("charts", "vqa-4  layer.0/loss")
+    screenshots.check("charts", "trainer-1  layer.0/loss")
+
+
+def test_every_picture_of_the_readme_is_checked() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    pictures = set(re.findall(r"screenshots/([a-z-]+)-\d", readme))
+    assert pictures and pictures <= set(screenshots.SEEN)
