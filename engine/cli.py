@@ -86,7 +86,7 @@ COMMANDS = {
     "samples": Command("samples", "the samples of a PPO batch"),
     "tokens": Command("tokens", "the tokens of a PPO sample's response"),
     "reward": Command("reward", "change a PPO sample's reward by hand, leave it out, or rate it"),
-    "break": Command("breakpoints", "conditions at which a PPO run is held before its update"),
+    "break": Command("breakpoints", "conditions at which a PPO run is held"),
     "compare": Command("compare", "a PPO run's model before and after, on queries it never saw"),
     "generate": Command("generate", "have a tuned language model answer a text, or a file of texts"),
     "rename": Command("about", "give a run a title"),

@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any
 
 import torch
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from looptop.engine.errors import LooptopError, said_of
@@ -100,11 +100,22 @@ def load_part(load: Callable[..., Any], source: str | PathLike[str], what: str, 
         **options: Passed on.
 
     Raises:
-        LooptopError: It is damaged, or names code.
+        LooptopError: It is damaged, or names code, or is a tokenizer without a vocabulary.
         OSError: It is neither on disk nor to be had from the hub.
     """
     check_model_files(source)
-    return _load(load, source, what, **options)
+    part = _load(load, source, what, **options)
+    if isinstance(part, PreTrainedTokenizerBase) and not _has_words(part):
+        raise LooptopError(
+            f"{what} {visible(source)} knows no word: its tokenizer.json, or the vocabulary that stands for it, is"
+            " missing; download or save the model again"
+        )
+    return part
+
+
+def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer has more than its marks: transformers makes an empty one where the vocabulary is missing."""
+    return bool(set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()) - set(tokenizer.all_special_tokens))
 
 
 def _load(load: Callable[..., Any], source: str | PathLike[str], what: str, **options: Any) -> Any:

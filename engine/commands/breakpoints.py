@@ -1,4 +1,4 @@
-"""`looptop break`: conditions at which a PPO run is held before its update."""
+"""`looptop break`: conditions at which a PPO run is held."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ EXAMPLES = """\
   looptop train ppo --data articles.jsonl --set rewards.neutral.weight=1
   looptop train reward --data ppo-3              a reward model from what you rated in ppo-3
 
-ctrl-C stops the run with a checkpoint, a second one at once. Closing the terminal leaves the run going.
+ctrl-C stops the run after its step, with a checkpoint; a second one stops it at once.
+Closing the terminal leaves the run going.
 """
 
 

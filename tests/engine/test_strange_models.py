@@ -262,6 +262,25 @@ def test_a_pipe_as_a_configuration_is_not_waited_for(tmp_path: Path) -> None:
         load_policy(tmp_path / "model")
 
 
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a pipe", "a link to nothing"])
+@pytest.mark.parametrize("kind", ["a VQA model", "a part", "a policy's tokenizer", "a reward", "a classifier"])
+def test_a_tokenizer_without_a_vocabulary_is_refused(kind: str, instead: str, tmp_path: Path) -> None:
+    save, load = KINDS[kind]
+    save(tmp_path / "model")
+    for file in [file for file in (tmp_path / "model").rglob("*") if file.name in VOCABULARIES]:
+        file.unlink()
+        if instead == "a pipe":
+            os.mkfifo(file)
+        elif instead == "a link to nothing":
+            file.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(LooptopError) as caught:
+        load(tmp_path / "model")
+    assert "tokenizer" in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_models_are_loaded_in_one_module_only() -> None:
     """Every `from_pretrained` of transformers is called by `engine.weights`, which says that no code may run."""
     package = Path(looptop.engine.__file__).parent
