@@ -1,7 +1,7 @@
 """A run's whole configuration: typed, read from TOML, checked as it is read, enough to start the run again.
 
 - `vqa`, `ppo`, `reward` what a run of each kind takes; `training` and `types` what they share
-- `settings` presets, files and `key=value` words
+- `settings` presets, files and `key=value` words; `versions` what older files called it
 """
 
 from looptop.engine.config.settings import KINDS as KINDS

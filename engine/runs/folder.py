@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine import config as configuration
-from looptop.engine.config import RunConfig
+from looptop.engine.config import RunConfig, versions
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.runs import decode, lock
@@ -141,7 +141,7 @@ class RunFolder:
             draft.mkdir(mode=0o700)
             for name in ("controls", "checkpoints"):
                 (draft / name).mkdir(mode=0o700)
-            write_private(draft / "config.toml", dump_toml(settings))
+            write_private(draft / "config.toml", dump_toml(versions.stamped(settings)))
             number = max((_number(path.name, kind) for path in runs.iterdir()), default=0)
             while True:
                 number += 1
@@ -209,11 +209,12 @@ class RunFolder:
             LooptopError: It cannot be read.
         """
         try:
-            return parse_toml(read_regular(self.config_file))
+            data = parse_toml(read_regular(self.config_file))
         except OSError as error:
             raise LooptopError(f"cannot read the configuration of {self.id}: {error.strerror}") from None
         except UNREADABLE:
             raise LooptopError(f"the configuration of {self.id} is damaged: {visible(self.config_file)}") from None
+        return versions.up_to_date(data, f"the configuration of {self.id}")
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Replaces the configuration, for whoever makes the run and learns of it bit by bit.
@@ -223,7 +224,7 @@ class RunFolder:
         """
         draft = self.config_file.with_name(f".config-{secrets.token_hex(6)}")
         try:
-            write_private(draft, dump_toml(settings))
+            write_private(draft, dump_toml(versions.stamped(settings)))
             draft.rename(self.config_file)
         except OSError as error:
             with contextlib.suppress(OSError):
