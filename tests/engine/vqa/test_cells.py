@@ -165,6 +165,39 @@ def test_a_csv_may_hold_votes_and_ids_as_pandas_writes_them(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("text", "votes"),
+    [
+        ("['red' 'blue']", ["red", "blue"]),
+        ("['red'\n 'blue']", ["red", "blue"]),
+        ("""["don't" 'blue']""", ["don't", "blue"]),
+        ('["red" "blue"]', ["red", "blue"]),
+        ("['it\\'s' 'a, b' 'c ] d']", ["it's", "a, b", "c ] d"]),
+        ("[3 -1 2.]", ["3", "-1", "2"]),
+        ("[ True False]", ["yes", "no"]),
+        ("['red' nan u'blue']", ["red", "blue"]),
+        ("array(['red', 'blue'], dtype=object)", ["red", "blue"]),
+        ("np.array(['red' 'blue'], dtype='<U4')", ["red", "blue"]),
+        ("[np.str_('red'), np.str_('blue')]", ["red", "blue"]),
+        ("[{'answer': 'red', 'why': 'a b'} {'answer': 'blue'}]", ["red", "blue"]),
+        ("{'answer': array(['red', 'blue'], dtype=object)}", ["red", "blue"]),
+        ("('red', 'blue')", ["red", "blue"]),
+        ("{'red', 'blue', 'green'}", ["red", "blue", "green"]),
+        ("(red) 'blue'", ["(red) 'blue'"]),
+    ],
+)
+def test_a_list_as_numpy_writes_it_is_as_many_votes(text: str, votes: list[str]) -> None:
+    assert votes_of(votes_in_text(text)) == votes
+
+
+@pytest.mark.parametrize(
+    "text", ["['red''blue']", "['red' ... 'blue']", "['red' 'blue", "[red blue]", "['red' 'blue'] 'x'", "[open('x')]"]
+)
+def test_a_list_of_which_the_votes_are_not_clear_is_refused(text: str) -> None:
+    with pytest.raises(RowError, match=r"^answers: "):
+        votes_of(votes_in_text(text))
+
+
+@pytest.mark.parametrize(
     ("cells", "kind", "detail"),
     [
         ({}, kinds.BAD_ROW, "missing required field `question`"),
