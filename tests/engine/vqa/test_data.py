@@ -414,6 +414,24 @@ def test_one_image_cannot_be_split() -> None:
         split_by_image(rows_of(["a", "a"]), 0.5, 0)
 
 
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ("question_id", r"only one image; .*; left out: duplicate id: 5 \(question 7\)"),
+        (
+            "image_id",
+            r"all images of the data have the image_id 7, and so count as one image; a second one is needed.*n$",
+        ),
+    ],
+)
+def test_what_leaves_one_image_is_told(tmp_path: Path, column: str, reason: str) -> None:
+    lines = [{"image": f"pictures/{n}.jpg", "question": "?", "answer": "x", column: 7} for n in range(6)]
+    write_table(tmp_path, "all.jsonl", "\n".join(map(json.dumps, lines)), images=6)
+    for _ in range(2):
+        with pytest.raises(LooptopError, match=reason):
+            load(DataConfig(source=str(tmp_path)))
+
+
 # easy-VQA ---------------------------------------------------------------------------------------------------------
 
 
