@@ -25,13 +25,16 @@ JSON_SUFFIX = ".json"
 """Counts as a table where a folder holds no other: many folders have JSON files of other kinds beside their table."""
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 """What a table is called to be a split of its own."""
+ANNOTATIONS = ("Annotations", "annotations")
+"""The folder of its tables in VizWiz's own, beside the folders of its images."""
 
 
 def find_tables(source: Path) -> dict[str, Path]:
     """The tables of a folder by split: `train`, and where they are there `validation` and `test`.
 
     Args:
-        source: A folder that holds one table (all of it is `train`) or tables named after splits; or a table itself.
+        source: A folder that holds one table (all of it is `train`) or tables named after splits, itself or in its
+            folder `Annotations`; or a table itself.
 
     Raises:
         LooptopError: There is no table, or it is not clear which one is meant.
@@ -49,6 +52,9 @@ def find_tables(source: Path) -> dict[str, Path]:
     if not tables:
         tables = _json_tables([path for path in files if path.suffix.lower() == JSON_SUFFIX])
     if not tables:
+        annotations = next((source / name for name in ANNOTATIONS if (source / name).is_dir()), None)
+        if annotations is not None:
+            return find_tables(annotations)
         raise LooptopError(
             f"{visible(source)} holds no table; put a CSV, JSONL or JSON of image,question,answer into it"
         )

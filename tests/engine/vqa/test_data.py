@@ -677,6 +677,8 @@ def test_vizwiz_as_published(tmp_path: Path) -> None:
     row = data.train[0]
     assert row["image"] == str(tmp_path / "train" / "VizWiz_train_00000000.jpg")
     assert (row["answer"], row["answers"].count("unanswerable"), row["answer_type"]) == ("a dog", 4, "other")
+    whole = load(DataConfig(source=str(tmp_path)))
+    assert (whole.train.to_list(), len(whole.validation)) == (data.train.to_list(), 4)
     one = load(DataConfig(source=str(tmp_path / "Annotations" / "val.json"), images=str(tmp_path / "val")))
     assert len(one.train) + len(one.validation) == 4
 
