@@ -15,7 +15,8 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.engine.vqa import problems as kinds
 from looptop.engine.vqa.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name, votes_in_text
-from looptop.engine.vqa.other_formats import HEAD, is_vqa_v2, refuse_other_format
+from looptop.engine.vqa.json_nan import decode_nan
+from looptop.engine.vqa.other_formats import HEAD, is_vqa_v2, refuse_columns, refuse_other_format
 from looptop.engine.vqa.problems import Problems
 from looptop.engine.vqa.rows import ImageChecks, Row, answer_type
 from looptop.engine.vqa.vqa_files import FAULTS, cells_of, decode_json, json_place, read_json_bytes, what_is_wrong
@@ -146,6 +147,7 @@ def _read(table: Path, problems: Problems) -> Iterator[tuple[str, int, Cells]]:
         return
     data = read_json_bytes(table)
     _refuse_others(table, data)
+    refuse_columns(table, data)
     if _is_one_document(data, suffix):
         yield from (("entry", entry, cells) for entry, cells in _read_json(table, data, problems))
     else:
@@ -156,7 +158,7 @@ def _is_one_document(data: bytes, suffix: str) -> bool:
     """Whether the file is one list or object rather than one object a line: programs write either under both names."""
     first, _, others = data.strip().partition(b"\n")
     try:
-        row = msgspec.json.decode(first, type=dict[str, Raw])
+        row = decode_nan(msgspec.json.Decoder(dict[str, Raw]).decode, first)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return suffix == JSON_SUFFIX or (first[:1] == b"[" and (not others or data.strip()[-1:] == b"]"))
     return not others.strip() and "question" not in row and ("data" in row or suffix == JSON_SUFFIX)
@@ -211,7 +213,7 @@ def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[i
     """A list of objects, or an object that holds it under `data`."""
     rows = decode_json(table, list[Raw] | _Document, data)
     if isinstance(rows, _Document):
-        if rows.data is None:
+        if not isinstance(rows.data, list):
             raise LooptopError(f"{visible(table)} is no table; write a list of objects with image, question and answer")
         rows = rows.data
     for number, row in enumerate(rows, start=1):
@@ -222,7 +224,7 @@ def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[i
 
 
 class _Document(Struct):
-    data: list[Raw] | None = None
+    data: list[Raw] | dict[str, Raw] | None = None
 
 
 def _json_tables(files: list[Path]) -> list[Path]:
