@@ -388,6 +388,30 @@ def test_damaged_pixels_are_refused(tmp_path: Path, kind: bytes) -> None:
         check_image(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\0", b"\0\5", bytes(6), bytes(range(0, 200, 50)), bytes(300), bytes(2_000_000)]
+)
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("color_type", [0, 2, 3, 4, 6])
+def test_damaged_transparency_does_not_make_a_png_worse(
+    tmp_path: Path, content: bytes, damaged: bool, color_type: int
+) -> None:
+    channels = {2: 3, 4: 2, 6: 4}.get(color_type, 1)
+    values = np.full((4, 4, channels), 255, np.uint16)
+    values[..., : 2 if channels == 4 else 1] = np.arange(4)[:, None]
+    palette = np.array([(200, 0, 0), (0, 200, 0), (0, 0, 200), (90, 90, 90)], np.uint8)
+    before = [chunk(b"PLTE", palette.tobytes())] if color_type == 3 else []
+    wanted = palette[values[..., 0]] if color_type == 3 else values[..., :3] if channels > 2 else values[..., 0]
+    sound = b"" if damaged or len(content) > 1_000_000 else content
+    if color_type == 3:
+        wanted = on_white(wanted, np.array([*sound[:4], *[255] * 4])[:4][values[..., 0]])
+    elif color_type in (0, 2) and len(sound) >= 2 * channels:
+        gone = (values == np.frombuffer(sound[: 2 * channels], ">u2")).all(-1)
+        wanted = np.where(gone if channels == 1 else gone[..., None], 255, wanted)
+    (tmp_path / "a.png").write_bytes(png(values, 8, color_type, *before, chunk(b"tRNS", content, damaged=damaged)))
+    assert same(tmp_path / "a.png", wanted, 1)
+
+
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage=st.dictionaries(st.integers(0, 700), st.integers(0, 255), min_size=1, max_size=20))
 @pytest.mark.parametrize("suffix", ["jpg", "webp"])
