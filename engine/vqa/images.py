@@ -22,6 +22,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 from looptop.engine.vqa import unread_formats
+from looptop.engine.vqa.jpeg_file import ignore_bad_remarks, without_end_mark
 from looptop.engine.vqa.png_file import SIGNATURE, PngFile
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ def _decode(path: Path, enough: int | None) -> Image.Image:
     try:
         with _open(path) as image:
             _reduce_jpeg(image, enough)
-            image.load()
-            turn = _turn_of(image)
-            picture = _to_rgb(image)
+            loaded = _load(image, path)
+            turn = _turn_of(loaded)
+            picture = _to_rgb(loaded)
             return picture if turn is None else picture.transpose(turn)
     except LooptopError:
         raise
@@ -135,6 +136,19 @@ def _decode(path: Path, enough: int | None) -> Image.Image:
         raise LooptopError(f"the image {visible(path)} does not fit into memory; make it smaller first") from None
     except Exception as error:  # Decoders meet every kind of damage, and raise every kind of error.
         raise _damaged(path, error) from None
+
+
+def _load(image: Image.Image, path: Path) -> Image.Image:
+    """Decodes the pixels, also those of a JPEG that lacks its end mark alone."""
+    try:
+        image.load()
+    except OSError:
+        is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+        whole = without_end_mark(path, LARGE) if is_jpeg else None
+        if whole is None:
+            raise
+        return whole
+    return image
 
 
 @contextmanager
@@ -211,6 +225,7 @@ def _unread(path: Path, image_format: str, command: str) -> UnreadFormatError:
 @cache
 def _formats() -> list[str]:
     Image.init()
+    ignore_bad_remarks()
     from PIL import TiffImagePlugin  # After the app's first paint: init has brought it in.
 
     TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, (1,), 1, (32,), ()), ("I", "I;32BS"))

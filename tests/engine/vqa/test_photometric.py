@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -245,6 +246,56 @@ def test_ycck_jpeg(tmp_path: Path) -> None:
     data[mark + 11] = 2
     (tmp_path / "a.jpg").write_bytes(data)
     assert same(tmp_path / "a.jpg", (255 - inks.astype(int)) * (255 - COLORS[..., 3:].astype(int)) / 255, 5)
+
+
+REMARKS = [
+    (0xE0, b"JFIF\0\1\2\0\0\1\0\1\0\0"),
+    (0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\1"),
+    (0xE2, b"ICC_PROFILE\0\1\1abcd"),
+    (0xE2, b"MPF\0MM\0*\0\0\0\x08\0\1\xb0\1\0\4\0\0\0\1\0\0\0\2"),
+    (0xED, b"Photoshop 3.0\x008BIM\3\xed\0\0\0\0\0\x10" + bytes(16)),
+    (0xEE, b"Adobe\0d\0\0\0\0\1"),
+]
+
+
+@pytest.mark.parametrize(("kind", "content"), REMARKS)
+def test_a_short_remark_does_not_make_a_jpeg_worse(tmp_path: Path, kind: int, content: bytes) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.ascontiguousarray(COLORS[..., :3])).save(path, quality=100, subsampling=0)
+    whole, wanted = path.read_bytes(), opened(path)
+    assert whole[2:4] == b"\xff\xe0"
+    behind = 4 + int.from_bytes(whole[4:6], "big")
+    for length in range(len(content)):
+        remark = bytes((0xFF, kind)) + struct.pack(">H", length + 2) + content[:length]
+        for rest in (whole[2:], whole[behind:]):
+            path.write_bytes(whole[:2] + remark + rest)
+            assert same(path, wanted), length
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"optimize": True, "quality": 30}]
+)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_is_whole_if_its_pixels_are(tmp_path: Path, mode: str, options: dict[str, Any]) -> None:
+    """Cut off anywhere: what opens, with or without the end mark, shows every pixel as it was."""
+    path = tmp_path / "a.jpg"
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)).resize((70, 50))
+    picture.convert(mode).save(path, **options)
+    whole, wanted = path.read_bytes(), opened(path)
+    for cut in (1, 2):
+        path.write_bytes(whole[:-cut])
+        assert same(path, wanted)
+    scans = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7\xda]", whole)][1:]
+    for end in {*(len(whole) - cut for cut in range(3, 40)), *scans, *(scan + 2 for scan in scans)}:
+        path.write_bytes(whole[:end])
+        try:
+            assert same(path, wanted), end
+        except LooptopError:
+            for look in (open_image, check_image):
+                with pytest.raises(LooptopError, match="damaged or cut off"):
+                    look(path)
+        else:
+            assert end >= len(whole) - 4, "nothing but the end of the last byte can be missing unseen"
 
 
 # Turned ---------------------------------------------------------------------------------------------------------
