@@ -65,7 +65,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadFormatError(LooptopError):
-    """A file whose format is known and not read."""
+    """A file whose format is known and not read, or that is known to be no image."""
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
@@ -183,7 +183,7 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
     """The image with its header read.
 
     Raises:
-        UnreadFormatError: It is of a format that looptop knows and does not read.
+        UnreadFormatError: It is of a format that looptop knows and does not read, or no image.
         UnidentifiedImageError: It is of none that looptop knows.
     """
     # As a file, not by its name: of those Pillow maps some into memory, and maps turned TIFFs wrongly.
@@ -199,6 +199,9 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
         return image
     if head.startswith(b"\xff\xd8"):
         return Image.open(file, formats=_formats())
+    other = unread_formats.other_content(head)
+    if other is not None:
+        raise UnreadFormatError(f"{visible(path)} is {other}")
     known = unread_formats.unread_format(path, head)
     may_open = known is None or (known[0] in ("AVIF", "HEIF") and features.check("avif"))
     if known is not None and not may_open:
