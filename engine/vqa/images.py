@@ -46,7 +46,8 @@ LARGEST = 2 * LARGE
 
 _ORIENTATION = 0x0112
 # TIFF's tags
-_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SUB_IFDS, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 330, 339, 50706
+_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SAMPLES, _SUB_IFDS = 254, 258, 262, 277, 330
+_SAMPLE_FORMAT, _DNG_VERSION = 339, 50706
 _MIN_IS_WHITE = 0
 _NO_END = "looptop: no end mark"
 _UNSIGNED = 1
@@ -209,6 +210,9 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
     try:
         image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
+        from looptop.engine.vqa import tiff_kinds  # As in `_formats`.
+
+        known = known or tiff_kinds.unread_kind(file)
         if known is not None and known[0] != "AVIF":
             raise _unread(path, *known) from None
         raise
@@ -229,14 +233,9 @@ def _unread(path: Path, image_format: str, command: str) -> UnreadFormatError:
 def _formats() -> list[str]:
     Image.init()
     ignore_bad_remarks()
-    from PIL import TiffImagePlugin  # After the app's first paint: init has brought it in.
+    from looptop.engine.vqa import tiff_kinds  # After the app's first paint: init has brought Pillow's part in.
 
-    TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, (1,), 1, (32,), ()), ("I", "I;32BS"))
-    # Pillow opens some 16-bit TIFFs in which the least value is white, as if it were black, and others not at all.
-    for key, modes in list(TiffImagePlugin.OPEN_INFO.items()):
-        order, photometric, *others = key
-        if photometric == _MIN_IS_WHITE + 1 and modes[0].startswith(("I", "F")):
-            TiffImagePlugin.OPEN_INFO.setdefault((order, _MIN_IS_WHITE, *others), modes)  # type: ignore[arg-type]
+    tiff_kinds.teach_kinds()
     return [name for name in FORMATS if name in Image.OPEN]
 
 
@@ -289,12 +288,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         picture = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         assert picture is not None
         return picture
+    image = _grey_turned(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         page = Image.new("RGB", image.size, "white")
         page.paste(layer, mask=layer)
         return page
     return image.convert("RGB")
+
+
+def _grey_turned(image: Image.Image) -> Image.Image:
+    """Grey with another channel, of which the least value is white, as if it were black; any other image as it is."""
+    tags = getattr(image, "tag_v2", {})
+    if image.mode not in ("L", "LA") or tags.get(_SAMPLES) != 2 or tags.get(_PHOTOMETRIC) != _MIN_IS_WHITE:
+        return image
+    return image.point([*range(255, -1, -1), *range(256)][: 256 * len(image.getbands())])
 
 
 def _scale_transparency(image: Image.Image, depth: int) -> None:
@@ -315,7 +323,7 @@ def _wide_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "I" and _first(tags.get(_BITS)) == 32 and _first(tags.get(_SAMPLE_FORMAT, 1)) == _UNSIGNED:
         values = values.view(np.uint32)
     grey = _to_bytes(values, _first(tags.get(_BITS)) or 16)
-    if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:  # Pillow turns those of 8 bits and fewer itself.
+    if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:  # Pillow turns one channel of 8 bits and fewer itself.
         grey = 255 - grey
     color = image.info.get("transparency")
     if isinstance(color, int):

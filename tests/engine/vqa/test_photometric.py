@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.images import check_image, open_image, thumbnail
+from looptop.engine.vqa.images import UnreadFormatError, check_image, open_image, thumbnail
 
 SHAPE = (3, 5)
 KEEPS_FOLDER = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -130,17 +130,27 @@ def test_palette_png(
 # TIFF -----------------------------------------------------------------------------------------------------------
 
 
-def tiff(values: np.ndarray, photometric: int, bits: int, sample_format: int = 1, order: str = "<") -> bytes:
-    """One channel, uncompressed."""
-    height, width = values.shape
+def tiff(
+    values: np.ndarray,
+    photometric: int,
+    bits: int,
+    sample_format: int = 1,
+    order: str = "<",
+    extra: int | None = None,
+    compression: int = 1,
+) -> bytes:
+    """One channel, or several (`[height, width, channels]`, of 8 bits and more); `extra`: what the last one is."""
+    height, width = values.shape[:2]
     if bits < 8 or bits == 12:
         places = np.arange(bits - 1, -1, -1)
         planes = ((values[..., None].astype(int) >> places) & 1).reshape(height, -1).astype(np.uint8)
         data = b"".join(np.packbits(row).tobytes() for row in planes)
     else:
         data = values.astype(values.dtype.newbyteorder(order)).tobytes()
-    tags = [(256, 3, width), (257, 3, height), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 8)]
-    tags += [(277, 3, 1), (278, 3, height), (279, 4, len(data)), (339, 3, sample_format)]
+    tags = [(256, 3, width), (257, 3, height), (258, 3, bits), (259, 3, compression), (262, 3, photometric)]
+    tags += [(273, 4, 8), (277, 3, values[0, 0].size), (278, 3, height), (279, 4, len(data))]
+    tags += [] if extra is None else [(338, 3, extra)]
+    tags += [(339, 3, sample_format)]
     entries = b"".join(
         struct.pack(order + "HHI", tag, kind, 1)
         + (struct.pack(order + "HH", value, 0) if kind == 3 else struct.pack(order + "I", value))
@@ -174,6 +184,49 @@ def test_wide_grey_tiff(tmp_path: Path, kind: Any, photometric: int, order: str)
     values = (steps * (1 if kind is np.float32 else 0xFFFFFFFF)).astype(kind)
     (tmp_path / "a.tiff").write_bytes(tiff(values, photometric, 32, 3 if kind is np.float32 else 1, order))
     assert same(tmp_path / "a.tiff", 255 * (1 - steps) if photometric == 0 else 255 * steps, 1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("kind", ["signed", "alpha", "other"])
+def test_grey_tiff_with_a_twin(tmp_path: Path, kind: str, photometric: int, order: str) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (*SHAPE, 2), dtype=np.uint8)
+    grey = values[..., 0] if photometric == 1 else 255 - values[..., 0]
+    if kind == "signed":
+        data = tiff(values[..., 0], photometric, 8, 2, order)
+    else:
+        data = tiff(values, photometric, 8, order=order, extra=2 if kind == "alpha" else 0)
+    (tmp_path / "a.tiff").write_bytes(data)
+    assert same(tmp_path / "a.tiff", on_white(grey, values[..., 1]) if kind == "alpha" else grey, 1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("kind", "channels", "options", "named"),
+    [
+        (np.float64, 1, {"photometric": 1, "sample_format": 3}, "TIFF of 64-bit floating-point grey"),
+        (np.float64, 1, {"photometric": 0, "sample_format": 3}, "TIFF of 64-bit floating-point grey"),
+        (np.float32, 3, {"photometric": 2, "sample_format": 3}, "TIFF of 32-bit floating-point RGB"),
+        (np.uint16, 2, {"photometric": 1, "extra": 2}, "TIFF of 16-bit grey with alpha"),
+        (np.uint8, 2, {"photometric": 1}, "TIFF of 8-bit grey with other channels"),
+        (np.int8, 3, {"photometric": 2, "sample_format": 2}, "TIFF of 8-bit signed RGB"),
+        (np.uint16, 1, {"photometric": 32803}, "TIFF of 16-bit CFA (a camera's unprocessed pixels)"),
+        (np.uint8, 1, {"photometric": 1, "compression": 34712}, "TIFF with compression 34712"),
+    ],
+)
+def test_a_tiff_that_is_not_read_is_named(
+    tmp_path: Path, kind: Any, channels: int, options: dict[str, Any], named: str, order: str
+) -> None:
+    values = np.ones((3, 5, channels), kind)
+    data = tiff(values, bits=values.itemsize * 8, order=order, **options)
+    (tmp_path / "a.tiff").write_bytes(data)
+    for look in (open_image, check_image):
+        with pytest.raises(UnreadFormatError) as error:
+            look(tmp_path / "a.tiff")
+        assert f": {named} is not read; convert it to JPEG or PNG, for example with `" in str(error.value)
+    (tmp_path / "a.tiff").write_bytes(data[:20])
+    with pytest.raises(LooptopError, match="or its beginning is damaged"):
+        check_image(tmp_path / "a.tiff")
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits"])
