@@ -26,6 +26,17 @@ _TYPE_NAMES = {type(None): "null", list: "array", dict: "object"}
 _WHOLE = 1e15
 """Numbers below are written exactly by a float, so that 7.0 is the id 7."""
 
+_LIST = re.compile(r"\[|[({]\s*['\"]|(?:np\.|numpy\.)?array\(")
+"""How the text of a list, a tuple, a set or an array begins."""
+_VALUE = re.compile(
+    r"""('(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|[\w.+-]+|[\])}])  # a text, a number or name, or the end of a list
+    (\s*)(?=(['"\w.+\-\[({])?)""",
+    re.DOTALL | re.VERBOSE,
+)
+"""One value in such a text, the space behind it, and how the next one begins where nothing else parts the two."""
+_QUOTES = "'\""
+_NUMPY = {"array", "str_", "int32", "int64", "float32", "float64", "bool_", "True_", "False_"}
+
 
 class Cells(Struct, gc=False):
     """One row as it came: any value may stand anywhere. Other columns are not read."""
@@ -187,18 +198,22 @@ def votes_of(value: Any, column: str = "answers") -> list[str]:
 
 
 def votes_in_text(text: str) -> Any:
-    """The list that a CSV cell holds as JSON or as Python writes it; a text that is no list is one vote."""
+    """The list that a CSV cell holds as JSON, Python or numpy writes it; a text that is no list is one vote.
+
+    Raises:
+        RowError: It begins as a list and is none, or it is not clear where one vote ends.
+    """
     text = text.strip()
     if not text:
         return None
-    if not text.startswith("["):
+    if not _LIST.match(text):
         return [text]
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         pass
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(_Plain().visit(ast.parse(_VALUE.sub(_with_comma, text), mode="eval")))
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         raise RowError(kinds.BAD_ROW, "answers: the list cannot be read", "answers") from None
 
@@ -236,6 +251,35 @@ def _answer(cells: Cells) -> tuple[str, list[str], int | None]:
         return chosen, votes, agreeing
     given = text_of(answer, column)
     return given, votes, votes.count(given) if votes else None
+
+
+def _with_comma(value: re.Match[str]) -> str:
+    """A value of a list, with a comma where only a space parts it from the next: Python would join two texts to one."""
+    text, gap, following = value.groups()
+    if gap and following:
+        return f"{text},{gap}"
+    if following and text[-1] in _QUOTES and following in _QUOTES:
+        raise ValueError("two texts side by side")
+    return value[0]
+
+
+class _Plain(ast.NodeTransformer):
+    """A list as numpy writes it, as a plain one: `array([...], dtype=object)`, `np.str_('red')` and `nan`."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name not in _NUMPY or not node.args:
+            raise ValueError(f"a call of {name}")
+        return self.visit(node.args[0])  # type: ignore[no-any-return]
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(None) if node.id == "nan" else node
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
+        return self.generic_visit(ast.List(node.elts, ast.Load()))
+
+    def visit_Set(self, node: ast.Set) -> ast.AST:
+        return self.generic_visit(ast.List(node.elts, ast.Load()))
 
 
 def _refuse_surrogates(text: str, column: str) -> None:

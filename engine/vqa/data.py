@@ -59,7 +59,7 @@ def load(
     splits = _read(config, problems, progress)
     train, validation = splits["train"], splits.get("validation")
     if validation is None:
-        train, validation = split_by_image(train, config.validation_fraction, seed)
+        train, validation = split_by_image(train, config.validation_fraction, seed, problems)
     return VqaData(train, validation, splits.get("test"), problems, _name(config))
 
 
@@ -142,19 +142,25 @@ def load_vqa_data(
     return dataset
 
 
-def split_by_image(dataset: datasets.Dataset, fraction: float, seed: int) -> tuple[datasets.Dataset, datasets.Dataset]:
+def split_by_image(
+    dataset: datasets.Dataset, fraction: float, seed: int, problems: Problems | None = None
+) -> tuple[datasets.Dataset, datasets.Dataset]:
     """Train and validation, no image on both sides.
 
     Images are ordered by a hash of their id and the seed and the first `fraction` of them are held out (at least one,
     and not all): neither the rows' order nor Python's own random numbers have a part in it.
 
     Raises:
-        LooptopError: There is only one image.
+        LooptopError: There is only one image, or one `image_id`; says which of the `problems` left others out.
     """
     ids = dataset["image_id"][:]
     ordered = sorted(set(ids), key=lambda image_id: _draw(image_id, seed))
     if len(ordered) < 2:
-        raise LooptopError("the data has only one image; a second one is needed, to be held out for validation")
+        reason = "the data has only one image"
+        if len(set(dataset["image"])) > 1:
+            reason = f"all images of the data have the image_id {visible(ordered[0])}, and so count as one image"
+        left_out = f"; left out: {problems}" if problems else ""
+        raise LooptopError(f"{reason}; a second one is needed, to be held out for validation{left_out}")
     held = set(ordered[: min(max(1, round(fraction * len(ordered))), len(ordered) - 1)])
     is_held = [image_id in held for image_id in ids]
     return prepared.rows_where(dataset, [not here for here in is_held]), prepared.rows_where(dataset, is_held)

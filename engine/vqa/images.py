@@ -22,6 +22,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 from looptop.engine.vqa import unread_formats
+from looptop.engine.vqa.jpeg_file import ignore_bad_remarks, without_end_mark
 from looptop.engine.vqa.png_file import SIGNATURE, PngFile
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ LARGEST = 2 * LARGE
 
 _ORIENTATION = 0x0112
 # TIFF's tags
-_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SUB_IFDS, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 330, 339, 50706
+_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SAMPLES, _SUB_IFDS = 254, 258, 262, 277, 330
+_SAMPLE_FORMAT, _DNG_VERSION = 339, 50706
 _MIN_IS_WHITE = 0
 _NO_END = "looptop: no end mark"
 _UNSIGNED = 1
@@ -64,7 +66,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadFormatError(LooptopError):
-    """A file whose format is known and not read."""
+    """A file whose format is known and not read, or that is known to be no image."""
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
@@ -125,9 +127,9 @@ def _decode(path: Path, enough: int | None) -> Image.Image:
     try:
         with _open(path) as image:
             _reduce_jpeg(image, enough)
-            image.load()
-            turn = _turn_of(image)
-            picture = _to_rgb(image)
+            loaded = _load(image, path)
+            turn = _turn_of(loaded)
+            picture = _to_rgb(loaded)
             return picture if turn is None else picture.transpose(turn)
     except LooptopError:
         raise
@@ -135,6 +137,19 @@ def _decode(path: Path, enough: int | None) -> Image.Image:
         raise LooptopError(f"the image {visible(path)} does not fit into memory; make it smaller first") from None
     except Exception as error:  # Decoders meet every kind of damage, and raise every kind of error.
         raise _damaged(path, error) from None
+
+
+def _load(image: Image.Image, path: Path) -> Image.Image:
+    """Decodes the pixels, also those of a JPEG that lacks its end mark alone."""
+    try:
+        image.load()
+    except OSError:
+        is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+        whole = without_end_mark(path, LARGE) if is_jpeg else None
+        if whole is None:
+            raise
+        return whole
+    return image
 
 
 @contextmanager
@@ -169,7 +184,7 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
     """The image with its header read.
 
     Raises:
-        UnreadFormatError: It is of a format that looptop knows and does not read.
+        UnreadFormatError: It is of a format that looptop knows and does not read, or no image.
         UnidentifiedImageError: It is of none that looptop knows.
     """
     # As a file, not by its name: of those Pillow maps some into memory, and maps turned TIFFs wrongly.
@@ -185,6 +200,9 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
         return image
     if head.startswith(b"\xff\xd8"):
         return Image.open(file, formats=_formats())
+    other = unread_formats.other_content(head)
+    if other is not None:
+        raise UnreadFormatError(f"{visible(path)} is {other}")
     known = unread_formats.unread_format(path, head)
     may_open = known is None or (known[0] in ("AVIF", "HEIF") and features.check("avif"))
     if known is not None and not may_open:
@@ -192,6 +210,9 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
     try:
         image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
+        from looptop.engine.vqa import tiff_kinds  # As in `_formats`.
+
+        known = known or tiff_kinds.unread_kind(file)
         if known is not None and known[0] != "AVIF":
             raise _unread(path, *known) from None
         raise
@@ -211,14 +232,10 @@ def _unread(path: Path, image_format: str, command: str) -> UnreadFormatError:
 @cache
 def _formats() -> list[str]:
     Image.init()
-    from PIL import TiffImagePlugin  # After the app's first paint: init has brought it in.
+    ignore_bad_remarks()
+    from looptop.engine.vqa import tiff_kinds  # After the app's first paint: init has brought Pillow's part in.
 
-    TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, (1,), 1, (32,), ()), ("I", "I;32BS"))
-    # Pillow opens some 16-bit TIFFs in which the least value is white, as if it were black, and others not at all.
-    for key, modes in list(TiffImagePlugin.OPEN_INFO.items()):
-        order, photometric, *others = key
-        if photometric == _MIN_IS_WHITE + 1 and modes[0].startswith(("I", "F")):
-            TiffImagePlugin.OPEN_INFO.setdefault((order, _MIN_IS_WHITE, *others), modes)  # type: ignore[arg-type]
+    tiff_kinds.teach_kinds()
     return [name for name in FORMATS if name in Image.OPEN]
 
 
@@ -271,12 +288,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         picture = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         assert picture is not None
         return picture
+    image = _grey_turned(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         page = Image.new("RGB", image.size, "white")
         page.paste(layer, mask=layer)
         return page
     return image.convert("RGB")
+
+
+def _grey_turned(image: Image.Image) -> Image.Image:
+    """Grey with another channel, of which the least value is white, as if it were black; any other image as it is."""
+    tags = getattr(image, "tag_v2", {})
+    if image.mode not in ("L", "LA") or tags.get(_SAMPLES) != 2 or tags.get(_PHOTOMETRIC) != _MIN_IS_WHITE:
+        return image
+    return image.point([*range(255, -1, -1), *range(256)][: 256 * len(image.getbands())])
 
 
 def _scale_transparency(image: Image.Image, depth: int) -> None:
@@ -297,7 +323,7 @@ def _wide_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "I" and _first(tags.get(_BITS)) == 32 and _first(tags.get(_SAMPLE_FORMAT, 1)) == _UNSIGNED:
         values = values.view(np.uint32)
     grey = _to_bytes(values, _first(tags.get(_BITS)) or 16)
-    if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:  # Pillow turns those of 8 bits and fewer itself.
+    if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:  # Pillow turns one channel of 8 bits and fewer itself.
         grey = 255 - grey
     color = image.info.get("transparency")
     if isinstance(color, int):

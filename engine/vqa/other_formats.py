@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
+
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
+from looptop.engine.vqa.json_nan import decode_nan
 
 HEAD = 1 << 16
 """Bytes at a file's beginning in which names are looked for."""
@@ -48,15 +51,29 @@ def refuse_other_format(path: Path, data: bytes) -> None:
     if {"columns", "index", "data"} <= keys and "question" not in keys:
         raise _table_by_columns(path)
     if {"image", "question"} <= keys:
-        # {"image": {"0": ...}, "question": {"0": ...}}, as pandas writes without being asked otherwise
-        if re.match(rb'\s*\{\s*"[^"]*"\s*:\s*\{\s*"\d+"\s*:', data[:HEAD]):
-            raise _table_by_columns(path)
         return
     if {"data_subtype", "data_type"} <= keys or {"multiple_choice_answer", "question_id"} <= keys:
         return  # VQA v2's own
     for name, all_of, any_of in _BY_KEYS:
         if all_of <= keys and any_of & keys:
             raise LooptopError(f"{visible(path)}: this looks like {name}; {READ}")
+
+
+def refuse_columns(path: Path, data: bytes) -> None:
+    """Names a table by columns: `{"image": [...], "question": [...]}`, with objects for the lists, or under `data`.
+
+    Raises:
+        LooptopError: It is one; says how to write its rows.
+    """
+    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    try:
+        columns = decode_nan(decode, data)
+        if "image" not in columns and "data" in columns:
+            columns = decode_nan(decode, columns["data"])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return  # A list, or an object a line.
+    if all(bytes(columns.get(name, b""))[:1] in (b"[", b"{") for name in ("image", "question")):
+        raise _table_by_columns(path)
 
 
 def is_vqa_v2(data: bytes) -> bool:
@@ -67,5 +84,6 @@ def is_vqa_v2(data: bytes) -> bool:
 
 def _table_by_columns(path: Path) -> LooptopError:
     return LooptopError(
-        f'{visible(path)} is a table by columns; write a list of rows, with pandas: to_json(..., orient="records")'
+        f'{visible(path)} is a table by columns; write a list of rows ([{{"image": ..., "question": ...,'
+        ' "answer": ...}, ...]), with pandas: to_json(..., orient="records")'
     )

@@ -57,7 +57,7 @@ class PngFile(io.RawIOBase):
         parts: list[Part] = []
         remarks: dict[bytes, Part] = {}
         seen_pixels = cut_off = False
-        palette = True
+        color_type, colors = _PALETTE, 0
         while True:
             self._file.seek(at)
             header = self._file.read(8)
@@ -73,22 +73,36 @@ class PngFile(io.RawIOBase):
             seen_pixels = seen_pixels or kind == b"IDAT"
             if kind == b"IHDR":
                 fields = self._file.read(10)[8:]
-                self.depth, palette = (fields[0], fields[1] == _PALETTE) if len(fields) == 2 else (8, True)
-            if (kind[:1].isupper() or kind == b"tRNS") and (palette or kind != b"PLTE"):
+                self.depth, color_type = fields if len(fields) == 2 else (8, _PALETTE)
+            if kind == b"PLTE":
+                colors = (length - 12) // 3
+            if kind[:1].isupper() and (color_type == _PALETTE or kind != b"PLTE"):
                 cut_off = at + length > size
                 parts.append((at, min(length, size - at)))
+            elif kind == b"tRNS":
+                most = {0: 2, 2: 6, _PALETTE: colors}.get(color_type, 0)  # a grey, a color, an alpha for each place
+                data = (self._whole_chunk(at, length, size) or b"")[:most]
+                if data and not seen_pixels and (color_type == _PALETTE or len(data) == most):
+                    parts.append(_chunk(kind, data))  # As much as is sound: the pixels are whole without it.
             elif kind not in remarks and (remark := self._orientation_in(kind, at, length, size)) is not None:
                 remarks[kind] = remark
             at += length
         return [SIGNATURE, *parts[:1], *remarks.values(), *parts[1:], *([] if cut_off else [_END])]
 
+    def _whole_chunk(self, at: int, length: int, size: int) -> bytes | None:
+        """A short chunk's data; None where it is cut off, damaged or long."""
+        if length > _LONGEST_REMARK or at + length > size:
+            return None
+        self._file.seek(at + 4)
+        kind_and_data = self._file.read(length - 8)
+        if zlib.crc32(kind_and_data) != int.from_bytes(self._file.read(4), "big"):
+            return None
+        return kind_and_data[4:]
+
     def _orientation_in(self, kind: bytes, at: int, length: int, size: int) -> Part | None:
         """A remark that may tell which side is up, where it is whole."""
-        if kind not in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") or length > _LONGEST_REMARK or at + length > size:
-            return None
-        self._file.seek(at + 8)
-        data = self._file.read(length - 12)
-        if zlib.crc32(kind + data) != int.from_bytes(self._file.read(4), "big"):
+        data = self._whole_chunk(at, length, size) if kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") else None
+        if data is None:
             return None
         keyword, _, text = data.partition(b"\0")
         if kind == b"eXIf":

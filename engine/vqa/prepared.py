@@ -30,7 +30,7 @@ from looptop.engine.vqa.problems import BROKEN_IMAGE, DUPLICATE_ID, MISSING_IMAG
 from looptop.engine.vqa.rows import Progress, Row, answer_type, image_problem, none_left, reported
 from looptop.engine.vqa.table import SPLITS
 
-FORMAT = 2
+FORMAT = 3
 """Part of every digest: sets of an older format are made anew."""
 
 CHUNK = 10_000
@@ -102,6 +102,7 @@ def open_folder(
     Raises:
         LooptopError: It cannot be read, has not the columns `image`, `question` and `answer`, or no row is left.
     """
+    _refuse_empty(folder)
     try:
         with quiet():
             found = datasets.load_from_disk(str(folder))
@@ -139,6 +140,17 @@ def quiet() -> Iterator[None]:
     finally:
         if not hidden:
             datasets.enable_progress_bars()
+
+
+def _refuse_empty(folder: Path) -> None:
+    """A set without rows has no files either, which `datasets` cannot open."""
+    for state in (folder / "state.json", *sorted(folder.glob("*/state.json"))):
+        try:
+            is_empty = json.loads(state.read_bytes()).get("_data_files") == []
+        except (OSError, ValueError, AttributeError):  # `datasets` will say what is wrong with it
+            continue
+        if is_empty:
+            raise LooptopError(f"the prepared data set {visible(state.parent)} holds no rows; save it with some")
 
 
 def _checked(
@@ -188,11 +200,9 @@ def _rows(
 ) -> Iterator[Row]:
     """The rows that are right; a picture that the set itself holds becomes a file."""
     columns = [name for name in Cells.__struct_fields__ if name in dataset.column_names]
-    names = {
-        name: feature.names for name, feature in dataset.features.items() if isinstance(feature, datasets.ClassLabel)
-    }
+    classes = {name: dataset.features[name] for name in columns if _has_classes(dataset.features[name])}
     seen: set[str] = set()
-    for place, cells in enumerate(_cells(dataset, columns, names, folder)):
+    for place, cells in enumerate(_cells(dataset, columns, classes, folder)):
         where = f"{split} row {place}"
         try:
             row = check_row(cells)
@@ -217,15 +227,31 @@ def _rows(
         )
 
 
-def _cells(dataset: datasets.Dataset, columns: list[str], names: dict[str, list[str]], folder: Path) -> Iterator[Cells]:
+def _has_classes(feature: Any) -> bool:
+    """Whether a column holds classes, be it in lists or objects."""
+    if isinstance(feature, dict):
+        return any(map(_has_classes, feature.values()))
+    return isinstance(feature, datasets.ClassLabel) or (hasattr(feature, "feature") and _has_classes(feature.feature))
+
+
+def _with_names(value: Any, feature: Any) -> Any:
+    """A cell with the names of its classes for their numbers; a number that is no class is an empty cell."""
+    if value is None:
+        return None
+    if isinstance(feature, datasets.ClassLabel):
+        return feature.names[value] if 0 <= value < len(feature.names) else None
+    if isinstance(feature, dict):
+        return {name: _with_names(part, feature[name]) for name, part in value.items()}
+    return [_with_names(part, feature.feature) for part in value] if hasattr(feature, "feature") else value
+
+
+def _cells(dataset: datasets.Dataset, columns: list[str], classes: dict[str, Any], folder: Path) -> Iterator[Cells]:
     """Each row as Arrow holds it: pictures are not decoded; a class is given by its name."""
     try:
         for batch in dataset.select_columns(columns).with_format("arrow").iter(READ_AT_ONCE):
             for values in batch.to_pylist():
-                for name, classes in names.items():
-                    number = values.get(name)
-                    if number is not None:
-                        values[name] = classes[number] if 0 <= number < len(classes) else None
+                for name, feature in classes.items():
+                    values[name] = _with_names(values[name], feature)
                 yield Cells(**values)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise LooptopError(f"cannot read the prepared data set {visible(folder)}: {said_of(error)}") from None

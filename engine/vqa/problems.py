@@ -73,9 +73,12 @@ class Problems:
         """For each kind, how many there are and the first few names, for people."""
         return [(kind, f"{count:,} ({self._some(kind)})") for kind, count in self.counts.items()]
 
+    def __str__(self) -> str:
+        return "; ".join(f"{kind}: {some}" for kind, some in self.summary())
+
     def _some(self, kind: str) -> str:
         some = [problem for problem in self.all if problem.kind == kind]
         names = [f"{one.name}: {one.detail}" if kind == BAD_ROW else one.name for one in some[:SHOWN]]
         if kind == UNREAD_IMAGE:
             names[0] = some[0].detail  # Names the image and says what to do, which is the same for all of a format.
-        return ", ".join(visible(name) for name in names) + (", ..." if len(some) > SHOWN else "")
+        return ", ".join(visible(name) for name in dict.fromkeys(names)) + (", ..." if len(some) > SHOWN else "")

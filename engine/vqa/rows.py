@@ -137,8 +137,9 @@ def reported(rows: Iterable[T], progress: Progress | None, total: int = 0) -> It
 
 def none_left(where: object, problems: Problems) -> LooptopError:
     """All of a source is wrong: says how many of what."""
-    told = "; ".join(f"{kind}: {some}" for kind, some in problems.summary())
-    return LooptopError(f"no question of {visible(where)} can be used" + (f": {told}" if told else "; it holds none"))
+    return LooptopError(
+        f"no question of {visible(where)} can be used" + (f": {problems}" if len(problems) else "; it holds none")
+    )
 
 
 def folder_of(path: str | os.PathLike[str], what: str) -> Path:

@@ -17,7 +17,8 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.engine.vqa import problems as kinds
 from looptop.engine.vqa.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name, votes_in_text
-from looptop.engine.vqa.other_formats import HEAD, is_vqa_v2, refuse_other_format
+from looptop.engine.vqa.json_nan import decode_nan
+from looptop.engine.vqa.other_formats import HEAD, is_vqa_v2, refuse_columns, refuse_other_format
 from looptop.engine.vqa.problems import Problems
 from looptop.engine.vqa.rows import ImageChecks, Row, answer_type, none_left
 from looptop.engine.vqa.vqa_files import FAULTS, cells_of, decode_json, json_place, read_json_bytes, what_is_wrong
@@ -27,6 +28,8 @@ JSON_SUFFIX = ".json"
 """Counts as a table where a folder holds no other: many folders have JSON files of other kinds beside their table."""
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 """What a table is called to be a split of its own."""
+ANNOTATIONS = ("Annotations", "annotations")
+"""The folder of its tables in VizWiz's own, beside the folders of its images."""
 
 
 FIRST_ROWS = 100
@@ -37,7 +40,8 @@ def find_tables(source: Path) -> dict[str, Path]:
     """The tables of a folder by split: `train`, and where they are there `validation` and `test`.
 
     Args:
-        source: A folder that holds one table (all of it is `train`) or tables named after splits; or a table itself.
+        source: A folder that holds one table (all of it is `train`) or tables named after splits, itself or in its
+            folder `Annotations`; or a table itself.
 
     Raises:
         LooptopError: There is no table, or it is not clear which one is meant.
@@ -55,6 +59,9 @@ def find_tables(source: Path) -> dict[str, Path]:
     if not tables:
         tables = _json_tables([path for path in files if path.suffix.lower() == JSON_SUFFIX])
     if not tables:
+        annotations = next((source / name for name in ANNOTATIONS if (source / name).is_dir()), None)
+        if annotations is not None:
+            return find_tables(annotations)
         raise LooptopError(
             f"{visible(source)} holds no table; put a CSV, JSONL or JSON of image,question,answer into it"
         )
@@ -183,6 +190,7 @@ def _read(table: Path, problems: Problems) -> Iterator[tuple[str, int, Cells]]:
         return
     data = read_json_bytes(table)
     _refuse_others(table, data)
+    refuse_columns(table, data)
     if _is_one_document(data, suffix):
         yield from (("entry", entry, cells) for entry, cells in _read_json(table, data, problems))
     else:
@@ -193,7 +201,7 @@ def _is_one_document(data: bytes, suffix: str) -> bool:
     """Whether the file is one list or object rather than one object a line: programs write either under both names."""
     first, _, others = data.strip().partition(b"\n")
     try:
-        row = msgspec.json.decode(first, type=dict[str, Raw])
+        row = decode_nan(msgspec.json.Decoder(dict[str, Raw]).decode, first)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return suffix == JSON_SUFFIX or (first[:1] == b"[" and (not others or data.strip()[-1:] == b"]"))
     return not others.strip() and "question" not in row and ("data" in row or suffix == JSON_SUFFIX)
@@ -248,7 +256,7 @@ def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[i
     """A list of objects, or an object that holds it under `data`."""
     rows = decode_json(table, list[Raw] | _Document, data)
     if isinstance(rows, _Document):
-        if rows.data is None:
+        if not isinstance(rows.data, list):
             raise LooptopError(f"{visible(table)} is no table; write a list of objects with image, question and answer")
         rows = rows.data
     for number, row in enumerate(rows, start=1):
@@ -259,7 +267,7 @@ def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[i
 
 
 class _Document(Struct):
-    data: list[Raw] | None = None
+    data: list[Raw] | dict[str, Raw] | None = None
 
 
 def _json_tables(files: list[Path]) -> list[Path]:

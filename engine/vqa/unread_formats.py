@@ -1,4 +1,4 @@
-"""Names the format of a file that is not read as an image, from its first bytes, and how to convert it."""
+"""Names what a file is that is not read as an image, from its first bytes, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ HEAD = 4096
 
 SUFFIXES = frozenset(
     f".{suffix}"
-    for names in ("heic heif hif jxl svg svgz psd exr dcm", "dng cr2 cr3 nef nrw arw srf sr2 raf orf rw2 pef srw x3f")
+    for names in (
+        "heic heif hif jxl svg svgz psd exr hdr dcm",
+        "dng cr2 cr3 nef nrw arw srf sr2 raf orf rw2 pef srw x3f",
+    )
     for suffix in names.split()
 )
 """Images by their names, though they are not read: they are listed, so that it can be said why they are not."""
 
-_MAGICK = "magick FILE photo.png"
+MAGICK = "magick FILE photo.png"
 _HEIF = "heif-convert FILE photo.jpg"
 CONVERT_RAW = "darktable-cli FILE photo.jpg"
+_NUMPY = """python -c 'import numpy, PIL.Image; PIL.Image.fromarray(numpy.load("FILE")).save("photo.png")'"""
 _FRAME = "ffmpeg -i FILE -frames:v 1 photo.png"
 
 _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), ("HEIC", _HEIF)),
     **dict.fromkeys((b"mif1", b"msf1", b"mif2"), ("HEIF", _HEIF)),
-    **dict.fromkeys((b"avif", b"avis"), ("AVIF", _MAGICK)),
+    **dict.fromkeys((b"avif", b"avis"), ("AVIF", MAGICK)),
     b"crx ": ("camera RAW (CR3)", CONVERT_RAW),
     **dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"M4V ", b"qt  "), ("video", _FRAME)),
 }
@@ -33,25 +37,46 @@ _BEGINNINGS = (
     (b"%PDF-", "PDF", "pdftoppm -png -singlefile FILE photo"),
     (b"%!PS", "PostScript", "gs -sDEVICE=png16m -o photo.png FILE"),
     (b"\xc5\xd0\xd3\xc6", "PostScript", "gs -sDEVICE=png16m -o photo.png FILE"),
-    (b"8BPS", "PSD", _MAGICK),
+    (b"8BPS", "PSD", MAGICK),
     (b"\xff\x0a", "JPEG XL", "djxl FILE photo.png"),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL", "djxl FILE photo.png"),
-    (b"v/1\x01", "OpenEXR", _MAGICK),
-    (b"gimp xcf", "XCF", _MAGICK),
+    (b"v/1\x01", "OpenEXR", MAGICK),
+    (b"gimp xcf", "XCF", MAGICK),
+    (b"#?RADIANCE", "Radiance HDR", MAGICK),
+    (b"#?RGBE", "Radiance HDR", MAGICK),
+    (b"\x93NUMPY", "NumPy array", _NUMPY),
     (b"FUJIFILMCCD-RAW", "camera RAW (RAF)", CONVERT_RAW),
     (b"IIRO", "camera RAW (ORF)", CONVERT_RAW),
     (b"IIRS", "camera RAW (ORF)", CONVERT_RAW),
     (b"MMOR", "camera RAW (ORF)", CONVERT_RAW),
     (b"IIU\0", "camera RAW (RW2)", CONVERT_RAW),
     (b"FOVb", "camera RAW (X3F)", CONVERT_RAW),
-    (b"SIMPLE  =", "FITS", _MAGICK),
-    (b"qoif", "QOI", _MAGICK),
-    (b"DDS ", "DDS", _MAGICK),
+    (b"SIMPLE  =", "FITS", MAGICK),
+    (b"qoif", "QOI", MAGICK),
+    (b"DDS ", "DDS", MAGICK),
     (b"\x1aE\xdf\xa3", "video", _FRAME),
     (b"AT&TFORM", "DjVu", "ddjvu -format=tiff FILE photo.tiff"),
-    (b"\xd7\xcd\xc6\x9a", "WMF", _MAGICK),
+    (b"\xd7\xcd\xc6\x9a", "WMF", MAGICK),
 )
 _RAW_SUFFIXES = {".nef", ".nrw", ".arw", ".srf", ".sr2", ".pef", ".srw", ".3fr", ".iiq", ".dng", ".cr2"}
+
+_AGAIN = "download the image itself"
+_OTHER_CONTENT = (
+    (rb"version https://git-lfs\.", "a Git LFS pointer, not the image itself; fetch the image with `git lfs pull`"),
+    (
+        rb"(?:<\?xml.*?\?>\s*|<!--.*?-->\s*)*+<(?:!doctype\s+html|html|head|body)\b",
+        f"a web page (HTML), not an image; {_AGAIN}",
+    ),
+    (rb"<\?xml(?!.*<svg)", f"XML text, not an image; {_AGAIN}"),
+    (rb"\{\s*[\"}]|\[\s*[\[{\"\]]", f"JSON text, not an image; {_AGAIN}"),
+)
+"""How the text begins that stands in an image's stead where a download or a checkout went wrong."""
+
+
+def other_content(head: bytes) -> str | None:
+    """What a file is that is no image at all, and what to do; None where it may be one."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((said for form, said in _OTHER_CONTENT if re.match(form, text, re.DOTALL | re.IGNORECASE)), None)
 
 
 def unread_format(path: Path, head: bytes) -> tuple[str, str] | None:

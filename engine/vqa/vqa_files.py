@@ -24,6 +24,7 @@ from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 from looptop.engine.vqa import problems as kinds
 from looptop.engine.vqa.cells import Cells, RowError, id_of, is_empty, text_of, votes_of
+from looptop.engine.vqa.json_nan import decode_nan
 from looptop.engine.vqa.other_formats import keys_in, refuse_other_format
 
 Id = int | str
@@ -104,7 +105,7 @@ def cells_of(row: Raw) -> Cells:
     Raises:
         One of `FAULTS`: It is not valid JSON, or no object.
     """
-    return _cells.decode(row)
+    return decode_nan(_cells.decode, row)
 
 
 def question_id(row: Raw) -> str:
@@ -248,7 +249,7 @@ def decode_json(path: Path, kind: Any, data: bytes | None = None) -> Any:
     """
     data = read_json_bytes(path) if data is None else data
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decode_nan(msgspec.json.Decoder(kind).decode, data)
     except msgspec.ValidationError as error:
         raise LooptopError(f"{visible(path)} is not as it should be: {what_is_wrong(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

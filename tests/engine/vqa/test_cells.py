@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from datasets.table import InMemoryTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -162,6 +164,39 @@ def test_a_csv_may_hold_votes_and_ids_as_pandas_writes_them(tmp_path: Path) -> N
     assert {key: row["answer"] for key, row in all_rows(data).items()} == {"0": "red", "1": "b", "2": "green"}
     assert data.problems.counts == {"row that cannot be read": 1, "empty answer": 1, "duplicate id": 1}
     assert data.problems.all[0].detail == "answers: the list cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("text", "votes"),
+    [
+        ("['red' 'blue']", ["red", "blue"]),
+        ("['red'\n 'blue']", ["red", "blue"]),
+        ("""["don't" 'blue']""", ["don't", "blue"]),
+        ('["red" "blue"]', ["red", "blue"]),
+        ("['it\\'s' 'a, b' 'c ] d']", ["it's", "a, b", "c ] d"]),
+        ("[3 -1 2.]", ["3", "-1", "2"]),
+        ("[ True False]", ["yes", "no"]),
+        ("['red' nan u'blue']", ["red", "blue"]),
+        ("array(['red', 'blue'], dtype=object)", ["red", "blue"]),
+        ("np.array(['red' 'blue'], dtype='<U4')", ["red", "blue"]),
+        ("[np.str_('red'), np.str_('blue')]", ["red", "blue"]),
+        ("[{'answer': 'red', 'why': 'a b'} {'answer': 'blue'}]", ["red", "blue"]),
+        ("{'answer': array(['red', 'blue'], dtype=object)}", ["red", "blue"]),
+        ("('red', 'blue')", ["red", "blue"]),
+        ("{'red', 'blue', 'green'}", ["red", "blue", "green"]),
+        ("(red) 'blue'", ["(red) 'blue'"]),
+    ],
+)
+def test_a_list_as_numpy_writes_it_is_as_many_votes(text: str, votes: list[str]) -> None:
+    assert votes_of(votes_in_text(text)) == votes
+
+
+@pytest.mark.parametrize(
+    "text", ["['red''blue']", "['red' ... 'blue']", "['red' 'blue", "[red blue]", "['red' 'blue'] 'x'", "[open('x')]"]
+)
+def test_a_list_of_which_the_votes_are_not_clear_is_refused(text: str) -> None:
+    with pytest.raises(RowError, match=r"^answers: "):
+        votes_of(votes_in_text(text))
 
 
 @pytest.mark.parametrize(
@@ -333,6 +368,44 @@ def test_a_column_of_classes_gives_their_names(tmp_path: Path) -> None:
     columns = {"image": ["a", "b"], "question": ["q", "q"], "answer": [1, 0]}
     source = saved(tmp_path, columns, {"answer": datasets.ClassLabel(names=["blue", "red"])})
     assert {row["answer"] for row in all_rows(load(DataConfig(source=str(source)))).values()} == {"red", "blue"}
+
+
+CLASSES = datasets.ClassLabel(names=["blue", "red"])
+
+
+@pytest.mark.parametrize(
+    ("answers", "feature"),
+    [
+        ([1, 0, 1], datasets.List(CLASSES)),
+        ([1, 0, 1], datasets.List(CLASSES, length=3)),
+        ([1, 0, 1], datasets.LargeList(CLASSES)),
+        ([{"answer": 1}, {"answer": 0}, {"answer": 1}], datasets.List({"answer": CLASSES})),
+        ({"answer": [1, 0, 1]}, {"answer": datasets.List(CLASSES)}),
+        ([1, None, 0, 1, 7], datasets.List(CLASSES)),
+    ],
+)
+def test_classes_in_lists_and_objects_give_their_names(tmp_path: Path, answers: Any, feature: Any) -> None:
+    text = datasets.Value("string")
+    features = datasets.Features({"image": text, "question": text, "answers": feature})
+    table = pa.table(
+        {"image": ["a", "b"], "question": ["q"] * 2, "answers": [answers, answers]}, schema=features.arrow_schema
+    )
+    datasets.Dataset(InMemoryTable(table)).save_to_disk(str(tmp_path / "set"))
+    for row in all_rows(load(DataConfig(source=str(tmp_path / "set")))).values():
+        assert (row["answer"], row["answers"]) == ("red", ["red", "blue", "red"])
+
+
+@pytest.mark.parametrize("splits", [(), ("train",), ("train", "test")])
+def test_a_prepared_set_without_rows_says_so(tmp_path: Path, splits: tuple[str, ...]) -> None:
+    text = datasets.Value("string")
+    features = datasets.Features({"image": text, "question": text, "answer": text})
+    empty = datasets.Dataset.from_dict({name: [] for name in features}, features=features)
+    full = datasets.Dataset.from_dict({name: ["a", "b"] for name in features}, features=features)
+    named = datasets.DatasetDict({name: empty if name == splits[-1] else full for name in splits})
+    (named if splits else empty).save_to_disk(str(tmp_path / "set"))
+    with pytest.raises(LooptopError) as error:
+        load(DataConfig(source=str(tmp_path / "set")))
+    assert f"prepared data set {tmp_path.joinpath('set', *splits[-1:])} holds no rows" in str(error.value)
 
 
 def test_a_prepared_set_with_votes_alone_and_a_split_called_val(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -414,6 +415,24 @@ def test_one_image_cannot_be_split() -> None:
         split_by_image(rows_of(["a", "a"]), 0.5, 0)
 
 
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ("question_id", r"only one image; .*; left out: duplicate id: 5 \(question 7\)"),
+        (
+            "image_id",
+            r"all images of the data have the image_id 7, and so count as one image; a second one is needed.*n$",
+        ),
+    ],
+)
+def test_what_leaves_one_image_is_told(tmp_path: Path, column: str, reason: str) -> None:
+    lines = [{"image": f"pictures/{n}.jpg", "question": "?", "answer": "x", column: 7} for n in range(6)]
+    write_table(tmp_path, "all.jsonl", "\n".join(map(json.dumps, lines)), images=6)
+    for _ in range(2):
+        with pytest.raises(LooptopError, match=reason):
+            load(DataConfig(source=str(tmp_path)))
+
+
 # easy-VQA ---------------------------------------------------------------------------------------------------------
 
 
@@ -659,6 +678,8 @@ def test_vizwiz_as_published(tmp_path: Path) -> None:
     row = data.train[0]
     assert row["image"] == str(tmp_path / "train" / "VizWiz_train_00000000.jpg")
     assert (row["answer"], row["answers"].count("unanswerable"), row["answer_type"]) == ("a dog", 4, "other")
+    whole = load(DataConfig(source=str(tmp_path)))
+    assert (whole.train.to_list(), len(whole.validation)) == (data.train.to_list(), 4)
     one = load(DataConfig(source=str(tmp_path / "Annotations" / "val.json"), images=str(tmp_path / "val")))
     assert len(one.train) + len(one.validation) == 4
 
@@ -746,12 +767,46 @@ def test_what_is_not_read_is_named(tmp_path: Path, content: Any, name: str) -> N
         (3, "expected `object | array`, got `int`"),
         ({"columns": ["image", "question"], "index": [0], "data": [["a", "b"]]}, r'orient="records"'),
         ({"image": {"0": "a.jpg"}, "question": {"0": "q"}, "answer": {"0": "x"}}, r'orient="records"'),
+        (
+            {"image": ["a.jpg"], "question": ["q"], "answer": ["x"]},
+            r"is a table by columns; write a list of rows \(\[\{",
+        ),
+        ({"id": [1], "image": ["a" * 70_000], "question": ["q"], "answer": [math.nan]}, "is a table by columns"),
+        ({"data": {"image": ["a.jpg"], "question": ["q"], "answer": ["x"]}}, "is a table by columns"),
+        ({"data": {"image": {"0": "a.jpg"}, "question": {"0": "q"}}}, "is a table by columns"),
+        ({"data": {"0": {"image": "a.jpg", "question": "q", "answer": "x"}}}, "is no table; write a list of objects"),
         ({"questions": [{"question_id": 1, "image_id": 1, "question": "q"}]}, "is one of VQA v2's files; give --data"),
     ],
 )
 def test_json_that_is_no_table_says_what_to_do(tmp_path: Path, content: Any, said: str) -> None:
-    with pytest.raises(LooptopError, match=said):
-        load(DataConfig(source=str(write_table(tmp_path, "all.json", json.dumps(content)))))
+    names = ("all.json", "all.jsonl") if "by columns" in said else ("all.json",)
+    for name in names:
+        for indent in (None, 1):
+            with pytest.raises(LooptopError, match=said):
+                load(DataConfig(source=str(write_table(tmp_path, name, json.dumps(content, indent=indent)))))
+
+
+@pytest.mark.parametrize("name", ["all.json", "all.jsonl"])
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ({"question_type": math.nan, "answer_type": math.nan, "question_id": math.nan, "answers": [math.nan]}, ""),
+        ({"question": 'Is "NaN" \\ NaN, NaN?'}, ""),
+        ({"question": math.nan}, "empty question"),
+        ({"answer": math.nan}, "empty answer"),
+        ({"image": math.nan}, "missing image"),
+    ],
+)
+def test_not_a_number_is_an_empty_cell(tmp_path: Path, name: str, cell: dict[str, Any], problem: str) -> None:
+    rows = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": "x"} for n in range(3)]
+    rows[0] |= cell
+    for separators in ((", ", ": "), (",", ":")):
+        lines = [json.dumps(row, separators=separators) for row in rows]
+        write_table(tmp_path, name, "\n".join(lines) if name == "all.jsonl" else "[" + ",".join(lines) + "]")
+        data = load(DataConfig(source=str(tmp_path)))
+        assert list(data.problems.counts) == ([problem] if problem else [])
+        questions = {*data.train["question"], *data.validation["question"]}
+        assert problem or questions == {"What?", str(rows[0]["question"])}
 
 
 def test_a_table_given_as_vqa_v2_says_what_to_do(published: Published, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.images import check_image, open_image, thumbnail
+from looptop.engine.vqa.images import UnreadFormatError, check_image, open_image, thumbnail
 
 SHAPE = (3, 5)
 KEEPS_FOLDER = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -129,17 +130,27 @@ def test_palette_png(
 # TIFF -----------------------------------------------------------------------------------------------------------
 
 
-def tiff(values: np.ndarray, photometric: int, bits: int, sample_format: int = 1, order: str = "<") -> bytes:
-    """One channel, uncompressed."""
-    height, width = values.shape
+def tiff(
+    values: np.ndarray,
+    photometric: int,
+    bits: int,
+    sample_format: int = 1,
+    order: str = "<",
+    extra: int | None = None,
+    compression: int = 1,
+) -> bytes:
+    """One channel, or several (`[height, width, channels]`, of 8 bits and more); `extra`: what the last one is."""
+    height, width = values.shape[:2]
     if bits < 8 or bits == 12:
         places = np.arange(bits - 1, -1, -1)
         planes = ((values[..., None].astype(int) >> places) & 1).reshape(height, -1).astype(np.uint8)
         data = b"".join(np.packbits(row).tobytes() for row in planes)
     else:
         data = values.astype(values.dtype.newbyteorder(order)).tobytes()
-    tags = [(256, 3, width), (257, 3, height), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 8)]
-    tags += [(277, 3, 1), (278, 3, height), (279, 4, len(data)), (339, 3, sample_format)]
+    tags = [(256, 3, width), (257, 3, height), (258, 3, bits), (259, 3, compression), (262, 3, photometric)]
+    tags += [(273, 4, 8), (277, 3, values[0, 0].size), (278, 3, height), (279, 4, len(data))]
+    tags += [] if extra is None else [(338, 3, extra)]
+    tags += [(339, 3, sample_format)]
     entries = b"".join(
         struct.pack(order + "HHI", tag, kind, 1)
         + (struct.pack(order + "HH", value, 0) if kind == 3 else struct.pack(order + "I", value))
@@ -173,6 +184,49 @@ def test_wide_grey_tiff(tmp_path: Path, kind: Any, photometric: int, order: str)
     values = (steps * (1 if kind is np.float32 else 0xFFFFFFFF)).astype(kind)
     (tmp_path / "a.tiff").write_bytes(tiff(values, photometric, 32, 3 if kind is np.float32 else 1, order))
     assert same(tmp_path / "a.tiff", 255 * (1 - steps) if photometric == 0 else 255 * steps, 1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("kind", ["signed", "alpha", "other"])
+def test_grey_tiff_with_a_twin(tmp_path: Path, kind: str, photometric: int, order: str) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (*SHAPE, 2), dtype=np.uint8)
+    grey = values[..., 0] if photometric == 1 else 255 - values[..., 0]
+    if kind == "signed":
+        data = tiff(values[..., 0], photometric, 8, 2, order)
+    else:
+        data = tiff(values, photometric, 8, order=order, extra=2 if kind == "alpha" else 0)
+    (tmp_path / "a.tiff").write_bytes(data)
+    assert same(tmp_path / "a.tiff", on_white(grey, values[..., 1]) if kind == "alpha" else grey, 1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("kind", "channels", "options", "named"),
+    [
+        (np.float64, 1, {"photometric": 1, "sample_format": 3}, "TIFF of 64-bit floating-point grey"),
+        (np.float64, 1, {"photometric": 0, "sample_format": 3}, "TIFF of 64-bit floating-point grey"),
+        (np.float32, 3, {"photometric": 2, "sample_format": 3}, "TIFF of 32-bit floating-point RGB"),
+        (np.uint16, 2, {"photometric": 1, "extra": 2}, "TIFF of 16-bit grey with alpha"),
+        (np.uint8, 2, {"photometric": 1}, "TIFF of 8-bit grey with other channels"),
+        (np.int8, 3, {"photometric": 2, "sample_format": 2}, "TIFF of 8-bit signed RGB"),
+        (np.uint16, 1, {"photometric": 32803}, "TIFF of 16-bit CFA (a camera's unprocessed pixels)"),
+        (np.uint8, 1, {"photometric": 1, "compression": 34712}, "TIFF with compression 34712"),
+    ],
+)
+def test_a_tiff_that_is_not_read_is_named(
+    tmp_path: Path, kind: Any, channels: int, options: dict[str, Any], named: str, order: str
+) -> None:
+    values = np.ones((3, 5, channels), kind)
+    data = tiff(values, bits=values.itemsize * 8, order=order, **options)
+    (tmp_path / "a.tiff").write_bytes(data)
+    for look in (open_image, check_image):
+        with pytest.raises(UnreadFormatError) as error:
+            look(tmp_path / "a.tiff")
+        assert f": {named} is not read; convert it to JPEG or PNG, for example with `" in str(error.value)
+    (tmp_path / "a.tiff").write_bytes(data[:20])
+    with pytest.raises(LooptopError, match="or its beginning is damaged"):
+        check_image(tmp_path / "a.tiff")
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits"])
@@ -245,6 +299,56 @@ def test_ycck_jpeg(tmp_path: Path) -> None:
     data[mark + 11] = 2
     (tmp_path / "a.jpg").write_bytes(data)
     assert same(tmp_path / "a.jpg", (255 - inks.astype(int)) * (255 - COLORS[..., 3:].astype(int)) / 255, 5)
+
+
+REMARKS = [
+    (0xE0, b"JFIF\0\1\2\0\0\1\0\1\0\0"),
+    (0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\1"),
+    (0xE2, b"ICC_PROFILE\0\1\1abcd"),
+    (0xE2, b"MPF\0MM\0*\0\0\0\x08\0\1\xb0\1\0\4\0\0\0\1\0\0\0\2"),
+    (0xED, b"Photoshop 3.0\x008BIM\3\xed\0\0\0\0\0\x10" + bytes(16)),
+    (0xEE, b"Adobe\0d\0\0\0\0\1"),
+]
+
+
+@pytest.mark.parametrize(("kind", "content"), REMARKS)
+def test_a_short_remark_does_not_make_a_jpeg_worse(tmp_path: Path, kind: int, content: bytes) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.ascontiguousarray(COLORS[..., :3])).save(path, quality=100, subsampling=0)
+    whole, wanted = path.read_bytes(), opened(path)
+    assert whole[2:4] == b"\xff\xe0"
+    behind = 4 + int.from_bytes(whole[4:6], "big")
+    for length in range(len(content)):
+        remark = bytes((0xFF, kind)) + struct.pack(">H", length + 2) + content[:length]
+        for rest in (whole[2:], whole[behind:]):
+            path.write_bytes(whole[:2] + remark + rest)
+            assert same(path, wanted), length
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"optimize": True, "quality": 30}]
+)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_is_whole_if_its_pixels_are(tmp_path: Path, mode: str, options: dict[str, Any]) -> None:
+    """Cut off anywhere: what opens, with or without the end mark, shows every pixel as it was."""
+    path = tmp_path / "a.jpg"
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)).resize((70, 50))
+    picture.convert(mode).save(path, **options)
+    whole, wanted = path.read_bytes(), opened(path)
+    for cut in (1, 2):
+        path.write_bytes(whole[:-cut])
+        assert same(path, wanted)
+    scans = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7\xda]", whole)][1:]
+    for end in {*(len(whole) - cut for cut in range(3, 40)), *scans, *(scan + 2 for scan in scans)}:
+        path.write_bytes(whole[:end])
+        try:
+            assert same(path, wanted), end
+        except LooptopError:
+            for look in (open_image, check_image):
+                with pytest.raises(LooptopError, match="damaged or cut off"):
+                    look(path)
+        else:
+            assert end >= len(whole) - 4, "nothing but the end of the last byte can be missing unseen"
 
 
 # Turned ---------------------------------------------------------------------------------------------------------
@@ -386,6 +490,30 @@ def test_damaged_pixels_are_refused(tmp_path: Path, kind: bytes) -> None:
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(LooptopError):
         check_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0", b"\0\5", bytes(6), bytes(range(0, 200, 50)), bytes(300), bytes(2_000_000)]
+)
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("color_type", [0, 2, 3, 4, 6])
+def test_damaged_transparency_does_not_make_a_png_worse(
+    tmp_path: Path, content: bytes, damaged: bool, color_type: int
+) -> None:
+    channels = {2: 3, 4: 2, 6: 4}.get(color_type, 1)
+    values = np.full((4, 4, channels), 255, np.uint16)
+    values[..., : 2 if channels == 4 else 1] = np.arange(4)[:, None]
+    palette = np.array([(200, 0, 0), (0, 200, 0), (0, 0, 200), (90, 90, 90)], np.uint8)
+    before = [chunk(b"PLTE", palette.tobytes())] if color_type == 3 else []
+    wanted = palette[values[..., 0]] if color_type == 3 else values[..., :3] if channels > 2 else values[..., 0]
+    sound = b"" if damaged or len(content) > 1_000_000 else content
+    if color_type == 3:
+        wanted = on_white(wanted, np.array([*sound[:4], *[255] * 4])[:4][values[..., 0]])
+    elif color_type in (0, 2) and len(sound) >= 2 * channels:
+        gone = (values == np.frombuffer(sound[: 2 * channels], ">u2")).all(-1)
+        wanted = np.where(gone if channels == 1 else gone[..., None], 255, wanted)
+    (tmp_path / "a.png").write_bytes(png(values, 8, color_type, *before, chunk(b"tRNS", content, damaged=damaged)))
+    assert same(tmp_path / "a.png", wanted, 1)
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

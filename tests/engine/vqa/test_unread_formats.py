@@ -65,6 +65,9 @@ UNREAD = [
     ("a.tiff", dng(), "camera RAW", "darktable-cli"),
     ("a.dcm", bytes(128) + b"DICM" + bytes(50), "DICOM", "dcm2pnm"),
     ("a.exr", b"v/1\1" + bytes(50), "OpenEXR", "magick"),
+    ("a.hdr", b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n", "Radiance HDR", "magick"),
+    ("a.hdr", b"#?RGBE\nFORMAT=32-bit_rle_rgbe\n", "Radiance HDR", "magick"),
+    ("a.png", b"\x93NUMPY\1\0" + bytes(50), "NumPy array", "python"),
     ("a.mp4", boxes(b"isom", b"iso2", b"mp41"), "video", "ffmpeg"),
 ]
 
@@ -87,7 +90,30 @@ def test_a_format_that_is_not_read_is_named(
         assert sentence in str(error.value) and str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["a.HEIC", "a.heif", "a.svg", "a.dng", "a.nef", "a.jxl", "a.psd"])
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+OTHERS = [
+    (LFS, "a Git LFS pointer, not the image itself; fetch the image with `git lfs pull`"),
+    (b"<!DOCTYPE html>\n<title>Not found</title>", "a web page (HTML), not an image"),
+    (b"\xef\xbb\xbf\n<HTML lang='en'>", "a web page (HTML), not an image"),
+    (b"<html><body>404</body></html>", "a web page (HTML), not an image"),
+    (b"<?xml version='1.0'?><!-- a --><!DOCTYPE html><svg>", "a web page (HTML), not an image"),
+    (b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code></Error>", "XML text, not an image"),
+    (b'{"error": "not found"}', "JSON text, not an image"),
+    (b'[\n {"a": 1}]', "JSON text, not an image"),
+]
+
+
+@pytest.mark.parametrize(("content", "named"), OTHERS)
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes, named: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    for look in (open_image, check_image):
+        with pytest.raises(UnreadFormatError) as error:
+            look(path)
+        assert str(error.value).startswith(f"{path} is {named}")
+
+
+@pytest.mark.parametrize("name", ["a.HEIC", "a.heif", "a.svg", "a.dng", "a.nef", "a.jxl", "a.psd", "a.hdr"])
 def test_images_of_such_formats_are_listed(name: str) -> None:
     assert is_image_name(name)
 
@@ -106,7 +132,9 @@ def test_avif_is_named_only_where_it_is_not_supported(
         open_image(path)
 
 
-@pytest.mark.parametrize("content", [b"<html><body>404</body></html>", b"text", b"ftyp", b"\0\0\0\x08ftyp", b"II*\0"])
+@pytest.mark.parametrize(
+    "content", [b"<b>404</b>", b"text", b"[text]", b"{text}", b"ftyp", b"\0\0\0\x08ftyp", b"II*\0"]
+)
 def test_what_is_of_no_known_format_is_not_guessed(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(LooptopError, match="is not an image that looptop can read") as error:
