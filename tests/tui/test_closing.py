@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 from textual.content import Content
-from textual.events import Click
+from textual.events import Click, Key
 from textual.widgets import OptionList
 
 from looptop.engine import cli
 from looptop.tui import app as app_module
+from looptop.tui import typed
 from looptop.tui.app import LooptopApp
 from looptop.tui.screens.ask import Ask
+from looptop.tui.screens.base import Overlay, Place
 from looptop.tui.screens.dialog import Question
+from looptop.tui.screens.help import Help
 from looptop.tui.screens.picker import Choice, Picker
 from looptop.tui.widgets.chart_wall import ChartWall
 from looptop.tui.widgets.plot import Axes
@@ -37,6 +40,18 @@ async def test_a_double_click_beside_the_palette_closes_it_once(answers: QuickAn
                 palette.post_message(click(palette))
             await until(pilot, lambda: isinstance(app.screen, Ask))
         assert app.is_running
+
+
+@pytest.mark.parametrize(("screen", "opener"), [("1", "m"), ("1", "o"), ("2", "o")])
+async def test_a_key_behind_a_closed_chooser_acts_at_once(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch, screen: str, opener: str
+) -> None:
+    monkeypatch.setattr(typed, "PATIENCE", 3600.0)
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        for key, opened in ((screen, Place), (opener, Overlay), ("escape", Place), ("question_mark", Help)):
+            app.post_message(Key(key, "?" if key == "question_mark" else None if len(key) > 1 else key))
+            await until(pilot, lambda opened=opened: isinstance(app.screen, opened))  # type: ignore[misc]
 
 
 async def test_what_is_answered_twice_closes_nothing_that_lies_below(answers: QuickAnswers) -> None:
