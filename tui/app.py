@@ -14,6 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.events import Event
 from textual.filter import LineFilter
+from textual.keys import key_to_character
 from textual.screen import Screen
 
 from looptop.engine.errors import LooptopError
@@ -290,7 +291,10 @@ class LooptopApp(App[str]):
 
     def _runner(self, action: actions.Action) -> Callable[[], None]:
         def run() -> None:
-            self.simulate_key(action.keys.split(",")[-1])
+            key, screen, focused = action.keys.split(",")[-1], self.screen, self.focused
+            if isinstance(screen, Place) and focused and focused.check_consume_key(key, key_to_character(key)):
+                screen.leave_field()  # which would take the key for text
+            self.simulate_key(key)
 
         return run
 
