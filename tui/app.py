@@ -226,6 +226,11 @@ class LooptopApp(App[str]):
             self._drawn_on.leave()
         self.action_leave_now()
 
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copies a text, which may hold what a terminal cannot be sent."""
+        super().copy_to_clipboard(text.encode("utf-8", "replace").decode())
+        self._clipboard = text
+
     def draw_anew(self) -> None:
         """Draws all of the screen, of which nothing may be left on the terminal."""
         if self._drawn_on is not None:

@@ -237,7 +237,10 @@ async def test_a_path_that_is_pasted_into_the_question_opens_its_image(answers: 
 
 
 @pytest.mark.parametrize("focus", ["question", "images"])
-@pytest.mark.parametrize("text", ["what shape\nis in\r\n\nthe image?\n", "what shape\ris in\rthe image?"])
+@pytest.mark.parametrize(
+    "text",
+    ["what shape\nis in\r\n\nthe image?\n", "what shape\ris in\rthe image?", "what\tshape\a is\nin the\x9b image?"],
+)
 async def test_pasted_lines_are_one_question(answers: QuickAnswers, text: str, focus: str) -> None:
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
