@@ -39,8 +39,8 @@ NO_TERMINAL = (
 )
 
 CANNOT_DRAW = (
-    "this terminal cannot show the app (TERM is dumb or not set); set TERM, or use `looptop runs`, `looptop show RUN`,"
-    " `looptop ask IMAGE QUESTION` or `looptop --help`"
+    "this terminal cannot show the app (TERM is not set, dumb or not known here); set TERM, for example to"
+    " xterm-256color, or use `looptop runs`, `looptop show RUN`, `looptop ask IMAGE QUESTION` or `looptop --help`"
 )
 
 EPILOG = """\

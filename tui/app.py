@@ -14,6 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.events import Event
 from textual.filter import LineFilter
+from textual.keys import key_to_character
 from textual.screen import Screen
 
 from looptop.engine.errors import LooptopError
@@ -225,6 +226,11 @@ class LooptopApp(App[str]):
             self._drawn_on.leave()
         self.action_leave_now()
 
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copies a text, which may hold what a terminal cannot be sent."""
+        super().copy_to_clipboard(text.encode("utf-8", "replace").decode())
+        self._clipboard = text
+
     def draw_anew(self) -> None:
         """Draws all of the screen, of which nothing may be left on the terminal."""
         if self._drawn_on is not None:
@@ -290,7 +296,10 @@ class LooptopApp(App[str]):
 
     def _runner(self, action: actions.Action) -> Callable[[], None]:
         def run() -> None:
-            self.simulate_key(action.keys.split(",")[-1])
+            key, screen, focused = action.keys.split(",")[-1], self.screen, self.focused
+            if isinstance(screen, Place) and focused and focused.check_consume_key(key, key_to_character(key)):
+                screen.leave_field()  # which would take the key for text
+            self.simulate_key(key)
 
         return run
 

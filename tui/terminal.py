@@ -103,24 +103,21 @@ class Keys(XTermParser):
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
-        self._replies = Replies()
+        self._replies = Replies(0.0 if "ESCDELAY" in os.environ else ALONE)
 
     def feed(self, data: str) -> Iterable[Message]:
         """Gives what keys and sequences say."""
         data = self._replies.without(data)
         if data:
-            yield from self._feed(data)
+            yield from super().feed(data)
 
     def tick(self) -> Iterable[Message]:
         """Gives what nothing more has come behind for a while."""
         if held := self._replies.expired():
-            yield from self._feed(held)
+            yield from super().feed(held)
+            if held == "\x1b" and self._timeout_time is not None:
+                self._timeout_time = 0.0  # It has waited long enough.
         yield from super().tick()
-
-    def _feed(self, data: str) -> Iterable[Message]:
-        yield from super().feed(data)
-        if data.endswith("\x1b") and self._timeout_time is not None and "ESCDELAY" not in os.environ:
-            self._timeout_time = time.monotonic() + ALONE
 
     @property
     def patience(self) -> float:

@@ -7,6 +7,7 @@ lets escape sequences through to the terminal. So everything that was not writte
 from __future__ import annotations
 
 import math
+import unicodedata
 
 from rich.segment import Segment
 from textual.color import Color
@@ -93,7 +94,9 @@ def bar(fraction: float, width: int) -> str:
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
 
 
-def one_line(text: str) -> str:
-    """The lines of a text with spaces between them."""
+def pasted_line(text: str) -> str:
+    """A pasted text as one line: spaces between its lines and for tabs, and no other control characters."""
     lines = [line.rstrip() for line in text.splitlines()]
-    return text if len(lines) < 2 and not text.endswith(("\n", "\r")) else " ".join(line for line in lines if line)
+    if len(lines) > 1 or text.endswith(("\n", "\r")):
+        text = " ".join(line for line in lines if line)
+    return "".join(char for char in text.replace("\t", " ") if unicodedata.category(char) != "Cc")

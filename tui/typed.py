@@ -91,12 +91,15 @@ class Typed:
 
     async def _acted(self, target: MessagePump) -> None:
         arrived = asyncio.Event()
+        task = target._task
         if not target.post_message(Acted(arrived)):  # It has been closed.
             self._app.post_message(Acted(arrived))
-        try:
-            await asyncio.wait_for(arrived.wait(), PATIENCE)
-        except TimeoutError:
-            return
+            task = None
+        # What closes takes with it what was on its way up, and nothing arrives: so its end counts as well.
+        arrival = asyncio.create_task(arrived.wait())
+        ends = [arrival] if task is None else [arrival, task]
+        await asyncio.wait(ends, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        arrival.cancel()
 
 
 def is_typed(event: Event) -> bool:

@@ -34,8 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if not can_draw():
         raise LooptopError(
-            "this terminal cannot show the app (TERM is dumb or not set); set TERM, or use"
-            f" `looptop show {folder.id}`, `looptop logs {folder.id} -f` or `looptop metrics {folder.id}`"
+            "this terminal cannot show the app (TERM is not set, dumb or not known here); set TERM, for example to"
+            f" xterm-256color, or use `looptop show {folder.id}`, `looptop logs {folder.id} -f` or"
+            f" `looptop metrics {folder.id}`"
         )
     # By name, so that the engine stands without the app.
     code: int = import_module("looptop.tui.app").run_app(folder)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from looptop.engine.machine.terminal import can_draw
 from looptop.engine.text import visible
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -95,6 +96,6 @@ class Bar(Progress):
 
 def progress_on(stream: TextIO) -> Progress:
     """What suits the stream: a bar on a terminal that can draw over a line, lines elsewhere."""
-    if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    if stream.isatty() and can_draw():
         return Bar(stream)
     return Progress(stream)

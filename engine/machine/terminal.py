@@ -17,6 +17,16 @@ from msgspec import Struct
 _QUESTION = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
 _PATIENCE = 1.0
 
+_NO_TERMINALS = ("", "dumb", "unknown")
+# FreeBSD's former console moves the cursor, but knows no UTF-8, which all of the app is drawn with.
+_NO_UNICODE = re.compile(r"cons\d")
+_FAMILIES = re.compile(
+    r"(alacritty|ansi|apple|aterm|contour|cygwin|dvtm|eterm|fbterm|foot|ghostty|gnome|hyper|iterm|kitty|konsole|linux"
+    r"|mintty|mlterm|ms-terminal|nsterm|putty|rio|rxvt|screen|st|tabby|terminator|terminology|tmux|urxvt|vscode|vt\d+|vte"
+    r"|warp|wezterm|xterm|zellij)(?![a-z])|.*-(16|88|256)color$|.*-(direct|truecolor)$"
+)
+"""Terminals that move the cursor, whether or not terminfo knows them here."""
+
 
 class Terminal(Struct, frozen=True):
     """A terminal."""
@@ -39,8 +49,30 @@ class Terminal(Struct, frozen=True):
 
 
 def can_draw(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the terminal can show the app: one that says that it is dumb, or nothing, moves no cursor."""
-    return environment.get("TERM", "") not in ("", "dumb", "unknown")
+    """Whether the terminal can show the app: terminfo says how it moves the cursor, or its name says enough.
+
+    The names of many terminals are known only where they are installed, and not behind SSH; so a name that terminfo
+    does not know is not refused where it is of a family that moves the cursor as all do.
+    """
+    term = environment.get("TERM", "")
+    if term.lower() in _NO_TERMINALS or _NO_UNICODE.match(term):
+        return False
+    moves = _moves_cursor(term)
+    return bool(_FAMILIES.match(term.lower())) if moves is None else moves
+
+
+def _moves_cursor(term: str) -> bool | None:
+    """Whether terminfo says that a terminal moves the cursor by an ECMA-48 sequence; None where it does not know it.
+
+    Curses keeps to the first terminal that it is asked for: one answer a process.
+    """
+    try:
+        import curses
+
+        curses.setupterm(term, 2)
+        return (curses.tigetstr("cup") or b"").startswith((b"\x1b[", b"\x9b"))
+    except (ImportError, curses.error):
+        return None
 
 
 def look(descriptor: int, environment: Mapping[str, str] = os.environ) -> Terminal | None:
@@ -67,7 +99,7 @@ def look(descriptor: int, environment: Mapping[str, str] = os.environ) -> Termin
 def colours(environment: Mapping[str, str]) -> str:
     """How many colours the terminal says that it has."""
     term = environment.get("TERM", "dumb")
-    if "NO_COLOR" in environment or term in ("", "dumb"):
+    if "NO_COLOR" in environment or term.lower() in _NO_TERMINALS:
         return "none"
     if environment.get("COLORTERM", "").lower() in ("truecolor", "24bit") or term.endswith("-direct"):
         return "16 million"

@@ -288,8 +288,10 @@ def test_a_bar_is_drawn_over_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue().endswith("\ra line\x1b[K\n\r\x1b[K")
 
 
-@pytest.mark.parametrize("terminal", ["dumb", None])
+@pytest.mark.parametrize("terminal", ["dumb", "emacs", "", None])
 def test_a_terminal_that_cannot_draw_gets_lines(terminal: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Curses keeps to the first terminal that it is asked for.
+    monkeypatch.setattr("looptop.engine.machine.terminal._moves_cursor", lambda _term: None)
     monkeypatch.delenv("TERM", raising=False)
     if terminal is not None:
         monkeypatch.setenv("TERM", terminal)

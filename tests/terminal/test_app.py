@@ -256,7 +256,7 @@ def test_fg_in_a_shell_brings_the_whole_screen_back() -> None:
         tty.until_gone()
 
 
-@pytest.mark.parametrize("term", [["TERM=dumb"], ["TERM="], ["-u", "TERM"]])
+@pytest.mark.parametrize("term", [["TERM=DUMB"], ["TERM="], ["-u", "TERM"], ["TERM=emacs"]])
 @pytest.mark.parametrize("words", [[], ["attach", "vqa-1"]])
 def test_a_terminal_that_cannot_draw_gets_a_sentence(term: list[str], words: list[str]) -> None:
     RunFolder.create("vqa", preset("tiny"))
@@ -264,6 +264,14 @@ def test_a_terminal_that_cannot_draw_gets_a_sentence(term: list[str], words: lis
         assert tty.until_gone() == 2
         assert "this terminal cannot show the app" in tty.text()
         assert b"\x1b" not in bytes(tty.raw)
+
+
+@pytest.mark.parametrize("term", ["vt100", "xterm-kitty"])
+def test_a_terminal_that_can_draw_shows_the_app(term: str) -> None:
+    with Tty(["/usr/bin/env", f"TERM={term}", *PROGRAM]) as tty:
+        tty.until(FULL)
+        tty.send("\x03")
+        assert tty.until_gone() == 0
 
 
 def test_a_home_that_cannot_be_written_can_be_looked_at(home: Path, tmp_path: Path) -> None:

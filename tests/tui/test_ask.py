@@ -237,7 +237,10 @@ async def test_a_path_that_is_pasted_into_the_question_opens_its_image(answers: 
 
 
 @pytest.mark.parametrize("focus", ["question", "images"])
-@pytest.mark.parametrize("text", ["what shape\nis in\r\n\nthe image?\n", "what shape\ris in\rthe image?"])
+@pytest.mark.parametrize(
+    "text",
+    ["what shape\nis in\r\n\nthe image?\n", "what shape\ris in\rthe image?", "what\tshape\a is\nin the\x9b image?"],
+)
 async def test_pasted_lines_are_one_question(answers: QuickAnswers, text: str, focus: str) -> None:
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
@@ -385,6 +388,31 @@ async def test_a_filter_looks_into_closed_folders(
         await until(pilot, lambda: "no such image" in shown(app))
         await pilot.press("ctrl+u")
         await until(pilot, lambda: "▸ closed" in shown(app))
+
+
+async def test_a_filter_looks_into_each_linked_folder_once(
+    answers: QuickAnswers, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for folder in (root / "real", elsewhere / "deep"):
+        folder.mkdir(parents=True)
+    picture.rename(elsewhere / "deep" / "zebra1.png")
+    (root / "real" / "zebra2.png").touch()
+    (root / "a link").symlink_to(elsewhere)
+    (root / "b").symlink_to(elsewhere / "deep")
+    (root / "a").symlink_to(root / "real")
+    (root / "real" / "loop").symlink_to(root)
+    (root / "gone").symlink_to(tmp_path / "nowhere")
+    monkeypatch.chdir(root)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        await until(pilot, lambda: "▸ a link" in shown(app))
+        await pilot.press("slash", *"zebra")
+        await until(pilot, lambda: "zebra1.png  in a" in shown(app) and "zebra2.png  in re" in shown(app))
+        assert shown(app).count("zebra1.png") == shown(app).count("zebra2.png") == 1
+        await pilot.press("enter", "down")
+        await until(pilot, lambda: "zebra1.png · the image" in shown(app))
 
 
 async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:

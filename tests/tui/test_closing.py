@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 from textual.content import Content
-from textual.events import Click
-from textual.widgets import OptionList
+from textual.events import Click, Key
+from textual.widgets import Input, OptionList
 
 from looptop.engine import cli
 from looptop.tui import app as app_module
+from looptop.tui import typed
 from looptop.tui.app import LooptopApp
 from looptop.tui.screens.ask import Ask
+from looptop.tui.screens.base import Overlay, Place
 from looptop.tui.screens.dialog import Question
+from looptop.tui.screens.help import Help
+from looptop.tui.screens.palette import Palette
 from looptop.tui.screens.picker import Choice, Picker
 from looptop.tui.widgets.chart_wall import ChartWall
 from looptop.tui.widgets.plot import Axes
@@ -37,6 +41,59 @@ async def test_a_double_click_beside_the_palette_closes_it_once(answers: QuickAn
                 palette.post_message(click(palette))
             await until(pilot, lambda: isinstance(app.screen, Ask))
         assert app.is_running
+
+
+async def found(pilot: Any, command: str) -> OptionList:
+    """The palette's list with one command in it."""
+    await pilot.press("ctrl+p")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Palette))
+    pilot.app.screen.query_one(Input).value = command
+    options = pilot.app.screen.query_one(OptionList)
+    await until(pilot, lambda: options.option_count == 1 and command in str(options.get_option_at_index(0).prompt))
+    return options
+
+
+async def test_a_command_that_is_chosen_twice_runs_once(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    keys: list[str] = []
+    monkeypatch.setattr(app, "simulate_key", keys.append)
+    async with app.run_test(size=SIZE) as pilot:
+        options = await found(pilot, "model (m)")
+        options.highlighted = 0
+        for _ in range(3):
+            options.action_select()
+        await until(pilot, lambda: isinstance(app.screen, Ask) and keys)
+        options = await found(pilot, "open (o)")
+        palette = app.screen
+        options.action_select()
+        for _ in range(3):
+            palette.post_message(Input.Submitted(palette.query_one(Input), ""))
+        await until(pilot, lambda: isinstance(app.screen, Ask) and len(keys) > 1)
+        await pilot.pause()
+        assert keys == ["m", "o"]
+
+
+async def test_a_command_is_not_typed_into_the_field_that_has_the_focus(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("a", "x")
+        field = app.screen.query_one("#question", Input)
+        await until(pilot, lambda: field.value == "x")
+        (await found(pilot, "model (m)")).action_select()
+        await until(pilot, lambda: isinstance(app.screen, Picker))
+        assert field.value == "x"
+
+
+@pytest.mark.parametrize(("screen", "opener"), [("1", "m"), ("1", "o"), ("2", "o")])
+async def test_a_key_behind_a_closed_chooser_acts_at_once(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch, screen: str, opener: str
+) -> None:
+    monkeypatch.setattr(typed, "PATIENCE", 3600.0)
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        for key, opened in ((screen, Place), (opener, Overlay), ("escape", Place), ("question_mark", Help)):
+            app.post_message(Key(key, "?" if key == "question_mark" else None if len(key) > 1 else key))
+            await until(pilot, lambda opened=opened: isinstance(app.screen, opened))  # type: ignore[misc]
 
 
 async def test_what_is_answered_twice_closes_nothing_that_lies_below(answers: QuickAnswers) -> None:

@@ -62,6 +62,18 @@ REPLIES = [
     "\x1b[8;40;120t",
     "\x1b[?1u",
     "\x1b[?12;40R",
+    "\x1b]l a title\x1b\\",
+    "\x1b]L an icon\x1b\\",
+    "\x1b^a private message\x1b\\",
+    "\x1bXany string\x1b\\",
+    "\x9d11;rgb:1/2/3\x9c",
+    "\x9dl a title\x9c",
+    "\x90>|tmux 3.4\x9c",
+    "\x9fGi=31;OK\x9c",
+    "\x98any string\x1b\\",
+    "\x9ea private message\x9c",
+    "\x9b?62;4c",
+    "\x9b0n",
 ]
 
 
@@ -81,8 +93,8 @@ def typed(keys: Keys, *parts: str) -> list[Message]:
 @pytest.mark.parametrize("reply", REPLIES)
 def test_a_reply_of_the_terminal_is_no_typing(reply: str) -> None:
     assert names(typed(Keys(), f"a{reply}b")) == ["a", "b"]
-    # A slow link cuts it anywhere, but right behind the ESC, which is then a key.
-    for cut in range(2, len(reply)):
+    # A slow link cuts it anywhere.
+    for cut in range(1, len(reply)):
         assert names(typed(Keys(), "a" + reply[:cut], reply[cut:] + "b")) == ["a", "b"], cut
     assert names(typed(Keys(), *("a", *[reply[:2], *reply[2:]], "b"))) == ["a", "b"]
 
@@ -94,6 +106,80 @@ def test_a_reply_whose_escape_came_alone_types_nothing(reply: str) -> None:
     eventually(lambda: (came.extend(keys.tick()), came)[1], limit=5.0)
     came += keys.feed(reply[1:])
     assert names(came) == ["escape"]
+
+
+PIECES = [
+    ("\x1b[?62;", "4;22c"),
+    ("\x1b]11;rgb:3030/34", "34/4646\x1b\\"),
+    ("\x1bP>|tmux", " 3.4\x1b\\"),
+    ("\x9b", "?62;4;22c"),
+    ("\x9d", "11;rgb:1/2/3\x9c"),
+]
+
+
+@pytest.mark.parametrize("longest", [0.0, 3600.0])
+@pytest.mark.parametrize("pieces", PIECES)
+def test_a_reply_with_a_pause_in_it_is_no_typing(
+    pieces: tuple[str, str], longest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "HELD", 0.0)
+    monkeypatch.setattr(replies, "LONGEST_PAUSE", longest)
+    keys, came = Keys(), list[Message]()
+    for piece in pieces:
+        came += [*keys.feed(piece), *keys.tick()]
+    assert names([*came, *typed(keys, "b")]) == ["b"]
+
+
+def test_an_end_with_a_pause_in_it_is_no_typing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "HELD", 0.0)
+    keys = Keys()
+    came = [*keys.feed("\x1b]11;rgb:1/2/3\x1b"), *keys.tick(), *keys.feed("\\b")]
+    assert names(came) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "key"),
+    [
+        (("\x1b]", "11;rgb:1/2/3\x07"), "right_square_bracket"),
+        (("\x1b]", "l a title\x1b\\"), "right_square_bracket"),
+        (("\x1bP", ">|tmux 3.4\x1b\\"), "alt+shift+p"),
+        (("\x1b[", "?62;4;22c"), "left_square_bracket"),
+    ],
+)
+def test_of_what_may_be_typed_only_the_rest_of_the_reply_is_dropped(pieces: tuple[str, str], key: str) -> None:
+    keys = Keys()
+    came = names(typed(keys, pieces[0]))
+    assert came == names(typed(Keys(), pieces[0])) and came[-1] == key
+    assert names(typed(keys, pieces[1] + "b")) == ["b"]
+
+
+@pytest.mark.parametrize("text", ["\x1b]l", "\x1b]lab", "\x1bXab", "\x1b^ab", "\x1bPab", "\x1b_ab", "\x1b[", "\x1b[?"])
+def test_typing_that_looks_like_the_beginning_of_a_reply_comes(text: str) -> None:
+    def letters(keys: Keys, *parts: str) -> list[str | None]:
+        return [message.character for message in typed(keys, *parts) if isinstance(message, Key)]
+
+    assert letters(Keys(), text)[-1] == text[-1]
+    assert letters(Keys(), *text)[-1] == text[-1]
+    assert names(typed(Keys(), text, "\r"))[-1] == "enter"
+
+
+def test_a_single_letter_behind_a_late_reply_is_typing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "LONGEST_PAUSE", 0.0)
+    for begun in ("\x1b[?62;", "\x1b]11;rgb:30"):
+        keys = Keys()
+        assert names([*keys.feed(begun), *keys.tick(), *keys.feed("c")]) == ["c"]
+        assert names(keys.feed("hello")) == list("hello")
+    monkeypatch.undo()
+    assert names(Keys().feed("\x1b[?62;h")) == ["h"], "no reply ends so"
+
+
+def test_a_pasted_text_is_left_alone() -> None:
+    text = "a \x9d11;x and \x9b0n\nb"
+    pasted = f"\x1b[200~{text}\x1b[201~"
+    for cut in range(1, len(pasted)):
+        came = typed(keys := Keys(), pasted[:cut], pasted[cut:])
+        assert [message.text for message in came if isinstance(message, Paste)] == [text], cut
+        assert names(typed(keys, "\x1b[?62;4cx")) == ["x"]
 
 
 def test_what_is_typed_behind_a_reply_that_never_ends_comes(monkeypatch: pytest.MonkeyPatch) -> None:

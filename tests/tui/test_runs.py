@@ -28,6 +28,7 @@ from looptop.tui.screens.charts import Charts
 from looptop.tui.screens.runs import Runs
 from looptop.tui.screens.train import Train
 from looptop.tui.threads import work
+from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.form_row import FormRow
 from looptop.tui.widgets.run_table import RunTable
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
@@ -217,7 +218,55 @@ async def test_a_note_of_several_lines_stays_so(answers: QuickAnswers) -> None:
         await until(pilot, lambda: "five" in shown(app))
         assert "\x1b" not in shown(app)
         await pilot.press("ctrl+j", *"six", "enter")
-        await until(pilot, lambda: run.about().note == "one\ntwo ␛\nthree\nfour\nfive ␛]0;x\nsix")
+        await until(pilot, lambda: run.about().note == "one\ntwo \x1b\nthree\nfour\nfive ␛]0;x\nsix")
+
+
+@pytest.mark.parametrize(
+    ("key", "before"),
+    [
+        ("t", "caf\udce9 \x1b[31mred \t\x9b\u202e\x85 é"),
+        ("n", "a\tb\r\ncaf\udce9 \x1b[31mred\n\x0b\x85\u2028\u202e ␛ \ufffd \U00100000\n\nend"),
+    ],
+)
+async def test_what_is_not_edited_keeps_its_characters(answers: QuickAnswers, key: str, before: str) -> None:
+    run = make(1.0)
+    name = {"t": "title", "n": "note"}[key]
+    write_about(run.path, **{name: before})
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot, 1)
+        await pilot.press(key)
+        await until(pilot, lambda: app.screen.query("#text") and app.focused is not None and app.focused.id == "text")
+        await until(pilot, lambda: "␛[31mred" in shown(app))
+        field = app.focused
+        assert field is not None
+        assert not set(shown(app)) & set("\x1b\t\x9b\x85\u202e\u2028\udce9")
+        await pilot.press("home", "X", "end", "Y", "left")
+        line = next(line for line in shown(app).splitlines() if "Y" in line)
+        assert app.cursor_position.x == line.index("Y"), "what is shown takes the cells that the cursor counts with"
+        await pilot.press("enter")
+        head, _, last = before.rpartition("\n")
+        edited = f"X{before}Y" if key == "t" else f"{head}\nX{last}Y"
+        await until(pilot, lambda: getattr(run.about(), name) == edited)
+
+
+async def test_what_stands_in_a_field_can_be_cut_and_clicked(answers: QuickAnswers) -> None:
+    run = make(1.0)
+    write_about(run.path, title="caf\udce9\x1b\x1b red")
+    app = app_of(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot, 1)
+        await pilot.press("t")
+        await until(pilot, lambda: app.screen.query("#text") and app.focused is not None and app.focused.id == "text")
+        await until(pilot, lambda: "caf\ufffd␛␛ red" in shown(app))
+        field = app.focused
+        assert isinstance(field, Field)
+        await pilot.click(field, offset=(field.gutter.left + 6, field.gutter.top))
+        await until(pilot, lambda: field.cursor_position == 6)
+        await pilot.press("shift+home", "ctrl+x")
+        await until(pilot, lambda: field.value == " red")
+        await pilot.press("ctrl+v")
+        await until(pilot, lambda: field.value == "caf\udce9 red")
 
 
 async def test_runs_are_laid_over_each_other_and_their_configurations_side_by_side(answers: QuickAnswers) -> None:

@@ -18,7 +18,6 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.paths import pasted_paths, typed_path
 from looptop.tui.screens.base import Overlay
@@ -120,8 +119,7 @@ class TextQuestion(Overlay[str]):
 
     def __init__(self, title: str, before: str, *, several_lines: bool = False) -> None:
         super().__init__()
-        self._title, self._several_lines = title, several_lines
-        self._before = visible(before, keep_lines=several_lines)
+        self._title, self._before, self._several_lines = title, before, several_lines
 
     def body(self) -> Iterable[Widget]:
         """One field."""
@@ -142,5 +140,5 @@ class TextQuestion(Overlay[str]):
         self.take(event.value)
 
     def take(self, text: str) -> None:
-        """Gives the text. What is as it was shown is left as it is: not all of it may have been shown."""
+        """Gives the text, unless it is as it was."""
         self.dismiss(None if text == self._before else text)

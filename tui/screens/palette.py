@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from textual import on
 from textual.command import CommandPalette
+from textual.widgets import Input, OptionList
 
 from looptop.tui.screens.base import ClosesOnce
 
 
 class Palette(CommandPalette, ClosesOnce[None]):
-    """Textual's palette, which closes once for each click beside it: the second would end the app."""
+    """Textual's palette, but a second click or key, in the same moment as the first, neither closes nor runs more."""
+
+    @on(OptionList.OptionSelected)
+    @on(Input.Submitted)
+    def _choose_once(self, event: OptionList.OptionSelected | Input.Submitted) -> None:
+        if self._selected_command is not None:  # It has been run.
+            event.prevent_default()
+            event.stop()

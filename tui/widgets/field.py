@@ -1,16 +1,18 @@
-"""A text field in which nothing that could act on the terminal can be typed or pasted."""
+"""A text field that shows nothing that could act on the terminal, and keeps what stood in it as it was."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
+from rich.text import Text
 from textual.binding import BindingType
 from textual.events import Paste
 from textual.widgets import Input
 
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
-from looptop.tui.text import one_line
+from looptop.tui.text import pasted_line
 
 
 class Field(Input, inherit_css=False):
@@ -60,14 +62,31 @@ class Field(Input, inherit_css=False):
         super().__init__(value, placeholder=placeholder, id=id, select_on_focus=False)
         self.cursor_blink = False
 
+    # Textual's field takes a control character for nothing, or for a cell or more; it is shown in one.
+
+    @property
+    def _value(self) -> Text:
+        return Text(visible(self.value), no_wrap=True, overflow="ignore", end="")
+
+    def _position_to_cell(self, position: int) -> int:
+        return cell_len(visible(self.value[:position]))
+
+    def _cell_offset_to_index(self, offset: int) -> int:
+        end = -self.scroll_offset.x
+        for index, char in enumerate(visible(self.value)):
+            end += cell_len(char)
+            if offset < end:
+                return index
+        return len(self.value)
+
     def _on_paste(self, event: Paste) -> None:
         """Several lines become one: Textual's field would keep the first and drop the others."""
         event.prevent_default()
         event.stop()
-        text = one_line(event.text)
+        text = pasted_line(event.text)
         if text:
             self.replace(text, *self.selection)
 
-    def validate_value(self, value: str) -> str:
-        """Control characters are shown, not passed on."""
-        return visible(value)
+    def action_paste(self) -> None:
+        """Pastes what was copied here."""
+        self.post_message(Paste(self.app.clipboard))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -83,8 +84,7 @@ class FileTree(DirectoryTree):
         """Images below a folder, how many more there are, and whether all was searched."""
         found: list[Path] = []
         seen = 0
-        for place, folders, names in os.walk(folder):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for place, folders, names in _walk(folder):
             seen += len(names) + len(folders)
             found += [
                 Path(place, name)
@@ -133,6 +133,29 @@ class FileTree(DirectoryTree):
         from looptop.tui.widgets.image_panel import ImagePanel
 
         self.post_message(ImagePanel.Chosen(event.path))
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, without hidden folders and through links: each folder once, by a path without links if one leads
+    there.
+    """
+    walked: set[tuple[int, int]] = set()
+    roots = deque([folder])
+    while roots:
+        for place, folders, names in os.walk(roots.popleft()):
+            shown = sorted(name for name in folders if not name.startswith("."))
+            links = [name for name in shown if Path(place, name).is_symlink()]
+            folders[:] = sorted({*shown}.difference(links))
+            try:
+                status = Path(place).stat()
+            except OSError:  # It has been deleted meanwhile.
+                continue
+            if (status.st_dev, status.st_ino) in walked:
+                folders.clear()
+                continue
+            walked.add((status.st_dev, status.st_ino))
+            roots.extend(Path(place, name) for name in links)
+            yield place, shown, names
 
 
 def _listing(folder: Path) -> tuple[list[Path], int]:

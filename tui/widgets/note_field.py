@@ -1,17 +1,53 @@
-"""A field of several lines in which nothing that could act on the terminal can be pasted."""
+"""A field of several lines in which nothing that could act on the terminal is shown or can be pasted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.text import Text
 from textual.events import Key, Paste
 from textual.widgets import TextArea
 
-from looptop.engine.text import visible
+from looptop.engine.text import visible, visible_lines
 from looptop.tui.actions import bindings
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
+
+_FIRST = 0x100000
+"""The first stand-in, of a plane for private use."""
+
+
+class StandIns:
+    """Characters for private use, each for a character of a text that cannot be edited.
+
+    Textual's area takes several control characters for the end of a line, and none of them a cell; so they would be
+    changed, or put the cursor beside its place. A stand-in is a character like any other, and is turned back.
+
+    Args:
+        text: The text.
+    """
+
+    def __init__(self, text: str) -> None:
+        # A character that could be taken for a stand-in gets one too.
+        unfit = sorted(
+            {char for char in text if char != "\t" and (visible(char) != char or ord(char) >= _FIRST)} - {"\n"}
+        )
+        self._hidden = {ord(char): chr(_FIRST + number) for number, char in enumerate(unfit)}
+        self._back = {_FIRST + number: char for number, char in enumerate(unfit)}
+        self._marks = {code: visible(char) for code, char in self._back.items()}
+
+    def hide(self, text: str) -> str:
+        """The text with the stand-ins."""
+        return text.translate(self._hidden)
+
+    def back(self, text: str) -> str:
+        """The text without them."""
+        return text.translate(self._back)
+
+    def show(self, text: str) -> str:
+        """The text with a visible mark for each of them."""
+        return text.translate(self._marks)
 
 
 class NoteField(TextArea):
@@ -32,9 +68,21 @@ class NoteField(TextArea):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("field")]
 
     def __init__(self, text: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(text, id=id, soft_wrap=True, show_line_numbers=False, tab_behavior="focus")
+        self._stand_ins = StandIns(text)
+        super().__init__(
+            self._stand_ins.hide(text), id=id, soft_wrap=True, show_line_numbers=False, tab_behavior="focus"
+        )
         self.cursor_blink = False
         self.move_cursor(self.document.end)
+
+    @property
+    def note(self) -> str:
+        """The text; what was not edited is as it was, to the last character."""
+        return self._stand_ins.back(self.text)
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it is shown."""
+        return Text(self._stand_ins.show(self.document.get_line(line_index)), end="", no_wrap=True)
 
     async def _on_key(self, event: Key) -> None:
         if event.key == "enter":
@@ -43,7 +91,7 @@ class NoteField(TextArea):
             from looptop.tui.screens.dialog import TextQuestion
 
             if isinstance(self.screen, TextQuestion):
-                self.screen.take(self.text)
+                self.screen.take(self.note)
         elif event.key in ("ctrl+j", "shift+enter"):
             event.prevent_default()
             event.stop()
@@ -53,6 +101,10 @@ class NoteField(TextArea):
             event.prevent_default()
 
     async def _on_paste(self, event: Paste) -> None:
-        await super()._on_paste(Paste(visible(event.text.replace("\r\n", "\n").replace("\r", "\n"), keep_lines=True)))
+        await super()._on_paste(Paste(visible_lines(event.text.replace("\r\n", "\n").replace("\r", "\n"))))
         event.prevent_default()
         event.stop()
+
+    def action_paste(self) -> None:
+        """Pastes what was copied here."""
+        self.post_message(Paste(self.app.clipboard))

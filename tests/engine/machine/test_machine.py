@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,6 +169,56 @@ def test_where_logind_does_not_answer_its_files_do_and_the_last_one_counts(tmp_p
 def test_what_cannot_be_told_is_said_so(tmp_path: Path) -> None:
     assert at_logout(host(tmp_path), {}, lambda: "", user="me").ends_runs is None
     assert at_logout(host(tmp_path / "other", systemd=False), {}, lambda: "").ends_runs is False
+
+
+@pytest.mark.parametrize(
+    ("term", "moves", "can"),
+    [
+        ("dumb", False, False),
+        ("DUMB", None, False),
+        ("unknown", None, False),
+        ("", None, False),
+        ("emacs", None, False),
+        ("no-such-terminal", None, False),
+        ("stupid", None, False),
+        ("vt52", False, False),
+        ("cons25", True, False),
+        ("vt100", True, True),
+        ("no-such-terminal", True, True),
+        *(
+            (term, None, True)
+            for term in (
+                *(
+                    "xterm",
+                    "xterm-kitty",
+                    "xterm-ghostty",
+                    "ghostty",
+                    "alacritty",
+                    "alacritty-direct",
+                    "foot",
+                    "wezterm",
+                ),
+                *("tmux-256color", "screen.xterm-256color", "st-256color", "rxvt-unicode-256color", "linux", "vt220"),
+                *("contour", "rio", "eterm-color", "some-new-256color", "iTerm2.app", "ms-terminal", "konsole-direct"),
+            )
+        ),
+    ],
+)
+def test_a_terminal_can_draw_that_moves_the_cursor(
+    term: str, moves: bool | None, can: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_moves_cursor", lambda _term: moves)
+    assert terminal.can_draw({"TERM": term}) is can
+
+
+@pytest.mark.parametrize(("term", "moves"), [("vt100", "True"), ("vt52", "False"), ("no-such-terminal", "None")])
+def test_terminfo_says_whether_the_cursor_moves(term: str, moves: str) -> None:
+    # In a process of its own: the first terminal that curses is asked for stays.
+    script = f"from looptop.engine.machine.terminal import _moves_cursor; print(_moves_cursor('{term}'))"
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+        == f"{moves}\n"
+    )
 
 
 @pytest.mark.parametrize(
