@@ -76,6 +76,11 @@ class Replies:
             return self._since + LONGEST_PAUSE
         return min(self._since + HELD, self._began + LONGEST_PAUSE)
 
+    @property
+    def is_key(self) -> bool:
+        """Whether an ESC has been alone for long enough to be the key."""
+        return self._held == "\x1b" and time.monotonic() >= self.deadline
+
     def expired(self) -> str:
         """What was held back too long and may have been typed."""
         if time.monotonic() < self.deadline:

@@ -107,6 +107,8 @@ class Keys(XTermParser):
 
     def feed(self, data: str) -> Iterable[Message]:
         """Gives what keys and sequences say."""
+        if self._replies.is_key:  # A busy processor may be late to say so.
+            yield from self.tick()
         data = self._replies.without(data)
         if data:
             yield from super().feed(data)

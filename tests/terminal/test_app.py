@@ -62,6 +62,7 @@ def test_keys_that_come_at_once_act_one_after_the_other() -> None:
         tty.until(FULL)
         tty.send("aquick question?\r")
         tty.until(r"quick question\?(?s:.*)quick question\?")
+        tty.until("leave field")  # the line of keys is drawn last
         tty.send("\x1b")
         tty.until("a ask")
         tty.send("oq/no-such.png\r")

@@ -30,11 +30,19 @@ def test_an_escape_alone_is_the_key_soon() -> None:
     assert names(came) == ["escape"] and keys.patience == terminal.LOOK
 
 
-def test_a_sequence_that_comes_in_two_parts_is_one_key() -> None:
+def test_an_escape_that_was_alone_is_not_taken_for_alt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "ALONE", 1e-9)
+    keys = Keys()
+    assert names([*keys.feed("\x1b"), *keys.feed("o")]) == ["escape", "o"]
+
+
+def test_a_sequence_that_comes_in_two_parts_is_one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = terminal.ALONE
+    monkeypatch.setattr(terminal, "ALONE", 60.0)
     keys = Keys()
     assert names(keys.feed("\x1b")) == []
     assert names(keys.feed("[")) == []
-    assert keys.patience > terminal.ALONE, "the rest of a sequence is waited for longer"
+    assert keys.patience > alone, "the rest of a sequence is waited for longer"
     assert names(keys.feed("A")) == ["up"]
     assert names(keys.feed("\x1b3")) == ["alt+3"]
 
@@ -91,7 +99,8 @@ def typed(keys: Keys, *parts: str) -> list[Message]:
 
 
 @pytest.mark.parametrize("reply", REPLIES)
-def test_a_reply_of_the_terminal_is_no_typing(reply: str) -> None:
+def test_a_reply_of_the_terminal_is_no_typing(reply: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "ALONE", 60.0)
     assert names(typed(Keys(), f"a{reply}b")) == ["a", "b"]
     # A slow link cuts it anywhere.
     for cut in range(1, len(reply)):
