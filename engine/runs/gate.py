@@ -39,11 +39,6 @@ def _everything(_asked: Control) -> bool:
     return True
 
 
-def _needs_no_step(asked: Control) -> bool:
-    """Whether a run can take it before it knows its places and batches."""
-    return asked.kind in ("pause", "continue", "stop") or (asked.kind == "step" and not asked.to)
-
-
 @travels
 class StepVerdict(Struct, frozen=True):
     """What to do after a step, or at a place of one."""
@@ -136,9 +131,16 @@ class Gate:
         the first one waits the others wait for it where they next meet. What only a step can do is left for it.
         """
         if time.monotonic() - self._last_look >= LOOK_SECONDS:
-            self._look(_needs_no_step)
-        self._wait(until_checkpoint=False, wanted=_needs_no_step)
+            self._look(self._needs_no_step)
+        self._wait(until_checkpoint=False, wanted=self._needs_no_step)
         return self.stop_requested.is_set()
+
+    def _needs_no_step(self, asked: Control) -> bool:
+        """Whether a control can be taken before the run knows its places and batches."""
+        if asked.kind == "step" and asked.to:
+            self._go_on()  # to the first batch, where the control is taken
+            return False
+        return asked.kind in ("pause", "continue", "stop", "step")
 
     def stop_is_wanted(self) -> bool:
         """Whether the run shall stop, for a thread that does not train. A stop that was sent is taken here."""

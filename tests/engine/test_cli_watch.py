@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from PIL import Image
 
 from looptop.engine.cli import main
 from looptop.engine.commands.progress import Bar, Progress, Reading, progress_on
@@ -149,6 +150,7 @@ def test_paths_hold_wherever_the_run_is_resumed(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "table.csv").write_text("image,question,answer\n1.png,what is it?,red\n")
     (tmp_path / "mine" / "config.json").write_text("{}")
+    Image.new("RGB", (8, 8)).save(tmp_path / "mine" / "1.png")
     monkeypatch.setenv("PYTHONPATH", str(fake_engine.ROOT))
     monkeypatch.chdir(tmp_path)
     assert train(monkeypatch, "finish", "--data", "mine", "--set", "decoder=./mine") == 0

@@ -444,7 +444,7 @@ async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> 
             def stages() -> str:
                 return shown(app).splitlines()[2]
 
-            await until(pilot, lambda: stages().strip().startswith("● generated") and "e edits a reward" in stages())
+            await until(pilot, lambda: stages().startswith(" batch 4: ● generated") and "e edits a reward" in stages())
             await pilot.press("0", "2", "enter")
             await until(pilot, lambda: stages().startswith(" batch 4:") and "◉ compared" in stages())
             assert "e edits" not in stages()

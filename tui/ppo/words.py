@@ -59,8 +59,9 @@ def standing(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> Cont
     if state is RunState.INTERRUPTED:
         return _cut(Content.styled(" its process is gone; r goes on from its last checkpoint", "$text-muted"), width)
     if place is not None:
-        here = seen == place.step  # the name of the batch stands above
-        whose = Content("") if here else Content.styled(f" batch {place.step:,}:", "$text-warning bold")
+        here = seen in (None, place.step)
+        named = seen == place.step  # above, with the run
+        whose = Content("") if named else Content.styled(f" batch {place.step:,}:", "$text-warning bold")
         return _cut(whose + track(place.place, width) + _held(snapshot, here), width)
     return progress(snapshot, width)
 

@@ -172,9 +172,8 @@ def test_what_only_a_step_can_do_waits_for_it(tmp_path: Path, monkeypatch: pytes
     run = start(ppo_config(tmp_path, "max_steps=2"))
     eventually(lambda: run.state is RunState.PAUSED, limit=60)
     condition = send(run.folder, "break", condition="kl>1000")
-    place = send(run.folder, "step", to="scored")
     assert wait_taken(run.folder, condition, 0.5) is None, "its batches are not known yet"
-    run.continue_()
+    place = send(run.folder, "step", to="scored")  # which lets it go on until there
     answer = wait_taken(run.folder, condition, 60)
     assert answer is not None and not answer.startswith("not taken")
     assert wait_taken(run.folder, place, 60) == "goes on until scored"
