@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -200,8 +201,11 @@ def _why(error: BaseException, context: RunContext | None) -> str:
 
 def _end_with_the_first(private: Path) -> None:
     sys.stdin.buffer.read()
-    # Where the first was killed, nobody else does.
-    shutil.rmtree(private, ignore_errors=True)
+    # Where the first was killed, nobody else does. This process's other threads may write there all the while.
+    end = time.monotonic() + _FAREWELL_SECONDS
+    while private.exists() and time.monotonic() < end:
+        shutil.rmtree(private, ignore_errors=True)
+        time.sleep(0.01)
     os._exit(0)
 
 
