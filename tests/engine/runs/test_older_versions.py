@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import shutil
 import sqlite3
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -25,34 +22,15 @@ from looptop.engine.runs.journal import Journal, JournalWriter
 from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run import resume, start
 from looptop.engine.runs.schema import VERSION
+from tests.versions import RUNS, unpack
 
 Capture = pytest.CaptureFixture[str]
-
-RUNS = ("vqa-1", "ppo-1", "trainer-1")
-MADE_AT = "/tmp/version1"  # where they were made; their configurations name it
 
 
 @pytest.fixture
 def runs(home: Path, tmp_path: Path) -> dict[str, RunFolder]:
     """The runs of version 1, in this test's home."""
-    with tarfile.open(Path(__file__).parents[2] / "versions" / "version1.tar.xz") as packed:
-        packed.extractall(tmp_path, filter="data")
-    for name in RUNS:
-        folder = home / "runs" / name
-        shutil.copytree(tmp_path / "version1" / "runs" / name, folder)
-        for file in (folder / "config.toml", *folder.glob("checkpoints/*/trainer_state.json")):
-            file.write_text(file.read_text().replace(MADE_AT, str(tmp_path / "version1")))
-        for manifest in folder.glob("checkpoints/*/manifest.json"):
-            size = (manifest.parent / "trainer_state.json").stat().st_size
-            _set_size(manifest, size)
-    return {name: RunFolder.find(name) for name in RUNS}
-
-
-def _set_size(manifest: Path, size: int) -> None:
-    held = json.loads(manifest.read_text())
-    held["files"]["trainer_state.json"] = size
-    held.get("checksums", {}).pop("trainer_state.json", None)
-    manifest.write_text(json.dumps(held))
+    return unpack(home, tmp_path)
 
 
 def version_of(run: RunFolder) -> int:
@@ -120,6 +98,11 @@ def test_they_are_exported(name: str, form: str, runs: dict[str, RunFolder], tmp
 def test_a_run_like_them_is_started(name: str, runs: dict[str, RunFolder]) -> None:
     run = start(override(runs[name].config(), ["max_steps=1"]))
     assert run.wait() is RunState.FINISHED, run.reason
+
+
+def test_a_ppo_run_of_theirs_is_compared(runs: dict[str, RunFolder], capsys: Capture) -> None:
+    assert main(["compare", "ppo-1", "--n", "2"]) == 0
+    assert "reward" in capsys.readouterr().out
 
 
 def test_a_journal_is_brought_up_to_date_once_and_keeps_all(runs: dict[str, RunFolder]) -> None:

@@ -1,0 +1,32 @@
+"""Runs of older versions in the app: listed, opened where their kind is shown, and not changed by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from looptop.tui.app import LooptopApp
+from looptop.tui.screens.runs import Runs
+from tests.tui.conftest import QuickAnswers, shown, until
+from tests.versions import unpack
+
+SHOWN = {"vqa-1": "with a checkpoint of step 41", "ppo-1": "with a checkpoint of step 1", "trainer-1": "step 12"}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+async def test_a_run_of_version_1_is_opened(name: str, answers: QuickAnswers, home: Path, tmp_path: Path) -> None:
+    runs = unpack(home, tmp_path)
+    before = runs[name].db.read_bytes()
+    app: Any = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("alt+4")
+        await until(pilot, lambda: all(run in shown(app) for run in runs))
+        await pilot.press("slash", *f"id:{name}", "enter")
+        await until(pilot, lambda: "1 of 3 runs" in shown(app))
+        await pilot.press("enter")
+        await until(
+            pilot, lambda: not isinstance(app.screen, Runs) and name in shown(app) and SHOWN[name] in shown(app)
+        )
+    assert runs[name].db.read_bytes() == before
