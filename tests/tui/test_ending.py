@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from looptop.engine.vqa.answer_process import AskReply
 from looptop.tui.app import LooptopApp
+from looptop.tui.screens.ask import Ask
 from looptop.tui.screens.train import Train
+from looptop.tui.widgets.bars import TopBar
 from tests.tui.conftest import QuickAnswers, until
 from tests.tui.ppo_helpers import make
 
@@ -22,3 +25,14 @@ async def test_no_screen_is_below_once_the_app_has_let_go_of_all(
         with monkeypatch.context() as ending:
             ending.setattr(LooptopApp, "screen_stack", property(lambda _app: []))
             assert not screen.is_below
+
+
+async def test_a_reply_that_comes_while_the_app_ends_is_dropped(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: isinstance(app.screen, Ask) and app.screen.is_mounted)
+        screen = app.screen
+        assert isinstance(screen, Ask)
+        app.exit()
+        await screen.query_one(TopBar).remove()  # as Textual takes a screen apart, piece by piece
+        screen._on_reply(AskReply(id=0, status="ready"))

@@ -175,7 +175,7 @@ class Ask(Place):
             self._say()
 
     def _on_reply(self, reply: AskReply) -> None:
-        if not self.is_mounted:
+        if not self.is_mounted or not self.is_attached:  # not drawn yet, or the app ends
             return
         if reply.id == 0 or (reply.answer is None and reply.error is None):
             self._status = reply.status or self._status
