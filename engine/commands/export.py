@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from pathlib import Path
 
 from looptop.engine.commands.output import add_json, quiet_libraries, say, say_json
 from looptop.engine.commands.progress import Reading, progress_on
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.export import NAMES, export
+from looptop.engine.paths import path_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exports."""
     folder = RunFolder.find(arguments.run)
-    out = Path(arguments.out or f"{folder.file_name}-{arguments.to}").expanduser()
+    out = path_of(arguments.out or f"{folder.file_name}-{arguments.to}")
     only = [name.strip() for name in arguments.tables.split(",") if name.strip()]
     batches = _span(arguments.batches) if arguments.batches is not None else None
     with quiet_libraries(), contextlib.closing(progress_on(sys.stderr)) as progress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import msgspec
 
@@ -11,6 +10,7 @@ from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.output import add_json, quiet_libraries, say, say_json
 from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
+from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _texts(given: str, column: str) -> list[str]:
     """The texts that are meant: the word itself, or what a file holds."""
-    path = Path(given).expanduser()
+    path = path_of(given)
     is_file = len(given) < 4096 and path.is_file()
     if is_file and path.suffix.lower() == ".txt":
         try:

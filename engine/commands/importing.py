@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from looptop.engine.commands.output import add_json, note, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.importing import import_folder
+from looptop.engine.paths import path_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         words.append(word)
         note(f"looptop: {visible(word)}")
 
-    complete = import_folder(Path(arguments.folder).expanduser(), on_run, on_word, again=arguments.again)
+    complete = import_folder(path_of(arguments.folder), on_run, on_word, again=arguments.again)
     if arguments.json:
         say_json({"runs": [folder.id for folder in made], "left_out": words, "complete": complete})
     elif not made and not words:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from looptop.engine.commands.answers import answer_all
 from looptop.engine.commands.ask import add_device
@@ -11,6 +10,7 @@ from looptop.engine.commands.kept_answers import KeptAnswers
 from looptop.engine.commands.output import add_json, note, quiet_libraries, say, say_json
 from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
+from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.vqa_files import check_writable, read_questions, write_results
 from looptop.engine.vqa.vqa_v2 import ImageFolder
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Answers the file."""
-    out = Path(arguments.out).expanduser()
+    out = path_of(arguments.out)
     if not out.absolute().parent.is_dir():
         raise LooptopError(f"cannot write {visible(out)}: there is no folder {visible(out.absolute().parent)}")
     check_writable(out)

@@ -17,6 +17,7 @@ from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.config.settings import RunConfig, preset
 from looptop.engine.errors import LooptopError, SettingError
 from looptop.engine.model_files import read_config
+from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 
 
@@ -71,7 +72,7 @@ def _is_of_the_hub(config: Any) -> bool:
     source = config.data.source
     if _is_newsroom(config) or Path(source).suffix.lower() in (".csv", ".jsonl", ".json", ".parquet"):
         return False
-    if (Path(source).expanduser() / "dataset_info.json").is_file():
+    if (path_of(source) / "dataset_info.json").is_file():
         return False
     return config.kind != "reward" or RunFolder.named(source) is None
 
@@ -83,7 +84,7 @@ def _is_newsroom(config: Any) -> bool:
 def _holds_images_out(config: Any) -> bool:
     from looptop.engine.vqa.table import find_tables  # brings in the image library
 
-    source = Path(config.data.source).expanduser()
+    source = path_of(config.data.source)
     if config.data.source in ("easy-vqa", "vqa-v2") or not source.exists():
         return True
     try:
@@ -180,14 +181,14 @@ def without_effect(config: RunConfig, like: RunConfig | None = None) -> dict[str
         return {}
     if like is not None:
         bases.append(_values(like))
-    found: dict[str, str] = {}
+    refused: dict[str, str] = {}
     for key, (value, default, owner) in _values(config).items():
         if any(value == (base[key][0] if key in base else default) for base in bases):
             continue
         for effect in _BY_KEY.get(_pattern(key), ()):
             if (value or value is False) and value != effect.neutral and not effect.holds(owner):
-                found.setdefault(key, f"{visible(key)} has no effect {effect.why_not}")
-    return found
+                refused.setdefault(key, f"{visible(key)} has no effect {effect.why_not}")
+    return refused
 
 
 def refuse_without_effect(config: RunConfig, like: RunConfig | None = None) -> None:

@@ -177,11 +177,11 @@ def dump(config: RunConfig) -> str:
 def _meanings(table: type[Struct]) -> dict[str, str]:
     """What stands below a table's settings in its source, each in one line."""
     body = ast.parse(textwrap.dedent(inspect.getsource(table))).body[0]
-    found = {}
+    meanings = {}
     for field, below in itertools.pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            found[field.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
-    return found
+            meanings[field.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
+    return meanings
 
 
 def keys(config_type: type[Struct] = VqaRunConfig) -> Iterator[str]:

@@ -46,7 +46,7 @@ def up_to_date(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     Raises:
         LooptopError: It is a newer looptop's, or its version is no number.
     """
-    found = {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items() if key != KEY}
+    settings = {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items() if key != KEY}
     version = data.get(KEY, 1)
     if isinstance(version, bool) or not isinstance(version, int):
         raise LooptopError(f"{where}: version is {visible(repr(version))}; it must be a whole number")
@@ -57,14 +57,14 @@ def up_to_date(data: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
     for change in sorted(CHANGES):
         table, _, name = change.key.partition(".")
-        if version < change.version and found.get("kind", "vqa") == change.kind and name in _table(found, table):
-            value = found[table].pop(name)
+        if version < change.version and settings.get("kind", "vqa") == change.kind and name in _table(settings, table):
+            value = settings[table].pop(name)
             if change.now is not None:
                 table, _, name = change.now.partition(".")
-                found.setdefault(table, {}).setdefault(name, value)
-    return found
+                settings.setdefault(table, {}).setdefault(name, value)
+    return settings
 
 
 def _table(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = data.get(name)
-    return found if isinstance(found, Mapping) else {}
+    table = data.get(name)
+    return table if isinstance(table, Mapping) else {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -14,6 +13,7 @@ from torch.utils.data import Dataset
 
 from looptop.engine.config.ppo import QueryConfig
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.paths import path_of
 from looptop.engine.runs.wire import travels
 from looptop.engine.text import visible
 
@@ -247,7 +247,7 @@ def read_table(source: str, split: str) -> Any:
     import datasets
 
     datasets.disable_progress_bars()
-    path = Path(source).expanduser()
+    path = path_of(source)
     reader = READERS.get(path.suffix.lower())
     try:
         if path.is_file():

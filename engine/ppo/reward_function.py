@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 
 
@@ -70,7 +71,7 @@ def checked(name: str, found: Sequence[Any], responses: Sequence[str]) -> list[f
 def _module(where: str, name: str) -> Any:
     try:
         if where.endswith(".py"):
-            path = Path(where).expanduser()
+            path = path_of(where)
             spec = importlib.util.spec_from_file_location(f"looptop_reward_{path.stem}", path)
             if spec is None or spec.loader is None or not path.is_file():
                 raise LooptopError(f"there is no file {visible(where)}, which a reward's function should be in")

@@ -209,11 +209,11 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _checksum(file: Path) -> int:
-    found = 0
+    checksum = 0
     with os.fdopen(open_regular(file), "rb") as opened:
         while part := opened.read(_BLOCK):
-            found = zlib.crc32(part, found)
-    return found
+            checksum = zlib.crc32(part, checksum)
+    return checksum
 
 
 def _sync(path: Path) -> None:

@@ -105,8 +105,8 @@ def structure(value: object, wanted: type[T], default: T) -> T:
 
 def cause(value: object) -> Cause | None:
     """Why a run is in its state; None where the value is none, or says it as no looptop does."""
-    found: Cause | None = structure(value, Cause, None)  # type: ignore[arg-type]  # a union is no class
-    return msgspec.structs.replace(found, stage=name(found.stage)) if isinstance(found, Hold) else found
+    why: Cause | None = structure(value, Cause, None)  # type: ignore[arg-type]  # a union is no class
+    return msgspec.structs.replace(why, stage=name(why.stage)) if isinstance(why, Hold) else why
 
 
 def numbers(value: object) -> dict[str, float]:

@@ -25,6 +25,7 @@ from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig, versions
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.paths import path_of
 from looptop.engine.runs import decode, lock
 from looptop.engine.runs.about import About, read_about
 from looptop.engine.runs.about import damage as about_damage
@@ -48,11 +49,11 @@ from looptop.engine.text import visible
 _ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")
 
 
-def functions_of(settings: Mapping[str, Any]) -> list[str]:
-    """The Python functions that a configuration takes rewards from."""
+def functions_of(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The Python functions that a configuration takes rewards from, each behind its reward's name."""
     rewards = settings.get("rewards")
     parts = [part for part in rewards if isinstance(part, dict)] if isinstance(rewards, list | tuple) else []
-    return [str(part["function"]) for part in parts if part.get("function")]
+    return [(str(part.get("name", "?")), str(part["function"])) for part in parts if part.get("function")]
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class RunFolder:
             if not isinstance(error, OSError):
                 raise
             raise LooptopError(f"cannot make a run's folder in {visible(runs)}: {error.strerror}") from None
-        record_origin(made, functions_of(settings))
+        record_origin(made, [function for _, function in functions_of(settings)])
         return cls(made)
 
     def is_in_home(self) -> bool:
@@ -169,7 +170,7 @@ class RunFolder:
         """
         if _ID.fullmatch(run_id) and os.path.lexists(_runs() / run_id / "config.toml"):
             return cls(_runs() / run_id)
-        path = Path(run_id).expanduser()
+        path = path_of(run_id)
         if os.sep in run_id and path.is_dir():
             if any(os.path.lexists(path / name) for name in ("config.toml", "run.db")):
                 return cls(path.absolute())
@@ -186,7 +187,7 @@ class RunFolder:
         if run is not None or os.sep not in name:
             return run
         with contextlib.suppress(OSError, RuntimeError, ValueError):
-            path = Path(name).expanduser()
+            path = path_of(name)
             if path.is_dir() and any(os.path.lexists(path / file) for file in ("config.toml", "run.db")):
                 return cls(path.absolute())
         return None

@@ -136,9 +136,11 @@ class Gate:
         return self.stop_requested.is_set()
 
     def _needs_no_step(self, asked: Control) -> bool:
-        """Whether a control can be taken before the run knows its places and batches."""
+        """Whether a control can be taken before the run knows its places and batches. One to a stage cannot; it lets a
+        paused run go on to its first batch.
+        """
         if asked.kind == "step" and asked.to:
-            self._go_on()  # to the first batch, where the control is taken
+            self._go_on()
             return False
         return asked.kind in ("pause", "continue", "stop", "step")
 

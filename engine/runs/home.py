@@ -8,6 +8,7 @@ from pathlib import Path
 import platformdirs
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 
 
@@ -17,7 +18,7 @@ def home() -> Path:
     Raises:
         LooptopError: It cannot be made.
     """
-    path = Path(os.environ.get("LOOPTOP_HOME") or platformdirs.user_data_path("looptop")).expanduser().absolute()
+    path = path_of(os.environ.get("LOOPTOP_HOME") or platformdirs.user_data_path("looptop")).absolute()
     try:
         if not path.is_dir():
             path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from looptop.engine.paths import path_of
 from looptop.engine.runs.private import open_regular
 
 
@@ -33,7 +34,7 @@ def peek(source: str, count: int) -> TablePeek:
         source: As `data.source` names it.
         count: How many rows.
     """
-    path = Path(source).expanduser()
+    path = path_of(source)
     columns: list[str] = []
     rows: list[dict[str, Any]] = []
     whole = False

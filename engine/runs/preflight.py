@@ -24,6 +24,7 @@ from looptop.engine.errors import LooptopError, SettingError, said_of
 from looptop.engine.model_files import check_model_files
 from looptop.engine.model_uses import Use, index_of_label, refuse_use
 from looptop.engine.models import BUNDLED, read_json, resolve, whole_model
+from looptop.engine.paths import path_of
 from looptop.engine.runs.peek import TablePeek, peek
 from looptop.engine.text import visible
 from looptop.engine.vqa import models as vqa_models
@@ -94,14 +95,14 @@ def _check_vqa_data(config: VqaRunConfig) -> None:
     data = config.data
     if data.source == "easy-vqa":
         return
-    if data.images and not Path(data.images).expanduser().is_dir():
+    if data.images and not path_of(data.images).is_dir():
         raise SettingError("data.images", f"data.images names {visible(data.images)}, which is no folder")
     if data.source == "vqa-v2":
         for key in ("annotations", "questions"):
-            if not Path(getattr(data, key)).expanduser().is_file():
+            if not path_of(getattr(data, key)).is_file():
                 raise SettingError(f"data.{key}", f"data.{key} names {visible(getattr(data, key))}, which is no file")
         return
-    source = Path(data.source).expanduser()
+    source = path_of(data.source)
     if not any((source / name).is_file() for name in ("state.json", "dataset_dict.json")):
         with _of("data.source"):
             for table in find_tables(source).values():
@@ -113,7 +114,7 @@ def _check_first_rows(table: Path, images: str) -> None:
     from looptop.engine.vqa.table import ImagesMissingError, check_first_rows
 
     try:
-        check_first_rows(table, Path(images).expanduser() if images else None)
+        check_first_rows(table, path_of(images) if images else None)
     except ImagesMissingError as error:
         raise SettingError("data.images" if images else "data.source", str(error)) from None
 
@@ -121,7 +122,7 @@ def _check_first_rows(table: Path, images: str) -> None:
 def _check_source(config: PpoRunConfig | RewardRunConfig) -> None:
     """Refuses a source that is neither on this machine nor a possible name of a data set."""
     source = config.data.source
-    path = Path(source).expanduser()
+    path = path_of(source)
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise SettingError("data.source", f"{visible(source)} is neither a file nor a folder; give a table's file")
     if not (source.partition(":")[0] == "newsroom" or path.exists() or _is_hub_name(source)):
@@ -196,7 +197,7 @@ def _check_model(key: str, name: str) -> Path | None:
         where = resolve(name)
     if where != name or name.startswith(BUNDLED):
         return Path(where)
-    path = Path(name).expanduser()
+    path = path_of(name)
     if path.is_dir():
         if not any((path / file).is_file() for file in _MODEL_FILES):
             raise SettingError(key, f"{key} names the folder {visible(name)}, which holds no model: no config.json")

@@ -7,12 +7,11 @@ it goes. Of a run that this home has made that is what its person wants; of any 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.folder import RunFolder
+from looptop.engine.paths import path_of
+from looptop.engine.runs.folder import RunFolder, functions_of
 from looptop.engine.runs.origins import is_allowed, record_origin
 from looptop.engine.runs.private import read_regular
 from looptop.engine.text import visible
@@ -53,12 +52,12 @@ def _cut(text: str, longest: int) -> str:
 
 def _code_of(function: str) -> str:
     """What stands in the file of a function that is named by a file."""
-    path = Path(function.rpartition(":")[0]).expanduser()
+    path = path_of(function.rpartition(":")[0])
     if path.suffix != ".py":
         return ""
     try:
         return read_regular(path, follow_links=True).decode("utf-8", "replace").strip()
-    except (OSError, LooptopError):
+    except (OSError, ValueError, LooptopError):  # of a name that no file can have, too
         return ""
 
 
@@ -72,16 +71,13 @@ def startables(folder: RunFolder, *, goes_on: bool) -> list[Startable]:
     Raises:
         LooptopError: Its configuration cannot be read.
     """
-    found = []
+    named = []
     if goes_on and (command := folder.about().notify):
-        found.append(Startable("the shell command", command, "notify", str(folder.path / "about.toml")))
-    rewards = folder.settings().get("rewards")
-    for reward in rewards if isinstance(rewards, list) else ():
-        if isinstance(reward, dict) and reward.get("function"):
-            key = f"rewards.{reward.get('name', '?')}.function"
-            text = str(reward["function"])
-            found.append(Startable("the Python function", text, key, str(folder.config_file), _code_of(text)))
-    return found
+        named.append(Startable("the shell command", command, "notify", str(folder.path / "about.toml")))
+    for reward, function in functions_of(folder.settings()):
+        key, file = f"rewards.{reward}.function", str(folder.config_file)
+        named.append(Startable("the Python function", function, key, file, _code_of(function)))
+    return named
 
 
 def untrusted(folder: RunFolder, *, goes_on: bool) -> list[Startable]:

@@ -17,6 +17,7 @@ import msgspec
 
 from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 from looptop.engine.vqa import easy_vqa, prepared, table, vqa_v2
 from looptop.engine.vqa.problems import EMPTY_ANSWER
@@ -128,7 +129,7 @@ def load_vqa_data(
     """
     problems = Problems() if problems is None else problems
     limits = Limits(start_at, end_at, max_images, max_questions)
-    annotations, questions = Path(annotations_file).expanduser(), Path(questions_file).expanduser()
+    annotations, questions = path_of(annotations_file), path_of(questions_file)
     images = folder_of(images_folder, "image folder")
     dataset = prepared.kept(
         {"kind": "vqa-v2", "limits": msgspec.to_builtins(limits), "min_agreement": min_agreement},
@@ -180,7 +181,7 @@ def _read(config: DataConfig, problems: Problems, progress: Progress | None) -> 
         }
     if config.source == "vqa-v2":
         return {"train": _read_vqa_v2(config, limits, problems, progress)}
-    source = Path(config.source).expanduser().absolute()
+    source = path_of(config.source).absolute()
     if not source.exists():
         raise LooptopError(
             f"there is no data '{visible(config.source)}'; give easy-vqa, vqa-v2, a folder with images and a CSV or"

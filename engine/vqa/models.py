@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.models import read_json, result_of, whole_checkpoints
+from looptop.engine.paths import path_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
@@ -65,7 +66,7 @@ def folder_of(name: str) -> Path:
     run = next((run for run in RunFolder.all() if run.id == name), None)
     if run is not None:
         return result_of(run, _is_model)
-    folder = Path(name).expanduser()
+    folder = path_of(name)
     if not folder.is_dir():
         raise LooptopError(f"there is no model '{visible(name)}'{_near(name)}")
     if any((folder / file).is_file() for file in ("config.toml", "run.db")):

@@ -14,6 +14,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.images import UnreadFormatError, check_image
 from looptop.engine.vqa.problems import BROKEN_IMAGE, MISSING_IMAGE, UNREAD_IMAGE, Problems
@@ -148,7 +149,7 @@ def folder_of(path: str | os.PathLike[str], what: str) -> Path:
     Raises:
         LooptopError: There is none.
     """
-    folder = Path(path).expanduser().absolute()
+    folder = path_of(path).absolute()
     if not folder.is_dir():
         raise LooptopError(f"there is no {what} {visible(path)}")
     return folder

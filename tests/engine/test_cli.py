@@ -263,3 +263,23 @@ def test_score_prints_the_official_figures(capsys: Capture, tmp_path: Path) -> N
     _, out, _ = say(capsys, *words)
     assert f"{golden['expected']['accuracy']['overall']:.2f}" in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train ppo --set data.source=~nobody-here/x.txt --set data.split=test",
+        "train reward --set data.source=~nobody-here/x.txt --set data.split=test",
+        "train vqa --set data.source=~nobody-here --set validation_fraction=0.2",
+        "train vqa --config ~nobody-here/mine.toml",
+        "show ~nobody-here/ppo-1",
+        "import ~nobody-here/logs",
+        "ask ~nobody-here/1.png what --model ~nobody-here/model",
+        "eval ~nobody-here/model",
+        "predict bundled --questions ~nobody-here/q.json --images ~nobody-here --out ~nobody-here/r.json",
+        "export ~nobody-here/ppo-1 --to csv",
+    ],
+)
+def test_a_home_of_nobody_is_a_sentence(capsys: Capture, words: str) -> None:
+    code, _, err = say(capsys, *words.split())
+    assert code == 2 and err.startswith("looptop: ") and err.count("\n") == 1
