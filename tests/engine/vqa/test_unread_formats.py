@@ -49,7 +49,7 @@ UNREAD = [
     ("a.svg", SVG, "SVG", "rsvg-convert"),
     ("a.svg", b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- a -->\n' + SVG, "SVG", "rsvg-convert"),
     ("a.png", b"\n  " + SVG, "SVG", "rsvg-convert"),
-    ("a.svgz", gzip.compress(SVG), "SVG", "rsvg-convert"),
+    ("a.svgz", gzip.compress(SVG, mtime=0), "SVG", "rsvg-convert"),
     ("a.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF", "pdftoppm"),
     ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript", "gs"),
     ("a.psd", b"8BPS\0\1" + bytes(50), "PSD", "magick"),
