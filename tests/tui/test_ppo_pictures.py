@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.tui.conftest import QuickAnswers, shown, until
 from tests.tui.ppo_helpers import complete, crumbs, go, make
 
 FOLDER = Path(__file__).parent / "pictures"
+LIMIT = 10.0
 SIZES = ((80, 24), (120, 40), (200, 60))
 
 
@@ -33,27 +35,35 @@ async def test_the_pages_look_as_they_should(answers: QuickAnswers, size: tuple[
         # Not 4 first: on a machine that does much else it may stay alone for so long that it is the screen's key.
         await pilot.press("0", "4", "0", "enter")
         await until(pilot, lambda: screen.chosen_step() == 40 and complete(app))
-        wrong += compare(app, "run", size)
+        wrong += await compare(pilot, "run", size)
         await pilot.press("z")
         await until(pilot, lambda: "┤" in shown(app) and "held out" in shown(app))
-        wrong += compare(app, "enlarged", size)
+        wrong += await compare(pilot, "enlarged", size)
         await pilot.press("z", "enter")
         await until(pilot, lambda: "batch 40" in crumbs(app) and "16 of 16 samples" in shown(app))
-        wrong += compare(app, "batch", size)
+        wrong += await compare(pilot, "batch", size)
         await pilot.press("enter")
         await until(pilot, lambda: "= reward" in shown(app))
-        wrong += compare(app, "sample", size)
+        wrong += await compare(pilot, "sample", size)
         await pilot.press("enter")
         await until(pilot, lambda: " in all" in shown(app))
-        wrong += compare(app, "tokens", size)
+        wrong += await compare(pilot, "tokens", size)
         await pilot.press("escape", "escape", "escape", "a")
         await until(pilot, lambda: screen.query_one(ComparePage).result is not None and "40 queries" in shown(app))
-        wrong += compare(app, "compare", size)
+        wrong += await compare(pilot, "compare", size)
     assert not wrong, "\n".join(wrong)
 
 
-def compare(app: Any, page: str, size: tuple[int, int]) -> list[str]:
-    """What is wrong with a page: the lines that differ. The lines that all screens share are left out."""
+async def compare(pilot: Any, page: str, size: tuple[int, int]) -> list[str]:
+    """What is wrong with a page that has had time to be laid out."""
+    end = time.monotonic() + LIMIT
+    while (wrong := differences(pilot.app, page, size)) and time.monotonic() < end:
+        await pilot.pause(0.05)
+    return wrong
+
+
+def differences(app: Any, page: str, size: tuple[int, int]) -> list[str]:
+    """The lines of a page that are not as they should be. The lines that all screens share are left out."""
     lines = [re.sub(r"took \d+ s", "took a while", line) for line in shown(app).splitlines()[1:-1]]
     file = FOLDER / f"ppo-{page}-{size[0]}x{size[1]}.txt"
     if os.environ.get("UPDATE_PICTURES"):
