@@ -140,9 +140,9 @@ def test_a_process_that_is_gone_on_a_full_disk_is_not_blamed_alone(small: Path, 
     eventually(lambda: not folder.is_live())
     assert folder.state() is RunState.INTERRUPTED
     said = why_interrupted(folder)
-    assert said.startswith(f"its process is gone, and the disk of {folder.path} is full")
+    assert said.startswith(f"its process ended unexpectedly, and the disk of {folder.path} is full")
     ballast.unlink()
-    assert why_interrupted(folder) == "its process is gone"
+    assert why_interrupted(folder) == "its process ended unexpectedly"
 
 
 def test_a_further_stop_ends_a_run_that_waits_for_room(small: Path, launched: list[RunFolder]) -> None:
