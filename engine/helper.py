@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.threads import WAITING
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -95,9 +96,7 @@ class HelperProcess(Generic[R]):
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    # Threads that wait for each other sleep: where a run trains on the same cores, spinning holds up
-                    # both, many times over.
-                    env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
+                    env=WAITING | os.environ,
                     # A session of its own: ctrl+c in the terminal is the asker's alone.
                     start_new_session=True,
                 )

@@ -9,7 +9,6 @@ import msgspec
 from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.batches import ppo_run
 from looptop.engine.commands.output import add_json, add_trust, note, number, quiet_libraries, say, say_json, table
-from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult, save
 from looptop.engine.runs.trust import require_trust
@@ -42,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise LooptopError(f"--n {arguments.n} is too few to compare; give at least 2")
     folder, _ = ppo_run(arguments.run)
     require_trust(folder, trust=arguments.trust)
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.ppo.comparison import compare
 
         result = compare(folder, arguments.n, arguments.data, arguments.device, arguments.seed)

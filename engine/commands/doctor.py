@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from looptop.engine.commands.output import add_json, say, say_json
-from looptop.engine.device import cpu_threads
 from looptop.engine.machine import terminal
 from looptop.engine.machine.gpus import Gpu, Gpus
 from looptop.engine.machine.logout import Logout, at_logout
@@ -23,6 +22,7 @@ from looptop.engine.runs.home import home
 from looptop.engine.runs.notify import SETTINGS
 from looptop.engine.runs.private import who_else_writes
 from looptop.engine.text import visible
+from looptop.engine.threads import cpu_threads
 
 EXAMPLES = """\
   looptop doctor

@@ -14,7 +14,6 @@ from looptop.engine.commands.answers import answer_all
 from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.output import add_json, note, percent, quiet_libraries, say, say_json
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
@@ -53,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measures."""
     if arguments.limit is not None and arguments.limit < 1:
         raise LooptopError(f"--limit {arguments.limit} leaves no question; it must be at least 1")
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)

@@ -8,7 +8,6 @@ import msgspec
 
 from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.output import add_json, quiet_libraries, say, say_json
-from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
@@ -39,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Generates."""
     if arguments.max_new_tokens is not None and arguments.max_new_tokens < 1:
         raise LooptopError(f"--max-new-tokens {arguments.max_new_tokens} leaves no room for a response; give 1 or more")
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         texts = _texts(arguments.text, arguments.column)
         from looptop.engine.ppo.generating import generate
 

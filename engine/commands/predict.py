@@ -8,7 +8,6 @@ from looptop.engine.commands.answers import answer_all
 from looptop.engine.commands.ask import add_device
 from looptop.engine.commands.kept_answers import KeptAnswers
 from looptop.engine.commands.output import add_json, note, quiet_libraries, say, say_json
-from looptop.engine.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise LooptopError(f"{visible(arguments.questions)} holds no questions")
     images = ImageFolder(arguments.images)
     paths = [images.find(question.image_id) for question in questions]
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
         from looptop.engine.vqa.models import folder_of
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.distributed import distributed_c10d
 from torch.nn.functional import pad
 
-from looptop.engine.device import cpu_threads
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.runs.processes import Processes, T
 from looptop.engine.runs.wire import pack, unpack
+from looptop.engine.threads import cpu_threads
 
 STARTING = timedelta(minutes=10)
 """How long the processes wait for each other to start, and for each other's part of a sum within a step."""

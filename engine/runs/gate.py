@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from looptop.engine.cores import CORES
 from looptop.engine.runs import control
 from looptop.engine.runs.causes import Hold, HoldReason, Stop, StopReason, where_text
 from looptop.engine.runs.checkpoint import is_whole
@@ -247,11 +246,10 @@ class Gate:
         self._held = self._paused = True
         self._journal.state(RunState.PAUSED, Hold(self._step, self._place, reason, detail))
         began, before = time.monotonic(), self._paused_seconds
-        with CORES.waiting():
-            while self._paused and self.stops == stops:
-                time.sleep(LOOK_SECONDS)
-                self._look()
-                self._paused_seconds = before + time.monotonic() - began
+        while self._paused and self.stops == stops:
+            time.sleep(LOOK_SECONDS)
+            self._look()
+            self._paused_seconds = before + time.monotonic() - began
         self._held = self._paused = False
         return self.stops == stops
 
@@ -280,7 +278,6 @@ class Gate:
         decided, stops = self.processes.decide(lambda: (decide(), self.stop_requested.is_set()))
         if stops:
             self.stop_requested.set()
-        CORES.divide()
         return decided
 
     def _verdict(self) -> StepVerdict:
@@ -307,11 +304,10 @@ class Gate:
         if not self._paused:
             return
         began, before = time.monotonic(), self._paused_seconds
-        with CORES.waiting():
-            while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
-                self.stop_requested.wait(LOOK_SECONDS)
-                self._look(wanted)
-                self._paused_seconds = before + time.monotonic() - began
+        while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
+            self.stop_requested.wait(LOOK_SECONDS)
+            self._look(wanted)
+            self._paused_seconds = before + time.monotonic() - began
 
     def _look(self, wanted: Wanted = _everything) -> None:
         self._last_look = time.monotonic()

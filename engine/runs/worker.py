@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from looptop.engine.config import RunConfig
-from looptop.engine.cores import CORES
 from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.out_of_memory import give_back_memory, is_out_of_memory, out_of_memory
 from looptop.engine.runs import checkpoint
@@ -36,6 +35,7 @@ from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run_log import RunLog
 from looptop.engine.runs.writer import JournalWriter
 from looptop.engine.text import join_text, visible
+from looptop.engine.threads import cpu_threads
 
 if TYPE_CHECKING:
     from looptop.engine.device import Device
@@ -127,12 +127,28 @@ class RunContext:
         """Those that train this run together."""
         return self.gate.processes
 
+    @property
+    def threads(self) -> int:
+        """CPU threads to compute with: a resumed run keeps its count."""
+        return cpu_threads(self.config.training.threads, self._threads_before)
+
+    @property
+    def _threads_before(self) -> int:
+        threads = Journal(self.folder.db).facts().get("threads")
+        return threads if isinstance(threads, int) else 0
+
     def compute_on(self, device: Device) -> None:
-        """Settles where this run computes: on a processor it shares the cores with other programs of looptop."""
-        if device.torch_device == "cpu" and self.processes.is_first:
-            CORES.take_seat()
+        """Fixes on what this run computes, and with how many CPU threads, until it ends; writes both down."""
+        before = self._threads_before
         self.torch_device = device.torch_device
         device.apply()
+        if not self.processes.is_first:
+            return
+        self.log(f"computes on {visible(device.name)}; CPU threads: {device.threads}")
+        if before and before != device.threads:
+            text = f"CPU threads: {device.threads}, before: {before}; figures may differ from here on by rounding"
+            self.journal.event("resume", text, level="warning")
+        self.journal.facts(threads=device.threads)
 
     def begin_together(self) -> None:
         """Tells all processes where to go on from."""
@@ -144,7 +160,6 @@ class RunContext:
         Raises:
             RunStoppedError: The run shall stop.
         """
-        CORES.divide()
         if self.gate.before_steps():
             raise RunStoppedError
 
@@ -302,8 +317,6 @@ class RunThread(threading.Thread):
                 if not self.journal.close():
                     self.context.log("the journal could not be written to its end; is the disk full?")
             finally:
-                CORES.leave_seat()
-                CORES.divide()
                 self._lock.release()
                 _one_run.release()
                 # After everything else: the command finds the run as it will stay, and may even resume it.
