@@ -11,8 +11,8 @@ import tempfile
 from contextlib import ExitStack
 
 from looptop.engine import config
-from looptop.engine.runs.host import launch
-from looptop.engine.runs.journal import Journal
+from looptop.engine.journal.reader import Journal
+from looptop.engine.launch.host import launch
 from scripts.bench.pairs import Ratio
 from scripts.bench.training import stop
 from scripts.bench.turns import Turn, alone, ratio_of, seconds_a_step, turn

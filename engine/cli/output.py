@@ -1,0 +1,129 @@
+"""What commands print: lines for people on stdout, or one JSON object and nothing else there."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from looptop.engine.compute.threads import WAITING
+from looptop.engine.text import visible, visible_lines
+from looptop.engine.times import UNKNOWN, is_length, local_time
+
+_WIDEST = 200
+"""Cells of a column at most; a longer text stands out of it."""
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Adds the agreement to what a run of somebody else would start."""
+    parser.add_argument(
+        "--trust", action="store_true", help="of a run that was not made here: start the command and functions it names"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds `--json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
+
+
+def say(line: str = "") -> None:
+    """Prints a line for people, without anything that could act on the terminal."""
+    sys.stdout.write(visible_lines(line) + "\n")
+
+
+def note(line: str) -> None:
+    """Prints a line on stderr: what is no part of the result."""
+    sys.stderr.write(visible_lines(line) + "\n")
+    sys.stderr.flush()
+
+
+def say_json(value: Mapping[str, Any]) -> None:
+    """Prints the one JSON object; a number that JSON has no word for (NaN, infinity) becomes null."""
+    sys.stdout.write(json.dumps(_finite(value), allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Around work that loads models: no progress bars and hints from libraries, and none of their prints on stdout."""
+    for name, value in {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        **WAITING,
+    }.items():
+        os.environ.setdefault(name, value)
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Iterator[str]:
+    """The lines of a table whose columns are as wide as they must be.
+
+    Args:
+        header: The columns' names.
+        rows: One text for each column.
+        right: The columns that are set flush right.
+    """
+    # One long text must not pad every other row to its length.
+    widths = [min(_WIDEST, max(len(line[i]) for line in [header, *rows])) for i in range(len(header))]
+    for line in [header, *rows]:
+        cells = [
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(header, line, widths, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def percent(fraction: float | None, places: int = 1) -> str:
+    """A fraction from 0 to 1 as `93.2 %`; `-` where there is none."""
+    return "-" if fraction is None or math.isnan(fraction) else f"{limited(100 * fraction, f'.{places}f')} %"
+
+
+def number(value: float | None) -> str:
+    """A figure with four significant digits; `-` where there is none."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def limited(value: float, form: str) -> str:
+    """A figure in this format; in a few digits where it would take dozens (1e300)."""
+    return f"{value:{form}}" if abs(value) < 1e12 else f"{value:.4g}"
+
+
+def cut(text: str, longest: int) -> str:
+    """A text of at most so many characters; an ellipsis stands for the rest."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def duration(seconds: float) -> str:
+    """`0:07`, `12:34`, `1:02:03`; `?` where the number is no length of time."""
+    if not math.isfinite(seconds) or (seconds > 0 and not is_length(seconds)):
+        return UNKNOWN
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def moment(seconds: float | None) -> str:
+    """A point in time, on this machine's clock; `-` where there is none, `?` where the number is no time."""
+    return "-" if seconds is None else local_time(seconds, "%Y-%m-%d %H:%M")
+
+
+def safe_lines(text: str) -> str:
+    """Text from outside that may have several lines."""
+    return visible(text, keep_lines=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
