@@ -106,8 +106,8 @@ def test_a_run_resumed_with_fewer_cores_than_threads_says_that_its_figures_may_d
 
 
 def test_a_seeded_ppo_run_has_the_same_figures_alone_and_beside_others() -> None:
-    # One thread for each core: with the preset's single thread there would be nothing to take away. Batches of this size
-    # are rounded otherwise by another number of threads.
+    # One thread for each core, as the preset has only one; in batches of this size another number of threads rounds
+    # sums in another way.
     small = ["training.threads=0", "batch_size=8", "mini_batch_size=8", "max_new_tokens=12", "held_out=8"]
     chosen = override(preset("tiny", "ppo"), [*small, "max_steps=4", "eval_steps=1000"])
     alone = figures(launch(chosen))
