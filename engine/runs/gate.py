@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from looptop.engine.compute.cores import CORES
 from looptop.engine.journal.causes import Hold, HoldReason, Stop, StopReason, where_text
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import Answer, RunState, refused, taken
@@ -247,11 +246,10 @@ class Gate:
         self._held = self._paused = True
         self._journal.state(RunState.PAUSED, Hold(self._step, self._stage, reason, detail))
         began, before = time.monotonic(), self._paused_seconds
-        with CORES.waiting():
-            while self._paused and self.stops == stops:
-                time.sleep(POLL_SECONDS)
-                self._poll()
-                self._paused_seconds = before + time.monotonic() - began
+        while self._paused and self.stops == stops:
+            time.sleep(POLL_SECONDS)
+            self._poll()
+            self._paused_seconds = before + time.monotonic() - began
         self._held = self._paused = False
         return self.stops == stops
 
@@ -280,7 +278,6 @@ class Gate:
         decided, stops = self.processes.decide(lambda: (decide(), self.stop_requested.is_set()))
         if stops:
             self.stop_requested.set()
-        CORES.divide()
         return decided
 
     def _verdict(self) -> StepVerdict:
@@ -307,11 +304,10 @@ class Gate:
         if not self._paused:
             return
         began, before = time.monotonic(), self._paused_seconds
-        with CORES.waiting():
-            while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
-                self.stop_requested.wait(POLL_SECONDS)
-                self._poll(wanted)
-                self._paused_seconds = before + time.monotonic() - began
+        while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
+            self.stop_requested.wait(POLL_SECONDS)
+            self._poll(wanted)
+            self._paused_seconds = before + time.monotonic() - began
 
     def _poll(self, wanted: Wanted = _everything) -> None:
         self._last_poll = time.monotonic()
