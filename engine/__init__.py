@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from looptop.engine.config import RunConfig as RunConfig
     from looptop.engine.config import preset as preset
     from looptop.engine.errors import LooptopError as LooptopError
-    from looptop.engine.runs.callbacks import JournalCallback as JournalCallback
+    from looptop.engine.journal.reader import Journal as Journal
+    from looptop.engine.launch.host import launch as launch
+    from looptop.engine.launch.run import Run as Run
+    from looptop.engine.launch.run import start as start
     from looptop.engine.runs.folder import RunFolder as RunFolder
-    from looptop.engine.runs.host import launch as launch
-    from looptop.engine.runs.journal import Journal as Journal
-    from looptop.engine.runs.run import Run as Run
-    from looptop.engine.runs.run import start as start
+    from looptop.engine.training.callbacks import JournalCallback as JournalCallback
     from looptop.engine.vqa.answering import Answer as Answer
     from looptop.engine.vqa.answering import Answerer as Answerer
     from looptop.engine.vqa.model import VqaModel as VqaModel

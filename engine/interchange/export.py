@@ -16,8 +16,8 @@ from typing import Any
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.table import Row, Table
 from looptop.engine.interchange.tables import PAGE, tables_of
+from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal
 from looptop.engine.text import visible
 from looptop.engine.times import is_time
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.files.lock import RunLock
 from looptop.engine.interchange import tensorboard, wandb
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import JournalWriter, storable
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.lock import RunLock
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.writer import JournalWriter, storable
 from looptop.engine.text import visible
 
 OnRun = Callable[[RunFolder], object]

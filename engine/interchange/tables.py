@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from looptop.engine.interchange.ppo_tables import ppo_tables
 from looptop.engine.interchange.table import Row, Table
+from looptop.engine.journal.completions import completion_steps, completions
+from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.runs.completions import completion_steps, completions
-from looptop.engine.runs.journal import Journal
 
 PAGE = 50_000
 """Rows that are held at once."""

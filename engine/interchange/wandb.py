@@ -25,7 +25,7 @@ from google.protobuf.message import DecodeError
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.messages import Record
 from looptop.engine.interchange.tensorboard import LAST_STEP, files_inside
-from looptop.engine.runs.writer import storable
+from looptop.engine.journal.writer import storable
 from looptop.engine.text import visible
 from looptop.engine.times import is_time
 

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments
 
+from looptop.engine.compute.cores import CORES
 from looptop.engine.config.ppo import PpoRunConfig
-from looptop.engine.cores import CORES
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.journal.causes import Hold, HoldReason, StopReason
+from looptop.engine.launch.worker import Activity, RunContext
 from looptop.engine.ppo import health, update
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import Comparison, compare
@@ -35,10 +37,8 @@ from looptop.engine.ppo.rollout import Measure, Rollout, qualities, rewards_of, 
 from looptop.engine.ppo.sharing import share, whole_comparison, whole_rollout
 from looptop.engine.ppo.statistics import MiniBatch, Statistics
 from looptop.engine.ppo.update import PpoState
-from looptop.engine.runs.causes import Hold, HoldReason, StopReason
-from looptop.engine.runs.trainer import RunTrainer
-from looptop.engine.runs.worker import Activity, RunContext
 from looptop.engine.text import join_text
+from looptop.engine.training.trainer import RunTrainer
 
 STATE_FILE = "ppo_state.json"
 """What a checkpoint holds of PPO besides weights and optimiser."""

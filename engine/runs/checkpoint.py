@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.runs.private import open_regular, read_regular, refuse_unsafe_folder, write_private
-from looptop.engine.runs.writer import JournalWriter
+from looptop.engine.files.private import open_regular, read_regular, refuse_unsafe_folder, write_private
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.text import visible
 
 MANIFEST = "manifest.json"

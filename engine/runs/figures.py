@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from looptop.engine.runs.records import Point
+from looptop.engine.journal.records import Point
 
 
 @dataclass(frozen=True)

@@ -25,25 +25,26 @@ from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig, versions
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.paths import path_of
-from looptop.engine.runs import decode, lock
-from looptop.engine.runs.about import About, read_about
-from looptop.engine.runs.about import damage as about_damage
-from looptop.engine.runs.home import home as home
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.lock import RunLock as RunLock
-from looptop.engine.runs.origins import TOKEN, record_origin
-from looptop.engine.runs.private import (
+from looptop.engine.files import lock
+from looptop.engine.files.lock import RunLock as RunLock
+from looptop.engine.files.private import (
     UnsafeFileError,
     read_regular,
     refuse_unsafe,
     refuse_unsafe_folder,
     write_private,
 )
-from looptop.engine.runs.records import Owner as Owner
-from looptop.engine.runs.records import RunState as RunState
-from looptop.engine.runs.records import RunSummary as RunSummary
-from looptop.engine.runs.schema import BESIDE
+from looptop.engine.home import home as home
+from looptop.engine.journal import decode
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import Owner as Owner
+from looptop.engine.journal.records import RunState as RunState
+from looptop.engine.journal.records import RunSummary as RunSummary
+from looptop.engine.journal.schema import BESIDE
+from looptop.engine.paths import path_of
+from looptop.engine.runs.about import About, read_about
+from looptop.engine.runs.about import damage as about_damage
+from looptop.engine.runs.origins import TOKEN, record_origin
 from looptop.engine.text import visible
 
 _ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")

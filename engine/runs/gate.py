@@ -12,15 +12,15 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from looptop.engine.cores import CORES
+from looptop.engine.compute.cores import CORES
+from looptop.engine.journal.causes import Hold, HoldReason, Stop, StopReason, where_text
+from looptop.engine.journal.reader import JournalWriter
+from looptop.engine.journal.records import Answer, RunState, refused, taken
 from looptop.engine.runs import control
-from looptop.engine.runs.causes import Hold, HoldReason, Stop, StopReason, where_text
 from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.control import Control
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import JournalWriter
 from looptop.engine.runs.processes import ALONE, Processes
-from looptop.engine.runs.records import Answer, RunState, refused, taken
 from looptop.engine.runs.wire import travels
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from looptop.engine.runs.records import RunSummary
+from looptop.engine.journal.records import RunSummary
 
 _FIRST = (
     "test_accuracy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from looptop.engine.runs import lock
+from looptop.engine.files import lock
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible

@@ -7,9 +7,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from looptop.engine.runs.causes import Cause
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.writer import Listener
+from looptop.engine.journal.causes import Cause
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import Listener
 
 STEP_SECONDS = 5.0
 """Between two lines about steps."""

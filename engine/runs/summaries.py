@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 
 from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.files.private import write_private
+from looptop.engine.home import home
+from looptop.engine.journal.records import RunSummary
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.home import home
-from looptop.engine.runs.private import write_private
-from looptop.engine.runs.records import RunSummary
 
 _VERSION = 3
 _WATCHED = ("run.db", "run.db-wal", "about.toml", "config.toml")

@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
+from looptop.engine.compute.device_names import refuse_absent
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine import terminal
-from looptop.engine.machine.devices import refuse_absent
+from looptop.engine.machine.file_systems import places
 from looptop.engine.machine.gpus import Gpu, Gpus
 from looptop.engine.machine.logout import at_logout
-from looptop.engine.machine.places import places
 from looptop.engine.machine.usage import Machine, memory
 
 

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.config import preset
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.lock import RunLock
+from looptop.engine.journal.reader import JournalWriter
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.run import start
 from looptop.engine.runs import summaries as summaries_module
 from looptop.engine.runs.about import About, read_about, write_about
 from looptop.engine.runs.control import send
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import JournalWriter
-from looptop.engine.runs.lock import RunLock
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import start
 from looptop.engine.runs.summaries import Summaries
 from tests.engine.runs.helpers import Steps, config, python, read_line
 
@@ -146,7 +146,7 @@ def test_a_run_that_is_killed_is_interrupted_though_its_files_stay_as_they_are()
     code = """
         import sys
         from pathlib import Path
-        from looptop.engine.runs.lock import RunLock
+        from looptop.engine.files.lock import RunLock
         lock = RunLock(Path(sys.argv[1])).acquire(heartbeat=False)
         print("held", flush=True)
         sys.stdin.read()
