@@ -69,8 +69,10 @@ def ordered(summaries: Iterable[RunSummary], by: str, *, reverse: bool = False) 
     """
     value: Callable[[RunSummary], Any] = _KEYS.get(by) or (lambda summary: summary.metrics.get(by))
     keyed = [(value(summary), summary) for summary in summaries]
-    there = sorted(((key, each) for key, each in keyed if key is not None), key=lambda pair: pair[0], reverse=reverse)
-    return [each for _, each in there] + [each for key, each in keyed if key is None]
+    with_value = sorted(
+        ((key, each) for key, each in keyed if key is not None), key=lambda pair: pair[0], reverse=reverse
+    )
+    return [each for _, each in with_value] + [each for key, each in keyed if key is None]
 
 
 def _by_number(run_id: str) -> tuple[str, int]:

@@ -61,18 +61,18 @@ class Summaries:
             self._loaded = True
             self._kept = _load()
         folders = RunFolder.all()
-        found = []
+        summaries = []
         for number, folder in enumerate(folders):
-            found.append(self._one(folder))
+            summaries.append(self._one(folder))
             if on_part is not None and self._fresh and number % 200 == 199:
-                on_part(list(found))
+                on_part(list(summaries))
         if len(self._kept) > len(folders):
-            there = {folder.id for folder in folders}
-            self._kept = {run_id: kept for run_id, kept in self._kept.items() if run_id in there}
+            ids = {folder.id for folder in folders}
+            self._kept = {run_id: kept for run_id, kept in self._kept.items() if run_id in ids}
         if self._fresh >= _WORTH_WRITING:
             _store(self._kept)
             self._fresh = 0
-        return found
+        return summaries
 
     def _one(self, folder: RunFolder) -> RunSummary:
         stamp = _stamp(folder.path)
@@ -93,8 +93,8 @@ def _stamp(folder: Path) -> tuple[int, ...]:
     stamp: list[int] = []
     for name in _WATCHED:
         try:
-            found = os.stat(f"{folder}/{name}")  # noqa: PTH116 (thousands of them, twice a second)
-            stamp += [found.st_mtime_ns, found.st_size]
+            status = os.stat(f"{folder}/{name}")  # noqa: PTH116 (thousands of them, twice a second)
+            stamp += [status.st_mtime_ns, status.st_size]
         except OSError:
             stamp += [0, 0]
     # A live run touches its lock every two seconds: only its size says that it was written.

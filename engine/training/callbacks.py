@@ -44,9 +44,9 @@ from looptop.engine.files.private import touch_private
 from looptop.engine.journal.completions import write_completions
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.launch.worker import RunContext, append_to_log
 from looptop.engine.runs.about import LONGEST_TITLE, write_about
 from looptop.engine.runs.alerts import LossAlerts
+from looptop.engine.runs.context import RunContext, append_to_log
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.notify import Notifier
@@ -297,11 +297,11 @@ class JournalCallback(TrainerCallback):
         if self._journal is None or not self._own:
             return
         if self.trainer is not None:
-            if found := self._generations.fresh(self.trainer):
-                write_completions(self._journal, step, found)
+            if completions := self._generations.fresh(self.trainer):
+                write_completions(self._journal, step, completions)
         elif self._files is not None:
-            for file_step, found in self._files.fresh():
-                write_completions(self._journal, file_step, found)
+            for file_step, completions in self._files.fresh():
+                write_completions(self._journal, file_step, completions)
 
     def _write(self, state: TrainerState, logs: Mapping[str, Any]) -> None:
         if not state.is_world_process_zero and self._own:

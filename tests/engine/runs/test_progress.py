@@ -18,9 +18,9 @@ from looptop.engine.config import RunConfig
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import Run
-from looptop.engine.launch.worker import RunContext
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import gate
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
 from tests.engine.ppo.test_reward_training import reward_config
@@ -112,7 +112,7 @@ def pause_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         real(context, now, done, total)
 
     monkeypatch.setattr(RunContext, "report", report)
-    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.001)  # toy data is read in less than the usual time between two looks
+    monkeypatch.setattr(gate, "POLL_SECONDS", 0.001)  # toy data is read in less than the usual time between two looks
 
 
 def small_vqa(*settings: str) -> RunConfig:
