@@ -1,9 +1,9 @@
 """Takes the pictures of README and docs from the running app: `make screenshots`, about twelve minutes.
 
 The app runs without a terminal but with everything else as it is: the bundled model answers, a real run of the tiny
-preset trains in its engine process while its screen is taken, the PPO screen shows a run that learned to cheat its reward.
-Each screen, size and look becomes an SVG and a PNG in `screenshots/`. `python -m scripts.screenshots ppo` takes those
-of one screen alone.
+preset trains in its engine process while its screen is taken, the PPO screen shows a run that learned to cheat its
+reward. Each screen, size and look becomes an SVG and a PNG in `screenshots/`. `python -m scripts.screenshots ppo` takes
+those of one screen alone.
 """
 
 from __future__ import annotations
