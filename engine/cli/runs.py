@@ -11,8 +11,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary, state_text
 from looptop.engine.runs import query
 from looptop.engine.runs.folder import home
-from looptop.engine.runs.headline import COLUMNS, headline, headline_step, ordered, progress, took
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import COLUMNS, Summaries, headline, headline_step, ordered, progress, took
 from looptop.engine.text import visible
 
 EXAMPLES = """\

@@ -17,9 +17,8 @@ from looptop.engine.journal.records import AnswerSample, Event, RunState, RunSum
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.checkpoint import steps
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.liveness import alive, why_interrupted
+from looptop.engine.runs.liveness import alive, full_disk, why_interrupted
 from looptop.engine.runs.progress import progress_of, progress_text
-from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.times import local_time
 
