@@ -21,12 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from looptop.engine.config import RunConfig as RunConfig
+    from looptop.engine.config import override as override
     from looptop.engine.config import preset as preset
     from looptop.engine.errors import LooptopError as LooptopError
     from looptop.engine.runs.callbacks import JournalCallback as JournalCallback
     from looptop.engine.runs.folder import RunFolder as RunFolder
     from looptop.engine.runs.host import launch as launch
     from looptop.engine.runs.journal import Journal as Journal
+    from looptop.engine.runs.loop_run import LoopRun as LoopRun
+    from looptop.engine.runs.loop_run import log as log
     from looptop.engine.runs.run import Run as Run
     from looptop.engine.runs.run import start as start
     from looptop.engine.vqa.answering import Answer as Answer
@@ -38,12 +41,15 @@ _HOME_OF = {
     "Answerer": "vqa.answering",
     "Journal": "runs.journal",
     "JournalCallback": "runs.callbacks",
+    "LoopRun": "runs.loop_run",
     "LooptopError": "errors",
     "Run": "runs.run",
     "RunConfig": "config",
     "RunFolder": "runs.folder",
     "VqaModel": "vqa.model",
     "launch": "runs.host",
+    "log": "runs.loop_run",
+    "override": "config",
     "preset": "config",
     "start": "runs.run",
 }

@@ -316,7 +316,7 @@ def test_nothing_that_goes_wrong_in_the_callback_reaches_the_training(
 ) -> None:
     loop = trainer(tmp_path, JournalCallback(name="mine"), steps=2, eval_strategy="no")
     with monkeypatch.context() as trouble:
-        trouble.setattr(f"looptop.engine.runs.callbacks.{broken}", raise_always)
+        trouble.setattr(f"looptop.engine.runs.external_run.{broken}", raise_always)
         assert loop.train().global_step == 2
         loop.evaluate()
     assert "No space left on device" in caplog.text
