@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from looptop.engine.cli import main as looptop
+from looptop.engine.cli.main import main as looptop
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.importing import import_folder
+from looptop.engine.journal.completions import completion_steps, completions
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.runs.completions import completion_steps, completions
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import Summaries
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -157,9 +157,9 @@ def check_commands(run: RunFolder, commands: tuple[tuple[str, ...], ...] = COMMA
 
 def sample_run() -> RunFolder:
     """A PPO run with something in every table."""
-    from looptop.engine.runs.completions import Completion, write_completions
-    from looptop.engine.runs.journal import AnswerSample, JournalWriter
-    from looptop.engine.runs.records import taken
+    from looptop.engine.journal.completions import Completion, write_completions
+    from looptop.engine.journal.reader import AnswerSample, JournalWriter
+    from looptop.engine.journal.records import taken
     from scripts.make_ppo_run import Maker, make_run
 
     run = make_run(Maker(3, 4))

@@ -37,10 +37,10 @@ def names(metrics: int) -> list[str]:
 def make(metrics: int, steps: int) -> RunFolder:
     """Makes a finished run."""
     # Here: the peers of the benchmark take their numbers from this module, without looptop.
+    from looptop.engine.journal.records import RunState
+    from looptop.engine.journal.writer import JournalWriter
     from looptop.engine.runs.about import write_about
     from looptop.engine.runs.folder import RunFolder
-    from looptop.engine.runs.records import RunState
-    from looptop.engine.runs.writer import JournalWriter
 
     run = RunFolder.create("trainer", {"kind": "trainer", "name": f"{metrics} x {steps:,}"})
     write_about(run.path, title=f"{metrics} metrics of {steps:,} steps")

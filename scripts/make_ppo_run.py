@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from looptop.engine import config as configuration
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo import journal as tables
 from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult
 from looptop.engine.ppo.comparison_result import save as save_comparison
 from looptop.engine.ppo.health import Health, Settings
 from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, Place, SampleRecord
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.runs.writer import JournalWriter
 
 WHO = ("council", "hospital", "museum", "university", "railway", "harbour", "library", "theatre", "airport", "school")
 WHERE = ("Oslo", "Rome", "Lisbon", "Krakow", "Ghent", "Turku", "Porto", "Graz", "Bergen", "Malmo")

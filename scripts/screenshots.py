@@ -84,9 +84,9 @@ def take_runs() -> None:
 def training() -> Iterator[None]:
     """While a run of the tiny preset trains, and has been evaluated some times."""
     from looptop.engine.config import preset
+    from looptop.engine.journal.reader import Journal
+    from looptop.engine.launch.host import launch
     from looptop.engine.runs.control import send
-    from looptop.engine.runs.host import launch
-    from looptop.engine.runs.journal import Journal
 
     run = launch(preset("tiny"))
     try:
@@ -101,15 +101,15 @@ def training() -> Iterator[None]:
 def take_ppo() -> None:
     """The PPO screen's pages: of a run whose reward is cheated, and of one that a breakpoint holds before an update."""
     from looptop.engine.config import preset
+    from looptop.engine.journal.records import RunState
+    from looptop.engine.launch.host import launch
     from looptop.engine.ppo.journal import PpoJournal
     from looptop.engine.ppo.judging import judge, set_breakpoint
     from looptop.engine.runs.control import send
-    from looptop.engine.runs.host import launch
-    from looptop.engine.runs.records import RunState
 
     cheated = launch(preset("tiny-hackable", "ppo"))
     wait(lambda: not cheated.is_live())
-    looptop = [sys.executable, "-m", "looptop.engine.cli"]
+    looptop = [sys.executable, "-m", "looptop.engine"]
     subprocess.run([*looptop, "compare", cheated.id], check=True, stdout=subprocess.DEVNULL)
     marked = next(
         batch.step
@@ -236,9 +236,9 @@ async def charts(pilot: Any) -> None:
 def rename_some() -> None:
     """A few more runs, with titles, so that the list is one."""
     from looptop.engine.config import override, preset
+    from looptop.engine.launch.host import launch
     from looptop.engine.runs.about import write_about
     from looptop.engine.runs.folder import RunFolder
-    from looptop.engine.runs.host import launch
 
     for number, title in enumerate(("first try", "smaller steps", "tokens instead of mean")):
         fusion = "tokens" if number == 2 else "mean"

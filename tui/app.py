@@ -18,19 +18,22 @@ from textual.keys import key_to_character
 from textual.screen import Screen
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.home import home
+from looptop.engine.home import home
 from looptop.engine.text import visible
-from looptop.tui import actions, collecting, faults, terminal
-from looptop.tui.herald import Herald
+from looptop.tui import actions
+from looptop.tui import error_report as faults
+from looptop.tui import gc_policy as collecting
+from looptop.tui.background import in_thread, work
+from looptop.tui.run_events import Herald
 from looptop.tui.screens.base import Overlay, Place
+from looptop.tui.terminal import driver as terminal
+from looptop.tui.terminal.key_order import Acted, Typed, is_typed
 from looptop.tui.text import VisibleLines
 from looptop.tui.themes import DARK, LIGHT
-from looptop.tui.threads import in_thread, work
-from looptop.tui.typed import Acted, Typed, is_typed
 
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
-    from looptop.tui.answers import Answering
+    from looptop.tui.ask.client import Answering
 
 LISTEN = 1.0
 """Seconds between two looks at runs beside the screen."""
@@ -90,27 +93,27 @@ class LooptopApp(App[str]):
         return [*super().get_line_filters(), self._visible_lines]
 
     def _make_ask(self) -> Screen[Any]:
-        from looptop.tui.screens.ask import Ask
+        from looptop.tui.ask.screen import Ask
 
         return Ask(self._make_process)
 
     def _make_train(self) -> Screen[Any]:
-        from looptop.tui.screens.train import Train
+        from looptop.tui.train.screen import Train
 
         return Train(attach=self._opened_on if self.DEFAULT_MODE == "train" else None)
 
     def _make_ppo(self) -> Screen[Any]:
-        from looptop.tui.screens.ppo import Ppo
+        from looptop.tui.ppo.screen import Ppo
 
         return Ppo(attach=self._opened_on if self.DEFAULT_MODE == "ppo" else None)
 
     def _make_runs(self) -> Screen[Any]:
-        from looptop.tui.screens.runs import Runs
+        from looptop.tui.runs.screen import Runs
 
         return Runs()
 
     def _make_charts(self) -> Screen[Any]:
-        from looptop.tui.screens.charts import Charts
+        from looptop.tui.charts.screen import Charts
 
         return Charts([self._opened_on] if self._opened_on is not None else [])
 
@@ -192,7 +195,7 @@ class LooptopApp(App[str]):
 
     def action_leave(self) -> None:
         """Leaves; asks first where something would be lost, or where a run that was started here still goes."""
-        from looptop.tui.leaving import farewell, going_on, question
+        from looptop.tui.quitting import farewell, going_on, question
 
         live = going_on(self.started_here)
         here = [run for run in live if run in self.started_here]
@@ -207,7 +210,7 @@ class LooptopApp(App[str]):
         self.push_screen(question(here, others, lost), lambda answer: self._answered(answer, here, others))
 
     def _answered(self, answer: str | None, here: list[RunFolder], others: list[RunFolder]) -> None:
-        from looptop.tui.leaving import farewell, stop_all
+        from looptop.tui.quitting import farewell, stop_all
 
         if answer == "leave":
             self.exit(farewell([*here, *others]))
@@ -216,7 +219,7 @@ class LooptopApp(App[str]):
 
     def action_leave_now(self) -> None:
         """Leaves at once."""
-        from looptop.tui.leaving import farewell, going_on
+        from looptop.tui.quitting import farewell, going_on
 
         self.exit(farewell(going_on(self.started_here)))
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from textual.content import Content
 
+from looptop.engine.journal.reader import Event
+from looptop.engine.journal.records import state_text
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.folder import RunState, result_step
-from looptop.engine.runs.journal import Event
 from looptop.engine.runs.progress import progress_of, progress_text
-from looptop.engine.runs.records import state_text
 from looptop.engine.text import visible_answer
 from looptop.engine.times import local_time
+from looptop.tui.screens.snapshot import Snapshot
 from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
-from looptop.tui.watching import Snapshot
 
 COLOURS = {
     RunState.CREATED: "$text-muted",

@@ -25,7 +25,7 @@ from google.protobuf.message import DecodeError
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.messages import Record
 from looptop.engine.interchange.tensorboard import LAST_STEP, files_inside
-from looptop.engine.runs.writer import storable
+from looptop.engine.journal.writer import storable
 from looptop.engine.text import visible
 from looptop.engine.times import is_time
 
@@ -311,5 +311,5 @@ def _describe(run: Any, described: Described) -> None:
 
 
 def _config(config: Any) -> dict[str, Any]:
-    found = {_name(item): _value(item, Described()) for item in config.update}
-    return {key: value for key, value in found.items() if key != "_wandb"}
+    settings = {_name(item): _value(item, Described()) for item in config.update}
+    return {key: value for key, value in settings.items() if key != "_wandb"}

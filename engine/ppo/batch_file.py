@@ -8,10 +8,10 @@ import msgspec
 
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.private import write_private
+from looptop.engine.home import home
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.home import home
-from looptop.engine.runs.private import write_private
 from looptop.engine.text import visible
 
 

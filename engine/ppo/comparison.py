@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import wilcoxon
 
+from looptop.engine.compute.device import pick
 from looptop.engine.config.ppo import PpoRunConfig
-from looptop.engine.device import pick
 from looptop.engine.errors import LooptopError
-from looptop.engine.models import resolve
+from looptop.engine.models.names import resolve
 from looptop.engine.ppo import reference
 from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult
 from looptop.engine.ppo.data import load_unseen

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.runs.private import read_regular, write_private
+from looptop.engine.files.private import read_regular, write_private
 from looptop.engine.text import visible
 
 FILE = "comparison.json"

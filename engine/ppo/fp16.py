@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from transformers import PreTrainedConfig
 
-from looptop.engine.models import resolve, whole_model
+from looptop.engine.models.names import resolve, whole_model
 
 T5_TYPES = frozenset({"t5", "mt5", "umt5", "longt5", "switch_transformers"})
 """Types of models, as configurations name them, that are a T5 or made like one."""

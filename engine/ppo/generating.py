@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from looptop.engine.compute.device import pick
 from looptop.engine.config.ppo import GenerationConfig, PpoRunConfig
-from looptop.engine.device import pick
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.models import resolve
+from looptop.engine.models.names import resolve
 from looptop.engine.ppo.data import Queries
 from looptop.engine.ppo.generation import COMPARED, uniforms
 from looptop.engine.ppo.policy import load_policy

@@ -16,6 +16,10 @@ from typing import Any, get_args
 import msgspec
 
 from looptop.engine.encoding import encode_json
+from looptop.engine.journal import decode
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.schema import SAMPLES_OF_A_BATCH
+from looptop.engine.journal.writer import JournalWriter, storable
 from looptop.engine.ppo.records import (
     PLACES,
     TOKEN_COLUMNS,
@@ -26,10 +30,6 @@ from looptop.engine.ppo.records import (
     SampleRecord,
     TokenTable,
 )
-from looptop.engine.runs import decode
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.schema import SAMPLES_OF_A_BATCH
-from looptop.engine.runs.writer import JournalWriter, storable
 from looptop.engine.text import visible
 from looptop.engine.times import is_length
 

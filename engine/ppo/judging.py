@@ -12,6 +12,9 @@ import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.lock import RunLock
+from looptop.engine.journal.records import Answer, RunState, refused, taken
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.conditions import Condition, parse
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.ppo.records import JudgementKind
@@ -19,9 +22,6 @@ from looptop.engine.runs.checkpoint import newest_whole, step_of
 from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
-from looptop.engine.runs.lock import RunLock
-from looptop.engine.runs.records import Answer, RunState, refused, taken
-from looptop.engine.runs.writer import JournalWriter
 
 JUDGEMENTS: tuple[JudgementKind, ...] = ("reward", "leave_out", "rating")
 LARGEST = {"fp32": 3.4028234663852886e38, "bf16": 3.3895313892515355e38, "fp16": 65504.0}

@@ -1,4 +1,4 @@
-"""Counts the models of PPO runs and of runs that train a reward model, before they are loaded (`engine.memory`)."""
+"""Counts the models of PPO runs and of runs that train a reward model, before they are loaded (`models.memory`)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
-from looptop.engine.memory import ModelSize, build_empty, size_of
-from looptop.engine.models import resolve, whole_model
+from looptop.engine.models.memory import ModelSize, build_empty, size_of
+from looptop.engine.models.names import resolve, whole_model
+from looptop.engine.models.weights import load_part
 from looptop.engine.ppo.policy import POLICIES, Policy
-from looptop.engine.weights import load_part
 
 
 def ppo_sizes(config: PpoRunConfig, copies: int = 1, *, with_rewards: bool = True) -> list[ModelSize]:

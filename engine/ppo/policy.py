@@ -20,15 +20,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
+from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.model_files import check_model_files
-from looptop.engine.models import adapted_from, whole_model
-from looptop.engine.out_of_memory import is_out_of_memory
+from looptop.engine.models.folder_check import check_model_files
+from looptop.engine.models.names import adapted_from, whole_model
+from looptop.engine.models.weights import load_part, load_whole
 from looptop.engine.ppo import t5
 from looptop.engine.ppo.logits import said_of_tokens
 from looptop.engine.ppo.writers import GPT2Writer, ResponseWriter, T5CacheWriter, T5Writer
 from looptop.engine.text import visible
-from looptop.engine.weights import load_part, load_whole
 
 
 class PolicyOutput(NamedTuple):

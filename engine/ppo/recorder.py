@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from looptop.engine.journal.writer import JournalWriter
+from looptop.engine.models.token_text import number_text, token_of
 from looptop.engine.ppo import journal as tables
 from looptop.engine.ppo.algorithm import Targets
 from looptop.engine.ppo.batch import Batch
@@ -19,8 +21,6 @@ from looptop.engine.ppo.compare import Comparison
 from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, Place, SampleRecord
 from looptop.engine.ppo.rollout import Rollout, means
 from looptop.engine.ppo.statistics import MiniBatch, Statistics
-from looptop.engine.runs.writer import JournalWriter
-from looptop.engine.token_text import number_text, token_of
 
 DUE_SECONDS = 1.0
 """A batch that takes longer to its next place is journalled on its way."""

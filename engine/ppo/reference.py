@@ -12,7 +12,7 @@ from torch import nn
 
 from looptop.engine.config.ppo import PolicyConfig
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.models import resolve
+from looptop.engine.models.names import resolve
 from looptop.engine.ppo.policy import Policy, PolicyOutput, load_policy
 from looptop.engine.text import visible
 

@@ -25,17 +25,20 @@ from transformers.utils import logging as transformers_logging
 from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
+from looptop.engine.compute.device import pick
 from looptop.engine.config.reward import RewardRunConfig
-from looptop.engine.device import pick
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.memory import check_fit
-from looptop.engine.models import resolve
+from looptop.engine.models.memory import check_fit
+from looptop.engine.models.names import resolve
+from looptop.engine.models.weights import is_pooler, load_part, load_whole
 from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.model_sizes import reward_sizes
 from looptop.engine.ppo.preferences import Pair, load_pairs
 from looptop.engine.ppo.rewards import encode, room_of
-from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import (
+from looptop.engine.runs.context import READING, RunContext, loading
+from looptop.engine.text import visible
+from looptop.engine.training.callbacks import JournalCallback
+from looptop.engine.training.trainer import (
     STEP_METRICS,
     EvaluateAtTheEnd,
     RunTrainer,
@@ -43,10 +46,7 @@ from looptop.engine.runs.trainer import (
     save_result,
     trainer_arguments,
 )
-from looptop.engine.runs.worker import READING, RunContext, loading
-from looptop.engine.text import visible
-from looptop.engine.unreached import freeze_unreached
-from looptop.engine.weights import is_pooler, load_part, load_whole
+from looptop.engine.training.unreached import freeze_unreached
 
 _PAIRS_AT_ONCE = 256
 

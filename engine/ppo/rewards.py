@@ -16,12 +16,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.config.types import Precision
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.model_uses import index_of_label
-from looptop.engine.models import resolve
+from looptop.engine.models.names import resolve
+from looptop.engine.models.uses import index_of_label
+from looptop.engine.models.weights import load_part, load_whole
 from looptop.engine.ppo.fp16 import T5_TYPES
 from looptop.engine.ppo.reward_function import Function, checked
 from looptop.engine.text import visible
-from looptop.engine.weights import load_part, load_whole
 
 AT_ONCE = 64
 """Texts that a classifier is given at once."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from looptop.engine.config.ppo import GenerationConfig, PpoSettings
 from looptop.engine.errors import LooptopError
+from looptop.engine.models.token_text import known_ids
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import compare
 from looptop.engine.ppo.data import Quality, Query
@@ -24,7 +25,6 @@ from looptop.engine.ppo.reference import Reference
 from looptop.engine.ppo.rewards import Reward, Scores
 from looptop.engine.runs.processes import ALONE, Processes
 from looptop.engine.runs.wire import travels
-from looptop.engine.token_text import known_ids
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments
 
+from looptop.engine.compute.cores import CORES
 from looptop.engine.config.ppo import PpoRunConfig
-from looptop.engine.cores import CORES
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.journal.causes import Hold, HoldReason, StopReason
 from looptop.engine.ppo import health, update
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import Comparison, compare
@@ -35,10 +36,9 @@ from looptop.engine.ppo.rollout import Measure, Rollout, qualities, rewards_of, 
 from looptop.engine.ppo.sharing import share, whole_comparison, whole_rollout
 from looptop.engine.ppo.statistics import MiniBatch, Statistics
 from looptop.engine.ppo.update import PpoState
-from looptop.engine.runs.causes import Hold, HoldReason, StopReason
-from looptop.engine.runs.trainer import RunTrainer
-from looptop.engine.runs.worker import Activity, RunContext
+from looptop.engine.runs.context import Activity, RunContext
 from looptop.engine.text import join_text
+from looptop.engine.training.trainer import RunTrainer
 
 STATE_FILE = "ppo_state.json"
 """What a checkpoint holds of PPO besides weights and optimiser."""
@@ -115,7 +115,7 @@ class PpoTrainer(RunTrainer):
         self._said: PolicyOutput | None = None
         self._since = 0.0
         self._asked: list[str] = []
-        context.gate.places = PLACES
+        context.gate.stages = PLACES
         context.gate.on_pause = self._write_draft
         self.judgements.listen(context.gate)
         self.breakpoints.listen(context.gate)
@@ -273,7 +273,7 @@ class PpoTrainer(RunTrainer):
         self._clock(draft)
         if self.processes.is_first:
             self.recorder.write_when_due(draft)
-        verdict = self.context.gate.at_place(draft.step, place, hold)
+        verdict = self.context.gate.at_stage(draft.step, place, hold)
         while verdict.checkpoint or verdict.stop:
             if verdict.checkpoint:
                 # Of the step before: this batch has changed no weight.
@@ -282,7 +282,7 @@ class PpoTrainer(RunTrainer):
                 if self.processes.is_first:
                     self._write_draft()
                 raise BatchDroppedError
-            verdict = self.context.gate.at_place(draft.step, place)
+            verdict = self.context.gate.at_stage(draft.step, place)
         self._since = self.context.running_seconds()
 
     def _clock(self, draft: Draft) -> None:

@@ -12,11 +12,12 @@ from transformers import AutoTokenizer, EarlyStoppingCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
+from looptop.engine.compute.device import Device, pick
 from looptop.engine.config.ppo import PpoRunConfig
-from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.memory import check_fit
-from looptop.engine.models import resolve
+from looptop.engine.models.memory import check_fit
+from looptop.engine.models.names import resolve
+from looptop.engine.models.weights import load_part
 from looptop.engine.ppo import data, reference
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.fp16 import t5_among
@@ -26,12 +27,17 @@ from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rewards import Reward
 from looptop.engine.ppo.rollout import Ends, Measure
 from looptop.engine.ppo.trainer import BatchDroppedError, PpoTrainer
-from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
-from looptop.engine.runs.worker import READING, RunContext, loading
+from looptop.engine.runs.context import READING, RunContext, loading
 from looptop.engine.text import visible
-from looptop.engine.unreached import freeze_unreached
-from looptop.engine.weights import load_part
+from looptop.engine.training.callbacks import JournalCallback
+from looptop.engine.training.trainer import (
+    STEP_METRICS,
+    EvaluateAtTheEnd,
+    evaluates_first,
+    save_result,
+    trainer_arguments,
+)
+from looptop.engine.training.unreached import freeze_unreached
 
 
 def train(context: RunContext) -> dict[str, Any]:

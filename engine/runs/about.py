@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.files.private import read_regular, write_private
 from looptop.engine.runs.origins import allow
-from looptop.engine.runs.private import read_regular, write_private
 from looptop.engine.text import visible
 
 LONGEST_TITLE = 200

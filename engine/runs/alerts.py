@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.causes import Cause
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.writer import JournalWriter, Listener
+from looptop.engine.journal.causes import Cause
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import JournalWriter, Listener
 
 QUESTION_ONLY = "question_only_accuracy"
 """The fact that holds what answering from the question alone reaches on the validation split."""

@@ -20,9 +20,9 @@ from msgspec import Struct
 
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.files.private import read_regular, refuse_unsafe_folder, write_private
+from looptop.engine.journal.reader import ControlAnswer, Journal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import ControlAnswer, Journal
-from looptop.engine.runs.private import read_regular, refuse_unsafe_folder, write_private
 from looptop.engine.text import visible
 
 Kind = Literal[

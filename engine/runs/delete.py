@@ -13,10 +13,10 @@ import shutil
 from pathlib import Path
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.lock import RunLock
+from looptop.engine.files.private import UnsafeFileError, refuse_unsafe
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.origins import forget_origin
-from looptop.engine.runs.private import UnsafeFileError, refuse_unsafe
 from looptop.engine.text import visible
 
 

@@ -14,17 +14,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.lock import RunLock
+from looptop.engine.files.private import touch_private
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import JournalWriter, Listener
 from looptop.engine.runs.about import LONGEST_TITLE, write_about
 from looptop.engine.runs.alerts import LossAlerts
+from looptop.engine.runs.context import append_to_log
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
-from looptop.engine.runs.lock import RunLock
 from looptop.engine.runs.notify import Notifier
-from looptop.engine.runs.private import touch_private
-from looptop.engine.runs.records import RunState
 from looptop.engine.runs.run_log import RunLog
-from looptop.engine.runs.worker import append_to_log
-from looptop.engine.runs.writer import JournalWriter, Listener
 from looptop.engine.text import visible
 
 _log = logging.getLogger("looptop.external_run")

@@ -16,13 +16,13 @@ from pathlib import Path
 
 from looptop.engine.encoding import parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.files.private import append_private, read_regular, who_else_writes
+from looptop.engine.home import home
+from looptop.engine.journal.causes import Cause, Hold, HoldReason
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import Listener
 from looptop.engine.runs.about import load_about, read_about
-from looptop.engine.runs.causes import Cause, Hold, HoldReason
-from looptop.engine.runs.home import home
 from looptop.engine.runs.origins import is_allowed
-from looptop.engine.runs.private import append_private, read_regular, who_else_writes
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.writer import Listener
 from looptop.engine.text import visible
 
 LONGEST = 2000

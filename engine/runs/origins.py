@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.home import home
-from looptop.engine.runs.private import read_regular, refuse_unsafe_folder, who_else_writes, write_private
+from looptop.engine.files.private import read_regular, refuse_unsafe_folder, who_else_writes, write_private
+from looptop.engine.home import home
 
 TOKEN = "origin"
 """The token's file in a run's folder."""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.runs.journal import JournalWriter
+from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.text import visible
 
 FACT = "progress"

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.headline import progress, took
-from looptop.engine.runs.records import RunState, RunSummary
+from looptop.engine.journal.records import RunState, RunSummary
+from looptop.engine.runs.listing import progress, took
 from looptop.engine.text import visible
 
 WHOLE = ("kind", "state")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-from looptop.engine.runs.writer import JournalWriter
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.text import visible
 from looptop.engine.vqa.problems import SHOWN, Problem
 

@@ -20,6 +20,7 @@ from transformers.utils.generic import ModelOutput
 
 from looptop.engine.config.vqa import Fusion
 from looptop.engine.errors import LooptopError
+from looptop.engine.models.weights import is_pooler, load_part, load_whole
 from looptop.engine.text import visible
 from looptop.engine.vqa.decoder import quicken
 from looptop.engine.vqa.finite import check_finite
@@ -27,7 +28,6 @@ from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
 from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.model_config import VqaConfig
 from looptop.engine.vqa.walk import parameters_of
-from looptop.engine.weights import is_pooler, load_part, load_whole
 
 ENCODERS = ("text_encoder", "image_encoder")
 """The parts that `freeze` stops as wholes: of the decoder, the cross-attention goes on being trained."""

@@ -1,4 +1,4 @@
-"""Counts the model of a VQA run before it is loaded (`engine.memory`)."""
+"""Counts the model of a VQA run before it is loaded (`engine.models.memory`)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from torch import nn
 from transformers import AutoConfig
 
 from looptop.engine.config.vqa import ModelConfig
-from looptop.engine.memory import ModelSize, build_empty, size_of
+from looptop.engine.models.memory import ModelSize, build_empty, size_of
+from looptop.engine.models.weights import is_pooler, load_part
 from looptop.engine.vqa.freezing import frozen_parts
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.model_config import VqaConfig
-from looptop.engine.vqa.models import folder_of
+from looptop.engine.vqa.model_names import folder_of
 from looptop.engine.vqa.processing import resolve
-from looptop.engine.weights import is_pooler, load_part
 
 
 def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:

@@ -22,11 +22,11 @@ from transformers.image_processing_backends import PilBackend
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.models import resolve
+from looptop.engine.models.names import resolve
+from looptop.engine.models.token_text import known_ids
+from looptop.engine.models.weights import load_part
 from looptop.engine.text import visible
-from looptop.engine.token_text import known_ids
 from looptop.engine.vqa.labels import answer_labels
-from looptop.engine.weights import load_part
 
 __all__ = ["VqaProcessor", "resolve"]
 

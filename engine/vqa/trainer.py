@@ -17,9 +17,9 @@ from torch import Tensor
 from transformers import EvalPrediction, TrainingArguments
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.journal import AnswerSample
-from looptop.engine.runs.trainer import RunTrainer
-from looptop.engine.runs.worker import RunContext
+from looptop.engine.journal.reader import AnswerSample
+from looptop.engine.runs.context import RunContext
+from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, as_is
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer

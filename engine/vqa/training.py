@@ -14,17 +14,23 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
+from looptop.engine.compute.device import Device, pick
+from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.device import Device, pick
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.memory import check_fit
-from looptop.engine.out_of_memory import is_out_of_memory
+from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, question_only_known
-from looptop.engine.runs.callbacks import JournalCallback
-from looptop.engine.runs.trainer import STEP_METRICS, EvaluateAtTheEnd, evaluates_first, save_result, trainer_arguments
-from looptop.engine.runs.worker import CLOSE_OTHERS, READING, Activity, RunContext, loading
+from looptop.engine.runs.context import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.text import visible
-from looptop.engine.unreached import freeze_unreached
+from looptop.engine.training.callbacks import JournalCallback
+from looptop.engine.training.trainer import (
+    STEP_METRICS,
+    EvaluateAtTheEnd,
+    evaluates_first,
+    save_result,
+    trainer_arguments,
+)
+from looptop.engine.training.unreached import freeze_unreached
 from looptop.engine.vqa import data
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.answering import load_model
@@ -32,8 +38,8 @@ from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.freezing import frozen_parts
 from looptop.engine.vqa.left_out import LeftOut
 from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model_names import folder_of
 from looptop.engine.vqa.model_sizes import vqa_sizes, vqa_ways_out
-from looptop.engine.vqa.models import folder_of
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.trainer import VqaTrainer
 

@@ -89,10 +89,9 @@ def median(openings: list[Opening]) -> str:
 
 def redraw_milliseconds(run_id: str) -> float:
     """Reading a window of a metric's series and drawing it at 120x30, as zooming and panning do; the median of many."""
+    from looptop.engine.journal.reader import Journal
     from looptop.engine.runs.folder import RunFolder
-    from looptop.engine.runs.journal import Journal
-    from looptop.tui import curves
-    from looptop.tui.widgets import plot
+    from looptop.tui.plots import curves, plot
 
     journal = Journal(RunFolder.find(run_id).db)
     last = (journal.last(histories.names(1)[0]) or sys.exit("no such metric")).step

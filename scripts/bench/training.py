@@ -20,12 +20,12 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from looptop.engine import config
-from looptop.engine.cores import LOAD_SECONDS
-from looptop.engine.device import pick
+from looptop.engine.compute.cores import LOAD_SECONDS
+from looptop.engine.compute.device import pick
+from looptop.engine.journal.reader import Journal
+from looptop.engine.launch.host import launch
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.host import launch
-from looptop.engine.runs.journal import Journal
 from looptop.engine.vqa import data
 from looptop.engine.vqa.batches import Questions, as_is, keep_image_features
 from looptop.engine.vqa.problems import Problem

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import psutil
 
 from looptop.engine import config
+from looptop.engine.journal.reader import Journal
+from looptop.engine.launch.host import launch
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.host import launch
-from looptop.engine.runs.journal import Journal
 from scripts.bench.keys import look_of, settle, spread
 from scripts.bench.turns import Turn, ratio_of, seconds_a_step, turn
 from tests.support import eventually

@@ -8,8 +8,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal
 from scripts.command import told
 
 RUNS = (("tiny", 42), ("tiny", 1), ("tiny", 2), ("tiny-hackable", 42))

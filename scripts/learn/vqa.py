@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 
+from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal
 from scripts.command import told
 
 RUNS: dict[str, list[str]] = {

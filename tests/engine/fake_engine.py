@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from looptop.engine import cli
-from looptop.engine.commands import demo as demo_command
-from looptop.engine.commands import resume as resume_command
-from looptop.engine.commands import train as train_command
+from looptop.engine.cli import demo as demo_command
+from looptop.engine.cli import main as cli
+from looptop.engine.cli import resume as resume_command
+from looptop.engine.cli import train as train_command
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs import host, worker
-from looptop.engine.runs.worker import RunContext
+from looptop.engine.launch import host, worker
+from looptop.engine.runs.context import RunContext
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "tests.engine.fake_engine", "--as-engine")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from looptop.engine.cli import main
-from looptop.engine.runs.journal import Journal
+from looptop.engine.cli.main import main
+from looptop.engine.journal.reader import Journal
 from tests.hostile import HOSTILE, acts, hostile_run
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.records import RunState
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ["ask", "ppo_reward", "train_vqa", "watch_loop", "watch_trainer"]

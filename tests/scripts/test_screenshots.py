@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.config import preset
+from looptop.engine.journal.reader import JournalWriter
+from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import JournalWriter
-from looptop.engine.runs.records import RunState
 from looptop.tui.app import LooptopApp
 from scripts import histories, screenshots
 

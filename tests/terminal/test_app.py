@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from looptop.engine.config import preset
+from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.engine.runs.journal import JournalWriter
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
 
@@ -104,7 +104,7 @@ def test_a_terminal_that_goes_away_ends_the_app_and_its_answering_process() -> N
 def test_an_input_that_ends_leaves_without_spinning() -> None:
     """Without SIGHUP: a program that ignores it in its own session, whose terminal closes."""
     script = (
-        "import contextlib, signal, looptop.tui.terminal as terminal\n"
+        "import contextlib, signal, looptop.tui.terminal.driver as terminal\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN); terminal.signals = lambda leave: contextlib.nullcontext()\n"
         "from looptop.tui.app import run_app; raise SystemExit(run_app())"
     )
@@ -130,7 +130,7 @@ def test_a_terminal_that_stops_reading_does_not_keep_the_app() -> None:
 
 def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None:
     script = (
-        "import os, threading, looptop.tui.screens.ask as ask; warm = ask.Ask._warm\n"
+        "import os, threading, looptop.tui.ask.screen as ask; warm = ask.Ask._warm\n"
         "def noisy(self): os.write(1, b'NOISE1'); os.write(2, b'NOISE2'); warm(self)\n"
         "ask.Ask._warm = noisy; ask.Ask._decorated_handlers = {k: [(noisy if f is warm else f, s) for f, s in v]"
         " for k, v in ask.Ask._decorated_handlers.items()}\n"
@@ -210,10 +210,10 @@ def test_a_double_click_beside_the_palette_does_not_end_the_app() -> None:
 
 def test_a_crash_of_the_app_is_an_exit_code(home: Path) -> None:
     script = (
-        "import looptop.tui.screens.ask as ask\n"
+        "import looptop.tui.ask.screen as ask\n"
         "def fails(self): raise ZeroDivisionError\n"
         "ask.Ask.action_view = fails\n"
-        "from looptop.engine.cli import main; raise SystemExit(main())"
+        "from looptop.engine.cli.main import main; raise SystemExit(main())"
     )
     with Tty([sys.executable, "-c", script]) as tty:
         tty.until(FULL)
@@ -243,7 +243,7 @@ def test_fg_in_a_shell_brings_the_whole_screen_back() -> None:
     writer.close()
     with Tty(["bash", "--norc", "--noprofile", "-i"]) as tty:
         tty.until("bash-")
-        tty.send(f"{sys.executable} -m looptop.engine.cli attach {run.id}\r")
+        tty.send(f"{sys.executable} -m looptop.engine.cli.main attach {run.id}\r")
         for _ in range(2):
             tty.until("✓ finished(?s:.*)q quit")
             tty.send("\x1a")
@@ -287,7 +287,7 @@ def test_a_home_that_cannot_be_written_can_be_looked_at(home: Path, tmp_path: Pa
     writer.metrics(5, {"loss": 1.0})
     writer.state(RunState.FINISHED)
     writer.close()
-    program = " ".join([sys.executable, "-m", "looptop.engine.cli"])
+    program = " ".join([sys.executable, "-m", "looptop.tui.entry"])
 
     def read_only_home(command: str) -> list[str]:
         return ["unshare", "-m", "sh", "-c", f"{mount}; export LOOPTOP_HOME='{read_only}'; {program} {command}"]

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.host import launch
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.host import launch
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.records import RunState
+from tests.engine.launch.test_host import program
 from tests.engine.runs.helpers import config
-from tests.engine.runs.test_host import program
 from tests.support import eventually, wait_taken
 from tests.terminal.tty import PROGRAM, Tty
 

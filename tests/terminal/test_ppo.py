@@ -9,11 +9,11 @@ import pytest
 from pyte.screens import Char
 
 from looptop.engine.config import override, preset
+from looptop.engine.launch.run import start
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord, TokenTable
 from looptop.engine.runs.control import send, waiting
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.engine.runs.run import start
 from scripts.make_ppo_run import Maker, make_run
 from tests.engine.ppo.tiny import tiny_settings
 from tests.support import eventually

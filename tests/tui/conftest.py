@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from looptop.engine.config import preset
+from looptop.engine.helpers.answers import AskReply, AskRequest
+from looptop.engine.journal.reader import AnswerSample, JournalWriter
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.runs.journal import AnswerSample, JournalWriter
 from looptop.engine.vqa.answer import Answer, Candidate, ModelView, TokenProbability
-from looptop.engine.vqa.answer_process import AskReply, AskRequest
 
 
 class QuickAnswers:

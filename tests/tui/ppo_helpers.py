@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from looptop.engine.journal.causes import Hold
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import Place
-from looptop.engine.runs.causes import Hold
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.engine.runs.writer import JournalWriter
 from looptop.tui.app import LooptopApp
-from looptop.tui.screens.ppo import Ppo
+from looptop.tui.ppo.screen import Ppo
 from scripts.make_ppo_run import Maker, make_run
 from tests.tui.conftest import QuickAnswers, shown, until
 

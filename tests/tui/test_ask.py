@@ -8,13 +8,13 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
+from looptop.engine.helpers.answers import AskReply, AskRequest
 from looptop.engine.vqa.answer import Candidate
-from looptop.engine.vqa.answer_process import AskReply, AskRequest
 from looptop.tui.app import LooptopApp
-from looptop.tui.screens.ask import Ask
-from looptop.tui.widgets.answer import AnswerView
-from looptop.tui.widgets.image_list import ImageList
-from looptop.tui.widgets.picture_panel import PicturePanel
+from looptop.tui.ask.answer import AnswerView
+from looptop.tui.ask.image_list import ImageList
+from looptop.tui.ask.picture_panel import PicturePanel
+from looptop.tui.ask.screen import Ask
 from tests.tui.conftest import QuickAnswers, said, shown, until
 
 SIZE = (120, 40)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.config import preset
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.engine.runs.writer import JournalWriter
 from looptop.tui.app import LooptopApp
 from scripts.make_ppo_run import Maker
 from scripts.make_ppo_run import make_run as make_ppo_run

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from looptop.engine.config import preset
+from looptop.engine.journal.causes import Hold, HoldReason
+from looptop.engine.journal.completions import Completion, write_completions
+from looptop.engine.journal.reader import Journal, JournalWriter, Series
 from looptop.engine.runs import control
 from looptop.engine.runs.about import write_about
-from looptop.engine.runs.causes import Hold, HoldReason
-from looptop.engine.runs.completions import Completion, write_completions
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.engine.runs.journal import Journal, JournalWriter, Series
-from looptop.tui import curves
 from looptop.tui.app import LooptopApp
-from looptop.tui.charting import ChartReader, Window
-from looptop.tui.herald import Herald
-from looptop.tui.screens.charts import Charts
-from looptop.tui.screens.runs import Runs
-from looptop.tui.widgets.chart_wall import ChartWall
-from looptop.tui.widgets.plot import FAINT, FIRST, SECOND
+from looptop.tui.charts.reader import ChartReader, Window
+from looptop.tui.charts.screen import Charts
+from looptop.tui.plots import curves
+from looptop.tui.plots.chart_wall import ChartWall
+from looptop.tui.plots.plot import FAINT, FIRST, SECOND
+from looptop.tui.run_events import Herald
+from looptop.tui.runs.screen import Runs
 from tests.tui.conftest import QuickAnswers, shown, until
 
 SIZE = (120, 40)

@@ -9,18 +9,19 @@ from textual.content import Content
 from textual.events import Click, Key
 from textual.widgets import Input, OptionList
 
-from looptop.engine import cli
+from looptop.engine.cli import main as cli
 from looptop.tui import app as app_module
-from looptop.tui import typed
+from looptop.tui import entry
 from looptop.tui.app import LooptopApp
-from looptop.tui.screens.ask import Ask
+from looptop.tui.ask.screen import Ask
+from looptop.tui.plots.chart_wall import ChartWall
+from looptop.tui.plots.plot import Axes
 from looptop.tui.screens.base import Overlay, Place
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.help import Help
 from looptop.tui.screens.palette import Palette
 from looptop.tui.screens.picker import Choice, Picker
-from looptop.tui.widgets.chart_wall import ChartWall
-from looptop.tui.widgets.plot import Axes
+from looptop.tui.terminal import key_order as typed
 from tests.tui.conftest import QuickAnswers, until
 
 SIZE = (120, 40)
@@ -153,4 +154,4 @@ def test_the_exit_code_is_the_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setattr(app_module, "run_app", lambda *_: 1)
-    assert cli.main([]) == 1
+    assert cli.main([], open_app=entry.open_app) == 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from looptop.engine.vqa.answer_process import AskReply
+from looptop.engine.helpers.answers import AskReply
 from looptop.tui.app import LooptopApp
-from looptop.tui.screens.ask import Ask
-from looptop.tui.screens.train import Train
+from looptop.tui.ask.screen import Ask
+from looptop.tui.train.screen import Train
 from looptop.tui.widgets.bars import TopBar
 from tests.tui.conftest import QuickAnswers, until
 from tests.tui.ppo_helpers import make

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.config import preset
-from looptop.engine.runs.causes import Hold, HoldReason, cause_text
+from looptop.engine.journal.causes import Hold, HoldReason, cause_text
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.engine.runs.writer import JournalWriter
 from looptop.tui.app import LooptopApp
-from looptop.tui.screens.runs import Runs
+from looptop.tui.runs.screen import Runs
 from scripts.make_ppo_run import Maker, make_run
 from tests.tui.conftest import QuickAnswers, shown, until
 

@@ -9,10 +9,10 @@ from textual.screen import Screen
 
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
-from looptop.tui.screens.charts import Charts
+from looptop.tui.charts.screen import Charts
+from looptop.tui.runs.screen import Runs
 from looptop.tui.screens.log import Log
-from looptop.tui.screens.runs import Runs
-from looptop.tui.screens.train import Train
+from looptop.tui.train.screen import Train
 from tests.hostile import acts, hostile_run
 from tests.tui import ppo_helpers
 from tests.tui.conftest import QuickAnswers, shown, until

@@ -8,8 +8,9 @@ from hypothesis import strategies as some
 from textual.events import AppFocus, Key, MouseDown, Paste, Resize
 from textual.message import Message
 
-from looptop.tui import replies, terminal
-from looptop.tui.terminal import Keys
+from looptop.tui.terminal import driver as terminal
+from looptop.tui.terminal import replies
+from looptop.tui.terminal.driver import Keys
 from tests.support import eventually
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from looptop.tui.app import LooptopApp
-from looptop.tui.screens.runs import Runs
+from looptop.tui.runs.screen import Runs
 from tests.tui.conftest import QuickAnswers, shown, until
 from tests.versions import unpack
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as some
 
 from looptop.engine.errors import LooptopError
 from looptop.tui import actions
-from looptop.tui.benchmark import Benchmark
+from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.paths import looks_like_path, typed_path
+from looptop.tui.plots import plot
+from looptop.tui.plots.plot import FIRST, SECOND, Axes, Curve, draw, thinned
 from looptop.tui.text import bar, cell, duration, number, reason, safe
-from looptop.tui.widgets import plot
-from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve, draw, thinned
 
 
 @pytest.mark.parametrize(

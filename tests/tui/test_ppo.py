@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from textual.widgets import OptionList
 
+from looptop.engine.journal.causes import Hold, HoldReason
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.health import LABELS
 from looptop.engine.ppo.journal import PpoJournal, write_batch, write_samples
 from looptop.engine.ppo.records import BatchRecord, SampleRecord
 from looptop.engine.runs import control
-from looptop.engine.runs.causes import Hold, HoldReason
 from looptop.engine.runs.folder import RunLock, RunState
-from looptop.engine.runs.writer import JournalWriter
 from looptop.tui.ppo.batch_page import BatchPage, SampleTable
+from looptop.tui.ppo.health import Health
 from looptop.tui.ppo.run_page import RunPage
+from looptop.tui.ppo.text import CRUMB
 from looptop.tui.ppo.token_page import TokenPage
-from looptop.tui.ppo.words import CRUMB
-from looptop.tui.screens.health import Health
 from scripts.make_ppo_run import Maker, make_run
 from tests.tui.conftest import QuickAnswers, shown, until
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, make, rows, small_run

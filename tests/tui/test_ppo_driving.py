@@ -13,17 +13,19 @@ from textual.widgets import Input
 
 from looptop.engine.config import RunConfig, preset
 from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
+from looptop.engine.journal.records import refused, taken
+from looptop.engine.launch import host
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
-from looptop.engine.ppo.reference_process import ReferenceReply, ReferenceRequest
-from looptop.engine.runs import control, host
+from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.runs.records import refused, taken
-from looptop.tui.ppo import comparing, references
+from looptop.tui.forms.form_row import FormRow
+from looptop.tui.plots.histogram import Histogram
+from looptop.tui.ppo import before_after as comparing
+from looptop.tui.ppo import references
 from looptop.tui.ppo.batch_page import BatchPage
-from looptop.tui.ppo.compare_page import ComparePage
-from looptop.tui.screens.breakpoints import Breakpoints
-from looptop.tui.widgets.form_row import FormRow
-from looptop.tui.widgets.histogram import Histogram
+from looptop.tui.ppo.before_after_page import ComparePage
+from looptop.tui.ppo.breakpoints import Breakpoints
 from scripts.make_ppo_run import make_comparison
 from tests.tui.conftest import QuickAnswers, shown, until
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, judgements, make, small_run

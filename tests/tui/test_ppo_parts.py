@@ -9,26 +9,27 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 from rich.cells import cell_len
 
+from looptop.engine.journal.causes import Cause, Hold, HoldReason, Stop, StopReason
+from looptop.engine.journal.records import Series
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord
-from looptop.engine.runs.causes import Cause, Hold, HoldReason, Stop, StopReason
 from looptop.engine.runs.folder import RunLock, RunState
-from looptop.engine.runs.records import Series
-from looptop.engine.runs.writer import JournalWriter
 from looptop.tui import run_text
-from looptop.tui.ppo import watching, words
+from looptop.tui.plots.histogram import bins, ends_text
+from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve
+from looptop.tui.plots.raster import FOURTH, TARGET, Picture, column_of, draw_small
+from looptop.tui.ppo import snapshot as watching
+from looptop.tui.ppo import text as words
 from looptop.tui.ppo.charts import axes_of, charts_of, curves_of
 from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
 from looptop.tui.ppo.small_charts import edges, label_of
-from looptop.tui.ppo.watching import Held, PpoSnapshot, PpoWatcher, Reward
-from looptop.tui.ppo.words import score_bars
-from looptop.tui.watching import Snapshot
+from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, Reward
+from looptop.tui.ppo.text import score_bars
+from looptop.tui.screens.snapshot import Snapshot
 from looptop.tui.widgets.grid import fitted
-from looptop.tui.widgets.histogram import bins, ends_text
-from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve
-from looptop.tui.widgets.raster import FOURTH, TARGET, Picture, column_of, draw_small
 from tests.tui.ppo_helpers import small_run
 
 figures = some.floats(allow_nan=True, allow_infinity=True)

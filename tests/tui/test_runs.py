@@ -16,20 +16,21 @@ from textual.events import Paste
 from textual.widgets import Input
 
 from looptop.engine.config import override, preset
+from looptop.engine.files import lock as lock_module
+from looptop.engine.journal.reader import JournalWriter
+from looptop.engine.launch import host
 from looptop.engine.machine.gpus import Gpu
 from looptop.engine.machine.usage import Machine, Usage
-from looptop.engine.runs import control, host
-from looptop.engine.runs import lock as lock_module
+from looptop.engine.runs import control
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.engine.runs.journal import JournalWriter
 from looptop.tui.app import LooptopApp
-from looptop.tui.screens.charts import Charts
-from looptop.tui.screens.runs import Runs
-from looptop.tui.screens.train import Train
-from looptop.tui.threads import work
+from looptop.tui.background import work
+from looptop.tui.charts.screen import Charts
+from looptop.tui.forms.form_row import FormRow
+from looptop.tui.runs.screen import Runs
+from looptop.tui.train.screen import Train
 from looptop.tui.widgets.field import Field
-from looptop.tui.widgets.form_row import FormRow
 from looptop.tui.widgets.run_table import RunTable
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 
@@ -417,7 +418,7 @@ async def test_the_machine_is_shown_with_its_gpus(answers: QuickAnswers, monkeyp
 @pytest.fixture
 def thousands(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Summaries as they would be read, without the folders, which take long to make."""
-    from looptop.engine.runs.summaries import Summaries
+    from looptop.engine.runs.listing import Summaries
 
     count = 5000
     template = make(1.0).summary()

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from looptop.engine.runs import host
+from looptop.engine.launch import host
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.app import LooptopApp
+from looptop.tui.forms.new_run import NewRun
+from looptop.tui.ppo.screen import Ppo
+from looptop.tui.runs.screen import Runs
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.log import _tail
-from looptop.tui.screens.ppo import Ppo
-from looptop.tui.screens.runs import Runs
-from looptop.tui.screens.train import Train
-from looptop.tui.widgets.new_run import NewRun
+from looptop.tui.train.screen import Train
 from tests.engine.ppo.tiny import ppo_config
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 

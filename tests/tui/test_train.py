@@ -10,15 +10,16 @@ from textual.widgets import Input, OptionList, Static
 
 from looptop.engine.config import RunConfig, override, preset
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs import control, host
-from looptop.engine.runs.causes import Hold
+from looptop.engine.journal.causes import Hold
+from looptop.engine.journal.reader import AnswerSample, JournalWriter
+from looptop.engine.launch import host
+from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.engine.runs.journal import AnswerSample, JournalWriter
 from looptop.tui.app import LooptopApp
-from looptop.tui.screens.train import Train
-from looptop.tui.widgets.form_row import FormRow
-from looptop.tui.widgets.new_run import NewRun
-from looptop.tui.widgets.run_view import RunView
+from looptop.tui.forms.form_row import FormRow
+from looptop.tui.forms.new_run import NewRun
+from looptop.tui.screens.run_view import RunView
+from looptop.tui.train.screen import Train
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 
 SIZE = (120, 40)

@@ -16,12 +16,12 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.records import BatchRecord, Judgement, SampleRecord
 from looptop.engine.ppo.sample_filter import SampleFilter, parse
 from looptop.tui.actions import bindings
+from looptop.tui.plots.histogram import Histogram, Range
 from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
-from looptop.tui.ppo.watching import Reward
-from looptop.tui.ppo.words import ROOMY, marks_in_full, marks_on_a_line, sample_in_short
+from looptop.tui.ppo.snapshot import Reward
+from looptop.tui.ppo.text import ROOMY, marks_in_full, marks_on_a_line, sample_in_short
 from looptop.tui.text import safe
 from looptop.tui.widgets.grid import Grid, Row
-from looptop.tui.widgets.histogram import Histogram, Range
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
-from looptop.tui.threads import in_thread
+from looptop.tui.background import in_thread
 
 STRETCH = 128
 """Batches that are read at once."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from looptop.engine.runs.journal import Series
-from looptop.tui.curves import averages, envelope, numbers
-from looptop.tui.ppo.watching import PpoSnapshot
-from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve
-from looptop.tui.widgets.raster import ROLES, TARGET
+from looptop.engine.journal.reader import Series
+from looptop.tui.plots.curves import averages, envelope, numbers
+from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve
+from looptop.tui.plots.raster import ROLES, TARGET
+from looptop.tui.ppo.snapshot import PpoSnapshot
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
 

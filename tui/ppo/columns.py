@@ -10,7 +10,7 @@ from functools import cached_property
 from looptop.engine.ppo.health import LABELS
 from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Judgement, SampleRecord, TokenTable
 from looptop.tui.ppo.batches import BatchRow
-from looptop.tui.ppo.watching import Reward
+from looptop.tui.ppo.snapshot import Reward
 from looptop.tui.text import number
 from looptop.tui.widgets.grid import Cell, Column, Row
 

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from textual.content import Content
 
+from looptop.tui.plots.chart import Chart
+from looptop.tui.plots.plot import FIRST, SECOND, Axes, Curve
+from looptop.tui.plots.raster import FOURTH, TARGET, THIRD
 from looptop.tui.ppo.charts import ChartSpec
 from looptop.tui.ppo.columns import said
 from looptop.tui.text import safe
-from looptop.tui.widgets.chart import Chart
-from looptop.tui.widgets.plot import FIRST, SECOND, Axes, Curve
-from looptop.tui.widgets.raster import FOURTH, TARGET, THIRD
 
 MARK = 104
 """The role of the line at the batch under the cursor."""

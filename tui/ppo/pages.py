@@ -17,20 +17,20 @@ from looptop.engine.ppo.judging import check_value
 from looptop.engine.ppo.records import BatchRecord, Judgement, SampleRecord, TokenTable
 from looptop.engine.runs.folder import RunState
 from looptop.tui import actions
+from looptop.tui.background import in_thread
+from looptop.tui.forms.new_run import NewRun
 from looptop.tui.ppo.batch_page import BatchPage, SampleTable
+from looptop.tui.ppo.before_after_page import ComparePage
 from looptop.tui.ppo.columns import SampleRow, sample_rows
-from looptop.tui.ppo.compare_page import ComparePage
-from looptop.tui.ppo.driving import Chosen, PpoDriving
-from looptop.tui.ppo.going import GoTo
+from looptop.tui.ppo.controls import Chosen, PpoDriving
+from looptop.tui.ppo.goto import GoTo
 from looptop.tui.ppo.references import References, Referring, Which
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
+from looptop.tui.ppo.text import crumbs, standing
 from looptop.tui.ppo.token_page import TokenPage
-from looptop.tui.ppo.words import crumbs, standing
-from looptop.tui.threads import in_thread
-from looptop.tui.widgets.new_run import NewRun
+from looptop.tui.screens.run_view import Panel
 from looptop.tui.widgets.prompt import Prompt
-from looptop.tui.widgets.run_view import Panel
 
 Level = Literal["form", "run", "batch", "sample", "tokens", "compare"]
 _PAGES: dict[Level, str] = {
@@ -348,7 +348,7 @@ class PpoPages(PpoDriving):
             return
 
         async def go() -> None:
-            from looptop.tui.screens.health import Health
+            from looptop.tui.ppo.health import Health
 
             record = await in_thread(lambda: journal.batch(step))
             if record is not None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from looptop.tui.helped import Helped, Helping
+from looptop.tui.helper_client import Helped, Helping
 
 if TYPE_CHECKING:
-    from looptop.engine.ppo.reference_process import ReferenceReply, ReferenceRequest
+    from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
 
 Referring: TypeAlias = "Helping[ReferenceRequest, ReferenceReply]"
 """What is needed of the reference's process."""
@@ -52,7 +52,7 @@ class References:
         Raises:
             LooptopError: The process could not be started.
         """
-        from looptop.engine.ppo.reference_process import ReferenceRequest
+        from looptop.engine.helpers.references import ReferenceRequest
 
         if which in self._known or which in self._asked.values():
             return
@@ -82,6 +82,6 @@ class References:
 
 
 def _engines_own() -> Referring:
-    from looptop.engine.ppo.reference_process import ReferenceProcess
+    from looptop.engine.helpers.references import ReferenceProcess
 
     return ReferenceProcess()

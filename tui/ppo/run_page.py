@@ -14,18 +14,18 @@ from textual.widgets import Static
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.tui.actions import bindings
+from looptop.tui.background import in_thread
+from looptop.tui.plots import plot
 from looptop.tui.ppo.batches import BatchRow, BatchRows
 from looptop.tui.ppo.charts import SMOOTHING, ChartSpec, axes_of, charts_of, curves_of
 from looptop.tui.ppo.columns import BATCH_COLUMNS, BATCH_FIGURES, batch_cells
 from looptop.tui.ppo.large_chart import LargeChart
 from looptop.tui.ppo.small_charts import SmallCharts
-from looptop.tui.ppo.watching import PpoSnapshot
-from looptop.tui.ppo.words import marks_in_full
+from looptop.tui.ppo.snapshot import PpoSnapshot
+from looptop.tui.ppo.text import marks_in_full
 from looptop.tui.run_text import events_of
-from looptop.tui.threads import in_thread
-from looptop.tui.widgets import plot
+from looptop.tui.screens.run_view import Panel
 from looptop.tui.widgets.grid import Grid, Row
-from looptop.tui.widgets.run_view import Panel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

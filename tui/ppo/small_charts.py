@@ -18,11 +18,11 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
+from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve, short_exponent
+from looptop.tui.plots.raster import FOURTH, TARGET, THIRD, Picture, column_of, draw_small
 from looptop.tui.ppo.charts import ChartSpec
 from looptop.tui.ppo.columns import said
 from looptop.tui.widgets.keeps_style import KeepsStyle
-from looptop.tui.widgets.plot import FAINT, FIRST, SECOND, Axes, Curve, short_exponent
-from looptop.tui.widgets.raster import FOURTH, TARGET, THIRD, Picture, column_of, draw_small
 
 LABEL = 7
 """Cells of the labels at the left."""

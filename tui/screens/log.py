@@ -13,11 +13,11 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from looptop.engine.runs.private import UnsafeFileError, open_regular
+from looptop.engine.files.private import UnsafeFileError, open_regular
 from looptop.tui.actions import bindings
+from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
-from looptop.tui.threads import in_thread, work
 
 MOST = 64 * 1024
 """Bytes that are shown of the end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from looptop.engine.commands.answers import answer_all
+from looptop.engine.cli.answers import answer_all
 from looptop.engine.vqa import easy_vqa
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.problems import Problems

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from looptop.engine.runs.journal import Journal
+from looptop.engine.journal.reader import Journal
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks
 

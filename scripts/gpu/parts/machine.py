@@ -16,9 +16,9 @@ from shutil import which
 import psutil
 import torch
 
+from looptop.engine.home import home
 from looptop.engine.machine.gpus import Gpu, Gpus
 from looptop.engine.machine.usage import Machine
-from looptop.engine.runs.home import home
 from scripts.command import told
 from scripts.gpu.checks import Checks, NotRunError
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.run import resume
 from looptop.engine.runs.checkpoint import is_whole
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import resume
 from looptop.engine.vqa.trainer import VqaTrainer
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks, NotRunError
@@ -44,7 +44,7 @@ def run(checks: Checks) -> None:
 def _refused(checks: Checks) -> None:
     with checks.check("PPO: models that do not fit are refused before they are loaded") as check:
         if checks.toy:
-            raise NotRunError("a processor has no limit to set; tests/engine/test_memory.py shows it")
+            raise NotRunError("a processor has no limit to set; tests/engine/models/test_memory.py shows it")
         folder = save_gpt2(checks.folder / "gpt2")
         with _limit(checks.device, 2**30):
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.records import RunState
+from looptop.engine.journal.records import RunState
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks, NotRunError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from looptop.engine.device import pick
+from looptop.engine.compute.device import pick
 from scripts.gpu.checks import Checks
 from tests.engine.ppo.golden import GOLDEN, NUDGES, Replay, compare_statistics, read, steps
 

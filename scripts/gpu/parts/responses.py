@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 
 from looptop.engine import config as configuration
+from looptop.engine.compute.device import pick
 from looptop.engine.config.ppo import GenerationConfig
-from looptop.engine.device import pick
-from looptop.engine.models import resolve
+from looptop.engine.models.names import resolve
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.data import load as load_queries
 from looptop.engine.ppo.generation import TRAINING, Responses, uniforms, write

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from looptop.engine.compute.device import pick
 from looptop.engine.config.ppo import GenerationConfig
-from looptop.engine.device import pick
 from looptop.engine.ppo.batch import pad_queries
 from looptop.engine.ppo.generation import TRAINING, uniforms, write
 from looptop.engine.ppo.policy import load_policy

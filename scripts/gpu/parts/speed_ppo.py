@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.runs.journal import Journal
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks, NotRunError
 from scripts.models import GPT2_VOCABULARY, T5_VOCABULARY, save_gpt2, save_queries, save_roberta, save_t5

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from looptop.engine.device import pick
-from looptop.engine.runs.journal import Journal
+from looptop.engine.compute.device import pick
+from looptop.engine.journal.reader import Journal
 from looptop.engine.vqa import data
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor

@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from looptop.engine.config import RunConfig
 from looptop.engine.ppo.trainer import PpoTrainer
-from looptop.engine.runs.trainer import RunTrainer
+from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.trainer import VqaTrainer
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks, Finding

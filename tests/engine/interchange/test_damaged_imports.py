@@ -18,13 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.interchange import wandb as wandb_files
 from looptop.engine.interchange.importing import import_folder
 from looptop.engine.interchange.messages import Event, Record
 from looptop.engine.interchange.tensorboard import Damaged, EventReader, frame
+from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal
 from scripts import fuzz
 
 Capture = pytest.CaptureFixture[str]

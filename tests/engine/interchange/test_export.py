@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from looptop.engine.cli import main
-from looptop.engine.commands import progress
+from looptop.engine.cli import progress
+from looptop.engine.cli.main import main
 from looptop.engine.config import preset
-from looptop.engine.interchange import tables
+from looptop.engine.interchange import run_tables as tables
 from looptop.engine.interchange.export import export
 from looptop.engine.interchange.importing import import_folder
+from looptop.engine.journal.completions import Completion, write_completions
+from looptop.engine.journal.reader import AnswerSample, Journal, JournalWriter
 from looptop.engine.ppo.journal import (
     pack,
     write_batch,
@@ -25,9 +27,7 @@ from looptop.engine.ppo.journal import (
     write_tokens,
 )
 from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, SampleRecord
-from looptop.engine.runs.completions import Completion, write_completions
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import AnswerSample, Journal, JournalWriter
 
 Capture = pytest.CaptureFixture[str]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.interchange.importing import import_folder
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.records import RunState
 
 FILES = Path(__file__).parent / "files"
 Capture = pytest.CaptureFixture[str]

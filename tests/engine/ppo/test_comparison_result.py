@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from looptop.engine import config as configuration
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo import comparison
 from looptop.engine.ppo.comparison_result import FILE, CompareFigure, ComparePair, CompareResult, load, save, written

@@ -10,15 +10,15 @@ import pytest
 
 import looptop.engine as looptop
 from looptop.engine import config as configuration
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.run import Run, resume
 from looptop.engine.ppo.conditions import parse
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import check_value, drop_edits, far_from, judge, set_breakpoint
 from looptop.engine.runs.control import send
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import Run, resume
 from tests.engine.ppo.test_training import answered, held
 from tests.engine.ppo.tiny import ppo_config
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as some
 
 from looptop.engine.config import preset
 from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo import health
 from looptop.engine.ppo.health import Course, Settings, look
 from looptop.engine.ppo.journal import PpoJournal, write_batch
 from looptop.engine.ppo.records import BatchRecord, Mark
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.writer import JournalWriter
 
 SETTINGS = Settings(target=6.0, adaptive=True, max_new_tokens=48)
 Curve = Callable[[int], float]
@@ -229,7 +229,7 @@ def test_a_journal_of_marks_without_episodes_is_read() -> None:
 
 
 def test_a_run_journals_the_marks_of_its_batches(tmp_path: Path) -> None:
-    from looptop.engine.runs.run import start
+    from looptop.engine.launch.run import start
     from tests.engine.ppo.tiny import ppo_config
 
     run = start(ppo_config(tmp_path, "max_steps=2", "max_new_tokens=2", "eval_steps=2"))
@@ -241,7 +241,7 @@ def test_a_run_journals_the_marks_of_its_batches(tmp_path: Path) -> None:
 
 
 def test_a_run_with_one_answer_for_everything_ends_with_one_alert_for_the_episode(tmp_path: Path) -> None:
-    from looptop.engine.runs.run import start
+    from looptop.engine.launch.run import start
     from tests.engine.ppo.tiny import ppo_config
 
     run = start(ppo_config(tmp_path, "max_steps=3", "max_new_tokens=1", "top_k=1", "eval_steps=3"))

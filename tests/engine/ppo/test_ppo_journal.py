@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import (
     PpoJournal,
     pack,
@@ -18,7 +19,6 @@ from looptop.engine.ppo.journal import (
     write_tokens,
 )
 from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, SampleRecord
-from looptop.engine.runs.writer import JournalWriter
 
 NASTY = "a [b]word[/b] \x1b]0;x\x07 \udcff"
 SAMPLE = SampleRecord(

@@ -12,13 +12,13 @@ import torch
 from transformers import T5Config, T5ForSequenceClassification
 
 import looptop.engine as looptop
+from looptop.engine.compute.device import Device
 from looptop.engine.config.ppo import RewardConfig
-from looptop.engine.device import Device
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.records import RunState
 from looptop.engine.ppo import reward_training, training
 from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.rewards import Classifier, Reward
-from looptop.engine.runs.records import RunState
 from tests.engine.ppo.test_reward_training import reward_config
 from tests.engine.ppo.tiny import ppo_config, save_classifier, save_policy, save_tokenizer
 

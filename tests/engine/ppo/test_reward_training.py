@@ -14,11 +14,11 @@ import looptop.engine as looptop
 from looptop.engine import config as configuration
 from looptop.engine.config.reward import PreferenceConfig, RewardRunConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.run import resume
 from looptop.engine.ppo.judging import judge
 from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_pairs, pairs_of
 from looptop.engine.ppo.rewards import Classifier
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import resume
 from tests.engine.ppo.tiny import TEXTS, ppo_config, save_classifier, save_decoder_classifier
 from tests.support import eventually
 

@@ -18,7 +18,10 @@ import looptop.engine as looptop
 from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.models import resolve
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.run import Run
+from looptop.engine.launch.run import resume as go_on
+from looptop.engine.models.names import resolve
 from looptop.engine.ppo.comparison import compare
 from looptop.engine.ppo.generating import generate
 from looptop.engine.ppo.journal import PpoJournal
@@ -27,9 +30,6 @@ from looptop.engine.ppo.policy import load_policy
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import Run
-from looptop.engine.runs.run import resume as go_on
 from tests.engine.ppo.tiny import ppo_config, save_decoder_classifier, save_one_token_policy
 from tests.support import eventually, wait_taken
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from looptop.engine.runs.journal import Journal, JournalWriter
+from looptop.engine.journal.reader import Journal, JournalWriter
 from tests.engine.runs.helpers import python, read_line
 
 # The process counts for itself what it has said, so that nothing is taken on the journal's word.
 WRITE_FAST = """
     import sys, time
     from pathlib import Path
-    from looptop.engine.runs.journal import JournalWriter
+    from looptop.engine.journal.reader import JournalWriter
 
     path, pace = Path(sys.argv[1]), float(sys.argv[2])
     writer = JournalWriter(path)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from looptop.engine.journal.reader import Event, Journal, JournalWriter
+from looptop.engine.journal.records import RunState
 from looptop.engine.runs.alerts import QUESTION_ONLY, LossAlerts
-from looptop.engine.runs.journal import Event, Journal, JournalWriter
-from looptop.engine.runs.records import RunState
 
 
 @pytest.fixture

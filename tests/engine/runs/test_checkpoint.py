@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.runs import checkpoint
-from looptop.engine.runs.journal import Journal, JournalWriter
 
 
 def make(folder: Path, step: int, *, sealed: bool = True) -> Path:

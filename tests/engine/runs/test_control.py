@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.lock import RunLock
+from looptop.engine.journal.reader import Journal, JournalWriter
+from looptop.engine.journal.records import RunState
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate, StepVerdict
-from looptop.engine.runs.journal import Journal, JournalWriter
-from looptop.engine.runs.lock import RunLock
-from looptop.engine.runs.records import RunState
 from tests.engine.runs.helpers import config, python
 from tests.support import eventually, wait_taken
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from looptop.engine.cli import main
-from looptop.engine.commands.output import duration, moment, percent
+from looptop.engine.cli.main import main
+from looptop.engine.cli.output import duration, moment, percent
 from looptop.engine.config import preset
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.lock import RunLock
+from looptop.engine.journal.reader import Journal, JournalWriter
+from looptop.engine.journal.records import AnswerSample, RunState
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal, JournalWriter
-from looptop.engine.runs.lock import RunLock
-from looptop.engine.runs.records import AnswerSample, RunState
 from scripts import fuzz
 
 Capture = pytest.CaptureFixture[str]

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.models import resolve
+from looptop.engine.files.lock import RunLock
+from looptop.engine.journal.reader import JournalWriter
+from looptop.engine.journal.records import RunState
+from looptop.engine.models.names import resolve
 from looptop.engine.runs.folder import RunFolder, home
-from looptop.engine.runs.journal import JournalWriter
-from looptop.engine.runs.lock import RunLock
-from looptop.engine.runs.records import RunState
 from tests.engine.runs.helpers import config, python
 
 

@@ -12,19 +12,18 @@ from typing import Any
 
 import pytest
 
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
+from looptop.engine.journal.reader import JournalWriter
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.host import launch
+from looptop.engine.launch.run import start
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.host import launch
-from looptop.engine.runs.journal import JournalWriter
-from looptop.engine.runs.liveness import why_interrupted
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.room import full_disk
-from looptop.engine.runs.run import start
-from looptop.engine.runs.trainer import save_result
-from looptop.engine.runs.worker import RunContext
+from looptop.engine.runs.liveness import full_disk, why_interrupted
+from looptop.engine.training.trainer import save_result
+from tests.engine.launch.test_host import going, launched, process_of, program
 from tests.engine.runs.helpers import Steps, config
-from tests.engine.runs.test_host import going, launched, process_of, program
 from tests.support import eventually, wait_taken
 
 __all__ = ["launched"]
@@ -164,7 +163,7 @@ def test_a_further_stop_ends_a_run_that_waits_for_room(small: Path, launched: li
 def test_a_stop_that_could_not_be_sent_for_want_of_room_is_sent_by_a_signal(
     small: Path, launched: list[RunFolder]
 ) -> None:
-    from looptop.engine.commands.watch import _hand_on
+    from looptop.engine.cli.watch import _hand_on
     from looptop.engine.errors import LooptopError
 
     folder = launch(config(), program())

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import looptop.engine as looptop
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.records import RunState
 from tests.support import eventually, wait_taken
 
 

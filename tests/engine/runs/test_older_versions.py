@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.config import override
+from looptop.engine.journal.causes import Stop, StopReason
+from looptop.engine.journal.reader import Journal, JournalWriter
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.schema import VERSION
+from looptop.engine.launch.run import resume, start
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.runs.causes import Stop, StopReason
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.journal import Journal, JournalWriter
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import resume, start
-from looptop.engine.runs.schema import VERSION
 from tests.versions import RUNS, unpack
 
 Capture = pytest.CaptureFixture[str]

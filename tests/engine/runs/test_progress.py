@@ -11,18 +11,18 @@ from PIL import Image
 
 import looptop.engine as looptop
 from looptop.engine import config as configuration
-from looptop.engine.cli import main
-from looptop.engine.commands.output import duration
-from looptop.engine.commands.watch import _Reader
+from looptop.engine.cli.main import main
+from looptop.engine.cli.output import duration
+from looptop.engine.cli.watch import _Reader
 from looptop.engine.config import RunConfig
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.run import Run
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import gate
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
-from looptop.engine.runs.journal import Journal
 from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import Run
-from looptop.engine.runs.worker import RunContext
 from tests.engine.ppo.test_reward_training import reward_config
 from tests.engine.ppo.tiny import ppo_config
 from tests.support import eventually, wait_taken
@@ -112,7 +112,7 @@ def pause_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         real(context, now, done, total)
 
     monkeypatch.setattr(RunContext, "report", report)
-    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.001)  # toy data is read in less than the usual time between two looks
+    monkeypatch.setattr(gate, "POLL_SECONDS", 0.001)  # toy data is read in less than the usual time between two looks
 
 
 def small_vqa(*settings: str) -> RunConfig:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.headline import COLUMNS, headline, ordered
+from looptop.engine.journal.records import RunState, RunSummary
+from looptop.engine.runs.listing import COLUMNS, headline, ordered
 from looptop.engine.runs.query import Comparison, Field, Query, Term, Word, parse
-from looptop.engine.runs.records import RunState, RunSummary
 from looptop.engine.text import visible
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z_/.]{0,10}", fullmatch=True).filter(lambda name: name not in ("took", "age"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.host import launch
+from looptop.engine.launch.run import start
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.host import launch
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import start
 from looptop.engine.runs.run_log import RunLog
-from looptop.engine.runs.worker import RunContext
+from tests.engine.launch.test_host import program
 from tests.engine.runs.helpers import config
-from tests.engine.runs.test_host import program
 from tests.support import eventually
 
 TRAIN = """lambda context: (

@@ -17,22 +17,23 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.errors import LooptopError
-from looptop.engine.models import result_of
-from looptop.engine.runs import checkpoint, control, lock
+from looptop.engine.files import lock
+from looptop.engine.files.lock import RunLock
+from looptop.engine.files.private import UnsafeFileError, open_regular, read_regular, touch_private, write_private
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import JournalWriter
+from looptop.engine.launch.host import relaunch
+from looptop.engine.launch.run import resume
+from looptop.engine.models.names import result_of
+from looptop.engine.runs import checkpoint, control
 from looptop.engine.runs.about import read_about
+from looptop.engine.runs.context import append_to_log
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
-from looptop.engine.runs.host import relaunch
-from looptop.engine.runs.lock import RunLock
+from looptop.engine.runs.listing import Summaries
 from looptop.engine.runs.notify import Notifier
-from looptop.engine.runs.private import UnsafeFileError, open_regular, read_regular, touch_private, write_private
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import resume
-from looptop.engine.runs.summaries import Summaries
-from looptop.engine.runs.worker import append_to_log
-from looptop.engine.runs.writer import JournalWriter
 from tests.engine.runs.helpers import Steps, config
 
 Capture = pytest.CaptureFixture[str]
@@ -65,7 +66,7 @@ def replace(path: Path, make: Callable[[Path], object]) -> None:
 
 COMMANDS = """
 import contextlib, io, json, sys
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 ended = []
 for words in json.loads(sys.argv[1]):
     out, err = io.StringIO(), io.StringIO()

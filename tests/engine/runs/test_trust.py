@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.reader import JournalWriter
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.host import relaunch
+from looptop.engine.launch.run import lock_for_resume, resume
 from looptop.engine.ppo.comparison import compare
 from looptop.engine.ppo.generating import generate
 from looptop.engine.ppo.preferences import load_pairs
@@ -20,12 +24,8 @@ from looptop.engine.runs import origins
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.host import relaunch
-from looptop.engine.runs.journal import JournalWriter
 from looptop.engine.runs.notify import command_for
 from looptop.engine.runs.origins import is_made_here, record_origin
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import lock_for_resume, resume
 from looptop.engine.runs.trust import untrusted
 from tests.engine.ppo.tiny import ppo_config, save_policy
 from tests.engine.runs.helpers import Steps, config

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import looptop.engine as looptop
 from looptop.engine import config
-from looptop.engine.runs.records import RunState
+from looptop.engine.journal.records import RunState
 from looptop.engine.vqa.decoding import Memory, best_answers, greedy, longest_answer
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor

@@ -6,11 +6,11 @@ import os
 import signal
 
 from looptop.engine import config
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.host import launch, relaunch
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.host import launch, relaunch
-from looptop.engine.runs.journal import Journal
-from looptop.engine.runs.records import RunState
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
 

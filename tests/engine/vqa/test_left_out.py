@@ -12,9 +12,9 @@ from PIL import Image
 import looptop.engine as looptop
 from looptop.engine import config
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.journal import Journal, JournalWriter
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import Run
+from looptop.engine.journal.reader import Journal, JournalWriter
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.run import Run
 from looptop.engine.vqa.images import check_image, open_image
 from looptop.engine.vqa.left_out import NAMED, LeftOut
 from looptop.engine.vqa.problems import Problem

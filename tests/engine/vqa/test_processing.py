@@ -13,7 +13,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.token_text import token_of
+from looptop.engine.models.token_text import token_of
 from looptop.engine.vqa.labels import IGNORED
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from tests.engine.vqa.tiny import save_processors

@@ -17,12 +17,12 @@ import torch
 
 import looptop.engine as looptop
 from looptop.engine import config
-from looptop.engine.models import resolve
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.run import Run, resume
+from looptop.engine.models.names import resolve
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.records import RunState
-from looptop.engine.runs.run import Run, resume
 from looptop.engine.vqa import easy_vqa
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.problems import Problems
@@ -198,7 +198,7 @@ def test_a_crash_fails_the_run_with_its_reason_and_leaves_the_traceback_in_its_l
 LIMITED = (
     "import resource, sys;"
     "resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, resource.getrlimit(resource.RLIMIT_FSIZE)[1]));"
-    "from looptop.engine.runs.host import main; sys.exit(main())"
+    "from looptop.engine.launch.host import main; sys.exit(main())"
 )
 
 

@@ -16,10 +16,10 @@ from PIL import Image, features
 
 import looptop.engine as looptop
 from looptop.engine import config
-from looptop.engine.cli import main
+from looptop.engine.cli.main import main
 from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.records import RunState
+from looptop.engine.journal.records import RunState
 from looptop.engine.vqa.data import load
 from looptop.engine.vqa.images import UnreadFormatError, check_image, is_image_name, open_image, thumbnail
 

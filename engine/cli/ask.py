@@ -1,0 +1,90 @@
+"""`looptop ask`: one question about one image."""
+
+from __future__ import annotations
+
+import argparse
+
+from looptop.engine.cli.output import add_json, note, percent, quiet_libraries, say, say_json
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible, visible_answer
+from looptop.engine.vqa.answer import WORTH_SAYING
+from looptop.engine.vqa.images import open_image
+
+EXAMPLES = """\
+  looptop ask photo.png "what shape is it?"
+  looptop ask photo.png "is it red?" --model vqa-3 --top 2
+  looptop ask photo.png "is it red?" --model vqa-3:checkpoint-400 --json
+"""
+
+BAR_CELLS = 30
+
+MOST_CANDIDATES = 100
+"""More are slow to find, and nobody reads them."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("image", metavar="IMAGE", help="an image file")
+    parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
+    add_model(parser)
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many candidates to give (default: 5)")
+    add_json(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Adds `--model` and `--device`."""
+    parser.add_argument(
+        "--model",
+        default="bundled",
+        help="`bundled` (the default), a run such as vqa-3, one of its checkpoints (vqa-3:checkpoint-400), or a folder",
+    )
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device`."""
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, cuda:1 or mps")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Asks."""
+    if not 1 <= arguments.top <= MOST_CANDIDATES:
+        raise LooptopError(f"--top is {arguments.top}; give from 1 to {MOST_CANDIDATES} candidates")
+    if not arguments.image:
+        raise LooptopError("IMAGE is empty; give the path of an image file")
+    if not arguments.question.strip():
+        raise LooptopError("the question is empty; ask something about the image")
+    image = open_image(arguments.image)  # What is wrong with it is said before seconds go into loading torch.
+    with quiet_libraries():
+        from looptop.engine.vqa.answering import Answerer
+
+        answerer = Answerer.load(arguments.model, device=arguments.device)
+        answer = answerer.answer(image, arguments.question, top=arguments.top)
+    if not answer.understood:
+        note("the model knows no word of this question: its answer says nothing of it")
+    if arguments.json:
+        say_json(
+            {
+                "answer": answer.answer,
+                "confidence": answer.confidence,
+                "candidates": [{"answer": each.answer, "confidence": each.confidence} for each in answer.candidates],
+                "tokens": [{"token": each.token, "probability": each.probability} for each in answer.tokens],
+                "model": answer.model,
+            }
+        )
+        return 0
+    say(f"{visible_answer(answer.answer)}  ({percent(answer.confidence)})")
+    say()
+    others = "other answers"
+    names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (answer.others >= WORTH_SAYING)
+    width = min(40, max(map(len, names)))
+    for each in answer.candidates:
+        bar = "#" * round(each.confidence * BAR_CELLS)
+        say(f"  {visible_answer(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
+    if answer.others >= WORTH_SAYING:
+        say(f"  {others:{width}}  {percent(answer.others):>7}")
+    if answer.undecided:
+        say("  the model is undecided: another answer may be likelier")
+    say()
+    say("  tokens: " + "  ".join(f"{visible(each.token)} {percent(each.probability)}" for each in answer.tokens))
+    return 0

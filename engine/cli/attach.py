@@ -1,0 +1,43 @@
+"""`looptop attach`: opens the app on a run, live or not; any number of people may watch at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.machine.terminal import can_draw
+from looptop.engine.runs.folder import RunFolder
+
+EXAMPLES = """\
+  looptop attach vqa-3
+  looptop attach /mnt/shared/runs/vqa-3         a run of another machine, by its folder
+
+Leaving the app (q, ctrl-C, a terminal that goes away) leaves the run as it is.
+Without a terminal: looptop show RUN, looptop logs RUN -f, looptop metrics RUN.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, or its folder")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Opens the app."""
+    folder = RunFolder.find(arguments.run)
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+        raise LooptopError(
+            f"attach needs a terminal on stdin and stdout; without one use `looptop show {folder.shell_name}`,"
+            f" `looptop logs {folder.shell_name} -f` or `looptop metrics {folder.shell_name}`"
+        )
+    if not can_draw():
+        raise LooptopError(
+            "this terminal cannot show the app (TERM is not set, dumb or not known here); set TERM, for example to"
+            f" xterm-256color, or use `looptop show {folder.id}`, `looptop logs {folder.id} -f` or"
+            f" `looptop metrics {folder.id}`"
+        )
+    if arguments.open_app is None:
+        raise LooptopError("this is the engine alone: the app opens with `looptop attach`")
+    code: int = arguments.open_app(folder)
+    return code

@@ -1,0 +1,105 @@
+"""`looptop batches`: the batches of a PPO run, a line each."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+
+from looptop.engine.cli.output import add_json, number, percent, say, say_json, table
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.records import BatchRecord
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop batches ppo-3                 the last 20
+  looptop batches ppo-3 --first 1 --last 100
+  looptop batches ppo-3 --json          with every figure
+"""
+
+SHOWN = 20
+
+COLUMNS = {
+    "reward": "env/reward_mean",
+    "kl": "objective/kl",
+    "clipped": "ppo/policy/clipfrac",
+    "explained": "ppo/val/explained_centred",
+    "entropy": "ppo/policy/entropy",
+    "length": "env/length",
+    "seconds": "time/batch",
+}
+"""What is shown of a batch, and the metric that it is."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
+    parser.add_argument("--first", type=int, metavar="N", help=f"the first batch (default: {SHOWN} before the last)")
+    parser.add_argument("--last", type=int, metavar="N", help="the last batch (default: the newest)")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Lists."""
+    folder, journal = ppo_run(arguments.run)
+    _, newest, _ = journal.batch_span()
+    last = newest if arguments.last is None else arguments.last
+    first = max(1, last - SHOWN + 1) if arguments.first is None else arguments.first
+    batches = journal.batches(first, last)
+    if arguments.json:
+        figures = journal.figures(journal.names(), first, last)
+        listed = [_whole(batch, figures.get(batch.step, {})) for batch in batches]
+        say_json({"run": folder.id, "batches": listed})
+        return 0
+    if not batches:
+        say(f"{folder.id} has no batch from {first} to {last}")
+        return 0
+    for line in batch_table(journal, first, last):
+        say(line)
+    return 0
+
+
+def batch_table(journal: PpoJournal, first: int, last: int) -> Iterator[str]:
+    """The lines of a table of batches, both ends included."""
+    figures = journal.figures(list(COLUMNS.values()), first, last)
+    rows = [_row(batch, figures.get(batch.step, {})) for batch in journal.batches(first, last)]
+    return table(["batch", "place", *COLUMNS, "marks"], rows, right=["batch", *COLUMNS])
+
+
+def ppo_run(name: str) -> tuple[RunFolder, PpoJournal]:
+    """A PPO run and its journal.
+
+    Raises:
+        LooptopError: There is no such run, or it is of another kind.
+    """
+    folder = RunFolder.find(name)
+    if folder.settings().get("kind") != "ppo":
+        raise LooptopError(f"{folder.id} is no PPO run; it is of kind {folder.settings().get('kind')}")
+    return folder, PpoJournal(folder.db)
+
+
+def _row(batch: BatchRecord, figures: Mapping[str, float | None]) -> list[str]:
+    cells = []
+    for word, name in COLUMNS.items():
+        value = figures.get(name)
+        cells.append(percent(value) if word == "clipped" else number(value))
+    return [str(batch.step), visible(batch.place), *cells, visible(_marks(batch))]
+
+
+def _whole(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str, object]:
+    return {
+        "batch": batch.step,
+        "place": batch.place,
+        "time": batch.time,
+        "samples": batch.samples,
+        "seconds": batch.seconds,
+        "marks": [{"kind": mark.kind, "text": mark.text, "since": mark.since} for mark in batch.marks],
+        "figures": dict(figures),
+    }
+
+
+def _marks(batch: BatchRecord) -> str:
+    """The kinds of marks; of one that goes on, since which batch."""
+    parts = [mark.kind if mark.begins(batch.step) else f"({mark.kind} since {mark.since})" for mark in batch.marks]
+    return " ".join(parts)

@@ -1,0 +1,34 @@
+"""`looptop config`: a preset's whole configuration as TOML."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from looptop.engine import config as configuration
+from looptop.engine.cli.output import add_json, say_json
+
+EXAMPLES = """\
+  looptop config > mine.toml
+  looptop config --preset book > mine.toml
+  looptop train vqa --config mine.toml
+  looptop config ppo > mine.toml
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("kind", nargs="?", default="vqa", choices=configuration.KINDS, help="of what (default: vqa)")
+    known = "; ".join(f"{kind}: {', '.join(configuration.presets(kind))}" for kind in configuration.KINDS)
+    parser.add_argument("--preset", default="tiny", help=f"{known} (default: tiny)")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the configuration."""
+    chosen = configuration.preset(arguments.preset, arguments.kind)
+    if arguments.json:
+        say_json(configuration.to_dict(chosen))
+    else:
+        sys.stdout.write(configuration.dump(chosen))
+    return 0

@@ -1,0 +1,65 @@
+"""`looptop pause`, `continue`, `checkpoint`, `stop`: sends a live run a control and says what became of it."""
+
+from __future__ import annotations
+
+import argparse
+
+from looptop.engine.cli.output import add_json, say, say_json
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.control import Control, send, wait_answer
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop pause vqa-3
+  looptop continue vqa-3
+  looptop checkpoint vqa-3
+  looptop stop vqa-3; looptop resume vqa-3
+"""
+
+SECONDS_TO_WAIT = 5.0
+WRONG_BY_CONTENT = ("break", "unbreak", "reward", "leave_out", "rating")
+"""Controls that can be wrong in what they say, not only come too late: not to be taken is an error then."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the commands take."""
+    parser.add_argument("run", metavar="RUN", help="a live run, such as vqa-3")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Sends the control that the command is named after."""
+    folder = RunFolder.find(arguments.run)
+    control = send(folder, arguments.command, by="cli")
+    return settle(folder, control, arguments.command, "", as_json=arguments.json)
+
+
+def settle(folder: RunFolder, control: Control | None, kind: str, done: str, *, as_json: bool) -> int:
+    """Waits for the run's answer and prints it.
+
+    Args:
+        folder: The run.
+        control: What was sent; None where it is done already.
+        kind: What was wanted.
+        done: What to say then.
+        as_json: Print one JSON object.
+
+    Returns:
+        The exit code.
+    """
+    answer = None if control is None else wait_answer(folder, control, SECONDS_TO_WAIT)
+    if answer is None and control is not None and not folder.is_live():
+        answer = wait_answer(folder, control, 0)
+        if answer is None:
+            raise LooptopError(f"{folder.id} ended before it took the {kind}; see `looptop show {folder.shell_name}`")
+    if answer is not None and answer.ok is False and kind in WRONG_BY_CONTENT:
+        raise LooptopError(answer.message)
+    words = done if control is None else None if answer is None else answer.text
+    if as_json:
+        say_json({"run": folder.id, "control": kind, "taken": words is not None, "answer": words})
+    elif words is not None:
+        say(f"{folder.id}  {visible(words)}")
+    else:
+        say(f"{folder.id}  has not come to it yet; it takes the {kind} at the end of its step")
+    return 0

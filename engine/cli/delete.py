@@ -1,0 +1,53 @@
+"""`looptop delete`: removes runs with all that they hold; asks first."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from looptop.engine.cli.output import add_json, note, say, say_json
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.delete import delete, size_of
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop delete vqa-3                  asks
+  looptop delete vqa-3 vqa-4 --yes      does not ask
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run that is not live, such as vqa-3")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Asks and deletes; a run that cannot be deleted keeps none of those before it."""
+    folders = [RunFolder.find(run_id) for run_id in dict.fromkeys(arguments.runs)]
+    for folder in folders:
+        if folder.is_live():
+            raise LooptopError(f"{folder.id} is running; stop it first: looptop stop {folder.shell_name}")
+    if not arguments.yes and not _agreed(folders):
+        note("nothing was deleted")
+        return 0
+    for folder in folders:
+        delete(folder)
+        if not arguments.json:
+            say(f"{visible(folder.id)}  deleted")
+    if arguments.json:
+        say_json({"deleted": [folder.id for folder in folders]})
+    return 0
+
+
+def _agreed(folders: list[RunFolder]) -> bool:
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise LooptopError("delete asks, and there is no terminal to answer on; --yes deletes without asking")
+    for folder in folders:
+        title = visible(folder.about().title)
+        note(f"  {visible(folder.id)}  {size_of(folder) / 2**20:,.1f} MiB  {title}".rstrip())
+    sys.stderr.write("delete with all that they hold: checkpoints, model, journal, log? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

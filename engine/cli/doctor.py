@@ -1,0 +1,175 @@
+"""`looptop doctor`: what this machine, terminal and home offer, and what may slow or end a run."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sqlite3
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from looptop.engine.cli.output import add_json, say, say_json
+from looptop.engine.compute.device import cpu_threads
+from looptop.engine.files.private import who_else_writes
+from looptop.engine.home import home
+from looptop.engine.machine import terminal
+from looptop.engine.machine.file_systems import HomeFolder, home_folders
+from looptop.engine.machine.gpus import Gpu, Gpus
+from looptop.engine.machine.logout import Logout, at_logout
+from looptop.engine.machine.usage import memory
+from looptop.engine.runs.notify import SETTINGS
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop doctor
+  looptop doctor --json
+"""
+
+PACKAGES = ("torch", "transformers", "trl", "datasets", "accelerate", "textual", "plotext")
+LITTLE = 2 * 2**30
+"""Bytes of free disk below which checkpoints may soon fail."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Looks, and says what it found."""
+    used, total = memory()
+    gpus = Gpus().read()
+    found_terminal = _terminal()
+    folders = home_folders(home())
+    logout = at_logout()
+    versions = _versions()
+    if arguments.json:
+        say_json(
+            {
+                "devices": _devices(gpus, total - used),
+                "terminal": msgspec.to_builtins(found_terminal),
+                "home": str(home()),
+                "home_open_to_others": open_to_others(),
+                "file_systems": [msgspec.to_builtins(folder) for folder in folders],
+                "logout": msgspec.to_builtins(logout),
+                "versions": versions,
+            }
+        )
+        return 0
+    _say_devices(gpus, used, total, versions["torch"])
+    _say_terminal(found_terminal)
+    _say_home_folders(folders)
+    for why in open_to_others():
+        say(f"  ! {why}; until then no command to notify is started from it, and its runs count as somebody else's")
+    _say_logout(logout)
+    say("versions")
+    say("  " + "  ".join(f"{name} {visible(version)}" for name, version in versions.items()))
+    return 0
+
+
+def open_to_others() -> list[str]:
+    """What of the home other users can change, and what ends that."""
+    of_interest = [home() / name for name in ("", SETTINGS, "runs", "origins")]
+    return [why for why in map(who_else_writes, of_interest) if why]
+
+
+def _terminal() -> terminal.Terminal | None:
+    """The terminal that the command was typed on, also where its output goes into a pipe."""
+    for stream in (sys.stdin, sys.stderr):
+        if stream is not None and stream.isatty() and (found := terminal.look(stream.fileno())):
+            return found
+    return None
+
+
+def _versions() -> dict[str, str]:
+    versions = {"looptop": _version("looptop"), "python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    return versions | {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _devices(gpus: list[Gpu], free: int) -> list[dict[str, Any]]:
+    cpu = {"device": "cpu", "name": _processor(), "threads": cpu_threads(), "memory_free": free}
+    return [
+        cpu,
+        *({"device": f"cuda:{gpu.index}", "name": gpu.name, "memory_free": gpu.memory_free} for gpu in gpus),
+        *([{"device": "mps", "name": "Apple GPU", "memory_free": free}] if _is_apple() else []),
+    ]
+
+
+def _say_devices(gpus: list[Gpu], used: int, total: int, torch: str) -> None:
+    say("devices")
+    say(f"  cpu     {visible(_processor())}, {cpu_threads()} threads, {_gib(total - used)} of {_gib(total)} free")
+    for gpu in gpus:
+        free = "" if gpu.memory_free is None else f", {_gib(gpu.memory_free)} of {_gib(gpu.memory_total or 0)} free"
+        say(f"  cuda:{gpu.index}  {visible(gpu.name)}{free}")
+    if _is_apple():
+        say("  mps     Apple GPU")
+    if gpus:
+        say("  choose one: looptop train … --set device=cuda:0, or for the whole shell: export CUDA_VISIBLE_DEVICES=0")
+        say("  (numbered as on the PCI bus; export CUDA_DEVICE_ORDER=PCI_BUS_ID makes CUDA count the same way)")
+        if "+cpu" in torch:
+            say(f"  ! torch {visible(torch)} computes on processors only; install a CUDA build to use the GPUs")
+    else:
+        say("  no NVIDIA GPU, or no driver for one; choose with: looptop train … --set device=cpu")
+
+
+def _say_terminal(found: terminal.Terminal | None) -> None:
+    say("terminal")
+    if found is None:
+        say("  none: the app needs one; `looptop demo`, `train`, `show` and `logs` do not")
+        return
+    through = f", through {' and '.join(found.through)}" if found.through else ""
+    mark = " " if found.large_enough else "!"
+    small = "" if found.large_enough else ": the app needs 80 by 24"
+    say(f"  {mark} {visible(found.name) or 'TERM is not set'}, {found.columns} by {found.rows}{small}{through}")
+    say(
+        f"    colours: {found.colours}"
+        + ("; export COLORTERM=truecolor if it has more" if found.colours == "256" else "")
+    )
+    said = "it did not answer" if found.graphics is None else " and ".join(found.graphics) or "none"
+    say(f"    graphics: {said}; pictures are drawn with half blocks, which every terminal has")
+
+
+def _say_home_folders(folders: list[HomeFolder]) -> None:
+    say(f"home {visible(home())}")
+    for folder in folders:
+        mark = "!" if folder.network or folder.free < LITTLE else " "
+        shared = "a network file system: the journal is safe there, but slower" if folder.network else "on this machine"
+        say(f"  {mark} {visible(folder.what):8} {visible(folder.file_system)}, {shared}, {_gib(folder.free)} free")
+    if any(folder.network for folder in folders):
+        say("    faster: export LOOPTOP_HOME=/a/folder/on/this/machine")
+
+
+def _say_logout(logout: Logout) -> None:
+    say("when you log out")
+    say(f"  {'!' if logout.ends_runs or logout.ends_runs is None else ' '} {visible(logout.why)}")
+    if logout.advice:
+        say(f"    {visible(logout.advice)}")
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _is_apple() -> bool:
+    return sys.platform == "darwin" and platform.machine() == "arm64"
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB"

@@ -1,0 +1,123 @@
+"""`looptop eval`: a model's accuracy on a split of a data set, measured on the answers that it would give."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from looptop.engine import config as configuration
+from looptop.engine.cli.answers import answer_all
+from looptop.engine.cli.ask import add_device
+from looptop.engine.cli.output import add_json, note, percent, quiet_libraries, say, say_json
+from looptop.engine.compute.cores import CORES
+from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop eval bundled
+  looptop eval vqa-3 --limit 1000
+  looptop eval vqa-3 --data easy-vqa:validation
+  looptop eval vqa-3 --data my_folder --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("model", metavar="MODEL", help="`bundled`, a run such as vqa-3, or a folder")
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE[:SPLIT]",
+        help="easy-vqa:test (the default), easy-vqa:validation, a folder; for a run, its own data's test or validation "
+        "split is the default",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="what else belongs to the data, such as data.annotations=A.json of vqa-v2; may be given several times",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions")
+    add_device(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures."""
+    if arguments.limit is not None and arguments.limit < 1:
+        raise LooptopError(f"--limit {arguments.limit} leaves no question; it must be at least 1")
+    with quiet_libraries(), CORES.computing():
+        from looptop.engine.vqa.answering import Answerer
+
+        answerer = Answerer.load(arguments.model, device=arguments.device)
+        where, rows = _rows(arguments)
+        bad: dict[str, None] = {}
+        answers = answer_all(
+            answerer, [(row["image"], row["question"]) for row in rows], lambda _, error: bad.setdefault(str(error))
+        )
+    for sentence in bad:
+        note(f"left out: {visible(sentence)}")
+    answered = [(row, answer) for row, answer in zip(rows, answers, strict=True) if answer is not None]
+    if not answered:
+        raise LooptopError(f"none of the {len(rows)} questions could be answered; the first: {next(iter(bad))}")
+    accuracy, by_type = _measure(answered)
+    if arguments.json:
+        say_json({"accuracy": accuracy, "n": len(answered), "by_answer_type": by_type})
+        return 0
+    say(f"{percent(accuracy, 2)} of {len(answered):,} questions of {visible(where)}")
+    for answer_type, figure in sorted(by_type.items()):
+        say(f"  {visible(answer_type):12} {percent(figure, 2):>8}")
+    return 0
+
+
+def _rows(arguments: argparse.Namespace) -> tuple[str, list[dict[str, Any]]]:
+    """Which data is meant, and its rows."""
+    from looptop.engine.vqa import data
+
+    run_id = arguments.model.partition(":")[0]
+    trained = RunFolder.named(run_id)
+    config = configuration.override(trained.config() if trained else configuration.preset("tiny"), arguments.settings)
+    if not isinstance(config, VqaRunConfig):
+        raise LooptopError(
+            f"{run_id} is a {config.kind} run; eval measures models that answer questions about images, see"
+            f" `looptop show {run_id}`"
+        )
+    seed = config.training.seed
+    whole = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
+    found = data.Problems()
+
+    def on_problem(problem: data.Problem) -> None:
+        found.add(problem.kind, problem.name, problem.detail)
+
+    if arguments.data is not None:
+        where, dataset = arguments.data, data.load_split(arguments.data, whole, seed, on_problem)
+    else:
+        splits = data.load(config.data, seed)
+        where = f"{config.data.source}:validation"
+        dataset = splits.validation
+        if splits.test is not None:  # all of it, though the run's limits hold for each split
+            where = f"{config.data.source}:test"
+            dataset = data.load_split(where, whole, seed, on_problem)
+    for kind, some in found.summary():
+        note(f"left out: {kind}: {some}")
+    if arguments.limit is not None:
+        dataset = dataset.select(range(min(arguments.limit, len(dataset))))
+    return where, dataset.to_list()
+
+
+def _measure(answered: Sequence[tuple[Mapping[str, Any], str]]) -> tuple[float, dict[str, float]]:
+    """Accuracy of all, and of each type of answer."""
+    from looptop.engine.vqa.accuracy import vqa_score
+
+    by_type: defaultdict[str, list[float]] = defaultdict(list)
+    for row, answer in answered:
+        by_type[row["answer_type"]].append(vqa_score(answer, row["answers"]))
+    total = sum(sum(scores) for scores in by_type.values())
+    return total / len(answered), {name: sum(scores) / len(scores) for name, scores in by_type.items()}

@@ -1,0 +1,71 @@
+"""`looptop export`: a run's metrics, events and what else it journalled, as files of other programs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+
+from looptop.engine.cli.output import add_json, quiet_libraries, say, say_json
+from looptop.engine.cli.progress import Reading, progress_on
+from looptop.engine.errors import LooptopError
+from looptop.engine.interchange.export import NAMES, export
+from looptop.engine.paths import path_of
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop export vqa-3 --to csv                 vqa-3-csv/metrics.csv, events.csv, answers.csv
+  looptop export vqa-3 --to parquet --out tables
+  looptop export ppo-3 --to csv --tables samples,tokens --batches 100:120
+  looptop export vqa-3 --to tensorboard; tensorboard --logdir vqa-3-tensorboard
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, live or not")
+    parser.add_argument("--to", required=True, choices=NAMES, help="the files' format")
+    parser.add_argument("--out", metavar="FOLDER", help="the folder to make (default: RUN-FORMAT)")
+    parser.add_argument(
+        "--tables",
+        metavar="NAMES",
+        default="",
+        help="only these, with commas: metrics, events, answers, completions, batches, samples, tokens",
+    )
+    parser.add_argument(
+        "--batches", metavar="FIRST:LAST", help="of a PPO run: batches, samples and tokens of these batches only"
+    )
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exports."""
+    folder = RunFolder.find(arguments.run)
+    out = path_of(arguments.out or f"{folder.file_name}-{arguments.to}")
+    only = [name.strip() for name in arguments.tables.split(",") if name.strip()]
+    batches = _span(arguments.batches) if arguments.batches is not None else None
+    with quiet_libraries(), contextlib.closing(progress_on(sys.stderr)) as progress:
+
+        def show(table: str, rows: int, done: float) -> None:
+            progress.show(Reading(folder.id, "", done, [f"writing {table}", f"{rows:,} rows"]))
+
+        files = export(folder, arguments.to, out, only=only, batches=batches, on_part=show)
+    if arguments.json:
+        say_json({"run": folder.id, "files": [str(file) for file in files]})
+        return 0
+    for file in files:
+        say(f"{visible(file)}  {file.stat().st_size:,} bytes")
+    return 0
+
+
+def _span(text: str) -> tuple[int, int]:
+    """The first and the last of `FIRST:LAST`, or of one number."""
+    first, colon, last = text.partition(":")
+    try:
+        span = (int(first), int(last if colon else first))
+    except ValueError:
+        span = (1, 0)
+    if not 0 <= span[0] <= span[1]:
+        raise LooptopError(f"--batches is '{visible(text)}'; write the first and the last, for example 100:120")
+    return span

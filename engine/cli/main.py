@@ -1,0 +1,280 @@
+"""The `looptop` command: finds the subcommand that was typed, runs it, and turns what went wrong into one sentence.
+
+A subcommand is a module of this package with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one
+that was typed is imported, and none imports torch before it needs it, so that `looptop runs`, every help text and the
+app itself start at once.
+
+Exit codes: 0 done, 1 a run failed, 2 wrong use or input, 130 left with ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import os
+import re
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+
+if TYPE_CHECKING:
+    from looptop.engine.runs.folder import RunFolder
+
+WRONG_USE = 2
+INTERRUPTED = 130
+
+SMALLER = "use a smaller model or another device (--device), or end other programs"
+"""What helps a command whose memory ran out."""
+
+NO_TERMINAL = (
+    "looptop: the app needs a terminal on stdin and stdout; without one use `looptop demo`, "
+    "`looptop ask IMAGE QUESTION` or `looptop --help`"
+)
+
+NO_APP = "this is the engine alone: name a command (see `looptop --help`); `looptop` opens the app"
+
+CANNOT_DRAW = (
+    "this terminal cannot show the app (TERM is not set, dumb or not known here); set TERM, for example to"
+    " xterm-256color, or use `looptop runs`, `looptop show RUN`, `looptop ask IMAGE QUESTION` or `looptop --help`"
+)
+
+EPILOG = """\
+examples:
+  looptop                                   open the app
+  looptop demo                              ask, train, ask again, in about two minutes
+  looptop ask photo.png "what shape is it?"
+  looptop train vqa                         train the tiny preset on the easy-VQA benchmark
+  looptop runs                              all runs; then: looptop show vqa-1
+
+Runs are kept in $LOOPTOP_HOME, or in the platform's folder for user data.
+"""
+
+
+OpenApp = Callable[["RunFolder | None"], int]
+"""Opens the app, on a run where one is given; returns its exit code."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand."""
+
+    module: str
+    """Its module in `looptop.engine.commands`."""
+    help: str
+
+
+COMMANDS = {
+    "demo": Command("demo", "do the main job without a screen: ask, train for a short while, ask again"),
+    "ask": Command("ask", "ask a model a question about an image"),
+    "train": Command("train", "start a training run and watch it"),
+    "resume": Command("resume", "go on with a run that was stopped, interrupted or failed"),
+    "eval": Command("evaluate", "measure a model's accuracy"),
+    "predict": Command("predict", "answer a file of questions, into the official results file"),
+    "score": Command("score", "the official VQA accuracy of a results file"),
+    "attach": Command("attach", "open the app on a run, live or not"),
+    "runs": Command("runs", "list all runs, or those that a filter chooses"),
+    "show": Command("show", "all about one run"),
+    "metrics": Command("metrics", "a run's metrics, point by point"),
+    "logs": Command("logs", "what a run printed"),
+    "pause": Command("control", "hold a live run after its step"),
+    "continue": Command("control", "let a paused run go on"),
+    "step": Command("step", "let a paused run make one step, or a PPO batch go to its next place"),
+    "checkpoint": Command("control", "have a live run write a checkpoint now"),
+    "stop": Command("control", "stop a live run, with a checkpoint"),
+    "batches": Command("batches", "the batches of a PPO run"),
+    "samples": Command("samples", "the samples of a PPO batch"),
+    "tokens": Command("tokens", "the tokens of a PPO sample's response"),
+    "reward": Command("reward", "change a PPO sample's reward by hand, leave it out, or rate it"),
+    "break": Command("breakpoints", "conditions at which a PPO run is held"),
+    "compare": Command("compare", "a PPO run's model before and after, on queries it never saw"),
+    "generate": Command("generate", "have a tuned language model answer a text, or a file of texts"),
+    "rename": Command("about", "give a run a title"),
+    "note": Command("about", "keep a note with a run"),
+    "notify": Command("about", "choose the command that is started when a run ends, fails or raises an alert"),
+    "export": Command("export", "write a run's metrics and events as CSV, Parquet or TensorBoard files"),
+    "import": Command("importing", "make runs of a TensorBoard or W&B offline folder"),
+    "delete": Command("delete", "remove runs with all that they hold; asks first"),
+    "doctor": Command("doctor", "what this machine, terminal and home offer, and what may end a run"),
+    "config": Command("config", "print a preset's whole configuration, to make a file for --config from"),
+}
+
+
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf(inity)?|-nan", re.IGNORECASE)
+_NEGATED = re.compile(r"-[^-\s][^\s]*?[:<>=!]")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one sentence that also says where help is."""
+
+    takes_filters = False
+    """Whether `-KEY:VALUE` and `-NAME<NUMBER` are words of a filter."""
+    _mixes = False
+    """Whether options and other words are being told apart."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the sentence and leaves with exit code 2."""
+        self.exit(WRONG_USE, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Takes options and other words in any order: `break RUN --remove CONDITION` too."""
+        if self._mixes or self._subparsers is not None or "--" in (args or ()):
+            return super().parse_known_args(args, namespace)
+        self._mixes = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixes = False
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        # argparse itself takes only -1 and -1.5 for numbers, and -host:here for -h; it offers no public way in.
+        if _NEGATIVE.fullmatch(arg_string) or (self.takes_filters and _NEGATED.match(arg_string)):
+            return None
+        return super()._parse_optional(arg_string)
+
+    def print_help(self, file: Any = None) -> None:
+        """Prints the help text; argparse's own would hide that it could not be written."""
+        (file or sys.stdout).write(self.format_help())
+
+
+class HelpText(argparse.HelpFormatter):
+    """Wraps prose and lists at the terminal's width; an example stays one line, to be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for line in text.splitlines():
+            if len(line) <= width or line.startswith("  looptop "):
+                lines.append(line)
+            else:
+                lines += textwrap.wrap(line, width, subsequent_indent=" " * 14 if line.startswith("  ") else "")
+        return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: What was typed behind `looptop`; the process's own arguments when None.
+        open_app: Opens the app, on a run where one is given, and gives its exit code. None where there is only the
+            engine (`python -m looptop.engine`).
+
+    Returns:
+        The exit code.
+    """
+    began = time.time()
+    words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # started with stdout closed
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that knows no Chinese is no reason to fail
+    try:
+        try:
+            return _run(words, began, open_app)
+        finally:  # A help text leaves with SystemExit.
+            sys.stdout.flush()
+    except LooptopError as error:
+        sys.stderr.write(f"looptop: {visible(error)}\n")
+        return WRONG_USE
+    except KeyboardInterrupt:
+        sys.stderr.write("looptop: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has read enough.
+        _drop_output()
+        return 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise
+        _drop_output()
+        sys.stderr.write(f"looptop: cannot write the output: {error.strerror}\n")
+        return WRONG_USE
+    except (MemoryError, RuntimeError) as error:
+        from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        sentence = out_of_memory(error, f"in `looptop {_command_of(words) or ''}".rstrip() + "`")
+        sys.stderr.write(f"looptop: {visible(sentence)}; {SMALLER}\n")
+        return WRONG_USE
+
+
+def _drop_output() -> None:
+    """Nothing more is written to stdout, not by Python either when it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _command_of(words: Sequence[str]) -> str | None:
+    """The command among the words that were typed, if one is."""
+    return next((word for word in words if not word.startswith("-")), None)
+
+
+def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
+    if not words:
+        if open_app is None:
+            raise LooptopError(NO_APP)
+        if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+            sys.stderr.write(NO_TERMINAL + "\n")
+            return WRONG_USE
+        from looptop.engine.machine.terminal import can_draw
+
+        if not can_draw():
+            sys.stderr.write(f"looptop: {CANNOT_DRAW}\n")
+            return WRONG_USE
+        return open_app(None)
+    chosen = _command_of(words)
+    if chosen is not None and chosen not in COMMANDS:
+        near = difflib.get_close_matches(chosen, COMMANDS, n=1)
+        hint = f"did you mean `looptop {near[0]}`?" if near else "see `looptop --help`"
+        raise LooptopError(f"there is no command '{visible(chosen)}'; {hint}")
+    module = import_module(f"looptop.engine.cli.{COMMANDS[chosen].module}") if chosen else None
+    parser = _parser(chosen, module)
+    arguments = parser.parse_args(words)
+    if arguments.version:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"looptop {version('looptop')}\n")
+        return 0
+    if module is None:
+        parser.error("no command was named")
+    arguments.began = began
+    arguments.open_app = open_app
+    code: int = module.run(arguments)
+    return code
+
+
+def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
+    """The whole parser; only the chosen command has its arguments."""
+    parser = Parser(
+        prog="looptop",
+        description="Ask a visual-question-answering model, train it, tune a summariser by PPO, watch both.\n"
+        "Without a command the app opens.",
+        epilog="\n".join(["commands:", *(f"  {name:11} {each.help}" for name, each in COMMANDS.items())])
+        + "\n\n"
+        + EPILOG,
+        formatter_class=HelpText,
+    )
+    parser.add_argument("--version", action="store_true", help="print looptop's version and leave")
+    subparsers = parser.add_subparsers(
+        dest="command", metavar="COMMAND", help="one of those below; COMMAND --help explains it", parser_class=Parser
+    )
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name,
+            description=command.help[0].upper() + command.help[1:] + ".",
+            formatter_class=HelpText,
+        )
+        if name == chosen and module is not None:
+            subparser.takes_filters = getattr(module, "TAKES_FILTERS", False)
+            subparser.epilog = f"examples:\n{module.EXAMPLES}"
+            module.add_arguments(subparser)
+    return parser

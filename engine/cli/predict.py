@@ -1,0 +1,78 @@
+"""`looptop predict`: answers a questions file into the results file that the official program scores."""
+
+from __future__ import annotations
+
+import argparse
+
+from looptop.engine.cli.answers import answer_all
+from looptop.engine.cli.ask import add_device
+from looptop.engine.cli.kept_answers import KeptAnswers
+from looptop.engine.cli.output import add_json, note, quiet_libraries, say, say_json
+from looptop.engine.compute.cores import CORES
+from looptop.engine.errors import LooptopError
+from looptop.engine.paths import path_of
+from looptop.engine.text import visible
+from looptop.engine.vqa.vqa_files import check_writable, read_questions, write_results
+from looptop.engine.vqa.vqa_v2 import ImageFolder
+
+EXAMPLES = """\
+  looptop predict vqa-3 --questions Q.json --images val2014 --out R.json
+  looptop score --annotations A.json --questions Q.json --results R.json
+
+The official program asks for a result for each question: one that cannot be answered gets an empty answer.
+What is answered is kept in R.json.partial until all is: the same command goes on from it.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("model", metavar="MODEL", help="`bundled`, a run such as vqa-3, or a folder")
+    parser.add_argument("--questions", required=True, metavar="Q", help="the official questions file")
+    parser.add_argument("--images", required=True, metavar="DIR", help="a folder of images, COCO names or IMAGE_ID.jpg")
+    parser.add_argument("--out", required=True, metavar="R", help="where the results file is written")
+    add_device(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answers the file."""
+    out = path_of(arguments.out)
+    if not out.absolute().parent.is_dir():
+        raise LooptopError(f"cannot write {visible(out)}: there is no folder {visible(out.absolute().parent)}")
+    check_writable(out)
+    questions = read_questions(arguments.questions)
+    if not questions:
+        raise LooptopError(f"{visible(arguments.questions)} holds no questions")
+    images = ImageFolder(arguments.images)
+    paths = [images.find(question.image_id) for question in questions]
+    with quiet_libraries(), CORES.computing():
+        from looptop.engine.vqa.answering import Answerer
+        from looptop.engine.vqa.model_names import folder_of
+
+        answerer = Answerer.load(arguments.model, device=arguments.device)
+        bad: dict[int, str] = {}
+        asked = [
+            (path or str(images.path / f"{question.image_id}.jpg"), question.question)
+            for path, question in zip(paths, questions, strict=True)
+        ]
+        kept = KeptAnswers(out, folder_of(arguments.model), asked)
+        if kept.answers:
+            note(f"{len(kept.answers):,} of {len(questions):,} answers are there already, in {visible(kept.path)}")
+        answers = answer_all(answerer, asked, lambda place, error: bad.setdefault(place, str(error)), kept)
+        if kept.trouble:
+            note(kept.trouble)
+    if len(bad) == len(questions):
+        kept.remove()
+        raise LooptopError(f"none of the {len(questions):,} questions could be answered; the first: {bad[0]}")
+    for place, sentence in bad.items():
+        note(f"question {visible(questions[place].question_id)} has no answer: {visible(sentence)}")
+    write_results(
+        out,
+        [(question.question_id, answer or "") for question, answer in zip(questions, answers, strict=True)],
+    )
+    kept.remove()
+    if arguments.json:
+        say_json({"out": str(out), "n": len(questions), "unanswered": len(bad)})
+    else:
+        say(f"{len(questions) - len(bad):,} of {len(questions):,} questions answered, in {visible(out)}")
+    return 0

@@ -1,0 +1,47 @@
+"""`looptop resume`: goes on with a run that is not live, from its newest whole checkpoint, and watches it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from looptop.engine.cli.batches import ppo_run
+from looptop.engine.cli.output import add_json, add_trust, note
+from looptop.engine.cli.progress import progress_on
+from looptop.engine.cli.watch import Interrupts, show_outcome, watch
+from looptop.engine.launch.effects import without_effect
+from looptop.engine.launch.host import relaunch
+from looptop.engine.ppo.judging import drop_edits
+
+EXAMPLES = """\
+  looptop resume vqa-3
+  looptop resume ppo-3 --drop-edits     without what you changed by hand in the batch that is made again
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("run", metavar="RUN", help="a run that is not live, such as vqa-3")
+    parser.add_argument(
+        "--drop-edits",
+        action="store_true",
+        help="of a PPO run: take back what you changed by hand in the last batch that is made again",
+    )
+    add_trust(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Resumes."""
+    if arguments.drop_edits:
+        folder, _ = ppo_run(arguments.run)
+        step, count = drop_edits(folder)
+        note(f"{folder.id}  {count} {'edit' if count == 1 else 'edits'} of batch {step} dropped")
+    interrupts = Interrupts()
+    with interrupts.taken():
+        folder = relaunch(arguments.run, trust=arguments.trust)
+        note(f"{folder.id}  resumed")
+        for sentence in without_effect(folder.config()).values():
+            note(f"{folder.id}  {sentence}")
+        outcome = watch(folder, arguments.began, interrupts, progress_on(sys.stderr))
+    return show_outcome(outcome, as_json=arguments.json)

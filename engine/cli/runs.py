@@ -1,0 +1,93 @@
+"""`looptop runs`: all runs, or those that a filter chooses, the newest first or in another order."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+
+from looptop.engine.cli.output import add_json, cut, duration, moment, number, percent, say, say_json, table
+from looptop.engine.errors import LooptopError
+from looptop.engine.journal.records import RunSummary, state_text
+from looptop.engine.runs import query
+from looptop.engine.runs.folder import home
+from looptop.engine.runs.listing import COLUMNS, Summaries, headline, headline_step, ordered, progress, took
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop runs
+  looptop runs kind:vqa state:running,paused
+  looptop runs 'eval_loss<0.5' 'took>10m' -note:bad --sort eval_loss
+  looptop runs --json
+
+A filter's words must all hold: KEY:VALUE (kind, state, id, title, note, device, preset, host), NAME<NUMBER with any
+metric, step, progress, took, age or alerts, or any word. What a minus stands before must not hold; before a mere word
+it needs a -- in front: looptop runs -- -bad
+"""
+
+TAKES_FILTERS = True
+
+_NOTE = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("filter", metavar="FILTER", nargs="*", help="which runs; all of its words must hold")
+    parser.add_argument("--sort", metavar="COLUMN", default="", help=f"{', '.join(COLUMNS)}, or a metric")
+    parser.add_argument("--reverse", action="store_true", help="the other way round")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Lists."""
+    wanted = query.parse(" ".join(arguments.filter))
+    everything = Summaries().all()
+    wanted.refuse_unknown(everything)
+    summaries = [summary for summary in everything if wanted.holds(summary)]
+    if arguments.sort:
+        if arguments.sort not in COLUMNS:
+            try:
+                query.refuse_unknown_metric(arguments.sort, everything, also=COLUMNS)
+            except LooptopError as error:
+                raise LooptopError(f"runs cannot be sorted by '{visible(arguments.sort)}': {error}") from None
+        summaries = ordered(summaries, arguments.sort, reverse=arguments.reverse)
+    elif arguments.reverse:
+        summaries.reverse()
+    if arguments.json:
+        say_json({"runs": [msgspec.to_builtins(summary) for summary in summaries]})
+        return 0
+    if not everything:
+        say(f"no runs yet in {visible(home())}; start one with `looptop train vqa`")
+        return 0
+    if not summaries:
+        say(f"none of the {len(everything)} runs is meant by that")
+        return 0
+    header = ["run", "state", "step", "done", "figure", "", "took", "created", "note"]
+    for line in table(header, [_row(summary) for summary in summaries], right=["step", "done", "figure", "took"]):
+        say(line)
+    return 0
+
+
+def _row(summary: RunSummary) -> list[str]:
+    total = f"/{summary.total_steps}" if summary.total_steps else ""
+    name, value = headline(summary)
+    step = headline_step(summary)
+    done, seconds = progress(summary), took(summary)
+    said = " ".join((summary.title or summary.note).split())
+    said = cut(said, _NOTE)
+    if summary.trouble:
+        said = f"! {summary.trouble}" + (f"; {said}" if said else "")
+    return [
+        visible(summary.id),
+        visible(
+            state_text(summary.state, summary.alerts)
+            + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")
+        ),
+        "-" if summary.step is None else f"{summary.step}{total}",
+        "-" if done is None else percent(done, 0),
+        "-" if not name else percent(value) if name.endswith("accuracy") else number(value),
+        visible(name) + ("" if step is None else f" of step {step}"),
+        "-" if seconds is None else duration(seconds),
+        moment(summary.created),
+        visible(said),
+    ]

@@ -1,0 +1,256 @@
+"""`looptop show`: all about one run: where it stands, what it trains, its last answers and events."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import msgspec
+
+from looptop.engine import config as configuration
+from looptop.engine.cli.output import add_json, cut, duration, moment, number, percent, say, say_json, table
+from looptop.engine.cli.watch import what_next
+from looptop.engine.errors import LooptopError
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import AnswerSample, Event, RunState, RunSummary, state_text
+from looptop.engine.runs.alerts import QUESTION_ONLY
+from looptop.engine.runs.checkpoint import steps
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.liveness import alive, full_disk, why_interrupted
+from looptop.engine.runs.progress import progress_of, progress_text
+from looptop.engine.text import visible, visible_answer
+from looptop.engine.times import local_time
+
+EXAMPLES = """\
+  looptop show vqa-3
+  looptop show vqa-3 --json
+"""
+
+EVENTS_SHOWN = 10
+_LONGEST_ANSWER = 200
+"""Characters of a question, an answer or a truth."""
+
+OTHERS = ("trainer", "tensorboard", "wandb")
+"""Kinds of runs that another program trained: looptop cannot go on with them."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Shows the run."""
+    folder = RunFolder.find(arguments.run)
+    summary = folder.summary()
+    journal = Journal(folder.db)
+    if arguments.json:
+        say_json(_all(folder, summary, journal))
+        return 0
+    title = f"  {visible(summary.title)}" if summary.title else ""
+    reason = why_interrupted(folder) if summary.state is RunState.INTERRUPTED else summary.reason
+    why = f": {visible(reason)}" if reason else ""
+    say(f"{visible(folder.id)} {state_text(summary.state, summary.alerts)}{why}{title}")
+    say(f"  {alive(folder)}")
+    if full := full_disk(folder.path):
+        say(f"  ! {full}: what a live run has to say waits in its memory, make room")
+    if summary.trouble:
+        say(f"  ! {visible(summary.trouble)}")
+    for line in visible(summary.note, keep_lines=True).splitlines():
+        say(f"  | {line}")
+    say()
+    for name, value in _facts(folder, summary, journal):
+        if value == "-" and summary.kind != "vqa":  # of another kind, that does not have it
+            continue
+        say(f"  {name:17} {value}")
+    _answers(journal.answer_samples())
+    _events(journal.events())
+    say()
+    say(_next(folder.shell_name, summary))
+    return 0
+
+
+def _all(folder: RunFolder, summary: RunSummary, journal: Journal) -> dict[str, Any]:
+    return {
+        **msgspec.to_builtins(summary),
+        "path": str(folder.path),
+        "config": _config(folder),
+        "facts": journal.facts(),
+        "metrics": {name: point.value for name, point in journal.latest().items()},
+        "checkpoints": _checkpoints(folder),
+        "answers": [msgspec.to_builtins(sample) for sample in journal.answer_samples()],
+        "events": [msgspec.to_builtins(event) for event in journal.events()],
+    }
+
+
+def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tuple[str, str]]:
+    facts = journal.facts()
+    latest = {name: point.value for name, point in journal.latest().items()}
+    config = _config(folder)
+    return [
+        ("preset", visible(summary.preset or "-")),
+        *_choices(summary.kind, config),
+        ("device", " ".join(visible(facts[key]) for key in ("device", "precision") if key in facts) or "-"),
+        ("parameters", _counted(facts, "parameters", "trainable_parameters", "trainable")),
+        ("data holds", _split_sizes(facts)),
+        *((("left out", _left_out(facts["left_out"])),) if facts.get("left_out") else ()),
+        *_doing(summary, facts),
+        ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
+        *(
+            (word, (percent(latest.get(name), 2) if is_share else number(latest.get(name))) + _of_step(name, summary))
+            for word, name, is_share in _FIGURES.get(summary.kind, _FIGURES["vqa"])
+        ),
+        *_result(summary),
+        *(
+            (("question alone", percent(facts[QUESTION_ONLY], 2)),)
+            if isinstance(facts.get(QUESTION_ONLY), float)
+            else ()
+        ),
+        ("created", moment(summary.created)),
+        ("took", _took(summary)),
+        ("checkpoints", ", ".join(_checkpoints(folder)) or "-"),
+        ("folder", visible(folder.path)),
+    ]
+
+
+_FIGURES = {
+    "vqa": (
+        ("loss", "loss", False),
+        ("validation loss", "eval_loss", False),
+        ("accuracy", "eval_accuracy", True),
+        ("test accuracy", "test_accuracy", True),
+    ),
+    "reward": (("loss", "loss", False), ("validation loss", "eval_loss", False), ("accuracy", "eval_accuracy", True)),
+    "ppo": (
+        ("reward", "env/reward_mean", False),
+        ("held-out reward", "eval_reward", False),
+        ("KL", "objective/kl", False),
+        ("held-out KL", "eval_kl", False),
+    ),
+}
+"""Of each kind: what a figure is called, its metric, and whether it is a share."""
+
+
+def _of_step(metric: str, summary: RunSummary) -> str:
+    """Behind a figure: which model it measures."""
+    if metric not in summary.metrics:
+        return ""
+    if metric.startswith("eval_") and summary.evaluation_step is not None:
+        return f" at step {summary.evaluation_step}, the last evaluation"
+    if metric.startswith("test_") and summary.result_step is not None:
+        return f" of the model of step {summary.result_step}"
+    return ""
+
+
+def _result(summary: RunSummary) -> list[tuple[str, str]]:
+    if summary.result_step is None:
+        return []
+    is_last = summary.result_step == summary.step
+    return [("its model", f"that of step {summary.result_step}, {'the last' if is_last else 'the best evaluation'}")]
+
+
+def _doing(summary: RunSummary, facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a live run does between its steps."""
+    progress = progress_of(facts)
+    if progress is None or summary.state not in (RunState.RUNNING, RunState.PAUSED):
+        return []
+    return [("now", progress_text(progress, duration))]
+
+
+def _choices(kind: str, config: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was chosen for the run that says most about it."""
+    model, data = config.get("model", {}), config.get("data", {})
+    source = ("data", visible(data.get("source", "-")))
+    if kind == "ppo":
+        parts = [f"{part['weight']:g} x {part['name']}" for part in config.get("rewards", ())]
+        return [("policy", visible(model.get("policy", "-"))), ("reward", visible(" + ".join(parts) or "-")), source]
+    if kind == "reward":
+        return [("classifier", visible(model.get("classifier", "-"))), ("reads", str(model.get("reads", "-"))), source]
+    frozen = visible(", ".join(model.get("freeze", [])) or "-")
+    return [("fusion", visible(model.get("fusion", "-"))), ("frozen", frozen), source]
+
+
+def _config(folder: RunFolder) -> dict[str, Any]:
+    try:
+        return configuration.to_dict(folder.config())
+    except LooptopError:  # of a newer looptop, or edited: the rest of the run can be shown
+        return {}
+
+
+def _counted(facts: dict[str, Any], key: str, part: str, word: str) -> str:
+    if key not in facts:
+        return "-"
+    return f"{facts[key]:,}" + (f", {facts[part]:,} {word}" if part in facts else "")
+
+
+def _split_sizes(facts: dict[str, Any]) -> str:
+    sizes = [f"{facts[key]:,} {word}" for key, word in _SPLITS if facts.get(key)]
+    return ", ".join(sizes) or "-"
+
+
+def _left_out(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {visible(kind)}" for kind, count in counts.items())
+
+
+_SPLITS = (
+    ("n_train", "to train"),
+    ("n_validation", "to validate"),
+    ("n_held_out", "held out"),
+    ("n_test", "to test"),
+)
+
+
+def _took(summary: RunSummary) -> str:
+    if summary.started is None:
+        return "-"
+    ended = time.time() if summary.ended is None else summary.ended
+    return duration(ended - summary.started)
+
+
+def _checkpoints(folder: RunFolder) -> list[str]:
+    return [path.name for path in reversed(steps(folder.checkpoints).values())]
+
+
+def _answers(samples: list[AnswerSample]) -> None:
+    if not samples:
+        return
+    say()
+    rows = [
+        [
+            _short(each.question),
+            cut(visible_answer(each.answer), _LONGEST_ANSWER),
+            percent(each.confidence),
+            cut(visible_answer(each.truth), _LONGEST_ANSWER),
+        ]
+        for each in samples
+    ]
+    for line in table(["question", "answer", "confidence", "truth"], rows, right=["confidence"]):
+        say(f"  {line}")
+
+
+def _short(text: str) -> str:
+    return visible(cut(text, _LONGEST_ANSWER))
+
+
+def _events(events: list[Event]) -> None:
+    if not events:
+        return
+    say()
+    for event in events[-EVENTS_SHOWN:]:
+        level = "" if event.level == "info" else f"{visible(event.level)}: "
+        say(f"  {local_time(event.time, '%H:%M:%S')}  {level}{visible(event.text)}")
+
+
+def _next(name: str, summary: RunSummary) -> str:
+    state = summary.state
+    if state in (RunState.CREATED, RunState.RUNNING):
+        return f"looptop attach {name}, pause, checkpoint, stop; its log: looptop logs {name} -f"
+    if state is RunState.PAUSED:
+        return f"looptop continue {name}, step, stop; its log: looptop logs {name}"
+    if summary.kind in OTHERS:
+        return f"looptop attach {name}"
+    if state is RunState.FINISHED:
+        return what_next(summary.kind, name)
+    return f"looptop resume {name}; its log: looptop logs {name}"

@@ -1,0 +1,36 @@
+"""`looptop step`: lets a paused run make one step, or a PPO batch go on to its next place."""
+
+from __future__ import annotations
+
+import argparse
+
+from looptop.engine.cli.control import settle
+from looptop.engine.cli.output import add_json
+from looptop.engine.ppo.records import PLACES
+from looptop.engine.runs.control import send
+from looptop.engine.runs.folder import RunFolder
+
+EXAMPLES = """\
+  looptop step vqa-3
+  looptop step ppo-3                        one batch
+  looptop step ppo-3 --to compared          the next time rewards and KL are known, before the update
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("run", metavar="RUN", help="a live run, such as ppo-3")
+    parser.add_argument(
+        "--to",
+        default="",
+        metavar="PLACE",
+        help=f"a place of a PPO batch: {', '.join(PLACES)}, or `next` for whichever comes (default: one whole step)",
+    )
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Sends it."""
+    folder = RunFolder.find(arguments.run)
+    control = send(folder, "step", by="cli", to=arguments.to)
+    return settle(folder, control, "step", "", as_json=arguments.json)

@@ -1,0 +1,134 @@
+"""`looptop train`: starts an engine process that trains, and watches it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from looptop.engine import config as configuration
+from looptop.engine.cli.output import add_json, add_trust, note, say, say_json
+from looptop.engine.cli.progress import progress_on
+from looptop.engine.cli.watch import Interrupts, show_outcome, watch
+from looptop.engine.config import RunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.launch.effects import refuse_without_effect, without_effect
+from looptop.engine.launch.host import launch
+from looptop.engine.runs.about import About
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.trust import require_trust
+from looptop.engine.text import visible
+
+EXAMPLES = """\
+  looptop train vqa
+  looptop train vqa --set fusion=tokens --set num_train_epochs=20
+  looptop train vqa --data my_folder            images beside a CSV, JSONL or JSON of image,question,answer
+  looptop train vqa --preset book --set data.annotations=A.json --set data.questions=Q.json --set data.images=DIR
+  looptop train --like vqa-3 --set seed=7       the same again, with changes
+  looptop train vqa --detach --title "wider" --notify 'notify-send "$LOOPTOP_RUN $LOOPTOP_EVENT"'
+  looptop config > mine.toml; looptop train vqa --config mine.toml
+  looptop train ppo                              a tiny summariser learns from two reward models
+  looptop train ppo --data articles.jsonl --set rewards.neutral.weight=1
+  looptop train reward --data ppo-3              a reward model from what you rated in ppo-3
+
+ctrl-C stops the run after its step, with a checkpoint; a second one stops it at once.
+Closing the terminal leaves the run going.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("kind", nargs="?", choices=configuration.KINDS, help="what to train; not needed with --like")
+    whence = parser.add_mutually_exclusive_group()
+    known = "; ".join(f"{kind}: {', '.join(configuration.presets(kind))}" for kind in configuration.KINDS)
+    whence.add_argument("--preset", default="tiny", help=f"{known} (default: tiny)")
+    whence.add_argument("--config", metavar="FILE", help="a TOML file; what it leaves out comes from its preset")
+    whence.add_argument("--like", metavar="RUN", help="a run whose configuration to begin with")
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="vqa: easy-vqa, a folder, or vqa-v2 with --set data.annotations=…, data.questions=… and data.images=…;"
+        " ppo and reward: newsroom, a CSV, JSONL or Parquet file, or a data set's name on the hub",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="change one setting; may be given several times",
+    )
+    add_about(parser)
+    add_trust(parser)
+    parser.add_argument("--detach", action="store_true", help="do not watch: say the run's id and leave")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains."""
+    config = _chosen(arguments)
+    interrupts = Interrupts()
+    with interrupts.taken():
+        folder = launch(config, about=about_of(arguments))
+        if arguments.detach and not interrupts.count:
+            return _leave(folder, as_json=arguments.json)
+        note(f"{folder.id}  started")
+        outcome = watch(folder, arguments.began, interrupts, progress_on(sys.stderr))
+    return show_outcome(outcome, as_json=arguments.json)
+
+
+def add_about(parser: argparse.ArgumentParser) -> None:
+    """Adds what a person says of a new run."""
+    parser.add_argument("--title", help="what to call the run")
+    parser.add_argument("--note", help="a note to keep with it")
+    parser.add_argument("--notify", metavar="COMMAND", help="started when the run ends, fails or raises an alert")
+
+
+def about_of(arguments: argparse.Namespace) -> About | None:
+    """What was said of the new run; None where nothing was."""
+    said = {key: getattr(arguments, key) for key in ("title", "note", "notify") if getattr(arguments, key) is not None}
+    return About(**said) if said else None
+
+
+def _chosen(arguments: argparse.Namespace) -> RunConfig:
+    """The configuration that the arguments ask for."""
+    like = None
+    if arguments.kind is None and arguments.like is None:
+        raise LooptopError("train needs to know what: `looptop train vqa`, or `looptop train --like RUN`")
+    if arguments.like is not None:
+        run = RunFolder.find(arguments.like)
+        config = like = run.config()
+        if arguments.kind not in (None, config.kind):
+            raise LooptopError(f"{visible(arguments.like)} is a {config.kind} run, not a {arguments.kind} run")
+        require_trust(run, trust=arguments.trust)
+    elif arguments.config is not None:
+        config = configuration.load(Path(arguments.config), arguments.kind)
+    else:
+        config = configuration.preset(arguments.preset, arguments.kind)
+    settings = list(arguments.settings)
+    if arguments.data is not None:
+        settings.insert(0, f"data.source={arguments.data}")
+    config = configuration.override(config, settings)
+    # What another run was started with is not refused to one like it.
+    refuse_without_effect(config, like)
+    if like is not None:
+        for sentence in without_effect(config).values():
+            note(f"looptop: {sentence}")
+    return config
+
+
+def _leave(folder: RunFolder, *, as_json: bool) -> int:
+    if as_json:
+        say_json(
+            {
+                "run": folder.id,
+                "state": folder.state().value,
+                "accuracy": None,
+                "loss": None,
+                "alerts": 0,
+                "seconds": None,
+            }
+        )
+    else:
+        say(f"{folder.id} trains on its own; see `looptop show {folder.id}`, or watch it: `looptop attach {folder.id}`")
+    return 0

@@ -1,1 +1,0 @@
-"""What each `looptop` subcommand does; `engine/cli.py` finds them."""

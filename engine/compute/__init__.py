@@ -1,0 +1,1 @@
+"""Where and how to compute: device, threads, precision, and memory that ran out."""

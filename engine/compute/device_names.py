@@ -1,0 +1,42 @@
+"""What can be said of a device without torch, which takes seconds to come: only what is certain is refused."""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+
+# What the drivers of NVIDIA (its small boards' and WSL's too) and AMD make; torch calls both `cuda`.
+_NODES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "kfd", "dxg")
+
+
+def refuse_unknown(device: str) -> None:
+    """Raises LooptopError where it is no device's name."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise LooptopError(f"device is '{visible(device)}'; it must be auto, cpu, cuda, cuda:NUMBER or mps")
+
+
+def refuse_absent(device: str, precision: str = "auto", nodes: Path = Path("/dev")) -> None:
+    """Looks whether the machine can have the device at all; `engine.device.pick` knows whether torch can use it.
+
+    Args:
+        device: As in a configuration.
+        precision: As in a configuration.
+        nodes: Where the kernel shows its devices.
+
+    Raises:
+        LooptopError: It is no device's name, is not there, or cannot compute in that precision.
+    """
+    refuse_unknown(device)
+    apple = platform.system() == "Darwin"
+    gpu = not apple and any(True for node in _NODES for _ in nodes.glob(node))
+    if (device.startswith("cuda") and not gpu) or (device == "mps" and not apple):
+        present = ", ".join(["cpu", *["cuda"] * gpu, *["mps"] * apple])
+        raise LooptopError(f"the device '{device}' is not on this machine, which has: {present}")
+    if precision == "fp16" and (device in ("cpu", "mps") or not gpu):
+        raise LooptopError(
+            f"fp16 needs a CUDA device, and this machine's is '{'mps' if apple else 'cpu'}'; use bf16, fp32 or auto"
+        )

@@ -1,0 +1,1 @@
+"""Files that only their owner writes, and locks. Knows nothing of runs."""

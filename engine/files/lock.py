@@ -1,0 +1,210 @@
+"""The lock of a live run: held by its process, released by the kernel when the process is gone, however it went.
+
+`flock` on `run.lock`. The file says who holds it, for people and for watchers on another host, whose kernel knows
+nothing of the lock: they go by the file's modification time, which a thread of its own moves on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.files.private import open_regular, read_regular
+from looptop.engine.text import visible
+
+HEARTBEAT_SECONDS = 2.0
+# How long a heartbeat on another host may be ago; its clock and the file server's may differ from ours.
+_ALIVE_SECONDS = 15.0
+# A reader that probes holds the lock for microseconds; whoever still holds it after this long is another run.
+PATIENCE_SECONDS = 0.5
+_LARGEST = 64 * 1024
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The process that holds, or last held, a run's lock."""
+
+    host: str
+    pid: int
+    started: float
+    """When it took the lock, in seconds since the epoch."""
+    heartbeat: float
+    """When it last said that it lives; what watchers on another host go by."""
+
+
+class _Record(msgspec.Struct):
+    host: str
+    # A signal to process 0 or -1 would reach others.
+    pid: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+    started: float
+
+
+class RunLock:
+    """Holds `run.lock` from `acquire` to `release`, or while a `with` block runs.
+
+    Args:
+        path: The lock file; made when missing.
+        run_id: What to call the run in an error.
+        descriptor: An open file that holds the lock already, handed over by the process that started this one.
+    """
+
+    def __init__(self, path: Path, run_id: str = "", descriptor: int | None = None) -> None:
+        self.path = path
+        self.run_id = run_id or path.parent.name
+        self.started = 0.0
+        self._descriptor = descriptor
+        self._released = threading.Event()
+        self._closing = threading.Lock()
+
+    @property
+    def descriptor(self) -> int:
+        """The open lock file, to hand over to a child process."""
+        if self._descriptor is None:
+            raise ValueError("the lock is not held")
+        return self._descriptor
+
+    def acquire(self, heartbeat: bool = True) -> RunLock:
+        """Takes the lock.
+
+        Args:
+            heartbeat: Start the thread that keeps the file fresh; not needed where the lock is handed on at once.
+
+        Raises:
+            LooptopError: Another process, or another thread of this one, holds it; or the file cannot be made.
+        """
+        if self._descriptor is None:
+            try:
+                descriptor = open_regular(self.path, os.O_RDWR | os.O_CREAT)
+            except OSError as error:
+                raise LooptopError(f"cannot lock {visible(self.path)}: {error.strerror}") from None
+            try:
+                self._take(descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            self._descriptor = descriptor
+        else:
+            os.set_inheritable(self._descriptor, False)
+        self.started = time.time()
+        self._say_who()
+        _held.add(self)
+        if heartbeat:
+            threading.Thread(target=self._beat, name=f"{self.run_id} heartbeat", daemon=True).start()
+        return self
+
+    def release(self) -> None:
+        """Gives the lock back; again is harmless."""
+        self._released.set()
+        with self._closing:
+            descriptor, self._descriptor = self._descriptor, None
+            if descriptor is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+                os.close(descriptor)
+
+    def hand_over(self) -> None:
+        """Closes this process's copy and leaves the lock with the child that inherited it."""
+        self._released.set()
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __enter__(self) -> RunLock:
+        return self if self._descriptor is not None and self.started else self.acquire()
+
+    def __exit__(self, *_exception: object) -> None:
+        self.release()
+
+    def _take(self, descriptor: int) -> None:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise LooptopError(f"{self.run_id} is running already{_whom(self.path)}") from None
+            except OSError as error:
+                raise LooptopError(f"cannot lock {visible(self.path)}: {error.strerror}") from None
+            time.sleep(0.005)
+
+    def _say_who(self) -> None:
+        record = msgspec.json.encode(_Record(socket.gethostname(), os.getpid(), self.started))
+        # A full disk must not keep a run from starting: the lock holds without the words.
+        with contextlib.suppress(OSError):
+            os.pwrite(self.descriptor, record, 0)
+            os.ftruncate(self.descriptor, len(record))
+
+    def _beat(self) -> None:
+        while not self._released.wait(HEARTBEAT_SECONDS):
+            with self._closing, contextlib.suppress(OSError):
+                if self._descriptor is not None:
+                    os.utime(self._descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process on this machine holds the lock; asking takes a shared lock for some microseconds."""
+    try:
+        descriptor = open_regular(path)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read_owner(path: Path) -> Owner | None:
+    """Who holds, or last held, the lock; None where nobody ever did."""
+    try:
+        record = msgspec.json.decode(read_regular(path, _LARGEST), type=_Record)
+        return Owner(record.host, record.pid, record.started, path.lstat().st_mtime)
+    except (OSError, *UNREADABLE):
+        return None
+
+
+def damage(path: Path) -> str:
+    """What is wrong with the lock file's text, in a sentence; empty where it can be read, or nobody wrote it yet."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size and read_owner(path) is None:
+            return f"{path.name} is damaged: it does not say which process held the run last"
+    return ""
+
+
+def beats_elsewhere(path: Path) -> bool:
+    """Whether the holder's heart beats on another host, whose lock this one's kernel may know nothing of."""
+    owner = read_owner(path)
+    return (
+        owner is not None and owner.host != socket.gethostname() and abs(time.time() - owner.heartbeat) < _ALIVE_SECONDS
+    )
+
+
+def _whom(path: Path) -> str:
+    owner = read_owner(path)
+    return f" (process {owner.pid} on {visible(owner.host)})" if owner else ""
+
+
+_held: weakref.WeakSet[RunLock] = weakref.WeakSet()
+
+
+def _forget_after_fork() -> None:
+    """A forked child (a data loader's worker) shares the open file, and would keep the lock when its parent is gone."""
+    for lock in list(_held):
+        with contextlib.suppress(OSError):
+            lock.hand_over()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,84 @@
+"""Answers from a process of their own: what is asked, what comes back, and the process (`helper.HelperProcess`).
+
+    process = AnswerProcess()
+    process.start()
+    process.ask(AskRequest(id=1, model="bundled", image="picture.png", question="is there a circle?"))
+    while not (reply := process.read()).ended: ...    # in a thread of the asker's
+
+What runs in it is `answer_server.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from msgspec import Struct
+
+from looptop.engine.helpers.process import HelperProcess, Reply, sendable
+from looptop.engine.vqa.answer import Answer
+
+SERVER = "looptop.engine.helpers.answer_server"
+
+
+class AskRequest(Struct, frozen=True, kw_only=True):
+    """A question about an image. Without an image the model is only loaded, so that the first answer comes soon."""
+
+    id: int
+    """Chosen by the asker, above 0; comes back with the reply."""
+    model: str
+    image: str = ""
+    """Path of the file."""
+    question: str = ""
+    top: int = 5
+    view: bool = False
+    device: str = "auto"
+
+
+class WireRequest(Struct, frozen=True, kw_only=True):
+    """A request as it travels: a path may hold bytes that are not text, which JSON cannot."""
+
+    id: int
+    model: str
+    image: bytes
+    question: str
+    top: int
+    view: bool
+    device: str
+
+
+class AskReply(Reply, frozen=True, kw_only=True):
+    """What became of a question, or what the process is doing."""
+
+    answer: Answer | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether this is the last reply to its request."""
+        return self.id > 0 and (self.answer is not None or self.error is not None or self.status == "ready")
+
+
+class AnswerProcess(HelperProcess[AskReply]):
+    """Starts and talks to the answering process. `start`, `ask` and `close` from any thread, `read` from one."""
+
+    SERVER: ClassVar[str] = SERVER
+
+    def __init__(self) -> None:
+        super().__init__(AskReply)
+
+    def ask(self, request: AskRequest) -> None:
+        """Sends a request; its replies come from `read`. Requests are answered one after another.
+
+        Raises:
+            LooptopError: The process is not there; start it (again).
+        """
+        wire = WireRequest(
+            id=request.id,
+            model=sendable(request.model),
+            image=os.fsencode(request.image),
+            question=sendable(request.question),
+            top=request.top,
+            view=request.view,
+            device=request.device,
+        )
+        self.send(request.id, wire)

@@ -1,0 +1,192 @@
+"""A helper process: it loads torch and answers requests, so that whoever asks (the app) never imports it nor waits.
+
+    process = AnswerProcess()                         # or any other `HelperProcess`
+    process.start()                                   # loads torch at once, in the background
+    process.ask(request)
+    while not (reply := process.read()).ended: ...    # in a thread of the asker's
+
+Requests and replies are lines of JSON on pipes; what runs in the process is a `helper_server.HelperServer`. It ends
+when its input closes, so it does not outlive its asker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import IO, ClassVar, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from looptop.engine.errors import LooptopError
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """What became of a request, or what the process is doing."""
+
+    id: int = 0
+    """Of the request; 0 where it is about none."""
+    error: str | None = None
+    """One sentence."""
+    status: str = ""
+    """`starting`, `loading MODEL`, `ready`; `ended` where the process is gone."""
+
+    @property
+    def done(self) -> bool:
+        """Whether this is the last reply to its request."""
+        return self.id > 0 and (self.error is not None or self.status == "ready")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone: nothing more will come until it is started again."""
+        return self.id == 0 and self.status == "ended"
+
+
+R = TypeVar("R", bound=Reply)
+
+
+@dataclass
+class _Child:
+    """One start of the process."""
+
+    process: subprocess.Popen[bytes]
+    unanswered: dict[int, None] = field(default_factory=dict)
+    """Ids of requests, in order."""
+    closed: bool = False
+
+
+class HelperProcess(Generic[R]):
+    """Starts and talks to a helper process. `start`, `send` and `close` from any thread, `read` from one."""
+
+    SERVER: ClassVar[str]
+    """The module that runs in it."""
+    NAME: ClassVar[str] = "the answering process"
+    """What errors call it."""
+
+    def __init__(self, reply: type[R]) -> None:
+        self._reply = reply
+        self._children: list[_Child] = []
+        """Those whose replies are not all read: the one that runs, and ended ones before it."""
+        self._lock = threading.Lock()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return bool(self._children) and self._children[-1].process.poll() is None
+
+    def start(self) -> None:
+        """Starts the process, unless it is there. It begins to load torch at once.
+
+        Raises:
+            LooptopError: The system does not let it start.
+        """
+        with self._lock:
+            if self.running:
+                return
+            try:
+                process = subprocess.Popen(
+                    # -P: a file of the asker's directory must not stand in for a module.
+                    [sys.executable, "-P", "-m", self.SERVER],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    # Threads that wait for each other sleep: where a run trains on the same cores, spinning holds up
+                    # both, many times over.
+                    env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
+                    # A session of its own: ctrl+c in the terminal is the asker's alone.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise LooptopError(f"{self.NAME} cannot be started: {error.strerror}") from error
+            self._children.append(_Child(process))
+
+    def send(self, request_id: int, request: Struct) -> None:
+        """Sends a request; its replies come from `read`. Requests are answered one after another.
+
+        Args:
+            request_id: Chosen by the asker, above 0; comes back with the replies.
+            request: As the server reads it; texts without lone surrogates (`sendable`).
+
+        Raises:
+            LooptopError: The process is not there; start it (again).
+        """
+        with self._lock:
+            if not self.running:
+                raise LooptopError(f"{self.NAME} is not running; start it again")
+            child = self._children[-1]
+            child.unanswered[request_id] = None
+            stdin = _pipe(child.process.stdin)
+            # Where it ended this very moment, `read` says so, for this request too.
+            with contextlib.suppress(OSError):
+                stdin.write(msgspec.json.encode(request) + b"\n")
+                stdin.flush()
+
+    def read(self) -> R:
+        """Waits for the next reply.
+
+        When the process has ended, each request that it left unanswered gets an error; then, unless it was started
+        again meanwhile, comes a reply that is `ended`, with the reason as its error unless it was closed.
+        """
+        while True:
+            with self._lock:
+                if not self._children:
+                    return self._reply(status="ended")
+                child = self._children[0]
+            line = _pipe(child.process.stdout).readline()
+            if line.endswith(b"\n"):
+                reply = msgspec.json.decode(line, type=self._reply)
+                if reply.done:
+                    with self._lock:
+                        child.unanswered.pop(reply.id, None)
+                return reply
+            message = self._end(child)
+            with self._lock:
+                if child.unanswered:
+                    request_id = next(iter(child.unanswered))
+                    del child.unanswered[request_id]
+                    return self._reply(id=request_id, error=message, status="ended")
+                self._children.remove(child)
+                _pipe(child.process.stdout).close()
+                with contextlib.suppress(OSError):
+                    _pipe(child.process.stdin).close()
+                if not self._children:
+                    return self._reply(error=None if child.closed else message, status="ended")
+
+    def close(self) -> None:
+        """Ends the process at once. A `read` that waits returns."""
+        with self._lock:
+            for child in self._children:
+                child.closed = True
+                child.process.kill()
+                child.process.wait()
+
+    def _end(self, child: _Child) -> str:
+        """Waits for the process and says how it ended."""
+        code = child.process.wait()
+        if child.closed:
+            return f"{self.NAME} was closed"
+        return f"{self.NAME} ended ({_reason(code)}); ask again to start a new one"
+
+
+def sendable(text: str) -> str:
+    """Without lone surrogates (bytes that were not UTF-8), which JSON cannot hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None  # Popen was given pipes.
+    return stream
+
+
+def _reason(code: int) -> str:
+    if code < 0:
+        try:
+            return f"signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"
+    return f"exit code {code}"

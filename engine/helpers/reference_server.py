@@ -1,0 +1,97 @@
+"""What runs in the reference's process: `python -m looptop.engine.helpers.reference_server`, started by a
+`ReferenceProcess`.
+
+It computes on the processor, beside the run. Given the random numbers that the sample's response was drawn with, the
+reference writes what it would have written in the run. What is printed is in `reference.log` in looptop's home.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
+from looptop.engine.helpers.server import HelperServer, run
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+if TYPE_CHECKING:
+    from looptop.engine.ppo.policy import Policy
+
+LOG = "reference.log"
+
+
+class Loaded(NamedTuple):
+    """A run's reference."""
+
+    config: PpoRunConfig
+    policy: Policy
+    tokenizer: object
+
+
+class Server(HelperServer[ReferenceReply]):
+    """Lets references respond to queries; the last one stays loaded.
+
+    Args:
+        replies: Where replies are written.
+        log: Where tracebacks are written; errors name it.
+    """
+
+    def __init__(self, replies: IO[bytes], log: Path) -> None:
+        super().__init__(ReferenceReply, replies, log)
+        self.loaded: tuple[Path, Loaded] | None = None
+
+    def answer(self, line: bytes) -> None:
+        """Responds to one sample's query."""
+        request = msgspec.json.decode(line, type=ReferenceRequest)
+        self.request_id = request.id
+        folder = RunFolder(Path(request.run))
+        sample = PpoJournal(folder.db).sample(request.step, request.row)
+        if sample is None:
+            raise LooptopError(f"{folder.id} has no sample {request.row} of batch {request.step}")
+        if self.loaded is None or self.loaded[0] != folder.path:
+            config = folder.config()
+            if not isinstance(config, PpoRunConfig):
+                raise LooptopError(f"{folder.id} is no PPO run and has no reference")
+            self.say(f"loading {visible(config.model.reference or config.model.policy)}")
+            self.loaded = (folder.path, _load(config))
+        response = _respond(self.loaded[1], sample.query, request.step, request.row)
+        self.reply(ReferenceReply(id=request.id, response=response, status="ready"))
+
+
+def _load(config: PpoRunConfig) -> Loaded:
+    from looptop.engine.ppo import reference
+    from looptop.engine.ppo.training import load_tokenizer
+
+    # Adapters are not needed: switched off, they are how the run's reference is made.
+    plain = msgspec.structs.replace(
+        config.model, policy=config.model.reference or config.model.policy, reference="", lora_rank=0
+    )
+    _, policy, _ = reference.load(plain, "cpu")
+    policy.train(False)
+    return Loaded(config, policy, load_tokenizer(config.model.policy))
+
+
+def _respond(loaded: Loaded, text: str, step: int, row: int) -> str:
+    from looptop.engine.ppo.data import Queries
+    from looptop.engine.ppo.generation import TRAINING, uniforms
+    from looptop.engine.ppo.rollout import Ends, roll_out
+    from looptop.engine.ppo.training import room_for_queries
+
+    config, policy, tokenizer = loaded
+    room = min(config.data.max_query_tokens, room_for_queries(policy, config))
+    queries = Queries([text], None, tokenizer, "", room)
+    numbers = uniforms(config.training.seed, TRAINING, step, [row], config.generation.max_new_tokens)
+    rollout = roll_out(
+        policy, [queries[0]], numbers, config.generation, tokenizer, Ends.of(tokenizer, config.model.policy)
+    )
+    return rollout.texts[0]
+
+
+if __name__ == "__main__":
+    run(Server, LOG, "looptop.engine.ppo.training")

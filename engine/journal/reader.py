@@ -1,0 +1,329 @@
+"""Reads a run's journal: a live run's, a finished one's, one copied from another machine, all the same way.
+
+Every call opens the file, reads in one short transaction and closes it again, so a reader never holds up the run nor
+lets its log grow, and may call from any thread; several calls in a block of `at_once` share that. A journal that is not
+there yet reads as empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from looptop.engine.encoding import storable
+from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.journal import decode
+from looptop.engine.journal.causes import Cause
+from looptop.engine.journal.records import AnswerSample as AnswerSample
+from looptop.engine.journal.records import ControlAnswer as ControlAnswer
+from looptop.engine.journal.records import Event as Event
+from looptop.engine.journal.records import Point as Point
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.records import Series as Series
+from looptop.engine.journal.records import StateChange as StateChange
+from looptop.engine.journal.schema import FAILURES, open_for_reading
+from looptop.engine.journal.series import read_series, read_smoothed
+from looptop.engine.journal.writer import JournalWriter as JournalWriter
+from looptop.engine.text import visible
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """What a list of runs needs of a journal, read in one go."""
+
+    state: RunState
+    reason: str
+    cause: Cause | None
+    started: float | None
+    ended: float | None
+    facts: dict[str, Any]
+    latest: dict[str, Point]
+    alerts: int = 0
+
+
+class Journal:
+    """A reader of a run's journal.
+
+    Every method raises LooptopError where the journal is a newer looptop's, is damaged, or stays locked.
+
+    Args:
+        path: `run.db`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened = threading.local()
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What this thread reads while the block runs is of one moment, and the file is opened for it once."""
+        with self._read() as read:
+            before = getattr(self._opened, "read", None)
+            self._opened.read = read
+            try:
+                yield
+            finally:
+                self._opened.read = before
+
+    def version(self) -> int:
+        """A number that grows with everything the run writes: cheap to ask, to know whether to read again."""
+        with self._read() as read:
+            row = read("SELECT count FROM changes").fetchone() if read else None
+        return decode.whole(row[0]) or 0 if row else 0
+
+    def state(self) -> tuple[RunState, str]:
+        """The last state that the run journalled, and why it is in it. Whether it lives still, its lock says."""
+        with self._read() as read:
+            state, reason, _ = _state(read)
+        return state, reason
+
+    def cause(self) -> Cause | None:
+        """Why the run is in its last state, for programs; None where it is neither held nor has stopped."""
+        with self._read() as read:
+            return _state(read)[2]
+
+    def states(self) -> list[StateChange]:
+        """All changes of state, the first first."""
+        with self._read() as read:
+            rows = read("SELECT time, state, reason, cause FROM states ORDER BY id").fetchall() if read else []
+        return [
+            StateChange(decode.moment(time), _state_of(state), decode.text(reason), decode.cause(cause))
+            for time, state, reason, cause in rows
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """What the run says of itself: total_steps, epochs, device, precision, n_train, parameters and so on."""
+        with self._read() as read:
+            return _facts(read) if read else {}
+
+    def outline(self) -> Outline:
+        """State, facts and latest values together."""
+        with self._read() as read:
+            if not read:
+                return Outline(RunState.CREATED, "", None, None, None, {}, {})
+            state, reason, cause = _state(read)
+            (started,) = read("SELECT min(time) FROM states WHERE state = 'running'").fetchone()
+            (ended,) = read("SELECT time FROM states ORDER BY id DESC LIMIT 1").fetchone() or (None,)
+            return Outline(
+                state,
+                reason,
+                cause,
+                decode.moment_or_none(started),
+                decode.moment_or_none(ended) if state.ended else None,
+                _facts(read),
+                _latest(read),
+                _alerts(read),
+            )
+
+    def alerts(self) -> int:
+        """How many alerts the run raised, but for those that a resume has gone back over."""
+        with self._read() as read:
+            return _alerts(read) if read else 0
+
+    def names(self) -> list[str]:
+        """The names of the metrics there are values of."""
+        with self._read() as read:
+            return list(_latest(read)) if read else []
+
+    def last(self, name: str) -> Point | None:
+        """The value of the last step of a metric."""
+        with self._read() as read:
+            return _latest(read, storable(name)).get(storable(name)) if read else None
+
+    def latest(self) -> dict[str, Point]:
+        """The value of the last step of every metric."""
+        with self._read() as read:
+            return _latest(read) if read else {}
+
+    def values(self, name: str, after_step: int = -1, limit: int = -1) -> list[Point]:
+        """All values of a metric after a step, in full; the first `limit` of them where it is not negative."""
+        with self._read() as read:
+            if not read:
+                return []
+            rows = read(
+                "SELECT step, value, time FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?)"
+                " AND step > ? ORDER BY step LIMIT ?",
+                (storable(name), after_step, limit),
+            ).fetchall()
+        return [point for row in rows if (point := _point(*row)) is not None]
+
+    def series(self, name: str, buckets: int = 200, first: int | None = None, last: int | None = None) -> Series:
+        """A metric thinned to at most about `buckets` columns, without losing its extremes.
+
+        Args:
+            name: The metric.
+            buckets: How many columns a chart has room for.
+            first: The first step to show; None for the metric's first.
+            last: The last step to show; None for the metric's last.
+        """
+        with self._read() as read:
+            return read_series(read, name, buckets, first, last) if read else Series([], [], [], [], [])
+
+    def smoothed(self, name: str, series: Series, weight: float, last: int | None = None) -> Series:
+        """The same series with its exponential averages.
+
+        Args:
+            name: The metric.
+            series: What `series` returned for it.
+            weight: Of the average before each value; 0 leaves the series as it is.
+            last: The last step that is shown; None for the metric's last.
+        """
+        if not weight or not series.steps:
+            return series
+        steps = [*series.steps, 2**63 - 1 if last is None else max(last, series.steps[-1])]
+        with self._read() as read:
+            smoothed = read_smoothed(read, name, steps, weight) if read else []
+        return msgspec.structs.replace(series, smoothed=smoothed)
+
+    def last_until(self, name: str, step: int) -> Point | None:
+        """The last value of a metric that is not after a step."""
+        with self._read() as read:
+            row = (
+                read(
+                    "SELECT step, value, time FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?)"
+                    " AND step <= ? ORDER BY step DESC LIMIT 1",
+                    (name, step),
+                ).fetchone()
+                if read
+                else None
+            )
+        return Point(*row) if row else None
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Events with an id above `after`, the first first."""
+        with self._read() as read:
+            if not read:
+                return []
+            rows = read(
+                "SELECT id, time, step, kind, level, text, superseded, code FROM events WHERE id > ? ORDER BY id",
+                (after,),
+            ).fetchall()
+        return [
+            Event(
+                number,
+                decode.moment(time),
+                decode.whole(at),
+                decode.name(kind),
+                decode.name(level),
+                decode.text(text),
+                bool(gone),
+                decode.name(code),
+            )
+            for number, time, at, kind, level, text, gone, code in rows
+        ]
+
+    def answer_samples(self, step: int | None = None) -> list[AnswerSample]:
+        """The answers shown of the evaluation at a step; of the latest evaluation by default."""
+        with self._read() as read:
+            if not read:
+                return []
+            rows = read(
+                "SELECT question_id, image, question, truth, answer, confidence, correct FROM answer_samples"
+                " WHERE step = coalesce(?, (SELECT max(step) FROM answer_samples)) ORDER BY place",
+                (step,),
+            ).fetchall()
+        return [
+            AnswerSample(
+                question_id=decode.text(question_id),
+                image=decode.text(image),
+                question=decode.text(question),
+                truth=decode.text(truth),
+                answer=decode.text(answer),
+                confidence=decode.real_or_nan(confidence),
+                correct=decode.real_or_nan(correct),
+            )
+            for question_id, image, question, truth, answer, confidence, correct in rows
+        ]
+
+    def answer_steps(self) -> list[int]:
+        """The steps of the evaluations that have answers."""
+        with self._read() as read:
+            rows = read("SELECT DISTINCT step FROM answer_samples ORDER BY step").fetchall() if read else []
+        return [step for (step,) in rows if isinstance(step, int)]
+
+    def controls(self) -> list[ControlAnswer]:
+        """What became of the controls that the run took, the first first."""
+        with self._read() as read:
+            columns = "id, kind, time, step, answer, ok, code"
+            rows = read(f"SELECT {columns} FROM controls ORDER BY rowid").fetchall() if read else []
+        return [
+            ControlAnswer(
+                decode.name(number),
+                decode.name(kind),
+                decode.moment(time),
+                decode.whole(step),
+                decode.text(answer),
+                None if ok is None else bool(ok),
+                decode.name(code),
+            )
+            for number, kind, time, step, answer, ok, code in rows
+        ]
+
+    def reading(self) -> contextlib.AbstractContextManager[Any]:
+        """For a module of the engine that keeps a table of its own in the journal: the connection's `execute`, inside a
+        transaction; None where there is no journal yet.
+        """
+        return self._read()
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[Any]:
+        """Gives the connection's `execute`, inside a transaction; None where there is no journal yet."""
+        opened = getattr(self._opened, "read", None)
+        if opened is not None:
+            yield opened
+            return
+        connection = open_for_reading(self.path)
+        if connection is None:
+            yield None
+            return
+        try:
+            connection.execute("BEGIN")
+            yield connection.execute
+        except FAILURES as error:
+            raise LooptopError(f"cannot read the journal {visible(self.path)}: {said_of(error)}") from None
+        finally:
+            connection.close()
+
+
+def _state(read: Any) -> tuple[RunState, str, Cause | None]:
+    row = read("SELECT state, reason, cause FROM states ORDER BY id DESC LIMIT 1").fetchone() if read else None
+    return (_state_of(row[0]), decode.text(row[1]), decode.cause(row[2])) if row else (RunState.CREATED, "", None)
+
+
+def _state_of(word: object) -> RunState:
+    try:
+        return RunState(decode.text(word))
+    except ValueError:
+        raise LooptopError(
+            f"the journal says that the run is '{visible(word)}', which this looptop does not know: a newer one wrote"
+            " it; update looptop"
+        ) from None
+
+
+def _facts(read: Any) -> dict[str, Any]:
+    return decode.facts({decode.text(key): value for key, value in read("SELECT key, value FROM facts").fetchall()})
+
+
+def _alerts(read: Any) -> int:
+    return int(read("SELECT count(*) FROM events WHERE kind = 'alert' AND NOT superseded").fetchone()[0])
+
+
+def _latest(read: Any, name: str | None = None) -> dict[str, Point]:
+    rows = read(
+        "SELECT names.name, metrics.step, value, time FROM names JOIN metrics ON metrics.name = names.id"
+        " AND metrics.step = (SELECT max(step) FROM metrics WHERE metrics.name = names.id)"
+        " WHERE ?1 IS NULL OR names.name = ?1 ORDER BY names.id",
+        (name,),
+    ).fetchall()
+    return {
+        decode.text(name): point for name, step, value, time in rows if (point := _point(step, value, time)) is not None
+    }
+
+
+def _point(step: object, value: object, time: object) -> Point | None:
+    """A value of a metric; None where its step is no number."""
+    return Point(step, decode.real(value), decode.moment(time)) if isinstance(step, int) else None

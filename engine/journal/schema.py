@@ -1,0 +1,247 @@
+"""The journal's tables, and how its file is opened: for the one run that writes it, and for everybody who reads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.files.private import UnsafeFileError, open_regular, refuse_unsafe, touch_private
+from looptop.engine.machine.file_systems import is_on_network
+from looptop.engine.text import visible
+
+VERSION = 2
+
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a journal raises; the second where SQLite quotes damaged bytes in what it says."""
+
+SPANS = (16, 256, 4096, 65536)
+"""Steps that one bucket covers, in each of the coarser tables' rows."""
+
+# Metrics are clustered by name and step: a chart reads one name's neighbours. A later row of the same step replaces.
+_TABLES = """
+CREATE TABLE changes (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL);
+INSERT INTO changes VALUES (1, 0);
+CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE metrics (
+    name INTEGER NOT NULL, step INTEGER NOT NULL, value REAL, time REAL NOT NULL,
+    PRIMARY KEY (name, step)
+) WITHOUT ROWID;
+CREATE TABLE buckets (
+    name INTEGER NOT NULL, span INTEGER NOT NULL, bucket INTEGER NOT NULL,
+    count INTEGER NOT NULL, missing INTEGER NOT NULL, sum REAL, minimum REAL, maximum REAL,
+    PRIMARY KEY (name, span, bucket)
+) WITHOUT ROWID;
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE states (
+    id INTEGER PRIMARY KEY, time REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, cause TEXT
+);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, step INTEGER, kind TEXT NOT NULL, level TEXT NOT NULL,
+    text TEXT NOT NULL, superseded INTEGER NOT NULL DEFAULT 0, code TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE answer_samples (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, question_id TEXT NOT NULL, image TEXT NOT NULL,
+    question TEXT NOT NULL, truth TEXT NOT NULL, answer TEXT NOT NULL, confidence REAL, correct REAL,
+    PRIMARY KEY (step, place)
+) WITHOUT ROWID;
+CREATE TABLE completions (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, prompt TEXT NOT NULL, completion TEXT NOT NULL,
+    rewards TEXT NOT NULL, advantage REAL,
+    PRIMARY KEY (step, place)
+) WITHOUT ROWID;
+CREATE TABLE controls (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, time REAL NOT NULL, step INTEGER, answer TEXT NOT NULL,
+    ok INTEGER, code TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE breakpoints (condition TEXT PRIMARY KEY, time REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE ppo_batches (
+    step INTEGER PRIMARY KEY, place TEXT NOT NULL, time REAL NOT NULL, samples INTEGER NOT NULL,
+    seconds TEXT NOT NULL, marks TEXT NOT NULL
+);
+CREATE TABLE ppo_samples (
+    step INTEGER NOT NULL, row INTEGER NOT NULL, data_index INTEGER NOT NULL, query TEXT NOT NULL,
+    response TEXT NOT NULL, reference_response TEXT, ended INTEGER NOT NULL, query_cut INTEGER NOT NULL,
+    length INTEGER NOT NULL, scores TEXT NOT NULL, reward REAL, kl REAL, advantage REAL, entropy REAL, ratio REAL,
+    quality TEXT NOT NULL,
+    PRIMARY KEY (step, row)
+) WITHOUT ROWID;
+CREATE TABLE ppo_tokens (place INTEGER PRIMARY KEY, tokens BLOB NOT NULL);
+CREATE TABLE ppo_pieces (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE ppo_judgements (
+    step INTEGER NOT NULL, row INTEGER NOT NULL, kind TEXT NOT NULL, value REAL, time REAL NOT NULL, by TEXT NOT NULL,
+    PRIMARY KEY (step, row, kind)
+) WITHOUT ROWID;
+"""
+
+_MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: (
+        "ALTER TABLE states ADD COLUMN cause TEXT",
+        "ALTER TABLE events ADD COLUMN code TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE controls ADD COLUMN ok INTEGER",
+        "ALTER TABLE controls ADD COLUMN code TEXT NOT NULL DEFAULT ''",
+    ),
+}
+"""What the writer changes to come from a version to the next one."""
+
+_VIEWS: dict[int, tuple[str, ...]] = {
+    1: (
+        "CREATE TEMP VIEW states AS SELECT *, NULL AS cause FROM main.states",
+        "CREATE TEMP VIEW events AS SELECT *, '' AS code FROM main.events",
+        "CREATE TEMP VIEW controls AS SELECT rowid AS rowid, *, NULL AS ok, '' AS code FROM main.controls",
+    ),
+}
+"""For a reader, who changes nothing: the tables of an older version as they are in this one."""
+
+SAMPLES_OF_A_BATCH = 1 << 16
+"""A token table's place is its batch's step times this, plus its sample's row."""
+
+
+def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Connection:
+    """The journal, made when missing, for the run that owns it; mode 0600.
+
+    Args:
+        path: `run.db`.
+        network: Whether it lies on a network file system; None asks the kernel.
+
+    Raises:
+        LooptopError: It is a newer looptop's, or is damaged, or cannot be made.
+    """
+    try:
+        refuse_unsafe_journal(path)
+        # SQLite gives its other files (-wal, -shm, -journal) this file's mode.
+        touch_private(path)
+        connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    except (OSError, *FAILURES) as error:
+        raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
+    try:
+        _check_version(connection, path)
+        on_network = is_on_network(path) if network is None else network
+        # A reader that hangs inside a transaction can keep the mode from changing; either mode is right, one is faster.
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network else 'WAL'}")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        migrate(connection)
+    except LooptopError:
+        connection.close()
+        raise
+    except FAILURES as error:
+        connection.close()
+        raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Makes the tables where there are none, and brings those of an older version up to this one; a run that is killed
+    in the middle of it leaves them as they were.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    version = _version(connection)
+    if version == 0:
+        statements = [statement for statement in _TABLES.split(";") if statement.strip()]
+    else:
+        statements = [statement for older in range(version, VERSION) for statement in _MIGRATIONS[older]]
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection | None:
+    """The journal, for anybody; None where there is none yet.
+
+    Raises:
+        LooptopError: It is a newer looptop's, or is damaged.
+    """
+    refuse_unsafe_journal(path)
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    problem: Exception = sqlite3.OperationalError("it cannot be opened")
+    # Read-only first. A journal left by a killed process may need to be put in order, which takes a writer; one on a
+    # read-only medium can have neither, and nobody changes it.
+    for mode in ("mode=ro", "mode=rw", "mode=ro&immutable=1"):
+        if mode.endswith("immutable=1") and os.access(path.parent, os.W_OK):
+            break
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?{mode}", uri=True, timeout=5.0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _check_version(connection, path)
+            version = _version(connection)
+            if version == 0:
+                connection.close()
+                return None
+            if version < VERSION:
+                _read_as_new(connection, version)
+            return connection
+        except sqlite3.OperationalError as error:
+            connection.close()
+            problem = error
+        except FAILURES as error:
+            connection.close()
+            raise LooptopError(f"the journal {visible(path)} is damaged: {said_of(error)}") from None
+        except LooptopError:
+            connection.close()
+            raise
+    raise LooptopError(f"cannot read the journal {visible(path)}: {said_of(problem)}")
+
+
+def _read_as_new(connection: sqlite3.Connection, version: int) -> None:
+    """Hides an older version's tables behind views of this version's, for this connection alone."""
+    connection.execute("PRAGMA temp_store = MEMORY")
+    for statement in _VIEWS[version]:
+        connection.execute(statement)
+
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite puts behind the journal's name for its other files."""
+
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+_OUR_TABLES_ONLY = """
+    SELECT type, name FROM sqlite_schema
+    WHERE type NOT IN ('table', 'index') OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%') LIMIT 1
+"""
+
+
+def refuse_unsafe_journal(path: Path) -> None:
+    """Looks at the journal's files before SQLite does, which follows links and waits for pipes.
+
+    Raises:
+        UnsafeFileError: One of them is a link or no regular file; or SQLite would delete another file because of it.
+    """
+    refuse_unsafe(path)
+    for suffix in BESIDE:
+        refuse_unsafe(path.with_name(path.name + suffix))
+    rollback = path.with_name(path.name + "-journal")
+    try:
+        with os.fdopen(open_regular(rollback), "rb") as file:
+            if file.seek(0, os.SEEK_END) >= 8:
+                file.seek(-8, os.SEEK_END)
+            end = file.read()
+    except FileNotFoundError:
+        return
+    # A transaction over several files, which looptop never makes: SQLite deletes the file that is named here.
+    if end == _SUPER_JOURNAL:
+        raise UnsafeFileError(rollback, "names another file, which SQLite would delete")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    version = _version(connection)
+    if version > VERSION:
+        raise LooptopError(
+            f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {version},"
+            f" this one reads up to {VERSION}); update looptop to open it"
+        )
+    # What looks like a table must not be a program: a view can compute for ever, a trigger acts when a run writes.
+    if strange := connection.execute(_OUR_TABLES_ONLY).fetchone():
+        raise LooptopError(
+            f"the journal {visible(path)} holds the {visible(strange[0])} {visible(strange[1])}, which looptop did not"
+            " make; it is not opened"
+        )

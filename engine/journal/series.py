@@ -1,0 +1,177 @@
+"""Thins a metric for a chart: reads the coarser buckets where they are enough, and single rows only at the edges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from looptop.engine.encoding import storable
+from looptop.engine.journal import decode
+from looptop.engine.journal.records import Series
+from looptop.engine.journal.schema import SPANS
+
+# Columns are whole buckets wide. What lies before the first whole bucket, or after the last, is read from finer ones.
+_COLUMNS = """
+SELECT part / ? AS number, total(sum), total(count), min(minimum), max(maximum), total(missing), max(gone)
+FROM ({parts})
+GROUP BY number ORDER BY number
+"""
+_OF_ROWS = """
+SELECT step AS part, value AS sum, value IS NOT NULL AS count, value AS minimum, value AS maximum,
+    value IS NULL AS missing, 0 AS gone
+FROM metrics WHERE name = ? AND step BETWEEN ? AND ?
+"""
+_OF_BUCKETS = """
+SELECT bucket * span AS part, sum, count, minimum, maximum, missing, sum IS NULL AS gone
+FROM buckets WHERE name = ? AND span = ? AND bucket BETWEEN ? AND ?
+"""
+
+
+def read_series(read: Any, name: str, buckets: int, first: int | None, last: int | None) -> Series:
+    """A metric between two steps (both included), in at most about `buckets` columns.
+
+    Args:
+        read: The `execute` of a connection that is inside a transaction.
+        name: The metric.
+        buckets: How many columns there is room for.
+        first: The first step; None for the metric's first.
+        last: The last step; None for the metric's last.
+    """
+    columns = max(1, buckets)
+    row = read("SELECT id FROM names WHERE name = ?", (storable(name),)).fetchone()
+    if row is None:
+        return Series([], [], [], [], [])
+    name_id = row[0]
+    low = read(
+        "SELECT min(step) FROM metrics WHERE name = ? AND step >= ?", (name_id, -(2**63) if first is None else first)
+    ).fetchone()[0]
+    high = read(
+        "SELECT max(step) FROM metrics WHERE name = ? AND step <= ?", (name_id, 2**63 - 1 if last is None else last)
+    ).fetchone()[0]
+    if not isinstance(low, int) or not isinstance(high, int) or high < low:
+        return Series([], [], [], [], [])
+    few = read(
+        "SELECT step, value FROM metrics WHERE name = ? AND step BETWEEN ? AND ? ORDER BY step LIMIT ?",
+        (name_id, low, high, columns + 1),
+    ).fetchall()
+    if len(few) <= columns:
+        values = [decode.real(value) for _, value in few]
+        return Series([step for step, _ in few], values, values, values, [int(value is None) for value in values])
+    span, width = _grain(high - low + 1, columns)
+    parts: list[str] = []
+    bound: list[int] = [width]
+    for size, start, end in _segments(low, high, [each for each in (*reversed(SPANS), 1) if each <= span]):
+        parts.append(_OF_BUCKETS if size > 1 else _OF_ROWS)
+        bound += [name_id, size, start // size, end // size] if size > 1 else [name_id, start, end]
+    rows = read(_COLUMNS.format(parts=" UNION ALL ".join(parts)), bound).fetchall()
+    return Series(
+        steps=[min(max(bucket * width + width // 2, low), high) for bucket, *_ in rows],
+        mean=[_mean(total, count, gone) for _, total, count, _, _, _, gone in rows],
+        minimum=[decode.real(minimum) for _, _, _, minimum, _, _, _ in rows],
+        maximum=[decode.real(maximum) for _, _, _, _, maximum, _, _ in rows],
+        missing=[int(missing) for _, _, _, _, _, missing, _ in rows],
+    )
+
+
+FORGOTTEN = 1e-9
+"""Of an exponential average, the share of what lies further back than what is read for it."""
+
+
+def read_smoothed(read: Any, name: str, steps: Sequence[int], weight: float) -> list[tuple[int, float | None]]:
+    """A metric's exponential average as TensorBoard has it: over every value, one-sided, unbiased at its beginning.
+
+    It depends on neither the steps that are asked for nor on what comes after them.
+
+    Args:
+        read: The `execute` of a connection that is inside a transaction.
+        name: The metric.
+        steps: Where it is wanted, rising; the metric's last value before each counts.
+        weight: Of the average before each value, from 0 to less than 1.
+
+    Returns:
+        Steps that have a value, and the average there; None where the value is no number.
+    """
+    row = read("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+    if row is None or not steps:
+        return []
+    memory = max(1, math.ceil(math.log(FORGOTTEN) / math.log(weight)))
+    begin = read(
+        "SELECT step FROM metrics WHERE name = ? AND step <= ? ORDER BY step DESC LIMIT 1 OFFSET ?",
+        (row[0], steps[0], memory),
+    ).fetchone()
+    limit = memory * len(steps)
+    rows = read(
+        "SELECT step, value FROM metrics WHERE name = ? AND step BETWEEN ? AND ? ORDER BY step LIMIT ?",
+        (row[0], begin[0] if begin else -(2**63), steps[-1], limit + 1),
+    ).fetchall()
+    if len(rows) > limit:  # more than what the wanted steps themselves need
+        return _averages_apart(read, row[0], steps, weight, memory)
+    smoothed: dict[int, float | None] = {}
+    averages, at = _averages(rows, weight), 0
+    for step in steps:
+        while at < len(rows) and rows[at][0] <= step:
+            at += 1
+        if at:
+            smoothed[averages[at - 1][0]] = averages[at - 1][1]
+    return list(smoothed.items())
+
+
+def _averages_apart(
+    read: Any, name_id: int, steps: Sequence[int], weight: float, memory: int
+) -> list[tuple[int, float | None]]:
+    smoothed: dict[int, float | None] = {}
+    for step in steps:
+        rows = read(
+            "SELECT step, value FROM metrics WHERE name = ? AND step <= ? ORDER BY step DESC LIMIT ?",
+            (name_id, step, memory),
+        ).fetchall()
+        if rows:
+            last, average = _averages(rows[::-1], weight)[-1]
+            smoothed[last] = average
+    return list(smoothed.items())
+
+
+def _averages(rows: Sequence[tuple[int, float | None]], weight: float) -> list[tuple[int, float | None]]:
+    total, share, out = 0.0, 0.0, list[tuple[int, float | None]]()
+    for step, value in rows:
+        if value is None or not math.isfinite(value):
+            out.append((step, None))
+            continue
+        total = weight * total + (1 - weight) * value
+        share = weight * share + (1 - weight)
+        out.append((step, total / share))
+    return out
+
+
+def _segments(low: int, high: int, spans: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Whole buckets that cover the steps from `low` to `high`, as (span, first step, last step), the widest inside.
+
+    Args:
+        low: The first step.
+        high: The last step.
+        spans: That may be used, the widest first; the last one is 1.
+    """
+    if low > high:
+        return
+    span, *finer = spans
+    inner, outer = -(-low // span) * span, (high + 1) // span * span
+    if inner >= outer:
+        yield from _segments(low, high, finer)
+        return
+    yield from _segments(low, inner - 1, finer)
+    yield span, inner, outer - 1
+    yield from _segments(outer, high, finer)
+
+
+def _grain(steps: int, columns: int) -> tuple[int, int]:
+    """The span of the buckets to read (1 for single rows), and the width of a column in steps, a multiple of it."""
+    wanted = -(-steps // columns)
+    span = max((span for span in (1, *SPANS) if span <= wanted), default=1)
+    # SQLite takes no number above 2**63.
+    return span, min(-(-wanted // span) * span, 2**63 - 1)
+
+
+def _mean(total: float | None, count: float, gone: int) -> float | None:
+    """None where there is no value, or where infinities of both signs leave no sum."""
+    return total / count if count and not gone and total is not None else None

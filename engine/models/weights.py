@@ -1,0 +1,149 @@
+"""Loads pretrained weights, whole or not at all, and in fp32 whatever their folder holds.
+
+Small steps vanish in bf16 weights; autocast computes in the precision that was chosen. Everything that looptop loads
+with a `from_pretrained` is loaded here, tokenizers and configurations as well: a model's own code is never run, and
+nobody is asked on the terminal whether it shall.
+
+`from_pretrained` alone makes up what a folder lacks and only warns, so that a damaged model would be trained, asked or
+taken for a reward as if it were whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any
+
+import torch
+from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from looptop.engine.compute.out_of_memory import is_out_of_memory
+from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.models.folder_check import check_model_files
+from looptop.engine.text import visible
+
+
+def load_whole(
+    load: Callable[..., Any],
+    source: str | PathLike[str],
+    new: Callable[[str], bool] = lambda name: False,
+    **options: Any,
+) -> Any:
+    """What `from_pretrained` gives.
+
+    Args:
+        load: The `from_pretrained` of a class.
+        source: Hub name or local folder.
+        new: Says of a weight's name whether the folder may lack it, or hold it in another shape: it begins untaught.
+        **options: Passed on.
+
+    Raises:
+        LooptopError: Weights are damaged, missing or of another shape, the model is of a family that the class does
+            not load, or something in the folder would run code.
+        OSError: The model is neither on disk nor to be had from the hub.
+    """
+    check_model_files(source, weights=True)
+    _check_family(load, source, options)
+    with quiet():
+        model, info = _load(
+            load,
+            source,
+            "the model in",
+            output_loading_info=True,
+            use_safetensors=True,  # of a model on the hub, too, no pickle is opened
+            **{"dtype": torch.float32} | options,
+        )
+    absent = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
+    lacking = sorted(name for name in absent if not new(name))
+    if lacking:
+        raise LooptopError(
+            f"the model in {visible(source)} is not whole: {len(lacking)} tensors are missing or of another shape,"
+            f" among them {visible(lacking[0])}"
+        )
+    return model
+
+
+_USES = {
+    "AutoModel": "an encoder",
+    "AutoModelForCausalLM": "a decoder",
+    "AutoModelForSequenceClassification": "a classifier of texts",
+}
+"""What the models are for that transformers' classes load."""
+
+
+def _check_family(load: Callable[..., Any], source: str | PathLike[str], options: dict[str, Any]) -> None:
+    """Refuses a model of a family that cannot be loaded for this use, before transformers lists all that can."""
+    auto: Any = getattr(load, "__self__", None)
+    families = getattr(auto, "_model_mapping", None)
+    if families is None:
+        return
+    config = options.get("config")
+    if config is None:
+        given = {name: value for name, value in options.items() if name in ("local_files_only", "revision")}
+        config = load_part(AutoConfig.from_pretrained, source, "the model in", **given)
+    if type(config) not in families:
+        raise LooptopError(
+            f"the model in {visible(source)} is of the family '{visible(config.model_type)}', which cannot be used as"
+            f" {_USES.get(auto.__name__, 'a model of this kind')}; name another model"
+        )
+
+
+def load_part(load: Callable[..., Any], source: str | PathLike[str], what: str, **options: Any) -> Any:
+    """A tokenizer, image processor or configuration, without code of its own.
+
+    Args:
+        load: The `from_pretrained` of a class.
+        source: Hub name or local folder.
+        what: What is loaded, for an error: "the tokenizer in".
+        **options: Passed on.
+
+    Raises:
+        LooptopError: It is damaged, or names code, or is a tokenizer without a vocabulary.
+        OSError: It is neither on disk nor to be had from the hub.
+    """
+    check_model_files(source)
+    part = _load(load, source, what, **options)
+    if isinstance(part, PreTrainedTokenizerBase) and not _has_words(part):
+        raise LooptopError(
+            f"{what} {visible(source)} knows no word: its tokenizer.json, or the vocabulary that stands for it, is"
+            " missing; download or save the model again"
+        )
+    return part
+
+
+def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer has more than its marks: transformers makes an empty one where the vocabulary is missing."""
+    return bool(set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()) - set(tokenizer.all_special_tokens))
+
+
+def _load(load: Callable[..., Any], source: str | PathLike[str], what: str, **options: Any) -> Any:
+    try:
+        return load(source, trust_remote_code=False, **options)
+    except (LooptopError, OSError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # safetensors, json and torch each have exceptions of their own for a damaged file.
+        raise LooptopError(f"{what} {visible(source)} cannot be loaded: {said_of(error)}") from error
+
+
+def is_pooler(name: str) -> bool:
+    """Whether a weight belongs to an encoder's pooler, which many published encoders come without and few use."""
+    return "pooler" in name.split(".")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While weights are loaded: no progress bars, no report that cross-attention is new to a decoder (it must be)."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,452 @@
+"""What every Trainer of looptop does differently: steps are journalled one by one, and a checkpoint is whole or none.
+
+Trainer brings accelerate, mixed precision, schedules, checkpoints and reporters. Two of its habits would hurt a run
+that is watched and resumed: its loss is a window's mean, which starts anew on resume, and a checkpoint that the disk
+cut short looks like a whole one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import math
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import IntervalStrategy, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from looptop.engine.compute.device import Device
+from looptop.engine.compute.out_of_memory import is_out_of_memory
+from looptop.engine.config.training import TrainingConfig
+from looptop.engine.errors import said_of
+from looptop.engine.journal.causes import StopReason
+from looptop.engine.runs import checkpoint
+from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
+from looptop.engine.training.unreached import without_unreached
+
+_log = logging.getLogger("looptop.training")
+
+STEP_METRICS = ("loss", "grad_norm", "learning_rate", "epoch")
+"""Journalled for every step here, so Trainer's own, which are a window's, are left out."""
+
+EVALUATION_DUE = "evaluation-due"
+"""A file in a checkpoint whose step was to be evaluated when the run was stopped."""
+
+LOSS_SUM = "loss_sum.json"
+"""What a checkpoint holds of the losses of all steps before it."""
+
+MEAN_WEIGHT = 0.02
+"""What the latest step counts for in the mean time of a step."""
+
+if importlib.util.find_spec("lomo_optim") is None:
+    # accelerate looks for this optimiser's package in all of Python's folders, twice in every step.
+    sys.modules.setdefault("lomo_optim", None)  # type: ignore[arg-type]  # how Python notes what is not there
+
+
+class RunTrainer(Trainer):
+    """A Trainer that belongs to a run. Mix it in before another Trainer, and call `belong_to` when it is made."""
+
+    context: RunContext
+    step_loss: Tensor | float
+    step_gradient_norm: Tensor | float | None
+    loss_sum: float | None
+    """Of all steps of the run; None where it goes on from a checkpoint that does not hold it."""
+    best_loaded: int | None = None
+    """The step of the best checkpoint, once training has ended and the model is that one again."""
+    _evaluation_due = False
+    _random_states: Sequence[tuple[str, bytes]] = ()
+
+    def belong_to(self, context: RunContext) -> None:
+        """Takes the run's journal, folder and controls."""
+        self.context = context
+        self.step_loss = 0.0
+        self.step_gradient_norm = None
+        self.loss_sum = _loss_sum_of(context.resume_from)
+        self.callback_handler.callbacks.insert(0, StepJournal(self))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As Trainer's; `train_loss` is the mean of all steps of the run, where Trainer knows those since a resume."""
+        if "train_loss" in logs and self.loss_sum is not None:
+            logs = logs | {"train_loss": self.loss_sum / max(self.state.global_step, 1)}
+        super().log(logs, start_time)
+
+    def step_activity(self, step: int) -> Activity:
+        """What the run is doing while it makes a step."""
+        return Activity(f"in step {step}", "lower training.per_device_train_batch_size")
+
+    def evaluation_activity(self) -> Activity:
+        """What the run is doing while it evaluates."""
+        step = self.state.global_step
+        when = f"after step {step}" if step else "before its first step"
+        return Activity(f"while it evaluated {when}", "lower training.per_device_eval_batch_size")
+
+    def pass_in_evaluation(self, done: int, total: int) -> None:
+        """Comes by in an evaluation, between two of its batches, in all processes.
+
+        Args:
+            done: Batches, or queries, so far.
+            total: Of how many.
+
+        Raises:
+            RunStoppedError: The run shall stop.
+        """
+        step = self.state.global_step
+        text = f"evaluating after step {step}" if step else "evaluating before the first step"
+        self.context.pass_between_steps(text, done, total)
+
+    def samples_of_a_step(self) -> int:
+        """How many samples one step takes, in all processes."""
+        args = self.args
+        return int(args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size)
+
+    def mean_of_processes(self, mine: Tensor | float) -> float:
+        """The mean of a number that each of the run's processes has of its own share."""
+        processes = self.context.processes
+        if not processes.several:
+            return float(mine)
+        return float(processes.total(torch.as_tensor(mine, device=self.args.device).float().clone())) / processes.count
+
+    def step_values(self) -> Mapping[str, float]:
+        """More numbers of the step that has just ended, by name."""
+        return {}
+
+    def save_more(self, folder: Path) -> None:
+        """Adds to a checkpoint's folder what Trainer does not know of."""
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """One forward and backward pass; the step's own loss is kept."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.step_loss = self.step_loss + loss
+        return loss
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        # Trainer would look for gradients in the frozen parts of the model too, at every step.
+        optimizer: Any = self.optimizer
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        return self.accelerator.clip_grad_norm_(trained, self.args.max_grad_norm)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: float | None = None) -> Any:
+        self.step_gradient_norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+        return self.step_gradient_norm
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:
+        """As Trainer's; it also loads the state of a checkpoint in which unreached parameters had moments."""
+        new = self.optimizer is None
+        optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
+        if new and getattr(self.model, "unreached", None):
+            optimizer.register_load_state_dict_pre_hook(lambda _, state: self._without_unreached(state))
+        return optimizer
+
+    def _without_unreached(self, state: dict[str, Any]) -> dict[str, Any]:
+        model: Any = self.model
+        trained = [n for n, p in model.named_parameters() if p.requires_grad or n in model.unreached]
+        decayed = set(self.get_decay_parameter_names(model))
+        groups = [[n for n in trained if n in decayed], [n for n in trained if n not in decayed]]
+        return without_unreached(model, groups, state)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: Trainer's estimate knows one input of token ids, and these models have several."""
+        return 0
+
+    def store_flos(self) -> None:
+        """Nothing, since they are not counted; Trainer would have all processes meet for it."""
+
+    @property
+    def result_step(self) -> int:
+        """The step whose weights the model holds when training has ended."""
+        return self.state.global_step if self.best_loaded is None else self.best_loaded
+
+    def result_figures(self, *names: str) -> dict[str, float]:
+        """What the evaluation of `result_step` measured, by name; it may have been made before a resume."""
+        here = [entry for entry in self.state.log_history if entry.get("step") == self.result_step]
+        return {
+            name: next((float(entry[f"eval_{name}"]) for entry in reversed(here) if f"eval_{name}" in entry), math.nan)
+            for name in names
+        }
+
+    def _maybe_log_save_evaluate(
+        self, tr_loss: Any, grad_norm: Any, model: nn.Module, trial: Any, *rest: Any, **kw: Any
+    ) -> None:
+        try:
+            super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *rest, **kw)
+        except RunStoppedError:
+            # The step is made and its evaluation is not: whoever goes on from its checkpoint makes that first.
+            self._evaluation_due = True
+            self.control.should_evaluate = self.control.should_save = False
+            self.control.should_training_stop = True
+            if self.context.processes.decide(lambda: self.context.gate.saves_before_it_stops):
+                self._save_checkpoint(model, trial)
+                self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+
+    def _evaluate(self, trial: Any, ignore_keys_for_eval: Any, skip_scheduler: bool = False) -> dict[str, float]:
+        with self.context.during(self.evaluation_activity()):
+            metrics = super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+        if skip_scheduler and self.state.global_step and self._determine_best_metric(metrics, trial):
+            # One that was due: it counts as if it had been made when the checkpoint was.
+            self.state.best_model_checkpoint = str(self.context.resume_from)
+        return metrics
+
+    def _load_best_model(self) -> None:
+        """Takes the best checkpoint where it is whole; else the result is the last step's, and is said to be."""
+        best = Path(str(self.state.best_model_checkpoint))
+        if checkpoint.is_whole(best, reads=True):
+            with self.context.during(Activity(f"while it loaded {best.name}", CLOSE_OTHERS)):
+                super()._load_best_model()
+            self.best_loaded = checkpoint.step_of(best)
+        else:
+            self.context.journal.event(
+                "checkpoint",
+                f"the best checkpoint, {best.name}, is not whole any more: the result is that of step"
+                f" {self.state.global_step}",
+                level="warning",
+            )
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """A whole checkpoint or none: journal first, then the files, then the manifest that makes it count.
+
+        A disk that is full costs this checkpoint, not the run: it is said in the journal, and training goes on with the
+        checkpoints that stand. Where the run is to stop with it, nothing else would hold what was learned since the one
+        before: the run is held until there is room, or until it is stopped once more.
+        """
+        step, processes = self.state.global_step, self.context.processes
+        folder = self.context.folder.checkpoints / f"checkpoint-{step}"
+        # One of this same step, written again, could only be lost, on a disk that has become full.
+        if not step or processes.decide(lambda: checkpoint.is_whole(folder)):
+            return
+        if processes.several:
+            self._random_states = processes.gather(self._random_state())
+        if processes.is_first:
+            self._save_or_say_why_not(model, trial, folder)
+            processes.decide(lambda: False)
+        else:
+            while processes.decide(lambda: True):
+                torch.distributed.barrier()
+        self.state.best_model_checkpoint = processes.decide(lambda: self.state.best_model_checkpoint)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As Trainer's; the first process calls the others to the barrier that Trainer has behind it in a checkpoint.
+
+        It stands there alone otherwise: only this process writes, and only it knows whether the disk took the weights.
+        """
+        super().save_model(output_dir, _internal_call)
+        if _internal_call and self.context.processes.several and self.state.best_global_step:
+            self.context.processes.decide(lambda: True)
+
+    def _save_or_say_why_not(self, model: nn.Module, trial: Any, folder: Path) -> None:
+        step = self.state.global_step
+        while (error := self._try_to_save(model, trial, folder)) is not None:
+            failed = f"the checkpoint of step {step} could not be written: {said_of(error)}"
+            if not self.context.gate.saves_before_it_stops:
+                self.context.journal.event(
+                    "checkpoint", f"{failed}; training goes on, make room on the disk", step=step, level="warning"
+                )
+                return
+            if not self.context.try_again(failed, error):
+                return
+        self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
+        best = self.state.best_model_checkpoint
+        checkpoint.rotate(folder.parent, best=checkpoint.step_of(Path(best)) if best else None)
+
+    def _try_to_save(self, model: nn.Module, trial: Any, folder: Path) -> Exception | None:
+        """Writes a checkpoint whole; else leaves nothing of it, and says what went wrong."""
+        best_before = self.state.best_model_checkpoint
+        try:
+            checkpoint.ensure_space(folder.parent, self._checkpoint_bytes())
+            self.context.journal.flush()
+            checkpoint.begin(folder, self.context.journal)
+            super()._save_checkpoint(model, trial)
+            for name, state in self._random_states:
+                (folder / name).write_bytes(state)
+            if self.loss_sum is not None:
+                (folder / LOSS_SUM).write_text(json.dumps(self.loss_sum), "utf-8")
+            self.save_more(folder)
+            if self._evaluation_due:
+                (folder / EVALUATION_DUE).touch()
+            checkpoint.seal(folder)
+        except Exception as error:
+            # A full disk is an OSError, a RuntimeError of torch.save, or safetensors' own error, a plain Exception.
+            shutil.rmtree(folder, ignore_errors=True)
+            self.state.best_model_checkpoint = best_before
+            _log.exception("%s could not be written", folder.name)
+            return error
+        return None
+
+    def _random_state(self) -> tuple[str, bytes]:
+        """The file that a checkpoint holds of this process's random numbers: its name, and what is in it."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._save_rng_state(folder)
+            (file,) = Path(folder).iterdir()
+            return file.name, file.read_bytes()
+
+    def _checkpoint_bytes(self) -> int:
+        """What a checkpoint will take: all weights, and two more numbers for each that is trained (Adam)."""
+        parameters: list[nn.Parameter] = list(self.accelerator.unwrap_model(self.model).parameters())
+        weights = sum(p.numel() * p.element_size() for p in parameters)
+        trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
+        return weights + 2 * trained
+
+
+def _loss_sum_of(folder: Path | None) -> float | None:
+    """The losses of all steps up to a checkpoint; None where it does not hold them."""
+    if folder is None:
+        return 0.0
+    try:
+        return float(json.loads((folder / LOSS_SUM).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+class EvaluateAtTheEnd(TrainerCallback):
+    """Has the last step followed by an evaluation, wherever it falls: the curve ends where training ends."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Asks for it."""
+        # By epochs Trainer evaluates at the end of a broken one too.
+        if state.global_step >= state.max_steps and args.eval_strategy == IntervalStrategy.STEPS:
+            control.should_evaluate = True
+
+
+class StepJournal(TrainerCallback):
+    """Journals each optimiser step: loss, gradient norm, learning rate, throughput, time left."""
+
+    def __init__(self, trainer: RunTrainer) -> None:
+        self.trainer = trainer
+        self.learning_rate = 0.0
+        self.since = 0.0
+        self.steps = 0
+        self.seconds = 0.0
+        self.evaluated = 0
+        """Batches of the evaluation that goes on."""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Starts the clock, which stands still while the run is paused."""
+        self.since = self.trainer.context.running_seconds()
+        self.trainer.context.progress.end()
+        # Trainer reads a step's samples before it says that the step begins.
+        self.trainer.context.activity = self.trainer.step_activity(state.global_step + 1)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Starts the clock anew: evaluations and checkpoints are not training."""
+        self.evaluated = 0
+        self.on_train_begin(args, state, control)
+
+    on_save = on_evaluate
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
+    ) -> None:
+        """Says how far an evaluation is, waits while the run is paused, and leaves where it shall stop."""
+        self.evaluated += 1
+        loader = kw.get("eval_dataloader")
+        batches = len(loader) if loader is not None else 0
+        self.trainer.pass_in_evaluation(self.evaluated, batches)
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
+    ) -> None:
+        """Remembers the rate that this step is made with; the scheduler moves on before the step ends."""
+        self.learning_rate = self.trainer._get_learning_rate()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Writes the step."""
+        trainer = self.trainer
+        now = trainer.context.running_seconds()
+        took, self.since = now - self.since, now
+        self.steps += 1
+        # A plain mean at first, then one that forgets, so that the time left follows a machine that slows down.
+        self.seconds += (took - self.seconds) * max(1 / self.steps, MEAN_WEIGHT)
+        values = {
+            "loss": trainer.mean_of_processes(trainer.step_loss),
+            "learning_rate": self.learning_rate,
+            "epoch": state.epoch or 0.0,
+            "samples_per_second": trainer.samples_of_a_step() / self.seconds,
+            "seconds_left": self.seconds * (state.max_steps - state.global_step),
+        }
+        if trainer.step_gradient_norm is not None:
+            values["grad_norm"] = float(trainer.step_gradient_norm)
+        trainer.context.journal.metrics(state.global_step, values | dict(trainer.step_values()))
+        trainer.step_loss = 0.0
+        if trainer.loss_sum is not None:
+            trainer.loss_sum += values["loss"]
+        trainer.context.activity = trainer.step_activity(state.global_step + 1)
+
+
+def save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
+    """Writes a run's result, whole or not at all, and holds the run where it cannot be written.
+
+    Args:
+        context: The run.
+        write: Writes it into a folder.
+
+    Returns:
+        Whether it is written; False where a stop gave it up.
+    """
+    with context.during(Activity("while it wrote its result", CLOSE_OTHERS)):
+        return context.processes.decide(lambda: _save_result(context, write))
+
+
+def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
+    folder = context.folder.model
+    draft = folder.with_name(f".new-{folder.name}")
+    while True:
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            write(draft)
+            shutil.rmtree(folder, ignore_errors=True)
+            draft.rename(folder)
+            return True
+        except Exception as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if is_out_of_memory(error):
+                raise
+            # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
+            _log.exception("the result could not be written")
+            if not context.try_again(f"the result could not be written: {said_of(error)}", error):
+                context.gate.stop_reason = StopReason.NO_RESULT
+                return False
+
+
+def evaluates_first(context: RunContext) -> bool:
+    """Whether training begins with an evaluation: figure 7.8's first point, or one that a stop left undone."""
+    return context.resume_from is None or (context.resume_from / EVALUATION_DUE).exists()
+
+
+def trainer_arguments(chosen: TrainingConfig, output_dir: Path, device: Device) -> dict[str, Any]:
+    """What Trainer is told in every kind of run: the arguments that are chosen, and its habits settled on purpose."""
+    return {
+        "output_dir": str(output_dir),
+        "num_train_epochs": chosen.num_train_epochs,
+        "max_steps": chosen.max_steps,
+        "learning_rate": chosen.learning_rate,
+        "lr_scheduler_type": chosen.lr_scheduler_type,
+        "warmup_steps": chosen.warmup_steps,
+        "weight_decay": chosen.weight_decay,
+        "adam_beta2": chosen.adam_beta2,
+        "max_grad_norm": chosen.max_grad_norm,
+        "optim": chosen.optim,
+        "seed": chosen.seed,
+        "use_cpu": device.torch_device == "cpu",
+        "bf16": device.precision == "bf16",
+        "fp16": device.precision == "fp16",
+        # Rotation is ours: Trainer's would count broken checkpoints and delete whole ones in their favour.
+        "save_total_limit": None,
+        "load_best_model_at_end": True,
+        "logging_strategy": "steps" if chosen.report_to else "no",
+        "logging_steps": chosen.logging_steps,
+        "logging_nan_inf_filter": False,
+        "report_to": list(chosen.report_to) or "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        # All that is trained has a part in every loss; Trainer would look for what has not, at every step.
+        "ddp_find_unused_parameters": False,
+        "dataloader_pin_memory": device.torch_device.startswith("cuda"),
+    }

@@ -1,0 +1,426 @@
+"""Commands that load a model: ask, eval, predict; and one real run, stopped with ctrl-C, resumed, and asked."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from looptop.engine.cli import answers as answers_command
+from looptop.engine.cli.main import main
+from looptop.engine.journal.reader import Journal
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.vqa.answering import Answerer
+from tests.engine import fake_engine
+from tests.engine.vqa.tiny_model import save, tiny_model
+from tests.support import eventually
+
+Capture = pytest.CaptureFixture[str]
+
+IMAGES = {"1": "red", "2": "blue", "3": "black"}
+QUESTIONS = [("1", "is it red?"), ("1", "what color is it?"), ("2", "is there a circle?"), ("3", "what shape?")]
+ANSWERS = ["yes", "red", "no", "triangle"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a tiny model with random weights."""
+    folder = tmp_path_factory.mktemp("model")
+    return str(save(*tiny_model(folder / "parts"), folder / "vqa"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images with a table, and the same in the official formats."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "images").mkdir()
+    for name, color in IMAGES.items():
+        Image.new("RGB", (40, 30), color).save(folder / "images" / f"COCO_val2014_{int(name):012}.png")
+    rows = [
+        f"images/COCO_val2014_{int(image):012}.png,{question},{answer}"
+        for (image, question), answer in zip(QUESTIONS, ANSWERS, strict=True)
+    ]
+    (folder / "questions.csv").write_text("\n".join(["image,question,answer", *rows]) + "\n")
+    questions = [
+        {"question_id": place, "image_id": int(image), "question": question}
+        for place, (image, question) in enumerate(QUESTIONS)
+    ]
+    annotations = [
+        row | {"answers": [{"answer": answer}] * 10, "question_type": "is", "answer_type": "other"}
+        for row, answer in zip(questions, ANSWERS, strict=True)
+    ]
+    (folder / "q.json").write_text(json.dumps({"questions": questions}))
+    (folder / "a.json").write_text(json.dumps({"annotations": annotations}))
+    return folder
+
+
+@pytest.fixture
+def image(data: Path) -> str:
+    return str(data / "images" / "COCO_val2014_000000000001.png")
+
+
+def told(capsys: Capture, *words: str) -> Any:
+    """The one JSON object of a command."""
+    code = main([*words, "--json"])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def refused(capsys: Capture, *words: str) -> str:
+    """The one sentence of a command that was given what it cannot use."""
+    code = main(words)
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, ""), err
+    assert err.startswith("looptop: ") and err.count("\n") == 1 and "\x1b" not in err
+    return err.removeprefix("looptop: ").rstrip("\n")
+
+
+# Ask --------------------------------------------------------------------------------------------------------------
+
+
+def test_ask(capsys: Capture, model: str, image: str) -> None:
+    answer = told(capsys, "ask", image, "is it red?", "--model", model, "--top", "3")
+    assert list(answer) == ["answer", "confidence", "candidates", "tokens", "model"]
+    candidates = answer["candidates"]
+    assert len(candidates) == len({each["answer"] for each in candidates}) == 3
+    assert candidates[0] == {"answer": answer["answer"], "confidence": answer["confidence"]}
+    confidences = [each["confidence"] for each in candidates]
+    assert confidences == sorted(confidences, reverse=True) and sum(confidences) <= 1
+    product = math.prod(token["probability"] for token in answer["tokens"])
+    assert product == pytest.approx(answer["confidence"], rel=1e-5)
+    assert answer["model"] == model
+    assert main(["ask", image, "is it red?", "--model", model]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{answer['answer']}  (") and "tokens:" in out and err == ""
+
+
+def test_what_a_library_prints_is_no_part_of_the_answer(
+    capsys: Capture, model: str, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Answerer.load
+
+    def noisy(name: str, device: str = "auto") -> Answerer:
+        print("a library's opinion")
+        return load(name, device)
+
+    monkeypatch.setattr(Answerer, "load", noisy)
+    assert told(capsys, "ask", image, "is it red?", "--model", model)["answer"]
+
+
+def test_an_answer_cannot_act_on_the_terminal(
+    capsys: Capture, model: str, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("looptop.engine.vqa.processing.VqaProcessor.decode", lambda _self, _ids: "\x1b[31mred\u202e")
+    main(["ask", image, "is it red?", "--model", model])
+    out, _ = capsys.readouterr()
+    assert out.startswith("␛[31mred\ufffd  (")
+    assert "\x1b" not in out and "\u202e" not in out
+
+
+@pytest.mark.parametrize("question", ["这是什么颜色?", "[bold]is it[/] \x1b[31mred?", "\udcff?", "is it red? " * 2])
+def test_any_question_is_answered(capsys: Capture, model: str, image: str, question: str) -> None:
+    assert told(capsys, "ask", image, question, "--model", model)["candidates"]
+
+
+@pytest.mark.parametrize(("question", "note"), [("这是什么颜色", True), ("这是 red", False)])
+def test_a_question_without_a_known_word_is_said_to_be_one(
+    capsys: Capture, model: str, image: str, question: str, note: bool
+) -> None:
+    assert main(["ask", image, question, "--model", model, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["candidates"]
+    assert err == ("the model knows no word of this question: its answer says nothing of it\n" if note else "")
+
+
+def test_what_is_wrong_is_said_before_a_model_is_loaded(
+    capsys: Capture, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answerer, "load", lambda *_words, **_options: pytest.fail("a model was loaded"))
+    assert refused(capsys, "ask", "", "is it red?") == "IMAGE is empty; give the path of an image file"
+    assert refused(capsys, "ask", image, "").startswith("the question is empty")
+    assert refused(capsys, "ask", image, "red?", "--top", "101") == "--top is 101; give from 1 to 100 candidates"
+    assert refused(capsys, "ask", image, "red?", "--top", "0").startswith("--top is 0")
+    assert refused(capsys, "ask", str(tmp_path / "none.png"), "red?").startswith("there is no image")
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("", "the question is empty; ask something about the image"),
+        (" \n", "the question is empty; ask something about the image"),
+        ("red " * 2500, "the question has 2,502 tokens (words or parts of words), more than the 24 that the model"),
+    ],
+)
+def test_a_question_that_cannot_be_asked(capsys: Capture, model: str, image: str, question: str, expected: str) -> None:
+    assert refused(capsys, "ask", image, question, "--model", model).startswith(expected)
+
+
+def test_an_image_that_cannot_be_opened(capsys: Capture, model: str, image: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "cut.png").write_bytes(Path(image).read_bytes()[:60])
+    for name in ("empty.png", "text.png", "cut.png", "none.png", "\x1b[31m.png", "."):
+        refused(capsys, "ask", str(tmp_path / name), "is it red?", "--model", model)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--model", "nobody"], "there is no model 'nobody'"),
+        (["--model", "vqa-3:checkpoint-4"], "there is no run 'vqa-3'"),
+        (["--model", "\x1b[31m"], "there is no model '␛[31m'"),
+        (["--device", "cuda:99"], ""),
+        (["--device", "toaster"], ""),
+    ],
+)
+def test_a_model_or_device_that_is_not_there(capsys: Capture, image: str, words: list[str], expected: str) -> None:
+    assert refused(capsys, "ask", image, "is it red?", *words).startswith(expected)
+
+
+# Eval, predict, score ---------------------------------------------------------------------------------------------
+
+
+def test_eval_agrees_with_predict_and_score(capsys: Capture, model: str, data: Path, tmp_path: Path) -> None:
+    files = ["--questions", str(data / "q.json")]
+    out = tmp_path / "r.json"
+    said = told(capsys, "predict", model, *files, "--images", str(data / "images"), "--out", str(out))
+    assert (said["n"], said["unanswered"]) == (len(QUESTIONS), 0)
+    results = json.loads(out.read_text())
+    assert [row["question_id"] for row in results] == list(range(len(QUESTIONS)))
+    # Let one of the answers be right.
+    annotations = json.loads((data / "a.json").read_text())
+    annotations["annotations"][0]["answers"] = [{"answer": results[0]["answer"]}] * 10
+    (tmp_path / "a.json").write_text(json.dumps(annotations))
+    score = told(capsys, "score", *files, "--annotations", str(tmp_path / "a.json"), "--results", str(out))
+    right = score["overall"] / 100
+    assert 0 < right <= 1
+    settings = {"questions": data / "q.json", "annotations": tmp_path / "a.json", "images": data / "images"}
+    words = [word for key, path in settings.items() for word in ("--set", f"data.{key}={path}")]
+    measured = told(capsys, "eval", model, "--data", "vqa-v2", *words)
+    assert measured == {"accuracy": pytest.approx(right), "n": 4, "by_answer_type": {"other": pytest.approx(right)}}
+
+
+def test_eval_of_a_folder(capsys: Capture, model: str, data: Path) -> None:
+    measured = told(capsys, "eval", model, "--data", str(data))
+    assert measured["n"] == 4 and set(measured["by_answer_type"]) == {"yes/no", "other"}
+    assert told(capsys, "eval", model, "--data", str(data), "--limit", "1")["n"] == 1
+    assert main(["eval", model, "--data", str(data)]) == 0
+    assert f"of 4 questions of {data}" in capsys.readouterr().out
+    assert "has no test split" in refused(capsys, "eval", model, "--data", f"{data}:test")
+
+
+def test_eval_of_easy_vqa(capsys: Capture, model: str) -> None:
+    measured = told(capsys, "eval", model, "--limit", "300")
+    assert measured["n"] == 300 and 0 <= measured["accuracy"] <= 1
+    assert refused(capsys, "eval", model, "--data", "easy-vqua").startswith("there is no data 'easy-vqua'")
+
+
+def test_a_question_that_cannot_be_answered_costs_no_other(
+    capsys: Capture, model: str, data: Path, tmp_path: Path
+) -> None:
+    questions = json.loads((data / "q.json").read_text())["questions"]
+    questions += [
+        {"question_id": 7, "image_id": 999, "question": "is it there?"},
+        {"question_id": 8, "image_id": 1, "question": "  "},
+        {"question_id": 9, "image_id": 1, "question": "is it red " * 30},
+    ]
+    (tmp_path / "q.json").write_text(json.dumps({"questions": questions}))
+    out = tmp_path / "r.json"
+    words = ["predict", model, "--questions", str(tmp_path / "q.json"), "--images", str(data / "images"), "--out"]
+    assert main([*words, str(out)]) == 0
+    said, err = capsys.readouterr()
+    assert said == f"4 of 7 questions answered, in {out}\n"
+    assert "question 7 has no answer: " in err and "question 8 has no answer: the question is empty" in err
+    assert "question 9 has no answer: the question has " in err and "more than the 24 that the model reads" in err
+    answers = {row["question_id"]: row["answer"] for row in json.loads(out.read_text())}
+    assert answers[7] == answers[8] == "" and all(answers[place] for place in range(4))
+    (tmp_path / "q.json").write_text(json.dumps({"questions": questions[4:6]}))
+    assert refused(capsys, *words, str(tmp_path / "none.json")).startswith("none of the 2 questions could be answered")
+    assert not (tmp_path / "none.json").exists()
+
+
+class Killed(Exception):
+    """Stands for what ends a program in the middle of its work."""
+
+
+def kill_after(patch: pytest.MonkeyPatch, batches: int) -> list[int]:
+    """Answers one question at a time and is killed; gives how many each call was asked."""
+    asked: list[int] = []
+    real = answers_command._answered
+
+    def answered(answerer: Any, questions: list[str], features: Any) -> list[str]:
+        if len(asked) == batches:
+            raise Killed
+        asked.append(len(questions))
+        return real(answerer, questions, features)
+
+    patch.setattr(answers_command, "BATCH", 1)
+    patch.setattr(answers_command, "_answered", answered)
+    return asked
+
+
+def test_predict_that_was_killed_goes_on_where_it_was(
+    capsys: Capture, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["predict", model, "--questions", str(data / "q.json"), "--images", str(data / "images"), "--out"]
+    told(capsys, *words, str(tmp_path / "whole.json"))
+    out, partial = tmp_path / "r.json", tmp_path / "r.json.partial"
+    for _ in range(2):  # One more answer each time.
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_after(patch, 1)
+            main([*words, str(out)])
+        assert partial.is_file() and not out.exists()
+    with partial.open("ab") as file:
+        file.write(b'\n[3, "half an ans')  # Cut by the kill.
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        asked = kill_after(patch, 100)
+        assert main([*words, str(out)]) == 0
+    assert len(asked) == len(QUESTIONS) - 2
+    assert f"2 of {len(QUESTIONS)} answers are there already" in capsys.readouterr().err
+    assert out.read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert not partial.exists()
+
+
+def test_answers_of_other_questions_are_not_taken(
+    capsys: Capture, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["predict", model, "--images", str(data / "images"), "--out", str(tmp_path / "r.json"), "--questions"]
+    partial = tmp_path / "r.json.partial"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 2)
+        main([*words, str(data / "q.json")])
+    questions = json.loads((data / "q.json").read_text())
+    questions["questions"][0]["question"] = "is it blue?"
+    (tmp_path / "q.json").write_text(json.dumps(questions))
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "q.json")]) == 0
+    assert "there already" not in capsys.readouterr().err and not partial.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe"])
+def test_answers_are_kept_in_no_strange_file(
+    capsys: Capture, model: str, data: Path, tmp_path: Path, kind: str
+) -> None:
+    words = ["predict", model, "--images", str(data / "images"), "--out", str(tmp_path / "r.json"), "--questions"]
+    partial = tmp_path / "r.json.partial"
+    (tmp_path / "mine").write_text("mine")
+    if kind == "link":
+        partial.symlink_to(tmp_path / "mine")
+    elif kind == "hard link":
+        partial.hardlink_to(tmp_path / "mine")
+    else:
+        os.mkfifo(partial)
+    assert main([*words, str(data / "q.json")]) == 0
+    assert "answers cannot be kept in" in capsys.readouterr().err
+    assert (tmp_path / "mine").read_text() == "mine" and (tmp_path / "r.json").is_file()
+
+
+def test_where_results_cannot_be_written_is_said_first_and_no_draft_is_left(
+    capsys: Capture, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["predict", model, "--questions", str(data / "q.json"), "--images", str(data / "images"), "--out"]
+    monkeypatch.setattr(Answerer, "load", lambda *_words, **_options: pytest.fail("a model was loaded"))
+    assert refused(capsys, *words, str(tmp_path)) == f"cannot write {tmp_path}: it is a directory; name a file"
+    assert "File name too long" in refused(capsys, *words, str(tmp_path / ("r" * 250)))
+    assert refused(capsys, *words, "/proc/r.json").startswith("cannot write /proc/r.json: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_results_file_has_the_mode_that_files_have_and_keeps_its_own(
+    capsys: Capture, model: str, data: Path, tmp_path: Path
+) -> None:
+    words = ["predict", model, "--questions", str(data / "q.json"), "--images", str(data / "images"), "--out"]
+    before = os.umask(0o022)
+    try:
+        told(capsys, *words, str(tmp_path / "r.json"))
+        (tmp_path / "mine.json").touch(0o640)
+        told(capsys, *words, str(tmp_path / "mine.json"))
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"r.json": 0o644, "mine.json": 0o640}
+
+
+def test_the_bundled_model(capsys: Capture) -> None:
+    assert told(capsys, "eval", "bundled", "--data", "easy-vqa:test", "--limit", "300")["accuracy"] > 0.9
+
+
+def test_the_demo(capsys: Capture, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    load = Answerer.load
+
+    def loaded(name: str, device: str = "auto") -> Answerer:
+        asked.append(name)
+        return load(model, device)
+
+    monkeypatch.setattr(Answerer, "load", loaded)
+    monkeypatch.chdir(fake_engine.ROOT)
+    fake_engine.install(monkeypatch.setattr)
+    assert main(["demo"]) == 0
+    out, err = capsys.readouterr()
+    assert asked == ["bundled", "vqa-1"] and err == ""
+    assert out.count("confidence  truth") == 2
+    assert "vqa-1  evaluation at step 10: accuracy 75.0 %, loss 0.5" in out
+    assert "accuracy on all test questions: 62.50 %" in out and "looptop show vqa-1" in out
+    assert RunFolder.find("vqa-1").state() == "finished"
+    monkeypatch.setenv("FAKE_TRAINING", "fail")
+    assert main(["demo"]) == 1
+    assert capsys.readouterr().err.startswith("looptop: vqa-2 failed: ")
+
+
+# A real run -------------------------------------------------------------------------------------------------------
+
+SMALL = {"max_images": 40, "max_questions": 5, "per_device_train_batch_size": 16, "eval_strategy": "steps"}
+
+
+def test_a_run_is_stopped_resumed_and_asked(capsys: Capture, image: str) -> None:
+    settings = SMALL | {"eval_steps": 100_000, "max_steps": 100_000}
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "looptop.engine", "train", "vqa", *words, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        eventually(lambda: RunFolder.all() and Journal(RunFolder.find("vqa-1").db).last("loss"))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    stopped = json.loads(out)
+    assert (stopped["run"], stopped["state"]) == ("vqa-1", "stopped")
+    (checkpoint,) = told(capsys, "show", "vqa-1")["checkpoints"]
+
+    # What was trained so far can be asked.
+    asked = told(capsys, "ask", image, "is it red?", "--model", f"vqa-1:{checkpoint}")
+    assert asked["model"] == f"vqa-1:{checkpoint}"
+
+    folder = RunFolder.find("vqa-1")
+    reached = int(checkpoint.removeprefix("checkpoint-"))
+    config = folder.config_file.read_text().replace("max_steps = 100000", f"max_steps = {reached + 3}")
+    folder.config_file.write_text(config)
+    finished = told(capsys, "resume", "vqa-1")
+    assert finished["state"] == "finished" and finished["loss"] > 0 and 0 <= finished["accuracy"] <= 1
+    steps = [point["step"] for point in told(capsys, "metrics", "vqa-1", "loss")["points"]]
+    assert steps == list(range(1, reached + 4))
+    measured = told(capsys, "eval", "vqa-1", "--data", "easy-vqa:test", "--limit", "50")
+    assert measured["n"] == 50
+    assert any(folder.model.iterdir())

@@ -1,0 +1,270 @@
+"""The answering process and whoever asks it: replies, errors, its end, its beginning again."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.helpers.answer_server import KEPT, Server
+from looptop.engine.helpers.answers import SERVER, AnswerProcess, AskReply, AskRequest, WireRequest
+from looptop.engine.vqa.answering import Answerer
+from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_model
+from tests.support import eventually
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home, a model and a picture."""
+    folder = tmp_path_factory.mktemp("asked")
+    save(*tiny_model(folder / "parts", "tokens"), folder / "model")
+    pictures()[0].save(folder / "picture.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(place: Path) -> Iterator[AnswerProcess]:
+    """One process for all tests that leave it as it was: it takes seconds to load torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOPTOP_HOME", str(place / "home"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        process = AnswerProcess()
+        process.start()
+    seen = [process.read().status, process.read().status]
+    assert seen == ["starting", "ready"]
+    yield process
+    process.close()
+
+
+def request(place: Path, number: int, **changes: Any) -> AskRequest:
+    asked = {"model": str(place / "model"), "image": str(place / "picture.png"), "question": QUESTIONS[0]}
+    return AskRequest(id=number, **asked | changes)
+
+
+def last_reply(process: AnswerProcess, number: int) -> AskReply:
+    """The reply that ends the request."""
+    while not (reply := process.read()).done:
+        assert not reply.ended
+    assert reply.id == number
+    return reply
+
+
+def pid(process: AnswerProcess) -> int:
+    return process._children[-1].process.pid
+
+
+def test_it_answers_as_the_model_does_and_says_what_it_is_doing(place: Path, shared: AnswerProcess) -> None:
+    shared.ask(request(place, 1, view=True, top=3))
+    replies = [shared.read()]
+    while not replies[-1].done:
+        replies.append(shared.read())
+    expected = Answerer.load(str(place / "model")).answer(place / "picture.png", QUESTIONS[0], top=3, view=True)
+
+    *doing, reply = replies
+    assert [one.status for one in doing] in ([f"loading {place / 'model'}"], [])
+    assert (reply.id, reply.error, reply.status) == (1, None, "ready")
+    assert reply.answer is not None
+    assert reply.answer.answer == expected.answer
+    assert reply.answer.confidence == pytest.approx(expected.confidence, abs=1e-5)
+    assert [c.answer for c in reply.answer.candidates] == [c.answer for c in expected.candidates]
+    assert reply.answer.view is not None and expected.view is not None
+    assert reply.answer.view.rgb == expected.view.rgb
+
+
+def test_requests_are_answered_one_after_another(place: Path, shared: AnswerProcess) -> None:
+    for number in range(10, 20):
+        shared.ask(request(place, number))
+    assert [last_reply(shared, number).id for number in range(10, 20)] == list(range(10, 20))
+
+
+def test_a_model_can_be_loaded_before_it_is_asked(place: Path, shared: AnswerProcess) -> None:
+    shared.ask(AskRequest(id=20, model=str(place / "model")))
+    reply = last_reply(shared, 20)
+    assert (reply.answer, reply.error) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image": "/nowhere/at all.png"}, "at all.png"),
+        ({"image": "/tmp/\udcff\udcfe.png"}, "png"),
+        ({"question": ""}, "question is empty"),
+        ({"question": "is it so? " * 1000}, "more than the 24 that the model reads"),
+        ({"model": "vqa-77"}, "vqa-77"),
+        ({"model": "\ud800"}, "model"),
+        ({"device": "cuda:99"}, "cuda:99"),
+        ({"top": 0}, "at least one"),
+    ],
+)
+def test_what_a_person_can_get_wrong_is_one_sentence_and_the_process_lives_on(
+    place: Path, shared: AnswerProcess, changes: dict[str, Any], said: str
+) -> None:
+    shared.ask(request(place, 30, **changes))
+    reply = last_reply(shared, 30)
+    assert reply.error is not None and said in reply.error and "\n" not in reply.error
+    shared.ask(request(place, 31))
+    assert last_reply(shared, 31).answer is not None
+
+
+def test_a_mistake_of_the_program_is_in_the_log_and_the_process_lives_on(place: Path, shared: AnswerProcess) -> None:
+    shared.ask(request(place, 40, top="five"))
+    shared.ask(request(place, 41))
+    reply = shared.read()
+    log = place / "home" / "answers.log"
+    assert reply.error is not None and "mistake (ValidationError)" in reply.error and str(log) in reply.error
+    assert "Traceback" in log.read_text() and log.stat().st_mode & 0o777 == 0o600
+    assert last_reply(shared, 41).answer is not None
+
+
+def test_ctrl_c_in_the_terminal_is_not_for_it(place: Path, shared: AnswerProcess) -> None:
+    assert os.getsid(pid(shared)) != os.getsid(0)
+    os.kill(pid(shared), signal.SIGINT)
+    shared.ask(request(place, 50))
+    assert last_reply(shared, 50).answer is not None
+
+
+def test_it_is_nicer_than_whoever_asks(shared: AnswerProcess) -> None:
+    assert psutil.Process(pid(shared)).nice() == min(19, psutil.Process().nice() + 5)
+
+
+def test_it_is_started_once(shared: AnswerProcess) -> None:
+    before = pid(shared)
+    shared.start()
+    assert pid(shared) == before and shared.running
+
+
+def test_a_killed_process_is_reported_and_can_be_started_again(place: Path) -> None:
+    process = AnswerProcess()
+    process.start()
+    assert process.read().status == "starting"
+    process.ask(request(place, 1))
+    process.ask(request(place, 2))
+    os.kill(pid(process), signal.SIGKILL)
+
+    for number in (1, 2):
+        reply = process.read()
+        assert (reply.id, reply.done, reply.ended) == (number, True, False)
+        assert reply.error is not None and "SIGKILL" in reply.error
+    reply = process.read()
+    assert reply.ended and reply.error is not None and "SIGKILL" in reply.error
+    assert process.read().ended and not process.running
+    with pytest.raises(LooptopError, match="start it again"):
+        process.ask(request(place, 3))
+
+    process.start()
+    assert process.read().status == "starting"
+    process.close()
+
+
+def test_starting_again_before_the_end_was_read_loses_no_request(place: Path) -> None:
+    process = AnswerProcess()
+    process.start()
+    process.ask(request(place, 1))
+    os.kill(pid(process), signal.SIGKILL)
+    eventually(lambda: not process.running)
+    process.start()
+
+    replies = []
+    while not replies or replies[-1].status != "starting" or len(replies) < 2:
+        replies.append(process.read())
+        assert not replies[-1].ended
+    assert [reply.id for reply in replies if reply.error] == [1]
+    process.close()
+    assert process.read().ended
+
+
+def test_a_closed_process_ends_without_an_error() -> None:
+    process = AnswerProcess()
+    process.close()
+    process.start()
+    running = psutil.Process(pid(process))
+    process.close()
+    while not (reply := process.read()).ended:
+        pass
+    assert reply.error is None
+    assert not running.is_running()
+
+
+def test_it_ends_when_its_asker_is_gone() -> None:
+    child = subprocess.Popen([sys.executable, "-P", "-m", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None and child.stdout is not None
+    assert b"starting" in child.stdout.readline()
+    child.stdin.close()
+    assert child.wait(timeout=60) == 0
+    child.stdout.close()
+
+
+def test_whatever_is_printed_goes_to_the_log(home: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from looptop.engine.helpers.server import redirect\n"
+        "redirect('answers.log')\n"
+        "print('by python', flush=True); os.write(1, b'by the system'); os.system('echo by a child >&2')\n"
+        "assert sys.stdin.read() == ''\n"
+    )
+    (home / "answers.log").write_bytes(b"old" * 400_000)
+    result = subprocess.run([sys.executable, "-c", code], input=b"not read", capture_output=True, check=True)
+    assert (result.stdout, result.stderr) == (b"", b"")
+    log = (home / "answers.log").read_text()
+    assert all(said in log for said in ("by python", "by the system", "by a child"))
+    assert "old" not in log, "a log that has grown too long is begun anew"
+
+
+def test_asking_imports_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "import looptop.engine.helpers.answers, looptop.engine.vqa.model_names\n"
+        "print([name for name in ('torch', 'transformers', 'datasets', 'PIL', 'numpy') if name in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+# The server, without a process --------------------------------------------------------------------------------------
+
+
+def serve(server: Server, place: Path, model: Path) -> list[AskReply]:
+    """The replies to one request."""
+    wire = WireRequest(
+        id=1, model=str(model), image=os.fsencode(place / "picture.png"), question=QUESTIONS[0], top=1, view=False,
+        device="cpu",
+    )  # fmt: skip
+    written = io.BytesIO()
+    server.replies = written
+    server.serve(msgspec.json.encode(wire))
+    return [msgspec.json.decode(line, type=AskReply) for line in written.getvalue().splitlines()]
+
+
+def test_the_last_models_stay_loaded_and_one_that_was_written_anew_is_loaded_anew(place: Path, tmp_path: Path) -> None:
+    server = Server(io.BytesIO(), tmp_path / "log")
+    models = [Path(shutil.copytree(place / "model", tmp_path / name)) for name in "abc"]
+
+    def loads(model: Path) -> bool:
+        *doing, reply = serve(server, place, model)
+        assert reply.answer is not None and reply.answer.model == str(model)
+        return bool(doing)
+
+    assert [loads(models[row]) for row in (0, 0, 1, 0)] == [True, False, True, False]
+    assert [loads(models[row]) for row in (2, 0, 1)] == [True, False, True], "the one not asked for longest is dropped"
+    assert len(server.loaded) == KEPT
+    os.utime(models[1] / "model.safetensors", (1, 1))
+    assert [loads(models[1]), loads(models[1])] == [True, False]
+
+
+def test_a_line_that_is_no_request_gets_a_reply(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    written = io.BytesIO()
+    Server(written, tmp_path / "log").serve(b"{not json\n")
+    reply = msgspec.json.decode(written.getvalue(), type=AskReply)
+    assert reply.error is not None and "mistake" in reply.error
+    assert "Traceback" in capfd.readouterr().err

@@ -1,0 +1,219 @@
+"""Killed processes, full disks, locks and readers that hang: training never notices, and next to nothing is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.cli.main import main
+from looptop.engine.config import preset
+from looptop.engine.journal.reader import Journal, JournalWriter
+from looptop.engine.journal.records import AnswerSample, RunState
+from looptop.engine.runs.folder import RunFolder
+from tests.engine.runs.helpers import python, read_line
+from tests.engine.runs.kills import kill_at
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pace"), [(0.0, 0.0), (0.35, 0.0), (1.4, 0.0), (0.6, 0.001), (1.0, 0.004), (1.5, 0.03)], ids=str
+)
+def test_after_kill_9_at_most_a_second_or_twenty_steps_are_missing(tmp_path: Path, seconds: float, pace: float) -> None:
+    """A handful of moments; `make kills` takes two hundred random ones."""
+    kill_at(tmp_path, seconds, pace)
+
+
+FILL_THE_DISK = """
+    import sys, time
+    from pathlib import Path
+    from looptop.engine.journal.reader import JournalWriter
+
+    path, mode = Path(sys.argv[1]), sys.argv[2]
+    writer = JournalWriter(path)
+    writer.metrics(0, {"loss": 0.0})
+    assert writer.flush()
+    if mode == "limit":
+        import resource
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        free = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    else:
+        ballast = path.with_name("ballast")
+        with open(ballast, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(1024))
+            except OSError:
+                pass
+        free = ballast.unlink
+    slowest = 0.0
+    for step in range(1, 3001):
+        began = time.perf_counter()
+        writer.metrics(step, {"loss": float(step), "accuracy": 0.5})
+        slowest = max(slowest, time.perf_counter() - began)
+    written = writer.flush(timeout=1.0)
+    print("full" if not written else "written", flush=True)
+    free()
+    print(writer.flush(timeout=60.0), flush=True)
+    print(writer.close(), flush=True)
+"""
+
+
+@pytest.fixture(params=["disk", "limit"])
+def full(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """A small disk of its own where one can be mounted; else, and always once, a limit on the size of files."""
+    if request.param == "disk":
+        small = tmp_path / "small"
+        small.mkdir()
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(small)], capture_output=True, check=False
+        )
+        if mounted.returncode == 0:
+            request.addfinalizer(lambda: subprocess.run(["umount", "-l", str(small)], check=True))
+            return "disk", small / "run.db"
+    return "limit", tmp_path / "run.db"
+
+
+def test_a_full_disk_costs_nothing_but_time(full: tuple[str, Path]) -> None:
+    mode, path = full
+    process = python(FILL_THE_DISK, path, mode)
+    assert read_line(process) == "full"
+    assert read_line(process) == "True"
+    assert read_line(process) == "True"
+    assert process.wait() == 0
+    values = Journal(path).values("loss")
+    assert [point.step for point in values] == list(range(3001))
+    assert len(Journal(path).values("accuracy")) == 3000
+    warnings = [event.text for event in Journal(path).events() if event.level == "warning"]
+    assert len(warnings) == 1
+    assert "could not be written for" in warnings[0]
+
+
+def test_somebody_elses_lock_never_holds_up_training(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "run.db", network=False)
+    writer.metrics(0, {"loss": 0.0})
+    assert writer.flush()
+    other = sqlite3.connect(writer.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.perf_counter()
+    for step in range(1, 2001):
+        writer.metrics(step, {"loss": 1.0})
+    writer.event("note", "said while it was locked")
+    # Far below the second that one attempt at the file takes; two shared cores make any tighter bound a lottery.
+    assert time.perf_counter() - began < 0.9
+    assert not writer.flush(timeout=1.5)
+    assert len(Journal(writer.path).values("loss")) == 1
+    other.execute("ROLLBACK")
+    other.close()
+    assert writer.flush(timeout=60)
+    assert len(Journal(writer.path).values("loss")) == 2001
+    assert [event.level for event in Journal(writer.path).events()] == ["info", "warning"]
+    assert writer.close()
+
+
+def test_a_reader_that_hangs_in_a_transaction_keeps_nothing_from_being_written(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "run.db", network=False)
+    writer.metrics(0, {"loss": 0.0})
+    assert writer.flush()
+    code = """
+        import sqlite3, sys, time
+        connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM metrics").fetchall()
+        print("reading", flush=True)
+        time.sleep(1000)
+    """
+    reader = python(code, writer.path)
+    assert read_line(reader) == "reading"
+    os.kill(reader.pid, signal.SIGSTOP)
+    try:
+        for step in range(1, 500):
+            writer.metrics(step, {"loss": 1.0})
+        assert writer.flush()
+        assert len(Journal(writer.path).values("loss")) == 500
+        assert writer.close()
+        # Nor does it keep the run from being resumed.
+        again = JournalWriter(writer.path, network=False)
+        again.metrics(500, {"loss": 1.0})
+        assert again.close()
+    finally:
+        os.kill(reader.pid, signal.SIGCONT)
+        reader.kill()
+        reader.wait()
+    assert len(Journal(writer.path).values("loss")) == 501
+
+
+def test_a_journal_that_can_never_be_written_does_not_keep_a_run_from_ending(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "run.db", network=False)
+    assert writer.flush()
+    other = sqlite3.connect(writer.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writer.metrics(1, {"loss": 1.0})
+    assert not writer.close(timeout=0.2)
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_a_row_that_no_table_takes_is_left_out_and_those_behind_it_are_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = JournalWriter(tmp_path / "run.db")
+    with contextlib.closing(sqlite3.connect(writer.path)) as other:
+        other.execute("DROP TABLE answer_samples")
+        other.execute("DROP TABLE facts")
+    writer.facts(total_steps=3)
+    writer.rows("INSERT INTO nowhere VALUES (?)", [(1,)])
+    writer.rows("INSERT INTO ppo_pieces VALUES (?, ?)", [("no number", "text")])
+    writer.rows("INSERT INTO ppo_pieces VALUES (?, ?)", [(7, "text")])
+    writer.answer_samples(1, [AnswerSample("1", "a.png", "what?", "red", "red", 1.0, 1.0)])
+    writer.metrics(1, {"loss": 0.5})
+    writer.event("data", "the last thing that was said")
+    assert writer.flush()
+    assert writer.left_out == 4
+    assert writer.close()
+    read = Journal(writer.path)
+    assert [event.text for event in read.events()] == ["the last thing that was said"]
+    assert [point.value for point in read.values("loss")] == [0.5]
+    told = [record.getMessage() for record in caplog.records if "left out of the journal" in record.getMessage()]
+    assert len(told) == 2 and told[1].startswith("4 entries are left out of the journal")
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+def test_a_reader_puts_a_killed_runs_journal_in_order(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "run.db"
+    JournalWriter(path, network=mode == "DELETE").close()
+    code = """
+        import os, sqlite3, sys
+        connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+        connection.execute("PRAGMA journal_mode = " + sys.argv[2])
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("INSERT INTO facts VALUES ('kept', '1')")
+        connection.execute("BEGIN")
+        for number in range(20000):
+            connection.execute("INSERT INTO events (time, kind, level, text) VALUES (0, '', '', ?)", ("x" * 100,))
+        os.kill(os.getpid(), 9)
+    """
+    assert python(code, path, mode).wait() == -signal.SIGKILL
+    assert len(list(path.parent.glob("run.db-*"))) > 0
+    assert Journal(path).facts() == {"kept": 1}
+    assert Journal(path).events() == []
+
+
+def test_a_state_of_a_newer_looptop_is_one_sentence_and_hides_no_other_run(capsys: pytest.CaptureFixture[str]) -> None:
+    newer, known = RunFolder.create("vqa", preset("tiny")), RunFolder.create("vqa", preset("tiny"))
+    for run in (newer, known):
+        with contextlib.closing(JournalWriter(run.db)) as writer:
+            writer.state(RunState.FINISHED)
+    with contextlib.closing(sqlite3.connect(newer.db)) as connection, connection:
+        connection.execute("UPDATE states SET state = 'hibernating'")
+    assert main(["runs"]) == 0
+    listed = capsys.readouterr().out
+    assert known.id in listed and "finished" in listed and newer.id in listed
+    assert main(["resume", newer.id]) == 2
+    assert "the run is 'hibernating', which this looptop does not know: a newer one" in capsys.readouterr().err

@@ -1,0 +1,133 @@
+"""Weights that are damaged or not all there are refused in a sentence, wherever they are loaded: nothing is made up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, BertConfig, BertModel, ViTConfig, ViTModel
+
+from looptop.engine import config
+from looptop.engine.config.ppo import RewardConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.models.names import resolve
+from looptop.engine.models.weights import is_pooler, load_whole
+from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.reward_training import load_classifier
+from looptop.engine.ppo.rewards import Classifier
+from looptop.engine.vqa.model_names import folder_of
+from looptop.engine.vqa.training import build_model
+from tests.engine.ppo.tiny import save_classifier, save_policy
+
+
+def without(folder: Path, word: str) -> None:
+    """Takes the first weight away whose name holds the word."""
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    del weights[next(name for name in sorted(weights) if word in name)]
+    save_file(weights, file, {"format": "pt"})
+
+
+def halve(folder: Path) -> None:
+    """The same weights in bf16, as many published folders hold them."""
+    file = folder / "model.safetensors"
+    save_file({name: weight.bfloat16() for name, weight in load_file(file).items()}, file, {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+
+
+def damage(folder: Path) -> None:
+    """As many bytes as before, and none of them right."""
+    file = folder / "model.safetensors"
+    file.write_bytes(b"\xff" * file.stat().st_size)
+
+
+def build(*settings: str) -> Any:
+    chosen: Any = config.override(config.preset("tiny"), settings)
+    return build_model(chosen)
+
+
+def part(name: str) -> Callable[[Path], Any]:
+    def load(folder: Path) -> Any:
+        shutil.copytree(resolve(f"bundled:{name}"), folder)
+        return lambda: build(f"model.{name}={folder}")
+
+    return load
+
+
+def whole_model(folder: Path) -> Any:
+    shutil.copytree(folder_of("bundled"), folder)
+    return lambda: build(f"start_from={folder}")
+
+
+def policy(folder: Path) -> Any:
+    save_policy(folder)
+    return lambda: load_policy(folder)
+
+
+def reward(folder: Path) -> Any:
+    save_classifier(folder)
+    return lambda: Classifier.load(RewardConfig(name="one", model=str(folder)), "cpu")
+
+
+def classifier(folder: Path) -> Any:
+    save_classifier(folder)
+    return lambda: load_classifier(str(folder))
+
+
+LOADED = [
+    pytest.param(part("text_encoder"), "q_lin", id="the text encoder"),
+    pytest.param(part("image_encoder"), "layernorm", id="the image encoder"),
+    pytest.param(part("decoder"), "wpe", id="the decoder"),
+    pytest.param(whole_model, "text_projection", id="start_from"),
+    pytest.param(policy, "encoder", id="a policy"),
+    pytest.param(reward, "classifier", id="a reward model's head"),
+    pytest.param(reward, "query", id="a reward model"),
+    pytest.param(classifier, "query", id="what becomes a reward model"),
+]
+
+
+@pytest.mark.parametrize(("save", "word"), LOADED)
+def test_a_missing_tensor_is_an_error_that_names_it(save: Callable[[Path], Any], word: str, tmp_path: Path) -> None:
+    load = save(tmp_path / "model")
+    load()
+    without(tmp_path / "model", word)
+    with pytest.raises(LooptopError, match=rf"is not whole: 1 tensors are missing .*{word}"):
+        load()
+
+
+@pytest.mark.parametrize("save", [part("decoder"), part("text_encoder"), whole_model, policy, reward, classifier])
+def test_weights_that_were_saved_in_bf16_are_loaded_in_fp32(save: Callable[[Path], Any], tmp_path: Path) -> None:
+    load = save(tmp_path / "model")
+    halve(tmp_path / "model")
+    loaded = load()
+    model = loaded[0] if isinstance(loaded, tuple) else getattr(loaded, "model", loaded)
+    assert {weight.dtype for weight in model.state_dict().values() if weight.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.parametrize("save", [part("decoder"), whole_model, policy, reward, classifier])
+def test_damaged_weights_are_an_error_in_a_sentence(save: Callable[[Path], Any], tmp_path: Path) -> None:
+    load = save(tmp_path / "model")
+    damage(tmp_path / "model")
+    with pytest.raises(LooptopError, match="cannot be loaded: ") as caught:
+        load()
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_new_may_be_missing(tmp_path: Path) -> None:
+    """A value head, a classifier's head, and a pooler, which published encoders come without."""
+    without(save_policy(tmp_path / "policy"), "v_head.summary.weight")
+    assert not load_policy(tmp_path / "policy").v_head.summary.weight.any()
+    without(save_classifier(tmp_path / "classifier"), "classifier.dense")
+    load_classifier(str(tmp_path / "classifier"))
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    ViTModel(ViTConfig(image_size=16, patch_size=8, **size), add_pooling_layer=False).save_pretrained(tmp_path / "vit")
+    BertModel(BertConfig(vocab_size=8, **size), add_pooling_layer=False).save_pretrained(tmp_path / "bert")
+    for name in ("vit", "bert"):
+        load_whole(AutoModel.from_pretrained, tmp_path / name, new=is_pooler)

@@ -1,0 +1,42 @@
+"""Asking about images: requests to the answering process, which the app never waits for (`helped.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from looptop.tui.helper_client import Helped, Helping
+
+if TYPE_CHECKING:
+    from looptop.engine.helpers.answers import AskReply, AskRequest
+
+Answering: TypeAlias = "Helping[AskRequest, AskReply]"
+"""What is needed of the answering process."""
+
+
+class Answers(Helped["AskRequest", "AskReply"]):
+    """Sends questions, and calls `on_reply` in the event loop with what comes back."""
+
+    def __init__(self, on_reply: Callable[[AskReply], None], make: Callable[[], Answering] | None = None) -> None:
+        super().__init__(on_reply, make or _engines_own)
+
+    def ask(self, model: str, image: str = "", question: str = "") -> int:
+        """Sends a request; without an image the model is only loaded.
+
+        Returns:
+            The id that the reply will have.
+
+        Raises:
+            LooptopError: The process could not be started.
+        """
+        from looptop.engine.helpers.answers import AskRequest
+
+        return self.send(
+            lambda number: AskRequest(id=number, model=model, image=image, question=question, top=5, view=bool(image))
+        )
+
+
+def _engines_own() -> Answering:
+    from looptop.engine.helpers.answers import AnswerProcess
+
+    return AnswerProcess()

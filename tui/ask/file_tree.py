@@ -1,0 +1,186 @@
+"""A tree of folders and the images in them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import work as textual_work
+from textual.binding import BindingType
+from textual.widgets import DirectoryTree
+from textual.widgets.directory_tree import DirEntry
+from textual.widgets.tree import TreeNode
+
+from looptop.engine.text import visible
+from looptop.engine.vqa.images import is_image_name
+from looptop.tui.actions import bindings
+
+MOST = 1000
+"""Entries shown of one folder; a filter finds the others."""
+
+MOST_SEARCHED = 200_000
+"""Files and folders that a filter looks at."""
+
+
+class FileTree(DirectoryTree):
+    """Folders, and files whose names are images'."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("tree")]
+    DEFAULT_CSS = """
+    FileTree {
+        background: transparent;
+        scrollbar-size-vertical: 1;
+        scrollbar-size-horizontal: 0;
+        padding: 0;
+
+        & > .tree--cursor {
+            background: $panel;
+            text-style: none;
+        }
+
+        &:focus > .tree--cursor {
+            background: $primary 30%;
+            color: $foreground;
+        }
+    }
+    """
+    ICON_NODE = "▸ "
+    ICON_NODE_EXPANDED = "▾ "
+    ICON_FILE = "  "
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, id="files")
+        self._words: list[str] = []
+        self._left_out: dict[Path, str] = {}
+        """Of folders that were just read, what is not shown."""
+        self.guide_depth = 2
+
+    def filter(self, words: str) -> None:
+        """Leaves only images in whose names all words occur, those in closed folders as well."""
+        wanted = words.lower().split()
+        if wanted != self._words:
+            self._words = wanted
+            self.reload()
+
+    @textual_work(thread=True, exit_on_error=False)
+    def _load_directory(self, node: TreeNode[DirEntry]) -> list[Path]:
+        """What is shown below a node, in order; how much is left out is kept for `_populate_node`."""
+        assert node.data is not None
+        folder, words = node.data.path.expanduser().resolve(), self._words
+        if words:
+            found, more, whole = self._search(folder, words)
+            left_out = f"{more:,} more" if whole else "more: not all folders were searched"
+        else:
+            found, more = _listing(folder)
+            left_out = f"{more:,} more, which / finds"
+        self._left_out[node.data.path] = left_out if more else ""
+        return found
+
+    def _search(self, folder: Path, words: list[str]) -> tuple[list[Path], int, bool]:
+        """Images below a folder, how many more there are, and whether all was searched."""
+        found: list[Path] = []
+        seen = 0
+        for place, folders, names in _walk(folder):
+            seen += len(names) + len(folders)
+            found += [
+                Path(place, name)
+                for name in names
+                if is_image_name(name) and name[0] != "." and all(word in name.lower() for word in words)
+            ]
+            if seen > MOST_SEARCHED or self._words is not words:  # or other words were typed meanwhile
+                return sorted(found, key=_by_name)[:MOST], 1, False
+        return sorted(found, key=_by_name)[:MOST], max(0, len(found) - MOST), True
+
+    def _populate_node(self, node: TreeNode[DirEntry], content: Iterable[Path]) -> None:
+        if node.data is None:
+            return
+        root = node.data.path.expanduser().resolve()
+        node.remove_children()
+        empty = True
+        for path in content:
+            empty = False
+            above = "" if path.parent == root else f"  in {path.parent.relative_to(root)}"
+            is_folder = not self._words and not is_image_name(path.name)
+            node.add(f"{path.name}{above}", data=DirEntry(path), allow_expand=is_folder or self._safe_is_dir(path))
+        if left_out := self._left_out.pop(node.data.path, ""):
+            node.add_leaf(f"… and {left_out}")
+        elif empty and self._words:
+            node.add_leaf("no such image")
+        node.expand()
+
+    def process_label(self, label: object) -> Text:
+        """A file's name, never markup."""
+        return Text(visible(label) or " ")
+
+    def action_up_folder(self) -> None:
+        """Shows the folder above."""
+        self.path = Path(self.path).absolute().parent
+
+    def on_tree_node_highlighted(self, event: DirectoryTree.NodeHighlighted[object]) -> None:
+        """An image under the cursor is shown."""
+        path = getattr(event.node.data, "path", None)
+        if isinstance(path, Path) and is_image_name(path.name):
+            from looptop.tui.ask.image_panel import ImagePanel
+
+            self.post_message(ImagePanel.Moved(path))
+
+    def on_directory_tree_file_selected(self, event: DirectoryTree.FileSelected) -> None:
+        """An image is taken."""
+        from looptop.tui.ask.image_panel import ImagePanel
+
+        self.post_message(ImagePanel.Chosen(event.path))
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, without hidden folders and through links: each folder once, by a path without links if one leads
+    there.
+    """
+    walked: set[tuple[int, int]] = set()
+    roots = deque([folder])
+    while roots:
+        for place, folders, names in os.walk(roots.popleft()):
+            shown = sorted(name for name in folders if not name.startswith("."))
+            links = [name for name in shown if Path(place, name).is_symlink()]
+            folders[:] = sorted({*shown}.difference(links))
+            try:
+                status = Path(place).stat()
+            except OSError:  # It has been deleted meanwhile.
+                continue
+            if (status.st_dev, status.st_ino) in walked:
+                folders.clear()
+                continue
+            walked.add((status.st_dev, status.st_ino))
+            roots.extend(Path(place, name) for name in links)
+            yield place, shown, names
+
+
+def _listing(folder: Path) -> tuple[list[Path], int]:
+    """Folders and images of a folder in order, hidden ones left out; and how many more there are."""
+    found: list[tuple[bool, str, str]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                is_folder = _is_folder(entry)
+                if is_folder or is_image_name(entry.name):
+                    found.append((not is_folder, entry.name.lower(), entry.name))
+    except OSError:
+        return [], 0
+    found.sort()
+    return [folder / name for *_, name in found[:MOST]], max(0, len(found) - MOST)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _by_name(path: Path) -> tuple[str, str]:
+    return path.name.lower(), str(path)

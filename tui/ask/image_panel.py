@@ -1,0 +1,103 @@
+"""Where images are picked: the benchmark's, or files, each with a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Input
+
+from looptop.tui.ask.easy_vqa import Benchmark
+from looptop.tui.ask.image_list import ImageList
+from looptop.tui.widgets.field import Field
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from looptop.tui.ask.file_tree import FileTree
+
+
+BENCHMARK = "easy-VQA test images"
+
+
+class ImagePanel(Vertical):
+    """A list of the benchmark's images, or a tree of files."""
+
+    @dataclass
+    class Moved(Message):
+        """The cursor is on another image."""
+
+        path: Path
+
+    @dataclass
+    class Chosen(Message):
+        """An image was taken."""
+
+        path: Path
+
+    def __init__(self, benchmark: Benchmark, images: Sequence[Path]) -> None:
+        super().__init__(id="images-panel")
+        self._list = ImageList(id="images")
+        self._tree: FileTree | None = None
+        self.border_title = BENCHMARK
+        self._list.fill(images, benchmark.note)
+
+    def compose(self) -> ComposeResult:
+        """The list; tree and filter come when they are wanted."""
+        yield self._list
+
+    def on_mount(self) -> None:
+        """Shows files where the benchmark is not installed."""
+        if self._list.path is None:
+            self.turn()
+
+    def take_focus(self) -> None:
+        """Puts the focus on what is shown."""
+        (self._tree if self._tree is not None and self._tree.display else self._list).focus()
+
+    def turn(self) -> None:
+        """Changes between the benchmark's images and files."""
+        if self._tree is None:
+            from looptop.tui.ask.file_tree import FileTree
+
+            self._tree = FileTree(Path.cwd())
+            self.mount(self._tree)
+            self._tree.display = False
+        files = not self._tree.display
+        self._tree.display, self._list.display = files, not files
+        self.border_title = "Files" if files else BENCHMARK
+        self._apply(self.query_one("#image-filter", Field).value if self.query("#image-filter") else "")
+        self.take_focus()
+
+    def open_filter(self) -> None:
+        """Shows the filter and puts the focus there."""
+        if not self.query("#image-filter"):
+            self.mount(Field(placeholder="filter by name", id="image-filter"), before=0)
+        self.query_one("#image-filter").focus()
+
+    @on(Input.Changed, "#image-filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        self._apply(event.value)
+
+    @on(Input.Submitted, "#image-filter")
+    def _filter_done(self) -> None:
+        self.take_focus()
+
+    def _apply(self, words: str) -> None:
+        if self._tree is not None and self._tree.display:
+            self._tree.filter(words)
+        else:
+            self._list.filter(words)
+
+    @on(ImageList.Moved)
+    def _list_moved(self, event: ImageList.Moved) -> None:
+        self.post_message(self.Moved(event.path))
+
+    @on(ImageList.Chosen)
+    def _list_chosen(self, event: ImageList.Chosen) -> None:
+        self.post_message(self.Chosen(event.path))

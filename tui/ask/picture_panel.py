@@ -1,0 +1,144 @@
+"""The chosen image, shown in one of three ways: itself, as the model sees it, where the model looks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from looptop.engine.errors import LooptopError
+from looptop.tui.ask.picture import Picture
+from looptop.tui.background import in_thread
+from looptop.tui.text import safe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from textual.app import ComposeResult
+
+    from looptop.engine.vqa.answer import ModelView
+
+WAYS = ("the image", "as the model sees it", "where the model looks")
+DETAIL = (256, 256)
+"""Pixels that are kept of an image, enough for any terminal."""
+
+
+class PicturePanel(Vertical):
+    """A picture and a line below it."""
+
+    def __init__(self, path: Path | None) -> None:
+        """With an image that is shown at once, without a thread: a small one that is known to be good."""
+        super().__init__(id="picture-panel")
+        self.border_title = "Image"
+        self._picture = Picture(id="picture")
+        self._caption = Static(id="caption")
+        self._image: Image | None = None
+        self._path = path
+        self._way = 0
+        self._view: ModelView | None = None
+        self._awaited: tuple[Path, ModelView | None] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Picture above, caption below."""
+        yield self._picture
+        yield self._caption
+
+    def on_mount(self) -> None:
+        """Shows the first image."""
+        if self._path is not None:
+            self._show(partial(_known_to_be_good, self._path))
+
+    async def load(self, path: Path) -> None:
+        """Opens an image and shows it, or says what is wrong with it."""
+        self._path, self._view, self._image = path, None, None
+        if self._awaited and self._awaited[0] == path:
+            self._view = self._awaited[1]
+        self._awaited = None
+        future = in_thread(lambda: thumbnail_of(path))
+        await asyncio.wait([future])
+        self._show(future.result)
+
+    def _show(self, opened: Callable[[], Image]) -> None:
+        try:
+            self._image = opened()
+        except LooptopError as error:
+            self._picture.say(str(error), "$text-error")
+            self._caption.update(safe(self._path.name if self._path else "", "$text-muted"))
+            return
+        self._draw()
+
+    def await_view(self, path: Path, view: ModelView | None) -> None:
+        """Has the model's view of an image at hand, now or when the image is opened."""
+        if path == self._path and self._image is not None:
+            self.seen_by_model = view
+        else:
+            self._awaited = (path, view)
+
+    @property
+    def seen_by_model(self) -> ModelView | None:
+        """The model's view of this image, once it has answered a question about it."""
+        return self._view
+
+    @seen_by_model.setter
+    def seen_by_model(self, view: ModelView | None) -> None:
+        self._view = view
+        if self._way:
+            self._draw()
+
+    def turn(self) -> None:
+        """Shows it the next way."""
+        self._way = (self._way + 1) % len(WAYS)
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._image is None or self._path is None:
+            return
+        self._caption.update(
+            Content.assemble(safe(self._path.name), (" · ", "$text-muted"), (WAYS[self._way], "$text-secondary"))
+        )
+        if self._way == 0:
+            self._picture.show(self._image)
+        elif self._view is None:
+            self._picture.say("Ask a question about this image first: then this shows what the model made of it.")
+        else:
+            self._picture.show(_seen(self._view) if self._way == 1 else _looked_at(self._view))
+
+
+def thumbnail_of(path: Path) -> Image:
+    """The image, as large as a terminal can show it."""
+    from looptop.engine.vqa.images import thumbnail
+
+    return thumbnail(path, DETAIL)
+
+
+def _known_to_be_good(path: Path) -> Image:
+    """One of the benchmark's images, without all other formats' decoders: they would take longer than the paint."""
+    from PIL import Image as Images
+
+    try:
+        with Images.open(path, formats=("PNG",)) as image:
+            return image.convert("RGB")
+    except Exception:
+        return thumbnail_of(path)
+
+
+def _seen(view: ModelView) -> Image:
+    from PIL import Image
+
+    return Image.frombytes("RGB", view.size, view.rgb)
+
+
+def _looked_at(view: ModelView) -> Image:
+    """The model's image, dark where it does not look: a difference in light, which every eye sees."""
+    from PIL import Image, ImageChops
+
+    highest = max((value for row in view.attention for value in row), default=0) or 1
+    light = bytes(int(40 + 215 * value / highest) for row in view.attention for value in row)
+    grid = Image.frombytes("L", (len(view.attention[0]), len(view.attention)), light)
+    mask = grid.resize(view.size, Image.Resampling.BILINEAR).convert("RGB")
+    return ImageChops.multiply(_seen(view), mask)

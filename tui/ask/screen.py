@@ -1,0 +1,287 @@
+"""Ask: pick an image, see it, ask about it; the answer with everything the model can say about it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.events import Paste
+from textual.widget import Widget
+from textual.widgets import Input
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+from looptop.tui.actions import bindings
+from looptop.tui.ask.answer import AnswerView
+from looptop.tui.ask.client import Answering, Answers
+from looptop.tui.ask.easy_vqa import Benchmark
+from looptop.tui.ask.history import Exchange, History
+from looptop.tui.ask.image_panel import ImagePanel
+from looptop.tui.ask.picture import Picture
+from looptop.tui.ask.picture_panel import PicturePanel
+from looptop.tui.ask.question import QuestionField
+from looptop.tui.background import in_thread, work
+from looptop.tui.paths import pasted_paths
+from looptop.tui.screens.base import Place
+from looptop.tui.text import safe
+
+if TYPE_CHECKING:
+    from looptop.engine.helpers.answers import AskReply
+
+NO_QUESTION = "type a question first, for example: what color is the shape?"
+NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
+
+
+class Ask(Place):
+    """Screen 1."""
+
+    HERE = "ask"
+    PLACES = ("ask", "question", "images", "rows", "tree", "history")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
+    AUTO_FOCUS = "#images"
+
+    def __init__(self, make_process: Callable[[], Answering] | None = None) -> None:
+        super().__init__()
+        self.model = "bundled"
+        self.path: Path | None = None
+        self._benchmark = Benchmark.find()
+        self._answers = Answers(self._on_reply, make_process)
+        self._pending: dict[int, tuple[Path, str]] = {}
+        self._status = "starting"
+        self._warmed = False
+
+    def body(self) -> Iterable[Widget]:
+        """Images at the left; picture and answer above, question and history below.
+
+        The first image is there from the beginning: the screen is drawn once, and whole.
+        """
+        images = self._benchmark.images()
+        answer, field = AnswerView(id="answer"), QuestionField()
+        if images:
+            self.path = images[0]
+            field.suggestions = [each.question for each in self._benchmark.asked(images[0])]
+            answer.suggest(field.suggestions)
+        yield ImagePanel(self._benchmark, images)
+        yield PicturePanel(self.path)
+        yield answer
+        yield field
+        yield History()
+
+    def on_mount(self) -> None:
+        """Says what goes on."""
+        self._say()
+
+    def on_unmount(self) -> None:
+        """Ends the answering process."""
+        self._answers.close()
+
+    # The image.
+
+    @on(ImagePanel.Moved)
+    def _moved(self, event: ImagePanel.Moved) -> None:
+        self.show_image(event.path)
+
+    @on(ImagePanel.Chosen)
+    def _chosen(self, event: ImagePanel.Chosen) -> None:
+        self.show_image(event.path)
+        self.action_question()
+
+    def show_image(self, path: Path) -> None:
+        """Shows an image and what may be asked about it."""
+        if path == self.path:
+            return
+        self.path = path
+        field = self.query_one(QuestionField)
+        field.suggestions = [each.question for each in self._benchmark.asked(path)]
+        self.query_one(AnswerView).suggest(field.suggestions)
+        work(self, self._show(path), "picture", exclusive=True)
+
+    async def _show(self, path: Path) -> None:
+        await asyncio.sleep(0.03)  # A held key runs through many images: only one that stays is opened.
+        await self.query_one(PicturePanel).load(path)
+
+    @on(Picture.Drawn)
+    def _warm(self) -> None:
+        """Starts the answering process once the screen stands, so that it takes no time from it."""
+        if not self._warmed:
+            self._warmed = True
+            in_thread(self._benchmark.load)
+            self._request(lambda: self._answers.ask(self.model))
+
+    def action_open(self) -> None:
+        """Asks for a path."""
+        from looptop.tui.screens.dialog import PathQuestion
+
+        self.app.push_screen(PathQuestion(), self._opened)
+
+    def _opened(self, paths: Sequence[Path] | None) -> None:
+        """Shows the first that is a file, and says what becomes of the others."""
+        if not paths:
+            return
+        chosen = next((path for path in paths if path.is_file()), paths[0])
+        self.show_image(chosen)
+        self.action_question()
+        others = [visible(path.name) for path in paths if path is not chosen]
+        if others:
+            more = f"{', '.join(others[:3])}{f' and {len(others) - 3:,} more' if len(others) > 3 else ''}"
+            sentence = f"one image is shown at a time: {visible(chosen.name)}. Not opened: {more}"
+            self.app.notify(sentence, severity="warning", markup=False)
+
+    def on_paste(self, event: Paste) -> None:
+        """Pasted or dropped paths open an image; other text begins a question."""
+        event.stop()
+        if paths := pasted_paths(event.text):
+            self._opened(paths)
+        elif event.text.strip():
+            self.action_question()
+            self.query_one(QuestionField).post_message(Paste(event.text))
+
+    @on(QuestionField.PathsPasted)
+    def _paths_pasted(self, event: QuestionField.PathsPasted) -> None:
+        self._opened(event.paths)
+
+    # The question and its answer.
+
+    @on(Input.Submitted, "#question")
+    def _submitted(self, event: Input.Submitted) -> None:
+        view, question = self.query_one(AnswerView), event.value.strip()
+        if not question:
+            view.fail(NO_QUESTION)
+        elif self.path is None:
+            view.fail(NO_IMAGE)
+        elif (self.path, question) not in self._pending.values():  # enter may have been held
+            path = self.path
+            self._request(lambda: self._ask(path, question))
+        # What is typed now is the next question, from its first letter on.
+        self.query_one(QuestionField).select_all()
+
+    def _ask(self, path: Path, question: str) -> None:
+        self._pending[self._answers.ask(self.model, str(path), question)] = (path, question)
+        self.query_one(QuestionField).remember(question)
+        waiting = "answering…" if self._status == "ready" else "starting the model…"
+        self.query_one(AnswerView).say(safe(question[:200], "$text-muted"), safe(waiting, "$text-primary"))
+        self._say()
+
+    def _request(self, call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except LooptopError as error:
+            self._status = "failed"
+            self.query_one(AnswerView).fail(str(error))
+            self._say()
+
+    def _on_reply(self, reply: AskReply) -> None:
+        if not self.is_mounted or not self.is_attached:  # not drawn yet, or the app ends
+            return
+        if reply.id == 0 or (reply.answer is None and reply.error is None):
+            self._status = reply.status or self._status
+        path, question = self._pending.pop(reply.id, (None, ""))
+        view = self.query_one(AnswerView)
+        if reply.answer is not None and path is not None:
+            self._status = "ready"
+            truth = next((each.answer for each in self._benchmark.asked(path) if same(each.question, question)), None)
+            exchange = Exchange(path, question, reply.answer, truth)
+            self.query_one(History).add(exchange)
+            if path == self.path:
+                self._show_exchange(exchange)
+        elif reply.error is not None:
+            if reply.status == "ended":
+                self._status = "ended"
+            elif reply.id and self._status != "ready":  # It was still being loaded: that has failed.
+                self._status = "failed"
+            view.fail(reply.error)
+        elif path is not None:  # Not its last reply: it waits for the model.
+            self._pending[reply.id] = (path, question)
+        self._say()
+
+    def _show_exchange(self, exchange: Exchange) -> None:
+        self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
+        self.query_one(PicturePanel).seen_by_model = exchange.answer.view
+
+    @on(History.Again)
+    def _again(self, event: History.Again) -> None:
+        exchange = event.exchange
+        if exchange.path != self.path:
+            self.show_image(exchange.path)
+        self.query_one(PicturePanel).await_view(exchange.path, exchange.answer.view)
+        self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
+
+    def _say(self) -> None:
+        words = {
+            "starting": "starting the model…",
+            "ready": "ready",
+            "ended": "the model stopped; ask to start it again",
+            "failed": "it does not load; m chooses another",
+        }
+        status = words.get(self._status, f"{self._status}…")
+        waiting = len(self._pending)
+        if waiting and self._status == "ready":
+            status = "answering…" if waiting == 1 else f"answering {waiting} questions…"
+        self.say(f"model: {self.model} · {status}")
+
+    # Keys.
+
+    def unsaved(self) -> list[str]:
+        """Questions and answers live as long as the app."""
+        lost = []
+        if count := self.query_one(History).count:
+            lost.append("1 question and its answer" if count == 1 else f"{count} questions and their answers")
+        if self.query_one(QuestionField).is_new:
+            lost.append("a question that you have not asked")
+        return lost
+
+    def leave_field(self) -> None:
+        """The single keys work in the answer."""
+        self.query_one(AnswerView).focus()
+
+    def action_question(self) -> None:
+        """Goes to the question."""
+        self.query_one(QuestionField).focus()
+
+    def action_view(self) -> None:
+        """Shows the image another way."""
+        self.query_one(PicturePanel).turn()
+
+    def action_images(self) -> None:
+        """Goes to the images."""
+        self.query_one(ImagePanel).take_focus()
+
+    def action_filter(self) -> None:
+        """Filters the images."""
+        self.query_one(ImagePanel).open_filter()
+
+    def action_files(self) -> None:
+        """Changes between the benchmark and files."""
+        self.query_one(ImagePanel).turn()
+
+    def action_model(self) -> None:
+        """Chooses a model."""
+        work(self, self._choose_model(), "models", exclusive=True)
+
+    async def _choose_model(self) -> None:
+        from looptop.engine.vqa.model_names import choices
+        from looptop.tui.screens.picker import Choice, Picker
+
+        try:
+            found = await in_thread(choices)
+        except LooptopError as error:
+            self.query_one(AnswerView).fail(str(error))
+            return
+        lines = [Choice(each.name, safe(each.name, "bold") + safe(f"  {each.label}", "$text-muted")) for each in found]
+        self.app.push_screen(Picker("Choose a model", lines, "There is no model yet: train one on screen 2."), self.use)
+
+    def use(self, model: str | None) -> None:
+        """Answers with this model from now on."""
+        if model is not None and model != self.model:
+            self.model, self._status = model, f"loading {model}"
+            self._request(lambda: self._answers.ask(model))
+            self._say()
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two questions are the same but for case, spaces and the question mark."""
+    return one.lower().strip(" ?") == other.lower().strip(" ?")

@@ -1,0 +1,75 @@
+"""Work that may take long, off the event loop, in threads that never keep the app from leaving.
+
+`asyncio.to_thread` and Textual's thread workers use a pool that Python waits for at its end: one image on a dead
+network drive would hold the app for ever. These threads are daemons: nobody waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from textual.css.query import NoMatches
+
+from looptop.tui.error_report import report
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.widget import Widget
+
+Result = TypeVar("Result")
+
+
+def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
+    """Starts the call in a thread of its own; the future has its result, or what it raised."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def settle(result: Result | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = call()
+        except BaseException as error:  # It belongs to whoever awaits the future.
+            failure = error
+        try:
+            loop.call_soon_threadsafe(settle, result, failure)
+        except RuntimeError:  # The loop is closed: the app has left.
+            return
+
+    threading.Thread(target=run, name="looptop-work", daemon=True).start()
+    return future
+
+
+def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
+    """Has something done, as a worker of the node.
+
+    It is no error that the node is taken off the screen meanwhile. Any other error is one in looptop: it is reported
+    (`tui.error_report`) and ends this work, not the app.
+
+    Args:
+        node: What the work is for.
+        what: Work that finds its way among the node's children.
+        group: What it is done together with.
+        exclusive: What is still done in this group is given up.
+    """
+    app = node.app
+
+    async def go() -> None:
+        try:
+            await what
+        except Exception as error:
+            # What is taken down is not displayed any more, and loses its children one by one.
+            if not isinstance(error, NoMatches) or (node.display and node.is_attached):
+                report(app, error)
+
+    node.run_worker(go(), group=group, exclusive=exclusive, exit_on_error=False)

@@ -1,0 +1,102 @@
+"""What a model wrote at a step: prompts, completions, each reward function's word, advantages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.journal.completions import Completion, completion_steps, completions
+from looptop.engine.journal.reader import Journal
+from looptop.engine.runs.folder import RunFolder
+from looptop.tui.actions import bindings
+from looptop.tui.background import in_thread, work
+from looptop.tui.screens.base import Overlay
+from looptop.tui.text import number, safe
+
+NONE = (
+    "no completions: they come with GRPO and RLOO trainers, from the trainer handed over (callback.trainer = trainer)"
+    " or with log_completions=True"
+)
+
+
+class Completions(Overlay[None]):
+    """The completions of one step; those of the newest at first."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("completions")]
+    PLACES: ClassVar[tuple[str, ...]] = ("completions",)
+
+    def __init__(self, run: RunFolder) -> None:
+        super().__init__()
+        self._run = run
+        self._journal = Journal(run.db)
+        self._steps: list[int] = []
+        self._step: int | None = None
+        self._by_reward = False
+
+    def body(self) -> Iterable[Widget]:
+        """One text, scrolled."""
+        box = VerticalScroll(Static(id="completions"), classes="box -log")
+        box.border_title = "Completions"
+        yield box
+
+    def on_mount(self) -> None:
+        """The arrows scroll."""
+        self.query_one(VerticalScroll).focus()
+        self._read()
+
+    def action_turn(self, by: int) -> None:
+        """The step before or after."""
+        if self._steps:
+            at = len(self._steps) - 1 if self._step is None else self._steps.index(self._step)
+            self._step = self._steps[max(0, min(at + by, len(self._steps) - 1))]
+            self._read()
+
+    def action_order(self) -> None:
+        """The best first, or as they came."""
+        self._by_reward = not self._by_reward
+        self._read()
+
+    def _read(self) -> None:
+        work(self, self._show(), "completions", exclusive=True)
+
+    async def _show(self) -> None:
+        box, said = self.query_one(VerticalScroll), self.query_one("#completions", Static)
+        wanted = self._step
+        try:
+            self._steps = await in_thread(lambda: completion_steps(self._journal))
+            found = await in_thread(lambda: completions(self._journal, wanted))
+        except LooptopError as error:
+            said.update(safe(error, "$text-error"))
+            return
+        if not found:
+            said.update(safe(NONE, "$text-muted"))
+            return
+        step = self._steps[-1] if wanted is None else wanted
+        place = self._steps.index(step) + 1
+        order = ", the best first" if self._by_reward else ""
+        box.border_title = f"Completions of step {step:,} ({place} of {len(self._steps)}){order}"
+        if self._by_reward:
+            found.sort(key=lambda each: each.advantage or 0.0, reverse=True)
+        said.update(Content("\n").join(line for each in found for line in _lines(each)))
+        box.scroll_home(animate=False)
+
+
+def _lines(each: Completion) -> list[Content]:
+    rewards = "  ".join(f"{name} {'-' if value is None else number(value)}" for name, value in each.rewards.items())
+    sign = each.advantage or 0.0
+    style = "$text-success bold" if sign > 0 else "$text-error bold" if sign < 0 else "bold"
+    mark = "▲" if sign > 0 else "▼" if sign < 0 else "·"
+    advantage = "" if each.advantage is None else f"{mark} advantage {number(each.advantage)}  "
+    return [
+        Content.styled(advantage, style) + safe(rewards, "$text-muted"),
+        safe(each.prompt.rstrip(), "$text-muted", keep_lines=True),
+        safe(each.completion or "(nothing)", keep_lines=True),
+        Content(""),
+    ]

@@ -1,0 +1,82 @@
+"""The configurations of runs side by side, those lines first that are not the same in all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from looptop.engine.config.differences import side_by_side
+from looptop.tui.actions import bindings
+from looptop.tui.screens.base import Overlay
+from looptop.tui.text import cell
+
+WIDEST = 44
+
+
+class Configurations(Overlay[None]):
+    """A table: a line a setting, a column a run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("configurations")]
+    PLACES: ClassVar[tuple[str, ...]] = ("configurations",)
+
+    def __init__(self, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Runs are (name, configuration)."""
+        super().__init__()
+        self._names = [name for name, _ in runs]
+        self._lines = side_by_side([settings for _, settings in runs])
+        self._all = len(runs) == 1
+
+    def body(self) -> Iterable[Widget]:
+        """One text, scrolled."""
+        box = VerticalScroll(Static(id="configurations"), classes="box -log")
+        box.border_title = "Configuration" if len(self._names) == 1 else "Configurations side by side"
+        yield box
+
+    def on_mount(self) -> None:
+        """The arrows scroll."""
+        self.query_one(VerticalScroll).focus()
+
+    def on_resize(self, event: Any) -> None:
+        """The columns share the room."""
+        super().on_resize(event)
+        self.call_after_refresh(self._show)
+
+    def action_all(self) -> None:
+        """Shows also what is the same in all, or only what differs."""
+        self._all = not self._all
+        self._show()
+
+    def _show(self) -> None:
+        room = self.query_one(VerticalScroll).size.width - 2
+        said = self.query_one("#configurations", Static)
+        differ = [line for line in self._lines if len(set(line[1])) > 1]
+        same = [line for line in self._lines if len(set(line[1])) <= 1]
+        if not room or not self._lines:
+            said.update(Content.styled("there is no configuration", "$text-muted"))
+            return
+        keys = min(max(len(key) for key, _ in self._lines), max(16, room // 3))
+        width = max(8, min(WIDEST, (room - keys - 2) // len(self._names) - 1))
+        lines = [_line("", self._names, keys, width, "bold")]
+        lines += [_line(key, values, keys, width, "$text-warning bold", "≠ ") for key, values in differ]
+        if not differ and len(self._names) > 1:
+            lines.append(Content.styled("  no setting differs", "$text-muted"))
+        if self._all:
+            lines += [_line(key, values, keys, width, "") for key, values in same]
+        elif same:
+            words = f"  {len(same)} settings are the same in all; a shows them"
+            lines += [Content(""), Content.styled(words, "$text-muted")]
+        said.update(Content("\n").join(lines))
+
+
+def _line(key: str, values: Sequence[str | None], keys: int, width: int, style: str, mark: str = "  ") -> Content:
+    return Content.assemble(
+        (mark, "$text-warning bold"),
+        cell(key, keys, "$text-muted"),
+        *(Content(" ") + cell("-" if value is None else value, width, style) for value in values),
+    )

@@ -1,0 +1,186 @@
+"""Reads what the charts of one run, or of several laid over each other, need: only what is shown, only what changed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.journal.reader import Event, Journal, Outline, Point, Series
+from looptop.engine.runs.about import About
+from looptop.engine.runs.folder import RunFolder, RunState
+
+EVENTS = 50
+"""So many of a run's last events are kept."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A run, as far as the charts' surroundings show it."""
+
+    id: str
+    about: About
+    state: RunState
+    reason: str
+    live: str
+    """`lock`, `heartbeat` or empty."""
+    facts: dict[str, Any]
+    latest: dict[str, Point]
+    events: tuple[Event, ...]
+    error: str = ""
+    """Why it cannot be read."""
+    alerts: int = 0
+
+    @property
+    def step(self) -> int:
+        """The last step of any metric."""
+        return max((point.step for point in self.latest.values()), default=0)
+
+    @property
+    def total_steps(self) -> int:
+        """How many there will be; 0 where nobody knows."""
+        total = self.facts.get("total_steps")
+        return int(total) if isinstance(total, int | float) and total > 0 else 0
+
+
+@dataclass(frozen=True)
+class Window:
+    """The steps that are shown; None shows all there are."""
+
+    first: int | None = None
+    last: int | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known at one moment."""
+
+    heads: tuple[Head, ...]
+    names: tuple[str, ...]
+    """Of all metrics, those of the first run first."""
+    series: dict[tuple[str, str], Series] = field(default_factory=dict)
+    """By metric and run."""
+    window: Window = Window()
+    ends: dict[tuple[str, str], Point] = field(default_factory=dict)
+    """By metric and run, the last value among the steps that are shown."""
+    first: int = 0
+    """Of all steps there are."""
+    last: int = 1
+
+
+class _OneRun:
+    """Reads one run."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.journal = Journal(run.db)
+        self._version = -1
+        self._event = 0
+        self._outline: Outline | None = None
+        self._events: tuple[Event, ...] = ()
+        self._asked: tuple[int, Window, float] | None = None
+        self._series: dict[str, tuple[Point, Series]] = {}
+        self._ends: dict[str, Point | None] = {}
+
+    def head(self) -> Head:
+        live = self.run.live_by()
+        about = self.run.about()
+        try:
+            version = self.journal.version()
+            if version != self._version or self._outline is None:
+                self._outline = self.journal.outline()
+                fresh = self.journal.events(self._event)
+                if fresh:
+                    self._event = fresh[-1].id
+                    self._events = (self._events + tuple(fresh))[-EVENTS:]
+                self._version = version
+        except LooptopError as error:
+            return Head(self.run.id, about, RunState.INTERRUPTED, "", live, {}, {}, (), str(error))
+        outline = self._outline
+        state = outline.state.seen(bool(live))
+        return Head(
+            self.run.id,
+            about,
+            state,
+            outline.reason,
+            live,
+            outline.facts,
+            outline.latest,
+            self._events,
+            alerts=outline.alerts,
+        )
+
+    def series(
+        self, head: Head, names: Sequence[str], columns: int, window: Window, weight: float
+    ) -> dict[str, Series]:
+        if self._asked != (columns, window, weight):
+            self._asked = (columns, window, weight)
+            self._series.clear()
+            self._ends.clear()
+        for name in names:
+            latest = head.latest.get(name)
+            if latest is None:
+                self._series.pop(name, None)
+                continue
+            known = self._series.get(name)
+            if known is None or known[0] != latest:
+                with contextlib.suppress(LooptopError):
+                    found = self.journal.series(name, columns, window.first, window.last)
+                    self._series[name] = (latest, self.journal.smoothed(name, found, weight, window.last))
+                    if window.last is not None and latest.step > window.last:
+                        self._ends[name] = self.journal.last_until(name, window.last)
+        return {name: self._series[name][1] for name in names if name in self._series}
+
+    def ends(self, head: Head, names: Sequence[str], window: Window) -> dict[str, Point]:
+        """The last value of each metric among the steps that are shown."""
+        found = {name: self._ends.get(name, head.latest.get(name)) for name in names}
+        first = -(2**63) if window.first is None else window.first
+        return {name: point for name, point in found.items() if point is not None and point.step >= first}
+
+
+class ChartReader:
+    """Reads the runs, from any thread but one at a time."""
+
+    def __init__(self, runs: Sequence[RunFolder]) -> None:
+        self.runs = tuple(runs)
+        self._readers = [_OneRun(run) for run in runs]
+        self._last: Look | None = None
+
+    def look(self, names: Sequence[str], columns: int, window: Window, weight: float = 0.0) -> Look:
+        """What is known now; the very same object as before where nothing changed.
+
+        Args:
+            names: The metrics that are on the screen.
+            columns: Of each chart.
+            window: The steps that are on the screen.
+            weight: Of the curves' smoothing; 0 for none.
+        """
+        heads = tuple(reader.head() for reader in self._readers)
+        series = {
+            (name, reader.run.id): found
+            for reader, head in zip(self._readers, heads, strict=True)
+            for name, found in reader.series(head, names, columns, window, weight).items()
+        }
+        ends = {
+            (name, reader.run.id): point
+            for reader, head in zip(self._readers, heads, strict=True)
+            for name, point in reader.ends(head, names, window).items()
+        }
+        starts = [found.steps[0] for found in series.values() if found.steps]
+        last = max([1, *(head.step for head in heads)])
+        first = min(starts, default=0) if window.first is None else 0
+        look = Look(
+            heads=heads,
+            names=tuple(dict.fromkeys(name for head in heads for name in head.latest)),
+            series=series,
+            window=window,
+            ends=ends,
+            # Most runs begin at step 1: a chart that begins at 0 is easier to read.
+            first=first if first > last // 10 else 0,
+            last=last,
+        )
+        if look != self._last:
+            self._last = look
+        return self._last

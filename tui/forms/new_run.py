@@ -1,0 +1,242 @@
+"""The form of a new run: what a person may want to choose, checked as it is typed; below it the runs there are."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from looptop.engine import config as configuration
+from looptop.engine.config import RunConfig
+from looptop.engine.config.differences import changes
+from looptop.engine.errors import LooptopError
+from looptop.engine.journal.records import RunSummary
+from looptop.engine.launch.effects import without_effect
+from looptop.tui.actions import bindings
+from looptop.tui.forms.form_row import VQA_V2, FormRow, rows_of
+from looptop.tui.text import safe
+from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.options import Options
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+
+class NewRun(Vertical):
+    """Everything that is chosen before a run starts. An empty field leaves what the preset says."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
+
+    @dataclass
+    class Wanted(Message):
+        """A run of this configuration shall start."""
+
+        config: RunConfig
+
+    def __init__(self, kind: str = "vqa") -> None:
+        """A form.
+
+        Args:
+            kind: Of the run: `vqa` or `ppo`.
+        """
+        super().__init__(id="new-run", classes=f"body -{kind}")
+        self.kind = kind
+        self.busy = False
+        """Whether a run is being started."""
+        self._like: RunConfig | None = None
+        """What the form was filled from: settings of that run that do nothing are warned of, not refused."""
+        self._kept: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """Rows, a start button, the list of runs."""
+        with VerticalScroll(id="form", can_focus=False) as form:
+            form.border_title = "New run"
+            for spec in rows_of(self.kind):
+                yield FormRow(spec, self.kind)
+            yield Button("Start the run", id="start", compact=True)
+        # Outside of what is scrolled: it must be seen wherever somebody is in the form.
+        yield Static(id="form-said")
+        runs = Options(id="runs")
+        runs.border_title = "Runs"
+        yield runs
+
+    def on_mount(self) -> None:
+        """Shows what the preset says."""
+        self._kept = self._values()
+        self._show_preset()
+
+    @property
+    def half_filled(self) -> bool:
+        """Whether something was typed that no run was started with."""
+        return self._values() != self._kept
+
+    def _values(self) -> list[str]:
+        return [row.value for row in self._rows.values()]
+
+    def take_focus(self) -> None:
+        """The first field; what was said of an earlier start is over."""
+        self._say(Content(""))
+        self.query(Field).first().focus()
+
+    def leave_field(self) -> None:
+        """The single keys work in the list of runs."""
+        self.screen.set_focus(None)
+        self.query_one("#runs", OptionList).focus()
+
+    def list_runs(self, summaries: Iterable[RunSummary]) -> None:
+        """Shows the runs there are."""
+        from looptop.tui.train.screen import run_line
+
+        runs = self.query_one("#runs", OptionList)
+        options = [Option(run_line(each), id=each.id) for each in summaries]
+        none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
+        runs.set_options(options or [none])
+
+    def fill(self, run_id: str, config: RunConfig) -> None:
+        """Fills in what makes a run like another one."""
+        rows = self._rows
+        base = configuration.to_dict(configuration.preset(config.preset, self.kind))
+        wanted = changes(base, configuration.to_dict(config))
+        for key, row in rows.items():
+            row.field.value = config.preset if key == "preset" else wanted.pop(key, "")
+        rows["more"].field.value = shlex.join(f"{key}={value}" for key, value in wanted.items())
+        self._like = config
+        self._kept = self._values()
+        self._show_preset()
+        self._check_all()
+        self.query_one("#form").border_title = safe(f"New run, like {run_id}")
+
+    def started(self) -> None:
+        """The run has started: there is nothing more to say here."""
+        self._kept = self._values()
+        self._say(Content(""))
+
+    def fail(self, sentence: str, key: str = "") -> None:
+        """Says why the run does not start, and at the field where one setting is the cause.
+
+        Args:
+            sentence: Why.
+            key: The setting.
+        """
+        row = next((row for row in self._rows.values() if key and row.sets(key)), None)
+        row = row or (self._rows.get(key) if key else None)
+        if row is not None:
+            row.refuse(sentence)
+            row.field.focus()
+        self._say(Content.styled("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
+
+    # Checking.
+
+    @property
+    def _rows(self) -> dict[str, FormRow]:
+        return {row.spec.key: row for row in self.query(FormRow)}
+
+    def _preset(self) -> RunConfig:
+        return configuration.preset(self._rows["preset"].value or "tiny", self.kind)
+
+    def _show_preset(self) -> None:
+        try:
+            preset = self._preset()
+        except LooptopError:
+            return
+        for row in self._rows.values():
+            row.show_preset(preset)
+        self._show_vqa()
+
+    def _show_vqa(self) -> None:
+        source = self._rows["data.source"].value or self._rows["data.source"].of_preset
+        for key, row in self._rows.items():
+            if key in VQA_V2:
+                row.display = source == "vqa-v2"
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        row = next(row for row in self.query(FormRow) if row.field is event.input)
+        if row.spec.key == "preset":
+            # What is wrong with another value may be so with the one preset and not with the other.
+            self._check_all()
+            if not row.wrong:
+                self._show_preset()
+        else:
+            self._check(row)
+            self._check_together()
+        self._show_vqa()
+
+    def _check_all(self) -> None:
+        for row in self._rows.values():
+            self._check(row)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Says beside the field which setting does nothing because of the others, once each is right by itself."""
+        self._say(Content(""))
+        rows = [row for row in self._rows.values() if row.display]
+        if any(row.wrong and not row.idle for row in rows):
+            return
+        try:
+            config = configuration.override(self._preset(), [each for row in rows for each in row.settings()])
+        except LooptopError:
+            return
+        refused = without_effect(config, self._like)
+        for row in rows:
+            sentence = next((said for key, said in refused.items() if row.sets(key)), "")
+            row.refuse(sentence, idle=True) if sentence else row.accept()
+        warned = [said for key, said in without_effect(config).items() if key not in refused]
+        if warned:
+            self._say(Content.styled("! ", "$text-warning bold") + safe("; ".join(warned), "$text-warning"))
+
+    def _check(self, row: FormRow) -> None:
+        """Says beside the field what is wrong with its value, if anything is."""
+        try:
+            preset = self._preset()
+        except LooptopError as error:
+            # Said once: no other value can be judged before there is a preset.
+            if row.spec.key == "preset":
+                row.refuse(str(error))
+            else:
+                row.accept()
+            return
+        try:
+            configuration.override(preset, row.settings())
+            row.accept()
+        except LooptopError as error:
+            row.refuse(str(error).removeprefix("--set: "))
+
+    def action_start(self) -> None:
+        """Checks everything, then has the run started."""
+        if self.busy:
+            return
+        self._check_all()
+        wrong = next((row for row in self._rows.values() if row.wrong), None)
+        if wrong is not None:
+            wrong.field.focus()
+            self.fail(f"{wrong.spec.label}: {wrong.wrong}")
+            return
+        settings = [each for row in self._rows.values() if row.display for each in row.settings()]
+        try:
+            config = configuration.override(self._preset(), settings)
+        except LooptopError as error:
+            self.fail(str(error).removeprefix("--set: "))
+            return
+        self.post_message(self.Wanted(config))
+        self._say(Content.styled("starting…", "$text-primary"))
+
+    @on(Button.Pressed, "#start")
+    def _start_pressed(self) -> None:
+        self.action_start()
+
+    @on(Input.Submitted)
+    def _next(self) -> None:
+        self.screen.focus_next()
+
+    def _say(self, content: Content) -> None:
+        self.query_one("#form-said", Static).update(content)

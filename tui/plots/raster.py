@@ -1,0 +1,117 @@
+"""Draws curves into a few cells of Braille, without axes: for charts so small that many stand side by side.
+
+plotext draws the large ones (`plot.py`); for a small one it takes three times as long as this, and half of the room for
+axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from looptop.tui.plots.plot import FAINT, FIRST, LARGEST, NOISE, SECOND, Axes, Curve, Run
+
+THIRD, FOURTH, TARGET = 101, 102, 103
+"""Roles of more curves than the large charts have, and of a line that says where a figure should be."""
+
+ROLES = (FIRST, SECOND, THIRD, FOURTH)
+"""Of several curves in one chart, in their order."""
+
+DOTTED = (TARGET,)
+"""What is no figure of the run."""
+
+_BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""Of a Braille character, by column and row of its dots."""
+
+
+class Picture(NamedTuple):
+    """A drawing, and what its lowest and highest dot stand for."""
+
+    lines: list[list[Run]]
+    lowest: float
+    highest: float
+    constant: float | None = None
+    """The value of curves that never change."""
+
+
+def draw_small(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> Picture | None:
+    """The curves in `height` lines of `width` cells, later ones over earlier ones.
+
+    Returns:
+        None where there is not one finite point or no room.
+    """
+    points = [_finite(curve) for curve in curves]
+    values = [value for curve in points for _, value in curve]
+    if not values or width < 2 or height < 1:
+        return None
+    lowest = min(values) if axes.lowest is None else axes.lowest
+    highest = max(values) if axes.highest is None else axes.highest
+    constant = None
+    if highest - lowest <= NOISE * max(abs(lowest), abs(highest)):
+        constant = lowest
+        lowest, highest = lowest - 0.5 * (abs(lowest) or 1), lowest + 0.5 * (abs(lowest) or 1)
+    across, up = 2 * width - 1, 4 * height - 1
+    steps = (axes.last - axes.first) or 1
+    bits = [[0] * width for _ in range(height)]
+    roles = [[0] * width for _ in range(height)]
+    marks: list[tuple[int, int]] = []
+    for curve, there in zip(curves, points, strict=True):
+        before: tuple[int, int] | None = None
+        dotted = curve.role in DOTTED and len(there) > 1
+        for step, value in there:
+            if not axes.first <= step <= axes.last:
+                continue
+            inside = max(lowest, min(value, highest))
+            x = round((step - axes.first) / steps * across)
+            y = up - round((inside - lowest) / (highest - lowest) * up)
+            if curve.dots:
+                marks.append((y // 4, x // 2))
+                roles[y // 4][x // 2] = curve.role
+                continue
+            for dot_x, dot_y in _between(before or (x, y), (x, y)):
+                if dotted and dot_x % 2:
+                    continue
+                if roles[dot_y // 4][dot_x // 2] == FAINT != curve.role:
+                    bits[dot_y // 4][dot_x // 2] = 0  # a smoothed line is seen on what it was made of
+                bits[dot_y // 4][dot_x // 2] |= _BITS[dot_x % 2][dot_y % 4]
+                roles[dot_y // 4][dot_x // 2] = curve.role
+            before = (x, y)
+    letters = [[chr(0x2800 + cell) if cell else " " for cell in line] for line in bits]
+    for row, column in marks:
+        letters[row][column] = "•"
+    return Picture([_runs(line, role) for line, role in zip(letters, roles, strict=True)], lowest, highest, constant)
+
+
+def column_of(step: float, axes: Axes, width: int) -> int | None:
+    """The cell in which a step lies; None where it is outside."""
+    if not axes.first <= step <= axes.last:
+        return None
+    return round((step - axes.first) / ((axes.last - axes.first) or 1) * (2 * width - 1)) // 2
+
+
+def _finite(curve: Curve) -> list[tuple[float, float]]:
+    return [
+        (step, 0.0 if abs(value) < 1 / LARGEST else max(-LARGEST, min(value, LARGEST)))
+        for step, value in zip(curve.steps, curve.values, strict=True)
+        if value is not None and math.isfinite(value)
+    ]
+
+
+def _between(begin: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+    """The dots of a straight line; the first is left out where there are more."""
+    (x0, y0), (x1, y1) = begin, end
+    count = max(abs(x1 - x0), abs(y1 - y0))
+    if count <= 1:
+        return [end]
+    return [(x0 + round((x1 - x0) * at / count), y0 + round((y1 - y0) * at / count)) for at in range(1, count + 1)]
+
+
+def _runs(letters: Sequence[str], roles: Sequence[int]) -> list[Run]:
+    out: list[Run] = []
+    begin = 0
+    for at in range(1, len(letters) + 1):
+        if at == len(letters) or roles[at] != roles[begin]:
+            out.append(Run("".join(letters[begin:at]), roles[begin]))
+            begin = at
+    return out

@@ -1,0 +1,144 @@
+"""A run's breakpoints: listed, added with what is wrong said as it is typed, removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo import conditions
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.folder import RunFolder
+from looptop.tui.actions import bindings
+from looptop.tui.background import in_thread, work
+from looptop.tui.screens.base import Overlay
+from looptop.tui.text import safe
+from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.options import Options
+
+EXAMPLES = "kl > 8   reward.mean < 0   any sample.kl > 20   ratio.max > 2   nan"
+LOOK_SECONDS = 0.5
+ANSWER_SECONDS = 5.0
+
+
+class Breakpoints(Overlay[None]):
+    """Conditions at which a run is held before its update."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("breakpoints")]
+    PLACES: ClassVar[tuple[str, ...]] = ("breakpoints",)
+
+    def __init__(self, run: RunFolder, known: Sequence[str]) -> None:
+        """The breakpoints.
+
+        Args:
+            run: A PPO run.
+            known: What can be asked for besides what every run has.
+        """
+        super().__init__()
+        self._run = run
+        self._known = list(known)
+        self._shown: list[str] | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """A field above the list."""
+        box = Vertical(
+            Static("The run is held before a batch's update when one of these is met.", id="said"),
+            Field(placeholder=EXAMPLES, id="condition"),
+            Static("", id="condition-said"),
+            Options(id="choices"),
+            classes="box -breakpoints",
+        )
+        box.border_title = safe(f"Breakpoints of {self._run.id}")
+        yield box
+
+    def on_mount(self) -> None:
+        """Reads them, and goes on reading."""
+        self.query_one("#condition", Field).focus()
+        work(self, self._follow(), "breakpoints")
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                found = await in_thread(PpoJournal(self._run.db).breakpoints)
+            except LooptopError as error:
+                self._say(str(error), "$text-error")
+            else:
+                self._list(found)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _list(self, found: list[str]) -> None:
+        if found == self._shown:
+            return
+        self._shown = found
+        choices = self.query_one("#choices", OptionList)
+        here = choices.highlighted
+        none = Option(Content.styled("none is set", "$text-muted"), disabled=True)
+        choices.set_options([Option(safe(text), id=str(place)) for place, text in enumerate(found)] or [none])
+        choices.highlighted = min(here or 0, len(found) - 1) if found else None
+
+    @on(Input.Changed, "#condition")
+    def _changed(self, event: Input.Changed) -> None:
+        if not event.value.strip():
+            self._say("", "")
+            return
+        try:
+            conditions.parse(event.value, self._known)
+        except LooptopError as error:
+            self._say(str(error), "$text-error")
+        else:
+            self._say("enter sets it", "$text-success")
+
+    @on(Input.Submitted, "#condition")
+    def _add(self, event: Input.Submitted) -> None:
+        try:
+            condition = conditions.parse(event.value, self._known)
+        except LooptopError as error:
+            self._say(str(error), "$text-error")
+            return
+        event.input.value = ""
+        self._set(condition.text, remove=False)
+
+    def action_list(self) -> None:
+        """Goes from the field to the list."""
+        self.query_one("#choices", OptionList).focus()
+
+    def action_remove(self) -> None:
+        """Removes the one under the cursor."""
+        choices = self.query_one("#choices", OptionList)
+        if self._shown and choices.highlighted is not None:
+            self._set(self._shown[choices.highlighted], remove=True)
+
+    def _set(self, text: str, *, remove: bool) -> None:
+        from looptop.engine.ppo.judging import set_breakpoint, set_for_later
+        from looptop.engine.runs.control import wait_answer
+
+        async def go() -> None:
+            try:
+                control = await in_thread(lambda: set_breakpoint(self._run, text, "app", remove=remove))
+            except LooptopError as error:
+                self._say(str(error), "$text-error")
+                return
+            if control is None:
+                said = "removed" if remove else (await in_thread(lambda: set_for_later(self._run))).removeprefix("is ")
+                self._say(f"{text}: {said}", "$text-success")
+            else:
+                answer = await in_thread(lambda: wait_answer(self._run, control, ANSWER_SECONDS))
+                if answer is None:
+                    self._say("the run takes it at its batch's next place", "")
+                else:
+                    self._say(answer.text, "$text-error" if answer.ok is False else "")
+            self._list(await in_thread(PpoJournal(self._run.db).breakpoints))
+
+        work(self, go(), "set")
+
+    def _say(self, text: str, style: str) -> None:
+        self.query_one("#condition-said", Static).update(safe(text, style))

@@ -1,0 +1,50 @@
+"""What health has to say of a batch, in full: what was seen, what it usually means, what to try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from looptop.engine.ppo.records import BatchRecord
+from looptop.tui.actions import bindings
+from looptop.tui.ppo.text import mark_title
+from looptop.tui.screens.base import Overlay
+from looptop.tui.text import safe
+
+
+class Health(Overlay[None]):
+    """A batch's marks."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("health")]
+    PLACES: ClassVar[tuple[str, ...]] = ("health",)
+
+    def __init__(self, batch: BatchRecord) -> None:
+        super().__init__()
+        self._batch = batch
+
+    def body(self) -> Iterable[Widget]:
+        """One text, scrolled where it is long."""
+        box = VerticalScroll(Static(_text(self._batch)), classes="box -help")
+        box.border_title = f"Health of batch {self._batch.step:,}"
+        yield box
+
+    def on_mount(self) -> None:
+        """The arrows scroll."""
+        self.query_one(VerticalScroll).focus()
+
+
+def _text(batch: BatchRecord) -> Content:
+    if not batch.marks:
+        return Content.styled(
+            "Nothing about this batch is out of the ordinary. m goes to the next that is.", "$text-muted"
+        )
+    parts = []
+    for mark in batch.marks:
+        parts += [safe(f"! {mark_title(batch, mark)}", "$text-warning bold"), safe(mark.text), Content("")]
+    return Content("\n").join(parts)

@@ -1,0 +1,232 @@
+"""Reads a PPO run for the screen: how it stands, where it is held, its curves. Its batches, samples and tokens are read
+by the pages that show them.
+
+Nothing is read again that has not changed, and curves come thinned to the columns of the charts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.journal.causes import Cause, Hold, HoldReason
+from looptop.engine.journal.reader import Event, Outline, Point, Series
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.records import BatchRecord
+from looptop.engine.runs.folder import RunFolder, RunState
+
+EVENTS = 200
+"""So many of the last events are kept."""
+
+CURVES_SECONDS = 1.9
+"""A run that trains has its curves read no more often."""
+
+
+class Held(NamedTuple):
+    """Where a paused run waits."""
+
+    step: int
+    """The batch's."""
+    place: str
+    """One of `PLACES`; empty at the end of a step that has none."""
+    why: str
+    """The breakpoint that was hit, or what it waits for; empty where a person paused it."""
+
+
+class Reward(NamedTuple):
+    """One part of the reward."""
+
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class PpoSnapshot:
+    """What is known of a run at one moment."""
+
+    id: str
+    state: RunState
+    version: int
+    """Grows with everything that the run writes."""
+    reason: str = ""
+    cause: Cause | None = None
+    """Why it is held, or has stopped."""
+    live: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    latest: dict[str, Point] = field(default_factory=dict)
+    first: int = 0
+    """The first batch's step; 0 where there is none."""
+    last: int = 0
+    batch: BatchRecord | None = None
+    """The last one."""
+    series: dict[str, Series] = field(default_factory=dict)
+    breakpoints: tuple[str, ...] = ()
+    events: tuple[Event, ...] = ()
+    started: float | None = None
+    ended: float | None = None
+    alerts: int = 0
+    """How many the run raised."""
+
+    @property
+    def count(self) -> int:
+        """How many batches there are."""
+        return self.last - self.first + 1 if self.last else 0
+
+    @property
+    def held(self) -> Held | None:
+        """Where it waits; None where it does not."""
+        hold = self.cause
+        if self.state is not RunState.PAUSED or not isinstance(hold, Hold) or not hold.step:
+            return None
+        if hold.reason in (HoldReason.DISK, HoldReason.ERROR):  # not for the sake of a batch
+            return None
+        return Held(hold.step, hold.stage or "updated", hold.detail)
+
+    @property
+    def place(self) -> Held | None:
+        """The place that the batch in the making has reached, held or not; None where there is none in the making."""
+        if self.held is not None:
+            return self.held
+        if self.live and self.batch is not None and self.batch.place != "updated":
+            return Held(self.batch.step, self.batch.place, "")
+        return None
+
+    @property
+    def total(self) -> int:
+        """How many batches there will be; 0 where it is not known yet."""
+        total = self.facts.get("total_steps")
+        return int(total) if isinstance(total, int | float) and total > 0 else 0
+
+    @property
+    def rewards(self) -> list[Reward]:
+        """The parts of the reward, as the run itself said, or its configuration."""
+        said = self.facts.get("rewards") or self.settings.get("rewards") or []
+        parts = [part for part in said if isinstance(part, dict)] if isinstance(said, list) else []
+        return [Reward(str(part.get("name", "?")), _weight(part.get("weight"))) for part in parts]
+
+    def setting(self, table: str, name: str, default: float) -> float:
+        """A number of the configuration."""
+        found = self.settings.get(table)
+        value = found.get(name) if isinstance(found, dict) else None
+        return float(value) if isinstance(value, int | float) else default
+
+    def names(self, prefix: str) -> list[str]:
+        """The metrics whose names begin so, without that."""
+        return [name.removeprefix(prefix) for name in self.latest if name.startswith(prefix)]
+
+    def value(self, name: str) -> float | None:
+        """The last value of a metric."""
+        point = self.latest.get(name)
+        return point.value if point else None
+
+
+def _weight(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 1.0
+
+
+class PpoWatcher:
+    """Reads one run, from any thread but one at a time."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.journal = PpoJournal(run.db)
+        self._last: PpoSnapshot | None = None
+        self._asked: tuple[tuple[str, ...], tuple[int, float]] = ((), (0, 0.0))
+        self._settings: dict[str, Any] | None = None
+        self._journalled = RunState.CREATED
+        self._event = 0
+        self._curves_read = 0.0
+        self._curve_ends: dict[str, Point] = {}
+        """The last point of each curve that was read."""
+        self._curves_late = False
+        """Whether a curve on the screen lacks what is journalled."""
+
+    def look(self, names: Sequence[str] = (), columns: int = 0, weight: float = 0.0) -> PpoSnapshot:
+        """What is known now; the very same object as before where nothing changed.
+
+        Args:
+            names: The metrics whose curves are on the screen.
+            columns: Of each chart.
+            weight: Of their smoothing; 0 for none.
+
+        Raises:
+            LooptopError: The run cannot be read; says why.
+        """
+        live = self.run.is_live()
+        with self.journal.at_once():
+            return self._look(live, names, (columns, weight))
+
+    def _look(self, live: bool, names: Sequence[str], how: tuple[int, float]) -> PpoSnapshot:
+        version = self.journal.version()
+        asked = (tuple(names), how)
+        before = self._last
+        late = self._curves_late and time.monotonic() - self._curves_read >= CURVES_SECONDS
+        if before is not None and before.version == version and asked == self._asked and not late:
+            state = self._journalled.seen(live)
+            if (state, live) != (before.state, before.live):
+                self._last = replace(before, state=state, live=live)
+            return self._last or before
+        self._last = self._read(version, live, names, how)
+        self._asked = asked
+        return self._last
+
+    def _read(self, version: int, live: bool, names: Sequence[str], how: tuple[int, float]) -> PpoSnapshot:
+        journal, before = self.journal, self._last
+        if self._settings is None:
+            self._settings = {}
+            with contextlib.suppress(LooptopError):
+                self._settings = self.run.settings()
+        outline = journal.outline()
+        self._journalled = outline.state
+        first, last = journal.batch_ends()
+        fresh = journal.events(self._event)
+        if fresh:
+            self._event = fresh[-1].id
+        return PpoSnapshot(
+            id=self.run.id,
+            state=outline.state.seen(live),
+            version=version,
+            reason=outline.reason,
+            cause=outline.cause,
+            live=live,
+            facts=outline.facts,
+            settings=self._settings,
+            latest=outline.latest,
+            first=first,
+            last=last,
+            batch=journal.last_batch(),
+            series=self._series(outline, names, how),
+            breakpoints=tuple(journal.breakpoints()),
+            events=((before.events if before else ()) + tuple(fresh))[-EVENTS:],
+            started=outline.started,
+            ended=outline.ended,
+            alerts=outline.alerts,
+        )
+
+    def _series(self, outline: Outline, names: Sequence[str], how: tuple[int, float]) -> dict[str, Series]:
+        before, latest = self._last, outline.latest
+        known = before.series if before is not None and self._asked[1] == how else {}
+        now = time.monotonic()
+        # Beside a run that trains, reading and drawing curves is most of what the screen costs.
+        early = outline.state is RunState.RUNNING and now - self._curves_read < CURVES_SECONDS
+        if not early:
+            self._curves_read = now
+        found = {}
+        self._curves_late = False
+        for name in names:
+            if name not in latest:
+                continue
+            same = self._curve_ends.get(name) == latest[name]
+            if name in known and (same or early):
+                found[name] = known[name]
+                self._curves_late = self._curves_late or not same
+            else:
+                columns, weight = how
+                found[name] = self.journal.smoothed(name, self.journal.series(name, columns), weight)
+                self._curve_ends[name] = latest[name]
+        return found

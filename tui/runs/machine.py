@@ -1,0 +1,73 @@
+"""The machine in a few lines: processor, memory, disk, each GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from looptop.tui.screens.run_view import Panel
+from looptop.tui.text import bar, cell, safe, size
+
+if TYPE_CHECKING:
+    from looptop.engine.machine.gpus import Gpu
+    from looptop.engine.machine.usage import Usage
+
+NAME = 10
+
+
+class MachinePanel(Panel):
+    """Is shown what was read of the machine."""
+
+    def __init__(self) -> None:
+        super().__init__(id="machine")
+        self.border_title = "Machine"
+
+    def read(self, usage: Usage) -> None:
+        """Shows it."""
+        width = self.content_size.width
+        rows = [
+            ("processor", usage.processor, f"{100 * usage.processor:.0f} % of {usage.cores}"),
+            ("memory", _share(usage.memory_used, usage.memory_total), _of(usage.memory_used, usage.memory_total)),
+            ("disk", _share(usage.disk_used, usage.disk_total), f"{size(usage.disk_free)} free"),
+        ]
+        lines = [_line(*row, width) for row in rows]
+        for gpu in usage.gpus:
+            lines += _gpu(gpu, width)
+        self.show(Content("\n").join(lines))
+
+
+def _gpu(gpu: Gpu, width: int) -> list[Content]:
+    words = []
+    if gpu.temperature is not None:
+        words.append(f"{gpu.temperature} °C")
+    if gpu.power is not None:
+        words.append(f"{gpu.power:.0f} W" + (f" of {gpu.power_limit:.0f}" if gpu.power_limit else ""))
+    lines = [cell(f"GPU {gpu.index}  {gpu.name}", max(width, 1), "bold")]
+    if gpu.use is not None:
+        lines.append(_line("use", gpu.use, f"{100 * gpu.use:.0f} %", width))
+    if gpu.memory_used is not None and gpu.memory_total is not None:
+        share = _share(gpu.memory_used, gpu.memory_total)
+        lines.append(_line("memory", share, _of(gpu.memory_used, gpu.memory_total), width))
+    if words:
+        lines.append(safe(f"{'':<{NAME}}{'  '.join(words)}", "$text-muted"))
+    return lines
+
+
+def _line(name: str, share: float, words: str, width: int) -> Content:
+    room = max(4, width - NAME - len(words) - 1)
+    filled = bar(share, room)
+    # A processor that computes all the time is what it is for; a disk that is nearly full is not.
+    fills = name in ("memory", "disk")
+    style = "$text-error" if fills and share > 0.95 else "$text-warning" if fills and share > 0.85 else "$primary"
+    return Content.assemble(
+        (f"{name:<{NAME}}", "$text-muted"), (filled, style), ("░" * (room - len(filled)), "$panel"), f" {words}"
+    )
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part / 2**30:.1f} of {whole / 2**30:.1f} GiB"

@@ -1,0 +1,343 @@
+"""Runs: all there are, live or not; open, compare, name, go on with, export and delete them; and the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.events import Resize
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.home import home
+from looptop.engine.journal.records import RunSummary
+from looptop.engine.runs import query
+from looptop.engine.runs.about import write_about
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.listing import COLUMNS, Summaries, ordered
+from looptop.engine.runs.query import Query
+from looptop.tui.actions import bindings
+from looptop.tui.background import in_thread, work
+from looptop.tui.runs.machine import MachinePanel
+from looptop.tui.screens.controls import Driving
+from looptop.tui.text import safe, size
+from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.run_table import RunTable
+
+TICK = 2.0
+"""Seconds between two looks at all runs; longer where a look takes long."""
+
+MOST_COMPARED = 6
+
+
+class Runs(Driving):
+    """Screen 4."""
+
+    CSS_PATH = ["../styles/lists.tcss", "../styles/runs.tcss"]  # noqa: RUF012
+    HERE = "runs"
+    PLACES = ("runs", "runs-list", "rows")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known = Summaries()
+        self._all: list[RunSummary] = []
+        self._read_once = False
+        self._query = Query()
+        self._unknown = ""
+        """What is wrong with the filter as far as these runs go."""
+        self._wrong = ""
+        self._sort = ("created", True)
+        self._poke = asyncio.Event()
+
+    def body(self) -> Iterable[Widget]:
+        """The filter, what is wrong with it, the list, the machine."""
+        with Horizontal(id="runs-bar"):
+            yield Field(placeholder='/ filters:  kind:vqa state:running loss<0.5 "some words"', id="runs-filter")
+            yield Static(id="runs-said")
+        yield RunTable()
+        yield MachinePanel()
+
+    def on_mount(self) -> None:
+        """Begins to look."""
+        self.query_one(RunTable).focus()
+        work(self, self._watch(), "watch")
+        work(self, self._watch_machine(), "machine")
+
+    def on_screen_resume(self) -> None:
+        """Looks at once when the screen comes back."""
+        self._poke.set()
+
+    def look_again(self) -> None:
+        """Looks at once."""
+        self._poke.set()
+
+    def on_resize(self, event: Resize) -> None:
+        """The machine has as many lines as it needs."""
+        super().on_resize(event)
+        self._show()
+
+    async def _watch(self) -> None:
+        pause = 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._poke.wait(), pause)
+            self._poke.clear()
+            pause = TICK
+            if not self.is_below:
+                continue
+            began = time.monotonic()
+            loop = asyncio.get_running_loop()
+
+            def part(found: list[RunSummary], loop: asyncio.AbstractEventLoop = loop) -> None:
+                loop.call_soon_threadsafe(self._take, found)
+
+            try:
+                self._take(await in_thread(lambda: self._known.all(part)))
+            except LooptopError as error:
+                self.say(str(error), "$text-error")
+            # A home on a slow disk, with thousands of runs: at most a tenth of the time is spent on looking.
+            pause = max(TICK, 10 * (time.monotonic() - began))
+
+    def _take(self, found: list[RunSummary]) -> None:
+        self._all, self._read_once = found, True
+        self._show()
+
+    def _show(self) -> None:
+        table = self.query_one(RunTable)
+        by, backwards = self._sort
+        rows = ordered(filter(self._query.holds, self._all), by, reverse=backwards)
+        self._unknown = ""
+        try:
+            self._query.refuse_unknown(self._all)
+        except LooptopError as error:
+            self._unknown = str(error)
+        empty = "no run is meant by that" if self._all else "no runs yet: screen 2 starts one"
+        table.fill(rows, self._sort, empty if self._read_once else "reading…")
+        self._say_count()
+
+    def _say_count(self) -> None:
+        said, table = self.query_one("#runs-said", Static), self.query_one(RunTable)
+        if wrong := self._wrong or self._unknown:
+            said.update(safe(wrong, "$text-error"))
+            return
+        live = sum(bool(each.live) for each in self._all)
+        words = [f"{len(table.rows):,} of {len(self._all):,} runs", f"{live} live"]
+        if table.selected:
+            words.append(f"{len(table.selected)} selected")
+        said.update(Content.styled(" · ".join(words), "$text-muted"))
+
+    async def _watch_machine(self) -> None:
+        from looptop.engine.machine.usage import Machine
+
+        panel = self.query_one(MachinePanel)
+        machine = await in_thread(lambda: Machine(home()))
+        while True:
+            if self.is_below and panel.size.height:
+                with contextlib.suppress(OSError):
+                    usage = await in_thread(machine.read)
+                    panel.styles.height = 5 + 4 * len(usage.gpus)
+                    panel.read(usage)
+            await asyncio.sleep(TICK)
+
+    # Filtering and sorting.
+
+    def action_filter(self) -> None:
+        """Goes to the filter."""
+        self.query_one("#runs-filter", Field).focus()
+
+    @on(Input.Changed, "#runs-filter")
+    def _filter(self, event: Input.Changed) -> None:
+        try:
+            self._query, self._wrong = query.parse(event.value), ""
+        except LooptopError as error:
+            self._wrong = str(error)
+        self._show()
+
+    @on(Input.Submitted, "#runs-filter")
+    def _filtered(self) -> None:
+        self.leave_field()
+
+    def leave_field(self) -> None:
+        """The single keys work in the list."""
+        self.query_one(RunTable).focus()
+
+    def back(self) -> None:
+        """Esc: out of the filter; in the list it takes marks and filter away."""
+        table = self.query_one(RunTable)
+        if isinstance(self.focused, Field):
+            self.leave_field()
+        elif table.selected:
+            table.selected.clear()
+            table.refresh()
+            self._say_count()
+        else:
+            self.query_one("#runs-filter", Field).value = ""
+
+    def action_sort(self) -> None:
+        """Sorts by the next column."""
+        by = self._sort[0]
+        self._sort_by(COLUMNS[(COLUMNS.index(by) + 1) % len(COLUMNS)] if by in COLUMNS else COLUMNS[0])
+
+    def action_reverse(self) -> None:
+        """Sorts the other way round."""
+        self._sort = (self._sort[0], not self._sort[1])
+        self._show()
+
+    @on(RunTable.SortedBy)
+    def _clicked_title(self, event: RunTable.SortedBy) -> None:
+        if event.key == self._sort[0]:
+            self.action_reverse()
+        else:
+            self._sort_by(event.key)
+
+    def _sort_by(self, key: str) -> None:
+        # The newest and the longest first, as a person looks for them; names from a to z.
+        self._sort = (key, key in ("created", "started", "took", "progress", "headline"))
+        self._show()
+
+    @on(RunTable.Moved)
+    def _moved(self) -> None:
+        self._say_count()
+
+    # What can be done with a run.
+
+    @on(RunTable.Opened)
+    def _opened(self, event: RunTable.Opened) -> None:
+        self._with(event.run_id, self.looptop.open_run)
+
+    def action_charts(self) -> None:
+        """Shows all metrics of the run, or those of the selected ones laid over each other."""
+        chosen = list(self.query_one(RunTable).selected) or self._here
+        if len(chosen) > MOST_COMPARED:
+            self.looptop.tell(f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning")
+            return
+        runs: list[RunFolder] = []
+        if chosen and self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
+            self.looptop.open_charts(runs)
+
+    def action_rename(self) -> None:
+        """Asks for a title."""
+        self._ask("Title", "title")
+
+    def action_note(self) -> None:
+        """Asks for a note."""
+        self._ask("Note", "note")
+
+    def _ask(self, title: str, key: str) -> None:
+        from looptop.tui.screens.dialog import TextQuestion
+
+        for run_id in self._here:
+            run = RunFolder.find(run_id)
+
+            def answered(text: str | None, run: RunFolder = run) -> None:
+                if text is not None and self.attempt(lambda: write_about(run.path, **{key: text})):
+                    self._poke.set()
+
+            question = TextQuestion(f"{title} of {run_id}", getattr(run.about(), key), several_lines=key == "note")
+            self.app.push_screen(question, answered)
+
+    def action_resume(self) -> None:
+        """Goes on with the run."""
+        self._with_here(self.resume)
+
+    def action_duplicate(self) -> None:
+        """Shows the form of a new run, filled in with this one's configuration."""
+        self._with_here(self.looptop.duplicate)
+
+    def action_want(self, what: str) -> None:
+        """Drives the run under the cursor."""
+        here = self.query_one(RunTable).here
+        if here is not None:
+            self._with(here.id, lambda run: self.drive(run, what, here.state))
+
+    def action_export(self) -> None:
+        """Asks for the format, and exports into the folder where the app was started."""
+        from looptop.engine.interchange.export import NAMES
+        from looptop.tui.screens.picker import Choice, Picker
+
+        for run_id in self._here:
+            choices = [Choice(name, safe(name)) for name in NAMES]
+
+            def chosen(form: str | None, run_id: str = run_id) -> None:
+                if form is not None:
+                    work(self, self._export(run_id, form), "export")
+
+            self.app.push_screen(Picker(f"Export {run_id} as", choices, ""), chosen)
+
+    async def _export(self, run_id: str, form: str) -> None:
+        from looptop.engine.interchange.export import export
+
+        out = Path.cwd() / f"{run_id}-{form}"
+        self.say(f"exporting {run_id}…", "$text-primary")
+        try:
+            files = await in_thread(lambda: export(RunFolder.find(run_id), form, out))
+        except LooptopError as error:
+            self.looptop.tell(error, "error")
+            return
+        finally:
+            self.say("")
+        self.looptop.tell(f"{run_id}: {len(files)} files in {out}")
+
+    def action_delete(self) -> None:
+        """Asks, then deletes the selected runs, or the one under the cursor."""
+        chosen = list(self.query_one(RunTable).selected) or self._here
+        runs: list[RunFolder] = []
+        if not chosen or not self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
+            return
+        live = [run.id for run in runs if run.is_live()]
+        if live:
+            self.looptop.tell(f"{', '.join(live)} is live; x stops it first", "warning")
+            return
+        work(self, self._ask_delete(runs), "delete", exclusive=True)
+
+    async def _ask_delete(self, runs: Sequence[RunFolder]) -> None:
+        from looptop.engine.runs.delete import size_of
+        from looptop.tui.screens.dialog import Question
+
+        room = await in_thread(lambda: sum(size_of(run) for run in runs))
+        names = ", ".join(run.id for run in runs)
+        text = Content.assemble(
+            (names, "bold"), f" with all that belongs to it, {size(room)}: checkpoints, model, journal, log."
+        )
+        question = Question("Delete", text, [("escape", "no", "keep it"), ("D", "yes", f"delete {names}")])
+        self.app.push_screen(question, lambda answer: self._delete(runs) if answer == "yes" else None)
+
+    def _delete(self, runs: Sequence[RunFolder]) -> None:
+        work(self, self._delete_all(runs), "delete", exclusive=True)
+
+    async def _delete_all(self, runs: Sequence[RunFolder]) -> None:
+        from looptop.engine.runs.delete import delete
+
+        for run in runs:
+            try:
+                await in_thread(lambda r=run: delete(r))  # type: ignore[misc]
+            except LooptopError as error:
+                self.looptop.tell(error, "error")
+                break
+            self.query_one(RunTable).selected.pop(run.id, None)
+        self._poke.set()
+
+    @property
+    def _here(self) -> list[str]:
+        """The run under the cursor, if there is one."""
+        here = self.query_one(RunTable).here
+        return [here.id] if here is not None else []
+
+    def _with_here(self, call: Callable[[RunFolder], object]) -> None:
+        for run_id in self._here:
+            self._with(run_id, call)
+
+    def _with(self, run_id: str, call: Callable[[RunFolder], object]) -> None:
+        runs: list[RunFolder] = []
+        if self.attempt(lambda: runs.append(RunFolder.find(run_id))):
+            call(runs[0])

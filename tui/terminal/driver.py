@@ -1,0 +1,232 @@
+"""The terminal, and how the app lets go of it.
+
+Textual's driver alone leaves four things open: what a library prints to file descriptors 1 and 2 spoils the screen;
+SIGHUP and SIGTERM kill the process with the terminal still in its raw state; an input at its end is read again and
+again at full speed; and a terminal that no longer reads keeps a program from ending.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import selectors
+import signal
+import sys
+import time
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from textual import events
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+from looptop.tui.terminal.compact_output import Thrift, erases_in_colour
+from looptop.tui.terminal.replies import Replies
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+PATIENCE = 2.0
+"""Seconds that a leaving app waits for a terminal that does not read."""
+
+ALONE = 0.015
+"""Seconds after which an ESC is the key: a terminal sends the rest of a sequence with it. Textual waits for 0.1 s, or
+for as many milliseconds as ESCDELAY says, which goes before this too."""
+
+LOOK = 0.1
+"""Seconds between two looks at whether the app leaves."""
+
+
+class Screen(io.TextIOBase):
+    """The terminal as a file to draw on: never raises, and never waits for ever once the app leaves."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._fd = descriptor
+        self._deadline: float | None = None
+        self._thrift = Thrift(erases_in_colour(os.environ.get("TERM", "")))
+        self.gone = False
+        """Whether nobody is behind the terminal any more."""
+
+    def fileno(self) -> int:
+        """The descriptor that is drawn on."""
+        return self._fd
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return os.isatty(self._fd)
+
+    def leave(self, patience: float = PATIENCE) -> None:
+        """From now on, at most `patience` seconds more are spent on writing."""
+        self._deadline = time.monotonic() + patience
+
+    def write(self, text: str) -> int:
+        """Writes all of it, unless the terminal is gone."""
+        data = memoryview(self._thrift.squeeze(text).encode("utf-8", "replace"))
+        with selectors.SelectSelector() as selector:
+            selector.register(self._fd, selectors.EVENT_WRITE)
+            while data and not self.gone:
+                if self._deadline is not None and time.monotonic() > self._deadline:
+                    break
+                try:
+                    if selector.select(0.2):
+                        data = data[os.write(self._fd, data[:4096]) :]
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    self.gone = True
+        return len(text)
+
+    def forget_colours(self) -> None:
+        """Another program has drawn meanwhile: the terminal's colours are set anew."""
+        self._thrift = Thrift(erases_in_colour(os.environ.get("TERM", "")))
+        self.write("\x1b[m")
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+_screen: Screen | None = None
+"""What the driver draws on while `terminal()` holds; Textual makes the driver, so it cannot be handed over."""
+
+
+class Keys(XTermParser):
+    """Textual's parser, but ESC and a digit is alt and that digit, as terminals mean it, not a letter of a Mac's;
+    behind an ESC alone nothing is waited for as long as it waits for the rest of a sequence; and a terminal's replies
+    are no keys.
+    """
+
+    def __init__(self, debug: bool = False) -> None:
+        super().__init__(debug)
+        self._replies = Replies(0.0 if "ESCDELAY" in os.environ else ALONE)
+
+    def feed(self, data: str) -> Iterable[Message]:
+        """Gives what keys and sequences say."""
+        if self._replies.is_key:  # A busy processor may be late to say so.
+            yield from self.tick()
+        data = self._replies.without(data)
+        if data:
+            yield from super().feed(data)
+
+    def tick(self) -> Iterable[Message]:
+        """Gives what nothing more has come behind for a while."""
+        if held := self._replies.expired():
+            yield from super().feed(held)
+            if held == "\x1b" and self._timeout_time is not None:
+                self._timeout_time = 0.0  # It has waited long enough.
+        yield from super().tick()
+
+    @property
+    def patience(self) -> float:
+        """Seconds until what has come is to be looked at again, whether or not more comes."""
+        soonest = min(self._replies.deadline, float("inf") if self._timeout_time is None else self._timeout_time)
+        return max(0.0, min(LOOK, soonest - time.monotonic()))
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+        if len(sequence) == 2 and sequence[0] == "\x1b" and sequence[1] in "123456789":
+            return [events.Key(f"alt+{sequence[1]}", None)]
+        return super()._sequence_to_key_events(sequence, alt)
+
+
+class Driver(LinuxDriver):
+    """Textual's driver on our own screen, which says when the input has come to its end."""
+
+    def __init__(self, app: App[Any], **options: Any) -> None:
+        super().__init__(app, **options)
+        if _screen is not None:
+            self._file = _screen  # type: ignore[assignment]
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        # Textual's way asks descriptor 1, which is the log while the app runs.
+        try:
+            width, height = os.get_terminal_size(self._file.fileno() if self._file else 1)
+        except OSError:
+            width, height = 0, 0
+        return width or 80, height or 24
+
+    def resume_application_mode(self) -> None:
+        """Takes the terminal back, and has all of the screen drawn: the shell had it meanwhile."""
+        super().resume_application_mode()
+        draw = getattr(self._app, "draw_anew", None)
+        if draw is not None:
+            self._loop.call_soon_threadsafe(draw)
+
+    def run_input_thread(self) -> None:
+        """Reads keys until the app leaves, or until nothing can come any more: then the app leaves too."""
+        parser = Keys(self._debug)
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                if selector.select(parser.patience):
+                    try:
+                        data = os.read(self.fileno, 4096)
+                    except OSError:
+                        data = b""
+                    if not data:
+                        leave = getattr(self._app, "leave_from_outside", None)
+                        if leave is not None:
+                            self._loop.call_soon_threadsafe(leave)
+                        return
+                    for event in parser.feed(decode(data)):
+                        self.process_message(event)
+                for event in parser.tick():
+                    self.process_message(event)
+
+
+@contextlib.contextmanager
+def terminal(log: Path) -> Iterator[Screen]:
+    """Gives the terminal to the driver alone; all else that is printed meanwhile goes into the log, if it can."""
+    global _screen
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    screen = Screen(_open(kept))
+    try:
+        sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError:  # a home that can be looked at and not written
+        sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+    os.close(sink)
+    _screen = screen
+    try:
+        yield screen
+    finally:
+        _screen = None
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        for target, descriptor in zip((1, 2), kept, strict=True):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+
+
+def _open(kept: list[int]) -> int:
+    """The terminal, opened anew where allowed: then writing to it need not block, and reading is not changed by it."""
+    drawn = kept[0] if os.isatty(kept[0]) else kept[1]
+    try:
+        return os.open(os.ttyname(drawn), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return os.dup(drawn)
+
+
+@contextlib.contextmanager
+def signals(leave: Callable[[], None]) -> Iterator[None]:
+    """Calls `leave` on SIGHUP, SIGTERM and SIGINT, even while the event loop waits for the terminal."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        leave()
+
+    numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
