@@ -20,7 +20,7 @@ from tests.support import eventually, wait_taken
 def test_a_loop_leaves_a_finished_run_with_what_it_logged(capsys: pytest.CaptureFixture[str]) -> None:
     with looptop.log("my loop", total_steps=3, settings={"learning_rate": 0.1}) as run:
         run.metrics(0, {"eval_loss": 9.0})
-        assert RunFolder.find(run.id).state() is RunState.RUNNING
+        eventually(lambda: run.folder.state() is RunState.RUNNING)
         going_on = [run.end_step(step, {"loss": torch.tensor(1.0 / step), "rate": 2}) for step in (1, 2, 3)]
     assert going_on == [True] * 3
     (folder,) = RunFolder.all()
