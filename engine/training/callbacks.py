@@ -5,17 +5,13 @@ own:
 
     trainer = SFTTrainer(..., callbacks=[looptop.engine.JournalCallback(name="my fine-tuning")])
 
-With GRPO and RLOO it journals what the model writes too, with rewards and advantages: from the trainer where it is
-handed over, else from the files that `log_completions=True` makes.
-
-    callback = looptop.engine.JournalCallback(name="my GRPO")
-    trainer = GRPOTrainer(..., callbacks=[callback])
-    callback.trainer = trainer
+With GRPO and RLOO it journals what the model writes too, with rewards and advantages.
 
 What the trainer logs before `train()` is kept for the run that begins then, and what it logs afterwards, as
 `evaluate()` and `predict()` do, goes into the run that has ended; with several trainers, into each one's own. A
 callback is not told when an exception leaves `train()`, which in a notebook would leave the run live for as long as
-the kernel: so `Trainer.train` is wrapped when the first callback with a run of its own is made. Nothing that goes wrong
+the kernel, nor which trainer calls it: so `Trainer.train` is wrapped when the first callback with a run of its own is
+made. Nothing that goes wrong
 in such a callback reaches the training.
 """
 
@@ -30,7 +26,6 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -43,7 +38,7 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.external_run import ExternalRun
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.training.trl_completions import FromFiles, FromTrainer
+from looptop.engine.training.trl_completions import FromTrainer
 
 _log = logging.getLogger("looptop.callback")
 
@@ -89,9 +84,8 @@ class JournalCallback(TrainerCallback):
         self._own = context is None
         self._logged: tuple[int, frozenset[str]] = (-1, frozenset())
         self.trainer: Any = None
-        """The trainer, where it is handed over: a callback is not given it, and only it knows all completions."""
+        """The trainer that trains now: a callback is not given it, and only it knows all completions."""
         self._generations = FromTrainer()
-        self._files: FromFiles | None = None
         self._before: list[tuple[int, dict[str, float]]] = []
         """What was logged before training began."""
         self._state: TrainerState | None = None
@@ -100,7 +94,7 @@ class JournalCallback(TrainerCallback):
         """The runs of its own that have ended, by the state of their training."""
         self._told: set[str] = set()
         if self._own:
-            _tell_callbacks_of_errors()
+            _wrap_train()
 
     @_harmless
     def on_train_begin(
@@ -235,7 +229,6 @@ class JournalCallback(TrainerCallback):
             _as_text(self.name), settings, {"device": str(args.device), "output_dir": str(args.output_dir)}
         )
         self._run, self.folder, self._journal, self._gate = run, run.folder, run.journal, run.gate
-        self._files = FromFiles(Path(str(args.output_dir))) if getattr(args, "log_completions", False) else None
         atexit.register(self._cut_short)
         before, self._before = self._before, []
         for step, values in before:
@@ -252,14 +245,10 @@ class JournalCallback(TrainerCallback):
 
     def _write_completions(self, step: int) -> None:
         """What the model wrote since the last time."""
-        if self._journal is None or not self._own:
+        if self._journal is None or not self._own or self.trainer is None:
             return
-        if self.trainer is not None:
-            if completions := self._generations.fresh(self.trainer):
-                write_completions(self._journal, step, completions)
-        elif self._files is not None:
-            for file_step, completions in self._files.fresh():
-                write_completions(self._journal, file_step, completions)
+        if completions := self._generations.fresh(self.trainer):
+            write_completions(self._journal, step, completions)
 
     def _write(self, state: TrainerState, logs: Mapping[str, Any]) -> None:
         if not state.is_world_process_zero and self._own:
@@ -320,8 +309,8 @@ def _as_number(value: object) -> float | None:
         return None
 
 
-def _tell_callbacks_of_errors() -> None:
-    """Wraps `Trainer.train`, once, so that the run ends when training is left however it is left."""
+def _wrap_train() -> None:
+    """Wraps `Trainer.train`, once: callbacks then know the trainer, and the run ends however training is left."""
     plain = Trainer.train
     if hasattr(plain, "_tells_callbacks"):
         return
@@ -329,6 +318,11 @@ def _tell_callbacks_of_errors() -> None:
     @functools.wraps(plain)
     def train(self: Trainer, *args: Any, **kwargs: Any) -> Any:
         left_by: BaseException | None = None
+        callbacks = [each for each in self.callback_handler.callbacks if isinstance(each, JournalCallback)]
+        # One callback may be in a trainer that trains inside another's training.
+        outer = [callback.trainer for callback in callbacks]
+        for callback in callbacks:
+            callback.trainer = self
         try:
             return plain(self, *args, **kwargs)
         except BaseException as error:
@@ -338,6 +332,8 @@ def _tell_callbacks_of_errors() -> None:
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, JournalCallback):
                     callback.end_by(left_by)
+            for callback, trainer in zip(callbacks, outer, strict=True):
+                callback.trainer = trainer
 
     train._tells_callbacks = True  # type: ignore[attr-defined]
     Trainer.train = train  # type: ignore[method-assign]
