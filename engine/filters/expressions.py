@@ -60,8 +60,9 @@ EVERYTHING = Group((), True)
 
 def terms(expression: Expression) -> list[Term]:
     """The terms, from left to right."""
-    parts = expression.parts if isinstance(expression, Group) else ()
-    return [expression] if not isinstance(expression, Group) else [term for part in parts for term in terms(part)]
+    if isinstance(expression, Group):
+        return [term for part in expression.parts for term in terms(part)]
+    return [expression]
 
 
 def evaluate(expression: Expression, test: Callable[[Term], bool | None]) -> bool | None:

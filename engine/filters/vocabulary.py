@@ -107,10 +107,10 @@ class Filter(Generic[Row]):
         if not isinstance(term, Match):
             value = self.numbers[term.field].value(row)
             return value is not None and term.compares(value)
-        known = self.vocabulary.texts.get(term.field)
-        texts = [known.value(row)] if known else self.vocabulary.words(row) if self.vocabulary.words else ()
-        if known and known.whole:
-            return texts[0].lower() in term.values
+        if known := self.vocabulary.texts.get(term.field):
+            text = known.value(row).lower()
+            return text in term.values if known.whole else any(value in text for value in term.values)
+        texts = self.vocabulary.words(row) if self.vocabulary.words else ()
         return any(value in text.lower() for text in texts for value in term.values)
 
 

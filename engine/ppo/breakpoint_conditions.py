@@ -102,7 +102,7 @@ class Condition:
             before: Names of scores and figures of quality, which are known before it.
         """
         known = {"", *SAMPLE_FIGURES, *before} - set(ONLY_AFTER)
-        # As if all were met that is known: an unknown term must not matter to that.
+        # Whatever is known can turn out as it must.
         return not evaluate(self.filter.expression, lambda term: not term.negated if _figure(term) in known else None)
 
     def asks_of_update(self, before: Collection[str] = ()) -> bool:
@@ -193,8 +193,9 @@ def _check_form(name: Word, quantifier: str) -> None:
 
 def _split(name: str, quantifier: str = "") -> tuple[str, str]:
     """The figure and the statistic of a name as it is written: `kl.max`; behind `any` or `all`, `sample.kl`."""
-    figure, _, statistic = name.removeprefix("sample.").rpartition(".")
-    return (figure, statistic) if figure and not quantifier else (name.removeprefix("sample."), "")
+    name = name.removeprefix("sample.")
+    figure, dot, statistic = name.rpartition(".")
+    return (figure, statistic) if dot and not quantifier else (name, "")
 
 
 def _figure(term: Term) -> str:
