@@ -6,13 +6,13 @@ import argparse
 
 import msgspec
 
-from looptop.engine.cli.output import add_json, cut, duration, moment, number, percent, say, say_json, table
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import cut, duration, moment, number, percent, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary, state_text
 from looptop.engine.runs import run_filter
 from looptop.engine.runs.folder import home
-from looptop.engine.runs.headline import COLUMNS, headline, headline_step, ordered, progress, took
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import COLUMNS, Summaries, headline, headline_step, ordered, progress, took
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -32,8 +32,17 @@ TAKES_FILTERS = True
 _NOTE = 40
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    filter: list[str]
+    sort: str
+    reverse: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument(
         "filter",
         metavar="FILTER",
@@ -45,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Lists."""
     wanted = run_filter.parse(" ".join(arguments.filter))
     everything = Summaries().all()

@@ -18,7 +18,7 @@ from looptop.engine.filters import grammar
 from looptop.engine.filters.expressions import Comparison, terms
 from looptop.engine.filters.vocabulary import Filter, NumberField, TextField, Vocabulary, Word, suggestion
 from looptop.engine.journal.records import RunState, RunSummary
-from looptop.engine.runs.headline import progress, took
+from looptop.engine.runs.listing import progress, took
 from looptop.engine.text import visible
 
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -18,9 +18,9 @@ from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.launch.worker import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, question_only_known
+from looptop.engine.runs.context import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.trainer import (
@@ -62,7 +62,7 @@ def train(context: RunContext) -> dict[str, Any]:
     assert isinstance(config, VqaRunConfig)
     # Loading and saving draw bars on stderr, which is the log's in an engine process and the caller's elsewhere.
     transformers_logging.disable_progress_bar()
-    device = pick(config.training.device, config.training.precision)
+    device = pick(config.training.device, config.training.precision, threads=context.threads)
     context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")

@@ -23,8 +23,7 @@ from looptop.engine.journal.records import RunSummary
 from looptop.engine.runs import run_filter
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.headline import COLUMNS, ordered
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import COLUMNS, Summaries, ordered
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.runs.machine import MachinePanel

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from looptop.engine.errors import LooptopError
 from looptop.engine.filters.expressions import Comparison, Match, Term, terms
 from looptop.engine.journal.records import RunState, RunSummary
-from looptop.engine.runs.headline import COLUMNS, headline, ordered
+from looptop.engine.runs.listing import COLUMNS, headline, ordered
 from looptop.engine.runs.run_filter import parse
 from looptop.engine.text import visible
 
