@@ -30,7 +30,7 @@ from transformers import (
     ViTModel,
 )
 
-from tests.engine.vqa.tiny import save_processors
+from tests.factories.vqa import save_processors
 
 T5_VOCABULARY = 32128
 GPT2_VOCABULARY = 50257

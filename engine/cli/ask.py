@@ -7,8 +7,8 @@ import argparse
 from looptop.engine.cli.output import add_json, note, percent, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible, visible_answer
-from looptop.engine.vqa.answer import WORTH_SAYING
-from looptop.engine.vqa.images import open_image
+from looptop.engine.vqa.answer_records import WORTH_SAYING
+from looptop.engine.vqa.images.decode import open_image
 
 EXAMPLES = """\
   looptop ask photo.png "what shape is it?"

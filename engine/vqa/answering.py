@@ -24,14 +24,14 @@ from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models.token_text import known_ids, number_text
 from looptop.engine.models.weights import load_whole
 from looptop.engine.text import visible
-from looptop.engine.vqa.answer import END, Answer, Candidate, ModelView, TokenProbability
+from looptop.engine.vqa.answer_records import END, Answer, Candidate, ModelView, TokenProbability
+from looptop.engine.vqa.attention_view import look
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
-from looptop.engine.vqa.images import open_image
+from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.model_names import folder_of
 from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.search import Found, Search
-from looptop.engine.vqa.view import look
 
 __all__ = ["Answer", "Answerer", "Candidate", "ModelView", "TokenProbability"]
 

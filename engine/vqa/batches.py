@@ -19,12 +19,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.images import open_image
-from looptop.engine.vqa.labels import IGNORED
+from looptop.engine.vqa.data.problems import EMPTY_QUESTION, LONG_QUESTION, Problem
+from looptop.engine.vqa.data.rows import image_problem
+from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.problems import EMPTY_QUESTION, LONG_QUESTION, Problem
-from looptop.engine.vqa.processing import VqaProcessor
-from looptop.engine.vqa.rows import image_problem
+from looptop.engine.vqa.processing import IGNORED, VqaProcessor
 
 OnProblem = Callable[[Problem], object]
 """Told what is wrong with a question or an image that is left out."""

@@ -22,15 +22,41 @@ from looptop.engine.config.vqa import Fusion
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.weights import is_pooler, load_part, load_whole
 from looptop.engine.text import visible
-from looptop.engine.vqa.decoder import quicken
-from looptop.engine.vqa.finite import check_finite
-from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
-from looptop.engine.vqa.labels import IGNORED
-from looptop.engine.vqa.model_config import VqaConfig
-from looptop.engine.vqa.walk import parameters_of
+from looptop.engine.vqa.configuration import VqaConfig, frozen_parts, is_cross_attention
+from looptop.engine.vqa.fast_gpt2 import quicken
+from looptop.engine.vqa.processing import IGNORED
 
 ENCODERS = ("text_encoder", "image_encoder")
 """The parts that `freeze` stops as wholes: of the decoder, the cross-attention goes on being trained."""
+
+
+class NonFiniteError(LooptopError):
+    """A tensor holds NaN or infinity; names the tensor (and, once the trainer adds it, the step)."""
+
+    def __init__(self, tensor_name: str, detail: str, step: int | None = None) -> None:
+        self.tensor_name = tensor_name
+        self.detail = detail
+        self.step = step
+        at = "" if step is None else f" at step {step}"
+        super().__init__(
+            f"the tensor '{tensor_name}' holds {detail}{at}; look at the data of that step, or lower the learning rate"
+            " or use precision fp32"
+        )
+
+
+def check_finite(tensor: Tensor, name: str) -> None:
+    """Refuses NaN and infinity.
+
+    Raises:
+        NonFiniteError: The tensor holds one; the error names the tensor.
+    """
+    # A sum is finite only if every element is (or cancels, which NaN and Inf cannot): one pass, one number.
+    if not tensor.is_floating_point() or torch.isfinite(tensor.detach().float().sum()):
+        return
+    if torch.isnan(tensor).any():
+        raise NonFiniteError(name, "NaN")
+    if torch.isinf(tensor).any():
+        raise NonFiniteError(name, "an infinite number")
 
 
 def _width_of(config: Any, part: str) -> int:
@@ -187,14 +213,6 @@ class VqaModel(PreTrainedModel):
                 frozen = name in ENCODERS and not any(parameter.requires_grad for parameter in part.parameters())
                 part.train(mode and not frozen)
         return self
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """As torch's own, which looks for each parameter's name too."""
-        if not set_to_none:
-            super().zero_grad(set_to_none=False)
-            return
-        for parameter in parameters_of(self):
-            parameter.grad = None
 
     # Encoding ---------------------------------------------------------------------------------------------------
 

@@ -8,11 +8,10 @@ from transformers import AutoConfig
 from looptop.engine.config.vqa import ModelConfig
 from looptop.engine.models.memory import ModelSize, build_empty, size_of
 from looptop.engine.models.weights import is_pooler, load_part
-from looptop.engine.vqa.freezing import frozen_parts
+from looptop.engine.vqa.configuration import VqaConfig, frozen_parts
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.model_config import VqaConfig
-from looptop.engine.vqa.model_names import folder_of
 from looptop.engine.vqa.processing import resolve
+from looptop.engine.vqa.saved_models import folder_of
 
 
 def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:

@@ -22,12 +22,10 @@ from looptop.engine.launch.worker import RunContext
 from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, as_is
+from looptop.engine.vqa.data.problems import LeftOut
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
-from looptop.engine.vqa.finite import NonFiniteError
-from looptop.engine.vqa.labels import IGNORED
-from looptop.engine.vqa.left_out import LeftOut
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model import NonFiniteError, VqaModel
+from looptop.engine.vqa.processing import IGNORED, VqaProcessor
 
 NO_ROW = -1
 """Stands where a batch of an evaluation has no row."""

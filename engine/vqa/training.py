@@ -31,16 +31,16 @@ from looptop.engine.training.trainer import (
     trainer_arguments,
 )
 from looptop.engine.training.unreached import freeze_unreached
-from looptop.engine.vqa import data
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.answering import load_model
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.freezing import frozen_parts
-from looptop.engine.vqa.left_out import LeftOut
+from looptop.engine.vqa.configuration import frozen_parts
+from looptop.engine.vqa.data.load import VqaData, load_data
+from looptop.engine.vqa.data.problems import LeftOut
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.model_names import folder_of
 from looptop.engine.vqa.model_sizes import vqa_sizes, vqa_ways_out
 from looptop.engine.vqa.processing import VqaProcessor, resolve
+from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.trainer import VqaTrainer
 
 PROGRESS_SECONDS = 5.0
@@ -69,7 +69,7 @@ def train(context: RunContext) -> dict[str, Any]:
     left_out = LeftOut(context.journal)
     try:
         with context.during(READING), context.processes.first_before_the_others():
-            splits = data.load(config.data, config.training.seed, left_out, _Progress(context))
+            splits = load_data(config.data, config.training.seed, left_out, _Progress(context))
     finally:
         left_out.tell()
     context.leave_if_stopped()
@@ -256,7 +256,7 @@ class _Progress:
 def _prepare(
     context: RunContext,
     config: VqaRunConfig,
-    splits: data.VqaData,
+    splits: VqaData,
     model: VqaModel,
     processor: VqaProcessor,
     left_out: LeftOut,

@@ -26,9 +26,9 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.launch.host import launch
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa import data
 from looptop.engine.vqa.batches import Questions, as_is, keep_image_features
-from looptop.engine.vqa.problems import Problem
+from looptop.engine.vqa.data.load import load_data
+from looptop.engine.vqa.data.problems import Problem
 from looptop.engine.vqa.processing import VqaProcessor
 from looptop.engine.vqa.training import build_model
 from scripts.bench.pairs import Ratio, paired
@@ -80,7 +80,7 @@ class BareLoop:
         self.device.apply()
         model, processor = build_model(self.config)
         model.eval()
-        rows = data.load(self.config.data, seed=self.config.training.seed).train
+        rows = load_data(self.config.data, seed=self.config.training.seed).train
         frozen = "image_encoder" in self.config.model.freeze or "encoders" in self.config.model.freeze
         text = model if "encoders" in self.config.model.freeze or "text_encoder" in self.config.model.freeze else None
         features = keep_image_features(model, processor, list(dict.fromkeys(rows["image"])), ignore) if frozen else None
@@ -158,7 +158,7 @@ def listing_seconds_per_sample() -> float:
     """Listing 7.4: images held as Pillow images, prepared one by one in the collator, Trainer's defaults."""
     chosen = config.preset("tiny")
     model, processor = build_model(config.override(chosen, ["freeze=nothing"]))
-    rows = data.load(chosen.data, seed=1).train.select(range(64 * (LISTING_STEPS + 1)))
+    rows = load_data(chosen.data, seed=1).train.select(range(64 * (LISTING_STEPS + 1)))
     samples = [{**row, "image": Image.open(row["image"]).convert("RGB")} for row in rows]
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:

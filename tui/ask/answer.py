@@ -10,14 +10,14 @@ from textual.content import Content
 from textual.widgets import Static
 
 from looptop.engine.text import visible_answer
-from looptop.engine.vqa.answer import WORTH_SAYING
+from looptop.engine.vqa.answer_records import WORTH_SAYING
 from looptop.tui.actions import bindings
 from looptop.tui.text import bar, cell, percent, safe
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from looptop.engine.vqa.answer import Answer, TokenProbability
+    from looptop.engine.vqa.answer_records import Answer, TokenProbability
 
 
 class AnswerView(VerticalScroll):

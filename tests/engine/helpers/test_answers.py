@@ -20,7 +20,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answer_server import KEPT, Server
 from looptop.engine.helpers.answers import SERVER, AnswerProcess, AskReply, AskRequest, WireRequest
 from looptop.engine.vqa.answering import Answerer
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_model
+from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 from tests.support import eventually
 
 

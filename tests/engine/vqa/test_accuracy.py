@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.accuracy import exact_match, normalise, official, score_files, vqa_score
-from looptop.engine.vqa.vqa_files import Annotation, read_questions, read_results, write_results
+from looptop.engine.vqa.data.official_files import Annotation, read_questions, read_results, write_results
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "vqa_accuracy.json"
 

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answer import END
+from looptop.engine.vqa.answer_records import END
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.view import as_grid, patch_grid, seen_pixels
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_model
+from looptop.engine.vqa.attention_view import as_grid, patch_grid, seen_pixels
+from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 
 
 @pytest.fixture(params=["mean", "tokens"])

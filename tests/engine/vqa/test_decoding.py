@@ -17,7 +17,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.vqa.decoding import Memory, best_answers, greedy, longest_answer
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_model
+from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 
 
 @pytest.fixture(params=["mean", "tokens"])

@@ -33,15 +33,13 @@ from transformers import (
 from looptop.engine import config
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answering import load_model
+from looptop.engine.vqa.configuration import VqaConfig, frozen_parts
 from looptop.engine.vqa.decoding import greedy
-from looptop.engine.vqa.finite import NonFiniteError
-from looptop.engine.vqa.freezing import frozen_parts
-from looptop.engine.vqa.labels import IGNORED, answer_labels
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.model_config import VqaConfig
+from looptop.engine.vqa.model import NonFiniteError, VqaModel
+from looptop.engine.vqa.processing import IGNORED, answer_labels
 from looptop.engine.vqa.training import build_model
 from scripts.models import save_vqa_parts
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_config, tiny_model
+from tests.factories.vqa import QUESTIONS, pictures, save, tiny_config, tiny_model
 
 BEGIN = END = 0
 

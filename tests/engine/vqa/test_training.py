@@ -23,9 +23,9 @@ from looptop.engine.models.names import resolve
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa import easy_vqa
+from looptop.engine.vqa.data import easy_vqa
+from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.problems import Problems
 from tests.support import eventually, wait_taken
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]

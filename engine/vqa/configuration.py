@@ -1,0 +1,85 @@
+"""The VQA model's configuration: the three models' own, and how their states are fused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from transformers import AutoConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, ViTConfig
+
+from looptop.engine.config.vqa import FREEZABLE, FUSIONS, Fusion
+from looptop.engine.errors import LooptopError
+
+
+class VqaConfig(PreTrainedConfig):
+    """The three models' configurations and how their states are fused.
+
+    Args:
+        text_config: Configuration of the text encoder (DistilBERT by default).
+        vision_config: Configuration of the image encoder (ViT by default).
+        decoder_config: Configuration of the decoder; cross-attention is added to it.
+        fusion: `mean`, the book's: one vector, the average of the two mean states. `tokens`: all text and patch states,
+            projected, side by side.
+    """
+
+    model_type = "looptop-vqa"
+    sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig, "decoder_config": AutoConfig}  # noqa: RUF012
+
+    def __init__(
+        self,
+        text_config: PreTrainedConfig | dict[str, Any] | None = None,
+        vision_config: PreTrainedConfig | dict[str, Any] | None = None,
+        decoder_config: PreTrainedConfig | dict[str, Any] | None = None,
+        fusion: Fusion = "mean",
+        **kwargs: Any,
+    ) -> None:
+        if fusion not in FUSIONS:
+            raise LooptopError(f"fusion is '{fusion}'; it must be one of: {', '.join(FUSIONS)}")
+        self.text_config = _as_config(text_config, DistilBertConfig)
+        self.vision_config = _as_config(vision_config, ViTConfig)
+        self.decoder_config = _as_config(decoder_config, GPT2Config)
+        self.decoder_config.add_cross_attention = True
+        self.decoder_config.is_decoder = True
+        self.decoder_config.use_cache = False
+        if self.decoder_config.model_type == "gpt2":
+            # Padding stands behind an answer's end, where causal attention keeps it out; GPT-2 would look for it in
+            # every pass (on a GPU: wait for it) and warn. Others, as RoBERTa, count their positions from its id.
+            self.decoder_config.pad_token_id = None
+        self.fusion: Fusion = fusion
+        # An embedding of GPT-2 is tied to its head inside the decoder; nothing is tied across the three models.
+        kwargs.setdefault("tie_word_embeddings", False)
+        super().__init__(**kwargs)
+
+
+def _as_config(value: PreTrainedConfig | dict[str, Any] | None, default: type[PreTrainedConfig]) -> PreTrainedConfig:
+    if value is None:
+        return default()
+    if isinstance(value, dict):
+        value = dict(value)
+        return AutoConfig.for_model(value.pop("model_type", default.model_type), **value)
+    return value
+
+
+def frozen_parts(what: str | Iterable[str]) -> frozenset[str]:
+    """The parts (`text_encoder`, `image_encoder`, `decoder`) that the book's words name together.
+
+    Raises:
+        LooptopError: A word is not one of `FREEZABLE`.
+    """
+    words = [what] if isinstance(what, str) else list(what)
+    parts: set[str] = set()
+    for word in words:
+        if word not in FREEZABLE:
+            raise LooptopError(f"freeze says '{word}'; the words are: {', '.join(FREEZABLE)}")
+        if word in ("encoders", "all"):
+            parts |= {"text_encoder", "image_encoder"}
+        if word == "all":
+            parts.add("decoder")
+        if word in ("text_encoder", "image_encoder", "decoder"):
+            parts.add(word)
+    return frozenset(parts)
+
+
+def is_cross_attention(name: str) -> bool:
+    """Whether a decoder's weight of this name looks at the memory: new to a pretrained decoder, never frozen."""
+    return any(part in name for part in ("crossattention", "ln_cross_attn", "encoder_attn"))
