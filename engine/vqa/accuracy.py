@@ -1,8 +1,7 @@
 """The official VQA accuracy, as the challenge's own program computes it, and exact match.
 
-A prediction is compared with nine of the ten people's answers, ten times over: min(1, matches / 3), averaged. Before
-that, and only where the ten do not all say the same, both sides are normalised. The program's punctuation rule has
-oddities that its figures depend on; they are kept here, each with a word, and held by recordings of what it printed.
+A prediction is compared with each nine of the ten people's answers: min(1, matches / 3), averaged over the ten choices
+of nine. Unless all ten answers are equal, both sides are normalised first (`data.normalise`).
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from looptop.engine.vqa.data.normalise import normalise
 from looptop.engine.vqa.data.official_files import Annotation
 
 ENOUGH = 3
-"""So many people who gave an answer make it fully right."""
+"""An answer that this many people gave is fully right."""
 
 
 @dataclass(frozen=True)
 class Official:
-    """What the official program prints: percentages, rounded to two places."""
+    """What the official program prints: percentages, rounded to two decimals."""
 
     overall: float
     per_question_type: dict[str, float]
@@ -42,14 +41,14 @@ class Official:
 
 
 def vqa_score(prediction: str, answers: Sequence[str]) -> float:
-    """How right a prediction is, from 0 to 1.
+    """The accuracy of one prediction, from 0 to 1.
 
-    The official accuracy of one question; where there are too few answers for it (fewer than four, so that leaving one
-    out leaves fewer than the three it asks for), whether the prediction is one of them.
+    The official accuracy; with fewer than four answers, which are too few for it (without one of them there are fewer
+    than the three it needs), 1 if the prediction is one of them and else 0.
 
     Args:
-        prediction: What the model answered.
-        answers: What people answered: ten in VQA, one in most other data.
+        prediction: The model's answer.
+        answers: People's answers: ten in VQA, one in most other data.
     """
     if len(answers) <= ENOUGH:
         return float(any(exact_match(prediction, answer) for answer in answers))
@@ -63,7 +62,7 @@ def vqa_score(prediction: str, answers: Sequence[str]) -> float:
 
 
 def exact_match(prediction: str, answer: str) -> bool:
-    """Whether the prediction is the answer, but for space around it."""
+    """Whether the prediction is the answer, apart from space around it."""
     return _one_line(prediction) == _one_line(answer)
 
 
@@ -114,17 +113,17 @@ def score_files(
     """The official figures from three official files.
 
     Raises:
-        LooptopError: A file is not as it should be, or the three do not belong together.
+        LooptopError: A file is invalid, or the three do not belong together.
     """
-    answered = official_files.read_annotations(annotations)
-    asked = {str(question.question_id) for question in official_files.read_questions(questions)}
-    strange = [str(row.question_id) for row in answered if str(row.question_id) not in asked]
-    if strange:
+    annotated = official_files.read_annotations(annotations)
+    known = {str(question.question_id) for question in official_files.read_questions(questions)}
+    unknown = [str(row.question_id) for row in annotated if str(row.question_id) not in known]
+    if unknown:
         raise LooptopError(
-            f"{_counted(strange)} of {visible(annotations)} {_have(strange)} no place in {visible(questions)};"
+            f"{_counted(unknown)} of {visible(annotations)} {_are(unknown)} not in {visible(questions)};"
             " give the two files of one split"
         )
-    return official(answered, official_files.read_results(results))
+    return official(annotated, official_files.read_results(results))
 
 
 def _one_line(text: str) -> str:
@@ -132,13 +131,17 @@ def _one_line(text: str) -> str:
 
 
 def _percent(scores: Collection[float]) -> float:
-    # In the program's order of operations, so that halves round as there.
+    # In the program's order of operations, so that halves are rounded in the same way.
     return round(100 * sum(scores) / len(scores), 2)
 
 
 def _counted(keys: list[str]) -> str:
     shown = ", ".join(visible(key) for key in keys[:3]) + (", ..." if len(keys) > 3 else "")
     return f"{len(keys):,} question{'s' if len(keys) > 1 else ''} ({shown})"
+
+
+def _are(keys: list[str]) -> str:
+    return "are" if len(keys) > 1 else "is"
 
 
 def _have(keys: list[str]) -> str:

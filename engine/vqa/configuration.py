@@ -1,4 +1,4 @@
-"""The VQA model's configuration: the three models' own, and how their states are fused."""
+"""The VQA model's configuration: its three parts, how their states are fused, and what freezing a part means."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from looptop.engine.errors import LooptopError
 
 
 class VqaConfig(PreTrainedConfig):
-    """The three models' configurations and how their states are fused.
+    """The configurations of the three parts, and how their states are fused.
 
     Args:
         text_config: Configuration of the text encoder (DistilBERT by default).
         vision_config: Configuration of the image encoder (ViT by default).
         decoder_config: Configuration of the decoder; cross-attention is added to it.
-        fusion: `mean`, the book's: one vector, the average of the two mean states. `tokens`: all text and patch states,
-            projected, side by side.
+        fusion: `mean`, as in the book: one vector, the average of the two mean states. `tokens`: the projected states of
+            all text tokens and patches, one after another.
     """
 
     model_type = "looptop-vqa"
@@ -42,11 +42,12 @@ class VqaConfig(PreTrainedConfig):
         self.decoder_config.is_decoder = True
         self.decoder_config.use_cache = False
         if self.decoder_config.model_type == "gpt2":
-            # Padding stands behind an answer's end, where causal attention keeps it out; GPT-2 would look for it in
-            # every pass (on a GPU: wait for it) and warn. Others, as RoBERTa, count their positions from its id.
+            # Padding comes after an answer's end, where causal attention hides it. With a pad id, GPT-2 would search
+            # for it in every pass (on a GPU: wait for the result) and warn. Others, such as RoBERTa, need the id to
+            # count positions.
             self.decoder_config.pad_token_id = None
         self.fusion: Fusion = fusion
-        # An embedding of GPT-2 is tied to its head inside the decoder; nothing is tied across the three models.
+        # GPT-2 ties its embedding to its head inside the decoder; no weights are shared between the three parts.
         kwargs.setdefault("tie_word_embeddings", False)
         super().__init__(**kwargs)
 
@@ -60,17 +61,17 @@ def _as_config(value: PreTrainedConfig | dict[str, Any] | None, default: type[Pr
     return value
 
 
-def frozen_parts(what: str | Iterable[str]) -> frozenset[str]:
-    """The parts (`text_encoder`, `image_encoder`, `decoder`) that the book's words name together.
+def frozen_parts(freeze: str | Iterable[str]) -> frozenset[str]:
+    """The parts (`text_encoder`, `image_encoder`, `decoder`) that the values of `model.freeze` name.
 
     Raises:
-        LooptopError: A word is not one of `FREEZABLE`.
+        LooptopError: A value is not one of `FREEZABLE`.
     """
-    words = [what] if isinstance(what, str) else list(what)
+    words = [freeze] if isinstance(freeze, str) else list(freeze)
     parts: set[str] = set()
     for word in words:
         if word not in FREEZABLE:
-            raise LooptopError(f"freeze says '{word}'; the words are: {', '.join(FREEZABLE)}")
+            raise LooptopError(f"freeze is '{word}'; it must be one of: {', '.join(FREEZABLE)}")
         if word in ("encoders", "all"):
             parts |= {"text_encoder", "image_encoder"}
         if word == "all":
@@ -81,5 +82,5 @@ def frozen_parts(what: str | Iterable[str]) -> frozenset[str]:
 
 
 def is_cross_attention(name: str) -> bool:
-    """Whether a decoder's weight of this name looks at the memory: new to a pretrained decoder, never frozen."""
+    """Whether a decoder's weight belongs to cross-attention: new in a pretrained decoder, and never frozen."""
     return any(part in name for part in ("crossattention", "ln_cross_attn", "encoder_attn"))

@@ -1,4 +1,4 @@
-"""The names that models go by, and the folders behind them. Without torch, so that a list of models costs nothing.
+"""Finds the folder of a saved VQA model by its name. Imports no torch, so that listing models is quick.
 
 A name is `bundled`, a run's id (`vqa-7`: its result, or its best checkpoint so far), a run's checkpoint
 (`vqa-7:checkpoint-120`), or a folder.
@@ -20,41 +20,41 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
 BUNDLED = "bundled"
-"""The finished model that looptop brings along."""
+"""The name of the trained model in the package."""
 
 MODEL_TYPE = "looptop-vqa"
 
 
 class ModelChoice(Struct, frozen=True):
-    """A model that can be asked."""
+    """A model that can answer questions."""
 
     name: str
     label: str
-    """What it is, for a list."""
+    """A description for lists."""
     path: Path
 
 
 def choices() -> list[ModelChoice]:
-    """What can be asked now: the bundled model, finished runs, whole checkpoints of the others, newest run first."""
-    found = []
+    """All models: the bundled one, finished runs, and complete checkpoints of other runs, newest run first."""
+    models = []
     if _is_model(_bundled()):
-        found.append(ModelChoice(BUNDLED, "bundled with looptop", _bundled()))
+        models.append(ModelChoice(BUNDLED, "bundled with looptop", _bundled()))
     for run in RunFolder.all():
         state = run.summary().state.value
         if _is_model(run.model):
-            found.append(ModelChoice(run.id, f"{run.id}, {state}", run.model))
+            models.append(ModelChoice(run.id, f"{run.id}, {state}", run.model))
             continue
         for folder in whole_checkpoints(run, _is_model):
             label = f"{run.id} at step {folder.name.removeprefix('checkpoint-')}, {state}"
-            found.append(ModelChoice(f"{run.id}:{folder.name}", label, folder))
-    return found
+            models.append(ModelChoice(f"{run.id}:{folder.name}", label, folder))
+    return models
 
 
 def folder_of(name: str) -> Path:
-    """The folder that a name stands for.
+    """The folder of a model.
 
     Raises:
-        LooptopError: No model goes by this name, or its folder holds none; says which names are near.
+        LooptopError: There is no model of this name, or its folder holds none; suggests similar names.
     """
     if name == BUNDLED:
         if not _is_model(_bundled()):
@@ -68,7 +68,7 @@ def folder_of(name: str) -> Path:
         return result_of(run, _is_model)
     folder = path_of(name)
     if not folder.is_dir():
-        raise LooptopError(f"there is no model '{visible(name)}'{_near(name)}")
+        raise LooptopError(f"there is no model '{visible(name)}'{_suggestion(name)}")
     if any((folder / file).is_file() for file in ("config.toml", "run.db")):
         return result_of(RunFolder.find(str(folder.absolute())), _is_model)
     if not _is_model(folder):
@@ -89,13 +89,13 @@ def _checkpoint(run: RunFolder, name: str) -> Path:
     for folder in whole:
         if folder.name == name:
             return folder
-    there = ", ".join(folder.name for folder in whole) or "none yet"
-    raise LooptopError(f"{run.id} has no whole {name}; its checkpoints are: {there}")
+    names = ", ".join(folder.name for folder in whole) or "none yet"
+    raise LooptopError(f"{run.id} has no whole {name}; its checkpoints are: {names}")
 
 
-def _near(name: str) -> str:
+def _suggestion(name: str) -> str:
     known = [choice.name for choice in choices()]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if near:
-        return f"; did you mean {' or '.join(near)}?"
+    similar = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if similar:
+        return f"; did you mean {' or '.join(similar)}?"
     return f"; there are: {', '.join(known) or 'none yet'}; or name a folder"

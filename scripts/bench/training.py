@@ -26,7 +26,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.launch.host import launch
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa.batches import Questions, as_is, keep_image_features
+from looptop.engine.vqa.batches import Questions, identity, keep_image_features
 from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.data.problems import Problem
 from looptop.engine.vqa.processing import VqaProcessor
@@ -97,7 +97,7 @@ class BareLoop:
         )
         scheduler = transformers.get_scheduler(chosen.lr_scheduler_type, optimizer, ENDLESS // 20, ENDLESS)
         loader = torch.utils.data.DataLoader(
-            self.questions, chosen.per_device_train_batch_size, shuffle=True, collate_fn=as_is
+            self.questions, chosen.per_device_train_batch_size, shuffle=True, collate_fn=identity
         )
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
         model.train()

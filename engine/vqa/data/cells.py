@@ -1,7 +1,7 @@
-"""The cells of one question's row, checked in one way for every source: tables, VQA v2, VizWiz and prepared data sets.
+"""Checks the cells of one row, in the same way for every source: tables, VQA v2, VizWiz and prepared data sets.
 
-Programs write the same row in many ways: pandas writes null for an empty cell and 7.0 for the id 7, VizWiz writes votes
-as objects, others write them as text or numbers. What is only written otherwise is read; what is wrong has its reason.
+Programs write the same row in different ways: pandas writes null for an empty cell and 7.0 for the id 7, VizWiz writes
+votes as objects, others write them as text or numbers. All of these are read; a row that is wrong gets a reason.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from looptop.engine.vqa.data import problems as kinds
 from looptop.engine.vqa.data.normalise import normalise
 
 ANSWER_COLUMNS = ("answer", "multiple_choice_answer", "answers")
-"""Any one of them gives the answer."""
+"""A row needs one of these columns."""
 
 _TYPE_NAMES = {type(None): "null", list: "array", dict: "object"}
 _WHOLE = 1e15
-"""Numbers below are written exactly by a float, so that 7.0 is the id 7."""
+"""A float holds whole numbers below this exactly, so that 7.0 can be read as the id 7."""
 
 _LIST = re.compile(r"\[|[({]\s*['\"]|(?:np\.|numpy\.)?array\(")
-"""How the text of a list, a tuple, a set or an array begins."""
+"""The beginning of a list, a tuple, a set or an array written as text."""
 _VALUE = re.compile(
     r"""('(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|[\w.+-]+|[\])}])  # a text, a number or name, or the end of a list
     (\s*)(?=(['"\w.+\-\[({])?)""",
     re.DOTALL | re.VERBOSE,
 )
-"""One value in such a text, the space behind it, and how the next one begins where nothing else parts the two."""
+"""One value in such a text, the space after it, and the beginning of the next value where no comma separates them."""
 _QUOTES = "'\""
 _NUMPY = {"array", "str_", "int32", "int64", "float32", "float64", "bool_", "True_", "False_"}
 
 
 class Cells(Struct, gc=False):
-    """One row as it came: any value may stand anywhere. Other columns are not read."""
+    """One row as it was read: a cell may hold any value. Other columns are ignored."""
 
     image: Any = UNSET
     question: Any = UNSET
@@ -54,17 +54,17 @@ class Cells(Struct, gc=False):
 
 
 class CheckedRow(Struct, frozen=True, gc=False):
-    """What a good row holds; an empty text is a cell that was left empty."""
+    """A valid row; an empty cell is an empty text."""
 
     question: str
     image_id: str
     question_id: str
     answer: str
-    """The answer that is taught: the one given, else the most common vote."""
+    """The training target: the answer column, else the most common vote."""
     answers: list[str]
-    """The votes as they came; the answer where there are none."""
+    """The votes unchanged; the answer where there are no votes."""
     agreeing: int | None
-    """How many votes are for the answer; None where there are no votes."""
+    """The number of votes for the answer; None where there are no votes."""
     question_type: str
     answer_type: str
 
@@ -74,7 +74,7 @@ class RowError(LooptopError):
 
     Attributes:
         kind: One of `problems`' kinds.
-        column: The column that is at fault, or empty.
+        column: The column that is wrong, or empty.
     """
 
     def __init__(self, kind: str, detail: str = "", column: str = "") -> None:
@@ -84,10 +84,10 @@ class RowError(LooptopError):
 
 
 def check_row(cells: Cells) -> CheckedRow:
-    """The row, each value as text.
+    """Converts every cell to text.
 
     Raises:
-        RowError: The question or the answer is missing or empty, or a cell holds what cannot be read.
+        RowError: The question or the answer is missing or empty, or a cell cannot be read.
     """
     if cells.question is UNSET:
         raise RowError(kinds.BAD_ROW, "missing required field `question`", "question")
@@ -112,10 +112,10 @@ def check_row(cells: Cells) -> CheckedRow:
 
 
 def image_name(cells: Cells) -> str:
-    """The file that a row names.
+    """The image file that a row names.
 
     Raises:
-        RowError: It names none, or not with a text.
+        RowError: It names none, or the cell is not text.
     """
     if cells.image is UNSET:
         raise RowError(kinds.BAD_ROW, "missing required field `image`", "image")
@@ -130,7 +130,7 @@ def image_name(cells: Cells) -> str:
 
 
 def text_of(value: Any, column: str) -> str:
-    """A cell as text: an empty one is empty, 3.0 is 3, true is yes.
+    """A cell as text: an empty cell becomes "", 3.0 becomes "3", true becomes "yes".
 
     Raises:
         RowError: It is a list, an object or bytes.
@@ -151,7 +151,7 @@ def text_of(value: Any, column: str) -> str:
 
 
 def id_of(value: Any, column: str) -> str:
-    """An id as text; 7, 7.0, "7" and "7.0" are the same one, and an empty cell is no id.
+    """An id as text; 7, 7.0, "7" and "7.0" are the same id, and an empty cell gives "".
 
     Raises:
         RowError: It is neither a number nor text.
@@ -170,9 +170,9 @@ def id_of(value: Any, column: str) -> str:
 
 
 def votes_of(value: Any, column: str = "answers") -> list[str]:
-    """What people answered, from a list of texts, numbers or objects with an `answer`; an empty cell has none.
+    """People's answers, from a list of texts, numbers or objects with an `answer`; an empty cell has none.
 
-    A text is kept as it is, spaces too: the official accuracy counts an empty vote as one of the ten.
+    Texts are kept unchanged, with their spaces: the official accuracy counts an empty vote as one of the ten.
 
     Raises:
         RowError: It is no such list.
@@ -199,10 +199,10 @@ def votes_of(value: Any, column: str = "answers") -> list[str]:
 
 
 def votes_in_text(text: str) -> Any:
-    """The list that a CSV cell holds as JSON, Python or numpy writes it; a text that is no list is one vote.
+    """The list in a CSV cell, as JSON, Python or numpy write it; text that is not a list is one vote.
 
     Raises:
-        RowError: It begins as a list and is none, or it is not clear where one vote ends.
+        RowError: It begins like a list but is not one, or it is unclear where a vote ends.
     """
     text = text.strip()
     if not text:
@@ -220,28 +220,30 @@ def votes_in_text(text: str) -> Any:
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a cell holds nothing: null, a column that is not there, or the not-a-number that pandas writes."""
+    """Whether a cell is empty: null, a missing column, or the NaN that pandas writes."""
     return value is None or value is UNSET or (isinstance(value, float | Decimal) and math.isnan(value))
 
 
 def most_common(votes: list[str]) -> tuple[str, int]:
-    """The answer that most people gave, and how many did; spellings that the official accuracy takes for one count as
-    one, and of equally many the first wins. Empty votes are nobody's answer.
+    """The most common vote and its number of votes.
+
+    Spellings that the official accuracy treats as equal are counted together. A tie goes to the first. Empty votes do
+    not count.
     """
-    spoken = [vote.strip() for vote in votes if vote.strip()]
-    if not spoken:
+    given = [vote.strip() for vote in votes if vote.strip()]
+    if not given:
         return "", 0
-    forms = [normalise(vote) for vote in spoken]
+    forms = [normalise(vote) for vote in given]
     form, count = Counter(forms).most_common(1)[0]
-    spelling = Counter(vote for vote, its_form in zip(spoken, forms, strict=True) if its_form == form)
+    spelling = Counter(vote for vote, its_form in zip(given, forms, strict=True) if its_form == form)
     return spelling.most_common(1)[0][0], count
 
 
 def _answer(cells: Cells) -> tuple[str, list[str], int | None]:
-    """The answer, the votes, and how many are for it."""
+    """The answer, all votes, and the number of votes for the answer."""
     answer, column = cells.answer, "answer"
     votes = votes_of(cells.answers)
-    if isinstance(answer, (list, dict)):  # votes under the answer's name
+    if isinstance(answer, (list, dict)):  # votes in the column of the answer
         votes, answer = votes or votes_of(answer, "answer"), None
     if is_empty(answer) or answer == "":
         answer, column = cells.multiple_choice_answer, "multiple_choice_answer"
@@ -253,7 +255,7 @@ def _answer(cells: Cells) -> tuple[str, list[str], int | None]:
 
 
 def _with_comma(value: re.Match[str]) -> str:
-    """A value of a list, with a comma where only a space parts it from the next: Python would join two texts to one."""
+    """Adds a comma where only a space separates two values: Python would join two texts into one."""
     text, gap, following = value.groups()
     if gap and following:
         return f"{text},{gap}"
@@ -263,7 +265,7 @@ def _with_comma(value: re.Match[str]) -> str:
 
 
 class _Plain(ast.NodeTransformer):
-    """A list as numpy writes it, as a plain one: `array([...], dtype=object)`, `np.str_('red')` and `nan`."""
+    """Turns what numpy writes into plain Python: `array([...], dtype=object)`, `np.str_('red')` and `nan`."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -282,7 +284,7 @@ class _Plain(ast.NodeTransformer):
 
 
 def _refuse_surrogates(text: str, column: str) -> None:
-    """Half a character cannot be written to any file."""
+    """Refuses a lone surrogate: it cannot be written as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The easy-VQA benchmark, from its package: one coloured shape an image, 48,248 questions about 5,000 images."""
+"""The easy-VQA benchmark, read from its Python package: 48,248 questions about 5,000 images of one coloured shape."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Split = Literal["train", "test"]
 
 
 def images(split: Split) -> dict[int, Path]:
-    """The split's image files by their number, in its order."""
-    found = easy_vqa.get_train_image_paths() if split == "train" else easy_vqa.get_test_image_paths()
-    return {number: Path(found[number]) for number in sorted(found)}
+    """The split's image files by number, in order."""
+    paths = easy_vqa.get_train_image_paths() if split == "train" else easy_vqa.get_test_image_paths()
+    return {number: Path(paths[number]) for number in sorted(paths)}
 
 
 def rows(split: Split, problems: Problems) -> Iterator[Row]:
@@ -26,17 +26,17 @@ def rows(split: Split, problems: Problems) -> Iterator[Row]:
 
     Args:
         split: The package's own two splits; validation images are taken from `train`.
-        problems: Is told of images that the package should hold and does not.
+        problems: Collects images that the package should have and does not.
     """
     files = {number: str(path) for number, path in images(split).items()}
     asked = easy_vqa.get_train_questions() if split == "train" else easy_vqa.get_test_questions()
     missing: set[int] = set()
-    for place, (question, answer, number) in enumerate(zip(*asked, strict=True)):
+    for index, (question, answer, number) in enumerate(zip(*asked, strict=True)):
         if number in files:
             yield Row(
                 image=files[number],
                 image_id=f"{split}-{number}",
-                question_id=f"{split}-{place}",
+                question_id=f"{split}-{index}",
                 question=question,
                 answer=answer,
                 answers=[answer],
@@ -49,7 +49,7 @@ def rows(split: Split, problems: Problems) -> Iterator[Row]:
 
 
 def question_type(question: str) -> str:
-    """What the question asks: `what color`, `what shape`, `is` or `does`."""
+    """The question's type: `what color`, `what shape`, `is` or `does`."""
     if question.startswith("what"):
         return "what color" if "color" in question else "what shape"
     return question.partition(" ")[0]

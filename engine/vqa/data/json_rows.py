@@ -17,18 +17,18 @@ from looptop.engine.vqa.data.cells import Cells, RowError
 T = TypeVar("T")
 
 FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, RowError)
-"""What reading one row may raise."""
+"""The errors that reading one row may raise."""
 
 _cells = msgspec.json.Decoder(Cells)
 _TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"|\bNaN\b', re.DOTALL)
-"""Texts are matched whole, so that the word in a text is left alone."""
+"""Strings are matched whole, so that `NaN` inside a string is not replaced."""
 
 
 def decode_nan(decode: Callable[[bytes], T], data: bytes) -> T:
-    """What `decode` makes of the data; where it refuses them, of the data with null for each `NaN`.
+    """Decodes JSON; if that fails, with `null` for each `NaN`, which Python and pandas write for empty cells.
 
     Raises:
-        msgspec.MsgspecError: They are not JSON even so, or of another form.
+        msgspec.MsgspecError: The data is not JSON even so, or has another structure.
     """
     try:
         return decode(data)
@@ -41,19 +41,19 @@ def decode_nan(decode: Callable[[bytes], T], data: bytes) -> T:
 
 
 def cells_of(row: Raw) -> Cells:
-    """One row of a questions or annotations file.
+    """The cells of one JSON object.
 
     Raises:
-        One of `FAULTS`: It is not valid JSON, or no object.
+        One of `FAULTS`: It is not valid JSON, or not an object.
     """
     return decode_nan(_cells.decode, row)
 
 
 def read_json_bytes(path: Path) -> bytes:
-    """A file's bytes, less a byte order mark.
+    """A file's bytes without a byte order mark.
 
     Raises:
-        LooptopError: It cannot be read, or is empty.
+        LooptopError: The file cannot be read, or is empty.
     """
     try:
         data = path.read_bytes()
@@ -65,42 +65,42 @@ def read_json_bytes(path: Path) -> bytes:
     return data
 
 
-def json_place(data: bytes, error: Exception) -> tuple[int, int, str]:
-    """Line, column (both from 1) and what is wrong there, of JSON that msgspec refused."""
-    found = re.search(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$", str(error))
-    place = int(found[2]) if found else len(data)
-    said = found[1] if found else "it ends too early"
+def json_error(data: bytes, error: Exception) -> tuple[int, int, str]:
+    """Line, column (both from 1) and message of an error that msgspec raised."""
+    match = re.search(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$", str(error))
+    offset = int(match[2]) if match else len(data)
+    message = match[1] if match else "it ends too early"
     if isinstance(error, UnicodeDecodeError):
-        said = "not UTF-8 text"
+        message = "not UTF-8 text"
         try:
             data.decode("utf-8")
-        except UnicodeDecodeError as where:
-            place = where.start
-    before = data[:place]
-    return before.count(b"\n") + 1, len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1, said
+        except UnicodeDecodeError as not_text:
+            offset = not_text.start
+    before = data[:offset]
+    return before.count(b"\n") + 1, len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1, message
 
 
-def what_is_wrong(error: Exception) -> str:
-    """What a row that cannot be decoded has wrong with it."""
+def row_error(error: Exception) -> str:
+    """Why a row cannot be decoded, as text for people."""
     text = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
     return visible(text[:1].lower() + text[1:])
 
 
 def decode_json(path: Path, kind: Any, data: bytes | None = None) -> Any:
-    """A JSON file of a type that msgspec knows; `data` where it has been read.
+    """Decodes a JSON file as a type that msgspec knows; `data` are its bytes, if they were read before.
 
     Raises:
-        LooptopError: It cannot be read, is not JSON (says line and column), or is of another form.
+        LooptopError: The file cannot be read, is not JSON (names line and column), or has another structure.
     """
     data = read_json_bytes(path) if data is None else data
     try:
         return decode_nan(msgspec.json.Decoder(kind).decode, data)
     except msgspec.ValidationError as error:
-        raise LooptopError(f"{visible(path)} is not as it should be: {what_is_wrong(error)}") from None
+        raise LooptopError(f"{visible(path)} has the wrong structure: {row_error(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        line, column, said = json_place(data, error)
+        line, column, message = json_error(data, error)
         raise LooptopError(
-            f"{visible(path)} is not valid JSON: {visible(said)} at line {line}, column {column}"
+            f"{visible(path)} is not valid JSON: {visible(message)} at line {line}, column {column}"
         ) from None
     except RecursionError:
         raise LooptopError(f"{visible(path)} is nested too deeply") from None

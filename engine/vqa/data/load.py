@@ -1,7 +1,7 @@
-"""A run's data (listing 7.3): easy-VQA, VQA v2 as published, a folder with a table, or a prepared data set.
+"""Loads a run's data (listing 7.3): easy-VQA, VQA v2 as published, a folder with a table, or a prepared data set.
 
-Whatever the source, the result is the same table with a question a row; images are paths, decoded when they are needed.
-Validation is split off by image, so that no image is on both sides. What is wrong is collected, told, and left out.
+Every source gives the same table with one question a row; images are paths and are decoded when they are needed.
+Validation is split off by image, so that no image is on both sides. Rows that cannot be used are left out and reported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class VqaData:
-    """The splits of a run's data, and what was wrong with it."""
+    """The splits of a run's data, and what was left out."""
 
     train: datasets.Dataset
     validation: datasets.Dataset
@@ -43,16 +43,16 @@ def load_data(
     on_problem: Callable[[Problem], None] | None = None,
     progress: Progress | None = None,
 ) -> VqaData:
-    """Reads what the configuration names and splits validation off, by image.
+    """Reads the configured source and splits validation off by image.
 
     Args:
-        config: The source and how much of it is taken; the limits hold for each split.
+        config: The source and how much of it is taken; the limits apply to each split.
         seed: Decides which images are held out.
-        on_problem: Told of each thing that is wrong, as it is met.
-        progress: Told (rows done, of how many) where a large source is prepared.
+        on_problem: Called with each row or image that is left out.
+        progress: Called with (rows done, total) while a large source is prepared.
 
     Raises:
-        LooptopError: The source is not there, cannot be read, or all of it is wrong.
+        LooptopError: The source does not exist, cannot be read, or has no usable row.
     """
     problems = Problems(on_problem)
     splits = _read(config, problems, progress)
@@ -70,13 +70,13 @@ def load_split(
 ) -> datasets.Dataset:
     """One split, as named on the command line: `easy-vqa:test`, `easy-vqa:validation`, `FOLDER`, `FOLDER:train`.
 
-    Without a split's name: the test split where the source has one, else all of it.
+    Without a split's name: the test split if the source has one, else all of it.
 
     Args:
-        name: A source, a colon and a split, or only one of the three (`:test` is of the configuration's source).
-        config: What else belongs to the source (the files of `vqa-v2`, limits, the share held out).
+        name: `SOURCE:SPLIT`, `SOURCE`, or `:SPLIT` of the configuration's source.
+        config: Other settings of the source (the files of `vqa-v2`, limits, the share held out).
         seed: Decides which images are held out.
-        on_problem: Told of each thing that is wrong.
+        on_problem: Called with each row or image that is left out.
 
     Raises:
         LooptopError: As `load_data`; or there is no such split.
@@ -108,19 +108,19 @@ def load_vqa_data(
     problems: Problems | None = None,
     progress: Progress | None = None,
 ) -> datasets.Dataset:
-    """VQA v2 as published, as a data set on disk; opened again at once while files and options stay the same.
+    """VQA v2 as published, as a data set that is cached on disk while files and options stay the same.
 
     Args:
         annotations_file: `v2_mscoco_train2014_annotations.json`, or another of its form.
         questions_file: `v2_OpenEnded_mscoco_train2014_questions.json`, or another of its form.
-        images_folder: The images, named `COCO_train2014_000000000009.jpg`, `9.jpg` or alike.
+        images_folder: The images, named `COCO_train2014_000000000009.jpg`, `9.jpg` or similar.
         start_at: The first question taken, counted from 0.
-        end_at: The first question not taken any more.
-        max_images: So many images at most.
-        max_questions: So many questions of one image at most, as in the listing.
-        min_agreement: Of the ten answers, how many must be the most common one for a question to be kept.
-        problems: Collects what is wrong and left out.
-        progress: Told (questions done, of how many) while the set is prepared.
+        end_at: The first question that is no longer taken.
+        max_images: The greatest number of images.
+        max_questions: The greatest number of questions about one image, as in the listing.
+        min_agreement: The number of the ten answers that must agree for a question to be kept.
+        problems: Collects what is left out.
+        progress: Called with (questions done, total) while the set is prepared.
 
     Raises:
         LooptopError: A file or the folder cannot be read, or no question is left.
@@ -129,10 +129,10 @@ def load_vqa_data(
     limits = Limits(start_at, end_at, max_images, max_questions)
     annotations, questions = path_of(annotations_file), path_of(questions_file)
     images = folder_of(images_folder, "image folder")
-    dataset = prepared.kept(
+    dataset = prepared.cached(
         {"kind": "vqa-v2", "limits": msgspec.to_builtins(limits), "min_agreement": min_agreement},
         [annotations, questions, *vqa_v2.image_folders(images)],
-        lambda found: vqa_v2.rows(annotations, questions, images, limits, min_agreement, found, progress),
+        lambda noted: vqa_v2.rows(annotations, questions, images, limits, min_agreement, noted, progress),
         problems,
     )
     if not len(dataset):
@@ -144,13 +144,13 @@ def load_vqa_data(
 def split_by_image(
     dataset: datasets.Dataset, fraction: float, seed: int, problems: Problems | None = None
 ) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Train and validation, no image on both sides.
+    """Splits rows into train and validation, with no image on both sides.
 
-    Images are ordered by a hash of their id and the seed and the first `fraction` of them are held out (at least one,
-    and not all): neither the rows' order nor Python's own random numbers have a part in it.
+    Images are ordered by a hash of id and seed, and the first `fraction` of them are held out (at least one, and not
+    all). So the split depends neither on the order of rows nor on Python's random numbers.
 
     Raises:
-        LooptopError: There is only one image, or one `image_id`; says which of the `problems` left others out.
+        LooptopError: There is only one image, or one `image_id`; names the `problems` that left others out.
     """
     ids = dataset["image_id"][:]
     ordered = sorted(set(ids), key=lambda image_id: _draw(image_id, seed))
@@ -162,7 +162,7 @@ def split_by_image(
         raise LooptopError(f"{reason}; a second one is needed, to be held out for validation{left_out}")
     held = set(ordered[: min(max(1, round(fraction * len(ordered))), len(ordered) - 1)])
     is_held = [image_id in held for image_id in ids]
-    return prepared.rows_where(dataset, [not here for here in is_held]), prepared.rows_where(dataset, is_held)
+    return prepared.rows_where(dataset, [not held_out for held_out in is_held]), prepared.rows_where(dataset, is_held)
 
 
 def _draw(image_id: str, seed: int) -> bytes:
@@ -170,7 +170,7 @@ def _draw(image_id: str, seed: int) -> bytes:
 
 
 def _read(config: DataConfig, problems: Problems, progress: Progress | None) -> dict[str, datasets.Dataset]:
-    """The source's own splits; `train` is always there."""
+    """The source's own splits; `train` always exists."""
     limits = Limits(config.start_at, config.end_at, config.max_images, config.max_questions)
     if config.source == "easy-vqa":
         return {
@@ -217,14 +217,14 @@ def _read_vqa_v2(config: DataConfig, limits: Limits, problems: Problems, progres
 def _read_table(
     path: Path, split: str, limits: Limits, images: Path | None, problems: Problems, progress: Progress | None
 ) -> datasets.Dataset | None:
-    """A table's rows; None for a test split that has no answers, as challenges publish it."""
+    """A table's rows; None for a test split without answers, as challenges publish them."""
 
-    def make(found: Problems) -> list[Row]:
-        return list(limited(reported(table.rows(path, found, images, name=split), progress), limits))
+    def make(noted: Problems) -> list[Row]:
+        return list(limited(reported(table.rows(path, noted, images, name=split), progress), limits))
 
     before = len(problems)
     key = {"kind": "table", "limits": msgspec.to_builtins(limits), "images": str(images), "split": split}
-    dataset = prepared.kept(key, [path], make, problems)
+    dataset = prepared.cached(key, [path], make, problems)
     if not len(dataset):
         if split == "test" and {problem.kind for problem in problems.all[before:]} == {EMPTY_ANSWER}:
             return None

@@ -15,13 +15,13 @@ _MARKS = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _STOP = re.compile(r"\.(?!\d)")
 _STOPS_TAKEN = 32
-"""The program takes no more full stops than this from an answer (it passes a flag where a count is asked for)."""
+"""The program removes at most this many full stops (it passes a flag where a count is expected)."""
 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _DIGITS = {"none": "0"} | {word: str(number) for number, word in enumerate(_NUMBERS)}
 _ARTICLES = frozenset(("a", "an", "the"))
 
-# Those with a capital (I'm, I've) are missing: the program looks them up after lower-casing, and never finds them.
+# Those with a capital (I'm, I've) are missing: the program looks them up in lower case, and never finds them.
 _CONTRACTED = """
 ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've he's
 how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't not've o'clock
@@ -34,12 +34,12 @@ y'all y'all'll y'all'd've you'd you'd've you'll you're you've
 
 
 def _with_one_apostrophe_left_out(word: str) -> Iterable[str]:
-    return (word[:place] + word[place + 1 :] for place, char in enumerate(word) if char == "'")
+    return (word[:index] + word[index + 1 :] for index, char in enumerate(word) if char == "'")
 
 
 _CONTRACTIONS = {variant: word for word in _CONTRACTED.split() for variant in _with_one_apostrophe_left_out(word)} | {
     "somebody'd": "somebodyd"
-}  # The one entry that the program holds the wrong way round.
+}  # The one entry that the program has the wrong way round.
 
 
 @lru_cache(maxsize=1 << 16)
@@ -50,8 +50,8 @@ def normalise(answer: str) -> str:
 
 
 def _without_punctuation(text: str) -> str:
-    # Every mark is looked for in the text as it came: beside a space it goes, elsewhere it becomes a space. One comma
-    # between digits, anywhere, makes all marks go.
+    # As the program does it: a mark that is beside a space anywhere in the text is deleted, any other becomes a space.
+    # One comma between digits, anywhere, deletes all marks.
     out = text
     delete_all = _COMMA_IN_NUMBER.search(text) is not None
     for mark in _MARKS:

@@ -1,7 +1,7 @@
 """The official VQA file formats: questions, annotations and results as JSON.
 
-Rows are kept as raw bytes until they are looked at, so that the 400 MB of VQA v2's annotations do not become gigabytes
-of objects, and a single bad row can be told from a bad file.
+Rows stay raw bytes until they are needed, so that the 400 MB of VQA v2's annotations do not become gigabytes of
+objects, and one bad row does not make the whole file unreadable.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.engine.vqa.data import problems as kinds
 from looptop.engine.vqa.data.cells import Cells, RowError, id_of, is_empty, text_of, votes_of
-from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, decode_json, read_json_bytes, what_is_wrong
+from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, decode_json, read_json_bytes, row_error
 from looptop.engine.vqa.data.other_formats import keys_in, refuse_other_format
 
 Id = int | str
@@ -71,10 +71,10 @@ _only_id = msgspec.json.Decoder(_OnlyId)
 
 
 def raw_rows(path: str | os.PathLike[str], key: str) -> list[Raw]:
-    """The rows under `key` of a questions or annotations file, not looked at yet; VQA-CP's files are the list alone.
+    """The rows under `key` of a questions or annotations file, not decoded yet; VQA-CP's files are a plain list.
 
     Raises:
-        LooptopError: The file cannot be read, is not JSON (says line and column), or holds no such rows.
+        LooptopError: The file cannot be read, is not JSON (names line and column), or has no such rows.
     """
     path = Path(path)
     data = read_json_bytes(path)
@@ -89,17 +89,17 @@ def raw_rows(path: str | os.PathLike[str], key: str) -> list[Raw]:
             listed: list[Raw] = decode_json(path, list[Raw], data)
             return listed
     rows = decode_json(path, msgspec.defstruct("File", [(key, list[Raw] | None, None)]), data)
-    found: list[Raw] | None = getattr(rows, key)
-    if found is None:
+    raw: list[Raw] | None = getattr(rows, key)
+    if raw is None:
         raise LooptopError(f"{visible(path)} holds no '{key}'; is it another of the VQA files?")
-    return found
+    return raw
 
 
 def question_id(row: Raw) -> str:
     """The row's `question_id`.
 
     Raises:
-        One of `FAULTS`: It has none, or it cannot be read.
+        One of `FAULTS`: The row has none, or it cannot be read.
     """
     key = id_of(_only_id.decode(row).question_id, "question_id")
     if not key:
@@ -111,7 +111,7 @@ def read_questions(path: str | os.PathLike[str]) -> list[Question]:
     """All rows of a questions file.
 
     Raises:
-        LooptopError: The file or one of its rows is not as it should be.
+        LooptopError: The file or one of its rows is invalid.
     """
     return _each(path, raw_rows(path, "questions"), _question)
 
@@ -120,7 +120,7 @@ def read_annotations(path: str | os.PathLike[str]) -> list[Annotation]:
     """All rows of an annotations file.
 
     Raises:
-        LooptopError: The file or one of its rows is not as it should be.
+        LooptopError: The file or one of its rows is invalid.
     """
     return _each(path, raw_rows(path, "annotations"), _annotation)
 
@@ -129,7 +129,7 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, str]:
     """A results file: answers by question id.
 
     Raises:
-        LooptopError: The file or one of its rows is not as it should be, or a question is answered twice.
+        LooptopError: The file or one of its rows is invalid, or a question is answered twice.
     """
     results: dict[str, str] = {}
     for result in _each(path, decode_json(Path(path), list[Raw]), _result):
@@ -141,10 +141,10 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Looks whether a results file can be written, before hours go into what it will hold.
+    """Checks that a results file can be written, before hours of prediction.
 
     Raises:
-        LooptopError: It cannot.
+        LooptopError: It cannot be written.
     """
     path = Path(path)
     if path.is_dir():
@@ -161,7 +161,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def write_results(path: str | os.PathLike[str], answers: Iterable[tuple[Id, str]]) -> None:
-    """Writes the official results file, whole or not at all; an id that is a whole number is written as one.
+    """Writes the official results file atomically; an id that is a whole number is written as a number.
 
     Raises:
         LooptopError: The file cannot be written.
@@ -183,7 +183,7 @@ def write_results(path: str | os.PathLike[str], answers: Iterable[tuple[Id, str]
 
 
 def _is_replaced(path: Path) -> bool:
-    """Whether the path is, or will be, a file of its own: a device or a pipe is written into."""
+    """Whether the path is a regular file or does not exist yet; devices and pipes are written in place."""
     return not path.exists() or path.is_file()
 
 
@@ -193,11 +193,11 @@ def _draft_of(path: Path) -> Path:
 
 def _each(path: str | os.PathLike[str], rows: list[Raw], read: Callable[[Cells], T]) -> list[T]:
     out: list[T] = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         try:
             out.append(read(cells_of(row)))
         except FAULTS as error:
-            raise LooptopError(f"{visible(path)}: entry {place} is not right: {what_is_wrong(error)}") from None
+            raise LooptopError(f"{visible(path)}: entry {index} is invalid: {row_error(error)}") from None
     return out
 
 
@@ -226,7 +226,7 @@ def _result(cells: Cells) -> Result:
 
 
 def _required_id(cells: Cells, column: str) -> Id:
-    """The id, a number where it is one: as results files write it."""
+    """The id as results files write it: a number if it is one."""
     value = getattr(cells, column)
     key = id_of(value, column)
     if not key:

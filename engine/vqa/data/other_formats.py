@@ -1,4 +1,4 @@
-"""Recognises data sets that looptop does not read, by the names in their first rows, and says what to do instead."""
+"""Recognises JSON of data sets that looptop does not read, by the keys of their first rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from looptop.engine.text import visible
 from looptop.engine.vqa.data.json_rows import decode_nan
 
 HEAD = 1 << 16
-"""Bytes at a file's beginning in which names are looked for."""
+"""The number of bytes at a file's beginning that are searched for keys."""
 
 READ = "looptop reads VQA v2, VizWiz and tables; write a table with the columns image, question and answer"
 
 _BY_KEYS: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
-    # Name, names that must all be there, names of which one must be there.
+    # Name, keys that must all be present, keys of which one must be present.
     ("GQA", frozenset(("imageId", "question")), frozenset(("semantic", "semanticStr", "fullAnswer", "isBalanced"))),
     ("a GQA scene graph", frozenset(("objects", "relations", "width", "height")), frozenset(("objects",))),
     ("CLEVR", frozenset(("question",)), frozenset(("image_filename", "image_index", "question_family_index"))),
@@ -37,15 +37,15 @@ _KEY = re.compile(rb'"([A-Za-z_][A-Za-z_0-9]{0,40})"\s*:')
 
 
 def keys_in(data: bytes) -> set[str]:
-    """The names of members in the first rows of JSON."""
+    """The keys of the first rows."""
     return {key.decode() for key in _KEY.findall(data[:HEAD])}
 
 
 def refuse_other_format(path: Path, data: bytes) -> None:
-    """Names the format of a JSON file that is not read.
+    """Refuses a JSON file of another data set.
 
     Raises:
-        LooptopError: It is one of another data set's; says what is read.
+        LooptopError: It is one; names the data set and what looptop reads.
     """
     keys = keys_in(data)
     if {"columns", "index", "data"} <= keys and "question" not in keys:
@@ -53,7 +53,7 @@ def refuse_other_format(path: Path, data: bytes) -> None:
     if {"image", "question"} <= keys:
         return
     if {"data_subtype", "data_type"} <= keys or {"multiple_choice_answer", "question_id"} <= keys:
-        return  # VQA v2's own
+        return  # VQA v2
     for name, all_of, any_of in _BY_KEYS:
         if all_of <= keys and any_of & keys:
             raise LooptopError(f"{visible(path)}: this looks like {name}; {READ}")

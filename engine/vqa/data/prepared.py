@@ -1,7 +1,7 @@
-"""Rows as a `datasets.Dataset`, kept on disk and opened again at once while their sources are the same.
+"""Keeps rows on disk as a `datasets.Dataset`, and opens data sets that people prepared with `save_to_disk`.
 
-A kept set lies in looptop's home under the digest of what it was made from (paths, sizes, times, options), with what
-was wrong in it. Of the images only the faulty ones are looked at again: one that has been mended makes the set anew.
+A cached set is in looptop's home under a digest of what it was made from (paths, sizes, times, options), together with
+the problems in it. Of the images only the faulty ones are checked again: if one has changed, the set is made again.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from looptop.engine.vqa.data.table import SPLITS
 from looptop.engine.vqa.images.decode import check_image, is_image_name
 
 FORMAT = 3
-"""Part of every digest: sets of an older format are made anew."""
+"""Part of every digest, so that sets of an older format are made again."""
 
 CHUNK = 10_000
-"""Rows held as Python objects at once."""
+"""The number of rows that are Python objects at the same time."""
 
 READ_AT_ONCE = 100
-"""Rows of a prepared set read at once: each may hold a picture."""
+"""The number of rows of a prepared set that are read together: each may contain a picture."""
 
 FEATURES = datasets.Features(
     {name: datasets.Value("string") for name in ("image", "image_id", "question_id", "question", "answer")}
@@ -57,33 +57,33 @@ def to_dataset(rows: Iterable[Row]) -> datasets.Dataset:
     return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=FEATURES))
 
 
-def kept(
+def cached(
     key: dict[str, Any], files: Iterable[Path], make: Callable[[Problems], Iterable[Row]], problems: Problems
 ) -> datasets.Dataset:
-    """The set that was made from these sources, from disk where it has been made before.
+    """The data set made from these sources, from disk if it was made before.
 
     Args:
         key: The options that the rows depend on.
-        files: The files and folders that they depend on.
-        make: Makes the rows, and notes what is wrong.
-        problems: Is told what was wrong, now or when the set was made.
+        files: The files and folders that the rows depend on.
+        make: Makes the rows, and adds what is left out to the problems it is given.
+        problems: Collects what was left out, now or when the set was made.
     """
     digest = hashlib.sha256(json.dumps([FORMAT, key, [_stamp(file) for file in files]]).encode()).hexdigest()
     folder = home() / "data-sets" / digest[:32]
-    dataset = _open_kept(folder, problems)
+    dataset = _open_cached(folder, problems)
     if dataset is not None:
         return dataset
-    found = Problems(problems.on_problem)
-    dataset = to_dataset(make(found))
-    problems.all.extend(found.all)
-    if len(dataset) and _keep(dataset, found, folder):
-        # From disk it is mapped, not held.
-        return _open_kept(folder, Problems()) or dataset
+    new_problems = Problems(problems.on_problem)
+    dataset = to_dataset(make(new_problems))
+    problems.all.extend(new_problems.all)
+    if len(dataset) and _write_cache(dataset, new_problems, folder):
+        # Opened from disk, the set is mapped into memory and not loaded.
+        return _open_cached(folder, Problems()) or dataset
     return dataset
 
 
 def rows_where(dataset: datasets.Dataset, chosen: list[bool]) -> datasets.Dataset:
-    """The chosen rows, copied: `Dataset.select` would make every later look at a column ten times as slow."""
+    """A copy of the chosen rows: after `Dataset.select`, reading a column is ten times as slow."""
     table = dataset.with_format("arrow")[:].filter(pa.array(chosen))
     return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=dataset.features))
 
@@ -91,24 +91,25 @@ def rows_where(dataset: datasets.Dataset, chosen: list[bool]) -> datasets.Datase
 def open_folder(
     folder: Path, problems: Problems, images: Path | None = None, progress: Progress | None = None
 ) -> dict[str, datasets.Dataset]:
-    """What `save_to_disk` wrote, by split; a single set is `train`.
+    """Opens what `save_to_disk` wrote, by split; a single set is `train`.
 
     Args:
-        folder: Where it lies.
-        problems: Is told what is wrong and left out.
-        images: What image names are relative to, if not the working folder.
-        progress: Is told how far it got.
+        folder: What `save_to_disk` was given.
+        problems: Collects what is left out.
+        images: The folder of the images, if it is not the working folder.
+        progress: Called as in `rows.reported`.
 
     Raises:
-        LooptopError: It cannot be read, has not the columns `image`, `question` and `answer`, or no row is left.
+        LooptopError: The set cannot be read, lacks one of the columns `image`, `question` and `answer`, or has no
+            usable row.
     """
     _refuse_empty(folder)
     try:
         with quiet():
-            found = datasets.load_from_disk(str(folder))
+            opened = datasets.load_from_disk(str(folder))
     except Exception as error:
         raise LooptopError(f"cannot open the prepared data set {visible(folder)}: {said_of(error)}") from None
-    splits = dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
+    splits = dict(opened) if isinstance(opened, datasets.DatasetDict) else {"train": opened}
     checked: dict[str, datasets.Dataset] = {}
     for name, dataset in splits.items():
         missing = [column for column in ("image", "question") if column not in dataset.column_names]
@@ -132,7 +133,7 @@ def is_prepared(folder: Path) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars of `datasets`' own: they would be drawn into a log or a screen."""
+    """Turns off the progress bars of `datasets`, which would be drawn into a log or the app."""
     hidden = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -143,11 +144,11 @@ def quiet() -> Iterator[None]:
 
 
 def _refuse_empty(folder: Path) -> None:
-    """A set without rows has no files either, which `datasets` cannot open."""
+    """Refuses a set without rows: it has no files, and `datasets` fails with an unclear error."""
     for state in (folder / "state.json", *sorted(folder.glob("*/state.json"))):
         try:
             is_empty = json.loads(state.read_bytes()).get("_data_files") == []
-        except (OSError, ValueError, AttributeError):  # `datasets` will say what is wrong with it
+        except (OSError, ValueError, AttributeError):  # `datasets` reports what is wrong with it.
             continue
         if is_empty:
             raise LooptopError(f"the prepared data set {visible(state.parent)} holds no rows; save it with some")
@@ -161,15 +162,15 @@ def _checked(
     problems: Problems,
     progress: Progress | None,
 ) -> datasets.Dataset:
-    """The rows that are right, in looptop's columns."""
+    """The usable rows, in looptop's columns."""
     if images is None and list(dataset.features) == list(FEATURES) and _is_whole(dataset):
         return dataset
     files = [folder / "state.json", *(Path(file["filename"]) for file in dataset.cache_files)]
     key = {"kind": "prepared", "split": split, "images": str(images)}
-    rows = kept(
+    rows = cached(
         key,
         files,
-        lambda found: reported(_rows(dataset, folder, split, images, found), progress, len(dataset)),
+        lambda noted: reported(_rows(dataset, folder, split, images, noted), progress, len(dataset)),
         problems,
     )
     if not len(rows):
@@ -178,7 +179,7 @@ def _checked(
 
 
 def _is_whole(dataset: datasets.Dataset) -> bool:
-    """Whether a set of looptop's own columns needs no change, looked at a column at a time."""
+    """Whether a set in looptop's own columns can be used unchanged; checked by column."""
     table = dataset.with_format("arrow")[:]
     if any(
         pa.types.is_dictionary(kind) or not pa.types.is_string(kind) for kind in table.drop(["answers"]).schema.types
@@ -198,19 +199,19 @@ def _is_whole(dataset: datasets.Dataset) -> bool:
 def _rows(
     dataset: datasets.Dataset, folder: Path, split: str, images: Path | None, problems: Problems
 ) -> Iterator[Row]:
-    """The rows that are right; a picture that the set itself holds becomes a file."""
+    """The usable rows; pictures that are in the set itself become files."""
     columns = [name for name in Cells.__struct_fields__ if name in dataset.column_names]
     classes = {name: dataset.features[name] for name in columns if _has_classes(dataset.features[name])}
     seen: set[str] = set()
-    for place, cells in enumerate(_cells(dataset, columns, classes, folder)):
-        where = f"{split} row {place}"
+    for index, cells in enumerate(_cells(dataset, columns, classes, folder)):
+        where = f"{split} row {index}"
         try:
             row = check_row(cells)
             image, image_id = _image_of(cells.image, images)
         except RowError as error:
             problems.add(error.kind, where, error)
             continue
-        key = row.question_id or str(place)
+        key = row.question_id or str(index)
         if key in seen:
             problems.add(DUPLICATE_ID, f"question {key}", where)
             continue
@@ -228,14 +229,14 @@ def _rows(
 
 
 def _has_classes(feature: Any) -> bool:
-    """Whether a column holds classes, be it in lists or objects."""
+    """Whether a column holds class numbers, also inside lists or objects."""
     if isinstance(feature, dict):
         return any(map(_has_classes, feature.values()))
     return isinstance(feature, datasets.ClassLabel) or (hasattr(feature, "feature") and _has_classes(feature.feature))
 
 
 def _with_names(value: Any, feature: Any) -> Any:
-    """A cell with the names of its classes for their numbers; a number that is no class is an empty cell."""
+    """A cell with class names instead of class numbers; an unknown number becomes an empty cell."""
     if value is None:
         return None
     if isinstance(feature, datasets.ClassLabel):
@@ -246,7 +247,7 @@ def _with_names(value: Any, feature: Any) -> Any:
 
 
 def _cells(dataset: datasets.Dataset, columns: list[str], classes: dict[str, Any], folder: Path) -> Iterator[Cells]:
-    """Each row as Arrow holds it: pictures are not decoded; a class is given by its name."""
+    """Each row as Arrow holds it, with class names; pictures are not decoded."""
     try:
         for batch in dataset.select_columns(columns).with_format("arrow").iter(READ_AT_ONCE):
             for values in batch.to_pylist():
@@ -258,13 +259,13 @@ def _cells(dataset: datasets.Dataset, columns: list[str], classes: dict[str, Any
 
 
 def _image_of(value: Any, images: Path | None) -> tuple[str, str]:
-    """The path of a row's image and what tells it from others.
+    """The path and the id of a row's image.
 
     Raises:
-        RowError: There is none, or its bytes are no whole image.
+        RowError: The row names no image, or its bytes are not a complete image.
     """
     data, name = value, ""
-    if isinstance(value, dict) and value.keys() & {"bytes", "path"}:  # a column of the kind `datasets.Image`
+    if isinstance(value, dict) and value.keys() & {"bytes", "path"}:  # a column of type `datasets.Image`
         data, name = value.get("bytes"), value.get("path") or ""
         data = name if data is None else data
     if isinstance(data, bytes):
@@ -274,7 +275,7 @@ def _image_of(value: Any, images: Path | None) -> tuple[str, str]:
 
 
 def _as_file(data: bytes, name: str) -> tuple[str, str]:
-    """Writes a picture into looptop's home, under its own digest: equal ones are one image."""
+    """Writes a picture into looptop's home, under its digest, so that equal pictures share a file."""
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     path = home() / "data-sets" / "images" / (digest + (Path(name).suffix.lower() if is_image_name(name) else ""))
     try:
@@ -294,7 +295,7 @@ def _as_file(data: bytes, name: str) -> tuple[str, str]:
     return str(path), digest
 
 
-def _open_kept(folder: Path, problems: Problems) -> datasets.Dataset | None:
+def _open_cached(folder: Path, problems: Problems) -> datasets.Dataset | None:
     try:
         notes = json.loads((folder / "problems.json").read_text("utf-8"))
         if any(_stamp(Path(name)) != stamp for name, stamp in notes["faulty"]):
@@ -304,7 +305,7 @@ def _open_kept(folder: Path, problems: Problems) -> datasets.Dataset | None:
         known = [(kind, name, detail) for kind, name, detail in notes["problems"]]
     except FileNotFoundError:
         return None
-    except Exception:  # Half written, of another version of `datasets`, out of date: it is made anew.
+    except Exception:  # Incomplete, out of date, or of another version of `datasets`: it is made again.
         shutil.rmtree(folder, ignore_errors=True)
         return None
     for kind, name, detail in known:
@@ -312,8 +313,8 @@ def _open_kept(folder: Path, problems: Problems) -> datasets.Dataset | None:
     return dataset
 
 
-def _keep(dataset: datasets.Dataset, problems: Problems, folder: Path) -> bool:
-    """Writes beside and renames into place; a disk without room costs only the next start's time."""
+def _write_cache(dataset: datasets.Dataset, problems: Problems, folder: Path) -> bool:
+    """Writes the set atomically; on a full disk the set is not cached, and the next start makes it again."""
     faulty = [one.name for one in problems.all if one.kind in (BROKEN_IMAGE, MISSING_IMAGE, UNREAD_IMAGE)]
     notes = {
         "problems": [(one.kind, one.name, one.detail) for one in problems.all],
@@ -333,7 +334,7 @@ def _keep(dataset: datasets.Dataset, problems: Problems, folder: Path) -> bool:
 
 
 def _stamp(path: Path) -> list[Any]:
-    """What tells whether a file is still the same."""
+    """Path, size and time of a file: they differ after a change."""
     try:
         info = path.stat()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What is wrong in a data set: counted by kind, listed by name, and left out."""
+"""Rows and images that are left out of a data set: collected, counted by kind, and reported to the run."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ LONG_QUESTION = "question too long for the text encoder"
 BAD_ROW = "row that cannot be read"
 
 SHOWN = 5
-"""Names shown of each kind where only some are."""
+"""The number of names of each kind in a summary."""
 
 NAMED = 100
-"""Of each kind, so many are named in a run's events; the log names all."""
+"""The number of names of each kind in a run's events; the log has all of them."""
 
 _log = logging.getLogger("looptop.data")
 
 
 @travels
 class Problem(Struct, frozen=True):
-    """One thing that is wrong in a data set."""
+    """One row or image that cannot be used, and why."""
 
     kind: str
     name: str
-    """Which image, question or row."""
+    """The image, question or row."""
     detail: str = ""
 
     def __str__(self) -> str:
@@ -50,15 +50,15 @@ class Problems:
     """Collects problems.
 
     Attributes:
-        all: Every one, in the order they were met: for a log.
-        on_problem: Told of each as it is met.
+        all: Every problem, in the order in which it was met.
+        on_problem: Called with each problem when it is met.
     """
 
     on_problem: Callable[[Problem], None] | None = None
     all: list[Problem] = field(default_factory=list)
 
     def add(self, kind: str, name: object, detail: object = "") -> None:
-        """Notes one."""
+        """Adds a problem and reports it."""
         problem = Problem(kind, str(name), str(detail))
         self.all.append(problem)
         if self.on_problem is not None:
@@ -69,15 +69,15 @@ class Problems:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many of each kind, the most frequent first."""
+        """The number of problems of each kind, the most frequent first."""
         return dict(Counter(problem.kind for problem in self.all).most_common())
 
     def names(self, kind: str) -> list[str]:
-        """What each problem of a kind is about."""
+        """The names of all problems of a kind."""
         return [problem.name for problem in self.all if problem.kind == kind]
 
     def summary(self) -> list[tuple[str, str]]:
-        """For each kind, how many there are and the first few names, for people."""
+        """For each kind, its number of problems and the first names, as text for people."""
         return [(kind, f"{count:,} ({self._some(kind)})") for kind, count in self.counts.items()]
 
     def __str__(self) -> str:
@@ -87,15 +87,15 @@ class Problems:
         some = [problem for problem in self.all if problem.kind == kind]
         names = [f"{one.name}: {one.detail}" if kind == BAD_ROW else one.name for one in some[:SHOWN]]
         if kind == UNREAD_IMAGE:
-            names[0] = some[0].detail  # Names the image and says what to do, which is the same for all of a format.
+            names[0] = some[0].detail  # It names the image and what to do, which is the same for the whole format.
         return ", ".join(visible(name) for name in dict.fromkeys(names)) + (", ..." if len(some) > SHOWN else "")
 
 
 class LeftOut:
-    """Counts and tells problems, each once, from wherever in a run they are met.
+    """Logs each problem of a run's data once, and journals them as events.
 
     Args:
-        journal: The run's.
+        journal: The run's journal.
     """
 
     def __init__(self, journal: JournalWriter) -> None:
@@ -103,33 +103,33 @@ class LeftOut:
         self._seen: set[tuple[str, str]] = set()
         self._fresh: dict[str, list[Problem]] = {}
         self.counts: Counter[str] = Counter()
-        """How many there are of each kind so far."""
+        """The number of problems of each kind so far."""
 
     def __call__(self, problem: Problem) -> None:
-        """Notes one, and logs it."""
+        """Adds a problem, and logs it if it is new."""
         key = (problem.kind, problem.name)
         if key not in self._seen:
             self._seen.add(key)
             self._fresh.setdefault(problem.kind, []).append(problem)
             _log.warning("left out: %s", problem)
 
-    def tell(self, step: int | None = None) -> None:
-        """Journals what was noted since the last time: an event for each kind, the true total, and the names."""
+    def report(self, step: int | None = None) -> None:
+        """Journals what was added since the last call: one event for each kind, with names and the total."""
         for kind, fresh in self._fresh.items():
-            told = self.counts[kind]
+            before = self.counts[kind]
             self.counts[kind] += len(fresh)
-            named = fresh[: max(0, NAMED - told)]
-            names = [self._name(problem, told + place) for place, problem in enumerate(named)]
+            named = fresh[: max(0, NAMED - before)]
+            names = [self._name(problem, before + index) for index, problem in enumerate(named)]
             if len(fresh) > len(named):
                 names.append(f"{len(fresh) - len(named):,} more, which the log names")
-            total = f", {self.counts[kind]:,} in all" if told else ""
+            total = f", {self.counts[kind]:,} in all" if before else ""
             self._journal.event("data", f"left out, {kind}: {len(fresh):,}{total}: {', '.join(names)}", step, "warning")
         if self._fresh:
             self._journal.facts(left_out=dict(self.counts))
             self._fresh = {}
 
     @staticmethod
-    def _name(problem: Problem, place: int) -> str:
-        """With what is wrong with it, where it is one of the first."""
-        detail = f" ({problem.detail})" if problem.detail and place < SHOWN else ""
+    def _name(problem: Problem, index: int) -> str:
+        """The name; the first few with their detail."""
+        detail = f" ({problem.detail})" if problem.detail and index < SHOWN else ""
         return visible(problem.name + detail)

@@ -1,6 +1,6 @@
-"""One question about one image with its answers, and what every source of such rows shares.
+"""A row of VQA data (image, question, answers), and the limits and checks that every source shares.
 
-Without torch and datasets, so that the app can browse a data set.
+Imports neither torch nor datasets, so that the app can browse a data set.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from looptop.engine.vqa.data.problems import BROKEN_IMAGE, MISSING_IMAGE, UNREAD
 from looptop.engine.vqa.images.decode import UnreadFormatError, check_image
 
 Progress = Callable[[int, int], None]
-"""Told how many rows of a source are done, and of how many; 0 where nobody knows."""
+"""Called with the number of rows done and the total; a total of 0 means unknown."""
 
 REPORT_EVERY = 1000
 
 T = TypeVar("T")
-"""Told how many rows are done, of how many."""
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -36,9 +35,9 @@ class Row(Struct, frozen=True, gc=False):
     question_id: str
     question: str
     answer: str
-    """The answer that is taught: of ten, the most common."""
+    """The training target; where ten people answered, the most common answer."""
     answers: list[str]
-    """All that people answered, one or ten."""
+    """Every answer that people gave: one, or ten."""
     question_type: str = ""
     answer_type: str = ""
     """`yes/no`, `number` or `other`."""
@@ -50,15 +49,15 @@ class Limits(Struct, frozen=True):
     start_at: int | None = None
     """The first question taken, counted from 0."""
     end_at: int | None = None
-    """The first question not taken any more."""
+    """The first question that is no longer taken."""
     max_images: int | None = None
-    """So many images at most; all their questions are kept."""
+    """The greatest number of images; all their questions are kept."""
     max_questions: int | None = None
-    """So many questions of one image at most."""
+    """The greatest number of questions about one image."""
 
 
 class Quota:
-    """Says of each row whether the limits on images and on questions of an image leave room for it."""
+    """Enforces the limits on the number of images and of questions about one image."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -71,19 +70,19 @@ class Quota:
         return self.limits.max_questions is None or self.taken[image] < self.limits.max_questions
 
     def take(self, image: str) -> None:
-        """Counts a question as taken."""
+        """Counts one question as taken."""
         self.taken[image] += 1
 
 
 class ImageChecks:
-    """Looks at each image file once, and notes the broken and missing ones once each."""
+    """Checks each image file once, and reports each broken or missing one once."""
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
         self._usable: dict[str, bool] = {}
 
     def usable(self, path: str) -> bool:
-        """Whether the image is there and its header can be read."""
+        """Whether the image exists and its header can be read."""
         if path not in self._usable:
             try:
                 check_image(path)
@@ -95,7 +94,7 @@ class ImageChecks:
         return self._usable[path]
 
     def missing(self, name: str) -> None:
-        """Notes an image for which there is no file."""
+        """Reports an image that has no file."""
         if name not in self._usable:
             self._usable[name] = False
             self.problems.add(MISSING_IMAGE, name)
@@ -109,14 +108,14 @@ def image_problem(error: LooptopError, path: str) -> str:
 
 
 def answer_type(answer: str) -> str:
-    """VQA's word for the kind of an answer."""
+    """The answer's type, by VQA v2's names: `yes/no`, `number` or `other`."""
     if answer.lower() in ("yes", "no"):
         return "yes/no"
     return "number" if answer.replace(".", "", 1).replace(",", "").isdigit() else "other"
 
 
 def limited(rows: Iterator[Row] | list[Row], limits: Limits) -> Iterator[Row]:
-    """The rows that the limits leave."""
+    """The rows that are within the limits."""
     quota = Quota(limits)
     for row in list(rows)[limits.start_at : limits.end_at]:
         if quota.has_room(row.image):
@@ -125,7 +124,7 @@ def limited(rows: Iterator[Row] | list[Row], limits: Limits) -> Iterator[Row]:
 
 
 def reported(rows: Iterable[T], progress: Progress | None, total: int = 0) -> Iterator[T]:
-    """The rows as they are, while somebody is told how far it is."""
+    """The same rows; calls `progress` every `REPORT_EVERY` rows and at the end."""
     done = 0
     for row in rows:
         if progress is not None and done % REPORT_EVERY == 0:
@@ -136,10 +135,10 @@ def reported(rows: Iterable[T], progress: Progress | None, total: int = 0) -> It
         progress(done, total)
 
 
-def none_left(where: object, problems: Problems) -> LooptopError:
-    """All of a source is wrong: says how many of what."""
+def none_left(source: object, problems: Problems) -> LooptopError:
+    """The error for a source without any usable row; counts what was wrong."""
     return LooptopError(
-        f"no question of {visible(where)} can be used" + (f": {problems}" if len(problems) else "; it holds none")
+        f"no question of {visible(source)} can be used" + (f": {problems}" if len(problems) else "; it holds none")
     )
 
 

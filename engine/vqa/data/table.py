@@ -1,4 +1,4 @@
-"""A folder of images with a CSV, JSONL or JSON table of `image,question,answer`; VizWiz's files are such tables."""
+"""Reads a folder of images with a CSV, JSONL or JSON table of `image,question,answer`, as VizWiz publishes it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from looptop.engine.vqa.data.json_rows import (
     cells_of,
     decode_json,
     decode_nan,
-    json_place,
+    json_error,
     read_json_bytes,
-    what_is_wrong,
+    row_error,
 )
 from looptop.engine.vqa.data.other_formats import HEAD, is_vqa_v2, refuse_columns, refuse_other_format
 from looptop.engine.vqa.data.problems import Problems
@@ -32,23 +32,22 @@ from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, none_lef
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 JSON_SUFFIX = ".json"
-"""Counts as a table where a folder holds no other: many folders have JSON files of other kinds beside their table."""
+"""Counts as a table only where a folder has no other: many folders have other JSON files beside their table."""
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
-"""What a table is called to be a split of its own."""
+"""The split of a table with this name."""
 ANNOTATIONS = ("Annotations", "annotations")
-"""The folder of its tables in VizWiz's own, beside the folders of its images."""
-
+"""The folder of the tables in VizWiz's own folder, beside the folders of images."""
 
 FIRST_ROWS = 100
-"""So many of a table's rows are looked at before a run starts."""
+"""The number of a table's rows that are checked before a run starts."""
 
 
 def find_tables(source: Path) -> dict[str, Path]:
-    """The tables of a folder by split: `train`, and where they are there `validation` and `test`.
+    """The tables of a folder by split: `train`, and `validation` and `test` if they exist.
 
     Args:
-        source: A folder that holds one table (all of it is `train`) or tables named after splits, itself or in its
-            folder `Annotations`; or a table itself.
+        source: A folder with one table (which is `train`) or with tables named after splits, in the folder itself or
+            in its folder `Annotations`; or a table.
 
     Raises:
         LooptopError: There is no table, or it is not clear which one is meant.
@@ -90,12 +89,12 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, nam
     Args:
         table: CSV (any of `, ; tab |` between the columns), JSONL or JSON (a list of rows, or the list
             under `data`), in UTF-8.
-        problems: Is told what is wrong and left out.
-        images_folder: What image names are relative to, if not the table's folder or one beside it.
-        name: What question ids begin with where the table gives none.
+        problems: Collects what is left out.
+        images_folder: The folder of the images, if it is not the table's folder or one beside it.
+        name: The prefix of question ids, for tables without ids.
 
     Raises:
-        LooptopError: The table cannot be read, or has not the columns `image`, `question` and `answer`.
+        LooptopError: The table cannot be read, or does not have the columns `image`, `question` and `answer`.
     """
     folder = None if images_folder is None else images_folder.absolute()
     images = ImageChecks(problems)
@@ -129,7 +128,7 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, nam
 
 
 def check_columns(table: Path) -> None:
-    """Looks at the first line of a table with columns, and at no more of it.
+    """Checks the first line of a CSV table.
 
     Raises:
         LooptopError: It does not name `image`, `question` and `answer` (or `answers`).
@@ -138,23 +137,23 @@ def check_columns(table: Path) -> None:
         try:
             with table.open(encoding="utf-8-sig", newline="") as file:
                 header = file.readline()
-        except (OSError, UnicodeDecodeError):  # said better where all of it is read
+        except (OSError, UnicodeDecodeError):  # Reading the whole table gives a better message.
             return
         _columns(table, header)
 
 
 def check_first_rows(table: Path, images_folder: Path | None = None) -> None:
-    """Looks at a table's first hundred rows, and for their images.
+    """Checks a table's first hundred rows and whether their images exist.
 
-    What else is wrong with a table, and in its later rows, is said where all of it is read.
+    Other problems, and those of later rows, are reported when the whole table is read.
 
     Args:
         table: As in `rows`.
         images_folder: As in `rows`.
 
     Raises:
-        LooptopError: The table holds no row, or is no table; or none of these rows' images is there, which is an
-            `ImagesMissingError`.
+        LooptopError: The table has no row, or is not a table.
+        ImagesMissingError: None of these rows' images exists.
     """
     problems = Problems()
     first = [cells for _, _, cells in itertools.islice(_read(table, problems), FIRST_ROWS)]
@@ -177,11 +176,11 @@ def check_first_rows(table: Path, images_folder: Path | None = None) -> None:
 
 
 class ImagesMissingError(LooptopError):
-    """A table's images are not where they are looked for."""
+    """A table's images are not in the folder where they are expected."""
 
 
 def _columns(table: Path, header: str) -> tuple[str, list[str]]:
-    """What stands between the columns, and their names."""
+    """The delimiter and the column names."""
     for delimiter in (",", ";", "\t", "|"):
         columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
         if {"image", "question"} <= set(columns) and not set(columns).isdisjoint(ANSWER_COLUMNS):
@@ -190,7 +189,7 @@ def _columns(table: Path, header: str) -> tuple[str, list[str]]:
 
 
 def _read(table: Path, problems: Problems) -> Iterator[tuple[str, int, Cells]]:
-    """Each row: what its number counts, the number, and its cells."""
+    """Each row: what its number counts (lines or entries), the number, and the cells."""
     suffix = table.suffix.lower()
     if suffix not in (".jsonl", ".ndjson", JSON_SUFFIX):
         yield from (("line", line, cells) for line, cells in _read_csv(table, problems))
@@ -205,7 +204,7 @@ def _read(table: Path, problems: Problems) -> Iterator[tuple[str, int, Cells]]:
 
 
 def _is_one_document(data: bytes, suffix: str) -> bool:
-    """Whether the file is one list or object rather than one object a line: programs write either under both names."""
+    """Whether the file is one JSON list or object, not one object a line: both occur with either file name."""
     first, _, others = data.strip().partition(b"\n")
     try:
         row = decode_nan(msgspec.json.Decoder(dict[str, Raw]).decode, first)
@@ -251,16 +250,16 @@ def _read_jsonl(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[
         try:
             cells = cells_of(Raw(row))
         except (msgspec.ValidationError, RowError) as error:
-            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", what_is_wrong(error))
+            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", row_error(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            _, column, said = json_place(row.rstrip(), error)
-            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", f"invalid JSON: {said} at column {column}")
+            _, column, message = json_error(row.rstrip(), error)
+            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", f"invalid JSON: {message} at column {column}")
         else:
             yield line, cells
 
 
 def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[int, Cells]]:
-    """A list of objects, or an object that holds it under `data`."""
+    """A list of objects, or an object with the list under `data`."""
     rows = decode_json(table, list[Raw] | _Document, data)
     if isinstance(rows, _Document):
         if not isinstance(rows.data, list):
@@ -270,7 +269,7 @@ def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[i
         try:
             yield number, cells_of(row)
         except FAULTS as error:
-            problems.add(kinds.BAD_ROW, f"{table.name} entry {number}", what_is_wrong(error))
+            problems.add(kinds.BAD_ROW, f"{table.name} entry {number}", row_error(error))
 
 
 class _Document(Struct):
@@ -278,10 +277,10 @@ class _Document(Struct):
 
 
 def _json_tables(files: list[Path]) -> list[Path]:
-    """Those of the JSON files that are of no other format.
+    """The JSON files that may be tables.
 
     Raises:
-        LooptopError: All are of others; says of which the first one is.
+        LooptopError: All are of other formats; names the first one's.
     """
     tables, refused = [], []
     for path in files:
@@ -292,7 +291,7 @@ def _json_tables(files: list[Path]) -> list[Path]:
         except LooptopError as error:
             refused.append(error)
         except OSError:
-            tables.append(path)  # Reading it will say why it cannot be read.
+            tables.append(path)  # Reading it later reports why it cannot be read.
     if refused and not tables:
         raise refused[0]
     return tables
@@ -307,7 +306,7 @@ def _refuse_others(path: Path, data: bytes) -> None:
 
 
 def _image_folder(table: Path, name: str) -> Path:
-    """What image names are relative to, by the first one: the table's folder, or the split's images beside it."""
+    """The folder that has the first image: the table's own, or one of the usual folders for images beside it."""
     above = table.absolute().parent
     folders = [above, above / table.stem, above / "images", above.parent / table.stem, above.parent / "images"]
     return next((folder for folder in folders if os.path.lexists(folder / name)), above)

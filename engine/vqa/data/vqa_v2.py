@@ -11,7 +11,7 @@ import msgspec
 
 from looptop.engine.vqa.data import problems as kinds
 from looptop.engine.vqa.data.cells import Cells, RowError, check_row, id_of
-from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, what_is_wrong
+from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, row_error
 from looptop.engine.vqa.data.official_files import question_id, raw_rows
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.data.rows import ImageChecks, Limits, Progress, Quota, Row, folder_of, reported
@@ -35,8 +35,8 @@ def rows(
         images_folder: Where the images are; see `ImageFolder`.
         limits: How much is taken.
         min_agreement: Of the ten answers, how many must be the most common one.
-        problems: Is told what is wrong and left out.
-        progress: Is told how far it got.
+        problems: Collects what is left out.
+        progress: Called as in `rows.reported`.
 
     Raises:
         LooptopError: A file or the folder cannot be read.
@@ -47,14 +47,14 @@ def rows(
     images = ImageChecks(problems)
     quota = Quota(limits)
     seen: set[str] = set()
-    for place, raw in enumerate(reported(questions, progress, len(questions))):
+    for index, raw in enumerate(reported(questions, progress, len(questions))):
         try:
             question = cells_of(raw)
             key = id_of(question.question_id, "question_id")
             if not key:
                 raise RowError(kinds.BAD_ROW, "it has no question_id", "question_id")
         except FAULTS as error:
-            problems.add(kinds.BAD_ROW, f"question at place {place}", what_is_wrong(error))
+            problems.add(kinds.BAD_ROW, f"question at index {index}", row_error(error))
             continue
         if key in seen:
             problems.add(kinds.DUPLICATE_ID, f"question {key}")
@@ -69,17 +69,15 @@ def rows(
 class ImageFolder:
     """Finds an image by its id: `COCO_train2014_000000000009.jpg`, `9.jpg`, or the id itself as a name.
 
-    The folder may be COCO's own, with `train2014` below it.
-
-    One look at the folder serves all questions.
+    The folder may be COCO's own, with `train2014` below it. It is listed once.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = folder_of(path, "image folder")
         self._paths: dict[str, str] = {}
         names = [(folder, name) for folder in image_folders(self.path) for name in _image_names(folder)]
-        # Images that can be read come last and win, and of these longer names: they are more telling
-        # (COCO_train2014_...).
+        # A later path replaces an earlier one. Formats that are read come last, and of these the longer names, which
+        # say more (COCO_train2014_...).
         names.sort(key=lambda one: (is_read_name(one[1]), len(one[1]), one[1]))
         for folder, name in names:
             stem = name.rpartition(".")[0]
@@ -93,7 +91,7 @@ class ImageFolder:
 
 
 def image_folders(path: Path) -> list[Path]:
-    """The folder, where images are in it; else those below it that hold some, as `train2014` in COCO's own folder."""
+    """The folder itself if it has images; else those below it that have some, as `train2014` in COCO's own folder."""
     if _image_names(path):
         return [path]
     below = _folders_in(path)
@@ -147,7 +145,7 @@ def _row(
         problems.add(error.kind, f"annotation of question {key}" if in_annotation else f"question {key}", error)
         return None
     except FAULTS as error:
-        problems.add(kinds.BAD_ROW, f"annotation of question {key}", what_is_wrong(error))
+        problems.add(kinds.BAD_ROW, f"annotation of question {key}", row_error(error))
         return None
     if row.agreeing is not None and row.agreeing < min_agreement:
         return None
@@ -170,15 +168,15 @@ def _row(
 
 
 def _by_id(annotations: list[msgspec.Raw], problems: Problems) -> dict[str, msgspec.Raw]:
-    found: dict[str, msgspec.Raw] = {}
-    for place, raw in enumerate(annotations):
+    by_id: dict[str, msgspec.Raw] = {}
+    for index, raw in enumerate(annotations):
         try:
             key = question_id(raw)
         except FAULTS as error:
-            problems.add(kinds.BAD_ROW, f"annotation at place {place}", what_is_wrong(error))
+            problems.add(kinds.BAD_ROW, f"annotation at index {index}", row_error(error))
             continue
-        if key in found:
+        if key in by_id:
             problems.add(kinds.DUPLICATE_ID, f"annotation of question {key}")
         else:
-            found[key] = raw
-    return found
+            by_id[key] = raw
+    return by_id

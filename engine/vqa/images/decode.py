@@ -1,8 +1,8 @@
-"""Opens any image a person may bring as upright RGB, or says in one sentence what is wrong with it.
+"""Opens any image that a person may bring as upright RGB, or raises an error of one sentence.
 
-Without torch: the app shows images with it. Very large images: a JPEG of more than 89 million pixels is decoded at a
-half, a quarter or an eighth of its size, which libjpeg does without holding the whole; any other image of more than
-178 million pixels (Pillow's own limit) is refused, since it could only be decoded whole, at four bytes a pixel.
+Imports no torch: the app shows images with it. Very large images: a JPEG of more than 89 million pixels is decoded at a
+half, a quarter or an eighth of its size, which libjpeg does without holding the whole image. Any other image of more
+than 178 million pixels (Pillow's own limit) is refused: it could only be decoded whole, at four bytes a pixel.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.images import unread_formats
-from looptop.engine.vqa.images.jpeg_file import ignore_bad_remarks, without_end_mark
+from looptop.engine.vqa.images.jpeg_file import ignore_bad_metadata, without_end_mark
 from looptop.engine.vqa.images.png_file import SIGNATURE, PngFile
 
 if TYPE_CHECKING:
     import numpy as np
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "MPO", "PPM", "ICO", "TGA", "JPEG2000", "AVIF")
-"""What is opened. Pillow knows more, some of which start other programs (EPS)."""
+"""The formats that are read. Pillow knows more, some of which start other programs (EPS)."""
 
 SUFFIXES = frozenset(
     f".{suffix}"
     for names in ("jpg jpeg jpe jfif mpo png apng gif webp bmp tif tiff", "ppm pgm pbm ico tga jp2 avif")
     for suffix in names.split()
 )
-"""File names that end so are read."""
+"""The endings of file names that are read."""
 
 LARGE = 89_478_485
-"""Pixels above which a JPEG is decoded at a smaller scale."""
+"""The number of pixels above which a JPEG is decoded at a smaller scale."""
 
 LARGEST = 2 * LARGE
-"""Pixels above which any other image is refused."""
+"""The number of pixels above which any other image is refused."""
 
 _ORIENTATION = 0x0112
 # TIFF's tags
@@ -61,25 +61,25 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow warns on stderr about oddities of files; what matters comes as an error, and stderr may be a drawn screen.
+# Pillow warns on stderr about odd files. Real problems are raised as errors, and the app may be drawn on the terminal.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadFormatError(LooptopError):
-    """A file whose format is known and not read, or that is known to be no image."""
+    """A file of a known format that is not read, or one that is known not to be an image."""
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Decodes an image: upright (EXIF), transparency on white, 16 bits scaled to 8, the first frame of several.
+    """Decodes an image: upright (EXIF), transparency on white, 16 bits scaled to 8, the first of several frames.
 
     Raises:
-        LooptopError: It is missing, empty, truncated, a directory, not an image, or too large.
+        LooptopError: The file is missing, empty, truncated, a directory, not an image, or too large.
     """
     return _decode(Path(path), None)
 
 
 def thumbnail(path: str | os.PathLike[str], size: tuple[int, int]) -> Image.Image:
-    """The image reduced to fit into `size` (width, height), proportions kept; a smaller image stays as it is.
+    """The image reduced to fit into `size` (width, height), proportions kept; a smaller image keeps its size.
 
     Raises:
         LooptopError: As `open_image`.
@@ -90,10 +90,10 @@ def thumbnail(path: str | os.PathLike[str], size: tuple[int, int]) -> Image.Imag
 
 
 def check_image(path: str | os.PathLike[str]) -> None:
-    """Looks for damage without decoding where that is possible: header, checksums (PNG), the end mark (JPEG).
+    """Checks an image for damage, mostly without decoding it: header, checksums (PNG), the end mark (JPEG).
 
     Raises:
-        LooptopError: As `open_image`. Other damage (inside a JPEG's data, in a GIF) is only found by decoding.
+        LooptopError: As `open_image`. Other damage (inside a JPEG's data, in a GIF) is only noticed when decoding.
     """
     path = Path(path)
     try:
@@ -107,23 +107,23 @@ def check_image(path: str | os.PathLike[str]) -> None:
     except Exception as error:
         raise _damaged(path, error) from None
     if not has_end or (image_format in ("JPEG", "MPO") and not _ends_as_jpeg(path)):
-        # Bytes may follow the end mark in a good file, and a PNG may lack it, so only decoding can tell.
+        # A good JPEG may have bytes after its end mark, and a good PNG may lack it, so only decoding can tell.
         open_image(path)
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name is listed as an image: also where it will be said that its format is not read."""
+    """Whether a file of this name is listed as an image, also if its format is not read."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a Path for each of 80,000 names is slow)
     return suffix in SUFFIXES or suffix in unread_formats.SUFFIXES
 
 
 def is_read_name(name: str) -> bool:
-    """Whether a file of this name can be expected to be read."""
+    """Whether files with this ending are read."""
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (as above)
 
 
 def _decode(path: Path, enough: int | None) -> Image.Image:
-    """Decodes; `enough`: pixels on each side beyond which a JPEG may be decoded at a smaller scale."""
+    """Decodes the image; a JPEG may be scaled down while its longer side stays above `enough` pixels."""
     try:
         with _open(path) as image:
             _reduce_jpeg(image, enough)
@@ -135,12 +135,12 @@ def _decode(path: Path, enough: int | None) -> Image.Image:
         raise
     except MemoryError:
         raise LooptopError(f"the image {visible(path)} does not fit into memory; make it smaller first") from None
-    except Exception as error:  # Decoders meet every kind of damage, and raise every kind of error.
+    except Exception as error:  # On damaged files, decoders raise errors of any type.
         raise _damaged(path, error) from None
 
 
 def _load(image: Image.Image, path: Path) -> Image.Image:
-    """Decodes the pixels, also those of a JPEG that lacks its end mark alone."""
+    """Decodes the pixels, also of a JPEG that lacks nothing but its end mark."""
     try:
         image.load()
     except OSError:
@@ -154,7 +154,7 @@ def _load(image: Image.Image, path: Path) -> Image.Image:
 
 @contextmanager
 def _open(path: Path) -> Iterator[Image.Image]:
-    """Reads the header."""
+    """Opens the file and reads its header."""
     name = visible(path)
     try:
         info = path.stat()
@@ -176,18 +176,18 @@ def _open(path: Path) -> Iterator[Image.Image]:
         except UnidentifiedImageError:
             raise LooptopError(f"{name} is not an image that looptop can read (or its beginning is damaged)") from None
         except PermissionError:
-            raise LooptopError(f"cannot open the image {name}: you may not read it") from None
+            raise LooptopError(f"cannot open the image {name}: permission denied") from None
         yield image
 
 
 def _identify(path: Path, opened: ExitStack) -> Image.Image:
-    """The image with its header read.
+    """Opens the image in its format.
 
     Raises:
-        UnreadFormatError: It is of a format that looptop knows and does not read, or no image.
-        UnidentifiedImageError: It is of none that looptop knows.
+        UnreadFormatError: The format is known and not read, or the file is not an image.
+        UnidentifiedImageError: The format is unknown.
     """
-    # As a file, not by its name: of those Pillow maps some into memory, and maps turned TIFFs wrongly.
+    # As an open file: Pillow maps some files that it opens by name into memory, and maps rotated TIFFs wrongly.
     file = opened.enter_context(path.open("rb"))
     head = file.read(unread_formats.HEAD)
     file.seek(0)
@@ -232,15 +232,17 @@ def _unread(path: Path, image_format: str, command: str) -> UnreadFormatError:
 @cache
 def _formats() -> list[str]:
     Image.init()
-    ignore_bad_remarks()
-    from looptop.engine.vqa.images import tiff_kinds  # After the app's first paint: init has brought Pillow's part in.
+    ignore_bad_metadata()
+    from looptop.engine.vqa.images import (
+        tiff_kinds,
+    )  # Imported late, after the first paint: init has imported Pillow's part.
 
-    tiff_kinds.teach_kinds()
+    tiff_kinds.add_kinds()
     return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _open_huge(path: Path) -> Image.Image:
-    """A JPEG beyond Pillow's limit, to be decoded at a smaller scale; anything else is refused."""
+    """Opens a JPEG above Pillow's limit, to be decoded at a smaller scale; refuses any other format."""
     refusal = LooptopError(
         f"the image {visible(path)} has more than {LARGEST // 1_000_000} million pixels; make it smaller first"
     )
@@ -249,7 +251,7 @@ def _open_huge(path: Path) -> Image.Image:
     except SyntaxError:
         raise refusal from None
     if image.info.get("progressive"):
-        # libjpeg holds all coefficients of a progressive file, whatever the scale.
+        # libjpeg holds all coefficients of a progressive file at any scale.
         image.close()
         raise refusal
     return image
@@ -269,7 +271,7 @@ def _reduce_jpeg(image: Image.Image, enough: int | None) -> None:
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    """What turns the picture upright."""
+    """The transposition that turns the picture upright, or None."""
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # Damaged EXIF does not make the picture worse.
@@ -298,7 +300,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey_turned(image: Image.Image) -> Image.Image:
-    """Grey with another channel, of which the least value is white, as if it were black; any other image as it is."""
+    """Inverts a grey TIFF with a second channel whose least value is white; other images are unchanged."""
     tags = getattr(image, "tag_v2", {})
     if image.mode not in ("L", "LA") or tags.get(_SAMPLES) != 2 or tags.get(_PHOTOMETRIC) != _MIN_IS_WHITE:
         return image
@@ -306,7 +308,7 @@ def _grey_turned(image: Image.Image) -> Image.Image:
 
 
 def _scale_transparency(image: Image.Image, depth: int) -> None:
-    """The transparent color of a PNG is given in the file's own depth; Pillow makes 8 bits of the pixels alone."""
+    """Scales a PNG's transparent color to 8 bits, as Pillow scales only the pixels."""
     color = image.info.get("transparency")
     if image.mode == "L" and depth < 8 and isinstance(color, int):
         image.info["transparency"] = color * 255 // ((1 << depth) - 1)
@@ -315,15 +317,15 @@ def _scale_transparency(image: Image.Image, depth: int) -> None:
 
 
 def _wide_to_rgb(image: Image.Image) -> Image.Image:
-    """One channel of more than 8 bits."""
-    import numpy as np  # Here alone: the app opens images before its first paint, and has no need of numpy.
+    """Converts one channel of more than 8 bits to RGB."""
+    import numpy as np  # Imported late: the app opens images before its first paint, and rarely needs numpy.
 
     tags = getattr(image, "tag_v2", {})
     values = np.asarray(image)
     if image.mode == "I" and _first(tags.get(_BITS)) == 32 and _first(tags.get(_SAMPLE_FORMAT, 1)) == _UNSIGNED:
         values = values.view(np.uint32)
     grey = _to_bytes(values, _first(tags.get(_BITS)) or 16)
-    if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:  # Pillow turns one channel of 8 bits and fewer itself.
+    if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:  # Pillow inverts one channel of 8 bits or fewer itself.
         grey = 255 - grey
     color = image.info.get("transparency")
     if isinstance(color, int):
@@ -332,12 +334,12 @@ def _wide_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _first(value: object) -> object:
-    """A tag's only value, which Pillow may give as a tuple."""
+    """The value of a tag that Pillow may give as a tuple."""
     return value[0] if isinstance(value, tuple) and value else value
 
 
 def _to_bytes(values: np.ndarray, bits: object) -> np.ndarray:
-    """One channel of more than 8 bits, scaled to 8: 16 bits by their range; wider numbers by what they hold."""
+    """Scales one channel to 8 bits: 16 bits by their range, wider numbers by their least and greatest value."""
     import numpy as np
 
     if values.dtype.itemsize == 2:

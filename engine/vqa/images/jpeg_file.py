@@ -1,6 +1,6 @@
-"""JPEG files whose pixels are whole and of which the rest is not: opened, as every other program does.
+"""Opens JPEG files with all their pixels that Pillow refuses, as other programs do.
 
-Pillow refuses a file for a remark that is too short, and for want of the two bytes of its end mark.
+Pillow refuses a file whose metadata is too short, or that lacks the two bytes of its end mark.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from PIL import Image, JpegImagePlugin
 
 _END = b"\xff\xd9"
 _OTHER_PIXELS = (bytes(range(254, 0, -1)), b"\x5a\x3c" * 99, b"\xa5\xc3" * 99)
-"""Differ from each other, and from the zeros that libjpeg fills in, from their first bits on."""
+"""They differ from each other, and from the zeros that libjpeg fills in, from the first bits on."""
 _MARKER = re.compile(rb"\xff+([\xc0-\xcf\xda-\xfe])")
-"""The start of a segment; what stands in the pixels (0 and restarts) is no such."""
+"""The start of a segment; markers inside pixel data (0 and restarts) do not match."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
 
-_REMARKS = range(0xFFE0, 0xFFF0)
+_APP_MARKERS = range(0xFFE0, 0xFFF0)
 _ICC_HEAD = 14
-"""Bytes before the profile itself; Pillow takes for granted that they are there."""
+"""Bytes before the color profile; Pillow assumes that they are present."""
 
 
-def ignore_bad_remarks() -> None:
-    """Makes Pillow go on behind an application segment (APP0 to APP15) that it cannot read: it holds no pixels."""
-    for marker in _REMARKS:
+def ignore_bad_metadata() -> None:
+    """Makes Pillow skip application segments (APP0 to APP15) that it cannot read: they hold no pixels."""
+    for marker in _APP_MARKERS:
         name, description, _ = JpegImagePlugin.MARKER[marker]
-        JpegImagePlugin.MARKER[marker] = (name, description, _read_remark)
+        JpegImagePlugin.MARKER[marker] = (name, description, _read_app_segment)
 
 
 def without_end_mark(path: Path, largest: int) -> Image.Image | None:
-    """Decodes a JPEG that lacks its end mark; None where pixels are cut off as well, or it has more than `largest`.
+    """Decodes a JPEG that lacks its end mark; None if pixels are missing too, or if it has more than `largest`.
 
-    libjpeg fills in pixels that are missing, and tells nobody. So the file is decoded as if it ended here and as if
-    other pixels came: the pictures are the same only if no pixel depends on what is missing. Scans that are missing
-    altogether, as in a progressive file that is cut off between two, are counted.
+    libjpeg fills in missing pixels silently. So the file is decoded several times, with different data added at its
+    end: the pictures are the same only if no pixel depends on what is missing. Scans that are missing completely, as in
+    a progressive file that ends between two, are counted.
 
     Raises:
-        Exception: Any of Pillow's: it is damaged besides.
+        Exception: Any error of Pillow's: the file has other damage.
     """
     data = path.read_bytes().removesuffix(_END[:1])
     if not _has_all_scans(data):
@@ -59,14 +59,14 @@ def without_end_mark(path: Path, largest: int) -> Image.Image | None:
 
 
 def _tails() -> Iterator[bytes]:
-    """What may follow where a file ends: its end, or other pixels, with every restart mark that may be awaited."""
+    """Data to add at a file's end: the end mark, or other pixels with every restart mark that may be expected."""
     yield _END
     for turn, pixels in enumerate(_OTHER_PIXELS):
         yield b"".join(pixels + bytes((0xFF, 0xD0 + (3 * turn + number) % 8)) for number in range(16)) + _END
 
 
 def _has_all_scans(data: bytes) -> bool:
-    """Whether the scans give each of a block's 64 numbers, for each channel, down to its last bit."""
+    """Whether the scans contain all bits of each of a block's 64 coefficients, for each channel."""
     missing: set[tuple[int, int]] = set()
     at = 2
     while (marker := _MARKER.search(data, at)) is not None:
@@ -86,7 +86,7 @@ def _has_all_scans(data: bytes) -> bool:
     return not missing
 
 
-def _read_remark(self: JpegImagePlugin.JpegImageFile, marker: int) -> None:
+def _read_app_segment(self: JpegImagePlugin.JpegImageFile, marker: int) -> None:
     with contextlib.suppress(struct.error, IndexError, ValueError):
         JpegImagePlugin.APP(self, marker)
     self.icclist = [part for part in self.icclist if len(part) >= _ICC_HEAD]

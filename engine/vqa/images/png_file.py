@@ -1,8 +1,7 @@
-"""A PNG file less its metadata: what Pillow reads of it is what its pixels need.
+"""Hides a PNG file's metadata from Pillow, which refuses files for it that every other program opens.
 
-Texts of megabytes (a drawing program's settings), color profiles and damaged remarks make Pillow refuse a file whose
-pixels are whole, which every other program opens. Here such chunks are skipped without being read. Of the metadata the
-orientation alone is passed on.
+Examples are texts of megabytes (a drawing program's settings), color profiles, and damaged text chunks. Such chunks are
+skipped without being read. Of the metadata only the orientation is passed on.
 """
 
 from __future__ import annotations
@@ -19,24 +18,24 @@ if TYPE_CHECKING:
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 _PALETTE = 3
-"""The color type of pixels that are places in a palette; in other PNGs a palette is advice for old screens."""
+"""The color type of pixels that are palette indices; in other PNGs a palette is only a hint for old screens."""
 
-_LONGEST_REMARK = 1 << 20
-"""Bytes of a remark that is passed on, as it lies in the file and when it is unpacked."""
+_LONGEST_METADATA = 1 << 20
+"""The greatest size of metadata that is passed on, in bytes, in the file and decompressed."""
 
 Part = bytes | tuple[int, int]
-"""Bytes, or where they begin in the file and how many they are."""
+"""Bytes, or an offset in the file and a length."""
 
 
 class PngFile(io.RawIOBase):
-    """What Pillow is given to read.
+    """A PNG file as Pillow reads it, without most metadata.
 
     Args:
-        file: The PNG, opened; belongs to this object from now on.
+        file: The open PNG; this object closes it.
 
     Attributes:
-        ends: Whether the file has its end mark. Where it has not, only decoding tells whether the pixels are whole.
-        depth: Bits of a channel, as the header gives them.
+        ends: Whether the file has its end mark. If not, only decoding shows whether the pixels are complete.
+        depth: Bits of a channel, from the header.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -51,11 +50,11 @@ class PngFile(io.RawIOBase):
         self._at = 0
 
     def _scan(self) -> list[Part]:
-        """The parts that are passed on: those before the pixels first, so that a remark behind them is read too."""
+        """The parts that are passed on. Metadata is moved before the pixels, so that it is read wherever it was."""
         size = self._file.seek(0, io.SEEK_END)
         at = len(SIGNATURE)
         parts: list[Part] = []
-        remarks: dict[bytes, Part] = {}
+        metadata: dict[bytes, Part] = {}
         seen_pixels = cut_off = False
         color_type, colors = _PALETTE, 0
         while True:
@@ -64,7 +63,7 @@ class PngFile(io.RawIOBase):
             kind = header[4:]
             if len(header) < 8 or not kind.isalpha():
                 if not seen_pixels:
-                    parts.append((at, size - at))  # Pillow says what is wrong with it.
+                    parts.append((at, size - at))  # Pillow reports what is wrong with it.
                 break
             length = int.from_bytes(header[:4], "big") + 12
             if kind == b"IEND":
@@ -80,18 +79,20 @@ class PngFile(io.RawIOBase):
                 cut_off = at + length > size
                 parts.append((at, min(length, size - at)))
             elif kind == b"tRNS":
-                most = {0: 2, 2: 6, _PALETTE: colors}.get(color_type, 0)  # a grey, a color, an alpha for each place
+                most = {0: 2, 2: 6, _PALETTE: colors}.get(
+                    color_type, 0
+                )  # a grey, a color, an alpha for each palette entry
                 data = (self._whole_chunk(at, length, size) or b"")[:most]
                 if data and not seen_pixels and (color_type == _PALETTE or len(data) == most):
-                    parts.append(_chunk(kind, data))  # As much as is sound: the pixels are whole without it.
-            elif kind not in remarks and (remark := self._orientation_in(kind, at, length, size)) is not None:
-                remarks[kind] = remark
+                    parts.append(_chunk(kind, data))  # The valid part is enough: the pixels do not need it.
+            elif kind not in metadata and (chunk := self._orientation_in(kind, at, length, size)) is not None:
+                metadata[kind] = chunk
             at += length
-        return [SIGNATURE, *parts[:1], *remarks.values(), *parts[1:], *([] if cut_off else [_END])]
+        return [SIGNATURE, *parts[:1], *metadata.values(), *parts[1:], *([] if cut_off else [_END])]
 
     def _whole_chunk(self, at: int, length: int, size: int) -> bytes | None:
-        """A short chunk's data; None where it is cut off, damaged or long."""
-        if length > _LONGEST_REMARK or at + length > size:
+        """A short chunk's data; None if it is cut off, damaged or long."""
+        if length > _LONGEST_METADATA or at + length > size:
             return None
         self._file.seek(at + 4)
         kind_and_data = self._file.read(length - 8)
@@ -100,7 +101,7 @@ class PngFile(io.RawIOBase):
         return kind_and_data[4:]
 
     def _orientation_in(self, kind: bytes, at: int, length: int, size: int) -> Part | None:
-        """A remark that may tell which side is up, where it is whole."""
+        """A complete metadata chunk that may contain the orientation, or None."""
         data = self._whole_chunk(at, length, size) if kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") else None
         if data is None:
             return None
@@ -114,7 +115,7 @@ class PngFile(io.RawIOBase):
         if kind == b"zTXt":
             unpacked = zlib.decompressobj()
             try:
-                text = unpacked.decompress(text[1:], _LONGEST_REMARK)
+                text = unpacked.decompress(text[1:], _LONGEST_METADATA)
             except zlib.error:
                 return None
             if not unpacked.eof:
@@ -122,21 +123,21 @@ class PngFile(io.RawIOBase):
         return _chunk(b"tEXt", keyword + b"\0" + text)
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Always true."""
         return True
 
     def seekable(self) -> bool:
-        """It can be read from any byte on."""
+        """Always true."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Goes to a byte of what is passed on."""
+        """Moves to an offset in what is passed on."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._starts[-1]}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Reads on, within one part."""
+        """Reads the next bytes, at most to the end of a part."""
         view = memoryview(buffer).cast("B")
         if self._at >= self._starts[-1]:
             return 0

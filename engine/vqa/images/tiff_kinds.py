@@ -1,4 +1,4 @@
-"""TIFF files of kinds that Pillow does not open: those that it can be taught, and names for the others."""
+"""Adds kinds of TIFF to those that Pillow opens, and names the kinds that it cannot open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TILES, _EXTRA, _SAMPLE_FORMAT = 324, 338, 339
 _MIN_IS_WHITE = 0
 _CFA, _LINEAR_RAW = 32803, 34892
 _BIG = 43
-"""Stands in the beginning of a BigTIFF, of which the beginning is longer."""
+"""The version number of a BigTIFF, whose header is longer."""
 
 _COLORS = {
     **dict.fromkeys((_MIN_IS_WHITE, _MIN_IS_WHITE + 1), ("grey", 1)),
@@ -31,14 +31,15 @@ _COLORS = {
     _CFA: ("CFA (a camera's unprocessed pixels)", 1),
     _LINEAR_RAW: ("linear RAW", 3),
 }
-"""By what the numbers mean: its name, and how many numbers make a pixel."""
+"""By photometric interpretation: its name, and the number of channels of a pixel."""
 _FORMATS = {1: "", 2: " signed", 3: " floating-point", 4: "", 5: " complex", 6: " complex"}
 
 
-def teach_kinds() -> None:
-    """Adds to the kinds that Pillow opens. Where the least value is white, it opens fewer kinds than where it is black.
+def add_kinds() -> None:
+    """Makes Pillow open the same kinds of TIFF whether the least value is white or black.
 
-    Of those added, Pillow turns one channel of 8 bits itself; the others come as if black were the least.
+    Of the added kinds, Pillow inverts one channel of 8 bits itself; it reads the others as if the least value were
+    black.
     """
     kinds = TiffImagePlugin.OPEN_INFO
     kinds.setdefault((b"MM", 1, (1,), 1, (32,), ()), ("I", "I;32BS"))
@@ -49,9 +50,9 @@ def teach_kinds() -> None:
 
 
 def unread_kind(file: BinaryIO) -> tuple[str, str] | None:
-    """What a TIFF that Pillow did not open holds, and a command that converts it.
+    """The kind of a TIFF that Pillow did not open, and a command that converts it.
 
-    None where it is no TIFF, or its beginning is damaged.
+    None if the file is not a TIFF, or its beginning is damaged.
     """
     try:
         file.seek(0)

@@ -1,4 +1,4 @@
-"""Names what a file is that is not read as an image, from its first bytes, and what to do about it."""
+"""Recognises files that are not read as images by their first bytes, and suggests how to convert them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 HEAD = 4096
-"""Bytes that are looked at."""
+"""The number of bytes that are needed."""
 
 SUFFIXES = frozenset(
     f".{suffix}"
@@ -16,7 +16,7 @@ SUFFIXES = frozenset(
     )
     for suffix in names.split()
 )
-"""Images by their names, though they are not read: they are listed, so that it can be said why they are not."""
+"""Endings of images that are not read. They are listed, so that a person learns why."""
 
 MAGICK = "magick FILE photo.png"
 _HEIF = "heif-convert FILE photo.jpg"
@@ -31,7 +31,7 @@ _BRANDS = {
     b"crx ": ("camera RAW (CR3)", CONVERT_RAW),
     **dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"M4V ", b"qt  "), ("video", _FRAME)),
 }
-"""What stands behind `ftyp`: the format, and a program that converts it."""
+"""By the brand after `ftyp`: the format, and a command that converts it."""
 
 _BEGINNINGS = (
     (b"%PDF-", "PDF", "pdftoppm -png -singlefile FILE photo"),
@@ -60,31 +60,31 @@ _BEGINNINGS = (
 )
 _RAW_SUFFIXES = {".nef", ".nrw", ".arw", ".srf", ".sr2", ".pef", ".srw", ".3fr", ".iiq", ".dng", ".cr2"}
 
-_AGAIN = "download the image itself"
+_DOWNLOAD = "download the image itself"
 _OTHER_CONTENT = (
     (rb"version https://git-lfs\.", "a Git LFS pointer, not the image itself; fetch the image with `git lfs pull`"),
     (
         rb"(?:<\?xml.*?\?>\s*|<!--.*?-->\s*)*+<(?:!doctype\s+html|html|head|body)\b",
-        f"a web page (HTML), not an image; {_AGAIN}",
+        f"a web page (HTML), not an image; {_DOWNLOAD}",
     ),
-    (rb"<\?xml(?!.*<svg)", f"XML text, not an image; {_AGAIN}"),
-    (rb"\{\s*[\"}]|\[\s*[\[{\"\]]", f"JSON text, not an image; {_AGAIN}"),
+    (rb"<\?xml(?!.*<svg)", f"XML text, not an image; {_DOWNLOAD}"),
+    (rb"\{\s*[\"}]|\[\s*[\[{\"\]]", f"JSON text, not an image; {_DOWNLOAD}"),
 )
-"""How the text begins that stands in an image's stead where a download or a checkout went wrong."""
+"""The beginnings of texts that a failed download or checkout leaves in place of an image."""
 
 
 def other_content(head: bytes) -> str | None:
-    """What a file is that is no image at all, and what to do; None where it may be one."""
+    """What a file is that is not an image, and what to do; None if it may be an image."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((said for form, said in _OTHER_CONTENT if re.match(form, text, re.DOTALL | re.IGNORECASE)), None)
+    return next((advice for form, advice in _OTHER_CONTENT if re.match(form, text, re.DOTALL | re.IGNORECASE)), None)
 
 
 def unread_format(path: Path, head: bytes) -> tuple[str, str] | None:
-    """The format of a file that Pillow did not open, and a command that converts it; None where it is not known."""
+    """The format of a file that Pillow did not open, and a command that converts it; None if it is unknown."""
     if head[4:8] == b"ftyp":
         size = min(int.from_bytes(head[:4], "big"), len(head))
         brands = [head[8:12], *(head[at : at + 4] for at in range(16, size - 3, 4))]
-        # HEIC may be written as HEIF's general brand with its own among the others: the most telling one counts.
+        # HEIC files may have HEIF's general brand first and their own among the others: a more specific brand wins.
         known = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
         return next((one for one in known if one[0] != "HEIF"), known[0]) if known else None
     for beginning, name, command in _BEGINNINGS:
@@ -103,7 +103,7 @@ def unread_format(path: Path, head: bytes) -> tuple[str, str] | None:
 
 
 def is_raw_tiff(path: Path, head: bytes) -> bool:
-    """Whether a TIFF's beginning is that of a camera's raw file, of which Pillow would open the small preview."""
+    """Whether a TIFF is a camera's raw file, of which Pillow would open the small preview."""
     if head[:4] not in (b"II*\0", b"MM\0*"):
         return False
     return head[8:10] == b"CR" or path.suffix.lower() in _RAW_SUFFIXES

@@ -179,7 +179,7 @@ def test_best_answers_are_the_best_of_all_that_are_possible(parts: tuple[VqaMode
         expected = sorted(by_text.values(), reverse=True)[:6]
 
         assert search.exact
-        found = search.found()
+        found = search.results()
         assert len({one.text for one in found}) == 6
         assert [math.exp(one.log_prob) for one in found] == pytest.approx(expected, abs=1e-7, rel=1e-4)
         for candidate in found:
@@ -191,7 +191,7 @@ def test_candidates_are_sorted_distinct_and_sum_to_at_most_one(parts: tuple[VqaM
     model, processor = parts
     memory, mask = remember(model, processor)
     for search in best_answers(model, memory, mask, 0, processor.end_id, processor.decode, top=40):
-        found = search.found()
+        found = search.results()
         assert len({one.text for one in found}) == len(found) == 40
         assert all(one.log_prob >= other.log_prob for one, other in itertools.pairwise(found))
         assert math.fsum(math.exp(one.log_prob) for one in found) <= 1

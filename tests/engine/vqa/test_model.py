@@ -401,10 +401,10 @@ SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "i
         ("text", "clip", "'clip' cannot be the text encoder"),
         ("text", "t5", "cannot answer a question together: text encoder t5"),
         ("text", "vit", "cannot answer a question together: text encoder vit|cannot load the tokenizer"),
-        ("decoder", "bart", "'bart' and holds an encoder, too"),
+        ("decoder", "bart", "'bart' and has an encoder as well"),
         ("decoder", "opt", "the decoder .* 'opt', which has no cross-attention"),
         ("decoder", "llama", "the decoder .* 'llama', which has no cross-attention"),
-        ("decoder", "t5", "'t5' and holds an encoder, too"),
+        ("decoder", "t5", "'t5' and has an encoder as well"),
         ("decoder", "vit", "'vit', which cannot be used as a decoder"),
     ],
 )

@@ -103,11 +103,11 @@ def test_thousands_are_named_in_the_log_and_counted_in_the_events(
     for number in range(1500):
         left_out(Problem("broken image", f"{number}.png", "cut off"))
     left_out(Problem("broken image", "0.png", "cut off"))
-    left_out.tell()
-    left_out.tell()
+    left_out.report()
+    left_out.report()
     for number in range(1500, 1502):
         left_out(Problem("broken image", f"{number}.png"))
-    left_out.tell(step=7)
+    left_out.report(step=7)
     journal.close()
     first, second = Journal(tmp_path / "run.db").events()
     assert first.text.startswith("left out, broken image: 1,500: 0.png (cut off), 1.png (cut off), ")

@@ -315,9 +315,9 @@ def test_rows_that_cannot_be_read(published: Published) -> None:
     assert len(dataset) == 12
     assert problems.counts == {"row that cannot be read": 4}
     assert problems.names("row that cannot be read") == [
-        "annotation at place 15",
+        "annotation at index 15",
         "question 1000",
-        "question at place 1",
+        "question at index 1",
         "annotation of question 3000",
     ]
 
@@ -820,7 +820,7 @@ def test_vqa_cp_as_published(published: Published) -> None:
     published.files[0].write_text(json.dumps(published.annotations))
     published.files[1].write_text(json.dumps(published.questions))
     assert len(published.load()[0]) == 15
-    with pytest.raises(LooptopError, match="is not as it should be"):
+    with pytest.raises(LooptopError, match="has the wrong structure"):
         load_vqa_data(published.files[1], *published.files[1:])
 
 
