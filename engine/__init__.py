@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "Answer": "vqa.answering",
     "Answerer": "vqa.answering",
-    "Journal": "runs.journal",
-    "JournalCallback": "runs.callbacks",
+    "Journal": "journal.reader",
+    "JournalCallback": "training.callbacks",
     "LooptopError": "errors",
-    "Run": "runs.run",
+    "Run": "launch.run",
     "RunConfig": "config",
     "RunFolder": "runs.folder",
     "VqaModel": "vqa.model",
-    "launch": "runs.host",
+    "launch": "launch.host",
     "preset": "config",
-    "start": "runs.run",
+    "start": "launch.run",
 }
 
 __all__ = sorted(_HOME_OF)

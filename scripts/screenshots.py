@@ -109,7 +109,7 @@ def take_ppo() -> None:
 
     cheated = launch(preset("tiny-hackable", "ppo"))
     wait(lambda: not cheated.is_live())
-    looptop = [sys.executable, "-m", "looptop.engine.cli.main"]
+    looptop = [sys.executable, "-m", "looptop.engine"]
     subprocess.run([*looptop, "compare", cheated.id], check=True, stdout=subprocess.DEVNULL)
     marked = next(
         batch.step

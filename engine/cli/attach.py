@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.terminal import can_draw
@@ -38,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
             f" xterm-256color, or use `looptop show {folder.id}`, `looptop logs {folder.id} -f` or"
             f" `looptop metrics {folder.id}`"
         )
-    # By name, so that the engine stands without the app.
-    code: int = import_module("looptop.tui.app").run_app(folder)
+    if arguments.open_app is None:
+        raise LooptopError("this is the engine alone: the app opens with `looptop attach`")
+    code: int = arguments.open_app(folder)
     return code

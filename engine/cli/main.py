@@ -1,8 +1,8 @@
 """The `looptop` command: finds the subcommand that was typed, runs it, and turns what went wrong into one sentence.
 
-A subcommand is a module in `commands/` with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one that
-was typed is imported, and none imports torch before it needs it, so that `looptop runs`, every help text and the app
-itself start at once.
+A subcommand is a module of this package with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one
+that was typed is imported, and none imports torch before it needs it, so that `looptop runs`, every help text and the
+app itself start at once.
 
 Exit codes: 0 done, 1 a run failed, 2 wrong use or input, 130 left with ctrl-C.
 """
@@ -17,15 +17,18 @@ import re
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
+
+if TYPE_CHECKING:
+    from looptop.engine.runs.folder import RunFolder
 
 WRONG_USE = 2
 INTERRUPTED = 130
@@ -37,6 +40,8 @@ NO_TERMINAL = (
     "looptop: the app needs a terminal on stdin and stdout; without one use `looptop demo`, "
     "`looptop ask IMAGE QUESTION` or `looptop --help`"
 )
+
+NO_APP = "this is the engine alone: name a command (see `looptop --help`); `looptop` opens the app"
 
 CANNOT_DRAW = (
     "this terminal cannot show the app (TERM is not set, dumb or not known here); set TERM, for example to"
@@ -53,6 +58,10 @@ examples:
 
 Runs are kept in $LOOPTOP_HOME, or in the platform's folder for user data.
 """
+
+
+OpenApp = Callable[["RunFolder | None"], int]
+"""Opens the app, on a run where one is given; returns its exit code."""
 
 
 @dataclass(frozen=True)
@@ -150,11 +159,13 @@ class HelpText(argparse.HelpFormatter):
         return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> int:
     """Runs the command line.
 
     Args:
         argv: What was typed behind `looptop`; the process's own arguments when None.
+        open_app: Opens the app, on a run where one is given, and gives its exit code. None where there is only the
+            engine (`python -m looptop.engine`).
 
     Returns:
         The exit code.
@@ -168,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that knows no Chinese is no reason to fail
     try:
         try:
-            return _run(words, began)
+            return _run(words, began, open_app)
         finally:  # A help text leaves with SystemExit.
             sys.stdout.flush()
     except LooptopError as error:
@@ -207,8 +218,10 @@ def _command_of(words: Sequence[str]) -> str | None:
     return next((word for word in words if not word.startswith("-")), None)
 
 
-def _run(words: list[str], began: float) -> int:
+def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
     if not words:
+        if open_app is None:
+            raise LooptopError(NO_APP)
         if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
             sys.stderr.write(NO_TERMINAL + "\n")
             return WRONG_USE
@@ -217,9 +230,7 @@ def _run(words: list[str], began: float) -> int:
         if not can_draw():
             sys.stderr.write(f"looptop: {CANNOT_DRAW}\n")
             return WRONG_USE
-        # By name, so that the engine stands without the app.
-        app_code: int = import_module("looptop.tui.app").run_app()
-        return app_code
+        return open_app(None)
     chosen = _command_of(words)
     if chosen is not None and chosen not in COMMANDS:
         near = difflib.get_close_matches(chosen, COMMANDS, n=1)
@@ -236,6 +247,7 @@ def _run(words: list[str], began: float) -> int:
     if module is None:
         parser.error("no command was named")
     arguments.began = began
+    arguments.open_app = open_app
     code: int = module.run(arguments)
     return code
 
@@ -266,7 +278,3 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
             subparser.epilog = f"examples:\n{module.EXAMPLES}"
             module.add_arguments(subparser)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -31,7 +31,8 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.files.private import append_private
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.launch.worker import RunContext, RunStoppedError, training_of, why_out_of_memory
+from looptop.engine.launch.kinds import training_of
+from looptop.engine.runs.context import RunContext, RunStoppedError, why_out_of_memory
 from looptop.engine.runs.distributed import joined
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate

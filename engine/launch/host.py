@@ -29,8 +29,9 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.launch.preflight import refuse_unusable
 from looptop.engine.launch.run import lock_for_resume
 from looptop.engine.launch.sources import ready
-from looptop.engine.launch.worker import RunThread, Train
+from looptop.engine.launch.worker import RunThread
 from looptop.engine.runs.about import About, write_about
+from looptop.engine.runs.context import Train
 from looptop.engine.runs.control import stop_is_waiting
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible

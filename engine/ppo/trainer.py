@@ -21,7 +21,6 @@ from looptop.engine.compute.cores import CORES
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.journal.causes import Hold, HoldReason, StopReason
-from looptop.engine.launch.worker import Activity, RunContext
 from looptop.engine.ppo import health, update
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import Comparison, compare
@@ -37,6 +36,7 @@ from looptop.engine.ppo.rollout import Measure, Rollout, qualities, rewards_of, 
 from looptop.engine.ppo.sharing import share, whole_comparison, whole_rollout
 from looptop.engine.ppo.statistics import MiniBatch, Statistics
 from looptop.engine.ppo.update import PpoState
+from looptop.engine.runs.context import Activity, RunContext
 from looptop.engine.text import join_text
 from looptop.engine.training.trainer import RunTrainer
 

@@ -26,6 +26,7 @@ from looptop.engine.config import RunConfig, versions
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.files import lock
+from looptop.engine.files.lock import Owner as Owner
 from looptop.engine.files.lock import RunLock as RunLock
 from looptop.engine.files.private import (
     UnsafeFileError,
@@ -37,7 +38,6 @@ from looptop.engine.files.private import (
 from looptop.engine.home import home as home
 from looptop.engine.journal import decode
 from looptop.engine.journal.reader import Journal
-from looptop.engine.journal.records import Owner as Owner
 from looptop.engine.journal.records import RunState as RunState
 from looptop.engine.journal.records import RunSummary as RunSummary
 from looptop.engine.journal.schema import BESIDE

@@ -44,9 +44,9 @@ from looptop.engine.files.private import touch_private
 from looptop.engine.journal.completions import write_completions
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.launch.worker import RunContext, append_to_log
 from looptop.engine.runs.about import LONGEST_TITLE, write_about
 from looptop.engine.runs.alerts import LossAlerts
+from looptop.engine.runs.context import RunContext, append_to_log
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.notify import Notifier

@@ -27,8 +27,8 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.training import TrainingConfig
 from looptop.engine.errors import said_of
 from looptop.engine.journal.causes import StopReason
-from looptop.engine.launch.worker import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
 from looptop.engine.runs import checkpoint
+from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
 from looptop.engine.training.unreached import without_unreached
 
 _log = logging.getLogger("looptop.training")

@@ -18,7 +18,7 @@ from transformers import EvalPrediction, TrainingArguments
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, identity

@@ -18,9 +18,9 @@ from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.launch.worker import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, question_only_known
+from looptop.engine.runs.context import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.trainer import (

@@ -287,7 +287,7 @@ def test_a_home_that_cannot_be_written_can_be_looked_at(home: Path, tmp_path: Pa
     writer.metrics(5, {"loss": 1.0})
     writer.state(RunState.FINISHED)
     writer.close()
-    program = " ".join([sys.executable, "-m", "looptop.engine.cli.main"])
+    program = " ".join([sys.executable, "-m", "looptop.tui.entry"])
 
     def read_only_home(command: str) -> list[str]:
         return ["unshare", "-m", "sh", "-c", f"{mount}; export LOOPTOP_HOME='{read_only}'; {program} {command}"]

@@ -11,6 +11,7 @@ from textual.widgets import Input, OptionList
 
 from looptop.engine.cli import main as cli
 from looptop.tui import app as app_module
+from looptop.tui import entry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.screen import Ask
 from looptop.tui.plots.chart_wall import ChartWall
@@ -153,4 +154,4 @@ def test_the_exit_code_is_the_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setattr(app_module, "run_app", lambda *_: 1)
-    assert cli.main([]) == 1
+    assert cli.main([], open_app=entry.open_app) == 1

@@ -396,7 +396,7 @@ def test_a_run_is_stopped_resumed_and_asked(capsys: Capture, image: str) -> None
     settings = SMALL | {"eval_steps": 100_000, "max_steps": 100_000}
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     with subprocess.Popen(
-        [sys.executable, "-m", "looptop.engine.cli.main", "train", "vqa", *words, "--json"],
+        [sys.executable, "-m", "looptop.engine", "train", "vqa", *words, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

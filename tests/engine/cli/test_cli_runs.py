@@ -218,7 +218,7 @@ def test_the_doctor_says_what_there_is(capsys: Capture, home: Path) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["devices"][0]["device"] == "cpu" and found["devices"][0]["memory_free"] > 0
     assert found["versions"]["torch"].startswith("2.13")
-    assert {place["what"] for place in found["places"]} >= {"home"}
+    assert {folder["what"] for folder in found["file_systems"]} >= {"home"}
 
 
 def test_the_doctor_on_a_terminal_leaves_it_as_it_was() -> None:

@@ -18,7 +18,7 @@ from looptop.engine.compute.cores import CORES, Cores
 from looptop.engine.compute.device import Device, cpu_threads, pick
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import Run, start
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 from tests.engine.runs.helpers import Steps, config, python, read_line
 from tests.support import eventually, wait_taken
 

@@ -15,7 +15,8 @@ import pytest
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample, Journal, JournalWriter
 from looptop.engine.journal.records import RunState, taken
-from looptop.engine.journal.schema import VERSION, is_on_network
+from looptop.engine.journal.schema import VERSION
+from looptop.engine.machine.file_systems import is_on_network
 from tests.support import eventually
 
 SAMPLE = AnswerSample("7", "/images/7.png", "what shape is there?", "circle", "square", 0.25, 0.0)

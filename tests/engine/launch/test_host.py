@@ -182,7 +182,7 @@ def test_a_failed_run_exits_with_1_and_others_with_0() -> None:
 def test_a_run_that_hangs_when_a_companion_is_lost_has_failed() -> None:
     code = """
         import sys, threading, time
-        from looptop.engine.runs import host
+        from looptop.engine.launch import host
         from looptop.engine.runs.folder import RunFolder
         from tests.engine.runs.helpers import config
         host._LOST_SECONDS = 0.1

@@ -183,7 +183,7 @@ def test_a_companion_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> No
 TROUBLE = """
 import sys
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs import companions
+from looptop.engine.launch import companions
 
 def fail(kind):
     raise LooptopError("the second \x1b[31mGPU is gone")

@@ -18,9 +18,9 @@ from looptop.engine.config import RunConfig
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import Run
-from looptop.engine.launch.worker import RunContext
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import gate
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
 from tests.engine.ppo.test_reward_training import reward_config
