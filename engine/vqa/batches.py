@@ -136,8 +136,8 @@ class Questions(Dataset[dict[str, Any]]):
     def __getitems__(self, indices: list[int]) -> dict[str, Any]:
         """A whole batch, as torch's data loader requests it.
 
-        Rows whose image cannot be decoded are left out. New problems are in the batch, under `problems`: this may run in
-        a process of the data loader, which cannot report them itself.
+        Rows whose image cannot be decoded are left out. New problems are in the batch, under `problems`: this may run
+        in a process of the data loader, which cannot report them itself.
         """
         rows = torch.tensor(indices, dtype=torch.long)
         batch: dict[str, Any] = {}

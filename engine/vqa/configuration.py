@@ -18,8 +18,8 @@ class VqaConfig(PreTrainedConfig):
         text_config: Configuration of the text encoder (DistilBERT by default).
         vision_config: Configuration of the image encoder (ViT by default).
         decoder_config: Configuration of the decoder; cross-attention is added to it.
-        fusion: `mean`, as in the book: one vector, the average of the two mean states. `tokens`: the projected states of
-            all text tokens and patches, one after another.
+        fusion: `mean`, as in the book: one vector, the average of the two mean states. `tokens`: the projected states
+            of all text tokens and patches, one after another.
     """
 
     model_type = "looptop-vqa"

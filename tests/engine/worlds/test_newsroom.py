@@ -63,9 +63,9 @@ def test_training_held_out_and_test_articles_never_meet() -> None:
     told: dict[str, set[tuple[str, str, str]]] = {}
     for seed, split in enumerate(SPLITS):
         made = [Newsroom(seed, split).article(i).facts for i in range(5000)]
-        told[split] = {(facts.person, facts.organisation.split()[0], facts.place) for facts in made}
+        told[split] = {(facts.person, facts.organisation.split()[0], facts.city) for facts in made}
         # Nothing is kept from any of them: each knows every name and place.
-        assert {facts.place for facts in made} == set(words.PLACES)
+        assert {facts.city for facts in made} == set(words.CITIES)
         assert {facts.person.split()[1] for facts in made} == set(words.LAST_NAMES)
     assert not told["train"] & told["held-out"]
     assert not told["train"] & told["test"]
