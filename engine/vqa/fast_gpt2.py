@@ -1,27 +1,29 @@
-"""GPT-2's inner parts as short answers need them: the same functions and weights in fewer passes over memory.
+"""GPT-2's activation and attention for short answers on a processor, in fewer passes over memory.
 
-transformers writes GELU as eight operations, and torch's attention, made for thousands of tokens, takes longer on a
-processor than three plain operations where an answer has a handful: together a third of a step of the tiny preset.
+transformers writes GELU as eight operations, and torch's own attention is slow where a text has a handful of tokens.
+The weights stay the same, under the same names. `model.kernels = "transformers"` leaves a decoder as it is, and so does
+a GPU, which has kernels of its own.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, GPT2PreTrainedModel, PreTrainedModel
 from transformers.activations import NewGELUActivation
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-ATTENTION = "looptop_answers"
-"""What transformers calls this module's attention."""
+from looptop.engine.models.fast_attention import attention, hides_later_tokens
+
+ATTENTION = "looptop_gpt2"
+"""The name of this module's attention in transformers."""
 
 
-def quicken(decoder: PreTrainedModel) -> None:
-    """Puts this module's parts in the places of transformers' own; a decoder that is no GPT-2 is left as it is."""
-    if not isinstance(decoder, GPT2PreTrainedModel):
+def use_fast_kernels(decoder: PreTrainedModel) -> None:
+    """Replaces activation and attention of a GPT-2 on a processor; any other decoder is left as it is."""
+    if not isinstance(decoder, GPT2PreTrainedModel) or decoder.device.type != "cpu":
         return
     for module in list(decoder.modules()):
         for name, part in list(module.named_children()):
@@ -40,19 +42,28 @@ def attend(
     scaling: float = 1.0,
     **more: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention as transformers asks for it, `[batch, heads, tokens, size of a head]` each; the mask is True where a
-    token is seen.
+    """Attention with transformers' interface.
+
+    Args:
+        module: The attention layer.
+        query: `[batch, heads, tokens, size of a head]`.
+        key: `[batch, heads, key tokens, size of a head]`.
+        value: The same shape as the key.
+        attention_mask: True where a key is seen; None for all of them, or for all earlier ones in a causal layer.
+        dropout: The share of weights that are set to 0.
+        scaling: The factor of the scores.
+        **more: What transformers passes besides.
+
+    Returns:
+        The attended values `[batch, tokens, heads, size of a head]`, and the weights.
     """
-    if query.device.type != "cpu":
+    if query.device.type != "cpu":  # The model was moved to a GPU later.
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)
-    seen = attention_mask
-    if seen is None and module.is_causal and query.shape[2] > 1:
-        seen = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool).tril(key.shape[2] - query.shape[2])
-    scores = query @ key.transpose(2, 3) * scaling
-    if seen is not None:
-        scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
-    weights = nn.functional.dropout(scores.softmax(-1), dropout, training=dropout > 0)
-    return (weights @ value).transpose(1, 2), weights
+    hidden = None if attention_mask is None else ~attention_mask
+    if hidden is None and module.is_causal and query.shape[2] > 1:
+        hidden = hides_later_tokens(query, key)
+    attended, weights = attention(query, key, value, hidden, scaling, dropout)
+    return attended.transpose(1, 2), weights
 
 
 AttentionInterface.register(ATTENTION, attend)

@@ -23,7 +23,6 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.models.weights import is_pooler, load_part, load_whole
 from looptop.engine.text import visible
 from looptop.engine.vqa.configuration import VqaConfig, frozen_parts, is_cross_attention
-from looptop.engine.vqa.fast_gpt2 import quicken
 from looptop.engine.vqa.processing import IGNORED
 
 ENCODERS = ("text_encoder", "image_encoder")
@@ -104,7 +103,6 @@ class VqaModel(PreTrainedModel):
         self.text_encoder = AutoModel.from_config(config.text_config, trust_remote_code=False)
         self.image_encoder = AutoModel.from_config(config.vision_config, trust_remote_code=False)
         self.decoder = AutoModelForCausalLM.from_config(config.decoder_config, trust_remote_code=False)
-        quicken(self.decoder)
         width = _width_of(config.decoder_config, "decoder")
         self.text_projection = nn.Linear(_width_of(config.text_config, "text encoder"), width)
         self.image_projection = nn.Linear(_width_of(config.vision_config, "image encoder"), width)
@@ -162,7 +160,6 @@ class VqaModel(PreTrainedModel):
             )
         model = cls(VqaConfig(text.config, image.config, answerer.config, fusion=fusion))
         model.text_encoder, model.image_encoder, model.decoder = text, image, answerer
-        quicken(answerer)
         return model
 
     def save_pretrained(  # type: ignore[override]

@@ -37,6 +37,7 @@ from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.data.problems import LeftOut
+from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.model_sizes import vqa_sizes, vqa_ways_out
 from looptop.engine.vqa.processing import VqaProcessor, resolve
@@ -78,7 +79,9 @@ def train(context: RunContext) -> dict[str, Any]:
     check_fit(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, ways_out)
     model, processor = build_model(config)
     context.leave_if_stopped()
-    model.to(device.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+    model.to(device.torch_device)  # type: ignore[arg-type]  # A decorator of transformers hides the signature.
+    if config.model.kernels == "fast":
+        use_fast_kernels(model.decoder)
     train_split, validation, test = _prepare(context, config, splits, model, processor, left_out)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     trainer = VqaTrainer(

@@ -67,7 +67,7 @@ def _broken(text: str, edits: Sequence[Edit], rng: Random) -> str:
             return broken
 
 
-# Edits of a hurried writer ---------------------------------------------------------------------------------------------
+# Edits of a hurried writer -------------------------------------------------------------------------------------------
 
 _SMALL = frozenset(
     {"a", "are", "at", "be", "been", "by", "for", "has", "have", "in", "is", "on", "that", "to", "was", "were", "will"}

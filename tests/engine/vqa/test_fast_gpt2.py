@@ -1,4 +1,4 @@
-"""The quick parts of the answering decoder compute what transformers' own do: values, gradients, tokens one by one."""
+"""The fast kernels of the decoder compute the same as transformers': values, gradients, and token by token."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from looptop.engine.vqa.fast_gpt2 import ATTENTION, quicken
+from looptop.engine.vqa.fast_gpt2 import ATTENTION, use_fast_kernels
 
 MEMORY_SEEN = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 1]])
 
 
 @pytest.fixture
 def both() -> tuple[GPT2LMHeadModel, GPT2LMHeadModel]:
-    """The same decoder twice: as transformers computes it step by step, and quickened."""
+    """The same decoder twice: with transformers' eager kernels, and with the fast ones."""
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=30, n_embd=24, n_layer=2, n_head=3, add_cross_attention=True, resid_pdrop=0.0,
                         embd_pdrop=0.0, attn_pdrop=0.0)  # fmt: skip
@@ -25,15 +25,15 @@ def both() -> tuple[GPT2LMHeadModel, GPT2LMHeadModel]:
         torch.nn.init.normal_(parameter, std=0.3)
     ours = copy.deepcopy(theirs)
     theirs.set_attn_implementation("eager")
-    quicken(ours)
+    use_fast_kernels(ours)
     assert ours.config._attn_implementation == ATTENTION != theirs.config._attn_implementation
     return theirs, ours
 
 
 def logits(model: GPT2LMHeadModel, ids: Tensor, memory: Tensor, seen: Tensor | None) -> Tensor:
     out = model(input_ids=ids, encoder_hidden_states=memory, encoder_attention_mask=seen, use_cache=False)
-    found: Tensor = out.logits
-    return found
+    logits: Tensor = out.logits
+    return logits
 
 
 @pytest.mark.parametrize("length", [1, 2, 6])
@@ -44,8 +44,7 @@ def test_values_and_gradients_are_those_of_transformers_own(
     ids, memory = torch.randint(0, 30, (3, length)), torch.randn(3, 4, 24)
     gradients = []
     for model in both:
-        found = logits(model, ids, memory, seen)
-        found.logsumexp(-1).sum().backward()
+        logits(model, ids, memory, seen).logsumexp(-1).sum().backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     torch.testing.assert_close(logits(both[1], ids, memory, seen), logits(both[0], ids, memory, seen))
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-4, rtol=1e-4)

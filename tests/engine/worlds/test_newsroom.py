@@ -79,9 +79,9 @@ def test_there_is_no_other_split() -> None:
 
 def test_no_word_stands_in_two_lists() -> None:
     lists: list[str] = []
-    for name in ("FIRST_NAMES", "LAST_NAMES", "PLACES", "COMPANIES", "TYPES", "ROLES", "WEEKDAYS", "MONTHS"):
+    for name in ("FIRST_NAMES", "LAST_NAMES", "CITIES", "COMPANIES", "TYPES", "ROLES", "WEEKDAYS", "MONTHS"):
         lists += getattr(words, name)
-    lists += [*words.CURRENCIES, *words.SAID, *words.COUNTRIES]
+    lists += [*words.CURRENCIES, *words.SPEECH_VERBS, *words.COUNTRIES]
     for kind in words.KINDS:
         lists += [*kind.things, *(form for verb in kind.verbs for form in (verb.base, verb.past))]
     lists += [word for loaded in words.LOADED.values() for choices in vars(loaded).values() for word in choices]

@@ -66,7 +66,7 @@ class Published:
         self.files[0].write_text(json.dumps({"info": {}, "annotations": self.annotations}), "utf-8")
         self.files[1].write_text(json.dumps({"info": {}, "questions": self.questions}), "utf-8")
 
-    def load_data(self, **options: Any) -> tuple[datasets.Dataset, Problems]:
+    def load(self, **options: Any) -> tuple[datasets.Dataset, Problems]:
         problems = Problems()
         return load_vqa_data(*self.files, problems=problems, **options), problems
 
