@@ -18,7 +18,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 PrecisionChoice = Literal["auto", Precision]
 
 Kernels = Literal["fast", "transformers"]
-"""Whose code computes the inner parts of a model on a CPU: looptop's or transformers'. On a GPU, always transformers'."""
+"""Whose code computes a model's inner parts on a CPU: looptop's or transformers'. A GPU always uses transformers'."""
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

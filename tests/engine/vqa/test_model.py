@@ -38,7 +38,7 @@ from looptop.engine.vqa.decoding import greedy
 from looptop.engine.vqa.model import NonFiniteError, VqaModel
 from looptop.engine.vqa.processing import IGNORED, answer_labels
 from looptop.engine.vqa.training import build_model
-from scripts.models import save_vqa_parts
+from tests.factories.published_models import save_vqa_parts
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_config, tiny_model
 
 BEGIN = END = 0
