@@ -20,15 +20,13 @@ from PIL import Image
 from torch import Tensor
 
 from looptop.engine.compute import device as devices
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import known_ids, number_text
-from looptop.engine.models.weights import load_whole
-from looptop.engine.text import visible
 from looptop.engine.vqa.answer_records import END, Answer, Candidate, ModelView, TokenProbability
 from looptop.engine.vqa.attention_view import attention_view
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
 from looptop.engine.vqa.images.decode import open_image
-from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.processing import VqaProcessor
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.search import Search, SearchResult
@@ -176,19 +174,6 @@ class Answerer:
             return number_text(token)
         word: str = tokenizer.decode([token])
         return word
-
-
-def load_model(folder: Path) -> VqaModel:
-    """The model of a folder, in fp32.
-
-    Raises:
-        LooptopError: Weights are missing or damaged.
-    """
-    try:
-        model: VqaModel = load_whole(VqaModel.from_pretrained, folder, local_files_only=True)
-    except OSError as error:
-        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {said_of(error)}") from error
-    return model
 
 
 def _open(image: Path | str | Image.Image) -> Image.Image:

@@ -32,13 +32,12 @@ from looptop.engine.training.trainer import (
 )
 from looptop.engine.training.unreached import freeze_unreached
 from looptop.engine.vqa.accuracy import vqa_score
-from looptop.engine.vqa.answering import load_model
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.data.problems import LeftOut
 from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
-from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.model_sizes import vqa_sizes, vqa_ways_out
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.saved_models import folder_of

@@ -32,10 +32,9 @@ from transformers import (
 
 from looptop.engine import config
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answering import load_model
 from looptop.engine.vqa.configuration import VqaConfig, frozen_parts
 from looptop.engine.vqa.decoding import greedy
-from looptop.engine.vqa.model import NonFiniteError, VqaModel
+from looptop.engine.vqa.model import NonFiniteError, VqaModel, load_model
 from looptop.engine.vqa.processing import IGNORED, answer_labels
 from looptop.engine.vqa.training import build_model
 from tests.factories.published_models import save_vqa_parts
