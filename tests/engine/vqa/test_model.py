@@ -177,14 +177,16 @@ def test_an_unknown_word_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"), [(float("nan"), "NaN"), (float("inf"), "infinite"), (-float("inf"), "infinite")]
+    ("bad", "message"), [(float("nan"), "NaN"), (float("inf"), "infinite"), (-float("inf"), "infinite")]
 )
-def test_nan_and_infinity_are_errors_that_name_the_tensor(tmp_path: Path, fusion: str, bad: float, said: str) -> None:
+def test_nan_and_infinity_are_errors_that_name_the_tensor(
+    tmp_path: Path, fusion: str, bad: float, message: str
+) -> None:
     model, processor = tiny_model(tmp_path, fusion)
     batch = inputs_of(processor)
     images = batch | {"pixel_values": batch["pixel_values"].clone()}
     images["pixel_values"][1, 0, 3, 3] = bad
-    with pytest.raises(NonFiniteError, match=said) as error:
+    with pytest.raises(NonFiniteError, match=message) as error:
         model(**images)
     assert error.value.tensor_name == "pixel_values"
 

@@ -317,7 +317,7 @@ def test_features_of_questions_that_do_not_fit_are_not_kept_and_change_nothing(
     monkeypatch.setattr("looptop.engine.vqa.training.psutil", full)
     asked = start(*settings)
     assert asked.wait() is RunState.FINISHED, asked.reason
-    told = [event.text for event in asked.journal.events() if event.kind == "features"]
-    assert [text.partition(" would take")[0].split()[-1] for text in told] == ["images", *["questions"] * 3]
-    assert all("are not kept; a quarter of the free memory is 0.0 GiB" in text for text in told)
+    texts = [event.text for event in asked.journal.events() if event.kind == "features"]
+    assert [text.partition(" would take")[0].split()[-1] for text in texts] == ["images", *["questions"] * 3]
+    assert all("are not kept; a quarter of the free memory is 0.0 GiB" in text for text in texts)
     assert losses(asked) == pytest.approx(losses(kept), abs=1e-4)

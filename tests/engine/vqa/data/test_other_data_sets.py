@@ -52,17 +52,17 @@ OTHERS = [
 
 @pytest.mark.parametrize(("content", "name"), OTHERS)
 def test_what_is_not_read_is_named(tmp_path: Path, content: Any, name: str) -> None:
-    said = f"this looks like {name}.*; looptop reads VQA v2, VizWiz and tables; write a table with the columns"
+    message = f"this looks like {name}.*; looptop reads VQA v2, VizWiz and tables; write a table with the columns"
     table = write_table(tmp_path, "all.json", json.dumps(content))
     for source in (table, tmp_path):
-        with pytest.raises(LooptopError, match=said):
+        with pytest.raises(LooptopError, match=message):
             load_data(DataConfig(source=str(source)))
-    with pytest.raises(LooptopError, match=said):
+    with pytest.raises(LooptopError, match=message):
         load_data(DataConfig(source="vqa-v2", questions=str(table), annotations=str(table), images=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"a": 1}, "is no table; write a list of objects with image, question and answer"),
         (3, "expected `object | array`, got `int`"),
@@ -79,9 +79,9 @@ def test_what_is_not_read_is_named(tmp_path: Path, content: Any, name: str) -> N
         ({"questions": [{"question_id": 1, "image_id": 1, "question": "q"}]}, "is one of VQA v2's files; give --data"),
     ],
 )
-def test_json_that_is_no_table_says_what_to_do(tmp_path: Path, content: Any, said: str) -> None:
-    names = ("all.json", "all.jsonl") if "by columns" in said else ("all.json",)
+def test_json_that_is_no_table_says_what_to_do(tmp_path: Path, content: Any, message: str) -> None:
+    names = ("all.json", "all.jsonl") if "by columns" in message else ("all.json",)
     for name in names:
         for indent in (None, 1):
-            with pytest.raises(LooptopError, match=said):
+            with pytest.raises(LooptopError, match=message):
                 load_data(DataConfig(source=str(write_table(tmp_path, name, json.dumps(content, indent=indent)))))

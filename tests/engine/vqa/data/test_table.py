@@ -126,7 +126,7 @@ def test_what_is_wrong_in_a_jsonl_is_named_and_left_out(tmp_path: Path, line: st
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("all.csv", "a,b,c\n1,2,3\n", "must name the columns image, question and answer"),
         ("all.csv", "", "all.csv is empty"),
@@ -141,9 +141,9 @@ def test_what_is_wrong_in_a_jsonl_is_named_and_left_out(tmp_path: Path, line: st
         ("all.txt", "image,question,answer\n", "holds no table"),
     ],
 )
-def test_a_table_that_is_all_wrong(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
+def test_a_table_that_is_all_wrong(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
     write_table(tmp_path, name, content)
-    with pytest.raises(LooptopError, match=said):
+    with pytest.raises(LooptopError, match=message):
         load_data(DataConfig(source=str(tmp_path)))
 
 

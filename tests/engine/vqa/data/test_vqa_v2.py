@@ -85,9 +85,9 @@ def test_without_a_common_answer_the_most_common_is_counted(published: Published
 
 def test_progress_is_told(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("looptop.engine.vqa.data.rows.REPORT_EVERY", 4)
-    told: list[tuple[int, int]] = []
-    published.load(progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 15), (4, 15), (8, 15), (12, 15), (15, 15)]
+    reported: list[tuple[int, int]] = []
+    published.load(progress=lambda done, total: reported.append((done, total)))
+    assert reported == [(0, 15), (4, 15), (8, 15), (12, 15), (15, 15)]
 
 
 def test_nothing_is_printed(published: Published, capfd: pytest.CaptureFixture[str]) -> None:
@@ -192,9 +192,9 @@ def test_all_of_it_wrong_says_how_many_of_what(published: Published) -> None:
     published.path(5).write_bytes(b"text")
     with pytest.raises(LooptopError) as error:
         published.load()
-    said = str(error.value)
-    assert said.startswith(f"no question of {published.files[1]} can be used: missing image: 3 (image 1 in")
-    assert "; broken image: 2 (" in said and "\n" not in said
+    message = str(error.value)
+    assert message.startswith(f"no question of {published.files[1]} can be used: missing image: 3 (image 1 in")
+    assert "; broken image: 2 (" in message and "\n" not in message
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -212,9 +212,9 @@ def test_vqa_v2_needs_three_settings(published: Published) -> None:
 def test_problems_are_told_as_they_are_met_and_again_when_reopened(published: Published) -> None:
     published.path(2).unlink()
     for _ in range(2):
-        told: list[Problem] = []
-        data = load_data(published.config(), on_problem=told.append)
-        assert told == data.problems.all and len(told) == 1
+        reported: list[Problem] = []
+        data = load_data(published.config(), on_problem=reported.append)
+        assert reported == data.problems.all and len(reported) == 1
         assert data.problems.summary() == [("missing image", f"1 (image 2 in {published.images})")]
 
 

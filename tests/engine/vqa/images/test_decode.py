@@ -41,13 +41,13 @@ RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
 def refused(path: Path) -> str:
-    with pytest.raises(LooptopError) as told:
+    with pytest.raises(LooptopError) as error:
         open_image(path)
     with pytest.raises(LooptopError):
         check_image(path)
     with pytest.raises(LooptopError):
         thumbnail(path, (8, 8))
-    text = str(told.value)
+    text = str(error.value)
     assert "\n" not in text
     return text
 
@@ -125,8 +125,8 @@ def test_random_damage_is_an_image_or_one_sentence(tmp_path: Path, seed: int) ->
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
     data = bytearray(path.read_bytes())
-    for place in random.integers(0, len(data), 8):
-        data[place] = random.integers(0, 256)
+    for offset in random.integers(0, len(data), 8):
+        data[offset] = random.integers(0, 256)
     path.write_bytes(data)
     for look in (open_image, check_image):
         try:

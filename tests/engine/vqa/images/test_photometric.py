@@ -36,9 +36,9 @@ def same(path: Path, wanted: Any, tolerance: int = 0) -> bool:
     """Whether the picture is the wanted one, `[height, width]` of grey or `[height, width, 3]`."""
     wanted = np.asarray(wanted).astype(float)
     wanted = wanted[..., None].repeat(3, -1) if wanted.ndim == 2 else wanted
-    found = opened(path)
-    assert found.shape == wanted.shape
-    return bool(abs(found - wanted).max() <= tolerance)
+    pixels = opened(path)
+    assert pixels.shape == wanted.shape
+    return bool(abs(pixels - wanted).max() <= tolerance)
 
 
 def on_white(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -142,8 +142,8 @@ def tiff(
     """One channel, or several (`[height, width, channels]`, of 8 bits and more); `extra`: what the last one is."""
     height, width = values.shape[:2]
     if bits < 8 or bits == 12:
-        places = np.arange(bits - 1, -1, -1)
-        planes = ((values[..., None].astype(int) >> places) & 1).reshape(height, -1).astype(np.uint8)
+        bit_numbers = np.arange(bits - 1, -1, -1)
+        planes = ((values[..., None].astype(int) >> bit_numbers) & 1).reshape(height, -1).astype(np.uint8)
         data = b"".join(np.packbits(row).tobytes() for row in planes)
     else:
         data = values.astype(values.dtype.newbyteorder(order)).tobytes()
@@ -338,7 +338,7 @@ def test_a_jpeg_is_whole_if_its_pixels_are(tmp_path: Path, mode: str, options: d
     for cut in (1, 2):
         path.write_bytes(whole[:-cut])
         assert same(path, wanted)
-    scans = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7\xda]", whole)][1:]
+    scans = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7\xda]", whole)][1:]
     for end in {*(len(whole) - cut for cut in range(3, 40)), *scans, *(scan + 2 for scan in scans)}:
         path.write_bytes(whole[:end])
         try:
@@ -539,8 +539,8 @@ def test_damaged_exif_and_profiles_do_not_make_a_picture_worse(
         inside = [*range(first, first + int.from_bytes(data[first - 4 : first], "little"))]
         first = data.index(b"ICCP") + 8
         inside += [*range(first, first + int.from_bytes(data[first - 4 : first], "little"))]
-    for place, value in damage.items():
-        data[inside[place % len(inside)]] = value
+    for number, value in damage.items():
+        data[inside[number % len(inside)]] = value
     path.write_bytes(data)
     check_image(path)
     picture = open_image(path)
