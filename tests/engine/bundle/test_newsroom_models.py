@@ -55,9 +55,9 @@ def test_classifiers_are_of_the_books_class_and_labels(part: str, labels: int) -
 def test_classifiers_are_right_about_sentences_that_they_never_saw(part: str, example: object) -> None:
     assert callable(example)
     room, rng = Newsroom(31, "test"), Random(31)
-    told = [example(room.article(i), rng) for i in range(TRIALS)]
-    said = logits_of(part, tuple(text for _, text, _ in told)).argmax(1)
-    right = (said == torch.tensor([label for _, _, label in told])).float().mean().item()
+    examples = [example(room.article(i), rng) for i in range(TRIALS)]
+    predicted = logits_of(part, tuple(text for _, text, _ in examples)).argmax(1)
+    right = (predicted == torch.tensor([label for _, _, label in examples])).float().mean().item()
     assert right >= 0.97
 
 
@@ -79,8 +79,8 @@ def test_the_summariser_tells_the_facts_in_mixed_style() -> None:
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / "summariser")
     articles = [Newsroom(33, "test").article(i) for i in range(200)]
     torch.manual_seed(0)
-    said = sample(model.eval(), tokenizer, articles)
-    assert sum(recall(article, text) for article, text in zip(articles, said, strict=True)) / 200 > 0.85
-    assert sum(map(is_clean, said)) / 200 <= 0.5
-    assert 0.3 < sum(map(is_neutral, said)) / 200 < 0.7
-    assert len(set(said)) > 190
+    summaries = sample(model.eval(), tokenizer, articles)
+    assert sum(recall(article, text) for article, text in zip(articles, summaries, strict=True)) / 200 > 0.85
+    assert sum(map(is_clean, summaries)) / 200 <= 0.5
+    assert 0.3 < sum(map(is_neutral, summaries)) / 200 < 0.7
+    assert len(set(summaries)) > 190

@@ -33,22 +33,22 @@ def image_states(source: str) -> tuple[Tensor, list[str], list[str]]:
         rng = np.random.default_rng(7)
         scenes = [shapes.make_scene(rng) for _ in range(480)]
         images = [Image.fromarray(shapes.draw(scene)) for scene in scenes]
-        told = [(scene.shape, scene.color) for scene in scenes]
+        labels = [(scene.shape, scene.color) for scene in scenes]
     else:
         known: dict[int, dict[str, str]] = {}
         for question, answer, image in zip(*easy_vqa.get_test_questions(), strict=True):
             asks = shapes.meanings()[question].asks
             known.setdefault(image, {})[asks] = answer
-        kept = [image for image, told in known.items() if {"shape", "color"} <= told.keys()][:200]
+        kept = [image for image, given in known.items() if {"shape", "color"} <= given.keys()][:200]
         paths = easy_vqa.get_test_image_paths()
         images = [Image.open(paths[image]) for image in kept]
-        told = [(known[image]["shape"], known[image]["color"]) for image in kept]
+        labels = [(known[image]["shape"], known[image]["color"]) for image in kept]
     processor = AutoImageProcessor.from_pretrained(folder("image_encoder"))
     model = AutoModel.from_pretrained(folder("image_encoder"))
     with torch.no_grad():
         pixels = processor(images, return_tensors="pt")["pixel_values"]
         states = model(pixels).last_hidden_state.mean(dim=1)
-    return states, [shape for shape, _ in told], [color for _, color in told]
+    return states, [shape for shape, _ in labels], [color for _, color in labels]
 
 
 def test_the_parts_are_a_few_megabytes_in_all() -> None:
@@ -112,14 +112,14 @@ def test_the_image_processor_prepares_as_the_encoder_was_taught() -> None:
 
 @pytest.mark.parametrize("what", ["shape", "color"])
 def test_the_image_encoder_tells_the_benchmarks_shapes_and_colors(what: str) -> None:
-    made, *made_told = image_states("generated")
-    real, *real_told = image_states("benchmark")
-    names = np.array(made_told[what == "color"])
+    made, *made_labels = image_states("generated")
+    real, *real_labels = image_states("benchmark")
+    names = np.array(made_labels[what == "color"])
     kinds = sorted(set(names))
     # No training: the nearest mean of generated images names the image.
     centers = torch.stack([made[torch.from_numpy(names == kind)].mean(dim=0) for kind in kinds])
-    said = [kinds[place] for place in torch.cdist(real, centers).argmin(dim=1)]
-    right = np.mean([answer == truth for answer, truth in zip(said, real_told[what == "color"], strict=True)])
+    predicted = [kinds[index] for index in torch.cdist(real, centers).argmin(dim=1)]
+    right = np.mean([answer == truth for answer, truth in zip(predicted, real_labels[what == "color"], strict=True)])
     assert right >= 0.98
 
 
@@ -130,11 +130,11 @@ def test_the_class_token_looks_at_the_shape() -> None:
     pixels = processor([Image.fromarray(shapes.draw(scene)) for scene in scenes], return_tensors="pt")["pixel_values"]
     model = AutoModel.from_pretrained(folder("image_encoder"), attn_implementation="eager")
     with torch.no_grad():
-        looks = model(pixels, output_attentions=True).attentions[-1][:, :, 0, 1:].mean(dim=1)
+        attention = model(pixels, output_attentions=True).attentions[-1][:, :, 0, 1:].mean(dim=1)
     side = shapes.IMAGE_SIZE // PATCH
     on_shape = 0
-    for scene, look in zip(scenes, looks, strict=True):
-        row, column = divmod(int(look.argmax()), side)
+    for scene, weights in zip(scenes, attention, strict=True):
+        row, column = divmod(int(weights.argmax()), side)
         cover = shapes.coverage(scene).reshape(side, PATCH, side, PATCH).max(axis=(1, 3))
         on_shape += cover[row, column] > 0
     assert on_shape >= 48
@@ -145,10 +145,10 @@ def test_the_decoder_says_an_answer_and_stops() -> None:
     model = AutoModelForCausalLM.from_pretrained(folder("decoder"))
     torch.manual_seed(0)
     begin = torch.full((50, 1), tokenizer.bos_token_id)
-    said = model.generate(begin, attention_mask=torch.ones_like(begin), do_sample=True, max_new_tokens=5)
-    texts = [tokenizer.decode(row[1:], skip_special_tokens=True).strip() for row in said]
+    predicted = model.generate(begin, attention_mask=torch.ones_like(begin), do_sample=True, max_new_tokens=5)
+    texts = [tokenizer.decode(row[1:], skip_special_tokens=True).strip() for row in predicted]
     assert sum(text in shapes.ANSWERS for text in texts) >= 48
-    assert (said[:, -1] == tokenizer.eos_token_id).all()
+    assert (predicted[:, -1] == tokenizer.eos_token_id).all()
 
 
 def test_put_together_they_know_no_more_than_the_question_alone_tells() -> None:
@@ -164,8 +164,8 @@ def test_put_together_they_know_no_more_than_the_question_alone_tells() -> None:
     begin = torch.full((len(asked), 1), answers.bos_token_id)
     with torch.no_grad():
         logits = model(text["input_ids"], text["attention_mask"], pixels, begin).logits[:, 0]
-    said = [answers.decode([token]).strip() for token in logits.argmax(dim=1).tolist()]
-    assert np.mean([answer == truth for answer, truth in zip(said, right, strict=True)]) <= 0.67
+    predicted = [answers.decode([token]).strip() for token in logits.argmax(dim=1).tolist()]
+    assert np.mean([answer == truth for answer, truth in zip(predicted, right, strict=True)]) <= 0.67
 
 
 def test_the_finished_model_answers_the_benchmarks_questions() -> None:
@@ -181,8 +181,8 @@ def test_the_finished_model_answers_the_benchmarks_questions() -> None:
         with torch.no_grad():
             first = model(ids, mask, pixels, begin).logits[:, 0].argmax(dim=1, keepdim=True)
             then = model(ids, mask, pixels, torch.cat([begin, first], dim=1)).logits[:, 1].argmax(dim=1)
-        said = [processor.decode(row.tolist()) for row in first]
-        assert np.mean([answer == truth for answer, truth in zip(said, right, strict=True)]) >= 0.98
+        predicted = [processor.decode(row.tolist()) for row in first]
+        assert np.mean([answer == truth for answer, truth in zip(predicted, right, strict=True)]) >= 0.98
         assert (then == processor.end_id).all()
 
 
