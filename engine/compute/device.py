@@ -156,18 +156,18 @@ def _find(device: str) -> str:
     import torch
 
     refuse_unknown(device)
-    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    present = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
-        there.append("mps")
-    if device in ("auto", "cuda") and "cuda:0" in there:
+        present.append("mps")
+    if device in ("auto", "cuda") and "cuda:0" in present:
         # Of a run's several processes each has a device of its own.
         local = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        return local if local in there else "cuda:0"
+        return local if local in present else "cuda:0"
     if device == "auto":
-        return there[-1]
-    if device in there:
+        return present[-1]
+    if device in present:
         return device
-    raise LooptopError(f"the device '{device}' is not on this machine, which has: {', '.join(there)}")
+    raise LooptopError(f"the device '{device}' is not on this machine, which has: {', '.join(present)}")
 
 
 def _best_precision(torch_device: str) -> Precision:
@@ -197,7 +197,7 @@ def _name(torch_device: str) -> str:
     if torch_device == "mps":
         return f"Apple GPU ({platform.machine()})"
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+        match = None
+    return match[1].strip() if match else platform.processor() or platform.machine()

@@ -144,18 +144,18 @@ class HelperProcess(Generic[R]):
                     with self._lock:
                         child.unanswered.pop(reply.id, None)
                 return reply
-            said = self._end(child)
+            message = self._end(child)
             with self._lock:
                 if child.unanswered:
                     request_id = next(iter(child.unanswered))
                     del child.unanswered[request_id]
-                    return self._reply(id=request_id, error=said, status="ended")
+                    return self._reply(id=request_id, error=message, status="ended")
                 self._children.remove(child)
                 _pipe(child.process.stdout).close()
                 with contextlib.suppress(OSError):
                     _pipe(child.process.stdin).close()
                 if not self._children:
-                    return self._reply(error=None if child.closed else said, status="ended")
+                    return self._reply(error=None if child.closed else message, status="ended")
 
     def close(self) -> None:
         """Ends the process at once. A `read` that waits returns."""

@@ -115,7 +115,7 @@ class PpoTrainer(RunTrainer):
         self._said: PolicyOutput | None = None
         self._since = 0.0
         self._asked: list[str] = []
-        context.gate.places = PLACES
+        context.gate.stages = PLACES
         context.gate.on_pause = self._write_draft
         self.judgements.listen(context.gate)
         self.breakpoints.listen(context.gate)
@@ -273,7 +273,7 @@ class PpoTrainer(RunTrainer):
         self._clock(draft)
         if self.processes.is_first:
             self.recorder.write_when_due(draft)
-        verdict = self.context.gate.at_place(draft.step, place, hold)
+        verdict = self.context.gate.at_stage(draft.step, place, hold)
         while verdict.checkpoint or verdict.stop:
             if verdict.checkpoint:
                 # Of the step before: this batch has changed no weight.
@@ -282,7 +282,7 @@ class PpoTrainer(RunTrainer):
                 if self.processes.is_first:
                     self._write_draft()
                 raise BatchDroppedError
-            verdict = self.context.gate.at_place(draft.step, place)
+            verdict = self.context.gate.at_stage(draft.step, place)
         self._since = self.context.running_seconds()
 
     def _clock(self, draft: Draft) -> None:

@@ -169,10 +169,12 @@ class RunContext:
         Returns:
             Whether to try again; False where a further stop has given it up.
         """
-        said = f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries it again"
-        self.journal.event("alert", f"{said}, and a further stop gives it up", level="error", code="cannot_write")
+        reason = (
+            f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries it again"
+        )
+        self.journal.event("alert", f"{reason}, and a further stop gives it up", level="error", code="cannot_write")
         full = checkpoint.no_room(error, self.folder.path)
-        return self.gate.hold_until_continued(HoldReason.DISK if full else HoldReason.ERROR, said)
+        return self.gate.hold_until_continued(HoldReason.DISK if full else HoldReason.ERROR, reason)
 
     def at_step_end(self, step: int) -> StepVerdict:
         """Takes controls and waits while the run is paused; says whether to make a checkpoint and whether to stop."""

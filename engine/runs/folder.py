@@ -196,13 +196,13 @@ class RunFolder:
     @classmethod
     def all(cls) -> list[RunFolder]:
         """All runs of this machine, the newest first."""
-        found = []
+        folders = []
         with contextlib.suppress(FileNotFoundError):
             for path in _runs().iterdir():
                 with contextlib.suppress(OSError):
                     if _ID.fullmatch(path.name):
-                        found.append(((path / "config.toml").lstat().st_mtime, _number(path.name), path))
-        return [cls(path) for *_, path in sorted(found, reverse=True)]
+                        folders.append(((path / "config.toml").lstat().st_mtime, _number(path.name), path))
+        return [cls(path) for *_, path in sorted(folders, reverse=True)]
 
     def settings(self) -> dict[str, Any]:
         """The configuration as plain data, whatever kind of run it is.
@@ -296,7 +296,7 @@ class RunFolder:
         live = self.live_by()
         unsafe = self.what_is_unsafe()
         owner, about = self.owner(), self.about()
-        said: dict[str, Any] = {
+        common: dict[str, Any] = {
             "created": self._created(),
             "title": about.title,
             "note": about.note,
@@ -308,7 +308,7 @@ class RunFolder:
         except LooptopError as error:
             state = RunState.RUNNING if live else RunState.INTERRUPTED
             trouble = "; ".join(filter(None, [unsafe or str(error), *self._damage(about)]))
-            return RunSummary(self.id, _kind(self.id), state, unsafe or str(error), trouble=trouble, **said)
+            return RunSummary(self.id, _kind(self.id), state, unsafe or str(error), trouble=trouble, **common)
         latest = facts.latest
         step = max((point.step for name, point in latest.items() if not name.startswith("test_")), default=None)
         values: dict[str, Any] = {
@@ -333,17 +333,17 @@ class RunFolder:
             ),
             trouble="; ".join(filter(None, [unsafe, *self._damage(about)])),
             **values,
-            **said,
+            **common,
         )
 
     def _damage(self, about: About) -> list[str]:
         """Of each file beside the journal that is damaged, a sentence."""
-        found = [lock.damage(self.lock), about_damage(self.path) if about == About() else ""]
+        damages = [lock.damage(self.lock), about_damage(self.path) if about == About() else ""]
         try:
             self.settings()
         except LooptopError as error:
-            found.append(str(error) if self.config_file.exists() else "")
-        return [sentence for sentence in found if sentence]
+            damages.append(str(error) if self.config_file.exists() else "")
+        return [sentence for sentence in damages if sentence]
 
     def _created(self) -> float | None:
         try:

@@ -1,4 +1,4 @@
-"""The gate that a run passes at every step's end, and a PPO batch at each of its places.
+"""The gate that a run passes at every step's end, and a PPO batch at each of its stages.
 
 Here controls are taken, here a run waits while it is paused, and here it is told what to do next.
 """
@@ -26,10 +26,10 @@ from looptop.engine.runs.wire import travels
 T = TypeVar("T")
 
 # Steps can be shorter than a look into a folder is worth.
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 STEP_END = ""
-"""The place that every run has."""
+"""The stage that every run has."""
 
 
 Wanted = Callable[[Control], bool]
@@ -41,7 +41,7 @@ def _everything(_asked: Control) -> bool:
 
 @travels
 class StepVerdict(Struct, frozen=True):
-    """What to do after a step, or at a place of one."""
+    """What to do after a step, or at a stage of one."""
 
     checkpoint: bool = False
     stop: bool = False
@@ -65,7 +65,7 @@ class Gate:
         """How often a stop was asked for."""
         self.has_stepped = False
         """Whether a step was made in this life of the run: before that there is nothing to save."""
-        self.places: tuple[str, ...] = ()
+        self.stages: tuple[str, ...] = ()
         """Where within a step the run can be held besides its end; its last one is the end."""
         self.handlers: dict[str, Callable[[Control], Answer]] = {}
         """What a kind of run does with controls of its own: kind of control to what answers it."""
@@ -81,13 +81,13 @@ class Gate:
         self._saved_step: int | None = None
         self._stop_with_checkpoint = True
         self._checkpoint = False
-        self._last_look = 0.0
+        self._last_poll = 0.0
         self._began = time.monotonic()
         self._paused_seconds = 0.0
         self._checkpoint_seconds = checkpoint_seconds
         self._last_checkpoint = 0.0
         self._step = 0
-        self._place = STEP_END
+        self._stage = STEP_END
         self._hold_at_end: Hold | None = None
         self._held = False
         self._in_between = False
@@ -99,7 +99,7 @@ class Gate:
         self._step = step
 
     def request_stop(self, checkpoint: bool = True, reason: StopReason = StopReason.REQUEST, detail: str = "") -> None:
-        """Asks the run to stop at the end of its step, or at the next place of it; from any thread.
+        """Asks the run to stop at the end of its step, or at the next stage of it; from any thread.
 
         Args:
             checkpoint: Make one of the last step first.
@@ -120,7 +120,7 @@ class Gate:
     def _between_steps(self) -> bool:
         self._in_between = True
         try:
-            self._look_when_due()
+            self._poll_when_due()
             self._wait(until_checkpoint=False)
         finally:
             self._in_between = False
@@ -130,13 +130,13 @@ class Gate:
         """As `between_steps`, in what lies before the first step: each of the run's processes comes by alone, and while
         the first one waits the others wait for it where they next meet. What only a step can do is left for it.
         """
-        if time.monotonic() - self._last_look >= LOOK_SECONDS:
-            self._look(self._needs_no_step)
+        if time.monotonic() - self._last_poll >= POLL_SECONDS:
+            self._poll(self._needs_no_step)
         self._wait(until_checkpoint=False, wanted=self._needs_no_step)
         return self.stop_requested.is_set()
 
     def _needs_no_step(self, asked: Control) -> bool:
-        """Whether a control can be taken before the run knows its places and batches. One to a stage cannot; it lets a
+        """Whether a control can be taken before the run knows its stages and batches. One to a stage cannot; it lets a
         paused run go on to its first batch.
         """
         if asked.kind == "step" and asked.to:
@@ -146,10 +146,10 @@ class Gate:
 
     def stop_is_wanted(self) -> bool:
         """Whether the run shall stop, for a thread that does not train. A stop that was sent is taken here."""
-        if not self.stop_requested.is_set() and time.monotonic() - self._last_look >= LOOK_SECONDS:
-            self._last_look = time.monotonic()
+        if not self.stop_requested.is_set() and time.monotonic() - self._last_poll >= POLL_SECONDS:
+            self._last_poll = time.monotonic()
             if control.stop_is_waiting(self._folder, self._passed_over):
-                self._look()
+                self._poll()
         return self.stop_requested.is_set()
 
     @property
@@ -160,13 +160,13 @@ class Gate:
     def why_stopped(self) -> Stop:
         """Why the run has stopped, and what of it there is to go on from."""
         step = self._last_step
-        there = bool(step) and is_whole(self._folder.checkpoints / f"checkpoint-{step}")
-        return Stop(self.stop_reason, step, there, self._stop_detail)
+        has_checkpoint = bool(step) and is_whole(self._folder.checkpoints / f"checkpoint-{step}")
+        return Stop(self.stop_reason, step, has_checkpoint, self._stop_detail)
 
     @property
     def _last_step(self) -> int:
         # A batch that is held has changed no weight yet: a checkpoint is of the step before it.
-        return self._step - 1 if self._place else self._step
+        return self._step - 1 if self._stage else self._step
 
     def running_seconds(self) -> float:
         """Seconds since the run began, without those it was paused."""
@@ -181,37 +181,37 @@ class Gate:
         return self._together(lambda: self._at_step_end(step))
 
     def _at_step_end(self, step: int) -> StepVerdict:
-        self._step, self._place, self.has_stepped = step, STEP_END, True
+        self._step, self._stage, self.has_stepped = step, STEP_END, True
         if self._steps_to_go:
             self._steps_to_go -= 1
             if not self._steps_to_go:
                 self._pause(HoldReason.STEP)
-        if self.places:
-            self._hold_where_wanted(self.places[-1])
+        if self.stages:
+            self._hold_where_wanted(self.stages[-1])
         hold, self._hold_at_end = self._hold_at_end, None
         self._hold(hold)
-        self._look_when_due()
+        self._poll_when_due()
         self._wait(until_checkpoint=True)
         if self._checkpoint_seconds is not None:
             due = self.running_seconds() - self._last_checkpoint >= self._checkpoint_seconds
             self._checkpoint = self._checkpoint or due
         return self._verdict()
 
-    def at_place(self, step: int, place: str, hold: Hold | None = None) -> StepVerdict:
-        """As `at_step_end`, at a place within a step: its batch can still be dropped, and made again on resume.
+    def at_stage(self, step: int, stage: str, hold: Hold | None = None) -> StepVerdict:
+        """As `at_step_end`, at a stage within a step: its batch can still be dropped, and made again on resume.
 
         Args:
             step: The step that is being made.
-            place: One of `places`.
+            stage: One of `stages`.
             hold: Why to hold the run here, if there is a reason.
         """
-        return self._together(lambda: self._at_place(step, place, hold))
+        return self._together(lambda: self._at_stage(step, stage, hold))
 
-    def _at_place(self, step: int, place: str, hold: Hold | None) -> StepVerdict:
-        self._step, self._place = step, place
+    def _at_stage(self, step: int, stage: str, hold: Hold | None) -> StepVerdict:
+        self._step, self._stage = step, stage
         # First, so that a run that has only just begun is held in its first batch.
-        self._look_when_due()
-        self._hold_where_wanted(place)
+        self._poll_when_due()
+        self._hold_where_wanted(stage)
         self._hold(hold)
         self._wait(until_checkpoint=True)
         return self._verdict()
@@ -245,12 +245,12 @@ class Gate:
         """
         stops = self.stops
         self._held = self._paused = True
-        self._journal.state(RunState.PAUSED, Hold(self._step, self._place, reason, detail))
+        self._journal.state(RunState.PAUSED, Hold(self._step, self._stage, reason, detail))
         began, before = time.monotonic(), self._paused_seconds
         with CORES.waiting():
             while self._paused and self.stops == stops:
-                time.sleep(LOOK_SECONDS)
-                self._look()
+                time.sleep(POLL_SECONDS)
+                self._poll()
                 self._paused_seconds = before + time.monotonic() - began
         self._held = self._paused = False
         return self.stops == stops
@@ -289,8 +289,8 @@ class Gate:
         self._checkpoint = False
         return verdict
 
-    def _hold_where_wanted(self, place: str) -> None:
-        if self._hold_at in ("next", place):
+    def _hold_where_wanted(self, stage: str) -> None:
+        if self._hold_at in ("next", stage):
             self._hold_at = None
             self._pause(HoldReason.STAGE)
 
@@ -299,9 +299,9 @@ class Gate:
             self._steps_to_go = 0
             self._pause(hold.reason, hold.detail)
 
-    def _look_when_due(self) -> None:
-        if time.monotonic() - self._last_look >= LOOK_SECONDS:
-            self._look()
+    def _poll_when_due(self) -> None:
+        if time.monotonic() - self._last_poll >= POLL_SECONDS:
+            self._poll()
 
     def _wait(self, *, until_checkpoint: bool, wanted: Wanted = _everything) -> None:
         if not self._paused:
@@ -309,12 +309,12 @@ class Gate:
         began, before = time.monotonic(), self._paused_seconds
         with CORES.waiting():
             while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
-                self.stop_requested.wait(LOOK_SECONDS)
-                self._look(wanted)
+                self.stop_requested.wait(POLL_SECONDS)
+                self._poll(wanted)
                 self._paused_seconds = before + time.monotonic() - began
 
-    def _look(self, wanted: Wanted = _everything) -> None:
-        self._last_look = time.monotonic()
+    def _poll(self, wanted: Wanted = _everything) -> None:
+        self._last_poll = time.monotonic()
         for asked in control.take(self._folder, self._broken, passed_over=self._passed_over, wanted=wanted):
             answer = self._do(asked)
             self._journal.control(asked.id, asked.kind, self._step, answer)
@@ -322,7 +322,7 @@ class Gate:
     @property
     def _where(self) -> str:
         """Where the run stands, in words."""
-        return where_text(self._step, self._place)
+        return where_text(self._step, self._stage)
 
     def _do(self, asked: Control) -> Answer:
         if self.stop_requested.is_set() and asked.kind != "stop" and not self._held:
@@ -364,22 +364,22 @@ class Gate:
 
     def _do_step(self, to: str) -> Answer:
         if to:
-            if to not in ("next", *self.places):
-                there = f"are: {', '.join(self.places)}" if self.places else "are none in this kind of run"
-                return refused("unknown_stage", f"there is no place '{to}'; the places to step to {there}")
+            if to not in ("next", *self.stages):
+                stages = f"are: {', '.join(self.stages)}" if self.stages else "are none in this kind of run"
+                return refused("unknown_stage", f"there is no stage '{to}'; the stages to step to {stages}")
             self._hold_at = to
             self._go_on()
-            words = f"goes on to the next place, {self._where}" if to == "next" else f"goes on until {to}"
+            words = f"goes on to the next stage, {self._where}" if to == "next" else f"goes on until {to}"
             return taken("goes_on", words)
         self._steps_to_go += 1
         self._go_on()
-        target = self._step + self._steps_to_go - (1 if self._place else 0)
+        target = self._step + self._steps_to_go - (1 if self._stage else 0)
         return taken("steps", f"makes step {target}, then pauses")
 
     def _pause(self, reason: HoldReason, detail: str = "") -> None:
         self._paused = True
         self.on_pause()
-        self._journal.state(RunState.PAUSED, Hold(self._step, self._place, reason, detail))
+        self._journal.state(RunState.PAUSED, Hold(self._step, self._stage, reason, detail))
 
     def _go_on(self) -> None:
         if self._paused:

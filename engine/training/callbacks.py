@@ -297,11 +297,11 @@ class JournalCallback(TrainerCallback):
         if self._journal is None or not self._own:
             return
         if self.trainer is not None:
-            if found := self._generations.fresh(self.trainer):
-                write_completions(self._journal, step, found)
+            if completions := self._generations.fresh(self.trainer):
+                write_completions(self._journal, step, completions)
         elif self._files is not None:
-            for file_step, found in self._files.fresh():
-                write_completions(self._journal, file_step, found)
+            for file_step, completions in self._files.fresh():
+                write_completions(self._journal, file_step, completions)
 
     def _write(self, state: TrainerState, logs: Mapping[str, Any]) -> None:
         if not state.is_world_process_zero and self._own:

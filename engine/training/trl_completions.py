@@ -43,10 +43,10 @@ class FromTrainer:
             Completion(
                 prompt=as_text(prompt),
                 completion=as_text(text),
-                rewards={name: _number(_at(values, place)) for name, values in rewards.items()},
-                advantage=_number(_at(advantages, place)),
+                rewards={name: _number(_at(values, index)) for name, values in rewards.items()},
+                advantage=_number(_at(advantages, index)),
             )
-            for place, (prompt, text) in enumerate(zip(logs.get("prompt", ()), written, strict=False))
+            for index, (prompt, text) in enumerate(zip(logs.get("prompt", ()), written, strict=False))
         ]
 
 
@@ -99,7 +99,7 @@ def _read(path: Path) -> dict[int, list[Completion]]:
         rows = parquet.read_table(path).to_pylist()
     except Exception:  # of another shape, or another program's: it is no reason to end a training
         return {}
-    found: dict[int, list[Completion]] = {}
+    completions: dict[int, list[Completion]] = {}
     for row in rows:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             rewards = {
@@ -110,8 +110,8 @@ def _read(path: Path) -> dict[int, list[Completion]]:
             completion = Completion(
                 as_text(row["prompt"]), as_text(row["completion"]), rewards, _number(row.get("advantage"))
             )
-            found.setdefault(int(row["step"]), []).append(completion)
-    return found
+            completions.setdefault(int(row["step"]), []).append(completion)
+    return completions
 
 
 def _logs(trainer: Any) -> Mapping[str, Any]:
@@ -123,8 +123,8 @@ def _same(these: Sequence[Any], those: Sequence[Any]) -> bool:
     return len(these) == len(those) and all(one is other for one, other in zip(these, those, strict=True))
 
 
-def _at(values: Sequence[Any], place: int) -> Any:
-    return values[place] if place < len(values) else None
+def _at(values: Sequence[Any], index: int) -> Any:
+    return values[index] if index < len(values) else None
 
 
 def _number(value: Any) -> float | None:
@@ -136,6 +136,6 @@ def _number(value: Any) -> float | None:
 
 def _stamp(path: Path) -> tuple[int, int]:
     with contextlib.suppress(OSError):
-        found = os.stat(path)  # noqa: PTH116
-        return found.st_mtime_ns, found.st_size
+        status = os.stat(path)  # noqa: PTH116
+        return status.st_mtime_ns, status.st_size
     return 0, 0

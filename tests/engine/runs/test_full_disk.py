@@ -20,8 +20,7 @@ from looptop.engine.launch.run import start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.liveness import why_interrupted
-from looptop.engine.runs.room import full_disk
+from looptop.engine.runs.liveness import full_disk, why_interrupted
 from looptop.engine.training.trainer import save_result
 from tests.engine.launch.test_host import going, launched, process_of, program
 from tests.engine.runs.helpers import Steps, config

@@ -112,7 +112,7 @@ def pause_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         real(context, now, done, total)
 
     monkeypatch.setattr(RunContext, "report", report)
-    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.001)  # toy data is read in less than the usual time between two looks
+    monkeypatch.setattr(gate, "POLL_SECONDS", 0.001)  # toy data is read in less than the usual time between two looks
 
 
 def small_vqa(*settings: str) -> RunConfig:
