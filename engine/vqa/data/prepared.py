@@ -22,7 +22,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from datasets.table import InMemoryTable
 
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.runs.folder import home
+from looptop.engine.home import home
 from looptop.engine.text import visible
 from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name
 from looptop.engine.vqa.data.problems import BROKEN_IMAGE, DUPLICATE_ID, MISSING_IMAGE, UNREAD_IMAGE, Problems
@@ -36,7 +36,7 @@ FORMAT = 3
 CHUNK = 10_000
 """The number of rows that are Python objects at the same time."""
 
-READ_AT_ONCE = 100
+BATCH = 100
 """The number of rows of a prepared set that are read together: each may contain a picture."""
 
 FEATURES = datasets.Features(
@@ -249,7 +249,7 @@ def _with_names(value: Any, feature: Any) -> Any:
 def _cells(dataset: datasets.Dataset, columns: list[str], classes: dict[str, Any], folder: Path) -> Iterator[Cells]:
     """Each row as Arrow holds it, with class names; pictures are not decoded."""
     try:
-        for batch in dataset.select_columns(columns).with_format("arrow").iter(READ_AT_ONCE):
+        for batch in dataset.select_columns(columns).with_format("arrow").iter(BATCH):
             for values in batch.to_pylist():
                 for name, feature in classes.items():
                     values[name] = _with_names(values[name], feature)

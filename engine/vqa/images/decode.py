@@ -233,9 +233,7 @@ def _unread(path: Path, image_format: str, command: str) -> UnreadFormatError:
 def _formats() -> list[str]:
     Image.init()
     ignore_bad_metadata()
-    from looptop.engine.vqa.images import (
-        tiff_kinds,
-    )  # Imported late, after the first paint: init has imported Pillow's part.
+    from looptop.engine.vqa.images import tiff_kinds  # After the first paint: it imports more of Pillow.
 
     tiff_kinds.add_kinds()
     return [name for name in FORMATS if name in Image.OPEN]
