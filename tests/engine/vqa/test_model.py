@@ -364,19 +364,6 @@ def test_a_frozen_encoder_says_the_same_each_time_while_the_rest_is_trained(tmp_
     assert torch.equal(text(), text())
 
 
-def test_the_gradients_of_all_parameters_are_cleared(tmp_path: Path) -> None:
-    """Also of one that is trained at two places, and of an encoder that was frozen when it had some."""
-    model, processor = tiny_model(tmp_path)
-    model(**inputs_of(processor)).loss.backward()
-    assert model.decoder.lm_head.weight is model.decoder.transformer.wte.weight
-    model.freeze("encoders")
-    model.zero_grad(set_to_none=False)
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    assert gradients and not any(gradient.any() for gradient in gradients)
-    model.zero_grad()
-    assert all(parameter.grad is None for parameter in model.parameters())
-
-
 FAMILIES: dict[str, Any] = {
     "resnet": lambda: ResNetModel(ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1])),
     "clip": lambda: CLIPModel(CLIPConfig(text_config=SMALL, vision_config=SMALL | {"image_size": 32})),
