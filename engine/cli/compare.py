@@ -9,7 +9,6 @@ import msgspec
 from looptop.engine.cli.arguments import CommonArguments, add_device, add_json, add_trust
 from looptop.engine.cli.batches import ppo_run
 from looptop.engine.cli.output import note, number, quiet_libraries, say, say_json, table
-from looptop.engine.compute.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult, save
 from looptop.engine.runs.trust import require_trust
@@ -55,7 +54,7 @@ def run(arguments: Arguments) -> int:
         raise LooptopError(f"--n {arguments.n} is too few to compare; give at least 2")
     folder, _ = ppo_run(arguments.run)
     require_trust(folder, trust=arguments.trust)
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.ppo.comparison import compare
 
         result = compare(folder, arguments.n, arguments.data, arguments.device, arguments.seed)

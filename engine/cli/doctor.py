@@ -14,7 +14,7 @@ import msgspec
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.output import say, say_json
-from looptop.engine.compute.device import cpu_threads
+from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.files.private import who_else_writes
 from looptop.engine.home import home
 from looptop.engine.machine import terminal

@@ -13,7 +13,6 @@ from looptop.engine import config as configuration
 from looptop.engine.cli.answers import answer_all
 from looptop.engine.cli.arguments import CommonArguments, add_device, add_json
 from looptop.engine.cli.output import note, percent, quiet_libraries, say, say_json
-from looptop.engine.compute.cores import CORES
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
@@ -64,7 +63,7 @@ def run(arguments: Arguments) -> int:
     """Measures."""
     if arguments.limit is not None and arguments.limit < 1:
         raise LooptopError(f"--limit {arguments.limit} leaves no question; it must be at least 1")
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)

@@ -8,7 +8,6 @@ import msgspec
 
 from looptop.engine.cli.arguments import CommonArguments, add_device, add_json
 from looptop.engine.cli.output import quiet_libraries, say, say_json
-from looptop.engine.compute.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
@@ -52,7 +51,7 @@ def run(arguments: Arguments) -> int:
     """Generates."""
     if arguments.max_new_tokens is not None and arguments.max_new_tokens < 1:
         raise LooptopError(f"--max-new-tokens {arguments.max_new_tokens} leaves no room for a response; give 1 or more")
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         texts = _texts(arguments.text, arguments.column)
         from looptop.engine.ppo.generating import generate
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from looptop.engine.compute.threads import WAITING
 from looptop.engine.text import visible, visible_lines
 from looptop.engine.times import UNKNOWN, is_length, local_time
 
@@ -41,6 +42,7 @@ def quiet_libraries() -> Iterator[None]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        **WAITING,
     }.items():
         os.environ.setdefault(name, value)
     with contextlib.redirect_stdout(sys.stderr):

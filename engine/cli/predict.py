@@ -8,7 +8,6 @@ from looptop.engine.cli.answers import answer_all
 from looptop.engine.cli.arguments import CommonArguments, add_device, add_json
 from looptop.engine.cli.kept_answers import KeptAnswers
 from looptop.engine.cli.output import note, quiet_libraries, say, say_json
-from looptop.engine.compute.cores import CORES
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
@@ -56,7 +55,7 @@ def run(arguments: Arguments) -> int:
         raise LooptopError(f"{visible(arguments.questions)} holds no questions")
     images = ImageFolder(arguments.images)
     paths = [images.find(question.image_id) for question in questions]
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
         from looptop.engine.vqa.saved_models import folder_of
 

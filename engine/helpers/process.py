@@ -23,6 +23,7 @@ from typing import IO, ClassVar, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from looptop.engine.compute.threads import WAITING
 from looptop.engine.errors import LooptopError
 
 
@@ -95,9 +96,7 @@ class HelperProcess(Generic[R]):
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    # Threads that wait for each other sleep: where a run trains on the same cores, spinning holds up
-                    # both, many times over.
-                    env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
+                    env=WAITING | os.environ,
                     # A session of its own: ctrl+c in the terminal is the asker's alone.
                     start_new_session=True,
                 )

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from looptop.engine.compute.cores import CORES
 from looptop.engine.compute.out_of_memory import give_back_memory, is_out_of_memory
 from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.files.lock import RunLock
@@ -126,8 +125,6 @@ class RunThread(threading.Thread):
                 if not self.journal.close():
                     self.context.log("the journal could not be written to its end; is the disk full?")
             finally:
-                CORES.leave_seat()
-                CORES.divide()
                 self._lock.release()
                 _one_run.release()
                 # After everything else: the command finds the run as it will stay, and may even resume it.

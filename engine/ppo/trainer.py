@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments
 
-from looptop.engine.compute.cores import CORES
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.journal.causes import Hold, HoldReason, StopReason
@@ -237,7 +236,6 @@ class PpoTrainer(RunTrainer):
                     self._clip_grad_norm(model)
                 optimizer.step()
                 model.zero_grad()
-                CORES.divide()
         rate = self._get_learning_rate()
         found = update.report(batch, comparison, scores, taught, mini_batches, rate, self.ppo_state, self.ppo)
         draft.updated(kept, taught, mini_batches)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.distributed import distributed_c10d
 from torch.nn.functional import pad
 
-from looptop.engine.compute.device import cpu_threads
+from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.runs.processes import Processes, T

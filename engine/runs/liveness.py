@@ -44,7 +44,7 @@ def why_interrupted(folder: RunFolder) -> str:
     if unsafe := folder.what_is_unsafe():
         return unsafe
     full = full_disk(folder.path)
-    return "its process is gone" + (f", and {full}: what it said last may be missing" if full else "")
+    return "its process ended unexpectedly" + (f", and {full}: its last metrics may be missing" if full else "")
 
 
 def full_disk(folder: Path) -> str:

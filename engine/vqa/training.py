@@ -61,7 +61,7 @@ def train(context: RunContext) -> dict[str, Any]:
     assert isinstance(config, VqaRunConfig)
     # Loading and saving would draw progress bars on stderr, into the run's log or over the caller's output.
     transformers_logging.disable_progress_bar()
-    device = pick(config.training.device, config.training.precision)
+    device = pick(config.training.device, config.training.precision, threads=context.threads)
     context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
