@@ -102,7 +102,7 @@ def _metrics(**_: Any) -> list[str]:
     from looptop.engine.journal.reader import Journal
     from looptop.engine.runs.folder import RunFolder
 
-    _, run, *_rest = typed_words()
+    run = typed_words()[1]
     return _safe(Journal(RunFolder.find(run).db).names())
 
 

@@ -81,7 +81,7 @@ def test_pause_holds_the_run_and_continue_lets_it_go(live: Live) -> None:
     assert live.folder.state() is RunState.PAUSED
     assert live.send("pause") == f"is paused already, after step {held}"
     assert live.step == held
-    assert live.send("continue") == f"goes on after step {held}"
+    assert live.send("continue") == f"continues after step {held}"
     eventually(lambda: live.step > held)
     assert live.folder.state() is RunState.RUNNING
     assert live.send("continue") == "ignored: the run is not paused"
@@ -251,7 +251,7 @@ def test_what_is_no_control_is_said_once_and_never_read_again(live: Live) -> Non
     live.train()
     assert live.send("pause").startswith("paused")
     eventually(lambda: [path.name for path in controls.iterdir()] == ["folder.json"])
-    assert live.send("continue").startswith("goes on")
+    assert live.send("continue").startswith("continues")
     assert live.send("pause").startswith("paused")
     live.journal.flush()
     said = [event.text for event in live.read.events() if event.kind == "control"]
@@ -276,4 +276,4 @@ def test_a_stop_that_is_dated_in_the_future_does_not_stop_the_next_life(monkeypa
         assert not gate.stop_is_wanted()
         journal.close()
     answers = {answer.id: answer.text for answer in Journal(folder.db).controls()}
-    assert answers == {old.id: "ignored: the run had ended before it came to it"}
+    assert answers == {old.id: "ignored: the run had ended before it read this"}

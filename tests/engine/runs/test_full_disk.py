@@ -64,7 +64,7 @@ def test_a_result_that_cannot_be_written_holds_the_run_until_there_is_room() -> 
     assert f"`looptop continue {run.id}` tries it again" in reason
     assert not run.folder.model.exists(), "half a result is no result"
     assert (run.journal.events()[-1].kind, run.journal.events()[-1].level) == ("alert", "error")
-    assert wait_taken(run.folder, run.continue_(), 20) == "goes on after step 3"
+    assert wait_taken(run.folder, run.continue_(), 20) == "continues after step 3"
     eventually(lambda: disk.tries == 2 and run.state is RunState.PAUSED)
     disk.full = False
     run.continue_()

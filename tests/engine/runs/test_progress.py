@@ -176,7 +176,7 @@ def test_what_only_a_step_can_do_waits_for_it(tmp_path: Path, monkeypatch: pytes
     to_scored = send(run.folder, "step", to="scored")  # which lets it go on until there
     answer = wait_answer(run.folder, condition, 60)
     assert answer is not None and answer.code == "breakpoint_set"
-    assert wait_taken(run.folder, to_scored, 60) == "goes on until scored"
+    assert wait_taken(run.folder, to_scored, 60) == "continues until scored"
     eventually(lambda: run.state is RunState.PAUSED, limit=60)
 
 
