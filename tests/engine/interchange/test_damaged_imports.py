@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.cli.main import main
@@ -124,7 +124,6 @@ def test_a_lower_step_supersedes_later_ones_of_its_metric_alone(tmp_path: Path) 
     assert len(points(runs["logs"], "rare")) == 20
 
 
-@settings(max_examples=50)
 @given(st.integers(1, 30), st.integers(0, 29), st.integers(2, 7))
 def test_a_restart_counts_the_same_with_and_without_a_sessions_start(died: int, again: int, every: int) -> None:
     def life(first: int, last: int) -> list[bytes]:
@@ -386,7 +385,6 @@ def read_log(data: bytes, path: Path) -> tuple[list[int], wandb_files.Described]
 LOG, SPANS = long_log(14)
 
 
-@settings(max_examples=300)
 @given(st.integers(0, len(SPANS) - 1), st.data())
 def test_one_flipped_bit_costs_one_record_of_wandb(record: int, data: st.DataObject) -> None:
     begin, end = data.draw(st.sampled_from(SPANS[record]))
@@ -402,7 +400,6 @@ def test_one_flipped_bit_costs_one_record_of_wandb(record: int, data: st.DataObj
     assert described.unreadable == ({DAMAGED: 1} if described.whole else {})
 
 
-@settings(max_examples=100)
 @given(st.sets(st.integers(0, len(SPANS) - 1)))
 def test_every_damaged_record_of_wandb_is_counted(damaged: set[int]) -> None:
     log = bytearray(LOG)
@@ -414,7 +411,6 @@ def test_every_damaged_record_of_wandb_is_counted(damaged: set[int]) -> None:
     assert described.whole and described.unreadable[DAMAGED] == len(damaged)
 
 
-@settings(max_examples=200)
 @given(st.integers(len(HEADER), len(LOG)))
 def test_a_cut_file_of_wandb_is_no_damaged_record(length: int) -> None:
     with TemporaryDirectory() as folder:
@@ -472,7 +468,6 @@ def test_changed_bytes_of_any_import_leave_whole_runs_or_none(part: int, tmp_pat
         path.write_bytes(texts[path])
 
 
-@settings(max_examples=60)
 @given(st.binary(max_size=200), st.lists(st.binary(max_size=60), max_size=5))
 def test_any_bytes_are_read_as_far_as_they_go(text: bytes, held: list[bytes]) -> None:
     with TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ import math
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
@@ -48,13 +48,11 @@ def terms(draw: st.DrawFn) -> tuple[str, Term]:
     return f"{'-' if negated else ''}{written}", Term(what, negated)
 
 
-@settings(deadline=None)
 @given(st.lists(terms(), max_size=5), st.sampled_from([" ", "  ", "\t"]))
 def test_what_is_written_is_what_is_read(pairs: list[tuple[str, Term]], gap: str) -> None:
     assert parse(gap.join(written for written, _ in pairs)) == Query(tuple(term for _, term in pairs))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_a_query_or_one_sentence(text: str) -> None:
     try:
