@@ -12,7 +12,8 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
-from scripts import histories, screenshots
+from scripts import screenshots
+from tests.factories import histories
 
 
 async def test_the_charts_are_those_of_the_run_with_twenty_metrics() -> None:

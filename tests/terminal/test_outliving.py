@@ -21,8 +21,8 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.launch.host import launch
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.launch.test_host import program
-from tests.engine.runs.helpers import config
+from tests.factories.processes import program
+from tests.factories.runs import config
 from tests.support import eventually, wait_taken
 from tests.terminal.tty import PROGRAM, Tty
 
@@ -161,7 +161,7 @@ def test_a_run_in_a_callers_own_process_survives_the_terminal_and_the_callers_fa
     script = """
         import time
         import looptop.engine as looptop
-        from tests.engine.runs.helpers import Steps, config
+        from tests.factories.runs import Steps, config
         run = looptop.start(config(), Steps(600))
         while True:
             print("step", run.journal.last("loss"), flush=True)  # fails when nobody reads any more

@@ -21,7 +21,7 @@ from looptop.engine.vqa.processing import VqaProcessor
 from scripts.bench.training import Clock, collate_one_by_one
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks
-from scripts.models import VQA_PARAMETERS, save_photos, save_vqa_parts
+from tests.factories.models import VQA_PARAMETERS, save_photos, save_vqa_parts
 from tests.support import eventually
 
 STEPS = 6

@@ -20,8 +20,8 @@ from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
-from scripts.make_ppo_run import Maker, make_run
-from tests.engine.ppo.tiny import TEXTS, ppo_config
+from tests.factories.ppo import TEXTS, ppo_config
+from tests.factories.ppo_runs import Maker, make_run
 from tests.support import eventually
 
 Capture = pytest.CaptureFixture[str]

@@ -19,7 +19,8 @@ from looptop.engine.compute.device import Device, cpu_threads, pick
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import Run, start
 from looptop.engine.runs.context import RunContext
-from tests.engine.runs.helpers import Steps, config, python, read_line
+from tests.factories.processes import python, read_line
+from tests.factories.runs import Steps, config
 from tests.support import eventually, wait_taken
 
 COMPUTES = """

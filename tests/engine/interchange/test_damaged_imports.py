@@ -25,7 +25,7 @@ from looptop.engine.interchange.messages import Event, Record
 from looptop.engine.interchange.tensorboard import Damaged, EventReader, frame
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
-from scripts import fuzz
+from tests.factories import damage
 
 Capture = pytest.CaptureFixture[str]
 BEGAN = 1_700_000_000.0
@@ -458,13 +458,13 @@ def test_a_damaged_record_of_wandb_is_named_and_the_run_keeps_its_end(tmp_path: 
 
 @pytest.mark.parametrize("part", range(4))
 def test_changed_bytes_of_any_import_leave_whole_runs_or_none(part: int, tmp_path: Path) -> None:
-    files = fuzz.sample_logs(tmp_path / "logs")
+    files = damage.sample_logs(tmp_path / "logs")
     texts = {path: path.read_bytes() for path in files}
     for number in range(12):
         rng = random.Random(f"{part}/{number}")
         path = rng.choice(files)
-        (fuzz.reframe if path != files[-1] and number % 2 else fuzz.flip)(path, rng)
-        assert fuzz.check_import(tmp_path / "logs") == [], (part, number)
+        (damage.reframe if path != files[-1] and number % 2 else damage.flip)(path, rng)
+        assert damage.check_import(tmp_path / "logs") == [], (part, number)
         path.write_bytes(texts[path])
 
 

@@ -17,8 +17,8 @@ from looptop.engine.config import preset
 from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import AnswerSample, RunState
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.runs.helpers import python, read_line
 from tests.engine.runs.kills import kill_at
+from tests.factories.processes import python, read_line
 
 
 @pytest.mark.parametrize(

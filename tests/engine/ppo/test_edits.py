@@ -19,8 +19,8 @@ from looptop.engine.ppo.conditions import parse
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import check_value, drop_edits, far_from, judge, set_breakpoint
 from looptop.engine.runs.control import send
-from tests.engine.ppo.test_training import answered, held
-from tests.engine.ppo.tiny import ppo_config
+from tests.engine.ppo.waiting import answered, held
+from tests.factories.ppo import ppo_config
 
 
 @pytest.fixture(scope="module")

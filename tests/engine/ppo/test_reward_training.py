@@ -12,14 +12,15 @@ from hypothesis import strategies as some
 
 import looptop.engine as looptop
 from looptop.engine import config as configuration
-from looptop.engine.config.reward import PreferenceConfig, RewardRunConfig
+from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import resume
 from looptop.engine.ppo.judging import judge
 from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_pairs, pairs_of
 from looptop.engine.ppo.rewards import Classifier
-from tests.engine.ppo.tiny import TEXTS, ppo_config, save_classifier, save_decoder_classifier
+from tests.factories.ppo import ppo_config, save_decoder_classifier
+from tests.factories.reward import reward_config, table
 from tests.support import eventually
 
 RATINGS = some.lists(
@@ -53,11 +54,6 @@ def test_where_queries_do_not_matter_each_rating_is_the_better_side_of_a_few(rat
         assert max(better) > min(worse)
 
 
-def table(path: Path, rows: list[dict[str, object]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
-
-
 def preferences(**options: object) -> PreferenceConfig:
     return PreferenceConfig(**options)  # type: ignore[arg-type]
 
@@ -89,23 +85,6 @@ def test_data_that_makes_no_pairs_is_refused_in_a_sentence(
     with pytest.raises(LooptopError) as caught:
         load_pairs(preferences(source=table(tmp_path / "x.jsonl", rows)), "both", 1)
     assert said in str(caught.value)
-
-
-def reward_config(folder: Path, *settings: str) -> RewardRunConfig:
-    """Pairs that a word tells apart: `tram` is better than `council`."""
-    classifier = save_classifier(folder / "classifier", spread=0.2)
-    rows: list[dict[str, object]] = [
-        {"query": text, "chosen": f"tram {text}", "rejected": f"council {text}"} for text in TEXTS
-    ]
-    chosen = configuration.override(
-        configuration.preset("tiny", "reward"),
-        [
-            f"classifier={classifier}", f"data.source={table(folder / 'pairs.jsonl', rows)}", "eval_strategy=steps",
-            "eval_steps=10", "max_steps=40", "per_device_train_batch_size=16", "learning_rate=3e-3", *settings,
-        ],
-    )  # fmt: skip
-    assert isinstance(chosen, RewardRunConfig)
-    return chosen
 
 
 def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ from looptop.engine.ppo.policy import load_policy
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.ppo.tiny import ppo_config, save_decoder_classifier, save_one_token_policy
-from tests.support import eventually, wait_taken
+from tests.engine.ppo.waiting import answered, held
+from tests.factories.ppo import ppo_config, save_decoder_classifier, save_one_token_policy
+from tests.support import eventually
 
 
 @pytest.fixture(scope="module")
@@ -85,27 +86,6 @@ def same(found: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
     if found is None or wanted is None:
         return found is wanted
     return math.isclose(found, wanted, abs_tol=tolerance, rel_tol=tolerance)
-
-
-def held(run: Run, place: str, step: int | None = None) -> int:
-    """Waits until the run is held at a place of a batch; gives the batch's step."""
-    journal = PpoJournal(run.folder.db)
-
-    def there() -> bool:
-        batch = journal.last_batch()
-        at = batch is not None and batch.place == place and (step is None or batch.step == step)
-        return at and run.state is RunState.PAUSED
-
-    eventually(there)
-    batch = journal.last_batch()
-    assert batch is not None
-    return batch.step
-
-
-def answered(run: Run, control: Any) -> str:
-    answer = wait_taken(run.folder, control, 30)
-    assert answer is not None
-    return answer
 
 
 @pytest.mark.parametrize("family", ["t5", "gpt2"])

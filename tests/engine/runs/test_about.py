@@ -25,7 +25,8 @@ from looptop.engine.runs.control import send
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.summaries import Summaries
-from tests.engine.runs.helpers import Steps, config, python, read_line
+from tests.factories.processes import python, read_line
+from tests.factories.runs import Steps, config
 
 
 def make(loss: float = 1.0, state: RunState = RunState.FINISHED) -> RunFolder:

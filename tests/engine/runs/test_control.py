@@ -17,7 +17,8 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate, StepVerdict
-from tests.engine.runs.helpers import config, python
+from tests.factories.processes import python
+from tests.factories.runs import config
 from tests.support import eventually, wait_taken
 
 

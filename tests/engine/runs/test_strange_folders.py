@@ -34,7 +34,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.summaries import Summaries
-from tests.engine.runs.helpers import Steps, config
+from tests.factories.runs import Steps, config
 
 Capture = pytest.CaptureFixture[str]
 

@@ -40,8 +40,8 @@ from looptop.engine.vqa.labels import IGNORED, answer_labels
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.model_config import VqaConfig
 from looptop.engine.vqa.training import build_model
-from scripts.models import save_vqa_parts
 from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_config, tiny_model
+from tests.factories.models import save_vqa_parts
 
 BEGIN = END = 0
 
