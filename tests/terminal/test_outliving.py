@@ -194,7 +194,8 @@ def test_whoever_watches_rings_when_the_run_ends_or_raises_an_alert() -> None:
     alerts = """lambda context: (
         [context.stop_requested.wait(0.1) for _ in iter(lambda: context.at_step_end(1).stop, True)],
         context.journal.event('alert', 'the loss jumped', 1, 'warning'),
-        context.journal.flush(), time.sleep(3), 1 / 0)"""
+        context.journal.flush(),
+        [time.sleep(0.01) for _ in iter((context.folder.path / 'fail').exists, True)], 1 / 0)"""
     run = launch(config(), program(alerts))
     with attached(run) as tty:
         tty.until("▶ running")
@@ -203,6 +204,7 @@ def test_whoever_watches_rings_when_the_run_ends_or_raises_an_alert() -> None:
         rings(tty)
         tty.until("the loss jumped")
         del tty.raw[:]
+        (run.path / "fail").touch()
         tty.until(rf"{run.id} failed: ZeroDivisionError")
         rings(tty)
 
