@@ -11,6 +11,8 @@ import hypothesis
 import psutil
 import pytest
 
+pytest_plugins = ["tests.slow"]
+
 # Read when torch is first imported. Tests start processes that compute beside them: threads that spin while they wait
 # would take the cores from one another.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
