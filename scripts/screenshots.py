@@ -1,9 +1,9 @@
-"""Takes the README's pictures from the running app: `make screenshots` (about twelve minutes: it trains real runs).
+"""Takes the pictures of README and docs from the running app: `make screenshots`, about twelve minutes.
 
-The app runs without a terminal but with everything else as it is: the bundled model answers, a run of the tiny preset
-trains in its engine process while its screen is taken, the PPO screen shows a run that learned to cheat its reward.
-Each screen, size and look becomes an SVG and a PNG in `screenshots/`. `python -m scripts.screenshots ppo` takes those
-of one screen alone.
+The app runs without a terminal but with everything else as it is: the bundled model answers, a real run of the tiny
+preset trains in its engine process while its screen is taken, the PPO screen shows a run that learned to cheat its
+reward. Each screen, size and look becomes an SVG and a PNG in `screenshots/`. `python -m scripts.screenshots ppo` takes
+those of one screen alone.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ SIZES = ((80, 24), (120, 40), (200, 60))
 MIDDLE = SIZES[1:2]
 LOOKS = ("dark", "light")
 SEEN = {
-    "ask": ("what shape is in the", "circle"),
+    "ask": ("what shape is in the", "circle", "confidence"),
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
-    "runs": ("vqa-1", "trainer-1", "processor", "memory"),
-    "charts": ("trainer-1", "layer.0/loss"),
-    "ppo": ("ppo-1", "reward", "KL", "quality"),
-    "ppo-sample": ("ppo-1", "Query", "Response", "Reference"),
-    "ppo-tokens": ("ppo-1", "token", "KL"),
-    "ppo-compare": ("ppo-1", "before", "after", "95 % interval"),
-    "ppo-batch": ("ppo-2", "breakpoint kl > 4", "2 judged"),
+    "runs": ("vqa-1", "trainer-1", "processor", "memory", "disk"),
+    "charts": ("trainer-1", "20 metrics of", "layer.0/loss"),
+    "ppo": ("ppo-1", "reward", "KL", "quality", "largest ratio", "cheating?"),
+    "ppo-sample": ("ppo-1", "Query", "Response", "Reference", "= reward"),
+    "ppo-tokens": ("ppo-1", "token", "KL", "entropy", "advantage"),
+    "ppo-compare": ("ppo-1", "before", "after", "95 % interval", "the reference wrote"),
+    "ppo-batch": ("ppo-2", "breakpoint kl > 4", "so far compared", "2 judged"),
 }
-"""What the README says of each picture, as words that are on the screen when it is taken."""
+"""What the captions in README and docs promise of each picture, as words that are on the screen when it is taken."""
 EVALUATIONS = 3
 """The run is taken once it has made so many."""
 
@@ -162,7 +162,7 @@ async def take(name: str, prepare: Callable[[Any], Any], sizes: Sequence[tuple[i
 
 
 def check(name: str, text: str) -> None:
-    """Refuses a picture that does not show what the README says of it.
+    """Refuses a picture that does not show what its captions promise.
 
     Args:
         name: The picture's, without its size.

@@ -31,7 +31,7 @@ def lint_imports(sources: Path) -> subprocess.CompletedProcess[str]:
         ("engine/runs/folder.py", "looptop.engine.ppo.journal", "A room of the engine uses only rooms below it"),
         ("engine/vqa/accuracy.py", "looptop.engine.ppo.records", "A room of the engine uses only rooms below it"),
         ("engine/text.py", "looptop.tui.text", "The engine works without a terminal"),
-        ("engine/runs/summaries.py", "torch", "Nothing on the way to the first paint brings in torch"),
+        ("engine/runs/listing.py", "torch", "Nothing on the way to the first paint brings in torch"),
     ],
 )
 def test_an_import_against_the_order_breaks_its_contract(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
-from textual.events import Event
+from textual.events import Event, InputEvent
 from textual.filter import LineFilter
 from textual.keys import key_to_character
 from textual.screen import Screen
@@ -252,7 +252,9 @@ class LooptopApp(App[str]):
     # What Textual asks for.
 
     async def on_event(self, event: Event) -> None:
-        """Keys act one after the other."""
+        """Keys act one after the other; what comes while the app ends is dropped."""
+        if isinstance(event, InputEvent) and not self.screen_stack:
+            return
         if is_typed(event):
             if self._collecting is not None:
                 self._collecting.key()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from looptop.engine.cli.output import add_json, note, percent, quiet_libraries, say, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json, add_model
+from looptop.engine.cli.output import note, percent, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer import WORTH_SAYING
@@ -22,8 +23,19 @@ MOST_CANDIDATES = 100
 """More are slow to find, and nobody reads them."""
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    image: str
+    question: str
+    model: str
+    device: str
+    top: int
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("image", metavar="IMAGE", help="an image file")
     parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
     add_model(parser)
@@ -31,22 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model` and `--device`."""
-    parser.add_argument(
-        "--model",
-        default="bundled",
-        help="`bundled` (the default), a run such as vqa-3, one of its checkpoints (vqa-3:checkpoint-400), or a folder",
-    )
-    add_device(parser)
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Adds `--device`."""
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, cuda:1 or mps")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Asks."""
     if not 1 <= arguments.top <= MOST_CANDIDATES:
         raise LooptopError(f"--top is {arguments.top}; give from 1 to {MOST_CANDIDATES} candidates")

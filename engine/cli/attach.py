@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from looptop.engine.cli.arguments import CommonArguments
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.terminal import can_draw
 from looptop.engine.runs.folder import RunFolder
@@ -18,12 +19,18 @@ Without a terminal: looptop show RUN, looptop logs RUN -f, looptop metrics RUN.
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, or its folder")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Opens the app."""
     folder = RunFolder.find(arguments.run)
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):

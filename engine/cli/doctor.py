@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from looptop.engine.cli.output import add_json, say, say_json
-from looptop.engine.compute.device import cpu_threads
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import say, say_json
+from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.files.private import who_else_writes
 from looptop.engine.home import home
 from looptop.engine.machine import terminal
@@ -34,12 +35,18 @@ LITTLE = 2 * 2**30
 """Bytes of free disk below which checkpoints may soon fail."""
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Looks, and says what it found."""
     used, total = memory()
     gpus = Gpus().read()

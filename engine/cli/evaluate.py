@@ -11,9 +11,8 @@ import msgspec
 
 from looptop.engine import config as configuration
 from looptop.engine.cli.answers import answer_all
-from looptop.engine.cli.ask import add_device
-from looptop.engine.cli.output import add_json, note, percent, quiet_libraries, say, say_json
-from looptop.engine.compute.cores import CORES
+from looptop.engine.cli.arguments import CommonArguments, add_device, add_json
+from looptop.engine.cli.output import note, percent, quiet_libraries, say, say_json
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
@@ -27,8 +26,19 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    model: str
+    data: str | None
+    settings: list[str]
+    limit: int | None
+    device: str
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("model", metavar="MODEL", help="`bundled`, a run such as vqa-3, or a folder")
     parser.add_argument(
         "--data",
@@ -49,11 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Measures."""
     if arguments.limit is not None and arguments.limit < 1:
         raise LooptopError(f"--limit {arguments.limit} leaves no question; it must be at least 1")
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
@@ -77,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(arguments: argparse.Namespace) -> tuple[str, list[dict[str, Any]]]:
+def _rows(arguments: Arguments) -> tuple[str, list[dict[str, Any]]]:
     """Which data is meant, and its rows."""
     from looptop.engine.vqa import data
 

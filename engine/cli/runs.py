@@ -6,13 +6,13 @@ import argparse
 
 import msgspec
 
-from looptop.engine.cli.output import add_json, cut, duration, moment, number, percent, say, say_json, table
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import cut, duration, moment, number, percent, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary, state_text
 from looptop.engine.runs import query
 from looptop.engine.runs.folder import home
-from looptop.engine.runs.headline import COLUMNS, headline, headline_step, ordered, progress, took
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import COLUMNS, Summaries, headline, headline_step, ordered, progress, took
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -31,15 +31,24 @@ TAKES_FILTERS = True
 _NOTE = 40
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    filter: list[str]
+    sort: str
+    reverse: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("filter", metavar="FILTER", nargs="*", help="which runs; all of its words must hold")
     parser.add_argument("--sort", metavar="COLUMN", default="", help=f"{', '.join(COLUMNS)}, or a metric")
     parser.add_argument("--reverse", action="store_true", help="the other way round")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Lists."""
     wanted = query.parse(" ".join(arguments.filter))
     everything = Summaries().all()

@@ -186,4 +186,4 @@ class ControlAnswer(Struct, frozen=True):
     @property
     def text(self) -> str:
         """The whole answer, for people."""
-        return f"not taken: {self.message}" if self.ok is False else self.message
+        return f"ignored: {self.message}" if self.ok is False else self.message

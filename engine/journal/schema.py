@@ -233,10 +233,10 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    found = _version(connection)
-    if found > VERSION:
+    version = _version(connection)
+    if version > VERSION:
         raise LooptopError(
-            f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {found},"
+            f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {version},"
             f" this one reads up to {VERSION}); update looptop to open it"
         )
     # What looks like a table must not be a program: a view can compute for ever, a trigger acts when a run writes.

@@ -86,8 +86,8 @@ def _watched(companions: Sequence[_Companion]) -> Iterator[None]:
             raise
         # What else breaks here is the connection.
         for companion in companions:
-            if said := companion.why_it_broke_off(_WORD_SECONDS):
-                raise LooptopError(said) from error
+            if reason := companion.why_it_broke_off(_WORD_SECONDS):
+                raise LooptopError(reason) from error
         raise
     finally:
         for companion in companions:
@@ -102,7 +102,7 @@ class _Companion:
     ) -> None:
         self.name = f"process {index + 1} of {count}"
         self._dismissed = False
-        self._said = ""
+        self._reason = ""
         with append_private(folder.log) as log:
             # Its input stays open for as long as this process lives. It has a session of its own: ctrl-C in a terminal
             # is for who started the run.
@@ -122,7 +122,7 @@ class _Companion:
     def why_it_broke_off(self, seconds: float) -> str:
         """Why it ended before the run did, in words; empty where it has not within so many seconds."""
         self._watch.join(seconds)
-        return "" if self._watch.is_alive() else self._said
+        return "" if self._watch.is_alive() else self._reason
 
     def dismiss(self) -> None:
         """Lets it end."""
@@ -141,8 +141,8 @@ class _Companion:
         if self._dismissed or not code:
             return
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else "ended before the run did"
-        self._said = f"{self.name}: {visible(lines[-1])}" if lines else f"{self.name} {how}; see the log"
-        on_loss(self._said)
+        self._reason = f"{self.name}: {visible(lines[-1])}" if lines else f"{self.name} {how}; see the log"
+        on_loss(self._reason)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -249,7 +249,7 @@ def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
         start_new_session=True,
     )
     try:
-        said, _ = process.communicate(json.dumps([queries, list(_TEXTS)]).encode(), timeout=FUNCTION_SECONDS)
+        output, _ = process.communicate(json.dumps([queries, list(_TEXTS)]).encode(), timeout=FUNCTION_SECONDS)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -262,7 +262,7 @@ def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
         process.kill()
         process.wait()
     try:
-        sentence = json.loads(said)
+        sentence = json.loads(output)
     except ValueError:
         sentence = (
             f"the reward function '{visible(reward.function)}' ended its process (exit code {process.returncode}) when"
@@ -274,6 +274,6 @@ def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
 
 def _sample_texts(config: PpoRunConfig) -> tuple[str, str]:
     """Two queries, of the data itself where that is a text file: a function may read something out of them."""
-    found = (row.get(config.data.text_column) for row in peek(config.data.source, 20).rows)
-    texts = [text for text in found if isinstance(text, str) and text.strip()]
+    cells = (row.get(config.data.text_column) for row in peek(config.data.source, 20).rows)
+    texts = [text for text in cells if isinstance(text, str) and text.strip()]
     return (texts[0], texts[1]) if len(texts) > 1 else _TEXTS

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from looptop.engine.compute.cores import CORES
 from looptop.engine.compute.out_of_memory import give_back_memory, is_out_of_memory
 from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.files.lock import RunLock
@@ -126,8 +125,6 @@ class RunThread(threading.Thread):
                 if not self.journal.close():
                     self.context.log("the journal could not be written to its end; is the disk full?")
             finally:
-                CORES.leave_seat()
-                CORES.divide()
                 self._lock.release()
                 _one_run.release()
                 # After everything else: the command finds the run as it will stay, and may even resume it.
@@ -193,13 +190,15 @@ class RunThread(threading.Thread):
 
     def _go_back(self) -> None:
         """Finds where to go on from, and drops what was journalled after it."""
-        found = checkpoint.newest_whole(self.folder.checkpoints, self.journal)
-        self.context.resume_from = found
-        step = checkpoint.step_of(found) if found else -1
+        newest = checkpoint.newest_whole(self.folder.checkpoints, self.journal)
+        self.context.resume_from = newest
+        step = checkpoint.step_of(newest) if newest else -1
         self.context.gate.begin_at(max(step, 0))
         self._alerts.replay(Journal(self.folder.db), step)
         self.journal.supersede(step)
-        self.journal.event("resume", f"goes on from {found.name}" if found else "starts again: there is no checkpoint")
+        self.journal.event(
+            "resume", f"goes on from {newest.name}" if newest else "starts again: there is no checkpoint"
+        )
 
     def _failed(self, error: BaseException, reason: str) -> tuple[RunState, str]:
         self.context.log("".join(traceback.format_exception(error)))
@@ -212,8 +211,8 @@ class RunThread(threading.Thread):
 
 
 def _one_line(error: BaseException) -> str:
-    name, said = type(error).__name__, said_of(error)
-    return (name if said == name else f"{name}: {said}")[:LONGEST]
+    name, text = type(error).__name__, said_of(error)
+    return (name if text == name else f"{name}: {text}")[:LONGEST]
 
 
 @contextlib.contextmanager

@@ -58,6 +58,7 @@ def train(context: RunContext) -> dict[str, Any]:
         config.training.device,
         config.training.precision,
         overflows_in_fp16=t5_among((config.model.policy, config.model.reference)),
+        threads=context.threads,
     )
     context.compute_on(device)
     set_seed(config.training.seed)

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from looptop.engine.compute.cores import CORES
 from looptop.engine.compute.out_of_memory import out_of_memory
+from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.config import RunConfig
 from looptop.engine.files.private import append_private
 from looptop.engine.journal.causes import HoldReason
+from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
@@ -102,12 +103,28 @@ class RunContext:
         """Those that train this run together."""
         return self.gate.processes
 
+    @property
+    def threads(self) -> int:
+        """CPU threads to compute with: a resumed run keeps its count."""
+        return cpu_threads(self.config.training.threads, self._threads_before)
+
+    @property
+    def _threads_before(self) -> int:
+        threads = Journal(self.folder.db).facts().get("threads")
+        return threads if isinstance(threads, int) else 0
+
     def compute_on(self, device: Device) -> None:
-        """Settles where this run computes: on a processor it shares the cores with other programs of looptop."""
-        if device.torch_device == "cpu" and self.processes.is_first:
-            CORES.take_seat()
+        """Fixes on what this run computes, and with how many CPU threads, until it ends; writes both down."""
+        before = self._threads_before
         self.torch_device = device.torch_device
         device.apply()
+        if not self.processes.is_first:
+            return
+        self.log(f"computes on {visible(device.name)}; CPU threads: {device.threads}")
+        if before and before != device.threads:
+            text = f"CPU threads: {device.threads}, before: {before}; figures may differ from here on by rounding"
+            self.journal.event("resume", text, level="warning")
+        self.journal.facts(threads=device.threads)
 
     def begin_together(self) -> None:
         """Tells all processes where to go on from."""
@@ -119,7 +136,6 @@ class RunContext:
         Raises:
             RunStoppedError: The run shall stop.
         """
-        CORES.divide()
         if self.gate.before_steps():
             raise RunStoppedError
 
@@ -169,10 +185,12 @@ class RunContext:
         Returns:
             Whether to try again; False where a further stop has given it up.
         """
-        said = f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries it again"
-        self.journal.event("alert", f"{said}, and a further stop gives it up", level="error", code="cannot_write")
+        reason = (
+            f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries it again"
+        )
+        self.journal.event("alert", f"{reason}, and a further stop gives it up", level="error", code="cannot_write")
         full = checkpoint.no_room(error, self.folder.path)
-        return self.gate.hold_until_continued(HoldReason.DISK if full else HoldReason.ERROR, said)
+        return self.gate.hold_until_continued(HoldReason.DISK if full else HoldReason.ERROR, reason)
 
     def at_step_end(self, step: int) -> StepVerdict:
         """Takes controls and waits while the run is paused; says whether to make a checkpoint and whether to stop."""

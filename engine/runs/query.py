@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState, RunSummary
-from looptop.engine.runs.headline import progress, took
+from looptop.engine.runs.listing import progress, took
 from looptop.engine.text import visible
 
 WHOLE = ("kind", "state")

@@ -62,7 +62,7 @@ def train(context: RunContext) -> dict[str, Any]:
     assert isinstance(config, VqaRunConfig)
     # Loading and saving draw bars on stderr, which is the log's in an engine process and the caller's elsewhere.
     transformers_logging.disable_progress_bar()
-    device = pick(config.training.device, config.training.precision)
+    device = pick(config.training.device, config.training.precision, threads=context.threads)
     context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")

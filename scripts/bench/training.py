@@ -20,7 +20,6 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from looptop.engine import config
-from looptop.engine.compute.cores import LOAD_SECONDS
 from looptop.engine.compute.device import pick
 from looptop.engine.journal.reader import Journal
 from looptop.engine.launch.host import launch
@@ -76,7 +75,8 @@ class BareLoop:
 
     def __init__(self) -> None:
         self.config = config.override(config.preset("tiny"), MEASURED)
-        self.device = pick(self.config.training.device, self.config.training.precision)
+        training = self.config.training
+        self.device = pick(training.device, training.precision, threads=training.threads)
         self.device.apply()
         model, processor = build_model(self.config)
         model.eval()
@@ -131,7 +131,7 @@ def of_bare_loop() -> Ratio:
         assert owner is not None
         at_the_end.callback(os.kill, owner.pid, signal.SIGCONT)
         os.kill(owner.pid, signal.SIGSTOP)
-        pairs = [(alone(owner.pid, a_later_turn), alone(bare.pid, a_turn)) for _ in range(TURNS)]
+        pairs = [(alone(owner.pid, a_turn), alone(bare.pid, a_turn)) for _ in range(TURNS)]
         ours = seconds_a_step([point.time for point in journal.values("loss")], [mine for mine, _ in pairs])
         peer = seconds_a_step([float(line) for line in times.read_text().splitlines()], [theirs for _, theirs in pairs])
     return ratio_of(ours, peer)
@@ -140,12 +140,6 @@ def of_bare_loop() -> Ratio:
 def a_turn() -> Turn:
     """Some forty steps."""
     return turn(1.5)
-
-
-def a_later_turn() -> Turn:
-    """The same of a run that was stopped while the other had all cores: until it sees them free, it leaves them."""
-    time.sleep(2 * LOAD_SECONDS + 0.5)
-    return a_turn()
 
 
 def stop(folder: RunFolder) -> None:

@@ -1,4 +1,4 @@
-"""The README's pictures show what it says of them."""
+"""The pictures of README and docs show what their captions promise."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
 from scripts import screenshots
 from tests.factories import histories
+
+ROOT = Path(__file__).parents[2]
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+\.png)\)")
+NAME = re.compile(r"([a-z-]+)-\d+x\d+-(?:dark|light)")
 
 
 async def test_the_charts_are_those_of_the_run_with_twenty_metrics() -> None:
@@ -33,10 +37,18 @@ async def test_the_charts_are_those_of_the_run_with_twenty_metrics() -> None:
 def test_a_picture_that_shows_something_else_is_refused() -> None:
     with pytest.raises(SystemExit, match="the picture charts does not show 'trainer-1'"):
         screenshots.check("charts", "vqa-4  layer.0/loss")
-    screenshots.check("charts", "trainer-1  layer.0/loss")
+    screenshots.check("charts", "trainer-1  20 metrics of 5,000 steps  layer.0/loss")
 
 
-def test_every_picture_of_the_readme_is_checked() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    pictures = set(re.findall(r"screenshots/([a-z-]+)-\d", readme))
-    assert pictures and pictures <= set(screenshots.SEEN)
+def test_every_picture_of_readme_and_docs_exists_and_is_checked() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pictures = {}
+    for page in pages:
+        for caption, file in PICTURE.findall(page.read_text("utf-8")):
+            assert (page.parent / file).is_file(), f"{page.name} shows {file}, which is not there"
+            name = NAME.fullmatch(Path(file).stem)
+            assert name is not None, file
+            pictures.setdefault(name[1], set()).add(caption)
+    assert set(pictures) == set(screenshots.SEEN)
+    for name, captions in pictures.items():
+        assert len(captions) == 1, f"{name} has several captions, and its words are those of one: {captions}"

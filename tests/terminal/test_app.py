@@ -145,6 +145,7 @@ def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None
     assert (home / "app.log").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 def test_the_app_never_holds_torch() -> None:
     with Tty(PROGRAM) as tty:
         tty.until("ready")

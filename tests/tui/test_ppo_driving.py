@@ -136,7 +136,7 @@ async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
                 assert asked.kind == kind
                 writer.control(asked.id, asked.kind, 3, answer)
                 writer.flush()
-                words = answer.message if answer.ok else f"not taken: {answer.message}"
+                words = answer.message if answer.ok else f"ignored: {answer.message}"
                 await until(pilot, lambda words=words: words in " ".join(shown(app).split()))  # type: ignore[misc]
 
 

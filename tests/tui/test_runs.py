@@ -418,7 +418,7 @@ async def test_the_machine_is_shown_with_its_gpus(answers: QuickAnswers, monkeyp
 @pytest.fixture
 def thousands(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Summaries as they would be read, without the folders, which take long to make."""
-    from looptop.engine.runs.summaries import Summaries
+    from looptop.engine.runs.listing import Summaries
 
     count = 5000
     template = make(1.0).summary()

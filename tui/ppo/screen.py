@@ -21,7 +21,7 @@ from textual.widgets import OptionList
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import Summaries
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
 from looptop.tui.forms.new_run import NewRun

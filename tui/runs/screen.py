@@ -23,9 +23,8 @@ from looptop.engine.journal.records import RunSummary
 from looptop.engine.runs import query
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.headline import COLUMNS, ordered
+from looptop.engine.runs.listing import COLUMNS, Summaries, ordered
 from looptop.engine.runs.query import Query
-from looptop.engine.runs.summaries import Summaries
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.runs.machine import MachinePanel

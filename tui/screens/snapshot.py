@@ -13,8 +13,7 @@ from typing import Any
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample, Event, Journal, Point, Series
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.runs.liveness import why_interrupted
-from looptop.engine.runs.room import full_disk
+from looptop.engine.runs.liveness import full_disk, why_interrupted
 
 EVENTS = 200
 """So many of the last events are kept."""

@@ -16,8 +16,7 @@ from textual.widgets import OptionList
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import state_text
 from looptop.engine.runs.folder import RunFolder, RunState, RunSummary
-from looptop.engine.runs.headline import headline
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import Summaries, headline
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.forms.new_run import NewRun

@@ -17,7 +17,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from looptop.engine.journal.records import RunState, RunSummary, state_text
-from looptop.engine.runs.headline import headline, headline_step, progress, took
+from looptop.engine.runs.listing import headline, headline_step, progress, took
 from looptop.engine.times import local_time
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import MARKS, WITH_ALERTS

@@ -341,7 +341,7 @@ def test_where_results_cannot_be_written_is_said_first_and_no_draft_is_left(
     monkeypatch.setattr(Answerer, "load", lambda *_words, **_options: pytest.fail("a model was loaded"))
     assert refused(capsys, *words, str(tmp_path)) == f"cannot write {tmp_path}: it is a directory; name a file"
     assert "File name too long" in refused(capsys, *words, str(tmp_path / ("r" * 250)))
-    assert refused(capsys, *words, "/proc/r.json").startswith("cannot write /proc/r.json: ")
+    assert refused(capsys, *words, "/dev/null/r.json").startswith("cannot write /dev/null/r.json: ")
     assert list(tmp_path.iterdir()) == []
 
 

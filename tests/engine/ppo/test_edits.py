@@ -98,7 +98,7 @@ def test_a_value_is_refused_where_it_is_sent_and_where_it_is_taken(
         send(run.folder, "reward", "test", batch=step, sample=0, value=math.inf)
     # Whoever writes the control past these checks is told by the run.
     past = send(run.folder, "reward", "test", batch=step, sample=0, value=1e308)
-    assert answered(run, past).startswith("not taken: the reward 1e+308 is larger than fp32 can hold")
+    assert answered(run, past).startswith("ignored: the reward 1e+308 is larger than fp32 can hold")
     assert main(["reward", run.id, str(step), "0", "1e308"]) == 2
     assert "larger than fp32 can hold" in capsys.readouterr().err
     assert main(["reward", run.id, str(step), "0", "1e38", "--rate"]) == 0

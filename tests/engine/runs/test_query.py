@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState, RunSummary
-from looptop.engine.runs.headline import COLUMNS, headline, ordered
+from looptop.engine.runs.listing import COLUMNS, headline, ordered
 from looptop.engine.runs.query import Comparison, Field, Query, Term, Word, parse
 from looptop.engine.text import visible
 

@@ -32,8 +32,8 @@ from looptop.engine.runs.about import read_about
 from looptop.engine.runs.context import append_to_log
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
+from looptop.engine.runs.listing import Summaries
 from looptop.engine.runs.notify import Notifier
-from looptop.engine.runs.summaries import Summaries
 from tests.factories.runs import Steps, config
 
 Capture = pytest.CaptureFixture[str]

@@ -202,6 +202,9 @@ LIMITED = (
 )
 
 
+needs_limits = pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="lifts another process's limit")
+
+
 def make_room(folder: RunFolder) -> None:
     owner = folder.owner()
     assert owner is not None
@@ -209,6 +212,7 @@ def make_room(folder: RunFolder) -> None:
     psutil.Process(owner.pid).rlimit(psutil.RLIMIT_FSIZE, (hard, hard))
 
 
+@needs_limits
 def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_run() -> None:
     chosen = config.override(config.preset("tiny"), [*SHORT, "max_steps=14"])
     folder = looptop.launch(chosen, program=(sys.executable, "-c", LIMITED))
@@ -226,6 +230,7 @@ def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_run() 
     assert looptop.Answerer.load(folder.id).name == folder.id
 
 
+@needs_limits
 def test_a_stop_whose_checkpoint_cannot_be_written_holds_the_run_until_there_is_room() -> None:
     chosen = config.override(config.preset("tiny"), [*SHORT, "max_steps=100000", "eval_steps=100000"])
     folder = looptop.launch(chosen, program=(sys.executable, "-c", LIMITED))

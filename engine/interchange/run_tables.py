@@ -74,6 +74,6 @@ def _completions(journal: Journal) -> Iterator[list[Row]]:
 
     for step in completion_steps(journal):
         yield [
-            (step, place, each.prompt, each.completion, json.dumps(each.rewards), each.advantage)
-            for place, each in enumerate(completions(journal, step))
+            (step, index, each.prompt, each.completion, json.dumps(each.rewards), each.advantage)
+            for index, each in enumerate(completions(journal, step))
         ]
