@@ -20,6 +20,7 @@ from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import AnswerSample, RunState
 from looptop.engine.runs.folder import RunFolder
 from tests.factories import damage
+from tests.support import examples
 
 Capture = pytest.CaptureFixture[str]
 
@@ -149,7 +150,7 @@ def test_any_value_in_any_column_is_a_result_or_a_sentence() -> None:
     shutil.copytree(run.path, whole)
     rng = random.Random(7)
     for number, (table, column) in enumerate(damage.columns(run.db)):
-        for value in rng.sample(damage.VALUES, 3):
+        for value in rng.sample(damage.VALUES, examples(1, len(damage.VALUES))):
             if damage.put(run.db, table, column, value):
                 commands = damage.COMMANDS[number % len(damage.COMMANDS) :][:1]
                 assert damage.check_readers(run) + damage.check_commands(run, commands) == [], (table, column, value)
@@ -164,7 +165,7 @@ def test_changed_bytes_of_any_file_are_a_result_or_a_sentence(name: str) -> None
         path.write_bytes(b'title = "a title"\nnote = "b"\n')
     whole = path.read_bytes()
     rng = random.Random(11)
-    for number in range(25):
+    for number in range(examples(25, 500)):
         path.write_bytes(whole)
         damage.flip(path, rng)
         commands = damage.COMMANDS[number % len(damage.COMMANDS) :][:1]
