@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from tests.factories.ppo_runs import Maker, make_comparison, make_run
+from tests.factories.synthetic_ppo import Maker, make_comparison, make_run
 
 
 def main() -> int:

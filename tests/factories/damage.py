@@ -152,7 +152,7 @@ def sample_run() -> RunFolder:
     from looptop.engine.journal.completions import Completion, write_completions
     from looptop.engine.journal.reader import AnswerSample, JournalWriter
     from looptop.engine.journal.records import taken
-    from tests.factories.ppo_runs import Maker, make_run
+    from tests.factories.synthetic_ppo import Maker, make_run
 
     run = make_run(Maker(3, 4))
     writer = JournalWriter(run.db)

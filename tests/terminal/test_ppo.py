@@ -15,7 +15,7 @@ from looptop.engine.ppo.records import SampleRecord, TokenTable
 from looptop.engine.runs.control import send, waiting
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from tests.factories.ppo import tiny_settings
-from tests.factories.ppo_runs import Maker, make_run
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
 

@@ -20,7 +20,7 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from tests.factories.ppo import TEXTS, ppo_config
-from tests.factories.ppo_runs import Maker, make_run
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
 
 Capture = pytest.CaptureFixture[str]

@@ -19,8 +19,7 @@ from looptop.engine.launch.run import resume
 from looptop.engine.ppo.judging import judge
 from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_pairs, pairs_of
 from looptop.engine.ppo.rewards import Classifier
-from tests.factories.ppo import ppo_config, save_decoder_classifier
-from tests.factories.reward import reward_config, table
+from tests.factories.ppo import ppo_config, reward_config, save_decoder_classifier, save_rows
 from tests.support import eventually
 
 RATINGS = some.lists(
@@ -63,7 +62,7 @@ def test_a_query_is_on_one_side_only_and_bad_pairs_are_left_out(tmp_path: Path) 
         {"query": f"q{n}", "chosen": f"good {n} {side}", "rejected": "bad"} for n in range(10) for side in (1, 2)
     ]
     rows += [{"query": "q0", "chosen": "", "rejected": "x"}, {"query": "q0", "chosen": "x", "rejected": "x"}]
-    source = table(tmp_path / "pairs.jsonl", rows)
+    source = save_rows(tmp_path / "pairs.jsonl", rows)
     train, held_out = load_pairs(preferences(source=source, validation_fraction=0.3), "both", 1)
     assert len(train) == 14 and len(held_out) == 6
     assert not {pair.query for pair in train} & {pair.query for pair in held_out}
@@ -83,7 +82,7 @@ def test_data_that_makes_no_pairs_is_refused_in_a_sentence(
     tmp_path: Path, rows: list[dict[str, object]], said: str
 ) -> None:
     with pytest.raises(LooptopError) as caught:
-        load_pairs(preferences(source=table(tmp_path / "x.jsonl", rows)), "both", 1)
+        load_pairs(preferences(source=save_rows(tmp_path / "x.jsonl", rows)), "both", 1)
     assert said in str(caught.value)
 
 
@@ -145,7 +144,7 @@ def test_a_decoder_whose_tokenizer_adds_nothing_becomes_a_reward_model(tmp_path:
     chosen = configuration.override(
         configuration.preset("tiny", "reward"),
         [
-            f"classifier={classifier}", f"data.source={table(tmp_path / 'pairs.jsonl', rows)}", "max_steps=2",
+            f"classifier={classifier}", f"data.source={save_rows(tmp_path / 'pairs.jsonl', rows)}", "max_steps=2",
             "reads=response", "per_device_train_batch_size=4", "eval_strategy=steps", "eval_steps=2",
         ],
     )  # fmt: skip
