@@ -8,8 +8,8 @@ from looptop.engine.cli.arguments import CommonArguments, add_json, add_model
 from looptop.engine.cli.output import note, percent, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible, visible_answer
-from looptop.engine.vqa.answer import WORTH_SAYING
-from looptop.engine.vqa.images import open_image
+from looptop.engine.vqa.answer_records import SHOWN_FROM
+from looptop.engine.vqa.images.decode import open_image
 
 EXAMPLES = """\
   looptop ask photo.png "what shape is it?"
@@ -73,12 +73,12 @@ def run(arguments: Arguments) -> int:
     say(f"{visible_answer(answer.answer)}  ({percent(answer.confidence)})")
     say()
     others = "other answers"
-    names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (answer.others >= WORTH_SAYING)
+    names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (answer.others >= SHOWN_FROM)
     width = min(40, max(map(len, names)))
     for each in answer.candidates:
         bar = "#" * round(each.confidence * BAR_CELLS)
         say(f"  {visible_answer(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
-    if answer.others >= WORTH_SAYING:
+    if answer.others >= SHOWN_FROM:
         say(f"  {others:{width}}  {percent(answer.others):>7}")
     if answer.undecided:
         say("  the model is undecided: another answer may be likelier")

@@ -89,7 +89,8 @@ def run(arguments: Arguments) -> int:
 
 def _rows(arguments: Arguments) -> tuple[str, list[dict[str, Any]]]:
     """Which data is meant, and its rows."""
-    from looptop.engine.vqa import data
+    from looptop.engine.vqa.data.load import load_data, load_split
+    from looptop.engine.vqa.data.problems import Problem, Problems
 
     run_id = arguments.model.partition(":")[0]
     trained = RunFolder.named(run_id)
@@ -101,20 +102,20 @@ def _rows(arguments: Arguments) -> tuple[str, list[dict[str, Any]]]:
         )
     seed = config.training.seed
     whole = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
-    found = data.Problems()
+    found = Problems()
 
-    def on_problem(problem: data.Problem) -> None:
+    def on_problem(problem: Problem) -> None:
         found.add(problem.kind, problem.name, problem.detail)
 
     if arguments.data is not None:
-        where, dataset = arguments.data, data.load_split(arguments.data, whole, seed, on_problem)
+        where, dataset = arguments.data, load_split(arguments.data, whole, seed, on_problem)
     else:
-        splits = data.load(config.data, seed)
+        splits = load_data(config.data, seed)
         where = f"{config.data.source}:validation"
         dataset = splits.validation
         if splits.test is not None:  # all of it, though the run's limits hold for each split
             where = f"{config.data.source}:test"
-            dataset = data.load_split(where, whole, seed, on_problem)
+            dataset = load_split(where, whole, seed, on_problem)
     for kind, some in found.summary():
         note(f"left out: {kind}: {some}")
     if arguments.limit is not None:

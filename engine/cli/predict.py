@@ -11,8 +11,8 @@ from looptop.engine.cli.output import note, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
-from looptop.engine.vqa.vqa_files import check_writable, read_questions, write_results
-from looptop.engine.vqa.vqa_v2 import ImageFolder
+from looptop.engine.vqa.data.official_files import check_writable, read_questions, write_results
+from looptop.engine.vqa.data.vqa_v2 import ImageFolder
 
 EXAMPLES = """\
   looptop predict vqa-3 --questions Q.json --images val2014 --out R.json
@@ -57,7 +57,7 @@ def run(arguments: Arguments) -> int:
     paths = [images.find(question.image_id) for question in questions]
     with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
-        from looptop.engine.vqa.model_names import folder_of
+        from looptop.engine.vqa.saved_models import folder_of
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         bad: dict[int, str] = {}

@@ -27,7 +27,7 @@ from looptop.engine.models.names import BUNDLED, read_json, resolve, whole_model
 from looptop.engine.models.uses import Use, index_of_label, refuse_use
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
-from looptop.engine.vqa import model_names as vqa_models
+from looptop.engine.vqa import saved_models as vqa_models
 
 FUNCTION_SECONDS = 120.0
 """So long a reward's function may take for two texts, its imports included."""
@@ -90,7 +90,7 @@ def _of(key: str) -> Iterator[None]:
 
 
 def _check_vqa_data(config: VqaRunConfig) -> None:
-    from looptop.engine.vqa.table import check_columns, find_tables  # brings in the image library
+    from looptop.engine.vqa.data.table import check_columns, find_tables  # brings in the image library
 
     data = config.data
     if data.source == "easy-vqa":
@@ -111,7 +111,7 @@ def _check_vqa_data(config: VqaRunConfig) -> None:
 
 
 def _check_first_rows(table: Path, images: str) -> None:
-    from looptop.engine.vqa.table import ImagesMissingError, check_first_rows
+    from looptop.engine.vqa.data.table import ImagesMissingError, check_first_rows
 
     try:
         check_first_rows(table, path_of(images) if images else None)

@@ -16,7 +16,7 @@ from looptop.tui.text import cell, percent, safe
 if TYPE_CHECKING:
     from textual.app import RenderResult
 
-    from looptop.engine.vqa.answer import Answer
+    from looptop.engine.vqa.answer_records import Answer
 
 
 @dataclass(frozen=True)

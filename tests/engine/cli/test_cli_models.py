@@ -22,7 +22,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.answering import Answerer
 from tests.engine import fake_engine
-from tests.engine.vqa.tiny_model import save, tiny_model
+from tests.factories.vqa import save, tiny_model
 from tests.support import eventually
 
 Capture = pytest.CaptureFixture[str]
