@@ -26,7 +26,7 @@ test: $(STAMP) $(LINKS)
 	echo; cat build/lint.log; \
 	test $$checks -eq 0 || echo "make lint failed: see above"; \
 	test $$tests -eq 0 || echo "tests failed: see above"; \
-	exit $$((tests + checks))
+	test $$tests -eq 0 && test $$checks -eq 0
 
 # For the inner loop: nothing that starts a process, opens a terminal or trains.
 test-fast: $(STAMP)

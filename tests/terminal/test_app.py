@@ -214,7 +214,7 @@ def test_a_crash_of_the_app_is_an_exit_code(home: Path) -> None:
         "import looptop.tui.ask.screen as ask\n"
         "def fails(self): raise ZeroDivisionError\n"
         "ask.Ask.action_view = fails\n"
-        "from looptop.engine.cli.main import main; raise SystemExit(main())"
+        "from looptop.tui.entry import main; raise SystemExit(main())"
     )
     with Tty([sys.executable, "-c", COLD + script]) as tty:
         tty.until(FULL)
@@ -244,7 +244,7 @@ def test_fg_in_a_shell_brings_the_whole_screen_back() -> None:
     writer.close()
     with Tty(["bash", "--norc", "--noprofile", "-i"]) as tty:
         tty.until("bash-")
-        tty.send(f"{sys.executable} -m looptop.engine.cli.main attach {run.id}\r")
+        tty.send(f"{sys.executable} -m looptop.tui.entry attach {run.id}\r")
         for _ in range(2):
             tty.until("✓ finished(?s:.*)q quit")
             tty.send("\x1a")
