@@ -13,7 +13,7 @@ from looptop.engine.ppo.records import Place
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
 from looptop.tui.ppo.screen import Ppo
-from scripts.make_ppo_run import Maker, make_run
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.tui.conftest import QuickAnswers, shown, until
 
 SIZE = (120, 40)

@@ -13,8 +13,8 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
-from scripts.make_ppo_run import Maker
-from scripts.make_ppo_run import make_run as make_ppo_run
+from tests.factories.synthetic_ppo import Maker
+from tests.factories.synthetic_ppo import make_run as make_ppo_run
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 
 SIZE = (120, 40)

@@ -13,7 +13,7 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
 from looptop.tui.runs.screen import Runs
-from scripts.make_ppo_run import Maker, make_run
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.tui.conftest import QuickAnswers, shown, until
 
 FULL = "the checkpoint of step 4 could not be written: No space left on device; held: make room on the disk"

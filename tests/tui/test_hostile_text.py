@@ -13,7 +13,7 @@ from looptop.tui.charts.screen import Charts
 from looptop.tui.runs.screen import Runs
 from looptop.tui.screens.log import Log
 from looptop.tui.train.screen import Train
-from tests.hostile import acts, hostile_run
+from tests.factories.hostile import acts, hostile_run
 from tests.tui import ppo_helpers
 from tests.tui.conftest import QuickAnswers, shown, until
 

@@ -21,7 +21,7 @@ from looptop.tui.ppo.health import Health
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.text import CRUMB
 from looptop.tui.ppo.token_page import TokenPage
-from scripts.make_ppo_run import Maker, make_run
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.tui.conftest import QuickAnswers, shown, until
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, make, rows, small_run
 

@@ -19,7 +19,7 @@ from looptop.tui.runs.screen import Runs
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.log import _tail
 from looptop.tui.train.screen import Train
-from tests.engine.ppo.tiny import ppo_config
+from tests.factories.ppo import ppo_config
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 
 
