@@ -19,10 +19,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cairosvg
 from rich.cells import cell_len
+
+if TYPE_CHECKING:
+    from looptop.engine.runs.folder import RunFolder
 
 FOLDER = Path(__file__).parents[1] / "screenshots"
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -50,7 +53,7 @@ def main() -> int:
     Returns:
         The exit code.
     """
-    parts = {"ask": take_ask, "train": take_train, "ppo": take_ppo, "runs": take_runs}
+    parts = {"ask": take_ask, "train": take_train, "ppo": take_ppo, "runs": take_runs, "tour": take_tour}
     for name in sys.argv[1:] or parts:
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOOPTOP_HOME"] = home
@@ -107,15 +110,9 @@ def take_ppo() -> None:
     from looptop.engine.ppo.judging import judge, set_breakpoint
     from looptop.engine.runs.control import send
 
-    cheated = launch(preset("tiny-hackable", "ppo"))
-    wait(lambda: not cheated.is_live())
+    cheated, marked = cheated_run()
     looptop = [sys.executable, "-m", "looptop.engine"]
     subprocess.run([*looptop, "compare", cheated.id], check=True, stdout=subprocess.DEVNULL)
-    marked = next(
-        batch.step
-        for batch in PpoJournal(cheated.db).batches()
-        if any(mark.kind == "reward_hacking" for mark in batch.marks)
-    )
     there = (*str(marked), "enter")
     for name, keys, seen, sizes in (
         ("ppo", there, str(marked), SIZES),
@@ -139,6 +136,27 @@ def take_ppo() -> None:
         if held.is_live():
             send(held, "stop", by="screenshots", checkpoint=False)
             wait(lambda: not held.is_live())
+
+
+def take_tour() -> None:
+    """The animated tour, beside a run that trains."""
+    from scripts.tour import tour
+
+    cheated, marked = cheated_run()
+    with training():
+        asyncio.run(tour(cheated.id, marked))
+
+
+def cheated_run() -> tuple[RunFolder, int]:
+    """A PPO run whose reward is cheated, and the first batch that is marked for it."""
+    from looptop.engine.config import preset
+    from looptop.engine.launch.host import launch
+    from looptop.engine.ppo.journal import PpoJournal
+
+    run = launch(preset("tiny-hackable", "ppo"))
+    wait(lambda: not run.is_live())
+    batches = PpoJournal(run.db).batches()
+    return run, next(batch.step for batch in batches if any(mark.kind == "reward_hacking" for mark in batch.marks))
 
 
 async def take(name: str, prepare: Callable[[Any], Any], sizes: Sequence[tuple[int, int]] = SIZES) -> None:

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from looptop.engine.config import preset
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
-from scripts import histories, screenshots
+from scripts import histories, screenshots, tour
 
 ROOT = Path(__file__).parents[2]
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+\.png)\)")
@@ -51,3 +52,10 @@ def test_every_picture_of_readme_and_docs_exists_and_is_checked() -> None:
     assert set(pictures) == set(screenshots.SEEN)
     for name, captions in pictures.items():
         assert len(captions) == 1, f"{name} has several captions, and its words are those of one: {captions}"
+
+
+def test_the_tour_is_shown_moves_and_is_small() -> None:
+    assert "](screenshots/tour.gif)" in (ROOT / "README.md").read_text("utf-8")
+    with Image.open(tour.FILE) as film:
+        assert getattr(film, "n_frames", 1) > 15
+    assert tour.FILE.stat().st_size < tour.LARGEST

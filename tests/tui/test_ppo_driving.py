@@ -174,6 +174,8 @@ async def test_breakpoints_are_listed_added_with_errors_as_typed_and_removed(ans
             ("kl >", "ends where a number is missing"),
             ("kll > 3", "did you mean 'kl'"),
             ("__import__('os')", "has '(' at column"),
+            ("kl > 8 or (reward.min < 0", "ends where ')' is missing"),
+            ("kl > 8 or (reward.min < 0 and not any sample.kl > 20)", "enter sets it"),
             ("any sample.kl > 20", "enter sets it"),
         ):
             field.value = typed

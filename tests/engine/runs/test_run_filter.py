@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.filters.expressions import Comparison, Match, Term, terms
 from looptop.engine.journal.records import RunState, RunSummary
 from looptop.engine.runs.listing import COLUMNS, headline, ordered
-from looptop.engine.runs.query import Comparison, Field, Query, Term, Word, parse
+from looptop.engine.runs.run_filter import parse
 from looptop.engine.text import visible
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z_/.]{0,10}", fullmatch=True).filter(lambda name: name not in ("took", "age"))
@@ -24,34 +26,34 @@ def in_quotes(text: str) -> str:
 
 
 @st.composite
-def terms(draw: st.DrawFn) -> tuple[str, Term]:
+def written_terms(draw: st.DrawFn) -> tuple[str, Term]:
     """How a term is written, and what it is."""
     kind = draw(st.sampled_from(["word", "field", "state", "comparison"]))
     negated = draw(st.booleans())
     if kind == "word":
         text = draw(TEXTS)
-        written, what = in_quotes(text), Word(text.lower())
+        written, what = in_quotes(text), Match("", (text.lower(),), negated)
     elif kind == "state":
         values = draw(st.lists(st.sampled_from([str(state) for state in RunState]), min_size=1, max_size=3))
-        written, what = f"state:{','.join(values)}", Field("state", tuple(values))  # type: ignore[assignment]
+        written, what = f"state:{','.join(values)}", Match("state", tuple(values), negated)  # type: ignore[assignment]
     elif kind == "field":
         key = draw(st.sampled_from(["kind", "id", "title", "note", "device", "preset", "host"]))
         texts = draw(st.lists(TEXTS, min_size=1, max_size=3))
         written = f"{key}:{','.join(map(in_quotes, texts))}"
-        what = Field(key, tuple(text.lower() for text in texts))  # type: ignore[assignment]
+        what = Match(key, tuple(text.lower() for text in texts), negated)  # type: ignore[assignment]
     else:
         name, sign = draw(NAMES), draw(st.sampled_from(["<", "<=", ">", ">=", "=", "!="]))
         number = draw(st.floats(allow_nan=False, allow_infinity=False))
-        written, what = f"{name}{sign}{number!r}", Comparison(name, sign, number)  # type: ignore[assignment]
+        written, what = f"{name}{sign}{number!r}", Comparison(name, "==" if sign == "=" else sign, number, "", negated)  # type: ignore[assignment]
         if name == "progress":
-            what = Comparison(name, sign, number * 0.01)  # type: ignore[assignment]
-    return f"{'-' if negated else ''}{written}", Term(what, negated)
+            what = replace(what, number=number * 0.01)  # type: ignore[assignment]
+    return f"{'-' if negated else ''}{written}", what
 
 
 @settings(deadline=None)
-@given(st.lists(terms(), max_size=5), st.sampled_from([" ", "  ", "\t"]))
+@given(st.lists(written_terms(), max_size=5), st.sampled_from([" ", "  ", "\t"]))
 def test_what_is_written_is_what_is_read(pairs: list[tuple[str, Term]], gap: str) -> None:
-    assert parse(gap.join(written for written, _ in pairs)) == Query(tuple(term for _, term in pairs))
+    assert terms(parse(gap.join(written for written, _ in pairs)).expression) == [term for _, term in pairs]
 
 
 @settings(deadline=None)
@@ -88,7 +90,9 @@ RUN = RunSummary(
         "eval_accuracy>85%", "broken=nan", "loss!=nan", "ppo/mean_scores<0", "step>=50", "progress=25%", "progress<30",
         "took>1.5h", "took<3h", "age>2h", "age<1d",
         "decoder", '"wider dec"', "title:wid", 'note:"to shuffle"', "-failed",
-        "-kind:ppo", "-loss>1", "-nothing<1", "device:epyc tiny vqa-3",
+        "-kind:ppo", "-loss>1", "-nothing<1", "kind:ppo or loss < 0.5", "paused or wider",
+        "not (kind:ppo or state:failed)",
+        "kind:vqa and (state:failed or took > 1h)", '"forgot" not "and"', "device:epyc tiny vqa-3",
     ],
 )  # fmt: skip
 def test_what_holds(text: str) -> None:
@@ -101,6 +105,7 @@ def test_what_holds(text: str) -> None:
         "kind:ppo", "kind:vq", "state:paused", "loss<0.25", "nothing<1", "nothing!=1", "broken<1", "broken>1",
         "loss=nan",
         "step>50", "progress>25", "took>3h", "age>1d", '"decoder wider"', "-decoder", "vqa missing", "-state:running",
+        "not kind:vqa", "kind:ppo or loss>1 or failed", "decoder and not (loss<1 or loss>2)",
     ],
 )  # fmt: skip
 def test_what_does_not_hold(text: str) -> None:
@@ -110,13 +115,15 @@ def test_what_does_not_hold(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("stat:running", "there is no key 'stat:'; did you mean state:?"),
-        ("colour:red", "the keys are: kind, state, id"),
-        ("state:runing", "there is no state 'runing'; did you mean running?"),
-        ("loss<", "the number is missing in loss<; write for example loss<0.5"),
-        ("loss<small", "'small' is no number in loss<small"),
-        ("loss<5m", "'5m' is no number in loss<5m"),
-        ("kind:", "kind: is followed by nothing; write for example kind:vqa"),
+        ("stat:running", "there is no key 'stat:'; did you mean 'state'?"),
+        ("colour:red", "there are: kind, state, id"),
+        ("state:runing", "there is no state 'runing'; did you mean 'running'?"),
+        ("loss<", "'loss<' ends where a number, with or without % behind it is missing"),
+        ("loss<small", "has 'small' at column 6; wanted is a number"),
+        ("loss<5m", "has '5m' at column 6; wanted is a number, with or without % behind it"),
+        ("took<5x", "has '5x' at column 6; wanted is a number, with or without s, m, h or d behind it"),
+        ("kind:", "'kind:' ends where a value right behind the colon, such as kind:vqa is missing"),
+        ("(kind:vqa", "ends where ')' is missing"),
         ('note:"open', "is not closed"),
         ("\x1b[2J:x", ""),
     ],
