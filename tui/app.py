@@ -21,9 +21,8 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.home import home
 from looptop.engine.text import visible
 from looptop.tui import actions
-from looptop.tui import error_report as faults
 from looptop.tui import gc_policy as collecting
-from looptop.tui.background import in_thread, work
+from looptop.tui.background import LOG, in_thread, report, threads_report, work
 from looptop.tui.run_events import Herald
 from looptop.tui.screens.base import Overlay, Place
 from looptop.tui.terminal import driver as terminal
@@ -330,7 +329,7 @@ def run_app(attach: RunFolder | None = None) -> int:
         The exit code: 0, or 1 where the app itself failed (its log says how).
     """
     collecting.wait()
-    log = home() / faults.LOG
+    log = home() / LOG
     with terminal.terminal(log) as screen:
         app = LooptopApp(drawn_on=screen, attach=attach)
 
@@ -341,9 +340,9 @@ def run_app(attach: RunFolder | None = None) -> int:
 
         def failed(error: BaseException) -> None:
             if app._loop is not None:
-                app._loop.call_soon_threadsafe(faults.report, app, error)
+                app._loop.call_soon_threadsafe(report, app, error)
 
-        with terminal.signals(leave), faults.threads_report(failed):
+        with terminal.signals(leave), threads_report(failed):
             farewell = app.run()
     if app.return_code:
         sys.stderr.write(f"looptop: the app failed; please report what {visible(log)} says. Runs go on.\n")

@@ -15,7 +15,6 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord
 from looptop.engine.runs.folder import RunLock, RunState
-from looptop.tui import run_text
 from looptop.tui.plots.histogram import bins, ends_text
 from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve
 from looptop.tui.plots.raster import FOURTH, TARGET, Picture, column_of, draw_small
@@ -28,7 +27,8 @@ from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
 from looptop.tui.ppo.small_charts import edges, label_of
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, Reward
 from looptop.tui.ppo.text import score_bars
-from looptop.tui.screens.snapshot import Snapshot
+from looptop.tui.train import text as train_text
+from looptop.tui.train.snapshot import Snapshot
 from looptop.tui.widgets.grid import fitted
 from tests.tui.ppo_helpers import small_run
 
@@ -314,9 +314,9 @@ def test_a_curve_that_was_not_read_for_a_while_is_read_in_the_end(monkeypatch: p
 def test_both_training_screens_say_what_lies_between_the_steps() -> None:
     doing = {"progress": {"text": "evaluating\x1b[31m", "done": 7, "total": 93, "seconds_left": 123.0}}
     for facts in (doing, doing | {"total_steps": 10}):
-        vqa = run_text.progress(Snapshot("vqa-1", RunState.RUNNING, facts=facts), 120).plain
+        vqa = train_text.progress(Snapshot("vqa-1", RunState.RUNNING, facts=facts), 120).plain
         ppo = words.progress(PpoSnapshot("ppo-1", RunState.PAUSED, 1, live=True, facts=facts), 120).plain
         for shown in (vqa, ppo):
             assert "evaluating␛[31m: 7 of 93, 2 min 3 s left" in shown
-    ended = run_text.progress(Snapshot("vqa-1", RunState.STOPPED, facts=doing | {"total_steps": 10}), 120).plain
+    ended = train_text.progress(Snapshot("vqa-1", RunState.STOPPED, facts=doing | {"total_steps": 10}), 120).plain
     assert "evaluating" not in ended

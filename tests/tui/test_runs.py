@@ -28,10 +28,10 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.background import work
 from looptop.tui.charts.screen import Charts
 from looptop.tui.forms.form_row import FormRow
+from looptop.tui.runs.run_table import RunTable
 from looptop.tui.runs.screen import Runs
 from looptop.tui.train.screen import Train
 from looptop.tui.widgets.field import Field
-from looptop.tui.widgets.run_table import RunTable
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 
 SIZE = (120, 40)

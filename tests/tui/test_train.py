@@ -18,7 +18,7 @@ from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
 from looptop.tui.forms.form_row import FormRow
 from looptop.tui.forms.new_run import NewRun
-from looptop.tui.screens.run_view import RunView
+from looptop.tui.train.run_view import RunView
 from looptop.tui.train.screen import Train
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 

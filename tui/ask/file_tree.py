@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
 from textual import work as textual_work
 from textual.binding import BindingType
+from textual.message import Message
 from textual.widgets import DirectoryTree
 from textual.widgets.directory_tree import DirEntry
 from textual.widgets.tree import TreeNode
@@ -51,6 +53,18 @@ class FileTree(DirectoryTree):
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
     ICON_FILE = "  "
+
+    @dataclass
+    class Moved(Message):
+        """The cursor is on another image."""
+
+        path: Path
+
+    @dataclass
+    class Chosen(Message):
+        """Enter was pressed on an image."""
+
+        path: Path
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, id="files")
@@ -124,15 +138,11 @@ class FileTree(DirectoryTree):
         """An image under the cursor is shown."""
         path = getattr(event.node.data, "path", None)
         if isinstance(path, Path) and is_image_name(path.name):
-            from looptop.tui.ask.image_panel import ImagePanel
-
-            self.post_message(ImagePanel.Moved(path))
+            self.post_message(self.Moved(path))
 
     def on_directory_tree_file_selected(self, event: DirectoryTree.FileSelected) -> None:
         """An image is taken."""
-        from looptop.tui.ask.image_panel import ImagePanel
-
-        self.post_message(ImagePanel.Chosen(event.path))
+        self.post_message(self.Chosen(event.path))
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:

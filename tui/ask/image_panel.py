@@ -101,3 +101,11 @@ class ImagePanel(Vertical):
     @on(ImageList.Chosen)
     def _list_chosen(self, event: ImageList.Chosen) -> None:
         self.post_message(self.Chosen(event.path))
+
+    def on_file_tree_moved(self, event: FileTree.Moved) -> None:
+        """The cursor is on an image among the files."""
+        self.post_message(self.Moved(event.path))
+
+    def on_file_tree_chosen(self, event: FileTree.Chosen) -> None:
+        """An image among the files was chosen."""
+        self.post_message(self.Chosen(event.path))

@@ -22,10 +22,11 @@ from looptop.tui.charts import text as chart_text
 from looptop.tui.charts.reader import ChartReader, Look, Window
 from looptop.tui.plots import curves
 from looptop.tui.plots.chart_wall import ChartWall
+from looptop.tui.plots.curves import SMOOTHING
 from looptop.tui.plots.plot import Axes
 from looptop.tui.screens.controls import Driving
-from looptop.tui.screens.run_view import SMOOTHING, Panel
 from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.panel import Panel
 
 TICK = 1.0
 """Seconds between two looks at the journals."""

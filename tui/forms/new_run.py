@@ -23,6 +23,7 @@ from looptop.engine.journal.records import RunSummary
 from looptop.engine.launch.effects import without_effect
 from looptop.tui.actions import bindings
 from looptop.tui.forms.form_row import VQA_V2, FormRow, rows_of
+from looptop.tui.run_text import run_line
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
@@ -94,8 +95,6 @@ class NewRun(Vertical):
 
     def list_runs(self, summaries: Iterable[RunSummary]) -> None:
         """Shows the runs there are."""
-        from looptop.tui.train.screen import run_line
-
         runs = self.query_one("#runs", OptionList)
         options = [Option(run_line(each), id=each.id) for each in summaries]
         none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)

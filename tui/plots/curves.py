@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from looptop.engine.journal.reader import Series
 from looptop.tui.plots.plot import FAINT, FIRST, RUNS, Curve
 
+SMOOTHING = (0.0, 0.6, 0.9, 0.97)
+"""Weights of the exponential average that a key goes through; 0 is none."""
+
 SPARSE = 4
 """Points are marked one by one where there is at most one in so many columns."""
 

@@ -11,8 +11,6 @@ from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve
 from looptop.tui.plots.raster import ROLES, TARGET
 from looptop.tui.ppo.snapshot import PpoSnapshot
 
-SMOOTHING = (0.0, 0.6, 0.9, 0.97)
-
 MOST = 4
 """Curves of one chart."""
 

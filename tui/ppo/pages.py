@@ -29,7 +29,7 @@ from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
 from looptop.tui.ppo.text import crumbs, standing
 from looptop.tui.ppo.token_page import TokenPage
-from looptop.tui.screens.run_view import Panel
+from looptop.tui.widgets.panel import Panel
 from looptop.tui.widgets.prompt import Prompt
 
 Level = Literal["form", "run", "batch", "sample", "tokens", "compare"]

@@ -16,16 +16,17 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
 from looptop.tui.plots import plot
+from looptop.tui.plots.curves import SMOOTHING
 from looptop.tui.ppo.batches import BatchRow, BatchRows
-from looptop.tui.ppo.charts import SMOOTHING, ChartSpec, axes_of, charts_of, curves_of
+from looptop.tui.ppo.charts import ChartSpec, axes_of, charts_of, curves_of
 from looptop.tui.ppo.columns import BATCH_COLUMNS, BATCH_FIGURES, batch_cells
 from looptop.tui.ppo.large_chart import LargeChart
 from looptop.tui.ppo.small_charts import SmallCharts
 from looptop.tui.ppo.snapshot import PpoSnapshot
 from looptop.tui.ppo.text import marks_in_full
 from looptop.tui.run_text import events_of
-from looptop.tui.screens.run_view import Panel
 from looptop.tui.widgets.grid import Grid, Row
+from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -34,8 +34,8 @@ from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher
 from looptop.tui.ppo.token_page import TokenPage
-from looptop.tui.screens.run_view import Panel
-from looptop.tui.train.screen import run_line
+from looptop.tui.run_text import run_line
+from looptop.tui.widgets.panel import Panel
 from looptop.tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:

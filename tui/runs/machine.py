@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from looptop.tui.screens.run_view import Panel
 from looptop.tui.text import bar, cell, safe, size
+from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from looptop.engine.machine.gpus import Gpu

@@ -29,10 +29,10 @@ from looptop.engine.runs.summaries import Summaries
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.runs.machine import MachinePanel
+from looptop.tui.runs.run_table import RunTable
 from looptop.tui.screens.controls import Driving
 from looptop.tui.text import safe, size
 from looptop.tui.widgets.field import Field
-from looptop.tui.widgets.run_table import RunTable
 
 TICK = 2.0
 """Seconds between two looks at all runs; longer where a look takes long."""

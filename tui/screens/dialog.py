@@ -23,6 +23,7 @@ from looptop.tui.paths import pasted_paths, typed_path
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.note_field import NoteField
 from looptop.tui.widgets.options import Options
 
 
@@ -125,8 +126,6 @@ class TextQuestion(Overlay[str]):
         """One field."""
         field: Widget
         if self._several_lines:
-            from looptop.tui.widgets.note_field import NoteField
-
             field = NoteField(self._before, id="text")
             field.border_subtitle = "enter keeps it, ^j begins a line, esc changes nothing"
         else:
@@ -136,9 +135,12 @@ class TextQuestion(Overlay[str]):
         yield box
 
     @on(Input.Submitted, "#text")
-    def _take(self, event: Input.Submitted) -> None:
-        self.take(event.value)
+    def _take_line(self, event: Input.Submitted) -> None:
+        self._take(event.value)
 
-    def take(self, text: str) -> None:
-        """Gives the text, unless it is as it was."""
+    @on(NoteField.Submitted)
+    def _take_note(self, event: NoteField.Submitted) -> None:
+        self._take(event.note)
+
+    def _take(self, text: str) -> None:
         self.dismiss(None if text == self._before else text)

@@ -9,24 +9,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import OptionList
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.journal.records import state_text
 from looptop.engine.runs.folder import RunFolder, RunState, RunSummary
-from looptop.engine.runs.headline import headline
 from looptop.engine.runs.summaries import Summaries
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.forms.new_run import NewRun
-from looptop.tui.run_text import state_word
+from looptop.tui.run_text import run_line
 from looptop.tui.screens.controls import Driving
-from looptop.tui.screens.run_view import RunView
-from looptop.tui.screens.snapshot import Watcher
-from looptop.tui.text import cell, safe
-from looptop.tui.widgets.run_table import figure_text
+from looptop.tui.train.run_view import RunView
+from looptop.tui.train.snapshot import Watcher
 
 if TYPE_CHECKING:
     from looptop.engine.config import RunConfig
@@ -247,16 +242,3 @@ def _summaries() -> list[RunSummary]:
 
 
 _known = Summaries()
-
-
-def run_line(summary: RunSummary) -> Content:
-    """A run in a list."""
-    how_far = f"{summary.step or 0:,}/{summary.total_steps:,}" if summary.total_steps else ""
-    figure = figure_text(summary) if headline(summary)[0].endswith("accuracy") else ""
-    return Content.assemble(
-        cell(summary.id, 9, "bold"),
-        state_word(summary.state, summary.alerts).pad_right(
-            max(1, 14 - len(state_text(summary.state, summary.alerts)))
-        ),
-        safe(f"{summary.preset:<6.6} {how_far:>13} {figure:>8}  {summary.title}", "$text-muted"),
-    )

@@ -17,11 +17,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from looptop.engine.journal.records import RunState, RunSummary, state_text
-from looptop.engine.runs.headline import headline, headline_step, progress, took
+from looptop.engine.runs.headline import progress, took
 from looptop.engine.times import local_time
 from looptop.tui.actions import bindings
-from looptop.tui.run_text import MARKS, WITH_ALERTS
-from looptop.tui.text import cell, duration, number
+from looptop.tui.run_text import MARKS, WITH_ALERTS, figure_text
+from looptop.tui.text import cell, duration
 
 if TYPE_CHECKING:
     from textual.events import Click
@@ -249,23 +249,6 @@ class RunTable(ScrollView, can_focus=True):
             self.scroll_to(y=self.cursor, animate=False, immediate=True)
         elif self.cursor >= top + seen:
             self.scroll_to(y=self.cursor - seen + 1, animate=False, immediate=True)
-
-
-def figure_text(summary: RunSummary) -> str:
-    """The figure of a list, with the step of the model that it measures: the last evaluation's, or the best's test."""
-    name, value = headline(summary)
-    if value is None:
-        return f"nan {name}" if name else ""
-    # A share, unless a damaged journal says otherwise.
-    if not name.endswith("accuracy") or abs(value) >= 1e4:
-        return f"{number(value)} {name}"
-    step = headline_step(summary)
-    if step is None or name not in _SHORT:
-        return f"{100 * value:.1f} % {name}"
-    return f"{100 * value:.1f} % {_SHORT[name]}, step {step:,}"
-
-
-_SHORT = {"test_accuracy": "test", "eval_accuracy": "val."}
 
 
 def _with_alerts(summary: RunSummary) -> bool:

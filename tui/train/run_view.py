@@ -7,35 +7,20 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from looptop.tui import run_text
 from looptop.tui.actions import bindings
 from looptop.tui.plots.chart import Chart
-from looptop.tui.plots.curves import averages, envelope, numbers
+from looptop.tui.plots.curves import SMOOTHING, averages, envelope, numbers
 from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve
-from looptop.tui.screens.snapshot import Snapshot
+from looptop.tui.run_text import events_of
+from looptop.tui.train import text
+from looptop.tui.train.snapshot import Snapshot
+from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
-
-SMOOTHING = (0.0, 0.6, 0.9, 0.97)
-
-
-class Panel(Static):
-    """A text that is drawn anew only when it is another one."""
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(id=id)
-        self._shown: Content | None = None
-
-    def show(self, content: Content) -> None:
-        """Shows a text of the same size: nothing else on the screen moves."""
-        if self._shown is None or content != self._shown or content.spans != self._shown.spans:
-            self._shown = content
-            self.update(content, layout=False)
 
 
 class RunView(Vertical, can_focus=True):
@@ -92,12 +77,12 @@ class RunView(Vertical, can_focus=True):
         if before is None or before.id != snapshot.id:
             self._drawn.clear()
         width = self.size.width - 2
-        self.query_one("#run-head", Panel).show(run_text.head(snapshot, width))
-        self.query_one("#run-progress", Panel).show(run_text.progress(snapshot, width))
-        self.query_one("#figures", Panel).show(run_text.figures(snapshot))
+        self.query_one("#run-head", Panel).show(text.head(snapshot, width))
+        self.query_one("#run-progress", Panel).show(text.progress(snapshot, width))
+        self.query_one("#figures", Panel).show(text.figures(snapshot))
         events = self.query_one("#events", Panel)
         if events.size.height:
-            events.show(run_text.events(snapshot, events.content_size.width, events.content_size.height))
+            events.show(events_of(snapshot.events, events.content_size.width, events.content_size.height))
         self._draw_charts(snapshot)
         self._show_samples(snapshot)
 
@@ -159,7 +144,7 @@ class RunView(Vertical, can_focus=True):
         at = "" if snapshot.sample_step is None else f" at step {snapshot.sample_step:,}"
         score = sum(sample.correct for sample in snapshot.samples) / max(1, len(snapshot.samples))
         box.border_title = f"Sample answers{at}: {100 * score:.0f} % right" if snapshot.samples else "Sample answers"
-        said = run_text.samples(snapshot, box.size.width - 2)
+        said = text.samples(snapshot, box.size.width - 2)
         table, lines = self.query_one("#samples", Static), said.plain.count("\n")
         table.update(said, layout=self._drawn.get("lines") != lines)
         self._drawn["lines"] = lines
