@@ -17,7 +17,7 @@ class Action:
     """One thing that a person can do."""
 
     where: str
-    """The place, a key of `PLACES`."""
+    """The place, a key of `KEY_CONTEXTS`."""
     name: str
     """Textual's name for it, with its arguments: `screen('train')`."""
     keys: str
@@ -41,7 +41,7 @@ class Action:
         return f"{self.where}:{self.name}"
 
 
-PLACES = {
+KEY_CONTEXTS = {
     "app": "Everywhere",
     "field": "In a text field",
     "ask": "Ask",
@@ -352,10 +352,10 @@ ACTIONS = (
     Action("ppo", "want('step')", "s", "batch", "Make one batch, then pause.", True, True),
     Action(
         "ppo",
-        "want('place')",
+        "want('stage')",
         "S",
-        "place",
-        "Go to the batch's next place: generated, scored, compared, updated.",
+        "stage",
+        "Go to the batch's next stage: generated, scored, compared, updated.",
         True,
         True,
     ),

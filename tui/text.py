@@ -66,6 +66,18 @@ def number(value: float) -> str:
     return f"{value:.{1 if size >= 100 else 2 if size >= 10 else 3 if size >= 1 else 4}f}"
 
 
+def short_number(value: float | None, decimals: int = 2) -> str:
+    """A number with so many decimals, in seven characters at most; a dot where it is not known yet."""
+    if value is None or math.isnan(value):
+        return "·"
+    if math.isinf(value):
+        return str(value)
+    for text in (f"{value:.{decimals}f}", number(value)):
+        if len(text) <= 7:
+            return text if any(digit in text for digit in "123456789") else f"{0:.{decimals}f}"
+    return f"{value:.0e}".replace("e+", "e").replace("e-0", "e-")
+
+
 def duration(seconds: float) -> str:
     """How long, in two units at most: 45 s, 3 min 20 s, 2 h 5 min."""
     if not math.isfinite(seconds) or (seconds > 0 and not is_length(seconds)):

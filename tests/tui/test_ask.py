@@ -14,7 +14,7 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.image_list import ImageList
 from looptop.tui.ask.picture_panel import PicturePanel
-from looptop.tui.ask.screen import Ask
+from looptop.tui.ask.screen import AskScreen
 from tests.tui.conftest import QuickAnswers, said, shown, until
 
 SIZE = (120, 40)
@@ -435,7 +435,7 @@ async def test_another_model_answers(answers: QuickAnswers) -> None:
         await until(pilot, lambda: "bundled with looptop" in shown(app))
         await pilot.press("escape")
         screen = app.screen
-        assert isinstance(screen, Ask)
+        assert isinstance(screen, AskScreen)
         screen.use("vqa-3")
         await until(pilot, lambda: "model: vqa-3 · ready" in shown(app))
         await ask(pilot, "what?")
@@ -454,7 +454,7 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
         await ask(pilot, "first?")
         await until(pilot, lambda: "Answer of vqa-2" in shown(app))
         screen = app.screen
-        assert isinstance(screen, Ask)
+        assert isinstance(screen, AskScreen)
         screen.use("vqa-3")
         await until(pilot, lambda: "model: vqa-3 · ready" in shown(app))
         assert "Answer of vqa-2" in shown(app), "the answer is still the other model's"

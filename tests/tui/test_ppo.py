@@ -23,7 +23,7 @@ from looptop.tui.ppo.text import CRUMB
 from looptop.tui.ppo.token_page import TokenPage
 from scripts.make_ppo_run import Maker, make_run
 from tests.tui.conftest import QuickAnswers, shown, until
-from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, make, rows, small_run
+from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, last_batch, make, rows, small_run
 
 
 def step(screen: Any) -> int | None:
@@ -63,7 +63,7 @@ async def test_going_down_and_up_again_with_two_keys(answers: QuickAnswers) -> N
             await until(pilot, lambda place=place: crumbs(app).split("  ")[0].strip() == place)  # type: ignore[misc]
             await pilot.press("escape")
             words.pop()
-        assert screen.level == "run"
+        assert screen.navigation.level == "run"
 
 
 async def test_batches_are_gone_through_by_keys(answers: QuickAnswers) -> None:
@@ -390,13 +390,13 @@ async def test_the_list_of_batches_misses_nothing_that_came_while_another_page_w
                 writer.flush()
                 if batch % 25 == 0:
                     # It is read on the way as well.
-                    await until(pilot, lambda at=batch: screen.snapshot is not None and screen.snapshot.last == at)  # type: ignore[misc]
+                    await until(pilot, lambda at=batch: last_batch(screen) == at)  # type: ignore[misc]
             if state is not None:
                 writer.state(state, Hold(made) if state is RunState.PAUSED else "")
             writer.flush()
-            await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.last == made)
+            await until(pilot, lambda: last_batch(screen) == made)
             await pilot.press(*["escape"] * {"batch": 1, "sample": 2, "tokens": 3}[level])
-            await until(pilot, lambda: screen.level == "run" and complete(app))
+            await until(pilot, lambda: screen.navigation.level == "run" and complete(app))
             for batch in (seen_at, seen_at + 1, made):
                 await pilot.press("0", *str(batch), "enter")  # 0 first: a slow machine takes 1 to 4 for a screen's key
                 await until(pilot, lambda at=batch: step(screen) == at and whole(app, at))  # type: ignore[misc]
@@ -422,14 +422,14 @@ async def test_rows_that_a_resume_made_anew_are_read_again(answers: QuickAnswers
             await pilot.press(*"0127", "enter")
             await until(pilot, lambda: step(screen) == 127 and whole(app, 127))
             await pilot.press("enter")
-            await until(pilot, lambda: screen.level == "batch")
+            await until(pilot, lambda: screen.navigation.level == "batch")
             writer.supersede(100)
             writer.event("resume", "goes on from checkpoint-100")
             for batch in range(101, 202):
                 writer.metrics(batch, maker.write(writer, batch, 0.0) | {"env/reward_mean": 77.0})
                 write_batch(writer, BatchRecord(batch, "updated", 1.0, 2, {}))
             writer.flush()
-            await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.last == 201)
+            await until(pilot, lambda: last_batch(screen) == 201)
             await pilot.press("escape")
             await until(pilot, lambda: step(screen) == 127 and "reward  77.00" in shown(app) and whole(app, 127))
         writer.close()
@@ -457,9 +457,9 @@ async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> 
                 assert "reward of sample" not in shown(app) and control.waiting(run) == []
                 app.clear_notifications()
             await pilot.press("enter")
-            await until(pilot, lambda: screen.level == "sample" and stages().startswith(" batch 4:"))
+            await until(pilot, lambda: screen.navigation.level == "sample" and stages().startswith(" batch 4:"))
             await pilot.press("enter")
-            await until(pilot, lambda: screen.level == "tokens" and stages().startswith(" batch 4:"))
+            await until(pilot, lambda: screen.navigation.level == "tokens" and stages().startswith(" batch 4:"))
             await pilot.press("escape", "escape", "0", "4", "enter")
             await until(pilot, lambda: "batch 4" in crumbs(app) and stages().strip().startswith("● generated"))
             await pilot.press("e")
@@ -476,7 +476,7 @@ async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswer
                 RunState.PAUSED, Hold(4, "compared", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9.5 (> 8)")
             )
             writer.flush()
-            await until(pilot, lambda: screen.level == "batch" and "batch 4" in crumbs(app))
+            await until(pilot, lambda: screen.navigation.level == "batch" and "batch 4" in crumbs(app))
             await until(pilot, lambda: shown(app).count("breakpoint kl > 8: kl is 9.5 (> 8)") >= 2)
 
 
@@ -581,8 +581,8 @@ async def test_a_run_with_damaged_rows_is_shown_down_to_its_tokens(answers: Quic
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run)
         await pilot.press("enter")
-        await until(pilot, lambda: screen.level == "batch" and "samples" in shown(app))
+        await until(pilot, lambda: screen.navigation.level == "batch" and "samples" in shown(app))
         await pilot.press("enter")
-        await until(pilot, lambda: screen.level == "sample" and "= reward" in shown(app))
+        await until(pilot, lambda: screen.navigation.level == "sample" and "= reward" in shown(app))
         await pilot.press("enter")
-        await until(pilot, lambda: screen.level == "tokens")
+        await until(pilot, lambda: screen.navigation.level == "tokens")

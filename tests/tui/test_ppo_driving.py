@@ -99,7 +99,7 @@ async def test_what_was_said_is_seen_in_the_table_and_in_the_sample(answers: Qui
             write_judgement(writer, 4, 1, "leave_out", None, "app")
             writer.flush()
             await until(pilot, lambda: "left out of the update" not in shown(app))
-            assert screen.level == "sample"
+            assert screen.navigation.level == "sample"
 
 
 async def test_a_batch_that_was_updated_takes_only_ratings(answers: QuickAnswers) -> None:
@@ -303,7 +303,7 @@ async def test_before_and_after_is_shown_figure_by_figure_and_pair_by_pair(answe
         await pilot.press("t")
         await until(pilot, lambda: f"{changes[0]:+.2f}" in shown(app))
         await pilot.press("escape")
-        await until(pilot, lambda: screen.level == "run")
+        await until(pilot, lambda: screen.navigation.level == "run")
 
 
 @pytest.mark.parametrize("how", ["works", "fails", "is not kept"])

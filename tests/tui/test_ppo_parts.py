@@ -21,12 +21,13 @@ from looptop.tui.plots.raster import FOURTH, TARGET, Picture, column_of, draw_sm
 from looptop.tui.ppo import snapshot as watching
 from looptop.tui.ppo import text as words
 from looptop.tui.ppo.charts import axes_of, charts_of, curves_of
-from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
+from looptop.tui.ppo.columns import SampleRow, sorted_rows
 from looptop.tui.ppo.differences import differing
+from looptop.tui.ppo.sample_text import score_bars
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
 from looptop.tui.ppo.small_charts import edges, label_of
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, Reward
-from looptop.tui.ppo.text import score_bars
+from looptop.tui.text import short_number
 from looptop.tui.train import text as train_text
 from looptop.tui.train.snapshot import Snapshot
 from looptop.tui.widgets.grid import fitted
@@ -235,8 +236,8 @@ def test_samples_without_a_figure_come_last_either_way(rewards: list[float | Non
 @given(figures)
 def test_a_figure_takes_at_most_seven_cells(value: float) -> None:
     for decimals in (1, 2, 3):
-        assert 0 < len(said(value, decimals)) <= 7
-    assert said(None) == "·" and said(-0.001) == "0.00"
+        assert 0 < len(short_number(value, decimals)) <= 7
+    assert short_number(None) == "·" and short_number(-0.001) == "0.00"
 
 
 def test_the_bars_of_a_reward_add_up_in_words() -> None:
@@ -274,11 +275,11 @@ def test_a_watcher_reads_nothing_anew_that_has_not_changed() -> None:
     run = small_run(5)
     watcher = PpoWatcher(run)
     names = ("env/reward_mean", "objective/kl", "nothing")
-    first = watcher.look(names, 40)
-    assert watcher.look(names, 40) is first
+    first = watcher.poll(names, 40)
+    assert watcher.poll(names, 40) is first
     assert set(first.series) == {"env/reward_mean", "objective/kl"}
     assert (first.first, first.last, first.count, first.state) == (1, 5, 5, RunState.FINISHED)
-    assert watcher.look(names, 60).series["objective/kl"].steps == [1, 2, 3, 4, 5]
+    assert watcher.poll(names, 60).series["objective/kl"].steps == [1, 2, 3, 4, 5]
 
 
 def test_a_live_chart_has_room_to_grow_and_a_finished_one_is_full() -> None:
@@ -297,17 +298,17 @@ def test_a_curve_that_was_not_read_for_a_while_is_read_in_the_end(monkeypatch: p
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
         watcher = PpoWatcher(run)
-        watcher.look(["objective/kl"], 50)
+        watcher.poll(["objective/kl"], 50)
         monkeypatch.setattr(watching, "CURVES_SECONDS", math.inf)
         writer.metrics(13, {"objective/kl": 5.0})
         assert writer.flush()
-        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 12
+        assert watcher.poll(["objective/kl"], 50).series["objective/kl"].steps[-1] == 12
         # Nothing more is written: the run computes for an hour, or is killed.
         monkeypatch.setattr(watching, "CURVES_SECONDS", 0.0)
-        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        assert watcher.poll(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
         writer.metrics(14, {"another": 5.0})
         assert writer.flush()
-        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        assert watcher.poll(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
         writer.close()
 
 

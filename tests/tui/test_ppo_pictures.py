@@ -34,7 +34,7 @@ async def test_the_pages_look_as_they_should(answers: QuickAnswers, size: tuple[
         screen = await go(pilot, run)
         # Not 4 first: on a machine that does much else it may stay alone for so long that it is the screen's key.
         await pilot.press("0", "4", "0", "enter")
-        await until(pilot, lambda: screen.chosen_step() == 40 and complete(app))
+        await until(pilot, lambda: screen.navigation.chosen_step == 40 and complete(app))
         wrong += await compare(pilot, "run", size)
         await pilot.press("z")
         await until(pilot, lambda: "┤" in shown(app) and "held out" in shown(app))

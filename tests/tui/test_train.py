@@ -19,7 +19,7 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.forms.form_row import FormRow
 from looptop.tui.forms.new_run import NewRun
 from looptop.tui.train.run_view import RunView
-from looptop.tui.train.screen import Train
+from looptop.tui.train.screen import TrainScreen
 from tests.tui.conftest import QuickAnswers, make_run, shown, until
 
 SIZE = (120, 40)
@@ -29,11 +29,11 @@ def make(answers: QuickAnswers) -> LooptopApp:
     return LooptopApp(make_process=lambda: answers)
 
 
-async def go(pilot: Any) -> Train:
+async def go(pilot: Any) -> TrainScreen:
     await pilot.press("alt+2")
-    await until(pilot, lambda: isinstance(pilot.app.screen, Train))
+    await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen))
     screen = pilot.app.screen
-    assert isinstance(screen, Train)
+    assert isinstance(screen, TrainScreen)
     return screen
 
 
@@ -46,7 +46,7 @@ async def watch(pilot: Any, run: RunFolder) -> RunView:
     return view
 
 
-def row(screen: Train, key: str) -> FormRow:
+def row(screen: TrainScreen, key: str) -> FormRow:
     return next(row for row in screen.query(FormRow) if row.spec.key == key)
 
 
@@ -187,7 +187,7 @@ async def test_quitting_asks_where_a_form_is_half_filled(answers: QuickAnswers) 
         await pilot.press("escape", "1", "q")
         await until(pilot, lambda: "Not kept: a form of a new run, half filled in." in shown(app))
         await pilot.press("escape", "2")
-        await until(pilot, lambda: isinstance(app.screen, Train))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
         row(screen, "training.learning_rate").field.value = ""
         await pilot.press("q")
         await until(pilot, lambda: app._exit)
@@ -399,7 +399,7 @@ async def test_the_log_is_shown_letter_by_letter(answers: QuickAnswers) -> None:
         await until(pilot, lambda: "[/b] two ␛[2J" in shown(app))
         assert " 30%" in shown(app) and " 10%" not in shown(app)
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, Train))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,9 @@ from looptop.tui.ask.picture_panel import PicturePanel
 from looptop.tui.ask.question import QuestionField
 from looptop.tui.background import in_thread, work
 from looptop.tui.paths import pasted_paths
-from looptop.tui.screens.base import Place
+from looptop.tui.screens.base import MainScreen
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar, TopBar
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply
@@ -36,11 +37,10 @@ NO_QUESTION = "type a question first, for example: what color is the shape?"
 NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
 
 
-class Ask(Place):
+class AskScreen(MainScreen):
     """Screen 1."""
 
-    HERE = "ask"
-    PLACES = ("ask", "question", "images", "rows", "tree", "history")
+    KEY_CONTEXTS = ("ask", "question", "images", "rows", "tree", "history")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
     AUTO_FOCUS = "#images"
 
@@ -54,7 +54,7 @@ class Ask(Place):
         self._status = "starting"
         self._warmed = False
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """Images at the left; picture and answer above, question and history below.
 
         The first image is there from the beginning: the screen is drawn once, and whole.
@@ -65,11 +65,13 @@ class Ask(Place):
             self.path = images[0]
             field.suggestions = [each.question for each in self._benchmark.asked(images[0])]
             answer.suggest(field.suggestions)
+        yield TopBar("ask")
         yield ImagePanel(self._benchmark, images)
         yield PicturePanel(self.path)
         yield answer
         yield field
         yield History()
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Says what goes on."""
@@ -221,7 +223,7 @@ class Ask(Place):
         waiting = len(self._pending)
         if waiting and self._status == "ready":
             status = "answering…" if waiting == 1 else f"answering {waiting} questions…"
-        self.say(f"model: {self.model} · {status}")
+        self.show_status(f"model: {self.model} · {status}")
 
     # Keys.
 

@@ -19,6 +19,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import number, safe
+from looptop.tui.widgets.bars import KeyBar
 
 NONE = (
     "no completions: they come with GRPO and RLOO trainers, from the trainer handed over (callback.trainer = trainer)"
@@ -30,7 +31,7 @@ class Completions(Overlay[None]):
     """The completions of one step; those of the newest at first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("completions")]
-    PLACES: ClassVar[tuple[str, ...]] = ("completions",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("completions",)
 
     def __init__(self, run: RunFolder) -> None:
         super().__init__()
@@ -40,11 +41,12 @@ class Completions(Overlay[None]):
         self._step: int | None = None
         self._by_reward = False
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One text, scrolled."""
         box = VerticalScroll(Static(id="completions"), classes="box -log")
         box.border_title = "Completions"
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """The arrows scroll."""

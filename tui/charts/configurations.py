@@ -15,6 +15,7 @@ from looptop.engine.config.differences import side_by_side
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import cell
+from looptop.tui.widgets.bars import KeyBar
 
 WIDEST = 44
 
@@ -23,7 +24,7 @@ class Configurations(Overlay[None]):
     """A table: a line a setting, a column a run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("configurations")]
-    PLACES: ClassVar[tuple[str, ...]] = ("configurations",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("configurations",)
 
     def __init__(self, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Runs are (name, configuration)."""
@@ -32,11 +33,12 @@ class Configurations(Overlay[None]):
         self._lines = side_by_side([settings for _, settings in runs])
         self._all = len(runs) == 1
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One text, scrolled."""
         box = VerticalScroll(Static(id="configurations"), classes="box -log")
         box.border_title = "Configuration" if len(self._names) == 1 else "Configurations side by side"
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """The arrows scroll."""

@@ -48,8 +48,8 @@ class Comparing:
         """Another run's."""
         self._run, self.result, self.doing = run, None, ""
 
-    def look(self) -> None:
-        """Reads the result that is there."""
+    def read_result(self) -> None:
+        """Reads the result that the run has."""
         run = self._run
         if run is None:
             return
@@ -98,7 +98,7 @@ class Comparing:
             # A result that could not be kept is only printed, and there is no new one to show.
             kept = ended.code == 0 and comparison_result.written(run.path) != before
             self.doing = "" if kept else ended.said
-            self.look()
+            self.read_result()
 
         in_thread(lambda: _wait(child)).add_done_callback(done)
 

@@ -12,10 +12,9 @@ from textual.widgets import Static
 
 from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult
 from looptop.tui.actions import bindings
-from looptop.tui.ppo.columns import said
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.sample_page import Text, marked
-from looptop.tui.text import safe
+from looptop.tui.text import safe, short_number
 from looptop.tui.widgets.grid import Cell, Column, Grid, Row
 
 if TYPE_CHECKING:
@@ -146,8 +145,8 @@ class ComparePage(Vertical):
             ("#compare-after", "Tuned", after, pair.reward_after, pair.scores_after, "$text-primary"),
         ):
             text = self.query_one(name, Text)
-            alone = f"{title}: reward {said(reward)}"
-            whole = alone + "".join(f"  {part} {said(value)}" for part, value in scores.items())
+            alone = f"{title}: reward {short_number(reward)}"
+            whole = alone + "".join(f"  {part} {short_number(value)}" for part, value in scores.items())
             text.border_title = safe(whole if len(whole) <= self.size.width // 2 - 6 else alone)
             text.say(marked(pieces, style))
 
@@ -157,9 +156,9 @@ def _pair_cells(pair: ComparePair) -> Row:
     return [
         Cell(f"{pair.index}", "muted"),
         Cell(f"{change:+.2f}", "good" if change > 0 else "bad" if change < 0 else ""),
-        Cell(said(pair.reward_before)),
-        Cell(said(pair.reward_after)),
-        Cell(said(pair.kl)),
+        Cell(short_number(pair.reward_before)),
+        Cell(short_number(pair.reward_after)),
+        Cell(short_number(pair.kl)),
         Cell(pair.before, "muted"),
         Cell(pair.after),
     ]
@@ -170,8 +169,8 @@ def _figure_cells(name: str, figure: CompareFigure) -> Row:
     verdict = "chance?" if not sure else "up" if figure.low > 0 else "down"
     return [
         Cell(f" {name}", "bold"),
-        Cell(said(figure.before, 3)),
-        Cell(said(figure.after, 3)),
+        Cell(short_number(figure.before, 3)),
+        Cell(short_number(figure.after, 3)),
         Cell(f"{figure.difference:+.3f}", "bold"),
         Cell(f"{figure.low:+.3f} {figure.high:+.3f}"),
         Cell(_p(figure.p)),

@@ -22,6 +22,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
 
@@ -34,7 +35,7 @@ class Breakpoints(Overlay[None]):
     """Conditions at which a run is held before its update."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("breakpoints")]
-    PLACES: ClassVar[tuple[str, ...]] = ("breakpoints",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("breakpoints",)
 
     def __init__(self, run: RunFolder, known: Sequence[str]) -> None:
         """The breakpoints.
@@ -48,7 +49,7 @@ class Breakpoints(Overlay[None]):
         self._known = list(known)
         self._shown: list[str] | None = None
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """A field above the list."""
         box = Vertical(
             Static("The run is held before a batch's update when one of these is met.", id="said"),
@@ -59,6 +60,7 @@ class Breakpoints(Overlay[None]):
         )
         box.border_title = safe(f"Breakpoints of {self._run.id}")
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Reads them, and goes on reading."""

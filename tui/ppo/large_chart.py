@@ -12,8 +12,7 @@ from looptop.tui.plots.chart import Chart
 from looptop.tui.plots.plot import FIRST, SECOND, Axes, Curve
 from looptop.tui.plots.raster import FOURTH, TARGET, THIRD
 from looptop.tui.ppo.charts import ChartSpec
-from looptop.tui.ppo.columns import said
-from looptop.tui.text import safe
+from looptop.tui.text import safe, short_number
 
 MARK = 104
 """The role of the line at the batch under the cursor."""
@@ -64,7 +63,7 @@ class LargeChart(Chart):
 def _title(spec: ChartSpec, figures: Mapping[str, float | None], weight: float) -> Content:
     parts: list[Content] = [safe(spec.title, "bold")]
     for line in spec.lines:
-        figure = said(figures.get(line.metric))
+        figure = short_number(figures.get(line.metric))
         sign = "•" if line.dots else "━"
         if line.dots and figure == "·":
             parts.append(safe(f"  {sign} {line.label}", _COLOURS[line.role]))

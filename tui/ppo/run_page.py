@@ -211,7 +211,7 @@ class RunPage(Vertical):
             self._draw()
 
     def _on_error(self, error: LooptopError) -> None:
-        self.screen.say(str(error), "$text-error")  # type: ignore[attr-defined]  # every place can
+        self.screen.show_status(str(error), "$text-error")  # type: ignore[attr-defined]  # every place can
 
     def _figures(self) -> dict[str, float | None]:
         """Those of the batch under the cursor; while it has none yet, those of the batch before it."""

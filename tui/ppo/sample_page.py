@@ -14,8 +14,8 @@ from textual.widgets import Static
 from looptop.tui.actions import bindings
 from looptop.tui.ppo.columns import SampleRow
 from looptop.tui.ppo.differences import Piece, differing
+from looptop.tui.ppo.sample_text import sample_facts, score_bars
 from looptop.tui.ppo.snapshot import Reward
-from looptop.tui.ppo.text import sample_facts, score_bars
 from looptop.tui.text import safe
 
 if TYPE_CHECKING:

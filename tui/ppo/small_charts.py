@@ -21,7 +21,7 @@ from textual.strip import Strip
 from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve, short_exponent
 from looptop.tui.plots.raster import FOURTH, TARGET, THIRD, Picture, column_of, draw_small
 from looptop.tui.ppo.charts import ChartSpec
-from looptop.tui.ppo.columns import said
+from looptop.tui.text import short_number
 from looptop.tui.widgets.keeps_style import KeepsStyle
 
 LABEL = 7
@@ -221,7 +221,7 @@ class SmallCharts(KeepsStyle, can_focus=False):
             word = word if room >= len(word) + ROOM_OF_FIGURES else f"~{self._weight:g} "
             segments.append(Segment(word, self._style("target")))
             room -= len(word)
-        figures = [(line, said(self._figures.get(line.metric), _decimals(spec))) for line in spec.lines]
+        figures = [(line, short_number(self._figures.get(line.metric), _decimals(spec))) for line in spec.lines]
         figures = [(line, figure) for line, figure in figures if not line.dots or figure != "·"]
         with_names = [
             f" {line.label} {figure}" if line.label and not line.dots else f" {figure}" for line, figure in figures
@@ -234,7 +234,7 @@ class SmallCharts(KeepsStyle, can_focus=False):
                 break
             segments.append(Segment(said_of, self.get_component_rich_style(self._CLASSES[line.role])))
             room -= len(said_of)
-        if spec.spread and (spread := said(self._figures.get(spec.spread))) != "·" and len(spread) + 2 <= room:
+        if spec.spread and (spread := short_number(self._figures.get(spec.spread))) != "·" and len(spread) + 2 <= room:
             segments.append(Segment(f" ±{spread}", self._style("axis")))
             room -= len(spread) + 2
         if spec.target is not None and len(target := f" of {spec.target:g}") <= room:

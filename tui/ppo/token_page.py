@@ -13,10 +13,10 @@ from textual.widgets import Static
 
 from looptop.engine.ppo.records import TokenTable
 from looptop.tui.actions import bindings
-from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, TOKEN_FIGURES, said, token_cells, token_figures, token_word
+from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, TOKEN_FIGURES, token_cells, token_figures, token_word
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Scale
 from looptop.tui.ppo.token_view import TokenView
-from looptop.tui.text import safe
+from looptop.tui.text import safe, short_number
 from looptop.tui.widgets.grid import Grid, Row
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ class TokenPage(Vertical):
         signs = BLOCKS if scale.kind in ("amount", "share") else f"--- -- - {NOTHING} + ++ +++"
         return Content.assemble(
             (f" {TOKEN_FIGURES[self.shaded_by]} ", "bold $text-primary"),
-            f" {said(scale.lowest, 3)} ",
+            f" {short_number(scale.lowest, 3)} ",
             *ramp,
-            f" {said(scale.highest, 3)}  ",
+            f" {short_number(scale.highest, 3)}  ",
             (signs, "bold"),
             (f"\n {MEANING[self.shaded_by]}", "$text-muted"),
         )
@@ -147,7 +147,7 @@ class TokenPage(Vertical):
             for name in names:
                 word = {"reference": "reference's"}.get(name) or TOKEN_FIGURES[name]
                 style = "bold $text-primary" if name == self.shaded_by else "bold"
-                value = said(self._figures[name][place], 4)
+                value = short_number(self._figures[name][place], 4)
                 cells.append(Content.assemble((f"{word:<11}", "$text-muted"), safe(f"{value:>7} ", style)))
             lines.append(Content("").join(cells))
         panel.update(Content("\n").join(lines), layout=False)

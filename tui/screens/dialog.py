@@ -22,6 +22,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.paths import pasted_paths, typed_path
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.note_field import NoteField
 from looptop.tui.widgets.options import Options
@@ -31,7 +32,7 @@ class Question(Overlay[str]):
     """Asks; each answer has a key. Gives the chosen answer's name, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
-    PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
 
     def __init__(self, title: str, text: Content, answers: Sequence[tuple[str, str, str]]) -> None:
         """Answers are (key, name, what it does); the first is taken with enter."""
@@ -40,7 +41,7 @@ class Question(Overlay[str]):
         for key, name, label in answers:
             self._bindings._add_binding(Binding(key, f"answer('{name}')", label, show=False))
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """The text, then the answers."""
         lines = [
             Option(Content.assemble((f" {key} ", "$primary bold"), f" {label}"), id=name)
@@ -49,6 +50,7 @@ class Question(Overlay[str]):
         box = Vertical(Static(self._text, id="said"), Options(*lines, id="choices"), classes="box -question")
         box.border_title = safe(self._title)
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Enter takes the first answer."""
@@ -86,9 +88,9 @@ class PathQuestion(Overlay[list[Path]]):
     """Asks for an image's path."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
-    PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One field, and what was wrong with it."""
         box = Vertical(
             PathField(placeholder="path of an image, typed, pasted or dropped", id="path"),
@@ -97,6 +99,7 @@ class PathQuestion(Overlay[list[Path]]):
         )
         box.border_title = "Open an image"
         yield box
+        yield KeyBar()
 
     @on(Input.Submitted, "#path")
     def _take(self, event: Input.Submitted) -> None:
@@ -116,13 +119,13 @@ class TextQuestion(Overlay[str]):
     """Asks for a line of text, or for several; gives them, or None where they were left as they were."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
-    PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
 
     def __init__(self, title: str, before: str, *, several_lines: bool = False) -> None:
         super().__init__()
         self._title, self._before, self._several_lines = title, before, several_lines
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One field."""
         field: Widget
         if self._several_lines:
@@ -133,6 +136,7 @@ class TextQuestion(Overlay[str]):
         box = Vertical(field, classes="box -question")
         box.border_title = safe(self._title)
         yield box
+        yield KeyBar()
 
     @on(Input.Submitted, "#text")
     def _take_line(self, event: Input.Submitted) -> None:

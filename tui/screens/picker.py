@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
 
@@ -34,13 +35,13 @@ class Picker(Overlay[str]):
     """A list to choose from; gives the chosen name, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("picker")]
-    PLACES: ClassVar[tuple[str, ...]] = ("picker",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("picker",)
 
     def __init__(self, title: str, choices: Sequence[Choice], empty: str) -> None:
         super().__init__()
         self._title, self._choices, self._empty = title, choices, empty
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """A field above a list."""
         box = Vertical(
             Field(placeholder="type to filter", id="filter"),
@@ -51,6 +52,7 @@ class Picker(Overlay[str]):
         box.border_title = safe(self._title)
         box.set_class(not self._choices, "-empty")
         yield box
+        yield KeyBar()
 
     def _options(self, words: str) -> list[Option]:
         wanted = words.lower().split()

@@ -32,7 +32,7 @@ class RunView(Vertical, can_focus=True):
     class Wants(Message):
         """A key asks for something that is the screen's to do."""
 
-        what: str
+        command: str
 
     def __init__(self) -> None:
         super().__init__(id="run")
@@ -108,9 +108,9 @@ class RunView(Vertical, can_focus=True):
         if self.snapshot is not None:
             self._draw_charts(self.snapshot)
 
-    def action_want(self, what: str) -> None:
+    def action_want(self, command: str) -> None:
         """Hands on what a key asks for."""
-        self.post_message(self.Wants(what))
+        self.post_message(self.Wants(command))
 
     def _draw_charts(self, snapshot: Snapshot) -> None:
         last = max(snapshot.total_steps, snapshot.step, 1)
