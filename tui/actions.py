@@ -203,7 +203,7 @@ ACTIONS = (
         True,
         shown="/",
     ),
-    Action("runs-list", "open", "enter", "open", "Open the run; live or not."),
+    Action("runs-list", "choose", "enter", "open", "Open the run; live or not."),
     Action(
         "runs-list", "select", "space", "select", "Select the run for charts laid over each other, or for deletion."
     ),

@@ -16,11 +16,12 @@ from looptop.engine.ppo.journal import PpoJournal, write_batch, write_samples
 from looptop.engine.ppo.records import BatchRecord, SampleRecord
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunLock, RunState
-from looptop.tui.ppo.batch_page import BatchPage, SampleTable
+from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.health import Health
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.text import CRUMB
 from looptop.tui.ppo.token_page import TokenPage
+from looptop.tui.widgets.table import ColumnTable
 from scripts.make_ppo_run import Maker, make_run
 from tests.tui.conftest import QuickAnswers, shown, until
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, last_batch, make, rows, small_run
@@ -208,7 +209,7 @@ async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "batch")
-        page, table = screen.query_one(BatchPage), screen.query_one(SampleTable)
+        page, table = screen.query_one(BatchPage), screen.query_one("#samples-table", ColumnTable)
         for _ in range(len(table.columns)):
             key = table.columns[table.column].key
             for bracket, largest in (("left_square_bracket", False), ("right_square_bracket", True)):
@@ -255,7 +256,7 @@ async def test_samples_are_filtered_as_it_is_typed(answers: QuickAnswers) -> Non
         await pilot.press("ctrl+u", "quotation_mark", *word, "quotation_mark", "enter")
         wanted = [row for row in everyone if word.lower() in (row.record.response + row.record.query).lower()]
         await until(pilot, lambda: f"{len(wanted)} of 32 samples" in shown(app))
-        assert screen.focused is screen.query_one(SampleTable)
+        assert screen.focused is screen.query_one("#samples-table", ColumnTable)
         await pilot.press("p")
         await until(pilot, lambda: "batch 11" in crumbs(app) and f'/ "{word}"' in shown(app))
         assert all(word.lower() in (row.record.response + row.record.query).lower() for row in page.rows)
@@ -278,7 +279,7 @@ async def test_a_bar_of_a_histogram_can_be_chosen(answers: QuickAnswers) -> None
         assert len(page.rows) <= 32 and "KL" in shown(app).split("samples")[0] + shown(app)
         await pilot.press("backspace", "shift+tab", "backspace", "h")
         assert len(page.rows) == 32 > seen
-        assert screen.focused is screen.query_one(SampleTable)
+        assert screen.focused is screen.query_one("#samples-table", ColumnTable)
 
 
 async def test_a_sample_is_shown_whole_beside_the_reference_with_what_its_reward_is_made_of(

@@ -65,7 +65,7 @@ async def go(pilot: Any, runs: int) -> RunTable:
 
 
 def ids(table: RunTable) -> list[str]:
-    return [row.id for row in table.rows]
+    return [row.id for row in table.runs]
 
 
 @pytest.mark.parametrize("width", [80, 160])
@@ -176,7 +176,7 @@ async def test_a_run_is_opened_where_its_kind_is_shown(answers: QuickAnswers) ->
     app = app_of(answers)
     async with app.run_test(size=SIZE) as pilot:
         table = await go(pilot, 2)
-        assert table.here is not None and table.here.id == "trainer-1"
+        assert table.run is not None and table.run.id == "trainer-1"
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ChartsScreen) and "reward" in shown(app))
         await pilot.press("escape")
@@ -329,7 +329,7 @@ async def test_an_ended_run_is_resumed_and_a_foreign_one_is_not(
     app = app_of(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         table = await go(pilot, 2)
-        assert table.here is not None and table.here.id == trainer.id
+        assert table.run is not None and table.run.id == trainer.id
         await pilot.press("r")
         await until(pilot, lambda: "was trained by another program" in " ".join(shown(app).split()))
         await pilot.press("down", "r")

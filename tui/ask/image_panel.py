@@ -15,6 +15,7 @@ from textual.widgets import Input
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.ask.image_list import ImageList
 from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -45,7 +46,7 @@ class ImagePanel(Vertical):
         self._list = ImageList(id="images")
         self._tree: FileTree | None = None
         self.border_title = BENCHMARK
-        self._list.fill(images, benchmark.note)
+        self._list.show(images, benchmark.note)
 
     def compose(self) -> ComposeResult:
         """The list; tree and filter come when they are wanted."""
@@ -94,13 +95,15 @@ class ImagePanel(Vertical):
         else:
             self._list.filter(words)
 
-    @on(ImageList.Moved)
-    def _list_moved(self, event: ImageList.Moved) -> None:
-        self.post_message(self.Moved(event.path))
+    @on(Table.Moved)
+    def _list_moved(self) -> None:
+        if self._list.path is not None:
+            self.post_message(self.Moved(self._list.path))
 
-    @on(ImageList.Chosen)
-    def _list_chosen(self, event: ImageList.Chosen) -> None:
-        self.post_message(self.Chosen(event.path))
+    @on(Table.Chosen)
+    def _list_chosen(self) -> None:
+        if self._list.path is not None:
+            self.post_message(self.Chosen(self._list.path))
 
     def on_file_tree_moved(self, event: FileTree.Moved) -> None:
         """The cursor is on an image among the files."""

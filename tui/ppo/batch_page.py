@@ -22,16 +22,10 @@ from looptop.tui.ppo.sample_text import sample_in_short
 from looptop.tui.ppo.snapshot import Reward
 from looptop.tui.ppo.text import ROOMY, marks_in_full, marks_on_a_line
 from looptop.tui.text import safe
-from looptop.tui.widgets.grid import Grid, Row
+from looptop.tui.widgets.table import ColumnTable, Row, Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
-
-
-class SampleTable(Grid):
-    """A batch's samples; the column under the column cursor can be sorted by."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows", "columns")]
 
 
 class BatchPage(Vertical):
@@ -61,7 +55,7 @@ class BatchPage(Vertical):
         self._ranges: dict[str, Range] = {}
         self._row: int | None = None
         """The sample under the cursor, by its row in the batch."""
-        self.table = SampleTable(id="samples-table")
+        self.table = ColumnTable(id="samples-table")
         self.table.shows_column = True
 
     def compose(self) -> ComposeResult:
@@ -199,8 +193,8 @@ class BatchPage(Vertical):
             Content("") if sample is None else sample_in_short(sample, preview.content_size.width), layout=False
         )
 
-    @on(Grid.Moved, "#samples-table")
-    def _moved(self, event: Grid.Moved) -> None:
+    @on(Table.Moved, "#samples-table")
+    def _moved(self, event: Table.Moved) -> None:
         event.stop()
         sample = self.sample
         if sample is not None and sample.record.row != self._row:
@@ -208,7 +202,7 @@ class BatchPage(Vertical):
             self.post_message(self.Moved())
         self._show_sample()
 
-    @on(Grid.Chosen, "#samples-table")
+    @on(Table.Chosen, "#samples-table")
     def action_open(self) -> None:
         """Opens the sample."""
         if self.sample is not None:
@@ -235,8 +229,8 @@ class BatchPage(Vertical):
         else:
             self.sort_by("reward", after[sort])
 
-    @on(Grid.TitleClicked, "#samples-table")
-    def _title_clicked(self, event: Grid.TitleClicked) -> None:
+    @on(Table.TitleClicked, "#samples-table")
+    def _title_clicked(self, event: Table.TitleClicked) -> None:
         event.stop()
         self.table.to_column([column.key for column in self.table.columns].index(event.key))
         self.sort_by(event.key, self.table.sort == (event.key, False))

@@ -15,7 +15,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.sample_page import Text, marked
 from looptop.tui.text import safe, short_number
-from looptop.tui.widgets.grid import Cell, Column, Grid, Row
+from looptop.tui.widgets.table import Cell, Column, ColumnTable, Row, Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -45,12 +45,6 @@ NONE_YET = (
 )
 
 
-class PairTable(Grid):
-    """Pairs, a line each."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows", "columns")]
-
-
 class ComparePage(Vertical):
     """The result of a comparison."""
 
@@ -68,17 +62,17 @@ class ComparePage(Vertical):
     def compose(self) -> ComposeResult:
         """Figures, pairs, and the texts of the pair under the cursor."""
         yield Static(id="compare-line")
-        yield Grid(FIGURES, id="compare-figures")
-        yield PairTable(PAIRS, id="pairs")
+        yield Table(FIGURES, id="compare-figures")
+        yield ColumnTable(PAIRS, id="pairs")
         yield Text("Query", id="compare-query")
         with Horizontal(id="compare-texts"):
             yield Text("Reference", id="compare-before")
             yield Text("Tuned", id="compare-after")
 
     @property
-    def main(self) -> Grid:
+    def main(self) -> Table:
         """What has the cursor."""
-        return self.query_one("#pairs", Grid)
+        return self.query_one("#pairs", Table)
 
     def show(self, run: str, result: CompareResult | None, doing: str) -> None:
         """Shows a result, or says that there is none.
@@ -102,7 +96,7 @@ class ComparePage(Vertical):
         if fresh:
             self._arrange()
             names = list(result.figures)
-            figures = self.query_one("#compare-figures", Grid)
+            figures = self.query_one("#compare-figures", Table)
             figures.fill(len(names), lambda row: _figure_cells(names[row], result.figures[names[row]]))
             figures.styles.height = min(len(names), 6) + 1
 
@@ -120,13 +114,13 @@ class ComparePage(Vertical):
     def _arrange(self) -> None:
         rows = self.result.rows if self.result is not None else []
         self._pairs = sorted(rows, key=lambda pair: pair.change, reverse=not self._worst_first)
-        grid = self.main
-        grid.sort = ("change", not self._worst_first)
-        grid.fill(len(self._pairs), lambda row: _pair_cells(self._pairs[row]), cursor=0)
+        table = self.main
+        table.sort = ("change", not self._worst_first)
+        table.fill(len(self._pairs), lambda row: _pair_cells(self._pairs[row]), cursor=0)
         self._show_pair()
 
-    @on(Grid.Moved, "#pairs")
-    def _moved(self, event: Grid.Moved) -> None:
+    @on(Table.Moved, "#pairs")
+    def _moved(self, event: Table.Moved) -> None:
         event.stop()
         self._show_pair()
 

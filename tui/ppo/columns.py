@@ -12,7 +12,7 @@ from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Judgement, Sa
 from looptop.tui.ppo.batches import BatchRow
 from looptop.tui.ppo.snapshot import Reward
 from looptop.tui.text import short_number
-from looptop.tui.widgets.grid import Cell, Column, Row
+from looptop.tui.widgets.table import Cell, Column, Row
 
 # Batches --------------------------------------------------------------------------------------------------------------
 

@@ -25,8 +25,8 @@ from looptop.tui.ppo.small_charts import SmallCharts
 from looptop.tui.ppo.snapshot import PpoSnapshot
 from looptop.tui.ppo.text import marks_in_full
 from looptop.tui.run_text import events_of
-from looptop.tui.widgets.grid import Grid, Row
 from looptop.tui.widgets.panel import Panel
+from looptop.tui.widgets.table import Row, Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -74,7 +74,7 @@ class RunPage(Vertical):
         self._wanted: int | None = None
         """The batch under the cursor, by its step, as far as it is there."""
         self._charts = SmallCharts(id="small-charts")
-        self._grid = Grid(BATCH_COLUMNS, id="batches")
+        self._batches = Table(BATCH_COLUMNS, id="batches")
 
     def compose(self) -> ComposeResult:
         """Charts, list, marks."""
@@ -83,7 +83,7 @@ class RunPage(Vertical):
         large.display = False
         yield large
         with Horizontal(id="batches-box"):
-            yield self._grid
+            yield self._batches
             with Vertical(id="batches-side"):
                 marks = Static(id="batch-marks")
                 marks.border_title = "Health of the batch"
@@ -120,7 +120,7 @@ class RunPage(Vertical):
         self.snapshot, self.follow, self._wanted, self._specs = None, True, None, ()
         self._told = Told()
         self._rows = BatchRows(journal, [name for *_, name in BATCH_FIGURES], self._on_read, self._on_error)
-        self._grid.fill(0, self._make, cursor=0)
+        self._batches.fill(0, self._make, cursor=0)
 
     # What is shown.
 
@@ -128,7 +128,7 @@ class RunPage(Vertical):
     def step(self) -> int | None:
         """The batch under the cursor."""
         snapshot = self.snapshot
-        return None if snapshot is None or not snapshot.count else snapshot.first + self._grid.cursor
+        return None if snapshot is None or not snapshot.count else snapshot.first + self._batches.cursor
 
     def show(self, snapshot: PpoSnapshot) -> None:
         """Draws what is new in it, at once or when the rows that are seen are read: all of it is drawn together."""
@@ -167,7 +167,7 @@ class RunPage(Vertical):
             cursor = snapshot.count - 1
         elif self._wanted is not None:
             cursor = self._wanted - snapshot.first
-        self._grid.fill(snapshot.count, self._make, cursor=cursor)
+        self._batches.fill(snapshot.count, self._make, cursor=cursor)
         self.draw_charts()
         self._show_batch()
         events = self.query_one("#ppo-events", Panel)
@@ -215,7 +215,7 @@ class RunPage(Vertical):
 
     def _figures(self) -> dict[str, float | None]:
         """Those of the batch under the cursor; while it has none yet, those of the batch before it."""
-        for row in (self._grid.cursor, self._grid.cursor - 1):
+        for row in (self._batches.cursor, self._batches.cursor - 1):
             if row >= 0 and (found := self._batch(row)) is not None and found.figures:
                 return found.figures
         return {}
@@ -225,7 +225,7 @@ class RunPage(Vertical):
         step = self.step
         if step is None:
             return
-        found = self._batch(self._grid.cursor)
+        found = self._batch(self._batches.cursor)
         self._charts.mark(step, self._figures())
         if self.enlarged:
             self.draw_charts()
@@ -241,11 +241,11 @@ class RunPage(Vertical):
         self.follow, self._wanted = follow, step
         snapshot = self.snapshot
         if snapshot is not None and snapshot.count:
-            self._grid.cursor = max(0, min(step, snapshot.last) - snapshot.first)
+            self._batches.cursor = max(0, min(step, snapshot.last) - snapshot.first)
             self._show_batch()
 
-    @on(Grid.Moved, "#batches")
-    def _moved(self, event: Grid.Moved) -> None:
+    @on(Table.Moved, "#batches")
+    def _moved(self, event: Table.Moved) -> None:
         event.stop()
         if self.snapshot is None:
             return
@@ -256,7 +256,7 @@ class RunPage(Vertical):
             self.post_message(self.Moved())
         self._show_batch()
 
-    @on(Grid.Chosen, "#batches")
+    @on(Table.Chosen, "#batches")
     def action_open(self) -> None:
         """Opens the batch."""
         self.post_message(self.Opened())

@@ -17,7 +17,7 @@ from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, TOKEN_FIGURES, token_ce
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Scale
 from looptop.tui.ppo.token_view import TokenView
 from looptop.tui.text import safe, short_number
-from looptop.tui.widgets.grid import Grid, Row
+from looptop.tui.widgets.table import ColumnTable, Row, Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -45,12 +45,6 @@ MEANING = {
 }
 
 
-class TokenTableGrid(Grid):
-    """The tokens, a line each."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows", "columns")]
-
-
 class TokenPage(Vertical):
     """One response, token by token."""
 
@@ -67,14 +61,14 @@ class TokenPage(Vertical):
         """Whether the table has the cursor."""
         self._figures: dict[str, list[float]] = {}
         self._view = TokenView(id="token-view")
-        self._grid = TokenTableGrid(TOKEN_COLUMNS_SHOWN, id="token-table")
-        self._grid.display = False
+        self._rows = ColumnTable(TOKEN_COLUMNS_SHOWN, id="token-table")
+        self._rows.display = False
 
     def compose(self) -> ComposeResult:
         """Text, legend and table, where there is little room one of both; figures."""
         yield self._view
         yield Static(id="legend")
-        yield self._grid
+        yield self._rows
         yield Static(id="token-figures")
 
     # What is shown.
@@ -85,9 +79,9 @@ class TokenPage(Vertical):
         return self._view.cursor
 
     @property
-    def main(self) -> TokenView | Grid:
+    def main(self) -> TokenView | Table:
         """What has the cursor."""
-        return self._grid if self.as_table else self._view
+        return self._rows if self.as_table else self._view
 
     def show(self, table: TokenTable | None) -> None:
         """Shows a response's tokens."""
@@ -95,8 +89,8 @@ class TokenPage(Vertical):
         self._figures = token_figures(table) if table is not None else {}
         self._arrange()
         self._shade()
-        self._grid.empty = "the tokens of this sample are not known yet"
-        self._grid.fill(len(table.ids) if table is not None else 0, self._make, cursor=self.cursor)
+        self._rows.empty = "the tokens of this sample are not known yet"
+        self._rows.fill(len(table.ids) if table is not None else 0, self._make, cursor=self.cursor)
         self._show_token()
 
     def _make(self, row: int) -> Row | None:
@@ -169,9 +163,9 @@ class TokenPage(Vertical):
 
     def _arrange(self) -> None:
         both = not self.screen.has_class("-short")
-        self._grid.display = both or self.as_table
+        self._rows.display = both or self.as_table
         self._view.display = self.query_one("#legend").display = both or not self.as_table
-        self._grid.cursor = self._view.cursor
+        self._rows.cursor = self._view.cursor
 
     def on_resize(self) -> None:
         """There may be room for both now."""
@@ -181,12 +175,12 @@ class TokenPage(Vertical):
     def _moved(self, event: TokenView.Moved) -> None:
         event.stop()
         self._show_token()
-        if self._grid.display:
-            self._grid.cursor = event.place
+        if self._rows.display:
+            self._rows.cursor = event.place
         self.post_message(self.Moved())
 
-    @on(Grid.Moved, "#token-table")
-    def _row_moved(self, event: Grid.Moved) -> None:
+    @on(Table.Moved, "#token-table")
+    def _row_moved(self, event: Table.Moved) -> None:
         event.stop()
         self._view.go_to(event.row)
 

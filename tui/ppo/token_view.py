@@ -20,8 +20,8 @@ from looptop.engine.ppo.records import TokenTable
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ppo.shading import DARK, LIGHT, Scale
-from looptop.tui.widgets.grid import fitted
 from looptop.tui.widgets.keeps_style import KeepsStyle
+from looptop.tui.widgets.table import fitted
 
 LINE = 3
 """Lines of the screen for a line of text: the text, the signs, nothing."""

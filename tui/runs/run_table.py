@@ -1,288 +1,156 @@
-"""The list of runs: only the lines on the screen are drawn, so thousands scroll like ten."""
+"""The list of runs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.binding import BindingType
-from textual.geometry import Region, Size
-from textual.message import Message
-from textual.reactive import reactive
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 from looptop.engine.journal.records import RunState, RunSummary, state_text
 from looptop.engine.runs.headline import progress, took
 from looptop.engine.times import local_time
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import MARKS, WITH_ALERTS, figure_text
-from looptop.tui.text import cell, duration
-
-if TYPE_CHECKING:
-    from textual.events import Click
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column."""
-
-    key: str
-    """What it is sorted by."""
-    title: str
-    width: int
-    """Cells; the last column has what is left."""
-    from_width: int = 0
-    """It is shown where the list has so many cells."""
-
+from looptop.tui.text import duration
+from looptop.tui.widgets.table import Cell, Column, Row, Table
 
 COLUMNS = (
-    Column("id", "run", 14),
-    Column("kind", "kind", 12, 150),
-    Column("state", "state", 14),
-    Column("progress", "done", 6),
-    Column("headline", "figure", 22),
-    Column("started", "started", 12, 96),
-    Column("took", "took", 13, 110),
-    Column("device", "device", 20, 130),
-    Column("note", "title, note", 0),
+    Column("mark", "", 1, text=True),
+    Column("id", "run", 14, text=True),
+    Column("kind", "kind", 12, text=True, from_width=150),
+    Column("state", "state", 14, text=True),
+    Column("progress", "done", 6, text=True),
+    Column("headline", "figure", 22, text=True),
+    Column("started", "started", 12, text=True, from_width=96),
+    Column("took", "took", 13, text=True, from_width=110),
+    Column("device", "device", 20, text=True, from_width=130),
+    Column("note", "title, note", 8, least=8, text=True),
 )
-_ALERTS_WIDTH = len("! finished, with alerts")
-_STATE_CLASS = {
-    RunState.RUNNING: "runs--good",
-    RunState.PAUSED: "runs--warning",
-    RunState.STOPPED: "runs--warning",
-    RunState.FAILED: "runs--bad",
-    RunState.INTERRUPTED: "runs--bad",
-    RunState.FINISHED: "runs--done",
-    RunState.CREATED: "runs--muted",
+"""The key of a column is what it is sorted by."""
+WIDE_STATE = tuple(
+    replace(column, width=len("! finished, with alerts")) if column.key == "state" else column for column in COLUMNS
+)
+"""The same where a run finished with alerts."""
+MUTED = ("kind", "started", "took", "device")
+STATE_STYLES = {
+    RunState.RUNNING: "good",
+    RunState.PAUSED: "warn",
+    RunState.STOPPED: "warn",
+    RunState.FAILED: "bad",
+    RunState.INTERRUPTED: "bad",
+    RunState.FINISHED: "primary",
+    RunState.CREATED: "muted",
 }
 
 
-class RunTable(ScrollView, can_focus=True):
-    """Runs, a line each; the line at the top stays."""
+class RunTable(Table):
+    """Runs, a line each, of which some can be selected."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"runs--cursor", "runs--header", "runs--muted", *_STATE_CLASS.values()}
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs-list", "rows")]
-
-    cursor: reactive[int] = reactive(0, repaint=False, init=False)
-
-    @dataclass
-    class Opened(Message):
-        """Enter was pressed on a run."""
-
-        run_id: str
-
-    @dataclass
-    class Moved(Message):
-        """Another run is under the cursor, or others are selected."""
-
-    @dataclass
-    class SortedBy(Message):
-        """A column's title was clicked."""
-
-        key: str
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs-list")]
 
     def __init__(self) -> None:
-        super().__init__(id="run-table")
-        self._rows: Sequence[RunSummary] = ()
+        super().__init__(COLUMNS, id="run-table")
         self.selected: dict[str, None] = {}
-        """The runs that were marked, in the order in which they were."""
-        self._sort = ("created", True)
-        self._any_alerts = False
-        self.empty = ""
-        """What to say where there are none."""
+        """The ids of the selected runs, in the order in which they were selected."""
+        self._runs: Sequence[RunSummary] = ()
 
-    def fill(self, rows: Sequence[RunSummary], sort: tuple[str, bool], empty: str) -> None:
-        """Shows these runs; the cursor stays on the one it is on.
+    def show(self, runs: Sequence[RunSummary], sort: tuple[str, bool], empty: str) -> None:
+        """Shows these runs; the cursor stays on the run that it is on.
 
         Args:
-            rows: In their order.
+            runs: In their order.
             sort: By what they are sorted, and whether backwards.
-            empty: What to say where there are none.
+            empty: What a table without runs says.
         """
-        if (rows, sort, empty) == (self._rows, self._sort, self.empty):
+        if (runs, sort, empty) == (self._runs, self.sort, self.empty):
             return
-        here, before = self.here, self._rows
-        at = self.cursor
-        self._rows, self._sort, self.empty = rows, sort, empty
-        had_alerts, self._any_alerts = self._any_alerts, any(map(_with_alerts, rows))
-        self.virtual_size = Size(0, len(rows) + 1)
-        ids = [row.id for row in rows]
-        if here is not None:
-            at = ids.index(here.id) if here.id in ids else min(at, max(0, len(ids) - 1))
-        self.set_reactive(RunTable.cursor, at)
-        self._reveal()
-        same_columns = had_alerts == self._any_alerts
-        if same_columns and len(before) == len(rows) and here is not None and ids == [row.id for row in before]:
-            for y, (old, new) in enumerate(zip(before, rows, strict=True)):
+        before, run_before = self._runs, self.run
+        same_sort = sort == self.sort
+        self._runs, self.sort, self.empty = runs, sort, empty
+        columns = WIDE_STATE if any(map(_has_alerts, runs)) else COLUMNS
+        ids = [run.id for run in runs]
+        if same_sort and columns == self.columns and ids and ids == [run.id for run in before]:
+            for row, (old, new) in enumerate(zip(before, runs, strict=True)):
                 if old != new:
-                    self._draw(y)
+                    self.refresh_row(row)
             return
-        self.refresh()
-        if self.here is None or here is None or self.here.id != here.id:
-            self.post_message(self.Moved())
+        cursor = ids.index(run_before.id) if run_before is not None and run_before.id in ids else None
+        self.fill(len(runs), self._cells, columns=columns, cursor=cursor)
+        if self.run is None or run_before is None or self.run.id != run_before.id:
+            self.post_message(self.Moved(self, self.cursor))
 
     @property
-    def here(self) -> RunSummary | None:
+    def run(self) -> RunSummary | None:
         """The run under the cursor."""
-        return self._rows[self.cursor] if 0 <= self.cursor < len(self._rows) else None
+        return self._runs[self.cursor] if self.cursor < len(self._runs) else None
 
     @property
-    def rows(self) -> Sequence[RunSummary]:
+    def runs(self) -> Sequence[RunSummary]:
         """The runs that are shown."""
-        return self._rows
-
-    def validate_cursor(self, cursor: int) -> int:
-        """Keeps it on a line."""
-        return max(0, min(cursor, len(self._rows) - 1))
-
-    def watch_cursor(self, before: int, now: int) -> None:
-        """Shows the line."""
-        self._reveal()
-        self._draw(before)
-        self._draw(now)
-        self.post_message(self.Moved())
-
-    def action_move(self, rows: int) -> None:
-        """Moves the cursor."""
-        self.cursor += rows
-
-    def action_page(self, pages: int) -> None:
-        """Moves the cursor by what is seen."""
-        self.cursor += pages * max(1, self.size.height - 2)
-
-    def action_end(self, last: bool) -> None:
-        """Moves the cursor to the first or last line."""
-        self.cursor = len(self._rows) - 1 if last else 0
-
-    def action_open(self) -> None:
-        """Opens the run."""
-        if self.here is not None:
-            self.post_message(self.Opened(self.here.id))
+        return self._runs
 
     def action_select(self) -> None:
-        """Marks the run for a comparison, or takes the mark away; the cursor moves on."""
-        if self.here is None:
+        """Selects the run, or no longer selects it; the cursor moves on."""
+        if self.run is None:
             return
-        if self.here.id in self.selected:
-            del self.selected[self.here.id]
+        if self.run.id in self.selected:
+            del self.selected[self.run.id]
         else:
-            self.selected[self.here.id] = None
-        self._draw(self.cursor)
+            self.selected[self.run.id] = None
+        self.refresh_row(self.cursor)
         self.cursor += 1
-        self.post_message(self.Moved())
+        self.post_message(self.Moved(self, self.cursor))
 
-    def on_click(self, event: Click) -> None:
-        """Moves the cursor; twice opens; a column's title sorts."""
-        if event.y == 0:
-            at = 2
-            for column, width in self._columns():
-                if at <= event.x < at + width + 1:
-                    self.post_message(self.SortedBy(column.key))
-                at += width + 1
-            return
-        self.cursor = event.y - 1 + self.scroll_offset.y
-        if event.chain == 2:
-            self.action_open()
-
-    # Drawing.
-
-    def render_line(self, y: int) -> Strip:
-        """A line."""
-        width = self.size.width
-        if y == 0:
-            return self._header(width)
-        row = y - 1 + self.scroll_offset.y
-        muted = self.get_component_rich_style("runs--muted")
-        if row >= len(self._rows):
-            said = f"  {self.empty}" if not self._rows and y == 1 else ""
-            return Strip([Segment(cell(said, width).plain, muted)]).adjust_cell_length(width, self.rich_style)
-        summary, here = self._rows[row], row == self.cursor
-        base = self.get_component_rich_style("runs--cursor") if here else self.rich_style
-        mark = "●" if summary.id in self.selected else "▌" if here else " "
-        segments = [Segment(f"{mark} ", base)]
-        for column, wide in self._columns():
-            style = base
-            if column.key == "state":
-                name = "runs--warning" if _with_alerts(summary) else _STATE_CLASS[summary.state]
-                style = base + self._partial(name)
-            elif column.key in ("kind", "started", "took", "device"):
-                style = base + self._partial("runs--muted")
-            segments.append(Segment(cell(_said(summary, column.key), wide).plain + " ", style))
-        return Strip(segments).adjust_cell_length(width, base)
-
-    def _partial(self, name: str) -> Style:
-        return self.get_component_rich_style(name, partial=True)
-
-    def _header(self, width: int) -> Strip:
-        style = self.get_component_rich_style("runs--header")
-        parts = ["  "]
-        for column, wide in self._columns():
-            arrow = ("▼" if self._sort[1] else "▲") if column.key == self._sort[0] else ""
-            parts.append(cell(f"{column.title}{arrow}", wide).plain + " ")
-        return Strip([Segment("".join(parts), style)]).adjust_cell_length(width, style)
-
-    def _columns(self) -> list[tuple[Column, int]]:
-        width = self.size.width
-        shown = [column for column in COLUMNS if width >= column.from_width]
-        if self._any_alerts:
-            shown = [replace(column, width=_ALERTS_WIDTH) if column.key == "state" else column for column in shown]
-        rest = width - 3 - sum(column.width + 1 for column in shown[:-1])
-        return [(column, column.width or max(8, rest)) for column in shown]
-
-    def _draw(self, row: int) -> None:
-        y = row + 1 - self.scroll_offset.y
-        if 0 < y < self.size.height:
-            self.refresh(Region(0, y, self.size.width, 1))
-
-    def _reveal(self) -> None:
-        seen = self.size.height - 1
-        if seen <= 0:
-            return
-        top = self.scroll_offset.y
-        if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False, immediate=True)
-        elif self.cursor >= top + seen:
-            self.scroll_to(y=self.cursor - seen + 1, animate=False, immediate=True)
+    def _cells(self, row: int) -> Row:
+        run = self._runs[row]
+        cells = []
+        for column in self.columns:
+            style = "muted" if column.key in MUTED else ""
+            if column.key == "mark":
+                text = "●" if run.id in self.selected else "▌" if row == self.cursor else " "
+            elif column.key == "state":
+                text, style = _state_text(run), "warn" if _has_alerts(run) else STATE_STYLES[run.state]
+            else:
+                text = _text(run, column.key)
+            cells.append(Cell(text, style))
+        return cells
 
 
-def _with_alerts(summary: RunSummary) -> bool:
-    return summary.state is RunState.FINISHED and summary.alerts > 0
+def _has_alerts(run: RunSummary) -> bool:
+    return run.state is RunState.FINISHED and run.alerts > 0
 
 
-def _said(summary: RunSummary, key: str) -> str:
+def _state_text(run: RunSummary) -> str:
+    mark = WITH_ALERTS if _has_alerts(run) else MARKS[run.state]
+    by_heartbeat = "~" if run.live == "heartbeat" else ""
+    return f"{mark} {state_text(run.state, run.alerts)}{by_heartbeat}"
+
+
+def _text(run: RunSummary, key: str) -> str:
     match key:
         case "id":
-            return summary.id
+            return run.id
         case "kind":
-            return summary.kind
-        case "state":
-            where = "~" if summary.live == "heartbeat" else ""
-            mark = WITH_ALERTS if _with_alerts(summary) else MARKS[summary.state]
-            return f"{mark} {state_text(summary.state, summary.alerts)}{where}"
+            return run.kind
         case "progress":
-            done = progress(summary)
+            done = progress(run)
             return "" if done is None else f"{100 * done:3.0f} %"
         case "headline":
-            return figure_text(summary)
+            return figure_text(run)
         case "started":
-            return "" if summary.started is None else _moment(summary.started)
+            return "" if run.started is None else _moment(run.started)
         case "took":
-            seconds = took(summary)
+            seconds = took(run)
             return "" if seconds is None else duration(seconds)
         case "device":
-            return summary.device
-        case _:
-            where = f"by the heartbeat of {summary.host}" if summary.live == "heartbeat" else ""
-            trouble = f"! {summary.trouble}" if summary.trouble else ""
-            held = summary.reason if summary.state is RunState.PAUSED else ""
-            words = (where, trouble, held, summary.title, summary.note)
-            return " · ".join(" ".join(text.split()) for text in words if text)
+            return run.device
+    host = f"by the heartbeat of {run.host}" if run.live == "heartbeat" else ""
+    trouble = f"! {run.trouble}" if run.trouble else ""
+    held = run.reason if run.state is RunState.PAUSED else ""
+    return " · ".join(" ".join(text.split()) for text in (host, trouble, held, run.title, run.note) if text)
 
 
 def _moment(seconds: float) -> str:

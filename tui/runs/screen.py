@@ -33,6 +33,7 @@ from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.text import safe, size
 from looptop.tui.widgets.bars import KeyBar, TopBar
 from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from looptop.engine.machine.usage import Machine
@@ -114,7 +115,7 @@ class RunsScreen(MainScreen):
         except LooptopError as error:
             self._unknown = str(error)
         empty = "no run is meant by that" if self._all else "no runs yet: screen 2 starts one"
-        table.fill(rows, self._sort, empty if self._read_once else "reading…")
+        table.show(rows, self._sort, empty if self._read_once else "reading…")
         self._say_count()
 
     def _say_count(self) -> None:
@@ -123,7 +124,7 @@ class RunsScreen(MainScreen):
             said.update(safe(wrong, "$text-error"))
             return
         live = sum(bool(each.live) for each in self._all)
-        words = [f"{len(table.rows):,} of {len(self._all):,} runs", f"{live} live"]
+        words = [f"{len(table.runs):,} of {len(self._all):,} runs", f"{live} live"]
         if table.selected:
             words.append(f"{len(table.selected)} selected")
         said.update(Content.styled(" · ".join(words), "$text-muted"))
@@ -188,8 +189,8 @@ class RunsScreen(MainScreen):
         self._sort = (self._sort[0], not self._sort[1])
         self._show()
 
-    @on(RunTable.SortedBy)
-    def _clicked_title(self, event: RunTable.SortedBy) -> None:
+    @on(Table.TitleClicked)
+    def _title_clicked(self, event: Table.TitleClicked) -> None:
         if event.key == self._sort[0]:
             self.action_reverse()
         else:
@@ -200,19 +201,19 @@ class RunsScreen(MainScreen):
         self._sort = (key, key in ("created", "started", "took", "progress", "headline"))
         self._show()
 
-    @on(RunTable.Moved)
+    @on(Table.Moved)
     def _moved(self) -> None:
         self._say_count()
 
     # What can be done with a run.
 
-    @on(RunTable.Opened)
-    def _opened(self, event: RunTable.Opened) -> None:
-        self._with(event.run_id, self.services.open_run)
+    @on(Table.Chosen)
+    def _run_chosen(self) -> None:
+        self._with_run(self.services.open_run)
 
     def action_charts(self) -> None:
         """Shows all metrics of the run, or those of the selected ones laid over each other."""
-        chosen = list(self.query_one(RunTable).selected) or self._here
+        chosen = list(self.query_one(RunTable).selected) or self._run_ids
         if len(chosen) > MOST_COMPARED:
             self.services.tell(f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning")
             return
@@ -231,7 +232,7 @@ class RunsScreen(MainScreen):
     def _ask(self, title: str, key: str) -> None:
         from looptop.tui.screens.dialog import TextQuestion
 
-        for run_id in self._here:
+        for run_id in self._run_ids:
             run = RunFolder.find(run_id)
 
             def answered(text: str | None, run: RunFolder = run) -> None:
@@ -243,24 +244,24 @@ class RunsScreen(MainScreen):
 
     def action_resume(self) -> None:
         """Goes on with the run."""
-        self._with_here(self._controls.resume)
+        self._with_run(self._controls.resume)
 
     def action_duplicate(self) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
-        self._with_here(self.services.duplicate)
+        self._with_run(self.services.duplicate)
 
     def action_want(self, command: str) -> None:
         """Drives the run under the cursor."""
-        here = self.query_one(RunTable).here
-        if here is not None:
-            self._with(here.id, lambda run: self._controls.perform(run, command, here.state))
+        run = self.query_one(RunTable).run
+        if run is not None:
+            self._with(run.id, lambda folder: self._controls.perform(folder, command, run.state))
 
     def action_export(self) -> None:
         """Asks for the format, and exports into the folder where the app was started."""
         from looptop.engine.interchange.export import NAMES
         from looptop.tui.screens.picker import Choice, Picker
 
-        for run_id in self._here:
+        for run_id in self._run_ids:
             choices = [Choice(name, safe(name)) for name in NAMES]
 
             def chosen(form: str | None, run_id: str = run_id) -> None:
@@ -285,7 +286,7 @@ class RunsScreen(MainScreen):
 
     def action_delete(self) -> None:
         """Asks, then deletes the selected runs, or the one under the cursor."""
-        chosen = list(self.query_one(RunTable).selected) or self._here
+        chosen = list(self.query_one(RunTable).selected) or self._run_ids
         runs: list[RunFolder] = []
         if not chosen or not self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
             return
@@ -323,13 +324,13 @@ class RunsScreen(MainScreen):
         self._loop.poke()
 
     @property
-    def _here(self) -> list[str]:
-        """The run under the cursor, if there is one."""
-        here = self.query_one(RunTable).here
-        return [here.id] if here is not None else []
+    def _run_ids(self) -> list[str]:
+        """The id of the run under the cursor, if there is one."""
+        run = self.query_one(RunTable).run
+        return [run.id] if run is not None else []
 
-    def _with_here(self, call: Callable[[RunFolder], object]) -> None:
-        for run_id in self._here:
+    def _with_run(self, call: Callable[[RunFolder], object]) -> None:
+        for run_id in self._run_ids:
             self._with(run_id, call)
 
     def _with(self, run_id: str, call: Callable[[RunFolder], object]) -> None:
