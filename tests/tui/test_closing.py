@@ -14,7 +14,7 @@ from looptop.tui import app as app_module
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.screen import AskScreen
 from looptop.tui.plots.chart_wall import ChartWall
-from looptop.tui.plots.plot import Axes
+from looptop.tui.plots.curves import Axes
 from looptop.tui.screens.base import MainScreen, Overlay
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.help import Help

@@ -16,7 +16,8 @@ from looptop.tui import actions
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.paths import looks_like_path, typed_path
 from looptop.tui.plots import plot
-from looptop.tui.plots.plot import FIRST, SECOND, Axes, Curve, draw, thinned
+from looptop.tui.plots.curves import FIRST, SECOND, Axes, Curve, thinned
+from looptop.tui.plots.plot import draw
 from looptop.tui.text import bar, cell, duration, number, reason, safe
 
 

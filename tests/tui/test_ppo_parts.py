@@ -15,17 +15,19 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord
 from looptop.engine.runs.folder import RunLock, RunState
+from looptop.tui.plots.curves import FAINT, FIRST, FOURTH, SECOND, TARGET, Axes, Curve
 from looptop.tui.plots.histogram import bins, ends_text
-from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve
-from looptop.tui.plots.raster import FOURTH, TARGET, Picture, column_of, draw_small
+from looptop.tui.plots.raster import Picture, column_of, draw_small
+from looptop.tui.plots.scales import edges
+from looptop.tui.plots.small_charts import label_of
+from looptop.tui.plots.spec import curves_of
 from looptop.tui.ppo import snapshot as watching
 from looptop.tui.ppo import text as words
-from looptop.tui.ppo.charts import axes_of, charts_of, curves_of
+from looptop.tui.ppo.charts import axes_of, charts_of
 from looptop.tui.ppo.columns import SampleRow, sorted_rows
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.sample_text import score_bars
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
-from looptop.tui.ppo.small_charts import edges, label_of
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, Reward
 from looptop.tui.text import short_number
 from looptop.tui.train import text as train_text

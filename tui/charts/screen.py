@@ -18,10 +18,8 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
 from looptop.tui.charts import text as chart_text
 from looptop.tui.charts.reader import ChartReader, ChartsSnapshot, Window
-from looptop.tui.plots import curves
 from looptop.tui.plots.chart_wall import ChartWall
-from looptop.tui.plots.curves import SMOOTHING
-from looptop.tui.plots.plot import Axes
+from looptop.tui.plots.curves import SMOOTHING, Axes, of_runs
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
 from looptop.tui.screens.watch import WatchLoop
@@ -137,11 +135,11 @@ class ChartsScreen(MainScreen):
         first, last = self._bounds(snapshot)
         axes = Axes(first, last, log=self._log_scale)
         for name in wall.names:
-            found = {head.id: snapshot.series.get((name, head.id)) for head in snapshot.heads}
-            wanted = (found, axes, self._smoothing, self._chosen, wall.chart_columns())
+            series = {head.id: snapshot.series.get((name, head.id)) for head in snapshot.heads}
+            wanted = (series, axes, self._smoothing, self._chosen, wall.chart_columns())
             if self._drawn.get(name) != wanted:
                 self._drawn[name] = wanted
-                lines = curves.of(list(found.values()), wall.chart_columns(), SMOOTHING[self._smoothing], self._chosen)
+                lines = of_runs(list(series.values()), wall.chart_columns(), SMOOTHING[self._smoothing], self._chosen)
                 wall.draw(name, lines, axes)
 
     def _bounds(self, snapshot: ChartsSnapshot) -> tuple[int, int]:

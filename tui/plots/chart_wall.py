@@ -14,7 +14,7 @@ from textual.message import Message
 
 from looptop.tui.actions import bindings
 from looptop.tui.plots.chart import Chart
-from looptop.tui.plots.plot import Axes, Curve
+from looptop.tui.plots.curves import Axes, Curve
 from looptop.tui.text import safe
 
 NARROWEST, LOWEST = 36, 9
@@ -89,7 +89,7 @@ class ChartWall(Container, can_focus=True):
         """Puts a word behind every chart's name."""
         self._note = text
         for chart, name in zip(self._cells(), self.names, strict=False):
-            chart.entitle(self._title(name))
+            chart.set_title(self._title(name))
 
     def _title(self, name: str) -> Content:
         return safe(name) + Content.styled(f"  {self._note}", "$text-muted") if self._note else safe(name)
@@ -175,7 +175,7 @@ class ChartWall(Container, can_focus=True):
         if fresh:
             self.mount(*fresh)
         for chart, name in zip([*cells, *fresh], self.names, strict=False):
-            if chart.entitle(self._title(name)):
+            if chart.set_title(self._title(name)):
                 chart.show((), Axes(0, 1))  # what another metric was is not shown under this name
         self._mark()
         self.post_message(self.Turned())

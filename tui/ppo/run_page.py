@@ -17,11 +17,12 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
 from looptop.tui.plots import plot
 from looptop.tui.plots.curves import SMOOTHING
+from looptop.tui.plots.large_chart import LargeChart
+from looptop.tui.plots.small_charts import SmallCharts
+from looptop.tui.plots.spec import ChartSpec, curves_of
 from looptop.tui.ppo.batches import BatchRow, BatchRows
-from looptop.tui.ppo.charts import ChartSpec, axes_of, charts_of, curves_of
+from looptop.tui.ppo.charts import axes_of, charts_of
 from looptop.tui.ppo.columns import BATCH_COLUMNS, BATCH_FIGURES, batch_cells
-from looptop.tui.ppo.large_chart import LargeChart
-from looptop.tui.ppo.small_charts import SmallCharts
 from looptop.tui.ppo.snapshot import PpoSnapshot
 from looptop.tui.ppo.text import marks_in_full
 from looptop.tui.run_text import events_of
@@ -286,7 +287,7 @@ class RunPage(Vertical):
 
     @on(SmallCharts.Picked)
     def _picked(self, event: SmallCharts.Picked) -> None:
-        self._charts.choose(event.place)
+        self._charts.choose(event.index)
         if event.enlarge:
             self.action_enlarge()
 

@@ -12,8 +12,7 @@ from textual.widgets import Static
 
 from looptop.tui.actions import bindings
 from looptop.tui.plots.chart import Chart
-from looptop.tui.plots.curves import SMOOTHING, averages, envelope, numbers
-from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve
+from looptop.tui.plots.curves import FAINT, FIRST, SECOND, SMOOTHING, Axes, Curve, averages, envelope, numbers
 from looptop.tui.run_text import events_of
 from looptop.tui.train import text
 from looptop.tui.train.snapshot import Snapshot
@@ -129,7 +128,7 @@ class RunView(Vertical, can_focus=True):
         curves.append(Curve(SECOND, snapshot.eval_loss.steps, numbers(snapshot.eval_loss.mean), dots=True))
         chart = self.query_one("#loss-chart", Chart)
         smoothed = f", smoothed {weight:g}" if weight else ""
-        chart.entitle(f"Loss  [$primary]━[/] train{smoothed}  [$secondary]•[/] validation")
+        chart.set_title(f"Loss  [$primary]━[/] train{smoothed}  [$secondary]•[/] validation")
         chart.show(curves, Axes(0, last, log=self._log_scale))
         accuracy = snapshot.eval_accuracy
         chart = self.query_one("#accuracy-chart", Chart)
