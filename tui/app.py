@@ -298,9 +298,9 @@ class LooptopApp(App[str]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: what the table of actions offers here."""
-        for action in actions.of({"app", *self._key_contexts(screen)}):
+        for action in actions.actions_of({"app", *self._key_contexts(screen)}):
             if action.palette:
-                yield SystemCommand(f"{action.label} ({actions.keys_of(action)})", action.help, self._runner(action))
+                yield SystemCommand(f"{action.label} ({action.key_text})", action.help, self._runner(action))
 
     @staticmethod
     def _key_contexts(screen: Screen[Any]) -> tuple[str, ...]:

@@ -71,15 +71,15 @@ def test_markup_is_text() -> None:
     assert safe("a\x1b[31m\nb").plain == "a␛[31m␊b"
 
 
-def test_every_key_has_one_meaning_in_a_place() -> None:
-    for place in actions.KEY_CONTEXTS:
-        keys = Counter(key for action in actions.of([place]) for key in action.keys.split(","))
+def test_every_key_has_one_meaning_in_a_context() -> None:
+    for context in actions.KEY_CONTEXTS:
+        keys = Counter(key for action in actions.actions_of([context]) for key in action.keys.split(","))
         assert [key for key, count in keys.items() if count > 1] == []
 
 
-def test_every_action_is_in_a_known_place_and_says_what_it_does() -> None:
-    for action in actions.ACTIONS:
-        assert action.where in actions.KEY_CONTEXTS
+def test_every_action_is_in_a_known_context_and_says_what_it_does() -> None:
+    assert set(actions.ACTIONS) <= set(actions.KEY_CONTEXTS)
+    for action in actions.actions_of(actions.KEY_CONTEXTS):
         assert action.label
         assert action.help.endswith(".") or not action.footer or action.help == ""
 

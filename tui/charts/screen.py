@@ -263,7 +263,7 @@ class ChartsScreen(MainScreen):
 
         self.app.push_screen(Completions(self._front))
 
-    def action_want(self, command: str) -> None:
+    def action_command(self, command: str) -> None:
         """Drives the run in front."""
         if self._snapshot is not None:
             run = self._front

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.tui import actions
+from looptop.tui.actions import actions_of, bindings
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
 from looptop.tui.forms.new_run import NewRun
@@ -36,11 +36,11 @@ from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.widgets.bars import KeyBar, TopBar
 
-ONLY_LIVE = ("want('pause')", "want('step')", "want('stage')", "follow")
+ONLY_LIVE = ("command('pause')", "command('step')", "command('stage')", "follow")
 """Actions that only a live run takes."""
 ONLY_SAMPLE = ("edit", "leave_out", "rate", "copy")
 """Actions that are about a sample."""
-NOT_IN_FORM = {action.name.partition("(")[0] for action in actions.of(["ppo"])} - {"open_run", "new"}
+NOT_IN_FORM = {action.name.partition("(")[0] for action in actions_of(["ppo"])} - {"open_run", "new"}
 """Actions that are about a run."""
 LIST_CONTEXTS: dict[Level, tuple[str, ...]] = {
     "run": ("rows",),
@@ -56,7 +56,7 @@ class PpoScreen(MainScreen):
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/form.tcss", "../styles/ppo.tcss"]  # noqa: RUF012
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("ppo")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo")]
 
     def __init__(self, make_reference: Callable[[], Referring] | None = None, attach: RunFolder | None = None) -> None:
         """The screen.
@@ -185,7 +185,7 @@ class PpoScreen(MainScreen):
         live = snapshot is not None and snapshot.live
         if action in ONLY_LIVE:
             return not live
-        if action == "want('resume')":
+        if action == "command('resume')":
             return snapshot is None or live or snapshot.state is RunState.FINISHED
         return action in ("edit", "leave_out") and self.navigation.is_updated
 
@@ -261,7 +261,7 @@ class PpoScreen(MainScreen):
 
     # Driving, judging, saving.
 
-    def action_want(self, command: str) -> None:
+    def action_command(self, command: str) -> None:
         """Does what a key asks of the run; whoever makes it step wants to see where it goes."""
         self.controls.perform(command)
         if command in ("step", "stage") and self.shown.snapshot is not None and self.shown.snapshot.live:

@@ -250,7 +250,7 @@ class RunsScreen(MainScreen):
         """Shows the form of a new run, filled in with this one's configuration."""
         self._with_run(self.services.duplicate)
 
-    def action_want(self, command: str) -> None:
+    def action_command(self, command: str) -> None:
         """Drives the run under the cursor."""
         run = self.query_one(RunTable).run
         if run is not None:

@@ -42,14 +42,14 @@ def text_of(contexts: tuple[str, ...]) -> Content:
     """The actions of these key contexts, then those that work everywhere."""
     lines: list[Content] = []
     for context in [*dict.fromkeys(contexts), "app", "field"]:
-        known = actions.of([context])
+        known = actions.actions_of([context])
         if not known:
             continue
         if lines:
             lines.append(Content(""))
         lines.append(Content.styled(actions.KEY_CONTEXTS[context], "$secondary bold"))
         for action in filter(lambda each: each.help, known):
-            keys = actions.keys_of(action)
+            keys = action.key_text
             lines.append(Content.assemble((f" {keys:<8} ", "$primary bold"), action.help))
     lines += [
         Content(""),

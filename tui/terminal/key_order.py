@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.widget import Widget
 
-from looptop.tui.actions import ACTIONS
+from looptop.tui.actions import actions_of
 
 PATIENCE = 2.0
 """Seconds after which the next key acts, whatever the one before it still waits for."""
@@ -26,7 +26,7 @@ PATIENCE = 2.0
 ROUNDS = 6
 """How often at most what a key set off may set off more before the next one acts."""
 
-_AT_ONCE = {key for action in ACTIONS if action.name == "leave_now" for key in action.keys.split(",")}
+LEAVE_KEYS = {key for action in actions_of(["app"]) if action.name == "leave_now" for key in action.keys.split(",")}
 
 
 class Acted(Message):
@@ -49,7 +49,7 @@ class Typed:
 
     async def take(self, event: Event, deliver: Callable[[Event], Awaitable[None]]) -> None:
         """Delivers an event now, or keeps it until its turn comes, when it is posted to the app once more."""
-        if isinstance(event, Key) and event.key in _AT_ONCE:
+        if isinstance(event, Key) and event.key in LEAVE_KEYS:
             await deliver(event)
             return
         if self._busy and event is not self._turn:

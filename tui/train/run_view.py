@@ -28,7 +28,7 @@ class RunView(Vertical, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("run")]
 
     @dataclass
-    class Wants(Message):
+    class Command(Message):
         """A key asks for something that is the screen's to do."""
 
         command: str
@@ -99,7 +99,7 @@ class RunView(Vertical, can_focus=True):
     def action_smoothing(self) -> None:
         """Smooths more, then not at all."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        self.post_message(self.Wants("smoothing"))
+        self.post_message(self.Command("smoothing"))
 
     def action_scale(self) -> None:
         """Changes between a linear and a logarithmic scale."""
@@ -107,9 +107,9 @@ class RunView(Vertical, can_focus=True):
         if self.snapshot is not None:
             self._draw_charts(self.snapshot)
 
-    def action_want(self, command: str) -> None:
+    def action_command(self, command: str) -> None:
         """Hands on what a key asks for."""
-        self.post_message(self.Wants(command))
+        self.post_message(self.Command(command))
 
     def _draw_charts(self, snapshot: Snapshot) -> None:
         last = max(snapshot.total_steps, snapshot.step, 1)

@@ -131,7 +131,7 @@ class TrainScreen(MainScreen):
 
     # Controls.
 
-    def on_run_view_wants(self, event: RunView.Wants) -> None:
+    def on_run_view_command(self, event: RunView.Command) -> None:
         """A key was pressed in the view of a run."""
         watcher, snapshot = self._watcher, self._view.snapshot
         if watcher is None or snapshot is None:
