@@ -27,14 +27,14 @@ from looptop.tui.background import LOG, in_thread, report, threads_report, work
 from looptop.tui.run_events import RunEvents
 from looptop.tui.screens.base import MainScreen, Overlay, Services
 from looptop.tui.terminal import driver as terminal
-from looptop.tui.terminal.key_order import Acted, Typed, is_typed
+from looptop.tui.terminal.key_order import KeyDone, KeyOrder, is_key_input
 from looptop.tui.text import VisibleLines
 from looptop.tui.themes import DARK, LIGHT
 
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
     from looptop.engine.runs.summaries import Summaries
-    from looptop.tui.ask.client import Answering
+    from looptop.tui.ask.client import AnswerHelper
 
 EVENTS_INTERVAL = 1.0
 """Seconds between two reads of what has happened to runs, whatever is on the screen."""
@@ -58,7 +58,7 @@ class LooptopApp(App[str]):
 
     def __init__(
         self,
-        make_process: Callable[[], Answering] | None = None,
+        make_process: Callable[[], AnswerHelper] | None = None,
         drawn_on: terminal.Screen | None = None,
         attach: RunFolder | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class LooptopApp(App[str]):
         self._drawn_on = drawn_on
         self._run_events = RunEvents()
         self._visible_lines = VisibleLines()
-        self._typed = Typed(self)
+        self._key_order = KeyOrder(self)
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed here."""
         self.animation_level = "none"
@@ -205,9 +205,9 @@ class LooptopApp(App[str]):
 
     def action_leave(self) -> None:
         """Leaves; asks first where something would be lost, or where a run that was started here still goes."""
-        from looptop.tui.quitting import farewell, going_on, question
+        from looptop.tui.quitting import farewell, live_runs, question
 
-        live = going_on(self.started_here)
+        live = live_runs(self.started_here)
         here = [run for run in live if run in self.started_here]
         others = [run for run in live if run not in here]
         screens = [stack[0] for stack in self._screen_stacks.values() if stack]
@@ -228,9 +228,9 @@ class LooptopApp(App[str]):
 
     def action_leave_now(self) -> None:
         """Leaves at once."""
-        from looptop.tui.quitting import farewell, going_on
+        from looptop.tui.quitting import farewell, live_runs
 
-        self.exit(farewell(going_on(self.started_here)))
+        self.exit(farewell(live_runs(self.started_here)))
 
     def leave_from_outside(self) -> None:
         """Leaves because the terminal is gone or the system says so; runs go on."""
@@ -262,12 +262,12 @@ class LooptopApp(App[str]):
 
     async def on_event(self, event: Event) -> None:
         """Keys act one after the other."""
-        if is_typed(event):
-            await self._typed.take(event, super().on_event)
+        if is_key_input(event):
+            await self._key_order.take(event, super().on_event)
         else:
             await super().on_event(event)
 
-    def on_acted(self, event: Acted) -> None:
+    def on_key_done(self, event: KeyDone) -> None:
         """What a key does is done."""
         event.arrived.set()
 

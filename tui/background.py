@@ -88,8 +88,8 @@ def report(app: App[Any], error: BaseException) -> None:
     with contextlib.suppress(OSError), log.open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {''.join(traceback.format_exception(error))}\n")
     if app.is_running:
-        said = f"an error in looptop itself ({type(error).__name__}); please report what {visible(log)} says"
-        app.notify(said, severity="error", timeout=30, markup=False)
+        sentence = f"an error in looptop itself ({type(error).__name__}); please report what {visible(log)} says"
+        app.notify(sentence, severity="error", timeout=30, markup=False)
 
 
 @contextlib.contextmanager

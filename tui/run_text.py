@@ -72,9 +72,9 @@ def figure_text(summary: RunSummary) -> str:
 _SHORT = {"test_accuracy": "test", "eval_accuracy": "val."}
 
 
-def events_of(found: Sequence[Event], width: int, height: int) -> Content:
+def events_of(events: Sequence[Event], width: int, height: int) -> Content:
     """The last of these events that fit, the newest below."""
-    shown = [event for event in found if not event.superseded][-max(height, 1) :]
+    shown = [event for event in events if not event.superseded][-max(height, 1) :]
     if not shown:
         return Content.styled("nothing yet", "$text-muted")
     return Content("\n").join(

@@ -45,11 +45,11 @@ class VisibleLines(LineFilter):
 IN_THE_LOG = "  l: all of it, in the log"
 
 
-def reason(said: Content, width: int) -> Content:
+def reason(line: Content, width: int) -> Content:
     """A line that ends with why a run ended; where there is no room for all of it, also where that can be read."""
-    if said.cell_length <= width:
-        return said
-    return said.truncate(max(1, width - len(IN_THE_LOG)), ellipsis=True) + Content.styled(IN_THE_LOG, "bold")
+    if line.cell_length <= width:
+        return line
+    return line.truncate(max(1, width - len(IN_THE_LOG)), ellipsis=True) + Content.styled(IN_THE_LOG, "bold")
 
 
 def number(value: float) -> str:

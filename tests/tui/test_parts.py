@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from looptop.engine.errors import LooptopError
 from looptop.tui import actions
 from looptop.tui.ask.easy_vqa import Benchmark
-from looptop.tui.paths import looks_like_path, typed_path
+from looptop.tui.paths import is_path_text, typed_path
 from looptop.tui.plots import plot
 from looptop.tui.plots.curves import FIRST, SECOND, Axes, Curve, thinned
 from looptop.tui.plots.plot import draw
@@ -49,14 +49,14 @@ def test_home_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.png").touch()
     assert typed_path("~/a.png") == tmp_path / "a.png"
-    assert looks_like_path("~/a.png")
-    assert not looks_like_path("~/b.png")
-    assert not looks_like_path("what is ~/a.png?")
+    assert is_path_text("~/a.png")
+    assert not is_path_text("~/b.png")
+    assert not is_path_text("what is ~/a.png?")
 
 
 @given(some.text())
 def test_any_paste_is_taken_or_not_and_never_an_error(text: str) -> None:
-    assert looks_like_path(text) in (True, False)
+    assert is_path_text(text) in (True, False)
 
 
 @given(some.text(), some.integers(1, 60))

@@ -64,7 +64,7 @@ async def test_a_held_batch_is_judged_by_keys(answers: QuickAnswers) -> None:
             await pilot.press("enter", "x", "plus")
             await until(pilot, lambda: len(control.waiting(run)) == 3)
             await pilot.press("down", "minus", "enter", "e", "ctrl+u")
-            await until(pilot, lambda: "takes back" in shown(app))
+            await until(pilot, lambda: "removes your reward" in shown(app))
             await pilot.press("enter")
             await until(pilot, lambda: len(control.waiting(run)) == 5)
         taken = control.take(run)
@@ -263,7 +263,7 @@ async def test_the_reference_is_asked_where_the_run_did_not(
     answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = QuickReference()
-    monkeypatch.setattr(references, "_engines_own", lambda: reference)
+    monkeypatch.setattr(references, "_default_helper", lambda: reference)
     run = small_run(4)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:

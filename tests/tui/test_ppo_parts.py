@@ -27,7 +27,7 @@ from looptop.tui.ppo.charts import axes_of, charts_of
 from looptop.tui.ppo.columns import SampleRow, sorted_rows
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.sample_text import score_bars
-from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
+from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Palette, Scale
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, Reward
 from looptop.tui.text import short_number
 from looptop.tui.train import text as train_text
@@ -163,10 +163,10 @@ def test_every_figure_lies_in_the_one_bar_that_counts_it(values: list[float], co
 
 
 @given(some.sampled_from(SHADED), some.lists(figures, min_size=1, max_size=30), some.sampled_from([DARK, LIGHT]))
-def test_any_figure_has_a_shade_and_a_sign_that_agree(name: str, values: list[float], look: Look) -> None:
+def test_any_figure_has_a_shade_and_a_sign_that_agree(name: str, values: list[float], palette: Palette) -> None:
     scale = Scale.of(name, values)
     for value in values:
-        shade = scale.shade(value, look)
+        shade = scale.shade(value, palette)
         level = scale.level(value)
         if level is None:
             assert shade.sign == "" and shade.background == ""
@@ -178,12 +178,12 @@ def test_any_figure_has_a_shade_and_a_sign_that_agree(name: str, values: list[fl
             assert ("+" in shade.sign) == (level > 0) and len(shade.sign) <= 3
 
 
-@pytest.mark.parametrize("look", [DARK, LIGHT])
+@pytest.mark.parametrize("palette", [DARK, LIGHT])
 @pytest.mark.parametrize("name", SHADED)
-def test_shaded_words_can_be_read(name: str, look: Look) -> None:
+def test_shaded_words_can_be_read(name: str, palette: Palette) -> None:
     scale = Scale.of(name, [0.25, 1.0, 4.0])
     for value in scale.ramp(21):
-        shade = scale.shade(value, look)
+        shade = scale.shade(value, palette)
         light, dark = sorted((_luminance(shade.background), _luminance(shade.text)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (value, shade)
 

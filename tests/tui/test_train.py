@@ -239,8 +239,8 @@ async def test_a_run_that_does_not_start_says_why(answers: QuickAnswers, monkeyp
         await until(pilot, lambda: "✓ finished" in shown(app))
         await pilot.press("N")
         await until(pilot, lambda: "learning rate" in shown(app))
-        assert "is full" not in str(screen.query_one("#form-said", Static).content)
-        assert "starting" not in str(screen.query_one("#form-said", Static).content)
+        assert "is full" not in str(screen.query_one("#form-message", Static).content)
+        assert "starting" not in str(screen.query_one("#form-message", Static).content)
 
 
 async def test_what_is_wrong_is_judged_anew_with_each_preset(answers: QuickAnswers) -> None:

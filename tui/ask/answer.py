@@ -61,9 +61,9 @@ class AnswerView(VerticalScroll):
         width, roomy = max(18, self.size.width - 3), self.size.height > 16
         gap = [Content("")] if roomy else []
         lines = [_short(question, 2 * width, "$text-muted"), *gap]
-        said = _short(visible_answer(answer.answer), 3 * width, "bold $text-primary")
+        text = _short(visible_answer(answer.answer), 3 * width, "bold $text-primary")
         sure = Content.styled(f"  {percent(answer.confidence).strip()}", "bold")
-        lines.append(said + sure + Content.styled(" confidence" if roomy else "", "$text-muted"))
+        lines.append(text + sure + Content.styled(" confidence" if roomy else "", "$text-muted"))
         if truth is not None:
             mark = ("✓ ", "$text-success bold") if truth == answer.answer else ("✗ ", "$text-error bold")
             lines.append(Content.assemble(mark, ("benchmark: ", "$text-muted"), safe(visible_answer(truth))))
@@ -109,5 +109,5 @@ def _short(text: str, most: int, style: str) -> Content:
 
 
 def _token(each: TokenProbability) -> Content:
-    said = f" {percent(each.probability).strip()}"
-    return safe(each.token.strip() or each.token) + Content.styled(said, "$text-muted")
+    text = f" {percent(each.probability).strip()}"
+    return safe(each.token.strip() or each.token) + Content.styled(text, "$text-muted")

@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ask.answer import AnswerView
-from looptop.tui.ask.client import Answering, Answers
+from looptop.tui.ask.client import AnswerClient, AnswerHelper
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.ask.history import Exchange, History
 from looptop.tui.ask.image_panel import ImagePanel
@@ -44,12 +44,12 @@ class AskScreen(MainScreen):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
     AUTO_FOCUS = "#images"
 
-    def __init__(self, make_process: Callable[[], Answering] | None = None) -> None:
+    def __init__(self, make_process: Callable[[], AnswerHelper] | None = None) -> None:
         super().__init__()
         self.model = "bundled"
         self.path: Path | None = None
         self._benchmark = Benchmark.find()
-        self._answers = Answers(self._on_reply, make_process)
+        self._answers = AnswerClient(self._on_reply, make_process)
         self._pending: dict[int, tuple[Path, str]] = {}
         self._status = "starting"
         self._warmed = False
@@ -269,11 +269,11 @@ class AskScreen(MainScreen):
         from looptop.tui.screens.picker import Choice, Picker
 
         try:
-            found = await in_thread(choices)
+            models = await in_thread(choices)
         except LooptopError as error:
             self.query_one(AnswerView).fail(str(error))
             return
-        lines = [Choice(each.name, safe(each.name, "bold") + safe(f"  {each.label}", "$text-muted")) for each in found]
+        lines = [Choice(each.name, safe(each.name, "bold") + safe(f"  {each.label}", "$text-muted")) for each in models]
         self.app.push_screen(Picker("Choose a model", lines, "There is no model yet: train one on screen 2."), self.use)
 
     def use(self, model: str | None) -> None:

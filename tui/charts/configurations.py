@@ -56,11 +56,11 @@ class Configurations(Overlay[None]):
 
     def _show(self) -> None:
         room = self.query_one(VerticalScroll).size.width - 2
-        said = self.query_one("#configurations", Static)
+        text = self.query_one("#configurations", Static)
         differ = [line for line in self._lines if len(set(line[1])) > 1]
         same = [line for line in self._lines if len(set(line[1])) <= 1]
         if not room or not self._lines:
-            said.update(Content.styled("there is no configuration", "$text-muted"))
+            text.update(Content.styled("there is no configuration", "$text-muted"))
             return
         keys = min(max(len(key) for key, _ in self._lines), max(16, room // 3))
         width = max(8, min(WIDEST, (room - keys - 2) // len(self._names) - 1))
@@ -73,7 +73,7 @@ class Configurations(Overlay[None]):
         elif same:
             words = f"  {len(same)} settings are the same in all; a shows them"
             lines += [Content(""), Content.styled(words, "$text-muted")]
-        said.update(Content("\n").join(lines))
+        text.update(Content("\n").join(lines))
 
 
 def _line(key: str, values: Sequence[str | None], keys: int, width: int, style: str, mark: str = "  ") -> Content:

@@ -125,9 +125,9 @@ class ChartsScreen(MainScreen):
             return
         width = self.size.width - 2
         self.query_one("#charts-head", Panel).show(chart_text.head(snapshot, width, self._chosen))
-        place = wall.place if wall.names else None
+        position = wall.position if wall.names else None
         self.query_one("#charts-status", Panel).show(
-            chart_text.status(snapshot, wall.name_here, place, width, SMOOTHING[self._smoothing])
+            chart_text.status(snapshot, wall.current_name, position, width, SMOOTHING[self._smoothing])
         )
         events = self.query_one("#charts-events", Panel)
         if events.size.height:
@@ -249,13 +249,13 @@ class ChartsScreen(MainScreen):
         """Shows the configurations side by side."""
         from looptop.tui.charts.configurations import Configurations
 
-        found = []
+        settings = []
         for run in self._reader.runs:
             try:
-                found.append((run.id, run.settings()))
+                settings.append((run.id, run.settings()))
             except LooptopError as error:
                 self.services.tell(error, "error")
-        self.app.push_screen(Configurations(found))
+        self.app.push_screen(Configurations(settings))
 
     def action_completions(self) -> None:
         """Shows what the model wrote."""

@@ -21,8 +21,8 @@ COLOURS = ("$primary", "$secondary", "$curve-3", "$curve-4", "$curve-5", "$curve
 def head(snapshot: ChartsSnapshot, width: int, chosen: int) -> Content:
     """The run and how it stands; of several, each with the colour of its curves."""
     if len(snapshot.heads) == 1:
-        said = _one(snapshot.heads[0])
-        return reason(said, width) if snapshot.heads[0].reason else said.truncate(width, ellipsis=True)
+        line = _one(snapshot.heads[0])
+        return reason(line, width) if snapshot.heads[0].reason else line.truncate(width, ellipsis=True)
     parts = []
     for index, each in enumerate(snapshot.heads):
         colour = COLOURS[index % len(COLOURS)] if chosen < 0 else ("$primary" if index == chosen else "$text-muted")
@@ -32,11 +32,11 @@ def head(snapshot: ChartsSnapshot, width: int, chosen: int) -> Content:
 
 
 def _one(each: Head) -> Content:
-    said = Content.assemble((each.id, "bold"), "  ", state_word(each.state, each.alerts))
+    line = Content.assemble((each.id, "bold"), "  ", state_word(each.state, each.alerts))
     if each.about.title:
-        said += safe(f"  {each.about.title}")
+        line += safe(f"  {each.about.title}")
     if each.error:
-        return said + safe(f"  {each.error}", "$text-error")
+        return line + safe(f"  {each.error}", "$text-error")
     total = f" of {each.total_steps:,}" if each.total_steps > each.step else ""
     words = [f"step {each.step:,}{total}", str(each.facts.get("name") or ""), str(each.facts.get("device") or "")]
     if each.live == "heartbeat":
@@ -45,15 +45,15 @@ def _one(each: Head) -> Content:
         words.insert(0, each.reason)
     elif each.state.ended:
         words.append(each.reason)
-    return said + safe("  " + " · ".join(word for word in words if word), "$text-muted")
+    return line + safe("  " + " · ".join(word for word in words if word), "$text-muted")
 
 
-def status(snapshot: ChartsSnapshot, name: str, place: tuple[int, int] | None, width: int, weight: float) -> Content:
+def status(snapshot: ChartsSnapshot, name: str, position: tuple[int, int] | None, width: int, weight: float) -> Content:
     """The metric under the cursor: its last value and its extremes, all of them among the steps that are shown."""
-    if place is None:
-        said = "no metric by that name" if snapshot.names else "no metrics yet"
-        return Content.styled(said, "$text-muted")
-    parts = [Content.styled(f"{place[0]}/{place[1]} ", "$text-muted") + safe(name, "bold")]
+    if position is None:
+        line = "no metric by that name" if snapshot.names else "no metrics yet"
+        return Content.styled(line, "$text-muted")
+    parts = [Content.styled(f"{position[0]}/{position[1]} ", "$text-muted") + safe(name, "bold")]
     for index, each in enumerate(snapshot.heads):
         if name not in each.latest:
             continue
@@ -77,9 +77,9 @@ def _extremes(series: Series | None) -> str:
     if series is None:
         return ""
     low, high = _present(series.minimum), _present(series.maximum)
-    said = f"from {number(min(low))} to {number(max(high))}" if low and high else ""
+    line = f"from {number(min(low))} to {number(max(high))}" if low and high else ""
     missing = sum(series.missing)
-    return said + (f", {missing:,} nan" if missing else "")
+    return line + (f", {missing:,} nan" if missing else "")
 
 
 def _present(values: Iterable[float | None]) -> list[float]:

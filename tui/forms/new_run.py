@@ -65,7 +65,7 @@ class NewRun(Vertical):
                 yield FormRow(spec, self.kind)
             yield Button("Start the run", id="start", compact=True)
         # Outside of what is scrolled: it must be seen wherever somebody is in the form.
-        yield Static(id="form-said")
+        yield Static(id="form-message")
         runs = Options(id="runs")
         runs.border_title = "Runs"
         yield runs
@@ -187,9 +187,9 @@ class NewRun(Vertical):
             return
         refused = without_effect(config, self._like)
         for row in rows:
-            sentence = next((said for key, said in refused.items() if row.sets(key)), "")
+            sentence = next((sentence for key, sentence in refused.items() if row.sets(key)), "")
             row.refuse(sentence, idle=True) if sentence else row.accept()
-        warned = [said for key, said in without_effect(config).items() if key not in refused]
+        warned = [sentence for key, sentence in without_effect(config).items() if key not in refused]
         if warned:
             self._say(Content.styled("! ", "$text-warning bold") + safe("; ".join(warned), "$text-warning"))
 
@@ -238,4 +238,4 @@ class NewRun(Vertical):
         self.screen.focus_next()
 
     def _say(self, content: Content) -> None:
-        self.query_one("#form-said", Static).update(content)
+        self.query_one("#form-message", Static).update(content)

@@ -151,6 +151,6 @@ def thinned(curve: Curve, first: float, last: float, bins: int) -> Curve:
     values, scale = curve.values, bins / (last - first)
     kept: list[int] = []
     for _, at in groupby(range(len(values)), lambda index: math.floor((curve.steps[index] - first) * scale)):
-        here = list(at)
-        kept += sorted({here[0], min(here, key=values.__getitem__), max(here, key=values.__getitem__), here[-1]})
+        group = list(at)
+        kept += sorted({group[0], min(group, key=values.__getitem__), max(group, key=values.__getitem__), group[-1]})
     return curve._replace(steps=[curve.steps[index] for index in kept], values=[values[index] for index in kept])

@@ -21,7 +21,7 @@ from looptop.tui.plots.raster import Picture, column_of, draw_small
 from looptop.tui.plots.scales import LABEL, edge, edges
 from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.text import short_number
-from looptop.tui.widgets.keeps_style import KeepsStyle
+from looptop.tui.widgets.style_cache import StyleCache
 
 ROOMY = 6
 """Lines of a chart in which the curves' names have one of their own."""
@@ -40,7 +40,7 @@ class Drawn(NamedTuple):
     picture: Picture | None
 
 
-class SmallCharts(KeepsStyle, can_focus=False):
+class SmallCharts(StyleCache, can_focus=False):
     """Charts in rows and columns, as many as there are."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {*ROLE_CLASSES.values(), "chart--title", "chart--chosen"}
@@ -239,10 +239,10 @@ class SmallCharts(KeepsStyle, can_focus=False):
         mark, out = Style(bgcolor=self._style("mark").bgcolor), list[Segment]()
         for text, style, _ in segments:
             if 0 <= at < len(text):
-                here = text[at] if text[at] != " " else "┊"
+                marked = text[at] if text[at] != " " else "┊"
                 out += [
                     Segment(text[:at], style),
-                    Segment(here, (style or self.base_style) + mark),
+                    Segment(marked, (style or self.base_style) + mark),
                     Segment(text[at + 1 :], style),
                 ]
             else:

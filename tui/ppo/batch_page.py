@@ -126,12 +126,12 @@ class BatchPage(Vertical):
     def select(self, row: int) -> None:
         """Puts a sample under the cursor, by its row in the batch."""
         self._row = row
-        for place, sample in enumerate(self._rows):
+        for index, sample in enumerate(self._rows):
             if sample.record.row == row:
-                self.table.cursor = place
+                self.table.cursor = index
                 return
 
-    def step_sample(self, by: int) -> SampleRow | None:
+    def turn_sample(self, by: int) -> SampleRow | None:
         """Moves the cursor, and gives the sample that it is on now."""
         self.table.cursor += by
         return self.sample
@@ -143,10 +143,10 @@ class BatchPage(Vertical):
         if sort is not None:
             rows = sorted_rows(rows, *sort)
         self._rows = rows
-        place = next((at for at, row in enumerate(rows) if row.record.row == self._row), None)
+        index = next((at for at, row in enumerate(rows) if row.record.row == self._row), None)
         columns = sample_columns(self._all, self._rewards)
         self.table.empty = "no sample is so" if self._all else "the samples of this batch are not known yet"
-        self.table.fill(len(rows), self._make, columns=columns, cursor=0 if place is None else place)
+        self.table.fill(len(rows), self._make, columns=columns, cursor=0 if index is None else index)
         self._say()
         self._show_sample()
 

@@ -27,7 +27,7 @@ from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
 
 EXAMPLES = "kl > 8   reward.mean < 0   any sample.kl > 20   ratio.max > 2   nan"
-LOOK_SECONDS = 0.5
+READ_SECONDS = 0.5
 ANSWER_SECONDS = 5.0
 
 
@@ -52,9 +52,9 @@ class Breakpoints(Overlay[None]):
     def compose(self) -> Iterable[Widget]:
         """A field above the list."""
         box = Vertical(
-            Static("The run is held before a batch's update when one of these is met.", id="said"),
+            Static("The run is held before a batch's update when one of these is met.", id="message"),
             Field(placeholder=EXAMPLES, id="condition"),
-            Static("", id="condition-said"),
+            Static("", id="condition-hint"),
             Options(id="choices"),
             classes="box -breakpoints",
         )
@@ -70,22 +70,22 @@ class Breakpoints(Overlay[None]):
     async def _follow(self) -> None:
         while True:
             try:
-                found = await in_thread(PpoJournal(self._run.db).breakpoints)
+                breakpoints = await in_thread(PpoJournal(self._run.db).breakpoints)
             except LooptopError as error:
                 self._say(str(error), "$text-error")
             else:
-                self._list(found)
-            await asyncio.sleep(LOOK_SECONDS)
+                self._list(breakpoints)
+            await asyncio.sleep(READ_SECONDS)
 
-    def _list(self, found: list[str]) -> None:
-        if found == self._shown:
+    def _list(self, breakpoints: list[str]) -> None:
+        if breakpoints == self._shown:
             return
-        self._shown = found
+        self._shown = breakpoints
         choices = self.query_one("#choices", OptionList)
-        here = choices.highlighted
+        highlighted = choices.highlighted
         none = Option(Content.styled("none is set", "$text-muted"), disabled=True)
-        choices.set_options([Option(safe(text), id=str(place)) for place, text in enumerate(found)] or [none])
-        choices.highlighted = min(here or 0, len(found) - 1) if found else None
+        choices.set_options([Option(safe(text), id=str(index)) for index, text in enumerate(breakpoints)] or [none])
+        choices.highlighted = min(highlighted or 0, len(breakpoints) - 1) if breakpoints else None
 
     @on(Input.Changed, "#condition")
     def _changed(self, event: Input.Changed) -> None:
@@ -143,4 +143,4 @@ class Breakpoints(Overlay[None]):
         work(self, go(), "set")
 
     def _say(self, text: str, style: str) -> None:
-        self.query_one("#condition-said", Static).update(safe(text, style))
+        self.query_one("#condition-hint", Static).update(safe(text, style))

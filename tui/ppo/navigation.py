@@ -11,9 +11,9 @@ from looptop.tui.background import in_thread, work
 from looptop.tui.ppo.batch_data import BatchData, next_mark, read_batch
 from looptop.tui.ppo.columns import SampleRow, sample_rows
 from looptop.tui.ppo.pages import Level, Pages
-from looptop.tui.ppo.references import References, Referring, Which
+from looptop.tui.ppo.references import ReferenceHelper, References, SampleKey
 from looptop.tui.ppo.snapshot import ShownRun
-from looptop.tui.ppo.text import crumbs, standing
+from looptop.tui.ppo.text import crumbs, status_line
 from looptop.tui.ppo.typed_line import TypedLine
 from looptop.tui.screens.base import MainScreen
 
@@ -52,7 +52,7 @@ class Navigation:
         pages: Pages,
         shown: ShownRun,
         on_level: Callable[[], None],
-        make_reference: Callable[[], Referring] | None = None,
+        make_reference: Callable[[], ReferenceHelper] | None = None,
     ) -> None:
         self.level: Level = "form"
         self.step = 0
@@ -105,7 +105,7 @@ class Navigation:
         follow = self._pages.run.follow
         self._pages.crumbs.show(crumbs(snapshot, words, follow and snapshot.live, width))
         any_batch = self.level == "compare" or (self.level == "run" and follow)
-        self._pages.standing.show(standing(snapshot, width, None if any_batch else self.chosen_step))
+        self._pages.status_line.show(status_line(snapshot, width, None if any_batch else self.chosen_step))
 
     # Down.
 
@@ -182,31 +182,31 @@ class Navigation:
         sample, snapshot = self._sample, self._shown.snapshot
         if sample is None or snapshot is None or self.level != "sample":
             return
-        which = self._which(self.row)
+        key = self._sample_key(self.row)
         self._pages.sample.show(
             self.step,
             sample,
             self._reference(sample),
-            self.references.doing(which) if which is not None else "",
+            self.references.status(key) if key is not None else "",
             snapshot.rewards,
             snapshot.setting("generation", "cut_penalty", 0.0),
         )
 
     def ask_reference(self) -> None:
         """Has the reference respond to the opened sample's query, unless the run did already."""
-        sample, which = self._sample, self._which(self.row)
-        if sample is None or which is None or sample.record.reference_response is not None:
+        sample, key = self._sample, self._sample_key(self.row)
+        if sample is None or key is None or sample.record.reference_response is not None:
             return
-        self._screen.attempt(lambda: self.references.ask(which))
+        self._screen.attempt(lambda: self.references.ask(key))
         self.show_sample()
 
-    def _which(self, row: int) -> Which | None:
+    def _sample_key(self, row: int) -> SampleKey | None:
         folder = self._shown.folder
-        return None if folder is None else Which(folder.path, self.step, row)
+        return None if folder is None else SampleKey(folder.path, self.step, row)
 
     def _reference(self, sample: SampleRow) -> str | None:
-        which = self._which(sample.record.row)
-        known = self.references.known(which) if which is not None else None
+        key = self._sample_key(sample.record.row)
+        known = self.references.known(key) if key is not None else None
         return sample.record.reference_response if known is None else known
 
     def _read_tokens(self) -> None:
@@ -239,7 +239,7 @@ class Navigation:
         elif self.level == "batch":
             self.go_to_batch(self.step + by)
         elif self.level in ("sample", "tokens"):
-            sample = self._pages.batch.step_sample(by)
+            sample = self._pages.batch.turn_sample(by)
             if sample is not None:
                 self._open_sample(sample.record.row, self.level)
 

@@ -24,7 +24,7 @@ class Pages:
 
     def __init__(self) -> None:
         self.crumbs = Panel(id="crumbs")
-        self.standing = Panel(id="standing")
+        self.status_line = Panel(id="status-line")
         self.prompt = Prompt(id="prompt")
         self.form = NewRun("ppo")
         self.run = RunPage()
@@ -44,7 +44,7 @@ class Pages:
     def __iter__(self) -> Iterator[Widget]:
         """All of them, from top to bottom."""
         yield self.crumbs
-        yield self.standing
+        yield self.status_line
         yield self.prompt
         yield from self._by_level.values()
 
@@ -52,7 +52,7 @@ class Pages:
         """Shows the page of a level, and no other."""
         for name, page in self._by_level.items():
             page.display = name == level
-        self.crumbs.display = self.standing.display = level != "form"
+        self.crumbs.display = self.status_line.display = level != "form"
 
     def main_widget(self, level: Level) -> Widget:
         """The widget that takes the keys of a level."""

@@ -39,7 +39,7 @@ BELOW_ENLARGED = 8
 """Lines of the batches below an enlarged chart."""
 
 
-class Told(NamedTuple):
+class RowsRead(NamedTuple):
     """The news that the rows of batches were told last."""
 
     version: int = -1
@@ -71,7 +71,7 @@ class RunPage(Vertical):
         self._smoothing = 0
         self._specs: tuple[ChartSpec, ...] = ()
         self._rows: BatchRows | None = None
-        self._told = Told()
+        self._rows_read = RowsRead()
         self._wanted: int | None = None
         """The batch under the cursor, by its step, as far as it is there."""
         self._charts = SmallCharts(id="small-charts")
@@ -119,7 +119,7 @@ class RunPage(Vertical):
     def attach(self, journal: PpoJournal) -> None:
         """Shows another run."""
         self.snapshot, self.follow, self._wanted, self._specs = None, True, None, ()
-        self._told = Told()
+        self._rows_read = RowsRead()
         self._rows = BatchRows(journal, [name for *_, name in BATCH_FIGURES], self._on_read, self._on_error)
         self._batches.fill(0, self._make, cursor=0)
 
@@ -136,7 +136,7 @@ class RunPage(Vertical):
         self.snapshot = snapshot
         if self._rows is None:
             return
-        self._tell_rows(snapshot)
+        self._mark_changed_rows(snapshot)
         specs = charts_of(snapshot)
         if specs != self._specs:
             self._specs = specs
@@ -149,15 +149,15 @@ class RunPage(Vertical):
         else:
             self._rows.get(cursor)
 
-    def _tell_rows(self, snapshot: PpoSnapshot) -> None:
+    def _mark_changed_rows(self, snapshot: PpoSnapshot) -> None:
         """Has the rows that may have changed since they were told last read again, whatever was on the screen since."""
-        told, rows = self._told, self._rows
+        told, rows = self._rows_read, self._rows
         if rows is None or snapshot.version == told.version:
             return
         fresh = [event for event in snapshot.events if event.id > told.event]
         again = any(event.kind == "resume" for event in fresh)  # it has made older batches anew
         rows.news(0 if again else min(told.last, snapshot.last))
-        self._told = Told(snapshot.version, snapshot.last, fresh[-1].id if fresh else told.event)
+        self._rows_read = RowsRead(snapshot.version, snapshot.last, fresh[-1].id if fresh else told.event)
 
     def _draw(self) -> None:
         snapshot = self.snapshot
@@ -199,8 +199,8 @@ class RunPage(Vertical):
         )
 
     def _make(self, row: int) -> Row | None:
-        found = self._batch(row)
-        return None if found is None else batch_cells(found)
+        batch = self._batch(row)
+        return None if batch is None else batch_cells(batch)
 
     def _batch(self, row: int) -> BatchRow | None:
         if self._rows is None or self.snapshot is None:
@@ -217,8 +217,8 @@ class RunPage(Vertical):
     def _figures(self) -> dict[str, float | None]:
         """Those of the batch under the cursor; while it has none yet, those of the batch before it."""
         for row in (self._batches.cursor, self._batches.cursor - 1):
-            if row >= 0 and (found := self._batch(row)) is not None and found.figures:
-                return found.figures
+            if row >= 0 and (batch := self._batch(row)) is not None and batch.figures:
+                return batch.figures
         return {}
 
     def _show_batch(self) -> None:
@@ -226,11 +226,11 @@ class RunPage(Vertical):
         step = self.step
         if step is None:
             return
-        found = self._batch(self._batches.cursor)
+        batch = self._batch(self._batches.cursor)
         self._charts.mark(step, self._figures())
         if self.enlarged:
             self.draw_charts()
-        marks = Content("") if found is None else marks_in_full(found.record)
+        marks = Content("") if batch is None else marks_in_full(batch.record)
         self.query_one("#batch-marks", Static).update(
             marks if marks.plain else Content.styled("nothing to look at", "$text-muted"), layout=False
         )

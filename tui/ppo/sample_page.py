@@ -30,15 +30,15 @@ class Text(VerticalScroll):
     def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id, classes="text")
         self.border_title = title
-        self._said = Static()
+        self._text = Static()
 
     def compose(self) -> ComposeResult:
         """One text."""
-        yield self._said
+        yield self._text
 
     def say(self, content: Content) -> None:
         """Shows another text, from its beginning."""
-        self._said.update(content)
+        self._text.update(content)
         self.scroll_home(animate=False)
 
 

@@ -134,8 +134,8 @@ def tokens_as_text(table: TokenTable) -> str:
     figures = token_figures(table)
     titles = [column.key for column in TOKEN_COLUMNS_SHOWN]
     lines = ["\t".join(titles)]
-    for place in range(len(table.ids)):
-        cells = token_cells(table, figures, place)
-        numbers = [f"{figures[key][place]:.6g}" for key in titles[2:-2]]
-        lines.append("\t".join([cells[0].text, cells[1].text, *numbers, cells[-2].text, str(int(table.counts[place]))]))
+    for index in range(len(table.ids)):
+        cells = token_cells(table, figures, index)
+        numbers = [f"{figures[key][index]:.6g}" for key in titles[2:-2]]
+        lines.append("\t".join([cells[0].text, cells[1].text, *numbers, cells[-2].text, str(int(table.counts[index]))]))
     return "\n".join(lines) + "\n"

@@ -22,12 +22,12 @@ from looptop.tui.forms.launcher import Launcher
 from looptop.tui.forms.new_run import NewRun
 from looptop.tui.ppo import saving
 from looptop.tui.ppo.batch_page import BatchPage
-from looptop.tui.ppo.before_after import Comparing
+from looptop.tui.ppo.before_after import Comparer
 from looptop.tui.ppo.before_after_page import ComparePage
 from looptop.tui.ppo.controls import PpoControls
 from looptop.tui.ppo.navigation import IN_BATCH, Navigation
 from looptop.tui.ppo.pages import Level, Pages
-from looptop.tui.ppo.references import Referring
+from looptop.tui.ppo.references import ReferenceHelper
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, ShownRun
@@ -58,7 +58,9 @@ class PpoScreen(MainScreen):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo")]
 
-    def __init__(self, make_reference: Callable[[], Referring] | None = None, attach: RunFolder | None = None) -> None:
+    def __init__(
+        self, make_reference: Callable[[], ReferenceHelper] | None = None, attach: RunFolder | None = None
+    ) -> None:
         """The screen.
 
         Args:
@@ -75,7 +77,7 @@ class PpoScreen(MainScreen):
         self._loop = WatchLoop(self, self._read)
         self.navigation = Navigation(self, self.pages, self.shown, self._loop.poke, make_reference)
         self.controls = PpoControls(self, self.shown, self.navigation, self._loop.hurry)
-        self._comparing = Comparing(self._show_comparison)
+        self._comparing = Comparer(self._show_comparison)
         self._launcher = Launcher(
             self,
             self.pages.form,

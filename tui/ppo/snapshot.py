@@ -100,14 +100,14 @@ class PpoSnapshot:
     @property
     def rewards(self) -> list[Reward]:
         """The parts of the reward, as the run itself said, or its configuration."""
-        said = self.facts.get("rewards") or self.settings.get("rewards") or []
-        parts = [part for part in said if isinstance(part, dict)] if isinstance(said, list) else []
+        listed = self.facts.get("rewards") or self.settings.get("rewards") or []
+        parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
         return [Reward(str(part.get("name", "?")), _weight(part.get("weight"))) for part in parts]
 
     def setting(self, table: str, name: str, default: float) -> float:
         """A number of the configuration."""
-        found = self.settings.get(table)
-        value = found.get(name) if isinstance(found, dict) else None
+        settings = self.settings.get(table)
+        value = settings.get(name) if isinstance(settings, dict) else None
         return float(value) if isinstance(value, int | float) else default
 
     def names(self, prefix: str) -> list[str]:

@@ -43,7 +43,7 @@ def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: 
     return left + Content(" " * max(1, room)) + right
 
 
-def standing(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> Content:
+def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> Content:
     """The stage that the batch in the making has reached, or how far the run is, or how it ended.
 
     Args:

@@ -106,10 +106,10 @@ class TokenPage(Vertical):
         self.query_one("#legend", Static).update(self._legend(scale), layout=False)
 
     def _legend(self, scale: Scale) -> Content:
-        look = DARK if self.app.current_theme.dark else LIGHT
+        palette = DARK if self.app.current_theme.dark else LIGHT
         ramp = []
         for value in scale.ramp(RAMP):
-            shade = scale.shade(value, look)
+            shade = scale.shade(value, palette)
             ramp.append(Content.styled(" ", f"on {shade.background}"))
         signs = BLOCKS if scale.kind in ("amount", "share") else f"--- -- - {NOTHING} + ++ +++"
         return Content.assemble(
@@ -128,12 +128,12 @@ class TokenPage(Vertical):
         if table is None or not table.ids:
             panel.update("", layout=False)
             return
-        place = self.cursor
+        index = self.cursor
         lines = [
             Content.assemble(
-                safe(f"{token_word(table.texts[place])} ", "bold $text-primary"),
-                safe(f"token {place}, id {table.ids[place]}, {len(table.ids)} in all", "$text-muted"),
-                "" if table.counts[place] else Content.styled("   does not count", "$text-warning"),
+                safe(f"{token_word(table.texts[index])} ", "bold $text-primary"),
+                safe(f"token {index}, id {table.ids[index]}, {len(table.ids)} in all", "$text-muted"),
+                "" if table.counts[index] else Content.styled("   does not count", "$text-warning"),
             )
         ]
         for names in SHOWN:
@@ -141,7 +141,7 @@ class TokenPage(Vertical):
             for name in names:
                 word = {"reference": "reference's"}.get(name) or TOKEN_FIGURES[name]
                 style = "bold $text-primary" if name == self.shaded_by else "bold"
-                value = short_number(self._figures[name][place], 4)
+                value = short_number(self._figures[name][index], 4)
                 cells.append(Content.assemble((f"{word:<11}", "$text-muted"), safe(f"{value:>7} ", style)))
             lines.append(Content("").join(cells))
         panel.update(Content("\n").join(lines), layout=False)
@@ -176,7 +176,7 @@ class TokenPage(Vertical):
         event.stop()
         self._show_token()
         if self._rows.display:
-            self._rows.cursor = event.place
+            self._rows.cursor = event.index
         self.post_message(self.Moved())
 
     @on(Table.Moved, "#token-table")

@@ -45,10 +45,10 @@ class TypedLine:
             check: Says what a value means, or raises LooptopError.
             take: Called with the value on enter.
         """
-        self._pages.standing.display = False
+        self._pages.status_line.display = False
 
         def close() -> None:
-            self._pages.standing.display = True
+            self._pages.status_line.display = True
             self._stop_timer()
             self._on_close()
 
@@ -65,7 +65,7 @@ class TypedLine:
         """
 
         def check(text: str) -> str:
-            return "enter uses it" if _reward(text, precision) is not None else "enter takes back what was said"
+            return "enter uses it" if _reward(text, precision) is not None else "enter removes your reward"
 
         self.ask(label, value, check, lambda text: take(_reward(text, precision)))
 

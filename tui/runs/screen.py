@@ -72,7 +72,7 @@ class RunsScreen(MainScreen):
         yield TopBar("runs")
         with Horizontal(id="runs-bar"):
             yield Field(placeholder='/ filters:  kind:vqa state:running loss<0.5 "some words"', id="runs-filter")
-            yield Static(id="runs-said")
+            yield Static(id="runs-status")
         yield RunTable()
         yield MachinePanel()
         yield KeyBar()
@@ -119,15 +119,15 @@ class RunsScreen(MainScreen):
         self._say_count()
 
     def _say_count(self) -> None:
-        said, table = self.query_one("#runs-said", Static), self.query_one(RunTable)
+        status, table = self.query_one("#runs-status", Static), self.query_one(RunTable)
         if wrong := self._wrong or self._unknown:
-            said.update(safe(wrong, "$text-error"))
+            status.update(safe(wrong, "$text-error"))
             return
         live = sum(bool(each.live) for each in self._all)
         words = [f"{len(table.runs):,} of {len(self._all):,} runs", f"{live} live"]
         if table.selected:
             words.append(f"{len(table.selected)} selected")
-        said.update(Content.styled(" · ".join(words), "$text-muted"))
+        status.update(Content.styled(" · ".join(words), "$text-muted"))
 
     async def _read_machine(self) -> bool:
         from looptop.engine.machine.usage import Machine

@@ -47,7 +47,7 @@ class Question(Overlay[str]):
             Option(Content.assemble((f" {key} ", "$primary bold"), f" {label}"), id=name)
             for key, name, label in self._answers
         ]
-        box = Vertical(Static(self._text, id="said"), Options(*lines, id="choices"), classes="box -question")
+        box = Vertical(Static(self._text, id="message"), Options(*lines, id="choices"), classes="box -question")
         box.border_title = safe(self._title)
         yield box
         yield KeyBar()

@@ -61,10 +61,10 @@ class Picker(Overlay[str]):
 
     @on(Input.Changed, "#filter")
     def _filter(self, event: Input.Changed) -> None:
-        found = self.query_one("#choices", OptionList)
-        found.clear_options()
-        found.add_options(self._options(event.value))
-        found.highlighted = 0 if found.option_count else None
+        choices = self.query_one("#choices", OptionList)
+        choices.clear_options()
+        choices.add_options(self._options(event.value))
+        choices.highlighted = 0 if choices.option_count else None
 
     @on(Input.Submitted, "#filter")
     def _take_highlighted(self) -> None:
@@ -76,5 +76,5 @@ class Picker(Overlay[str]):
 
     def action_move(self, rows: int) -> None:
         """Moves in the list while the focus stays in the field."""
-        found = self.query_one("#choices", OptionList)
-        (found.action_cursor_down if rows > 0 else found.action_cursor_up)()
+        choices = self.query_one("#choices", OptionList)
+        (choices.action_cursor_down if rows > 0 else choices.action_cursor_up)()

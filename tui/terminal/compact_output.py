@@ -22,7 +22,7 @@ _UNSEEN_ON_BLANKS = frozenset({"1", "2", "3"})
 _READ_MOST = 4096
 
 
-class Thrift:
+class CompactOutput:
     """What goes to one terminal, in its order.
 
     Args:
@@ -37,7 +37,7 @@ class Thrift:
         """What was asked for last."""
         self._known: dict[tuple[_State, str], _State] = {}
 
-    def squeeze(self, text: str) -> str:
+    def compress(self, text: str) -> str:
         """The text with the same effect, in at most as many bytes."""
         out: list[str] = []
         quoted = False  # what follows is no text to be shown: a title, a picture
@@ -84,18 +84,18 @@ class Thrift:
                 "" if foreground == had_foreground else foreground or "39",
                 "" if background == had_background else background or "49",
             ]
-        said = ";".join(part for part in parts if part)
-        return f"\x1b[{said}m" if said else ""
+        colours = ";".join(part for part in parts if part)
+        return f"\x1b[{colours}m" if colours else ""
 
     def _after(self, state: _State, parameters: str) -> _State:
         """The state that a sequence makes of another."""
         key = (state, parameters)
-        found = self._known.get(key)
-        if found is None:
+        state_after = self._known.get(key)
+        if state_after is None:
             if len(self._known) > _READ_MOST:
                 self._known.clear()
-            found = self._known[key] = _read(state, parameters)
-        return found
+            state_after = self._known[key] = _read(state, parameters)
+        return state_after
 
 
 def erases_in_colour(term: str) -> bool:
@@ -127,8 +127,8 @@ def _read(state: _State, parameters: str) -> _State:
         elif code in ("38", "48"):
             kind = next(codes, "")
             rest = [next(codes, "0") for _ in range(3 if kind == "2" else 1)]
-            said = ";".join([code, kind, *rest])
-            foreground, background = (said, background) if code == "38" else (foreground, said)
+            colours = ";".join([code, kind, *rest])
+            foreground, background = (colours, background) if code == "38" else (foreground, colours)
         elif code == "39":
             foreground = ""
         elif code == "49":

@@ -25,7 +25,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from looptop.tui.terminal.compact_output import Thrift, erases_in_colour
+from looptop.tui.terminal.compact_output import CompactOutput, erases_in_colour
 from looptop.tui.terminal.replies import Replies
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ ALONE = 0.015
 """Seconds after which an ESC is the key: a terminal sends the rest of a sequence with it. Textual waits for 0.1 s, or
 for as many milliseconds as ESCDELAY says, which goes before this too."""
 
-LOOK = 0.1
+EXIT_INTERVAL = 0.1
 """Seconds between two looks at whether the app leaves."""
 
 
@@ -49,7 +49,7 @@ class Screen(io.TextIOBase):
         super().__init__()
         self._fd = descriptor
         self._deadline: float | None = None
-        self._thrift = Thrift(erases_in_colour(os.environ.get("TERM", "")))
+        self._compact = CompactOutput(erases_in_colour(os.environ.get("TERM", "")))
         self.gone = False
         """Whether nobody is behind the terminal any more."""
 
@@ -67,7 +67,7 @@ class Screen(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Writes all of it, unless the terminal is gone."""
-        data = memoryview(self._thrift.squeeze(text).encode("utf-8", "replace"))
+        data = memoryview(self._compact.compress(text).encode("utf-8", "replace"))
         with selectors.SelectSelector() as selector:
             selector.register(self._fd, selectors.EVENT_WRITE)
             while data and not self.gone:
@@ -84,7 +84,7 @@ class Screen(io.TextIOBase):
 
     def forget_colours(self) -> None:
         """Another program has drawn meanwhile: the terminal's colours are set anew."""
-        self._thrift = Thrift(erases_in_colour(os.environ.get("TERM", "")))
+        self._compact = CompactOutput(erases_in_colour(os.environ.get("TERM", "")))
         self.write("\x1b[m")
 
     def flush(self) -> None:
@@ -125,7 +125,7 @@ class Keys(XTermParser):
     def patience(self) -> float:
         """Seconds until what has come is to be looked at again, whether or not more comes."""
         soonest = min(self._replies.deadline, float("inf") if self._timeout_time is None else self._timeout_time)
-        return max(0.0, min(LOOK, soonest - time.monotonic()))
+        return max(0.0, min(EXIT_INTERVAL, soonest - time.monotonic()))
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
         if len(sequence) == 2 and sequence[0] == "\x1b" and sequence[1] in "123456789":

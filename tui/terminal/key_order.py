@@ -29,7 +29,7 @@ ROUNDS = 6
 LEAVE_KEYS = {key for action in actions_of(["app"]) if action.name == "leave_now" for key in action.keys.split(",")}
 
 
-class Acted(Message):
+class KeyDone(Message):
     """Goes up behind a key: where it has come to the app, the key has been acted on."""
 
     def __init__(self, arrived: asyncio.Event) -> None:
@@ -37,7 +37,7 @@ class Acted(Message):
         self.arrived = arrived
 
 
-class Typed:
+class KeyOrder:
     """Holds each key, and each paste, until the one before it has done what it does."""
 
     def __init__(self, app: App[Any]) -> None:
@@ -92,8 +92,8 @@ class Typed:
     async def _acted(self, target: MessagePump) -> None:
         arrived = asyncio.Event()
         task = target._task
-        if not target.post_message(Acted(arrived)):  # It has been closed.
-            self._app.post_message(Acted(arrived))
+        if not target.post_message(KeyDone(arrived)):  # It has been closed.
+            self._app.post_message(KeyDone(arrived))
             task = None
         # What closes takes with it what was on its way up, and nothing arrives: so its end counts as well.
         arrival = asyncio.create_task(arrived.wait())
@@ -102,6 +102,6 @@ class Typed:
         arrival.cancel()
 
 
-def is_typed(event: Event) -> bool:
+def is_key_input(event: Event) -> bool:
     """Whether it comes from the keyboard, and nobody has had it yet."""
     return isinstance(event, Key | Paste) and not event.is_forwarded

@@ -143,7 +143,7 @@ class RunView(Vertical, can_focus=True):
         at = "" if snapshot.sample_step is None else f" at step {snapshot.sample_step:,}"
         score = sum(sample.correct for sample in snapshot.samples) / max(1, len(snapshot.samples))
         box.border_title = f"Sample answers{at}: {100 * score:.0f} % right" if snapshot.samples else "Sample answers"
-        said = text.samples(snapshot, box.size.width - 2)
-        table, lines = self.query_one("#samples", Static), said.plain.count("\n")
-        table.update(said, layout=self._drawn.get("lines") != lines)
+        lines_of_samples = text.samples(snapshot, box.size.width - 2)
+        table, lines = self.query_one("#samples", Static), lines_of_samples.plain.count("\n")
+        table.update(lines_of_samples, layout=self._drawn.get("lines") != lines)
         self._drawn["lines"] = lines

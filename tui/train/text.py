@@ -27,18 +27,18 @@ def head(snapshot: Snapshot, width: int) -> Content:
         f"batch {training.get('per_device_train_batch_size', '?')}",
         " ".join(str(snapshot.facts[key]) for key in ("device", "precision") if snapshot.facts.get(key)),
     ]
-    said = Content.assemble((snapshot.id, "bold"), "  ", state_word(snapshot.state, snapshot.alerts), "  ")
+    line = Content.assemble((snapshot.id, "bold"), "  ", state_word(snapshot.state, snapshot.alerts), "  ")
     if snapshot.elsewhere:
-        said += safe(f"by the heartbeat of {snapshot.elsewhere}  ", "$text-warning")
+        line += safe(f"by the heartbeat of {snapshot.elsewhere}  ", "$text-warning")
     if snapshot.title:
-        said += safe(f"{snapshot.title}  ", "bold")
+        line += safe(f"{snapshot.title}  ", "bold")
     if snapshot.state in (RunState.PAUSED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:
-        return reason(said + safe(snapshot.reason, COLOURS[snapshot.state]), width)
+        return reason(line + safe(snapshot.reason, COLOURS[snapshot.state]), width)
     if snapshot.state is RunState.INTERRUPTED:
-        return said + safe(f"{snapshot.trouble}; r goes on from its last checkpoint", "$text-muted")
+        return line + safe(f"{snapshot.trouble}; r goes on from its last checkpoint", "$text-muted")
     if snapshot.trouble:
-        return said + safe(f"{snapshot.trouble}: what the run has to say waits in its memory", "$text-error")
-    return (said + safe(" · ".join(word for word in words if word), "$text-muted")).truncate(width, ellipsis=True)
+        return line + safe(f"{snapshot.trouble}: what the run has to say waits in its memory", "$text-error")
+    return (line + safe(" · ".join(word for word in words if word), "$text-muted")).truncate(width, ellipsis=True)
 
 
 def progress(snapshot: Snapshot, width: int) -> Content:
@@ -71,8 +71,8 @@ def figures(snapshot: Snapshot) -> Content:
     """The latest figures, one a line."""
     value = snapshot.value
     rows = [
-        ("train loss", _said(value("loss"))),
-        ("validation loss", _said(value("eval_loss"))),
+        ("train loss", _figure(value("loss"))),
+        ("validation loss", _figure(value("eval_loss"))),
         ("validation acc.", _percent(value("eval_accuracy"))),
     ]
     best = result_step(snapshot.facts)
@@ -85,9 +85,9 @@ def figures(snapshot: Snapshot) -> Content:
     if best is not None:
         rows.append(("  of step" if "test_accuracy" in snapshot.latest else "model of step", f"{best:,}"))
     rows += [
-        ("learning rate", _said(value("learning_rate"))),
-        ("gradient norm", _said(value("grad_norm"))),
-        ("samples/s", _said(value("samples_per_second"))),
+        ("learning rate", _figure(value("learning_rate"))),
+        ("gradient norm", _figure(value("grad_norm"))),
+        ("samples/s", _figure(value("samples_per_second"))),
         ("memory", "-" if snapshot.memory is None else size(snapshot.memory)),
     ]
     trained, total = snapshot.facts.get("trainable_parameters"), snapshot.facts.get("parameters")
@@ -97,7 +97,7 @@ def figures(snapshot: Snapshot) -> Content:
         count = snapshot.facts.get(key)
         if isinstance(count, int) and count:
             rows.append((name, f"{count:,}"))
-    lines = [Content.assemble((f"{name:<16}", "$text-muted"), safe(f"{said:>9}")) for name, said in rows]
+    lines = [Content.assemble((f"{name:<16}", "$text-muted"), safe(f"{figure:>9}")) for name, figure in rows]
     return Content("\n").join(lines)
 
 
@@ -136,7 +136,7 @@ def samples(snapshot: Snapshot, width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def _said(value: float | None) -> str:
+def _figure(value: float | None) -> str:
     return "-" if value is None else number(value)
 
 

@@ -33,7 +33,7 @@ class Prompt(Horizontal):
         """Question, field, hint."""
         yield Static(classes="prompt-label")
         yield Field()
-        yield Static(classes="prompt-said")
+        yield Static(classes="prompt-hint")
 
     def ask(
         self,
@@ -92,8 +92,8 @@ class Prompt(Horizontal):
         self._take(event.value)
 
     def _say(self, value: str) -> None:
-        said = self.query_one(".prompt-said", Static)
+        hint = self.query_one(".prompt-hint", Static)
         try:
-            said.update(safe(self._check(value), "$text-muted"), layout=False)
+            hint.update(safe(self._check(value), "$text-muted"), layout=False)
         except LooptopError as error:
-            said.update(safe(error, "$text-error"), layout=False)
+            hint.update(safe(error, "$text-error"), layout=False)

@@ -22,7 +22,7 @@ from textual.strip import Strip
 
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
-from looptop.tui.widgets.keeps_style import KeepsStyle
+from looptop.tui.widgets.style_cache import StyleCache
 
 if TYPE_CHECKING:
     from textual.events import Click, Resize
@@ -59,7 +59,7 @@ STYLES = ("muted", "primary", "good", "bad", "warn", "accent", "bold", "out")
 Row = Sequence[Cell]
 
 
-class Table(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
+class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     """Rows and columns, one row under the cursor.
 
     Args:

@@ -11,7 +11,7 @@ from textual.geometry import Region
 from textual.widget import Widget
 
 
-class KeepsStyle(Widget):
+class StyleCache(Widget):
     """Draws lines itself, in styles that change with the theme and the focus alone."""
 
     def __init__(self, **options: Any) -> None:
