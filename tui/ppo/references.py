@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from looptop.tui.helper_client import HelperClient
+from looptop.tui.helper_client import HelperClient, HelperProcess
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
