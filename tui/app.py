@@ -1,4 +1,7 @@
-"""The app: its screens, its leaving, and nothing that is not on the way to the first paint."""
+"""The app: its screens, how it changes between them, and how it leaves.
+
+Only what the first paint needs is imported at the top.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +46,11 @@ YOUNG = 5000
 """New objects after which young garbage is collected; Python's own 700 took a sixteenth of what the app costs."""
 
 LAST_RESORT = 6.0
-"""Seconds after which a leaving app ends, whatever holds it."""
+"""Seconds after which a leaving app is ended by force."""
 
 
 class LooptopApp(App[str]):
-    """looptop on a terminal. Gives the sentence to print after it has left."""
+    """looptop on a terminal. Returns the sentences to print after it has left."""
 
     TITLE = "looptop"
     CSS_PATH: ClassVar[list[str]] = ["styles/app.tcss", "styles/ask.tcss"]  # type: ignore[assignment]
@@ -99,7 +102,7 @@ class LooptopApp(App[str]):
         return Summaries()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """What each line goes through on its way to the terminal."""
+        """Filters that each line goes through on its way to the terminal."""
         return [*super().get_line_filters(), self._visible_lines]
 
     def _make_ask(self) -> Screen[Any]:
@@ -127,7 +130,7 @@ class LooptopApp(App[str]):
 
         return ChartsScreen([self._opened_on] if self._opened_on is not None else [])
 
-    # Going to a run.
+    # Changing the screen.
 
     def open_run(self, run: RunFolder) -> None:
         """Goes to the screen that shows runs of its kind."""
@@ -162,7 +165,7 @@ class LooptopApp(App[str]):
         work(self, go(), "screens")
 
     def tell(self, sentence: object, severity: str = "information") -> None:
-        """Shows a sentence for a moment; it may hold text from outside."""
+        """Shows a sentence for a moment; text from outside is made visible."""
         self.notify(visible(sentence), severity=severity, markup=False)  # type: ignore[arg-type]
 
     def ask_about(self, model: str) -> None:
@@ -172,14 +175,14 @@ class LooptopApp(App[str]):
     # Actions that work everywhere.
 
     async def action_go(self, name: str) -> None:
-        """Changes the screen; what lies over the present one is closed."""
+        """Changes the screen; closes what lies over the present one."""
         while isinstance(self.screen, Overlay):
             await self.pop_screen()
         if self.current_mode != name:
             await self.switch_mode(name)
 
     async def action_back(self) -> None:
-        """Leaves a field, or closes what lies over the screen."""
+        """Esc: leaves a field, or closes what lies over the screen."""
         if isinstance(self.screen, MainScreen):
             self.screen.back()
         elif len(self.screen_stack) > 1:
@@ -204,7 +207,7 @@ class LooptopApp(App[str]):
             self.push_screen(Help(self._key_contexts(self.screen)))
 
     def action_leave(self) -> None:
-        """Leaves; asks first where something would be lost, or where a run that was started here still goes."""
+        """Leaves; asks first if something would be lost, or if a run that was started here is live."""
         from looptop.tui.quitting import farewell, live_runs, question
 
         live = live_runs(self.started_here)
@@ -233,24 +236,24 @@ class LooptopApp(App[str]):
         self.exit(farewell(live_runs(self.started_here)))
 
     def leave_from_outside(self) -> None:
-        """Leaves because the terminal is gone or the system says so; runs go on."""
+        """Leaves because the terminal is gone or a signal came; runs go on."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
         self.action_leave_now()
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copies a text, which may hold what a terminal cannot be sent."""
+        """Copies a text; what cannot be encoded is replaced."""
         super().copy_to_clipboard(text.encode("utf-8", "replace").decode())
         self._clipboard = text
 
     def draw_anew(self) -> None:
-        """Draws all of the screen, of which nothing may be left on the terminal."""
+        """Draws the whole screen, because nothing of it may be left on the terminal."""
         if self._drawn_on is not None:
             self._drawn_on.forget_colours()
         self.refresh(layout=True)
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
-        """Leaves, and ends the process should anything hold it."""
+        """Leaves, and ends the process by force if that takes too long."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
             resort = threading.Timer(LAST_RESORT, os._exit, (kwargs.get("return_code", 0),))
@@ -261,18 +264,18 @@ class LooptopApp(App[str]):
     # What Textual asks for.
 
     async def on_event(self, event: Event) -> None:
-        """Keys act one after the other."""
+        """Lets keys act one after the other."""
         if is_key_input(event):
             await self._key_order.take(event, super().on_event)
         else:
             await super().on_event(event)
 
     def on_key_done(self, event: KeyDone) -> None:
-        """What a key does is done."""
+        """A key has done what it does."""
         event.arrived.set()
 
     def on_ready(self) -> None:
-        """The first paint is done."""
+        """Starts what waits for the first paint."""
         if self._drawn_on is not None:
             gc.freeze()
             gc.set_threshold(YOUNG)
@@ -297,7 +300,7 @@ class LooptopApp(App[str]):
                     self.tell(notice.sentence, notice.severity)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: what the table of actions offers here."""
+        """The palette: the actions that work here."""
         for action in actions.actions_of({"app", *self._key_contexts(screen)}):
             if action.palette:
                 yield SystemCommand(f"{action.label} ({action.key_text})", action.help, self._runner(action))

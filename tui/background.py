@@ -46,7 +46,7 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
         result, failure = None, None
         try:
             result = call()
-        except BaseException as error:  # It belongs to whoever awaits the future.
+        except BaseException as error:  # It is raised where the future is awaited.
             failure = error
         try:
             loop.call_soon_threadsafe(settle, result, failure)
@@ -58,16 +58,16 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
 
 
 def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
-    """Has something done, as a worker of the node.
+    """Runs a coroutine as a worker of the node.
 
-    It is no error that the node is taken off the screen meanwhile. Any other error is one in looptop: it is reported
-    (`report`) and ends this work, not the app.
+    Failing because the node was taken off the screen meanwhile is no error. Any other error is one in looptop: it is
+    reported (`report`) and ends this work, not the app.
 
     Args:
         node: What the work is for.
-        what: Work that finds its way among the node's children.
-        group: What it is done together with.
-        exclusive: What is still done in this group is given up.
+        what: The coroutine.
+        group: The name of the workers that it belongs to.
+        exclusive: Whether the workers of this group that still run are cancelled.
     """
     app = node.app
 
@@ -75,7 +75,7 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
         try:
             await what
         except Exception as error:
-            # What is taken down is not displayed any more, and loses its children one by one.
+            # A node that is taken down is no longer displayed, and loses its children one by one.
             if not isinstance(error, NoMatches) or (node.display and node.is_attached):
                 report(app, error)
 
@@ -83,7 +83,7 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
 
 
 def report(app: App[Any], error: BaseException) -> None:
-    """Writes the traceback and says where it is; in the app's own thread."""
+    """Writes the traceback to the log and tells where it is; call it in the app's thread."""
     log = home() / LOG
     with contextlib.suppress(OSError), log.open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {''.join(traceback.format_exception(error))}\n")
@@ -94,7 +94,7 @@ def report(app: App[Any], error: BaseException) -> None:
 
 @contextlib.contextmanager
 def threads_report(to: Callable[[BaseException], object]) -> Iterator[None]:
-    """Hands what a thread raises on, which Python would print where nobody sees it while the app draws."""
+    """Passes on what threads raise, which Python would print where nobody sees it while the app draws."""
 
     def caught(arguments: threading.ExceptHookArgs) -> None:
         if arguments.exc_value is not None:

@@ -1,4 +1,4 @@
-"""What becomes of runs when the app is left: they go on, unless the person says otherwise."""
+"""Leaving the app while runs are live: they go on, unless a person decides otherwise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 NAMED = 4
-"""Runs that the last words speak of one by one."""
+"""Runs that the last lines name one by one."""
 
 
 def live_runs(started: Sequence[RunFolder]) -> list[RunFolder]:
@@ -29,11 +29,11 @@ def live_runs(started: Sequence[RunFolder]) -> list[RunFolder]:
 
 
 def question(live: Sequence[RunFolder], others: Sequence[RunFolder], lost: Sequence[str] = ()) -> Question:
-    """Asks whether to leave, and whether the runs that were started here shall go on.
+    """Asks whether to leave, and whether runs that were started here go on.
 
     Args:
         live: Those that live.
-        others: Live ones that were started elsewhere: they are only spoken of.
+        others: Live ones that were started elsewhere: they are only named.
         lost: What is not kept, each in a few words.
     """
     from looptop.tui.screens.dialog import Question

@@ -60,7 +60,7 @@ def figure_text(summary: RunSummary) -> str:
     name, value = headline(summary)
     if value is None:
         return f"nan {name}" if name else ""
-    # A share, unless a damaged journal says otherwise.
+    # A share, unless the journal is damaged.
     if not name.endswith("accuracy") or abs(value) >= 1e4:
         return f"{number(value)} {name}"
     step = headline_step(summary)

@@ -46,7 +46,7 @@ IN_THE_LOG = "  l: all of it, in the log"
 
 
 def reason(line: Content, width: int) -> Content:
-    """A line that ends with why a run ended; where there is no room for all of it, also where that can be read."""
+    """A line that ends with why a run ended; a cut line also says where to read the rest."""
     if line.cell_length <= width:
         return line
     return line.truncate(max(1, width - len(IN_THE_LOG)), ellipsis=True) + Content.styled(IN_THE_LOG, "bold")

@@ -219,7 +219,7 @@ def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_curves_have_the_colours_of_their_runs_and_the_chosen_one_is_in_front() -> None:
     series = Series([1, 2], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0, 0])
-    assert [curve.role for curve in curves.of_runs([series, None, series], 100, 0.0)] == [FIRST, curves.RUNS[2]]
+    assert [curve.role for curve in curves.of_runs([series, None, series], 100, 0.0)] == [FIRST, curves.ROLES[2]]
     assert [curve.role for curve in curves.of_runs([series, series], 100, 0.0)] == [FIRST, SECOND]
     assert [curve.role for curve in curves.of_runs([series, series], 100, 0.0, chosen=0)] == [FAINT, FIRST]
     assert all(curve.dots for curve in curves.of_runs([series], 100, 0.0))
@@ -233,11 +233,11 @@ def test_an_envelope_holds_both_ends_of_every_column_and_goes_on_from_the_nearer
     assert curves.envelope(series) == ([10, 10, 20, 20], [0.0, 9.0, 8.0, 0.5])
 
 
-def test_the_run_events_tells_alerts_and_ends_once() -> None:
+def test_run_events_tell_alerts_and_ends_once() -> None:
     run = RunFolder.create("vqa", preset("tiny"))
     run_events = RunEvents()
     run_events.add(run)
-    assert run_events.idle  # it does not live
+    assert run_events.is_empty  # it does not live
     lock = RunLock(run.lock, run.id).acquire()
     writer = JournalWriter(run.db)
     writer.state(RunState.RUNNING)
@@ -258,7 +258,7 @@ def test_the_run_events_tells_alerts_and_ends_once() -> None:
     lock.release()
     (notice,) = run_events.poll()
     assert (notice.sentence, notice.severity) == ("vqa-1 failed: out of memory", "error")
-    assert run_events.idle
+    assert run_events.is_empty
 
 
 async def test_news_ring_the_bell_on_whatever_screen(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:

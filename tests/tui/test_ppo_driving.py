@@ -93,7 +93,7 @@ async def test_what_was_said_is_seen_in_the_table_and_in_the_sample(answers: Qui
             await pilot.press("minus")
             await until(pilot, lambda: [(each.kind, each.value) for each in control.take(run)] == [("rating", 1.0)])
             await pilot.press("enter")
-            await until(pilot, lambda: "a person says +7.50" in shown(app) and "rated +2" in shown(app))
+            await until(pilot, lambda: "set by a person to +7.50" in shown(app) and "rated +2" in shown(app))
             await pilot.press("n")
             await until(pilot, lambda: "left out of the update by a person" in shown(app))
             write_judgement(writer, 4, 1, "leave_out", None, "app")

@@ -38,7 +38,7 @@ KEY_CONTEXTS = {
     "ppo-tokens": "In the tokens of a sample",
     "ppo-compare": "Before and after",
     "breakpoints": "In the breakpoints",
-    "health": "In what health says",
+    "health": "In the health marks",
     "tree": "In the files",
     "rows": "Among rows",
     "columns": "Among columns",

@@ -80,12 +80,12 @@ PPO = {
         ),
         Action("breakpoints", "b", "break", "List breakpoints, add one, remove one.", palette=True),
         Action("follow", "f", "follow", "Follow the newest batch, or stand still.", palette=True),
-        Action("health", "i", "health", "What health has to say of the batch, in full.", footer=False, palette=True),
+        Action("health", "i", "health", "Show the health marks of the batch in full.", footer=False, palette=True),
         Action(
             "next_mark",
             "m",
             "next mark",
-            "Go to the next batch that health has something to say of.",
+            "Go to the next batch at which a health mark begins.",
             footer=False,
             palette=True,
         ),
@@ -97,11 +97,9 @@ PPO = {
         Action(
             "command('stop')", "X", "stop", "Stop the run; asks whether with a checkpoint.", footer=False, palette=True
         ),
-        Action("command('resume')", "r", "resume", "Go on with a run that is not live any more.", palette=True),
+        Action("command('resume')", "r", "resume", "Resume a run that is no longer live.", palette=True),
         Action("command('log')", "l", "log", "Read all that the run printed.", footer=False, palette=True),
-        Action(
-            "open_run", "o", "open run", "Choose a PPO run to look at: live, finished or interrupted.", palette=True
-        ),
+        Action("open_run", "o", "open run", "Choose a PPO run to watch: live, finished or interrupted.", palette=True),
         Action("new", "N", "new run", "Fill in the form of a new PPO run.", palette=True),
     ),
     "breakpoints": (
@@ -109,5 +107,5 @@ PPO = {
         Action("list", "down", "list", "Go from the field to the list.", shown="↓"),
         Action("dismiss_none", "escape", "close", "Close the breakpoints.", always=True),
     ),
-    "health": (Action("dismiss_none", "escape,i,q", "close", "Close what health says.", shown="esc"),),
+    "health": (Action("dismiss_none", "escape,i,q", "close", "Close the health marks.", shown="esc"),),
 }

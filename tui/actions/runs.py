@@ -29,7 +29,7 @@ RUNS = {
             "command('resume')",
             "r",
             "resume",
-            "Go on with a run that is not live any more, from its checkpoint.",
+            "Resume a run that is no longer live, from its checkpoint.",
             palette=True,
         ),
         Action(
@@ -79,7 +79,7 @@ RUNS = {
         Action("reverse", "S", "reverse", "Sort the other way round.", footer=False, palette=True),
         Action("rename", "t", "title", "Give the run a title.", palette=True),
         Action("note", "n", "note", "Write a note to the run.", palette=True),
-        Action("resume", "r", "resume", "Go on with a run that is not live, from its checkpoint.", palette=True),
+        Action("resume", "r", "resume", "Resume a run that is not live, from its checkpoint.", palette=True),
         Action("duplicate", "u", "duplicate", "A new run like this one, with changes.", palette=True),
         Action(
             "export", "e", "export", "Export metrics and events: CSV, JSON lines, Parquet, TensorBoard.", palette=True
@@ -162,7 +162,7 @@ RUNS = {
             "command('resume')",
             "r",
             "resume",
-            "Go on with a run that is not live any more.",
+            "Resume a run that is no longer live.",
             footer=False,
             palette=True,
         ),

@@ -1,4 +1,4 @@
-"""What the model said: the answer, how sure it is, what else it thought of, and each token's probability."""
+"""The model's answer: its confidence, other candidates, and the probability of each token."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AnswerView(VerticalScroll):
         """One text."""
         yield self._text
 
-    def say(self, *lines: Content, model: str = "") -> None:
+    def show_lines(self, *lines: Content, model: str = "") -> None:
         """Shows these lines.
 
         Args:
@@ -45,16 +45,16 @@ class AnswerView(VerticalScroll):
         self._text.content = Content("\n").join(lines)
 
     def suggest(self, questions: list[str]) -> None:
-        """Says what could be asked."""
+        """Suggests questions."""
         if not questions:
-            self.say(safe("Type a question about the image, then press enter.", "$text-muted"))
+            self.show_lines(safe("Type a question about the image, then press enter.", "$text-muted"))
             return
         first = Content.styled("The benchmark asks of this image (↓ in the question fills one in):", "$text-muted")
-        self.say(first, Content(""), *(safe(f"· {question}") for question in questions))
+        self.show_lines(first, Content(""), *(safe(f"· {question}") for question in questions))
 
     def fail(self, sentence: str) -> None:
         """Shows what went wrong."""
-        self.say(safe("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
+        self.show_lines(safe("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
 
     def show(self, question: str, answer: Answer, truth: str | None) -> None:
         """Shows an answer."""
@@ -88,7 +88,7 @@ class AnswerView(VerticalScroll):
         lines += [*gap, Content.styled("tokens", "$text-muted")] if roomy else []
         lines += _packed([_token(each) for each in answer.tokens], width)
         lines += [*gap, safe(f"{answer.model} · {1000 * answer.seconds:.0f} ms", "$text-muted")]
-        self.say(*lines, model=answer.model)
+        self.show_lines(*lines, model=answer.model)
         self.scroll_home(animate=False)
 
 

@@ -25,7 +25,7 @@ MOST = 1000
 """Entries shown of one folder; a filter finds the others."""
 
 MOST_SEARCHED = 200_000
-"""Files and folders that a filter looks at."""
+"""Files and folders that a filter searches at most."""
 
 
 class FileTree(DirectoryTree):

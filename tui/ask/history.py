@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question about an image, and what the model said."""
+    """A question about an image, and the model's answer."""
 
     path: Path
     question: str
     answer: Answer
     truth: str | None
-    """What the benchmark says, where it asks the same."""
+    """The benchmark's answer, where it asks the same."""
 
 
 class HistoryList(Options):
@@ -85,7 +85,7 @@ class History(Vertical):
 
     @dataclass
     class Again(Message):
-        """One shall be shown again."""
+        """An earlier answer was chosen."""
 
         exchange: Exchange
 

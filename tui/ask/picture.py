@@ -38,7 +38,7 @@ class Picture(Widget, can_focus=False):
         self._image, self._made = image, None
         self.refresh()
 
-    def say(self, text: str, style: str = "$text-muted") -> None:
+    def show_sentence(self, text: str, style: str = "$text-muted") -> None:
         """Shows a sentence instead."""
         self._image, self._sentence = None, safe(text, style)
         self.refresh()

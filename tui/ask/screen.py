@@ -74,8 +74,8 @@ class AskScreen(MainScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Says what goes on."""
-        self._say()
+        """Shows the model's status."""
+        self._show_model_status()
 
     def on_unmount(self) -> None:
         """Ends the answering process."""
@@ -121,7 +121,7 @@ class AskScreen(MainScreen):
         self.app.push_screen(PathQuestion(), self._opened)
 
     def _opened(self, paths: Sequence[Path] | None) -> None:
-        """Shows the first that is a file, and says what becomes of the others."""
+        """Shows the first that is a file, and tells which were not opened."""
         if not paths:
             return
         chosen = next((path for path in paths if path.is_file()), paths[0])
@@ -165,8 +165,8 @@ class AskScreen(MainScreen):
         self._pending[self._answers.ask(self.model, str(path), question)] = (path, question)
         self.query_one(QuestionField).remember(question)
         waiting = "answering…" if self._status == "ready" else "starting the model…"
-        self.query_one(AnswerView).say(safe(question[:200], "$text-muted"), safe(waiting, "$text-primary"))
-        self._say()
+        self.query_one(AnswerView).show_lines(safe(question[:200], "$text-muted"), safe(waiting, "$text-primary"))
+        self._show_model_status()
 
     def _request(self, call: Callable[[], Any]) -> None:
         try:
@@ -174,7 +174,7 @@ class AskScreen(MainScreen):
         except LooptopError as error:
             self._status = "failed"
             self.query_one(AnswerView).fail(str(error))
-            self._say()
+            self._show_model_status()
 
     def _on_reply(self, reply: AskReply) -> None:
         if not self.is_mounted or not self.is_attached:  # not drawn yet, or the app ends
@@ -198,7 +198,7 @@ class AskScreen(MainScreen):
             view.fail(reply.error)
         elif path is not None:  # Not its last reply: it waits for the model.
             self._pending[reply.id] = (path, question)
-        self._say()
+        self._show_model_status()
 
     def _show_exchange(self, exchange: Exchange) -> None:
         self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
@@ -212,7 +212,7 @@ class AskScreen(MainScreen):
         self.query_one(PicturePanel).await_view(exchange.path, exchange.answer.view)
         self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
 
-    def _say(self) -> None:
+    def _show_model_status(self) -> None:
         words = {
             "starting": "starting the model…",
             "ready": "ready",
@@ -281,7 +281,7 @@ class AskScreen(MainScreen):
         if model is not None and model != self.model:
             self.model, self._status = model, f"loading {model}"
             self._request(lambda: self._answers.ask(model))
-            self._say()
+            self._show_model_status()
 
 
 def same(one: str, other: str) -> bool:

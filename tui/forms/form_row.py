@@ -144,7 +144,7 @@ class FormRow(Horizontal):
         return any(each.partition("=")[0].strip() in names for each in self.settings())
 
     def show_preset(self, preset: RunConfig) -> None:
-        """Shows in the empty field what the preset says; a row that the preset has no place for is not shown."""
+        """Shows the preset's value in the empty field; hides the row where the preset has no such setting."""
         value = _value_of(configuration.to_dict(preset), self.spec.key)
         self.display = value is not None or self.spec.key == "more"
         if isinstance(value, list | tuple):
@@ -163,7 +163,7 @@ class FormRow(Horizontal):
             self.remove_class("-wrong")
 
     def refuse(self, sentence: str, *, idle: bool = False) -> None:
-        """Says what is wrong with the value.
+        """Shows what is wrong with the value.
 
         Args:
             sentence: What.
@@ -177,7 +177,7 @@ class FormRow(Horizontal):
 
 
 def _value_of(data: Any, key: str) -> Any:
-    """What a configuration's plain data hold at a key; None where there is no such place."""
+    """The value of a key in a configuration's plain data; None where there is no such key."""
     for part in key.split("."):
         if isinstance(data, list | tuple):
             data = {item["name"]: item for item in data}

@@ -104,7 +104,7 @@ class Launcher:
             self._screen.attempt(lambda: self._attach(RunFolder.find(run_id)))
 
     def start(self, config: RunConfig) -> None:
-        """Starts a run and shows it, or says in the form why it does not start."""
+        """Starts a run and shows it, or shows in the form why it does not start."""
         work(self._screen, self._start(config), "start", exclusive=True)
 
     async def _start(self, config: RunConfig) -> None:

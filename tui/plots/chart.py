@@ -46,7 +46,7 @@ class Chart(Widget, can_focus=False):
         return True
 
     def show(self, curves: Sequence[Curve], axes: Axes) -> None:
-        """Shows these curves; only lines that look different than before are drawn."""
+        """Shows these curves; redraws only lines that changed."""
         if (curves, axes) == (self._curves, self._axes):
             return
         self._curves, self._axes = curves, axes

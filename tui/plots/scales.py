@@ -107,7 +107,7 @@ def edges(lowest: float, highest: float) -> tuple[str, str]:
         if max(len(low), len(high)) > LABEL - 1:
             low = high = ""
     if low == high or not low:
-        # Nothing of six cells tells them apart: the upper one says how far it is above the lower.
+        # Nothing of six cells tells them apart: the upper one shows how far it is above the lower.
         low, high = edge(lowest, spread), f"+{short_exponent(f'{spread:.0e}')}"
     return low, high
 

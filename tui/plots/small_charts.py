@@ -94,7 +94,7 @@ class SmallCharts(StyleCache, can_focus=False):
             self.refresh()
 
     def mark(self, step: int | None, figures: Mapping[str, float | None]) -> None:
-        """Marks a batch on all charts, and says its figures above them."""
+        """Marks a step on all charts, and shows its figures above them."""
         if (step, figures) == (self._mark, self._figures):
             return
         before, (self._mark, self._figures) = self._marked_cells(), (step, figures)

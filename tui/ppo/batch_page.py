@@ -34,10 +34,10 @@ class BatchPage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-batch")]
 
     class Opened(Message):
-        """The sample under the cursor shall be opened."""
+        """A person wants to open the sample under the cursor."""
 
     class FilterWanted(Message):
-        """A filter shall be typed."""
+        """A person wants to type a filter."""
 
     class Moved(Message):
         """Another sample is under the cursor."""
@@ -98,7 +98,7 @@ class BatchPage(Vertical):
         Args:
             batch: The batch, as far as it has come.
             records: Its samples.
-            judgements: What a person said of them.
+            judgements: A person's.
             rewards: The parts of the reward.
             run: The run's id.
         """
@@ -147,7 +147,7 @@ class BatchPage(Vertical):
         columns = sample_columns(self._all, self._rewards)
         self.table.empty = "no sample is so" if self._all else "the samples of this batch are not known yet"
         self.table.fill(len(rows), self._make, columns=columns, cursor=0 if index is None else index)
-        self._say()
+        self._show_batch_line()
         self._show_sample()
 
     def _keeps(self, row: SampleRow) -> bool:
@@ -159,7 +159,7 @@ class BatchPage(Vertical):
     def _make(self, row: int) -> Row | None:
         return sample_cells(self._rows[row], self.table.columns) if row < len(self._rows) else None
 
-    def _say(self) -> None:
+    def _show_batch_line(self) -> None:
         """The line about the batch: how many samples, in which order, which of them."""
         batch = self.record
         parts = [safe(f"{len(self._rows)} of {len(self._all)} samples", "bold")]
@@ -280,5 +280,5 @@ class BatchPage(Vertical):
 
     def on_resize(self) -> None:
         """There may be room for the texts now."""
-        for show in (self._show_sample, self._show_health, self._say):
+        for show in (self._show_sample, self._show_health, self._show_batch_line):
             self.call_after_refresh(show)

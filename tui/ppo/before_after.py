@@ -42,7 +42,7 @@ class Comparer:
         self._closed = False
         self.result: CompareResult | None = None
         self.doing = ""
-        """What is being done, or why it went wrong."""
+        """What is being done, or why it failed."""
 
     def attach(self, run: RunFolder) -> None:
         """Another run's."""
@@ -110,7 +110,7 @@ class Comparer:
 
 
 def _wait(child: subprocess.Popen[bytes]) -> Ended:
-    """Waits for its end, and gives the last line it said."""
+    """Waits until it ends; returns the exit code and the last line that it printed."""
     _, last_line = child.communicate()
     lines = [line for line in last_line.decode("utf-8", "replace").splitlines() if line.strip()]
     last = lines[-1].removeprefix("looptop: ") if lines else f"it ended with exit code {child.returncode}"

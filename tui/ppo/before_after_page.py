@@ -1,4 +1,4 @@
-"""Before and after: what a comparison of the tuned model with the reference found, by figure and by pair."""
+"""Before and after: the tuned model compared with the reference, by figure and by pair of responses."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ComparePage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-compare")]
 
     class Wanted(Message):
-        """A comparison shall be made."""
+        """A person wants a comparison to be made."""
 
     def __init__(self) -> None:
         super().__init__(id="compare-page", classes="page")
@@ -75,11 +75,11 @@ class ComparePage(Vertical):
         return self.query_one("#pairs", Table)
 
     def show(self, run: str, result: CompareResult | None, doing: str) -> None:
-        """Shows a result, or says that there is none.
+        """Shows a result, or that there is none.
 
         Args:
             run: The run's id.
-            result: What was found.
+            result: The comparison's.
             doing: What is being done.
         """
         fresh = result != self.result
@@ -108,7 +108,7 @@ class ComparePage(Vertical):
             self.show(self.result.run, self.result, "")
 
     def action_compare(self) -> None:
-        """Has it made."""
+        """Asks for a comparison."""
         self.post_message(self.Wanted())
 
     def _arrange(self) -> None:
@@ -125,7 +125,7 @@ class ComparePage(Vertical):
         self._show_pair()
 
     def on_resize(self) -> None:
-        """Titles say more where there is room."""
+        """Fits the titles to the new width."""
         self.call_after_refresh(self._show_pair)
 
     def _show_pair(self) -> None:
@@ -133,7 +133,7 @@ class ComparePage(Vertical):
             return
         pair = self._pairs[self.main.cursor]
         before, after = differing(pair.before, pair.after)
-        self.query_one("#compare-query", Text).say(safe(pair.query, keep_lines=True))
+        self.query_one("#compare-query", Text).show(safe(pair.query, keep_lines=True))
         for name, title, pieces, reward, scores, style in (
             ("#compare-before", "Reference", before, pair.reward_before, pair.scores_before, "$text-secondary"),
             ("#compare-after", "Tuned", after, pair.reward_after, pair.scores_after, "$text-primary"),
@@ -142,7 +142,7 @@ class ComparePage(Vertical):
             alone = f"{title}: reward {short_number(reward)}"
             whole = alone + "".join(f"  {part} {short_number(value)}" for part, value in scores.items())
             text.border_title = safe(whole if len(whole) <= self.size.width // 2 - 6 else alone)
-            text.say(marked(pieces, style))
+            text.show(marked(pieces, style))
 
 
 def _pair_cells(pair: ComparePair) -> Row:

@@ -1,4 +1,4 @@
-"""A run's breakpoints: listed, added with what is wrong said as it is typed, removed."""
+"""A run's breakpoints: listed, added with a check while they are typed, removed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Breakpoints(Overlay[None]):
             try:
                 breakpoints = await in_thread(PpoJournal(self._run.db).breakpoints)
             except LooptopError as error:
-                self._say(str(error), "$text-error")
+                self._show_hint(str(error), "$text-error")
             else:
                 self._list(breakpoints)
             await asyncio.sleep(READ_SECONDS)
@@ -90,21 +90,21 @@ class Breakpoints(Overlay[None]):
     @on(Input.Changed, "#condition")
     def _changed(self, event: Input.Changed) -> None:
         if not event.value.strip():
-            self._say("", "")
+            self._show_hint("", "")
             return
         try:
             conditions.parse(event.value, self._known)
         except LooptopError as error:
-            self._say(str(error), "$text-error")
+            self._show_hint(str(error), "$text-error")
         else:
-            self._say("enter sets it", "$text-success")
+            self._show_hint("enter sets it", "$text-success")
 
     @on(Input.Submitted, "#condition")
     def _add(self, event: Input.Submitted) -> None:
         try:
             condition = conditions.parse(event.value, self._known)
         except LooptopError as error:
-            self._say(str(error), "$text-error")
+            self._show_hint(str(error), "$text-error")
             return
         event.input.value = ""
         self._set(condition.text, remove=False)
@@ -127,20 +127,20 @@ class Breakpoints(Overlay[None]):
             try:
                 control = await in_thread(lambda: set_breakpoint(self._run, text, "app", remove=remove))
             except LooptopError as error:
-                self._say(str(error), "$text-error")
+                self._show_hint(str(error), "$text-error")
                 return
             if control is None:
-                said = "removed" if remove else (await in_thread(lambda: set_for_later(self._run))).removeprefix("is ")
-                self._say(f"{text}: {said}", "$text-success")
+                outcome = "removed" if remove else await in_thread(lambda: set_for_later(self._run))
+                self._show_hint(f"{text}: {outcome.removeprefix('is ')}", "$text-success")
             else:
                 answer = await in_thread(lambda: wait_answer(self._run, control, ANSWER_SECONDS))
                 if answer is None:
-                    self._say("the run takes it at its batch's next place", "")
+                    self._show_hint("the run takes it at its batch's next stage", "")
                 else:
-                    self._say(answer.text, "$text-error" if answer.ok is False else "")
+                    self._show_hint(answer.text, "$text-error" if answer.ok is False else "")
             self._list(await in_thread(PpoJournal(self._run.db).breakpoints))
 
         work(self, go(), "set")
 
-    def _say(self, text: str, style: str) -> None:
+    def _show_hint(self, text: str, style: str) -> None:
         self.query_one("#condition-hint", Static).update(safe(text, style))

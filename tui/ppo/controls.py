@@ -23,8 +23,8 @@ ANSWER_SECONDS = 10.0
 """After so long without an answer the screen says that there is none yet."""
 
 STOPPING = (
-    "ends at its batch's next stage. A batch that was not updated yet is made again on resume; what was said of its"
-    " samples is kept."
+    "ends at its batch's next stage. A batch that was not updated yet is made again on resume; its samples' judgements"
+    " are kept."
 )
 
 

@@ -1,4 +1,4 @@
-"""What health has to say of a batch, in full: what was seen, what it usually means, what to try."""
+"""The health marks of a batch in full: what was seen, what it usually means, what to try."""
 
 from __future__ import annotations
 

@@ -308,7 +308,7 @@ class Navigation:
         work(self._screen, go_on(), "marks", exclusive=True)
 
     def show_health(self) -> None:
-        """Shows what health has to say of the batch, in full."""
+        """Shows the health marks of the batch, in full."""
         journal, step = self._shown.journal, self.chosen_step
         if journal is None or step is None:
             return

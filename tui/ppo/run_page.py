@@ -55,7 +55,7 @@ class RunPage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-run")]
 
     class Opened(Message):
-        """The batch under the cursor shall be opened."""
+        """A person wants to open the batch under the cursor."""
 
     class Moved(Message):
         """Another batch is under the cursor, because a person wanted it."""
@@ -212,7 +212,7 @@ class RunPage(Vertical):
             self._draw()
 
     def _on_error(self, error: LooptopError) -> None:
-        self.screen.show_status(str(error), "$text-error")  # type: ignore[attr-defined]  # every place can
+        self.screen.show_status(str(error), "$text-error")  # type: ignore[attr-defined]  # every main screen can
 
     def _figures(self) -> dict[str, float | None]:
         """Those of the batch under the cursor; while it has none yet, those of the batch before it."""
@@ -232,7 +232,7 @@ class RunPage(Vertical):
             self.draw_charts()
         marks = Content("") if batch is None else marks_in_full(batch.record)
         self.query_one("#batch-marks", Static).update(
-            marks if marks.plain else Content.styled("nothing to look at", "$text-muted"), layout=False
+            marks if marks.plain else Content.styled("nothing unusual", "$text-muted"), layout=False
         )
 
     # Moving.

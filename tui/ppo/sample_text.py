@@ -54,7 +54,7 @@ def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, wid
     lines.append(total)
     if sample.edited:
         lines.append(
-            safe(f"a person says {sample.judgements['reward']:+.2f}, and the update uses that", "$text-warning bold")
+            safe(f"set by a person to {sample.judgements['reward']:+.2f}, which the update uses", "$text-warning bold")
         )
     if sample.left_out:
         lines.append(Content.styled("left out of the update by a person", "$text-warning bold"))

@@ -258,7 +258,7 @@ class PpoScreen(MainScreen):
         self.navigation.next_mark()
 
     def action_health(self) -> None:
-        """Shows what health has to say of the batch."""
+        """Shows the health marks of the batch."""
         self.navigation.show_health()
 
     # Driving, judging, saving.

@@ -41,7 +41,7 @@ LIGHT = Palette((251, 250, 247), (90, 165, 215), (236, 158, 62), (255, 255, 255)
 
 
 class Shade(NamedTuple):
-    """How a token looks."""
+    """The colours and the sign of a token."""
 
     background: str
     text: str
@@ -98,7 +98,7 @@ class Scale:
         return ("+" if level > 0 else "-") * strength if strength > 0 else NOTHING
 
     def shade(self, value: float, palette: Palette) -> Shade:
-        """How a token with this figure looks."""
+        """The colours and the sign of a token with this figure."""
         level = self.level(value)
         if level is None:
             return Shade("", "", "")

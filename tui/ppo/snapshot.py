@@ -99,7 +99,7 @@ class PpoSnapshot:
 
     @property
     def rewards(self) -> list[Reward]:
-        """The parts of the reward, as the run itself said, or its configuration."""
+        """The parts of the reward, from the run's facts, or else from its configuration."""
         listed = self.facts.get("rewards") or self.settings.get("rewards") or []
         parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
         return [Reward(str(part.get("name", "?")), _weight(part.get("weight"))) for part in parts]

@@ -49,7 +49,7 @@ def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> C
     Args:
         snapshot: The run.
         width: Cells of the line.
-        seen: The batch on the screen: of another one the line says which it is; None where none is.
+        seen: The batch on the screen: the line names another one; None names none.
     """
     state, reached = snapshot.state, snapshot.reached
     held_elsewhere = state is RunState.PAUSED and snapshot.held is None
@@ -122,12 +122,12 @@ def progress(snapshot: PpoSnapshot, width: int) -> Content:
 
 
 def marks_on_a_line(batch: BatchRecord) -> Content:
-    """That health has something to say of a batch."""
+    """The health marks of a batch in short."""
     if not batch.marks:
         return Content("")
     return Content.assemble(
         safe(marks_in_short(batch), "$text-warning bold"),
-        ("   i says what that means", "$text-muted"),
+        ("   i explains it", "$text-muted"),
     )
 
 
@@ -138,7 +138,7 @@ def mark_title(batch: BatchRecord, mark: Mark) -> str:
 
 
 def marks_in_full(batch: BatchRecord) -> Content:
-    """What health has to say of a batch."""
+    """The health marks of a batch, in full."""
     parts = [
         Content.assemble(safe(f"! {mark_title(batch, mark)}  ", "$text-warning bold"), safe(mark.text))
         for mark in batch.marks

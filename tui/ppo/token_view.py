@@ -30,7 +30,7 @@ WIDEST = 60
 
 
 class LaidOut(NamedTuple):
-    """Where a token stands."""
+    """A token on the screen."""
 
     line: int
     left: int
@@ -114,7 +114,7 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
                 self.go_to(before_click[-1])
 
     def on_resize(self, _event: Resize) -> None:
-        """Lines are as long as there is room."""
+        """Breaks the lines anew."""
         self._lay_out()
 
     def _lay_out(self) -> None:

@@ -22,7 +22,7 @@ SCREENS = {"1": "ask", "2": "train", "3": "ppo", "4": "runs"}
 
 
 class TypedLine:
-    """Asks for a line of text in the place of the second line, for a screen that owns this object.
+    """Asks for a line of text in the second line, for a screen that owns this object.
 
     Args:
         screen: The screen.
@@ -42,7 +42,7 @@ class TypedLine:
         Args:
             label: The question.
             value: What stands in the field at first.
-            check: Says what a value means, or raises LooptopError.
+            check: Returns what a value means, or raises LooptopError.
             take: Called with the value on enter.
         """
         self._pages.status_line.display = False

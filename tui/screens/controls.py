@@ -33,7 +33,7 @@ class RunControls:
         on_sent: Called when something was sent whose effect may soon be seen.
         on_resumed: Called with a run that was resumed; by default the app opens it.
         send: Sends a control: run, kind, details; by default `send_and_tell`.
-        stopping: What the question before a stop says of it.
+        stopping: What the question before a stop says will happen.
     """
 
     def __init__(

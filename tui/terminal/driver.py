@@ -39,7 +39,7 @@ ALONE = 0.015
 for as many milliseconds as ESCDELAY says, which goes before this too."""
 
 EXIT_INTERVAL = 0.1
-"""Seconds between two looks at whether the app leaves."""
+"""Seconds between two checks whether the app leaves."""
 
 
 class Screen(io.TextIOBase):
@@ -62,7 +62,7 @@ class Screen(io.TextIOBase):
         return os.isatty(self._fd)
 
     def leave(self, patience: float = PATIENCE) -> None:
-        """From now on, at most `patience` seconds more are spent on writing."""
+        """Spends at most `patience` seconds more on writing."""
         self._deadline = time.monotonic() + patience
 
     def write(self, text: str) -> int:
@@ -83,12 +83,12 @@ class Screen(io.TextIOBase):
         return len(text)
 
     def forget_colours(self) -> None:
-        """Another program has drawn meanwhile: the terminal's colours are set anew."""
+        """Sets the terminal's colours anew: another program has drawn meanwhile."""
         self._compact = CompactOutput(erases_in_colour(os.environ.get("TERM", "")))
         self.write("\x1b[m")
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: writing holds nothing back."""
 
 
 _screen: Screen | None = None
@@ -106,7 +106,7 @@ class Keys(XTermParser):
         self._replies = Replies(0.0 if "ESCDELAY" in os.environ else ALONE)
 
     def feed(self, data: str) -> Iterable[Message]:
-        """Gives what keys and sequences say."""
+        """Yields the events of keys and sequences."""
         if self._replies.is_key:  # A busy processor may be late to say so.
             yield from self.tick()
         data = self._replies.without(data)
@@ -114,7 +114,7 @@ class Keys(XTermParser):
             yield from super().feed(data)
 
     def tick(self) -> Iterable[Message]:
-        """Gives what nothing more has come behind for a while."""
+        """Yields the events of what was held back long enough."""
         if held := self._replies.expired():
             yield from super().feed(held)
             if held == "\x1b" and self._timeout_time is not None:
@@ -134,7 +134,7 @@ class Keys(XTermParser):
 
 
 class Driver(LinuxDriver):
-    """Textual's driver on our own screen, which says when the input has come to its end."""
+    """Textual's driver on our own screen; it leaves when the input ends."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)

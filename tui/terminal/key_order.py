@@ -30,7 +30,7 @@ LEAVE_KEYS = {key for action in actions_of(["app"]) if action.name == "leave_now
 
 
 class KeyDone(Message):
-    """Goes up behind a key: where it has come to the app, the key has been acted on."""
+    """Follows a key up to the app: when it arrives there, the key has acted."""
 
     def __init__(self, arrived: asyncio.Event) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class KeyOrder:
             self._following = asyncio.create_task(self._follow(target))
 
     def _target(self) -> MessagePump:
-        """What an event is handed to now."""
+        """The widget, screen or app that gets an event now."""
         stack = self._app.screen_stack
         return self._app.focused or (stack[-1] if stack else self._app)
 
@@ -103,5 +103,5 @@ class KeyOrder:
 
 
 def is_key_input(event: Event) -> bool:
-    """Whether it comes from the keyboard, and nobody has had it yet."""
+    """Whether it comes from the keyboard and has not been forwarded yet."""
     return isinstance(event, Key | Paste) and not event.is_forwarded

@@ -29,7 +29,7 @@ class RunView(Vertical, can_focus=True):
 
     @dataclass
     class Command(Message):
-        """A key asks for something that is the screen's to do."""
+        """A key gives a command that the screen carries out."""
 
         command: str
 
@@ -86,14 +86,14 @@ class RunView(Vertical, can_focus=True):
         self._show_samples(snapshot)
 
     def again(self) -> None:
-        """Draws all of it anew: the size or a choice has changed."""
+        """Redraws all of it: the size or a choice has changed."""
         snapshot, self.snapshot = self.snapshot, None
         self._drawn.clear()
         if snapshot is not None:
             self.show(snapshot)
 
     def on_resize(self) -> None:
-        """Lines are as long as there is room."""
+        """Fits the lines to the new size."""
         self.call_after_refresh(self.again)
 
     def action_smoothing(self) -> None:
@@ -108,7 +108,7 @@ class RunView(Vertical, can_focus=True):
             self._draw_charts(self.snapshot)
 
     def action_command(self, command: str) -> None:
-        """Hands on what a key asks for."""
+        """Passes a command on to the screen."""
         self.post_message(self.Command(command))
 
     def _draw_charts(self, snapshot: Snapshot) -> None:

@@ -165,7 +165,7 @@ class VqaWatcher(RunWatcher):
             held: int = psutil.Process(owner.pid).memory_info().rss
         except psutil.Error:
             return None
-        # To two figures: what changes with every look would be drawn with every look.
+        # To two digits: a number that changes with every reading would be redrawn with every reading.
         unit = 2 ** max(20, held.bit_length() - 7)
         rounded: int = held // unit * unit
         return rounded

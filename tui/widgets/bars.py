@@ -1,4 +1,4 @@
-"""The line at the top (where am I, what is going on) and the line at the bottom (which keys work here)."""
+"""The top line (which screen, its status) and the bottom line (which keys work here)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Line(Widget, can_focus=False):
 
 
 class TopBar(Line):
-    """The screens there are, which one this is, and at the right what is going on."""
+    """The screens, which one this is, and at the right its status."""
 
     SCREENS = (("ask", "1", "Ask"), ("train", "2", "Train"), ("ppo", "3", "PPO"), ("runs", "4", "Runs"))
 

@@ -53,7 +53,7 @@ class Cell(NamedTuple):
 
 
 MORE = "\u203a"
-"""Says that there are more columns to the right."""
+"""Marks that there are more columns to the right."""
 
 STYLES = ("muted", "primary", "good", "bad", "warn", "accent", "bold", "out")
 Row = Sequence[Cell]
@@ -228,7 +228,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             self.refresh()
 
     def on_click(self, event: Click) -> None:
-        """Moves the cursor to the row, twice chooses it; a title says that it was clicked."""
+        """Moves the cursor to the row, twice chooses it; a title posts that it was clicked."""
         if event.y < self.HEADER_HEIGHT:
             end = 0
             for index, width in self._laid_out():
