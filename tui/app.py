@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
-from textual.events import Event
+from textual.events import Event, InputEvent
 from textual.filter import LineFilter
 from textual.keys import key_to_character
 from textual.screen import Screen
@@ -267,7 +267,7 @@ class LooptopApp(App[str]):
         """Lets keys act one after the other."""
         if is_key_input(event):
             await self._key_order.take(event, super().on_event)
-        else:
+        elif self.screen_stack or not isinstance(event, InputEvent):  # no input without a screen: the app ends
             await super().on_event(event)
 
     def on_key_done(self, event: KeyDone) -> None:

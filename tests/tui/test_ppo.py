@@ -16,6 +16,7 @@ from looptop.engine.ppo.journal import PpoJournal, write_batch, write_samples
 from looptop.engine.ppo.records import BatchRecord, SampleRecord
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunLock, RunState
+from looptop.tui.ppo import typed_line
 from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.health import Health
 from looptop.tui.ppo.run_page import RunPage
@@ -102,7 +103,8 @@ async def test_the_batch_under_the_cursor_is_marked_on_every_chart(answers: Quic
 
 
 @pytest.mark.parametrize("level", ["run", "batch"])
-async def test_a_typed_number_goes_there(answers: QuickAnswers, level: str) -> None:
+async def test_a_typed_number_goes_there(answers: QuickAnswers, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_line, "ALONE_SECONDS", 60.0)  # a slow machine may type slowly
     run = small_run(40)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
