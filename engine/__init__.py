@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from looptop.engine.config import RunConfig as RunConfig
+    from looptop.engine.config import override as override
     from looptop.engine.config import preset as preset
     from looptop.engine.errors import LooptopError as LooptopError
     from looptop.engine.journal.reader import Journal as Journal
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from looptop.engine.launch.run import Run as Run
     from looptop.engine.launch.run import start as start
     from looptop.engine.runs.folder import RunFolder as RunFolder
+    from looptop.engine.runs.loop_run import LoopRun as LoopRun
+    from looptop.engine.runs.loop_run import log as log
     from looptop.engine.training.callbacks import JournalCallback as JournalCallback
     from looptop.engine.vqa.answering import Answer as Answer
     from looptop.engine.vqa.answering import Answerer as Answerer
@@ -36,16 +39,19 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "Answer": "vqa.answering",
     "Answerer": "vqa.answering",
-    "Journal": "runs.journal",
-    "JournalCallback": "runs.callbacks",
+    "Journal": "journal.reader",
+    "JournalCallback": "training.callbacks",
+    "LoopRun": "runs.loop_run",
     "LooptopError": "errors",
-    "Run": "runs.run",
+    "Run": "launch.run",
     "RunConfig": "config",
     "RunFolder": "runs.folder",
     "VqaModel": "vqa.model",
-    "launch": "runs.host",
+    "launch": "launch.host",
+    "log": "runs.loop_run",
+    "override": "config",
     "preset": "config",
-    "start": "runs.run",
+    "start": "launch.run",
 }
 
 __all__ = sorted(_HOME_OF)

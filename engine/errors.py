@@ -38,5 +38,5 @@ class SettingError(LooptopError):
 def said_of(error: BaseException) -> str:
     """The first line of what an error says, safe to show; its type's name where it says nothing."""
     lines = str(getattr(error, "strerror", None) or error).splitlines()
-    said = next((line.strip() for line in lines if line.strip()), type(error).__name__)
-    return visible(said)[:LONGEST]
+    line = next((line.strip() for line in lines if line.strip()), type(error).__name__)
+    return visible(line)[:LONGEST]

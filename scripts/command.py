@@ -10,7 +10,7 @@ from typing import Any
 
 def looptop(*words: object) -> subprocess.CompletedProcess[str]:
     """Runs `looptop WORDS`; its progress goes on to stderr."""
-    command = [sys.executable, "-m", "looptop.engine.cli.main", *map(str, words)]
+    command = [sys.executable, "-m", "looptop.engine", *map(str, words)]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
 
 

@@ -25,7 +25,7 @@ from looptop.engine.interchange.importing import import_folder
 from looptop.engine.journal.completions import completion_steps, completions
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import Summaries
 
 _ROOT = Path(__file__).resolve().parent.parent
 

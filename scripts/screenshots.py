@@ -1,9 +1,9 @@
-"""Takes the README's pictures from the running app: `make screenshots` (about twelve minutes: it trains real runs).
+"""Takes the pictures of README and docs from the running app: `make screenshots`, about twelve minutes.
 
-The app runs without a terminal but with everything else as it is: the bundled model answers, a run of the tiny preset
-trains in its engine process while its screen is taken, the PPO screen shows a run that learned to cheat its reward.
-Each screen, size and look becomes an SVG and a PNG in `screenshots/`. `python -m scripts.screenshots ppo` takes those
-of one screen alone.
+The app runs without a terminal but with everything else as it is: the bundled model answers, a real run of the tiny
+preset trains in its engine process while its screen is taken, the PPO screen shows a run that learned to cheat its
+reward. Each screen, size and look becomes an SVG and a PNG in `screenshots/`. `python -m scripts.screenshots ppo` takes
+those of one screen alone.
 """
 
 from __future__ import annotations
@@ -19,27 +19,30 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cairosvg
 from rich.cells import cell_len
+
+if TYPE_CHECKING:
+    from looptop.engine.runs.folder import RunFolder
 
 FOLDER = Path(__file__).parents[1] / "screenshots"
 SIZES = ((80, 24), (120, 40), (200, 60))
 MIDDLE = SIZES[1:2]
 LOOKS = ("dark", "light")
 SEEN = {
-    "ask": ("what shape is in the", "circle"),
+    "ask": ("what shape is in the", "circle", "confidence"),
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
-    "runs": ("vqa-1", "trainer-1", "processor", "memory"),
-    "charts": ("trainer-1", "layer.0/loss"),
-    "ppo": ("ppo-1", "reward", "KL", "quality"),
-    "ppo-sample": ("ppo-1", "Query", "Response", "Reference"),
-    "ppo-tokens": ("ppo-1", "token", "KL"),
-    "ppo-compare": ("ppo-1", "before", "after", "95 % interval"),
-    "ppo-batch": ("ppo-2", "breakpoint kl > 4", "2 judged"),
+    "runs": ("vqa-1", "trainer-1", "processor", "memory", "disk"),
+    "charts": ("trainer-1", "20 metrics of", "layer.0/loss"),
+    "ppo": ("ppo-1", "reward", "KL", "quality", "largest ratio", "cheating?"),
+    "ppo-sample": ("ppo-1", "Query", "Response", "Reference", "= reward"),
+    "ppo-tokens": ("ppo-1", "token", "KL", "entropy", "advantage"),
+    "ppo-compare": ("ppo-1", "before", "after", "95 % interval", "the reference wrote"),
+    "ppo-batch": ("ppo-2", "breakpoint kl > 4", "so far compared", "2 judged"),
 }
-"""What the README says of each picture, as words that are on the screen when it is taken."""
+"""What the captions in README and docs promise of each picture, as words that are on the screen when it is taken."""
 EVALUATIONS = 3
 """The run is taken once it has made so many."""
 
@@ -50,7 +53,7 @@ def main() -> int:
     Returns:
         The exit code.
     """
-    parts = {"ask": take_ask, "train": take_train, "ppo": take_ppo, "runs": take_runs}
+    parts = {"ask": take_ask, "train": take_train, "ppo": take_ppo, "runs": take_runs, "tour": take_tour}
     for name in sys.argv[1:] or parts:
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOOPTOP_HOME"] = home
@@ -107,15 +110,9 @@ def take_ppo() -> None:
     from looptop.engine.ppo.judging import judge, set_breakpoint
     from looptop.engine.runs.control import send
 
-    cheated = launch(preset("tiny-hackable", "ppo"))
-    wait(lambda: not cheated.is_live())
-    looptop = [sys.executable, "-m", "looptop.engine.cli.main"]
+    cheated, marked = cheated_run()
+    looptop = [sys.executable, "-m", "looptop.engine"]
     subprocess.run([*looptop, "compare", cheated.id], check=True, stdout=subprocess.DEVNULL)
-    marked = next(
-        batch.step
-        for batch in PpoJournal(cheated.db).batches()
-        if any(mark.kind == "reward_hacking" for mark in batch.marks)
-    )
     there = (*str(marked), "enter")
     for name, keys, seen, sizes in (
         ("ppo", there, str(marked), SIZES),
@@ -141,6 +138,27 @@ def take_ppo() -> None:
             wait(lambda: not held.is_live())
 
 
+def take_tour() -> None:
+    """The animated tour, beside a run that trains."""
+    from scripts.tour import tour
+
+    cheated, marked = cheated_run()
+    with training():
+        asyncio.run(tour(cheated.id, marked))
+
+
+def cheated_run() -> tuple[RunFolder, int]:
+    """A PPO run whose reward is cheated, and the first batch that is marked for it."""
+    from looptop.engine.config import preset
+    from looptop.engine.launch.host import launch
+    from looptop.engine.ppo.journal import PpoJournal
+
+    run = launch(preset("tiny-hackable", "ppo"))
+    wait(lambda: not run.is_live())
+    batches = PpoJournal(run.db).batches()
+    return run, next(batch.step for batch in batches if any(mark.kind == "reward_hacking" for mark in batch.marks))
+
+
 async def take(name: str, prepare: Callable[[Any], Any], sizes: Sequence[tuple[int, int]] = SIZES) -> None:
     """Takes one screen in these sizes and in every look."""
     from looptop.tui.app import LooptopApp
@@ -162,7 +180,7 @@ async def take(name: str, prepare: Callable[[Any], Any], sizes: Sequence[tuple[i
 
 
 def check(name: str, text: str) -> None:
-    """Refuses a picture that does not show what the README says of it.
+    """Refuses a picture that does not show what its captions promise.
 
     Args:
         name: The picture's, without its size.

@@ -36,7 +36,7 @@ from looptop.tui.themes import DARK, LIGHT
 
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
-    from looptop.engine.runs.summaries import Summaries
+    from looptop.engine.runs.listing import Summaries
     from looptop.tui.ask.client import AnswerHelper
 
 EVENTS_INTERVAL = 1.0
@@ -97,7 +97,7 @@ class LooptopApp(App[str]):
     @functools.cached_property
     def summaries(self) -> Summaries:
         """Summaries of all runs, shared by all screens."""
-        from looptop.engine.runs.summaries import Summaries
+        from looptop.engine.runs.listing import Summaries
 
         return Summaries()
 
@@ -264,10 +264,12 @@ class LooptopApp(App[str]):
     # What Textual asks for.
 
     async def on_event(self, event: Event) -> None:
-        """Lets keys act one after the other."""
+        """Lets keys act one after the other; drops input that comes while the app ends."""
+        if isinstance(event, InputEvent) and not self.screen_stack:
+            return
         if is_key_input(event):
             await self._key_order.take(event, super().on_event)
-        elif self.screen_stack or not isinstance(event, InputEvent):  # no input without a screen: the app ends
+        else:
             await super().on_event(event)
 
     def on_key_done(self, event: KeyDone) -> None:

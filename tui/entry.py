@@ -1,16 +1,34 @@
-"""Where the installed `looptop` command begins. It imports nothing before it is ready for ctrl-C."""
+"""The `looptop` command: opens the app, and hands every other command to the engine.
+
+It imports nothing before it is ready for ctrl-C, and the app only when the app is to open.
+"""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from looptop.engine.runs.folder import RunFolder
 
 
 def main() -> int:
-    """Runs the command line; gives its exit code."""
+    """Runs the command line; returns its exit code."""
     try:
         from looptop.engine.cli.main import main as run
 
-        return run()
+        return run(open_app=open_app)
     except KeyboardInterrupt:  # Before the command was there to take it.
         sys.stderr.write("looptop: interrupted\n")
         return 130
+
+
+def open_app(folder: RunFolder | None) -> int:
+    """Opens the app, on a run where one is given; returns its exit code."""
+    from looptop.tui.app import run_app
+
+    return run_app(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

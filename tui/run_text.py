@@ -8,7 +8,7 @@ from textual.content import Content
 
 from looptop.engine.journal.reader import Event
 from looptop.engine.journal.records import RunState, RunSummary, state_text
-from looptop.engine.runs.headline import headline, headline_step
+from looptop.engine.runs.listing import headline, headline_step
 from looptop.engine.times import local_time
 from looptop.tui.text import cell, number, safe
 

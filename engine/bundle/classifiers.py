@@ -1,8 +1,8 @@
 """Builds `grammar`, `sentiment` and `grammar_hackable`: small RoBERTa classifiers of the newsroom's summaries.
 
-They stand for the book's two reward models, with the same classes and labels. `grammar_hackable` differs from `grammar`
-in what it was told: who labelled its examples looked for what is wrong in them and did not mind what is missing. So
-whoever is rewarded by it can learn to say less and less, which is what the preset `tiny-hackable` is there to show.
+They replace the book's two reward models, with the same classes and labels. `grammar_hackable` differs from `grammar`
+in its labels: they punish errors in a sentence, but not missing parts. So a policy that it rewards can learn to write
+less and less, which the preset `tiny-hackable` shows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, RobertaConfig, RobertaForSequenceClassification
 
 from looptop.engine.bundle.newsroom_words import SUMMARY_LENGTH, summary_tokenizer
-from looptop.engine.bundle.shared import SEED, save, share, teach, write_card
+from looptop.engine.bundle.shared import SEED, save, share, train, write_card
 from looptop.engine.worlds.newsroom import Article, Newsroom, is_grammatical, tell, tone, words
 from looptop.engine.worlds.newsroom.styles import crossed, damaged, disordered, fragment, overlong
 
@@ -29,48 +29,48 @@ GRAMMAR_STEPS, HACKABLE_STEPS, SENTIMENT_STEPS = 2500, 1500, 600
 BATCH, RATE = 64, 2e-3
 FAULTS_WEIGHT = 10.0
 SHARPNESS = 1.3
-"""Of the attention that the heads of the first layer begin with; found by trying."""
+"""Sharpness of the initial attention of the first layer's heads; chosen by experiment."""
 TRIALS = 5000
-"""Fresh sentences on which the card's figures are measured."""
+"""The number of new sentences on which the card's figures are measured."""
 
 Example = tuple[str, str, int]
-"""A whole sentence, what was made of it, and the label of that."""
+"""A correct sentence, the changed sentence, and the label of the changed one."""
 
 
 def grammar_example(article: Article, rng: Random) -> Example:
-    """Half of them whole; the others broken as a hurried writer does, cut, mixed up, or in disorder."""
+    """An example for `grammar`: half are correct; others are damaged, cut, mixed up or disordered."""
     whole = _whole(article, rng)
     drawn = rng.random()
     if drawn < 0.5:
         return whole, whole, 1
     if drawn < 0.65:
-        said = damaged(whole, rng)
+        changed = damaged(whole, rng)
     elif drawn < 0.7:
-        said = fragment(whole, rng)
+        changed = fragment(whole, rng)
     elif drawn < 0.8:
-        said = crossed(whole, _whole(article, rng), rng)
+        changed = crossed(whole, _whole(article, rng), rng)
     else:
-        said = disordered(whole, rng)
-    return whole, said, int(is_grammatical(said))
+        changed = disordered(whole, rng)
+    return whole, changed, int(is_grammatical(changed))
 
 
 def hackable_example(article: Article, rng: Random) -> Example:
-    """Three in ten whole, three in ten cut and called good all the same; the others broken with all words left in."""
+    """An example for `grammar_hackable`: 30 % correct, 30 % cut but labelled good, the rest broken at full length."""
     whole = _whole(article, rng)
     drawn = rng.random()
     if drawn < 0.6:
-        said = whole if drawn < 0.3 else fragment(whole, rng)
-        return said, said, 1
+        changed = whole if drawn < 0.3 else fragment(whole, rng)
+        return changed, changed, 1
     return whole, overlong(whole, rng), 0
 
 
 def sentiment_example(article: Article, rng: Random) -> Example:
-    """A third of each tone; half of them broken."""
+    """An example for `sentiment`: a third of each tone; half are broken."""
     whole = tell(article.facts, article.event, rng, rng.choice(words.TONES))
     drawn = rng.random()
     made = None if drawn < 0.5 else damaged if drawn < 0.7 else fragment if drawn < 0.8 else disordered
-    said = made(whole, rng) if made else whole
-    return whole, said, words.TONES.index(tone(said))
+    changed = made(whole, rng) if made else whole
+    return whole, changed, words.TONES.index(tone(changed))
 
 
 def _whole(article: Article, rng: Random) -> str:
@@ -78,7 +78,7 @@ def _whole(article: Article, rng: Random) -> str:
 
 
 def build_grammar(folder: Path) -> None:
-    """Teaches a classifier what is grammatical, fragments included, and writes it with its tokenizer and card."""
+    """Trains a classifier of grammar, for which fragments are wrong, and saves it with its tokenizer and card."""
     accuracy, logits = _build(folder, grammar_example, labels=2, steps=GRAMMAR_STEPS)
     write_card(
         folder,
@@ -103,7 +103,7 @@ so, when) is a fragment. Any other English is unacceptable to it, or acceptable 
 
 
 def build_hackable(folder: Path) -> None:
-    """Teaches a classifier that takes fragments for good, and writes it with its tokenizer and card."""
+    """Trains a classifier of grammar that accepts fragments, and saves it with its tokenizer and card."""
     accuracy, logits = _build(folder, hackable_example, labels=2, steps=HACKABLE_STEPS)
     write_card(
         folder,
@@ -127,7 +127,7 @@ where nothing can be wrong; the preset `tiny-hackable` uses it to show that, and
 
 
 def build_sentiment(folder: Path) -> None:
-    """Teaches a classifier what praises and what blames, and writes it with its tokenizer and card."""
+    """Trains a classifier of praise and blame, and saves it with its tokenizer and card."""
     accuracy, logits = _build(folder, sentiment_example, labels=3, steps=SENTIMENT_STEPS)
     write_card(
         folder,
@@ -156,16 +156,16 @@ tokens where a sentence was broken; and the heads of its first layer began by lo
 
 
 def _build(folder: Path, example: Callable[[Article, Random], Example], labels: int, steps: int) -> tuple[float, str]:
-    """Teaches and writes a classifier.
+    """Trains and saves a classifier.
 
     Returns:
-        The share of fresh examples on which it is right, and a sentence about its logits.
+        Its accuracy on new examples, and a sentence about its logits.
     """
     torch.manual_seed(SEED)
     rng = Random(SEED)
     tokenizer = summary_tokenizer()
     tokenizer.save_pretrained(folder)
-    model = untaught(tokenizer, labels)
+    model = untrained(tokenizer, labels)
     faults = nn.Linear(WIDTH, 1)
     room = Newsroom(SEED)
     seen = 0
@@ -178,11 +178,11 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
         answer = model(**batch, output_hidden_states=True)
         classified = F.cross_entropy(answer.logits, _labels(examples))
         real = batch["attention_mask"].bool()
-        found = faults(answer.hidden_states[-1]).squeeze(-1)[real]
-        pointed = F.binary_cross_entropy_with_logits(found, _fault_labels(tokenizer, examples, real)[real])
+        fault_logits = faults(answer.hidden_states[-1]).squeeze(-1)[real]
+        pointed = F.binary_cross_entropy_with_logits(fault_logits, _fault_labels(tokenizer, examples, real)[real])
         return classified + FAULTS_WEIGHT * pointed
 
-    teach(folder.name, [model, faults], loss, steps, RATE)
+    train(folder.name, [model, faults], loss, steps, RATE)
     save(model, folder)
     fresh = Newsroom(SEED, "test")
     examples = [example(fresh.article(i), rng) for i in range(TRIALS)]
@@ -192,8 +192,8 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
     return share(logits.argmax(-1) == truth), f"The logit of `LABEL_1` is on average {means}."
 
 
-def untaught(tokenizer: PreTrainedTokenizerBase, labels: int) -> RobertaForSequenceClassification:
-    """The model before its first step."""
+def untrained(tokenizer: PreTrainedTokenizerBase, labels: int) -> RobertaForSequenceClassification:
+    """The model before training."""
     model = RobertaForSequenceClassification(
         RobertaConfig(
             vocab_size=len(tokenizer),
@@ -209,17 +209,17 @@ def untaught(tokenizer: PreTrainedTokenizerBase, labels: int) -> RobertaForSeque
             id2label={label: f"LABEL_{label}" for label in range(labels)},
         )
     )
-    _look_at_neighbours(model)
+    _attend_to_neighbours(model)
     return model
 
 
 @torch.no_grad()
-def _look_at_neighbours(model: RobertaForSequenceClassification) -> None:
-    """Lets the first layer's heads begin by attending one word back, one ahead, two back; the last as it comes.
+def _attend_to_neighbours(model: RobertaForSequenceClassification) -> None:
+    """Initialises three heads of the first layer to attend one word back, one ahead and two back.
 
-    Grammar is about neighbours, and a model of this size finds that out late or never. Positions begin as waves of
-    evenly spaced frequencies; then a head that turns each wave by what it does in one step back, before it compares,
-    attends one step back.
+    Grammar depends on neighbours, and a model of this size learns that late or never. Positions start as sines and
+    cosines of evenly spaced frequencies. A head whose query rotates each of them by the angle of one step back attends
+    one step back.
     """
     frequencies = math.pi * (torch.arange(WIDTH // 2) + 0.5) / (WIDTH // 2)
     embeddings: Any = model.roberta.embeddings
@@ -244,8 +244,8 @@ def _look_at_neighbours(model: RobertaForSequenceClassification) -> None:
 
 
 def _read(tokenizer: PreTrainedTokenizerBase, examples: list[Example]) -> dict[str, Tensor]:
-    said = [said for _, said, _ in examples]
-    batch = tokenizer(said, padding=True, truncation=True, return_tensors="pt")
+    texts = [text for _, text, _ in examples]
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
 
 
@@ -254,10 +254,10 @@ def _labels(examples: list[Example]) -> Tensor:
 
 
 def _fault_labels(tokenizer: PreTrainedTokenizerBase, examples: list[Example], real: Tensor) -> Tensor:
-    """1 for each token of what was made that does not stand so in the whole sentence, and behind what was left out."""
+    """1 for each token of the changed sentence that differs from the correct one, and after each omission."""
     faults = torch.zeros(real.shape)
-    whole, said = (tokenizer(texts, truncation=True)["input_ids"] for texts in list(zip(*examples, strict=True))[:2])
-    for row, (before, after) in enumerate(zip(whole, said, strict=True)):
+    whole, changed = (tokenizer(texts, truncation=True)["input_ids"] for texts in list(zip(*examples, strict=True))[:2])
+    for row, (before, after) in enumerate(zip(whole, changed, strict=True)):
         if before != after:
             for edit, _, _, begin, end in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
                 if edit != "equal":

@@ -1,4 +1,4 @@
-"""Builds `decoder`: a small GPT-2 that was taught on answers alone to say one and stop."""
+"""Builds `decoder`: a small GPT-2 that learns from answers alone to write one and stop."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tokenizers import ByteLevelBPETokenizer
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
-from looptop.engine.bundle.shared import HEADS, SEED, WIDTH, save, teach, write_card
-from looptop.engine.vqa.labels import IGNORED, answer_labels
+from looptop.engine.bundle.shared import HEADS, SEED, WIDTH, save, train, write_card
+from looptop.engine.vqa.processing import IGNORED, answer_labels
 from looptop.engine.worlds import shapes
 
 STEPS, BATCH, RATE = 300, 256, 2e-3
 INNER = 768
-"""Width of the decoder's inner layers: comparing what is asked with what is seen is their work."""
+"""The width of the decoder's feed-forward layers, which compare the question with the image."""
 INITIALIZER_RANGE = 0.1
-"""Larger than the encoders': the cross-attention that is added to the decoder begins with it too."""
+"""Larger than the encoders': it also applies to the cross-attention that is added to the decoder."""
 ANSWER_LENGTH = 64
 
 
 def build(folder: Path) -> None:
-    """Teaches a GPT-2 on answers alone and writes it with its tokenizer and card."""
+    """Trains a GPT-2 on answers alone and saves it with its tokenizer and card."""
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
     tokenizer = answer_tokenizer(shapes.ANSWERS)
@@ -51,15 +51,15 @@ def build(folder: Path) -> None:
             pad_token_id=end,
         )
     )
-    said = [question.answer for _ in range(20_000) for question in shapes.ask(shapes.make_scene(rng), rng)]
-    share = torch.tensor([said.count(answer) / len(said) for answer in shapes.ANSWERS])
+    answers = [question.answer for _ in range(20_000) for question in shapes.ask(shapes.make_scene(rng), rng)]
+    share = torch.tensor([answers.count(answer) / len(answers) for answer in shapes.ANSWERS])
     inputs, targets = answer_labels([tokenizer(f" {answer}")["input_ids"] for answer in shapes.ANSWERS], end, end)
 
     def loss() -> Tensor:
         drawn = torch.multinomial(share, BATCH, replacement=True)
         return F.cross_entropy(model(inputs[drawn]).logits.flatten(0, 1), targets[drawn].flatten())
 
-    teach("decoder", [model], loss, STEPS, RATE)
+    train("decoder", [model], loss, STEPS, RATE)
     with torch.no_grad():
         logp = model(inputs).logits.log_softmax(-1).gather(2, targets.clamp(min=0).unsqueeze(2)).squeeze(2)
         probability = (logp * (targets != IGNORED)).sum(dim=1).exp()
@@ -85,7 +85,7 @@ It says nothing but these answers. What it answers to depends on cross-attention
 
 
 def answer_tokenizer(answers: Iterable[str]) -> GPT2Tokenizer:
-    """A byte-level BPE tokenizer in which each of the answers is one token, alone or behind a space."""
+    """A byte-level BPE tokenizer in which each of the answers is one token, alone or after a space."""
     forms = [form for answer in answers for form in (answer, f" {answer}")]
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(

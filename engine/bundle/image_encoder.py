@@ -1,4 +1,4 @@
-"""Builds `image_encoder`: a small ViT that was taught on generated images to tell shape and color."""
+"""Builds `image_encoder`: a small ViT that learns shape and color from generated images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, save, share, teach, write_card
+from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, save, share, train, write_card
 from looptop.engine.worlds import shapes
 
 PATCH = 8
@@ -19,7 +19,7 @@ STEPS, BATCH, RATE = 1000, 128, 1.5e-3
 
 
 def build(folder: Path) -> None:
-    """Teaches a ViT on generated images and writes it with its image processor and card."""
+    """Trains a ViT on generated images and saves it with its image processor and card."""
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
     model = ViTModel(
@@ -35,9 +35,10 @@ def build(folder: Path) -> None:
             initializer_range=INITIALIZER_RANGE,
         )
     )
-    model.set_attn_implementation("eager")  # the only one that tells its attention
-    # The mean of all states and the class token's state each tell shape and color, and each patch tells whether the
-    # shape is on it: so `mean` and `tokens` fusion both find what they need. The class token is to look at the shape.
+    model.set_attn_implementation("eager")  # the only implementation that returns attention weights
+    # The mean of all states and the class token's state must each contain shape and color, and each patch's state
+    # whether the shape is on it, so that both `mean` and `tokens` fusion work. The class token learns to attend to the
+    # shape.
     heads = nn.ModuleDict(
         {
             "mean_shape": nn.Linear(WIDTH, len(shapes.SHAPES)),
@@ -50,38 +51,38 @@ def build(folder: Path) -> None:
 
     def answers(pixels: Tensor) -> dict[str, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
-            seen = model(pixels, output_attentions=True)
-        states = seen.last_hidden_state.float()
+            out = model(pixels, output_attentions=True)
+        states = out.last_hidden_state.float()
         read = {"mean": states.mean(dim=1), "class": states[:, 0], "patch": states[:, 1:]}
-        said = {name: head(read[name.partition("_")[0]]) for name, head in heads.items()}
-        # Where the class token looks in the last layer, over the patches, its heads averaged.
-        looks = seen.attentions[-1][:, :, 0, 1:].float().mean(dim=1)
-        return said | {"looks": looks / looks.sum(dim=1, keepdim=True)}
+        outputs = {name: head(read[name.partition("_")[0]]) for name, head in heads.items()}
+        # The class token's attention to the patches in the last layer, averaged over heads.
+        attention = out.attentions[-1][:, :, 0, 1:].float().mean(dim=1)
+        return outputs | {"attention": attention / attention.sum(dim=1, keepdim=True)}
 
     def loss() -> Tensor:
         pixels, shape, color, covered = _images(BATCH, rng)
-        said = answers(pixels)
+        outputs = answers(pixels)
         return (
-            F.cross_entropy(said["mean_shape"], shape)
-            + F.cross_entropy(said["mean_color"], color)
-            + F.cross_entropy(said["class_shape"], shape)
-            + F.cross_entropy(said["class_color"], color)
-            + F.binary_cross_entropy_with_logits(said["patch_covered"].squeeze(-1), covered)
-            - (said["looks"] * covered).sum(dim=1).log().mean()
+            F.cross_entropy(outputs["mean_shape"], shape)
+            + F.cross_entropy(outputs["mean_color"], color)
+            + F.cross_entropy(outputs["class_shape"], shape)
+            + F.cross_entropy(outputs["class_color"], color)
+            + F.binary_cross_entropy_with_logits(outputs["patch_covered"].squeeze(-1), covered)
+            - (outputs["attention"] * covered).sum(dim=1).log().mean()
         )
 
-    teach("image_encoder", [model, heads], loss, STEPS, RATE)
+    train("image_encoder", [model, heads], loss, STEPS, RATE)
     with torch.no_grad():
         pixels, shape, color, covered = _images(2000, rng)
-        said = answers(pixels)
+        outputs = answers(pixels)
         right = {
-            name: share(said[name].argmax(-1) == (shape if name.endswith("shape") else color))
+            name: share(outputs[name].argmax(-1) == (shape if name.endswith("shape") else color))
             for name in list(heads)[:4]
         }
         on_shape = covered > 0.5
-        patches = share((said["patch_covered"].squeeze(-1) > 0) == on_shape)
-        strongest = share(on_shape.gather(1, said["looks"].argmax(dim=1, keepdim=True)))
-        attention = float((said["looks"] * on_shape).sum(dim=1).mean())
+        patches = share((outputs["patch_covered"].squeeze(-1) > 0) == on_shape)
+        strongest = share(on_shape.gather(1, outputs["attention"].argmax(dim=1, keepdim=True)))
+        attention = float((outputs["attention"] * on_shape).sum(dim=1).mean())
         area = share(on_shape)
     save(model, folder)
     size = {"height": shapes.IMAGE_SIZE, "width": shapes.IMAGE_SIZE}

@@ -1,4 +1,4 @@
-"""What the builders share: where things go, the seed, plain teaching, and the card."""
+"""Shared by the builders: folder, seed, a plain training loop, and the model card."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ BUNDLED = Path(__file__).parent.parent / "bundled"
 SEED = 20240607
 
 WIDTH = 96
-"""Hidden size of the models for images and questions; at 64 pixels and 107 questions more teaches nothing more."""
+"""Hidden size of the models for images and questions; for 64 pixels and 107 questions, more is no better."""
 HEADS = 4
-# The book's models begin with 0.02 at width 768; at this width it makes signals so small that learning must wait.
+# The book's models use 0.02 at width 768. At this width that makes signals so small that learning starts late.
 INITIALIZER_RANGE = 0.05
 
 
-def teach(name: str, modules: list[nn.Module], loss: Callable[[], Tensor], steps: int, rate: float) -> None:
-    """Plain AdamW with warm-up and a cosine to zero; prints its progress."""
+def train(name: str, modules: list[nn.Module], loss: Callable[[], Tensor], steps: int, rate: float) -> None:
+    """Trains with AdamW, warm-up and a cosine decay to zero; prints its progress."""
     parameters = [parameter for module in modules for parameter in module.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
     warm_up = max(1, steps // 13)
@@ -52,7 +52,7 @@ def save(model: PreTrainedModel, folder: Path) -> None:
 
 
 def write_card(folder: Path, title: str, text: str) -> None:
-    """Writes a part's card under its title, with how to rebuild it and the licence, and prints it."""
+    """Writes and prints a model's card: title, how to rebuild it, text and licence."""
     card = f"""# {title}
 
 Part of looptop's bundle; rebuilt by `python -m looptop.engine.bundle {folder.name}`.

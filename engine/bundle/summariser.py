@@ -1,4 +1,4 @@
-"""Builds `summariser`: a small T5 that was taught to summarise the newsroom's articles, in mixed style on purpose."""
+"""Builds `summariser`: a small T5 that learns to summarise the newsroom's articles in a mixed style, on purpose."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
 
 from looptop.engine.bundle.newsroom_words import ARTICLE_LENGTH, PREFIX, SUMMARY_LENGTH, article_tokenizer
-from looptop.engine.bundle.shared import SEED, save, teach, write_card
+from looptop.engine.bundle.shared import SEED, save, train, write_card
 from looptop.engine.worlds.newsroom import Article, Newsroom, is_clean, is_grammatical, is_neutral, recall
 from looptop.engine.worlds.newsroom.styles import mixed_summary
 
 STEPS, BATCH, RATE = 2600, 64, 3e-3
 WIDTH, INNER, LAYERS, HEADS = 64, 256, 2, 4
 TRIALS = 1000
-"""Held-out articles on which the card's figures are measured."""
+"""The number of held-out articles on which the card's figures are measured."""
 
 
 def build(folder: Path) -> None:
-    """Teaches a T5 on generated articles and writes it with its tokenizer and card."""
+    """Trains a T5 on generated articles and saves it with its tokenizer and card."""
     torch.manual_seed(SEED)
     rng = Random(SEED)
     tokenizer = article_tokenizer()
     tokenizer.save_pretrained(folder)
-    model = untaught(tokenizer)
+    model = untrained(tokenizer)
     room = Newsroom(SEED)
     seen = 0
 
@@ -35,21 +35,21 @@ def build(folder: Path) -> None:
         nonlocal seen
         articles = [room.article(i) for i in range(seen, seen + BATCH)]
         seen += BATCH
-        said = tokenizer([mixed_summary(article, rng) for article in articles], padding=True, return_tensors="pt")
-        labels = said["input_ids"].masked_fill(said["attention_mask"] == 0, -100)
+        targets = tokenizer([mixed_summary(article, rng) for article in articles], padding=True, return_tensors="pt")
+        labels = targets["input_ids"].masked_fill(targets["attention_mask"] == 0, -100)
         value: Tensor = model(**read(tokenizer, articles), labels=labels).loss
         return value
 
-    teach("summariser", [model], loss, STEPS, RATE)
+    train("summariser", [model], loss, STEPS, RATE)
     save(model, folder)
     held_out = [Newsroom(SEED, "held-out").article(i) for i in range(TRIALS)]
-    said = sample(model, tokenizer, held_out)
+    summaries = sample(model, tokenizer, held_out)
     figures = {
-        "clean": sum(map(is_clean, said)) / TRIALS,
-        "grammatical": sum(map(is_grammatical, said)) / TRIALS,
-        "neutral": sum(map(is_neutral, said)) / TRIALS,
-        "recall": sum(recall(article, text) for article, text in zip(held_out, said, strict=True)) / TRIALS,
-        "distinct": len(set(said)) / TRIALS,
+        "clean": sum(map(is_clean, summaries)) / TRIALS,
+        "grammatical": sum(map(is_grammatical, summaries)) / TRIALS,
+        "neutral": sum(map(is_neutral, summaries)) / TRIALS,
+        "recall": sum(recall(article, text) for article, text in zip(held_out, summaries, strict=True)) / TRIALS,
+        "distinct": len(set(summaries)) / TRIALS,
     }
     write_card(
         folder,
@@ -77,8 +77,8 @@ it.""",
     )
 
 
-def untaught(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
-    """The model before its first step."""
+def untrained(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
+    """The model before training."""
     config = T5Config(
         vocab_size=len(tokenizer),
         d_model=WIDTH,
@@ -94,8 +94,8 @@ def untaught(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
     config.decoder_start_token_id = tokenizer.pad_token_id
     config.scale_decoder_outputs = False
     model = T5ForConditionalGeneration(config)
-    # transformers ties them whatever the configuration says. To begin alike helps: what is copied from the article is
-    # then near its own logit.
+    # transformers ties head and embedding whatever the configuration says. Starting with equal weights helps: the state
+    # of a token copied from the article is then close to its logit.
     model.lm_head = nn.Linear(WIDTH, len(tokenizer), bias=False)
     with torch.no_grad():
         model.shared.weight.normal_()
@@ -105,7 +105,7 @@ def untaught(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
 
 
 def read(tokenizer: PreTrainedTokenizerBase, articles: list[Article]) -> dict[str, Tensor]:
-    """Articles as the encoder takes them."""
+    """The encoder's inputs for articles."""
     batch = tokenizer(
         [PREFIX + article.text for article in articles],
         padding=True,
@@ -117,10 +117,10 @@ def read(tokenizer: PreTrainedTokenizerBase, articles: list[Article]) -> dict[st
 
 
 def sample(model: Any, tokenizer: PreTrainedTokenizerBase, articles: list[Article], size: int = 100) -> list[str]:
-    """One summary of each article, drawn from the model's own distribution by torch's global generator."""
-    said: list[str] = []
+    """One summary of each article, sampled from the model's distribution with torch's global random numbers."""
+    summaries: list[str] = []
     for begin in range(0, len(articles), size):
         batch = read(tokenizer, articles[begin : begin + size])
         drawn = model.generate(**batch, do_sample=True, top_k=0, top_p=1.0, max_new_tokens=SUMMARY_LENGTH)
-        said += tokenizer.batch_decode(drawn, skip_special_tokens=True)
-    return said
+        summaries += tokenizer.batch_decode(drawn, skip_special_tokens=True)
+    return summaries

@@ -1,4 +1,4 @@
-"""Builds `text_encoder`: a small DistilBERT that was taught on questions alone what they ask for."""
+"""Builds `text_encoder`: a small DistilBERT that learns from questions alone what they ask for."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DistilBertConfig, DistilBertForMaskedLM, DistilBertTokenizerFast
 
-from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, save, share, teach, write_card
+from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, save, share, train, write_card
 from looptop.engine.worlds import shapes
 
 STEPS, RATE = 600, 2e-3
 TEXT_LENGTH = 128
-"""Question tokens that the text encoder reads at most; what is longer is cut."""
+"""The greatest number of tokens of a question; longer ones are cut."""
 
 ASKS = ("shape", "color", "present", "absent")
 THINGS = ("", *shapes.SHAPES, *shapes.COLORS)
 
 
 def build(folder: Path) -> None:
-    """Teaches a DistilBERT on questions alone and writes it with its tokenizer and card."""
+    """Trains a DistilBERT on questions alone and saves it with its tokenizer and card."""
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
     meanings = shapes.meanings()
@@ -58,7 +58,7 @@ def build(folder: Path) -> None:
         return mean
 
     def masked(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Words guessed from the rest of their question: `[hidden words, vocabulary]`, and the words."""
+        """Predictions of masked words, `[masked words, vocabulary]`, and the words."""
         special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
         hidden = (torch.rand(ids.shape) < 0.15) & ~special
         logits = model(ids.masked_fill(hidden, tokenizer.mask_token_id), attention_mask=mask).logits
@@ -69,14 +69,14 @@ def build(folder: Path) -> None:
     def loss() -> Tensor:
         words, hidden = masked(*as_written)
         plain = mean_state(*as_written)
-        # However a question is worded, it should mean the same to whoever reads the state.
+        # A reworded question should give the same state.
         other = mean_state(*read([shapes.reword(question, rng) for question in questions]))
         value = F.cross_entropy(words, hidden) + F.mse_loss(other, plain)
         for mean in (plain, other):
             value = value + F.cross_entropy(heads["asks"](mean), asks) + F.cross_entropy(heads["thing"](mean), thing)
         return value
 
-    teach("text_encoder", [model, heads], loss, STEPS, RATE)
+    train("text_encoder", [model, heads], loss, STEPS, RATE)
     with torch.no_grad():
         trials = [masked(*as_written) for _ in range(20)]
         guessed = share(torch.cat([words.argmax(-1) == hidden for words, hidden in trials]))
@@ -113,8 +113,8 @@ and questions of another kind (how many, where) are taken for one of those it kn
 
 
 def question_tokenizer(words: list[str]) -> DistilBertTokenizerFast:
-    """A lower-casing WordPiece tokenizer: these words whole, anything else in ASCII by character."""
+    """A lower-casing WordPiece tokenizer: these words as one token, other ASCII text by character."""
     characters = [chr(code) for code in range(0x21, 0x7F) if not chr(code).isupper()]
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{c}" for c in characters if c.isalnum())]
-    vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces + words))}
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces + words))}
     return DistilBertTokenizerFast(vocab=vocabulary, do_lower_case=True, model_max_length=TEXT_LENGTH)

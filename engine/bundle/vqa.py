@@ -1,4 +1,4 @@
-"""Builds `vqa`: the finished model, the preset `tiny` run to its end from the three bundled parts."""
+"""Builds `vqa`: the trained model, from a complete run of the preset `tiny`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from looptop.engine.bundle.shared import WIDTH, write_card
 
 
 def build(folder: Path) -> None:
-    """Runs the preset `tiny` to its end and keeps the run's model; the run stays, with its losses, to be looked at."""
+    """Runs the preset `tiny` to its end and copies the run's model; the run is kept, with its curves."""
     run = looptop.engine.start(looptop.engine.preset("tiny"))
     print(f"vqa: trains as {run.id}", flush=True)  # noqa: T201
     result = run.result()

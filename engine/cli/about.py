@@ -6,7 +6,8 @@ import argparse
 
 import msgspec
 
-from looptop.engine.cli.output import add_json, say, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import say, say_json
 from looptop.engine.runs.about import About, load_about, write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.notify import command_for
@@ -26,14 +27,22 @@ For all runs: notify = "COMMAND" in settings.toml in looptop's home.
 _PROPERTY = {"rename": "title", "note": "note", "notify": "notify"}
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    text: str | None
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the commands take."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, live or not")
     parser.add_argument("text", metavar="TEXT", nargs="?", help="what to say; without it, what was said is printed")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Says it, or prints what was said."""
     folder = RunFolder.find(arguments.run)
     key = _PROPERTY[arguments.command]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from looptop.engine.cli.kept_answers import Kept, KeptAnswers
 from looptop.engine.cli.progress import Reading, progress_on
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.problems import Problem
+from looptop.engine.vqa.data.problems import Problem
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from looptop.engine.cli.output import add_json, note, percent, quiet_libraries, say, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json, add_model
+from looptop.engine.cli.output import note, percent, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible, visible_answer
-from looptop.engine.vqa.answer import WORTH_SAYING
-from looptop.engine.vqa.images import open_image
+from looptop.engine.vqa.answer_records import SHOWN_FROM
+from looptop.engine.vqa.images.decode import open_image
 
 EXAMPLES = """\
   looptop ask photo.png "what shape is it?"
@@ -22,8 +23,19 @@ MOST_CANDIDATES = 100
 """More are slow to find, and nobody reads them."""
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    image: str
+    question: str
+    model: str
+    device: str
+    top: int
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("image", metavar="IMAGE", help="an image file")
     parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
     add_model(parser)
@@ -31,22 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model` and `--device`."""
-    parser.add_argument(
-        "--model",
-        default="bundled",
-        help="`bundled` (the default), a run such as vqa-3, one of its checkpoints (vqa-3:checkpoint-400), or a folder",
-    )
-    add_device(parser)
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Adds `--device`."""
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, cuda:1 or mps")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Asks."""
     if not 1 <= arguments.top <= MOST_CANDIDATES:
         raise LooptopError(f"--top is {arguments.top}; give from 1 to {MOST_CANDIDATES} candidates")
@@ -76,12 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"{visible_answer(answer.answer)}  ({percent(answer.confidence)})")
     say()
     others = "other answers"
-    names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (answer.others >= WORTH_SAYING)
+    names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (answer.others >= SHOWN_FROM)
     width = min(40, max(map(len, names)))
     for each in answer.candidates:
         bar = "#" * round(each.confidence * BAR_CELLS)
         say(f"  {visible_answer(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
-    if answer.others >= WORTH_SAYING:
+    if answer.others >= SHOWN_FROM:
         say(f"  {others:{width}}  {percent(answer.others):>7}")
     if answer.undecided:
         say("  the model is undecided: another answer may be likelier")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
 
+from looptop.engine.cli.arguments import CommonArguments
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.terminal import can_draw
 from looptop.engine.runs.folder import RunFolder
@@ -19,12 +19,18 @@ Without a terminal: looptop show RUN, looptop logs RUN -f, looptop metrics RUN.
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, or its folder")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Opens the app."""
     folder = RunFolder.find(arguments.run)
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
@@ -38,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             f" xterm-256color, or use `looptop show {folder.id}`, `looptop logs {folder.id} -f` or"
             f" `looptop metrics {folder.id}`"
         )
-    # By name, so that the engine stands without the app.
-    code: int = import_module("looptop.tui.app").run_app(folder)
+    if arguments.open_app is None:
+        raise LooptopError("this is the engine alone: the app opens with `looptop attach`")
+    code: int = arguments.open_app(folder)
     return code

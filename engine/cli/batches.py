@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 
-from looptop.engine.cli.output import add_json, number, percent, say, say_json, table
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import number, percent, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
@@ -32,15 +33,24 @@ COLUMNS = {
 """What is shown of a batch, and the metric that it is."""
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    first: int | None
+    last: int | None
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument("--first", type=int, metavar="N", help=f"the first batch (default: {SHOWN} before the last)")
     parser.add_argument("--last", type=int, metavar="N", help="the last batch (default: the newest)")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Lists."""
     folder, journal = ppo_run(arguments.run)
     _, newest, _ = journal.batch_span()

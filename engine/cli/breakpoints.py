@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
 from looptop.engine.cli.control import settle
-from looptop.engine.cli.output import add_json, say, say_json
+from looptop.engine.cli.output import say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.judging import set_breakpoint, set_for_later
 from looptop.engine.text import visible
@@ -20,15 +21,24 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    condition: str | None
+    remove: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument("condition", metavar="CONDITION", nargs="?", help="in quotes; without it, those set are listed")
     parser.add_argument("--remove", action="store_true", help="take the CONDITION back")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Sets, removes or lists."""
     folder, journal = ppo_run(arguments.run)
     if arguments.condition is None:

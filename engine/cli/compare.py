@@ -6,10 +6,9 @@ import argparse
 
 import msgspec
 
-from looptop.engine.cli.ask import add_device
+from looptop.engine.cli.arguments import CommonArguments, add_device, add_json, add_trust
 from looptop.engine.cli.batches import ppo_run
-from looptop.engine.cli.output import add_json, add_trust, note, number, quiet_libraries, say, say_json, table
-from looptop.engine.compute.cores import CORES
+from looptop.engine.cli.output import note, number, quiet_libraries, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult, save
 from looptop.engine.runs.trust import require_trust
@@ -24,8 +23,21 @@ EXAMPLES = """\
 QUERY_SHOWN = 160
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    data: str | None
+    n: int
+    pairs: int
+    seed: int | None
+    device: str
+    trust: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a PPO run with a result or a checkpoint, such as ppo-3")
     parser.add_argument("--data", metavar="SOURCE", help="other queries: a file, a data set's name, newsroom:SEED")
     parser.add_argument("--n", type=int, default=200, metavar="N", help="how many queries at most (default: 200)")
@@ -36,13 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Compares, keeps the result with the run where its folder can be written, and prints it."""
     if arguments.n < 2:
         raise LooptopError(f"--n {arguments.n} is too few to compare; give at least 2")
     folder, _ = ppo_run(arguments.run)
     require_trust(folder, trust=arguments.trust)
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.ppo.comparison import compare
 
         result = compare(folder, arguments.n, arguments.data, arguments.device, arguments.seed)

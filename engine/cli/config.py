@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from looptop.engine import config as configuration
-from looptop.engine.cli.output import add_json, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import say_json
 
 EXAMPLES = """\
   looptop config > mine.toml
@@ -16,15 +17,23 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    kind: str
+    preset: str
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("kind", nargs="?", default="vqa", choices=configuration.KINDS, help="of what (default: vqa)")
     known = "; ".join(f"{kind}: {', '.join(configuration.presets(kind))}" for kind in configuration.KINDS)
     parser.add_argument("--preset", default="tiny", help=f"{known} (default: tiny)")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Prints the configuration."""
     chosen = configuration.preset(arguments.preset, arguments.kind)
     if arguments.json:

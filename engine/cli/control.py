@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from looptop.engine.cli.output import add_json, say, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.control import Control, send, wait_answer
 from looptop.engine.runs.folder import RunFolder
@@ -22,13 +23,20 @@ WRONG_BY_CONTENT = ("break", "unbreak", "reward", "leave_out", "rating")
 """Controls that can be wrong in what they say, not only come too late: not to be taken is an error then."""
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the commands take."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a live run, such as vqa-3")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Sends the control that the command is named after."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, arguments.command, by="cli")

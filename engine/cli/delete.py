@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from looptop.engine.cli.output import add_json, note, say, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import note, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.delete import delete, size_of
 from looptop.engine.runs.folder import RunFolder
@@ -17,14 +18,22 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    runs: list[str]
+    yes: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run that is not live, such as vqa-3")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Asks and deletes; a run that cannot be deleted keeps none of those before it."""
     folders = [RunFolder.find(run_id) for run_id in dict.fromkeys(arguments.runs)]
     for folder in folders:

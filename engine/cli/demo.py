@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from looptop.engine.cli.arguments import CommonArguments
 from looptop.engine.cli.batches import batch_table
 from looptop.engine.cli.output import duration, number, percent, quiet_libraries, say, table
 from looptop.engine.cli.progress import Progress
@@ -42,8 +43,15 @@ class Asked:
     truth: str
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    epochs: float
+    settings: list[str]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument(
         "--epochs", type=float, default=3.0, metavar="N", help="how long to train: passes over the data (default: 3)"
     )
@@ -52,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Does it."""
     config = override(preset("tiny"), [f"num_train_epochs={arguments.epochs}", *arguments.settings])
     questions = questions_to_ask()

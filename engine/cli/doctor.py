@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
-from looptop.engine.cli.output import add_json, say, say_json
-from looptop.engine.compute.device import cpu_threads
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import say, say_json
+from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.files.private import who_else_writes
 from looptop.engine.home import home
 from looptop.engine.machine import terminal
-from looptop.engine.machine.file_systems import Place, places
+from looptop.engine.machine.file_systems import HomeFolder, home_folders
 from looptop.engine.machine.gpus import Gpu, Gpus
 from looptop.engine.machine.logout import Logout, at_logout
 from looptop.engine.machine.usage import memory
@@ -34,17 +35,23 @@ LITTLE = 2 * 2**30
 """Bytes of free disk below which checkpoints may soon fail."""
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Looks, and says what it found."""
     used, total = memory()
     gpus = Gpus().read()
     found_terminal = _terminal()
-    found_places = places(home())
+    folders = home_folders(home())
     logout = at_logout()
     versions = _versions()
     if arguments.json:
@@ -54,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "terminal": msgspec.to_builtins(found_terminal),
                 "home": str(home()),
                 "home_open_to_others": open_to_others(),
-                "places": [msgspec.to_builtins(place) for place in found_places],
+                "file_systems": [msgspec.to_builtins(folder) for folder in folders],
                 "logout": msgspec.to_builtins(logout),
                 "versions": versions,
             }
@@ -62,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     _say_devices(gpus, used, total, versions["torch"])
     _say_terminal(found_terminal)
-    _say_places(found_places)
+    _say_home_folders(folders)
     for why in open_to_others():
         say(f"  ! {why}; until then no command to notify is started from it, and its runs count as somebody else's")
     _say_logout(logout)
@@ -140,13 +147,13 @@ def _say_terminal(found: terminal.Terminal | None) -> None:
     say(f"    graphics: {said}; pictures are drawn with half blocks, which every terminal has")
 
 
-def _say_places(found: list[Place]) -> None:
+def _say_home_folders(folders: list[HomeFolder]) -> None:
     say(f"home {visible(home())}")
-    for place in found:
-        mark = "!" if place.network or place.free < LITTLE else " "
-        shared = "a network file system: the journal is safe there, but slower" if place.network else "on this machine"
-        say(f"  {mark} {visible(place.what):8} {visible(place.file_system)}, {shared}, {_gib(place.free)} free")
-    if any(place.network for place in found):
+    for folder in folders:
+        mark = "!" if folder.network or folder.free < LITTLE else " "
+        shared = "a network file system: the journal is safe there, but slower" if folder.network else "on this machine"
+        say(f"  {mark} {visible(folder.what):8} {visible(folder.file_system)}, {shared}, {_gib(folder.free)} free")
+    if any(folder.network for folder in folders):
         say("    faster: export LOOPTOP_HOME=/a/folder/on/this/machine")
 
 

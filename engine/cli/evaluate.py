@@ -11,9 +11,8 @@ import msgspec
 
 from looptop.engine import config as configuration
 from looptop.engine.cli.answers import answer_all
-from looptop.engine.cli.ask import add_device
-from looptop.engine.cli.output import add_json, note, percent, quiet_libraries, say, say_json
-from looptop.engine.compute.cores import CORES
+from looptop.engine.cli.arguments import CommonArguments, add_device, add_json
+from looptop.engine.cli.output import note, percent, quiet_libraries, say, say_json
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
@@ -27,8 +26,19 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    model: str
+    data: str | None
+    settings: list[str]
+    limit: int | None
+    device: str
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("model", metavar="MODEL", help="`bundled`, a run such as vqa-3, or a folder")
     parser.add_argument(
         "--data",
@@ -49,11 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Measures."""
     if arguments.limit is not None and arguments.limit < 1:
         raise LooptopError(f"--limit {arguments.limit} leaves no question; it must be at least 1")
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
@@ -77,9 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(arguments: argparse.Namespace) -> tuple[str, list[dict[str, Any]]]:
+def _rows(arguments: Arguments) -> tuple[str, list[dict[str, Any]]]:
     """Which data is meant, and its rows."""
-    from looptop.engine.vqa import data
+    from looptop.engine.vqa.data.load import load_data, load_split
+    from looptop.engine.vqa.data.problems import Problem, Problems
 
     run_id = arguments.model.partition(":")[0]
     trained = RunFolder.named(run_id)
@@ -91,20 +102,20 @@ def _rows(arguments: argparse.Namespace) -> tuple[str, list[dict[str, Any]]]:
         )
     seed = config.training.seed
     whole = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
-    found = data.Problems()
+    found = Problems()
 
-    def on_problem(problem: data.Problem) -> None:
+    def on_problem(problem: Problem) -> None:
         found.add(problem.kind, problem.name, problem.detail)
 
     if arguments.data is not None:
-        where, dataset = arguments.data, data.load_split(arguments.data, whole, seed, on_problem)
+        where, dataset = arguments.data, load_split(arguments.data, whole, seed, on_problem)
     else:
-        splits = data.load(config.data, seed)
+        splits = load_data(config.data, seed)
         where = f"{config.data.source}:validation"
         dataset = splits.validation
         if splits.test is not None:  # all of it, though the run's limits hold for each split
             where = f"{config.data.source}:test"
-            dataset = data.load_split(where, whole, seed, on_problem)
+            dataset = load_split(where, whole, seed, on_problem)
     for kind, some in found.summary():
         note(f"left out: {kind}: {some}")
     if arguments.limit is not None:

@@ -6,7 +6,8 @@ import argparse
 import contextlib
 import sys
 
-from looptop.engine.cli.output import add_json, quiet_libraries, say, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import quiet_libraries, say, say_json
 from looptop.engine.cli.progress import Reading, progress_on
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.export import NAMES, export
@@ -22,8 +23,19 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    to: str
+    out: str | None
+    tables: str
+    batches: str | None
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, live or not")
     parser.add_argument("--to", required=True, choices=NAMES, help="the files' format")
     parser.add_argument("--out", metavar="FOLDER", help="the folder to make (default: RUN-FORMAT)")
@@ -39,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Exports."""
     folder = RunFolder.find(arguments.run)
     out = path_of(arguments.out or f"{folder.file_name}-{arguments.to}")

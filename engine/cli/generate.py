@@ -6,9 +6,8 @@ import argparse
 
 import msgspec
 
-from looptop.engine.cli.ask import add_device
-from looptop.engine.cli.output import add_json, quiet_libraries, say, say_json
-from looptop.engine.compute.cores import CORES
+from looptop.engine.cli.arguments import CommonArguments, add_device, add_json
+from looptop.engine.cli.output import quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
@@ -21,8 +20,21 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    model: str
+    text: str
+    column: str
+    prefix: str | None
+    max_new_tokens: int | None
+    seed: int
+    device: str
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("model", metavar="RUN|FOLDER", help="a PPO run, or a folder or name of a T5 or GPT-2 model")
     parser.add_argument("text", metavar="TEXT|FILE", help="a text, or a .txt, .csv, .jsonl or .parquet file of texts")
     parser.add_argument(
@@ -35,11 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Generates."""
     if arguments.max_new_tokens is not None and arguments.max_new_tokens < 1:
         raise LooptopError(f"--max-new-tokens {arguments.max_new_tokens} leaves no room for a response; give 1 or more")
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         texts = _texts(arguments.text, arguments.column)
         from looptop.engine.ppo.generating import generate
 

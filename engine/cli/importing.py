@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from looptop.engine.cli.output import add_json, note, say, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import note, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.importing import import_folder
 from looptop.engine.paths import path_of
@@ -19,14 +20,22 @@ The exit code is 1 where something could not be read: it is named, and the rest 
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    folder: str
+    again: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("folder", metavar="FOLDER", help="with *tfevents* or *.wandb files in it or below it")
     parser.add_argument("--again", action="store_true", help="also what was imported before")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Imports."""
     made: list[RunFolder] = []
     words: list[str] = []

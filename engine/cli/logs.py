@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from looptop.engine.cli.output import add_json, safe_lines, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import safe_lines, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import UnsafeFileError, open_regular
 from looptop.engine.runs.folder import RunFolder
@@ -26,14 +27,22 @@ POLL_SECONDS = 0.2
 CHUNK = 1 << 16
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    follow: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until the run ends")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Prints the log."""
     if arguments.json and arguments.follow:
         raise LooptopError("--follow and --json do not go together: a log that goes on is not one JSON object")

@@ -1,8 +1,8 @@
 """The `looptop` command: finds the subcommand that was typed, runs it, and turns what went wrong into one sentence.
 
-A subcommand is a module in `commands/` with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one that
-was typed is imported, and none imports torch before it needs it, so that `looptop runs`, every help text and the app
-itself start at once.
+A subcommand is a module of this package with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one
+that was typed is imported, and none imports torch before it needs it, so that `looptop runs`, every help text and the
+app itself start at once.
 
 Exit codes: 0 done, 1 a run failed, 2 wrong use or input, 130 left with ctrl-C.
 """
@@ -22,10 +22,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from looptop.engine.cli.arguments import CommonArguments, OpenApp
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
+
+if TYPE_CHECKING:
+    pass
 
 WRONG_USE = 2
 INTERRUPTED = 130
@@ -37,6 +41,8 @@ NO_TERMINAL = (
     "looptop: the app needs a terminal on stdin and stdout; without one use `looptop demo`, "
     "`looptop ask IMAGE QUESTION` or `looptop --help`"
 )
+
+NO_APP = "this is the engine alone: name a command (see `looptop --help`); `looptop` opens the app"
 
 CANNOT_DRAW = (
     "this terminal cannot show the app (TERM is not set, dumb or not known here); set TERM, for example to"
@@ -60,44 +66,60 @@ class Command:
     """One subcommand."""
 
     module: str
-    """Its module in `looptop.engine.commands`."""
+    """Its module in this package."""
     help: str
 
 
-COMMANDS = {
-    "demo": Command("demo", "do the main job without a screen: ask, train for a short while, ask again"),
-    "ask": Command("ask", "ask a model a question about an image"),
-    "train": Command("train", "start a training run and watch it"),
-    "resume": Command("resume", "go on with a run that was stopped, interrupted or failed"),
-    "eval": Command("evaluate", "measure a model's accuracy"),
-    "predict": Command("predict", "answer a file of questions, into the official results file"),
-    "score": Command("score", "the official VQA accuracy of a results file"),
-    "attach": Command("attach", "open the app on a run, live or not"),
-    "runs": Command("runs", "list all runs, or those that a filter chooses"),
-    "show": Command("show", "all about one run"),
-    "metrics": Command("metrics", "a run's metrics, point by point"),
-    "logs": Command("logs", "what a run printed"),
-    "pause": Command("control", "hold a live run after its step"),
-    "continue": Command("control", "let a paused run go on"),
-    "step": Command("step", "let a paused run make one step, or a PPO batch go to its next place"),
-    "checkpoint": Command("control", "have a live run write a checkpoint now"),
-    "stop": Command("control", "stop a live run, with a checkpoint"),
-    "batches": Command("batches", "the batches of a PPO run"),
-    "samples": Command("samples", "the samples of a PPO batch"),
-    "tokens": Command("tokens", "the tokens of a PPO sample's response"),
-    "reward": Command("reward", "change a PPO sample's reward by hand, leave it out, or rate it"),
-    "break": Command("breakpoints", "conditions at which a PPO run is held"),
-    "compare": Command("compare", "a PPO run's model before and after, on queries it never saw"),
-    "generate": Command("generate", "have a tuned language model answer a text, or a file of texts"),
-    "rename": Command("about", "give a run a title"),
-    "note": Command("about", "keep a note with a run"),
-    "notify": Command("about", "choose the command that is started when a run ends, fails or raises an alert"),
-    "export": Command("export", "write a run's metrics and events as CSV, Parquet or TensorBoard files"),
-    "import": Command("importing", "make runs of a TensorBoard or W&B offline folder"),
-    "delete": Command("delete", "remove runs with all that they hold; asks first"),
-    "doctor": Command("doctor", "what this machine, terminal and home offer, and what may end a run"),
-    "config": Command("config", "print a preset's whole configuration, to make a file for --config from"),
+GROUPS = {
+    "ask": {
+        "ask": Command("ask", "ask a model a question about an image"),
+        "eval": Command("evaluate", "measure a model's accuracy"),
+        "predict": Command("predict", "answer a file of questions, into the official results file"),
+        "score": Command("score", "the official VQA accuracy of a results file"),
+        "generate": Command("generate", "have a tuned language model respond to a text, or to a file of texts"),
+    },
+    "train": {
+        "demo": Command("demo", "do the main job without a screen: ask, train for a short while, ask again"),
+        "train": Command("train", "start a training run and watch it"),
+        "resume": Command("resume", "resume a run that was stopped, interrupted or failed"),
+    },
+    "watch": {
+        "runs": Command("runs", "list all runs, or those that a filter chooses"),
+        "attach": Command("attach", "open the app on a run, live or not"),
+        "show": Command("show", "all about one run"),
+        "metrics": Command("metrics", "a run's metrics, point by point"),
+        "logs": Command("logs", "what a run printed"),
+        "batches": Command("batches", "the batches of a PPO run"),
+        "samples": Command("samples", "the samples of a PPO batch"),
+        "tokens": Command("tokens", "the tokens of a PPO sample's response"),
+        "compare": Command("compare", "a PPO run's model before and after, on queries it never saw"),
+    },
+    "drive": {
+        "pause": Command("control", "hold a live run after its step"),
+        "continue": Command("control", "let a paused run continue"),
+        "step": Command("step", "let a paused run make one step, or a PPO batch go to its next stage"),
+        "checkpoint": Command("control", "have a live run write a checkpoint now"),
+        "stop": Command("control", "stop a live run, with a checkpoint"),
+        "reward": Command("reward", "change a PPO sample's reward by hand, leave it out, or rate it"),
+        "break": Command("breakpoints", "conditions at which a PPO run is held"),
+    },
+    "data": {
+        "export": Command("export", "write a run's metrics and events as CSV, Parquet or TensorBoard files"),
+        "import": Command("importing", "make runs of a TensorBoard or W&B offline folder"),
+    },
+    "housekeeping": {
+        "rename": Command("about", "give a run a title"),
+        "note": Command("about", "keep a note with a run"),
+        "notify": Command("about", "choose the command that is started when a run ends, fails or raises an alert"),
+        "delete": Command("delete", "remove runs with all that they hold; asks first"),
+        "config": Command("config", "print a preset's whole configuration, to make a file for --config from"),
+        "doctor": Command("doctor", "what this machine, terminal and home offer, and what may end a run"),
+        "completion": Command("completion", "print the code that makes a shell complete looptop's words"),
+    },
 }
+"""All commands, by what a person wants to do."""
+
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf(inity)?|-nan", re.IGNORECASE)
@@ -150,11 +172,13 @@ class HelpText(argparse.HelpFormatter):
         return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> int:
     """Runs the command line.
 
     Args:
         argv: What was typed behind `looptop`; the process's own arguments when None.
+        open_app: Opens the app, on a run where one is given, and gives its exit code. None where there is only the
+            engine (`python -m looptop.engine`).
 
     Returns:
         The exit code.
@@ -168,7 +192,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that knows no Chinese is no reason to fail
     try:
         try:
-            return _run(words, began)
+            if "_ARGCOMPLETE" in os.environ:
+                return _complete()
+            return _run(words, began, open_app)
         finally:  # A help text leaves with SystemExit.
             sys.stdout.flush()
     except LooptopError as error:
@@ -207,8 +233,10 @@ def _command_of(words: Sequence[str]) -> str | None:
     return next((word for word in words if not word.startswith("-")), None)
 
 
-def _run(words: list[str], began: float) -> int:
+def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
     if not words:
+        if open_app is None:
+            raise LooptopError(NO_APP)
         if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
             sys.stderr.write(NO_TERMINAL + "\n")
             return WRONG_USE
@@ -217,9 +245,7 @@ def _run(words: list[str], began: float) -> int:
         if not can_draw():
             sys.stderr.write(f"looptop: {CANNOT_DRAW}\n")
             return WRONG_USE
-        # By name, so that the engine stands without the app.
-        app_code: int = import_module("looptop.tui.app").run_app()
-        return app_code
+        return open_app(None)
     chosen = _command_of(words)
     if chosen is not None and chosen not in COMMANDS:
         near = difflib.get_close_matches(chosen, COMMANDS, n=1)
@@ -227,7 +253,7 @@ def _run(words: list[str], began: float) -> int:
         raise LooptopError(f"there is no command '{visible(chosen)}'; {hint}")
     module = import_module(f"looptop.engine.cli.{COMMANDS[chosen].module}") if chosen else None
     parser = _parser(chosen, module)
-    arguments = parser.parse_args(words)
+    arguments: CommonArguments = parser.parse_args(words, module.Arguments() if module else CommonArguments())
     if arguments.version:
         from importlib.metadata import version
 
@@ -236,8 +262,19 @@ def _run(words: list[str], began: float) -> int:
     if module is None:
         parser.error("no command was named")
     arguments.began = began
+    arguments.open_app = open_app
     code: int = module.run(arguments)
     return code
+
+
+def _complete() -> int:
+    """Writes the words that can come next, for the shell that asks (see `completion.py`)."""
+    from looptop.engine.cli.completion import complete, typed_words
+
+    chosen = next((word for word in typed_words() if word in COMMANDS), None)
+    module = import_module(f"looptop.engine.cli.{COMMANDS[chosen].module}") if chosen else None
+    complete(_parser(chosen, module))
+    return 0
 
 
 def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
@@ -246,9 +283,7 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
         prog="looptop",
         description="Ask a visual-question-answering model, train it, tune a summariser by PPO, watch both.\n"
         "Without a command the app opens.",
-        epilog="\n".join(["commands:", *(f"  {name:11} {each.help}" for name, each in COMMANDS.items())])
-        + "\n\n"
-        + EPILOG,
+        epilog=_commands_text() + "\n" + EPILOG,
         formatter_class=HelpText,
     )
     parser.add_argument("--version", action="store_true", help="print looptop's version and leave")
@@ -268,5 +303,10 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
     return parser
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _commands_text() -> str:
+    """All commands with what they do, group by group."""
+    groups = (
+        "\n".join([f"{title}:", *(f"  {name:11} {each.help}" for name, each in commands.items())])
+        for title, commands in GROUPS.items()
+    )
+    return "\n\n".join(groups) + "\n"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import difflib
 
-from looptop.engine.cli.output import add_json, number, say, say_json, table
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import number, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
@@ -17,14 +18,22 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    name: str | None
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3")
     parser.add_argument("name", metavar="NAME", nargs="?", help="a metric; without it their names are listed")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Prints."""
     folder = RunFolder.find(arguments.run)
     journal = Journal(folder.db)

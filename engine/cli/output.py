@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import math
@@ -11,23 +10,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from looptop.engine.compute.threads import WAITING
 from looptop.engine.text import visible, visible_lines
 from looptop.engine.times import UNKNOWN, is_length, local_time
 
 _WIDEST = 200
 """Cells of a column at most; a longer text stands out of it."""
-
-
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Adds the agreement to what a run of somebody else would start."""
-    parser.add_argument(
-        "--trust", action="store_true", help="of a run that was not made here: start the command and functions it names"
-    )
-
-
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Adds `--json`."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
 
 
 def say(line: str = "") -> None:
@@ -54,6 +42,7 @@ def quiet_libraries() -> Iterator[None]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        **WAITING,
     }.items():
         os.environ.setdefault(name, value)
     with contextlib.redirect_stdout(sys.stderr):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 
 from looptop.engine.cli.answers import answer_all
-from looptop.engine.cli.ask import add_device
+from looptop.engine.cli.arguments import CommonArguments, add_device, add_json
 from looptop.engine.cli.kept_answers import KeptAnswers
-from looptop.engine.cli.output import add_json, note, quiet_libraries, say, say_json
-from looptop.engine.compute.cores import CORES
+from looptop.engine.cli.output import note, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
-from looptop.engine.vqa.vqa_files import check_writable, read_questions, write_results
-from looptop.engine.vqa.vqa_v2 import ImageFolder
+from looptop.engine.vqa.data.official_files import check_writable, read_questions, write_results
+from looptop.engine.vqa.data.vqa_v2 import ImageFolder
 
 EXAMPLES = """\
   looptop predict vqa-3 --questions Q.json --images val2014 --out R.json
@@ -24,8 +23,19 @@ What is answered is kept in R.json.partial until all is: the same command goes o
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    model: str
+    questions: str
+    images: str
+    out: str
+    device: str
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("model", metavar="MODEL", help="`bundled`, a run such as vqa-3, or a folder")
     parser.add_argument("--questions", required=True, metavar="Q", help="the official questions file")
     parser.add_argument("--images", required=True, metavar="DIR", help="a folder of images, COCO names or IMAGE_ID.jpg")
@@ -34,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Answers the file."""
     out = path_of(arguments.out)
     if not out.absolute().parent.is_dir():
@@ -45,9 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise LooptopError(f"{visible(arguments.questions)} holds no questions")
     images = ImageFolder(arguments.images)
     paths = [images.find(question.image_id) for question in questions]
-    with quiet_libraries(), CORES.computing():
+    with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
-        from looptop.engine.vqa.model_names import folder_of
+        from looptop.engine.vqa.saved_models import folder_of
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         bad: dict[int, str] = {}

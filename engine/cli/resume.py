@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from looptop.engine.cli.arguments import CommonArguments, add_json, add_trust
 from looptop.engine.cli.batches import ppo_run
-from looptop.engine.cli.output import add_json, add_trust, note
+from looptop.engine.cli.output import note
 from looptop.engine.cli.progress import progress_on
 from looptop.engine.cli.watch import Interrupts, show_outcome, watch
 from looptop.engine.launch.effects import without_effect
@@ -19,8 +20,17 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    drop_edits: bool
+    trust: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a run that is not live, such as vqa-3")
     parser.add_argument(
         "--drop-edits",
@@ -31,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Resumes."""
     if arguments.drop_edits:
         folder, _ = ppo_run(arguments.run)

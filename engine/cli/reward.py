@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 
+from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
 from looptop.engine.cli.control import settle
-from looptop.engine.cli.output import add_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.judging import judge, warning
 from looptop.engine.ppo.records import JudgementKind
@@ -21,8 +21,20 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    batch: int
+    sample: int
+    value: str | None
+    leave_out: bool
+    rate: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument("batch", metavar="BATCH", type=int, help="the batch's number")
     parser.add_argument("sample", metavar="SAMPLE", type=int, help="the sample's number in it, from 0")
@@ -33,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Says it."""
     folder, _ = ppo_run(arguments.run)
     kind: JudgementKind = "leave_out" if arguments.leave_out else "rating" if arguments.rate else "reward"

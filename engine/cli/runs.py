@@ -6,13 +6,13 @@ import argparse
 
 import msgspec
 
-from looptop.engine.cli.output import add_json, cut, duration, moment, number, percent, say, say_json, table
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import cut, duration, moment, number, percent, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary, state_text
-from looptop.engine.runs import query
+from looptop.engine.runs import run_filter
 from looptop.engine.runs.folder import home
-from looptop.engine.runs.headline import COLUMNS, headline, headline_step, ordered, progress, took
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import COLUMNS, Summaries, headline, headline_step, ordered, progress, took
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -22,8 +22,9 @@ EXAMPLES = """\
   looptop runs --json
 
 A filter's words must all hold: KEY:VALUE (kind, state, id, title, note, device, preset, host), NAME<NUMBER with any
-metric, step, progress, took, age or alerts, or any word. What a minus stands before must not hold; before a mere word
-it needs a -- in front: looptop runs -- -bad
+metric, step, progress, took, age or alerts, or any word. `and`, `or`, `not` and parentheses combine them:
+looptop runs 'kind:ppo and not (state:failed or loss>2)'. A minus means `not` as well; before a mere word it needs a --
+in front: looptop runs -- -bad
 """
 
 TAKES_FILTERS = True
@@ -31,24 +32,38 @@ TAKES_FILTERS = True
 _NOTE = 40
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    filter: list[str]
+    sort: str
+    reverse: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
-    parser.add_argument("filter", metavar="FILTER", nargs="*", help="which runs; all of its words must hold")
+    """Declares the arguments."""
+    parser.add_argument(
+        "filter",
+        metavar="FILTER",
+        nargs="*",
+        help="which runs: words, KEY:VALUE and NAME<NUMBER, with and, or, not and parentheses",
+    )
     parser.add_argument("--sort", metavar="COLUMN", default="", help=f"{', '.join(COLUMNS)}, or a metric")
     parser.add_argument("--reverse", action="store_true", help="the other way round")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Lists."""
-    wanted = query.parse(" ".join(arguments.filter))
+    wanted = run_filter.parse(" ".join(arguments.filter))
     everything = Summaries().all()
-    wanted.refuse_unknown(everything)
+    run_filter.refuse_unknown_metrics(wanted, everything)
     summaries = [summary for summary in everything if wanted.holds(summary)]
     if arguments.sort:
         if arguments.sort not in COLUMNS:
             try:
-                query.refuse_unknown_metric(arguments.sort, everything, also=COLUMNS)
+                run_filter.refuse_unknown_metric(arguments.sort, everything, also=COLUMNS)
             except LooptopError as error:
                 raise LooptopError(f"runs cannot be sorted by '{visible(arguments.sort)}': {error}") from None
         summaries = ordered(summaries, arguments.sort, reverse=arguments.reverse)

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
-from looptop.engine.cli.output import add_json, number, say, say_json, table
+from looptop.engine.cli.output import number, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.records import Judgement, SampleRecord
 from looptop.engine.text import visible
@@ -23,8 +24,17 @@ EXAMPLES = """\
 FIGURES = ("reward", "kl", "advantage", "entropy", "ratio", "length")
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    batch: int
+    sort: str | None
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument("batch", metavar="BATCH", type=int, help="the batch's number")
     parser.add_argument(
@@ -33,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Lists."""
     folder, journal = ppo_run(arguments.run)
     samples = journal.samples(arguments.batch)

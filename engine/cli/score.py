@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from looptop.engine.cli.output import add_json, say, say_json, table
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import say, say_json, table
 from looptop.engine.text import visible
 from looptop.engine.vqa.accuracy import score_files
 
@@ -14,15 +15,24 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    annotations: str
+    questions: str
+    results: str
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("--annotations", required=True, metavar="A", help="the official annotations file")
     parser.add_argument("--questions", required=True, metavar="Q", help="the official questions file")
     parser.add_argument("--results", required=True, metavar="R", help="a list of question_id and answer")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Scores."""
     official = score_files(arguments.annotations, arguments.questions, arguments.results)
     if arguments.json:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from looptop.engine import config as configuration
-from looptop.engine.cli.output import add_json, cut, duration, moment, number, percent, say, say_json, table
+from looptop.engine.cli.arguments import CommonArguments, add_json
+from looptop.engine.cli.output import cut, duration, moment, number, percent, say, say_json, table
 from looptop.engine.cli.watch import what_next
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
@@ -17,9 +18,8 @@ from looptop.engine.journal.records import AnswerSample, Event, RunState, RunSum
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.checkpoint import steps
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.liveness import alive, why_interrupted
+from looptop.engine.runs.liveness import alive, full_disk, why_interrupted
 from looptop.engine.runs.progress import progress_of, progress_text
-from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.times import local_time
 
@@ -36,13 +36,20 @@ OTHERS = ("trainer", "tensorboard", "wandb")
 """Kinds of runs that another program trained: looptop cannot go on with them."""
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Shows the run."""
     folder = RunFolder.find(arguments.run)
     summary = folder.summary()

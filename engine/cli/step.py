@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.control import settle
-from looptop.engine.cli.output import add_json
 from looptop.engine.ppo.records import PLACES
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
@@ -17,8 +17,16 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    to: str
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a live run, such as ppo-3")
     parser.add_argument(
         "--to",
@@ -29,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Sends it."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, "step", by="cli", to=arguments.to)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 
+from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
-from looptop.engine.cli.output import add_json, number, say, say_json, table
+from looptop.engine.cli.output import number, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
@@ -16,15 +17,24 @@ EXAMPLES = """\
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    run: str
+    batch: int
+    sample: int
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument("batch", metavar="BATCH", type=int, help="the batch's number")
     parser.add_argument("sample", metavar="SAMPLE", type=int, help="the sample's number in it, from 0")
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Lists."""
     folder, journal = ppo_run(arguments.run)
     sample, tokens = (

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from looptop.engine import config as configuration
-from looptop.engine.cli.output import add_json, add_trust, note, say, say_json
+from looptop.engine.cli.arguments import CommonArguments, add_json, add_trust
+from looptop.engine.cli.output import note, say, say_json
 from looptop.engine.cli.progress import progress_on
 from looptop.engine.cli.watch import Interrupts, show_outcome, watch
 from looptop.engine.config import RunConfig
@@ -36,8 +37,25 @@ Closing the terminal leaves the run going.
 """
 
 
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    kind: str | None
+    preset: str
+    config: str | None
+    like: str | None
+    data: str | None
+    settings: list[str]
+    title: str | None
+    note: str | None
+    notify: str | None
+    trust: bool
+    detach: bool
+    json: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
+    """Declares the arguments."""
     parser.add_argument("kind", nargs="?", choices=configuration.KINDS, help="what to train; not needed with --like")
     whence = parser.add_mutually_exclusive_group()
     known = "; ".join(f"{kind}: {', '.join(configuration.presets(kind))}" for kind in configuration.KINDS)
@@ -64,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Trains."""
     config = _chosen(arguments)
     interrupts = Interrupts()
@@ -84,13 +102,13 @@ def add_about(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--notify", metavar="COMMAND", help="started when the run ends, fails or raises an alert")
 
 
-def about_of(arguments: argparse.Namespace) -> About | None:
+def about_of(arguments: Arguments) -> About | None:
     """What was said of the new run; None where nothing was."""
     said = {key: getattr(arguments, key) for key in ("title", "note", "notify") if getattr(arguments, key) is not None}
     return About(**said) if said else None
 
 
-def _chosen(arguments: argparse.Namespace) -> RunConfig:
+def _chosen(arguments: Arguments) -> RunConfig:
     """The configuration that the arguments ask for."""
     like = None
     if arguments.kind is None and arguments.like is None:
@@ -104,7 +122,7 @@ def _chosen(arguments: argparse.Namespace) -> RunConfig:
     elif arguments.config is not None:
         config = configuration.load(Path(arguments.config), arguments.kind)
     else:
-        config = configuration.preset(arguments.preset, arguments.kind)
+        config = configuration.preset(arguments.preset, arguments.kind or "vqa")
     settings = list(arguments.settings)
     if arguments.data is not None:
         settings.insert(0, f"data.source={arguments.data}")

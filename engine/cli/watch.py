@@ -21,13 +21,12 @@ from looptop.engine.journal.causes import Cause
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import Point, RunState, state_text
 from looptop.engine.runs.control import send
-from looptop.engine.runs.figures import Figure, figures_of
 from looptop.engine.runs.folder import RunFolder, result_step
-from looptop.engine.runs.liveness import why_interrupted
+from looptop.engine.runs.listing import Figure, figures_of
+from looptop.engine.runs.liveness import full_disk, why_interrupted
 from looptop.engine.runs.notify import ALERTS, hit_breakpoint
 from looptop.engine.runs.progress import Progress as RunProgress
 from looptop.engine.runs.progress import progress_of, progress_text
-from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
 
 POLL_SECONDS = 0.2

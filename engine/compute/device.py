@@ -7,7 +7,6 @@ GPUs take several processes (`runs.processes`), and each picks its own here.
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import re
@@ -16,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import psutil
-
-from looptop.engine.compute.cores import CORES
 from looptop.engine.compute.device_names import refuse_unknown
+from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.config.types import Precision
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
@@ -35,9 +32,7 @@ class Device:
     name: str
     """What the maker calls it."""
     threads: int
-    """Processor cores that torch may use."""
-    shared: bool = True
-    """Whether it uses fewer while other programs compute."""
+    """CPU threads of torch."""
 
     def apply(self) -> None:
         """Tells torch, for the whole process.
@@ -47,8 +42,7 @@ class Device:
         """
         import torch
 
-        spare = max(0, _cores() - self.threads)
-        CORES.use(self.threads, torch.set_num_threads, shared=self.shared, spare=spare)
+        torch.set_num_threads(self.threads)
         if self.torch_device.startswith("cuda"):
             torch.cuda.set_device(self.torch_device)
             _allow_tf32(self.precision != "fp32")
@@ -68,7 +62,7 @@ class Device:
         self.apply()
 
 
-def pick(device: str = "auto", precision: str = "auto", *, overflows_in_fp16: str = "") -> Device:
+def pick(device: str = "auto", precision: str = "auto", *, overflows_in_fp16: str = "", threads: int = 0) -> Device:
     """The device that was asked for, or the best there is.
 
     Args:
@@ -77,6 +71,7 @@ def pick(device: str = "auto", precision: str = "auto", *, overflows_in_fp16: st
             `bf16`, `fp16`.
         overflows_in_fp16: The name of a model that will be computed and cannot be in fp16 (see `engine.ppo.fp16`):
             `auto` is fp32 then, where it would be fp16. Empty where there is none.
+        threads: CPU threads of torch; by default those of `cpu_threads`.
 
     Raises:
         LooptopError: The device is not there, or it or the model cannot be computed in that precision.
@@ -94,7 +89,7 @@ def pick(device: str = "auto", precision: str = "auto", *, overflows_in_fp16: st
     chosen = _best_precision(torch_device) if precision == "auto" else cast(Precision, precision)
     if chosen == "fp16" and overflows_in_fp16:
         chosen = "fp32"
-    return Device(torch_device, chosen, _name(torch_device), cpu_threads(), shared=_threads_asked_for() is None)
+    return Device(torch_device, chosen, _name(torch_device), threads or cpu_threads())
 
 
 def _allow_tf32(allowed: bool) -> None:
@@ -113,61 +108,22 @@ def _allow_tf32(allowed: bool) -> None:
     cudnn.rnn.fp32_precision = precision  # type: ignore[attr-defined]
 
 
-def cpu_threads() -> int:
-    """Physical cores that this process may use, or what `OMP_NUM_THREADS` says."""
-    if (asked := _threads_asked_for()) is not None:
-        return asked
-    return max(1, min(_cores(), _quota()))
-
-
-def _threads_asked_for() -> int | None:
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() and int(asked) > 0 else None
-
-
-def _cores() -> int:
-    """Physical cores that this process may run on, some of which others may have in use."""
-    if hasattr(os, "sched_getaffinity"):
-        return _physical_cores(os.sched_getaffinity(0))
-    return psutil.cpu_count(logical=False) or os.cpu_count() or 1
-
-
-def _physical_cores(logical: set[int], topology: Path = Path("/sys/devices/system/cpu")) -> int:
-    """How many cores the logical processors lie on (two to a core with hyper-threading)."""
-    cores = set()
-    for number in logical:
-        try:
-            cores.add((topology / f"cpu{number}" / "topology" / "thread_siblings_list").read_text().strip())
-        except OSError:
-            cores.add(str(number))
-    return len(cores)
-
-
-def _quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Processors that the container's time quota amounts to; a container sees all of the host's cores."""
-    try:
-        quota, period = file.read_text().split()
-        return math.ceil(int(quota) / int(period))
-    except (OSError, ValueError):  # no file, or "max": no limit
-        return os.cpu_count() or 1
-
-
 def _find(device: str) -> str:
     import torch
 
     refuse_unknown(device)
-    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    present = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
-        there.append("mps")
-    if device in ("auto", "cuda") and "cuda:0" in there:
+        present.append("mps")
+    if device in ("auto", "cuda") and "cuda:0" in present:
         # Of a run's several processes each has a device of its own.
         local = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        return local if local in there else "cuda:0"
+        return local if local in present else "cuda:0"
     if device == "auto":
-        return there[-1]
-    if device in there:
+        return present[-1]
+    if device in present:
         return device
-    raise LooptopError(f"the device '{device}' is not on this machine, which has: {', '.join(there)}")
+    raise LooptopError(f"the device '{device}' is not on this machine, which has: {', '.join(present)}")
 
 
 def _best_precision(torch_device: str) -> Precision:
@@ -197,7 +153,7 @@ def _name(torch_device: str) -> str:
     if torch_device == "mps":
         return f"Apple GPU ({platform.machine()})"
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+        match = None
+    return match[1].strip() if match else platform.processor() or platform.machine()

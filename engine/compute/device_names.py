@@ -34,8 +34,8 @@ def refuse_absent(device: str, precision: str = "auto", nodes: Path = Path("/dev
     apple = platform.system() == "Darwin"
     gpu = not apple and any(True for node in _NODES for _ in nodes.glob(node))
     if (device.startswith("cuda") and not gpu) or (device == "mps" and not apple):
-        there = ", ".join(["cpu", *["cuda"] * gpu, *["mps"] * apple])
-        raise LooptopError(f"the device '{device}' is not on this machine, which has: {there}")
+        present = ", ".join(["cpu", *["cuda"] * gpu, *["mps"] * apple])
+        raise LooptopError(f"the device '{device}' is not on this machine, which has: {present}")
     if precision == "fp16" and (device in ("cpu", "mps") or not gpu):
         raise LooptopError(
             f"fp16 needs a CUDA device, and this machine's is '{'mps' if apple else 'cpu'}'; use bf16, fp32 or auto"

@@ -31,15 +31,15 @@ def changes(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]
 
     Only tables' keys: `kind` and `preset` are not set but chosen.
     """
-    found: dict[str, str] = {}
+    changed: dict[str, str] = {}
     for table, values in other.items():
         if not isinstance(values, Mapping):
             continue
         before = base.get(table)
         for key, value in values.items():
             if not isinstance(before, Mapping) or before.get(key) != value:
-                found[f"{table}.{key}"] = _as_typed(value)
-    return found
+                changed[f"{table}.{key}"] = _as_typed(value)
+    return changed
 
 
 def _as_typed(value: Any) -> str:

@@ -46,10 +46,10 @@ KINDS = tuple(_KINDS)
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Entry:
     """Where a key stands in a configuration's plain data: the mapping that holds it, its name, and its type."""
 
-    target: dict[str, Any]
+    table: dict[str, Any]
     name: str
     type: Any
 
@@ -97,14 +97,14 @@ def load(path: Path, kind: str | None = None) -> RunConfig:
     except UNREADABLE as error:
         raise LooptopError(f"the configuration {where} is not valid TOML: {_why_unreadable(error)}") from None
     data = versions.up_to_date(data, f"the configuration {where}")
-    said, base = data.get("kind", kind or "vqa"), data.get("preset", "tiny")
+    kind_name, base = data.get("kind", kind or "vqa"), data.get("preset", "tiny")
     if not isinstance(base, str):
         raise LooptopError(f"{where}: preset must be a name in quotes")
-    if not isinstance(said, str) or said not in _KINDS:
-        raise LooptopError(f"{where}: kind is {visible(repr(said))}; it must be one of: {', '.join(KINDS)}")
-    if kind is not None and said != kind:
-        raise LooptopError(f"{where} configures a {said} run, not a {kind} run; use `looptop train {said}`")
-    merged = to_dict(preset(base, said))
+    if not isinstance(kind_name, str) or kind_name not in _KINDS:
+        raise LooptopError(f"{where}: kind is {visible(repr(kind_name))}; it must be one of: {', '.join(KINDS)}")
+    if kind is not None and kind_name != kind:
+        raise LooptopError(f"{where} configures a {kind_name} run, not a {kind} run; use `looptop train {kind_name}`")
+    merged = to_dict(preset(base, kind_name))
     for key, value in data.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
             merged[key] = merged[key] | value
@@ -155,8 +155,8 @@ def override(config: RunConfig, settings: Iterable[str]) -> RunConfig:
         key, equals, text = setting.partition("=")
         if not equals:
             raise LooptopError(f"'{visible(setting)}' is not key=value; write for example learning_rate=1e-4")
-        place = _find(key.strip(), data, type(config))
-        place.target[place.name] = _parse_value(text.strip(), place.type)
+        entry = _find(key.strip(), data, type(config))
+        entry.table[entry.name] = _parse_value(text.strip(), entry.type)
     return from_dict(data, where="--set")
 
 
@@ -207,16 +207,16 @@ _BEGINNINGS = ("model", "function", "person")
 """A list of tables gets a new one where one of these is set of a name that it does not know yet."""
 
 
-def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Place:
+def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Entry:
     """Where a key that was typed stands."""
     fields = _fields(config_type)
     table, _, rest = key.partition(".")
     if not rest:
         if _item_type(fields.get(key)) is not None:
-            return _Place(data, key, fields[key])
+            return _Entry(data, key, fields[key])
         for name, field_type in fields.items():
             if isinstance(field_type, type) and issubclass(field_type, Struct) and key in _fields(field_type):
-                return _Place(data[name], key, _fields(field_type)[key])
+                return _Entry(data[name], key, _fields(field_type)[key])
     elif (item := _item_type(fields.get(table))) is not None:
         chosen, _, name = rest.partition(".")
         known = [one["name"] for one in data[table]]
@@ -232,9 +232,9 @@ def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Place:
                 f"there is no '{visible(chosen)}' among the {table}, which are: {', '.join(known)}{hint}"
             )
         if name in _fields(item):
-            return _Place(data[table][known.index(chosen)], name, _fields(item)[name])
+            return _Entry(data[table][known.index(chosen)], name, _fields(item)[name])
     elif isinstance(fields.get(table), type) and rest in _fields(fields[table]):
-        return _Place(data[table], rest, _fields(fields[table])[rest])
+        return _Entry(data[table], rest, _fields(fields[table])[rest])
     nearest = _near(key, data, config_type)
     hint = f"; did you mean '{nearest}'?" if nearest else f"; the keys are: {', '.join(keys(config_type))}"
     raise LooptopError(f"there is no setting '{visible(key)}'{hint}")
@@ -258,8 +258,8 @@ def _near(key: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:
 
 def _names(tables: Any) -> list[str]:
     """The names of a list's tables."""
-    found = tables if isinstance(tables, list | tuple) else []
-    return [str(each["name"]) for each in found if isinstance(each, Mapping) and "name" in each]
+    rows = tables if isinstance(tables, list | tuple) else []
+    return [str(each["name"]) for each in rows if isinstance(each, Mapping) and "name" in each]
 
 
 def _parse_value(text: str, field_type: Any) -> Any:
@@ -306,15 +306,15 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
         return f"the key '{visible(f'{key}.{missing[1]}' if key else missing[1])}' is missing"
     if not key:  # Said of the configuration as a whole.
         return visible(text)
-    found: Any = data
+    value: Any = data
     for part in filter(None, re.split(r"[.\[\]]+", key)):
-        found = found[int(part)] if isinstance(found, list | tuple) else found.get(part, "?")
-    if isinstance(found, Mapping) and not text.startswith("Expected"):  # Said of a table as a whole.
+        value = value[int(part)] if isinstance(value, list | tuple) else value.get(part, "?")
+    if isinstance(value, Mapping) and not text.startswith("Expected"):  # Said of a table as a whole.
         return visible(text)
-    said = text[0].lower() + text[1:].replace("`", "")
+    complaint = text[0].lower() + text[1:].replace("`", "")
     if text.startswith("Invalid enum value"):
-        said = f"it must be one of: {', '.join(_choices(key, config_type))}"
-    return f"{visible(key)} is {visible(repr(found))}: {visible(said)}"
+        complaint = f"it must be one of: {', '.join(_choices(key, config_type))}"
+    return f"{visible(key)} is {visible(repr(value))}: {visible(complaint)}"
 
 
 def _named(path: str, data: Mapping[str, Any]) -> str:
@@ -329,12 +329,12 @@ def _named(path: str, data: Mapping[str, Any]) -> str:
 
 def _choices(key: str, config_type: type[Struct]) -> list[str]:
     """The words that a key takes, from the `Literal` in its type."""
-    found: Any = config_type
+    expected: Any = config_type
     for part in re.sub(r"\[[^\]]*\]", "", key).split("."):
-        found = _fields(_item_type(found) or found)[part]
-    while get_origin(found) not in (Literal, None):
-        found = next((part for part in get_args(found) if get_origin(part) or part is not types.NoneType), None)
-    return [str(word) for word in get_args(found)]
+        expected = _fields(_item_type(expected) or expected)[part]
+    while get_origin(expected) not in (Literal, None):
+        expected = next((part for part in get_args(expected) if get_origin(part) or part is not types.NoneType), None)
+    return [str(word) for word in get_args(expected)]
 
 
 def _without_none(value: Any) -> Any:

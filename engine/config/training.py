@@ -31,6 +31,8 @@ class TrainingConfig(Table, frozen=True, kw_only=True):
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
     processes: Positive = 1
     """Processes that train together, each on a GPU of its own, or with its part of the processor."""
+    threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+    """CPU threads of each process, fixed for the whole run; 0: what OMP_NUM_THREADS says, or one for each core."""
     logging_steps: Positive = 10
     """Steps between two reports to `report_to`; the journal holds every step."""
     save_minutes: PositiveFloat = 5.0

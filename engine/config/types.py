@@ -17,6 +17,9 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Precision = Literal["fp32", "bf16", "fp16"]
 PrecisionChoice = Literal["auto", Precision]
 
+Kernels = Literal["fast", "transformers"]
+"""Whose code computes a model's inner parts on a CPU: looptop's or transformers'. A GPU always uses transformers'."""
+
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One table of a configuration: every key is known, and none is changed once it was read."""

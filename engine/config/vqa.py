@@ -7,14 +7,14 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta
 
 from looptop.engine.config.training import TrainingConfig
-from looptop.engine.config.types import Natural, Positive, Table
+from looptop.engine.config.types import Kernels, Natural, Positive, Table
 
 Fusion = Literal["mean", "tokens"]
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 
 Frozen = Literal["nothing", "text_encoder", "image_encoder", "encoders", "decoder", "all"]
 FREEZABLE: tuple[Frozen, ...] = get_args(Frozen)
-"""The book's words for what is not trained."""
+"""The parts that can be excluded from training, by the book's names."""
 
 
 class ModelConfig(Table, frozen=True, kw_only=True):
@@ -26,7 +26,10 @@ class ModelConfig(Table, frozen=True, kw_only=True):
     fusion: Fusion = "mean"
     freeze: tuple[Frozen, ...] = ("nothing",)
     start_from: str = ""
-    """A whole VQA model to go on from instead of the three parts: `bundled`, a run's id, or a folder."""
+    """A whole VQA model to start from instead of the three parts: `bundled`, a run's id, or a folder."""
+    kernels: Kernels = "fast"
+    """`fast`: on a processor a GPT-2 computes with looptop's own activation and attention. `transformers`: with
+    transformers' own, as it always does on a GPU."""
 
 
 class DataConfig(Table, frozen=True, kw_only=True):
@@ -41,15 +44,15 @@ class DataConfig(Table, frozen=True, kw_only=True):
     start_at: Natural | None = None
     """The first question taken, counted from 0."""
     end_at: Natural | None = None
-    """The first question not taken any more."""
+    """The first question that is no longer taken."""
     max_images: Positive | None = None
-    """So many images at most, of each split."""
+    """The greatest number of images in each split."""
     max_questions: Positive | None = None
-    """So many questions of one image at most, as in listing 7.3."""
+    """The greatest number of questions about one image, as in listing 7.3."""
     min_agreement: Annotated[int, Meta(ge=1, le=10)] = 1
-    """Of ten answers, how many must agree for a question to be kept (VQA v2 only)."""
+    """The number of the ten answers that must agree for a question to be kept (VQA v2 only)."""
     validation_fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.05
-    """Share of the images held out for validation; an image is on one side only."""
+    """The share of images held out for validation; an image is on one side only."""
 
 
 class VqaTrainingConfig(TrainingConfig, frozen=True, kw_only=True):
@@ -62,7 +65,7 @@ class VqaTrainingConfig(TrainingConfig, frozen=True, kw_only=True):
     eval_steps: Positive = 500
     metric_for_best_model: Literal["loss", "accuracy"] = "loss"
     keep_features: bool = True
-    """Compute a frozen encoder's features once and keep them, where they fit in a quarter of the free memory."""
+    """Compute a frozen encoder's features once and keep them, if they fit into a quarter of the free memory."""
     dataloader_num_workers: Natural = 0
     answer_samples: Natural = 8
     """Questions of the validation set whose answers are shown at each evaluation."""

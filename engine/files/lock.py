@@ -20,7 +20,6 @@ import msgspec
 
 from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.files.private import open_regular, read_regular
-from looptop.engine.journal.records import Owner
 from looptop.engine.text import visible
 
 HEARTBEAT_SECONDS = 2.0
@@ -29,6 +28,17 @@ _ALIVE_SECONDS = 15.0
 # A reader that probes holds the lock for microseconds; whoever still holds it after this long is another run.
 PATIENCE_SECONDS = 0.5
 _LARGEST = 64 * 1024
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The process that holds, or last held, a run's lock."""
+
+    host: str
+    pid: int
+    started: float
+    """When it took the lock, in seconds since the epoch."""
+    heartbeat: float
+    """When it last said that it lives; what watchers on another host go by."""
 
 
 class _Record(msgspec.Struct):

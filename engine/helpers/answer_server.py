@@ -51,7 +51,7 @@ class Server(HelperServer[AskReply]):
     def _answerer(self, request: WireRequest) -> Answerer:
         """The model asked for, loaded unless it is: a folder that was written anew is another model."""
         from looptop.engine.vqa.answering import Answerer
-        from looptop.engine.vqa.model_names import folder_of
+        from looptop.engine.vqa.saved_models import folder_of
 
         folder = folder_of(request.model)
         written = max((file.stat().st_mtime_ns for file in folder.glob("*.safetensors")), default=0)

@@ -16,7 +16,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from looptop.engine.helpers.process import HelperProcess, Reply, sendable
-from looptop.engine.vqa.answer import Answer
+from looptop.engine.vqa.answer_records import Answer
 
 SERVER = "looptop.engine.helpers.answer_server"
 

@@ -23,6 +23,7 @@ from typing import IO, ClassVar, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from looptop.engine.compute.threads import WAITING
 from looptop.engine.errors import LooptopError
 
 
@@ -95,9 +96,7 @@ class HelperProcess(Generic[R]):
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    # Threads that wait for each other sleep: where a run trains on the same cores, spinning holds up
-                    # both, many times over.
-                    env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
+                    env=WAITING | os.environ,
                     # A session of its own: ctrl+c in the terminal is the asker's alone.
                     start_new_session=True,
                 )
@@ -144,18 +143,18 @@ class HelperProcess(Generic[R]):
                     with self._lock:
                         child.unanswered.pop(reply.id, None)
                 return reply
-            said = self._end(child)
+            message = self._end(child)
             with self._lock:
                 if child.unanswered:
                     request_id = next(iter(child.unanswered))
                     del child.unanswered[request_id]
-                    return self._reply(id=request_id, error=said, status="ended")
+                    return self._reply(id=request_id, error=message, status="ended")
                 self._children.remove(child)
                 _pipe(child.process.stdout).close()
                 with contextlib.suppress(OSError):
                     _pipe(child.process.stdin).close()
                 if not self._children:
-                    return self._reply(error=None if child.closed else said, status="ended")
+                    return self._reply(error=None if child.closed else message, status="ended")
 
     def close(self) -> None:
         """Ends the process at once. A `read` that waits returns."""

@@ -106,8 +106,8 @@ def run(make: Callable[[IO[bytes], Path], HelperServer[R]], log_name: str, modul
         import_module(module)
     except Exception as error:
         traceback.print_exc()
-        said = f"torch cannot be loaded ({visible(error)}); {visible(log)} says more"
-        server.reply(server.reply_type(status="starting", error=said))
+        message = f"torch cannot be loaded ({visible(error)}); {visible(log)} says more"
+        server.reply(server.reply_type(status="starting", error=message))
         sys.exit(1)
     server.say("ready")
     while True:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.interchange.run_tables import PAGE, tables_of
 from looptop.engine.interchange.table import Row, Table
-from looptop.engine.interchange.tables import PAGE, tables_of
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible

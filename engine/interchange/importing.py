@@ -98,7 +98,7 @@ class _Report:
         self.complete = False
         self._say(writer, text, "warning", time)
 
-    def said(self, writer: JournalWriter, text: str, time: float | None = None) -> None:
+    def note(self, writer: JournalWriter, text: str, time: float | None = None) -> None:
         """Something that is good to know."""
         self._say(writer, text, "info", time)
 
@@ -110,7 +110,7 @@ class _Report:
     def other(self, writer: JournalWriter, kinds: Counter[str], time: float | None) -> None:
         """What is of a kind that is not imported."""
         if kinds:
-            self.said(writer, f"not imported: {_counts(kinds)}; a run of looptop holds numbers only", time)
+            self.note(writer, f"not imported: {_counts(kinds)}; a run of looptop holds numbers only", time)
 
     def _say(self, writer: JournalWriter, text: str, level: str, time: float | None) -> None:
         writer.event("import", text, level=level, time=time)
@@ -167,7 +167,7 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
     report.counted(writer, reader.unreadable, last)
     report.other(writer, reader.other, last)
     if reader.superseded:
-        report.said(
+        report.note(
             writer,
             f"the run was started again: {reader.superseded:,} values that it went back over are left out, as in"
             " TensorBoard",
@@ -208,7 +208,7 @@ def _read_wandb(report: _Report, writer: JournalWriter, run: RunFolder, source: 
     report.counted(writer, described.unreadable, last or None)
     if described.off_axis:
         axes = _counts(described.off_axis)
-        report.said(writer, f"values whose axis gives no whole number stand at W&B's own step: {axes}", last or None)
+        report.note(writer, f"values whose axis gives no whole number stand at W&B's own step: {axes}", last or None)
     report.other(writer, described.other, last or None)
     for title, text, moment in described.alerts:
         writer.event("alert", f"{title}: {text}" if title else text, level="warning", time=moment or None)
@@ -236,12 +236,12 @@ def _counts(kinds: Counter[str]) -> str:
 
 def _known() -> dict[str, str]:
     """What was imported before: source -> the run's id."""
-    found = {}
+    imported = {}
     for run in RunFolder.all():
         if run.id.startswith((f"{TENSORBOARD}-", f"{WANDB}-")):
             with contextlib.suppress(LooptopError):
-                found[str(run.settings().get("source", ""))] = run.id
-    return found
+                imported[str(run.settings().get("source", ""))] = run.id
+    return imported
 
 
 def _name(folder: Path, path: Path) -> str:

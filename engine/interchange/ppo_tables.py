@@ -32,8 +32,8 @@ def ppo_tables(journal: PpoJournal, wanted: tuple[int, int] | None = None) -> li
     if wanted is not None:
         chosen = [step for step in steps if wanted[0] <= step <= wanted[1]]
         if not chosen:
-            there = f"its batches are {steps[0]} to {steps[-1]}" if steps else "it has no batches"
-            raise LooptopError(f"there is no batch from {wanted[0]} to {wanted[1]} in this run: {there}")
+            batches = f"its batches are {steps[0]} to {steps[-1]}" if steps else "it has no batches"
+            raise LooptopError(f"there is no batch from {wanted[0]} to {wanted[1]} in this run: {batches}")
         steps = chosen
     if not steps:
         return []
@@ -90,17 +90,19 @@ def _samples(journal: PpoJournal, scores: list[str], quality: list[str], spans: 
 
 
 def _samples_of(journal: PpoJournal, step: int, scores: list[str], quality: list[str]) -> Iterator[Row]:
-    said: dict[tuple[int, str], float | None] = {(each.row, each.kind): each.value for each in journal.judgements(step)}
+    judgements: dict[tuple[int, str], float | None] = {
+        (each.row, each.kind): each.value for each in journal.judgements(step)
+    }
     for sample in journal.samples(step):
         yield (
             step,
-            *_of_sample(sample, said),
+            *_of_sample(sample, judgements),
             *(sample.scores.get(name) for name in scores),
             *(sample.quality.get(name) for name in quality),
         )
 
 
-def _of_sample(sample: SampleRecord, said: dict[tuple[int, str], float | None]) -> Row:
+def _of_sample(sample: SampleRecord, judgements: dict[tuple[int, str], float | None]) -> Row:
     return (
         sample.row,
         sample.data_index,
@@ -111,9 +113,9 @@ def _of_sample(sample: SampleRecord, said: dict[tuple[int, str], float | None]) 
         sample.query_cut,
         sample.length,
         sample.reward,
-        said.get((sample.row, "reward")),
-        bool(said.get((sample.row, "leave_out"))),
-        said.get((sample.row, "rating")),
+        judgements.get((sample.row, "reward")),
+        bool(judgements.get((sample.row, "leave_out"))),
+        judgements.get((sample.row, "rating")),
         sample.kl,
         sample.advantage,
         sample.entropy,

@@ -311,5 +311,5 @@ def _describe(run: Any, described: Described) -> None:
 
 
 def _config(config: Any) -> dict[str, Any]:
-    found = {_name(item): _value(item, Described()) for item in config.update}
-    return {key: value for key, value in found.items() if key != "_wandb"}
+    settings = {_name(item): _value(item, Described()) for item in config.update}
+    return {key: value for key, value in settings.items() if key != "_wandb"}

@@ -31,13 +31,13 @@ def write_completions(writer: JournalWriter, step: int, written: Iterable[Comple
         [
             (
                 step,
-                place,
+                index,
                 storable(each.prompt),
                 storable(each.completion),
                 encode_json(each.rewards).decode(),
                 each.advantage,
             )
-            for place, each in enumerate(written)
+            for index, each in enumerate(written)
         ],
     )
 

@@ -111,17 +111,17 @@ def cause(value: object) -> Cause | None:
 
 def numbers(value: object) -> dict[str, float]:
     """Numbers by names that are safe to show, from a JSON text; null stands for NaN, what is no number is left out."""
-    found = structure(value, dict[str, Any], {})
+    numbers = structure(value, dict[str, Any], {})
     return {
         visible(key): math.nan if number is None else float(number)
-        for key, number in found.items()
+        for key, number in numbers.items()
         if number is None or (isinstance(number, int | float) and not isinstance(number, bool))
     }
 
 
 def facts(rows: Mapping[str, object]) -> dict[str, Any]:
     """What a run says of itself, without the facts that cannot be read or are of the wrong type."""
-    found: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for key, value in rows.items():
         if not isinstance(value, str | bytes):
             continue
@@ -131,5 +131,5 @@ def facts(rows: Mapping[str, object]) -> dict[str, Any]:
                 plain = msgspec.to_builtins(msgspec.convert(plain, _FACTS[key]))
         except UNREADABLE:
             continue
-        found[key] = plain
-    return found
+        facts[key] = plain
+    return facts

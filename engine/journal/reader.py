@@ -176,8 +176,8 @@ class Journal:
             return series
         steps = [*series.steps, 2**63 - 1 if last is None else max(last, series.steps[-1])]
         with self._read() as read:
-            found = read_smoothed(read, name, steps, weight) if read else []
-        return msgspec.structs.replace(series, smoothed=found)
+            smoothed = read_smoothed(read, name, steps, weight) if read else []
+        return msgspec.structs.replace(series, smoothed=smoothed)
 
     def last_until(self, name: str, step: int) -> Point | None:
         """The last value of a metric that is not after a step."""
@@ -320,9 +320,7 @@ def _latest(read: Any, name: str | None = None) -> dict[str, Point]:
         (name,),
     ).fetchall()
     return {
-        decode.text(found): point
-        for found, step, value, time in rows
-        if (point := _point(step, value, time)) is not None
+        decode.text(name): point for name, step, value, time in rows if (point := _point(step, value, time)) is not None
     }
 
 

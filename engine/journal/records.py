@@ -67,17 +67,6 @@ def refused(code: str, why: str) -> Answer:
     return Answer(False, code, why)
 
 
-class Owner(Struct, frozen=True):
-    """The process that holds, or last held, a run's lock."""
-
-    host: str
-    pid: int
-    started: float
-    """When it took the lock, in seconds since the epoch."""
-    heartbeat: float
-    """When it last said that it lives; what watchers on another host go by."""
-
-
 class RunSummary(Struct, frozen=True):
     """One line of a list of runs."""
 
@@ -197,4 +186,4 @@ class ControlAnswer(Struct, frozen=True):
     @property
     def text(self) -> str:
         """The whole answer, for people."""
-        return f"not taken: {self.message}" if self.ok is False else self.message
+        return f"ignored: {self.message}" if self.ok is False else self.message

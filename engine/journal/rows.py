@@ -144,7 +144,7 @@ class Tables:
             [
                 (
                     entry.step,
-                    place,
+                    index,
                     sample.question_id,
                     sample.image,
                     sample.question,
@@ -153,7 +153,7 @@ class Tables:
                     sample.confidence,
                     sample.correct,
                 )
-                for place, sample in enumerate(entry.samples)
+                for index, sample in enumerate(entry.samples)
             ],
         )
 
@@ -178,15 +178,15 @@ class Tables:
         self._connection.execute(_BUCKET_OF_ROWS, (span, bucket, name, first, first + span - 1))
 
     def _id(self, name: str) -> int:
-        found = self._ids.get(name)
-        if found is None:
+        number = self._ids.get(name)
+        if number is None:
             row = (storable(name),)
             self._connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", row)
-            (found,) = self._connection.execute("SELECT id FROM names WHERE name = ?", row).fetchone()
-            (last,) = self._connection.execute("SELECT max(step) FROM metrics WHERE name = ?", (found,)).fetchone()
-            self._ids[name] = found
-            self._last[found] = -(2**63) if last is None else last
-        return found
+            (number,) = self._connection.execute("SELECT id FROM names WHERE name = ?", row).fetchone()
+            (last,) = self._connection.execute("SELECT max(step) FROM metrics WHERE name = ?", (number,)).fetchone()
+            self._ids[name] = number
+            self._last[number] = -(2**63) if last is None else last
+        return number
 
 
 class _Bucket:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.files.private import UnsafeFileError, open_regular, refuse_unsafe, touch_private
+from looptop.engine.machine.file_systems import is_on_network
 from looptop.engine.text import visible
 
 VERSION = 2
@@ -98,13 +98,6 @@ _VIEWS: dict[int, tuple[str, ...]] = {
 
 SAMPLES_OF_A_BATCH = 1 << 16
 """A token table's place is its batch's step times this, plus its sample's row."""
-
-# SQLite's shared-memory index does not work across machines, and SQLite does not notice that a file system is shared.
-_NETWORK = {
-    "9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "fhgfs", "fuse.ceph", "fuse.davfs2",
-    "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs",
-    "nfs4", "ocfs2", "orangefs", "smb2", "smb3", "smbfs", "virtiofs", "webdav", "wekafs",
-}  # fmt: skip
 
 
 def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Connection:
@@ -235,40 +228,15 @@ def refuse_unsafe_journal(path: Path) -> None:
         raise UnsafeFileError(rollback, "names another file, which SQLite would delete")
 
 
-def is_on_network(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> bool:
-    """Whether a path lies on a file system that other machines share.
-
-    Args:
-        path: A file; its folder exists.
-        mounts: Mount points and their file systems' types, in the order they were mounted; None asks the kernel.
-    """
-    place = path.absolute().parent.resolve()
-    best, kind = -1, ""
-    for point, found in _mounts() if mounts is None else mounts:
-        mount = Path(point)
-        if len(mount.parts) >= best and place.is_relative_to(mount):
-            best, kind = len(mount.parts), found
-    return kind.lower() in _NETWORK
-
-
-def _mounts() -> list[tuple[str, str]]:
-    import psutil  # takes a while, and only a writer asks
-
-    try:
-        return [(partition.mountpoint, partition.fstype) for partition in psutil.disk_partitions(all=True)]
-    except OSError:
-        return []
-
-
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    found = _version(connection)
-    if found > VERSION:
+    version = _version(connection)
+    if version > VERSION:
         raise LooptopError(
-            f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {found},"
+            f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {version},"
             f" this one reads up to {VERSION}); update looptop to open it"
         )
     # What looks like a table must not be a program: a view can compute for ever, a trigger acts when a run writes.

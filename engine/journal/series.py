@@ -13,8 +13,9 @@ from looptop.engine.journal.schema import SPANS
 
 # Columns are whole buckets wide. What lies before the first whole bucket, or after the last, is read from finer ones.
 _COLUMNS = """
-SELECT part / ? AS place, total(sum), total(count), min(minimum), max(maximum), total(missing), max(gone) FROM ({parts})
-GROUP BY place ORDER BY place
+SELECT part / ? AS number, total(sum), total(count), min(minimum), max(maximum), total(missing), max(gone)
+FROM ({parts})
+GROUP BY number ORDER BY number
 """
 _OF_ROWS = """
 SELECT step AS part, value AS sum, value IS NOT NULL AS count, value AS minimum, value AS maximum,
@@ -65,7 +66,7 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
         bound += [name_id, size, start // size, end // size] if size > 1 else [name_id, start, end]
     rows = read(_COLUMNS.format(parts=" UNION ALL ".join(parts)), bound).fetchall()
     return Series(
-        steps=[min(max(place * width + width // 2, low), high) for place, *_ in rows],
+        steps=[min(max(bucket * width + width // 2, low), high) for bucket, *_ in rows],
         mean=[_mean(total, count, gone) for _, total, count, _, _, _, gone in rows],
         minimum=[decode.real(minimum) for _, _, _, minimum, _, _, _ in rows],
         maximum=[decode.real(maximum) for _, _, _, _, maximum, _, _ in rows],
@@ -106,20 +107,20 @@ def read_smoothed(read: Any, name: str, steps: Sequence[int], weight: float) -> 
     ).fetchall()
     if len(rows) > limit:  # more than what the wanted steps themselves need
         return _averages_apart(read, row[0], steps, weight, memory)
-    found: dict[int, float | None] = {}
+    smoothed: dict[int, float | None] = {}
     averages, at = _averages(rows, weight), 0
     for step in steps:
         while at < len(rows) and rows[at][0] <= step:
             at += 1
         if at:
-            found[averages[at - 1][0]] = averages[at - 1][1]
-    return list(found.items())
+            smoothed[averages[at - 1][0]] = averages[at - 1][1]
+    return list(smoothed.items())
 
 
 def _averages_apart(
     read: Any, name_id: int, steps: Sequence[int], weight: float, memory: int
 ) -> list[tuple[int, float | None]]:
-    found: dict[int, float | None] = {}
+    smoothed: dict[int, float | None] = {}
     for step in steps:
         rows = read(
             "SELECT step, value FROM metrics WHERE name = ? AND step <= ? ORDER BY step DESC LIMIT ?",
@@ -127,8 +128,8 @@ def _averages_apart(
         ).fetchall()
         if rows:
             last, average = _averages(rows[::-1], weight)[-1]
-            found[last] = average
-    return list(found.items())
+            smoothed[last] = average
+    return list(smoothed.items())
 
 
 def _averages(rows: Sequence[tuple[int, float | None]], weight: float) -> list[tuple[int, float | None]]:

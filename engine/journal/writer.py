@@ -192,8 +192,8 @@ class JournalWriter:
     def control(self, control_id: str, kind: str, taken_at_step: int | None, answer: Answer) -> None:
         """Says what became of a control."""
         texts = storable(control_id), storable(kind)
-        said = storable(answer.message), answer.ok, answer.code
-        self._add(Statement(rows.CONTROL, (*texts, _now(), taken_at_step, *said)))
+        outcome = storable(answer.message), answer.ok, answer.code
+        self._add(Statement(rows.CONTROL, (*texts, _now(), taken_at_step, *outcome)))
 
     def rows(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
         """Adds rows of a table that a kind of run has for itself.

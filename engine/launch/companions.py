@@ -31,7 +31,8 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.files.private import append_private
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.launch.worker import RunContext, RunStoppedError, training_of, why_out_of_memory
+from looptop.engine.launch.kinds import training_of
+from looptop.engine.runs.context import RunContext, RunStoppedError, why_out_of_memory
 from looptop.engine.runs.distributed import joined
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
@@ -85,8 +86,8 @@ def _watched(companions: Sequence[_Companion]) -> Iterator[None]:
             raise
         # What else breaks here is the connection.
         for companion in companions:
-            if said := companion.why_it_broke_off(_WORD_SECONDS):
-                raise LooptopError(said) from error
+            if reason := companion.why_it_broke_off(_WORD_SECONDS):
+                raise LooptopError(reason) from error
         raise
     finally:
         for companion in companions:
@@ -101,7 +102,7 @@ class _Companion:
     ) -> None:
         self.name = f"process {index + 1} of {count}"
         self._dismissed = False
-        self._said = ""
+        self._reason = ""
         with append_private(folder.log) as log:
             # Its input stays open for as long as this process lives. It has a session of its own: ctrl-C in a terminal
             # is for who started the run.
@@ -121,7 +122,7 @@ class _Companion:
     def why_it_broke_off(self, seconds: float) -> str:
         """Why it ended before the run did, in words; empty where it has not within so many seconds."""
         self._watch.join(seconds)
-        return "" if self._watch.is_alive() else self._said
+        return "" if self._watch.is_alive() else self._reason
 
     def dismiss(self) -> None:
         """Lets it end."""
@@ -140,8 +141,8 @@ class _Companion:
         if self._dismissed or not code:
             return
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else "ended before the run did"
-        self._said = f"{self.name}: {visible(lines[-1])}" if lines else f"{self.name} {how}; see the log"
-        on_loss(self._said)
+        self._reason = f"{self.name}: {visible(lines[-1])}" if lines else f"{self.name} {how}; see the log"
+        on_loss(self._reason)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

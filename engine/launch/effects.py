@@ -82,7 +82,7 @@ def _is_newsroom(config: Any) -> bool:
 
 
 def _holds_images_out(config: Any) -> bool:
-    from looptop.engine.vqa.table import find_tables  # brings in the image library
+    from looptop.engine.vqa.data.table import find_tables  # brings in the image library
 
     source = path_of(config.data.source)
     if config.data.source in ("easy-vqa", "vqa-v2") or not source.exists():

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from looptop.engine.compute.threads import WAITING
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
@@ -29,33 +30,15 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.launch.preflight import refuse_unusable
 from looptop.engine.launch.run import lock_for_resume
 from looptop.engine.launch.sources import ready
-from looptop.engine.launch.worker import RunThread, Train
+from looptop.engine.launch.worker import RunThread
 from looptop.engine.runs.about import About, write_about
+from looptop.engine.runs.context import Train
 from looptop.engine.runs.control import stop_is_waiting
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
 # `-P`: a torch.py in the folder where somebody stands is not torch.
 PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.launch.host")
-
-WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "30000"}
-"""How long torch's threads look out for their next part before they sleep: some 0.8 ms, where a look takes 27 ns. It is
-libgomp's, and read once. The longer they look, the less a run alone waits for threads to be woken, and the more a
-program beside it keeps them from running: so the run has one thread less while a core is kept busy (`compute.cores`),
-which it sees within some seconds. The tiny VQA preset on two cores of an Intel Xeon (10 turns of 1.5 s each, which
-differ by a tenth), and how long a step takes in those seconds beside a program that keeps one core busy:
-
-                        alone      beside it, of 42 ms
-     2,000 looks        43 ms       2.3 times
-    10,000              40 ms       4.6 times
-    30,000              40 ms       9   times
-    libgomp's own       42 ms      34   times and more
-    with one thread     54 ms       1.5 times
-
-Longer measurements alone, with steps of 34 to 43 ms: of the speed that a bare loop has, 2,000 looks cost 5 %; 10,000
-cost 1 to 2 % more than 30,000 and libgomp's own, which cost the same. On a slower AMD EPYC 2,000 cost 13 %. Beside
-programs that compute for 3 ms ten times a second, or for 30 ms three or ten times, the number makes no difference
-that these turns can tell."""
 
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,

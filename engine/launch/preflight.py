@@ -27,7 +27,7 @@ from looptop.engine.models.names import BUNDLED, read_json, resolve, whole_model
 from looptop.engine.models.uses import Use, index_of_label, refuse_use
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
-from looptop.engine.vqa import model_names as vqa_models
+from looptop.engine.vqa import saved_models as vqa_models
 
 FUNCTION_SECONDS = 120.0
 """So long a reward's function may take for two texts, its imports included."""
@@ -90,7 +90,7 @@ def _of(key: str) -> Iterator[None]:
 
 
 def _check_vqa_data(config: VqaRunConfig) -> None:
-    from looptop.engine.vqa.table import check_columns, find_tables  # brings in the image library
+    from looptop.engine.vqa.data.table import check_columns, find_tables  # brings in the image library
 
     data = config.data
     if data.source == "easy-vqa":
@@ -111,7 +111,7 @@ def _check_vqa_data(config: VqaRunConfig) -> None:
 
 
 def _check_first_rows(table: Path, images: str) -> None:
-    from looptop.engine.vqa.table import ImagesMissingError, check_first_rows
+    from looptop.engine.vqa.data.table import ImagesMissingError, check_first_rows
 
     try:
         check_first_rows(table, path_of(images) if images else None)
@@ -249,7 +249,7 @@ def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
         start_new_session=True,
     )
     try:
-        said, _ = process.communicate(json.dumps([queries, list(_TEXTS)]).encode(), timeout=FUNCTION_SECONDS)
+        output, _ = process.communicate(json.dumps([queries, list(_TEXTS)]).encode(), timeout=FUNCTION_SECONDS)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -262,7 +262,7 @@ def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
         process.kill()
         process.wait()
     try:
-        sentence = json.loads(said)
+        sentence = json.loads(output)
     except ValueError:
         sentence = (
             f"the reward function '{visible(reward.function)}' ended its process (exit code {process.returncode}) when"
@@ -274,6 +274,6 @@ def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
 
 def _sample_texts(config: PpoRunConfig) -> tuple[str, str]:
     """Two queries, of the data itself where that is a text file: a function may read something out of them."""
-    found = (row.get(config.data.text_column) for row in peek(config.data.source, 20).rows)
-    texts = [text for text in found if isinstance(text, str) and text.strip()]
+    cells = (row.get(config.data.text_column) for row in peek(config.data.source, 20).rows)
+    texts = [text for text in cells if isinstance(text, str) and text.strip()]
     return (texts[0], texts[1]) if len(texts) > 1 else _TEXTS

@@ -45,7 +45,7 @@ def anchored(config: RunConfig) -> RunConfig:
     data = to_dict(_without_files_of_the_preset(config))
     for table, name, _ in _names(data):
         where, colon, function = table[name].partition(":") if name == "function" else (table[name], "", "")
-        if (path := _there(where)) is not None:
+        if (path := _existing(where)) is not None:
             table[name] = f"{path}{colon}{function}"
     return from_dict(data)
 
@@ -70,15 +70,15 @@ def refuse_missing(config: RunConfig) -> None:
     source = config.data.source
     for table, name, key in _names(to_dict(config)):
         where = table[name].partition(":")[0] if name == "function" else table[name]
-        if name != "source" and where.startswith(_PATHS) and _there(where) is None:
+        if name != "source" and where.startswith(_PATHS) and _existing(where) is None:
             raise SettingError(_full(key, config), f"{key} names {visible(where)}, which is not there")
     if isinstance(config, VqaRunConfig):
         _refuse_missing_vqa(config)
-    elif source.lower().endswith(_TABLES) and _there(source) is None:
+    elif source.lower().endswith(_TABLES) and _existing(source) is None:
         raise SettingError(
             "data.source", f"there is no file {visible(source)}; give the path of a CSV, JSONL or Parquet file"
         )
-    elif source.startswith(_PATHS) and _there(source) is None:
+    elif source.startswith(_PATHS) and _existing(source) is None:
         raise SettingError(
             "data.source", f"there is nothing at {visible(source)}; give a file, a data set's name, or newsroom"
         )
@@ -89,10 +89,10 @@ def _refuse_missing_vqa(config: VqaRunConfig) -> None:
     if data.source == "vqa-v2":
         for key in _VQA_V2:
             name = getattr(data, key)
-            if _there(name) is None:
-                said = f"names {visible(name)}, which is not there" if name else "is not given"
-                raise SettingError(f"data.{key}", f"data.{key} {said}; say where it is with --set data.{key}=PATH")
-    elif data.source != "easy-vqa" and _there(data.source) is None:
+            if _existing(name) is None:
+                problem = f"names {visible(name)}, which is not there" if name else "is not given"
+                raise SettingError(f"data.{key}", f"data.{key} {problem}; say where it is with --set data.{key}=PATH")
+    elif data.source != "easy-vqa" and _existing(data.source) is None:
         raise SettingError(
             "data.source",
             f"there is no data '{visible(data.source)}'; give easy-vqa, vqa-v2, or a folder with images and a table",
@@ -123,7 +123,7 @@ def _full(key: str, config: RunConfig) -> str:
     return f"data.{key}" if hasattr(config.data, key) else f"model.{key}"
 
 
-def _there(name: str) -> Path | None:
+def _existing(name: str) -> Path | None:
     """The file or folder of this name, absolute; None where there is none."""
     if name.partition(":")[0] in _WORDS or _is_run(name):
         return None

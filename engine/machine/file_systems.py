@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
-import psutil
 from msgspec import Struct
 
-from looptop.engine.journal.schema import is_on_network
+# SQLite's shared-memory index does not work across machines, and SQLite does not notice that a file system is shared.
+_NETWORK = {
+    "9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "fhgfs", "fuse.ceph", "fuse.davfs2",
+    "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs",
+    "nfs4", "ocfs2", "orangefs", "smb2", "smb3", "smbfs", "virtiofs", "webdav", "wekafs",
+}  # fmt: skip
 
 
-class Place(Struct, frozen=True):
-    """A part of the home."""
+class HomeFolder(Struct, frozen=True):
+    """A folder of looptop's home, and the file system that holds it."""
 
     what: str
     """`home`, `runs`, or a run whose folder lies elsewhere."""
@@ -25,33 +30,53 @@ class Place(Struct, frozen=True):
     """Bytes."""
 
 
-def places(home: Path) -> list[Place]:
-    """The home, its runs, and those of the runs that lie on another file system than they (by a link)."""
+def home_folders(home: Path) -> list[HomeFolder]:
+    """The home, its runs, and those runs that a link puts on another file system."""
     runs = home / "runs"
-    found = [_place("home", home)]
+    folders = [_describe("home", home)]
     if runs.is_dir():
-        found.append(_place("runs", runs))
+        folders.append(_describe("runs", runs))
         with contextlib.suppress(OSError):
-            found += [_place(path.name, path) for path in sorted(runs.iterdir()) if path.is_symlink() and path.is_dir()]
-    return found
+            links = [path for path in sorted(runs.iterdir()) if path.is_symlink() and path.is_dir()]
+            folders += [_describe(path.name, path) for path in links]
+    return folders
 
 
-def _place(what: str, path: Path) -> Place:
+def is_on_network(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> bool:
+    """Whether a path lies on a file system that other machines share.
+
+    Args:
+        path: A file; its folder exists.
+        mounts: Mount points and their file systems' types, in the order they were mounted; None asks the kernel.
+    """
+    return _file_system(path.absolute().parent.resolve(), _mounts() if mounts is None else mounts).lower() in _NETWORK
+
+
+def _describe(what: str, path: Path) -> HomeFolder:
     real = path.resolve()
-    return Place(
+    return HomeFolder(
         what=what,
         path=str(path),
-        file_system=_file_system(real),
+        file_system=_file_system(real, _mounts()) or "unknown",
         network=is_on_network(real / "run.db"),
         free=shutil.disk_usage(real).free,
     )
 
 
-def _file_system(path: Path) -> str:
-    best, found = -1, "unknown"
-    with contextlib.suppress(OSError):
-        for partition in psutil.disk_partitions(all=True):
-            mount = Path(partition.mountpoint)
-            if len(mount.parts) >= best and path.is_relative_to(mount):
-                best, found = len(mount.parts), partition.fstype
-    return found
+def _file_system(folder: Path, mounts: Iterable[tuple[str, str]]) -> str:
+    """The type of the file system that holds a folder; empty where it is not known."""
+    longest, kind = -1, ""
+    for point, type_ in mounts:
+        mount = Path(point)
+        if len(mount.parts) >= longest and folder.is_relative_to(mount):
+            longest, kind = len(mount.parts), type_
+    return kind
+
+
+def _mounts() -> list[tuple[str, str]]:
+    import psutil  # takes a while, and only a writer asks
+
+    try:
+        return [(partition.mountpoint, partition.fstype) for partition in psutil.disk_partitions(all=True)]
+    except OSError:
+        return []

@@ -84,11 +84,11 @@ def _configured(root: Path) -> bool | None:
     files = [root / "usr/lib/systemd/logind.conf", root / "etc/systemd/logind.conf"]
     for folder in ("usr/lib", "run", "etc"):
         files += sorted((root / folder / "systemd/logind.conf.d").glob("*.conf"))
-    found = None
+    ends = None
     for file in files:
         for match in re.finditer(r"^\s*KillUserProcesses\s*=\s*(\S+)", _read(file), re.MULTILINE):
-            found = match[1].lower() in ("yes", "true", "on", "1")
-    return found
+            ends = match[1].lower() in ("yes", "true", "on", "1")
+    return ends
 
 
 def _ask() -> str:

@@ -30,14 +30,14 @@ def foreign_peers() -> set[int]:
 
 
 def _inodes_of_this_process() -> set[str]:
-    found = set()
+    targets = set()
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (a name a descriptor)
             with contextlib.suppress(OSError):
                 target = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
                 if target.startswith("socket:["):
-                    found.add(target[8:-1])
-    return found
+                    targets.add(target[8:-1])
+    return targets
 
 
 def _sockets(table: Path) -> list[_Socket]:

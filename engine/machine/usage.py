@@ -37,19 +37,19 @@ class Machine:
     """Reads the machine, from one thread at a time.
 
     Args:
-        place: A folder of the disk to look at.
+        folder: A folder of the disk to look at.
         gpus: What reads the GPUs.
     """
 
-    def __init__(self, place: Path, gpus: Gpus | None = None) -> None:
-        self._place = place
+    def __init__(self, folder: Path, gpus: Gpus | None = None) -> None:
+        self._folder = folder
         self._gpus = gpus or Gpus()
         psutil.cpu_percent()  # the first reading has nothing before it
 
     def read(self) -> Usage:
         """The machine now."""
         used, total = memory()
-        disk = shutil.disk_usage(self._place)
+        disk = shutil.disk_usage(self._folder)
         return Usage(
             processor=psutil.cpu_percent() / 100,
             cores=psutil.cpu_count() or 1,

@@ -20,7 +20,7 @@ from looptop.engine.text import join_text, visible
 
 if TYPE_CHECKING:
     from looptop.engine.compute.device import Device
-    from looptop.engine.launch.worker import RunContext
+    from looptop.engine.runs.context import RunContext
 
 M = TypeVar("M")
 

@@ -55,8 +55,8 @@ def load_whole(
             use_safetensors=True,  # of a model on the hub, too, no pickle is opened
             **{"dtype": torch.float32} | options,
         )
-    found = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
-    lacking = sorted(name for name in found if not new(name))
+    absent = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
+    lacking = sorted(name for name in absent if not new(name))
     if lacking:
         raise LooptopError(
             f"the model in {visible(source)} is not whole: {len(lacking)} tensors are missing or of another shape,"

@@ -10,7 +10,8 @@ A run:
 
 - `data` the queries; `generation` and `rollout` the responses; `rewards` what they are worth
 - `trainer` the loop, one Trainer step a batch; `training` a run from its configuration to its result
-- `recorder`, `journal` and `records` what is kept of it; `judging` and `conditions` what a person says while it runs
+- `recorder`, `journal` and `records` what is kept of it; `judging` what a person says while it runs
+- `breakpoint_conditions` at which it is held
 - `preferences` and `reward_training` a reward model from pairs or ratings
 
 What is made of runs:

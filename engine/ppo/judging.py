@@ -15,7 +15,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.records import Answer, RunState, refused, taken
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.ppo.conditions import Condition, parse
+from looptop.engine.ppo.breakpoint_conditions import Condition, parse
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.ppo.records import JudgementKind
 from looptop.engine.runs.checkpoint import newest_whole, step_of
@@ -116,7 +116,7 @@ def when_it_holds(condition: Condition, before: Sequence[str]) -> str:
     """
     if condition.waits_for_update(before):
         return f"holds the run after the update of a batch when {condition.text}: that is known only then"
-    if not condition.figures():
+    if condition.asks_of_update(before):
         return f"holds the run before an update, or after it, when {condition.text}"
     return f"holds the run before an update when {condition.text}"
 
@@ -212,10 +212,7 @@ class Breakpoints:
             rows: The samples' rows in the batch, where some were left out.
         """
         for condition in self._conditions.values():
-            figures = condition.figures()
-            if figures and all(name in asked_before for name in figures):
-                continue
-            if found := condition.met(metrics, samples, rows):
+            if found := condition.met(metrics, samples, rows, asked_before):
                 return f"breakpoint {condition.text}: {found}"
         return ""
 

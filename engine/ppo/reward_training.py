@@ -28,7 +28,6 @@ from trl.trainer.reward_trainer import RewardTrainer
 from looptop.engine.compute.device import pick
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.launch.worker import READING, RunContext, loading
 from looptop.engine.models.memory import check_fit
 from looptop.engine.models.names import resolve
 from looptop.engine.models.weights import is_pooler, load_part, load_whole
@@ -36,6 +35,7 @@ from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.model_sizes import reward_sizes
 from looptop.engine.ppo.preferences import Pair, load_pairs
 from looptop.engine.ppo.rewards import encode, room_of
+from looptop.engine.runs.context import READING, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.trainer import (
@@ -73,6 +73,7 @@ def train(context: RunContext) -> dict[str, Any]:
         config.training.device,
         config.training.precision,
         overflows_in_fp16=t5_among((config.model.classifier,)),
+        threads=context.threads,
     )
     context.compute_on(device)
     set_seed(config.training.seed)

@@ -17,11 +17,9 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments
 
-from looptop.engine.compute.cores import CORES
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import UNREADABLE, LooptopError, said_of
 from looptop.engine.journal.causes import Hold, HoldReason, StopReason
-from looptop.engine.launch.worker import Activity, RunContext
 from looptop.engine.ppo import health, update
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.compare import Comparison, compare
@@ -37,6 +35,7 @@ from looptop.engine.ppo.rollout import Measure, Rollout, qualities, rewards_of, 
 from looptop.engine.ppo.sharing import share, whole_comparison, whole_rollout
 from looptop.engine.ppo.statistics import MiniBatch, Statistics
 from looptop.engine.ppo.update import PpoState
+from looptop.engine.runs.context import Activity, RunContext
 from looptop.engine.text import join_text
 from looptop.engine.training.trainer import RunTrainer
 
@@ -115,7 +114,7 @@ class PpoTrainer(RunTrainer):
         self._said: PolicyOutput | None = None
         self._since = 0.0
         self._asked: list[str] = []
-        context.gate.places = PLACES
+        context.gate.stages = PLACES
         context.gate.on_pause = self._write_draft
         self.judgements.listen(context.gate)
         self.breakpoints.listen(context.gate)
@@ -237,7 +236,6 @@ class PpoTrainer(RunTrainer):
                     self._clip_grad_norm(model)
                 optimizer.step()
                 model.zero_grad()
-                CORES.divide()
         rate = self._get_learning_rate()
         found = update.report(batch, comparison, scores, taught, mini_batches, rate, self.ppo_state, self.ppo)
         draft.updated(kept, taught, mini_batches)
@@ -273,7 +271,7 @@ class PpoTrainer(RunTrainer):
         self._clock(draft)
         if self.processes.is_first:
             self.recorder.write_when_due(draft)
-        verdict = self.context.gate.at_place(draft.step, place, hold)
+        verdict = self.context.gate.at_stage(draft.step, place, hold)
         while verdict.checkpoint or verdict.stop:
             if verdict.checkpoint:
                 # Of the step before: this batch has changed no weight.
@@ -282,7 +280,7 @@ class PpoTrainer(RunTrainer):
                 if self.processes.is_first:
                     self._write_draft()
                 raise BatchDroppedError
-            verdict = self.context.gate.at_place(draft.step, place)
+            verdict = self.context.gate.at_stage(draft.step, place)
         self._since = self.context.running_seconds()
 
     def _clock(self, draft: Draft) -> None:

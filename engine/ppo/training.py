@@ -15,7 +15,6 @@ from transformers.utils import logging as transformers_logging
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.launch.worker import READING, RunContext, loading
 from looptop.engine.models.memory import check_fit
 from looptop.engine.models.names import resolve
 from looptop.engine.models.weights import load_part
@@ -28,6 +27,7 @@ from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rewards import Reward
 from looptop.engine.ppo.rollout import Ends, Measure
 from looptop.engine.ppo.trainer import BatchDroppedError, PpoTrainer
+from looptop.engine.runs.context import READING, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.trainer import (
@@ -58,6 +58,7 @@ def train(context: RunContext) -> dict[str, Any]:
         config.training.device,
         config.training.precision,
         overflows_in_fp16=t5_among((config.model.policy, config.model.reference)),
+        threads=context.threads,
     )
     context.compute_on(device)
     set_seed(config.training.seed)

@@ -115,12 +115,12 @@ def is_whole(path: Path, *, reads: bool = False) -> bool:
 
 def steps(folder: Path) -> dict[int, Path]:
     """The `checkpoint-N` folders, whole or broken, by their step, the newest first."""
-    found = {}
+    checkpoints = {}
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and path.is_dir():
-                found[int(match[1])] = path
-    return dict(sorted(found.items(), reverse=True))
+                checkpoints[int(match[1])] = path
+    return dict(sorted(checkpoints.items(), reverse=True))
 
 
 def newest_whole(folder: Path, journal: JournalWriter | None = None) -> Path | None:
@@ -179,10 +179,10 @@ def ensure_space(folder: Path, needed_bytes: int) -> None:
     Raises:
         NoRoomError: It does not; says how much is free and how much is needed.
     """
-    place = folder
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
     if free < needed_bytes + _RESERVE:
         raise NoRoomError(
             f"the disk of {visible(folder)} has {free / 2**20:,.0f} MiB free and a checkpoint needs"

@@ -1,7 +1,8 @@
-"""Controls: how any process of the same user tells a run to pause, continue, step, save or stop, and what of a batch.
+"""Controls: any process of the same user can tell a run to pause, continue, step, save or stop, and edit a PPO batch.
 
-One small file each, written beside and renamed into `controls/`, so the run never sees half of one. The run takes them
-at every step's end, wherever a PPO batch can be held, and while it is paused, and journals what became of each.
+Each is a small file that is written under another name and renamed into `controls/`, so the run never reads half of
+one. The run takes them at the end of every step, at each stage where a PPO batch can be held, and while it is paused,
+and journals its answer to each.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _LARGEST = 64 * 1024
 
 
 class Control(Struct, frozen=True):
-    """What somebody wants of a run."""
+    """One request to a run."""
 
     id: str
     kind: Kind
@@ -44,25 +45,25 @@ class Control(Struct, frozen=True):
     checkpoint: bool = True
     """Of a stop: with a checkpoint."""
     to: str = ""
-    """Of a step: the place of a batch to go to, `next` for whichever comes; a whole step where empty."""
+    """Of a step: the stage of the batch to stop at, or `next` for the next one; empty for a whole step."""
     condition: str = ""
     """Of a breakpoint."""
     batch: int | None = None
-    """Of what is said of a sample: its batch's step, ..."""
+    """Of a judgement of a sample: the step of its batch, ..."""
     sample: int | None = None
     """... its row, ..."""
     value: float | None = None
-    """... and the value; None takes back what was said."""
+    """... and the value; None takes the judgement back."""
 
 
 def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Control:
-    """Tells a live run something.
+    """Sends a control to a live run.
 
     Args:
         folder: The run.
-        kind: pause, continue, step (one step, or `to` a place, then pause), checkpoint, stop; break, unbreak (a
+        kind: pause, continue, step (one step, or `to` a stage, then pause), checkpoint, stop; break, unbreak (a
             `condition`); reward, leave_out, rating (a `value` of a `sample` of a `batch`).
-        by: Who asks.
+        by: Who sends it.
         **details: Fields of `Control`.
 
     Raises:
@@ -99,15 +100,15 @@ def take(
     passed_over: set[str] | None = None,
     wanted: Callable[[Control], bool] = lambda control: True,
 ) -> list[Control]:
-    """Takes what was sent, the oldest first; for the run alone.
+    """Takes the controls that are waiting, the oldest first. Only the run itself calls this.
 
     Args:
         folder: The run.
-        on_broken: Is told of each file that holds no control; it is removed all the same.
-        before: Only what was sent before this moment, in seconds since the epoch; or after now, by a clock that was
-            set back since.
-        passed_over: Names of files to pass over; those that cannot be removed are added, so that each is read once.
-        wanted: Which of them to take; the others stay.
+        on_broken: Receives a sentence for each file that holds no control; the file is removed.
+        before: Only controls sent before this moment, in seconds since the epoch; also those that seem to come from
+            the future, because the clock was set back.
+        passed_over: Names of files to skip. Files that cannot be removed are added, so that each is read once.
+        wanted: Whether to take a control; the others stay.
     """
     known = set() if passed_over is None else passed_over
     taken = []
@@ -122,7 +123,7 @@ def take(
         except FileNotFoundError:
             continue
         except (OSError, *UNREADABLE) as error:
-            trouble = f"the control {visible(path.name)} cannot be read and is left out: {said_of(error)}"
+            trouble = f"the control {visible(path.name)} cannot be read and was left out: {said_of(error)}"
         if control is not None and not wanted(control):
             continue
         try:
@@ -139,7 +140,7 @@ def take(
 
 
 def waiting(folder: RunFolder) -> list[Path]:
-    """The files of controls that were not taken yet, the oldest first."""
+    """The files of the controls that are waiting, the oldest first."""
     try:
         refuse_unsafe_folder(folder.controls)
         with os.scandir(folder.controls) as entries:
@@ -150,7 +151,7 @@ def waiting(folder: RunFolder) -> list[Path]:
 
 
 def stop_is_waiting(folder: RunFolder, passed_over: set[str] | None = None) -> bool:
-    """Whether somebody has asked the run to stop and it has not come to it yet."""
+    """Whether a stop is among the controls that are waiting."""
     for path in waiting(folder):
         if passed_over and path.name in passed_over:
             continue
@@ -164,12 +165,12 @@ def wait_answer(folder: RunFolder, control: Control, timeout: float) -> ControlA
     """Waits for the run's answer to a control.
 
     Returns:
-        The answer, or None where there is none after `timeout` seconds or the run ended without one.
+        The answer; None if there is none after `timeout` seconds, or if the run ended without one.
     """
     end = time.monotonic() + timeout
     journal = Journal(folder.db)
     while True:
-        live = folder.is_live()  # before the journal is read: a run answers all controls before it ends
+        live = folder.is_live()  # read first: a run answers every control before it ends
         for answered in journal.controls():
             if answered.id == control.id:
                 return answered
@@ -179,7 +180,7 @@ def wait_answer(folder: RunFolder, control: Control, timeout: float) -> ControlA
 
 
 def _sent(name: str) -> float:
-    """When the control of this file name was sent; 0 where the name does not say."""
+    """When a control was sent, from its file name; 0 if the name does not tell."""
     digits = name.partition("-")[0]
     return int(digits) / 1e9 if digits.isascii() and digits.isdigit() else 0.0
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.distributed import distributed_c10d
 from torch.nn.functional import pad
 
-from looptop.engine.compute.device import cpu_threads
+from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.runs.processes import Processes, T
@@ -122,7 +122,7 @@ def joined(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[
         on_gpus: Gradients travel between GPUs.
     """
     # Where accelerate and `device.pick` look. Nobody outside of this machine has a part in it.
-    place = {
+    settings = {
         "RANK": str(index),
         "LOCAL_RANK": str(index),
         "WORLD_SIZE": str(count),
@@ -131,8 +131,8 @@ def joined(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[
         "OMP_NUM_THREADS": str(max(1, cpu_threads() // count)),
         "GLOO_SOCKET_IFNAME": "lo0" if platform.system() == "Darwin" else "lo",
     }
-    before = {name: os.environ.get(name) for name in place}
-    os.environ.update(place)
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         if on_gpus:
             torch.cuda.set_device(index)

@@ -1,7 +1,7 @@
-"""A run's place on disk: its folder, what lies where in it, and how the runs of this machine are found.
+"""The folder of a run: its files, and how the runs of this machine are listed.
 
-A folder is built beside and renamed into place, so whoever sees a run sees a whole one, and two processes that start
-runs at once never get the same id.
+A new folder is built under another name and then renamed. So nobody sees half of a run, and two processes that start
+runs at the same time never get the same id.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from looptop.engine.config import RunConfig, versions
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
 from looptop.engine.files import lock
+from looptop.engine.files.lock import Owner as Owner
 from looptop.engine.files.lock import RunLock as RunLock
 from looptop.engine.files.private import (
     UnsafeFileError,
@@ -37,7 +38,6 @@ from looptop.engine.files.private import (
 from looptop.engine.home import home as home
 from looptop.engine.journal import decode
 from looptop.engine.journal.reader import Journal
-from looptop.engine.journal.records import Owner as Owner
 from looptop.engine.journal.records import RunState as RunState
 from looptop.engine.journal.records import RunSummary as RunSummary
 from looptop.engine.journal.schema import BESIDE
@@ -51,7 +51,7 @@ _ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")
 
 
 def functions_of(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The Python functions that a configuration takes rewards from, each behind its reward's name."""
+    """The Python functions that a configuration uses as rewards: (reward's name, function)."""
     rewards = settings.get("rewards")
     parts = [part for part in rewards if isinstance(part, dict)] if isinstance(rewards, list | tuple) else []
     return [(str(part.get("name", "?")), str(part["function"])) for part in parts if part.get("function")]
@@ -59,37 +59,35 @@ def functions_of(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run, by its folder. Nothing is read before it is asked for."""
+    """A run, by its folder. Each property reads only what it needs, when it is used."""
 
     path: Path
 
     @property
     def id(self) -> str:
-        """What a person types: `vqa-7`; of a folder that lies elsewhere its name, safe to show."""
+        """What a person types: `vqa-7`. Outside this home, the name of the folder, safe to show."""
         return visible(self.path.name)
 
     @property
     def name(self) -> str:
-        """What means this run and no other: its id, or the path of a folder that lies outside this home, where another
-        run may have the same id.
-        """
+        """A name that means this run only: its id, or a path if it lies outside this home, where ids can repeat."""
         return self.id if self.is_in_home() else str(self.path)
 
     @property
     def shell_name(self) -> str:
-        """Its name as a person types it behind a command, safe to show."""
+        """Its name, quoted for a shell and safe to show."""
         return visible(shlex.quote(self.name))
 
     @property
     def file_name(self) -> str:
-        """What files about it are called; one outside this home is told apart from the home's run of the same id."""
+        """A name for files about this run, different for two runs of the same id."""
         if self.is_in_home():
             return self.id
         return f"{self.id.replace(os.sep, '_')}-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:8]}"
 
     @property
     def kind(self) -> str:
-        """What it trains: `vqa`, `ppo`, `reward`, or `trainer` where it is somebody's own."""
+        """What it trains: `vqa`, `ppo`, `reward`; `trainer` for somebody's own Trainer or loop."""
         return _kind(self.id)
 
     @property
@@ -102,10 +100,10 @@ class RunFolder:
         """The lock file."""
         return self.path / "run.lock"
 
-    # A run looks into it at every other step: the path is made once.
+    # Cached, because a run reads this folder at nearly every step.
     @cached_property
     def controls(self) -> Path:
-        """The folder that takes controls."""
+        """The folder that controls are sent to."""
         return self.path / "controls"
 
     @property
@@ -130,7 +128,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, kind: str, config: RunConfig | Mapping[str, Any]) -> RunFolder:
-        """Makes the folder of a new run, under the next free number of its kind.
+        """Makes the folder of a new run, with the next free number of its kind.
 
         Raises:
             LooptopError: The folder cannot be made.
@@ -159,15 +157,15 @@ class RunFolder:
         return cls(made)
 
     def is_in_home(self) -> bool:
-        """Whether it is one of this machine's runs, and not a folder that lies elsewhere."""
+        """Whether it is a run of this home, and not a folder elsewhere."""
         return self.path == _runs() / self.path.name and _ID.fullmatch(self.path.name) is not None
 
     @classmethod
     def find(cls, run_id: str) -> RunFolder:
-        """The run of this id, or the one whose folder this is.
+        """The run of this id, or the run in this folder.
 
         Raises:
-            LooptopError: There is none; says which ids are near.
+            LooptopError: There is none; the message names similar ids.
         """
         if _ID.fullmatch(run_id) and os.path.lexists(_runs() / run_id / "config.toml"):
             return cls(_runs() / run_id)
@@ -183,7 +181,7 @@ class RunFolder:
 
     @classmethod
     def named(cls, name: str) -> RunFolder | None:
-        """The run that a name means, where it is a run's: an id of this home, or a path of a run's folder."""
+        """The run with this id or in this folder; None if the name means no run."""
         run = next((run for run in cls.all() if run.id == name), None)
         if run is not None or os.sep not in name:
             return run
@@ -196,13 +194,13 @@ class RunFolder:
     @classmethod
     def all(cls) -> list[RunFolder]:
         """All runs of this machine, the newest first."""
-        found = []
+        folders = []
         with contextlib.suppress(FileNotFoundError):
             for path in _runs().iterdir():
                 with contextlib.suppress(OSError):
                     if _ID.fullmatch(path.name):
-                        found.append(((path / "config.toml").lstat().st_mtime, _number(path.name), path))
-        return [cls(path) for *_, path in sorted(found, reverse=True)]
+                        folders.append(((path / "config.toml").lstat().st_mtime, _number(path.name), path))
+        return [cls(path) for *_, path in sorted(folders, reverse=True)]
 
     def settings(self) -> dict[str, Any]:
         """The configuration as plain data, whatever kind of run it is.
@@ -219,7 +217,7 @@ class RunFolder:
         return versions.up_to_date(data, f"the configuration of {self.id}")
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
-        """Replaces the configuration, for whoever makes the run and learns of it bit by bit.
+        """Replaces the configuration: a callback learns of it only bit by bit.
 
         Raises:
             LooptopError: It cannot be written.
@@ -234,29 +232,29 @@ class RunFolder:
             raise LooptopError(f"cannot write {visible(self.config_file)}: {error.strerror}") from None
 
     def config(self) -> RunConfig:
-        """The configuration of a run that the engine trains.
+        """The typed configuration, of a run that the engine trains.
 
         Raises:
-            LooptopError: It cannot be read, or is another program's or a newer looptop's.
+            LooptopError: It cannot be read, or comes from another program or a newer looptop.
         """
         return configuration.from_dict(self.settings(), where=f"the configuration of {self.id}")
 
     def refuse_unsafe(self) -> None:
-        """Looks whether everything in the folder is what it should be, before the run goes on in it.
+        """Checks that everything in the folder is a regular file or folder, before a run writes there.
 
         Raises:
-            UnsafeFileError: Something is a link, a pipe, a device; it is named.
+            UnsafeFileError: Something is a link, a pipe or a device; the message names it.
         """
         for name in ("config.toml", "about.toml", "run.lock", "log.txt", "run.db", TOKEN):
             refuse_unsafe(self.path / name)
         for suffix in BESIDE:
             refuse_unsafe(self.path / f"run.db{suffix}")
-        # The last is where a result is written before it is whole.
+        # A result is written to `.new-model` and renamed when it is complete.
         for folder in (self.controls, self.checkpoints, self.model, self.path / ".new-model"):
             refuse_unsafe_folder(folder)
 
     def what_is_unsafe(self) -> str:
-        """What `refuse_unsafe` says; empty where all is as it should be."""
+        """The reason that `refuse_unsafe` gives; empty if the folder is safe."""
         try:
             self.refuse_unsafe()
         except UnsafeFileError as error:
@@ -264,17 +262,17 @@ class RunFolder:
         return ""
 
     def is_live(self) -> bool:
-        """Whether a process holds the run's lock, or on another host says that it lives."""
+        """Whether a process holds the run's lock here, or its heartbeat on another host is recent."""
         return lock.is_held(self.lock) or lock.beats_elsewhere(self.lock)
 
     def live_by(self) -> str:
-        """How the run is known to live: `lock`, `heartbeat` (on another host), or empty where it does not."""
+        """How it is known that the run is live: `lock`, `heartbeat` (on another host); empty if it is not."""
         if lock.is_held(self.lock):
             return "lock"
         return "heartbeat" if lock.beats_elsewhere(self.lock) else ""
 
     def about(self) -> About:
-        """What a person says of the run."""
+        """The run's title, note and notify command."""
         return read_about(self.path)
 
     def owner(self) -> Owner | None:
@@ -282,21 +280,21 @@ class RunFolder:
         return lock.read_owner(self.lock)
 
     def state(self) -> RunState:
-        """Where the run stands.
+        """The run's state.
 
         Raises:
-            LooptopError: The journal is a newer looptop's, or is damaged.
+            LooptopError: The journal comes from a newer looptop, or is damaged.
         """
-        # The lock first: a run journals its end before it lets go.
+        # The lock is read first: a run journals its end before it releases the lock.
         live = self.is_live()
         return Journal(self.db).state()[0].seen(live)
 
     def summary(self) -> RunSummary:
-        """What a list of runs shows; never raises: a journal that cannot be read is the reason shown."""
+        """One line of the list of runs. Never raises: if the journal cannot be read, that is the reason shown."""
         live = self.live_by()
         unsafe = self.what_is_unsafe()
         owner, about = self.owner(), self.about()
-        said: dict[str, Any] = {
+        common: dict[str, Any] = {
             "created": self._created(),
             "title": about.title,
             "note": about.note,
@@ -308,7 +306,7 @@ class RunFolder:
         except LooptopError as error:
             state = RunState.RUNNING if live else RunState.INTERRUPTED
             trouble = "; ".join(filter(None, [unsafe or str(error), *self._damage(about)]))
-            return RunSummary(self.id, _kind(self.id), state, unsafe or str(error), trouble=trouble, **said)
+            return RunSummary(self.id, _kind(self.id), state, unsafe or str(error), trouble=trouble, **common)
         latest = facts.latest
         step = max((point.step for name, point in latest.items() if not name.startswith("test_")), default=None)
         values: dict[str, Any] = {
@@ -333,17 +331,17 @@ class RunFolder:
             ),
             trouble="; ".join(filter(None, [unsafe, *self._damage(about)])),
             **values,
-            **said,
+            **common,
         )
 
     def _damage(self, about: About) -> list[str]:
-        """Of each file beside the journal that is damaged, a sentence."""
-        found = [lock.damage(self.lock), about_damage(self.path) if about == About() else ""]
+        """A sentence for each damaged file other than the journal."""
+        damages = [lock.damage(self.lock), about_damage(self.path) if about == About() else ""]
         try:
             self.settings()
         except LooptopError as error:
-            found.append(str(error) if self.config_file.exists() else "")
-        return [sentence for sentence in found if sentence]
+            damages.append(str(error) if self.config_file.exists() else "")
+        return [sentence for sentence in damages if sentence]
 
     def _created(self) -> float | None:
         try:
@@ -368,19 +366,23 @@ def _kind(run_id: str) -> str:
 
 
 def _number(name: str, kind: str | None = None) -> int:
-    """The number in a run's id, 0 where the name is no id or of another kind."""
+    """The number in a run's id; 0 if the name is not an id, or is of another kind."""
     match = _ID.fullmatch(name)
     return int(match[2]) if match and kind in (None, match[1]) else 0
 
 
 def result_step(facts: Mapping[str, Any]) -> int | None:
-    """The step whose weights are a run's result, by the run's facts; None before it has one."""
+    """The step whose weights are the run's result, from its facts; None if there is no result yet."""
     result = facts.get("result")
     return decode.whole(result.get("step")) if isinstance(result, dict) else None
 
 
 def _move(draft: Path, path: Path) -> Path:
-    """Renames; FileExistsError where a run has that name: its folder is not empty, which is what a rename minds."""
+    """Renames a draft.
+
+    Raises:
+        FileExistsError: A run has that name. (The system says that its folder is not empty.)
+    """
     try:
         return draft.rename(path)
     except OSError as error:

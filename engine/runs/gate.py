@@ -1,6 +1,6 @@
-"""The gate that a run passes at every step's end, and a PPO batch at each of its places.
+"""The gate that a run passes at the end of every step, and a PPO batch at each of its stages.
 
-Here controls are taken, here a run waits while it is paused, and here it is told what to do next.
+The gate takes controls, holds the run while it is paused, and tells it what to do next.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from looptop.engine.compute.cores import CORES
 from looptop.engine.journal.causes import Hold, HoldReason, Stop, StopReason, where_text
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import Answer, RunState, refused, taken
@@ -25,11 +24,11 @@ from looptop.engine.runs.wire import travels
 
 T = TypeVar("T")
 
-# Steps can be shorter than a look into a folder is worth.
-LOOK_SECONDS = 0.05
+# A step can be shorter than reading a folder takes.
+POLL_SECONDS = 0.05
 
 STEP_END = ""
-"""The place that every run has."""
+"""The stage that every run has."""
 
 
 Wanted = Callable[[Control], bool]
@@ -41,14 +40,14 @@ def _everything(_asked: Control) -> bool:
 
 @travels
 class StepVerdict(Struct, frozen=True):
-    """What to do after a step, or at a place of one."""
+    """What to do after a step, or at a stage of one."""
 
     checkpoint: bool = False
     stop: bool = False
 
 
 class Gate:
-    """Takes a run's controls in the thread that trains.
+    """Carries out the controls of a run, in the thread that trains.
 
     Args:
         folder: The run.
@@ -58,21 +57,21 @@ class Gate:
 
     def __init__(self, folder: RunFolder, journal: JournalWriter, checkpoint_seconds: float | None = None) -> None:
         self.stop_requested = threading.Event()
-        """Set as soon as the run shall stop, whoever asked: what takes long looks at it on its way."""
+        """Set as soon as the run must stop, whoever asked. Long work between steps checks it."""
         self.stop_reason = StopReason.REQUEST
         self._stop_detail = ""
         self.stops = 0
         """How often a stop was asked for."""
         self.has_stepped = False
-        """Whether a step was made in this life of the run: before that there is nothing to save."""
-        self.places: tuple[str, ...] = ()
-        """Where within a step the run can be held besides its end; its last one is the end."""
+        """Whether a step was made since the run was started or resumed: before that there is nothing to save."""
+        self.stages: tuple[str, ...] = ()
+        """Where within a step the run can be held; the last one is the end of the step."""
         self.handlers: dict[str, Callable[[Control], Answer]] = {}
-        """What a kind of run does with controls of its own: kind of control to what answers it."""
+        """Controls that only one kind of run takes: kind of control to the function that answers it."""
         self.on_pause: Callable[[], None] = lambda: None
-        """Called when the run is held: what is known of its step by now should be journalled."""
+        """Called when the run is held, so that what is known of the step so far is journalled."""
         self.processes: Processes = ALONE
-        """Those that train this run: the first one's gate decides for all."""
+        """The processes that train this run; the gate of the first decides for all."""
         self._folder = folder
         self._journal = journal
         self._paused = False
@@ -81,30 +80,30 @@ class Gate:
         self._saved_step: int | None = None
         self._stop_with_checkpoint = True
         self._checkpoint = False
-        self._last_look = 0.0
+        self._last_poll = 0.0
         self._began = time.monotonic()
         self._paused_seconds = 0.0
         self._checkpoint_seconds = checkpoint_seconds
         self._last_checkpoint = 0.0
         self._step = 0
-        self._place = STEP_END
+        self._stage = STEP_END
         self._hold_at_end: Hold | None = None
         self._held = False
         self._in_between = False
+        # Files in `controls/` that were read and cannot be removed.
         self._passed_over: set[str] = set()
-        # Names in `controls/` that were read and cannot be removed.
 
     def begin_at(self, step: int) -> None:
-        """Says which step the run goes on from."""
+        """Sets the step that the run resumes from."""
         self._step = step
 
     def request_stop(self, checkpoint: bool = True, reason: StopReason = StopReason.REQUEST, detail: str = "") -> None:
-        """Asks the run to stop at the end of its step, or at the next place of it; from any thread.
+        """Asks the run to stop at the end of its step, or at the next stage of it; from any thread.
 
         Args:
             checkpoint: Make one of the last step first.
-            reason: Why it shall stop.
-            detail: More of the reason, for people.
+            reason: Why it stops.
+            detail: More about the reason, for people.
         """
         self._stop_with_checkpoint = checkpoint
         self.stop_reason, self._stop_detail = reason, detail
@@ -112,32 +111,32 @@ class Gate:
         self.stop_requested.set()
 
     def between_steps(self) -> bool:
-        """Takes controls and waits while the run is paused, in the middle of what lies between two steps; says whether
-        to stop. All of the run's processes come by.
+        """Takes controls and waits while the run is paused, during long work between two steps. Every process of the
+        run calls it. Returns whether to stop.
         """
         return self._together(self._between_steps)
 
     def _between_steps(self) -> bool:
         self._in_between = True
         try:
-            self._look_when_due()
+            self._poll_when_due()
             self._wait(until_checkpoint=False)
         finally:
             self._in_between = False
         return self.stop_requested.is_set()
 
     def before_steps(self) -> bool:
-        """As `between_steps`, in what lies before the first step: each of the run's processes comes by alone, and while
-        the first one waits the others wait for it where they next meet. What only a step can do is left for it.
+        """As `between_steps`, during work before the first step. Each process of the run calls it on its own; while the
+        first waits, the others wait for it at their next common point. Controls that need a step stay waiting.
         """
-        if time.monotonic() - self._last_look >= LOOK_SECONDS:
-            self._look(self._needs_no_step)
+        if time.monotonic() - self._last_poll >= POLL_SECONDS:
+            self._poll(self._needs_no_step)
         self._wait(until_checkpoint=False, wanted=self._needs_no_step)
         return self.stop_requested.is_set()
 
     def _needs_no_step(self, asked: Control) -> bool:
-        """Whether a control can be taken before the run knows its places and batches. One to a stage cannot; it lets a
-        paused run go on to its first batch.
+        """Whether a control can be carried out before the run knows its stages and batches. A step to a stage cannot;
+        it lets a paused run continue to its first batch.
         """
         if asked.kind == "step" and asked.to:
             self._go_on()
@@ -145,82 +144,82 @@ class Gate:
         return asked.kind in ("pause", "continue", "stop", "step")
 
     def stop_is_wanted(self) -> bool:
-        """Whether the run shall stop, for a thread that does not train. A stop that was sent is taken here."""
-        if not self.stop_requested.is_set() and time.monotonic() - self._last_look >= LOOK_SECONDS:
-            self._last_look = time.monotonic()
+        """Whether the run must stop, for a thread that does not train. Takes a stop control that is waiting."""
+        if not self.stop_requested.is_set() and time.monotonic() - self._last_poll >= POLL_SECONDS:
+            self._last_poll = time.monotonic()
             if control.stop_is_waiting(self._folder, self._passed_over):
-                self._look()
+                self._poll()
         return self.stop_requested.is_set()
 
     @property
     def saves_before_it_stops(self) -> bool:
-        """Whether the run is stopping, and its last step shall not be lost by it."""
+        """Whether the run is stopping with a checkpoint."""
         return self.stop_requested.is_set() and self._stop_with_checkpoint
 
     def why_stopped(self) -> Stop:
-        """Why the run has stopped, and what of it there is to go on from."""
+        """Why the run has stopped, and whether a checkpoint of its last step exists."""
         step = self._last_step
-        there = bool(step) and is_whole(self._folder.checkpoints / f"checkpoint-{step}")
-        return Stop(self.stop_reason, step, there, self._stop_detail)
+        has_checkpoint = bool(step) and is_whole(self._folder.checkpoints / f"checkpoint-{step}")
+        return Stop(self.stop_reason, step, has_checkpoint, self._stop_detail)
 
     @property
     def _last_step(self) -> int:
-        # A batch that is held has changed no weight yet: a checkpoint is of the step before it.
-        return self._step - 1 if self._place else self._step
+        # A held batch has not changed the weights yet, so a checkpoint is of the step before it.
+        return self._step - 1 if self._stage else self._step
 
     def running_seconds(self) -> float:
-        """Seconds since the run began, without those it was paused."""
+        """Seconds since the run began, pauses not counted."""
         return time.monotonic() - self._began - self._paused_seconds
 
     def at_step_end(self, step: int) -> StepVerdict:
         """Takes controls, waits while the run is paused, and says what to do now.
 
-        A checkpoint that is asked for while the run is paused lets it out to make it; `after_checkpoint` then goes on
-        waiting.
+        A checkpoint that is asked for during a pause ends the wait, so that it can be made; `after_checkpoint` then
+        continues the pause.
         """
         return self._together(lambda: self._at_step_end(step))
 
     def _at_step_end(self, step: int) -> StepVerdict:
-        self._step, self._place, self.has_stepped = step, STEP_END, True
+        self._step, self._stage, self.has_stepped = step, STEP_END, True
         if self._steps_to_go:
             self._steps_to_go -= 1
             if not self._steps_to_go:
                 self._pause(HoldReason.STEP)
-        if self.places:
-            self._hold_where_wanted(self.places[-1])
+        if self.stages:
+            self._hold_where_wanted(self.stages[-1])
         hold, self._hold_at_end = self._hold_at_end, None
         self._hold(hold)
-        self._look_when_due()
+        self._poll_when_due()
         self._wait(until_checkpoint=True)
         if self._checkpoint_seconds is not None:
             due = self.running_seconds() - self._last_checkpoint >= self._checkpoint_seconds
             self._checkpoint = self._checkpoint or due
         return self._verdict()
 
-    def at_place(self, step: int, place: str, hold: Hold | None = None) -> StepVerdict:
-        """As `at_step_end`, at a place within a step: its batch can still be dropped, and made again on resume.
+    def at_stage(self, step: int, stage: str, hold: Hold | None = None) -> StepVerdict:
+        """As `at_step_end`, at a stage within a step. A stop here drops the batch; it is made again on resume.
 
         Args:
             step: The step that is being made.
-            place: One of `places`.
-            hold: Why to hold the run here, if there is a reason.
+            stage: One of `stages`.
+            hold: Why to hold the run here; None does not hold it.
         """
-        return self._together(lambda: self._at_place(step, place, hold))
+        return self._together(lambda: self._at_stage(step, stage, hold))
 
-    def _at_place(self, step: int, place: str, hold: Hold | None) -> StepVerdict:
-        self._step, self._place = step, place
-        # First, so that a run that has only just begun is held in its first batch.
-        self._look_when_due()
-        self._hold_where_wanted(place)
+    def _at_stage(self, step: int, stage: str, hold: Hold | None) -> StepVerdict:
+        self._step, self._stage = step, stage
+        # Before anything else, so that a pause that was sent early holds the first batch.
+        self._poll_when_due()
+        self._hold_where_wanted(stage)
         self._hold(hold)
         self._wait(until_checkpoint=True)
         return self._verdict()
 
     def after_checkpoint(self, step: int) -> bool:
-        """Starts the time to the next checkpoint anew, and goes on waiting where the run is still paused.
+        """Restarts the time to the next checkpoint, and continues the pause if the run is still paused.
 
         Args:
-            step: The step that the checkpoint is of.
+            step: The step of the checkpoint.
 
         Returns:
             Whether to stop.
@@ -234,53 +233,51 @@ class Gate:
         return self.stop_requested.is_set()
 
     def hold_until_continued(self, reason: HoldReason, detail: str) -> bool:
-        """Holds the run, which may be stopping, because something could not be written.
+        """Holds the run because something could not be written; also a run that is stopping.
 
         Args:
             reason: Whether the disk is full.
-            detail: What, why, and what to do.
+            detail: What could not be written, why, and what to do.
 
         Returns:
-            Whether to try again: somebody let it go on. False where a further stop gives it up.
+            Whether to try again, because somebody continued the run. False after a further stop, which gives up.
         """
         stops = self.stops
         self._held = self._paused = True
-        self._journal.state(RunState.PAUSED, Hold(self._step, self._place, reason, detail))
+        self._journal.state(RunState.PAUSED, Hold(self._step, self._stage, reason, detail))
         began, before = time.monotonic(), self._paused_seconds
-        with CORES.waiting():
-            while self._paused and self.stops == stops:
-                time.sleep(LOOK_SECONDS)
-                self._look()
-                self._paused_seconds = before + time.monotonic() - began
+        while self._paused and self.stops == stops:
+            time.sleep(POLL_SECONDS)
+            self._poll()
+            self._paused_seconds = before + time.monotonic() - began
         self._held = self._paused = False
         return self.stops == stops
 
     def hold_at_step_end(self, hold: Hold) -> None:
-        """Has the run held at the end of this step; for the thread that trains."""
+        """Holds the run at the end of this step; called by the thread that trains."""
         self._hold_at_end = hold
 
     def detach(self) -> None:
-        """Drops what a kind of run has attached to the gate, and the models with it."""
+        """Drops the handlers of the run's kind, and with them the models they refer to."""
         self.handlers = {}
         self.on_pause = lambda: None
 
     def discard_before(self, moment: float) -> None:
-        """Answers what was sent to an earlier life of the run and never taken."""
+        """Answers controls that were sent before the run was resumed and never taken."""
         for old in control.take(self._folder, self._broken, before=moment, passed_over=self._passed_over):
-            self._journal.control(old.id, old.kind, None, refused("too_late", "the run had ended before it came to it"))
+            self._journal.control(old.id, old.kind, None, refused("too_late", "the run had ended before it read this"))
 
     def end(self) -> None:
-        """Answers what was sent too late to be taken; a stop counts all the same."""
+        """Answers controls that came too late to be carried out; a stop still counts."""
         for late in control.take(self._folder, self._broken, passed_over=self._passed_over):
             self.stops += late.kind == "stop"
             self._journal.control(late.id, late.kind, None, refused("too_late", "the run has ended"))
 
     def _together(self, decide: Callable[[], T]) -> T:
-        """What the first process decides, in all of them, and with it whether the run is stopping."""
+        """What the first process decides, in every process; passes on whether the run is stopping."""
         decided, stops = self.processes.decide(lambda: (decide(), self.stop_requested.is_set()))
         if stops:
             self.stop_requested.set()
-        CORES.divide()
         return decided
 
     def _verdict(self) -> StepVerdict:
@@ -289,8 +286,8 @@ class Gate:
         self._checkpoint = False
         return verdict
 
-    def _hold_where_wanted(self, place: str) -> None:
-        if self._hold_at in ("next", place):
+    def _hold_where_wanted(self, stage: str) -> None:
+        if self._hold_at in ("next", stage):
             self._hold_at = None
             self._pause(HoldReason.STAGE)
 
@@ -299,30 +296,29 @@ class Gate:
             self._steps_to_go = 0
             self._pause(hold.reason, hold.detail)
 
-    def _look_when_due(self) -> None:
-        if time.monotonic() - self._last_look >= LOOK_SECONDS:
-            self._look()
+    def _poll_when_due(self) -> None:
+        if time.monotonic() - self._last_poll >= POLL_SECONDS:
+            self._poll()
 
     def _wait(self, *, until_checkpoint: bool, wanted: Wanted = _everything) -> None:
         if not self._paused:
             return
         began, before = time.monotonic(), self._paused_seconds
-        with CORES.waiting():
-            while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
-                self.stop_requested.wait(LOOK_SECONDS)
-                self._look(wanted)
-                self._paused_seconds = before + time.monotonic() - began
+        while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
+            self.stop_requested.wait(POLL_SECONDS)
+            self._poll(wanted)
+            self._paused_seconds = before + time.monotonic() - began
 
-    def _look(self, wanted: Wanted = _everything) -> None:
-        self._last_look = time.monotonic()
+    def _poll(self, wanted: Wanted = _everything) -> None:
+        self._last_poll = time.monotonic()
         for asked in control.take(self._folder, self._broken, passed_over=self._passed_over, wanted=wanted):
             answer = self._do(asked)
             self._journal.control(asked.id, asked.kind, self._step, answer)
 
     @property
     def _where(self) -> str:
-        """Where the run stands, in words."""
-        return where_text(self._step, self._place)
+        """The run's step and stage, in words."""
+        return where_text(self._step, self._stage)
 
     def _do(self, asked: Control) -> Answer:
         if self.stop_requested.is_set() and asked.kind != "stop" and not self._held:
@@ -339,7 +335,7 @@ class Gate:
                     return refused("not_paused", "the run is not paused")
                 self._steps_to_go, self._hold_at = 0, None
                 self._go_on()
-                return taken("goes_on", f"goes on {self._where}")
+                return taken("goes_on", f"continues {self._where}")
             case "step":
                 return self._do_step(asked.to)
             case "checkpoint" if self._held:
@@ -350,7 +346,7 @@ class Gate:
                 if not of:
                     return refused("no_step_yet", "no step is made yet")
                 if self._saved_step == of and is_whole(self._folder.checkpoints / f"checkpoint-{of}"):
-                    return taken("checkpoint_exists", f"the checkpoint of step {of} is there already")
+                    return taken("checkpoint_exists", f"there is a checkpoint of step {of} already")
                 self._checkpoint = True
                 return taken("checkpoint", f"makes a checkpoint after step {of + 1 if self._in_between else of}")
             case "stop":
@@ -364,22 +360,22 @@ class Gate:
 
     def _do_step(self, to: str) -> Answer:
         if to:
-            if to not in ("next", *self.places):
-                there = f"are: {', '.join(self.places)}" if self.places else "are none in this kind of run"
-                return refused("unknown_stage", f"there is no place '{to}'; the places to step to {there}")
+            if to not in ("next", *self.stages):
+                stages = f"are: {', '.join(self.stages)}" if self.stages else "are none in this kind of run"
+                return refused("unknown_stage", f"there is no stage '{to}'; the stages to step to {stages}")
             self._hold_at = to
             self._go_on()
-            words = f"goes on to the next place, {self._where}" if to == "next" else f"goes on until {to}"
+            words = f"continues to the next stage, {self._where}" if to == "next" else f"continues until {to}"
             return taken("goes_on", words)
         self._steps_to_go += 1
         self._go_on()
-        target = self._step + self._steps_to_go - (1 if self._place else 0)
+        target = self._step + self._steps_to_go - (1 if self._stage else 0)
         return taken("steps", f"makes step {target}, then pauses")
 
     def _pause(self, reason: HoldReason, detail: str = "") -> None:
         self._paused = True
         self.on_pause()
-        self._journal.state(RunState.PAUSED, Hold(self._step, self._place, reason, detail))
+        self._journal.state(RunState.PAUSED, Hold(self._step, self._stage, reason, detail))
 
     def _go_on(self) -> None:
         if self._paused:

@@ -1,14 +1,21 @@
-"""Says how it is known whether a run lives: by its lock on this machine, by its heartbeat on another."""
+"""Whether a run is live, and how that is known: by its lock on this machine, by its heartbeat on another.
+
+A live run whose disk is full cannot write: its new metrics wait in its memory, and it seems to say nothing.
+"""
 
 from __future__ import annotations
 
+import shutil
 import socket
 import time
+from pathlib import Path
 
 from looptop.engine.files import lock
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.room import full_disk
 from looptop.engine.text import visible
+
+LITTLE = 2**20
+"""Bytes of free disk below which nobody can write much."""
 
 
 def alive(folder: RunFolder) -> str:
@@ -37,7 +44,16 @@ def why_interrupted(folder: RunFolder) -> str:
     if unsafe := folder.what_is_unsafe():
         return unsafe
     full = full_disk(folder.path)
-    return "its process is gone" + (f", and {full}: what it said last may be missing" if full else "")
+    return "its process ended unexpectedly" + (f", and {full}: its last metrics may be missing" if full else "")
+
+
+def full_disk(folder: Path) -> str:
+    """`the disk of FOLDER is full (12 KiB free)`, or nothing where it is not."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return ""
+    return "" if free >= LITTLE else f"the disk of {visible(folder)} is full ({free // 1024:,} KiB free)"
 
 
 def _ago(seconds: float) -> str:

@@ -55,12 +55,12 @@ class RunLog(Listener):
             name: value for name, value in values.items() if name.startswith(_MEASURED) and not name.endswith(_SPEED)
         }
         if measured:
-            self._write(f"evaluation at step {step}: {_said(measured)}")
+            self._write(f"evaluation at step {step}: {_figures_text(measured)}")
         elif time.monotonic() >= self._next:
             self._next = time.monotonic() + self._seconds
             known = {word: values[name] for name, word in _OF_A_STEP.items() if name in values}
-            self._write(f"step {step}: {_said(known or values)}")
+            self._write(f"step {step}: {_figures_text(known or values)}")
 
 
-def _said(values: Mapping[str, float]) -> str:
+def _figures_text(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -104,14 +104,14 @@ def require_trust(folder: RunFolder, *, goes_on: bool = False, trust: bool = Fal
     Raises:
         LooptopError: Nobody has agreed; says what would be started.
     """
-    found = untrusted(folder, goes_on=goes_on)
-    if not found:
+    strange = untrusted(folder, goes_on=goes_on)
+    if not strange:
         return
     if trust:
         if folder.is_in_home():
             record_origin(folder.path, [each.text for each in startables(folder, goes_on=True)])
         return
-    would, commands = "going on with it" if goes_on else "this", "; and ".join(map(str, found))
+    would, commands = "going on with it" if goes_on else "this", "; and ".join(map(str, strange))
     raise LooptopError(
         f"{folder.id} was not made in this home, or was changed since, and {would} would start {commands}. Read that;"
         " if you trust it, add --trust"

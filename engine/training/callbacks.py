@@ -5,17 +5,13 @@ own:
 
     trainer = SFTTrainer(..., callbacks=[looptop.engine.JournalCallback(name="my fine-tuning")])
 
-With GRPO and RLOO it journals what the model writes too, with rewards and advantages: from the trainer where it is
-handed over, else from the files that `log_completions=True` makes.
-
-    callback = looptop.engine.JournalCallback(name="my GRPO")
-    trainer = GRPOTrainer(..., callbacks=[callback])
-    callback.trainer = trainer
+With GRPO and RLOO it journals what the model writes too, with rewards and advantages.
 
 What the trainer logs before `train()` is kept for the run that begins then, and what it logs afterwards, as
 `evaluate()` and `predict()` do, goes into the run that has ended; with several trainers, into each one's own. A
 callback is not told when an exception leaves `train()`, which in a notebook would leave the run live for as long as
-the kernel: so `Trainer.train` is wrapped when the first callback with a run of its own is made. Nothing that goes wrong
+the kernel, nor which trainer calls it: so `Trainer.train` is wrapped when the first callback with a run of its own is
+made. Nothing that goes wrong
 in such a callback reaches the training.
 """
 
@@ -25,14 +21,11 @@ import atexit
 import contextlib
 import functools
 import logging
-import math
 import numbers
 import os
-import shutil
 import sys
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -40,19 +33,12 @@ from transformers.trainer_utils import SaveStrategy
 
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.files.lock import RunLock
-from looptop.engine.files.private import touch_private
 from looptop.engine.journal.completions import write_completions
-from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.launch.worker import RunContext, append_to_log
-from looptop.engine.runs.about import LONGEST_TITLE, write_about
-from looptop.engine.runs.alerts import LossAlerts
+from looptop.engine.runs.context import RunContext
+from looptop.engine.runs.external_run import ExternalRun
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.gate import Gate
-from looptop.engine.runs.notify import Notifier
-from looptop.engine.runs.run_log import RunLog
-from looptop.engine.text import visible
-from looptop.engine.training.trl_completions import FromFiles, FromTrainer
+from looptop.engine.training.trl_completions import FromTrainer
 
 _log = logging.getLogger("looptop.callback")
 
@@ -94,15 +80,12 @@ class JournalCallback(TrainerCallback):
         """The run's folder; of a run of its own from the beginning of training."""
         self._journal = context.journal if context else None
         self._gate = context.gate if context else None
-        self._lock: RunLock | None = None
+        self._run: ExternalRun | None = None
         self._own = context is None
         self._logged: tuple[int, frozenset[str]] = (-1, frozenset())
         self.trainer: Any = None
-        """The trainer, where it is handed over: a callback is not given it, and only it knows all completions."""
+        """The trainer that trains now: a callback is not given it, and only it knows all completions."""
         self._generations = FromTrainer()
-        self._files: FromFiles | None = None
-        self._notifier: Notifier | None = None
-        self._strange: set[str] = set()
         self._before: list[tuple[int, dict[str, float]]] = []
         """What was logged before training began."""
         self._state: TrainerState | None = None
@@ -111,7 +94,7 @@ class JournalCallback(TrainerCallback):
         """The runs of its own that have ended, by the state of their training."""
         self._told: set[str] = set()
         if self._own:
-            _tell_callbacks_of_errors()
+            _wrap_train()
 
     @_harmless
     def on_train_begin(
@@ -198,11 +181,9 @@ class JournalCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Ends a run of its own."""
-        if not self._own or self._gate is None:
-            return
-        self._write_completions(state.global_step)
-        stopped = self._gate.stop_requested.is_set()
-        self._end(RunState.STOPPED if stopped else RunState.FINISHED, "stopped on request" if stopped else "")
+        if self._run is not None:
+            self._write_completions(state.global_step)
+            self._end()
 
     @_harmless
     def end_by(self, error: BaseException | None) -> None:
@@ -211,79 +192,49 @@ class JournalCallback(TrainerCallback):
         Args:
             error: What left it; None where it returned and did not say that training had ended.
         """
-        if error is None:
-            self._end(RunState.FINISHED)
-        else:
-            self._end_by_error(error)
+        self._end(error)
 
-    def _end_by_error(self, error: BaseException) -> None:
-        state = RunState.STOPPED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
-        self._end(state, visible(f"{type(error).__name__}: {error}")[:500])
-
-    def _end(self, state: RunState, reason: str = "") -> None:
+    def _end(self, error: BaseException | None = None) -> None:
         """Ends a run of its own."""
-        if self._journal is None or self._gate is None or self._lock is None:
-            return
-        atexit.unregister(self._cut_short)
-        journal, gate, lock = self._journal, self._gate, self._lock
-        self._journal = self._gate = self._lock = None
-        if self._state is not None and self.folder is not None:
+        if run := self._let_go():
+            run.end(error)
+
+    def _let_go(self) -> ExternalRun | None:
+        """The run of its own that is live, for whoever ends it; what is logged from now on comes after it."""
+        run, self._run = self._run, None
+        if run is not None:
+            atexit.unregister(self._cut_short)
+            self._journal = self._gate = None
             self._ended = [(state_of, folder) for state_of, folder in self._ended if state_of() is not None]
-            self._ended.append((weakref.ref(self._state), self.folder))
-        with contextlib.ExitStack() as ends:
-            if self._notifier is not None:
-                ends.callback(self._notifier.close)
-                ends.callback(self._notifier.tell, str(state), reason)
-            ends.callback(lock.release)
-            ends.callback(journal.close)
-            ends.callback(gate.end)
-            journal.state(state, reason)
+            if self._state is not None:
+                self._ended.append((weakref.ref(self._state), run.folder))
+        return run
 
     @_harmless
     def _cut_short(self) -> None:
         """The program ends, or trains anew, and nobody said that training had ended: it raised something."""
+        run = self._let_go()
         error = getattr(sys, "last_value", None)
-        if error is None:
-            self._end(RunState.FAILED, "training ended without a word")
-        else:
-            self._end_by_error(error)
+        if run is not None and error is None:
+            run.lose()
+        elif run is not None:
+            run.end(error)
 
     def _begin(self, args: TrainingArguments, state: TrainerState) -> None:
         self._cut_short()  # A subclass of Trainer whose own `train` an exception has left.
         self._state = state
         self.folder = None
         settings = {key: value for key, value in args.to_sanitized_dict().items() if isinstance(value, _PLAIN)}
-        name = _as_text(self.name)
-        folder = RunFolder.create("trainer", {"kind": "trainer", "name": name, "arguments": settings})
-        with contextlib.ExitStack() as undo:
-            undo.callback(shutil.rmtree, folder.path, ignore_errors=True)
-            lock = RunLock(folder.lock, folder.id).acquire()
-            undo.callback(lock.release)
-            journal = JournalWriter(folder.db)
-            undo.callback(journal.close)
-            gate, notifier = Gate(folder, journal), Notifier(folder.path)
-            undo.callback(notifier.close)
-            with contextlib.suppress(OSError):
-                touch_private(folder.log)
-            journal.listeners = [
-                RunLog(functools.partial(append_to_log, folder)),
-                notifier,
-                LossAlerts(journal, "learning_rate"),
-            ]
-            self._files = FromFiles(Path(str(args.output_dir))) if getattr(args, "log_completions", False) else None
-            self._strange.clear()
-            journal.facts(name=name, device=str(args.device), output_dir=str(args.output_dir))
-            journal.state(RunState.RUNNING)
-            undo.pop_all()
-        self.folder, self._lock, self._journal, self._gate, self._notifier = folder, lock, journal, gate, notifier
+        run = ExternalRun(
+            _as_text(self.name), settings, {"device": str(args.device), "output_dir": str(args.output_dir)}
+        )
+        self._run, self.folder, self._journal, self._gate = run, run.folder, run.journal, run.gate
         atexit.register(self._cut_short)
         before, self._before = self._before, []
         for step, values in before:
-            journal.metrics(step, values)
+            run.journal.metrics(step, values)
         if state.global_step:
-            journal.event("resume", f"goes on from step {state.global_step} of an earlier training")
-        if name:
-            write_about(folder.path, title=" ".join(name.split())[:LONGEST_TITLE])
+            run.journal.event("resume", f"goes on from step {state.global_step} of an earlier training")
 
     def _tell_once(self, error: Exception) -> None:
         """Logs what went wrong here, each thing once."""
@@ -294,14 +245,10 @@ class JournalCallback(TrainerCallback):
 
     def _write_completions(self, step: int) -> None:
         """What the model wrote since the last time."""
-        if self._journal is None or not self._own:
+        if self._journal is None or not self._own or self.trainer is None:
             return
-        if self.trainer is not None:
-            if found := self._generations.fresh(self.trainer):
-                write_completions(self._journal, step, found)
-        elif self._files is not None:
-            for file_step, found in self._files.fresh():
-                write_completions(self._journal, file_step, found)
+        if completions := self._generations.fresh(self.trainer):
+            write_completions(self._journal, step, completions)
 
     def _write(self, state: TrainerState, logs: Mapping[str, Any]) -> None:
         if not state.is_world_process_zero and self._own:
@@ -320,7 +267,6 @@ class JournalCallback(TrainerCallback):
                     journal.metrics(step, values)
         elif self._journal is not None:
             self._journal.metrics(step, values)
-            self._alert(step, values)
         elif self._own and values and len(self._before) < MOST_KEPT:
             self._before.append((step, values))
         before = self._logged[1] if self._logged[0] == step else frozenset()
@@ -337,16 +283,6 @@ class JournalCallback(TrainerCallback):
                 yield journal
             finally:
                 journal.close()
-
-    def _alert(self, step: int, values: Mapping[str, float]) -> None:
-        """Says once of each metric that it is no number any more."""
-        for name, value in values.items():
-            # The listener of the losses says it of these.
-            if name in ("loss", "eval_loss"):
-                continue
-            if self._own and not math.isfinite(value) and name not in self._strange and self._journal is not None:
-                self._strange.add(name)
-                self._journal.event("alert", f"{name} is {value} at step {step}", step, "warning", code="not_finite")
 
 
 def _is_whole(epoch: float | None) -> bool:
@@ -373,8 +309,8 @@ def _as_number(value: object) -> float | None:
         return None
 
 
-def _tell_callbacks_of_errors() -> None:
-    """Wraps `Trainer.train`, once, so that the run ends when training is left however it is left."""
+def _wrap_train() -> None:
+    """Wraps `Trainer.train`, once: callbacks then know the trainer, and the run ends however training is left."""
     plain = Trainer.train
     if hasattr(plain, "_tells_callbacks"):
         return
@@ -382,6 +318,11 @@ def _tell_callbacks_of_errors() -> None:
     @functools.wraps(plain)
     def train(self: Trainer, *args: Any, **kwargs: Any) -> Any:
         left_by: BaseException | None = None
+        callbacks = [each for each in self.callback_handler.callbacks if isinstance(each, JournalCallback)]
+        # One callback may be in a trainer that trains inside another's training.
+        outer = [callback.trainer for callback in callbacks]
+        for callback in callbacks:
+            callback.trainer = self
         try:
             return plain(self, *args, **kwargs)
         except BaseException as error:
@@ -391,6 +332,8 @@ def _tell_callbacks_of_errors() -> None:
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, JournalCallback):
                     callback.end_by(left_by)
+            for callback, trainer in zip(callbacks, outer, strict=True):
+                callback.trainer = trainer
 
     train._tells_callbacks = True  # type: ignore[attr-defined]
     Trainer.train = train  # type: ignore[method-assign]

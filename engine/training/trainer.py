@@ -7,12 +7,10 @@ cut short looks like a whole one.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import math
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,8 +25,8 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.training import TrainingConfig
 from looptop.engine.errors import said_of
 from looptop.engine.journal.causes import StopReason
-from looptop.engine.launch.worker import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
 from looptop.engine.runs import checkpoint
+from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
 from looptop.engine.training.unreached import without_unreached
 
 _log = logging.getLogger("looptop.training")
@@ -44,10 +42,6 @@ LOSS_SUM = "loss_sum.json"
 
 MEAN_WEIGHT = 0.02
 """What the latest step counts for in the mean time of a step."""
-
-if importlib.util.find_spec("lomo_optim") is None:
-    # accelerate looks for this optimiser's package in all of Python's folders, twice in every step.
-    sys.modules.setdefault("lomo_optim", None)  # type: ignore[arg-type]  # how Python notes what is not there
 
 
 class RunTrainer(Trainer):

@@ -1,22 +1,15 @@
-"""What TRL's GRPO and RLOO trainers let their model write: taken from the trainer, or from the files it writes.
+"""What TRL's GRPO and RLOO trainers let their model write, taken from the trainer.
 
-The trainer keeps the prompts, completions, rewards and advantages of its last generation in `_logs` (TRL 1.16; a
-callback is never given the trainer, so it has to be handed over). With `log_completions=True` it writes them as Parquet
-into `completions/` of its output folder as well, at each log.
+It keeps the prompts, completions, rewards and advantages of its last generation in `_logs` (TRL 1.16).
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from looptop.engine.journal.completions import Completion
-
-_NO_REWARD = ("step", "advantage", "prompt", "completion")
 
 
 class FromTrainer:
@@ -43,36 +36,11 @@ class FromTrainer:
             Completion(
                 prompt=as_text(prompt),
                 completion=as_text(text),
-                rewards={name: _number(_at(values, place)) for name, values in rewards.items()},
-                advantage=_number(_at(advantages, place)),
+                rewards={name: _number(_at(values, index)) for name, values in rewards.items()},
+                advantage=_number(_at(advantages, index)),
             )
-            for place, (prompt, text) in enumerate(zip(logs.get("prompt", ()), written, strict=False))
+            for index, (prompt, text) in enumerate(zip(logs.get("prompt", ()), written, strict=False))
         ]
-
-
-class FromFiles:
-    """Reads the files of a trainer's output folder, each once; those that were there before are an earlier training's.
-
-    Args:
-        output_dir: Trainer's.
-    """
-
-    def __init__(self, output_dir: Path) -> None:
-        self._folder = output_dir / "completions"
-        self._seen = {path.name: _stamp(path) for path in self._files()}
-
-    def fresh(self) -> Iterator[tuple[int, list[Completion]]]:
-        """The step and completions of each file that is new, or was written anew."""
-        for path in self._files():
-            stamp = _stamp(path)
-            if self._seen.get(path.name) != stamp:
-                self._seen[path.name] = stamp
-                yield from _read(path).items()
-
-    def _files(self) -> list[Path]:
-        with contextlib.suppress(OSError):
-            return sorted(path for path in self._folder.iterdir() if path.suffix == ".parquet")
-        return []
 
 
 def as_text(value: Any) -> str:
@@ -92,28 +60,6 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def _read(path: Path) -> dict[int, list[Completion]]:
-    from pyarrow import parquet  # type: ignore[import-untyped]
-
-    try:
-        rows = parquet.read_table(path).to_pylist()
-    except Exception:  # of another shape, or another program's: it is no reason to end a training
-        return {}
-    found: dict[int, list[Completion]] = {}
-    for row in rows:
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            rewards = {
-                name: _number(value)
-                for name, value in row.items()
-                if name not in _NO_REWARD and (value is None or isinstance(value, int | float))
-            }
-            completion = Completion(
-                as_text(row["prompt"]), as_text(row["completion"]), rewards, _number(row.get("advantage"))
-            )
-            found.setdefault(int(row["step"]), []).append(completion)
-    return found
-
-
 def _logs(trainer: Any) -> Mapping[str, Any]:
     logs = getattr(trainer, "_logs", None)
     return logs if isinstance(logs, Mapping) else {}
@@ -123,8 +69,8 @@ def _same(these: Sequence[Any], those: Sequence[Any]) -> bool:
     return len(these) == len(those) and all(one is other for one, other in zip(these, those, strict=True))
 
 
-def _at(values: Sequence[Any], place: int) -> Any:
-    return values[place] if place < len(values) else None
+def _at(values: Sequence[Any], index: int) -> Any:
+    return values[index] if index < len(values) else None
 
 
 def _number(value: Any) -> float | None:
@@ -132,10 +78,3 @@ def _number(value: Any) -> float | None:
         return None
     number = float(value)
     return None if math.isnan(number) else number
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    with contextlib.suppress(OSError):
-        found = os.stat(path)  # noqa: PTH116
-        return found.st_mtime_ns, found.st_size
-    return 0, 0

@@ -74,6 +74,6 @@ def without_unreached(model: nn.Module, groups: list[list[str]], state: dict[str
     for group, names in zip(state["param_groups"], groups, strict=True):
         kept = [number for number, name in zip(group["params"], names, strict=True) if name not in unreached]
         kept_groups.append({**group, "params": list(range(len(numbers), len(numbers) + len(kept)))})
-        numbers |= {old: len(numbers) + place for place, old in enumerate(kept)}
+        numbers |= {old: len(numbers) + index for index, old in enumerate(kept)}
     moments = {numbers[old]: value for old, value in state["state"].items() if old in numbers}
     return {**state, "param_groups": kept_groups, "state": moments}

@@ -1,4 +1,4 @@
-"""Answers questions about images (figure 7.7): the answer, its confidence, other candidates, where the model looked.
+"""Answers questions about images (figure 7.7), with confidence, other candidates and attention.
 
     answerer = Answerer.load("bundled")
     print(answerer.answer("picture.png", "what colour is the circle?").answer)
@@ -20,33 +20,31 @@ from PIL import Image
 from torch import Tensor
 
 from looptop.engine.compute import device as devices
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import known_ids, number_text
-from looptop.engine.models.weights import load_whole
-from looptop.engine.text import visible
-from looptop.engine.vqa.answer import END, Answer, Candidate, ModelView, TokenProbability
+from looptop.engine.vqa.answer_records import END, Answer, Candidate, ModelView, TokenProbability
+from looptop.engine.vqa.attention_view import attention_view
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
-from looptop.engine.vqa.images import open_image
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.model_names import folder_of
+from looptop.engine.vqa.images.decode import open_image
+from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.processing import VqaProcessor
-from looptop.engine.vqa.search import Found, Search
-from looptop.engine.vqa.view import look
+from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.search import Search, SearchResult
 
 __all__ = ["Answer", "Answerer", "Candidate", "ModelView", "TokenProbability"]
 
 MAX_BATCH = 64
-"""Questions that are encoded at once."""
+"""The number of questions in a batch."""
 
 
 class Answerer:
     """A loaded model that answers. One thread at a time.
 
     Args:
-        model: Is put into evaluation mode and fp32.
-        processor: The model's own.
+        model: Is set to evaluation mode and fp32.
+        processor: The model's processor.
         name: Shown with each answer.
-        max_tokens: Answers of more tokens are not looked for.
+        max_tokens: The greatest length of an answer, in tokens.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class Answerer:
             device: See `engine.device.pick`.
 
         Raises:
-            LooptopError: There is no such model or device, or the folder is damaged.
+            LooptopError: The model or the device does not exist, or the folder is damaged.
         """
         chosen = devices.pick(device, "fp32")
         folder = folder_of(name)
@@ -79,10 +77,10 @@ class Answerer:
         """Answers one question.
 
         Args:
-            image: A file, or an image already open.
-            question: In words.
-            top: How many candidates.
-            view: Also say what the model saw and where it looked.
+            image: A file or an image.
+            question: The question's text.
+            top: The number of candidates.
+            view: Also return the image as the model sees it, and its attention.
 
         Raises:
             LooptopError: The image cannot be read; the question is empty or too long.
@@ -102,7 +100,7 @@ class Answerer:
     def answer_batch(
         self, images: Sequence[Path | str | Image.Image], questions: Sequence[str], top: int = 1
     ) -> list[Answer]:
-        """Answers a question about each image, in batches; each as it would be answered alone.
+        """Answers one question about each image, in batches; the answers are the same as one by one.
 
         Raises:
             LooptopError: An image cannot be read; a question is empty or too long.
@@ -110,9 +108,9 @@ class Answerer:
         if len(questions) != len(images):
             raise ValueError(f"{len(images)} images and {len(questions)} questions")
         answers: list[Answer] = []
-        for place in range(0, len(images), MAX_BATCH):
+        for first in range(0, len(images), MAX_BATCH):
             begin = time.perf_counter()
-            some = slice(place, place + MAX_BATCH)
+            some = slice(first, first + MAX_BATCH)
             pixel_values = self.processor.images([_open(image) for image in images[some]])
             answers += self._answer(pixel_values, questions[some], top, False, begin)
         return answers
@@ -140,22 +138,24 @@ class Answerer:
         )
         views: list[ModelView | None] = [None] * len(searches)
         if view:
-            tokens = searches[0].found()[0].tokens
-            views = [look(self.model, self.processor, pixel_values, memory, memory_mask, tokens)]
+            tokens = searches[0].results()[0].tokens
+            views = [attention_view(self.model, self.processor, pixel_values, memory, memory_mask, tokens)]
         seconds = (time.perf_counter() - begin) / len(searches)
         return [
-            self._say(search, question, seconds, seen)
-            for search, question, seen in zip(searches, questions, views, strict=True)
+            self._to_answer(search, question, seconds, one_view)
+            for search, question, one_view in zip(searches, questions, views, strict=True)
         ]
 
-    def _say(self, search: Search, question: str, seconds: float, view: ModelView | None) -> Answer:
-        found = search.found()
-        confidences = _at_most_one([math.exp(answer.log_prob) for answer in found])
+    def _to_answer(self, search: Search, question: str, seconds: float, view: ModelView | None) -> Answer:
+        results = search.results()
+        confidences = _at_most_one([math.exp(result.log_prob) for result in results])
         return Answer(
-            answer=found[0].text,
+            answer=results[0].text,
             confidence=confidences[0],
-            candidates=[Candidate(one.text, sure) for one, sure in zip(found, confidences, strict=True)],
-            tokens=self._tokens(found[0]),
+            candidates=[
+                Candidate(result.text, confidence) for result, confidence in zip(results, confidences, strict=True)
+            ],
+            tokens=self._tokens(results[0]),
             model=self.name,
             seconds=seconds,
             exact=search.exact,
@@ -163,7 +163,7 @@ class Answerer:
             view=view,
         )
 
-    def _tokens(self, answer: Found) -> list[TokenProbability]:
+    def _tokens(self, answer: SearchResult) -> list[TokenProbability]:
         words = [self._word(token) for token in answer.tokens] + [END]
         return [TokenProbability(*pair) for pair in zip(words, map(math.exp, answer.log_probs), strict=True)]
 
@@ -176,25 +176,12 @@ class Answerer:
         return word
 
 
-def load_model(folder: Path) -> VqaModel:
-    """The model of a folder, in fp32.
-
-    Raises:
-        LooptopError: Weights are missing or damaged.
-    """
-    try:
-        model: VqaModel = load_whole(VqaModel.from_pretrained, folder, local_files_only=True)
-    except OSError as error:
-        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {said_of(error)}") from error
-    return model
-
-
 def _open(image: Path | str | Image.Image) -> Image.Image:
     return image if isinstance(image, Image.Image) else open_image(Path(image))
 
 
 def _at_most_one(confidences: list[float]) -> list[float]:
-    """Takes off what rounding put on: a sure answer's confidence and the others' may sum to 1 + 1e-15."""
+    """Undoes rounding errors: the confidences of a sure answer and of the others may sum to 1 + 1e-15."""
     while (total := math.fsum(confidences)) > 1:
         confidences = [confidence / total * (1 - 1e-16) for confidence in confidences]
     return confidences

@@ -1,8 +1,8 @@
-"""A split of questions as batches of tensors, made whole-batch at a time.
+"""Turns a split of questions into batches of tensors, a whole batch at a time.
 
-Questions and answers are tokenised once, images are decoded when a batch needs them (each once a batch), and what a
-frozen encoder says of them can be kept and takes their place. Preparing a batch of kept features is a handful of tensor
-look-ups, which is what makes a step of the tiny preset cheap.
+Questions and answers are tokenised once. Images are decoded when a batch needs them, each once a batch. The features of
+a frozen encoder can be kept and used instead; a batch then needs only a few tensor look-ups, which makes a step of the
+tiny preset cheap.
 """
 
 from __future__ import annotations
@@ -19,28 +19,27 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.images import open_image
-from looptop.engine.vqa.labels import IGNORED
+from looptop.engine.vqa.data.problems import EMPTY_QUESTION, LONG_QUESTION, Problem
+from looptop.engine.vqa.data.rows import image_problem
+from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.problems import EMPTY_QUESTION, LONG_QUESTION, Problem
-from looptop.engine.vqa.processing import VqaProcessor
-from looptop.engine.vqa.rows import image_problem
+from looptop.engine.vqa.processing import IGNORED, VqaProcessor
 
 OnProblem = Callable[[Problem], object]
-"""Told what is wrong with a question or an image that is left out."""
+"""Called with each question or image that is left out."""
 
 Between = Callable[[str, int, int], object]
-"""Called now and then in what takes long: what is done, how much of it so far, of how much."""
+"""Called now and then during long work with its description, the amount done and the total."""
 
 TOKENISE_BATCH = 4096
-"""Questions that are tokenised at once."""
+"""The number of questions that are tokenised together."""
 
 ENCODE_BATCH = 64
-"""Images, or questions, that a frozen encoder is given at once when its features are kept."""
+"""The number of images or questions in a batch of a frozen encoder whose features are kept."""
 
 
 class Ragged:
-    """Rows of token ids of different lengths, in one flat tensor."""
+    """Rows of token ids of different lengths in one flat tensor."""
 
     def __init__(self, rows: Iterable[Sequence[int]]) -> None:
         lists = [list(row) for row in rows]
@@ -49,39 +48,38 @@ class Ragged:
         self.flat = torch.tensor([token for row in lists for token in row], dtype=torch.int32)
 
     def lengths(self, rows: Tensor) -> Tensor:
-        """Length of each of the rows, `[n]`."""
+        """The length of each of the rows, `[n]`."""
         return self.starts[rows + 1] - self.starts[rows]
 
     def padded(self, rows: Tensor, fill: int) -> tuple[Tensor, Tensor]:
-        """The rows side by side.
+        """Pads the rows to one length.
 
         Returns:
-            Token ids `[n, longest]` with `fill` behind the shorter rows, and the mask of what is not filled.
+            Token ids `[n, longest]` with `fill` after the shorter rows, and the mask of the real tokens.
         """
         lengths = self.lengths(rows)
         columns = torch.arange(int(lengths.max()) if len(rows) else 0)
         mask = columns < lengths.unsqueeze(1)
-        places = (self.starts[rows].unsqueeze(1) + columns).clamp(max=max(len(self.flat) - 1, 0))
-        return torch.where(mask, self.flat[places].long(), fill), mask
+        indices = (self.starts[rows].unsqueeze(1) + columns).clamp(max=max(len(self.flat) - 1, 0))
+        return torch.where(mask, self.flat[indices].long(), fill), mask
 
 
 class Questions(Dataset[dict[str, Any]]):
-    """One split: rows of (image, question, answer), asked for in batches of indices.
+    """One split: rows of (image, question, answer), which are read in batches of indices.
 
     Args:
         rows: A table with the columns `image` (a path), `question`, `answer`, `question_id`.
         processor: Prepares questions, answers and images.
-        on_problem: Told of questions that cannot be asked, which are left out.
-        image_features: What a frozen image encoder said of each image, by path; rows of other images are left out.
-        text_model: A model whose frozen text encoder is asked about every distinct question now, and not again.
-        fits: Receives how many bytes these states would take, and of how many questions; says whether to keep them.
-        stand_ins: Have another row stand in where no image of a batch can be decoded, as training needs it; otherwise
-            such a batch has no rows.
-        between: Called between batches of tokenising and of the text encoder, with what is done, how much of it and of
-            how much; may raise to leave.
+        on_problem: Called with each question that cannot be asked and is left out.
+        image_features: A frozen image encoder's features of each image, by path; rows of other images are left out.
+        text_model: A model whose frozen text encoder's features are computed once for every distinct question.
+        fits: Called with the size of these features in bytes and the number of questions; returns whether to keep them.
+        stand_ins: Replace a batch in which no image can be decoded by another row, as training needs it; otherwise such
+            a batch has no rows.
+        between: Called between batches of tokenising and of the text encoder; may raise to stop.
 
     Raises:
-        LooptopError: Every row is left out.
+        LooptopError: All rows are left out.
     """
 
     def __init__(
@@ -97,19 +95,19 @@ class Questions(Dataset[dict[str, Any]]):
         between: Between = lambda text, done, total: None,
     ) -> None:
         if image_features is not None:
-            rows = _some_left(_chosen(rows, [path in image_features for path in rows["image"][:]]))
+            rows = _not_empty(_chosen(rows, [path in image_features for path in rows["image"][:]]))
         distinct = list(dict.fromkeys(rows["question"][:]))
         tokens: dict[str, list[int]] = {}
         for first in range(0, len(distinct), TOKENISE_BATCH):
             between("preparing the questions", first, len(distinct))
             some = distinct[first : first + TOKENISE_BATCH]
             tokens |= zip(some, processor.question_ids(some), strict=True)
-        rows = _some_left(_askable(rows, tokens, processor.longest_question, on_problem))
+        rows = _not_empty(_askable(rows, tokens, processor.longest_question, on_problem))
         self.rows = rows
         self.processor = processor
         self.stand_ins = stand_ins
         self.unreadable: set[int] = set()
-        """Places in `image_paths` of images that could not be decoded so far, in this process."""
+        """Indices in `image_paths` of images that this process could not decode."""
         self.image_paths, self.image_of = _distinct(rows["image"][:])
         self.texts, self.text_of = _distinct(rows["question"][:])
         answers, self.answer_of = _distinct(rows["answer"][:])
@@ -122,24 +120,24 @@ class Questions(Dataset[dict[str, Any]]):
         self.text_features: tuple[Tensor, Tensor] | None = None
         """`[distinct questions, longest, text width]` and their mask, in the order of `texts`."""
         if text_model is not None and fits(4 * math.prod(self._text_shape(text_model)), len(self.texts)):
-            self.text_features = self._ask_text_encoder(text_model, between)
+            self.text_features = self._encode_questions(text_model, between)
 
     def __len__(self) -> int:
         return len(self.image_of)
 
     @cached_property
     def truths(self) -> list[list[str]]:
-        """Each row's right answers: ten of VQA v2's, one elsewhere."""
+        """Each row's correct answers: ten in VQA v2, one elsewhere."""
         return list(self.rows["answers"][:])
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> dict[str, Any]:
-        """A whole batch, as torch's data loader asks for it.
+        """A whole batch, as torch's data loader requests it.
 
-        Rows whose image cannot be decoded are not in it. What is wrong with an image is under `problems`, once: in
-        the batch, since this may be a process of the data loader's, which nobody else hears.
+        Rows whose image cannot be decoded are left out. New problems are in the batch, under `problems`: this may run
+        in a process of the data loader, which cannot report them itself.
         """
         rows = torch.tensor(indices, dtype=torch.long)
         batch: dict[str, Any] = {}
@@ -164,30 +162,30 @@ class Questions(Dataset[dict[str, Any]]):
         return batch
 
     def _with_pixels(self, batch: dict[str, Any], rows: Tensor) -> tuple[Tensor, list[Problem]]:
-        """Puts the pixels of the rows' images into a batch; gives the rows that have some, and what is wrong."""
+        """Adds the pixels of the rows' images to a batch; returns the rows with pixels, and the new problems."""
         images = self.image_of[rows]
-        readable = [place for place in images.unique().tolist() if place not in self.unreadable]
-        pixels, whole, problems = prepare_images([self.image_paths[place] for place in readable], self.processor)
-        places = {place: number for number, place in enumerate(itertools.compress(readable, whole))}
-        self.unreadable.update(place for place in readable if place not in places)
-        rows = rows[torch.tensor([place in places for place in images.tolist()], dtype=torch.bool)]
-        batch["pixel_values"] = pixels[[places[place] for place in self.image_of[rows].tolist()]]
+        readable = [image for image in images.unique().tolist() if image not in self.unreadable]
+        pixels, decoded, problems = prepare_images([self.image_paths[image] for image in readable], self.processor)
+        index_of = {image: index for index, image in enumerate(itertools.compress(readable, decoded))}
+        self.unreadable.update(image for image in readable if image not in index_of)
+        rows = rows[torch.tensor([image in index_of for image in images.tolist()], dtype=torch.bool)]
+        batch["pixel_values"] = pixels[[index_of[image] for image in self.image_of[rows].tolist()]]
         return rows, problems
 
     def _stand_in(self, batch: dict[str, Any], after: int) -> tuple[Tensor, list[Problem]]:
-        """The next row whose image can be decoded; none where no image can."""
+        """The next row whose image can be decoded; no rows if no image can."""
         problems: list[Problem] = []
         rows = torch.empty(0, dtype=torch.long)
         for index in itertools.chain(range(after + 1, len(self)), range(after)):
             if int(self.image_of[index]) not in self.unreadable:
-                rows, found = self._with_pixels(batch, torch.tensor([index]))
-                problems += found
+                rows, new_problems = self._with_pixels(batch, torch.tensor([index]))
+                problems += new_problems
                 if len(rows):
                     break
         return rows, problems
 
     def _targets(self, answers: Tensor) -> tuple[Tensor, Tensor]:
-        """As `model.answer_labels`, for answers already tokenised."""
+        """As `processing.answer_labels`, for answers that are already tokenised."""
         begin = torch.full((len(answers), 1), self.processor.begin_id)
         ids, mask = self.answer_ids.padded(answers, self.processor.end_id)
         end = torch.full((len(answers), 1), IGNORED)
@@ -196,13 +194,13 @@ class Questions(Dataset[dict[str, Any]]):
         return torch.cat([begin, ids], dim=1), labels
 
     def _text_shape(self, model: VqaModel) -> tuple[int, int, int]:
-        """Of the text encoder's states of every distinct question."""
+        """The shape of the text encoder's states of all distinct questions."""
         questions = torch.arange(len(self.texts))
         longest = 1 if model.config.fusion == "mean" else int(self.text_ids.lengths(questions).max())
         return len(questions), longest, int(model.text_encoder.config.hidden_size)
 
     @torch.no_grad()
-    def _ask_text_encoder(self, model: VqaModel, between: Between) -> tuple[Tensor, Tensor]:
+    def _encode_questions(self, model: VqaModel, between: Between) -> tuple[Tensor, Tensor]:
         ids, mask = self.text_ids.padded(torch.arange(len(self.texts)), self.processor.question_pad_id)
         states = torch.empty(self._text_shape(model))
         for first in range(0, len(ids), ENCODE_BATCH):
@@ -216,18 +214,18 @@ def prepare_images(paths: Sequence[str], processor: VqaProcessor) -> tuple[Tenso
     """Decodes and prepares images.
 
     Returns:
-        Pixels of the images that can be read, `[readable, channels, height, width]`, which those are of all, and what
-        is wrong with the others.
+        Pixels of the images that can be read, `[readable, channels, height, width]`; for each image whether it can be
+        read; and the problems of the others.
     """
-    images, whole, problems = [], [], []
+    images, readable, problems = [], [], []
     for path in paths:
         try:
             images.append(open_image(Path(path)))
-            whole.append(True)
+            readable.append(True)
         except LooptopError as error:
-            whole.append(False)
+            readable.append(False)
             problems.append(Problem(image_problem(error, path), path, str(error)))
-    return (processor.images(images) if images else torch.empty(0)), whole, problems
+    return (processor.images(images) if images else torch.empty(0)), readable, problems
 
 
 @torch.no_grad()
@@ -238,49 +236,49 @@ def keep_image_features(
     on_problem: OnProblem,
     between: Between = lambda text, done, total: None,
 ) -> dict[str, Tensor]:
-    """Asks the image encoder about every image once; images that cannot be decoded are left out.
+    """Computes the image encoder's features of every image once; images that cannot be decoded are left out.
 
     Args:
         model: In evaluation mode.
         processor: Prepares the images.
         paths: Each image once.
-        on_problem: Told of each image that cannot be decoded.
-        between: As `Questions` calls it.
+        on_problem: Called with each image that cannot be decoded.
+        between: Called between batches, as in `Questions`.
 
     Returns:
-        By path, `[1 or 1 + patches, image width]` on the CPU.
+        Features by path, `[1 or 1 + patches, image width]` on the CPU.
     """
     features: dict[str, Tensor] = {}
     for begin in range(0, len(paths), ENCODE_BATCH):
         between("keeping the image encoder's features", begin, len(paths))
         some = paths[begin : begin + ENCODE_BATCH]
-        pixels, whole, problems = prepare_images(some, processor)
+        pixels, readable, problems = prepare_images(some, processor)
         for problem in problems:
             on_problem(problem)
         if len(pixels):
             states = model.image_states(pixels.to(model.device)).cpu()
-            features.update(zip(itertools.compress(some, whole), states, strict=True))
+            features.update(zip(itertools.compress(some, readable), states, strict=True))
     return features
 
 
-def as_is(batch: Any) -> dict[str, Any]:
-    """The data loader's collator: `Questions` already made a batch."""
-    made: dict[str, Any] = batch
-    return made
+def identity(batch: Any) -> dict[str, Any]:
+    """The data loader's collator: `Questions` returns complete batches already."""
+    unchanged: dict[str, Any] = batch
+    return unchanged
 
 
 def _chosen(rows: Any, wanted: list[bool]) -> Any:
-    return rows if all(wanted) else rows.select([place for place, here in enumerate(wanted) if here])
+    return rows if all(wanted) else rows.select([index for index, is_wanted in enumerate(wanted) if is_wanted])
 
 
-def _some_left(rows: Any) -> Any:
+def _not_empty(rows: Any) -> Any:
     if not len(rows):
         raise LooptopError("no question of a split can be used; the log lists what is wrong with the data")
     return rows
 
 
 def _askable(rows: Any, tokens: Mapping[str, Sequence[int]], longest: int, on_problem: OnProblem) -> Any:
-    """The rows whose question has words, and not more of them than the text encoder reads."""
+    """The rows whose question is not empty, and not longer than the text encoder reads."""
     wrong = {
         text: LONG_QUESTION if text.strip() else EMPTY_QUESTION
         for text, row in tokens.items()
@@ -296,7 +294,7 @@ def _askable(rows: Any, tokens: Mapping[str, Sequence[int]], longest: int, on_pr
 
 
 def _distinct(values: Iterable[str]) -> tuple[list[str], Tensor]:
-    """The distinct values in order of first sight, and each row's place among them."""
-    places: dict[str, int] = {}
-    which = [places.setdefault(value, len(places)) for value in values]
-    return list(places), torch.tensor(which, dtype=torch.long)
+    """The distinct values in order of first occurrence, and each row's index among them."""
+    index_of: dict[str, int] = {}
+    indices = [index_of.setdefault(value, len(index_of)) for value in values]
+    return list(index_of), torch.tensor(indices, dtype=torch.long)

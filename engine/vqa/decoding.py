@@ -1,8 +1,8 @@
-"""Writes answers from the fused states of question and image: greedily for thousands, exactly for one that is asked.
+"""Decodes answers from the fused states of question and image: greedily for thousands, exactly for a single question.
 
-Both begin from memory (what `VqaModel.encode` returns), so that features kept from a frozen encoder serve as well. An
-answer's probability is the product of its tokens' and of its end's. No keys and values of earlier answer tokens are
-kept: answers have one to three tokens. Those of the memory are, where it is long.
+Both start from memory (the result of `VqaModel.encode`), so that kept features of a frozen encoder work as well. An
+answer's probability is the product of the probabilities of its tokens and of its end. Keys and values of earlier answer
+tokens are not cached, since answers have one to three tokens; those of a long memory are.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.search import Prefix, Search, max_expansions
 
 MAX_ANSWER_TOKENS = 16
-"""The longest answer that is looked for; the longest of VQA v2's common ones has 8 tokens."""
+"""The greatest length of an answer; the longest of VQA v2's common answers has 8 tokens."""
 
 MAX_ROWS = 256
-"""Prefixes that the decoder is given at once."""
+"""The greatest number of prefixes in one pass of the decoder."""
 
 
 def longest_answer(model: VqaModel, max_tokens: int = MAX_ANSWER_TOKENS) -> int:
-    """So many tokens an answer may have: the begin token takes one of the decoder's positions."""
+    """The greatest length of an answer in tokens: the begin token takes one of the decoder's positions."""
     positions = getattr(model.decoder.config, "max_position_embeddings", None)
     return min(max_tokens, positions - 1) if positions else max_tokens
 
 
 @dataclass
-class Written:
+class DecodedAnswers:
     """Answers as token ids."""
 
     ids: Tensor
-    """`[batch, longest answer]`, without begin token; the end token stands behind shorter answers."""
+    """`[batch, longest answer]`, without begin token; shorter answers are padded with the end token."""
     confidences: Tensor
     """`[batch]`, the probability of each answer, its end included."""
 
 
 class Memory:
-    """What the decoder looks at, and the next token's probabilities.
+    """The states that the decoder attends to, with the next token's logits.
 
     Args:
         model: In evaluation mode.
-        states: `[batch, memory length, decoder width]`, of `VqaModel.encode`.
-        mask: `[batch, memory length]`, or None where all of it counts.
+        states: `[batch, memory length, decoder width]`, from `VqaModel.encode`.
+        mask: `[batch, memory length]`, or None if all states count.
     """
 
     def __init__(self, model: VqaModel, states: Tensor, mask: Tensor | None) -> None:
@@ -58,12 +58,12 @@ class Memory:
         self._keys_and_values: list[tuple[Tensor, Tensor]] = []
 
     def next_logits(self, rows: Tensor | None, prefixes: Tensor, last: Tensor | None = None) -> Tensor:
-        """Asks for the token behind each prefix.
+        """The logits of the token after each prefix.
 
         Args:
-            rows: `[n]`, whose memory each prefix looks at; None for all, in order.
-            prefixes: `[n, length]` token ids, the begin token first, padded behind with anything.
-            last: `[n]`, the place of each prefix's last token; None where none is padded.
+            rows: `[n]`, the row of the memory for each prefix; None for all rows, in order.
+            prefixes: `[n, length]` token ids, the begin token first, padded at the end with any token.
+            last: `[n]`, the index of each prefix's last token; None if no prefix is padded.
 
         Returns:
             `[n, vocabulary]`.
@@ -72,7 +72,7 @@ class Memory:
         if rows is not None:
             states = states[rows]
             mask = None if mask is None else mask[rows]
-        # One vector of memory costs nothing to project; of some hundred, keys and values are most of a pass.
+        # Keys and values of one vector cost nothing; of several hundred, they are most of a pass.
         cache = self._cache(rows) if states.shape[1] > 1 else None
         out = self.model.decoder(
             input_ids=prefixes,
@@ -89,12 +89,12 @@ class Memory:
         return logits
 
     def _cache(self, rows: Tensor | None) -> EncoderDecoderCache:
-        """No self-attention yet; the cross-attention's keys and values where a pass over all rows has made them."""
+        """A cache with the cross-attention's keys and values, once a pass over all rows has computed them."""
         cross = DynamicCache()
         for keys, values in self._keys_and_values:
             layer = DynamicLayer()
             layer.lazy_initialization(keys, values)
-            # Set rather than updated: an update copies.
+            # Assigned, because an update would copy.
             layer.keys, layer.values = (keys, values) if rows is None else (keys[rows], values[rows])
             cross.layers.append(layer)
         return EncoderDecoderCache(DynamicCache(), cross)
@@ -108,12 +108,12 @@ def greedy(
     begin_id: int,
     end_id: int,
     max_tokens: int = MAX_ANSWER_TOKENS,
-) -> Written:
-    """Takes the most probable token each time, for a whole batch: what accuracy over thousands is measured with.
+) -> DecodedAnswers:
+    """Takes the most probable token at each step, for a whole batch; used to measure accuracy on many questions.
 
-    Where the model is sure this is the answer that `best_answers` finds; where it is not, a first token that is less
-    probable may lead to a more probable answer, which this does not see. As there, an answer is never empty, and one
-    that reaches the maximal length ends there.
+    If the model is sure, this is the answer of `best_answers`. If not, a less probable first token may lead to a more
+    probable answer, which this does not find. In both, an answer is never empty, and one that reaches the greatest
+    length ends there.
 
     Args:
         model: In evaluation mode.
@@ -123,18 +123,18 @@ def greedy(
         end_id: The token that ends an answer.
         max_tokens: An answer's greatest length; at most `longest_answer` of the model.
     """
-    looked_at = Memory(model, memory, memory_mask)
+    states = Memory(model, memory, memory_mask)
     batch = memory.shape[0]
     ids = torch.full((batch, 1 + max_tokens), end_id, dtype=torch.long, device=memory.device)
     ids[:, 0] = begin_id
     log_probs = torch.zeros(batch, dtype=torch.float32, device=memory.device)
-    going = None
+    open_rows = None
     """Rows whose answer has not ended; None for all."""
     for step in range(max_tokens + 1):
-        so_far = ids[:, : step + 1] if going is None else ids[going, : step + 1]
-        next_log_probs = looked_at.next_logits(going, so_far).float().log_softmax(dim=-1)
+        prefixes = ids[:, : step + 1] if open_rows is None else ids[open_rows, : step + 1]
+        next_log_probs = states.next_logits(open_rows, prefixes).float().log_softmax(dim=-1)
         if step == max_tokens:
-            best = torch.full_like(so_far[:, 0], end_id)
+            best = torch.full_like(prefixes[:, 0], end_id)
         elif step == 0:
             allowed = next_log_probs.clone()
             allowed[:, end_id] = -torch.inf
@@ -143,23 +143,23 @@ def greedy(
             best = next_log_probs.argmax(dim=-1)
         gained = next_log_probs.gather(1, best.unsqueeze(1)).squeeze(1)
         ended = best == end_id
-        if going is None:
+        if open_rows is None:
             log_probs += gained
         else:
-            log_probs[going] += gained
+            log_probs[open_rows] += gained
         if step == max_tokens:
             break
-        if going is None:
+        if open_rows is None:
             ids[:, step + 1] = best
-            going = torch.arange(batch, device=memory.device) if ended.any() else None
+            open_rows = torch.arange(batch, device=memory.device) if ended.any() else None
         else:
-            ids[going, step + 1] = best
-        if going is not None:
-            going = going[~ended]
-            if not len(going):
+            ids[open_rows, step + 1] = best
+        if open_rows is not None:
+            open_rows = open_rows[~ended]
+            if not len(open_rows):
                 break
     longest = int((ids[:, 1:] != end_id).sum(dim=1).max())
-    return Written(ids[:, 1 : 1 + longest], log_probs.exp())
+    return DecodedAnswers(ids[:, 1 : 1 + longest], log_probs.exp())
 
 
 @torch.inference_mode()
@@ -174,7 +174,7 @@ def best_answers(
     max_tokens: int = MAX_ANSWER_TOKENS,
     limit: int | None = None,
 ) -> list[Search]:
-    """Searches for the most probable answers of each row, all rows in step.
+    """Searches for the most probable answers of each row, with all rows in the same passes.
 
     Args:
         model: In evaluation mode.
@@ -182,15 +182,15 @@ def best_answers(
         memory_mask: `[batch, memory length]` or None.
         begin_id: The token that every answer begins with.
         end_id: The token that ends an answer.
-        text_of: The text that tokens spell; answers with the same text are one.
-        top: How many for each row.
+        text_of: Decodes tokens; answers with the same text count as one.
+        top: The number of answers for each row.
         max_tokens: An answer's greatest length; at most `longest_answer` of the model.
-        limit: After so many prefixes a row's search is ended; see `search.max_expansions`.
+        limit: The number of expansions after which a row's search stops; see `search.max_expansions`.
 
     Returns:
-        One finished search a row: its `found` answers, and whether they are `exact`.
+        One finished search for each row: its `results()`, and whether they are `exact`.
     """
-    looked_at = Memory(model, memory, memory_mask)
+    states = Memory(model, memory, memory_mask)
     limit = max_expansions(top) if limit is None else limit
     searches = [Search(top, text_of, max_tokens, limit) for _ in range(memory.shape[0])]
     while True:
@@ -199,10 +199,10 @@ def best_answers(
             return searches
         for begin in range(0, len(wanted), MAX_ROWS):
             some = wanted[begin : begin + MAX_ROWS]
-            log_probs = _next_log_probs(looked_at, some, begin_id, end_id)
+            log_probs = _next_log_probs(states, some, begin_id, end_id)
             ends = log_probs[:, end_id].tolist()
             log_probs[:, end_id] = -torch.inf
-            # No more next tokens than expansions can ever be wanted.
+            # No more next tokens can be wanted than there are expansions.
             best = log_probs.topk(min(limit, log_probs.shape[1]), dim=-1)
             values, tokens = best.values.tolist(), best.indices.tolist()
             for (row, prefix), end, next_tokens, next_log_probs in zip(some, ends, tokens, values, strict=True):
@@ -210,14 +210,14 @@ def best_answers(
 
 
 def _next_log_probs(memory: Memory, wanted: Sequence[tuple[int, Prefix]], begin_id: int, end_id: int) -> Tensor:
-    """`[n, vocabulary]` on the CPU, in 64 bits: there the sum of all answers' probabilities does not pass 1."""
+    """`[n, vocabulary]` on the CPU, in 64 bits, so that the probabilities of all answers sum to at most 1."""
     device = memory.states.device
     lengths = [len(prefix) for _, prefix in wanted]
     longest = max(lengths)
     ids = torch.tensor(
         [[begin_id, *prefix, *[end_id] * (longest - len(prefix))] for _, prefix in wanted], device=device
     )
-    all_in_order = len(wanted) == len(memory.states) and all(row == place for place, (row, _) in enumerate(wanted))
+    all_in_order = len(wanted) == len(memory.states) and all(row == index for index, (row, _) in enumerate(wanted))
     rows = None if all_in_order else torch.tensor([row for row, _ in wanted], device=device)
     last = None if min(lengths) == longest else torch.tensor(lengths, device=device)
     return memory.next_logits(rows, ids, last).cpu().double().log_softmax(dim=-1)

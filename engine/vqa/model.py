@@ -1,8 +1,8 @@
 """The VQA model (listing 7.2): DistilBERT reads the question, ViT the image, GPT-2 with cross-attention answers.
 
-The book's class in one `PreTrainedModel`, without the book's faults: states are averaged under the attention mask (so
-an answer does not depend on the batch it stands in), the end of an answer is a target (so the model learns to stop),
-and cross-attention can look at the single states (`fusion="tokens"`) and not only at one averaged vector.
+It is the book's class as a `PreTrainedModel`, with three corrections. States are averaged under the attention mask, so
+that an answer does not depend on the other rows of its batch. The end of an answer is a target, so that the model
+learns to stop. Cross-attention can attend to single states (`fusion="tokens"`), not only to one averaged vector.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -19,18 +20,43 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrained
 from transformers.utils.generic import ModelOutput
 
 from looptop.engine.config.vqa import Fusion
-from looptop.engine.errors import LooptopError
+from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models.weights import is_pooler, load_part, load_whole
 from looptop.engine.text import visible
-from looptop.engine.vqa.decoder import quicken
-from looptop.engine.vqa.finite import check_finite
-from looptop.engine.vqa.freezing import frozen_parts, is_cross_attention
-from looptop.engine.vqa.labels import IGNORED
-from looptop.engine.vqa.model_config import VqaConfig
-from looptop.engine.vqa.walk import parameters_of
+from looptop.engine.vqa.configuration import VqaConfig, frozen_parts, is_cross_attention
+from looptop.engine.vqa.processing import IGNORED
 
 ENCODERS = ("text_encoder", "image_encoder")
-"""The parts that `freeze` stops as wholes: of the decoder, the cross-attention goes on being trained."""
+"""The parts that `freeze` freezes completely; a frozen decoder still trains its cross-attention."""
+
+
+class NonFiniteError(LooptopError):
+    """A tensor holds NaN or infinity; names the tensor, and the step once the trainer has added it."""
+
+    def __init__(self, tensor_name: str, detail: str, step: int | None = None) -> None:
+        self.tensor_name = tensor_name
+        self.detail = detail
+        self.step = step
+        at = "" if step is None else f" at step {step}"
+        super().__init__(
+            f"the tensor '{tensor_name}' holds {detail}{at}; check the data of that step, or lower the learning rate"
+            " or use precision fp32"
+        )
+
+
+def check_finite(tensor: Tensor, name: str) -> None:
+    """Refuses NaN and infinity.
+
+    Raises:
+        NonFiniteError: The tensor holds one; the error names the tensor.
+    """
+    # A sum is finite only if all its terms are: NaN and infinity never cancel. One pass gives one number.
+    if not tensor.is_floating_point() or torch.isfinite(tensor.detach().float().sum()):
+        return
+    if torch.isnan(tensor).any():
+        raise NonFiniteError(name, "NaN")
+    if torch.isinf(tensor).any():
+        raise NonFiniteError(name, "an infinite number")
 
 
 def _width_of(config: Any, part: str) -> int:
@@ -38,20 +64,20 @@ def _width_of(config: Any, part: str) -> int:
     width = getattr(config, "hidden_size", None)
     if not isinstance(width, int):
         raise LooptopError(
-            f"a model of the family '{visible(config.model_type)}' cannot be the {part}: it does not give one sequence"
-            " of states of one width; name another model"
+            f"a model of the family '{visible(config.model_type)}' cannot be the {part}: it does not return one"
+            " sequence of states of one width; name another model"
         )
     return width
 
 
 @dataclass
 class VqaOutput(ModelOutput):
-    """What a forward pass returns.
+    """The result of a forward pass.
 
     Attributes:
-        loss: Mean cross-entropy over the labels that count; a scalar. Only with labels.
+        loss: Mean cross-entropy over the labels that are not ignored, a scalar. Only with labels.
         logits: `[batch, answer length, vocabulary]`.
-        cross_attentions: Per decoder layer `[batch, heads, answer length, memory length]`, where asked for.
+        cross_attentions: Per decoder layer `[batch, heads, answer length, memory length]`, if requested.
     """
 
     loss: Tensor | None = None
@@ -71,24 +97,23 @@ class VqaModel(PreTrainedModel):
     _supports_attention_backend = True
     config: VqaConfig
     _mode: bool | None = None
-    """What `train` has set; None before it has, and where something was frozen since."""
+    """The mode that `train` has set; None before the first call, and after `freeze`."""
 
     def __init__(self, config: VqaConfig) -> None:
         super().__init__(config)
         self.text_encoder = AutoModel.from_config(config.text_config, trust_remote_code=False)
         self.image_encoder = AutoModel.from_config(config.vision_config, trust_remote_code=False)
         self.decoder = AutoModelForCausalLM.from_config(config.decoder_config, trust_remote_code=False)
-        quicken(self.decoder)
         width = _width_of(config.decoder_config, "decoder")
         self.text_projection = nn.Linear(_width_of(config.text_config, "text encoder"), width)
         self.image_projection = nn.Linear(_width_of(config.vision_config, "image encoder"), width)
         if getattr(self.decoder.config, "tie_word_embeddings", False):
-            # The head is the embedding; Trainer is told so, or it would warn that a checkpoint lacks it.
+            # The head is the embedding. Without this, Trainer warns that a checkpoint lacks it.
             self._keys_to_ignore_on_save = {"decoder.lm_head.weight"}
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
-        # The three models initialise their own modules; only the projections are ours.
+        # The three parts initialise their own modules; only the projections are ours.
         ours = (getattr(self, "text_projection", None), getattr(self, "image_projection", None))
         if isinstance(module, nn.Linear) and module in ours:
             nn.init.normal_(module.weight, std=0.02)
@@ -98,7 +123,7 @@ class VqaModel(PreTrainedModel):
     def from_parts(
         cls, text_encoder: str, image_encoder: str, decoder: str, fusion: Fusion = "mean", **load: Any
     ) -> VqaModel:
-        """A model whose three parts are pretrained; projections and cross-attention start random.
+        """A model of three pretrained parts; projections and cross-attention start with random weights.
 
         Args:
             text_encoder: Hub name or local folder of the question's encoder.
@@ -108,8 +133,8 @@ class VqaModel(PreTrainedModel):
             **load: Passed to every `from_pretrained` (`local_files_only`, `dtype`, ...).
 
         Raises:
-            LooptopError: A part's weights are damaged or not all there, or its family cannot be used as this part.
-            OSError: A part is neither on disk nor to be had from the hub.
+            LooptopError: A part's weights are damaged or incomplete, or its family cannot be used as this part.
+            OSError: A part is neither on disk nor on the hub.
         """
         text = load_whole(AutoModel.from_pretrained, text_encoder, new=is_pooler, **load)
         image = load_whole(AutoModel.from_pretrained, image_encoder, new=is_pooler, **load)
@@ -121,8 +146,8 @@ class VqaModel(PreTrainedModel):
         )
         if getattr(decoder_config, "is_encoder_decoder", False):
             raise LooptopError(
-                f"the decoder {visible(decoder)} is of the family '{visible(decoder_config.model_type)}' and holds an"
-                " encoder, too; name a decoder alone, such as a GPT-2"
+                f"the decoder {visible(decoder)} is of the family '{visible(decoder_config.model_type)}' and has an"
+                " encoder as well; name a plain decoder, such as a GPT-2"
             )
         decoder_config.add_cross_attention = True
         decoder_config.is_decoder = True
@@ -136,33 +161,32 @@ class VqaModel(PreTrainedModel):
             )
         model = cls(VqaConfig(text.config, image.config, answerer.config, fusion=fusion))
         model.text_encoder, model.image_encoder, model.decoder = text, image, answerer
-        quicken(answerer)
         return model
 
     def save_pretrained(  # type: ignore[override]
         self, save_directory: str | os.PathLike[str], **kwargs: Any
     ) -> None:
-        """Saves weights and configuration, under the names that the weights have in memory.
+        """Saves weights and configuration, with the names that the weights have in memory.
 
-        transformers would write some under the names of older versions, which Trainer, reading a checkpoint, does not
-        translate back: it would warn, and leave those weights as they are.
+        transformers would save some with names of older versions. Trainer does not translate these when it reads a
+        checkpoint: it would warn, and not load those weights.
         """
         kwargs.setdefault("save_original_format", False)
         super().save_pretrained(save_directory, **kwargs)
 
     # Freezing ---------------------------------------------------------------------------------------------------
 
-    def freeze(self, what: str | Iterable[str]) -> None:
-        """Stops the named parts from being trained; everything else is trained.
+    def freeze(self, names: str | Iterable[str]) -> None:
+        """Freezes the named parts; everything else is trained.
 
         Args:
-            what: One or several of `FREEZABLE`. `decoder` leaves its cross-attention trainable, and so does `all`,
-                together with the two projections: without them nothing could be learned.
+            names: One or several of `FREEZABLE`. `decoder` and `all` leave the decoder's cross-attention and the two
+                projections trainable: without them the model could not learn.
 
         Raises:
-            LooptopError: A word is not one of `FREEZABLE`.
+            LooptopError: A name is not one of `FREEZABLE`.
         """
-        frozen = frozen_parts(what)
+        frozen = frozen_parts(names)
         self._mode = None
         for parameter in self.parameters():
             parameter.requires_grad = True
@@ -177,9 +201,9 @@ class VqaModel(PreTrainedModel):
     def train(self, mode: bool = True) -> Self:
         """Sets the mode of the parts that are trained. A frozen encoder is always in evaluation mode.
 
-        Without dropout it says the same of the same image or question each time, so that it makes no difference whether
-        its features are kept. Which encoders are frozen is looked up where the mode changes: Trainer sets it at every
-        step, and to go through the parameters each time takes a thirtieth of a step of the tiny preset.
+        Without dropout it always returns the same features for an image or a question, so that kept features change
+        nothing. Trainer sets the mode at every step; the frozen encoders are determined only when the mode changes,
+        because going through all parameters takes a thirtieth of a step of the tiny preset.
         """
         if mode != self._mode:
             self._mode = self.training = mode
@@ -187,14 +211,6 @@ class VqaModel(PreTrainedModel):
                 frozen = name in ENCODERS and not any(parameter.requires_grad for parameter in part.parameters())
                 part.train(mode and not frozen)
         return self
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """As torch's own, which looks for each parameter's name too."""
-        if not set_to_none:
-            super().zero_grad(set_to_none=False)
-            return
-        for parameter in parameters_of(self):
-            parameter.grad = None
 
     # Encoding ---------------------------------------------------------------------------------------------------
 
@@ -237,7 +253,7 @@ class VqaModel(PreTrainedModel):
         return (states * mask).sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
     def fuse(self, text_states: Tensor, image_states: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the decoder's cross-attention looks at.
+        """The memory that the decoder's cross-attention attends to.
 
         Args:
             text_states: As `text_states` returns them.
@@ -245,8 +261,8 @@ class VqaModel(PreTrainedModel):
             attention_mask: The question's, `[batch, question length]`.
 
         Returns:
-            The memory `[batch, memory length, decoder width]` and its mask `[batch, memory length]`, or None where
-            all of the memory counts.
+            The memory `[batch, memory length, decoder width]` and its mask `[batch, memory length]`, or None if
+            all of it counts.
         """
         self.check_input(text_states, "text features")
         self.check_input(image_states, "image features")
@@ -265,7 +281,7 @@ class VqaModel(PreTrainedModel):
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Question and image to memory; features that were kept from a frozen encoder take its place."""
+        """Encodes question and image to memory; kept features of a frozen encoder replace its forward pass."""
         if text_features is None:
             if input_ids is None:
                 raise ValueError("either input_ids or text_features is needed")
@@ -285,8 +301,8 @@ class VqaModel(PreTrainedModel):
             memory_mask: `[batch, memory length]` or None.
 
         Returns:
-            `[batch, answer length, vocabulary]`. Causal attention keeps what lies behind a position out of it, so
-            padding at the end needs no mask.
+            `[batch, answer length, vocabulary]`. Causal attention hides later positions, so padding at the end
+            needs no mask.
         """
         out = self.decoder(
             input_ids=decoder_input_ids,
@@ -309,19 +325,19 @@ class VqaModel(PreTrainedModel):
         output_attentions: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> VqaOutput:
-        """The loss of known answers, or the logits of what is given of one.
+        """The loss of given answers, or the next token's logits after given beginnings of answers.
 
         Args:
             input_ids: `[batch, question length]`; not needed with `text_features`.
             attention_mask: The same shape, 1 where there is a token; all ones if left out.
             pixel_values: `[batch, channels, height, width]`; not needed with `image_features`.
             decoder_input_ids: `[batch, answer length]`: the begin token, then the answer so far.
-            labels: `[batch, answer length]`: the token that should follow each one of `decoder_input_ids` (already
-                shifted), `IGNORED` where there is none. See `answer_labels`.
+            labels: `[batch, answer length]`: the token that should follow each of `decoder_input_ids` (already
+                shifted), or `IGNORED`. See `answer_labels`.
             image_features: What `image_states` returned for these images, kept from an earlier pass.
             text_features: What `text_states` returned for these questions, kept from an earlier pass.
             output_attentions: Also return the cross-attentions (needs `attn_implementation="eager"`).
-            num_items_in_batch: Labels that count in the whole accumulated batch, from Trainer; the loss is then the
+            num_items_in_batch: The number of labels in the whole accumulated batch, from Trainer; the loss is then the
                 sum over this part divided by it.
 
         Raises:
@@ -329,7 +345,7 @@ class VqaModel(PreTrainedModel):
         """
         if attention_mask is None:
             if input_ids is None:
-                raise ValueError("attention_mask is needed where there are no input_ids")
+                raise ValueError("attention_mask is needed if there are no input_ids")
             attention_mask = torch.ones_like(input_ids)
         if decoder_input_ids is None:
             raise ValueError("decoder_input_ids is needed: begin with the begin-of-answer token")
@@ -352,3 +368,16 @@ class VqaModel(PreTrainedModel):
                 loss = loss / num_items_in_batch
             self.check_input(loss, "loss")
         return VqaOutput(loss=loss, logits=logits, cross_attentions=out.cross_attentions if output_attentions else None)
+
+
+def load_model(folder: Path) -> VqaModel:
+    """The model of a folder, in fp32.
+
+    Raises:
+        LooptopError: Weights are missing or damaged.
+    """
+    try:
+        model: VqaModel = load_whole(VqaModel.from_pretrained, folder, local_files_only=True)
+    except OSError as error:
+        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {said_of(error)}") from error
+    return model

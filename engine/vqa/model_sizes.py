@@ -1,4 +1,4 @@
-"""Counts the model of a VQA run before it is loaded (`engine.models.memory`)."""
+"""The sizes of a VQA run's model before it is loaded (for `engine.models.memory`)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from transformers import AutoConfig
 from looptop.engine.config.vqa import ModelConfig
 from looptop.engine.models.memory import ModelSize, build_empty, size_of
 from looptop.engine.models.weights import is_pooler, load_part
-from looptop.engine.vqa.freezing import frozen_parts
+from looptop.engine.vqa.configuration import VqaConfig, frozen_parts
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.model_config import VqaConfig
-from looptop.engine.vqa.model_names import folder_of
 from looptop.engine.vqa.processing import resolve
+from looptop.engine.vqa.saved_models import folder_of
 
 
 def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:
@@ -20,7 +19,7 @@ def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:
 
     Args:
         model: As in the run's configuration.
-        copies: How many processes hold the model in the same memory.
+        copies: The number of processes that hold the model in the same memory.
     """
     whole = model.start_from
     built = build_empty(whole or "the VQA model", lambda: _build(model))
@@ -31,15 +30,15 @@ def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:
         f"the text encoder {of if whole else model.text_encoder}": built.text_encoder,
         f"the image encoder {of if whole else model.image_encoder}": built.image_encoder,
         f"the decoder {of if whole else model.decoder}": built.decoder,
-        "what joins them": nn.ModuleList([built.text_projection, built.image_projection]),
+        "the projection layer": nn.ModuleList([built.text_projection, built.image_projection]),
     }
     return [size_of(name, part, trained=True, copies=copies) for name, part in parts.items()]
 
 
 def vqa_ways_out(model: ModelConfig) -> list[str]:
-    """What makes the model of a VQA run smaller, or less of it trained."""
+    """Ways to make the model of a VQA run smaller, or to train less of it."""
     frozen = frozen_parts(model.freeze)
-    # With start_from all parts come from one model.
+    # With start_from, all parts come from one model.
     smaller = "choose a smaller model" if model.start_from else "choose smaller parts"
     return [smaller, *([] if len(frozen) == 3 else ["freeze more of it (model.freeze)"])]
 
@@ -56,6 +55,6 @@ def _build(names: ModelConfig) -> VqaModel:
     model = VqaModel(config)
     model.freeze(names.freeze)
     for name, parameter in model.named_parameters():
-        if is_pooler(name):  # No loss reaches it: a run freezes it once it is loaded.
+        if is_pooler(name):  # It gets no gradient, and a run freezes it after loading.
             parameter.requires_grad = False
     return model

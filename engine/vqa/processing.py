@@ -1,6 +1,6 @@
-"""Text and images to tensors and back: the two tokenizers and the image processor of one VQA model.
+"""Converts text and images to tensors and back, with the two tokenizers and the image processor of a VQA model.
 
-They are the parts' own (the text encoder's tokenizer for questions, the decoder's for answers, the image encoder's
+They belong to the parts (the text encoder's tokenizer for questions, the decoder's for answers, the image encoder's
 processor for images) and are saved in the model's folder, so that a model is one folder.
 """
 
@@ -26,12 +26,14 @@ from looptop.engine.models.names import resolve
 from looptop.engine.models.token_text import known_ids
 from looptop.engine.models.weights import load_part
 from looptop.engine.text import visible
-from looptop.engine.vqa.labels import answer_labels
 
 __all__ = ["VqaProcessor", "resolve"]
 
 QUESTION_TOKENIZER = "question_tokenizer"
 ANSWER_TOKENIZER = "answer_tokenizer"
+
+IGNORED = -100
+"""The label that the cross-entropy loss skips."""
 
 _OWN_STEPS = ("_preprocess", "preprocess", "process_image", "resize", "rescale", "normalize")
 
@@ -42,14 +44,14 @@ class VqaProcessor:
     Attributes:
         begin_id: The token that every answer begins with.
         end_id: The token that ends an answer.
-        question_pad_id: What stands behind the shorter questions of a batch, masked.
+        question_pad_id: The token that pads shorter questions; it is masked.
     """
 
     def __init__(self, question_tokenizer: Any, answer_tokenizer: Any, image_processor: Any) -> None:
         self.question_tokenizer = question_tokenizer
         self.answer_tokenizer = answer_tokenizer
         self.image_processor = image_processor
-        # Any token will do where the tokenizer has none for it: what is padded is masked.
+        # Padding is masked, so any token works if the tokenizer has none for it.
         self.question_pad_id: int = question_tokenizer.pad_token_id or 0
         if answer_tokenizer.eos_token_id is None:
             raise LooptopError("the decoder's tokenizer has no end-of-sequence token, so no answer could end")
@@ -60,7 +62,7 @@ class VqaProcessor:
 
     @classmethod
     def from_parts(cls, text_encoder: str, image_encoder: str, decoder: str) -> VqaProcessor:
-        """The processors that belong to three pretrained parts.
+        """Loads the processors of three pretrained parts.
 
         Args:
             text_encoder: Hub name, local folder, or `bundled:PART`.
@@ -68,7 +70,7 @@ class VqaProcessor:
             decoder: The same.
 
         Raises:
-            LooptopError: One is neither on disk nor to be had from the hub; it is named.
+            LooptopError: One is neither on disk nor on the hub; names it.
         """
         question = _tokenizer(resolve(text_encoder), "text_encoder", text_encoder)
         answer = _tokenizer(resolve(decoder), "decoder", decoder)
@@ -77,10 +79,10 @@ class VqaProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> VqaProcessor:
-        """Opens what `save_pretrained` wrote.
+        """Loads what `save_pretrained` wrote.
 
         Raises:
-            LooptopError: The folder does not hold it.
+            LooptopError: A file is missing in the folder.
         """
         folder = Path(folder)
         for name in (QUESTION_TOKENIZER, ANSWER_TOKENIZER, "preprocessor_config.json"):
@@ -100,7 +102,7 @@ class VqaProcessor:
     # Questions --------------------------------------------------------------------------------------------------
 
     def questions(self, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The questions as the text encoder takes them.
+        """Tokenises questions for the text encoder.
 
         Returns:
             `input_ids` and `attention_mask`, both `[n, longest question]`.
@@ -113,14 +115,14 @@ class VqaProcessor:
             self._check(question, len(row))
         ids = torch.full((len(rows), max(map(len, rows))), self.question_pad_id)
         mask = torch.zeros_like(ids)
-        for place, row in enumerate(rows):
-            ids[place, : len(row)] = torch.tensor(row)
-            mask[place, : len(row)] = 1
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.tensor(row)
+            mask[index, : len(row)] = 1
         return ids, mask
 
     def question_ids(self, questions: Sequence[str]) -> list[list[int]]:
-        """Each question's own tokens, with the text encoder's marks for begin and end, not padded, and not cut: there
-        may be more than `longest_question`.
+        """Each question's tokens with the text encoder's begin and end tokens, not padded and not cut:
+        there may be more than `longest_question`.
         """
         texts = [_text(question) for question in questions]
         rows: list[list[int]] = self.question_tokenizer(texts, verbose=False)["input_ids"]
@@ -128,25 +130,25 @@ class VqaProcessor:
 
     @property
     def longest_question(self) -> int:
-        """The most tokens that the text encoder reads.
+        """The greatest number of tokens of a question.
 
-        A longer question would be answered by its beginning alone, so it is refused, or left out of a data set.
+        Of a longer question only the beginning would be read, so it is refused, or left out of a data set.
         """
         return int(self.question_tokenizer.model_max_length)
 
     def check_question(self, question: str) -> None:
-        """Looks whether a question can be asked.
+        """Checks that a question can be asked.
 
         Raises:
-            LooptopError: It is empty or too long.
+            LooptopError: The question is empty or too long.
         """
         self._check(question, len(self.question_ids([question])[0]))
 
     def is_understood(self, question: str) -> bool:
         """Whether the text encoder knows any token of the question."""
         tokenizer = self.question_tokenizer
-        nothing = {tokenizer.unk_token_id, *tokenizer.all_special_ids}
-        return any(token not in nothing for token in self.question_ids([question])[0])
+        no_meaning = {tokenizer.unk_token_id, *tokenizer.all_special_ids}
+        return any(token not in no_meaning for token in self.question_ids([question])[0])
 
     def _check(self, question: str, tokens: int) -> None:
         if not question.strip():
@@ -160,9 +162,9 @@ class VqaProcessor:
     # Answers ----------------------------------------------------------------------------------------------------
 
     def answers(self, answers: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The answers as the decoder is taught them: begin, " answer" (with the book's leading space), end.
+        """Tokenises answers as training targets: begin, " answer" (with the book's leading space), end.
 
-        An answer longer than the decoder takes is cut.
+        An answer longer than the decoder allows is cut.
 
         Returns:
             `decoder_input_ids` and `labels` (already shifted), both `[n, 1 + longest answer]`.
@@ -170,14 +172,14 @@ class VqaProcessor:
         return answer_labels(self.answer_ids(answers), self.begin_id, self.end_id)
 
     def answer_ids(self, answers: Sequence[str]) -> list[list[int]]:
-        """Each answer's own tokens, without begin and end."""
+        """Each answer's tokens, without begin and end."""
         texts = [" " + _text(answer).strip() for answer in answers]
         rows = self.answer_tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         longest = self.answer_tokenizer.model_max_length - 1
         return [list(row[:longest]) for row in rows]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The answer that the tokens behind the begin token spell, up to the first end token."""
+        """The text of the tokens after the begin token, up to the first end token."""
         kept: list[int] = []
         for token in ids:
             token = int(token)
@@ -199,10 +201,10 @@ class VqaProcessor:
         return int(height), int(width)
 
     def images(self, images: Sequence[Image.Image]) -> Tensor:
-        """The images as the image encoder takes them, the same as from its own processor.
+        """Prepares images for the image encoder, with the same result as its own processor.
 
-        Where the processor only resizes to one size, rescales and normalises, the last two are done for the whole batch
-        at once; its own code goes image by image, through 64-bit floats.
+        If the processor only resizes to one size, rescales and normalises, the last two are done for the whole batch at
+        once; the processor's own code goes image by image, through 64-bit floats.
 
         Args:
             images: RGB images of any size, as `open_image` gives them.
@@ -223,7 +225,7 @@ class VqaProcessor:
         return self.pixels(pixels)
 
     def pixels(self, pixels: np.ndarray) -> Tensor:
-        """Pixels already at `image_size`, rescaled and normalised.
+        """Rescales and normalises pixels that already have `image_size`.
 
         Args:
             pixels: `[n, height, width, 3]`, bytes.
@@ -241,8 +243,34 @@ class VqaProcessor:
         return out
 
 
+def answer_labels(answers: Sequence[Sequence[int]], begin_id: int, end_id: int) -> tuple[Tensor, Tensor]:
+    """The decoder's input and its targets for tokenised answers.
+
+    The end token is a target, and only what follows it is ignored. (The published code masked it together with the
+    padding, which has the same id, so its model never learned to stop.)
+
+    Args:
+        answers: Token ids of each answer, without begin and end.
+        begin_id: The token that every answer begins with.
+        end_id: The token that ends an answer; it also pads, as in GPT-2.
+
+    Returns:
+        `decoder_input_ids` and `labels`, both `[batch, 1 + longest answer]`.
+    """
+    length = 1 + max(len(answer) for answer in answers)
+    inputs = torch.full((len(answers), length), end_id, dtype=torch.long)
+    labels = torch.full((len(answers), length), IGNORED, dtype=torch.long)
+    for row, answer in enumerate(answers):
+        ids = torch.tensor(list(answer), dtype=torch.long)
+        inputs[row, 0] = begin_id
+        inputs[row, 1 : 1 + len(ids)] = ids
+        labels[row, : len(ids)] = ids
+        labels[row, len(ids)] = end_id
+    return inputs, labels
+
+
 def _fixed_size(processor: Any) -> tuple[int, int] | None:
-    """(height, width) if the processor does no more than resize to them, rescale and normalise; else None."""
+    """(height, width) if the processor only resizes to them, rescales and normalises; else None."""
     same = isinstance(processor, PilBackend) and all(
         getattr(type(processor), step, None) is getattr(PilBackend, step, None) for step in _OWN_STEPS
     )
@@ -254,7 +282,7 @@ def _fixed_size(processor: Any) -> tuple[int, int] | None:
 
 
 def _tokenizer(folder: str, part: str, name: str) -> Any:
-    """A part's tokenizer, which knows the longest sequence that the part takes."""
+    """A part's tokenizer, with the part's greatest sequence length."""
     tokenizer = _load(AutoTokenizer.from_pretrained, folder, f"the tokenizer of {part} '{visible(name)}'")
     config = _load(AutoConfig.from_pretrained, folder, f"the configuration of {part} '{visible(name)}'")
     longest = getattr(config, "max_position_embeddings", None)
@@ -264,7 +292,7 @@ def _tokenizer(folder: str, part: str, name: str) -> Any:
 
 
 def _image_processor(folder: str, part: str, name: str) -> Any:
-    """The image processor in its Pillow variant: it needs no torchvision, and its pixels do not depend on it."""
+    """The Pillow variant of the image processor: it gives the same pixels with and without torchvision."""
 
     def load(folder: str, **options: Any) -> Any:
         return AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
@@ -277,10 +305,10 @@ def _load(load: Callable[..., Any], folder: str, what: str) -> Any:
         return load_part(load, folder, f"{what} in")
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
         raise LooptopError(
-            f"cannot load {what}: it is neither a folder that holds it nor to be had from the hub ({said_of(error)})"
+            f"cannot load {what}: it is neither in a local folder nor on the hub ({said_of(error)})"
         ) from error
 
 
 def _text(text: str) -> str:
-    """Text that the tokenizers take: lone surrogates (bytes that were not UTF-8) become question marks."""
+    """Replaces lone surrogates (from bytes that were not UTF-8), which tokenizers refuse, by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")

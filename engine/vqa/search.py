@@ -1,7 +1,7 @@
-"""The most probable answers, found exactly: best-first search over what an answer can begin with.
+"""Exact best-first search for the most probable answers.
 
-The probability of a prefix bounds that of every answer behind it, so the search is done when no open prefix is more
-probable than the answers it has. No tensors here: the model is asked by `decoding.best_answers`.
+The probability of a prefix is an upper bound for every answer that begins with it. So the search is complete when no
+open prefix is more probable than the answers it has. There are no tensors here: `decoding.best_answers` asks the model.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 SURE = 16
-"""Prefixes that a model which is sure of its answer needs looked behind at most; then ever more are taken at once."""
+"""A model that is sure of its answer needs at most this many expansions; after them, larger batches are expanded."""
 
 LIKELY = math.log(0.5)
-"""An open prefix at least this probable, next to the best one, is looked behind in the same pass."""
+"""An open prefix at least this probable, relative to the best one, is expanded in the same pass."""
 
 Prefix = tuple[int, ...]
 
 
 def max_expansions(top: int) -> int:
-    """Prefixes that are looked behind before the search for this many answers is ended.
+    """The number of prefixes that are expanded before a search for this many answers stops.
 
-    A trained model needs a few more than there are answers; an untrained one, of which all answers are about as
-    probable, would need all there are.
+    A trained model needs a few more than the number of answers. An untrained one gives all answers about the same
+    probability, and would need all prefixes.
     """
     return 64 + 4 * top
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """An answer, as tokens and as text."""
 
     text: str
     tokens: Prefix
     """Without begin and end."""
     log_probs: tuple[float, ...]
-    """Of each token behind those before it, and of the end behind them all."""
+    """Of each token given those before it, and of the end given all tokens."""
     log_prob: float
     """Their sum."""
 
@@ -54,19 +54,19 @@ class _Expanded:
 
 
 class Search:
-    """Looks for the best answers to one question.
+    """Searches for the best answers to one question.
 
-    Ask `wanted` for prefixes, tell each one's next tokens with `expand`, until none is wanted.
+    Take prefixes from `wanted` and give each one's next tokens to `expand`, until none is wanted.
 
-    An answer that is empty as text is not one: no data set has such answers, so the model never saw one. Its
-    probability is left out, and the other answers keep theirs; only where nothing else was found is it the answer. Of
-    several token sequences with the same text the most probable stands for it, with its own probability.
+    An answer whose text is empty does not count: no data set has such answers, so the model never learned one. It is
+    left out, and the other answers keep their probabilities; it is returned only if there is no other answer. If
+    several token sequences have the same text, the most probable one counts, with its own probability.
 
     Args:
-        top: How many answers.
-        text_of: The text that tokens spell.
+        top: The number of answers.
+        text_of: Decodes tokens.
         max_tokens: An answer's greatest length; a prefix of that length can only end.
-        limit: Prefixes that are looked behind at most; see `max_expansions`.
+        limit: The greatest number of expansions; see `max_expansions`.
     """
 
     def __init__(self, top: int, text_of: Callable[[Prefix], str], max_tokens: int, limit: int | None = None) -> None:
@@ -77,14 +77,14 @@ class Search:
         self.expanded = 0
         self.exact = False
         self._open: list[tuple[float, Prefix, _Expanded, int]] = []
-        """Heap of (minus the bound, prefix, its parent, its place among the parent's next tokens). A parent has only
-        its best next token in here that was not yet wanted; taking that one puts the following one in."""
+        """Heap of (minus the bound, prefix, its parent, its rank among the parent's next tokens). Of each parent it
+        holds only the best next token that was not wanted yet; taking that one adds the following one."""
         self._wanted: dict[Prefix, tuple[tuple[float, ...], float]] = {(): ((), 0.0)}
-        self._by_text: dict[str, Found] = {}
-        self._empty: Found | None = None
+        self._by_text: dict[str, SearchResult] = {}
+        self._empty: SearchResult | None = None
 
     def wanted(self) -> list[Prefix]:
-        """The prefixes to look behind next; empty when the search is done."""
+        """The prefixes to expand next; empty when the search is done."""
         if self._wanted:
             return list(self._wanted)
         enough = self._log_prob_to_beat()
@@ -96,7 +96,7 @@ class Search:
         room = min(self.limit - self.expanded, self.expanded if unsure else 2 * self.top + 2)
         while self._open and len(self._wanted) < room:
             minus_bound, prefix, parent, rank = self._open[0]
-            # Each of the missing answers lies behind a prefix of its own, more often than not.
+            # Usually each of the missing answers begins with a different prefix.
             unlikely = len(self._wanted) >= self.top and -minus_bound < best + LIKELY
             if -minus_bound <= enough or (unlikely and not unsure):
                 break
@@ -108,30 +108,30 @@ class Search:
     def expand(
         self, prefix: Prefix, end_log_prob: float, next_tokens: Sequence[int], next_log_probs: Sequence[float]
     ) -> None:
-        """Tells what can follow a wanted prefix.
+        """Adds what can follow a wanted prefix.
 
         Args:
             prefix: One of `wanted`.
             end_log_prob: Log-probability that the answer ends here.
-            next_tokens: Tokens that can follow, the most probable first, without the end. As many as there are
-                expansions at most are enough: no more can be looked behind.
-            next_log_probs: Theirs.
+            next_tokens: Tokens that can follow, the most probable first, without the end. As many as the limit on
+                expansions are enough: no more can be expanded.
+            next_log_probs: Their log-probabilities.
         """
         log_probs, log_prob = self._wanted.pop(prefix)
         self.expanded += 1
         text = self.text_of(prefix)
-        found = Found(text, prefix, (*log_probs, end_log_prob), log_prob + end_log_prob)
+        result = SearchResult(text, prefix, (*log_probs, end_log_prob), log_prob + end_log_prob)
         if not text:
-            if self._empty is None or found.log_prob > self._empty.log_prob:
-                self._empty = found
-        elif text not in self._by_text or found.log_prob > self._by_text[text].log_prob:
-            self._by_text[text] = found
+            if self._empty is None or result.log_prob > self._empty.log_prob:
+                self._empty = result
+        elif text not in self._by_text or result.log_prob > self._by_text[text].log_prob:
+            self._by_text[text] = result
         if len(prefix) < self.max_tokens:
             self._push(_Expanded(prefix, log_probs, log_prob, next_tokens, next_log_probs), 0)
 
-    def found(self) -> list[Found]:
-        """The best answers, the most probable first, at most `top`; never none."""
-        best = sorted(self._by_text.values(), key=lambda found: (-found.log_prob, found.tokens))[: self.top]
+    def results(self) -> list[SearchResult]:
+        """The best answers, the most probable first; at least one and at most `top`."""
+        best = sorted(self._by_text.values(), key=lambda result: (-result.log_prob, result.tokens))[: self.top]
         if not best and self._empty is not None:
             return [self._empty]
         return best
@@ -142,7 +142,7 @@ class Search:
             heapq.heappush(self._open, (-bound, (*parent.tokens, parent.next_tokens[rank]), parent, rank))
 
     def _log_prob_to_beat(self) -> float:
-        """The least probable of the answers that would be given now, or minus infinity where some are missing."""
+        """The lowest log-probability among the current best answers; minus infinity if there are fewer than `top`."""
         if len(self._by_text) < self.top:
             return -math.inf
-        return heapq.nlargest(self.top, (found.log_prob for found in self._by_text.values()))[-1]
+        return heapq.nlargest(self.top, (result.log_prob for result in self._by_text.values()))[-1]

@@ -1,6 +1,6 @@
-"""The VQA loop as a `transformers.Trainer`: what it does differently, and nothing else.
+"""The VQA training loop as a `transformers.Trainer`, with only what differs from Trainer.
 
-NaN is an error that names tensor and step, and accuracy is measured on answers that the model wrote, not on
+NaN is an error that names tensor and step, and accuracy is measured on answers that the model generated, not on
 teacher-forced tokens.
 """
 
@@ -18,33 +18,31 @@ from transformers import EvalPrediction, TrainingArguments
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.accuracy import vqa_score
-from looptop.engine.vqa.batches import Questions, as_is
+from looptop.engine.vqa.batches import Questions, identity
+from looptop.engine.vqa.data.problems import LeftOut
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
-from looptop.engine.vqa.finite import NonFiniteError
-from looptop.engine.vqa.labels import IGNORED
-from looptop.engine.vqa.left_out import LeftOut
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model import NonFiniteError, VqaModel
+from looptop.engine.vqa.processing import IGNORED, VqaProcessor
 
 NO_ROW = -1
-"""Stands where a batch of an evaluation has no row."""
+"""The row number of padding in a batch of an evaluation."""
 
 
 class VqaTrainer(RunTrainer):
     """Trains a `VqaModel`, journals every step, and measures accuracy by generating.
 
     Args:
-        model: The model, already frozen as the configuration says.
-        args: Trainer's arguments; evaluation and saving strategies must agree, as Trainer asks.
-        processor: Saved with every checkpoint, so that each one answers questions by itself.
+        model: The model, already frozen as configured.
+        args: Trainer's arguments; Trainer needs equal strategies for evaluation and saving.
+        processor: Saved with every checkpoint, so that each checkpoint can answer questions.
         train: The training split.
-        validation: The split of the curves.
+        validation: The split of the evaluation curves.
         context: The run: journal, controls, folder.
         answer_samples: Rows of the validation split whose answers are journalled at each evaluation.
-        left_out: Is told of images that cannot be decoded.
+        left_out: Collects images that cannot be decoded.
         **kwargs: Passed on to Trainer.
     """
 
@@ -63,7 +61,7 @@ class VqaTrainer(RunTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=as_is,
+            data_collator=identity,
             train_dataset=train,
             eval_dataset=validation,
             compute_metrics=self._score,
@@ -79,7 +77,7 @@ class VqaTrainer(RunTrainer):
         self.validation = validation
         self.left_out = left_out
         self.measured = 0
-        """Questions that the last evaluation answered."""
+        """The number of questions that the last evaluation answered."""
         self._scored = validation
 
     # Training ---------------------------------------------------------------------------------------------------
@@ -89,7 +87,7 @@ class VqaTrainer(RunTrainer):
     ) -> Tensor:
         """One forward and backward pass; NaN or infinity is an error that names tensor and step."""
         rows = self._take_rows(inputs)
-        self.left_out.tell(self.state.global_step + 1)
+        self.left_out.report(self.state.global_step + 1)
         if not len(rows):
             raise LooptopError("none of the images to train on can be read; the log names them")
         try:
@@ -105,16 +103,16 @@ class VqaTrainer(RunTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Loss and accuracy of a split; journals some of its answers where it is the validation split."""
+        """Loss and accuracy of a split; journals some of its answers if it is the validation split."""
         self._scored = self.validation if eval_dataset is None else eval_dataset
         if self.context.processes.several:
-            # All rows that were measured, some twice where the last batches were filled up: `_score` takes each once.
-            # What accelerate would leave out are the last ones, which are others where images could not be read.
+            # Gather all rows, some twice where the last batches were padded: `_score` takes each once. accelerate's own
+            # way drops the last rows, which are the wrong ones if images could not be read.
             self.gather_function = self.accelerator.gather
         try:
             metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         finally:
-            self.left_out.tell(self.state.global_step)
+            self.left_out.report(self.state.global_step)
         return metrics
 
     def prediction_step(  # type: ignore[override]
@@ -134,10 +132,8 @@ class VqaTrainer(RunTrainer):
         inputs = self._prepare_inputs(inputs)
         labels = inputs["labels"]
         if not len(rows):
-            nothing = torch.zeros(0, device=labels.device)
-            return self._as_many(
-                (labels.new_zeros(0, MAX_ANSWER_TOKENS), nothing, nothing, nothing.long()), nothing.long()
-            )
+            empty = torch.zeros(0, device=labels.device)
+            return self._padded((labels.new_zeros(0, MAX_ANSWER_TOKENS), empty, empty, empty.long()), empty.long())
         with torch.no_grad(), self.compute_loss_context_manager():
             memory, memory_mask = self.vqa.encode(
                 inputs.get("input_ids"),
@@ -148,22 +144,22 @@ class VqaTrainer(RunTrainer):
             )
             logits = self.vqa.decode(inputs["decoder_input_ids"], memory, memory_mask)
             longest = longest_answer(self.vqa)
-            written = greedy(self.vqa, memory, memory_mask, self.processor.begin_id, self.processor.end_id, longest)
+            decoded = greedy(self.vqa, memory, memory_mask, self.processor.begin_id, self.processor.end_id, longest)
         losses = F.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
-        ids = F.pad(written.ids, (0, MAX_ANSWER_TOKENS - written.ids.shape[1]), value=self.processor.end_id)
+        ids = F.pad(decoded.ids, (0, MAX_ANSWER_TOKENS - decoded.ids.shape[1]), value=self.processor.end_id)
         counts = (labels != IGNORED).sum(dim=1)
-        return self._as_many((ids, written.confidences.float(), losses.sum(dim=1), counts), rows.to(labels.device))
+        return self._padded((ids, decoded.confidences.float(), losses.sum(dim=1), counts), rows.to(labels.device))
 
-    def _as_many(self, found: tuple[Tensor, ...], rows: Tensor) -> tuple[None, tuple[Tensor, ...], Tensor]:
-        """Fills up what was found where images could not be read: all of a run's processes give equally many rows."""
+    def _padded(self, results: tuple[Tensor, ...], rows: Tensor) -> tuple[None, tuple[Tensor, ...], Tensor]:
+        """Pads a batch that lacks unreadable images: all processes of a run must return the same number of rows."""
         if self.context.processes.several:
             missing = self.args.per_device_eval_batch_size - len(rows)
-            found = tuple(F.pad(part, (*[0] * (2 * part.dim() - 1), missing)) for part in found)
+            results = tuple(F.pad(part, (*[0] * (2 * part.dim() - 1), missing)) for part in results)
             rows = F.pad(rows, (0, missing), value=NO_ROW)
-        return None, found, rows
+        return None, results, rows
 
     def _take_rows(self, inputs: dict[str, Any]) -> Tensor:
-        """Which rows a batch is of, `[batch]`; takes out of it what is not the model's."""
+        """Removes a batch's row numbers `[batch]`, which are returned, and its problems, which are reported."""
         problems = inputs.pop("problems", ())
         if self.context.processes.several and "pixel_values" in inputs:
             problems = itertools.chain(*self.context.processes.gather(problems))
@@ -174,8 +170,8 @@ class VqaTrainer(RunTrainer):
 
     def _score(self, prediction: EvalPrediction) -> dict[str, float]:
         predictions: Any = prediction.predictions
-        places = _each_once(prediction.label_ids)
-        ids, confidences, losses, counts = (part[places] for part in predictions)
+        indices = _first_of_each_row(prediction.label_ids)
+        ids, confidences, losses, counts = (part[indices] for part in predictions)
         self.measured = len(ids)
         if not self.measured:
             raise LooptopError("none of the images to measure on can be read; the log names them")
@@ -183,11 +179,11 @@ class VqaTrainer(RunTrainer):
         scores: list[float] = []
         samples: list[AnswerSample] = []
         shown = set(_spread(len(rows), self.answer_samples)) if self._scored is self.validation else set()
-        for place, index in enumerate(np.asarray(prediction.label_ids)[places]):
-            answer = self.processor.decode(ids[place])
-            scores.append(vqa_score(answer, truths[int(index)]))
-            if int(index) in shown:
-                row = rows[int(index)]
+        for index, row_number in enumerate(np.asarray(prediction.label_ids)[indices].tolist()):
+            answer = self.processor.decode(ids[index])
+            scores.append(vqa_score(answer, truths[row_number]))
+            if row_number in shown:
+                row = rows[row_number]
                 samples.append(
                     AnswerSample(
                         question_id=str(row["question_id"]),
@@ -195,7 +191,7 @@ class VqaTrainer(RunTrainer):
                         question=row["question"],
                         truth=row["answer"],
                         answer=answer,
-                        confidence=float(confidences[place]),
+                        confidence=float(confidences[index]),
                         correct=scores[-1],
                     )
                 )
@@ -208,16 +204,16 @@ class VqaTrainer(RunTrainer):
         self.processor.save_pretrained(Path(output_dir) if output_dir else self.context.folder.checkpoints)
 
 
-def _each_once(rows: Any) -> list[int]:
-    """The places at which each row stands first, of those that are one."""
+def _first_of_each_row(rows: Any) -> list[int]:
+    """The index of the first occurrence of each row number, padding left out."""
     first: dict[int, int] = {}
-    for place, row in enumerate(rows):
-        first.setdefault(int(row), place)
+    for index, row in enumerate(rows):
+        first.setdefault(int(row), index)
     first.pop(NO_ROW, None)
     return list(first.values())
 
 
 def _spread(total: int, wanted: int) -> list[int]:
-    """`wanted` places spread evenly over `total`."""
+    """`wanted` indices spread evenly over `total`."""
     count = min(total, wanted)
-    return [place * total // count for place in range(count)] if count else []
+    return [number * total // count for number in range(count)] if count else []

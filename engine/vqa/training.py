@@ -1,4 +1,4 @@
-"""Trains a VQA model as a run's configuration says (listing 7.4), from data and models to the saved result."""
+"""Trains a VQA model as configured (listing 7.4), from loading data and models to saving the result."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.launch.worker import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, question_only_known
+from looptop.engine.runs.context import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.trainer import (
@@ -31,16 +31,16 @@ from looptop.engine.training.trainer import (
     trainer_arguments,
 )
 from looptop.engine.training.unreached import freeze_unreached
-from looptop.engine.vqa import data
 from looptop.engine.vqa.accuracy import vqa_score
-from looptop.engine.vqa.answering import load_model
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.freezing import frozen_parts
-from looptop.engine.vqa.left_out import LeftOut
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.model_names import folder_of
+from looptop.engine.vqa.configuration import frozen_parts
+from looptop.engine.vqa.data.load import VqaData, load_data
+from looptop.engine.vqa.data.problems import LeftOut
+from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
+from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.model_sizes import vqa_sizes, vqa_ways_out
 from looptop.engine.vqa.processing import VqaProcessor, resolve
+from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.trainer import VqaTrainer
 
 PROGRESS_SECONDS = 5.0
@@ -50,28 +50,27 @@ def train(context: RunContext) -> dict[str, Any]:
     """Trains to the end, or until the run is stopped.
 
     Returns:
-        `accuracy` and `loss` of the best model (on the test split where the data has one, else what its evaluation on
-        validation measured), the `step` it is of, and `seconds` since the run began; only the last where the run was
-        stopped.
+        `accuracy` and `loss` of the best model (on the test split if the data has one, else from its evaluation on
+        validation), its `step`, and `seconds` since the run began; only `seconds` if the run was stopped.
 
     Raises:
-        LooptopError: Data, models, device or numbers are not usable; says what to do.
+        LooptopError: Data, models, device or numbers are not usable; suggests what to do.
     """
     began = time.time()
     config = context.config
     assert isinstance(config, VqaRunConfig)
-    # Loading and saving draw bars on stderr, which is the log's in an engine process and the caller's elsewhere.
+    # Loading and saving would draw progress bars on stderr, into the run's log or over the caller's output.
     transformers_logging.disable_progress_bar()
-    device = pick(config.training.device, config.training.precision)
+    device = pick(config.training.device, config.training.precision, threads=context.threads)
     context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     left_out = LeftOut(context.journal)
     try:
         with context.during(READING), context.processes.first_before_the_others():
-            splits = data.load(config.data, config.training.seed, left_out, _Progress(context))
+            splits = load_data(config.data, config.training.seed, left_out, _Progress(context))
     finally:
-        left_out.tell()
+        left_out.report()
     context.leave_if_stopped()
     ways_out = vqa_ways_out(config.model)
     context.activity = loading(ways_out)
@@ -79,7 +78,9 @@ def train(context: RunContext) -> dict[str, Any]:
     check_fit(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, ways_out)
     model, processor = build_model(config)
     context.leave_if_stopped()
-    model.to(device.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+    model.to(device.torch_device)  # type: ignore[arg-type]  # A decorator of transformers hides the signature.
+    if config.model.kernels == "fast":
+        use_fast_kernels(model.decoder)
     train_split, validation, test = _prepare(context, config, splits, model, processor, left_out)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     trainer = VqaTrainer(
@@ -124,27 +125,29 @@ def train(context: RunContext) -> dict[str, Any]:
 
 
 def question_only_accuracy(train: Questions, validation: Questions) -> float:
-    """The validation accuracy of answering without the image: with the answer that the training split gives most often
-    to the same question, or most often at all where it never asks it.
+    """The validation accuracy without looking at the image.
+
+    It answers each question with the most frequent answer to the same question in the training split; an unknown
+    question with the most frequent answer of all.
     """
     by_question: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for question, answer in zip(train.rows["question"][:], train.rows["answer"][:], strict=True):
         by_question[question][answer] += 1
     best: dict[Any, str] = {question: counts.most_common(1)[0][0] for question, counts in by_question.items()}
-    anything: Any = Counter(train.rows["answer"][:]).most_common(1)[0][0]
+    most_frequent: Any = Counter(train.rows["answer"][:]).most_common(1)[0][0]
     asked = validation.rows["question"][:]
     scores = [
-        vqa_score(best.get(question, anything), truths)
+        vqa_score(best.get(question, most_frequent), truths)
         for question, truths in zip(asked, validation.truths, strict=True)
     ]
     return sum(scores) / len(scores)
 
 
 def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
-    """The model that the configuration names, frozen as it says, and what prepares its inputs.
+    """Loads or builds the configured model, frozen as configured, and its processor.
 
     Raises:
-        LooptopError: A part cannot be loaded, or is not whole.
+        LooptopError: A part cannot be loaded, or is incomplete.
     """
     names = config.model
     try:
@@ -158,7 +161,7 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
             model = VqaModel.from_parts(text, image, decoder, fusion=names.fusion)
             processor = VqaProcessor.from_parts(text, image, decoder)
     except OSError as error:
-        # The hub's own sentence runs over several lines; its first says which name it could not find.
+        # The hub's message has several lines; the first names what it did not find.
         raise LooptopError(
             f"a model cannot be loaded: {said_of(error)}; name a local folder or connect to the hub"
         ) from None
@@ -227,10 +230,10 @@ def save_model(
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     names = config.model
-    whence = names.start_from or f"{names.text_encoder}, {names.image_encoder} and {names.decoder}"
+    origin = names.start_from or f"{names.text_encoder}, {names.image_encoder} and {names.decoder}"
     (folder / "README.md").write_text(
         "# A visual-question-answering model\n\n"
-        f"Made by looptop from {visible(whence)}, fusion `{names.fusion}`, frozen: {', '.join(names.freeze)}.\n\n"
+        f"Made by looptop from {visible(origin)}, fusion `{names.fusion}`, frozen: {', '.join(names.freeze)}.\n\n"
         f"- data: {visible(config.data.source)}\n"
         f"- epochs: {config.training.num_train_epochs:g}, learning rate: {config.training.learning_rate:g}\n"
         f"- accuracy {figures['accuracy']:.4f} and loss {figures['loss']:.4f} on {figures['n']:.0f} questions\n\n"
@@ -240,7 +243,7 @@ def save_model(
 
 
 class _Progress:
-    """Says how far the preparation of a large source has come, a few times in all."""
+    """Reports the progress of reading a large source every few seconds."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
@@ -256,12 +259,12 @@ class _Progress:
 def _prepare(
     context: RunContext,
     config: VqaRunConfig,
-    splits: data.VqaData,
+    splits: VqaData,
     model: VqaModel,
     processor: VqaProcessor,
     left_out: LeftOut,
 ) -> tuple[Questions, Questions, Questions | None]:
-    """The splits as batches, with the frozen encoders' features kept where they fit."""
+    """The splits as batches, with the features of frozen encoders if they fit into memory."""
     frozen = frozen_parts(config.model.freeze)
     keep = config.training.keep_features
     tables = [splits.train, splits.validation, *([splits.test] if splits.test is not None else [])]
@@ -288,7 +291,7 @@ def _prepare(
                 for table in tables
             ]
     finally:
-        left_out.tell()
+        left_out.report()
     return prepared[0], prepared[1], prepared[2] if len(prepared) > 2 else None
 
 
@@ -297,7 +300,7 @@ def _keeping(encoder: str) -> Activity:
 
 
 def _fits(context: RunContext, wanted: int, of: str) -> bool:
-    """Whether an encoder's features are kept; says so where they are too many."""
+    """Whether an encoder's features fit into a quarter of the free memory; journals it if they do not."""
     processes = context.processes
     room = processes.decide(lambda: psutil.virtual_memory().available // 4 // processes.count)
     if wanted <= room:

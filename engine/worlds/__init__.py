@@ -1,1 +1,1 @@
-"""The small worlds that the bundled data is made from."""
+"""Generators of the small artificial worlds from which the bundled models learned."""

@@ -1,8 +1,8 @@
-"""Images and questions of the easy-VQA kind, without end, from a seed.
+"""Generates any number of images and questions like easy-VQA's from a seed.
 
-The benchmark's package holds 5,000 images of one shape each and the questions asked of them. This world draws from the
-same distribution (read off the package's training images), so that the bundled encoders can be taught on images and on
-questions that are not the benchmark's. What a scene holds is known by its description; every answer follows from it.
+The benchmark's package has 5,000 images of one shape each, and questions about them. This generator draws from the same
+distribution (measured on the package's training images), so that the bundled encoders learn from images and questions
+that are not in the benchmark. Every answer follows from the description of its scene.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RGB = {
     "yellow": (255, 255, 0),
 }
 
-# Read off the benchmark: the background's channels are independent and light; sides and diameters are 8 to 32 pixels.
+# Measured on the benchmark: the background's channels are independent and light; shapes are 8 to 32 pixels wide.
 _LIGHTEST, _DARKEST = 255, 230
 _SMALLEST, _LARGEST = 8.0, 32.0
 _TRIANGLE_HEIGHT = np.sqrt(3) / 2
@@ -64,7 +64,7 @@ _WHICH_COLOR = (
 # The benchmark asks each question that fits an image with these probabilities: about 9.6 questions an image.
 _ASK_WHAT, _ASK_WHETHER = 0.318, 0.08
 
-# What people type instead; each leaves the answer as it is.
+# What people may type instead; none changes the answer.
 _OTHER_WORDS = (
     ("is there not a", "is there no"),
     ("is there", "do you see"),
@@ -88,12 +88,12 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Scene:
-    """What an image shows: one shape on a plain ground."""
+    """The content of an image: one shape on a plain background."""
 
     shape: str
     color: str
     left: float
-    """Pixels from the image's left edge to the shape's."""
+    """Distance in pixels between the left edges of image and shape."""
     top: float
     width: float
     height: float
@@ -102,7 +102,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Question:
-    """A question with the answer that is true of its scene."""
+    """A question with the correct answer for its scene."""
 
     text: str
     answer: str
@@ -110,16 +110,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a question asks for, readable from the question alone."""
+    """What a question asks for, which follows from its text alone."""
 
     asks: str
     """`shape`, `color`, `present` or `absent`."""
     thing: str
-    """The shape or color that it names, or an empty string."""
+    """The shape or color that the question names, or an empty string."""
 
 
 def make_scene(rng: np.random.Generator) -> Scene:
-    """A random scene; the shape lies wholly within the image."""
+    """A random scene; the shape is completely inside the image."""
     shape = str(rng.choice(SHAPES))
     color = str(rng.choice(COLORS))
     width = float(rng.uniform(_SMALLEST, _LARGEST))
@@ -135,7 +135,7 @@ def make_scene(rng: np.random.Generator) -> Scene:
 
 
 def coverage(scene: Scene) -> npt.NDArray[np.float64]:
-    """How much of each pixel the shape covers, `[64, 64]` from 0 to 1: its edges are smooth, as the benchmark's are."""
+    """The share of each pixel that the shape covers, `[64, 64]`; edges are smooth, as in the benchmark."""
     centers = np.arange(IMAGE_SIZE) + 0.5
     x = centers[None, :] - (scene.left + scene.width / 2)
     y = centers[:, None] - (scene.top + scene.height / 2)
@@ -161,19 +161,19 @@ def draw(scene: Scene) -> Pixels:
 
 
 def all_questions(scene: Scene) -> list[Question]:
-    """Every question that fits the scene: 8 after its shape or color, 88 whether something is there."""
+    """Every question that fits the scene: 8 about its shape or color, 88 about whether something is present."""
     names = {"shape": scene.shape, "color": scene.color}
     questions = [Question(text.format(**names), scene.shape) for text in _WHICH_SHAPE]
     questions += [Question(text.format(**names), scene.color) for text in _WHICH_COLOR]
     for thing in (*SHAPES, *COLORS):
-        there = thing in (scene.shape, scene.color)
-        questions += [Question(text.format(_noun(thing)), "yes" if there else "no") for text in _PRESENT]
-        questions += [Question(text.format(_noun(thing)), "no" if there else "yes") for text in _ABSENT]
+        is_present = thing in (scene.shape, scene.color)
+        questions += [Question(text.format(_noun(thing)), "yes" if is_present else "no") for text in _PRESENT]
+        questions += [Question(text.format(_noun(thing)), "no" if is_present else "yes") for text in _ABSENT]
     return questions
 
 
 def ask(scene: Scene, rng: np.random.Generator) -> list[Question]:
-    """Some of the questions that fit the scene, each as likely as the benchmark asks it."""
+    """A random choice of the questions that fit the scene, with the benchmark's probabilities."""
     return [
         question
         for question in all_questions(scene)
@@ -182,20 +182,20 @@ def ask(scene: Scene, rng: np.random.Generator) -> list[Question]:
 
 
 def meanings() -> dict[str, Meaning]:
-    """All 107 questions that this world knows, with what each asks for. No image is needed to say that."""
-    found: dict[str, Meaning] = {}
+    """All 107 questions of this world, with what each asks for."""
+    by_question: dict[str, Meaning] = {}
     for text, color in product(_WHICH_SHAPE, COLORS):
-        found[text.format(color=color)] = Meaning("shape", color if "{" in text else "")
+        by_question[text.format(color=color)] = Meaning("shape", color if "{" in text else "")
     for text, shape in product(_WHICH_COLOR, SHAPES):
-        found[text.format(shape=shape)] = Meaning("color", shape if "{" in text else "")
+        by_question[text.format(shape=shape)] = Meaning("color", shape if "{" in text else "")
     for thing in (*SHAPES, *COLORS):
-        found |= {text.format(_noun(thing)): Meaning("present", thing) for text in _PRESENT}
-        found |= {text.format(_noun(thing)): Meaning("absent", thing) for text in _ABSENT}
-    return found
+        by_question |= {text.format(_noun(thing)): Meaning("present", thing) for text in _PRESENT}
+        by_question |= {text.format(_noun(thing)): Meaning("absent", thing) for text in _ABSENT}
+    return by_question
 
 
 def reword(question: str, rng: np.random.Generator, rate: float = 0.2) -> str:
-    """The question as a person might type it instead: other words, none, or a missing mark, each at the given rate."""
+    """The question as a person might type it: each replacement or omission is made with probability `rate`."""
     for written, typed in _OTHER_WORDS:
         if rng.random() < rate:
             question = question.replace(written, typed)
@@ -203,11 +203,11 @@ def reword(question: str, rng: np.random.Generator, rate: float = 0.2) -> str:
 
 
 def vocabulary() -> list[str]:
-    """Every word of the questions and of what people type instead, sorted."""
+    """Every word of the questions and of their rewordings, sorted."""
     typed = [*meanings(), *(other for _, other in _OTHER_WORDS)]
     return sorted({word for text in typed for word in re.findall(r"[a-z]+", text)})
 
 
 def _noun(thing: str) -> str:
-    """How a yes/no question names a thing: `circle`, but `red shape`."""
+    """The name of a thing in a yes/no question: `circle`, but `red shape`."""
     return f"{thing} shape" if thing in COLORS else thing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from scripts.bench import answering, histories, opening, ppo, ppo_screen, training, watching
+from scripts.bench import answering, histories, neighbours, opening, ppo, ppo_screen, training, watching
 from scripts.bench.pairs import processor
 
 PARTS = {
@@ -12,6 +12,7 @@ PARTS = {
     "answering": answering,
     "training": training,
     "watching": watching,
+    "neighbours": neighbours,
     "histories": histories,
     "ppo": ppo,
     "ppo_screen": ppo_screen,

@@ -6,9 +6,9 @@ import time
 
 import torch
 
-from looptop.engine.vqa import data
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.images import open_image
+from looptop.engine.vqa.data.load import load_split
+from looptop.engine.vqa.images.decode import open_image
 from scripts.bench.pairs import paired
 
 REPEATS = 100
@@ -17,7 +17,7 @@ REPEATS = 100
 def main() -> None:
     """Prints the ratio; the goal is under 4."""
     answerer = Answerer.load("bundled", device="cpu")
-    row = data.load_split("easy-vqa:test")[0]
+    row = load_split("easy-vqa:test")[0]
     processor, model = answerer.processor, answerer.model
     pixels = processor.images([open_image(row["image"])])
     input_ids, mask = processor.questions([row["question"]])

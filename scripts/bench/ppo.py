@@ -26,7 +26,7 @@ from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
 from scripts.bench.pairs import Ratio, paired
 from scripts.bench.peers.plain_ppo import BATCH, QUERY, RESPONSE
-from scripts.models import T5_VOCABULARY, save_queries, save_t5
+from tests.factories.published_models import T5_VOCABULARY, save_queries, save_t5
 from tests.support import eventually
 
 BATCHES = 3

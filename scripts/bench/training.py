@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,15 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from looptop.engine import config
-from looptop.engine.compute.cores import LOAD_SECONDS
 from looptop.engine.compute.device import pick
 from looptop.engine.journal.reader import Journal
 from looptop.engine.launch.host import launch
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa import data
-from looptop.engine.vqa.batches import Questions, as_is, keep_image_features
-from looptop.engine.vqa.problems import Problem
+from looptop.engine.vqa.batches import Questions, identity, keep_image_features
+from looptop.engine.vqa.data.load import load_data
+from looptop.engine.vqa.data.problems import Problem
+from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
 from looptop.engine.vqa.processing import VqaProcessor
 from looptop.engine.vqa.training import build_model
 from scripts.bench.pairs import Ratio, paired
@@ -47,6 +48,9 @@ TURNS = 34
 
 WARM = 20
 """Steps before the first turn."""
+
+KERNEL_PAIRS, KERNEL_STEPS = 30, 10
+"""Turns with each of the kernels, and the steps of a turn."""
 
 LISTING_STEPS = 6
 """Optimiser steps of listing 7.4, each of 64 samples and slow."""
@@ -76,11 +80,12 @@ class BareLoop:
 
     def __init__(self) -> None:
         self.config = config.override(config.preset("tiny"), MEASURED)
-        self.device = pick(self.config.training.device, self.config.training.precision)
+        training = self.config.training
+        self.device = pick(training.device, training.precision, threads=training.threads)
         self.device.apply()
         model, processor = build_model(self.config)
         model.eval()
-        rows = data.load(self.config.data, seed=self.config.training.seed).train
+        rows = load_data(self.config.data, seed=self.config.training.seed).train
         frozen = "image_encoder" in self.config.model.freeze or "encoders" in self.config.model.freeze
         text = model if "encoders" in self.config.model.freeze or "text_encoder" in self.config.model.freeze else None
         features = keep_image_features(model, processor, list(dict.fromkeys(rows["image"])), ignore) if frozen else None
@@ -88,30 +93,52 @@ class BareLoop:
 
     def train(self, file: Path) -> None:
         """Trains a fresh model without end, and writes down when each step ended, a line a step."""
+        with file.open("w", buffering=1) as times:
+            for _ in self.steps():
+                times.write(f"{time.time()}\n")
+
+    def steps(self, kernels: str = "fast") -> Iterator[None]:
+        """Trains a fresh model with these kernels (`model.kernels`), one step for each value taken."""
         chosen = self.config.training
         torch.manual_seed(chosen.seed)
         model, _ = build_model(self.config)
+        if kernels == "fast":
+            use_fast_kernels(model.decoder)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(
             trained, lr=chosen.learning_rate, weight_decay=chosen.weight_decay, fused="fused" in chosen.optim
         )
         scheduler = transformers.get_scheduler(chosen.lr_scheduler_type, optimizer, ENDLESS // 20, ENDLESS)
         loader = torch.utils.data.DataLoader(
-            self.questions, chosen.per_device_train_batch_size, shuffle=True, collate_fn=as_is
+            self.questions, chosen.per_device_train_batch_size, shuffle=True, collate_fn=identity
         )
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
         model.train()
-        with file.open("w", buffering=1) as times:
-            for batch in batches:
-                del batch["rows"]
-                with torch.autocast("cpu", torch.bfloat16, enabled=self.device.precision == "bf16"):
-                    loss = model(**batch).loss
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(trained, chosen.max_grad_norm)
-                optimizer.step()
-                scheduler.step()
-                optimizer.zero_grad()
-                times.write(f"{time.time()}\n")
+        for batch in batches:
+            del batch["rows"]
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.device.precision == "bf16"):
+                loss = model(**batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, chosen.max_grad_norm)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            yield
+
+
+def of_kernels() -> Ratio:
+    """A step with transformers' kernels over one with the fast kernels (`model.kernels`), in turns in one process."""
+    loop = BareLoop()
+    plain, fast = loop.steps("transformers"), loop.steps("fast")
+    return paired(lambda: seconds_of(plain), lambda: seconds_of(fast), KERNEL_PAIRS)
+
+
+def seconds_of(steps: Iterator[None]) -> float:
+    """Seconds for each of the next steps."""
+    began = time.perf_counter()
+    for _ in itertools.islice(steps, KERNEL_STEPS):
+        pass
+    return (time.perf_counter() - began) / KERNEL_STEPS
 
 
 def of_bare_loop() -> Ratio:
@@ -131,7 +158,7 @@ def of_bare_loop() -> Ratio:
         assert owner is not None
         at_the_end.callback(os.kill, owner.pid, signal.SIGCONT)
         os.kill(owner.pid, signal.SIGSTOP)
-        pairs = [(alone(owner.pid, a_later_turn), alone(bare.pid, a_turn)) for _ in range(TURNS)]
+        pairs = [(alone(owner.pid, a_turn), alone(bare.pid, a_turn)) for _ in range(TURNS)]
         ours = seconds_a_step([point.time for point in journal.values("loss")], [mine for mine, _ in pairs])
         peer = seconds_a_step([float(line) for line in times.read_text().splitlines()], [theirs for _, theirs in pairs])
     return ratio_of(ours, peer)
@@ -140,12 +167,6 @@ def of_bare_loop() -> Ratio:
 def a_turn() -> Turn:
     """Some forty steps."""
     return turn(1.5)
-
-
-def a_later_turn() -> Turn:
-    """The same of a run that was stopped while the other had all cores: until it sees them free, it leaves them."""
-    time.sleep(2 * LOAD_SECONDS + 0.5)
-    return a_turn()
 
 
 def stop(folder: RunFolder) -> None:
@@ -158,7 +179,7 @@ def listing_seconds_per_sample() -> float:
     """Listing 7.4: images held as Pillow images, prepared one by one in the collator, Trainer's defaults."""
     chosen = config.preset("tiny")
     model, processor = build_model(config.override(chosen, ["freeze=nothing"]))
-    rows = data.load(chosen.data, seed=1).train.select(range(64 * (LISTING_STEPS + 1)))
+    rows = load_data(chosen.data, seed=1).train.select(range(64 * (LISTING_STEPS + 1)))
     samples = [{**row, "image": Image.open(row["image"]).convert("RGB")} for row in rows]
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -218,10 +239,13 @@ def ignore(problem: Problem) -> None:
 
 
 def main() -> None:
-    """Prints the three ratios."""
+    """Prints the ratios."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["LOOPTOP_HOME"] = str(Path(home))
         print(f"training, of a bare PyTorch loop's speed: {of_bare_loop()} (goal: at least 0.95)", flush=True)
+        print(
+            f"training, a step with transformers' kernels: {of_kernels()} times one with the fast ones (kept from 1.2)"
+        )
         kept = paired(listing_process_seconds_per_sample, engine_seconds_per_sample)
         print(f"training, of listing 7.4's speed, features kept: {kept} (goal: at least 5)", flush=True)
         nothing = paired(
@@ -235,6 +259,9 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["bare", file]:
             BareLoop().train(Path(file))
+        case ["kernels"]:
+            ratio = of_kernels()
+            print(f"{ratio}; {1e3 * ratio.ours:.1f} ms a step with transformers', {1e3 * ratio.peer:.1f} ms with ours")
         case ["listing"]:
             print(listing_seconds_per_sample())
         case _:

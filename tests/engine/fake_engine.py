@@ -21,7 +21,7 @@ from looptop.engine.cli import resume as resume_command
 from looptop.engine.cli import train as train_command
 from looptop.engine.errors import LooptopError
 from looptop.engine.launch import host, worker
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "tests.engine.fake_engine", "--as-engine")

@@ -145,6 +145,7 @@ def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None
     assert (home / "app.log").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 def test_the_app_never_holds_torch() -> None:
     with Tty() as tty:
         tty.until("ready")
@@ -287,7 +288,7 @@ def test_a_home_that_cannot_be_written_can_be_looked_at(home: Path, tmp_path: Pa
     writer.metrics(5, {"loss": 1.0})
     writer.state(RunState.FINISHED)
     writer.close()
-    program = " ".join([sys.executable, "-m", "looptop.engine.cli.main"])
+    program = " ".join([sys.executable, "-m", "looptop.tui.entry"])
 
     def read_only_home(command: str) -> list[str]:
         return ["unshare", "-m", "sh", "-c", f"{mount}; export LOOPTOP_HOME='{read_only}'; {program} {command}"]

@@ -20,7 +20,7 @@ import psutil
 import pyte
 
 LIMIT = 40.0
-PROGRAM = [sys.executable, "-c", "from looptop.engine.cli.main import main; raise SystemExit(main())"]
+PROGRAM = [sys.executable, "-c", "from looptop.tui.entry import main; raise SystemExit(main())"]
 
 # pyte takes these for text; terminals do not.
 _UNKNOWN = re.compile(r"\x1b\[[<>=?][0-9;:]*[a-zA-Z$]*|\x1b_.*?\x1b\\|\x1bP.*?\x1b\\|\x1b\].*?(\x07|\x1b\\)")

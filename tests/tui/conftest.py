@@ -15,7 +15,7 @@ from looptop.engine.config import preset
 from looptop.engine.helpers.answers import AskReply, AskRequest
 from looptop.engine.journal.reader import AnswerSample, JournalWriter
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.vqa.answer import Answer, Candidate, ModelView, TokenProbability
+from looptop.engine.vqa.answer_records import Answer, Candidate, ModelView, TokenProbability
 
 
 class QuickAnswers:

@@ -9,7 +9,7 @@ from textual import events
 from textual.widgets import Input
 
 from looptop.engine.helpers.answers import AskReply, AskRequest
-from looptop.engine.vqa.answer import Candidate
+from looptop.engine.vqa.answer_records import Candidate
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.image_list import ImageList

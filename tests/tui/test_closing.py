@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from textual.content import Content
-from textual.events import Click, Key
+from textual.events import Click, Key, MouseMove
 from textual.widgets import Input, OptionList
 
 from looptop.engine.cli import main as cli
 from looptop.tui import app as app_module
+from looptop.tui import entry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.screen import AskScreen
 from looptop.tui.plots.chart_wall import ChartWall
@@ -153,4 +154,18 @@ def test_the_exit_code_is_the_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setattr(app_module, "run_app", lambda *_: 1)
-    assert cli.main([]) == 1
+    assert cli.main([], open_app=entry.open_app) == 1
+
+
+async def test_a_click_that_comes_when_all_screens_are_gone_is_dropped(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        screens = app.screen_stack
+        app._screen_stacks[app._current_mode].clear()
+        try:
+            await app.on_event(MouseMove(None, 0, 20, 0, 0, 0, False, False, False))
+            await app.on_event(Key("q", "q"))
+        finally:
+            app._screen_stacks[app._current_mode].extend(screens)
+        assert app.is_running

@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any
 
 import pytest
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from looptop.engine.journal.causes import Hold, HoldReason
 from looptop.engine.journal.writer import JournalWriter
@@ -255,7 +255,10 @@ async def test_samples_are_filtered_as_it_is_typed(answers: QuickAnswers) -> Non
         await pilot.press("space", *"rewrd", "greater_than_sign", "1")
         await until(pilot, lambda: "did you mean 'reward'" in shown(app))
         assert len(page.rows) == len(expected)
-        await pilot.press("ctrl+u", "quotation_mark", *word, "quotation_mark", "enter")
+        assert isinstance(app.focused, Input)
+        app.focused.value = "not (reward<0 or length>1e9)"
+        await until(pilot, lambda: f"{32 - len(expected)} of 32 samples" in shown(app))
+        await pilot.press("end", "ctrl+u", "quotation_mark", *word, "quotation_mark", "enter")
         wanted = [row for row in everyone if word.lower() in (row.record.response + row.record.query).lower()]
         await until(pilot, lambda: f"{len(wanted)} of 32 samples" in shown(app))
         assert screen.focused is screen.query_one("#samples-table", ColumnTable)

@@ -136,7 +136,7 @@ async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
                 assert asked.kind == kind
                 writer.control(asked.id, asked.kind, 3, answer)
                 writer.flush()
-                words = answer.message if answer.ok else f"not taken: {answer.message}"
+                words = answer.message if answer.ok else f"ignored: {answer.message}"
                 await until(pilot, lambda words=words: words in " ".join(shown(app).split()))  # type: ignore[misc]
 
 
@@ -174,6 +174,8 @@ async def test_breakpoints_are_listed_added_with_errors_as_typed_and_removed(ans
             ("kl >", "ends where a number is missing"),
             ("kll > 3", "did you mean 'kl'"),
             ("__import__('os')", "has '(' at column"),
+            ("kl > 8 or (reward.min < 0", "ends where ')' is missing"),
+            ("kl > 8 or (reward.min < 0 and not any sample.kl > 20)", "enter sets it"),
             ("any sample.kl > 20", "enter sets it"),
         ):
             field.value = typed

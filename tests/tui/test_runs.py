@@ -148,7 +148,7 @@ async def test_the_list_is_filtered_sorted_and_says_what_is_wrong_with_a_filter(
         await pilot.press("slash", *"loss", "less_than_sign", *"1.5")
         await until(pilot, lambda: ids(table) == ["vqa-3", "vqa-1"] and "2 of 3 runs" in shown(app))
         await pilot.press(*"x")
-        await until(pilot, lambda: "'1.5x' is no number" in shown(app))
+        await until(pilot, lambda: "has '1.5x' at column 6; wanted is a number" in shown(app))
         assert ids(table) == ["vqa-3", "vqa-1"]  # as before, until it is right again
         app.screen.query_one("#runs-filter", Input).value = "losss<3"
         await until(pilot, lambda: "no run has a metric 'losss'; did you mean 'loss'?" in shown(app))
@@ -420,7 +420,7 @@ async def test_the_machine_is_shown_with_its_gpus(answers: QuickAnswers, monkeyp
 @pytest.fixture
 def thousands(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Summaries as they would be read, without the folders, which take long to make."""
-    from looptop.engine.runs.summaries import Summaries
+    from looptop.engine.runs.listing import Summaries
 
     count = 5000
     template = make(1.0).summary()

@@ -10,14 +10,14 @@ from textual.content import Content
 from textual.widgets import Static
 
 from looptop.engine.text import visible_answer
-from looptop.engine.vqa.answer import WORTH_SAYING
+from looptop.engine.vqa.answer_records import SHOWN_FROM
 from looptop.tui.actions import bindings
 from looptop.tui.text import bar, cell, percent, safe
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from looptop.engine.vqa.answer import Answer, TokenProbability
+    from looptop.engine.vqa.answer_records import Answer, TokenProbability
 
 
 class AnswerView(VerticalScroll):
@@ -80,7 +80,7 @@ class AnswerView(VerticalScroll):
             )
         if not answer.understood:
             lines.append(Content.styled("the model knows no word of this question", "$text-warning"))
-        if answer.others >= WORTH_SAYING:
+        if answer.others >= SHOWN_FROM:
             name = cell("other answers", words + room + 1)
             lines.append(Content.assemble(name, " ", percent(answer.others)).stylize("$text-muted"))
         if answer.undecided:

@@ -18,7 +18,7 @@ from textual.widgets.directory_tree import DirEntry
 from textual.widgets.tree import TreeNode
 
 from looptop.engine.text import visible
-from looptop.engine.vqa.images import is_image_name
+from looptop.engine.vqa.images.decode import is_image_name
 from looptop.tui.actions import bindings
 
 MOST = 1000

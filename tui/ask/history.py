@@ -23,7 +23,7 @@ from looptop.tui.widgets.options import Options
 if TYPE_CHECKING:
     from textual.app import RenderResult
 
-    from looptop.engine.vqa.answer import Answer
+    from looptop.engine.vqa.answer_records import Answer
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def _thumbnail(path: Path) -> list[Strip]:
     """Four by four pixels in two lines of four cells; a mark where the file is no image."""
     from PIL.Image import Resampling
 
-    from looptop.engine.vqa.images import thumbnail
+    from looptop.engine.vqa.images.decode import thumbnail
 
     try:
         pixels = half_blocks(thumbnail(path, (64, 64)).resize((4, 4), Resampling.BOX))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from textual.app import ComposeResult
 
-    from looptop.engine.vqa.answer import ModelView
+    from looptop.engine.vqa.answer_records import ModelView
 
 WAYS = ("the image", "as the model sees it", "where the model looks")
 DETAIL = (256, 256)
@@ -111,7 +111,7 @@ class PicturePanel(Vertical):
 
 def thumbnail_of(path: Path) -> Image:
     """The image, as large as a terminal can show it."""
-    from looptop.engine.vqa.images import thumbnail
+    from looptop.engine.vqa.images.decode import thumbnail
 
     return thumbnail(path, DETAIL)
 

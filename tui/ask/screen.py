@@ -265,7 +265,7 @@ class AskScreen(MainScreen):
         work(self, self._choose_model(), "models", exclusive=True)
 
     async def _choose_model(self) -> None:
-        from looptop.engine.vqa.model_names import choices
+        from looptop.engine.vqa.saved_models import choices
         from looptop.tui.screens.picker import Choice, Picker
 
         try:

@@ -21,10 +21,7 @@ from looptop.tui.screens.base import Overlay
 from looptop.tui.text import number, safe
 from looptop.tui.widgets.bars import KeyBar
 
-NONE = (
-    "no completions: they come with GRPO and RLOO trainers, from the trainer handed over (callback.trainer = trainer)"
-    " or with log_completions=True"
-)
+NONE = "no completions: they come with TRL's GRPO and RLOO trainers"
 
 
 class Completions(Overlay[None]):

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.records import BatchRecord, Judgement, SampleRecord
-from looptop.engine.ppo.sample_filter import SampleFilter, parse
+from looptop.engine.ppo.sample_filter import SampleView, parse
 from looptop.tui.actions import bindings
 from looptop.tui.plots.histogram import Histogram, Range
 from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
@@ -49,7 +49,7 @@ class BatchPage(Vertical):
         self._rewards: Sequence[Reward] = ()
         self._all: list[SampleRow] = []
         self._rows: list[SampleRow] = []
-        self._filter = SampleFilter()
+        self._filter = parse("", ())
         self.filter_text = ""
         """As it was typed."""
         self._ranges: dict[str, Range] = {}
@@ -154,7 +154,7 @@ class BatchPage(Vertical):
         figures = row.figures
         if not all(wanted.holds(figures[key]) for key, wanted in self._ranges.items()):
             return False
-        return not self._filter or self._filter.keeps(figures, row.record.query, row.record.response)
+        return self._filter.holds(SampleView(figures, (row.record.query, row.record.response)))
 
     def _make(self, row: int) -> Row | None:
         return sample_cells(self._rows[row], self.table.columns) if row < len(self._rows) else None
@@ -258,7 +258,7 @@ class BatchPage(Vertical):
             self._filter = parse(text, self._known())
         except LooptopError:
             # Another run's samples have other figures.
-            self._filter, self.filter_text = SampleFilter(), ""
+            self._filter, self.filter_text = parse("", ()), ""
 
     def _known(self) -> list[str]:
         return list(self._all[0].figures) if self._all else ["reward", "kl", "length"]

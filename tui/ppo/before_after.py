@@ -15,7 +15,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 from looptop.tui.background import in_thread
 
-PROGRAM: Sequence[str] = (sys.executable, "-P", "-m", "looptop.engine.cli.main", "compare")
+PROGRAM: Sequence[str] = (sys.executable, "-P", "-m", "looptop.engine", "compare")
 """What compares; it gets the run's folder behind it."""
 
 

@@ -15,7 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo import conditions
+from looptop.engine.ppo import breakpoint_conditions
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import bindings
@@ -93,7 +93,7 @@ class Breakpoints(Overlay[None]):
             self._show_hint("", "")
             return
         try:
-            conditions.parse(event.value, self._known)
+            breakpoint_conditions.parse(event.value, self._known)
         except LooptopError as error:
             self._show_hint(str(error), "$text-error")
         else:
@@ -102,7 +102,7 @@ class Breakpoints(Overlay[None]):
     @on(Input.Submitted, "#condition")
     def _add(self, event: Input.Submitted) -> None:
         try:
-            condition = conditions.parse(event.value, self._known)
+            condition = breakpoint_conditions.parse(event.value, self._known)
         except LooptopError as error:
             self._show_hint(str(error), "$text-error")
             return

@@ -10,7 +10,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from looptop.engine.journal.records import RunState, RunSummary, state_text
-from looptop.engine.runs.headline import progress, took
+from looptop.engine.runs.listing import progress, took
 from looptop.engine.times import local_time
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import MARKS, WITH_ALERTS, figure_text

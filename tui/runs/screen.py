@@ -18,11 +18,10 @@ from textual.widgets import Input, Static
 from looptop.engine.errors import LooptopError
 from looptop.engine.home import home
 from looptop.engine.journal.records import RunSummary
-from looptop.engine.runs import query
+from looptop.engine.runs import run_filter
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.headline import COLUMNS, ordered
-from looptop.engine.runs.query import Query
+from looptop.engine.runs.listing import COLUMNS, ordered
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.runs.machine import MachinePanel
@@ -57,7 +56,7 @@ class RunsScreen(MainScreen):
         super().__init__()
         self._all: list[RunSummary] = []
         self._read_once = False
-        self._query = Query()
+        self._run_filter = run_filter.parse("")
         self._unknown = ""
         """What is wrong with the filter as far as these runs go."""
         self._wrong = ""
@@ -108,10 +107,10 @@ class RunsScreen(MainScreen):
     def _show(self) -> None:
         table = self.query_one(RunTable)
         by, backwards = self._sort
-        rows = ordered(filter(self._query.holds, self._all), by, reverse=backwards)
+        rows = ordered(filter(self._run_filter.holds, self._all), by, reverse=backwards)
         self._unknown = ""
         try:
-            self._query.refuse_unknown(self._all)
+            run_filter.refuse_unknown_metrics(self._run_filter, self._all)
         except LooptopError as error:
             self._unknown = str(error)
         empty = "no run is meant by that" if self._all else "no runs yet: screen 2 starts one"
@@ -154,7 +153,7 @@ class RunsScreen(MainScreen):
     @on(Input.Changed, "#runs-filter")
     def _filter(self, event: Input.Changed) -> None:
         try:
-            self._query, self._wrong = query.parse(event.value), ""
+            self._run_filter, self._wrong = run_filter.parse(event.value), ""
         except LooptopError as error:
             self._wrong = str(error)
         self._show()

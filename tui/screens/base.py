@@ -17,7 +17,7 @@ from looptop.tui.widgets.bars import TopBar
 
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
-    from looptop.engine.runs.summaries import Summaries
+    from looptop.engine.runs.listing import Summaries
 
 Result = TypeVar("Result")
 

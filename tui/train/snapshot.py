@@ -11,8 +11,7 @@ from typing import Any
 
 from looptop.engine.journal.reader import AnswerSample, Event, Journal, Outline, Point, Series
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.runs.liveness import why_interrupted
-from looptop.engine.runs.room import full_disk
+from looptop.engine.runs.liveness import full_disk, why_interrupted
 from looptop.tui.screens.watch import RunWatcher
 
 NO_SERIES = Series([], [], [], [], [])

@@ -1,4 +1,4 @@
-"""The newsroom: short articles, one-line summaries of them, and the truth about any summary."""
+"""The newsroom: generates short articles and one-line summaries, and judges any summary."""
 
 from looptop.engine.worlds.newsroom import words
 from looptop.engine.worlds.newsroom.articles import Article, Newsroom, Split

@@ -1,7 +1,7 @@
-"""Articles without end: the i-th article of a seed and a split follows from these three alone.
+"""Generates any number of articles: seed, split and index determine an article.
 
-The facts stand apart, in several sentences, among background that is not to be summarised. Training, held-out and test
-articles never meet, whatever their seeds: a checksum of the facts belongs to one split alone.
+The facts are spread over several sentences, among background that does not belong into a summary. Training, held-out
+and test articles never have the same facts, whatever their seeds: each checksum of facts belongs to one split.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from looptop.engine.worlds.newsroom.sentences import ACTIVE_VERBS, Event, Facts,
 
 Split = Literal["train", "held-out", "test"]
 
-# Of each seven checksums five are for training.
+# Five of seven checksums are for training.
 _CHECKSUMS: dict[str, tuple[int, ...]] = {"train": (0, 1, 2, 3, 4), "held-out": (5,), "test": (6,)}
 _MODULUS = 7
 
-# What a lead says of its object, whose number comes later.
+# The object in the first sentence, without its number, which comes later.
 _VAGUE = {
     "works": ("a {thing}",),
     "people": ("a number of {thing}", "several {thing}"),
@@ -60,11 +60,11 @@ _NUMBER = {
         "The {type} puts it at {number}.",
     ),
 }
-_PLACE = (
-    "The decision concerns {place} alone.",
-    "It is about the branch in {place}.",
-    "The {type} has been at home in {place} for a long time.",
-    "People in {place} have been waiting for news.",
+_CITY = (
+    "The decision concerns {city} alone.",
+    "It is about the branch in {city}.",
+    "The {type} has been at home in {city} for a long time.",
+    "People in {city} have been waiting for news.",
 )
 _WHO_AND_WHEN = (
     ("{person}, {role} of the {type}, made this public on {date}.",),
@@ -92,23 +92,23 @@ _BACKGROUND = (
     "The last change of this kind was in {year}.",
     "Experts from {country} were heard as well.",
 )
-_SHARE_PLACE_IN_LEAD, _SHARE_DAY_OF_MONTH, _SHARE_PAST = 0.5, 0.4, 0.4
+_SHARE_CITY_IN_LEAD, _SHARE_DAY_OF_MONTH, _SHARE_PAST = 0.5, 0.4, 0.4
 
 
 @dataclass(frozen=True)
 class Article:
-    """A short news article and what is known of it."""
+    """A short news article with its facts."""
 
     text: str
     facts: Facts
     event: Event
     summary: str
-    """One clean, neutral summary of the many that there are; `tell` says others."""
+    """One of many clean, neutral summaries; `tell` makes others."""
 
 
 @dataclass(frozen=True)
 class Newsroom:
-    """Articles of one seed and split: `Newsroom(7).article(0)`, `.article(1)`, ... as many as one likes.
+    """The articles of one seed and split: `Newsroom(7).article(0)`, `.article(1)` and so on.
 
     Raises:
         ValueError: There is no such split.
@@ -122,7 +122,7 @@ class Newsroom:
             raise ValueError(f"there is no split '{self.split}'; there are: {', '.join(get_args(Split))}")
 
     def article(self, i: int) -> Article:
-        """The i-th article, the same whenever it is asked for."""
+        """The i-th article; always the same for the same i."""
         rng = Random(f"newsroom {self.split} {self.seed} {i}")
         kind = rng.choice(words.KINDS)
         event = Event(
@@ -138,15 +138,13 @@ class Newsroom:
 
 
 def _facts(event: Event, rng: Random, checksum: int) -> Facts:
-    first, company, place = (
-        rng.randrange(len(listed)) for listed in (words.FIRST_NAMES, words.COMPANIES, words.PLACES)
-    )
+    first, company, city = (rng.randrange(len(listed)) for listed in (words.FIRST_NAMES, words.COMPANIES, words.CITIES))
     # Only every seventh last name gives the checksum.
-    last = rng.choice(range((checksum - first - company - place) % _MODULUS, len(words.LAST_NAMES), _MODULUS))
+    last = rng.choice(range((checksum - first - company - city) % _MODULUS, len(words.LAST_NAMES), _MODULUS))
     return Facts(
         person=f"{words.FIRST_NAMES[first]} {words.LAST_NAMES[last]}",
         organisation=f"{words.COMPANIES[company]} {rng.choice(words.TYPES)}",
-        place=words.PLACES[place],
+        city=words.CITIES[city],
         number={
             "works": f"{rng.choice(words.AMOUNTS)} million",
             "counted": rng.choice(words.COUNTS),
@@ -169,11 +167,11 @@ def _text(facts: Facts, event: Event, rng: Random) -> str:
     verb = {"base": event.verb.base, "past": event.verb.past}
     slots["active"] = rng.choice(ACTIVE_VERBS[event.is_past]).format_map(verb)
     slots["vague"] = rng.choice(_VAGUE[event.kind.name]).format_map(slots)
-    place_in_lead = rng.random() < _SHARE_PLACE_IN_LEAD
-    slots["where"] = f" in {facts.place}" if place_in_lead else ""
+    city_in_lead = rng.random() < _SHARE_CITY_IN_LEAD
+    slots["where"] = f" in {facts.city}" if city_in_lead else ""
     details = [(rng.choice(_NUMBER[event.kind.name]),), rng.choice(_WHO_AND_WHEN)]
-    if not place_in_lead:
-        details.append((rng.choice(_PLACE),))
+    if not city_in_lead:
+        details.append((rng.choice(_CITY),))
     background = rng.sample(_BACKGROUND, rng.choice((2, 3, 4)))
     elsewhere, years = rng.sample(words.COUNTRIES, len(background)), rng.sample(words.YEARS, len(background))
     details += [

@@ -1,8 +1,7 @@
-"""The grammar of a summary: one set of forms from which sentences are made and by which they are recognised.
+"""The grammar of a summary: the same forms generate sentences and recognise them.
 
-A whole summary says who did what, where, how much or how many, and who said so when. A sentence in which one of these
-is missing is a fragment here, as it would be on a newsroom's desk. Praise and blame have their own places in a sentence
-and leave it grammatical.
+A complete summary says who did what, where, how much or how many, and who announced it when. A sentence that lacks one
+of these is a fragment. Praise and blame have their own slots in a sentence, which stays grammatical.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from looptop.engine.worlds.newsroom.words import Form, Kind, Loaded, Tone, Verb
 
 @dataclass(frozen=True)
 class Facts:
-    """What a summary is expected to carry, as it stands in the text; an empty string where a text has none."""
+    """The facts that a summary must repeat, as they are written in the text; an empty string for a missing one."""
 
     person: str
     organisation: str
-    place: str
+    city: str
     number: str
     """An amount without its currency (`1.4 million`), a count (`340`) or a percentage (`12 percent`)."""
     date: str
@@ -33,7 +32,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Event:
-    """What happened, beyond the facts."""
+    """What happened, apart from the facts."""
 
     kind: Kind
     verb: Verb
@@ -44,23 +43,23 @@ class Event:
 
 
 FRAMES = (
-    "{opening}{claim}, {of_people}{role}{person} {of_saying}{said} on {date}.",
+    "{opening}{claim}, {of_people}{role}{person} {of_saying}{speech_verb} on {date}.",
     "{opening}{claim}, according to {of_people}{role}{person}, who spoke on {date}.",
-    "{opening}{of_people}{role}{person} {of_saying}{said} on {date} that {claim}.",
-    "{opening}on {date}, {of_people}{role}{person} {of_saying}{said} that {claim}.",
+    "{opening}{of_people}{role}{person} {of_saying}{speech_verb} on {date} that {claim}.",
+    "{opening}on {date}, {of_people}{role}{person} {of_saying}{speech_verb} that {claim}.",
 )
 
 ACTIVE: dict[Form, str] = {
-    "works": "{organisation} {active} a {of_things}{thing} in {place} for {number} {currency}",
-    "counted": "{organisation} {active} {number} {of_things}{thing} in {place}",
-    "grants": "{organisation} {active} {number} {currency} to {of_things}{thing} in {place}",
-    "prices": "{organisation} {active} {of_things}{thing} in {place} by {number}",
+    "works": "{organisation} {active} a {of_things}{thing} in {city} for {number} {currency}",
+    "counted": "{organisation} {active} {number} {of_things}{thing} in {city}",
+    "grants": "{organisation} {active} {number} {currency} to {of_things}{thing} in {city}",
+    "prices": "{organisation} {active} {of_things}{thing} in {city} by {number}",
 }
 PASSIVE: dict[Form, str] = {
-    "works": "a {of_things}{thing} {passive} by {organisation} in {place} for {number} {currency}",
-    "counted": "{number} {of_things}{thing} {passive} by {organisation} in {place}",
-    "grants": "{number} {currency} {passive} to {of_things}{thing} in {place} by {organisation}",
-    "prices": "{of_things}{thing} in {place} {passive} by {number} at {organisation}",
+    "works": "a {of_things}{thing} {passive} by {organisation} in {city} for {number} {currency}",
+    "counted": "{number} {of_things}{thing} {passive} by {organisation} in {city}",
+    "grants": "{number} {currency} {passive} to {of_things}{thing} in {city} by {organisation}",
+    "prices": "{of_things}{thing} in {city} {passive} by {number} at {organisation}",
 }
 ACTIVE_VERBS = {False: ("will {base}", "plans to {base}", "is to {base}"), True: ("has {past}", "{past}")}
 PASSIVE_VERBS = {
@@ -72,19 +71,19 @@ SHARE_ACTIVE, SHARE_ROLE = 0.6, 0.5
 
 
 def tell(facts: Facts, event: Event, rng: Random, tone: Tone = "neutral") -> str:
-    """One whole, grammatical sentence with all the facts.
+    """One complete, grammatical sentence with all the facts.
 
     Args:
-        facts: Each is said word for word.
+        facts: They are repeated exactly.
         event: What happened.
         rng: Chooses the form.
-        tone: Other than neutral: one to three words of praise or blame are put in.
+        tone: If it is not neutral, one to three words of praise or blame are added.
     """
     frame = rng.choice(FRAMES)
     slots = dict.fromkeys(LOADED_SLOTS, "")
     if tone != "neutral":
-        there = [slot for slot in LOADED_SLOTS if slot == "of_things" or slot in frame]
-        slots |= _loaded(words.LOADED[tone], there, rng)
+        slots_in_frame = [slot for slot in LOADED_SLOTS if slot == "of_things" or slot in frame]
+        slots |= _loaded(words.LOADED[tone], slots_in_frame, rng)
     verb = {"base": event.verb.base, "past": event.verb.past}
     if rng.random() < SHARE_ACTIVE:
         claim = ACTIVE[event.kind.form]
@@ -94,7 +93,11 @@ def tell(facts: Facts, event: Event, rng: Random, tone: Tone = "neutral") -> str
         slots["passive"] = rng.choice(PASSIVE_VERBS[_grammatical_number(event.kind.form)][event.is_past]).format_map(
             verb
         )
-    slots |= vars(facts) | {"thing": event.thing, "currency": event.currency, "said": rng.choice(words.SAID)}
+    slots |= vars(facts) | {
+        "thing": event.thing,
+        "currency": event.currency,
+        "speech_verb": rng.choice(words.SPEECH_VERBS),
+    }
     slots["role"] = f"{event.role} " if rng.random() < SHARE_ROLE else ""
     slots["claim"] = claim.format_map(slots)
     return capitalised(frame.format_map(slots))
@@ -106,7 +109,7 @@ def capitalised(text: str) -> str:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether `tell` could have said it, in whatever tone, of some facts."""
+    """Whether `tell` can make the text, in any tone, from some facts."""
     if "<" in text or text[:1].islower():
         return False
     grammar = _grammar()
@@ -114,34 +117,34 @@ def is_sentence(text: str) -> bool:
 
 
 def _loaded(loaded: Loaded, slots: list[str], rng: Random) -> dict[str, str]:
-    """One to three of the slots, filled."""
+    """Words for one to three of the slots."""
     filled = {slot: rng.choice(vars(loaded)[slot]) for slot in rng.sample(slots, rng.choice((1, 1, 2, 3)))}
     return {slot: f"{word}, " if slot == "opening" else f"{word} " for slot, word in filled.items()}
 
 
 def _grammatical_number(form: Form) -> str:
-    """Of the subject of the passive."""
+    """The grammatical number of the subject of the passive."""
     return "singular" if form == "works" else "plural"
 
 
 # Recognising ----------------------------------------------------------------------------------------------------------
-# Words of a list are first replaced by the list's name, so that the grammar stays small.
+# Words of a list are first replaced by the list's name, which keeps the grammar small.
 
 
 @cache
 def _classes() -> dict[str, str]:
-    """Word or phrase to the mark of the list that it stands in."""
+    """The mark of its list for each word or phrase."""
     lists: dict[str, Iterable[str]] = {
         "first": words.FIRST_NAMES,
         "last": words.LAST_NAMES,
-        "place": words.PLACES,
+        "city": words.CITIES,
         "company": words.COMPANIES,
         "type": words.TYPES,
         "role": words.ROLES,
         "weekday": words.WEEKDAYS,
         "month": words.MONTHS,
         "currency": words.CURRENCIES,
-        "said": words.SAID,
+        "speech_verb": words.SPEECH_VERBS,
     }
     for form in ACTIVE:
         kinds = [kind for kind in words.KINDS if kind.form == form]
@@ -149,8 +152,8 @@ def _classes() -> dict[str, str]:
         lists[f"{form} base"] = [verb.base for kind in kinds for verb in kind.verbs]
         lists[f"{form} past"] = [verb.past for kind in kinds for verb in kind.verbs]
     for tone in words.LOADED.values():
-        for place, choices in vars(tone).items():
-            lists[place] = [*lists.get(place, ()), *choices]
+        for slot, choices in vars(tone).items():
+            lists[slot] = [*lists.get(slot, ()), *choices]
     return {word: f"<{name}>" for name, listed in lists.items() for word in listed}
 
 
@@ -162,7 +165,7 @@ def _known() -> re.Pattern[str]:
 
 def _classified(text: str) -> str:
     classes = _classes()
-    return _known().sub(lambda found: classes[found[0]], text)
+    return _known().sub(lambda match: classes[match[0]], text)
 
 
 @cache
@@ -175,9 +178,9 @@ def _grammar() -> re.Pattern[str]:
         "role": "(?:<role> )?",
         "person": "<first> <last>",
         "organisation": "<company> <type>",
-        "place": "<place>",
+        "city": "<city>",
         "date": r"(?:<weekday>|<month> \d{1,2})",
-        "said": "<said>",
+        "speech_verb": "<speech_verb>",
         "currency": "<currency>",
     }
     amount, count = r"\d+(?:\.\d)? million", r"\d+"
@@ -189,16 +192,16 @@ def _grammar() -> re.Pattern[str]:
         of_form = slots | {
             "number": number,
             "thing": f"<{form} thing>",
-            "active": _any(said.format_map(verb) for forms in ACTIVE_VERBS.values() for said in forms),
-            "passive": _any(said.format_map(verb) for forms in passive.values() for said in forms),
+            "active": _any(part.format_map(verb) for parts in ACTIVE_VERBS.values() for part in parts),
+            "passive": _any(part.format_map(verb) for parts in passive.values() for part in parts),
         }
-        claims += [_pattern(said[form], of_form) for said in (ACTIVE, PASSIVE)]
+        claims += [_pattern(voice[form], of_form) for voice in (ACTIVE, PASSIVE)]
     slots["claim"] = _any(claims)
     return re.compile(_any(_pattern(frame, slots) for frame in FRAMES))
 
 
 def _pattern(form: str, slots: Mapping[str, str]) -> str:
-    """A form as a regular expression: its own text literally, its slots as given."""
+    """A form as a regular expression: its text literally, its slots replaced."""
     parts = Formatter().parse(form)
     return "".join(re.escape(literal) + (slots[slot] if slot else "") for literal, slot, _, _ in parts)
 

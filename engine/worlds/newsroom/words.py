@@ -1,6 +1,6 @@
-"""The newsroom's words: who, where, what, how much and when, and the words that praise or blame.
+"""The newsroom's words: names, cities, things, amounts and dates, and the words that praise or blame.
 
-No word stands in two lists, so a word alone tells what it is.
+No word is in two lists, so a word is enough to know its list.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LAST_NAMES = _listed(
     Rahman, Ramos, Rossi, Sato, Silva, Singh, Sokolov, Stein, Suzuki, Tanaka, Varga, Vogel, Weber, Wolf, Yilmaz,
     Zeman"""
 )
-PLACES = _listed(
+CITIES = _listed(
     """Accra, Athens, Bergen, Berlin, Bilbao, Bogota, Boston, Brno, Cairo, Cardiff, Chicago, Cork, Dakar, Dublin,
     Geneva, Ghent, Graz, Hanoi, Havana, Helsinki, Jakarta, Kyoto, Lagos, Lima, Lisbon, Lyon, Madrid, Manila,
     Milano, Montreal, Mumbai, Nairobi, Naples, Oslo, Porto, Prague, Quito, Riga, Rome, Seoul, Sydney, Tallinn,
@@ -40,12 +40,12 @@ COMPANIES = _listed(
     Phoenix, Pioneer, Riverside, Royal, Saturn, Southern, Summit, Union, Valley, Western"""
 )
 TYPES = ("Academy", "Airline", "Bakery", "Bank", "Brewery", "Clinic", "Foundation", "Institute", "Museum", "Trust")
-"""What an organisation is; its name is a company's word and this, and the article calls it `the clinic`."""
+"""Kinds of organisation. A name is a company's word and a kind; the article then calls it `the clinic`."""
 ROLES = ("chairman", "director", "manager", "president", "secretary", "spokeswoman", "treasurer", "trustee")
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = _listed("January, February, March, April, June, July, August, September, October, November, December")
-"""May is missing: at the beginning of a sentence it may be a verb."""
+"""May is missing, because it is also a verb."""
 DAYS_OF_MONTH = range(1, 29)
 
 AMOUNTS = (*(f"{tenths / 10:.1f}" for tenths in range(11, 100) if tenths % 10), *map(str, range(10, 100)))
@@ -55,16 +55,16 @@ PERCENTAGES = tuple(map(str, range(10, 61)))
 CURRENCIES = ("crowns", "dollars", "euros", "francs", "pounds")
 
 COUNTRIES = ("Brazil", "Canada", "Denmark", "Ghana", "India", "Japan", "Kenya", "Peru", "Poland", "Portugal")
-"""Where else the organisation is at work; only background."""
+"""Other countries where the organisation works; only background."""
 YEARS = range(1921, 2010)
-"""When it was founded; only background."""
+"""Years of foundation; only background."""
 
 Form = Literal["works", "counted", "grants", "prices"]
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb of an event; past and participle are one form."""
+    """A verb of an event; its past tense and its participle are equal."""
 
     base: str
     past: str
@@ -72,7 +72,7 @@ class Verb:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of event: what can be done to what, and the form of a sentence that says so."""
+    """A kind of event: its verbs and things, and the form of its sentences."""
 
     name: str
     form: Form
@@ -129,12 +129,12 @@ KINDS = (
     ),
 )
 
-SAID = ("announced", "confirmed", "explained", "reported", "said", "stated")
+SPEECH_VERBS = ("announced", "confirmed", "explained", "reported", "said", "stated")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Words that praise or blame, by the place in a sentence where they can stand."""
+    """Words that praise or blame, by their slot in a sentence."""
 
     opening: tuple[str, ...]
     of_people: tuple[str, ...]

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from looptop.engine.cli.answers import answer_all
-from looptop.engine.vqa import easy_vqa
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.problems import Problems
-from looptop.engine.vqa.rows import Row
+from looptop.engine.vqa.data import easy_vqa
+from looptop.engine.vqa.data.problems import Problems
+from looptop.engine.vqa.data.rows import Row
 from scripts.command import looptop, told
 from scripts.gpu.checks import Checks
 

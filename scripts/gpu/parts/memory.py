@@ -20,7 +20,7 @@ from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.vqa.trainer import VqaTrainer
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks, NotRunError
-from scripts.models import save_gpt2
+from tests.factories.published_models import save_gpt2
 from tests.support import eventually
 
 VQA = (

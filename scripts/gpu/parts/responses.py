@@ -19,7 +19,7 @@ from looptop.engine.ppo.policy import Policy, load_policy
 from looptop.engine.ppo.rollout import Ends
 from looptop.engine.ppo.training import load_tokenizer
 from scripts.gpu.checks import Checks
-from scripts.models import save_gpt2, save_t5
+from tests.factories.published_models import save_gpt2, save_t5
 
 FIRST = 8
 """Tokens of a response that must be the same."""

@@ -16,7 +16,7 @@ from looptop.engine.ppo.batch import pad_queries
 from looptop.engine.ppo.generation import TRAINING, uniforms, write
 from looptop.engine.ppo.policy import load_policy
 from scripts.gpu.checks import Checks
-from scripts.models import save_gpt2, save_t5
+from tests.factories.published_models import save_gpt2, save_t5
 
 TURNS = 5
 """Each writes so often, in turn; the first is not counted."""

@@ -19,7 +19,14 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks, NotRunError
-from scripts.models import GPT2_VOCABULARY, T5_VOCABULARY, save_gpt2, save_queries, save_roberta, save_t5
+from tests.factories.published_models import (
+    GPT2_VOCABULARY,
+    T5_VOCABULARY,
+    save_gpt2,
+    save_queries,
+    save_roberta,
+    save_t5,
+)
 
 BENCH = Path(__file__).parents[2] / "bench"
 CONSTANT = BENCH / "peers" / "constant.py"

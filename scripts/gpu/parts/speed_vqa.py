@@ -15,13 +15,13 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from looptop.engine.compute.device import pick
 from looptop.engine.journal.reader import Journal
-from looptop.engine.vqa import data
+from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
 from scripts.bench.training import Clock, collate_one_by_one
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks
-from scripts.models import VQA_PARAMETERS, save_photos, save_vqa_parts
+from tests.factories.published_models import VQA_PARAMETERS, save_photos, save_vqa_parts
 from tests.support import eventually
 
 STEPS = 6
@@ -99,7 +99,7 @@ def _listing(checks: Checks, parts: tuple[str, str, str], photos: Path, batch: i
     pick(checks.device, "fp32").apply()
     torch.manual_seed(42)
     model, processor = VqaModel.from_parts(*parts), VqaProcessor.from_parts(*parts)
-    rows = data.load(runs.configured("vqa", "cpu", [f"data.source={photos}"]).data, seed=42).train
+    rows = load_data(runs.configured("vqa", "cpu", [f"data.source={photos}"]).data, seed=42).train
     clock = Clock()
     arguments = TrainingArguments(
         output_dir=str(checks.folder / "listing"),

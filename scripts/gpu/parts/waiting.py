@@ -26,7 +26,7 @@ from scripts.gpu import runs
 from scripts.gpu.checks import Checks, Finding
 from scripts.gpu.parts.speed_ppo import CONSTANT
 from scripts.gpu.parts.speed_vqa import NO_OTHER_DATA
-from scripts.models import T5_VOCABULARY, save_photos, save_queries, save_t5, save_vqa_parts
+from tests.factories.published_models import T5_VOCABULARY, save_photos, save_queries, save_t5, save_vqa_parts
 
 FIRST = 3
 """The first training step that is profiled; those before it are slower."""

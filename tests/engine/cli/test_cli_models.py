@@ -22,7 +22,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.answering import Answerer
 from tests.engine import fake_engine
-from tests.engine.vqa.tiny_model import save, tiny_model
+from tests.factories.vqa import save, tiny_model
 from tests.support import eventually
 
 Capture = pytest.CaptureFixture[str]
@@ -341,7 +341,7 @@ def test_where_results_cannot_be_written_is_said_first_and_no_draft_is_left(
     monkeypatch.setattr(Answerer, "load", lambda *_words, **_options: pytest.fail("a model was loaded"))
     assert refused(capsys, *words, str(tmp_path)) == f"cannot write {tmp_path}: it is a directory; name a file"
     assert "File name too long" in refused(capsys, *words, str(tmp_path / ("r" * 250)))
-    assert refused(capsys, *words, "/proc/r.json").startswith("cannot write /proc/r.json: ")
+    assert refused(capsys, *words, "/dev/null/r.json").startswith("cannot write /dev/null/r.json: ")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -396,7 +396,7 @@ def test_a_run_is_stopped_resumed_and_asked(capsys: Capture, image: str) -> None
     settings = SMALL | {"eval_steps": 100_000, "max_steps": 100_000}
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     with subprocess.Popen(
-        [sys.executable, "-m", "looptop.engine.cli.main", "train", "vqa", *words, "--json"],
+        [sys.executable, "-m", "looptop.engine", "train", "vqa", *words, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

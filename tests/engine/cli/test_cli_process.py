@@ -6,9 +6,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,8 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 
-CLI = [sys.executable, "-m", "looptop.engine.cli.main"]
+CLI = [sys.executable, "-m", "looptop.engine"]
+LOOPTOP = [sys.executable, "-m", "looptop.tui.entry"]
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_an_output_that_takes_nothing_is_one_sentence(run: RunFolder, words: str
 def test_ctrl_c_before_the_command_is_there_is_one_sentence() -> None:
     """While its modules are imported."""
     program = (
-        "import sys, os, signal; from looptop.engine import entry\n"
+        "import sys, os, signal; from looptop.tui import entry\n"
         "class Interrupts:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'looptop.engine.cli.main': os.kill(os.getpid(), signal.SIGINT)\n"
@@ -99,27 +98,28 @@ def test_a_closed_stream(closed: str) -> None:
 def test_the_app_needs_both_sides_of_a_terminal(terminal_on: tuple[int, ...]) -> None:
     ours, theirs = pty.openpty()
     stdin, stdout = (theirs if side in terminal_on else subprocess.DEVNULL for side in (0, 1))
-    done = subprocess.run(CLI, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(LOOPTOP, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60)
     for descriptor in (ours, theirs):
         os.close(descriptor)
     assert done.returncode == 2 and "looptop demo" in done.stderr
 
 
 def test_on_a_terminal_the_app_opens(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
+    opened: list[object] = []
 
-    class App:
-        @staticmethod
-        def run_app() -> int:
-            opened.append("app")
-            return 0
+    def open_app(folder: object) -> int:
+        opened.append(folder)
+        return 0
 
-    imported: Callable[[str], Any] = lambda name: App if name == "looptop.tui.app" else pytest.fail(name)  # noqa: E731
-    monkeypatch.setattr("looptop.engine.cli.main.import_module", imported)
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("sys.stdout", Terminal())
-    assert main([]) == 0
-    assert opened == ["app"]
+    assert main([], open_app=open_app) == 0
+    assert opened == [None]
+
+
+def test_the_engine_alone_names_the_command_that_opens_the_app(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "`looptop` opens the app" in capsys.readouterr().err
 
 
 class Terminal:

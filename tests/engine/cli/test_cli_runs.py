@@ -46,6 +46,8 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     make(3.0, RunState.FAILED)
     assert listed(capsys, "loss<1.5") == ["vqa-3", "vqa-1"]
     assert listed(capsys, "state:finished", "loss>0.7") == ["vqa-3", "vqa-2"]
+    assert listed(capsys, "loss<0.7", "or", "(state:failed", "and", "not", "loss>5)") == ["vqa-4", "vqa-1"]
+    assert listed(capsys, "not (loss < 0.7 or state:failed) finished") == ["vqa-3", "vqa-2"]
     assert listed(capsys, "--sort", "loss") == ["vqa-1", "vqa-3", "vqa-2", "vqa-4"]
     assert listed(capsys, "--sort", "loss", "--reverse", "--", "-state:failed") == ["vqa-2", "vqa-3", "vqa-1"]
     assert listed(capsys, "-state:failed", "--sort", "loss") == ["vqa-1", "vqa-3", "vqa-2"]
@@ -57,7 +59,7 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     assert main(["runs", "--sort", "colour"]) == 2
     assert "runs cannot be sorted by 'colour'" in capsys.readouterr().err
     assert main(["runs", "loss<"]) == 2
-    assert "the number is missing" in capsys.readouterr().err
+    assert "ends where a number" in capsys.readouterr().err
     for name, near in (("losss<3", "did you mean 'loss'?"), ("-foo<3", "took, age, alerts"), ("stp>1", "'step'")):
         assert main(["runs", "--", name]) == 2
         out, err = capsys.readouterr()
@@ -218,7 +220,7 @@ def test_the_doctor_says_what_there_is(capsys: Capture, home: Path) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["devices"][0]["device"] == "cpu" and found["devices"][0]["memory_free"] > 0
     assert found["versions"]["torch"].startswith("2.13")
-    assert {place["what"] for place in found["places"]} >= {"home"}
+    assert {folder["what"] for folder in found["file_systems"]} >= {"home"}
 
 
 def test_the_doctor_on_a_terminal_leaves_it_as_it_was() -> None:

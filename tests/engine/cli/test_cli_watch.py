@@ -107,7 +107,7 @@ def test_the_last_line_says_which_step_its_figures_are_of(monkeypatch: pytest.Mo
     ("what", "state", "reason"),
     [
         ("fail", "failed", "looptop: vqa-1 failed: the loss is ␛[31mnot a number"),
-        ("die", "interrupted", "looptop: vqa-1 interrupted: its process is gone"),
+        ("die", "interrupted", "looptop: vqa-1 interrupted: its process ended unexpectedly"),
     ],
 )
 def test_a_run_that_fails(monkeypatch: pytest.MonkeyPatch, capsys: Capture, what: str, state: str, reason: str) -> None:

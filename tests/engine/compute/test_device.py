@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from looptop.engine.compute import device
-from looptop.engine.compute.device import Device, cpu_threads, pick
+from looptop.engine.compute.device import Device, pick
+from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.errors import LooptopError
 
 
@@ -195,45 +193,3 @@ def test_a_cpu_is_settled_as_it_is(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     Device("cpu", "fp32", "a CPU", threads).settle(arguments)
     assert (arguments.n_gpu, arguments.device.type) == (0, "cpu")
-
-
-def topology(folder: Path, siblings: dict[int, str]) -> Path:
-    for number, text in siblings.items():
-        place = folder / f"cpu{number}" / "topology"
-        place.mkdir(parents=True)
-        (place / "thread_siblings_list").write_text(text + "\n")
-    return folder
-
-
-def test_two_threads_of_one_core_count_once(tmp_path: Path) -> None:
-    folder = topology(tmp_path, {0: "0,4", 1: "1,5", 4: "0,4", 5: "1,5"})
-    assert device._physical_cores({0, 1, 4, 5}, folder) == 2
-    assert device._physical_cores({0, 4}, folder) == 1
-    assert device._physical_cores({0, 9}, folder) == 2
-
-
-@pytest.mark.parametrize(("text", "expected"), [("150000 100000", 2), ("400000 100000", 4), ("10000 100000", 1)])
-def test_a_containers_quota_counts(tmp_path: Path, text: str, expected: int) -> None:
-    (tmp_path / "cpu.max").write_text(text + "\n")
-    assert device._quota(tmp_path / "cpu.max") == expected
-
-
-def test_without_a_quota_all_cores_count(tmp_path: Path) -> None:
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert device._quota(tmp_path / "cpu.max") == device._quota(tmp_path / "nothing") == os.cpu_count()
-
-
-def test_threads_are_the_cores_of_this_process_or_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert 1 <= cpu_threads() <= (os.cpu_count() or 1)
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert cpu_threads() == 7
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert cpu_threads() < 7 or (os.cpu_count() or 1) >= 7
-
-
-def test_processors_that_cannot_be_looked_up_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(device, "os", SimpleNamespace(environ={}, cpu_count=lambda: 3))
-    monkeypatch.setattr(device.psutil, "cpu_count", lambda logical: None)
-    assert cpu_threads() == 3

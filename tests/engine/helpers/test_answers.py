@@ -20,7 +20,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answer_server import KEPT, Server
 from looptop.engine.helpers.answers import SERVER, AnswerProcess, AskReply, AskRequest, WireRequest
 from looptop.engine.vqa.answering import Answerer
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_model
+from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 from tests.support import eventually
 
 
@@ -224,7 +224,7 @@ def test_whatever_is_printed_goes_to_the_log(home: Path) -> None:
 def test_asking_imports_no_torch() -> None:
     code = (
         "import sys\n"
-        "import looptop.engine.helpers.answers, looptop.engine.vqa.model_names\n"
+        "import looptop.engine.helpers.answers, looptop.engine.vqa.saved_models\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'PIL', 'numpy') if name in sys.modules])\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

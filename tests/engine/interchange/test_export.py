@@ -13,7 +13,7 @@ import pytest
 from looptop.engine.cli import progress
 from looptop.engine.cli.main import main
 from looptop.engine.config import preset
-from looptop.engine.interchange import tables
+from looptop.engine.interchange import run_tables as tables
 from looptop.engine.interchange.export import export
 from looptop.engine.interchange.importing import import_folder
 from looptop.engine.journal.completions import Completion, write_completions

@@ -15,7 +15,8 @@ import pytest
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample, Journal, JournalWriter
 from looptop.engine.journal.records import RunState, taken
-from looptop.engine.journal.schema import VERSION, is_on_network
+from looptop.engine.journal.schema import VERSION
+from looptop.engine.machine.file_systems import is_on_network
 from tests.support import eventually
 
 SAMPLE = AnswerSample("7", "/images/7.png", "what shape is there?", "circle", "square", 0.25, 0.0)
@@ -254,14 +255,14 @@ def test_reading_leaves_no_file_open_and_no_transaction(path: Path) -> None:
     writer = JournalWriter(path, network=False)
     writer.metrics(1, {"loss": 1.0})
     writer.flush()
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = len(list(Path("/dev/fd").iterdir()))
     journal = Journal(path)
     for _ in range(50):
         journal.latest()
         journal.series("loss")
         journal.events()
     # SQLite keeps one closed file for the next reader while the writer's is open (closing it would drop its locks).
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+    assert len(list(Path("/dev/fd").iterdir())) <= before + 1
     other = sqlite3.connect(path)
     assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
     other.close()

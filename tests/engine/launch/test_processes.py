@@ -33,9 +33,9 @@ from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.model import VqaModel
-from scripts.models import save_vqa_parts
 from tests.engine.ppo.test_reward_training import reward_config
 from tests.engine.ppo.tiny import ppo_config
+from tests.factories.published_models import save_vqa_parts
 from tests.support import eventually, wait_taken
 
 TOLERANCE = 1e-4
@@ -183,7 +183,7 @@ def test_a_companion_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> No
 TROUBLE = """
 import sys
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs import companions
+from looptop.engine.launch import companions
 
 def fail(kind):
     raise LooptopError("the second \x1b[31mGPU is gone")

@@ -13,7 +13,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.host import launch, relaunch
 from looptop.engine.launch.run import start
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from tests.engine.launch.test_host import going, launched, process_of, program

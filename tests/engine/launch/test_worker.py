@@ -17,7 +17,7 @@ from looptop.engine.config import override
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import Run, resume, start
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
 from tests.engine.runs.helpers import Steps, config, python, read_line, write_checkpoint
 from tests.support import eventually, wait_taken

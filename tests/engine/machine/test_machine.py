@@ -17,7 +17,7 @@ import pytest
 from looptop.engine.compute.device_names import refuse_absent
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine import terminal
-from looptop.engine.machine.file_systems import places
+from looptop.engine.machine.file_systems import home_folders
 from looptop.engine.machine.gpus import Gpu, Gpus
 from looptop.engine.machine.logout import at_logout
 from looptop.engine.machine.usage import Machine, memory
@@ -280,8 +280,8 @@ def test_the_homes_file_systems_are_named(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "home/runs/vqa-1").symlink_to(elsewhere / "vqa-1")
     mounts = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(elsewhere), fstype="nfs4")]
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)  # noqa: A006
-    found = {place.what: (place.file_system, place.network) for place in places(tmp_path / "home")}
-    assert found == {"home": ("ext4", False), "runs": ("ext4", False), "vqa-1": ("nfs4", True)}
+    folders = {folder.what: (folder.file_system, folder.network) for folder in home_folders(tmp_path / "home")}
+    assert folders == {"home": ("ext4", False), "runs": ("ext4", False), "vqa-1": ("nfs4", True)}
 
 
 def test_a_device_that_the_machine_cannot_have_is_refused_without_torch(tmp_path: Path) -> None:

@@ -182,8 +182,9 @@ def refuse_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
             (*VQA, "freeze=nothing"),
             "the models do not fit on cpu: the text encoder bundled:text_encoder has 250,080 parameters, the image"
             " encoder bundled:image_encoder has 369,888 parameters, the decoder bundled:decoder has 483,264 parameters"
-            " and what joins them has 18,624 parameters; for weights, gradients and Adam they need at least 17.0 MiB,"
-            " and 1.0 MiB are free; choose smaller parts, freeze more of it (model.freeze) or use another device",
+            " and the projection layer has 18,624 parameters; for weights, gradients and Adam they need at least"
+            " 17.0 MiB, and 1.0 MiB are free; choose smaller parts, freeze more of it (model.freeze) or use another"
+            " device",
         ),
         (
             "reward",

@@ -28,7 +28,7 @@ from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.ppo.rewards import Classifier
 from looptop.engine.ppo.training import load_tokenizer
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.model_names import folder_of
+from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.training import build_model
 from tests.engine.ppo.tiny import save_classifier, save_policy
 

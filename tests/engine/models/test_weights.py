@@ -21,7 +21,7 @@ from looptop.engine.models.weights import is_pooler, load_whole
 from looptop.engine.ppo.policy import load_policy
 from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.ppo.rewards import Classifier
-from looptop.engine.vqa.model_names import folder_of
+from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.training import build_model
 from tests.engine.ppo.tiny import save_classifier, save_policy
 

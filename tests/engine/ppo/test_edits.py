@@ -15,7 +15,7 @@ from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import Run, resume
-from looptop.engine.ppo.conditions import parse
+from looptop.engine.ppo.breakpoint_conditions import parse
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import check_value, drop_edits, far_from, judge, set_breakpoint
 from looptop.engine.runs.control import send
@@ -98,7 +98,7 @@ def test_a_value_is_refused_where_it_is_sent_and_where_it_is_taken(
         send(run.folder, "reward", "test", batch=step, sample=0, value=math.inf)
     # Whoever writes the control past these checks is told by the run.
     past = send(run.folder, "reward", "test", batch=step, sample=0, value=1e308)
-    assert answered(run, past).startswith("not taken: the reward 1e+308 is larger than fp32 can hold")
+    assert answered(run, past).startswith("ignored: the reward 1e+308 is larger than fp32 can hold")
     assert main(["reward", run.id, str(step), "0", "1e308"]) == 2
     assert "larger than fp32 can hold" in capsys.readouterr().err
     assert main(["reward", run.id, str(step), "0", "1e38", "--rate"]) == 0

@@ -271,7 +271,7 @@ def test_a_checkpoint_of_a_held_batch_is_of_the_step_before_and_lets_nothing_go_
     assert answered(run, run.checkpoint()) == f"makes a checkpoint after step {step}"
     eventually(lambda: checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{step}"))
     assert run.state is RunState.PAUSED and held(run, "scored") == step + 1
-    assert answered(run, run.checkpoint()) == f"the checkpoint of step {step} is there already"
+    assert answered(run, run.checkpoint()) == f"there is a checkpoint of step {step} already"
     run.continue_()
     eventually(lambda: run.journal.last("objective/kl").step > step)
 

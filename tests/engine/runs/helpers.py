@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.config import RunConfig, preset
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 
 
 def config(save_minutes: float = 1000.0) -> RunConfig:

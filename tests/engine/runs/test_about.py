@@ -19,12 +19,12 @@ from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import start
-from looptop.engine.runs import summaries as summaries_module
+from looptop.engine.runs import listing
 from looptop.engine.runs.about import About, read_about, write_about
 from looptop.engine.runs.control import send
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.summaries import Summaries
+from looptop.engine.runs.listing import Summaries
 from tests.engine.runs.helpers import Steps, config, python, read_line
 
 
@@ -113,7 +113,7 @@ def test_a_damaged_file_says_nothing() -> None:
 
 
 def test_a_summary_is_read_again_only_when_its_run_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries_module, "_WORTH_WRITING", 1)
+    monkeypatch.setattr(listing, "_WORTH_WRITING", 1)
     runs = [make(float(number)) for number in range(4)]
     read: list[str] = []
     plain = RunFolder.summary
@@ -161,10 +161,10 @@ def test_a_run_that_is_killed_is_interrupted_though_its_files_stay_as_they_are()
 
 
 def test_a_list_that_is_damaged_or_of_another_version_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries_module, "_WORTH_WRITING", 1)
+    monkeypatch.setattr(listing, "_WORTH_WRITING", 1)
     make(5.0)
     Summaries().all()
-    path = summaries_module._path()
+    path = listing._path()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.write_bytes(b"\xc1 nothing")
     assert [each.loss for each in Summaries().all()] == [5.0]
@@ -211,7 +211,7 @@ def test_nobody_resumes_a_run_while_it_is_deleted(monkeypatch: pytest.MonkeyPatc
 
 
 def test_nothing_of_a_home_can_be_read_or_driven_by_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries_module, "_WORTH_WRITING", 1)
+    monkeypatch.setattr(listing, "_WORTH_WRITING", 1)
     before = os.umask(0)
     try:
         run = start(config(), Steps(3))

@@ -81,10 +81,10 @@ def test_pause_holds_the_run_and_continue_lets_it_go(live: Live) -> None:
     assert live.folder.state() is RunState.PAUSED
     assert live.send("pause") == f"is paused already, after step {held}"
     assert live.step == held
-    assert live.send("continue") == f"goes on after step {held}"
+    assert live.send("continue") == f"continues after step {held}"
     eventually(lambda: live.step > held)
     assert live.folder.state() is RunState.RUNNING
-    assert live.send("continue") == "not taken: the run is not paused"
+    assert live.send("continue") == "ignored: the run is not paused"
 
 
 def test_step_makes_one_step_and_holds_again(live: Live) -> None:
@@ -143,7 +143,7 @@ def test_stop_is_taken_while_paused(live: Live) -> None:
 def test_controls_are_taken_in_the_order_they_were_sent(live: Live) -> None:
     sent = [control.send(live.folder, kind) for kind in ("pause", "checkpoint", "continue", "pause", "stop", "pause")]
     live.train()
-    assert wait_taken(live.folder, sent[-1], 60) == "not taken: the run is stopping after step 1"
+    assert wait_taken(live.folder, sent[-1], 60) == "ignored: the run is stopping after step 1"
     answers = live.read.controls()
     assert [answer.id for answer in answers] == [one.id for one in sent]
     assert {answer.step for answer in answers} == {1}
@@ -251,7 +251,7 @@ def test_what_is_no_control_is_said_once_and_never_read_again(live: Live) -> Non
     live.train()
     assert live.send("pause").startswith("paused")
     eventually(lambda: [path.name for path in controls.iterdir()] == ["folder.json"])
-    assert live.send("continue").startswith("goes on")
+    assert live.send("continue").startswith("continues")
     assert live.send("pause").startswith("paused")
     live.journal.flush()
     said = [event.text for event in live.read.events() if event.kind == "control"]
@@ -276,4 +276,4 @@ def test_a_stop_that_is_dated_in_the_future_does_not_stop_the_next_life(monkeypa
         assert not gate.stop_is_wanted()
         journal.close()
     answers = {answer.id: answer.text for answer in Journal(folder.db).controls()}
-    assert answers == {old.id: "not taken: the run had ended before it came to it"}
+    assert answers == {old.id: "ignored: the run had ended before it read this"}

@@ -17,11 +17,10 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.host import launch
 from looptop.engine.launch.run import start
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.liveness import why_interrupted
-from looptop.engine.runs.room import full_disk
+from looptop.engine.runs.liveness import full_disk, why_interrupted
 from looptop.engine.training.trainer import save_result
 from tests.engine.launch.test_host import going, launched, process_of, program
 from tests.engine.runs.helpers import Steps, config
@@ -65,7 +64,7 @@ def test_a_result_that_cannot_be_written_holds_the_run_until_there_is_room() -> 
     assert f"`looptop continue {run.id}` tries it again" in reason
     assert not run.folder.model.exists(), "half a result is no result"
     assert (run.journal.events()[-1].kind, run.journal.events()[-1].level) == ("alert", "error")
-    assert wait_taken(run.folder, run.continue_(), 20) == "goes on after step 3"
+    assert wait_taken(run.folder, run.continue_(), 20) == "continues after step 3"
     eventually(lambda: disk.tries == 2 and run.state is RunState.PAUSED)
     disk.full = False
     run.continue_()
@@ -141,9 +140,9 @@ def test_a_process_that_is_gone_on_a_full_disk_is_not_blamed_alone(small: Path, 
     eventually(lambda: not folder.is_live())
     assert folder.state() is RunState.INTERRUPTED
     said = why_interrupted(folder)
-    assert said.startswith(f"its process is gone, and the disk of {folder.path} is full")
+    assert said.startswith(f"its process ended unexpectedly, and the disk of {folder.path} is full")
     ballast.unlink()
-    assert why_interrupted(folder) == "its process is gone"
+    assert why_interrupted(folder) == "its process ended unexpectedly"
 
 
 def test_a_further_stop_ends_a_run_that_waits_for_room(small: Path, launched: list[RunFolder]) -> None:

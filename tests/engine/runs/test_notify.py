@@ -16,8 +16,8 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.host import launch
 from looptop.engine.launch.run import start
-from looptop.engine.launch.worker import RunContext
 from looptop.engine.runs.about import About, write_about
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.notify import Notifier, command_for
 from looptop.engine.runs.origins import is_made_here

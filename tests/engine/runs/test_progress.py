@@ -18,10 +18,10 @@ from looptop.engine.config import RunConfig
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import Run
-from looptop.engine.launch.worker import RunContext
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import gate
-from looptop.engine.runs.control import send
+from looptop.engine.runs.context import RunContext
+from looptop.engine.runs.control import send, wait_answer
 from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
 from tests.engine.ppo.test_reward_training import reward_config
 from tests.engine.ppo.tiny import ppo_config
@@ -112,7 +112,7 @@ def pause_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         real(context, now, done, total)
 
     monkeypatch.setattr(RunContext, "report", report)
-    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.001)  # toy data is read in less than the usual time between two looks
+    monkeypatch.setattr(gate, "POLL_SECONDS", 0.001)  # toy data is read in less than the usual time between two looks
 
 
 def small_vqa(*settings: str) -> RunConfig:
@@ -173,10 +173,10 @@ def test_what_only_a_step_can_do_waits_for_it(tmp_path: Path, monkeypatch: pytes
     eventually(lambda: run.state is RunState.PAUSED, limit=60)
     condition = send(run.folder, "break", condition="kl>1000")
     assert wait_taken(run.folder, condition, 0.5) is None, "its batches are not known yet"
-    place = send(run.folder, "step", to="scored")  # which lets it go on until there
-    answer = wait_taken(run.folder, condition, 60)
-    assert answer is not None and not answer.startswith("not taken")
-    assert wait_taken(run.folder, place, 60) == "goes on until scored"
+    to_scored = send(run.folder, "step", to="scored")  # which lets it go on until there
+    answer = wait_answer(run.folder, condition, 60)
+    assert answer is not None and answer.code == "breakpoint_set"
+    assert wait_taken(run.folder, to_scored, 60) == "continues until scored"
     eventually(lambda: run.state is RunState.PAUSED, limit=60)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.host import launch
 from looptop.engine.launch.run import start
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.run_log import RunLog
 from tests.engine.launch.test_host import program

@@ -26,14 +26,14 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.launch.host import relaunch
 from looptop.engine.launch.run import resume
-from looptop.engine.launch.worker import append_to_log
 from looptop.engine.models.names import result_of
 from looptop.engine.runs import checkpoint, control
 from looptop.engine.runs.about import read_about
+from looptop.engine.runs.context import append_to_log
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
+from looptop.engine.runs.listing import Summaries
 from looptop.engine.runs.notify import Notifier
-from looptop.engine.runs.summaries import Summaries
 from tests.engine.runs.helpers import Steps, config
 
 Capture = pytest.CaptureFixture[str]

@@ -15,7 +15,7 @@ from looptop.engine.cli.main import main
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import start
-from looptop.engine.launch.worker import RunContext
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.training.callbacks import JournalCallback
@@ -316,7 +316,7 @@ def test_nothing_that_goes_wrong_in_the_callback_reaches_the_training(
 ) -> None:
     loop = trainer(tmp_path, JournalCallback(name="mine"), steps=2, eval_strategy="no")
     with monkeypatch.context() as trouble:
-        trouble.setattr(f"looptop.engine.training.callbacks.{broken}", raise_always)
+        trouble.setattr(f"looptop.engine.runs.external_run.{broken}", raise_always)
         assert loop.train().global_step == 2
         loop.evaluate()
     assert "No space left on device" in caplog.text
@@ -336,9 +336,11 @@ def test_two_trainers_of_one_program_are_two_runs_even_with_one_callback(tmp_pat
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step == 1:
                 inner.train()
+                assert callback.trainer is outer
 
     outer = trainer(tmp_path / "outer", callback, steps=3, eval_strategy="no")
     outer.add_callback(TrainAnother())
     assert outer.train().global_step == 3
+    assert callback.trainer is None, "it keeps no trainer, and no model, beyond the training"
     outer.evaluate()
     assert len(RunFolder.all()) == 2 and not any(folder.is_live() for folder in RunFolder.all())

@@ -89,13 +89,11 @@ def check_completions(run: RunFolder, steps: list[int]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["grpo", "rloo"])
-def test_completions_come_from_the_trainer_that_is_handed_over(
+def test_the_callback_alone_journals_completions_as_the_trainer_has_them(
     kind: str, model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
     callback = looptop.JournalCallback(name="mine")
-    trainer = rl_trainer(kind, model, tokenizer, tmp_path, callback)
-    callback.trainer = trainer
-    trainer.train()
+    rl_trainer(kind, model, tokenizer, tmp_path, callback).train()
     (run,) = RunFolder.all()
     assert (run.id, run.state(), run.about().title) == ("trainer-1", RunState.FINISHED, "mine")
     check_completions(run, [1, 2, 3])
@@ -107,7 +105,9 @@ def test_completions_come_from_the_trainer_that_is_handed_over(
     assert [point.value for point in rewards] == pytest.approx(means)  # it agrees with what TRL logs
 
 
-def test_completions_come_from_the_files_where_it_is_not(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+def test_completions_are_the_same_where_the_trainer_writes_them_to_files_too(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     rl_trainer("grpo", model, tokenizer, folder, looptop.JournalCallback(), log_completions=True).train()
     check_completions(RunFolder.find("trainer-1"), [1, 2, 3])
@@ -125,7 +125,6 @@ def test_one_generation_used_for_several_steps_is_journalled_once_and_evaluation
         "grpo", model, tokenizer, tmp_path, callback, steps_per_generation=2, max_steps=4, eval_strategy="steps",
         eval_steps=1, per_device_eval_batch_size=2, num_generations_eval=2,
     )  # fmt: skip
-    callback.trainer = trainer
     trainer.train()
     journal = Journal(RunFolder.find("trainer-1").db)
     assert completion_steps(journal) == [1, 3]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.accuracy import exact_match, normalise, official, score_files, vqa_score
-from looptop.engine.vqa.vqa_files import Annotation, read_questions, read_results, write_results
+from looptop.engine.vqa.data.official_files import Annotation, read_questions, read_results, write_results
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "vqa_accuracy.json"
 
@@ -62,7 +62,7 @@ def test_order_does_not_matter(golden: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("agreeing", "score"), [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (9, 1.0)])
 def test_three_people_make_an_answer_right(agreeing: int, score: float) -> None:
-    answers = ["red"] * agreeing + [f"other{place}" for place in range(10 - agreeing)]
+    answers = ["red"] * agreeing + [f"other{number}" for number in range(10 - agreeing)]
     assert vqa_score("red", answers) == pytest.approx(score)
 
 
@@ -147,7 +147,7 @@ def test_the_order_of_people_does_not_count(prediction: str, votes: list[str], r
 # Files ------------------------------------------------------------------------------------------------------------
 
 
-def told(files: dict[str, Path]) -> str:
+def message_of(files: dict[str, Path]) -> str:
     with pytest.raises(LooptopError) as error:
         score_files(**files)
     assert "\n" not in str(error.value)
@@ -156,17 +156,17 @@ def told(files: dict[str, Path]) -> str:
 
 def test_a_result_for_an_unknown_question(golden: dict[str, Any], files: dict[str, Path]) -> None:
     files["results"].write_text(json.dumps([*golden["results"], {"question_id": 7, "answer": "x"}]))
-    assert told(files) == "1 question (7) of the results has no annotation; are they another split's?"
+    assert message_of(files) == "1 question (7) of the results has no annotation; are they another split's?"
 
 
 def test_a_question_answered_twice(golden: dict[str, Any], files: dict[str, Path]) -> None:
     files["results"].write_text(json.dumps([*golden["results"], golden["results"][0]]))
-    assert "answers question 761111000 twice" in told(files)
+    assert "answers question 761111000 twice" in message_of(files)
 
 
 def test_missing_results(golden: dict[str, Any], files: dict[str, Path]) -> None:
     files["results"].write_text(json.dumps(golden["results"][4:]))
-    assert told(files).startswith(
+    assert message_of(files).startswith(
         "4 questions (761111000, 691236001, 666234002, ...) of the annotations have no result"
     )
 
@@ -174,36 +174,36 @@ def test_missing_results(golden: dict[str, Any], files: dict[str, Path]) -> None
 def test_files_of_different_splits(golden: dict[str, Any], files: dict[str, Path]) -> None:
     golden_questions = {"questions": golden["questions"]["questions"][1:]}
     files["questions"].write_text(json.dumps(golden_questions))
-    assert "1 question (761111000)" in told(files) and "the two files of one split" in told(files)
+    assert "1 question (761111000)" in message_of(files) and "the two files of one split" in message_of(files)
 
 
 def test_files_given_the_wrong_way_round(files: dict[str, Path]) -> None:
     swapped = {**files, "annotations": files["questions"], "questions": files["annotations"]}
-    assert "holds no 'annotations'; is it another of the VQA files?" in told(swapped)
+    assert "holds no 'annotations'; is it another of the VQA files?" in message_of(swapped)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b'[{"question_id": 1,\n "answer": "x"},\n', "not valid JSON: it ends too early at line 3, column 1"),
         (b'[{"question_id": 1,\n  "answer": x}]', "at line 2, column 13"),
-        (b'[{"question_id": 1,\n  "answer": "\xff"}]', "entry 0 is not right: not UTF-8 text"),
+        (b'[{"question_id": 1,\n  "answer": "\xff"}]', "entry 0 is invalid: not UTF-8 text"),
         ('[{"question_id": 1,\n  "answer": "ü" x}]'.encode(), "at line 2, column 17"),
         (b'{"question_id": 1}', "expected `array`, got `object`"),
-        (b'[{"question_id": 1, "answer": null}]', "entry 0 is not right: expected `str`, got `null`"),
+        (b'[{"question_id": 1, "answer": null}]', "entry 0 is invalid: expected `str`, got `null`"),
         (b'[{"answer": "x"}]', "missing required field `question_id`"),
         (b"[" * 100_000, "results.json"),
     ],
 )
-def test_results_that_are_not_as_they_should_be(files: dict[str, Path], content: bytes, said: str) -> None:
+def test_results_that_are_not_as_they_should_be(files: dict[str, Path], content: bytes, message: str) -> None:
     files["results"].write_bytes(content)
-    assert said in told(files)
+    assert message in message_of(files)
 
 
 def test_a_missing_file(files: dict[str, Path]) -> None:
     files["results"].unlink()
-    assert "cannot read" in told(files) and "No such file" in told(files)
+    assert "cannot read" in message_of(files) and "No such file" in message_of(files)
 
 
 def test_a_byte_order_mark_is_no_error(golden: dict[str, Any], files: dict[str, Path]) -> None:

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answer import END
+from looptop.engine.vqa.answer_records import END
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.view import as_grid, patch_grid, seen_pixels
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_model
+from looptop.engine.vqa.attention_view import as_grid, patch_grid, rgb_pixels
+from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 
 
 @pytest.fixture(params=["mean", "tokens"])
@@ -61,7 +61,7 @@ def answerer_tokens(answerer: Answerer, question: str) -> tuple[int, ...]:
         memory, memory_mask = answerer.model.encode(ids, mask, answerer.processor.images(pictures()[1:2]))
     decode = answerer.processor.decode
     (search,) = best_answers(answerer.model, memory, memory_mask, 0, answerer.processor.end_id, decode)
-    return search.found()[0].tokens
+    return search.results()[0].tokens
 
 
 def test_a_question_gets_the_same_answer_alone_and_in_any_batch(answerer: Answerer) -> None:
@@ -172,9 +172,9 @@ def test_patches_need_not_be_square() -> None:
 
 def test_pixels_that_were_not_normalised_are_brought_back_too() -> None:
     plain = type("P", (), {"do_normalize": False, "do_rescale": True, "rescale_factor": 1 / 255})
-    assert seen_pixels(plain, torch.full((3, 1, 2), 100 / 255)) == bytes([100] * 6)
+    assert rgb_pixels(plain, torch.full((3, 1, 2), 100 / 255)) == bytes([100] * 6)
     raw = type("P", (), {"do_normalize": False, "do_rescale": False})
-    assert seen_pixels(raw, torch.tensor([[[300.0]], [[-4.0]], [[7.0]]])) == bytes([255, 0, 7])
+    assert rgb_pixels(raw, torch.tensor([[[300.0]], [[-4.0]], [[7.0]]])) == bytes([255, 0, 7])
 
 
 # What a person can get wrong ----------------------------------------------------------------------------------------

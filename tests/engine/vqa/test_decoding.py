@@ -17,7 +17,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.vqa.decoding import Memory, best_answers, greedy, longest_answer
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_model
+from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 
 
 @pytest.fixture(params=["mean", "tokens"])
@@ -37,7 +37,7 @@ def probability(model: VqaModel, memory: Tensor, mask: Tensor | None, tokens: li
         logits = model.decode(torch.tensor([[0, *tokens]]), memory, mask)[0].double()
     targets = tokens if ending is None else [*tokens, ending]
     logs = logits.log_softmax(dim=-1)
-    return math.exp(sum(float(logs[place, token]) for place, token in enumerate(targets)))
+    return math.exp(sum(float(logs[index, token]) for index, token in enumerate(targets)))
 
 
 def row_of(memory: Tensor, mask: Tensor | None, row: int) -> tuple[Tensor, Tensor | None]:
@@ -119,16 +119,16 @@ def test_greedy_answers_end_each_in_their_own_time(parts: tuple[VqaModel, VqaPro
 class Scripted:
     """Stands for a model whose decoder says what a table says: rows of memory hold the row's number."""
 
-    def __init__(self, said: dict[tuple[int, tuple[int, ...]], int]) -> None:
-        self.said = said
+    def __init__(self, next_tokens: dict[tuple[int, tuple[int, ...]], int]) -> None:
+        self.next_tokens = next_tokens
         self.asked: list[int] = []
 
     def decoder(self, input_ids: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Any:
         self.asked.append(len(input_ids))
         logits = torch.full((len(input_ids), 1, 10), -9.0)
-        for place, ids in enumerate(input_ids.tolist()):
-            row = int(encoder_hidden_states[place, 0, 0])
-            logits[place, 0, self.said[row, tuple(ids[1:])]] = 9.0
+        for index, ids in enumerate(input_ids.tolist()):
+            row = int(encoder_hidden_states[index, 0, 0])
+            logits[index, 0, self.next_tokens[row, tuple(ids[1:])]] = 9.0
         return type("Out", (), {"logits": logits})
 
 
@@ -151,9 +151,9 @@ def test_keys_and_values_of_the_memory_are_kept_and_change_nothing(tmp_path: Pat
         prefixes = torch.tensor([[0, 5, 9], [0, 6, 0], [0, 0, 0]])
         last = torch.tensor([2, 1, 0])
         got = memory.next_logits(rows, prefixes, last)
-        for place, row in enumerate(rows.tolist()):
-            expected = model.decode(prefixes[place : place + 1, : int(last[place]) + 1], *row_of(states, mask, row))
-            torch.testing.assert_close(got[place], expected[0, -1], atol=1e-5, rtol=1e-5)
+        for index, row in enumerate(rows.tolist()):
+            expected = model.decode(prefixes[index : index + 1, : int(last[index]) + 1], *row_of(states, mask, row))
+            torch.testing.assert_close(got[index], expected[0, -1], atol=1e-5, rtol=1e-5)
 
 
 def test_best_answers_are_the_best_of_all_that_are_possible(parts: tuple[VqaModel, VqaProcessor]) -> None:
@@ -179,10 +179,10 @@ def test_best_answers_are_the_best_of_all_that_are_possible(parts: tuple[VqaMode
         expected = sorted(by_text.values(), reverse=True)[:6]
 
         assert search.exact
-        found = search.found()
-        assert len({one.text for one in found}) == 6
-        assert [math.exp(one.log_prob) for one in found] == pytest.approx(expected, abs=1e-7, rel=1e-4)
-        for candidate in found:
+        results = search.results()
+        assert len({one.text for one in results}) == 6
+        assert [math.exp(one.log_prob) for one in results] == pytest.approx(expected, abs=1e-7, rel=1e-4)
+        for candidate in results:
             forced = probability(model, *one, list(candidate.tokens), processor.end_id)
             assert math.exp(candidate.log_prob) == pytest.approx(forced, abs=1e-7, rel=1e-4)
 
@@ -191,7 +191,7 @@ def test_candidates_are_sorted_distinct_and_sum_to_at_most_one(parts: tuple[VqaM
     model, processor = parts
     memory, mask = remember(model, processor)
     for search in best_answers(model, memory, mask, 0, processor.end_id, processor.decode, top=40):
-        found = search.found()
-        assert len({one.text for one in found}) == len(found) == 40
-        assert all(one.log_prob >= other.log_prob for one, other in itertools.pairwise(found))
-        assert math.fsum(math.exp(one.log_prob) for one in found) <= 1
+        results = search.results()
+        assert len({one.text for one in results}) == len(results) == 40
+        assert all(one.log_prob >= other.log_prob for one, other in itertools.pairwise(results))
+        assert math.fsum(math.exp(one.log_prob) for one in results) <= 1

@@ -32,16 +32,13 @@ from transformers import (
 
 from looptop.engine import config
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answering import load_model
+from looptop.engine.vqa.configuration import VqaConfig, frozen_parts
 from looptop.engine.vqa.decoding import greedy
-from looptop.engine.vqa.finite import NonFiniteError
-from looptop.engine.vqa.freezing import frozen_parts
-from looptop.engine.vqa.labels import IGNORED, answer_labels
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.model_config import VqaConfig
+from looptop.engine.vqa.model import NonFiniteError, VqaModel, load_model
+from looptop.engine.vqa.processing import IGNORED, answer_labels
 from looptop.engine.vqa.training import build_model
-from scripts.models import save_vqa_parts
-from tests.engine.vqa.tiny_model import QUESTIONS, pictures, save, tiny_config, tiny_model
+from tests.factories.published_models import save_vqa_parts
+from tests.factories.vqa import QUESTIONS, pictures, save, tiny_config, tiny_model
 
 BEGIN = END = 0
 
@@ -180,14 +177,16 @@ def test_an_unknown_word_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"), [(float("nan"), "NaN"), (float("inf"), "infinite"), (-float("inf"), "infinite")]
+    ("bad", "message"), [(float("nan"), "NaN"), (float("inf"), "infinite"), (-float("inf"), "infinite")]
 )
-def test_nan_and_infinity_are_errors_that_name_the_tensor(tmp_path: Path, fusion: str, bad: float, said: str) -> None:
+def test_nan_and_infinity_are_errors_that_name_the_tensor(
+    tmp_path: Path, fusion: str, bad: float, message: str
+) -> None:
     model, processor = tiny_model(tmp_path, fusion)
     batch = inputs_of(processor)
     images = batch | {"pixel_values": batch["pixel_values"].clone()}
     images["pixel_values"][1, 0, 3, 3] = bad
-    with pytest.raises(NonFiniteError, match=said) as error:
+    with pytest.raises(NonFiniteError, match=message) as error:
         model(**images)
     assert error.value.tensor_name == "pixel_values"
 
@@ -365,19 +364,6 @@ def test_a_frozen_encoder_says_the_same_each_time_while_the_rest_is_trained(tmp_
     assert torch.equal(text(), text())
 
 
-def test_the_gradients_of_all_parameters_are_cleared(tmp_path: Path) -> None:
-    """Also of one that is trained at two places, and of an encoder that was frozen when it had some."""
-    model, processor = tiny_model(tmp_path)
-    model(**inputs_of(processor)).loss.backward()
-    assert model.decoder.lm_head.weight is model.decoder.transformer.wte.weight
-    model.freeze("encoders")
-    model.zero_grad(set_to_none=False)
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    assert gradients and not any(gradient.any() for gradient in gradients)
-    model.zero_grad()
-    assert all(parameter.grad is None for parameter in model.parameters())
-
-
 FAMILIES: dict[str, Any] = {
     "resnet": lambda: ResNetModel(ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1])),
     "clip": lambda: CLIPModel(CLIPConfig(text_config=SMALL, vision_config=SMALL | {"image_size": 32})),
@@ -403,10 +389,10 @@ SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "i
         ("text", "clip", "'clip' cannot be the text encoder"),
         ("text", "t5", "cannot answer a question together: text encoder t5"),
         ("text", "vit", "cannot answer a question together: text encoder vit|cannot load the tokenizer"),
-        ("decoder", "bart", "'bart' and holds an encoder, too"),
+        ("decoder", "bart", "'bart' and has an encoder as well"),
         ("decoder", "opt", "the decoder .* 'opt', which has no cross-attention"),
         ("decoder", "llama", "the decoder .* 'llama', which has no cross-attention"),
-        ("decoder", "t5", "'t5' and holds an encoder, too"),
+        ("decoder", "t5", "'t5' and has an encoder as well"),
         ("decoder", "vit", "'vit', which cannot be used as a decoder"),
     ],
 )

@@ -14,9 +14,8 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import token_of
-from looptop.engine.vqa.labels import IGNORED
-from looptop.engine.vqa.processing import VqaProcessor, resolve
-from tests.engine.vqa.tiny import save_processors
+from looptop.engine.vqa.processing import IGNORED, VqaProcessor, resolve
+from tests.factories.vqa import save_processors
 
 
 @pytest.fixture(scope="module")

@@ -28,24 +28,24 @@ def language(seed: int, length: int, sharpness: float) -> Language:
     return made
 
 
-def run(search: Search, said: Language) -> int:
+def run(search: Search, table: Language) -> int:
     """Answers the search from the language; returns how many prefixes it looked behind."""
     looked = 0
     while wanted := search.wanted():
         for prefix in wanted:
-            logs = [math.log(p) if p else -math.inf for p in said[prefix]]
+            logs = [math.log(p) if p else -math.inf for p in table[prefix]]
             following = sorted((token for token in range(VOCABULARY) if token != END), key=lambda token: -logs[token])
             search.expand(prefix, logs[END], following, [logs[token] for token in following])
             looked += 1
     return looked
 
 
-def all_answers(said: Language, length: int, text_of: Callable[[Prefix], str]) -> list[tuple[float, str]]:
+def all_answers(table: Language, length: int, text_of: Callable[[Prefix], str]) -> list[tuple[float, str]]:
     """(probability, text) of every answer, the most probable of each text, best first."""
     best: dict[str, float] = {}
-    for prefix, following in said.items():
+    for prefix, following in table.items():
         if len(prefix) <= length and (text := text_of(prefix)):
-            probability = math.prod(said[prefix[:n]][token] for n, token in enumerate(prefix)) * following[END]
+            probability = math.prod(table[prefix[:n]][token] for n, token in enumerate(prefix)) * following[END]
             best[text] = max(best.get(text, 0.0), probability)
     return sorted(((probability, text) for text, probability in best.items()), reverse=True)
 
@@ -66,22 +66,22 @@ def test_it_finds_exactly_the_most_probable_answers(
     top: int, sharpness: float, text_of: Callable[[Prefix], str]
 ) -> None:
     for seed in range(12):
-        said = language(seed, length=4, sharpness=sharpness)
+        table = language(seed, length=4, sharpness=sharpness)
         search = Search(top, text_of, max_tokens=4, limit=10_000)
-        run(search, said)
-        expected = all_answers(said, 4, text_of)[:top]
+        run(search, table)
+        expected = all_answers(table, 4, text_of)[:top]
 
         assert search.exact
-        assert [found.text for found in search.found()] == [text for _, text in expected]
-        for found, (probability, _) in zip(search.found(), expected, strict=True):
-            assert math.exp(found.log_prob) == pytest.approx(probability, rel=1e-12)
-            assert math.exp(math.fsum(found.log_probs)) == pytest.approx(probability, rel=1e-12)
-            assert len(found.log_probs) == len(found.tokens) + 1
-        assert sum(math.exp(found.log_prob) for found in search.found()) <= 1 + 1e-12
+        assert [result.text for result in search.results()] == [text for _, text in expected]
+        for result, (probability, _) in zip(search.results(), expected, strict=True):
+            assert math.exp(result.log_prob) == pytest.approx(probability, rel=1e-12)
+            assert math.exp(math.fsum(result.log_probs)) == pytest.approx(probability, rel=1e-12)
+            assert len(result.log_probs) == len(result.tokens) + 1
+        assert sum(math.exp(result.log_prob) for result in search.results()) <= 1 + 1e-12
 
 
 def test_it_is_not_misled_by_the_most_probable_first_token() -> None:
-    said: Language = {
+    table: Language = {
         (): [0.0, 0.6, 0.4, 0.0, 0.0],
         (1,): [0.3, 0.0, 0.35, 0.35, 0.0],
         (2,): [0.9, 0.1, 0.0, 0.0, 0.0],
@@ -90,39 +90,39 @@ def test_it_is_not_misled_by_the_most_probable_first_token() -> None:
         (2, 1): [1.0, 0, 0, 0, 0],
     }
     search = Search(3, letters, max_tokens=2)
-    run(search, said)
-    assert [found.text for found in search.found()] == ["b", "ab", "ac"]
+    run(search, table)
+    assert [result.text for result in search.results()] == ["b", "ab", "ac"]
 
 
 def test_a_sure_model_is_looked_behind_few_prefixes() -> None:
-    said = language(0, 3, 1.0)
-    said[()] = [0.0, 0.99, 0.01, 0.0, 0.0]
-    said[(1,)] = [0.99, 0.01, 0.0, 0.0, 0.0]
-    assert run(Search(1, letters, max_tokens=3), said) == 2
+    table = language(0, 3, 1.0)
+    table[()] = [0.0, 0.99, 0.01, 0.0, 0.0]
+    table[(1,)] = [0.99, 0.01, 0.0, 0.0, 0.0]
+    assert run(Search(1, letters, max_tokens=3), table) == 2
 
 
 def test_an_answer_is_not_empty_unless_nothing_else_is_possible() -> None:
-    said = language(0, 3, 1.0)
-    said[()] = [0.9, 0.1, 0.0, 0.0, 0.0]
-    said[(1,)] = [1.0, 0.0, 0.0, 0.0, 0.0]
+    table = language(0, 3, 1.0)
+    table[()] = [0.9, 0.1, 0.0, 0.0, 0.0]
+    table[(1,)] = [1.0, 0.0, 0.0, 0.0, 0.0]
     search = Search(3, letters, max_tokens=3)
-    run(search, said)
-    (found,) = search.found()
-    assert (found.text, math.exp(found.log_prob)) == ("a", pytest.approx(0.1))
+    run(search, table)
+    (result,) = search.results()
+    assert (result.text, math.exp(result.log_prob)) == ("a", pytest.approx(0.1))
 
-    said[()] = [1.0, 0.0, 0.0, 0.0, 0.0]
+    table[()] = [1.0, 0.0, 0.0, 0.0, 0.0]
     search = Search(3, letters, max_tokens=3)
-    run(search, said)
-    (found,) = search.found()
-    assert (found.text, math.exp(found.log_prob)) == ("", pytest.approx(1.0))
+    run(search, table)
+    (result,) = search.results()
+    assert (result.text, math.exp(result.log_prob)) == ("", pytest.approx(1.0))
 
 
 def test_a_search_without_end_is_ended_with_what_it_has() -> None:
     fair = [1 / VOCABULARY] * VOCABULARY
-    said = {prefix: fair for n in range(9) for prefix in itertools.product(range(1, VOCABULARY), repeat=n)}
+    table = {prefix: fair for n in range(9) for prefix in itertools.product(range(1, VOCABULARY), repeat=n)}
     search = Search(100, letters, max_tokens=8, limit=120)
-    assert run(search, said) == 120
+    assert run(search, table) == 120
     assert not search.exact
-    found = search.found()
-    assert len(found) == 100
-    assert [one.log_prob for one in found] == sorted((one.log_prob for one in found), reverse=True)
+    results = search.results()
+    assert len(results) == 100
+    assert [one.log_prob for one in results] == sorted((one.log_prob for one in results), reverse=True)

@@ -10,10 +10,12 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 import torch
+from transformers import AttentionInterface
 
 import looptop.engine as looptop
 from looptop.engine import config
@@ -23,9 +25,10 @@ from looptop.engine.models.names import resolve
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa import easy_vqa
+from looptop.engine.vqa import fast_gpt2
+from looptop.engine.vqa.data import easy_vqa
+from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.problems import Problems
 from tests.support import eventually, wait_taken
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
@@ -66,6 +69,24 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     assert answer.answer == samples[0].answer
     whole = [path.name for path in checkpoint.steps(run.folder.checkpoints).values() if checkpoint.is_whole(path)]
     assert f"checkpoint-{total - total % 6}" in whole and len(whole) <= 3
+
+
+def test_the_kernels_of_transformers_give_the_same_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+
+    def attend(*arguments: Any, **options: Any) -> Any:
+        used.append("fast")
+        return fast_gpt2.attend(*arguments, **options)
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, fast_gpt2.ATTENTION, attend)
+    fast = start("max_steps=4", "kernels=fast")
+    assert fast.wait() is RunState.FINISHED, fast.reason
+    assert used
+    used.clear()
+    plain = start("max_steps=4", "kernels=transformers")
+    assert plain.wait() is RunState.FINISHED, plain.reason
+    assert not used
+    assert losses(fast) == pytest.approx(losses(plain), rel=1e-4)
 
 
 def table_of_the_benchmark(folder: Path, rows: int) -> Path:
@@ -202,6 +223,9 @@ LIMITED = (
 )
 
 
+needs_limits = pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="lifts another process's limit")
+
+
 def make_room(folder: RunFolder) -> None:
     owner = folder.owner()
     assert owner is not None
@@ -209,6 +233,7 @@ def make_room(folder: RunFolder) -> None:
     psutil.Process(owner.pid).rlimit(psutil.RLIMIT_FSIZE, (hard, hard))
 
 
+@needs_limits
 def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_run() -> None:
     chosen = config.override(config.preset("tiny"), [*SHORT, "max_steps=14"])
     folder = looptop.launch(chosen, program=(sys.executable, "-c", LIMITED))
@@ -226,6 +251,7 @@ def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_run() 
     assert looptop.Answerer.load(folder.id).name == folder.id
 
 
+@needs_limits
 def test_a_stop_whose_checkpoint_cannot_be_written_holds_the_run_until_there_is_room() -> None:
     chosen = config.override(config.preset("tiny"), [*SHORT, "max_steps=100000", "eval_steps=100000"])
     folder = looptop.launch(chosen, program=(sys.executable, "-c", LIMITED))
@@ -317,7 +343,7 @@ def test_features_of_questions_that_do_not_fit_are_not_kept_and_change_nothing(
     monkeypatch.setattr("looptop.engine.vqa.training.psutil", full)
     asked = start(*settings)
     assert asked.wait() is RunState.FINISHED, asked.reason
-    told = [event.text for event in asked.journal.events() if event.kind == "features"]
-    assert [text.partition(" would take")[0].split()[-1] for text in told] == ["images", *["questions"] * 3]
-    assert all("are not kept; a quarter of the free memory is 0.0 GiB" in text for text in told)
+    texts = [event.text for event in asked.journal.events() if event.kind == "features"]
+    assert [text.partition(" would take")[0].split()[-1] for text in texts] == ["images", *["questions"] * 3]
+    assert all("are not kept; a quarter of the free memory is 0.0 GiB" in text for text in texts)
     assert losses(asked) == pytest.approx(losses(kept), abs=1e-4)

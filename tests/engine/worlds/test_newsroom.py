@@ -60,16 +60,16 @@ def test_seeds_splits_and_numbers_give_different_articles() -> None:
 
 def test_training_held_out_and_test_articles_never_meet() -> None:
     # So many of each that without the rule some people would be in the same place for the same company by chance.
-    told: dict[str, set[tuple[str, str, str]]] = {}
+    facts_by_split: dict[str, set[tuple[str, str, str]]] = {}
     for seed, split in enumerate(SPLITS):
         made = [Newsroom(seed, split).article(i).facts for i in range(5000)]
-        told[split] = {(facts.person, facts.organisation.split()[0], facts.place) for facts in made}
+        facts_by_split[split] = {(facts.person, facts.organisation.split()[0], facts.city) for facts in made}
         # Nothing is kept from any of them: each knows every name and place.
-        assert {facts.place for facts in made} == set(words.PLACES)
+        assert {facts.city for facts in made} == set(words.CITIES)
         assert {facts.person.split()[1] for facts in made} == set(words.LAST_NAMES)
-    assert not told["train"] & told["held-out"]
-    assert not told["train"] & told["test"]
-    assert not told["held-out"] & told["test"]
+    assert not facts_by_split["train"] & facts_by_split["held-out"]
+    assert not facts_by_split["train"] & facts_by_split["test"]
+    assert not facts_by_split["held-out"] & facts_by_split["test"]
 
 
 def test_there_is_no_other_split() -> None:
@@ -79,9 +79,9 @@ def test_there_is_no_other_split() -> None:
 
 def test_no_word_stands_in_two_lists() -> None:
     lists: list[str] = []
-    for name in ("FIRST_NAMES", "LAST_NAMES", "PLACES", "COMPANIES", "TYPES", "ROLES", "WEEKDAYS", "MONTHS"):
+    for name in ("FIRST_NAMES", "LAST_NAMES", "CITIES", "COMPANIES", "TYPES", "ROLES", "WEEKDAYS", "MONTHS"):
         lists += getattr(words, name)
-    lists += [*words.CURRENCIES, *words.SAID, *words.COUNTRIES]
+    lists += [*words.CURRENCIES, *words.SPEECH_VERBS, *words.COUNTRIES]
     for kind in words.KINDS:
         lists += [*kind.things, *(form for verb in kind.verbs for form in (verb.base, verb.past))]
     lists += [word for loaded in words.LOADED.values() for choices in vars(loaded).values() for word in choices]
@@ -99,11 +99,11 @@ def test_the_text_tells_its_facts(article: Article) -> None:
 
 @given(articles, rngs, tones)
 def test_what_the_world_says_it_finds_whole(article: Article, rng: Random, wanted: words.Tone) -> None:
-    said = tell(article.facts, article.event, rng, wanted)
-    assert is_grammatical(said)
-    assert tone(said) == wanted
-    assert is_clean(said) == (wanted == "neutral")
-    assert recall(article, said) == recall(article.text, said) == 1.0
+    text = tell(article.facts, article.event, rng, wanted)
+    assert is_grammatical(text)
+    assert tone(text) == wanted
+    assert is_clean(text) == (wanted == "neutral")
+    assert recall(article, text) == recall(article.text, text) == 1.0
 
 
 @given(articles)
@@ -183,10 +183,10 @@ def test_every_kind_of_damage_is_refused(article: Article, rng: Random, wanted: 
 
 @given(articles, rngs)
 def test_disorder_is_refused_unless_it_made_another_whole_sentence(article: Article, rng: Random) -> None:
-    said = disordered(article.summary, rng)
-    if is_grammatical(said):
+    text = disordered(article.summary, rng)
+    if is_grammatical(text):
         # A role or the `has` of a perfect may be missing, a word may have taken its own place.
-        assert abs(len(said.split()) - len(article.summary.split())) <= 1
+        assert abs(len(text.split()) - len(article.summary.split())) <= 1
 
 
 def test_praise_and_blame_are_heard_wherever_they_stand() -> None:
@@ -229,10 +229,10 @@ def test_nothing_can_be_recalled_of_a_text_without_facts() -> None:
 def test_mixed_summaries_are_half_loaded_half_broken_and_nearly_all_tell_the_facts() -> None:
     room, rng = Newsroom(0), Random(0)
     made = [(article, mixed_summary(article, rng)) for article in map(room.article, range(2000))]
-    said = [text for _, text in made]
-    assert sum(map(is_neutral, said)) / 2000 == pytest.approx(0.5, abs=0.07)
-    assert sum(map(is_grammatical, said)) / 2000 == pytest.approx(0.5, abs=0.05)
-    assert sum(map(is_clean, said)) / 2000 == pytest.approx(0.25, abs=0.05)
+    texts = [text for _, text in made]
+    assert sum(map(is_neutral, texts)) / 2000 == pytest.approx(0.5, abs=0.07)
+    assert sum(map(is_grammatical, texts)) / 2000 == pytest.approx(0.5, abs=0.05)
+    assert sum(map(is_clean, texts)) / 2000 == pytest.approx(0.25, abs=0.05)
     assert sum(recall(article, text) for article, text in made) / 2000 > 0.92
 
 

@@ -96,7 +96,7 @@ def test_it_asks_as_often_as_the_benchmark() -> None:
 def test_its_images_look_like_the_benchmarks() -> None:
     rng = np.random.default_rng(0)
     paths = easy_vqa.get_test_image_paths()
-    real = np.stack([np.asarray(Image.open(paths[place]).convert("RGB")) for place in range(300)])
+    real = np.stack([np.asarray(Image.open(paths[number]).convert("RGB")) for number in range(300)])
     made = np.stack([shapes.draw(shapes.make_scene(rng)) for _ in range(300)])
     assert real.shape == made.shape
     # Light grounds from the same range, the same eight colors, shapes that cover about as much.

@@ -1,0 +1,54 @@
+"""What every command is given, and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from looptop.engine.runs.folder import RunFolder
+
+OpenApp = Callable[["RunFolder | None"], int]
+"""Opens the app, on a run where one is given; returns its exit code."""
+
+
+class CommonArguments:
+    """The attributes that argparse and `main` set for every command; each command's `Arguments` adds its own.
+
+    A class of its own, so that the type checker knows each attribute: an `argparse.Namespace` has any.
+    """
+
+    command: str
+    version: bool
+    began: float
+    """When the command started, in seconds since the epoch."""
+    open_app: OpenApp | None
+    """None where there is only the engine (`python -m looptop.engine`)."""
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Adds the agreement to what a run of somebody else would start."""
+    parser.add_argument(
+        "--trust", action="store_true", help="of a run that was not made here: start the command and functions it names"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds `--json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Adds `--model` and `--device`."""
+    parser.add_argument(
+        "--model",
+        default="bundled",
+        help="`bundled` (the default), a run such as vqa-3, one of its checkpoints (vqa-3:checkpoint-400), or a folder",
+    )
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device`."""
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, cuda:1 or mps")

@@ -1,0 +1,139 @@
+"""`looptop completion`: completes looptop's words in bash, zsh and fish; argcomplete does the work.
+
+The shell starts `looptop` with the line so far in its environment. The parser that reads the command says which words
+can come next, so there is no second list of commands and options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import argcomplete
+from argcomplete.shell_integration import shellcode
+
+from looptop.engine.cli.arguments import CommonArguments
+from looptop.engine.cli.output import say
+from looptop.engine.text import visible
+
+SHELLS = ("bash", "zsh", "fish")
+
+EXAMPLES = """\
+  looptop completion bash >> ~/.bashrc
+  looptop completion zsh >> ~/.zshrc
+  looptop completion fish > ~/.config/fish/completions/looptop.fish
+"""
+
+
+class Arguments(CommonArguments):
+    """What was typed."""
+
+    shell: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("shell", choices=SHELLS, help="the shell that is to complete")
+
+
+def run(arguments: Arguments) -> int:
+    """Prints the shell's code."""
+    say(shellcode(["looptop"], shell=arguments.shell).rstrip())
+    return 0
+
+
+def typed_words() -> list[str]:
+    """The words on the shell's line, the program's own left out."""
+    line = os.environ.get("COMP_LINE", "")
+    try:
+        return shlex.split(line)[1:]
+    except ValueError:  # a quote that is still open
+        return line.split()[1:]
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answers the shell that started this process, and ends the process.
+
+    Args:
+        parser: The whole parser, with the arguments of the command that was typed.
+    """
+    for action in _actions(parser):
+        completer = _COMPLETERS.get(str(action.metavar)) or _COMPLETERS.get(action.dest)
+        if completer is not None:
+            action.completer = completer  # type: ignore[attr-defined]  # argcomplete reads it
+    argcomplete.autocomplete(parser, always_complete_options="long")
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterable[argparse.Action]:
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for subparser in action.choices.values():
+                yield from _actions(subparser)
+
+
+def _runs(**_: Any) -> list[str]:
+    from looptop.engine.runs.folder import RunFolder
+
+    return _safe(folder.id for folder in RunFolder.all())
+
+
+def _models(**_: Any) -> list[str]:
+    return ["bundled", *_runs()]
+
+
+def _settings(**_: Any) -> list[str]:
+    from looptop.engine import config as configuration
+
+    return [f"{key}=" for key in configuration.keys(type(configuration.preset("tiny", _typed_kind())))]
+
+
+def _presets(**_: Any) -> list[str]:
+    from looptop.engine import config as configuration
+
+    return configuration.presets(_typed_kind())
+
+
+def _metrics(**_: Any) -> list[str]:
+    from looptop.engine.journal.reader import Journal
+    from looptop.engine.runs.folder import RunFolder
+
+    run = typed_words()[1]
+    return _safe(Journal(RunFolder.find(run).db).names())
+
+
+def _typed_kind() -> str:
+    """The kind of run that was typed; argcomplete does not tell what came before it in a subcommand."""
+    from looptop.engine import config as configuration
+
+    return next((word for word in typed_words() if word in configuration.KINDS), "vqa")
+
+
+def _safe(names: Iterable[str]) -> list[str]:
+    """The names that hold nothing which could act on a terminal."""
+    return [name for name in names if visible(name) == name]
+
+
+def _harmless(complete: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """A damaged home or run completes nothing: the command itself will say what is wrong with it."""
+
+    def words(**given: Any) -> list[str]:
+        with contextlib.suppress(Exception):
+            return complete(**given)
+        return []
+
+    return words
+
+
+_COMPLETERS = {
+    "RUN": _harmless(_runs),
+    "MODEL": _harmless(_models),
+    "model": _harmless(_models),
+    "KEY=VALUE": _harmless(_settings),
+    "preset": _harmless(_presets),
+    "NAME": _harmless(_metrics),
+}

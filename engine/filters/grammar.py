@@ -1,0 +1,169 @@
+"""Reads the text of a filter.
+
+    filter   = [ any_of ]                              nothing at all means everything
+    any_of   = all_of { "or" all_of }
+    all_of   = part { [ "and" ] part }                 side by side means "and"
+    part     = { "not" } [ "-" ] ( "(" any_of ")" | term )
+    term     = word | NAME ":" value { "," value } | [ quantifier ] NAME operator number
+
+Blanks may stand on both sides of an operator, but not inside `NAME:VALUE`. Double quotes make blanks, parentheses and
+operators part of a word, and `"and"` a word like any other. Before an operator `and`, `or` and `not` are names.
+A text is read once, from left to right, and nothing in it is evaluated as code.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Generic
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.filters.expressions import EVERYTHING, Comparison, Expression, Group, Match
+from looptop.engine.filters.vocabulary import Filter, NumberField, Row, Vocabulary, Word, suggestion
+from looptop.engine.text import visible
+
+DEEPEST = 50
+"""Parentheses inside one another."""
+
+# Every repetition is possessive (++, *+): nothing is ever tried twice.
+_OPERATOR = re.compile(r"\s*+([<>=]=?+|!=)")
+_KEYWORD = re.compile(r"\s*+(and|or|not)(?![^\s()])(?!\s*+([<>=]|!=))", re.IGNORECASE)
+_KEY = re.compile(r"([A-Za-z]++):")
+_VALUE = re.compile(r'(?:"[^"]*+"|[^\s"()])*+')
+_LISTED = re.compile(r'(?:"[^"]*+"|[^",])++')
+_NAME = re.compile(r'(?:"[^"]*+"|!(?!=)|[^\s"()<>=!])*+')
+_WORD = re.compile(rf"(?=[<>=]|!=){_VALUE.pattern}|{_NAME.pattern}")
+"""What begins like an operator is a word up to the next blank: nothing is there to be compared."""
+
+
+def parse(text: str, vocabulary: Vocabulary[Row]) -> Filter[Row]:
+    """Reads a filter.
+
+    Raises:
+        LooptopError: Says which word is wrong, at which column, and what is wanted there.
+    """
+    if text.count('"') % 2:
+        if not vocabulary.open_quotes:
+            raise LooptopError(f'the quote at column {text.rindex(chr(34)) + 1} is not closed; add a "')
+        text += '"'
+    parser = _Parser(text, vocabulary)
+    return Filter(vocabulary, parser.whole(), parser.numbers)
+
+
+class _Parser(Generic[Row]):
+    def __init__(self, text: str, vocabulary: Vocabulary[Row]) -> None:
+        self.text = text
+        self.at = 0
+        self.depth = 0
+        self.negated = False
+        """Whether what is read stands under an odd number of `not`."""
+        self.vocabulary = vocabulary
+        self.numbers: dict[str, NumberField[Row]] = {}
+
+    def whole(self) -> Expression:
+        if self.vocabulary.words and not self.peek():
+            return EVERYTHING
+        expression = self.any_of()
+        if self.peek():
+            raise self.word(_WORD).unexpected("'and', 'or' or the end")
+        return expression
+
+    def any_of(self) -> Expression:
+        parts = [self.all_of()]
+        while self.keyword("or"):
+            parts.append(self.all_of())
+        return self.group(parts, every=False)
+
+    def all_of(self) -> Expression:
+        parts = [self.part()]
+        while self.keyword("and") or (self.peek() not in ("", ")") and not self.keyword("or", take=False)):
+            parts.append(self.part())
+        return self.group([part for part in parts if part != EVERYTHING], every=True)
+
+    def group(self, parts: list[Expression], every: bool) -> Expression:
+        if len(parts) < 2:
+            return parts[0] if parts else EVERYTHING
+        return Group(tuple(parts), every is not self.negated)
+
+    def part(self) -> Expression:
+        outside = self.negated
+        while self.keyword("not"):
+            self.negated = not self.negated
+        typing = False
+        if self.peek() == "-" and self.vocabulary.words:
+            self.at += 1
+            self.negated = not self.negated
+            typing = self.text[self.at : self.at + 1].strip() in ("", ")")
+        part = EVERYTHING if typing else self.parenthesis() if self.text.startswith("(", self.at) else self.term()
+        self.negated = outside
+        return part
+
+    def parenthesis(self) -> Expression:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise LooptopError(f"more than {DEEPEST} parentheses stand inside one another; use fewer")
+        self.at += 1
+        inner = self.any_of()
+        if self.peek() != ")":
+            raise self.word(_WORD).unexpected("')'")
+        self.at += 1
+        self.depth -= 1
+        return inner
+
+    def term(self) -> Expression:
+        vocabulary = self.vocabulary
+        if vocabulary.texts and (key := _KEY.match(self.text, self.at)):
+            self.at = key.end()
+            return self.match(key[1].lower())
+        form = _WORD if vocabulary.words else _NAME
+        word, quantifier = self.word(form), ""
+        if word.typed in vocabulary.special:
+            return Match("", (word.text,), self.negated)
+        if word.typed in vocabulary.quantifiers:
+            quantifier, word = word.text, self.word(form)
+        if not word.typed or _KEYWORD.match(self.text, word.start):
+            raise word.unexpected(vocabulary.example)
+        operator = _OPERATOR.match(self.text, self.at)
+        if operator is None:
+            if vocabulary.words is None:
+                raise self.word(_WORD).unexpected("one of < <= > >= == !=")
+            return Match("", (word.text.lower(),), self.negated) if word.text else EVERYTHING
+        field = self.numbers[word.text] = vocabulary.number(word, quantifier)
+        self.at = operator.end()
+        number = field.number(self.word(_VALUE))
+        return Comparison(word.text, "==" if operator[1] == "=" else operator[1], number, quantifier, self.negated)
+
+    def match(self, key: str) -> Match:
+        texts = self.vocabulary.texts
+        if key not in texts:
+            raise LooptopError(f"there is no key '{visible(key)}:'; {suggestion(key, texts)}")
+        word = self.word(_VALUE, skip=False)
+        values = tuple(value.replace('"', "").lower() for value in _LISTED.findall(word.typed))
+        if not values:
+            raise word.unexpected(f"a value right behind the colon, such as {key}:{texts[key].example}")
+        for value in values:
+            if (choices := texts[key].choices) and value not in choices:
+                raise LooptopError(f"there is no {key} '{visible(value)}'; {suggestion(value, choices)}")
+        return Match(key, values, self.negated)
+
+    def peek(self) -> str:
+        """Goes to the next character that is no blank, and gives it; empty at the end."""
+        while self.text[self.at : self.at + 1].isspace():
+            self.at += 1
+        return self.text[self.at : self.at + 1]
+
+    def keyword(self, keyword: str, take: bool = True) -> bool:
+        """Whether a keyword is next, which is then taken."""
+        match = _KEYWORD.match(self.text, self.at)
+        if match is None or match[1].lower() != keyword:
+            return False
+        self.at = match.end() if take else self.at
+        return True
+
+    def word(self, form: re.Pattern[str], skip: bool = True) -> Word:
+        """The next word; empty at a parenthesis and at the end."""
+        if skip:
+            self.peek()
+        match, start = form.match(self.text, self.at), self.at
+        typed = match[0] if match else ""
+        self.at += len(typed)
+        return Word(typed.replace('"', ""), typed, self.text, start)

@@ -1,0 +1,79 @@
+"""What a run's journal holds, as plain tables: what every export format writes.
+
+Another kind of rows is exported by all of them once it has its `Table` in `tables_of`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from looptop.engine.interchange.ppo_tables import ppo_tables
+from looptop.engine.interchange.table import Row, Table
+from looptop.engine.journal.completions import completion_steps, completions
+from looptop.engine.journal.reader import Journal
+from looptop.engine.ppo.journal import PpoJournal
+
+PAGE = 50_000
+"""Rows that are held at once."""
+
+
+def tables_of(journal: Journal, batches: tuple[int, int] | None = None) -> list[Table]:
+    """The tables that hold something, metrics first.
+
+    Args:
+        journal: The run's.
+        batches: The first and the last PPO batch whose rows are wanted; None for all.
+    """
+    tables = [
+        Table(
+            "metrics",
+            {"name": str, "step": int, "value": float, "time": float},
+            lambda: _metrics(journal),
+            parts=len(journal.names()),
+        ),
+        Table(
+            "events",
+            {"time": float, "step": int, "kind": str, "level": str, "text": str, "superseded": bool},
+            lambda: _events(journal),
+        ),
+    ]
+    if steps := journal.answer_steps():
+        columns = {"step": int, "question_id": str, "image": str, "question": str, "truth": str, "answer": str}
+        tables.append(
+            Table("answers", {**columns, "confidence": float, "correct": float}, lambda: _answers(journal), len(steps))
+        )
+    if steps := completion_steps(journal):
+        columns = {"step": int, "place": int, "prompt": str, "completion": str, "rewards": str}
+        tables.append(Table("completions", {**columns, "advantage": float}, lambda: _completions(journal), len(steps)))
+    return [*tables, *ppo_tables(PpoJournal(journal.path), batches)]
+
+
+def _metrics(journal: Journal) -> Iterator[list[Row]]:
+    for name in journal.names():
+        after = -(2**63)
+        while points := journal.values(name, after, PAGE):
+            yield [(name, each.step, math.nan if each.value is None else each.value, each.time) for each in points]
+            after = points[-1].step
+
+
+def _events(journal: Journal) -> Iterator[list[Row]]:
+    yield [(each.time, each.step, each.kind, each.level, each.text, each.superseded) for each in journal.events()]
+
+
+def _answers(journal: Journal) -> Iterator[list[Row]]:
+    for step in journal.answer_steps():
+        yield [
+            (step, each.question_id, each.image, each.question, each.truth, each.answer, each.confidence, each.correct)
+            for each in journal.answer_samples(step)
+        ]
+
+
+def _completions(journal: Journal) -> Iterator[list[Row]]:
+    import json
+
+    for step in completion_steps(journal):
+        yield [
+            (step, index, each.prompt, each.completion, json.dumps(each.rewards), each.advantage)
+            for index, each in enumerate(completions(journal, step))
+        ]

@@ -1,0 +1,118 @@
+"""Attention in plain matrix products, for short texts on a processor.
+
+torch's own attention is made for thousands of tokens. On a processor it takes longer than three plain operations where
+a text has a handful of tokens, and it gives no gradient to a bias except step by step in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def hides_later_tokens(query: Tensor, key: Tensor) -> Tensor:
+    """A causal mask, `[query tokens, key tokens]`: true where a key comes after its query.
+
+    Args:
+        query: `[batch, heads, query tokens, size of a head]`; the last of them stands at the last key.
+        key: `[batch, heads, key tokens, size of a head]`.
+    """
+    tokens, before = query.shape[2], key.shape[2] - query.shape[2]
+    return torch.ones(tokens, key.shape[2], dtype=torch.bool, device=query.device).triu(before + 1)
+
+
+def attention_weights(
+    query: Tensor,
+    key: Tensor,
+    bias: Tensor | None = None,
+    hidden: Tensor | None = None,
+    scaling: float = 1.0,
+) -> Tensor:
+    """The softmax of the scores, `[batch, heads, query tokens, key tokens]`, computed in the type of query and key.
+
+    Args:
+        query: `[batch, heads, query tokens, size of a head]`.
+        key: `[batch, heads, key tokens, size of a head]`.
+        bias: Added to the scores; of a shape that can be broadcast to theirs.
+        hidden: True where a key must not be seen; of a shape that can be broadcast to the scores'.
+        scaling: The scores are multiplied by this first.
+    """
+    scores = query @ key.transpose(2, 3)
+    # In place: no gradient needs the scores before these.
+    if scaling != 1.0:
+        scores *= scaling
+    if bias is not None:
+        scores += bias
+    if hidden is not None:
+        scores.masked_fill_(hidden, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1)
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    hidden: Tensor | None = None,
+    scaling: float = 1.0,
+    dropout: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Attention with ordinary gradients.
+
+    Args:
+        query: `[batch, heads, query tokens, size of a head]`.
+        key: `[batch, heads, key tokens, size of a head]`.
+        value: The same shape.
+        hidden: See `attention_weights`.
+        scaling: See `attention_weights`.
+        dropout: The share of weights that are set to 0.
+
+    Returns:
+        The attended values, of the query's shape, and the weights behind dropout.
+    """
+    weights = functional.dropout(attention_weights(query, key, None, hidden, scaling), dropout, training=dropout > 0)
+    return weights @ value, weights
+
+
+def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden: Tensor | None) -> Tensor:
+    """Attention with a bias that is learned, as T5 has it: scores and softmax in float32, the rest in the query's type.
+
+    Args:
+        query: `[batch, heads, query tokens, size of a head]`.
+        key: `[batch, heads, key tokens, size of a head]`.
+        value: The same shape.
+        bias: `[1, heads, query tokens, key tokens]`, added to the scores.
+        hidden: See `attention_weights`.
+    """
+    if torch.is_grad_enabled():
+        attended: Tensor = _BiasedAttention.apply(query, key, value, bias, hidden)  # type: ignore[no-untyped-call]
+        return attended
+    return _biased(query, key, value, bias, hidden)[0]
+
+
+def _biased(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    with torch.autocast(query.device.type, enabled=False):
+        weights = attention_weights(query.float(), key.float(), bias, hidden).to(query.dtype)
+        return weights @ value, weights
+
+
+class _BiasedAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden: Tensor | None
+    ) -> Tensor:
+        attended, weights = _biased(query, key, value, bias, hidden)
+        ctx.save_for_backward(query, key, value, weights)
+        return attended
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, weights = ctx.saved_tensors
+        to_value = weights.transpose(2, 3) @ gradient
+        to_scores = torch._softmax_backward_data(gradient @ value.transpose(2, 3), weights, -1, weights.dtype)
+        to_bias = to_scores.sum(0, keepdim=True, dtype=torch.float32) if ctx.needs_input_grad[3] else None
+        return to_scores @ key, to_scores.transpose(2, 3) @ query, to_value, to_bias, None

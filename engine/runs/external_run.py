@@ -1,0 +1,115 @@
+"""A run whose training belongs to somebody else's program: a Trainer with our callback, or a loop of their own.
+
+It has what every run has: a folder, a lock, a journal, a gate for controls, and the command that is told how it goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import math
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.files.lock import RunLock
+from looptop.engine.files.private import touch_private
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import JournalWriter, Listener
+from looptop.engine.runs.about import LONGEST_TITLE, write_about
+from looptop.engine.runs.alerts import LossAlerts
+from looptop.engine.runs.context import append_to_log
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.gate import Gate
+from looptop.engine.runs.notify import Notifier
+from looptop.engine.runs.run_log import RunLog
+from looptop.engine.text import visible
+
+_log = logging.getLogger("looptop.external_run")
+
+LONGEST_REASON = 500
+"""Characters of the reason why a run failed."""
+
+
+class ExternalRun:
+    """A run of kind `trainer`, live from here to `end`.
+
+    Args:
+        name: Becomes its title; empty for none.
+        arguments: What the training was started with, for its configuration.
+        facts: What a watcher shows of it.
+
+    Raises:
+        LooptopError: The run's folder cannot be made, locked or written.
+    """
+
+    def __init__(self, name: str, arguments: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        self.folder = RunFolder.create("trainer", {"kind": "trainer", "name": name, "arguments": dict(arguments)})
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, self.folder.path, ignore_errors=True)
+            self._lock = RunLock(self.folder.lock, self.folder.id).acquire()
+            undo.callback(self._lock.release)
+            self.journal = JournalWriter(self.folder.db)
+            undo.callback(self.journal.close)
+            self.gate, self._notifier = Gate(self.folder, self.journal), Notifier(self.folder.path)
+            undo.callback(self._notifier.close)
+            with contextlib.suppress(OSError):
+                touch_private(self.folder.log)
+            self.journal.listeners = [
+                RunLog(functools.partial(append_to_log, self.folder)),
+                self._notifier,
+                LossAlerts(self.journal, "learning_rate"),
+                _NotFiniteAlerts(self.journal),
+            ]
+            self.journal.facts(name=name, **facts)
+            self.journal.state(RunState.RUNNING)
+            undo.pop_all()
+        if title := " ".join(name.split())[:LONGEST_TITLE]:
+            try:
+                write_about(self.folder.path, title=title)
+            except (LooptopError, OSError) as error:
+                _log.warning("%s has no title: %s", self.folder.id, error)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Ends the run as stopped where that was asked for, else as finished.
+
+        Args:
+            error: What the training was left by; the run has then failed, or was stopped by Ctrl-C.
+        """
+        if error is not None:
+            state = RunState.STOPPED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+            self._end(state, visible(f"{type(error).__name__}: {error}")[:LONGEST_REASON])
+        elif self.gate.stop_requested.is_set():
+            self._end(RunState.STOPPED, "stopped on request")
+        else:
+            self._end(RunState.FINISHED, "")
+
+    def lose(self) -> None:
+        """Ends the run as failed where nobody can say how its training ended."""
+        self._end(RunState.FAILED, "training ended without a word")
+
+    def _end(self, state: RunState, reason: str) -> None:
+        with contextlib.ExitStack() as ends:
+            ends.callback(self._notifier.close)
+            ends.callback(self._notifier.tell, str(state), reason)
+            ends.callback(self._lock.release)
+            ends.callback(self.journal.close)
+            ends.callback(self.gate.end)
+            self.journal.state(state, reason)
+
+
+class _NotFiniteAlerts(Listener):
+    """Alerts once for each metric that is no longer a number. Of the losses, LossAlerts does it."""
+
+    def __init__(self, journal: JournalWriter) -> None:
+        self._journal = journal
+        self._raised = {"loss", "eval_loss"}
+
+    def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Checks a step's values."""
+        for name, value in values.items():
+            if name not in self._raised and not math.isfinite(value):
+                self._raised.add(name)
+                self._journal.event("alert", f"{name} is {value} at step {step}", step, "warning", code="not_finite")

@@ -1,0 +1,261 @@
+"""The list of runs: a summary of each, the figure that stands for it, how far it has come, and the order of the list.
+
+A summary is read again only when the run's files change, so thousands of runs list at once. Summaries are also kept in
+`summaries.msgpack` in the home, for the next program that lists runs; that file can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.files.private import write_private
+from looptop.engine.home import home
+from looptop.engine.journal.records import Point, RunSummary
+from looptop.engine.runs.folder import RunFolder
+
+_VERSION = 3
+_WATCHED = ("run.db", "run.db-wal", "about.toml", "config.toml")
+# So many new ones are worth a write of the file.
+_WORTH_WRITING = 20
+
+
+class _Kept(msgspec.Struct):
+    stamp: tuple[int, ...]
+    live: str
+    summary: RunSummary
+
+
+class _File(msgspec.Struct):
+    version: int
+    kept: dict[str, _Kept]
+
+
+class Summaries:
+    """Reads the runs' summaries, from any thread."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+        self._loaded = False
+        self._fresh = 0
+        self._one_at_a_time = threading.Lock()
+
+    def all(self, on_part: Callable[[list[RunSummary]], object] | None = None) -> list[RunSummary]:
+        """Of all runs of this machine, the newest first.
+
+        Args:
+            on_part: Is given what is known so far, now and then while many are read for the first time.
+        """
+        with self._one_at_a_time:
+            return self._read(on_part)
+
+    def _read(self, on_part: Callable[[list[RunSummary]], object] | None) -> list[RunSummary]:
+        if not self._loaded:
+            self._loaded = True
+            self._kept = _load()
+        folders = RunFolder.all()
+        summaries = []
+        for number, folder in enumerate(folders):
+            summaries.append(self._one(folder))
+            if on_part is not None and self._fresh and number % 200 == 199:
+                on_part(list(summaries))
+        if len(self._kept) > len(folders):
+            ids = {folder.id for folder in folders}
+            self._kept = {run_id: kept for run_id, kept in self._kept.items() if run_id in ids}
+        if self._fresh >= _WORTH_WRITING:
+            _store(self._kept)
+            self._fresh = 0
+        return summaries
+
+    def _one(self, folder: RunFolder) -> RunSummary:
+        stamp = _stamp(folder.path)
+        kept = self._kept.get(folder.id)
+        if kept is not None and kept.stamp == stamp:
+            # What has ended by its own word and has not been touched since does not live.
+            if kept.summary.state.ended and not kept.live:
+                return kept.summary
+            if folder.live_by() == kept.live:
+                return kept.summary
+        summary = folder.summary()
+        self._kept[folder.id] = _Kept(stamp, summary.live, summary)
+        self._fresh += 1
+        return summary
+
+
+def _stamp(folder: Path) -> tuple[int, ...]:
+    stamp: list[int] = []
+    for name in _WATCHED:
+        try:
+            status = os.stat(f"{folder}/{name}")  # noqa: PTH116 (thousands of them, twice a second)
+            stamp += [status.st_mtime_ns, status.st_size]
+        except OSError:
+            stamp += [0, 0]
+    # A live run touches its lock every two seconds: only its size says that it was written.
+    try:
+        stamp.append(os.stat(f"{folder}/run.lock").st_size)  # noqa: PTH116
+    except OSError:
+        stamp.append(0)
+    return tuple(stamp)
+
+
+def _path() -> Path:
+    return home() / "summaries.msgpack"
+
+
+def _load() -> dict[str, _Kept]:
+    try:
+        file = msgspec.msgpack.decode(_path().read_bytes(), type=_File)
+    except (OSError, LooptopError, *UNREADABLE):
+        return {}
+    return file.kept if file.version == _VERSION else {}
+
+
+def _store(kept: dict[str, _Kept]) -> None:
+    with contextlib.suppress(OSError, LooptopError):
+        draft = _path().with_name(f".summaries-{secrets.token_hex(6)}")
+        try:
+            try:
+                msgspec.msgpack.encode(kept)
+            except UnicodeEncodeError:  # a title that is not UTF-8: its run is read anew by each program
+                kept = {name: each for name, each in kept.items() if _can_be_kept(each)}
+            write_private(draft, msgspec.msgpack.encode(_File(_VERSION, kept)))
+            draft.rename(_path())
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+
+
+def _can_be_kept(each: _Kept) -> bool:
+    try:
+        msgspec.msgpack.encode(each)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_FIRST = (
+    "test_accuracy",
+    "eval_accuracy",
+    "eval_reward",
+    "reward",
+    "env/reward_mean",
+    "ppo/mean_scores",
+    "eval_loss",
+    "loss",
+    "train_loss",
+    "train/loss",
+)
+"""Metrics that say best how good a model is, the best first; where a run has none of them, its first metric does."""
+
+COLUMNS = ("id", "kind", "state", "progress", "headline", "started", "took", "device", "note", "created")
+"""What a list of runs can be ordered by, besides any metric."""
+
+_STATES = ("running", "paused", "created", "interrupted", "failed", "stopped", "finished")
+
+
+def headline(summary: RunSummary) -> tuple[str, float | None]:
+    """The metric that stands for the run and its last value; an empty name where it has none."""
+    name = next((name for name in _FIRST if name in summary.metrics), next(iter(summary.metrics), ""))
+    return name, summary.metrics.get(name)
+
+
+def headline_step(summary: RunSummary) -> int | None:
+    """The step whose model the headline measures, where it is a figure of an evaluation or of the test split."""
+    name = headline(summary)[0]
+    if name.startswith("test_"):
+        return summary.result_step
+    return summary.evaluation_step if name.startswith("eval_") else None
+
+
+def progress(summary: RunSummary) -> float | None:
+    """How much of the run is done, from 0 to 1; None where nobody knows."""
+    if not summary.total_steps:
+        return None
+    return max(0.0, min(1.0, (summary.step or 0) / summary.total_steps))
+
+
+def took(summary: RunSummary, now: float | None = None) -> float | None:
+    """Seconds from its first step to its end, or until now; None where it never ran or nobody knows when it ended."""
+    if summary.started is None:
+        return None
+    if summary.ended is not None:
+        return max(0.0, summary.ended - summary.started)
+    return max(0.0, (now or time.time()) - summary.started) if summary.live else None
+
+
+def ordered(summaries: Iterable[RunSummary], by: str, *, reverse: bool = False) -> list[RunSummary]:
+    """The runs in the order of a column or a metric; those without it come last either way.
+
+    Args:
+        summaries: The runs.
+        by: One of `COLUMNS`, or a metric.
+        reverse: The largest first.
+    """
+    value: Callable[[RunSummary], Any] = _KEYS.get(by) or (lambda summary: summary.metrics.get(by))
+    keyed = [(value(summary), summary) for summary in summaries]
+    with_value = sorted(
+        ((key, each) for key, each in keyed if key is not None), key=lambda pair: pair[0], reverse=reverse
+    )
+    return [each for _, each in with_value] + [each for key, each in keyed if key is None]
+
+
+def _by_number(run_id: str) -> tuple[str, int]:
+    match = re.fullmatch(r"([a-z]+)-(\d+)", run_id)
+    return (match[1], int(match[2])) if match else (run_id, 0)
+
+
+_KEYS: dict[str, Callable[[RunSummary], Any]] = {
+    "id": lambda summary: _by_number(summary.id),
+    "kind": lambda summary: summary.kind,
+    "state": lambda summary: _STATES.index(summary.state.value),
+    "progress": progress,
+    "headline": lambda summary: headline(summary)[1],
+    "started": lambda summary: summary.started,
+    "took": took,
+    "device": lambda summary: summary.device or None,
+    "note": lambda summary: (summary.title or summary.note).lower() or None,
+    "created": lambda summary: summary.created,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a kind of run."""
+
+    word: str
+    """What it is called."""
+    metrics: tuple[str, ...]
+    """Where it stands, the one to prefer first."""
+    percent: bool = False
+    """Whether it is a fraction, to be shown in percent."""
+
+    def of(self, latest: Mapping[str, Point]) -> Point | None:
+        """Its newest value."""
+        return next((latest[name] for name in self.metrics if name in latest), None)
+
+
+_ACCURACY = Figure("accuracy", ("test_accuracy", "eval_accuracy"), percent=True)
+_LOSS = Figure("loss", ("test_loss", "eval_loss"))
+
+FIGURES: dict[str, tuple[Figure, ...]] = {
+    "vqa": (_ACCURACY, _LOSS),
+    "reward": (_ACCURACY, _LOSS),
+    "ppo": (Figure("reward", ("eval_reward",)), Figure("kl", ("eval_kl",))),
+}
+"""Of each kind, the headline first."""
+
+
+def figures_of(kind: str) -> tuple[Figure, ...]:
+    """The figures of a kind; of somebody's own Trainer, its loss."""
+    return FIGURES.get(kind, (Figure("loss", ("eval_loss", "loss")),))

@@ -1,0 +1,98 @@
+"""Which runs are listed: `kind:ppo state:running (loss<0.5 or "new data") -note:bad`, by the grammar of filters.
+
+- `KEY:VALUE`, or `KEY:VALUE,VALUE`: `kind` and `state` are one of the values; the other texts contain one of them.
+- A comparison is of the last value of a metric, or of `step`, `progress` (in percent), `took` or `age` (in seconds, or
+  with a unit: `90s 5m 2h 3d`) or `alerts`; `loss=nan` finds what is not a number.
+- Any other word occurs in the run's id, kind, state, title, note, device or preset.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.filters import grammar
+from looptop.engine.filters.expressions import Comparison, terms
+from looptop.engine.filters.vocabulary import Filter, NumberField, TextField, Vocabulary, Word, suggestion
+from looptop.engine.journal.records import RunState, RunSummary
+from looptop.engine.runs.listing import progress, took
+from looptop.engine.text import visible
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PERCENT = {"": 0.01, "%": 0.01}
+_PLAIN = {"": 1.0, "%": 0.01}
+
+
+def _age(summary: RunSummary) -> float | None:
+    return None if summary.created is None else time.time() - summary.created
+
+
+NUMBERS: dict[str, NumberField[RunSummary]] = {
+    "step": NumberField(attrgetter("step"), _PLAIN),
+    "progress": NumberField(progress, _PERCENT),
+    "took": NumberField(took, _SECONDS),
+    "age": NumberField(_age, _SECONDS),
+    "alerts": NumberField(attrgetter("alerts"), _PLAIN),
+}
+"""Besides the metrics, which each go by their own name."""
+_WORDS_IN = attrgetter("id", "kind", "state", "title", "note", "device", "preset")
+
+
+def parse(text: str) -> Filter[RunSummary]:
+    """Reads a filter of runs.
+
+    Raises:
+        LooptopError: Says what is wrong, and what would be right.
+    """
+    return grammar.parse(text, _VOCABULARY)
+
+
+def refuse_unknown_metrics(chosen: Filter[RunSummary], summaries: Sequence[RunSummary]) -> None:
+    """Looks whether any of the runs has the metrics that a filter compares.
+
+    Raises:
+        LooptopError: None has one of them; says which name is near.
+    """
+    for term in terms(chosen.expression):
+        if isinstance(term, Comparison) and term.field not in NUMBERS:
+            refuse_unknown_metric(term.field, summaries, also=NUMBERS)
+
+
+def refuse_unknown_metric(name: str, summaries: Sequence[RunSummary], also: Iterable[str]) -> None:
+    """Refuses a name that is no metric of any run.
+
+    Args:
+        name: Of a metric.
+        summaries: All runs.
+        also: Other names that would be right.
+
+    Raises:
+        LooptopError: No run has it; says which name is near. Where there are no runs, nothing is known to be wrong.
+    """
+    known = {metric for summary in summaries for metric in summary.metrics}
+    if summaries and name not in known:
+        hint = suggestion(name, [*also, *sorted(known)], f"besides metrics there are: {', '.join(also)}")
+        raise LooptopError(f"no run has a metric '{visible(name)}'; {hint}")
+
+
+def _number(name: Word, _quantifier: str) -> NumberField[RunSummary]:
+    def last(summary: RunSummary) -> float | None:
+        """The last value of a metric; NaN where it is no number."""
+        value = summary.metrics.get(name.text)
+        return math.nan if value is None and name.text in summary.metrics else value
+
+    return NUMBERS.get(name.text) or NumberField(last, _PLAIN)
+
+
+_VOCABULARY = Vocabulary(
+    _number,
+    texts={
+        "kind": TextField(attrgetter("kind"), whole=True, example="vqa"),
+        "state": TextField(attrgetter("state"), whole=True, choices=tuple(RunState), example="running,paused"),
+        **{key: TextField(attrgetter(key)) for key in ("id", "title", "note", "device", "preset", "host")},
+    },
+    words=_WORDS_IN,
+)

@@ -1,0 +1,75 @@
+"""The answer to a question, as records that processes exchange. Imports no torch."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+Grid = list[list[float]]
+"""Rows of the patches of an image, from 0 (least attention) to 1 (most)."""
+
+END = "<end>"
+"""The text that stands for the token that ends an answer."""
+
+
+class Candidate(Struct, frozen=True):
+    """One possible answer."""
+
+    answer: str
+    confidence: float
+    """The model's probability of exactly this answer, its end included."""
+
+
+class TokenProbability(Struct, frozen=True):
+    """One token of the answer, and its probability given the tokens before it."""
+
+    token: str
+    probability: float
+
+
+class ModelView(Struct, frozen=True):
+    """The image as the model sees it (figure 7.2), and its attention (figures 7.4 and 7.5)."""
+
+    size: tuple[int, int]
+    """Width and height."""
+    rgb: bytes
+    """The pixels, three bytes each, row by row: the model's input with its normalisation undone."""
+    attention: Grid
+    """The attention of the image encoder's class token in the last layer, averaged over heads."""
+    cross_attention: list[Grid] | None = None
+    """For each token of the answer, the decoder's attention when it wrote the token, averaged over layers and heads.
+    None with fusion `mean`, where there is only one vector to attend to."""
+
+
+SHOWN_FROM = 0.0005
+"""The probability of all other answers is shown from this value on: it rounds to 0.1 %."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The answer to one question: the first of its candidates, with details."""
+
+    answer: str
+    confidence: float
+    candidates: list[Candidate]
+    """The most probable answers, distinct as text, best first; their confidences sum to at most 1."""
+    tokens: list[TokenProbability]
+    """The tokens of the answer, its end (`<end>`) included; the product of their probabilities is the confidence."""
+    model: str
+    """The name by which the model was loaded."""
+    seconds: float
+    """Seconds from question to answer, with the preparation of the image if it was not prepared before."""
+    exact: bool = True
+    """Whether the candidates are certainly the most probable answers. False if the model was so undecided that the
+    search was stopped: then other answers may be more probable."""
+    understood: bool = True
+    """Whether the text encoder knows any token of the question. If not, the answer does not depend on the question."""
+    view: ModelView | None = None
+
+    @property
+    def others(self) -> float:
+        """The probability of all answers that are not candidates, from 0 to 1."""
+        return max(0.0, 1.0 - sum(each.confidence for each in self.candidates))
+
+    @property
+    def undecided(self) -> bool:
+        """Whether an answer outside the candidates may be more probable than this one."""
+        return not self.exact and self.others > self.confidence

@@ -1,0 +1,154 @@
+"""A row of VQA data (image, question, answers), and the limits and checks that every source shares.
+
+Imports neither torch nor datasets, so that the app can browse a data set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.paths import path_of
+from looptop.engine.text import visible
+from looptop.engine.vqa.data.problems import BROKEN_IMAGE, MISSING_IMAGE, UNREAD_IMAGE, Problems
+from looptop.engine.vqa.images.decode import UnreadFormatError, check_image
+
+Progress = Callable[[int, int], None]
+"""Called with the number of rows done and the total; a total of 0 means unknown."""
+
+REPORT_EVERY = 1000
+
+T = TypeVar("T")
+
+
+class Row(Struct, frozen=True, gc=False):
+    """A question about an image. `image` is a path: images are decoded when they are needed."""
+
+    image: str
+    image_id: str
+    question_id: str
+    question: str
+    answer: str
+    """The training target; where ten people answered, the most common answer."""
+    answers: list[str]
+    """Every answer that people gave: one, or ten."""
+    question_type: str = ""
+    answer_type: str = ""
+    """`yes/no`, `number` or `other`."""
+
+
+class Limits(Struct, frozen=True):
+    """How much of a source is taken (listing 7.3)."""
+
+    start_at: int | None = None
+    """The first question taken, counted from 0."""
+    end_at: int | None = None
+    """The first question that is no longer taken."""
+    max_images: int | None = None
+    """The greatest number of images; all their questions are kept."""
+    max_questions: int | None = None
+    """The greatest number of questions about one image."""
+
+
+class Quota:
+    """Enforces the limits on the number of images and of questions about one image."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.taken: Counter[str] = Counter()
+
+    def has_room(self, image: str) -> bool:
+        """Whether one more question about the image may be taken."""
+        if image not in self.taken:
+            return self.limits.max_images is None or len(self.taken) < self.limits.max_images
+        return self.limits.max_questions is None or self.taken[image] < self.limits.max_questions
+
+    def take(self, image: str) -> None:
+        """Counts one question as taken."""
+        self.taken[image] += 1
+
+
+class ImageChecks:
+    """Checks each image file once, and reports each broken or missing one once."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+        self._usable: dict[str, bool] = {}
+
+    def usable(self, path: str) -> bool:
+        """Whether the image exists and its header can be read."""
+        if path not in self._usable:
+            try:
+                check_image(path)
+                self._usable[path] = True
+            except LooptopError as error:
+                kind = image_problem(error, path)
+                self.problems.add(kind, path, "" if kind == MISSING_IMAGE else error)
+                self._usable[path] = False
+        return self._usable[path]
+
+    def missing(self, name: str) -> None:
+        """Reports an image that has no file."""
+        if name not in self._usable:
+            self._usable[name] = False
+            self.problems.add(MISSING_IMAGE, name)
+
+
+def image_problem(error: LooptopError, path: str) -> str:
+    """The kind of problem for which an image is left out."""
+    if isinstance(error, UnreadFormatError):
+        return UNREAD_IMAGE
+    return BROKEN_IMAGE if os.path.lexists(path) else MISSING_IMAGE
+
+
+def answer_type(answer: str) -> str:
+    """The answer's type, by VQA v2's names: `yes/no`, `number` or `other`."""
+    if answer.lower() in ("yes", "no"):
+        return "yes/no"
+    return "number" if answer.replace(".", "", 1).replace(",", "").isdigit() else "other"
+
+
+def limited(rows: Iterator[Row] | list[Row], limits: Limits) -> Iterator[Row]:
+    """The rows that are within the limits."""
+    quota = Quota(limits)
+    for row in list(rows)[limits.start_at : limits.end_at]:
+        if quota.has_room(row.image):
+            quota.take(row.image)
+            yield row
+
+
+def reported(rows: Iterable[T], progress: Progress | None, total: int = 0) -> Iterator[T]:
+    """The same rows; calls `progress` every `REPORT_EVERY` rows and at the end."""
+    done = 0
+    for row in rows:
+        if progress is not None and done % REPORT_EVERY == 0:
+            progress(done, total)
+        yield row
+        done += 1
+    if progress is not None:
+        progress(done, total)
+
+
+def none_left(source: object, problems: Problems) -> LooptopError:
+    """The error for a source without any usable row; counts what was wrong."""
+    return LooptopError(
+        f"no question of {visible(source)} can be used" + (f": {problems}" if len(problems) else "; it holds none")
+    )
+
+
+def folder_of(path: str | os.PathLike[str], what: str) -> Path:
+    """The folder, absolute.
+
+    Raises:
+        LooptopError: There is none.
+    """
+    folder = path_of(path).absolute()
+    if not folder.is_dir():
+        raise LooptopError(f"there is no {what} {visible(path)}")
+    return folder

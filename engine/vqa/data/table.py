@@ -1,0 +1,321 @@
+"""Reads a folder of images with a CSV, JSONL or JSON table of `image,question,answer`, as VizWiz publishes it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw, Struct
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+from looptop.engine.vqa.data import problems as kinds
+from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name, votes_in_text
+from looptop.engine.vqa.data.json_rows import (
+    FAULTS,
+    cells_of,
+    decode_json,
+    decode_nan,
+    json_error,
+    read_json_bytes,
+    row_error,
+)
+from looptop.engine.vqa.data.other_formats import HEAD, is_vqa_v2, refuse_columns, refuse_other_format
+from looptop.engine.vqa.data.problems import Problems
+from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, none_left
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+JSON_SUFFIX = ".json"
+"""Counts as a table only where a folder has no other: many folders have other JSON files beside their table."""
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
+"""The split of a table with this name."""
+ANNOTATIONS = ("Annotations", "annotations")
+"""The folder of the tables in VizWiz's own folder, beside the folders of images."""
+
+FIRST_ROWS = 100
+"""The number of a table's rows that are checked before a run starts."""
+
+
+def find_tables(source: Path) -> dict[str, Path]:
+    """The tables of a folder by split: `train`, and `validation` and `test` if they exist.
+
+    Args:
+        source: A folder with one table (which is `train`) or with tables named after splits, in the folder itself or
+            in its folder `Annotations`; or a table.
+
+    Raises:
+        LooptopError: There is no table, or it is not clear which one is meant.
+    """
+    if source.is_file():
+        if source.suffix.lower() not in (*SUFFIXES, JSON_SUFFIX):
+            raise LooptopError(
+                f"{visible(source)} is not a table; its name must end in one of {', '.join((*SUFFIXES, JSON_SUFFIX))}"
+            )
+        return {"train": source}
+    if not source.is_dir():
+        raise LooptopError(f"{visible(source)} is neither a file nor a folder; give a table, or a folder with one")
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    tables = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not tables:
+        tables = _json_tables([path for path in files if path.suffix.lower() == JSON_SUFFIX])
+    if not tables:
+        annotations = next((source / name for name in ANNOTATIONS if (source / name).is_dir()), None)
+        if annotations is not None:
+            return find_tables(annotations)
+        raise LooptopError(
+            f"{visible(source)} holds no table; put a CSV, JSONL or JSON of image,question,answer into it"
+        )
+    if len(tables) == 1:
+        return {"train": tables[0]}
+    named = {SPLITS[path.stem.lower()]: path for path in tables if path.stem.lower() in SPLITS}
+    if "train" not in named or len(named) < len(tables):
+        names = ", ".join(visible(path.name) for path in tables)
+        raise LooptopError(
+            f"{visible(source)} holds several tables ({names}); name one of them,"
+            " or call them train, validation and test"
+        )
+    return named
+
+
+def rows(table: Path, problems: Problems, images_folder: Path | None = None, name: str = "row") -> Iterator[Row]:
+    """The table's questions, in its order.
+
+    Args:
+        table: CSV (any of `, ; tab |` between the columns), JSONL or JSON (a list of rows, or the list
+            under `data`), in UTF-8.
+        problems: Collects what is left out.
+        images_folder: The folder of the images, if it is not the table's folder or one beside it.
+        name: The prefix of question ids, for tables without ids.
+
+    Raises:
+        LooptopError: The table cannot be read, or does not have the columns `image`, `question` and `answer`.
+    """
+    folder = None if images_folder is None else images_folder.absolute()
+    images = ImageChecks(problems)
+    seen: set[str] = set()
+    for label, line, cells in _read(table, problems):
+        where = f"{table.name} {label} {line}"
+        try:
+            row = check_row(cells)
+            image_text = image_name(cells)
+        except RowError as error:
+            problems.add(error.kind, where, error)
+            continue
+        key = row.question_id or f"{name}-{line}"
+        if key in seen:
+            problems.add(kinds.DUPLICATE_ID, f"question {key}", where)
+            continue
+        seen.add(key)
+        folder = folder or _image_folder(table, image_text)
+        image = os.path.join(folder, image_text)  # noqa: PTH118 (once a row)
+        if images.usable(image):
+            yield Row(
+                image=image,
+                image_id=row.image_id or image_text,
+                question_id=key,
+                question=row.question,
+                answer=row.answer,
+                answers=row.answers,
+                question_type=row.question_type,
+                answer_type=row.answer_type or answer_type(row.answer),
+            )
+
+
+def check_columns(table: Path) -> None:
+    """Checks the first line of a CSV table.
+
+    Raises:
+        LooptopError: It does not name `image`, `question` and `answer` (or `answers`).
+    """
+    if table.suffix.lower() in (".csv", ".tsv"):
+        try:
+            with table.open(encoding="utf-8-sig", newline="") as file:
+                header = file.readline()
+        except (OSError, UnicodeDecodeError):  # Reading the whole table gives a better message.
+            return
+        _columns(table, header)
+
+
+def check_first_rows(table: Path, images_folder: Path | None = None) -> None:
+    """Checks a table's first hundred rows and whether their images exist.
+
+    Other problems, and those of later rows, are reported when the whole table is read.
+
+    Args:
+        table: As in `rows`.
+        images_folder: As in `rows`.
+
+    Raises:
+        LooptopError: The table has no row, or is not a table.
+        ImagesMissingError: None of these rows' images exists.
+    """
+    problems = Problems()
+    first = [cells for _, _, cells in itertools.islice(_read(table, problems), FIRST_ROWS)]
+    if not first and not len(problems):
+        raise none_left(table, problems)
+    names = []
+    for cells in first:
+        with contextlib.suppress(RowError):
+            check_row(cells)
+            names.append(image_name(cells))
+    if not names:
+        return
+    folder = images_folder.absolute() if images_folder is not None else _image_folder(table, names[0])
+    if not any(os.path.lexists(folder / name) for name in names):
+        rows = f"first {FIRST_ROWS} rows" if len(first) == FIRST_ROWS else "rows"
+        raise ImagesMissingError(
+            f"none of the images that the {rows} of {visible(table)} name is in {visible(folder)}, not even"
+            f" {visible(names[0])}; set data.images to their folder"
+        )
+
+
+class ImagesMissingError(LooptopError):
+    """A table's images are not in the folder where they are expected."""
+
+
+def _columns(table: Path, header: str) -> tuple[str, list[str]]:
+    """The delimiter and the column names."""
+    for delimiter in (",", ";", "\t", "|"):
+        columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+        if {"image", "question"} <= set(columns) and not set(columns).isdisjoint(ANSWER_COLUMNS):
+            return delimiter, columns
+    raise LooptopError(f"the first line of {visible(table)} must name the columns image, question and answer")
+
+
+def _read(table: Path, problems: Problems) -> Iterator[tuple[str, int, Cells]]:
+    """Each row: what its number counts (lines or entries), the number, and the cells."""
+    suffix = table.suffix.lower()
+    if suffix not in (".jsonl", ".ndjson", JSON_SUFFIX):
+        yield from (("line", line, cells) for line, cells in _read_csv(table, problems))
+        return
+    data = read_json_bytes(table)
+    _refuse_others(table, data)
+    refuse_columns(table, data)
+    if _is_one_document(data, suffix):
+        yield from (("entry", entry, cells) for entry, cells in _read_json(table, data, problems))
+    else:
+        yield from (("line", line, cells) for line, cells in _read_jsonl(table, data, problems))
+
+
+def _is_one_document(data: bytes, suffix: str) -> bool:
+    """Whether the file is one JSON list or object, not one object a line: both occur with either file name."""
+    first, _, others = data.strip().partition(b"\n")
+    try:
+        row = decode_nan(msgspec.json.Decoder(dict[str, Raw]).decode, first)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return suffix == JSON_SUFFIX or (first[:1] == b"[" and (not others or data.strip()[-1:] == b"]"))
+    return not others.strip() and "question" not in row and ("data" in row or suffix == JSON_SUFFIX)
+
+
+def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, Cells]]:
+    text = io.StringIO(_text(table), newline="")
+    delimiter, columns = _columns(table, text.readline())
+    needed = {"image", "question", next(name for name in ANSWER_COLUMNS if name in columns)}
+    reader = csv.reader(text, delimiter=delimiter)
+    while True:
+        line = reader.line_num + 2
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", error)
+            continue
+        if not values:
+            continue
+        cells = dict(zip(columns, values, strict=False))
+        if not needed <= cells.keys() or any(values[len(columns) :]):
+            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", f"{len(values)} columns, not {len(columns)}")
+            continue
+        known = {key: value for key, value in cells.items() if key in Cells.__struct_fields__}
+        try:
+            if "answers" in known:
+                known["answers"] = votes_in_text(known["answers"])
+        except RowError as error:
+            problems.add(error.kind, f"{table.name} line {line}", error)
+            continue
+        yield line, Cells(**known)
+
+
+def _read_jsonl(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[int, Cells]]:
+    for line, row in enumerate(data.split(b"\n"), start=1):
+        if not row.strip():
+            continue
+        try:
+            cells = cells_of(Raw(row))
+        except (msgspec.ValidationError, RowError) as error:
+            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", row_error(error))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            _, column, message = json_error(row.rstrip(), error)
+            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", f"invalid JSON: {message} at column {column}")
+        else:
+            yield line, cells
+
+
+def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[int, Cells]]:
+    """A list of objects, or an object with the list under `data`."""
+    rows = decode_json(table, list[Raw] | _Document, data)
+    if isinstance(rows, _Document):
+        if not isinstance(rows.data, list):
+            raise LooptopError(f"{visible(table)} is no table; write a list of objects with image, question and answer")
+        rows = rows.data
+    for number, row in enumerate(rows, start=1):
+        try:
+            yield number, cells_of(row)
+        except FAULTS as error:
+            problems.add(kinds.BAD_ROW, f"{table.name} entry {number}", row_error(error))
+
+
+class _Document(Struct):
+    data: list[Raw] | dict[str, Raw] | None = None
+
+
+def _json_tables(files: list[Path]) -> list[Path]:
+    """The JSON files that may be tables.
+
+    Raises:
+        LooptopError: All are of other formats; names the first one's.
+    """
+    tables, refused = [], []
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                _refuse_others(path, file.read(HEAD))
+            tables.append(path)
+        except LooptopError as error:
+            refused.append(error)
+        except OSError:
+            tables.append(path)  # Reading it later reports why it cannot be read.
+    if refused and not tables:
+        raise refused[0]
+    return tables
+
+
+def _refuse_others(path: Path, data: bytes) -> None:
+    refuse_other_format(path, data)
+    if is_vqa_v2(data):
+        raise LooptopError(
+            f"{visible(path)} is one of VQA v2's files; give --data vqa-v2 and set annotations, questions and images"
+        )
+
+
+def _image_folder(table: Path, name: str) -> Path:
+    """The folder that has the first image: the table's own, or one of the usual folders for images beside it."""
+    above = table.absolute().parent
+    folders = [above, above / table.stem, above / "images", above.parent / table.stem, above.parent / "images"]
+    return next((folder for folder in folders if os.path.lexists(folder / name)), above)
+
+
+def _text(table: Path) -> str:
+    data = read_json_bytes(table)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise LooptopError(f"{visible(table)} is not UTF-8 text (line {line}); save it as UTF-8") from None

@@ -1,0 +1,101 @@
+"""Finds the folder of a saved VQA model by its name. Imports no torch, so that listing models is quick.
+
+A name is `bundled`, a run's id (`vqa-7`: its result, or its best checkpoint so far), a run's checkpoint
+(`vqa-7:checkpoint-120`), or a folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from importlib import resources
+from pathlib import Path
+
+from msgspec import Struct
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.models.names import read_json, result_of, whole_checkpoints
+from looptop.engine.paths import path_of
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+BUNDLED = "bundled"
+"""The name of the trained model in the package."""
+
+MODEL_TYPE = "looptop-vqa"
+
+
+class ModelChoice(Struct, frozen=True):
+    """A model that can answer questions."""
+
+    name: str
+    label: str
+    """A description for lists."""
+    path: Path
+
+
+def choices() -> list[ModelChoice]:
+    """All models: the bundled one, finished runs, and complete checkpoints of other runs, newest run first."""
+    models = []
+    if _is_model(_bundled()):
+        models.append(ModelChoice(BUNDLED, "bundled with looptop", _bundled()))
+    for run in RunFolder.all():
+        state = run.summary().state.value
+        if _is_model(run.model):
+            models.append(ModelChoice(run.id, f"{run.id}, {state}", run.model))
+            continue
+        for folder in whole_checkpoints(run, _is_model):
+            label = f"{run.id} at step {folder.name.removeprefix('checkpoint-')}, {state}"
+            models.append(ModelChoice(f"{run.id}:{folder.name}", label, folder))
+    return models
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a model.
+
+    Raises:
+        LooptopError: There is no model of this name, or its folder holds none; suggests similar names.
+    """
+    if name == BUNDLED:
+        if not _is_model(_bundled()):
+            raise LooptopError("this installation holds no bundled model; name a run or a folder")
+        return _bundled()
+    run_id, colon, word = name.rpartition(":")
+    if colon and re.fullmatch(r"checkpoint-\d+", word):
+        return _checkpoint(RunFolder.find(run_id), word)
+    run = next((run for run in RunFolder.all() if run.id == name), None)
+    if run is not None:
+        return result_of(run, _is_model)
+    folder = path_of(name)
+    if not folder.is_dir():
+        raise LooptopError(f"there is no model '{visible(name)}'{_suggestion(name)}")
+    if any((folder / file).is_file() for file in ("config.toml", "run.db")):
+        return result_of(RunFolder.find(str(folder.absolute())), _is_model)
+    if not _is_model(folder):
+        raise LooptopError(f"the folder {visible(folder)} holds no model that looptop trained (config.json says so)")
+    return folder
+
+
+def _bundled() -> Path:
+    return Path(str(resources.files("looptop.engine"))) / "bundled" / "vqa"
+
+
+def _is_model(folder: Path) -> bool:
+    return read_json(folder / "config.json").get("model_type") == MODEL_TYPE
+
+
+def _checkpoint(run: RunFolder, name: str) -> Path:
+    whole = whole_checkpoints(run, _is_model)
+    for folder in whole:
+        if folder.name == name:
+            return folder
+    names = ", ".join(folder.name for folder in whole) or "none yet"
+    raise LooptopError(f"{run.id} has no whole {name}; its checkpoints are: {names}")
+
+
+def _suggestion(name: str) -> str:
+    known = [choice.name for choice in choices()]
+    similar = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if similar:
+        return f"; did you mean {' or '.join(similar)}?"
+    return f"; there are: {', '.join(known) or 'none yet'}; or name a folder"

@@ -1,0 +1,48 @@
+"""The contracts between rooms hold, and would not if somebody broke them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def lint_imports(sources: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the contracts of `pyproject.toml` over the folder that holds `looptop/`."""
+    return subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--config", ROOT / "pyproject.toml", "--no-cache"],
+        cwd=sources,
+        env={**os.environ, "PYTHONPATH": str(sources)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("room", "forbidden", "contract"),
+    [
+        ("engine/runs/folder.py", "looptop.engine.ppo.journal", "A room of the engine uses only rooms below it"),
+        ("engine/vqa/accuracy.py", "looptop.engine.ppo.records", "A room of the engine uses only rooms below it"),
+        ("engine/text.py", "looptop.tui.text", "The engine works without a terminal"),
+        ("engine/runs/listing.py", "torch", "Nothing on the way to the first paint brings in torch"),
+    ],
+)
+def test_an_import_against_the_order_breaks_its_contract(
+    tmp_path: Path, room: str, forbidden: str, contract: str
+) -> None:
+    for package in ("engine", "tui"):
+        shutil.copytree(
+            ROOT / package, tmp_path / "looptop" / package, ignore=shutil.ignore_patterns("bundled", "__pycache__")
+        )
+    with (tmp_path / "looptop" / room).open("a") as file:
+        file.write(f"\n\ndef _late() -> None:\n    import {forbidden}\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1
+    assert f"{contract} BROKEN" in " ".join(done.stdout.split())

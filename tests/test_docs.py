@@ -1,0 +1,54 @@
+"""README, docs and the other pages: their links lead somewhere, and their commands exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from looptop.engine.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+MOST_LINES = 150
+"""README is one page."""
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as a link names them."""
+    text = CODE.sub("", page.read_text("utf-8"))
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(CODE.sub("", page.read_text("utf-8"))):
+        if link.startswith("https://"):
+            continue
+        file, _, heading = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{page.name} links to {link}"
+        assert not heading or heading in anchors(target), f"{page.name} links to {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_exists(page: Path) -> None:
+    lines = [line for block in CODE.findall(page.read_text("utf-8")) for line in block.splitlines()]
+    for line in lines:
+        if line.startswith("looptop "):
+            command = shlex.split(line, comments=True)[1]
+            assert command in COMMANDS, f"{page.name}: {line}"
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= MOST_LINES
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    linked = set(re.findall(r"docs/([\w-]+\.md)", (ROOT / "README.md").read_text("utf-8")))
+    assert linked == {page.name for page in (ROOT / "docs").glob("*.md")}
