@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from looptop.engine.journal.causes import Hold
-from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.records import Place
-from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
 from looptop.tui.ppo.screen import PpoScreen
-from scripts.make_ppo_run import Maker, make_run
-from tests.tui.conftest import QuickAnswers, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 
 
 def make(answers: QuickAnswers) -> LooptopApp:
     return LooptopApp(make_process=lambda: answers)
-
-
-def small_run(batches: int = 40, samples: int = 8, **options: Any) -> RunFolder:
-    """A run of some batches, finished unless `options` say otherwise."""
-    return make_run(Maker(batches, samples), **options)
-
-
-@contextlib.contextmanager
-def held_run(place: Place = "compared", batches: int = 4) -> Iterator[tuple[RunFolder, JournalWriter]]:
-    """A live run that waits in its last batch; and its writer."""
-    run = small_run(batches, state=None, last_place=place)
-    with RunLock(run.lock, run.id):
-        writer = JournalWriter(run.db)
-        writer.state(RunState.PAUSED, Hold(batches, place))
-        writer.flush()
-        yield run, writer
-        writer.close()
 
 
 async def go(pilot: Any, run: RunFolder | None = None, level: str = "run") -> PpoScreen:

@@ -15,7 +15,9 @@ from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
 from scripts.make_ppo_run import Maker
 from scripts.make_ppo_run import make_run as make_ppo_run
-from tests.tui.conftest import QuickAnswers, make_run, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.factories.vqa_runs import make_run
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 SCREENS = {"vqa": "train", "ppo": "ppo"}

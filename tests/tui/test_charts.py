@@ -22,7 +22,8 @@ from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.curves import FAINT, FIRST, SECOND
 from looptop.tui.run_events import RunEvents
 from looptop.tui.runs.screen import RunsScreen
-from tests.tui.conftest import QuickAnswers, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 STEPS = 3000

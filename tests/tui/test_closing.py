@@ -22,7 +22,8 @@ from looptop.tui.screens.help import Help
 from looptop.tui.screens.palette import Palette
 from looptop.tui.screens.picker import Choice, Picker
 from looptop.tui.terminal import key_order as typed
-from tests.tui.conftest import QuickAnswers, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import until
 
 SIZE = (120, 40)
 

@@ -9,7 +9,8 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.ask.screen import AskScreen
 from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.bars import TopBar
-from tests.tui.conftest import QuickAnswers, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import until
 from tests.tui.ppo_helpers import make
 
 

@@ -14,7 +14,8 @@ from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
 from looptop.tui.runs.screen import RunsScreen
 from scripts.make_ppo_run import Maker, make_run
-from tests.tui.conftest import QuickAnswers, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import shown, until
 
 FULL = "the checkpoint of step 4 could not be written: No space left on device; held: make room on the disk"
 HOLDS = [

@@ -9,7 +9,8 @@ import pytest
 
 from looptop.tui.app import LooptopApp
 from looptop.tui.runs.screen import RunsScreen
-from tests.tui.conftest import QuickAnswers, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import shown, until
 from tests.versions import unpack
 
 SHOWN = {"vqa-1": "with a checkpoint of step 41", "ppo-1": "with a checkpoint of step 1", "trainer-1": "step 12"}

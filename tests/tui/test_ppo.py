@@ -24,8 +24,10 @@ from looptop.tui.ppo.text import CRUMB
 from looptop.tui.ppo.token_page import TokenPage
 from looptop.tui.widgets.table import ColumnTable
 from scripts.make_ppo_run import Maker, make_run
-from tests.tui.conftest import QuickAnswers, shown, until
-from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, last_batch, make, rows, small_run
+from tests.factories.ppo_runs import held_run, small_run
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import shown, until
+from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, last_batch, make, rows
 
 
 def step(screen: Any) -> int | None:
@@ -554,7 +556,7 @@ async def test_a_run_without_a_batch_yet_says_what_it_does(answers: QuickAnswers
 
 
 async def test_a_run_of_another_kind_is_not_listed(answers: QuickAnswers) -> None:
-    from tests.tui.conftest import make_run as make_vqa_run
+    from tests.factories.vqa_runs import make_run as make_vqa_run
 
     make_vqa_run()
     small_run(3)

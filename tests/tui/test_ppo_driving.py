@@ -27,8 +27,10 @@ from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.before_after_page import ComparePage
 from looptop.tui.ppo.breakpoints import Breakpoints
 from scripts.make_ppo_run import make_comparison
-from tests.tui.conftest import QuickAnswers, shown, until
-from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, judgements, make, small_run
+from tests.factories.ppo_runs import held_run, small_run
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import shown, until
+from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, judgements, make
 
 
 async def test_keys_send_controls_to_a_live_run(answers: QuickAnswers) -> None:

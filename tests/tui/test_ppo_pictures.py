@@ -16,7 +16,8 @@ import pytest
 
 from looptop.tui.ppo.before_after_page import ComparePage
 from scripts.make_ppo_run import Maker, make_comparison, make_run
-from tests.tui.conftest import QuickAnswers, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import shown, until
 from tests.tui.ppo_helpers import complete, crumbs, go, make
 
 FOLDER = Path(__file__).parent / "pictures"

@@ -32,7 +32,9 @@ from looptop.tui.runs.run_table import RunTable
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.field import Field
-from tests.tui.conftest import QuickAnswers, make_run, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.factories.vqa_runs import make_run
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 

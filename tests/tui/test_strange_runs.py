@@ -20,7 +20,9 @@ from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.log import _tail
 from looptop.tui.train.screen import TrainScreen
 from tests.engine.ppo.tiny import ppo_config
-from tests.tui.conftest import QuickAnswers, make_run, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.factories.vqa_runs import make_run
+from tests.tui.conftest import shown, until
 
 
 def app_of(answers: QuickAnswers) -> LooptopApp:

@@ -20,7 +20,9 @@ from looptop.tui.forms.form_row import FormRow
 from looptop.tui.forms.new_run import NewRun
 from looptop.tui.train.run_view import RunView
 from looptop.tui.train.screen import TrainScreen
-from tests.tui.conftest import QuickAnswers, make_run, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.factories.vqa_runs import make_run
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 
