@@ -29,7 +29,7 @@ class Picture(Widget, can_focus=False):
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._image: Image | None = None
-        self._said = Content("")
+        self._sentence = Content("")
         self._drawn = False
         self._made: tuple[int, int, Pixels] | None = None
 
@@ -38,9 +38,9 @@ class Picture(Widget, can_focus=False):
         self._image, self._made = image, None
         self.refresh()
 
-    def say(self, text: str, style: str = "$text-muted") -> None:
+    def show_sentence(self, text: str, style: str = "$text-muted") -> None:
         """Shows a sentence instead."""
-        self._image, self._said = None, safe(text, style)
+        self._image, self._sentence = None, safe(text, style)
         self.refresh()
 
     def render(self) -> RenderResult:
@@ -50,7 +50,7 @@ class Picture(Widget, can_focus=False):
             self._drawn = True
             self.post_message(self.Drawn())
         if self._image is None or width < 1 or height < 1:
-            return self._said
+            return self._sentence
         if self._made is None or self._made[:2] != (width, height):
             self._made = (width, height, _pixels(self._image, width, height))
         return self._made[2]

@@ -32,7 +32,7 @@ class PicturePanel(Vertical):
     """A picture and a line below it."""
 
     def __init__(self, path: Path | None) -> None:
-        """With an image that is shown at once, without a thread: a small one that is known to be good."""
+        """Takes an image to show at once, without a thread: a small one that is known to be good."""
         super().__init__(id="picture-panel")
         self.border_title = "Image"
         self._picture = Picture(id="picture")
@@ -54,7 +54,7 @@ class PicturePanel(Vertical):
             self._show(partial(_known_to_be_good, self._path))
 
     async def load(self, path: Path) -> None:
-        """Opens an image and shows it, or says what is wrong with it."""
+        """Opens an image and shows it, or shows what is wrong with it."""
         self._path, self._view, self._image = path, None, None
         if self._awaited and self._awaited[0] == path:
             self._view = self._awaited[1]
@@ -67,7 +67,7 @@ class PicturePanel(Vertical):
         try:
             self._image = opened()
         except LooptopError as error:
-            self._picture.say(str(error), "$text-error")
+            self._picture.show_sentence(str(error), "$text-error")
             self._caption.update(safe(self._path.name if self._path else "", "$text-muted"))
             return
         self._draw()
@@ -104,7 +104,7 @@ class PicturePanel(Vertical):
         if self._way == 0:
             self._picture.show(self._image)
         elif self._view is None:
-            self._picture.say("Ask a question about this image first: then this shows what the model made of it.")
+            self._picture.show_sentence("Ask a question about this image first: this shows what the model made of it.")
         else:
             self._picture.show(_seen(self._view) if self._way == 1 else _looked_at(self._view))
 

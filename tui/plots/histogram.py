@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from looptop.tui.actions import bindings
 from looptop.tui.text import number
-from looptop.tui.widgets.keeps_style import KeepsStyle
+from looptop.tui.widgets.style_cache import StyleCache
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 BAR = 3
@@ -65,7 +65,7 @@ def ends_text(low: str, high: str, room: int) -> str:
     return f"{low}{' ' * max(1, room - len(low) - len(high))}{high}"
 
 
-class Histogram(KeepsStyle, can_focus=True):
+class Histogram(StyleCache, can_focus=True):
     """A title, bars, and their ends."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"bars--title", "bars--bar", "bars--chosen", "bars--label"}
@@ -114,13 +114,13 @@ class Histogram(KeepsStyle, can_focus=True):
 
     def action_bar(self, by: int) -> None:
         """Chooses another bar that holds something."""
-        places = [place for place, count in enumerate(self._counts) if count]
-        if not places:
+        filled = [index for index, count in enumerate(self._counts) if count]
+        if not filled:
             return
         if self.chosen is None:
-            self._choose(places[0] if by > 0 else places[-1])
+            self._choose(filled[0] if by > 0 else filled[-1])
             return
-        further = [place for place in places if (place > self.chosen if by > 0 else place < self.chosen)]
+        further = [index for index in filled if (index > self.chosen if by > 0 else index < self.chosen)]
         if further:
             self._choose(further[0] if by > 0 else further[-1])
 
@@ -130,14 +130,14 @@ class Histogram(KeepsStyle, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """Chooses a bar, or none where it was chosen."""
-        place = event.x // BAR
-        if place < len(self._counts) and self._counts[place]:
-            self._choose(None if place == self.chosen else place)
+        index = event.x // BAR
+        if index < len(self._counts) and self._counts[index]:
+            self._choose(None if index == self.chosen else index)
 
-    def _choose(self, place: int | None) -> None:
-        self.chosen = place
+    def _choose(self, index: int | None) -> None:
+        self.chosen = index
         self.refresh()
-        self.post_message(self.Chosen(self, None if place is None else self._ranges[place]))
+        self.post_message(self.Chosen(self, None if index is None else self._ranges[index]))
 
     def render_line(self, y: int) -> Strip:
         """The title, a line of the bars, or their ends."""
@@ -155,11 +155,11 @@ class Histogram(KeepsStyle, can_focus=True):
         plain, chosen = (self.get_component_rich_style(f"bars--{name}") for name in ("bar", "chosen"))
         levels, most = max(1, height - 2), max(self._counts)
         segments = []
-        for place, count in enumerate(self._counts):
+        for index, count in enumerate(self._counts):
             eighths = math.ceil(count / most * levels * 8) if count else 0
             filled = max(0, min(8, eighths - 8 * (levels - y)))
             segments += [
-                Segment(BLOCKS[filled] * (BAR - 1), chosen if place == self.chosen else plain),
+                Segment(BLOCKS[filled] * (BAR - 1), chosen if index == self.chosen else plain),
                 Segment(" ", base),
             ]
         return Strip(segments).adjust_cell_length(width, base)
@@ -167,9 +167,9 @@ class Histogram(KeepsStyle, can_focus=True):
     def _title_line(self, width: int) -> Strip:
         style = self.get_component_rich_style("bars--chosen" if self.has_focus else "bars--title")
         segments = [Segment(f" {self._title} ", style)]
-        said = f" {len(self._values)} samples"
+        text = f" {len(self._values)} samples"
         if self.chosen is not None:
             at = self._ranges[self.chosen]
-            said = f" {number(at.low)} to {number(at.high)}: {self._counts[self.chosen]}"
-        segments.append(Segment(said, self.get_component_rich_style("bars--label")))
+            text = f" {number(at.low)} to {number(at.high)}: {self._counts[self.chosen]}"
+        segments.append(Segment(text, self.get_component_rich_style("bars--label")))
         return Strip(segments).adjust_cell_length(width, self.base_style)

@@ -70,8 +70,8 @@ class BatchRows:
 
     def news(self, step: int) -> None:
         """Batches from this one on may have changed; what is known of them is shown until they are read again."""
-        there = {*self._known, *self._reading}
-        self._old |= {number for number in there if number >= step // STRETCH}
+        numbers = {*self._known, *self._reading}
+        self._old |= {number for number in numbers if number >= step // STRETCH}
 
     def _read(self, number: int) -> None:
         if number in self._reading:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from looptop.tui.screens.run_view import Panel
 from looptop.tui.text import bar, cell, safe, size
+from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from looptop.engine.machine.gpus import Gpu
@@ -17,14 +17,14 @@ NAME = 10
 
 
 class MachinePanel(Panel):
-    """Is shown what was read of the machine."""
+    """What the machine has and uses."""
 
     def __init__(self) -> None:
         super().__init__(id="machine")
         self.border_title = "Machine"
 
-    def read(self, usage: Usage) -> None:
-        """Shows it."""
+    def show_usage(self, usage: Usage) -> None:
+        """Shows what was read."""
         width = self.content_size.width
         rows = [
             ("processor", usage.processor, f"{100 * usage.processor:.0f} % of {usage.cores}"),

@@ -18,6 +18,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
 
 MOST = 64 * 1024
 """Bytes that are shown of the end."""
@@ -27,18 +28,19 @@ class Log(Overlay[None]):
     """The end of a log."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("log")]
-    PLACES: ClassVar[tuple[str, ...]] = ("log",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("log",)
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
         self._follow = True
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One text, scrolled."""
         box = VerticalScroll(Static(id="log-text"), classes="box -log")
         box.border_title = "Log"
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Reads it, and goes on reading."""

@@ -1,5 +1,6 @@
-"""A widget that remembers its own styles: Textual computes them anew each time something of it is drawn, which a line
-of a table with forty cells cannot afford.
+"""A widget that keeps its computed styles.
+
+Textual computes them with each drawing, which is too slow for a table's line of forty cells.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from textual.geometry import Region
 from textual.widget import Widget
 
 
-class KeepsStyle(Widget):
-    """Draws lines itself, in styles that change with the theme and the focus alone."""
+class StyleCache(Widget):
+    """Draws its own lines, in styles that change only with the theme and the focus."""
 
     def __init__(self, **options: Any) -> None:
         self._kept_style: Style | None = None

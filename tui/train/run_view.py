@@ -7,35 +7,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from looptop.tui import run_text
 from looptop.tui.actions import bindings
 from looptop.tui.plots.chart import Chart
-from looptop.tui.plots.curves import averages, envelope, numbers
-from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve
-from looptop.tui.screens.snapshot import Snapshot
+from looptop.tui.plots.curves import FAINT, FIRST, SECOND, SMOOTHING, Axes, Curve, averages, envelope, numbers
+from looptop.tui.run_text import events_of
+from looptop.tui.train import text
+from looptop.tui.train.snapshot import Snapshot
+from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
-
-SMOOTHING = (0.0, 0.6, 0.9, 0.97)
-
-
-class Panel(Static):
-    """A text that is drawn anew only when it is another one."""
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(id=id)
-        self._shown: Content | None = None
-
-    def show(self, content: Content) -> None:
-        """Shows a text of the same size: nothing else on the screen moves."""
-        if self._shown is None or content != self._shown or content.spans != self._shown.spans:
-            self._shown = content
-            self.update(content, layout=False)
 
 
 class RunView(Vertical, can_focus=True):
@@ -44,10 +28,10 @@ class RunView(Vertical, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("run")]
 
     @dataclass
-    class Wants(Message):
-        """A key asks for something that is the screen's to do."""
+    class Command(Message):
+        """A key gives a command that the screen carries out."""
 
-        what: str
+        command: str
 
     def __init__(self) -> None:
         super().__init__(id="run")
@@ -92,30 +76,30 @@ class RunView(Vertical, can_focus=True):
         if before is None or before.id != snapshot.id:
             self._drawn.clear()
         width = self.size.width - 2
-        self.query_one("#run-head", Panel).show(run_text.head(snapshot, width))
-        self.query_one("#run-progress", Panel).show(run_text.progress(snapshot, width))
-        self.query_one("#figures", Panel).show(run_text.figures(snapshot))
+        self.query_one("#run-head", Panel).show(text.head(snapshot, width))
+        self.query_one("#run-progress", Panel).show(text.progress(snapshot, width))
+        self.query_one("#figures", Panel).show(text.figures(snapshot))
         events = self.query_one("#events", Panel)
         if events.size.height:
-            events.show(run_text.events(snapshot, events.content_size.width, events.content_size.height))
+            events.show(events_of(snapshot.events, events.content_size.width, events.content_size.height))
         self._draw_charts(snapshot)
         self._show_samples(snapshot)
 
     def again(self) -> None:
-        """Draws all of it anew: the size or a choice has changed."""
+        """Redraws all of it: the size or a choice has changed."""
         snapshot, self.snapshot = self.snapshot, None
         self._drawn.clear()
         if snapshot is not None:
             self.show(snapshot)
 
     def on_resize(self) -> None:
-        """Lines are as long as there is room."""
+        """Fits the lines to the new size."""
         self.call_after_refresh(self.again)
 
     def action_smoothing(self) -> None:
         """Smooths more, then not at all."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        self.post_message(self.Wants("smoothing"))
+        self.post_message(self.Command("smoothing"))
 
     def action_scale(self) -> None:
         """Changes between a linear and a logarithmic scale."""
@@ -123,9 +107,9 @@ class RunView(Vertical, can_focus=True):
         if self.snapshot is not None:
             self._draw_charts(self.snapshot)
 
-    def action_want(self, what: str) -> None:
-        """Hands on what a key asks for."""
-        self.post_message(self.Wants(what))
+    def action_command(self, command: str) -> None:
+        """Passes a command on to the screen."""
+        self.post_message(self.Command(command))
 
     def _draw_charts(self, snapshot: Snapshot) -> None:
         last = max(snapshot.total_steps, snapshot.step, 1)
@@ -144,7 +128,7 @@ class RunView(Vertical, can_focus=True):
         curves.append(Curve(SECOND, snapshot.eval_loss.steps, numbers(snapshot.eval_loss.mean), dots=True))
         chart = self.query_one("#loss-chart", Chart)
         smoothed = f", smoothed {weight:g}" if weight else ""
-        chart.entitle(f"Loss  [$primary]━[/] train{smoothed}  [$secondary]•[/] validation")
+        chart.set_title(f"Loss  [$primary]━[/] train{smoothed}  [$secondary]•[/] validation")
         chart.show(curves, Axes(0, last, log=self._log_scale))
         accuracy = snapshot.eval_accuracy
         chart = self.query_one("#accuracy-chart", Chart)
@@ -159,7 +143,7 @@ class RunView(Vertical, can_focus=True):
         at = "" if snapshot.sample_step is None else f" at step {snapshot.sample_step:,}"
         score = sum(sample.correct for sample in snapshot.samples) / max(1, len(snapshot.samples))
         box.border_title = f"Sample answers{at}: {100 * score:.0f} % right" if snapshot.samples else "Sample answers"
-        said = run_text.samples(snapshot, box.size.width - 2)
-        table, lines = self.query_one("#samples", Static), said.plain.count("\n")
-        table.update(said, layout=self._drawn.get("lines") != lines)
+        lines_of_samples = text.samples(snapshot, box.size.width - 2)
+        table, lines = self.query_one("#samples", Static), lines_of_samples.plain.count("\n")
+        table.update(lines_of_samples, layout=self._drawn.get("lines") != lines)
         self._drawn["lines"] = lines

@@ -1,12 +1,10 @@
-"""All charts of a run at once, each a few cells large: a name, the figures of the batch under the cursor, and a curve
-with that batch marked on it.
+"""All charts of a run at once, each a few cells large: a name, the figures of one step, a curve with that step marked.
 
 One widget for all of them: that many small ones would cost more to lay out than to draw.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -18,14 +16,13 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve, short_exponent
-from looptop.tui.plots.raster import FOURTH, TARGET, THIRD, Picture, column_of, draw_small
-from looptop.tui.ppo.charts import ChartSpec
-from looptop.tui.ppo.columns import said
-from looptop.tui.widgets.keeps_style import KeepsStyle
+from looptop.tui.plots.curves import ROLE_CLASSES, Axes, Curve
+from looptop.tui.plots.raster import Picture, column_of, draw_small
+from looptop.tui.plots.scales import LABEL, edge, edges
+from looptop.tui.plots.spec import ChartSpec
+from looptop.tui.text import short_number
+from looptop.tui.widgets.style_cache import StyleCache
 
-LABEL = 7
-"""Cells of the labels at the left."""
 ROOMY = 6
 """Lines of a chart in which the curves' names have one of their own."""
 ROOM_OF_FIGURES = 18
@@ -43,35 +40,16 @@ class Drawn(NamedTuple):
     picture: Picture | None
 
 
-class SmallCharts(KeepsStyle, can_focus=False):
+class SmallCharts(StyleCache, can_focus=False):
     """Charts in rows and columns, as many as there are."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "charts--axis",
-        "charts--title",
-        "charts--chosen",
-        "charts--faint",
-        "charts--first",
-        "charts--second",
-        "charts--third",
-        "charts--fourth",
-        "charts--target",
-        "charts--mark",
-    }
-    _CLASSES: ClassVar[dict[int, str]] = {
-        FAINT: "charts--faint",
-        FIRST: "charts--first",
-        SECOND: "charts--second",
-        THIRD: "charts--third",
-        FOURTH: "charts--fourth",
-        TARGET: "charts--target",
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*ROLE_CLASSES.values(), "chart--title", "chart--chosen"}
 
     @dataclass
     class Picked(Message):
         """A chart was clicked; twice enlarges it."""
 
-        place: int
+        index: int
         enlarge: bool
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
@@ -116,7 +94,7 @@ class SmallCharts(KeepsStyle, can_focus=False):
             self.refresh()
 
     def mark(self, step: int | None, figures: Mapping[str, float | None]) -> None:
-        """Marks a batch on all charts, and says its figures above them."""
+        """Marks a step on all charts, and shows its figures above them."""
         if (step, figures) == (self._mark, self._figures):
             return
         before, (self._mark, self._figures) = self._marked_cells(), (step, figures)
@@ -132,11 +110,11 @@ class SmallCharts(KeepsStyle, can_focus=False):
         room, step = self._room()[0] - LABEL - 1, self._mark
         return [None if step is None else column_of(step, drawn.axes, room) for drawn in self._drawn.values()]
 
-    def choose(self, place: int) -> None:
+    def choose(self, index: int) -> None:
         """Puts another chart under the cursor."""
         across, height = self.across, self._room()[1]
-        titles = {at // across * height for at in (self.chosen, place)}
-        self.chosen = place
+        titles = {at // across * height for at in (self.chosen, index)}
+        self.chosen = index
         self.refresh(*(Region(0, y, self.size.width, 1) for y in titles))
 
     @property
@@ -171,9 +149,9 @@ class SmallCharts(KeepsStyle, can_focus=False):
     def on_click(self, event: Click) -> None:
         """Chooses the chart."""
         width, height = self._room()
-        place = event.y // height * self.across + min(event.x // width, self.across - 1)
-        if place < len(self._specs):
-            self.post_message(self.Picked(place, event.chain == 2))
+        index = event.y // height * self.across + min(event.x // width, self.across - 1)
+        if index < len(self._specs):
+            self.post_message(self.Picked(index, event.chain == 2))
 
     # Drawing.
 
@@ -184,10 +162,10 @@ class SmallCharts(KeepsStyle, can_focus=False):
         across = self.across
         specs = self._specs[row * across : (row + 1) * across]
         segments: list[Segment] = []
-        for place, spec in enumerate(specs):
+        for column, spec in enumerate(specs):
             above = self._lines_above(spec, (width, height))
             if line == 0:
-                segments += self._title(spec, row * across + place == self.chosen, width, named=above == 1)
+                segments += self._title(spec, row * across + column == self.chosen, width, named=above == 1)
             elif line < above:
                 segments += self._legend(spec, width)
             else:
@@ -195,7 +173,10 @@ class SmallCharts(KeepsStyle, can_focus=False):
         return Strip(segments).adjust_cell_length(self.size.width, self.base_style)
 
     def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"charts--{name}")
+        return self.get_component_rich_style(f"chart--{name}")
+
+    def _style_of(self, role: int) -> Style:
+        return self.get_component_rich_style(ROLE_CLASSES[role])
 
     def _lines_above(self, spec: ChartSpec, size: tuple[int, int]) -> int:
         """Lines above the curve: a title, and below it the curves' names where there is room."""
@@ -206,7 +187,7 @@ class SmallCharts(KeepsStyle, can_focus=False):
         for line in spec.lines:
             word = f" {line.label}"
             if len(word) <= room:
-                segments.append(Segment(word, self.get_component_rich_style(self._CLASSES[line.role])))
+                segments.append(Segment(word, self._style_of(line.role)))
                 room -= len(word)
         return [*segments, Segment(" " * room, self.base_style)]
 
@@ -221,7 +202,7 @@ class SmallCharts(KeepsStyle, can_focus=False):
             word = word if room >= len(word) + ROOM_OF_FIGURES else f"~{self._weight:g} "
             segments.append(Segment(word, self._style("target")))
             room -= len(word)
-        figures = [(line, said(self._figures.get(line.metric), _decimals(spec))) for line in spec.lines]
+        figures = [(line, short_number(self._figures.get(line.metric), _decimals(spec))) for line in spec.lines]
         figures = [(line, figure) for line, figure in figures if not line.dots or figure != "·"]
         with_names = [
             f" {line.label} {figure}" if line.label and not line.dots else f" {figure}" for line, figure in figures
@@ -229,12 +210,12 @@ class SmallCharts(KeepsStyle, can_focus=False):
         # Names for all of them, or for none: a chart is read at a glance, or enlarged.
         bare = [f" {figure}" for _, figure in figures]
         words = with_names if named and sum(map(len, with_names)) <= room else bare
-        for (line, _), said_of in zip(figures, words, strict=True):
-            if len(said_of) > room:
+        for (line, _), word in zip(figures, words, strict=True):
+            if len(word) > room:
                 break
-            segments.append(Segment(said_of, self.get_component_rich_style(self._CLASSES[line.role])))
-            room -= len(said_of)
-        if spec.spread and (spread := said(self._figures.get(spec.spread))) != "·" and len(spread) + 2 <= room:
+            segments.append(Segment(word, self._style_of(line.role)))
+            room -= len(word)
+        if spec.spread and (spread := short_number(self._figures.get(spec.spread))) != "·" and len(spread) + 2 <= room:
             segments.append(Segment(f" ±{spread}", self._style("axis")))
             room -= len(spread) + 2
         if spec.target is not None and len(target := f" of {spec.target:g}") <= room:
@@ -258,10 +239,10 @@ class SmallCharts(KeepsStyle, can_focus=False):
         mark, out = Style(bgcolor=self._style("mark").bgcolor), list[Segment]()
         for text, style, _ in segments:
             if 0 <= at < len(text):
-                here = text[at] if text[at] != " " else "┊"
+                marked = text[at] if text[at] != " " else "┊"
                 out += [
                     Segment(text[:at], style),
-                    Segment(here, (style or self.base_style) + mark),
+                    Segment(marked, (style or self.base_style) + mark),
                     Segment(text[at + 1 :], style),
                 ]
             else:
@@ -274,7 +255,7 @@ class SmallCharts(KeepsStyle, can_focus=False):
         label = label_of(picture, line)
         segments = [Segment(f"{label:>{LABEL - 1}}▏", self._style("axis"))]
         for run in picture.lines[line]:
-            style = self.get_component_rich_style(self._CLASSES[run.role]) if run.role else self.base_style
+            style = self._style_of(run.role) if run.role else self.base_style
             segments.append(Segment(run.text, style))
         return [*segments, Segment(" ", self.base_style)]
 
@@ -285,46 +266,16 @@ class SmallCharts(KeepsStyle, can_focus=False):
         return super().refresh(*regions, **options)
 
 
+def _decimals(spec: ChartSpec) -> int:
+    return 3 if spec.key in ("policy_loss", "kl_coef", "clipfrac") else 2
+
+
 def label_of(picture: Picture, line: int) -> str:
     """What stands before a line of a chart: the axis's ends, and the value of what never changes."""
     last = len(picture.lines) - 1
     if picture.constant is not None and line == (0 if last < 2 else (last + 1) // 2):
-        return _edge(picture.constant, abs(picture.constant))
+        return edge(picture.constant, abs(picture.constant))
     if line not in (0, last) or (picture.constant is not None and last < 2):
         return ""
     low, high = edges(picture.lowest, picture.highest)
     return high if line == 0 else low
-
-
-def edges(lowest: float, highest: float) -> tuple[str, str]:
-    """Labels of an axis's ends, of at most six cells, with as many digits as tell them apart."""
-    spread = highest - lowest
-    low, high = _edge(lowest, spread), _edge(highest, spread)
-    for digits in range(5):
-        if low != high and (low == "0" or abs(float(low) - lowest) < spread) and abs(float(high) - highest) < spread:
-            break
-        low, high = (
-            f"{value:.{digits}f}".replace("0.", ".", 1 if abs(value) < 1 else 0) for value in (lowest, highest)
-        )
-        if max(len(low), len(high)) > LABEL - 1:
-            low = high = ""
-    if low == high or not low:
-        # Nothing of six cells tells them apart: the upper one says how far it is above the lower.
-        low, high = _edge(lowest, spread), f"+{short_exponent(f'{spread:.0e}')}"
-    return low, high
-
-
-def _edge(value: float, spread: float) -> str:
-    """A label of at most six cells, as exact as the chart is high."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 10_000 or abs(value) < 0.0001:
-        return short_exponent(f"{value:.0e}")[:6]
-    decimals = max(0, min(4, 1 - math.floor(math.log10(spread or 1))))
-    while decimals and len(f"{value:.{decimals}f}") > 6:
-        decimals -= 1
-    return f"{value:.{decimals}f}"
-
-
-def _decimals(spec: ChartSpec) -> int:
-    return 3 if spec.key in ("policy_loss", "kl_coef", "clipfrac") else 2

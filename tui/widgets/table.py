@@ -1,7 +1,7 @@
 """A table of any length: only the lines on the screen are made, so thousands of rows scroll like ten.
 
-The line at the top names the columns and stays. The first column stays too; where the others do not all fit, the one
-under the column cursor is brought into sight.
+A row is one line or several. The line at the top names the columns and stays. The first column stays too; where the
+others do not all fit, the one under the column cursor is brought into sight.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from textual.strip import Strip
 
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
-from looptop.tui.widgets.keeps_style import KeepsStyle
+from looptop.tui.widgets.style_cache import StyleCache
 
 if TYPE_CHECKING:
     from textual.events import Click, Resize
@@ -40,6 +40,8 @@ class Column:
     """Above 0: it stretches, and is shown where there are so many cells."""
     text: bool = False
     """Begins at the left, as words do; numbers end at the right."""
+    from_width: int = 0
+    """It is left out where the table has fewer cells."""
 
 
 class Cell(NamedTuple):
@@ -51,13 +53,13 @@ class Cell(NamedTuple):
 
 
 MORE = "\u203a"
-"""Says that there are more columns to the right."""
+"""Marks that there are more columns to the right."""
 
-STYLES = ("muted", "good", "bad", "warn", "accent", "bold", "out")
+STYLES = ("muted", "primary", "good", "bad", "warn", "accent", "bold", "out")
 Row = Sequence[Cell]
 
 
-class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
+class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     """Rows and columns, one row under the cursor.
 
     Args:
@@ -66,12 +68,16 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "grid--cursor",
-        "grid--header",
-        "grid--column",
-        *(f"grid--{style}" for style in STYLES),
+        "table--cursor",
+        "table--header",
+        "table--column",
+        *(f"table--{style}" for style in STYLES),
     }
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows")]
+    ROW_HEIGHT: ClassVar[int] = 1
+    """Lines of a row."""
+    HEADER_HEIGHT: ClassVar[int] = 1
+    """1, or 0 where the columns have no titles."""
 
     cursor: reactive[int] = reactive(0, repaint=False, init=False)
 
@@ -79,36 +85,36 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
     class Moved(Message):
         """Another row is under the cursor."""
 
-        grid: Grid
+        table: Table
         row: int
 
         @property
-        def control(self) -> Grid:
-            """Whose it is."""
-            return self.grid
+        def control(self) -> Table:
+            """The table."""
+            return self.table
 
     @dataclass
     class Chosen(Message):
-        """A row was clicked twice."""
+        """A row was chosen: clicked twice, or by a key where the table has one for that."""
 
-        grid: Grid
+        table: Table
 
         @property
-        def control(self) -> Grid:
-            """Whose it is."""
-            return self.grid
+        def control(self) -> Table:
+            """The table."""
+            return self.table
 
     @dataclass
     class TitleClicked(Message):
         """A column's title was clicked."""
 
-        grid: Grid
+        table: Table
         key: str
 
         @property
-        def control(self) -> Grid:
-            """Whose it is."""
-            return self.grid
+        def control(self) -> Table:
+            """The table."""
+            return self.table
 
     def __init__(self, columns: Sequence[Column] = (), *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
@@ -122,8 +128,9 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
         self.sort: tuple[str, bool] | None = None
         """By which column the rows are sorted, and whether the largest comes first."""
         self.empty = ""
-        """What to say where there is no row."""
+        """What a table without rows says."""
         self._left = 1
+        """The column that stands behind the first one."""
         self._layout: list[tuple[int, int]] | None = None
 
     # What is shown.
@@ -152,9 +159,10 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
         if count != self.count:
             self.count = count
             # Set plainly it would lay out the whole screen anew, with every batch of a run that trains.
-            self.set_reactive(Grid.virtual_size, Size(0, count + 1))
-            self._scroll_update(self.virtual_size)
-        self.set_reactive(Grid.cursor, self.validate_cursor(self.cursor if cursor is None else cursor))
+            self.set_reactive(Table.virtual_size, Size(0, self.HEADER_HEIGHT + count * self.ROW_HEIGHT))
+            if self.is_attached:
+                self._scroll_update(self.virtual_size)
+        self.set_reactive(Table.cursor, self.validate_cursor(self.cursor if cursor is None else cursor))
         self._reveal()
         self.refresh()
 
@@ -165,9 +173,10 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
 
     def refresh_row(self, row: int) -> None:
         """Makes one row anew, where it is in sight."""
-        y = row + 1 - self.scroll_offset.y
-        if 1 <= y < self.size.height:
-            self.refresh(Region(0, y, self.size.width, 1))
+        top = self.HEADER_HEIGHT + row * self.ROW_HEIGHT - self.scroll_offset.y
+        first, end = max(self.HEADER_HEIGHT, top), min(top + self.ROW_HEIGHT, self.size.height)
+        if first < end:
+            self.refresh(Region(0, first, self.size.width, end - first))
 
     # Moving.
 
@@ -188,23 +197,29 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_page(self, pages: int) -> None:
         """Moves the cursor by what is seen."""
-        self.cursor += pages * max(1, self.size.height - 2)
+        seen = (self.size.height - self.HEADER_HEIGHT) // self.ROW_HEIGHT
+        self.cursor += pages * max(1, seen - 1)
 
     def action_end(self, last: bool) -> None:
         """Moves the cursor to the first or last row."""
         self.cursor = self.count - 1 if last else 0
+
+    def action_choose(self) -> None:
+        """Chooses the row under the cursor, if there is one."""
+        if self.count:
+            self.post_message(self.Chosen(self))
 
     def action_column(self, columns: int) -> None:
         """Moves the column cursor."""
         self.to_column(self.column + columns)
 
     def to_column(self, column: int) -> None:
-        """Puts the column cursor there, and brings the column into sight."""
+        """Puts the column cursor on a column, and brings it into sight."""
         self.column = max(0, min(column, len(self._columns) - 1))
         if 0 < self.column < self._left:
             self._left = self.column
         before, self._layout = self._layout, None
-        while self.column not in [place for place, _ in self._laid_out()] and self._left < self.column:
+        while self.column not in [index for index, _ in self._laid_out()] and self._left < self.column:
             self._left += 1
             self._layout = None
         if self._laid_out() == before:
@@ -213,20 +228,20 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
             self.refresh()
 
     def on_click(self, event: Click) -> None:
-        """Moves the cursor to the row, twice chooses it; a title says that it was clicked."""
-        if event.y == 0:
-            at = 0
-            for place, width in self._laid_out():
-                at += width + 1
-                if event.x < at:
-                    self.post_message(self.TitleClicked(self, self._columns[place].key))
+        """Moves the cursor to the row, twice chooses it; a title posts that it was clicked."""
+        if event.y < self.HEADER_HEIGHT:
+            end = 0
+            for index, width in self._laid_out():
+                end += width + 1
+                if event.x < end:
+                    self.post_message(self.TitleClicked(self, self._columns[index].key))
                     return
             return
-        row = event.y - 1 + self.scroll_offset.y
+        row = (event.y - self.HEADER_HEIGHT + self.scroll_offset.y) // self.ROW_HEIGHT
         if row < self.count:
             self.cursor = row
             if event.chain == 2:
-                self.post_message(self.Chosen(self))
+                self.action_choose()
 
     def on_resize(self, _event: Resize) -> None:
         """Lays the columns out anew."""
@@ -236,77 +251,97 @@ class Grid(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
     # Drawing.
 
     def render_line(self, y: int) -> Strip:
-        """The titles, or a row."""
+        """The titles, or a line of a row."""
         width = self.size.width
-        base = self.base_style
-        if y == 0:
-            return self._header(width, base)
-        row = y - 1 + self.scroll_offset.y
+        if y < self.HEADER_HEIGHT:
+            return self._header(width)
+        row, line = divmod(y - self.HEADER_HEIGHT + self.scroll_offset.y, self.ROW_HEIGHT)
         if row >= self.count:
-            said = self.empty if not self.count and y == 2 else ""
-            return Strip([Segment(f" {said}", base + self._style("muted"))]).adjust_cell_length(width, base)
-        if row == self.cursor:
-            base = self.get_component_rich_style("grid--cursor")
+            text = self.empty if not self.count and y == self.HEADER_HEIGHT + 1 else ""
+            base = self.base_style
+            return Strip([Segment(f" {text}", base + self.style_of("muted"))]).adjust_cell_length(width, base)
+        base = self.get_component_rich_style("table--cursor") if row == self.cursor else self.base_style
+        return Strip(self.row_line(row, line, base)).adjust_cell_length(width, base)
+
+    def row_line(self, row: int, line: int, base: Style) -> list[Segment]:
+        """A line of a row.
+
+        Args:
+            row: From 0.
+            line: Of the row, from 0.
+            base: The row's style: the cursor's on the row under the cursor.
+        """
         cells = self._make(row)
         if cells is None:
-            return Strip([Segment(" …", base)]).adjust_cell_length(width, base)
+            return [Segment(" …", base)]
         segments = []
-        for place, room in self._laid_out():
-            column, (text, style) = self._columns[place], cells[place]
+        for index, room in self._laid_out():
+            column, (text, style) = self._columns[index], cells[index]
             words = fitted(text, room, column.text)
-            segments.append(Segment(f"{words} ", base + self._style(style) if style else base))
-        return Strip(segments).adjust_cell_length(width, base)
+            segments.append(Segment(f"{words} ", base + self.style_of(style) if style else base))
+        return segments
 
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"grid--{name}", partial=True)
+    def style_of(self, name: str) -> Style:
+        """One of `STYLES`, to be laid over a row's style."""
+        return self.get_component_rich_style(f"table--{name}", partial=True)
 
-    def _header(self, width: int, base: Style) -> Strip:
-        plain, chosen = (self.get_component_rich_style(f"grid--{name}") for name in ("header", "column"))
+    def _header(self, width: int) -> Strip:
+        plain, chosen = (self.get_component_rich_style(f"table--{name}") for name in ("header", "column"))
         segments = []
-        laid = self._laid_out()
-        for place, room in laid:
-            column = self._columns[place]
+        laid_out = self._laid_out()
+        for index, room in laid_out:
+            column = self._columns[index]
             title = column.title
             if self.sort is not None and self.sort[0] == column.key:
                 title += "▼" if self.sort[1] else "▲"
-            style = chosen if self.shows_column and place == self.column else plain
+            style = chosen if self.shows_column and index == self.column else plain
             segments += [Segment(fitted(title, room, column.text), style), Segment(" ", plain)]
         strip = Strip(segments).adjust_cell_length(width, plain)
-        if laid and laid[-1][0] < len(self._columns) - 1 and width > 2:
+        if laid_out and laid_out[-1][0] < len(self._columns) - 1 and width > 2:
             strip = Strip.join([strip.crop(0, width - 1), Strip([Segment(MORE, plain)])])
         return strip
 
     def _laid_out(self) -> list[tuple[int, int]]:
-        """The columns in sight, by their places, each with its cells."""
+        """The columns in sight, by their indices, each with its cells."""
         if self._layout is not None:
             return self._layout
-        room, found = self.size.width, list[tuple[int, int]]()
-        for place in (0, *range(max(1, self._left), len(self._columns))):
-            if place >= len(self._columns):
+        width, room, laid_out = self.size.width, self.size.width, list[tuple[int, int]]()
+        for index in (0, *range(max(1, self._left), len(self._columns))):
+            if index >= len(self._columns):
                 break
-            column = self._columns[place]
+            column = self._columns[index]
+            if width < column.from_width:
+                continue
             wanted = column.width if not column.least or column.width < room else min(column.least, column.width)
-            if found and wanted + 1 > room:
+            if laid_out and wanted + 1 > room:
                 break
-            found.append((place, wanted))
+            laid_out.append((index, wanted))
             room -= wanted + 1
         # What is left is shared by those that stretch, more by those that would like more.
-        stretching = [index for index, (place, _) in enumerate(found) if self._columns[place].least]
-        wishes = sum(self._columns[found[index][0]].width for index in stretching)
-        for index in stretching:
-            place, width = found[index]
-            found[index] = (place, width + max(0, room) * self._columns[place].width // wishes)
-        self._layout = found
-        return found
+        stretching = [number for number, (index, _) in enumerate(laid_out) if self._columns[index].least]
+        wishes = sum(self._columns[laid_out[number][0]].width for number in stretching)
+        for number in stretching:
+            index, cells = laid_out[number]
+            laid_out[number] = (index, cells + max(0, room) * self._columns[index].width // wishes)
+        self._layout = laid_out
+        return laid_out
 
     def _reveal(self) -> None:
-        if self.size.height < 2 or not self.count:
+        """Scrolls the row under the cursor into sight."""
+        seen = self.size.height - self.HEADER_HEIGHT
+        if seen < 1 or not self.count:
             return
-        top, seen = self.scroll_offset.y, self.size.height - 1
-        if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False, immediate=True)
-        elif self.cursor >= top + seen:
-            self.scroll_to(y=self.cursor - seen + 1, animate=False, immediate=True)
+        top, first = self.scroll_offset.y, self.cursor * self.ROW_HEIGHT
+        if first < top:
+            self.scroll_to(y=first, animate=False, immediate=True)
+        elif first + self.ROW_HEIGHT > top + seen:
+            self.scroll_to(y=first + self.ROW_HEIGHT - seen, animate=False, immediate=True)
+
+
+class ColumnTable(Table):
+    """A table with keys for the column cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("columns")]
 
 
 def fitted(text: str, width: int, left: bool = True) -> str:

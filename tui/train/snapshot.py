@@ -1,22 +1,18 @@
-"""Reads a run for the screen: its journal, its lock, its process's memory. The same for every run, live or long over.
+"""What the Train screen reads of a run, live or not: its journal, its lock, its process's memory.
 
-Nothing is read again that has not changed, and series come thinned to the columns of the chart.
+Curves come thinned to the columns of the chart.
 """
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from looptop.engine.errors import LooptopError
-from looptop.engine.journal.reader import AnswerSample, Event, Journal, Point, Series
+from looptop.engine.journal.reader import AnswerSample, Event, Journal, Outline, Point, Series
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.liveness import full_disk, why_interrupted
-
-EVENTS = 200
-"""So many of the last events are kept."""
+from looptop.tui.screens.watch import RunWatcher
 
 NO_SERIES = Series([], [], [], [], [])
 
@@ -73,89 +69,68 @@ class Snapshot:
         return int(total) if isinstance(total, int | float) and total > 0 else 0
 
 
-class Watcher:
-    """Reads one run, from any thread but one at a time."""
+class VqaWatcher(RunWatcher):
+    """Reads one run for the Train screen."""
 
     def __init__(self, run: RunFolder) -> None:
-        self.run = run
         self._journal = Journal(run.db)
-        self._version = -1
-        self._asked: tuple[tuple[int, float], int | None] | None = None
+        super().__init__(run, self._journal)
         self._last: Snapshot | None = None
-        self._settings: dict[str, Any] | None = None
-        self._event = 0
-        self._state = RunState.CREATED
+        self._read_for: object = None
+        """The journal's version that `_last` is of, and what was asked for."""
+        self._drawn_for: tuple[int, float] | None = None
 
-    def look(self, columns: int, sample_step: int | None = None, weight: float = 0.0) -> Snapshot:
+    def poll(self, columns: int, sample_step: int | None = None, weight: float = 0.0) -> Snapshot:
         """What is known now; the very same object as before where nothing changed.
 
         Args:
             columns: Of the chart.
-            sample_step: Of which evaluation to show the answers; None for the latest.
+            sample_step: The evaluation whose answers are shown; None for the latest.
             weight: Of the smoothing of the loss; 0 for none.
 
         Raises:
             LooptopError: The run cannot be read; says why.
         """
-        by = self.run.live_by()
-        live = bool(by)
-        about, owner = self.run.about(), self.run.owner() if by == "heartbeat" else None
-        elsewhere = owner.host if owner is not None else ""
-        memory = self._memory() if live else None
+        live_by = self.run.live_by()
+        live = bool(live_by)
+        owner = self.run.owner() if live_by == "heartbeat" else None
+        current: dict[str, Any] = {
+            "title": self.run.about().title,
+            "elsewhere": owner.host if owner is not None else "",
+            "memory": self._memory() if live else None,
+        }
         with self._journal.at_once():
-            return self._look(live, memory, (columns, weight), sample_step, about.title, elsewhere)
-
-    def _look(
-        self,
-        live: bool,
-        memory: int | None,
-        how: tuple[int, float],
-        sample_step: int | None,
-        title: str,
-        elsewhere: str,
-    ) -> Snapshot:
-        version = self._journal.version()
-        asked = (how, sample_step)
-        if self._last is not None and (version, asked) == (self._version, self._asked):
-            said: dict[str, Any] = {"state": self._state.seen(live), "memory": memory}
-            said |= {"title": title, "elsewhere": elsewhere, "trouble": self._trouble(said["state"])}
-            if any(getattr(self._last, name) != value for name, value in said.items()):
-                self._last = replace(self._last, **said)
+            version, outline = self.refresh()
+            current["state"] = outline.state.seen(live)
+            current["trouble"] = self._trouble(current["state"])
+            asked = (version, columns, weight, sample_step)
+            if self._last is None or asked != self._read_for:
+                self._last = replace(self._read(outline, (columns, weight), sample_step), **current)
+                self._read_for = asked
+            elif any(getattr(self._last, name) != value for name, value in current.items()):
+                self._last = replace(self._last, **current)
             return self._last
-        read = self._read(live, memory, how, sample_step)
-        self._last = replace(read, title=title, elsewhere=elsewhere, trouble=self._trouble(read.state))
-        self._version, self._asked = version, asked
-        return self._last
 
-    def _read(self, live: bool, memory: int | None, how: tuple[int, float], sample_step: int | None) -> Snapshot:
+    def _read(self, outline: Outline, drawn_for: tuple[int, float], sample_step: int | None) -> Snapshot:
         journal, before = self._journal, self._last
-        if self._settings is None:
-            self._settings = {}
-            with contextlib.suppress(LooptopError):
-                self._settings = self.run.settings()
-        outline = journal.outline()
-        self._state = outline.state
         latest = outline.latest
-        columns, weight = how
+        columns, weight = drawn_for
+        same_drawing = drawn_for == self._drawn_for
 
         def series(name: str, old: Series) -> Series:
-            same = before is not None and self._asked is not None and self._asked[0] == how
-            if same and before is not None and before.latest.get(name) == latest.get(name):
+            if same_drawing and before is not None and before.latest.get(name) == latest.get(name):
                 return old
-            found = journal.series(name, columns) if name in latest else NO_SERIES
-            return journal.smoothed(name, found, weight if name == "loss" else 0.0)
+            fresh = journal.series(name, columns) if name in latest else NO_SERIES
+            return journal.smoothed(name, fresh, weight if name == "loss" else 0.0)
 
         steps = tuple(journal.answer_steps())
         step = sample_step if sample_step in steps else (steps[-1] if steps else None)
         samples = before.samples if before and before.sample_step == step else ()
         if step is not None and not samples:
             samples = tuple(journal.answer_samples(step))
-        fresh = journal.events(self._event)
-        if fresh:
-            self._event = fresh[-1].id
-        return Snapshot(
+        snapshot = Snapshot(
             id=self.run.id,
-            state=outline.state.seen(live),
+            state=outline.state,
             reason=outline.reason,
             facts=outline.facts,
             latest=latest,
@@ -165,13 +140,14 @@ class Watcher:
             sample_steps=steps,
             sample_step=step,
             samples=samples,
-            events=((before.events if before else ()) + tuple(fresh))[-EVENTS:],
+            events=self.events,
             started=outline.started,
             ended=outline.ended,
-            settings=self._settings,
-            memory=memory,
+            settings=self.settings,
             alerts=outline.alerts,
         )
+        self._drawn_for = drawn_for
+        return snapshot
 
     def _trouble(self, state: RunState) -> str:
         if state is RunState.INTERRUPTED:
@@ -188,7 +164,7 @@ class Watcher:
             held: int = psutil.Process(owner.pid).memory_info().rss
         except psutil.Error:
             return None
-        # To two figures: what changes with every look would be drawn with every look.
+        # To two digits: a number that changes with every reading would be redrawn with every reading.
         unit = 2 ** max(20, held.bit_length() - 7)
         rounded: int = held // unit * unit
         return rounded

@@ -1,36 +1,22 @@
-"""One chart of a PPO run, enlarged: with axes, and with the batch under the cursor marked."""
+"""One chart with axes, with the step under the cursor marked, and its figures in the title."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from textual.content import Content
 
 from looptop.tui.plots.chart import Chart
-from looptop.tui.plots.plot import FIRST, SECOND, Axes, Curve
-from looptop.tui.plots.raster import FOURTH, TARGET, THIRD
-from looptop.tui.ppo.charts import ChartSpec
-from looptop.tui.ppo.columns import said
-from looptop.tui.text import safe
-
-MARK = 104
-"""The role of the line at the batch under the cursor."""
+from looptop.tui.plots.curves import FIRST, FOURTH, MARK, SECOND, THIRD, Axes, Curve
+from looptop.tui.plots.spec import ChartSpec
+from looptop.tui.text import safe, short_number
 
 _COLOURS = {FIRST: "$primary", SECOND: "$secondary", THIRD: "$success", FOURTH: "$error"}
 
 
 class LargeChart(Chart):
-    """Curves over batches."""
-
-    _CLASSES: ClassVar[dict[int, str]] = Chart._CLASSES | {
-        THIRD: "chart--third",
-        FOURTH: "chart--fourth",
-        TARGET: "chart--target",
-        MARK: "chart--mark",
-    }
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"chart--third", "chart--fourth", "chart--target", "chart--mark"}
+    """Curves over steps."""
 
     def draw(
         self,
@@ -47,14 +33,14 @@ class LargeChart(Chart):
             spec: Which.
             curves: Its curves.
             axes: What it shows of the plane.
-            mark: The batch under the cursor.
-            figures: Those of that batch.
+            mark: The step under the cursor.
+            figures: Of that step, by metric.
             weight: Of the smoothing.
         """
         title = _title(spec, figures, weight)
         if title != self.border_title:
             self.border_title = title
-        inside = [_held(curve, axes) for curve in curves]
+        inside = [_within(curve, axes) for curve in curves]
         values = [value for curve in inside for value in curve.values if math.isfinite(value)]
         if mark is not None and values:
             inside.insert(0, Curve(MARK, (mark, mark), (min(values), max(values))))
@@ -64,7 +50,7 @@ class LargeChart(Chart):
 def _title(spec: ChartSpec, figures: Mapping[str, float | None], weight: float) -> Content:
     parts: list[Content] = [safe(spec.title, "bold")]
     for line in spec.lines:
-        figure = said(figures.get(line.metric))
+        figure = short_number(figures.get(line.metric))
         sign = "•" if line.dots else "━"
         if line.dots and figure == "·":
             parts.append(safe(f"  {sign} {line.label}", _COLOURS[line.role]))
@@ -79,7 +65,7 @@ def _title(spec: ChartSpec, figures: Mapping[str, float | None], weight: float) 
     return Content.assemble(*parts)
 
 
-def _held(curve: Curve, axes: Axes) -> Curve:
+def _within(curve: Curve, axes: Axes) -> Curve:
     """Within the limits of a chart that has such."""
     low = -math.inf if axes.lowest is None else axes.lowest
     high = math.inf if axes.highest is None else axes.highest
