@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5ForConditionalGeneration
 
 from looptop.engine import config
-from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.startup.host import launch
 from scripts.bench.pairs import Ratio, paired
 from scripts.bench.peers.plain_ppo import BATCH, QUERY, RESPONSE
 from tests.factories.published_models import T5_VOCABULARY, save_queries, save_t5

@@ -8,9 +8,9 @@ import looptop.engine as looptop
 from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run
-from looptop.engine.launch.run import resume as resume_run
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.startup.run import Run
+from looptop.engine.startup.run import resume as resume_run
 from tests.support import eventually, wait_taken
 
 STARTED: list[Run] = []

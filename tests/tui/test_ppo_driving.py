@@ -15,10 +15,10 @@ from looptop.engine.config import RunConfig, preset
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
 from looptop.engine.journal.records import refused, taken
-from looptop.engine.launch import host
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.startup import host
 from looptop.tui.forms.form_row import FormRow
 from looptop.tui.plots.histogram import Histogram
 from looptop.tui.ppo import before_after as comparing

@@ -18,12 +18,12 @@ from textual.widgets import Input
 from looptop.engine.config import override, preset
 from looptop.engine.files import lock as lock_module
 from looptop.engine.journal.reader import JournalWriter
-from looptop.engine.launch import host
 from looptop.engine.machine.gpus import Gpu
 from looptop.engine.machine.usage import Machine, Usage
 from looptop.engine.runs import control
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
 from looptop.tui.background import work
 from looptop.tui.charts.screen import ChartsScreen

@@ -15,10 +15,10 @@ from looptop.engine import config as configuration
 from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch
 from tests.factories.ppo import TEXTS, ppo_config
 from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually

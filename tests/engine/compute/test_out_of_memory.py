@@ -24,14 +24,14 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answer_server import Server
 from looptop.engine.helpers.answers import AskReply
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch import companions
-from looptop.engine.launch.run import Run, resume, start
 from looptop.engine.models.weights import load_whole
 from looptop.engine.ppo import trainer as ppo_trainer
 from looptop.engine.ppo.reward_training import RewardModelTrainer
 from looptop.engine.ppo.trainer import PpoTrainer
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.context import RunContext
+from looptop.engine.startup import companions
+from looptop.engine.startup.run import Run, resume, start
 from looptop.engine.training.trainer import save_result
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.trainer import VqaTrainer
@@ -232,7 +232,7 @@ def test_memory_that_runs_out_while_the_result_is_written_does_not_wait_for_a_di
 def test_a_companions_memory_is_why_the_run_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trouble = (
         "import sys, torch\n"
-        "from looptop.engine.launch import companions\n"
+        "from looptop.engine.startup import companions\n"
         "companions.training_of = lambda kind: lambda context: torch.empty(2**50, dtype=torch.uint8)\n"
         "sys.exit(companions.main())\n"
     )

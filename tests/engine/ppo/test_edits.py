@@ -11,11 +11,11 @@ from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run, resume
 from looptop.engine.ppo.breakpoint_conditions import parse
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import check_value, drop_edits, far_from, judge, set_breakpoint
 from looptop.engine.runs.control import send
+from looptop.engine.startup.run import Run, resume
 from tests.factories.ppo import ppo_config
 from tests.factories.ppo_runs import answered, held, start
 

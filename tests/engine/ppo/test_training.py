@@ -17,7 +17,6 @@ import looptop.engine as looptop
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run
 from looptop.engine.models.names import resolve
 from looptop.engine.ppo.comparison import compare
 from looptop.engine.ppo.generating import generate
@@ -27,6 +26,7 @@ from looptop.engine.ppo.policy import load_policy
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import Run
 from tests.factories.ppo import ppo_config, save_decoder_classifier, save_one_token_policy
 from tests.factories.ppo_runs import answered, held, resume, start
 from tests.support import eventually

@@ -17,12 +17,12 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock, beats_elsewhere
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.sources import ready
-from looptop.engine.launch.worker import RunThread
 from looptop.engine.runs.context import Train
 from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.trust import require_trust
+from looptop.engine.startup.sources import ready
+from looptop.engine.startup.worker import RunThread
 from looptop.engine.text import visible
 
 

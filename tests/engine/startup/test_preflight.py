@@ -17,11 +17,11 @@ from pyarrow import parquet
 from looptop.engine.cli.main import main
 from looptop.engine.config import override, preset
 from looptop.engine.errors import SettingError
-from looptop.engine.launch import host, preflight
-from looptop.engine.launch.preflight import refuse_unusable
-from looptop.engine.launch.table_peek import peek
 from looptop.engine.ppo.reward_function import what_is_wrong
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup import host, preflight
+from looptop.engine.startup.preflight import refuse_unusable
+from looptop.engine.startup.table_peek import peek
 
 BROKEN = [
     ("return [1.0]", "the reward mine gave 1 scores for 2 responses"),
@@ -208,7 +208,7 @@ def test_nothing_of_it_needs_torch(tmp_path: Path) -> None:
     (tmp_path / "texts.csv").write_text("text\n" + "a text\n" * 70)
     code = (
         "import sys\nfrom looptop.engine.config import override, preset\n"
-        "from looptop.engine.launch.preflight import refuse_unusable\n"
+        "from looptop.engine.startup.preflight import refuse_unusable\n"
         f"refuse_unusable(override(preset('tiny', 'ppo'), ['source={tmp_path}/texts.csv']))\n"
         "refuse_unusable(preset('tiny'))\nprint('torch' in sys.modules)"
     )

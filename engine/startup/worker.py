@@ -22,7 +22,6 @@ from looptop.engine.journal.causes import Stop, StopReason, cause_text
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.launch.kinds import training_of
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.alerts import LossAlerts
 from looptop.engine.runs.context import RunContext, RunStoppedError, Train, why_out_of_memory
@@ -31,6 +30,7 @@ from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.run_log import RunLog
+from looptop.engine.startup.kinds import training_of
 from looptop.engine.text import visible
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class RunThread(threading.Thread):
         if training.processes == 1:
             yield
             return
-        from looptop.engine.launch.companions import together  # brings torch
+        from looptop.engine.startup.companions import together  # brings torch
 
         with together(self.folder, training.processes, training.device, self._lose) as processes:
             self.context.gate.processes = processes

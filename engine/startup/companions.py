@@ -3,7 +3,7 @@
 A companion trains as the first process does, with a journal and controls that nobody sees: it keeps nothing, so it may
 end at any moment. It ends with the process that started it, however that one ends; and where a companion ends before
 the run does, the run has failed, with what the companion said last. Run as
-`python -m looptop.engine.launch.companions FOLDER MEETING INDEX COUNT`.
+`python -m looptop.engine.startup.companions FOLDER MEETING INDEX COUNT`.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LONGEST, LooptopError, said_of
 from looptop.engine.files.private import append_private
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.launch.kinds import training_of
 from looptop.engine.runs.context import RunContext, RunStoppedError, why_out_of_memory
 from looptop.engine.runs.distributed import joined
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.processes import Processes
+from looptop.engine.startup.kinds import training_of
 from looptop.engine.text import visible
 
-PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.launch.companions")
+PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.startup.companions")
 
 _FAREWELL_SECONDS = 5.0
 """How long companions have to end by themselves when the run has ended."""
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 1 where it failed; the last line on stdout says why.
     """
-    parser = argparse.ArgumentParser(prog="python -m looptop.engine.launch.companions")
+    parser = argparse.ArgumentParser(prog="python -m looptop.engine.startup.companions")
     parser.add_argument("folder", type=Path)
     parser.add_argument("meeting", type=Path)
     parser.add_argument("index", type=int)

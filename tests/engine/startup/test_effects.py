@@ -13,8 +13,8 @@ from looptop.engine.config.settings import KINDS
 from looptop.engine.errors import SettingError
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.effects import EFFECTS, refuse_without_effect, without_effect
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.effects import EFFECTS, refuse_without_effect, without_effect
 
 pytestmark = pytest.mark.usefixtures("engine")
 

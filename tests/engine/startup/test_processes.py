@@ -22,16 +22,16 @@ from looptop.engine.compute.device import Device
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch import companions
-from looptop.engine.launch.host import launch
-from looptop.engine.launch.run import Run
-from looptop.engine.launch.run import resume as go_on
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import judge
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup import companions
+from looptop.engine.startup.host import launch
+from looptop.engine.startup.run import Run
+from looptop.engine.startup.run import resume as go_on
 from looptop.engine.vqa.model import VqaModel
 from tests.factories.ppo import ppo_config, reward_config
 from tests.factories.published_models import save_vqa_parts
@@ -182,7 +182,7 @@ def test_a_companion_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> No
 TROUBLE = """
 import sys
 from looptop.engine.errors import LooptopError
-from looptop.engine.launch import companions
+from looptop.engine.startup import companions
 
 def fail(kind):
     raise LooptopError("the second \x1b[31mGPU is gone")

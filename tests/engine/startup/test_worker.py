@@ -16,9 +16,9 @@ import pytest
 from looptop.engine.config import override
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run, resume, start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import Run, resume, start
 from tests.factories.processes import python, read_line
 from tests.factories.runs import Steps, config, write_checkpoint
 from tests.support import eventually, wait_taken
@@ -225,7 +225,7 @@ def test_everything_a_run_writes_is_private() -> None:
 
 CTRL_C = """
     import sys
-    from looptop.engine.launch.run import start
+    from looptop.engine.startup.run import start
     from tests.factories.runs import Steps, config, write_checkpoint
     steps = Steps(save=write_checkpoint)
     run = start(config(), steps)

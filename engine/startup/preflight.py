@@ -21,11 +21,11 @@ from looptop.engine.config.ppo import PpoRunConfig, RewardConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, SettingError, said_of
-from looptop.engine.launch.table_peek import TablePeek, peek
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import BUNDLED, read_json, resolve, whole_model
 from looptop.engine.models.uses import Use, index_of_label, refuse_use
 from looptop.engine.paths import path_of
+from looptop.engine.startup.table_peek import TablePeek, peek
 from looptop.engine.text import visible
 from looptop.engine.vqa import saved_models as vqa_models
 

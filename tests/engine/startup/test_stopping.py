@@ -11,11 +11,11 @@ import pytest
 from looptop.engine.cli.main import main
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch, relaunch
-from looptop.engine.launch.run import start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch, relaunch
+from looptop.engine.startup.run import start
 from tests.factories.processes import going, process_of, program
 from tests.factories.runs import Steps, config, write_checkpoint
 from tests.support import eventually, wait_taken

@@ -13,10 +13,10 @@ import pytest
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch, relaunch
 from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch, relaunch
 from tests.factories.processes import going, process_of, program, python, read_line
 from tests.factories.runs import config
 from tests.support import eventually, wait_taken
@@ -130,7 +130,7 @@ def test_a_killed_run_is_interrupted_and_goes_on_when_resumed(launched: list[Run
 def test_a_failed_run_exits_with_1_and_others_with_0() -> None:
     code = """
         import sys
-        from looptop.engine.launch.host import main
+        from looptop.engine.startup.host import main
         from looptop.engine.runs.folder import RunFolder
         from tests.factories.runs import Steps, config
         def fails(context):
@@ -146,7 +146,7 @@ def test_a_failed_run_exits_with_1_and_others_with_0() -> None:
 def test_a_run_that_hangs_when_a_companion_is_lost_has_failed() -> None:
     code = """
         import sys, threading, time
-        from looptop.engine.launch import host
+        from looptop.engine.startup import host
         from looptop.engine.runs.folder import RunFolder
         from tests.factories.runs import config
         host._LOST_SECONDS = 0.1
@@ -184,7 +184,7 @@ def test_a_process_that_does_not_start_is_said_with_its_reason() -> None:
 def test_the_real_program_takes_its_lock_before_torch_is_there(launched: list[RunFolder], tmp_path: Path) -> None:
     code = """
         import sys
-        import looptop.engine.launch.host, looptop.engine.launch.worker
+        import looptop.engine.startup.host, looptop.engine.startup.worker
         print(sorted({"torch", "transformers", "datasets", "psutil", "textual"} & set(sys.modules)))
     """
     assert python(code).communicate()[0].strip() == "[]"

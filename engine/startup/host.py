@@ -1,7 +1,7 @@
 """The engine process: one run, in a session of its own, so that it outlives the terminal and whoever started it.
 
 The worker thread trains. The main thread takes signals: SIGTERM or SIGINT once stops with a checkpoint, once more at
-once; SIGHUP means nothing here. Run as `python -m looptop.engine.launch.host FOLDER [--resume] [--lock-fd N]`.
+once; SIGHUP means nothing here. Run as `python -m looptop.engine.startup.host FOLDER [--resume] [--lock-fd N]`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from looptop.engine.files.private import open_regular, read_regular
 from looptop.engine.journal.causes import Stop, StopReason
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.preflight import refuse_unusable
-from looptop.engine.launch.run import lock_for_resume
-from looptop.engine.launch.sources import ready
-from looptop.engine.launch.worker import RunThread
 from looptop.engine.runs.about import About, write_about
 from looptop.engine.runs.context import Train
 from looptop.engine.runs.control import stop_is_waiting
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.preflight import refuse_unusable
+from looptop.engine.startup.run import lock_for_resume
+from looptop.engine.startup.sources import ready
+from looptop.engine.startup.worker import RunThread
 from looptop.engine.text import visible
 
 # `-P`: a torch.py in the folder where somebody stands is not torch.
-PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.launch.host")
+PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.startup.host")
 
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(prog="python -m looptop.engine.launch.host")
+    parser = argparse.ArgumentParser(prog="python -m looptop.engine.startup.host")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--lock-fd", type=int, help="an open file that holds the run's lock, from who started this")
