@@ -218,7 +218,7 @@ def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_curves_have_the_colours_of_their_runs_and_the_chosen_one_is_in_front() -> None:
     series = Series([1, 2], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0, 0])
-    assert [curve.role for curve in curves.of([series, None, series], 100, 0.0)] == [FIRST, curves.RUNS[2]]
+    assert [curve.role for curve in curves.of([series, None, series], 100, 0.0)] == [FIRST, curves.RUNS[2]]  # type: ignore[attr-defined]
     assert [curve.role for curve in curves.of([series, series], 100, 0.0)] == [FIRST, SECOND]
     assert [curve.role for curve in curves.of([series, series], 100, 0.0, chosen=0)] == [FAINT, FIRST]
     assert all(curve.dots for curve in curves.of([series], 100, 0.0))
