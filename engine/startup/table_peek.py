@@ -56,7 +56,7 @@ def _rows_of(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
         raise ValueError(kind)
     with os.fdopen(open_regular(path, follow_links=True), "rb") as file:
         if kind == ".parquet":
-            from pyarrow import parquet  # type: ignore[import-untyped]
+            from pyarrow import parquet
 
             table = parquet.ParquetFile(file)
             columns += table.schema_arrow.names

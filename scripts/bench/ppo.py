@@ -57,13 +57,13 @@ def main() -> None:
         for precision, goal in GOALS.items():
             ratio = paired(
                 lambda: trl_seconds(python, model, queries, size),
-                lambda precision=precision: seconds(model, queries, precision),
+                lambda precision=precision: seconds(model, queries, precision),  # type: ignore[misc]
                 pairs=PAIRS,
             )
             say(precision, "TRL 0.11.4", ratio, f" (goal: {goal})")
             plain = paired(
-                lambda precision=precision: plain_seconds(model, precision),
-                lambda precision=precision: seconds(model, queries, precision),
+                lambda precision=precision: plain_seconds(model, precision),  # type: ignore[misc]
+                lambda precision=precision: seconds(model, queries, precision),  # type: ignore[misc]
                 pairs=PAIRS,
             )
             say(precision, "plain transformers", plain)
@@ -103,14 +103,14 @@ def trl_seconds(python: Path, model: Path, queries: Path, mini_batch: int) -> fl
     """Seconds a batch of TRL's."""
     words = [python, PROGRAM, model, queries, mini_batch, BATCHES, RESPONSE]
     done = subprocess.run(list(map(str, words)), check=True, capture_output=True, text=True)
-    return statistics.median(json.loads(done.stdout.splitlines()[-1]))
+    return statistics.median(json.loads(done.stdout.splitlines()[-1]))  # type: ignore[no-any-return]
 
 
 def plain_seconds(model: Path, precision: str) -> float:
     """Seconds a batch of plain transformers'."""
     words = [sys.executable, "-m", "scripts.bench.peers.plain_ppo", str(model), precision, str(BATCHES)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
-    return statistics.median(json.loads(done.stdout.splitlines()[-1]))
+    return statistics.median(json.loads(done.stdout.splitlines()[-1]))  # type: ignore[no-any-return]
 
 
 def floor_seconds(folder: Path, precision: str) -> float:
@@ -136,7 +136,7 @@ def floor_seconds(folder: Path, precision: str) -> float:
         began = time.perf_counter()
         torch.nn.functional.linear(states, weight)
         took.append(time.perf_counter() - began)
-    return operations * statistics.median(took) / (2 * BATCH * QUERY * 512 * 1024)
+    return operations * statistics.median(took) / (2 * BATCH * QUERY * 512 * 1024)  # type: ignore[no-any-return]
 
 
 def peer_python() -> Path:

@@ -65,7 +65,7 @@ def train(context: RunContext) -> dict[str, Any]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--as-engine"]:
-        worker.training_of = lambda kind: train
+        worker.training_of = lambda kind: train  # type: ignore[attr-defined]
         sys.exit(host.main(sys.argv[2:]))
     install()
     sys.exit(cli.main())

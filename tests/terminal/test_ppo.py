@@ -55,7 +55,7 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
         run = RunFolder.find("ppo-1")
         before = PpoJournal(run.db).samples(step)
         assert before[ROW].reward is not None
-        wanted = before[ROW].reward + CHANGE
+        wanted = before[ROW].reward + CHANGE  # type: ignore[operator]
         tty.send("j" * ROW + "e")
         tty.until(f"reward of sample {ROW}")
         tty.send("\x15")

@@ -338,7 +338,7 @@ async def test_a_comparison_is_made_by_a_child_process(
 
 
 def row(screen: Any, key: str) -> FormRow:
-    return next(row for row in screen.query(FormRow) if row.spec.key == key)
+    return next(row for row in screen.query(FormRow) if row.spec.key == key)  # type: ignore[no-any-return]
 
 
 async def test_the_form_has_the_names_of_trl_and_what_the_preset_says(answers: QuickAnswers) -> None:

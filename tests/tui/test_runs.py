@@ -496,8 +496,8 @@ async def test_a_run_with_senseless_times_and_damaged_files_is_listed_like_the_o
     broken.lock.write_bytes(b'{"host": "\xc3"}')
     app = app_of(answers)
     async with app.run_test(size=SIZE) as pilot:
-        table = await go(pilot, 3)
-        assert set(ids(table)) == {"vqa-1", "vqa-2", "vqa-3"}
+        table = await go(pilot, 3)  # type: ignore[assignment]
+        assert set(ids(table)) == {"vqa-1", "vqa-2", "vqa-3"}  # type: ignore[arg-type]
         await until(pilot, lambda: "run.lock is damaged" in shown(app))
         await pilot.press("end", "enter")
         await until(pilot, lambda: "vqa-1" in shown(app) and not isinstance(app.screen, RunsScreen))

@@ -55,7 +55,7 @@ def _measured(checks: Checks, folder: Path, samples: int, query: int, response: 
             input_ids=ids, attention_mask=mask.long(), do_sample=True, top_k=0, top_p=1.0,
             max_new_tokens=response, min_new_tokens=response, pad_token_id=0, eos_token_id=end,
         )  # fmt: skip
-        return samples * (out.shape[1] - (policy.start_tokens or query))
+        return samples * (out.shape[1] - (policy.start_tokens or query))  # type: ignore[no-any-return]
 
     speeds: dict[str, list[float]] = {"ours": [], "theirs": []}
     for turn in range(TURNS):

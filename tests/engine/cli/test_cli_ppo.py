@@ -38,7 +38,7 @@ def nothing_goes_on() -> Iterator[None]:
         owner = folder.owner()
         if folder.is_live() and owner is not None and owner.pid != os.getpid():
             os.kill(owner.pid, signal.SIGKILL)
-            eventually(lambda folder=folder: not folder.is_live())
+            eventually(lambda folder=folder: not folder.is_live())  # type: ignore[misc]
 
 
 def told(capsys: Capture, *words: object) -> Any:
@@ -134,7 +134,7 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert told(capsys, "break", "ppo-1")["breakpoints"] == ["kl > -1000"]
     assert "at column 4" in refused(capsys, "break", "ppo-1", "kl ! 8")
     shown(capsys, "continue", "ppo-1")
-    eventually(lambda: journal.last_batch().step > step and folder.state() is RunState.PAUSED)
+    eventually(lambda: journal.last_batch().step > step and folder.state() is RunState.PAUSED)  # type: ignore[union-attr]
     assert journal.state()[1].startswith("breakpoint kl > -1000: kl is ")
 
     # A signal while a batch is held: a checkpoint of the step before, then gone.

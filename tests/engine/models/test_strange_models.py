@@ -183,7 +183,7 @@ def test_a_model_of_the_hub_with_only_a_pickle_is_refused(tmp_path: Path, monkey
     (kept / "refs").mkdir(parents=True)
     (kept / "refs/main").write_text("1" * 40)
     save_policy(kept / "snapshots" / ("1" * 40))
-    where = {"cache_dir": str(tmp_path), "local_files_only": True}
+    where: dict[str, Any] = {"cache_dir": str(tmp_path), "local_files_only": True}
     load_policy("somebody/model", **where)
     weights = kept / "snapshots" / ("1" * 40) / "model.safetensors"
     torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))

@@ -126,7 +126,12 @@ def test_what_is_new_may_be_missing(tmp_path: Path) -> None:
     assert not load_policy(tmp_path / "policy").v_head.summary.weight.any()
     without(save_classifier(tmp_path / "classifier"), "classifier.dense")
     load_classifier(str(tmp_path / "classifier"))
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    size: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     ViTModel(ViTConfig(image_size=16, patch_size=8, **size), add_pooling_layer=False).save_pretrained(tmp_path / "vit")
     BertModel(BertConfig(vocab_size=8, **size), add_pooling_layer=False).save_pretrained(tmp_path / "bert")
     for name in ("vit", "bert"):

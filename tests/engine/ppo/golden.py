@@ -88,7 +88,7 @@ class Replay:
             model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
             if precision is not torch.float32:
                 # Around each forward pass alone: as long as autocast is on it keeps the weights that it has cast.
-                model.forward = torch.autocast(torch.device(device).type, precision)(model.forward)  # type: ignore
+                model.forward = torch.autocast(torch.device(device).type, precision)(model.forward)
         self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=recorded["ppo"]["learning_rate"])
         self.state = PpoState.begin(self.settings, recorded["ppo"]["seed"])
 
@@ -177,6 +177,6 @@ def seen_rows(replay: Replay, samples: int, seen: int) -> np.ndarray[Any, Any]:
     order = np.random.RandomState(replay.recorded["ppo"]["seed"])
     state = replay.state.order.get_state()
     drawn: list[np.ndarray[Any, Any]] = []
-    while not np.array_equal(order.get_state()[1], state[1]) or order.get_state()[2] != state[2]:
+    while not np.array_equal(order.get_state()[1], state[1]) or order.get_state()[2] != state[2]:  # type: ignore[index]
         drawn.append(order.permutation(samples))
     return np.concatenate(drawn[-(seen // samples) :])

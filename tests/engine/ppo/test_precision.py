@@ -50,7 +50,7 @@ def precision_of(train: Any, config: Any) -> str:
 
 
 def save_t5_classifier(folder: Path) -> Path:
-    config = T5Config(
+    config = T5Config(  # type: ignore[call-arg]
         vocab_size=64, d_model=32, d_kv=16, d_ff=64, num_layers=1, num_heads=2, decoder_start_token_id=0, num_labels=1
     )
     T5ForSequenceClassification(config).save_pretrained(folder)

@@ -71,7 +71,7 @@ def test_progress_is_written_once_a_second_and_says_how_long_still(monkeypatch: 
 
     now[0] += 5
     report.at("evaluating", 1, 100)
-    assert journal.written[-1].seconds_left is None, "it begins anew"
+    assert journal.written[-1].seconds_left is None, "it begins anew"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("broken", [None, 3, "x", {"text": 5}, {"done": 1}, {"text": "x", "done": "y"}])

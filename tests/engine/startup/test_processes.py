@@ -35,7 +35,7 @@ from looptop.engine.startup.run import resume as go_on
 from looptop.engine.vqa.model import VqaModel
 from tests.factories.ppo import ppo_config, reward_config
 from tests.factories.published_models import save_vqa_parts
-from tests.support import eventually, wait_taken
+from tests.support import eventually, last, wait_taken
 
 TOLERANCE = 1e-4
 """Sums are made in another order."""
@@ -81,7 +81,7 @@ def test_two_processes_make_the_batches_that_one_makes(tmp_path: Path) -> None:
     for count in (1, 2):
         run = looptop.start(configuration.override(chosen, [f"processes={count}"]))
         run.pause()
-        eventually(lambda run=run: run.state is RunState.PAUSED)
+        eventually(lambda run=run: run.state is RunState.PAUSED)  # type: ignore[misc]
         judge(run.folder, 2, 1, "leave_out", 1.0, "test")
         run.continue_()
         folders.append(finished(run))
@@ -95,9 +95,9 @@ def test_two_processes_make_the_batches_that_one_makes(tmp_path: Path) -> None:
             )  # fmt: skip
             assert ours.reward == pytest.approx(theirs.reward, abs=TOLERANCE)
         ours, theirs = (PpoJournal(folder.db).tokens(step, 4) for folder in (together, alone))
-        assert ours.ids == theirs.ids
+        assert ours.ids == theirs.ids  # type: ignore[union-attr]
         for name in TOKEN_COLUMNS:
-            assert ours.columns[name] == pytest.approx(theirs.columns[name], rel=1e-3, abs=1e-3, nan_ok=True), name
+            assert ours.columns[name] == pytest.approx(theirs.columns[name], rel=1e-3, abs=1e-3, nan_ok=True), name  # type: ignore[union-attr]
 
 
 def images(folder: Path, count: int) -> Path:
@@ -150,9 +150,9 @@ def test_a_run_of_two_processes_obeys_and_takes_its_companion_with_it(tmp_path: 
         assert owner is not None
         eventually(lambda: (last := Journal(folder.db).last("loss")) and last.step >= 2)
         assert "paused" in str(wait_taken(folder, send(folder, "pause", by="test"), 60))
-        held = Journal(folder.db).last("loss").step
+        held = last(Journal(folder.db), "loss").step
         send(folder, "step", by="test")
-        eventually(lambda: Journal(folder.db).last("loss").step == held + 1)
+        eventually(lambda: last(Journal(folder.db), "loss").step == held + 1)
         eventually(lambda: folder.state() is RunState.PAUSED)
 
         (companion,) = companions_of(owner.pid)
@@ -162,7 +162,7 @@ def test_a_run_of_two_processes_obeys_and_takes_its_companion_with_it(tmp_path: 
         assert "process 2 of 2 was ended by SIGKILL" in Journal(folder.db).states()[-1].reason
     finally:
         if folder.is_live():
-            os.kill(owner.pid, signal.SIGKILL)
+            os.kill(owner.pid, signal.SIGKILL)  # type: ignore[union-attr]
 
 
 def test_a_companion_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_companion_that_does_not_start_takes_those_before_it_along(
         started.append(real([sys.executable, "-c", "import sys; sys.stdin.read()"], **options))
         return started[0]
 
-    monkeypatch.setattr(companions.subprocess, "Popen", start)
+    monkeypatch.setattr(companions.subprocess, "Popen", start)  # type: ignore[attr-defined]
     folder = RunFolder.create("ppo", ppo_config(tmp_path))
     with pytest.raises(BlockingIOError), companions.together(folder, 3, "cpu", print):
         pass
