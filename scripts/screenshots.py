@@ -106,8 +106,9 @@ def take_ppo() -> None:
     from looptop.engine.config import preset
     from looptop.engine.journal.records import RunState
     from looptop.engine.launch.host import launch
+    from looptop.engine.ppo.breakpoints import set_breakpoint
     from looptop.engine.ppo.journal import PpoJournal
-    from looptop.engine.ppo.judging import judge, set_breakpoint
+    from looptop.engine.ppo.judgements import judge
     from looptop.engine.runs.control import send
 
     cheated, marked = cheated_run()

@@ -11,7 +11,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.launch.host import launch
 from looptop.engine.launch.run import resume
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judgements import judge
 from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.folder import RunFolder
 from scripts.gpu import runs

@@ -27,7 +27,7 @@ from looptop.engine.launch.host import launch
 from looptop.engine.launch.run import Run
 from looptop.engine.launch.run import resume as go_on
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judgements import judge
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
