@@ -105,8 +105,9 @@ def take_ppo() -> None:
     """The PPO screen's pages: of a run whose reward is cheated, and of one that a breakpoint holds before an update."""
     from looptop.engine.config import preset
     from looptop.engine.journal.records import RunState
+    from looptop.engine.ppo.breakpoints import set_breakpoint
     from looptop.engine.ppo.journal import PpoJournal
-    from looptop.engine.ppo.judging import judge, set_breakpoint
+    from looptop.engine.ppo.judgements import judge
     from looptop.engine.runs.control import send
     from looptop.engine.startup.host import launch
 

@@ -10,7 +10,7 @@ from looptop.engine.cli.batches import ppo_run
 from looptop.engine.cli.output import note
 from looptop.engine.cli.progress import progress_on
 from looptop.engine.cli.watch import Interrupts, show_outcome, watch
-from looptop.engine.ppo.judging import drop_edits
+from looptop.engine.ppo.judgements import drop_edits
 from looptop.engine.startup.effects import without_effect
 from looptop.engine.startup.host import relaunch
 

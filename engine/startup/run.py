@@ -62,7 +62,7 @@ class Run:
         """Lets the run make one step, then holds it.
 
         Args:
-            to: Hold it at this place of a PPO batch instead: `generated`, `scored`, `compared`, `updated`, or `next`.
+            to: Hold it at this stage of a PPO batch instead: `generated`, `scored`, `compared`, `updated`, or `next`.
         """
         return send(self.folder, "step", by="python", to=to)
 

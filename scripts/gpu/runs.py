@@ -86,7 +86,7 @@ def hold(run: Run, stage: str) -> int:
 
     def at() -> tuple[int, str] | None:
         batch = journal.last_batch()
-        return (batch.step, batch.place) if batch is not None and run.state is RunState.PAUSED else None
+        return (batch.step, batch.stage) if batch is not None and run.state is RunState.PAUSED else None
 
     before = at()
     answer(run, run.step(stage))

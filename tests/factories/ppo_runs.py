@@ -42,7 +42,7 @@ def held(run: Run, stage: str, step: int | None = None) -> int:
 
     def is_held() -> bool:
         batch = journal.last_batch()
-        reached = batch is not None and batch.place == stage and (step is None or batch.step == step)
+        reached = batch is not None and batch.stage == stage and (step is None or batch.step == step)
         return reached and run.state is RunState.PAUSED
 
     eventually(is_held)

@@ -92,7 +92,7 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
         tty.until("space pause")
         tty.send(" ")
         tty.until("▶ running")
-        eventually(lambda: (batch := journal.batch(step)) is not None and batch.place == "updated")
+        eventually(lambda: (batch := journal.batch(step)) is not None and batch.stage == "updated")
         tty.send("q")
         tty.until("goes on without this screen")
         tty.send("l")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judgements import judge
 from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch

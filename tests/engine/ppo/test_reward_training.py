@@ -15,7 +15,7 @@ from looptop.engine import config as configuration
 from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judgements import judge
 from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_pairs, pairs_of
 from looptop.engine.ppo.rewards import Classifier
 from looptop.engine.startup.run import resume

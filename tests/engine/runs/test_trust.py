@@ -15,9 +15,9 @@ from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
-from looptop.engine.ppo.comparison import compare
-from looptop.engine.ppo.generating import generate
+from looptop.engine.ppo.paired_comparison import compare
 from looptop.engine.ppo.preferences import load_pairs
+from looptop.engine.ppo.responding import generate
 from looptop.engine.runs import origins
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.delete import delete

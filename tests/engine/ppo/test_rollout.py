@@ -1,4 +1,4 @@
-"""Responses are drawn from the model itself, the same ones again in any company, with what was said of each token."""
+"""Responses are drawn from the model itself, the same ones again in any company, with the outputs for each token."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import torch
 
 from looptop.engine.config.ppo import GenerationConfig
 from looptop.engine.ppo.batch import Batch
-from looptop.engine.ppo.generation import HELD_OUT, TRAINING, uniforms, write
-from looptop.engine.ppo.policy import Policy, load_policy
+from looptop.engine.ppo.loading import load_policy
+from looptop.engine.ppo.policy import Policy
+from looptop.engine.ppo.rollout import HELD_OUT, TRAINING, uniforms, write
 from tests.engine.ppo.golden import END, PAD, load
 
 QUERIES = [[7, 8, 9, 1], [20, 21, 1], [30, 31, 32, 33, 34, 1], [7, 1], [9, 9, 9, 9, 1]]
 PLAIN = GenerationConfig(max_new_tokens=9)
 
 
-@pytest.fixture(params=["", "gpt2_", "quick "])
+@pytest.fixture(params=["", "gpt2_", "fast "])
 def policy(request: pytest.FixtureRequest, tmp_path: Path) -> Policy:
     family = str(request.param)
-    policy = load(f"{family.removeprefix('quick ')}policy_before", tmp_path)
-    return load_policy(tmp_path / "policy_before") if family == "quick " else policy
+    policy = load(f"{family.removeprefix('fast ')}policy_before", tmp_path)
+    return load_policy(tmp_path / "policy_before") if family == "fast " else policy
 
 
 def written(policy: Policy, rows: list[int], settings: GenerationConfig = PLAIN, step: int = 3) -> list[list[int]]:
@@ -36,14 +37,14 @@ def test_a_response_is_the_same_alone_and_in_any_batch(policy: Policy) -> None:
     assert together != written(policy, [0, 1, 2, 3, 4], step=4)
 
 
-def test_what_is_said_while_writing_is_what_a_second_reading_says(policy: Policy) -> None:
+def test_the_outputs_while_writing_are_those_of_a_second_pass(policy: Policy) -> None:
     numbers = uniforms(1, TRAINING, 3, range(5), 9)
     responses = write(policy, QUERIES, numbers, PLAIN, pad_id=PAD, end_id=END)
     batch = Batch.of(QUERIES, responses.ids, pad_id=PAD, end_id=END, start_tokens=policy.start_tokens)
     with torch.no_grad():
         read = policy.eval()(**batch.model_inputs())
-    assert responses.judged is not None
-    for ours, theirs in zip(responses.judged[:3], read[:3], strict=True):
+    assert responses.output is not None
+    for ours, theirs in zip(responses.output[:3], read[:3], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -56,8 +57,8 @@ def test_every_token_is_drawn_as_often_as_the_model_says(policy: Policy) -> None
     drawn = torch.bincount(torch.tensor([row[0] for row in responses.ids]), minlength=policy.config.vocab_size)
     batch = Batch.of([QUERIES[0]], [[5]], pad_id=PAD, end_id=END, start_tokens=policy.start_tokens)
     with torch.no_grad():
-        said = policy.eval()(**batch.model_inputs(), return_distribution=True)
-    assert (drawn - count * said.log_distribution[0].exp()).abs().max() <= 1.01
+        output = policy.eval()(**batch.model_inputs(), return_distribution=True)
+    assert (drawn - count * output.log_distribution[0].exp()).abs().max() <= 1.01
 
 
 def test_a_response_ends_with_its_first_end_token_or_is_cut(policy: Policy) -> None:

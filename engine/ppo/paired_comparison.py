@@ -1,4 +1,4 @@
-"""Before and after (fig 7.14): reference and tuned model on the same unseen queries, with the same random numbers.
+"""Measures before and after (fig 7.14): reference and tuned model on the same unseen queries, with the same numbers.
 
 Each query is its own control: differences are paired, with a bootstrap interval and Wilcoxon's signed-rank test, which
 the book does not have.
@@ -15,14 +15,14 @@ from looptop.engine.compute.device import pick
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.names import resolve
-from looptop.engine.ppo import reference
-from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult
+from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult
 from looptop.engine.ppo.data import load_unseen
-from looptop.engine.ppo.generation import COMPARED
-from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.loading import load_policy, load_tokenizer, room_for_queries
+from looptop.engine.ppo.measure import Measure, Measured
+from looptop.engine.ppo.reference import Frozen
 from looptop.engine.ppo.rewards import Reward
-from looptop.engine.ppo.rollout import Ends, Measure, Measured
-from looptop.engine.ppo.training import load_tokenizer, room_for_queries
+from looptop.engine.ppo.rollout import COMPARED, SpecialIds
+from looptop.engine.ppo.step import Setup
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
@@ -51,68 +51,67 @@ def compare(
     chosen = pick(device, "fp32")
     chosen.apply()
     tuned, before = (
-        load_policy(resolve(name), chosen.torch_device)
+        load_policy(resolve(name), chosen.torch_device, config.model.kernels)
         for name in (run.name, config.model.reference or config.model.policy)
     )
-    frozen = reference.Frozen(before)
     tokenizer = load_tokenizer(config.model.policy)
     queries, quality = load_unseen(
         config.data, tokenizer, room_for_queries(tuned, config), config.training.seed, count, data
     )
-    measure = Measure(
-        frozen,
+    setup = Setup(
+        Frozen(before),
         Reward.load(config.rewards, chosen.torch_device),
         quality,
         tokenizer,
-        Ends.of(tokenizer, config.model.policy),
+        SpecialIds.of(tokenizer, config.model.policy),
         config.generation,
         config.ppo,
         config.training.seed if seed is None else seed,
-        config.training.per_device_eval_batch_size,
     )
-    asked = [queries[place] for place in range(len(queries))]
+    measure = Measure(setup, config.training.per_device_eval_batch_size)
+    asked = [queries[index] for index in range(len(queries))]
     first, second = (measure(policy, asked, COMPARED) for policy in (before, tuned))
     rows = [
         ComparePair(
             index=query.index,
             query=query.text,
-            before=first.texts[place],
-            after=second.texts[place],
-            reward_before=first.rewards[place],
-            reward_after=second.rewards[place],
-            scores_before={name: values[place] for name, values in first.scores.items()},
-            scores_after={name: values[place] for name, values in second.scores.items()},
-            kl=second.kl[place],
+            before=first.texts[number],
+            after=second.texts[number],
+            reward_before=first.rewards[number],
+            reward_after=second.rewards[number],
+            scores_before={name: values[number] for name, values in first.scores.items()},
+            scores_after={name: values[number] for name, values in second.scores.items()},
+            kl=second.kl[number],
         )
-        for place, query in enumerate(asked)
+        for number, query in enumerate(asked)
     ]
-    where = data or config.data.source
-    return CompareResult(run.id, len(rows), measure.seed, visible(where), rows, figures(first, second))
+    source = data or config.data.source
+    return CompareResult(run.id, len(rows), setup.seed, visible(source), rows, figures(first, second))
 
 
 def figures(before: Measured, after: Measured) -> dict[str, CompareFigure]:
-    """Every figure over all pairs: the reward, each score, KL, length, what the data's own judge says, distinctness."""
-    found = {"reward": paired(before.rewards, after.rewards)}
-    found |= {name: paired(values, after.scores[name]) for name, values in before.scores.items()}
-    found["kl"] = paired(before.kl, after.kl)
+    """Every figure over all pairs: the reward, each score, KL, length, figures of quality, distinctness."""
+    result = {"reward": paired(before.rewards, after.rewards)}
+    result |= {name: paired(values, after.scores[name]) for name, values in before.scores.items()}
+    result["kl"] = paired(before.kl, after.kl)
     lengths = [[float(len(ids)) for part in side.rollouts for ids in part.responses.ids] for side in (before, after)]
-    found["length"] = paired(*lengths)
-    found["ended"] = paired([float(x) for x in before.ended], [float(x) for x in after.ended])
+    result["length"] = paired(*lengths)
+    result["ended"] = paired([float(x) for x in before.ended], [float(x) for x in after.ended])
     for name in before.quality[0]:
         if name != "distinct":
-            found[name] = paired([row[name] for row in before.quality], [row[name] for row in after.quality])
-    # Of all responses together: there is nothing to pair.
+            result[name] = paired([row[name] for row in before.quality], [row[name] for row in after.quality])
+    # Of all responses together, so nothing is paired.
     one, two = (len(set(side.texts)) / len(side.texts) for side in (before, after))
-    nothing = float("nan")
-    found["distinct"] = CompareFigure(one, two, two - one, nothing, nothing, nothing, len(before.texts))
-    return found
+    nan = float("nan")
+    result["distinct"] = CompareFigure(one, two, two - one, nan, nan, nan, len(before.texts))
+    return result
 
 
 def paired(before: Sequence[float], after: Sequence[float]) -> CompareFigure:
     """Means, mean paired difference, its 95 % bootstrap interval (percentiles), and Wilcoxon's two-sided p.
 
     Args:
-        before: A number a query.
+        before: One number per query.
         after: The same queries', in the same order.
     """
     one, two = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The two ways to write a T5's responses, the processor's and the one for GPUs, say the same."""
+"""The two decoders of a T5, the fast one and transformers' own, give the same tokens and outputs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from looptop.engine.ppo import t5
 from looptop.engine.ppo.batch import pad_queries
-from looptop.engine.ppo.generation import TRAINING, Responses, sample, uniforms
-from looptop.engine.ppo.policy import T5Policy, load_policy
-from looptop.engine.ppo.writers import ResponseWriter, T5CacheWriter, T5Writer
+from looptop.engine.ppo.fast_t5 import FastT5Decoder
+from looptop.engine.ppo.loading import load_policy
+from looptop.engine.ppo.policy import IncrementalDecoder, T5Decoder, T5Policy
+from looptop.engine.ppo.rollout import TRAINING, Responses, sample, uniforms
 from tests.engine.ppo.golden import END, PAD, load
 
 PADDED = [[7, 8, 9, 1], [20, 21, 1], [30, 31, 32, 33, 34, 1], [7, 1]]
@@ -22,10 +22,10 @@ LENGTH = 24
 queries = pytest.mark.parametrize("queries", [PADDED, EQUAL], ids=["padded", "not padded"])
 
 
-@pytest.fixture(params=["eager", "sdpa", "own parts"])
+@pytest.fixture(params=["eager", "sdpa", "fast"])
 def policy(request: pytest.FixtureRequest, tmp_path: Path) -> T5Policy:
     load("policy_before", tmp_path)
-    options = {} if request.param == "own parts" else {"attn_implementation": request.param}
+    options = {} if request.param == "fast" else {"attn_implementation": request.param, "kernels": "transformers"}
     loaded = load_policy(tmp_path / "policy_before", **options)
     assert isinstance(loaded, T5Policy)
     return loaded.eval()  # type: ignore[no-any-return]
@@ -37,28 +37,25 @@ def written(policy: T5Policy, query_ids: Tensor, query_mask: Tensor) -> Response
 
 
 @queries
-def test_both_write_the_same_tokens_and_numbers(
-    policy: T5Policy, queries: list[list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_both_write_the_same_tokens_and_numbers(policy: T5Policy, queries: list[list[int]]) -> None:
     query_ids, query_mask = pad_queries(queries, PAD, left=False)
-    assert isinstance(policy.writer(query_ids, query_mask), T5Writer)
+    policy.decoder_type = FastT5Decoder
     ours = written(policy, query_ids, query_mask)
-    monkeypatch.setattr(t5, "is_for", lambda device: False)
-    assert isinstance(policy.writer(query_ids, query_mask), T5CacheWriter)
+    policy.decoder_type = T5Decoder
     theirs = written(policy, query_ids, query_mask)
     assert theirs.ids == ours.ids and theirs.ended == ours.ended
     assert max(map(len, ours.ids)) > 4
-    assert ours.judged is not None and theirs.judged is not None
-    for mine, other in zip(ours.judged[:3], theirs.judged[:3], strict=True):
+    assert ours.output is not None and theirs.output is not None
+    for mine, other in zip(ours.output[:3], theirs.output[:3], strict=True):
         torch.testing.assert_close(other, mine, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
-def outputs(policy: T5Policy, writer: ResponseWriter, tokens: Tensor) -> Tensor:
+def outputs(policy: T5Policy, decoder: IncrementalDecoder, tokens: Tensor) -> Tensor:
     """Log-probabilities and value before each given token, `[batch, tokens, vocabulary + 1]`."""
     columns = []
     for last in [None, *tokens.T[:-1]]:
-        states = writer.advance(last)
+        states = decoder.next_states(last)
         logprobs, value = policy.logits(states).float().log_softmax(-1), policy.v_head(states).float()
         columns.append(torch.cat([logprobs, value.unsqueeze(1)], dim=1))
     return torch.stack(columns, dim=1)
@@ -70,8 +67,8 @@ def test_in_bf16_both_are_as_near_to_fp32(policy: T5Policy, queries: list[list[i
     tokens = torch.randint(2, policy.config.vocab_size, (len(queries), LENGTH), generator=torch.Generator())
     errors = []
     with torch.no_grad():
-        exact = outputs(policy, T5Writer(policy, query_ids, query_mask), tokens)
-        for kind in (T5Writer, T5CacheWriter):
+        exact = outputs(policy, FastT5Decoder(policy, query_ids, query_mask), tokens)
+        for kind in (FastT5Decoder, T5Decoder):
             with torch.autocast("cpu", torch.bfloat16):
                 rounded = outputs(policy, kind(policy, query_ids, query_mask), tokens)
             errors.append((rounded - exact).norm().item())

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.batch_file import write_batch_file
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
+from looptop.engine.ppo.sample_export import write_batch_file
 from tests.factories.synthetic_ppo import Maker, make_run
 
 
@@ -29,7 +29,7 @@ def test_a_batch_becomes_a_line_a_sample_with_its_tokens(home: Path) -> None:
 
 
 def test_what_is_not_known_yet_is_null() -> None:
-    run = make_run(Maker(1, samples=2), state=None, last_place="compared")
+    run = make_run(Maker(1, samples=2), state=None, last_stage="compared")
     line = json.loads(write_batch_file(run, 1).read_text().splitlines()[0])
     assert line["advantage"] is None and set(line["tokens"]["advantage"]) == {None}
     assert all(value is not None for value in line["tokens"]["kl"])

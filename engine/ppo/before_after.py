@@ -1,6 +1,6 @@
-"""Before and after: what a comparison of the tuned model with the reference found (fig 7.14), kept with the run.
+"""Before and after (fig 7.14): reference and tuned model on the same unseen queries, with the same random numbers.
 
-Without torch, so that a screen can show it.
+The result is kept with the run; `paired_comparison` makes it. Without torch, so that screens can read it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LARGEST = 256 * 2**20
 
 
 class ComparePair(Struct, frozen=True):
-    """One query, and what both made of it with the same random numbers."""
+    """One query and both responses to it, drawn with the same random numbers."""
 
     index: int
     """Of the query in the data."""
@@ -37,14 +37,14 @@ class ComparePair(Struct, frozen=True):
     reward_before: float
     reward_after: float
     scores_before: dict[str, float]
-    """What each reward model said, by its name."""
+    """By the name of the reward's part."""
     scores_after: dict[str, float]
     kl: float
     """Of the tuned model's response, in nats."""
 
     @property
     def change(self) -> float:
-        """What tuning did to the reward."""
+        """The reward after tuning minus that before."""
         return self.reward_after - self.reward_before
 
 
@@ -73,7 +73,7 @@ class CompareResult(Struct, frozen=True):
     """Where the queries came from."""
     rows: list[ComparePair]
     figures: dict[str, CompareFigure]
-    """`reward` first, then each reward model's score and what else was measured."""
+    """`reward` first, then each reward model's score and the other figures."""
 
 
 def save(result: CompareResult, folder: Path) -> Path:
@@ -96,12 +96,12 @@ def save(result: CompareResult, folder: Path) -> Path:
 
 
 def written(folder: Path) -> tuple[int, int] | None:
-    """What tells one writing of the result from the next: inode and time in nanoseconds; None where there is none."""
+    """Inode and time in nanoseconds of the result, which change when it is written again; None where there is none."""
     try:
-        facts = (folder / FILE).lstat()
+        status = (folder / FILE).lstat()
     except OSError:
         return None
-    return facts.st_ino, facts.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def load(folder: Path) -> CompareResult | None:

@@ -1,4 +1,4 @@
-"""Uses a tuned language model: texts in, responses out."""
+"""Lets a tuned language model respond to texts."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from looptop.engine.config.ppo import GenerationConfig, PpoRunConfig
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models.names import resolve
 from looptop.engine.ppo.data import Queries
-from looptop.engine.ppo.generation import COMPARED, uniforms
-from looptop.engine.ppo.policy import load_policy
-from looptop.engine.ppo.rollout import Ends, roll_out
-from looptop.engine.ppo.training import load_tokenizer
+from looptop.engine.ppo.loading import load_policy, load_tokenizer
+from looptop.engine.ppo.rollout import COMPARED, SpecialIds, roll_out, uniforms
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
-AT_ONCE = 32
-"""Texts that are answered at once."""
+BATCH_SIZE = 32
+"""Texts that are answered together."""
 
 
 class Generated(Struct, frozen=True):
-    """A text and what the model made of it."""
+    """A text and the model's response to it."""
 
     text: str
     response: str
     ended: bool
-    """False where it was cut at the longest that is allowed."""
+    """False where it was cut at the longest length allowed."""
     tokens: int
 
 
@@ -61,9 +59,9 @@ def generate(
     before = prefix if prefix is not None else config.data.prefix if config else ""
     chosen = pick(device, "fp32")
     chosen.apply()
-    where = resolve(name)
+    kernels = config.model.kernels if config else "fast"
     try:
-        policy = load_policy(where, chosen.torch_device)
+        policy = load_policy(resolve(name), chosen.torch_device, kernels)
     except OSError as error:
         raise LooptopError(
             f"the model {visible(name)} cannot be loaded: {said_of(error)};"
@@ -73,12 +71,12 @@ def generate(
     positions = getattr(policy.config, "n_positions", None) if not policy.start_tokens else None
     room = (positions or 2**20) - settings.max_new_tokens
     queries = Queries(list(texts), None, tokenizer, before, max(1, room))
-    ends = Ends.of(tokenizer, name)
-    found = []
-    for first in range(0, len(queries), AT_ONCE):
-        places = range(first, min(first + AT_ONCE, len(queries)))
-        numbers = uniforms(seed, COMPARED, 0, places, settings.max_new_tokens)
-        part = roll_out(policy, [queries[place] for place in places], numbers, settings, tokenizer, ends)
-        for place, text, ids, ended in zip(places, part.texts, part.responses.ids, part.responses.ended, strict=True):
-            found.append(Generated(texts[place], text, ended, len(ids)))
-    return found
+    special = SpecialIds.of(tokenizer, name)
+    results = []
+    for first in range(0, len(queries), BATCH_SIZE):
+        rows = range(first, min(first + BATCH_SIZE, len(queries)))
+        numbers = uniforms(seed, COMPARED, 0, rows, settings.max_new_tokens)
+        part = roll_out(policy, [queries[row] for row in rows], numbers, settings, tokenizer, special)
+        for row, text, ids, ended in zip(rows, part.texts, part.responses.ids, part.responses.ended, strict=True):
+            results.append(Generated(texts[row], text, ended, len(ids)))
+    return results

@@ -11,8 +11,8 @@ import pytest
 from looptop.engine import config as configuration
 from looptop.engine.cli.main import main
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo import comparison
-from looptop.engine.ppo.comparison_result import FILE, CompareFigure, ComparePair, CompareResult, load, save, written
+from looptop.engine.ppo import paired_comparison
+from looptop.engine.ppo.before_after import FILE, CompareFigure, ComparePair, CompareResult, load, save, written
 from looptop.engine.runs.folder import RunFolder
 
 RESULT = CompareResult(
@@ -53,7 +53,7 @@ def test_one_that_cannot_be_kept_is_printed_all_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = RunFolder.create("ppo", configuration.preset("tiny", "ppo"))
-    monkeypatch.setattr(comparison, "compare", lambda *_: RESULT)
+    monkeypatch.setattr(paired_comparison, "compare", lambda *_: RESULT)
     (run.path / f".{FILE}").mkdir()  # in the way, as a read-only file system is
     assert main(["compare", run.id, "--n", "2"]) == 0
     out, err = capsys.readouterr()

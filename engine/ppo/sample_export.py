@@ -1,4 +1,4 @@
-"""Writes one batch, with all that is known of its samples and tokens, to a file for other programs."""
+"""Writes the samples of one batch, with judgements and tokens, to a file for other programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from looptop.engine.text import visible
 
 
 def exports() -> Path:
-    """Where files for other programs are put: `exports` in looptop's home.
+    """The folder for files for other programs: `exports` in looptop's home.
 
     Raises:
         LooptopError: It cannot be made.
@@ -30,7 +30,7 @@ def exports() -> Path:
 
 
 def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Path:
-    """Writes a batch as JSON lines: a sample a line, what a person said of it and its tokens included.
+    """Writes a batch as JSON lines: one sample per line, with its judgements (`said`) and its tokens.
 
     Args:
         run: A PPO run.
@@ -47,13 +47,13 @@ def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Pat
     samples = journal.samples(step)
     if not samples:
         raise LooptopError(f"{run.id} has no batch {step}, or nothing is known of its samples yet")
-    said: dict[int, dict[str, float | None]] = {}
+    judgements: dict[int, dict[str, float | None]] = {}
     for judgement in journal.judgements(step):
-        said.setdefault(judgement.row, {})[judgement.kind] = judgement.value
+        judgements.setdefault(judgement.row, {})[judgement.kind] = judgement.value
     lines = []
     for sample in samples:
         tokens = journal.tokens(step, sample.row)
-        line = {"run": run.id, "batch": step, **msgspec.to_builtins(sample), "said": said.get(sample.row, {})}
+        line = {"run": run.id, "batch": step, **msgspec.to_builtins(sample), "said": judgements.get(sample.row, {})}
         if tokens is not None:
             line["tokens"] = {"ids": tokens.ids, "texts": tokens.texts, "counts": tokens.counts, **tokens.columns}
         lines.append(encode_json(line) + b"\n")  # NaN and infinity become null.

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looptop.engine.ppo import logits as module
-from looptop.engine.ppo.logits import said_of_tokens
+from looptop.engine.ppo import policy as module
+from looptop.engine.ppo.policy import logprobs_and_entropies
 
 
 @given(st.integers(0, 9), st.integers(2, 40), st.integers(1, 100), st.integers(0, 2**32), st.sampled_from([1.0, 30.0]))
-def test_they_are_torchs_own(tokens: int, vocabulary: int, at_once: int, seed: int, spread: float) -> None:
+def test_they_are_torchs_own(tokens: int, vocabulary: int, numbers_per_chunk: int, seed: int, spread: float) -> None:
     source = torch.Generator().manual_seed(seed)
     logits = (spread * torch.randn(tokens, vocabulary, generator=source)).requires_grad_()
     ids = torch.randint(vocabulary, (tokens,), generator=source)
@@ -22,11 +22,11 @@ def test_they_are_torchs_own(tokens: int, vocabulary: int, at_once: int, seed: i
     (wanted,) = torch.autograd.grad((exact * weights).sum(), logits)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "NUMBERS_AT_ONCE", at_once)
-        logprobs, entropies = said_of_tokens(logits, ids)
+        patch.setattr(module, "NUMBERS_PER_CHUNK", numbers_per_chunk)
+        logprobs, entropies = logprobs_and_entropies(logits, ids)
         (gradient,) = torch.autograd.grad((logprobs * weights).sum(), logits)
         with torch.no_grad():
-            again = said_of_tokens(logits, ids)
+            again = logprobs_and_entropies(logits, ids)
 
     close = {"atol": 1e-5, "rtol": 1e-5, "check_dtype": False}
     torch.testing.assert_close(logprobs, exact, **close)  # type: ignore[arg-type]
@@ -39,7 +39,7 @@ def test_they_are_torchs_own(tokens: int, vocabulary: int, at_once: int, seed: i
 def test_in_bf16_it_is_the_logits_that_are_rounded_and_nothing_else() -> None:
     logits = torch.randn(5, 300, dtype=torch.bfloat16).requires_grad_()
     ids = torch.arange(5)
-    logprobs, _ = said_of_tokens(logits, ids)
+    logprobs, _ = logprobs_and_entropies(logits, ids)
     logprobs.sum().backward()
     wide = logits.detach().float().requires_grad_()
     wanted = wide.log_softmax(-1)[torch.arange(5), ids]
