@@ -62,7 +62,7 @@ class BatchPage(Vertical):
         """A line about the batch, marks, the table, and below or beside it histograms and texts."""
         yield Static(id="batch-line")
         yield Static(id="batch-health")
-        with Horizontal(id="samples-box"):
+        with Horizontal(id="batch-samples"):
             yield self.table
             with Vertical(id="samples-side"):
                 with Horizontal(id="histograms"):
