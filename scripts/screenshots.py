@@ -74,7 +74,7 @@ def take_train() -> None:
 
 def take_runs() -> None:
     """The Runs screen and the charts of a run with twenty metrics, beside a run that trains."""
-    from scripts import histories
+    from tests.factories import histories
 
     with training():
         histories.make(20, 5_000)

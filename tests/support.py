@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
 from looptop.engine.runs.control import Control, wait_answer
 from looptop.engine.runs.folder import RunFolder
+
+
+def examples(few: int, many: int) -> int:
+    """How many random examples a test tries: `few`, or `many` in the nightly profile."""
+    return many if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else few
 
 
 def eventually(predicate: Callable[[], object], limit: float = 60.0) -> object:

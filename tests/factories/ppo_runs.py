@@ -1,30 +1,58 @@
-"""PPO runs that nobody trained: journals that the real writer wrote."""
+"""PPO runs of tiny models in this process: started, held at a stage, ended with the test."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
-from looptop.engine.journal.causes import Hold
-from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.ppo.records import Place
-from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from scripts.make_ppo_run import Maker, make_run
+import looptop.engine as looptop
+from looptop.engine import config as configuration
+from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.journal.records import RunState
+from looptop.engine.launch.run import Run
+from looptop.engine.launch.run import resume as resume_run
+from looptop.engine.ppo.journal import PpoJournal
+from tests.support import eventually, wait_taken
+
+STARTED: list[Run] = []
 
 
-def small_run(batches: int = 40, samples: int = 8, **options: Any) -> RunFolder:
-    """A run of some batches, finished unless `options` say otherwise."""
-    return make_run(Maker(batches, samples), **options)
+def end_runs() -> None:
+    """Ends what is still running: a test that fails while its run is held must not leave it to the next one."""
+    while STARTED:
+        run = STARTED.pop()
+        run.stop(checkpoint=False)
+        run.wait()
 
 
-@contextlib.contextmanager
-def held_run(place: Place = "compared", batches: int = 4) -> Iterator[tuple[RunFolder, JournalWriter]]:
-    """A live run that waits in its last batch; and its writer."""
-    run = small_run(batches, state=None, last_place=place)
-    with RunLock(run.lock, run.id):
-        writer = JournalWriter(run.db)
-        writer.state(RunState.PAUSED, Hold(batches, place))
-        writer.flush()
-        yield run, writer
-        writer.close()
+def start(chosen: PpoRunConfig, *settings: str) -> Run:
+    """Starts a run; `settings` as behind `--set`."""
+    STARTED.append(looptop.start(configuration.override(chosen, settings)))
+    return STARTED[-1]
+
+
+def resume(run: Run) -> Run:
+    """Starts a run again that has stopped."""
+    STARTED.append(resume_run(run.id))
+    return STARTED[-1]
+
+
+def held(run: Run, stage: str, step: int | None = None) -> int:
+    """Waits until the run is held at a stage of a batch; gives the batch's step."""
+    journal = PpoJournal(run.folder.db)
+
+    def is_held() -> bool:
+        batch = journal.last_batch()
+        reached = batch is not None and batch.place == stage and (step is None or batch.step == step)
+        return reached and run.state is RunState.PAUSED
+
+    eventually(is_held)
+    batch = journal.last_batch()
+    assert batch is not None
+    return batch.step
+
+
+def answered(run: Run, control: Any) -> str:
+    """Waits for the answer to a control."""
+    answer = wait_taken(run.folder, control, 30)
+    assert answer is not None
+    return answer

@@ -13,7 +13,8 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
-from scripts import histories, screenshots, tour
+from scripts import screenshots, tour
+from tests.factories import histories
 
 ROOT = Path(__file__).parents[2]
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+\.png)\)")

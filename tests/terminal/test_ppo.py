@@ -14,8 +14,8 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord, TokenTable
 from looptop.engine.runs.control import send, waiting
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from scripts.make_ppo_run import Maker, make_run
-from tests.engine.ppo.tiny import tiny_settings
+from tests.factories.ppo import tiny_settings
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
 

@@ -7,7 +7,7 @@ import sys
 
 import pyte
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.tui.terminal.compact_output import CompactOutput
@@ -46,7 +46,6 @@ def cells(shown: pyte.Screen) -> list[list[tuple[object, ...]]]:
     return [[seen(shown.buffer[y][x]) for x in range(shown.columns)] for y in range(shown.lines)]
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=8).map("".join), max_size=6), st.booleans())
 def test_the_screen_looks_the_same_however_the_writes_are_cut(writes: list[str], erases: bool) -> None:
     thrift = CompactOutput(erases)

@@ -13,8 +13,8 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
 from looptop.tui.runs.screen import RunsScreen
-from scripts.make_ppo_run import Maker, make_run
 from tests.factories.quick_answers import QuickAnswers
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.tui.conftest import shown, until
 
 FULL = "the checkpoint of step 4 could not be written: No space left on device; held: make room on the disk"

@@ -13,8 +13,8 @@ from looptop.tui.charts.screen import ChartsScreen
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.log import Log
 from looptop.tui.train.screen import TrainScreen
+from tests.factories.hostile import acts, hostile_run
 from tests.factories.quick_answers import QuickAnswers
-from tests.hostile import acts, hostile_run
 from tests.tui import ppo_helpers
 from tests.tui.conftest import shown, until
 

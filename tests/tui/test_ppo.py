@@ -23,9 +23,9 @@ from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.text import CRUMB
 from looptop.tui.ppo.token_page import TokenPage
 from looptop.tui.widgets.table import ColumnTable
-from scripts.make_ppo_run import Maker, make_run
-from tests.factories.ppo_runs import held_run, small_run
 from tests.factories.quick_answers import QuickAnswers
+from tests.factories.small_ppo import held_run, small_run
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.tui.conftest import shown, until
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, last_batch, make, rows
 

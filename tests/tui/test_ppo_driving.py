@@ -26,9 +26,9 @@ from looptop.tui.ppo import references
 from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from looptop.tui.ppo.breakpoints import Breakpoints
-from scripts.make_ppo_run import make_comparison
-from tests.factories.ppo_runs import held_run, small_run
 from tests.factories.quick_answers import QuickAnswers
+from tests.factories.small_ppo import held_run, small_run
+from tests.factories.synthetic_ppo import make_comparison
 from tests.tui.conftest import shown, until
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, judgements, make
 
@@ -317,7 +317,7 @@ async def test_a_comparison_is_made_by_a_child_process(
     run = small_run(4)
     code = (
         "import sys; from pathlib import Path; from looptop.engine.runs.folder import RunFolder\n"
-        "from scripts.make_ppo_run import make_comparison; make_comparison(RunFolder(Path(sys.argv[1])), 12)"
+        "from tests.factories.synthetic_ppo import make_comparison; make_comparison(RunFolder(Path(sys.argv[1])), 12)"
     )
     broken = "import sys; sys.exit('warning\\nlooptop: the run [/x] has no model yet')"
     not_kept = "import sys; sys.stderr.write('looptop: cannot write it: Read-only file system\\n')"

@@ -33,7 +33,7 @@ from looptop.tui.text import short_number
 from looptop.tui.train import text as train_text
 from looptop.tui.train.snapshot import Snapshot
 from looptop.tui.widgets.table import fitted
-from tests.factories.ppo_runs import small_run
+from tests.factories.small_ppo import small_run
 
 figures = some.floats(allow_nan=True, allow_infinity=True)
 SHADED = ("kl", "advantage", "ratio", "entropy", "probability")

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from looptop.tui.ppo.before_after_page import BeforeAfterPage
-from scripts.make_ppo_run import Maker, make_comparison, make_run
 from tests.factories.quick_answers import QuickAnswers
+from tests.factories.synthetic_ppo import Maker, make_comparison, make_run
 from tests.tui.conftest import shown, until
 from tests.tui.ppo_helpers import complete, crumbs, go, make
 

@@ -19,7 +19,7 @@ from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.log import _tail
 from looptop.tui.train.screen import TrainScreen
-from tests.engine.ppo.tiny import ppo_config
+from tests.factories.ppo import ppo_config
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
-from scripts.make_ppo_run import Maker, make_run
-from tests.engine.ppo.tiny import TEXTS, ppo_config
+from tests.factories.ppo import TEXTS, ppo_config
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
 
 Capture = pytest.CaptureFixture[str]
@@ -202,8 +201,7 @@ def test_wrong_numbers_are_sentences(capsys: Capture) -> None:
     assert "is not running" in refused(capsys, "step", "ppo-1", "--to", "scored")
 
 
-def test_it_does_not_wait_longer_than_it_must(capsys: Capture) -> None:
-    """Reading needs no torch: a fresh interpreter shows a batch at once."""
+def test_reading_batches_imports_no_heavy_library() -> None:
     import subprocess
     import sys
 
@@ -213,7 +211,6 @@ def test_it_does_not_wait_longer_than_it_must(capsys: Capture) -> None:
         " main(['break', 'ppo-1', 'kl > 3']); main(['samples', 'ppo-1', '1']);"
         " assert not {'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules), 'too much'"
     )
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() >= began
+    assert '"batches": []' in done.stdout and "kl > 3" in done.stdout

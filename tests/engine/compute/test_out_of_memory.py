@@ -35,8 +35,8 @@ from looptop.engine.runs.context import RunContext
 from looptop.engine.training.trainer import save_result
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.trainer import VqaTrainer
-from tests.engine.ppo.tiny import ppo_config
-from tests.engine.runs.helpers import config
+from tests.factories.ppo import ppo_config
+from tests.factories.runs import config
 
 CUDA = (
     "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 1 has a total capacity of 79.10 GiB of which 1.20 GiB is"

@@ -25,7 +25,7 @@ from looptop.engine.launch.run import Run, resume, start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.runs.helpers import Steps, config
+from tests.factories.runs import Steps, config
 from tests.support import eventually
 
 

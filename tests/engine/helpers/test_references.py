@@ -15,7 +15,7 @@ from looptop.engine.helpers.references import ReferenceProcess, ReferenceReply, 
 from looptop.engine.launch.run import start
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.ppo.tiny import ppo_config
+from tests.factories.ppo import ppo_config
 
 
 def ask(server: Server, run: RunFolder, step: int, row: int) -> list[ReferenceReply]:

@@ -94,7 +94,7 @@ def by_accumulator(folder: Path) -> Points:
     return out
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(lives(), st.data())
 def test_a_run_with_starts_is_read_as_by_the_accumulator(written: list[Life], data: st.DataObject) -> None:
     files = data.draw(st.lists(st.integers(0, 3), min_size=len(written), max_size=len(written)))

@@ -15,7 +15,8 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.effects import EFFECTS, refuse_without_effect, without_effect
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.cli.test_cli_watch import engine as engine
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 FUNCTION = "rewards.mine.function=rewards.py:mine"
 

@@ -6,11 +6,8 @@ import os
 import signal
 import stat
 import sys
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from looptop.engine.errors import LooptopError
@@ -20,42 +17,9 @@ from looptop.engine.launch.host import launch, relaunch
 from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.runs.helpers import config, python, read_line
+from tests.factories.processes import going, process_of, program, python, read_line
+from tests.factories.runs import config
 from tests.support import eventually, wait_taken
-
-
-def program(train: str = "Steps(save=write_checkpoint)") -> list[str]:
-    """An engine process that trains nothing."""
-    code = f"""
-        import sys, time
-        from looptop.engine.launch.host import main
-        from tests.engine.runs.helpers import Steps, write_checkpoint
-        sys.exit(main(train={train}))
-    """
-    return [sys.executable, "-c", textwrap.dedent(code)]
-
-
-@pytest.fixture
-def launched() -> Iterator[list[RunFolder]]:
-    """Runs to make sure of that none outlives its test."""
-    runs: list[RunFolder] = []
-    yield runs
-    for folder in runs:
-        owner = folder.owner()
-        if owner is not None and folder.is_live():
-            os.kill(owner.pid, signal.SIGKILL)
-            eventually(lambda folder=folder: not folder.is_live())  # type: ignore[misc]
-
-
-def process_of(folder: RunFolder) -> psutil.Process:
-    owner = folder.owner()
-    assert owner is not None
-    assert owner.pid != os.getpid()
-    return psutil.Process(owner.pid)
-
-
-def going(folder: RunFolder) -> None:
-    eventually(lambda: (last := Journal(folder.db).last("loss")) and last.step > 5)
 
 
 def test_a_launched_run_is_live_in_a_session_of_its_own_and_private(launched: list[RunFolder]) -> None:
@@ -76,7 +40,7 @@ def test_a_launched_run_is_live_in_a_session_of_its_own_and_private(launched: li
 def test_a_run_outlives_who_started_it(launched: list[RunFolder]) -> None:
     code = """
         import sys
-        from tests.engine.launch.test_host import config, launch, program
+        from tests.factories.processes import program
         print(launch(config(), program()).id, flush=True)
         sys.stdin.readline()
     """
@@ -168,7 +132,7 @@ def test_a_failed_run_exits_with_1_and_others_with_0() -> None:
         import sys
         from looptop.engine.launch.host import main
         from looptop.engine.runs.folder import RunFolder
-        from tests.engine.runs.helpers import Steps, config
+        from tests.factories.runs import Steps, config
         def fails(context):
             print("printed")
             raise ValueError("broken")
@@ -184,7 +148,7 @@ def test_a_run_that_hangs_when_a_companion_is_lost_has_failed() -> None:
         import sys, threading, time
         from looptop.engine.launch import host
         from looptop.engine.runs.folder import RunFolder
-        from tests.engine.runs.helpers import config
+        from tests.factories.runs import config
         host._LOST_SECONDS = 0.1
         def hangs(context):
             threading.current_thread().lost = "process 2 of 2 ended before the run did"

@@ -33,8 +33,7 @@ from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.model import VqaModel
-from tests.engine.ppo.test_reward_training import reward_config
-from tests.engine.ppo.tiny import ppo_config
+from tests.factories.ppo import ppo_config, reward_config
 from tests.factories.published_models import save_vqa_parts
 from tests.support import eventually, wait_taken
 

@@ -16,11 +16,9 @@ from looptop.engine.launch.run import start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.launch.test_host import going, launched, process_of, program
-from tests.engine.runs.helpers import Steps, config, write_checkpoint
+from tests.factories.processes import going, process_of, program
+from tests.factories.runs import Steps, config, write_checkpoint
 from tests.support import eventually, wait_taken
-
-__all__ = ["launched"]
 
 # What cannot be interrupted: it stands for torch being imported, or weights on their way from the hub.
 LOADS_FOR_EVER = "lambda context: time.sleep(1000)"

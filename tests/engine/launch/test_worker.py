@@ -19,7 +19,8 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import Run, resume, start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.runs.helpers import Steps, config, python, read_line, write_checkpoint
+from tests.factories.processes import python, read_line
+from tests.factories.runs import Steps, config, write_checkpoint
 from tests.support import eventually, wait_taken
 
 
@@ -225,7 +226,7 @@ def test_everything_a_run_writes_is_private() -> None:
 CTRL_C = """
     import sys
     from looptop.engine.launch.run import start
-    from tests.engine.runs.helpers import Steps, config, write_checkpoint
+    from tests.factories.runs import Steps, config, write_checkpoint
     steps = Steps(save=write_checkpoint)
     run = start(config(), steps)
     print(run.id, flush=True)

@@ -30,7 +30,7 @@ from looptop.engine.ppo.training import load_tokenizer
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.training import build_model
-from tests.engine.ppo.tiny import save_classifier, save_policy
+from tests.factories.ppo import save_classifier, save_policy
 
 Load = Callable[[Path], Any]
 

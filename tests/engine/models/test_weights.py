@@ -23,7 +23,7 @@ from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.ppo.rewards import Classifier
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.training import build_model
-from tests.engine.ppo.tiny import save_classifier, save_policy
+from tests.factories.ppo import save_classifier, save_policy
 
 
 def without(folder: Path, word: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.batch_file import write_batch_file
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
-from scripts.make_ppo_run import Maker, make_run
+from tests.factories.synthetic_ppo import Maker, make_run
 
 
 def test_a_batch_becomes_a_line_a_sample_with_its_tokens(home: Path) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
 
 import pytest
 
-import looptop.engine as looptop
-from looptop.engine import config as configuration
 from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
@@ -19,31 +16,13 @@ from looptop.engine.ppo.breakpoint_conditions import parse
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judging import check_value, drop_edits, far_from, judge, set_breakpoint
 from looptop.engine.runs.control import send
-from tests.engine.ppo.test_training import answered, held
-from tests.engine.ppo.tiny import ppo_config
+from tests.factories.ppo import ppo_config
+from tests.factories.ppo_runs import answered, held, start
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> PpoRunConfig:
     return ppo_config(tmp_path_factory.mktemp("t5"))
-
-
-STARTED: list[Run] = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_goes_on() -> Iterator[None]:
-    """A test that fails while its run is held must not leave it to the next one."""
-    yield
-    while STARTED:
-        run = STARTED.pop()
-        run.stop(checkpoint=False)
-        run.wait()
-
-
-def start(chosen: PpoRunConfig, *settings: str) -> Run:
-    STARTED.append(looptop.start(configuration.override(chosen, settings)))
-    return STARTED[-1]
 
 
 def held_in_a_batch(tiny: PpoRunConfig, *settings: str) -> tuple[Run, int]:

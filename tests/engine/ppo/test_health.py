@@ -230,7 +230,7 @@ def test_a_journal_of_marks_without_episodes_is_read() -> None:
 
 def test_a_run_journals_the_marks_of_its_batches(tmp_path: Path) -> None:
     from looptop.engine.launch.run import start
-    from tests.engine.ppo.tiny import ppo_config
+    from tests.factories.ppo import ppo_config
 
     run = start(ppo_config(tmp_path, "max_steps=2", "max_new_tokens=2", "eval_steps=2"))
     run.wait()
@@ -242,7 +242,7 @@ def test_a_run_journals_the_marks_of_its_batches(tmp_path: Path) -> None:
 
 def test_a_run_with_one_answer_for_everything_ends_with_one_alert_for_the_episode(tmp_path: Path) -> None:
     from looptop.engine.launch.run import start
-    from tests.engine.ppo.tiny import ppo_config
+    from tests.factories.ppo import ppo_config
 
     run = start(ppo_config(tmp_path, "max_steps=3", "max_new_tokens=1", "top_k=1", "eval_steps=3"))
     run.wait()

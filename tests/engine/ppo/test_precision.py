@@ -19,8 +19,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.ppo import reward_training, training
 from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.rewards import Classifier, Reward
-from tests.engine.ppo.test_reward_training import reward_config
-from tests.engine.ppo.tiny import ppo_config, save_classifier, save_policy, save_tokenizer
+from tests.factories.ppo import ppo_config, reward_config, save_classifier, save_policy, save_tokenizer
 
 
 class Stopped(Exception):

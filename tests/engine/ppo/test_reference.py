@@ -12,7 +12,7 @@ from torch import nn
 
 from looptop.engine.ppo.reference import AdapterOff, Frozen, load
 from looptop.engine.ppo.t5 import FeedForward, Norm
-from tests.engine.ppo.tiny import ppo_config, save_policy
+from tests.factories.ppo import ppo_config, save_policy
 
 
 def devices(model: nn.Module) -> set[str]:

@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.rewards import AT_ONCE, Function, Reward, encode
-from tests.engine.ppo.tiny import TEXTS, save_classifier, save_decoder_classifier
+from tests.factories.ppo import TEXTS, save_classifier, save_decoder_classifier
 
 RESPONSES = [*TEXTS[:5], "tram", "", "the council in Oslo"]
 QUERIES = ["a query"] * len(RESPONSES)

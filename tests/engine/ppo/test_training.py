@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 import looptop.engine as looptop
-from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.run import Run
-from looptop.engine.launch.run import resume as go_on
 from looptop.engine.models.names import resolve
 from looptop.engine.ppo.comparison import compare
 from looptop.engine.ppo.generating import generate
@@ -30,8 +27,9 @@ from looptop.engine.ppo.policy import load_policy
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.ppo.tiny import ppo_config, save_decoder_classifier, save_one_token_policy
-from tests.support import eventually, wait_taken
+from tests.factories.ppo import ppo_config, save_decoder_classifier, save_one_token_policy
+from tests.factories.ppo_runs import answered, held, resume, start
+from tests.support import eventually
 
 
 @pytest.fixture(scope="module")
@@ -42,29 +40,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PpoRunConfig]:
 @pytest.fixture
 def tiny(models: dict[str, PpoRunConfig]) -> PpoRunConfig:
     return models["t5"]
-
-
-STARTED: list[Run] = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_goes_on() -> Iterator[None]:
-    """A test that fails while its run is held must not leave it to the next one."""
-    yield
-    while STARTED:
-        run = STARTED.pop()
-        run.stop(checkpoint=False)
-        run.wait()
-
-
-def start(chosen: PpoRunConfig, *settings: str) -> Run:
-    STARTED.append(looptop.start(configuration.override(chosen, settings)))
-    return STARTED[-1]
-
-
-def resume(run: Run) -> Run:
-    STARTED.append(go_on(run.id))
-    return STARTED[-1]
 
 
 def finished(run: Run) -> PpoJournal:
@@ -85,27 +60,6 @@ def same(found: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
     if found is None or wanted is None:
         return found is wanted
     return math.isclose(found, wanted, abs_tol=tolerance, rel_tol=tolerance)
-
-
-def held(run: Run, place: str, step: int | None = None) -> int:
-    """Waits until the run is held at a place of a batch; gives the batch's step."""
-    journal = PpoJournal(run.folder.db)
-
-    def there() -> bool:
-        batch = journal.last_batch()
-        at = batch is not None and batch.place == place and (step is None or batch.step == step)
-        return at and run.state is RunState.PAUSED
-
-    eventually(there)
-    batch = journal.last_batch()
-    assert batch is not None
-    return batch.step
-
-
-def answered(run: Run, control: Any) -> str:
-    answer = wait_taken(run.folder, control, 30)
-    assert answer is not None
-    return answer
 
 
 @pytest.mark.parametrize("family", ["t5", "gpt2"])

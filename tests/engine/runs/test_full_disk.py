@@ -22,11 +22,9 @@ from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.liveness import full_disk, why_interrupted
 from looptop.engine.training.trainer import save_result
-from tests.engine.launch.test_host import going, launched, process_of, program
-from tests.engine.runs.helpers import Steps, config
+from tests.factories.processes import going, process_of, program
+from tests.factories.runs import Steps, config
 from tests.support import eventually, wait_taken
-
-__all__ = ["launched"]
 
 Capture = pytest.CaptureFixture[str]
 

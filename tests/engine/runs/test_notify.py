@@ -21,8 +21,8 @@ from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.notify import Notifier, command_for
 from looptop.engine.runs.origins import is_made_here
-from tests.engine.launch.test_host import going, process_of, program
-from tests.engine.runs.helpers import Steps, config
+from tests.factories.processes import going, process_of, program
+from tests.factories.runs import Steps, config
 from tests.support import eventually
 
 SAY = 'printf "%s|%s|%s|%s\\n" "$LOOPTOP_RUN" "$LOOPTOP_EVENT" "$LOOPTOP_REASON" "$LOOPTOP_TITLE" >> '

@@ -23,8 +23,7 @@ from looptop.engine.runs import gate
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send, wait_answer
 from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
-from tests.engine.ppo.test_reward_training import reward_config
-from tests.engine.ppo.tiny import ppo_config
+from tests.factories.ppo import ppo_config, reward_config
 from tests.support import eventually, wait_taken
 
 STARTED: list[Run] = []

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
@@ -50,13 +50,11 @@ def written_terms(draw: st.DrawFn) -> tuple[str, Term]:
     return f"{'-' if negated else ''}{written}", what
 
 
-@settings(deadline=None)
 @given(st.lists(written_terms(), max_size=5), st.sampled_from([" ", "  ", "\t"]))
 def test_what_is_written_is_what_is_read(pairs: list[tuple[str, Term]], gap: str) -> None:
     assert terms(parse(gap.join(written for written, _ in pairs)).expression) == [term for _, term in pairs]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_a_query_or_one_sentence(text: str) -> None:
     try:

@@ -11,8 +11,8 @@ from looptop.engine.launch.run import start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.run_log import RunLog
-from tests.engine.launch.test_host import program
-from tests.engine.runs.helpers import config
+from tests.factories.processes import program
+from tests.factories.runs import config
 from tests.support import eventually
 
 TRAIN = """lambda context: (

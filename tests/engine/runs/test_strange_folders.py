@@ -34,7 +34,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.listing import Summaries
 from looptop.engine.runs.notify import Notifier
-from tests.engine.runs.helpers import Steps, config
+from tests.factories.runs import Steps, config
 
 Capture = pytest.CaptureFixture[str]
 

@@ -27,8 +27,8 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.notify import command_for
 from looptop.engine.runs.origins import is_made_here, record_origin
 from looptop.engine.runs.trust import untrusted
-from tests.engine.ppo.tiny import ppo_config, save_policy
-from tests.engine.runs.helpers import Steps, config
+from tests.factories.ppo import ppo_config, save_policy
+from tests.factories.runs import Steps, config
 from tests.support import eventually
 
 

@@ -167,7 +167,7 @@ def test_supervised_fine_tuning_is_a_run_too(model: Any, tokenizer: Any, tmp_pat
 
 SCRIPT = """
     import sys
-    from tests.engine.training.test_callbacks import trainer
+    from tests.factories.trainers import trainer
     from looptop.engine import JournalCallback
     from transformers import TrainerCallback
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -100,7 +100,6 @@ def test_an_answer_longer_than_the_decoder_is_cut(processor: VqaProcessor) -> No
     assert inputs.shape == (1, 16) and labels[0, -1] == processor.end_id
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(0, 9), st.sampled_from([2, 3, 0]))
 def test_images_equal_the_image_processors_own_output(width: int, height: int, seed: int, resample: int) -> None:
     own = ViTImageProcessorPil(

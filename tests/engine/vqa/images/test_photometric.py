@@ -19,7 +19,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.images.decode import UnreadFormatError, check_image, open_image, thumbnail
 
 SHAPE = (3, 5)
-KEEPS_FOLDER = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+KEEPS_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORDS = arrays(np.uint16, SHAPE)
 TURNS = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 """By EXIF orientation: the transposition that is undone by it."""
@@ -516,7 +516,7 @@ def test_damaged_transparency_does_not_make_a_png_worse(
     assert same(tmp_path / "a.png", wanted, 1)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage=st.dictionaries(st.integers(0, 700), st.integers(0, 255), min_size=1, max_size=20))
 @pytest.mark.parametrize("suffix", ["jpg", "webp"])
 def test_damaged_exif_and_profiles_do_not_make_a_picture_worse(

@@ -1,10 +1,7 @@
-"""What the tests of runs share: a training that is no training, and processes that run a few lines of Python."""
+"""A run that trains nothing: its configuration, its steps, its checkpoints."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,19 +61,3 @@ def write_checkpoint(context: RunContext, step: int) -> Path:
     (path / "model.safetensors").write_bytes(b"x" * 1000)
     checkpoint.seal(path)
     return path
-
-
-def python(code: str, *arguments: object, **kwargs: Any) -> subprocess.Popen[str]:
-    """Runs a few lines in a process of their own; what it prints can be read from `stdout`."""
-    kwargs.setdefault("stdout", subprocess.PIPE)
-    kwargs.setdefault("text", True)
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        cwd=Path(__file__).parents[3],
-        **kwargs,
-    )
-
-
-def read_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()

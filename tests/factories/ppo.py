@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from transformers import (
 
 from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.config.reward import RewardRunConfig
 from tests.engine.ppo.golden import load
 
 WORDS = [
@@ -78,6 +80,12 @@ def save_classifier(folder: Path, labels: int = 2, seed: int = 0, spread: float 
     return folder
 
 
+def save_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> str:
+    """A JSONL file."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
 def save_texts(path: Path, texts: list[str] = TEXTS) -> Path:
     """A JSONL file with a column `text`."""
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
@@ -102,6 +110,23 @@ def ppo_config(folder: Path, *settings: str, family: str = "t5") -> PpoRunConfig
     preset = configuration.preset("tiny", "ppo")
     chosen = configuration.override(preset, tiny_settings(folder, *settings, family=family))
     assert isinstance(chosen, PpoRunConfig)
+    return chosen
+
+
+def reward_config(folder: Path, *settings: str) -> RewardRunConfig:
+    """Pairs that a word tells apart: `tram` is better than `council`."""
+    classifier = save_classifier(folder / "classifier", spread=0.2)
+    rows: list[dict[str, object]] = [
+        {"query": text, "chosen": f"tram {text}", "rejected": f"council {text}"} for text in TEXTS
+    ]
+    chosen = configuration.override(
+        configuration.preset("tiny", "reward"),
+        [
+            f"classifier={classifier}", f"data.source={save_rows(folder / 'pairs.jsonl', rows)}", "eval_strategy=steps",
+            "eval_steps=10", "max_steps=40", "per_device_train_batch_size=16", "learning_rate=3e-3", *settings,
+        ],
+    )  # fmt: skip
+    assert isinstance(chosen, RewardRunConfig)
     return chosen
 
 

@@ -16,7 +16,7 @@ from looptop.engine.journal.records import taken
 from looptop.engine.ppo.journal import write_judgement
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
-from scripts.make_ppo_run import Maker, make_run
+from tests.factories.synthetic_ppo import Maker, make_run
 
 HOSTILE = "a\x1b]0;evil\x07b\x9b31mc\x90d\u202ee\u2028f\u200bg[@click=app.quit]x[/]\x1b[2J\r\x7f"
 JSON = {
