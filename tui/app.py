@@ -62,7 +62,7 @@ class LooptopApp(App[str]):
     def __init__(
         self,
         make_process: Callable[[], AnswerHelper] | None = None,
-        drawn_on: terminal.Screen | None = None,
+        drawn_on: terminal.TerminalFile | None = None,
         attach: RunFolder | None = None,
     ) -> None:
         """The app.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from looptop.tui.screens.dialog import Question
 
 
-NAMED = 4
+MOST_NAMED = 4
 """Runs that the last lines name one by one."""
 
 
@@ -69,10 +69,10 @@ def farewell(live: Sequence[RunFolder]) -> str:
     """The last words on the terminal."""
     words = [
         f"{run} goes on. Watch it: `looptop attach {run}`, or `looptop logs {run} -f`. Stop it: `looptop stop {run}`."
-        for run in (folder.shell_name for folder in live[:NAMED])
+        for run in (folder.shell_name for folder in live[:MOST_NAMED])
     ]
-    if len(live) > NAMED:
-        words.append(f"So do {len(live) - NAMED} more: `looptop runs state:running,paused`.")
+    if len(live) > MOST_NAMED:
+        words.append(f"So do {len(live) - MOST_NAMED} more: `looptop runs state:running,paused`.")
     return "\n".join(words)
 
 
@@ -97,5 +97,5 @@ def stop_all(live: Sequence[RunFolder]) -> str:
 
 
 def _names(runs: Sequence[RunFolder]) -> str:
-    more = [f"{len(runs) - NAMED} more"] if len(runs) > NAMED else []
-    return ", ".join([*(visible(run.id) for run in runs[:NAMED]), *more])
+    more = [f"{len(runs) - MOST_NAMED} more"] if len(runs) > MOST_NAMED else []
+    return ", ".join([*(visible(run.id) for run in runs[:MOST_NAMED]), *more])

@@ -1,8 +1,9 @@
-"""The pieces that need no app: paths, the table of actions, plots, numbers."""
+"""The pieces that need no app: paths, the tables of actions, style sheets, plots, numbers."""
 
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,9 @@ from looptop.tui.plots import plot
 from looptop.tui.plots.curves import FIRST, SECOND, Axes, Curve, thinned
 from looptop.tui.plots.plot import draw
 from looptop.tui.text import bar, cell, duration, number, reason, safe
+
+STYLES = Path(actions.__file__).parents[1] / "styles"
+ID = re.compile(r"#[a-z][a-z-]+(?=[^;{}]*\{)")
 
 
 @pytest.mark.parametrize(
@@ -186,3 +190,23 @@ def test_a_reason_that_does_not_fit_says_where_all_of_it_is() -> None:
     cut = reason(said, 60)
     assert cut.cell_length == 60
     assert cut.plain.startswith("vqa-1 failed: no such") and cut.plain.endswith("…  l: all of it, in the log")
+
+
+def rules(name: str) -> str:
+    """A style sheet without its comments."""
+    return re.sub(r"/\*.*?\*/", "", (STYLES / f"{name}.tcss").read_text("utf-8"), flags=re.DOTALL)
+
+
+def test_every_type_in_the_style_sheets_is_a_class() -> None:
+    sources = "\n".join(path.read_text("utf-8") for path in STYLES.parent.rglob("*.py"))
+    known = {*re.findall(r"^class (\w+)", sources, re.MULTILINE), "OptionList", "Screen", "Static", "Toast"}
+    for sheet in STYLES.glob("*.tcss"):
+        assert set(re.findall(r"(?<![\w.#$-])[A-Z]\w+", rules(sheet.stem))) <= known, sheet.name
+
+
+def test_no_id_is_styled_by_two_screens() -> None:
+    # A style sheet stays in force when its screen is left.
+    styled = Counter(
+        each for name in ("ask", "train", "ppo", "runs", "charts") for each in set(ID.findall(rules(name)))
+    )
+    assert [each for each, count in styled.items() if count > 1] == []

@@ -24,7 +24,7 @@ from looptop.tui.plots.histogram import Histogram
 from looptop.tui.ppo import before_after as comparing
 from looptop.tui.ppo import references
 from looptop.tui.ppo.batch_page import BatchPage
-from looptop.tui.ppo.before_after_page import ComparePage
+from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from looptop.tui.ppo.breakpoints import Breakpoints
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.small_ppo import held_run, small_run
@@ -296,7 +296,7 @@ async def test_before_and_after_is_shown_figure_by_figure_and_pair_by_pair(answe
         screen = await go(pilot, run)
         await pilot.press("a")
         await until(pilot, lambda: "40 queries of newsroom" in shown(app))
-        page = screen.query_one(ComparePage)
+        page = screen.query_one(BeforeAfterPage)
         assert page.result is not None
         figure = page.result.figures["reward"]
         text = shown(app)

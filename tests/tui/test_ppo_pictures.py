@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from looptop.tui.ppo.before_after_page import ComparePage
+from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker, make_comparison, make_run
 from tests.tui.conftest import shown, until
@@ -50,7 +50,7 @@ async def test_the_pages_look_as_they_should(answers: QuickAnswers, size: tuple[
         await until(pilot, lambda: " in all" in shown(app))
         wrong += await compare(pilot, "tokens", size)
         await pilot.press("escape", "escape", "escape", "a")
-        await until(pilot, lambda: screen.query_one(ComparePage).result is not None and "40 queries" in shown(app))
+        await until(pilot, lambda: screen.query_one(BeforeAfterPage).result is not None and "40 queries" in shown(app))
         wrong += await compare(pilot, "compare", size)
     assert not wrong, "\n".join(wrong)
 

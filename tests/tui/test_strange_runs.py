@@ -13,7 +13,7 @@ from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
-from looptop.tui.forms.new_run import NewRun
+from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.dialog import Question
@@ -93,7 +93,7 @@ async def test_a_run_like_somebody_elses_and_its_comparison_ask_as_well(answers:
         await pilot.press("u")
         await until(pilot, lambda: isinstance(app.screen, Question) and "Python function" in shown(app))
         await pilot.press("t")
-        await until(pilot, lambda: isinstance(app.screen, PpoScreen) and app.screen.query_one(NewRun).display)
+        await until(pilot, lambda: isinstance(app.screen, PpoScreen) and app.screen.query_one(NewRunForm).display)
         app.open_run(run)
         await until(pilot, lambda: isinstance(app.screen, PpoScreen) and app.screen.shown.folder == run)
         screen = app.screen

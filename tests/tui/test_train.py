@@ -17,7 +17,7 @@ from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
 from looptop.tui.forms.form_row import FormRow
-from looptop.tui.forms.new_run import NewRun
+from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.train.run_view import RunView
 from looptop.tui.train.screen import TrainScreen
 from tests.factories.quick_answers import QuickAnswers
@@ -155,7 +155,7 @@ async def test_a_run_like_an_old_one_may_keep_settings_that_do_nothing(
         screen = await go(pilot)
         await until(pilot, lambda: row(screen, "more"))
         config = override(preset("tiny"), ["eval_steps=20"])
-        screen.query_one(NewRun).fill("vqa-1", config)
+        screen.query_one(NewRunForm).fill("vqa-1", config)
         await until(pilot, lambda: "! training.eval_steps has no effect" in shown(app))
         assert not row(screen, "more").wrong
         await pilot.press("ctrl+s")

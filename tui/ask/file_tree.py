@@ -21,7 +21,7 @@ from looptop.engine.text import visible
 from looptop.engine.vqa.images.decode import is_image_name
 from looptop.tui.actions import bindings
 
-MOST = 1000
+MOST_LISTED = 1000
 """Entries shown of one folder; a filter finds the others."""
 
 MOST_SEARCHED = 200_000
@@ -106,8 +106,8 @@ class FileTree(DirectoryTree):
                 if is_image_name(name) and name[0] != "." and all(word in name.lower() for word in words)
             ]
             if seen > MOST_SEARCHED or self._words is not words:  # or other words were typed meanwhile
-                return sorted(listed, key=_by_name)[:MOST], 1, False
-        return sorted(listed, key=_by_name)[:MOST], max(0, len(listed) - MOST), True
+                return sorted(listed, key=_by_name)[:MOST_LISTED], 1, False
+        return sorted(listed, key=_by_name)[:MOST_LISTED], max(0, len(listed) - MOST_LISTED), True
 
     def _populate_node(self, node: TreeNode[DirEntry], content: Iterable[Path]) -> None:
         if node.data is None:
@@ -182,7 +182,7 @@ def _listing(folder: Path) -> tuple[list[Path], int]:
     except OSError:
         return [], 0
     listed.sort()
-    return [folder / name for *_, name in listed[:MOST]], max(0, len(listed) - MOST)
+    return [folder / name for *_, name in listed[:MOST_LISTED]], max(0, len(listed) - MOST_LISTED)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich_pixels import Pixels
     from textual.app import RenderResult
 
-MOST = 96
+MOST_PIXELS = 96
 """Pixels on the longer side: more are no clearer in a terminal, and each cell costs."""
 
 
@@ -66,7 +66,7 @@ def half_blocks(image: Image) -> Pixels:
 def _pixels(image: Image, width: int, height: int) -> Pixels:
     from PIL.Image import Resampling
 
-    scale = min(min(width, MOST) / image.width, min(2 * height, MOST) / image.height)
+    scale = min(min(width, MOST_PIXELS) / image.width, min(2 * height, MOST_PIXELS) / image.height)
     size = max(1, round(image.width * scale)), max(2, 2 * round(image.height * scale / 2))
     # A small picture is enlarged by whole pixels, so that it looks like what it is; a large one is averaged.
     how = Resampling.NEAREST if scale >= 1 else Resampling.LANCZOS

@@ -21,7 +21,7 @@ from looptop.tui.screens.base import Overlay
 from looptop.tui.text import number, safe
 from looptop.tui.widgets.bars import KeyBar
 
-NONE = "no completions: they come with TRL's GRPO and RLOO trainers"
+NO_COMPLETIONS = "no completions: they come with TRL's GRPO and RLOO trainers"
 
 
 class Completions(Overlay[None]):
@@ -75,7 +75,7 @@ class Completions(Overlay[None]):
             text.update(safe(error, "$text-error"))
             return
         if not written:
-            text.update(safe(NONE, "$text-muted"))
+            text.update(safe(NO_COMPLETIONS, "$text-muted"))
             return
         step = self._steps[-1] if wanted is None else wanted
         number = self._steps.index(step) + 1

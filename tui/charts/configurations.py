@@ -17,7 +17,7 @@ from looptop.tui.screens.base import Overlay
 from looptop.tui.text import cell
 from looptop.tui.widgets.bars import KeyBar
 
-WIDEST = 44
+WIDEST_VALUE = 44
 
 
 class Configurations(Overlay[None]):
@@ -63,7 +63,7 @@ class Configurations(Overlay[None]):
             text.update(Content.styled("there is no configuration", "$text-muted"))
             return
         keys = min(max(len(key) for key, _ in self._lines), max(16, room // 3))
-        width = max(8, min(WIDEST, (room - keys - 2) // len(self._names) - 1))
+        width = max(8, min(WIDEST_VALUE, (room - keys - 2) // len(self._names) - 1))
         lines = [_line("", self._names, keys, width, "bold")]
         lines += [_line(key, values, keys, width, "$text-warning bold", "≠ ") for key, values in differ]
         if not differ and len(self._names) > 1:

@@ -9,7 +9,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.background import in_thread, work
-from looptop.tui.forms.new_run import NewRun
+from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.run_text import run_line
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
@@ -33,7 +33,7 @@ class Launcher:
     def __init__(
         self,
         screen: MainScreen,
-        form: NewRun,
+        form: NewRunForm,
         controls: RunControls,
         *,
         lists: Callable[[RunSummary], bool],

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 
-class NewRun(Vertical):
+class NewRunForm(Vertical):
     """Everything that is chosen before a run starts. An empty field means the preset's value."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from looptop.tui.plots import plot
 from looptop.tui.plots.curves import AXIS, ROLE_CLASSES, Axes, Curve, Run
 
-NOTHING = "nothing to draw yet"
+NOTHING_YET = "nothing to draw yet"
 
 
 class Chart(Widget, can_focus=False):
@@ -94,7 +94,7 @@ class Chart(Widget, can_focus=False):
             self._strips = [self._strip(line, styles, width) for line in self._lines]
         else:
             blank = Strip.blank(width, styles[0])
-            note = Strip([Segment(NOTHING.center(width)[:width], styles[AXIS])])
+            note = Strip([Segment(NOTHING_YET.center(width)[:width], styles[AXIS])])
             self._strips = [note if y == height // 2 else blank for y in range(height)]
 
     def _styles_of_roles(self) -> dict[int, Style]:

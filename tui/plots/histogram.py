@@ -20,9 +20,9 @@ from looptop.tui.text import number
 from looptop.tui.widgets.style_cache import StyleCache
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
-BAR = 3
+BAR_WIDTH = 3
 """Cells from one bar to the next."""
-MOST = 24
+MOST_BARS = 24
 """Bars."""
 
 
@@ -110,7 +110,7 @@ class Histogram(StyleCache, can_focus=True):
             self.action_no_bar()
 
     def _count(self) -> None:
-        self._counts, self._ranges = bins(self._values, max(1, min(MOST, (self.size.width - 1) // BAR)))
+        self._counts, self._ranges = bins(self._values, max(1, min(MOST_BARS, (self.size.width - 1) // BAR_WIDTH)))
 
     def action_bar(self, by: int) -> None:
         """Chooses another bar that holds something."""
@@ -130,7 +130,7 @@ class Histogram(StyleCache, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """Chooses a bar, or none where it was chosen."""
-        index = event.x // BAR
+        index = event.x // BAR_WIDTH
         if index < len(self._counts) and self._counts[index]:
             self._choose(None if index == self.chosen else index)
 
@@ -150,7 +150,7 @@ class Histogram(StyleCache, can_focus=True):
             return Strip([Segment("  ·" if y == 1 else "", label)]).adjust_cell_length(width, base)
         if y == height - 1:
             low, high = number(self._ranges[0].low), number(self._ranges[-1].high)
-            ends = ends_text(low, high, min(width, BAR * len(self._counts)) - 1)
+            ends = ends_text(low, high, min(width, BAR_WIDTH * len(self._counts)) - 1)
             return Strip([Segment(ends, label)]).adjust_cell_length(width, base)
         plain, chosen = (self.get_component_rich_style(f"bars--{name}") for name in ("bar", "chosen"))
         levels, most = max(1, height - 2), max(self._counts)
@@ -159,7 +159,7 @@ class Histogram(StyleCache, can_focus=True):
             eighths = math.ceil(count / most * levels * 8) if count else 0
             filled = max(0, min(8, eighths - 8 * (levels - y)))
             segments += [
-                Segment(BLOCKS[filled] * (BAR - 1), chosen if index == self.chosen else plain),
+                Segment(BLOCKS[filled] * (BAR_WIDTH - 1), chosen if index == self.chosen else plain),
                 Segment(" ", base),
             ]
         return Strip(segments).adjust_cell_length(width, base)

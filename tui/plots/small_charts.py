@@ -23,11 +23,11 @@ from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.text import short_number
 from looptop.tui.widgets.style_cache import StyleCache
 
-ROOMY = 6
+LEGEND_FROM_HEIGHT = 6
 """Lines of a chart in which the curves' names have one of their own."""
-ROOM_OF_FIGURES = 18
+FIGURES_WIDTH = 18
 """Cells of a title in which figures have room."""
-SMALLEST = 25
+NARROWEST = 25
 """Cells of a chart's width, the gap to the next included."""
 
 
@@ -126,7 +126,7 @@ class SmallCharts(StyleCache, can_focus=False):
     def across(self) -> int:
         """How many charts stand side by side."""
         count = max(1, len(self._specs) or 12)
-        most = max(1, min(count, self.size.width // SMALLEST))
+        most = max(1, min(count, self.size.width // NARROWEST))
         rows = -(-count // most)
         return -(-count // rows)
 
@@ -180,7 +180,11 @@ class SmallCharts(StyleCache, can_focus=False):
 
     def _lines_above(self, spec: ChartSpec, size: tuple[int, int]) -> int:
         """Lines above the curve: a title, and below it the curves' names where there is room."""
-        return 2 if size[1] >= ROOMY and sum(1 for line in spec.lines if line.label and not line.dots) > 1 else 1
+        return (
+            2
+            if size[1] >= LEGEND_FROM_HEIGHT and sum(1 for line in spec.lines if line.label and not line.dots) > 1
+            else 1
+        )
 
     def _legend(self, spec: ChartSpec, width: int) -> list[Segment]:
         segments, room = [Segment(" " * LABEL, self.base_style)], width - LABEL
@@ -199,7 +203,7 @@ class SmallCharts(StyleCache, can_focus=False):
         room -= len(title)
         if self._weight:
             word = f"smoothed {self._weight:g} "
-            word = word if room >= len(word) + ROOM_OF_FIGURES else f"~{self._weight:g} "
+            word = word if room >= len(word) + FIGURES_WIDTH else f"~{self._weight:g} "
             segments.append(Segment(word, self._style("target")))
             room -= len(word)
         figures = [(line, short_number(self._figures.get(line.metric), _decimals(spec))) for line in spec.lines]

@@ -13,14 +13,14 @@ from textual.widgets import Static
 from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult
 from looptop.tui.actions import bindings
 from looptop.tui.ppo.differences import differing
-from looptop.tui.ppo.sample_page import Text, marked
+from looptop.tui.ppo.sample_page import TextBox, marked
 from looptop.tui.text import safe, short_number
 from looptop.tui.widgets.table import Cell, Column, ColumnTable, Row, Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-PAIRS = (
+PAIR_COLUMNS = (
     Column("index", "query", 6),
     Column("change", "change", 7),
     Column("before_reward", "before", 7),
@@ -29,7 +29,7 @@ PAIRS = (
     Column("before", "the reference wrote", 40, least=16, text=True),
     Column("after", "the tuned model wrote", 40, least=16, text=True),
 )
-FIGURES = (
+FIGURE_COLUMNS = (
     Column("figure", " figure", 13, text=True),
     Column("before", "before", 7),
     Column("after", "after", 7),
@@ -45,7 +45,7 @@ NONE_YET = (
 )
 
 
-class ComparePage(Vertical):
+class BeforeAfterPage(Vertical):
     """The result of a comparison."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-compare")]
@@ -62,12 +62,12 @@ class ComparePage(Vertical):
     def compose(self) -> ComposeResult:
         """Figures, pairs, and the texts of the pair under the cursor."""
         yield Static(id="compare-line")
-        yield Table(FIGURES, id="compare-figures")
-        yield ColumnTable(PAIRS, id="pairs")
-        yield Text("Query", id="compare-query")
+        yield Table(FIGURE_COLUMNS, id="compare-figures")
+        yield ColumnTable(PAIR_COLUMNS, id="pairs")
+        yield TextBox("Query", id="compare-query")
         with Horizontal(id="compare-texts"):
-            yield Text("Reference", id="compare-before")
-            yield Text("Tuned", id="compare-after")
+            yield TextBox("Reference", id="compare-before")
+            yield TextBox("Tuned", id="compare-after")
 
     @property
     def main(self) -> Table:
@@ -133,12 +133,12 @@ class ComparePage(Vertical):
             return
         pair = self._pairs[self.main.cursor]
         before, after = differing(pair.before, pair.after)
-        self.query_one("#compare-query", Text).show(safe(pair.query, keep_lines=True))
+        self.query_one("#compare-query", TextBox).show(safe(pair.query, keep_lines=True))
         for name, title, pieces, reward, scores, style in (
             ("#compare-before", "Reference", before, pair.reward_before, pair.scores_before, "$text-secondary"),
             ("#compare-after", "Tuned", after, pair.reward_after, pair.scores_after, "$text-primary"),
         ):
-            text = self.query_one(name, Text)
+            text = self.query_one(name, TextBox)
             alone = f"{title}: reward {short_number(reward)}"
             whole = alone + "".join(f"  {part} {short_number(value)}" for part, value in scores.items())
             text.border_title = safe(whole if len(whole) <= self.size.width // 2 - 6 else alone)

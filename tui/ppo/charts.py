@@ -6,16 +6,16 @@ from looptop.tui.plots.curves import FIRST, ROLES, SECOND, Axes
 from looptop.tui.plots.spec import ChartSpec, Line
 from looptop.tui.ppo.snapshot import PpoSnapshot
 
-MOST = 4
+MOST_CURVES = 4
 """Curves of one chart."""
 
 
 def charts_of(snapshot: PpoSnapshot) -> tuple[ChartSpec, ...]:
     """The charts of a run, the most looked-at first."""
     scores = [part.name for part in snapshot.rewards] or snapshot.names("scores/")
-    quality = [*snapshot.names("quality/")][: MOST - 1]
-    named = [Line(f"scores/{name}", name, role) for name, role in zip(scores, ROLES[:MOST], strict=False)]
-    judged = [Line(f"quality/{name}", name, role) for name, role in zip(quality, ROLES[:MOST], strict=False)]
+    quality = [*snapshot.names("quality/")][: MOST_CURVES - 1]
+    named = [Line(f"scores/{name}", name, role) for name, role in zip(scores, ROLES[:MOST_CURVES], strict=False)]
+    judged = [Line(f"quality/{name}", name, role) for name, role in zip(quality, ROLES[:MOST_CURVES], strict=False)]
     judged.append(Line("env/distinct", "distinct", ROLES[len(judged)]))
     return (
         ChartSpec(

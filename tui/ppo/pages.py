@@ -7,9 +7,9 @@ from typing import Literal
 
 from textual.widget import Widget
 
-from looptop.tui.forms.new_run import NewRun
+from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.ppo.batch_page import BatchPage
-from looptop.tui.ppo.before_after_page import ComparePage
+from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
 from looptop.tui.ppo.token_page import TokenPage
@@ -26,12 +26,12 @@ class Pages:
         self.crumbs = Panel(id="crumbs")
         self.status_line = Panel(id="status-line")
         self.prompt = Prompt(id="prompt")
-        self.form = NewRun("ppo")
+        self.form = NewRunForm("ppo")
         self.run = RunPage()
         self.batch = BatchPage()
         self.sample = SamplePage()
         self.tokens = TokenPage()
-        self.compare = ComparePage()
+        self.compare = BeforeAfterPage()
         self._by_level: dict[Level, Widget] = {
             "form": self.form,
             "run": self.run,

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 
-SOON = 1.0
+PLOTEXT_AFTER = 1.0
 """Seconds."""
-BELOW_ENLARGED = 8
+HEIGHT_BELOW_ENLARGED = 8
 """Lines of the batches below an enlarged chart."""
 
 
@@ -95,7 +95,7 @@ class RunPage(Vertical):
 
     def on_mount(self) -> None:
         """What enlarging a chart needs is brought in when the screen has been drawn."""
-        self.set_timer(SOON, lambda: in_thread(plot.load))
+        self.set_timer(PLOTEXT_AFTER, lambda: in_thread(plot.load))
 
     # What is needed of the journal.
 
@@ -268,7 +268,7 @@ class RunPage(Vertical):
         """Enlarges the chosen chart, or shows all."""
         self.enlarged = not self.enlarged
         # A class would have every widget below looked up in the style sheets again.
-        self.query_one("#batches-box").styles.height = BELOW_ENLARGED if self.enlarged else None
+        self.query_one("#batches-box").styles.height = HEIGHT_BELOW_ENLARGED if self.enlarged else None
         self._charts.display = not self.enlarged
         self.query_one(LargeChart).display = self.enlarged
         self.call_after_refresh(self.post_message, self.Redrawn())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NOT_ASKED = "The run did not ask the reference here: R asks it now, in a process of its own."
 
 
-class Text(VerticalScroll):
+class TextBox(VerticalScroll):
     """A text with a title, scrolled where it is long."""
 
     def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
@@ -60,10 +60,10 @@ class SamplePage(Vertical):
 
     def compose(self) -> ComposeResult:
         """Query above, both responses beside each other, scores below."""
-        yield Text("Query", id="query")
+        yield TextBox("Query", id="query")
         with Horizontal(id="responses"):
-            yield Text("Response", id="response")
-            yield Text("Reference", id="reference")
+            yield TextBox("Response", id="response")
+            yield TextBox("Reference", id="reference")
         scores = Static(id="scores")
         scores.border_title = "Reward"
         yield scores
@@ -88,8 +88,8 @@ class SamplePage(Vertical):
         self._shown = shown
         record = sample.record
         ours, theirs = differing(record.response, reference or "")
-        self.query_one("#query", Text).show(safe(record.query, keep_lines=True))
-        response, other = self.query_one("#response", Text), self.query_one("#reference", Text)
+        self.query_one("#query", TextBox).show(safe(record.query, keep_lines=True))
+        response, other = self.query_one("#response", TextBox), self.query_one("#reference", TextBox)
         response.border_title = "Response" if record.ended else "Response, cut before its end"
         if reference is None:
             response.show(safe(record.response or "(nothing)", keep_lines=True))

@@ -19,11 +19,11 @@ from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.actions import actions_of, bindings
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
-from looptop.tui.forms.new_run import NewRun
+from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.ppo import saving
 from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.before_after import Comparer
-from looptop.tui.ppo.before_after_page import ComparePage
+from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from looptop.tui.ppo.controls import PpoControls
 from looptop.tui.ppo.navigation import IN_BATCH, Navigation
 from looptop.tui.ppo.pages import Level, Pages
@@ -305,7 +305,7 @@ class PpoScreen(MainScreen):
         self._comparing.read_result()
         self._show_comparison()
 
-    @on(ComparePage.Wanted)
+    @on(BeforeAfterPage.Wanted)
     def _compare_wanted(self) -> None:
         run = self.shown.folder
         if run is not None:
@@ -338,6 +338,6 @@ class PpoScreen(MainScreen):
     def _run_selected(self, event: OptionList.OptionSelected) -> None:
         self._launcher.open(event.option.id)
 
-    @on(NewRun.Wanted)
-    def _start_wanted(self, event: NewRun.Wanted) -> None:
+    @on(NewRunForm.Wanted)
+    def _start_wanted(self, event: NewRunForm.Wanted) -> None:
         self._launcher.start(event.config)

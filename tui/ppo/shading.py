@@ -20,7 +20,7 @@ KINDS: dict[str, Kind] = {"ratio": "ratio", "entropy": "amount", "probability": 
 BLOCKS = "▁▂▃▄▅▆▇█"
 NOTHING = "·"
 
-EQUAL = 0.179
+MIDDLE_LUMINANCE = 0.179
 """The luminance on which black and white can be read equally well: either stands out by 4.5 to 1 at least."""
 
 Colour = tuple[int, int, int]
@@ -103,7 +103,7 @@ class Scale:
         if level is None:
             return Shade("", "", "")
         background = _mixed(palette.ground, palette.above if level > 0 else palette.below, abs(level))
-        text = palette.dark_text if _luminance(background) > EQUAL else palette.light_text
+        text = palette.dark_text if _luminance(background) > MIDDLE_LUMINANCE else palette.light_text
         return Shade(_hex(background), _hex(text), self.sign(value))
 
     def ramp(self, cells: int) -> list[float]:

@@ -16,7 +16,7 @@ from looptop.tui.run_text import COLOURS, state_word
 from looptop.tui.text import duration, reason, safe
 
 CRUMB = "\u203a"
-ROOMY = 100
+WIDE_ENOUGH = 100
 """Cells of a line in which all four stages have their names."""
 
 SIGNS = {"passed": "●", "reached": "◉", "ahead": "○"}
@@ -72,8 +72,8 @@ def track(stage: str, width: int) -> Content:
     for number, name in enumerate(STAGES):
         word = "passed" if number < reached else "reached" if number == reached else "ahead"
         style = "$text-warning bold" if word == "reached" else "$text-muted"
-        parts.append(Content.styled(SIGNS[word] if width < ROOMY else f"{SIGNS[word]} {name}  ", style))
-    if width < ROOMY:
+        parts.append(Content.styled(SIGNS[word] if width < WIDE_ENOUGH else f"{SIGNS[word]} {name}  ", style))
+    if width < WIDE_ENOUGH:
         parts.append(safe(f" {stage}  ", "$text-warning bold"))
     return Content.assemble(*parts)
 

@@ -22,17 +22,17 @@ from looptop.tui.widgets.table import ColumnTable, Row, Table
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-RAMP = 24
+RAMP_WIDTH = 24
 """Cells of the legend's colours."""
 
-SHOWN = (
+FIGURE_LINES = (
     ("probability", "reference", "difference", "kl"),
     ("entropy", "value", "advantage", "return"),
     ("reward", "ratio"),
 )
 """The figures of one token, line by line."""
 
-MEANING = {
+FIGURE_MEANINGS = {
     "kl": "distance to the reference, in nats",
     "difference": "log-probability less the reference's: above 0 the policy likes the token more",
     "advantage": "better (above 0) or worse than expected, whitened over the batch",
@@ -108,7 +108,7 @@ class TokenPage(Vertical):
     def _legend(self, scale: Scale) -> Content:
         palette = DARK if self.app.current_theme.dark else LIGHT
         ramp = []
-        for value in scale.ramp(RAMP):
+        for value in scale.ramp(RAMP_WIDTH):
             shade = scale.shade(value, palette)
             ramp.append(Content.styled(" ", f"on {shade.background}"))
         signs = BLOCKS if scale.kind in ("amount", "share") else f"--- -- - {NOTHING} + ++ +++"
@@ -118,7 +118,7 @@ class TokenPage(Vertical):
             *ramp,
             f" {short_number(scale.highest, 3)}  ",
             (signs, "bold"),
-            (f"\n {MEANING[self.shaded_by]}", "$text-muted"),
+            (f"\n {FIGURE_MEANINGS[self.shaded_by]}", "$text-muted"),
         )
 
     def _show_token(self) -> None:
@@ -136,7 +136,7 @@ class TokenPage(Vertical):
                 "" if table.counts[index] else Content.styled("   does not count", "$text-warning"),
             )
         ]
-        for names in SHOWN:
+        for names in FIGURE_LINES:
             cells = []
             for name in names:
                 word = {"reference": "reference's"}.get(name) or TOKEN_FIGURES[name]

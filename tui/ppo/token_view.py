@@ -23,9 +23,9 @@ from looptop.tui.ppo.shading import DARK, LIGHT, Scale
 from looptop.tui.widgets.style_cache import StyleCache
 from looptop.tui.widgets.table import fitted
 
-LINE = 3
+LINE_HEIGHT = 3
 """Lines of the screen for a line of text: the text, the signs, nothing."""
-WIDEST = 60
+WIDEST_TOKEN = 60
 """Cells of one token; a longer one is cut."""
 
 
@@ -99,14 +99,14 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             return
         before, self.cursor = self.cursor, index
         for at in (before, index):
-            y = self._tokens[at].line * LINE - self.scroll_offset.y
-            self.refresh(Region(0, y, self.size.width, LINE))
+            y = self._tokens[at].line * LINE_HEIGHT - self.scroll_offset.y
+            self.refresh(Region(0, y, self.size.width, LINE_HEIGHT))
         self._reveal()
         self.post_message(self.Moved(index))
 
     def on_click(self, event: Click) -> None:
         """Puts the cursor on the token."""
-        line = (event.y + self.scroll_offset.y) // LINE
+        line = (event.y + self.scroll_offset.y) // LINE_HEIGHT
         if line < len(self._begins):
             end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
             before_click = [index for index in range(self._begins[line], end) if self._tokens[index].left <= event.x]
@@ -132,26 +132,26 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             left += room
             if text.endswith("\n"):
                 line, left = line + 1, 0
-        self.virtual_size = Size(0, LINE * len(self._begins))
+        self.virtual_size = Size(0, LINE_HEIGHT * len(self._begins))
         self._reveal()
 
     def _reveal(self) -> None:
-        if not self._tokens or self.size.height < LINE:
+        if not self._tokens or self.size.height < LINE_HEIGHT:
             return
-        top = self._tokens[self.cursor].line * LINE
+        top = self._tokens[self.cursor].line * LINE_HEIGHT
         if top < self.scroll_offset.y:
             self.scroll_to(y=top, animate=False, immediate=True)
-        elif top + LINE > self.scroll_offset.y + self.size.height:
-            self.scroll_to(y=top + LINE - self.size.height, animate=False, immediate=True)
+        elif top + LINE_HEIGHT > self.scroll_offset.y + self.size.height:
+            self.scroll_to(y=top + LINE_HEIGHT - self.size.height, animate=False, immediate=True)
 
     def render_line(self, y: int) -> Strip:
         """Words, or the signs below them."""
         width, base = self.size.width, self.base_style
-        line, part = divmod(y + self.scroll_offset.y, LINE)
+        line, part = divmod(y + self.scroll_offset.y, LINE_HEIGHT)
         if self._table is None or not self._tokens:
             text = " the tokens of this sample are not known yet" if y == 1 else ""
             return Strip([Segment(text, base + self._style("note"))]).adjust_cell_length(width, base)
-        if line >= len(self._begins) or part == LINE - 1:
+        if line >= len(self._begins) or part == LINE_HEIGHT - 1:
             return Strip.blank(width, base)
         end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
         palette = DARK if self.app.current_theme.dark else LIGHT
@@ -181,4 +181,4 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 def fitted_token(text: str) -> str:
     """A token on the screen: line ends and other controls visible, not longer than can be read."""
     shown = visible(text)
-    return shown if len(shown) <= WIDEST else f"{shown[: WIDEST - 1]}…"
+    return shown if len(shown) <= WIDEST_TOKEN else f"{shown[: WIDEST_TOKEN - 1]}…"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from looptop.engine.machine.gpus import Gpu
     from looptop.engine.machine.usage import Usage
 
-NAME = 10
+NAME_WIDTH = 10
 
 
 class MachinePanel(Panel):
@@ -50,18 +50,18 @@ def _gpu(gpu: Gpu, width: int) -> list[Content]:
         share = _share(gpu.memory_used, gpu.memory_total)
         lines.append(_line("memory", share, _of(gpu.memory_used, gpu.memory_total), width))
     if words:
-        lines.append(safe(f"{'':<{NAME}}{'  '.join(words)}", "$text-muted"))
+        lines.append(safe(f"{'':<{NAME_WIDTH}}{'  '.join(words)}", "$text-muted"))
     return lines
 
 
 def _line(name: str, share: float, words: str, width: int) -> Content:
-    room = max(4, width - NAME - len(words) - 1)
+    room = max(4, width - NAME_WIDTH - len(words) - 1)
     filled = bar(share, room)
     # A processor that computes all the time is what it is for; a disk that is nearly full is not.
     fills = name in ("memory", "disk")
     style = "$text-error" if fills and share > 0.95 else "$text-warning" if fills and share > 0.85 else "$primary"
     return Content.assemble(
-        (f"{name:<{NAME}}", "$text-muted"), (filled, style), ("░" * (room - len(filled)), "$panel"), f" {words}"
+        (f"{name:<{NAME_WIDTH}}", "$text-muted"), (filled, style), ("░" * (room - len(filled)), "$panel"), f" {words}"
     )
 
 

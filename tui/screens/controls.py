@@ -17,7 +17,7 @@ from looptop.tui.text import safe
 FOREIGN = ("trainer", "tensorboard", "wandb")
 """Kinds of runs that another program trains or trained: looptop cannot start them again."""
 
-SHOWN, MOST = 160, 3
+SHOWN_LETTERS, MOST_SHOWN = 160, 3
 """Letters of what a run would start, and how many such things, that a question shows beside its answers."""
 
 STOPPING = "ends after its step. With a checkpoint it can be resumed from there."
@@ -144,10 +144,13 @@ class RunControls:
             then(False)
             return
         text = f"{run.id} was not made in this home. This would start, with all that you may do:"
-        more = [f"and {len(dangers) - MOST} more; see {run.path}"] if len(dangers) > MOST else []
+        more = [f"and {len(dangers) - MOST_SHOWN} more; see {run.path}"] if len(dangers) > MOST_SHOWN else []
         question = Question(
             "Trust this run?",
-            safe("\n\n".join([text, *(each.describe(SHOWN) for each in dangers[:MOST]), *more]), keep_lines=True),
+            safe(
+                "\n\n".join([text, *(each.describe(SHOWN_LETTERS) for each in dangers[:MOST_SHOWN]), *more]),
+                keep_lines=True,
+            ),
             [("escape", "no", "start nothing"), ("t", "trust", "I have read it and trust it")],
         )
 

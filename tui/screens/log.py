@@ -20,7 +20,7 @@ from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar
 
-MOST = 64 * 1024
+MOST_BYTES = 64 * 1024
 """Bytes that are shown of the end."""
 
 
@@ -74,7 +74,7 @@ class Log(Overlay[None]):
 def _tail(path: Path) -> str:
     try:
         with os.fdopen(open_regular(path), "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - MOST))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - MOST_BYTES))
             data = file.read()
     except UnsafeFileError as error:
         return str(error)
@@ -83,4 +83,4 @@ def _tail(path: Path) -> str:
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
     # A progress bar draws over its line: of such a line, what was drawn last is shown.
     lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
-    return "\n".join(lines[1:] if len(data) == MOST else lines)
+    return "\n".join(lines[1:] if len(data) == MOST_BYTES else lines)

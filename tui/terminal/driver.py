@@ -42,7 +42,7 @@ EXIT_INTERVAL = 0.1
 """Seconds between two checks whether the app leaves."""
 
 
-class Screen(io.TextIOBase):
+class TerminalFile(io.TextIOBase):
     """The terminal as a file to draw on: never raises, and never waits for ever once the app leaves."""
 
     def __init__(self, descriptor: int) -> None:
@@ -91,7 +91,7 @@ class Screen(io.TextIOBase):
         """Does nothing: writing holds nothing back."""
 
 
-_screen: Screen | None = None
+_screen: TerminalFile | None = None
 """What the driver draws on while `terminal()` holds; Textual makes the driver, so it cannot be handed over."""
 
 
@@ -180,13 +180,13 @@ class Driver(LinuxDriver):
 
 
 @contextlib.contextmanager
-def terminal(log: Path) -> Iterator[Screen]:
+def terminal(log: Path) -> Iterator[TerminalFile]:
     """Gives the terminal to the driver alone; all else that is printed meanwhile goes into the log, if it can."""
     global _screen
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
-    screen = Screen(_open(kept))
+    screen = TerminalFile(_open(kept))
     try:
         sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError:  # a home that can be looked at and not written

@@ -14,7 +14,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
-from looptop.tui.forms.new_run import NewRun
+from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
 from looptop.tui.screens.watch import WatchLoop
@@ -42,7 +42,7 @@ class TrainScreen(MainScreen):
         self._watcher: VqaWatcher | None = None
         self._sample_step: int | None = None
         """The evaluation whose answers are shown; None for the latest."""
-        self._form, self._view = NewRun(), RunView()
+        self._form, self._view = NewRunForm(), RunView()
         self._view.display = False
         self._loop = WatchLoop(self, self._read)
         self._controls = RunControls(self, self._loop.poke)
@@ -125,8 +125,8 @@ class TrainScreen(MainScreen):
     def _run_selected(self, event: OptionList.OptionSelected) -> None:
         self._launcher.open(event.option.id)
 
-    @on(NewRun.Wanted)
-    def _start_wanted(self, event: NewRun.Wanted) -> None:
+    @on(NewRunForm.Wanted)
+    def _start_wanted(self, event: NewRunForm.Wanted) -> None:
         self._launcher.start(event.config)
 
     # Controls.

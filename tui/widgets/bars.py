@@ -24,7 +24,7 @@ class Spot(NamedTuple):
     key: str
 
 
-class Line(Widget, can_focus=False):
+class ClickableLine(Widget, can_focus=False):
     """One line of text with spots that can be clicked."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
@@ -39,7 +39,7 @@ class Line(Widget, can_focus=False):
                 return
 
 
-class TopBar(Line):
+class TopBar(ClickableLine):
     """The screens, which one this is, and at the right its status."""
 
     SCREENS = (("ask", "1", "Ask"), ("train", "2", "Train"), ("ppo", "3", "PPO"), ("runs", "4", "Runs"))
@@ -73,7 +73,7 @@ class TopBar(Line):
         return left + Content(" " * max(room - status.cell_length, 0)) + status
 
 
-class KeyBar(Line):
+class KeyBar(ClickableLine):
     """The keys that work where the focus is, made from the bindings in force, most particular first."""
 
     def __init__(self) -> None:
