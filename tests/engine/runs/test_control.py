@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.gate import Gate, StepVerdict
+from looptop.engine.runs.gate import POLL_SECONDS, Gate, StepVerdict
 from tests.factories.processes import python
 from tests.factories.runs import config
 from tests.support import eventually, wait_taken
@@ -122,6 +123,40 @@ def test_a_checkpoint_during_a_pause_is_made_and_the_pause_goes_on(live: Live) -
     assert live.send("pause") == f"is paused already, after step {held}"
     assert live.step == held
     assert live.send("stop") == f"stops after step {held}, with a checkpoint"
+
+
+def test_the_answer_names_the_step_that_the_checkpoint_is_then_made_of(live: Live) -> None:
+    """During work between two steps nothing can be saved: it is made after the next one."""
+    live.step = 1
+    live.gate.at_step_end(live.step)
+    sent = [control.send(live.folder, kind) for kind in ("pause", "checkpoint", "continue")]
+    eventually(lambda: live.gate.between_steps() or wait_taken(live.folder, sent[-1], 0))
+    assert wait_taken(live.folder, sent[1], 0) == "makes a checkpoint after step 2"
+    live.train()
+    eventually(lambda: live.verdicts)
+    assert live.verdicts == [(2, StepVerdict(checkpoint=True))]
+
+    live.send("pause")
+    held = live.step
+    assert live.send("checkpoint") == f"makes a checkpoint after step {held}"
+    eventually(lambda: len(live.verdicts) == 2)
+    assert live.verdicts[1] == (held, StepVerdict(checkpoint=True))
+
+
+def test_a_paused_run_rests_between_two_reads_of_its_controls(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.train()
+    live.send("pause")
+    reads: list[float] = []
+    take = control.take
+
+    def counted(*args: Any, **kwargs: Any) -> list[control.Control]:
+        reads.append(time.monotonic())
+        return take(*args, **kwargs)
+
+    monkeypatch.setattr(control, "take", counted)
+    eventually(lambda: len(reads) > 5)
+    made = reads.copy()
+    assert len(made) <= (made[-1] - made[0]) / (0.9 * POLL_SECONDS) + 1
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])

@@ -66,7 +66,8 @@ def test_the_first_signal_stops_with_a_checkpoint(launched: list[RunFolder], num
     last = Journal(folder.db).last("loss")
     assert last is not None
     assert is_whole(folder.checkpoints / f"checkpoint-{last.step}")
-    assert number.name in Journal(folder.db).events()[0].text
+    (event,) = Journal(folder.db).events()
+    assert event.text == f"{number.name}: stops after this step, with a checkpoint; again: at once"
 
 
 # A second step that never ends: nothing but leaving at once helps.

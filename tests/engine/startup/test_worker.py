@@ -54,6 +54,21 @@ def test_a_run_is_paused_stepped_saved_continued_and_stopped() -> None:
     assert steps.saved == [held + 1, steps.made[-1]]
 
 
+def test_a_step_whose_checkpoint_exists_is_not_saved_again() -> None:
+    steps = Steps(save=write_checkpoint)
+    run = start(config(), steps)
+    wait_taken(run.folder, run.pause(), 60)
+    held = steps.made[-1]
+    assert wait_taken(run.folder, run.checkpoint(), 60) == f"makes a checkpoint after step {held}"
+    assert wait_taken(run.folder, run.checkpoint(), 60) == f"there is a checkpoint of step {held} already"
+    run.step()
+    eventually(lambda: run.state is RunState.PAUSED and steps.made[-1] == held + 1)
+    assert wait_taken(run.folder, run.checkpoint(), 60) == f"makes a checkpoint after step {held + 1}"
+    run.stop()
+    assert run.wait(60) is RunState.STOPPED
+    assert steps.saved[:2] == [held, held + 1]
+
+
 def test_a_run_from_python_finds_its_data_from_whatever_folder_it_is_resumed_in(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
