@@ -35,7 +35,7 @@ class SettingError(LooptopError):
         self.key = key
 
 
-def said_of(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """The first line of what an error says, safe to show; its type's name where it says nothing."""
     lines = str(getattr(error, "strerror", None) or error).splitlines()
     line = next((line.strip() for line in lines if line.strip()), type(error).__name__)

@@ -29,7 +29,7 @@ from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.encoding import dump_toml, parse_toml
-from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.text import visible
 
 RunConfig: TypeAlias = VqaRunConfig | PpoRunConfig | RewardRunConfig
@@ -285,7 +285,7 @@ def _why_unreadable(error: Exception) -> str:
     """What is wrong with a text whose parser gave up, in half a sentence."""
     if isinstance(error, RecursionError):
         return "its lists and tables are nested too deeply"
-    return f"it holds a value that is too large, or that no setting takes ({said_of(error)})"
+    return f"it holds a value that is too large, or that no setting takes ({error_text(error)})"
 
 
 def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:

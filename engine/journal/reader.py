@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from looptop.engine.encoding import storable
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.journal import decode
 from looptop.engine.journal.causes import Cause
 from looptop.engine.journal.records import AnswerSample as AnswerSample
@@ -284,7 +284,7 @@ class Journal:
             connection.execute("BEGIN")
             yield connection.execute
         except FAILURES as error:
-            raise LooptopError(f"cannot read the journal {visible(self.path)}: {said_of(error)}") from None
+            raise LooptopError(f"cannot read the journal {visible(self.path)}: {error_text(error)}") from None
         finally:
             connection.close()
 

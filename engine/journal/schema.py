@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.private import UnsafeFileError, open_regular, refuse_unsafe, touch_private
 from looptop.engine.machine.file_systems import is_on_network
 from looptop.engine.text import visible
@@ -116,7 +116,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
         touch_private(path)
         connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     except (OSError, *FAILURES) as error:
-        raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
+        raise LooptopError(f"cannot open the journal {visible(path)}: {error_text(error)}") from None
     try:
         _check_version(connection, path)
         on_network = is_on_network(path) if network is None else network
@@ -130,7 +130,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
         raise
     except FAILURES as error:
         connection.close()
-        raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
+        raise LooptopError(f"cannot open the journal {visible(path)}: {error_text(error)}") from None
     return connection
 
 
@@ -182,11 +182,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
             problem = error
         except FAILURES as error:
             connection.close()
-            raise LooptopError(f"the journal {visible(path)} is damaged: {said_of(error)}") from None
+            raise LooptopError(f"the journal {visible(path)} is damaged: {error_text(error)}") from None
         except LooptopError:
             connection.close()
             raise
-    raise LooptopError(f"cannot read the journal {visible(path)}: {said_of(problem)}")
+    raise LooptopError(f"cannot read the journal {visible(path)}: {error_text(problem)}")
 
 
 def _read_as_new(connection: sqlite3.Connection, version: int) -> None:

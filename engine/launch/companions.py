@@ -28,7 +28,7 @@ import torch
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.errors import LONGEST, LooptopError, error_text
 from looptop.engine.files.private import append_private
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.launch.kinds import training_of
@@ -197,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _why(error: BaseException, context: RunContext | None) -> str:
     if context is not None and is_out_of_memory(error):
         return why_out_of_memory(error, context)
-    return (visible(error) if isinstance(error, LooptopError) else said_of(error))[:LONGEST]
+    return (visible(error) if isinstance(error, LooptopError) else error_text(error))[:LONGEST]
 
 
 def _end_with_the_first(private: Path) -> None:

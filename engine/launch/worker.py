@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looptop.engine.compute.out_of_memory import give_back_memory, is_out_of_memory
-from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.errors import LONGEST, LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import touch_private
 from looptop.engine.journal.causes import Stop, StopReason, cause_text
@@ -211,7 +211,7 @@ class RunThread(threading.Thread):
 
 
 def _one_line(error: BaseException) -> str:
-    name, text = type(error).__name__, said_of(error)
+    name, text = type(error).__name__, error_text(error)
     return (name if text == name else f"{name}: {text}")[:LONGEST]
 
 

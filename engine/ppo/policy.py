@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import adapted_from, whole_model
 from looptop.engine.models.weights import load_part, load_whole
@@ -290,7 +290,7 @@ def _with_adapters(policy: Policy, folder: Path) -> Policy:
         if is_out_of_memory(error):
             raise
         # peft, safetensors and json each have exceptions of their own for a damaged file.
-        raise LooptopError(f"the adapters in {visible(folder)} cannot be loaded: {said_of(error)}") from error
+        raise LooptopError(f"the adapters in {visible(folder)} cannot be loaded: {error_text(error)}") from error
     own = [name for name in read.missing_keys if "lora_" in name or "modules_to_save" in name]
     if wrong := [*own, *read.unexpected_keys]:
         raise LooptopError(

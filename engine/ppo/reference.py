@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from looptop.engine.config.ppo import PolicyConfig
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.names import resolve
 from looptop.engine.ppo.policy import Policy, PolicyOutput, load_policy
 from looptop.engine.text import visible
@@ -99,7 +99,7 @@ def _policy(name: str, device: torch.device | str) -> Policy:
         return load_policy(resolve(name), device)
     except (OSError, ValueError) as error:
         raise LooptopError(
-            f"the policy {visible(name)} cannot be loaded: {said_of(error)};"
+            f"the policy {visible(name)} cannot be loaded: {error_text(error)};"
             " name a T5 or GPT-2 model in a local folder or connect to the hub"
         ) from None
 
@@ -119,4 +119,4 @@ def _adapted(policy: Policy, config: PolicyConfig) -> nn.Module:
     try:
         return get_peft_model(policy, chosen)
     except ValueError as error:
-        raise LooptopError(f"model.lora_modules does not fit the policy: {said_of(error)}") from None
+        raise LooptopError(f"model.lora_modules does not fit the policy: {error_text(error)}") from None

@@ -27,7 +27,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from looptop.engine.compute.device import pick
 from looptop.engine.config.reward import RewardRunConfig
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.models.names import resolve
 from looptop.engine.models.weights import is_pooler, load_part, load_whole
@@ -150,8 +150,8 @@ def load_classifier(name: str) -> tuple[Any, Any]:
         return model, load_part(AutoTokenizer.from_pretrained, where, "the tokenizer in")
     except (OSError, ValueError) as error:
         raise LooptopError(
-            f"the classifier {visible(name)} cannot be loaded: {said_of(error)}; name an encoder or a classifier in a"
-            " local folder or connect to the hub"
+            f"the classifier {visible(name)} cannot be loaded: {error_text(error)}; name an encoder or a classifier"
+            " in a local folder or connect to the hub"
         ) from None
 
 

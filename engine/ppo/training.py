@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.config.ppo import PpoRunConfig
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.models.names import resolve
 from looptop.engine.models.weights import load_part
@@ -151,7 +151,7 @@ def load_tokenizer(name: str) -> Any:
     try:
         return load_part(AutoTokenizer.from_pretrained, resolve(name), "the tokenizer in")
     except (OSError, ValueError) as error:
-        raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {said_of(error)}") from None
+        raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {error_text(error)}") from None
 
 
 def room_for_queries(policy: Policy, config: PpoRunConfig) -> int:

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.encoding import encode_json
-from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import read_regular, refuse_unsafe_folder, write_private
 from looptop.engine.journal.reader import ControlAnswer, Journal
 from looptop.engine.runs.folder import RunFolder
@@ -123,7 +123,7 @@ def take(
         except FileNotFoundError:
             continue
         except (OSError, *UNREADABLE) as error:
-            trouble = f"the control {visible(path.name)} cannot be read and was left out: {said_of(error)}"
+            trouble = f"the control {visible(path.name)} cannot be read and was left out: {error_text(error)}"
         if control is not None and not wanted(control):
             continue
         try:

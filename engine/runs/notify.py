@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from looptop.engine.encoding import parse_toml
-from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import append_private, read_regular, who_else_writes
 from looptop.engine.home import home
 from looptop.engine.journal.causes import Cause, Hold, HoldReason
@@ -114,7 +114,7 @@ class Notifier(Listener):
                     env=environment,
                 )
             except (OSError, ValueError) as error:  # too long a command
-                log.write(f"the notify command cannot be started: {said_of(error)}\n".encode())
+                log.write(f"the notify command cannot be started: {error_text(error)}\n".encode())
                 return
             # Its exit is read, or it would stay a zombie as long as the run lives.
             threading.Thread(target=process.wait, name="notify wait", daemon=True).start()

@@ -25,7 +25,7 @@ from transformers import IntervalStrategy, Trainer, TrainerCallback, TrainerCont
 from looptop.engine.compute.device import Device
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.training import TrainingConfig
-from looptop.engine.errors import said_of
+from looptop.engine.errors import error_text
 from looptop.engine.journal.causes import StopReason
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
@@ -244,7 +244,7 @@ class RunTrainer(Trainer):
     def _save_or_say_why_not(self, model: nn.Module, trial: Any, folder: Path) -> None:
         step = self.state.global_step
         while (error := self._try_to_save(model, trial, folder)) is not None:
-            failed = f"the checkpoint of step {step} could not be written: {said_of(error)}"
+            failed = f"the checkpoint of step {step} could not be written: {error_text(error)}"
             if not self.context.gate.saves_before_it_stops:
                 self.context.journal.event(
                     "checkpoint", f"{failed}; training goes on, make room on the disk", step=step, level="warning"
@@ -410,7 +410,7 @@ def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
                 raise
             # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
             _log.exception("the result could not be written")
-            if not context.try_again(f"the result could not be written: {said_of(error)}", error):
+            if not context.try_again(f"the result could not be written: {error_text(error)}", error):
                 context.gate.stop_reason = StopReason.NO_RESULT
                 return False
 

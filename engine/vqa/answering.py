@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from looptop.engine.compute import device as devices
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.token_text import known_ids, number_text
 from looptop.engine.models.weights import load_whole
 from looptop.engine.text import visible
@@ -185,7 +185,7 @@ def load_model(folder: Path) -> VqaModel:
     try:
         model: VqaModel = load_whole(VqaModel.from_pretrained, folder, local_files_only=True)
     except OSError as error:
-        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {said_of(error)}") from error
+        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {error_text(error)}") from error
     return model
 
 

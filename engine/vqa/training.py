@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, question_only_known
 from looptop.engine.runs.context import CLOSE_OTHERS, READING, Activity, RunContext, loading
@@ -160,7 +160,7 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
     except OSError as error:
         # The hub's own sentence runs over several lines; its first says which name it could not find.
         raise LooptopError(
-            f"a model cannot be loaded: {said_of(error)}; name a local folder or connect to the hub"
+            f"a model cannot be loaded: {error_text(error)}; name a local folder or connect to the hub"
         ) from None
     model.freeze(names.freeze)
     try:
@@ -171,7 +171,7 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
         if is_out_of_memory(error):
             raise
         raise LooptopError(
-            f"these three parts cannot answer a question together: {_families(model)}; {said_of(error)}; name others"
+            f"these three parts cannot answer a question together: {_families(model)}; {error_text(error)}; name others"
         ) from error
     if any(name.startswith(("text_projection", "image_projection")) for name in unreached):
         raise LooptopError(f"the decoder sees neither question nor image: {_families(model)}; name another decoder")

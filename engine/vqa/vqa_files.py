@@ -20,7 +20,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from looptop.engine.encoding import encode_json
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.text import visible
 from looptop.engine.vqa import problems as kinds
 from looptop.engine.vqa.cells import Cells, RowError, id_of, is_empty, text_of, votes_of
@@ -213,7 +213,7 @@ def read_json_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise LooptopError(f"cannot read {visible(path)}: {said_of(error)}") from None
+        raise LooptopError(f"cannot read {visible(path)}: {error_text(error)}") from None
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise LooptopError(f"{visible(path)} is empty")
