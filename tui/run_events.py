@@ -62,7 +62,7 @@ class Herald:
             # Before the journal: a run says how it ended before its lock is free.
             live = watched.run.is_live()
             try:
-                with watched.journal.at_once():
+                with watched.journal.snapshot():
                     version = watched.journal.version()
                     if version != watched.version:
                         watched.version = version

@@ -1,8 +1,8 @@
 """Where to compute: one device a process, how many threads, and in which precision.
 
 One device a process on purpose. Trainer would wrap the model in `DataParallel` where it sees several GPUs, which is
-slower than one and changes what a batch is: training settles its arguments on the one device (`Device.settle`). Several
-GPUs take several processes (`runs.processes`), and each picks its own here.
+slower than one and changes what a batch is: training settles its arguments on the one device
+(`Device.restrict_trainer`). Several GPUs take several processes (`runs.processes`), and each picks its own here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Device:
             torch.cuda.set_device(self.torch_device)
             _allow_tf32(self.precision != "fp32")
 
-    def settle(self, arguments: Any) -> None:
+    def restrict_trainer(self, arguments: Any) -> None:
         """Makes Trainer use this device and no other: by itself it takes all GPUs, beginning with the first.
 
         Args:

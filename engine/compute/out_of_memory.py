@@ -39,7 +39,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return _is_torch_type(error) or any(mark in str(error) for mark in _MARKS)
 
 
-def out_of_memory(error: BaseException, activity: str, device: str = "") -> str:
+def out_of_memory_text(error: BaseException, activity: str, device: str = "") -> str:
     """The sentence's beginning: which memory ran out and in what, how much was wanted and how much is free.
 
     Args:
@@ -61,7 +61,7 @@ def out_of_memory(error: BaseException, activity: str, device: str = "") -> str:
     return f"{beginning}: {' and '.join(numbers)}" if numbers else beginning
 
 
-def give_back_memory(*, thoroughly: bool) -> None:
+def release_memory(*, thoroughly: bool) -> None:
     """Gives the memory of models that nobody holds any more back to the GPU.
 
     Args:

@@ -64,7 +64,7 @@ class GenerationConfig(Table, frozen=True, kw_only=True):
     cut_penalty: NonNegativeFloat = 0.0
     """Taken off the reward of a response that was cut before its end."""
 
-    def departures(self) -> list[str]:
+    def sampling_changes(self) -> list[str]:
         """The settings that make the sampled distribution another one than the model's."""
         plain = GenerationConfig()
         names = [

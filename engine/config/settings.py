@@ -96,7 +96,7 @@ def load(path: Path, kind: str | None = None) -> RunConfig:
         raise LooptopError(f"the configuration {where} is not UTF-8 text") from None
     except UNREADABLE as error:
         raise LooptopError(f"the configuration {where} is not valid TOML: {_why_unreadable(error)}") from None
-    data = versions.up_to_date(data, f"the configuration {where}")
+    data = versions.upgraded(data, f"the configuration {where}")
     kind_name, base = data.get("kind", kind or "vqa"), data.get("preset", "tiny")
     if not isinstance(base, str):
         raise LooptopError(f"{where}: preset must be a name in quotes")
@@ -138,7 +138,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 def save(config: RunConfig, path: Path) -> None:
     """Writes the whole configuration as TOML."""
-    path.write_bytes(dump_toml(versions.stamped(to_dict(config))))
+    path.write_bytes(dump_toml(versions.with_version(to_dict(config))))
 
 
 def override(config: RunConfig, settings: Iterable[str]) -> RunConfig:
@@ -163,7 +163,7 @@ def override(config: RunConfig, settings: Iterable[str]) -> RunConfig:
 def dump(config: RunConfig) -> str:
     """The whole configuration as TOML for a person to change: what has no value stands in its table as a comment."""
     lines = []
-    for line in tomli_w.dumps(versions.stamped(to_dict(config))).splitlines():
+    for line in tomli_w.dumps(versions.with_version(to_dict(config))).splitlines():
         lines.append(line)
         table = getattr(config, line[1:-1], None) if line.startswith("[") else None
         if isinstance(table, Struct):

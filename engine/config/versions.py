@@ -31,12 +31,12 @@ class Change(NamedTuple):
 CHANGES: tuple[Change, ...] = ()
 
 
-def stamped(settings: Mapping[str, Any]) -> dict[str, Any]:
+def with_version(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with the version that they are of, for a file."""
     return {KEY: VERSION, **settings}
 
 
-def up_to_date(data: Mapping[str, Any], where: str) -> dict[str, Any]:
+def upgraded(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What a file holds, under the names of this version, and without the file's version.
 
     Args:

@@ -184,7 +184,7 @@ def damage(path: Path) -> str:
     return ""
 
 
-def beats_elsewhere(path: Path) -> bool:
+def is_live_elsewhere(path: Path) -> bool:
     """Whether the holder's heart beats on another host, whose lock this one's kernel may know nothing of."""
     owner = read_owner(path)
     return (

@@ -45,7 +45,7 @@ class StopReason(StrEnum):
 
     REQUEST = "request"
     """A person stopped it."""
-    AT_ONCE = "at_once"
+    IMMEDIATE = "at_once"
     """A signal or the keyboard had it leave at once, without a checkpoint."""
     KL_LIMIT = "kl_limit"
     """The policy went further from its reference than `training.kl_limit` allows."""
@@ -70,7 +70,7 @@ Cause = Hold | Stop
 
 _STOPS = {
     StopReason.REQUEST: "stopped on request",
-    StopReason.AT_ONCE: "stopped at once",
+    StopReason.IMMEDIATE: "stopped at once",
     StopReason.KL_LIMIT: "stopped at training.kl_limit",
     StopReason.NO_RESULT: "stopped before its result could be written",
 }
@@ -87,7 +87,7 @@ def cause_text(cause: Cause) -> str:
     """A cause for people, in one sentence without its end."""
     if isinstance(cause, Stop):
         why = cause.detail or _STOPS[cause.reason]
-        if cause.reason is StopReason.AT_ONCE:
+        if cause.reason is StopReason.IMMEDIATE:
             return f"{why}, without a checkpoint"
         if not cause.step:
             return f"{why}, before its first step: there is no checkpoint"

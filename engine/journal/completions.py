@@ -44,7 +44,7 @@ def write_completions(writer: JournalWriter, step: int, written: Iterable[Comple
 
 def completion_steps(journal: Journal) -> list[int]:
     """The steps that have completions."""
-    with journal.reading() as read:
+    with journal.transaction() as read:
         if not read:
             return []
         rows = read("SELECT DISTINCT step FROM completions ORDER BY step").fetchall()
@@ -53,7 +53,7 @@ def completion_steps(journal: Journal) -> list[int]:
 
 def completions(journal: Journal, step: int | None = None) -> list[Completion]:
     """The completions of a step, in their order; of the latest step by default."""
-    with journal.reading() as read:
+    with journal.transaction() as read:
         if not read:
             return []
         rows = read(

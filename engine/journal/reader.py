@@ -26,7 +26,7 @@ from looptop.engine.journal.records import Point as Point
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.records import Series as Series
 from looptop.engine.journal.records import StateChange as StateChange
-from looptop.engine.journal.schema import FAILURES, open_for_reading
+from looptop.engine.journal.schema import READ_ERRORS, open_for_reading
 from looptop.engine.journal.series import read_series, read_smoothed
 from looptop.engine.journal.writer import JournalWriter as JournalWriter
 from looptop.engine.text import visible
@@ -59,7 +59,7 @@ class Journal:
         self._opened = threading.local()
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[None]:
         """What this thread reads while the block runs is of one moment, and the file is opened for it once."""
         with self._read() as read:
             before = getattr(self._opened, "read", None)
@@ -263,7 +263,7 @@ class Journal:
             for number, kind, time, step, answer, ok, code in rows
         ]
 
-    def reading(self) -> contextlib.AbstractContextManager[Any]:
+    def transaction(self) -> contextlib.AbstractContextManager[Any]:
         """For a module of the engine that keeps a table of its own in the journal: the connection's `execute`, inside a
         transaction; None where there is no journal yet.
         """
@@ -283,7 +283,7 @@ class Journal:
         try:
             connection.execute("BEGIN")
             yield connection.execute
-        except FAILURES as error:
+        except READ_ERRORS as error:
             raise LooptopError(f"cannot read the journal {visible(self.path)}: {error_text(error)}") from None
         finally:
             connection.close()

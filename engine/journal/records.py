@@ -31,7 +31,7 @@ class RunState(StrEnum):
         """Whether the run says itself that nothing more will come."""
         return self in (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
 
-    def seen(self, live: bool) -> RunState:
+    def observed(self, live: bool) -> RunState:
         """What a reader makes of this state, journalled by a run that lives or does not."""
         return self if live or self.ended else RunState.INTERRUPTED
 
@@ -57,7 +57,7 @@ class Answer(Struct, frozen=True):
     """The same for people."""
 
 
-def taken(code: str, message: str) -> Answer:
+def accepted(code: str, message: str) -> Answer:
     """The answer to a control that was taken."""
     return Answer(True, code, message)
 

@@ -15,7 +15,7 @@ from looptop.engine.text import visible
 
 VERSION = 2
 
-FAILURES = (sqlite3.Error, UnicodeDecodeError)
+READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a journal raises; the second where SQLite quotes damaged bytes in what it says."""
 
 SPANS = (16, 256, 4096, 65536)
@@ -115,7 +115,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
         # SQLite gives its other files (-wal, -shm, -journal) this file's mode.
         touch_private(path)
         connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    except (OSError, *FAILURES) as error:
+    except (OSError, *READ_ERRORS) as error:
         raise LooptopError(f"cannot open the journal {visible(path)}: {error_text(error)}") from None
     try:
         _check_version(connection, path)
@@ -128,7 +128,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
     except LooptopError:
         connection.close()
         raise
-    except FAILURES as error:
+    except READ_ERRORS as error:
         connection.close()
         raise LooptopError(f"cannot open the journal {visible(path)}: {error_text(error)}") from None
     return connection
@@ -180,7 +180,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         except sqlite3.OperationalError as error:
             connection.close()
             problem = error
-        except FAILURES as error:
+        except READ_ERRORS as error:
             connection.close()
             raise LooptopError(f"the journal {visible(path)} is damaged: {error_text(error)}") from None
         except LooptopError:
@@ -196,7 +196,7 @@ def _read_as_new(connection: sqlite3.Connection, version: int) -> None:
         connection.execute(statement)
 
 
-BESIDE = ("-wal", "-shm", "-journal")
+SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
 """What SQLite puts behind the journal's name for its other files."""
 
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
@@ -213,7 +213,7 @@ def refuse_unsafe_journal(path: Path) -> None:
         UnsafeFileError: One of them is a link or no regular file; or SQLite would delete another file because of it.
     """
     refuse_unsafe(path)
-    for suffix in BESIDE:
+    for suffix in SIDE_SUFFIXES:
         refuse_unsafe(path.with_name(path.name + suffix))
     rollback = path.with_name(path.name + "-journal")
     try:

@@ -210,7 +210,7 @@ class JournalWriter:
         self._add(Supersede(after_step))
 
     @property
-    def disk_refuses(self) -> bool:
+    def waits_for_disk(self) -> bool:
         """Whether entries wait in memory because the disk takes no more: it is full, or over a limit."""
         return self._failing_since is not None and self._refused
 

@@ -30,7 +30,7 @@ class Logout(Struct, frozen=True):
     advice: str = ""
 
 
-def at_logout(
+def logout_policy(
     root: Path = Path("/"),
     environment: Mapping[str, str] = os.environ,
     ask: Callable[[], str] | None = None,

@@ -75,7 +75,7 @@ def _moves_cursor(term: str) -> bool | None:
         return None
 
 
-def look(descriptor: int, environment: Mapping[str, str] = os.environ) -> Terminal | None:
+def inspect(descriptor: int, environment: Mapping[str, str] = os.environ) -> Terminal | None:
     """The terminal behind a descriptor; None where there is none."""
     if not os.isatty(descriptor):
         return None

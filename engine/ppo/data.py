@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from looptop.engine.config.ppo import QueryConfig
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
-from looptop.engine.runs.wire import travels
+from looptop.engine.runs.messages import packable
 from looptop.engine.text import visible
 
 _log = logging.getLogger("looptop.data")
@@ -38,7 +38,7 @@ class Texts(Protocol):
     def __getitem__(self, place: int) -> str: ...
 
 
-@travels
+@packable
 @dataclass(frozen=True)
 class Query:
     """One query.

@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
-from looptop.engine.journal.records import Answer, RunState, refused, taken
+from looptop.engine.journal.records import Answer, RunState, accepted, refused
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.conditions import Condition, parse
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.ppo.records import JudgementKind
-from looptop.engine.runs.checkpoint import newest_whole, step_of
+from looptop.engine.runs.checkpoint import newest_complete, step_of
 from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
@@ -92,7 +92,7 @@ class Judgements:
         if value is None:
             said.pop(control.kind, None)
             what = control.kind.replace("_", " ")
-            return taken("taken_back", f"batch {step}, sample {row}: what was said of its {what} is taken back")
+            return accepted("taken_back", f"batch {step}, sample {row}: what was said of its {what} is taken back")
         said[control.kind] = value
         words = {
             "reward": f"its reward is {value:g}, and the update uses that",
@@ -100,7 +100,7 @@ class Judgements:
             "rating": f"rated {value:+g}",
         }
         far = far_from(self._rewards(step), value) if control.kind == "reward" else ""
-        return taken(control.kind, f"batch {step}, sample {row}: {far}{words[control.kind]}")
+        return accepted(control.kind, f"batch {step}, sample {row}: {far}{words[control.kind]}")
 
     def of(self, step: int, kind: JudgementKind) -> dict[int, float]:
         """What was said of a batch's samples, by row."""
@@ -185,7 +185,7 @@ class Breakpoints:
             return refused("bad_condition", str(error))
         self._conditions[condition.text] = condition
         self._writer.rows(_ADD_BREAKPOINT, [(condition.text, control.created)])
-        return taken("breakpoint_set", when_it_holds(condition, self._known))
+        return accepted("breakpoint_set", when_it_holds(condition, self._known))
 
     def remove(self, control: Control) -> Answer:
         """Takes a breakpoint back."""
@@ -194,7 +194,7 @@ class Breakpoints:
             there = "; ".join(self._conditions) or "none"
             return refused("no_such_breakpoint", f"there is no breakpoint '{text}'; there are: {there}")
         self._writer.rows(_REMOVE_BREAKPOINT, [(text,)])
-        return taken("breakpoint_removed", f"the breakpoint {text} is gone")
+        return accepted("breakpoint_removed", f"the breakpoint {text} is gone")
 
     def hit(
         self,
@@ -270,7 +270,7 @@ def drop_edits(folder: RunFolder) -> tuple[int, int]:
     Raises:
         LooptopError: The run is live, or no batch that would be made again has edits.
     """
-    journal, newest = PpoJournal(folder.db), newest_whole(folder.checkpoints)
+    journal, newest = PpoJournal(folder.db), newest_complete(folder.checkpoints)
     begins = 0 if newest is None else step_of(newest)
     rated = any(part.get("person") for part in folder.settings().get("rewards", ()) if isinstance(part, dict))
     kinds = ("reward", "leave_out", "rating") if rated else ("reward", "leave_out")

@@ -23,8 +23,8 @@ from looptop.engine.ppo.generation import Responses, uniforms, write
 from looptop.engine.ppo.policy import Policy
 from looptop.engine.ppo.reference import Reference
 from looptop.engine.ppo.rewards import Reward, Scores
+from looptop.engine.runs.messages import packable
 from looptop.engine.runs.processes import ALONE, Processes
-from looptop.engine.runs.wire import travels
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Ends:
         return cls(end if tokenizer.pad_token_id is None else tokenizer.pad_token_id, end)
 
 
-@travels
+@packable
 @dataclass(frozen=True)
 class Rollout:
     """Queries and what was written to them.
@@ -105,7 +105,7 @@ def rewards_of(reward: Reward, scores: Scores, ended: Sequence[bool], settings: 
     ]
 
 
-@travels
+@packable
 @dataclass(frozen=True)
 class Answered:
     """A part of a set of queries with what a policy wrote, before it is scored.

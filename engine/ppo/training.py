@@ -74,12 +74,12 @@ def train(context: RunContext) -> dict[str, Any]:
         ways_out,
     )
     model, policy, frozen = reference.load(config.model, device.torch_device)
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     tokenizer = load_tokenizer(config.model.policy)
     processes = context.processes
     with context.during(READING), processes.first_before_the_others():
         queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     measure = Measure(
         frozen,
         # The first process scores, so no other needs its models.
@@ -92,7 +92,7 @@ def train(context: RunContext) -> dict[str, Any]:
         config.training.seed,
         config.training.per_device_eval_batch_size,
     )
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     freeze_unreached(model, lambda: _sum_of_a_sample(model, policy, measure.ends))
     warn(context, config)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
@@ -174,7 +174,7 @@ def room_for_queries(policy: Policy, config: PpoRunConfig) -> int:
 
 def warn(context: RunContext, config: PpoRunConfig) -> None:
     """Says what in the configuration makes the KL meaningless."""
-    if departures := config.generation.departures():
+    if departures := config.generation.sampling_changes():
         context.journal.event(
             "ppo",
             f"responses are not sampled from the model itself ({', '.join(departures)}): their KL is not an estimate of"
@@ -201,7 +201,7 @@ def training_arguments(
         metric_for_best_model="eval_reward",
         greater_is_better=True,
     )
-    device.settle(arguments)
+    device.restrict_trainer(arguments)
     return arguments
 
 

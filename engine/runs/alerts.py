@@ -168,7 +168,7 @@ def _is_reward(metric: str) -> bool:
     return metric in ("reward", "eval_reward") or metric.startswith("objective/")
 
 
-def question_only_known(path: Path) -> float | None:
+def read_question_only(path: Path) -> float | None:
     """What an earlier life of the run journalled as `QUESTION_ONLY`; None where it did not.
 
     Args:

@@ -53,7 +53,7 @@ def begin(path: Path, journal: JournalWriter | None = None) -> None:
     """
     if not os.path.lexists(path):  # a link that leads nowhere is in the way too
         return
-    if is_whole(path):
+    if is_complete(path):
         (path / MANIFEST).unlink()
         return
     number = 1
@@ -90,7 +90,7 @@ def seal(path: Path) -> None:
     _sync(path.parent)
 
 
-def is_whole(path: Path, *, reads: bool = False) -> bool:
+def is_complete(path: Path, *, reads: bool = False) -> bool:
     """Whether everything is there that the manifest names, in its size.
 
     Args:
@@ -123,7 +123,7 @@ def steps(folder: Path) -> dict[int, Path]:
     return dict(sorted(checkpoints.items(), reverse=True))
 
 
-def newest_whole(folder: Path, journal: JournalWriter | None = None) -> Path | None:
+def newest_complete(folder: Path, journal: JournalWriter | None = None) -> Path | None:
     """The newest checkpoint that is whole, by what its files hold.
 
     Args:
@@ -131,7 +131,7 @@ def newest_whole(folder: Path, journal: JournalWriter | None = None) -> Path | N
         journal: Where to name the broken ones that are passed over.
     """
     for path in steps(folder).values():
-        if is_whole(path, reads=True):
+        if is_complete(path, reads=True):
             return path
         if journal is not None:
             journal.event("checkpoint", f"{path.name} is not whole and is passed over", level="warning")
@@ -156,7 +156,7 @@ def rotate(folder: Path, keep: int = 2, best: int | None = None) -> list[Path]:
     """
     for left in folder.glob(".deleting-*"):
         shutil.rmtree(left, ignore_errors=True)
-    whole = [(step, path) for step, path in steps(folder).items() if is_whole(path)]
+    whole = [(step, path) for step, path in steps(folder).items() if is_complete(path)]
     old = [path for step, path in whole[keep:] if step != best]
     for path in old:
         _delete(path)
@@ -190,7 +190,7 @@ def ensure_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def no_room(error: Exception, folder: Path) -> bool:
+def is_no_room_error(error: Exception, folder: Path) -> bool:
     """Whether something could not be written because the disk is full, or a quota is used up.
 
     Args:

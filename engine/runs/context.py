@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from looptop.engine.compute.out_of_memory import out_of_memory
+from looptop.engine.compute.out_of_memory import out_of_memory_text
 from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.config import RunConfig
 from looptop.engine.files.private import append_private
@@ -126,11 +126,11 @@ class RunContext:
             self.journal.event("resume", text, level="warning")
         self.journal.facts(threads=device.threads)
 
-    def begin_together(self) -> None:
+    def share_resume_point(self) -> None:
         """Tells all processes where to go on from."""
         self.resume_from = self.processes.decide(lambda: self.resume_from)
 
-    def leave_if_stopped(self) -> None:
+    def raise_if_stopped(self) -> None:
         """For what takes long before the first step: loading, keeping features. Waits while the run is paused.
 
         Raises:
@@ -168,14 +168,14 @@ class RunContext:
             RunStoppedError: The run shall stop.
         """
         self.report(text, done, total)
-        self.leave_if_stopped()
+        self.raise_if_stopped()
 
     def report(self, text: str, done: int = 0, total: int = 0) -> None:
         """Says how far an activity is; of the run's processes the first one says it."""
         if self.processes.is_first:
             self.progress.at(text, done, total)
 
-    def try_again(self, failed: str, error: Exception) -> bool:
+    def hold_for_retry(self, failed: str, error: Exception) -> bool:
         """Holds the run because something could not be written, until somebody has made room and lets it go on.
 
         Args:
@@ -189,7 +189,7 @@ class RunContext:
             f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries it again"
         )
         self.journal.event("alert", f"{reason}, and a further stop gives it up", level="error", code="cannot_write")
-        full = checkpoint.no_room(error, self.folder.path)
+        full = checkpoint.is_no_room_error(error, self.folder.path)
         return self.gate.hold_until_continued(HoldReason.DISK if full else HoldReason.ERROR, reason)
 
     def at_step_end(self, step: int) -> StepVerdict:
@@ -212,7 +212,7 @@ class RunContext:
 Train = Callable[[RunContext], dict[str, Any]]
 
 
-def why_out_of_memory(error: BaseException, context: RunContext) -> str:
+def out_of_memory_reason(error: BaseException, context: RunContext) -> str:
     """Why a run failed whose memory ran out, in one sentence: in what, what to change, and what is kept of the run.
 
     Args:
@@ -220,8 +220,8 @@ def why_out_of_memory(error: BaseException, context: RunContext) -> str:
         context: The run's, in the process whose memory ran out.
     """
     activity, folder = context.activity, context.folder
-    reason = f"{out_of_memory(error, activity.text, context.torch_device)}; {activity.advice}"
-    whole = checkpoint.newest_whole(folder.checkpoints)
+    reason = f"{out_of_memory_text(error, activity.text, context.torch_device)}; {activity.advice}"
+    whole = checkpoint.newest_complete(folder.checkpoints)
     if whole is not None:
         reason += (
             f"; `looptop resume {folder.shell_name}` then goes on from the checkpoint of step"

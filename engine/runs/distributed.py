@@ -19,8 +19,8 @@ from torch.nn.functional import pad
 from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.sockets import foreign_peers
+from looptop.engine.runs.messages import pack, unpack
 from looptop.engine.runs.processes import Processes, T
-from looptop.engine.runs.wire import pack, unpack
 
 STARTING = timedelta(minutes=10)
 """How long the processes wait for each other to start, and for each other's part of a sum within a step."""
@@ -111,7 +111,7 @@ def _no_objects() -> Iterator[None]:
 
 
 @contextmanager
-def joined(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[Processes]:
+def join_processes(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[Processes]:
     """Meets the other processes; leaves them behind at the end.
 
     Args:

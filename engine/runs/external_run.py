@@ -86,7 +86,7 @@ class ExternalRun:
         else:
             self._end(RunState.FINISHED, "")
 
-    def lose(self) -> None:
+    def end_unexplained(self) -> None:
         """Ends the run as failed where nobody can say how its training ended."""
         self._end(RunState.FAILED, "training ended without a word")
 

@@ -233,7 +233,7 @@ _KEYS: dict[str, Callable[[RunSummary], Any]] = {
 class Figure:
     """One figure of a kind of run."""
 
-    word: str
+    label: str
     """What it is called."""
     metrics: tuple[str, ...]
     """Where it stands, the one to prefer first."""

@@ -18,7 +18,7 @@ LITTLE = 2**20
 """Bytes of free disk below which nobody can write much."""
 
 
-def alive(folder: RunFolder) -> str:
+def liveness_text(folder: RunFolder) -> str:
     """Whether the run lives and how that is known, in a sentence."""
     by, owner = folder.live_by(), folder.owner()
     if owner is None:

@@ -61,18 +61,18 @@ def _code_of(function: str) -> str:
         return ""
 
 
-def startables(folder: RunFolder, *, goes_on: bool) -> list[Startable]:
+def startables(folder: RunFolder, *, resuming: bool) -> list[Startable]:
     """What a run names that would be started.
 
     Args:
         folder: The run.
-        goes_on: It is resumed: its command counts, too.
+        resuming: It is resumed: its command counts, too.
 
     Raises:
         LooptopError: Its configuration cannot be read.
     """
     named = []
-    if goes_on and (command := folder.about().notify):
+    if resuming and (command := folder.about().notify):
         named.append(Startable("the shell command", command, "notify", str(folder.path / "about.toml")))
     for reward, function in functions_of(folder.settings()):
         key, file = f"rewards.{reward}.function", str(folder.config_file)
@@ -80,38 +80,38 @@ def startables(folder: RunFolder, *, goes_on: bool) -> list[Startable]:
     return named
 
 
-def untrusted(folder: RunFolder, *, goes_on: bool) -> list[Startable]:
+def untrusted(folder: RunFolder, *, resuming: bool) -> list[Startable]:
     """What a run would start that this home has not made; empty where a person need not be asked.
 
     Args:
         folder: The run.
-        goes_on: It is resumed.
+        resuming: It is resumed.
 
     Raises:
         LooptopError: Its configuration cannot be read.
     """
-    return [each for each in startables(folder, goes_on=goes_on) if not is_allowed(folder.path, each.text)]
+    return [each for each in startables(folder, resuming=resuming) if not is_allowed(folder.path, each.text)]
 
 
-def require_trust(folder: RunFolder, *, goes_on: bool = False, trust: bool = False) -> None:
+def require_trust(folder: RunFolder, *, resuming: bool = False, trust: bool = False) -> None:
     """Refuses to start what a run names, unless this home made the run or a person agrees.
 
     Args:
         folder: The run.
-        goes_on: It is resumed.
+        resuming: It is resumed.
         trust: A person has agreed. A run that lies in this home counts as its own from then on.
 
     Raises:
         LooptopError: Nobody has agreed; says what would be started.
     """
-    strange = untrusted(folder, goes_on=goes_on)
+    strange = untrusted(folder, resuming=resuming)
     if not strange:
         return
     if trust:
         if folder.is_in_home():
-            record_origin(folder.path, [each.text for each in startables(folder, goes_on=True)])
+            record_origin(folder.path, [each.text for each in startables(folder, resuming=True)])
         return
-    would, commands = "going on with it" if goes_on else "this", "; and ".join(map(str, strange))
+    would, commands = "going on with it" if resuming else "this", "; and ".join(map(str, strange))
     raise LooptopError(
         f"{folder.id} was not made in this home, or was changed since, and {would} would start {commands}. Read that;"
         " if you trust it, add --trust"

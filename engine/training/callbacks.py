@@ -216,7 +216,7 @@ class JournalCallback(TrainerCallback):
         run = self._let_go()
         error = getattr(sys, "last_value", None)
         if run is not None and error is None:
-            run.lose()
+            run.end_unexplained()
         elif run is not None:
             run.end(error)
 

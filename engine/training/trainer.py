@@ -198,7 +198,7 @@ class RunTrainer(Trainer):
     def _load_best_model(self) -> None:
         """Takes the best checkpoint where it is whole; else the result is the last step's, and is said to be."""
         best = Path(str(self.state.best_model_checkpoint))
-        if checkpoint.is_whole(best, reads=True):
+        if checkpoint.is_complete(best, reads=True):
             with self.context.during(Activity(f"while it loaded {best.name}", CLOSE_OTHERS)):
                 super()._load_best_model()
             self.best_loaded = checkpoint.step_of(best)
@@ -220,7 +220,7 @@ class RunTrainer(Trainer):
         step, processes = self.state.global_step, self.context.processes
         folder = self.context.folder.checkpoints / f"checkpoint-{step}"
         # One of this same step, written again, could only be lost, on a disk that has become full.
-        if not step or processes.decide(lambda: checkpoint.is_whole(folder)):
+        if not step or processes.decide(lambda: checkpoint.is_complete(folder)):
             return
         if processes.several:
             self._random_states = processes.gather(self._random_state())
@@ -250,7 +250,7 @@ class RunTrainer(Trainer):
                     "checkpoint", f"{failed}; training goes on, make room on the disk", step=step, level="warning"
                 )
                 return
-            if not self.context.try_again(failed, error):
+            if not self.context.hold_for_retry(failed, error):
                 return
         self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
         best = self.state.best_model_checkpoint
@@ -410,7 +410,7 @@ def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
                 raise
             # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
             _log.exception("the result could not be written")
-            if not context.try_again(f"the result could not be written: {error_text(error)}", error):
+            if not context.hold_for_retry(f"the result could not be written: {error_text(error)}", error):
                 context.gate.stop_reason = StopReason.NO_RESULT
                 return False
 

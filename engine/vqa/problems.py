@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from looptop.engine.runs.wire import travels
+from looptop.engine.runs.messages import packable
 from looptop.engine.text import visible
 
 MISSING_IMAGE = "missing image"
@@ -25,7 +25,7 @@ SHOWN = 5
 """Names shown of each kind where only some are."""
 
 
-@travels
+@packable
 class Problem(Struct, frozen=True):
     """One thing that is wrong in a data set."""
 

@@ -19,7 +19,7 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
-from looptop.engine.runs.alerts import QUESTION_ONLY, question_only_known
+from looptop.engine.runs.alerts import QUESTION_ONLY, read_question_only
 from looptop.engine.runs.context import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
@@ -72,13 +72,13 @@ def train(context: RunContext) -> dict[str, Any]:
             splits = data.load(config.data, config.training.seed, left_out, _Progress(context))
     finally:
         left_out.tell()
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     ways_out = vqa_ways_out(config.model)
     context.activity = loading(ways_out)
     context.report("loading the models")
     check_fit(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, ways_out)
     model, processor = build_model(config)
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     model.to(device.torch_device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
     train_split, validation, test = _prepare(context, config, splits, model, processor, left_out)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
@@ -104,7 +104,7 @@ def train(context: RunContext) -> dict[str, Any]:
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
     )
-    known = question_only_known(context.folder.db) if context.resume_from else None
+    known = read_question_only(context.folder.db) if context.resume_from else None
     if context.processes.is_first:
         context.journal.facts(
             **{QUESTION_ONLY: question_only_accuracy(train_split, validation) if known is None else known}
@@ -216,7 +216,7 @@ def training_arguments(
         dataloader_num_workers=chosen.dataloader_num_workers,
         label_names=["labels"],
     )
-    device.settle(arguments)
+    device.restrict_trainer(arguments)
     return arguments
 
 

@@ -99,7 +99,7 @@ class _OneRun:
         except LooptopError as error:
             return Head(self.run.id, about, RunState.INTERRUPTED, "", live, {}, {}, (), str(error))
         outline = self._outline
-        state = outline.state.seen(bool(live))
+        state = outline.state.observed(bool(live))
         return Head(
             self.run.id,
             about,

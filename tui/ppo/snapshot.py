@@ -158,7 +158,7 @@ class PpoWatcher:
             LooptopError: The run cannot be read; says why.
         """
         live = self.run.is_live()
-        with self.journal.at_once():
+        with self.journal.snapshot():
             return self._look(live, names, (columns, weight))
 
     def _look(self, live: bool, names: Sequence[str], how: tuple[int, float]) -> PpoSnapshot:
@@ -167,7 +167,7 @@ class PpoWatcher:
         before = self._last
         late = self._curves_late and time.monotonic() - self._curves_read >= CURVES_SECONDS
         if before is not None and before.version == version and asked == self._asked and not late:
-            state = self._journalled.seen(live)
+            state = self._journalled.observed(live)
             if (state, live) != (before.state, before.live):
                 self._last = replace(before, state=state, live=live)
             return self._last or before
@@ -189,7 +189,7 @@ class PpoWatcher:
             self._event = fresh[-1].id
         return PpoSnapshot(
             id=self.run.id,
-            state=outline.state.seen(live),
+            state=outline.state.observed(live),
             version=version,
             reason=outline.reason,
             cause=outline.cause,

@@ -115,21 +115,21 @@ class Driving(Place):
             again = partial(relaunch, trust=True) if asked else relaunch
             work(self, self._resume(run, again), "start", exclusive=True)
 
-        self.with_trust(run, start, goes_on=True)
+        self.with_trust(run, start, resuming=True)
 
-    def with_trust(self, run: RunFolder, then: Callable[[bool], object], *, goes_on: bool = False) -> None:
+    def with_trust(self, run: RunFolder, then: Callable[[bool], object], *, resuming: bool = False) -> None:
         """Does something that would start what a run names, after a question where this home did not make the run.
 
         Args:
             run: The run.
             then: What to do; receives whether a person was asked, and agreed.
-            goes_on: The run is resumed.
+            resuming: The run is resumed.
         """
         from looptop.engine.runs.trust import untrusted
         from looptop.tui.screens.dialog import Question
 
         found: list[Any] = []
-        if not self.attempt(lambda: found.extend(untrusted(run, goes_on=goes_on))):
+        if not self.attempt(lambda: found.extend(untrusted(run, resuming=resuming))):
             return
         if not found:
             then(False)

@@ -102,7 +102,7 @@ class Watcher:
         about, owner = self.run.about(), self.run.owner() if by == "heartbeat" else None
         elsewhere = owner.host if owner is not None else ""
         memory = self._memory() if live else None
-        with self._journal.at_once():
+        with self._journal.snapshot():
             return self._look(live, memory, (columns, weight), sample_step, about.title, elsewhere)
 
     def _look(
@@ -117,7 +117,7 @@ class Watcher:
         version = self._journal.version()
         asked = (how, sample_step)
         if self._last is not None and (version, asked) == (self._version, self._asked):
-            said: dict[str, Any] = {"state": self._state.seen(live), "memory": memory}
+            said: dict[str, Any] = {"state": self._state.observed(live), "memory": memory}
             said |= {"title": title, "elsewhere": elsewhere, "trouble": self._trouble(said["state"])}
             if any(getattr(self._last, name) != value for name, value in said.items()):
                 self._last = replace(self._last, **said)
@@ -155,7 +155,7 @@ class Watcher:
             self._event = fresh[-1].id
         return Snapshot(
             id=self.run.id,
-            state=outline.state.seen(live),
+            state=outline.state.observed(live),
             reason=outline.reason,
             facts=outline.facts,
             latest=latest,

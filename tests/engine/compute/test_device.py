@@ -177,7 +177,7 @@ def test_trainer_is_settled_on_one_device(machine: Any, monkeypatch: pytest.Monk
     arguments._n_gpu = 4
     before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     try:
-        Device("cuda:2", "fp32", "a GPU", 1).settle(arguments)
+        Device("cuda:2", "fp32", "a GPU", 1).restrict_trainer(arguments)
         assert (arguments.n_gpu, arguments.device, set_to) == (1, torch.device("cuda:2"), ["cuda:2"])
         assert torch.get_num_threads() == 1
         assert not torch.backends.cudnn.allow_tf32
@@ -191,5 +191,5 @@ def test_a_cpu_is_settled_as_it_is(tmp_path: Path) -> None:
 
     arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
     threads = torch.get_num_threads()
-    Device("cpu", "fp32", "a CPU", threads).settle(arguments)
+    Device("cpu", "fp32", "a CPU", threads).restrict_trainer(arguments)
     assert (arguments.n_gpu, arguments.device.type) == (0, "cpu")

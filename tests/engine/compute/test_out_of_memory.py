@@ -18,7 +18,7 @@ from PIL import Image
 
 import looptop.engine as looptop
 from looptop.engine.cli.main import main
-from looptop.engine.compute.out_of_memory import give_back_memory, is_out_of_memory, out_of_memory
+from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text, release_memory
 from looptop.engine.config import override, preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answer_server import Server
@@ -79,15 +79,15 @@ def error_of(call: Callable[[], object]) -> BaseException:
 )
 def test_errors_of_a_gpu_are_recognised(error: BaseException, sentence: str) -> None:
     assert is_out_of_memory(error)
-    assert out_of_memory(error, "in step 3") == sentence
+    assert out_of_memory_text(error, "in step 3") == sentence
 
 
 def test_errors_of_the_processor_are_recognised() -> None:
     for error in (error_of(allocate), error_of(lambda: np.empty(2**50, dtype=np.uint8)), error_of(lambda: [0] * 2**50)):
         assert is_out_of_memory(error), error
         # Also in a run that computes on a GPU.
-        assert out_of_memory(error, "in step 3", "cuda:0").startswith("out of memory on cpu in step 3: ")
-    assert WANTED in out_of_memory(error_of(allocate), "in step 3")
+        assert out_of_memory_text(error, "in step 3", "cuda:0").startswith("out of memory on cpu in step 3: ")
+    assert WANTED in out_of_memory_text(error_of(allocate), "in step 3")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def ended_in_a_sentence(run: Run, activity: str, advice: str, step: int) -> None
     )
     assert run.reason.endswith(end) and "\n" not in run.reason
     assert folder.summary().reason == run.reason
-    newest = checkpoint.newest_whole(folder.checkpoints)
+    newest = checkpoint.newest_complete(folder.checkpoints)
     assert newest is not None and checkpoint.step_of(newest) == step
     assert "Traceback" not in "".join(event.text for event in run.journal.events())
     assert "Traceback (most recent call last)" in folder.log.read_text("utf-8")
@@ -262,7 +262,7 @@ def test_models_that_hold_each_other_are_let_go() -> None:
         one.itself = one  # type: ignore[attr-defined]
         kept = weakref.ref(one)
         del one
-        give_back_memory(thoroughly=True)
+        release_memory(thoroughly=True)
         assert kept() is None
     finally:
         gc.enable()

@@ -44,7 +44,7 @@ def test_the_ppo_presets_hold_the_chapters_values() -> None:
     ]
     assert (book.ppo.batch_size, book.ppo.gradient_accumulation_steps, book.ppo.samples) == (4, 8, 32)
     assert (book.training.learning_rate, book.training.num_train_epochs) == (2e-5, 2.0)
-    assert not book.generation.departures()
+    assert not book.generation.sampling_changes()
 
 
 def test_a_reward_is_changed_by_its_name() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample, Journal, JournalWriter
-from looptop.engine.journal.records import RunState, taken
+from looptop.engine.journal.records import RunState, accepted
 from looptop.engine.journal.schema import VERSION
 from looptop.engine.machine.file_systems import is_on_network
 from tests.support import eventually
@@ -29,15 +29,15 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_is_read_at_once_is_of_one_moment(path: Path) -> None:
     writer, journal = JournalWriter(path), Journal(path)
-    with journal.at_once():
+    with journal.snapshot():
         assert journal.names() == []
     writer.metrics(1, {"loss": 2.0}, time=5.0)
     assert writer.flush()
-    with journal.at_once():
+    with journal.snapshot():
         version = journal.version()
         writer.metrics(2, {"loss": 1.0}, time=6.0)
         assert writer.flush()
-        with journal.at_once():
+        with journal.snapshot():
             assert [point.step for point in journal.values("loss")] == [1]
         assert journal.version() == version
         elsewhere: list[int] = []
@@ -68,7 +68,7 @@ def test_all_that_is_written_is_read_back(path: Path, network: bool) -> None:
     writer.metrics(2, {"loss": 1}, time=6.0)
     writer.event("data", "a [b]word[/b]", step=1, level="warning")
     writer.answer_samples(2, [SAMPLE])
-    writer.control("c1", "pause", 2, taken("paused", "paused after step 2"))
+    writer.control("c1", "pause", 2, accepted("paused", "paused after step 2"))
     writer.state(RunState.FAILED, "the reason")
     assert writer.flush()
     journal = Journal(path)

@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.launch.host import launch, relaunch
-from looptop.engine.runs.checkpoint import is_whole
+from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from tests.engine.runs.helpers import config, python, read_line
@@ -101,7 +101,7 @@ def test_the_first_signal_stops_with_a_checkpoint(launched: list[RunFolder], num
     assert folder.state() is RunState.STOPPED
     last = Journal(folder.db).last("loss")
     assert last is not None
-    assert is_whole(folder.checkpoints / f"checkpoint-{last.step}")
+    assert is_complete(folder.checkpoints / f"checkpoint-{last.step}")
     assert number.name in Journal(folder.db).events()[0].text
 
 

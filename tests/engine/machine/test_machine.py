@@ -19,7 +19,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.machine import terminal
 from looptop.engine.machine.file_systems import home_folders
 from looptop.engine.machine.gpus import Gpu, Gpus
-from looptop.engine.machine.logout import at_logout
+from looptop.engine.machine.logout import logout_policy
 from looptop.engine.machine.usage import Machine, memory
 
 
@@ -139,36 +139,36 @@ def host(root: Path, *, systemd: bool = True, cgroup: str = "0::/user.slice/sess
 
 def test_a_slurm_job_ends_what_it_started(tmp_path: Path) -> None:
     root = host(tmp_path)
-    said = at_logout(root, {"SLURM_JOB_ID": "77"}, lambda: "b false")
+    said = logout_policy(root, {"SLURM_JOB_ID": "77"}, lambda: "b false")
     assert said.ends_runs and "Slurm job (77)" in said.why and "sbatch" in said.advice
     (root / "proc/self/cgroup").write_text("0::/system.slice/slurmstepd.scope/job_5/step_0\n")
-    assert at_logout(root, {}, lambda: "").ends_runs
+    assert logout_policy(root, {}, lambda: "").ends_runs
 
 
 @pytest.mark.parametrize(("answer", "ends"), [("b true\n", True), ("b false\n", False)])
 def test_logind_is_asked(tmp_path: Path, answer: str, ends: bool) -> None:
-    said = at_logout(host(tmp_path), {}, lambda: answer, user="me")
+    said = logout_policy(host(tmp_path), {}, lambda: answer, user="me")
     assert said.ends_runs is ends and "KillUserProcesses" in said.why
     assert ("loginctl enable-linger" in said.advice) is ends
 
 
 def test_where_logind_does_not_answer_its_files_do_and_the_last_one_counts(tmp_path: Path) -> None:
     root = host(tmp_path, conf="KillUserProcesses=no")
-    assert at_logout(root, {}, lambda: "", user="me").ends_runs is False
+    assert logout_policy(root, {}, lambda: "", user="me").ends_runs is False
     (root / "etc/systemd/logind.conf.d/site.conf").write_text("[Login]\nKillUserProcesses = yes\n")
-    assert at_logout(root, {}, lambda: "", user="me").ends_runs is True
-    assert at_logout(root, {}, lambda: "", user="root").ends_runs is False
+    assert logout_policy(root, {}, lambda: "", user="me").ends_runs is True
+    assert logout_policy(root, {}, lambda: "", user="root").ends_runs is False
     (root / "var/lib/systemd/linger").mkdir(parents=True)
     (root / "var/lib/systemd/linger/me").touch()
-    said = at_logout(root, {}, lambda: "", user="me")
+    said = logout_policy(root, {}, lambda: "", user="me")
     assert said.ends_runs and said.advice.startswith("start with: systemd-run --user --scope")
     (root / "proc/self/cgroup").write_text("0::/user.slice/user-1.slice/user@1.service/app.slice\n")
-    assert at_logout(root, {}, lambda: "", user="me").ends_runs is False
+    assert logout_policy(root, {}, lambda: "", user="me").ends_runs is False
 
 
 def test_what_cannot_be_told_is_said_so(tmp_path: Path) -> None:
-    assert at_logout(host(tmp_path), {}, lambda: "", user="me").ends_runs is None
-    assert at_logout(host(tmp_path / "other", systemd=False), {}, lambda: "").ends_runs is False
+    assert logout_policy(host(tmp_path), {}, lambda: "", user="me").ends_runs is None
+    assert logout_policy(host(tmp_path / "other", systemd=False), {}, lambda: "").ends_runs is False
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_a_terminal_is_asked_for_its_graphics_and_left_as_it_was(
     thread = threading.Thread(target=reply)
     thread.start()
     try:
-        found = terminal.look(theirs, {"TERM": "xterm", "TMUX": "x", "SSH_CONNECTION": "y"})
+        found = terminal.inspect(theirs, {"TERM": "xterm", "TMUX": "x", "SSH_CONNECTION": "y"})
         assert found is not None and found.graphics == graphics
         assert found.through == ("ssh", "tmux")
         assert termios.tcgetattr(theirs) == before
@@ -270,7 +270,7 @@ def test_a_terminal_is_asked_for_its_graphics_and_left_as_it_was(
         thread.join()
         os.close(ours)
         os.close(theirs)
-    assert terminal.look(os.open(os.devnull, os.O_RDWR), {}) is None
+    assert terminal.inspect(os.open(os.devnull, os.O_RDWR), {}) is None
 
 
 def test_the_homes_file_systems_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ def make(folder: Path, step: int, *, sealed: bool = True) -> Path:
 
 def test_a_sealed_checkpoint_is_whole_and_names_its_files(tmp_path: Path) -> None:
     path = make(tmp_path, 10)
-    assert checkpoint.is_whole(path)
+    assert checkpoint.is_complete(path)
     manifest = json.loads((path / "manifest.json").read_text())
     assert manifest == {
         "files": {"model.safetensors": 5000, "question_tokenizer/vocab.txt": 4},
@@ -51,17 +51,17 @@ def test_what_is_not_whole_does_not_count(tmp_path: Path, harm: str) -> None:
         (path / "manifest.json").write_bytes(b'{"files": {"model.saf\xff')
     else:
         (path / "manifest.json").write_text("{}")
-    assert not checkpoint.is_whole(path)
+    assert not checkpoint.is_complete(path)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "question_tokenizer/vocab.txt"])
 def test_one_with_a_damaged_file_of_the_same_size_is_passed_over(tmp_path: Path, name: str) -> None:
     older, newer = make(tmp_path, 10), make(tmp_path, 20)
-    assert checkpoint.newest_whole(tmp_path) == newer
+    assert checkpoint.newest_complete(tmp_path) == newer
     data = bytearray((newer / name).read_bytes())
     data[-1] ^= 1
     (newer / name).write_bytes(data)
-    assert checkpoint.newest_whole(tmp_path) == older
+    assert checkpoint.newest_complete(tmp_path) == older
 
 
 def test_a_link_that_leads_nowhere_makes_way_for_a_checkpoint(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_one_of_an_older_version_counts_without_checksums(tmp_path: Path) -> Non
     manifest = json.loads((path / "manifest.json").read_text())
     del manifest["checksums"]
     (path / "manifest.json").write_text(json.dumps(manifest))
-    assert checkpoint.newest_whole(tmp_path) == path
+    assert checkpoint.newest_complete(tmp_path) == path
 
 
 def test_the_newest_whole_one_is_found_and_broken_ones_are_named(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_newest_whole_one_is_found_and_broken_ones_are_named(tmp_path: Path)
     (make(tmp_path, 200) / "model.safetensors").unlink()
     (tmp_path / "checkpoint-x").mkdir()
     writer = JournalWriter(tmp_path / "run.db")
-    assert checkpoint.newest_whole(tmp_path, writer) == tmp_path / "checkpoint-100"
+    assert checkpoint.newest_complete(tmp_path, writer) == tmp_path / "checkpoint-100"
     writer.close()
     texts = [event.text for event in Journal(writer.path).events()]
     assert texts == [
@@ -97,7 +97,7 @@ def test_the_newest_whole_one_is_found_and_broken_ones_are_named(tmp_path: Path)
         "checkpoint-200 is not whole and is passed over",
     ]
     assert (tmp_path / "checkpoint-300").is_dir()
-    assert checkpoint.newest_whole(tmp_path / "nowhere") is None
+    assert checkpoint.newest_complete(tmp_path / "nowhere") is None
 
 
 def test_the_last_two_and_the_best_are_kept_and_broken_ones_are_never_deleted(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_last_two_and_the_best_are_kept_and_broken_ones_are_never_deleted(tm
 
 def test_a_deletion_that_was_cut_off_is_finished_the_next_time(tmp_path: Path) -> None:
     make(tmp_path, 10).rename(tmp_path / ".deleting-checkpoint-10")
-    assert checkpoint.newest_whole(tmp_path) is None
+    assert checkpoint.newest_complete(tmp_path) is None
     checkpoint.rotate(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -120,9 +120,9 @@ def test_a_deletion_that_was_cut_off_is_finished_the_next_time(tmp_path: Path) -
 def test_writing_over_a_checkpoint_makes_it_count_only_when_it_is_sealed_again(tmp_path: Path) -> None:
     path = make(tmp_path, 10)
     checkpoint.begin(path)
-    assert not checkpoint.is_whole(path)
+    assert not checkpoint.is_complete(path)
     checkpoint.seal(path)
-    assert checkpoint.is_whole(path)
+    assert checkpoint.is_complete(path)
 
 
 def test_a_broken_one_in_the_way_is_moved_aside_with_a_word(tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_of_those_that_were_moved_aside_one_is_kept(tmp_path: Path) -> None:
 def test_a_manifest_that_is_damaged_or_names_nothing_makes_no_whole_checkpoint(tmp_path: Path, manifest: bytes) -> None:
     whole, damaged = make(tmp_path, 10), make(tmp_path, 20)
     (damaged / checkpoint.MANIFEST).write_bytes(manifest)
-    assert not checkpoint.is_whole(damaged)
-    assert checkpoint.newest_whole(tmp_path) == whole
+    assert not checkpoint.is_complete(damaged)
+    assert checkpoint.newest_complete(tmp_path) == whole
 
 
 def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path: Path) -> None:

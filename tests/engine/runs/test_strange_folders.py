@@ -170,14 +170,14 @@ def test_checkpoints_and_results_behind_links_do_not_count(folder: RunFolder, tm
     elsewhere.mkdir()
     (elsewhere / "config.json").write_text("{}")
     checkpoint.seal(elsewhere)
-    assert checkpoint.is_whole(elsewhere)
+    assert checkpoint.is_complete(elsewhere)
     (folder.checkpoints / "checkpoint-7").symlink_to(elsewhere)
-    assert checkpoint.newest_whole(folder.checkpoints) is None
+    assert checkpoint.newest_complete(folder.checkpoints) is None
     shutil.copytree(elsewhere, folder.checkpoints / "checkpoint-8")
-    assert checkpoint.newest_whole(folder.checkpoints) is not None
+    assert checkpoint.newest_complete(folder.checkpoints) is not None
     (folder.checkpoints / "checkpoint-8/config.json").unlink()
     (folder.checkpoints / "checkpoint-8/config.json").symlink_to(elsewhere / "config.json")
-    assert checkpoint.newest_whole(folder.checkpoints) is None
+    assert checkpoint.newest_complete(folder.checkpoints) is None
     folder.model.mkdir()
     (folder.model / "model.safetensors").symlink_to(tmp_path / "weights")
     with pytest.raises(LooptopError, match=r"model.safetensors is a link"):
@@ -190,7 +190,7 @@ def test_a_manifest_with_strange_names_is_not_whole(name: str, folder: RunFolder
     made.mkdir()
     size = 1 if "\0" in name else (made / name).stat().st_size
     (made / checkpoint.MANIFEST).write_text(json.dumps({"files": {name: size}}))
-    assert not checkpoint.is_whole(made)
+    assert not checkpoint.is_complete(made)
 
 
 # Pipes, devices, large files -------------------------------------------------------------------------------------

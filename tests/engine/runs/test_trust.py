@@ -122,7 +122,7 @@ def test_what_is_trusted_is_started_and_remembered_in_this_home(theirs: RunFolde
     assert again.wait(60) is RunState.FINISHED
     eventually(lambda: mark.exists() and "command" in mark.read_text())
     assert is_made_here(run.path)
-    assert untrusted(run, goes_on=True) == []
+    assert untrusted(run, resuming=True) == []
     # One that lies elsewhere is asked about each time.
     with lock_for_resume(theirs, trust=True):
         pass
@@ -168,7 +168,7 @@ def test_what_comes_back_with_other_commands_needs_trust(
     good.write_text("def score(queries, responses): return [0.0] * len(responses)\n")
     run = RunFolder.create("ppo", ppo_config(tmp_path / "models", f"rewards.mine.function={good}:score"))
     write_about(run.path, notify="true")
-    assert untrusted(run, goes_on=True) == []
+    assert untrusted(run, resuming=True) == []
     kept = {file.name: file.read_bytes() for file in run.path.iterdir() if file.is_file()}
     inode = run.path.stat().st_ino
     if how == "unpacked in its place":
@@ -179,7 +179,7 @@ def test_what_comes_back_with_other_commands_needs_trust(
         (run.path / name).write_bytes(data.replace(b"good.py", b"evil.py").replace(b'"true"', b'"evil"'))
     (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w')\n")
     assert is_made_here(run.path)
-    assert [each.text for each in untrusted(run, goes_on=True)] == ["evil", f"{tmp_path}/evil.py:score"]
+    assert [each.text for each in untrusted(run, resuming=True)] == ["evil", f"{tmp_path}/evil.py:score"]
     for words in (["resume", run.id], ["compare", run.id], ["train", "--like", run.id, "--detach"]):
         code, err = says(words)
         assert code == 2 and "--trust" in err, words
@@ -188,7 +188,7 @@ def test_what_comes_back_with_other_commands_needs_trust(
     assert not mark.exists()
     # Set again by this home, or agreed to, it is this home's.
     write_about(run.path, notify="evil")
-    assert [each.key for each in untrusted(run, goes_on=True)] == ["rewards.mine.function"]
+    assert [each.key for each in untrusted(run, resuming=True)] == ["rewards.mine.function"]
     assert command_for(run.path) == "evil"
 
 
@@ -196,11 +196,11 @@ def test_a_command_that_this_home_changes_is_its_own(tmp_path: Path) -> None:
     run = RunFolder.create("vqa", config())
     for words in (["notify", run.id, "first"], ["notify", run.id, "second"], ["rename", run.id, "a title"]):
         assert main(words) == 0
-    assert untrusted(run, goes_on=True) == [] and command_for(run.path) == "second"
+    assert untrusted(run, resuming=True) == [] and command_for(run.path) == "second"
     # A new title does not make a stranger's command this home's.
     (run.path / "about.toml").write_text('notify = "evil"\n')
     assert main(["rename", run.id, "another"]) == 0
-    assert [each.text for each in untrusted(run, goes_on=True)] == ["evil"]
+    assert [each.text for each in untrusted(run, resuming=True)] == ["evil"]
 
 
 def test_runs_that_others_could_replace_are_not_this_homes() -> None:
@@ -245,7 +245,7 @@ def test_what_is_shown_of_a_command_is_only_shown(tmp_path: Path) -> None:
     run = RunFolder.create("ppo", ppo_config(tmp_path / "models"))
     write_about(run.path, notify="\x1b]0;x\x07 \u202e rm" + " " * 5000 + "end")
     (run.path / "origin").unlink()
-    (only,) = untrusted(run, goes_on=True)
+    (only,) = untrusted(run, resuming=True)
     text = str(only)
     assert "\x1b" not in text and "\u202e" not in text and "letters more" in text
 

@@ -45,7 +45,7 @@ def test_killed_twice_and_without_its_terminal_it_computes_what_an_undisturbed_r
     disturbed = RunFolder.find("vqa-1")
     kill(disturbed, after_step=20)
     # The kill came while a checkpoint was written: the newest one was cut short.
-    newest = next(path for path in checkpoint.steps(disturbed.checkpoints).values() if checkpoint.is_whole(path))
+    newest = next(path for path in checkpoint.steps(disturbed.checkpoints).values() if checkpoint.is_complete(path))
     with (newest / "model.safetensors").open("r+b") as file:
         file.truncate(1000)
     relaunch(disturbed.id)

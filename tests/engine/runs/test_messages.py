@@ -26,7 +26,7 @@ from looptop.engine.ppo.generation import Responses
 from looptop.engine.ppo.rollout import Answered, Rollout
 from looptop.engine.runs.distributed import _no_objects
 from looptop.engine.runs.gate import StepVerdict
-from looptop.engine.runs.wire import pack, unpack
+from looptop.engine.runs.messages import pack, unpack
 from looptop.engine.vqa.problems import Problem
 from tests.support import eventually
 

@@ -1,7 +1,7 @@
 """What the processes of a run tell each other, as bytes: plain values, and records that are named here.
 
-Nothing is unpickled. Only classes that say `travels` can come out of `unpack`, with their fields and nothing else, so
-whoever gets between two processes can say something wrong and cannot have anything run.
+Nothing is unpickled. Only classes that are marked `packable` can come out of `unpack`, with their fields and nothing
+else, so whoever gets between two processes can say something wrong and cannot have anything run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RECORDS: dict[str, type] = {}
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
 
-def travels(record: C) -> C:
+def packable(record: C) -> C:
     """Says of a Struct, a dataclass or a named tuple that it may be sent between the processes of a run."""
     _RECORDS[record.__name__] = record
     return record
