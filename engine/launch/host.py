@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from looptop.engine.compute.threads import WAITING
+from looptop.engine.compute.threads import WAIT_POLICY
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
@@ -200,7 +200,7 @@ def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Se
             start_new_session=True,
             pass_fds=[lock.descriptor],
             umask=0o077,
-            env=WAITING | KEEPING | os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=WAIT_POLICY | KEEPING | os.environ | {"PYTHONUNBUFFERED": "1"},
         )
     except OSError as error:
         lock.release()
