@@ -71,7 +71,7 @@ def run(arguments: Arguments) -> int:
     _say_terminal(found_terminal)
     _say_home_folders(folders)
     for why in open_to_others():
-        say(f"  ! {why}; until then no command to notify is started from it, and its runs count as somebody else's")
+        say(f"  ! {why}; until then no notify command from it is started, and its runs count as somebody else's")
     _say_logout(logout)
     say("versions")
     say("  " + "  ".join(f"{name} {visible(version)}" for name, version in versions.items()))

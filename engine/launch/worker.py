@@ -128,7 +128,7 @@ class RunThread(threading.Thread):
                 self._lock.release()
                 _one_run.release()
                 # After everything else: the command finds the run as it will stay, and may even resume it.
-                self._notifier.tell(str(self.state), self.reason)
+                self._notifier.notify(str(self.state), self.reason)
                 self._notifier.close()
                 self.ended.set()
 
@@ -143,7 +143,7 @@ class RunThread(threading.Thread):
         """Journals how the run ends, from another thread, for a process that exits without waiting for it."""
         self._set(state, why)
         self.journal.close(timeout=2.0)
-        self._notifier.tell(str(state), self.reason)
+        self._notifier.notify(str(state), self.reason)
         self._notifier.close()
 
     def _outcome(self) -> tuple[RunState, str | Stop]:

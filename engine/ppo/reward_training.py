@@ -84,7 +84,7 @@ def train(context: RunContext) -> dict[str, Any]:
     check_fit(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, ways_out)
     model, tokenizer = load_classifier(config.model.classifier)
     context.raise_if_stopped()
-    with context.during(READING), context.processes.first_before_the_others():
+    with context.during(READING), context.processes.first_process_first():
         pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
     sample = encode(tokenizer, [pairs[0].query], [pairs[0].chosen], config.model.reads, longest)

@@ -77,7 +77,7 @@ def train(context: RunContext) -> dict[str, Any]:
     context.raise_if_stopped()
     tokenizer = load_tokenizer(config.model.policy)
     processes = context.processes
-    with context.during(READING), processes.first_before_the_others():
+    with context.during(READING), processes.first_process_first():
         queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
     context.raise_if_stopped()
     measure = Measure(

@@ -1,13 +1,13 @@
-"""A small language to choose runs: `kind:ppo state:running loss<0.5 "new data" -note:bad`.
+"""A small language for choosing runs: `kind:ppo state:running loss<0.5 "new data" -note:bad`.
 
 All terms must hold. A term is
 
-- `KEY:VALUE`, or `KEY:VALUE,VALUE`: one of the values; `kind` and `state` are compared whole, the others
-  (`id`, `title`, `note`, `device`, `preset`, `host`) by what they contain;
-- `NAME OP NUMBER`, without blanks, OP one of `<  <=  >  >=  =  !=`: the last value of a metric, or `step`, `progress`
-  (in percent), `took` or `age` (in seconds, or with a unit: `90s 5m 2h 3d`); `loss=nan` finds what is not a number;
-- any other word: it stands somewhere in the run's id, kind, state, title, note, device or preset;
-- `-` before any of these: it must not hold. A word or value with blanks goes in double quotes.
+- `KEY:VALUE` or `KEY:VALUE,VALUE`: `kind` or `state` equals one of the values, or `id`, `title`, `note`, `device`,
+  `preset` or `host` contains one of them;
+- `NAME OP NUMBER` without blanks, where OP is one of `<  <=  >  >=  =  !=`: compares the last value of a metric, or
+  `step`, `progress` (in percent), `took` or `age` (in seconds, or with a unit: `90s 5m 2h 3d`); `loss=nan` matches NaN;
+- any other word: the run's id, kind, state, title, note, device or preset contains it;
+- `-` before any of these: the term must not hold. Put words or values with blanks in double quotes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from looptop.engine.journal.records import RunState, RunSummary
 from looptop.engine.runs.listing import progress, took
 from looptop.engine.text import visible
 
-WHOLE = ("kind", "state")
-PARTS = ("id", "title", "note", "device", "preset", "host")
-KEYS = (*WHOLE, *PARTS)
+EQUAL_KEYS = ("kind", "state")
+CONTAINING_KEYS = ("id", "title", "note", "device", "preset", "host")
+KEYS = (*EQUAL_KEYS, *CONTAINING_KEYS)
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -46,39 +46,39 @@ _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([smhd%]?)")
 
 @dataclass(frozen=True)
 class Word:
-    """A word that stands somewhere in what is said of a run."""
+    """A word that the text of a run contains."""
 
     text: str
 
     def holds(self, summary: RunSummary) -> bool:
-        """Whether it does."""
-        said = (summary.id, summary.kind, summary.state, summary.title, summary.note, summary.device, summary.preset)
-        return any(self.text in each.lower() for each in said)
+        """Whether the run matches."""
+        texts = (summary.id, summary.kind, summary.state, summary.title, summary.note, summary.device, summary.preset)
+        return any(self.text in each.lower() for each in texts)
 
 
 @dataclass(frozen=True)
 class Field:
-    """A property that is, or contains, one of several values."""
+    """A property that equals or contains one of several values."""
 
     key: str
     values: tuple[str, ...]
 
     def holds(self, summary: RunSummary) -> bool:
-        """Whether it does."""
-        said = str(getattr(summary, self.key)).lower()
-        return said in self.values if self.key in WHOLE else any(value in said for value in self.values)
+        """Whether the run matches."""
+        text = str(getattr(summary, self.key)).lower()
+        return text in self.values if self.key in EQUAL_KEYS else any(value in text for value in self.values)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure compared with a number; NaN stands for what is not a number."""
+    """A figure compared with a number, which may be NaN."""
 
     name: str
     operator: str
     number: float
 
     def holds(self, summary: RunSummary) -> bool:
-        """Whether it does; what a run has no figure for holds never."""
+        """Whether the run matches; never, if the run does not have the figure."""
         if self.name in _FIGURES:
             value = _FIGURES[self.name](summary)
         elif self.name in summary.metrics:
@@ -96,14 +96,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Term:
-    """One term, or its contrary."""
+    """A term, possibly negated."""
 
-    what: Word | Field | Comparison
+    condition: Word | Field | Comparison
     negated: bool = False
 
     def holds(self, summary: RunSummary) -> bool:
-        """Whether it does."""
-        return self.what.holds(summary) != self.negated
+        """Whether the run matches."""
+        return self.condition.holds(summary) != self.negated
 
 
 @dataclass(frozen=True)
@@ -113,30 +113,30 @@ class Query:
     terms: tuple[Term, ...] = ()
 
     def holds(self, summary: RunSummary) -> bool:
-        """Whether a run is meant."""
+        """Whether the run matches all terms."""
         return all(term.holds(summary) for term in self.terms)
 
     def refuse_unknown(self, summaries: Sequence[RunSummary]) -> None:
-        """Looks whether any of the runs has the metrics that are compared.
+        """Checks that some run has each metric in the query.
 
         Raises:
-            LooptopError: None has one of them; says which are near.
+            LooptopError: No run has one of them; the message names similar metrics.
         """
         for term in self.terms:
-            if isinstance(term.what, Comparison) and term.what.name not in _FIGURES:
-                refuse_unknown_metric(term.what.name, summaries, also=_FIGURES)
+            if isinstance(term.condition, Comparison) and term.condition.name not in _FIGURES:
+                refuse_unknown_metric(term.condition.name, summaries, also=_FIGURES)
 
 
 def refuse_unknown_metric(name: str, summaries: Sequence[RunSummary], also: Iterable[str]) -> None:
-    """Refuses a name that is no metric of any run.
+    """Refuses a name that is not a metric of any run. If there are no runs, every name is accepted.
 
     Args:
-        name: Of a metric.
+        name: The name of a metric.
         summaries: All runs.
-        also: Other names that would be right.
+        also: Other valid names.
 
     Raises:
-        LooptopError: No run has it; says which name is near. Where there are no runs, nothing is known to be wrong.
+        LooptopError: No run has the metric; the message names a similar one.
     """
     known = {metric for summary in summaries for metric in summary.metrics}
     if not summaries or name in known:
@@ -147,16 +147,16 @@ def refuse_unknown_metric(name: str, summaries: Sequence[RunSummary], also: Iter
 
 
 def parse(text: str) -> Query:
-    """Reads a query.
+    """Parses a query.
 
     Raises:
-        LooptopError: Says which term is wrong, and what would be right.
+        LooptopError: A term is wrong; the message names it and how to correct it.
     """
     return Query(tuple(_term(piece) for piece in _pieces(text)))
 
 
 def _pieces(text: str) -> list[str]:
-    """The terms, which blanks outside of quotes keep apart."""
+    """Splits a query into terms at blanks outside quotes."""
     pieces: list[str] = []
     end = -1
     for match in _PIECE.finditer(text):
@@ -187,7 +187,7 @@ def _field(key: str, text: str) -> Field:
         raise LooptopError(f"there is no key '{visible(key)}:'; {hint}")
     values = tuple(_plain(value).lower() for value in re.findall(r'(?:"[^"]*"|[^,"])+', text))
     if not values:
-        raise LooptopError(f"{key}: is followed by nothing; write for example {_EXAMPLES.get(key, f'{key}:word')}")
+        raise LooptopError(f"'{key}:' has no value; write for example {_EXAMPLES.get(key, f'{key}:word')}")
     if key == "state":
         for value in values:
             if value not in tuple(RunState):
@@ -206,9 +206,9 @@ def _comparison(name: str, sign: str, text: str) -> Comparison:
     unit = match[2] if match else ""
     allowed = {"took": _UNITS, "age": _UNITS, "progress": {"": 0.01, "%": 0.01}}.get(name, {"": 1.0, "%": 0.01})
     if match is None or unit not in allowed:
-        said = f"'{visible(text)}' is no number" if text else "the number is missing"
+        problem = f"'{visible(text)}' is not a number" if text else "the number is missing"
         raise LooptopError(
-            f"{said} in {visible(name)}{sign}{visible(text)}; write for example {visible(name)}{sign}0.5"
+            f"{problem} in {visible(name)}{sign}{visible(text)}; write for example {visible(name)}{sign}0.5"
         )
     return Comparison(name, sign, float(match[1]) * allowed[unit])
 

@@ -68,7 +68,7 @@ def train(context: RunContext) -> dict[str, Any]:
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     left_out = LeftOut(context.journal)
     try:
-        with context.during(READING), context.processes.first_before_the_others():
+        with context.during(READING), context.processes.first_process_first():
             splits = data.load(config.data, config.training.seed, left_out, _Progress(context))
     finally:
         left_out.tell()

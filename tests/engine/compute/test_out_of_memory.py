@@ -125,7 +125,7 @@ def fail_in_step(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, number: 
 
 
 def ended_in_a_sentence(run: Run, activity: str, advice: str, step: int) -> None:
-    """Checks that the run failed with one sentence, a complete checkpoint of this step, and its traceback in the log."""
+    """Checks that the run failed with one sentence, a complete checkpoint of this step and its traceback in the log."""
     assert run.wait() is RunState.FAILED
     folder = run.folder
     beginning, _, rest = run.reason.partition(": ")

@@ -1,4 +1,4 @@
-"""What the tests of runs share: a training that is no training, and processes that run a few lines of Python."""
+"""Helpers of the tests of runs: a training that trains nothing, and processes that run a few lines of Python."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Steps:
 
     Args:
         total: Steps to make.
-        save: Called with the step where a checkpoint is asked for.
+        save: Called with the step if a checkpoint is requested.
     """
 
     def __init__(self, total: int = 1_000_000, save: Callable[[RunContext, int], None] | None = None) -> None:

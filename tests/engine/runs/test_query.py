@@ -1,4 +1,4 @@
-"""The small language that chooses runs."""
+"""The small language for choosing runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def in_quotes(text: str) -> str:
 
 @st.composite
 def terms(draw: st.DrawFn) -> tuple[str, Term]:
-    """How a term is written, and what it is."""
+    """The text of a term, and the term."""
     kind = draw(st.sampled_from(["word", "field", "state", "comparison"]))
     negated = draw(st.booleans())
     if kind == "word":
@@ -50,7 +50,7 @@ def terms(draw: st.DrawFn) -> tuple[str, Term]:
 
 @settings(deadline=None)
 @given(st.lists(terms(), max_size=5), st.sampled_from([" ", "  ", "\t"]))
-def test_what_is_written_is_what_is_read(pairs: list[tuple[str, Term]], gap: str) -> None:
+def test_a_written_query_is_parsed_back(pairs: list[tuple[str, Term]], gap: str) -> None:
     assert parse(gap.join(written for written, _ in pairs)) == Query(tuple(term for _, term in pairs))
 
 
@@ -91,7 +91,7 @@ RUN = RunSummary(
         "-kind:ppo", "-loss>1", "-nothing<1", "device:epyc tiny vqa-3",
     ],
 )  # fmt: skip
-def test_what_holds(text: str) -> None:
+def test_terms_that_match(text: str) -> None:
     assert parse(text).holds(RUN)
 
 
@@ -103,7 +103,7 @@ def test_what_holds(text: str) -> None:
         "step>50", "progress>25", "took>3h", "age>1d", '"decoder wider"', "-decoder", "vqa missing", "-state:running",
     ],
 )  # fmt: skip
-def test_what_does_not_hold(text: str) -> None:
+def test_terms_that_do_not_match(text: str) -> None:
     assert not parse(text).holds(RUN)
 
 
@@ -114,14 +114,14 @@ def test_what_does_not_hold(text: str) -> None:
         ("colour:red", "the keys are: kind, state, id"),
         ("state:runing", "there is no state 'runing'; did you mean running?"),
         ("loss<", "the number is missing in loss<; write for example loss<0.5"),
-        ("loss<small", "'small' is no number in loss<small"),
-        ("loss<5m", "'5m' is no number in loss<5m"),
-        ("kind:", "kind: is followed by nothing; write for example kind:vqa"),
+        ("loss<small", "'small' is not a number in loss<small"),
+        ("loss<5m", "'5m' is not a number in loss<5m"),
+        ("kind:", "'kind:' has no value; write for example kind:vqa"),
         ('note:"open', "is not closed"),
         ("\x1b[2J:x", ""),
     ],
 )
-def test_what_is_wrong_is_said(text: str, words: str) -> None:
+def test_a_wrong_term_is_explained(text: str, words: str) -> None:
     try:
         parse(text)
     except LooptopError as error:
@@ -130,7 +130,7 @@ def test_what_is_wrong_is_said(text: str, words: str) -> None:
         assert not words
 
 
-def test_runs_without_a_figure_come_last_either_way() -> None:
+def test_runs_without_a_figure_come_last_in_both_orders() -> None:
     runs = [RunSummary(f"vqa-{number}", "vqa", RunState.FINISHED, metrics={"loss": value}) for number, value in
             ((1, 3.0), (2, None), (10, 1.0), (9, 2.0))]  # fmt: skip
     assert [each.id for each in ordered(runs, "loss")] == ["vqa-10", "vqa-9", "vqa-1", "vqa-2"]
@@ -140,7 +140,7 @@ def test_runs_without_a_figure_come_last_either_way() -> None:
         assert len(ordered([*runs, RUN], column)) == 5
 
 
-def test_the_headline_is_what_says_most() -> None:
+def test_the_headline_is_the_most_telling_metric() -> None:
     assert headline(RUN) == ("eval_accuracy", 0.9)
     assert headline(RunSummary("a-1", "a", RunState.FINISHED, metrics={"x": 1.0})) == ("x", 1.0)
     assert headline(RunSummary("a-1", "a", RunState.FINISHED)) == ("", None)
