@@ -135,7 +135,8 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
         say_json({**ended, **outcome.figures, "alerts": outcome.alerts, "seconds": round(outcome.seconds, 3)})
     else:
         figures = [
-            f"{figure.word} {said(figure, outcome.figures.get(figure.word), 2)}" for figure in figures_of(outcome.kind)
+            f"{figure.label} {said(figure, outcome.figures.get(figure.label), 2)}"
+            for figure in figures_of(outcome.kind)
         ]
         state = state_text(outcome.state, outcome.alerts)
         of = f", of step {outcome.step}, the best evaluation" if outcome.step is not None else ""
@@ -236,7 +237,7 @@ class _Reader:
         headline = self._figures[0]
         if (evaluated := headline.of(self._latest)) is not None:
             held_out = "held-out " if self.folder.kind == "ppo" else ""
-            words.append(f"{held_out}{headline.word} {said(headline, evaluated.value)}")
+            words.append(f"{held_out}{headline.label} {said(headline, evaluated.value)}")
         if state is not RunState.RUNNING:
             words.insert(0, state.value)
         elif (left := self._latest.get("seconds_left")) and left.value is not None:
@@ -266,14 +267,14 @@ class _Reader:
         for point in fresh:
             self._seen_evaluation = point.time
             values = {figure: curve.get(point.step) for figure, curve in curves.items()}
-            words = [f"{figure.word} {said(figure, found.value)}" for figure, found in values.items() if found]
+            words = [f"{figure.label} {said(figure, found.value)}" for figure, found in values.items() if found]
             yield f"{self.folder.id}  evaluation at step {point.step}: {', '.join(words)}"
 
     def outcome(self, state: RunState, reason: str, *, interrupted: bool) -> Outcome:
         """What became of the run."""
         latest = self.journal.latest()
-        found = {figure.word: figure.of(latest) for figure in self._figures}
-        final = found[self._figures[0].word]
+        found = {figure.label: figure.of(latest) for figure in self._figures}
+        final = found[self._figures[0].label]
         result = self.journal.facts().get("result") or {}
         last = latest["loss"].step if "loss" in latest else None
         ended = final.time if state is RunState.FINISHED and final else time.time()
@@ -300,6 +301,6 @@ class _Reader:
 
 def _state(folder: RunFolder) -> tuple[RunState, str, Cause | None]:
     state, journal = folder.state(), Journal(folder.db)
-    with journal.at_once():
+    with journal.snapshot():
         reason, cause = journal.state()[1], journal.cause()
     return (state, why_interrupted(folder), None) if state is RunState.INTERRUPTED else (state, reason, cause)

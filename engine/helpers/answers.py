@@ -36,7 +36,7 @@ class AskRequest(Struct, frozen=True, kw_only=True):
 
 
 class WireRequest(Struct, frozen=True, kw_only=True):
-    """A request as it travels: a path may hold bytes that are not text, which JSON cannot."""
+    """A request as it packable: a path may hold bytes that are not text, which JSON cannot."""
 
     id: int
     model: str

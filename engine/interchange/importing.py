@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.interchange import tensorboard, wandb
 from looptop.engine.journal.records import RunState
@@ -79,7 +79,7 @@ def import_folder(folder: Path, on_run: OnRun, on_word: OnWord, *, again: bool =
             on_word(str(error))
         except Exception as error:  # somebody else's file: the others are imported all the same
             complete = False
-            on_word(f"{visible(path)} cannot be imported: {said_of(error)}")
+            on_word(f"{visible(path)} cannot be imported: {error_text(error)}")
         complete = complete and report.complete
     return complete
 

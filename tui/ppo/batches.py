@@ -81,7 +81,7 @@ class BatchRows:
         first, last = number * STRETCH_LENGTH, (number + 1) * STRETCH_LENGTH - 1
 
         def read() -> dict[int, BatchRow]:
-            with self.journal.at_once():
+            with self.journal.snapshot():
                 figures = self.journal.figures(self.names, first, last)
                 batches = self.journal.batches(first, last)
             return {record.step: BatchRow(record, figures.get(record.step, {})) for record in batches}

@@ -145,7 +145,7 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert folder.state() is RunState.STOPPED
     held = journal.last_batch()
     assert held is not None
-    assert checkpoint.newest_whole(folder.checkpoints) == folder.checkpoints / f"checkpoint-{held.step - 1}"
+    assert checkpoint.newest_complete(folder.checkpoints) == folder.checkpoints / f"checkpoint-{held.step - 1}"
     assert "was updated already" in refused(capsys, "reward", "ppo-1", step, 0, "1")
     assert "kept" in shown(capsys, "reward", "ppo-1", step, 0, "1", "--rate")
     assert "is gone" in shown(capsys, "break", "ppo-1", "kl > -1000", "--remove")

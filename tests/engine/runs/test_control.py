@@ -1,4 +1,4 @@
-"""Controls: sent by anybody of the same user, taken in order at a step's end and while paused, each answered."""
+"""Controls: sent by any process of the user, taken in order at the end of a step and while paused, each answered."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def live() -> Iterator[Live]:
         run.end()
 
 
-def test_pause_holds_the_run_and_continue_lets_it_go(live: Live) -> None:
+def test_pause_holds_the_run_and_continue_resumes_it(live: Live) -> None:
     live.train()
     answer = live.send("pause")
     held = live.step
@@ -113,7 +113,7 @@ def test_steps_sent_together_are_all_made(live: Live) -> None:
     assert live.step == held + 5
 
 
-def test_a_checkpoint_during_a_pause_is_made_and_the_pause_goes_on(live: Live) -> None:
+def test_a_checkpoint_is_made_during_a_pause_which_then_continues(live: Live) -> None:
     live.train()
     live.send("pause")
     held = live.step
@@ -211,7 +211,7 @@ def test_pauses_do_not_count_as_running(live: Live, monkeypatch: pytest.MonkeyPa
     assert live.gate.running_seconds() - before < 1000
 
 
-def test_a_checkpoint_is_asked_for_by_the_clock() -> None:
+def test_a_checkpoint_is_requested_when_it_is_due() -> None:
     folder = RunFolder.create("vqa", config())
     with RunLock(folder.lock):
         run = Live(folder, checkpoint_seconds=0.1)
@@ -221,7 +221,7 @@ def test_a_checkpoint_is_asked_for_by_the_clock() -> None:
     assert {verdict.checkpoint for _, verdict in run.verdicts} == {True}
 
 
-def test_a_file_that_holds_no_control_is_removed_with_a_word(live: Live) -> None:
+def test_a_file_that_holds_no_control_is_removed_with_an_event(live: Live) -> None:
     for number, content in enumerate(
         [b"", b"{", b"[]", b'{"id": "a", "kind": "explode", "by": "", "created": 0}', b"\xff"]
     ):
@@ -234,7 +234,7 @@ def test_a_file_that_holds_no_control_is_removed_with_a_word(live: Live) -> None
     assert [path.name for path in live.folder.controls.iterdir()] == [".half-written.json"]
 
 
-def test_what_was_sent_to_an_earlier_life_of_the_run_is_answered_and_not_done(live: Live) -> None:
+def test_a_control_from_before_a_resume_is_answered_and_not_carried_out(live: Live) -> None:
     old = control.send(live.folder, "stop")
     now = time.time()
     new = control.send(live.folder, "pause")
@@ -253,11 +253,11 @@ def test_any_process_can_send(live: Live) -> None:
         folder = RunFolder.find(sys.argv[1])
         print(control.wait_answer(folder, control.send(folder, "pause"), 60).text)
     """
-    said, _ = python(code, live.folder.id).communicate()
-    assert said.strip() == f"paused after step {live.step}"
+    output, _ = python(code, live.folder.id).communicate()
+    assert output.strip() == f"paused after step {live.step}"
 
 
-def test_a_run_that_is_not_live_takes_none() -> None:
+def test_a_run_that_is_not_live_takes_no_controls() -> None:
     folder = RunFolder.create("vqa", config())
     with pytest.raises(LooptopError, match=r"not running, it is interrupted; .looptop resume vqa-1. goes on"):
         control.send(folder, "pause")
@@ -266,7 +266,7 @@ def test_a_run_that_is_not_live_takes_none() -> None:
     assert list(folder.controls.iterdir()) == []
 
 
-def test_nobody_waits_for_a_run_that_died(live: Live) -> None:
+def test_waiting_for_an_answer_ends_when_the_run_dies(live: Live) -> None:
     sent = control.send(live.folder, "pause")
     folder = RunFolder(live.folder.path.with_name("vqa-77"))
     assert wait_taken(folder, sent, 60) is None
@@ -284,7 +284,7 @@ def test_a_step_that_is_short_does_not_pay_for_a_look_into_the_folder(
     assert live.gate.at_step_end(1000) == StepVerdict(checkpoint=True)
 
 
-def test_what_is_no_control_is_said_once_and_never_read_again(live: Live) -> None:
+def test_an_invalid_file_is_reported_once_and_never_read_again(live: Live) -> None:
     controls = live.folder.controls
     files = {
         "00000000000000000001-a.json": b'{"id": "\xff", "kind": "stop"}',
@@ -305,14 +305,14 @@ def test_what_is_no_control_is_said_once_and_never_read_again(live: Live) -> Non
     assert live.send("continue").startswith("continues")
     assert live.send("pause").startswith("paused")
     live.journal.flush()
-    said = [event.text for event in live.read.events() if event.kind == "control"]
+    texts = [event.text for event in live.read.events() if event.kind == "control"]
     for name in [*files, "folder.json", "pipe.json", "link.json"]:
-        assert len([text for text in said if f" {name} " in text]) == 1, (name, said)
-    assert not any("\n" in text for text in said)
+        assert len([text for text in texts if f" {name} " in text]) == 1, (name, texts)
+    assert not any("\n" in text for text in texts)
     assert live.gate.stop_is_wanted() is False
 
 
-def test_a_stop_that_is_dated_in_the_future_does_not_stop_the_next_life(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_dated_in_the_future_does_not_stop_the_resumed_run(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = RunFolder.create("vqa", config())
     with RunLock(folder.lock), monkeypatch.context() as patch:
         patch.setattr(time, "time_ns", lambda: int((now() + 7200) * 1e9))  # type: ignore[has-type]

@@ -74,7 +74,7 @@ def test_from_python_what_takes_long_leaves_when_it_is_stopped() -> None:
     def loads(context: RunContext) -> dict[str, Any]:
         while True:
             time.sleep(0.01)
-            context.leave_if_stopped()
+            context.raise_if_stopped()
 
     run = start(config(), loads)
     run.stop()
@@ -86,7 +86,7 @@ def test_a_stop_that_was_sent_is_found_by_what_takes_long() -> None:
     def loads(context: RunContext) -> dict[str, Any]:
         while True:
             time.sleep(0.01)
-            context.leave_if_stopped()
+            context.raise_if_stopped()
 
     run = start(config(), loads)
     assert main(["stop", run.id]) == 0
