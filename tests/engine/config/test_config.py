@@ -158,8 +158,8 @@ def test_a_file_needs_only_what_differs_from_its_preset(tmp_path: Path) -> None:
 def test_typed_settings_are_parsed(setting: str, value: object) -> None:
     chosen = config.to_dict(config.override(config.preset("tiny"), [setting]))
     name = setting.partition("=")[0].rpartition(".")[2]
-    (setting,) = [table[name] for table in chosen.values() if isinstance(table, dict) and name in table]
-    assert (tuple(setting) if isinstance(setting, list) else setting) == value
+    (parsed,) = [table[name] for table in chosen.values() if isinstance(table, dict) and name in table]
+    assert (tuple(parsed) if isinstance(parsed, list) else parsed) == value
 
 
 @pytest.mark.parametrize(
