@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,7 @@ def shown(capsys: Capture, *words: object) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_train_compare_and_generate(tiny: PpoRunConfig, capsys: Capture, tmp_path: Path) -> None:
     configuration.save(tiny, tmp_path / "mine.toml")
     capsys.readouterr()
@@ -202,9 +205,6 @@ def test_wrong_numbers_are_sentences(capsys: Capture) -> None:
 
 
 def test_reading_batches_imports_no_heavy_library() -> None:
-    import subprocess
-    import sys
-
     RunFolder.create("ppo", configuration.preset("tiny", "ppo"))
     code = (
         "import sys; from looptop.engine.cli.main import main; main(['batches', 'ppo-1', '--json']);"
