@@ -13,6 +13,7 @@ import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
+from looptop.engine.journal.causes import HoldReason
 from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs import control
