@@ -212,6 +212,19 @@ def test_pauses_do_not_count_as_running(live: Live, monkeypatch: pytest.MonkeyPa
     assert live.gate.running_seconds() - before < 1000
 
 
+def test_waiting_for_room_on_the_disk_does_not_count_as_running(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("looptop.engine.runs.gate.time", clock)
+    hold = threading.Thread(target=live.gate.hold_until_continued, args=(HoldReason.DISK, "No space left on device"))
+    hold.start()
+    eventually(lambda: live.folder.state() is RunState.PAUSED)
+    before = live.gate.running_seconds()
+    clock.ahead = 100_000.0
+    live.send("continue")
+    hold.join()
+    assert live.gate.running_seconds() - before < 1000
+
+
 def test_a_checkpoint_is_requested_when_it_is_due() -> None:
     folder = RunFolder.create("vqa", config())
     with RunLock(folder.lock):
