@@ -213,7 +213,7 @@ def test_a_crash_of_the_app_is_an_exit_code(home: Path) -> None:
     script = (
         "import looptop.tui.ask.screen as ask\n"
         "def fails(self): raise ZeroDivisionError\n"
-        "ask.Ask.action_view = fails\n"
+        "ask.AskScreen.action_view = fails\n"
         "from looptop.tui.entry import main; raise SystemExit(main())"
     )
     with Tty([sys.executable, "-c", COLD + script]) as tty:
