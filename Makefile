@@ -47,7 +47,7 @@ coverage: $(STAMP)
 lint: $(STAMP) $(LINKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=build/links $(BIN)/mypy -p looptop.engine -p looptop.tui
+	MYPYPATH=build/links $(BIN)/mypy build/links/looptop tests scripts examples
 	cd build/links && $(abspath $(BIN))/lint-imports --config $(CURDIR)/pyproject.toml
 
 # Runs and imports damaged in thousands of ways; `make fuzz COUNT=20000 SEED=3` for other ones.

@@ -16,8 +16,8 @@ import pytest
 
 MODULES = {"subprocess", "multiprocessing", "pty"}
 NAMES = {
-    "looptop.engine.launch.host": {"launch", "relaunch"},
-    "looptop.engine.launch.run": {"start", "resume"},
+    "looptop.engine.startup.host": {"launch", "relaunch"},
+    "looptop.engine.startup.run": {"start", "resume"},
     "tests.terminal.tty": {"Tty"},
 }
 """By module: what starts a process, opens a terminal or trains."""

@@ -35,4 +35,4 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         owner = folder.owner()
         if folder.is_live() and owner is not None:
             os.kill(owner.pid, signal.SIGKILL)
-            eventually(lambda folder=folder: not folder.is_live())
+            eventually(lambda folder=folder: not folder.is_live())  # type: ignore[misc]

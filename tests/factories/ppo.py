@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, pre_tokenizers, processors
@@ -71,7 +72,7 @@ def save_classifier(folder: Path, labels: int = 2, seed: int = 0, spread: float 
     folder.mkdir(parents=True, exist_ok=True)
     save_tokenizer(folder, size := 64, roberta=True)
     torch.manual_seed(seed)
-    config = RobertaConfig(
+    config = RobertaConfig(  # type: ignore[call-arg]
         vocab_size=size, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
         max_position_embeddings=66, num_labels=labels, pad_token_id=1, bos_token_id=0, eos_token_id=2,
         initializer_range=spread, type_vocab_size=1,
@@ -141,7 +142,7 @@ def save_bare_tokenizer(folder: Path) -> None:
     fast.save_pretrained(folder)
 
 
-def gpt2_config(**more: int) -> GPT2Config:
+def gpt2_config(**more: Any) -> GPT2Config:
     """A tiny GPT-2 of that tokenizer, with 8 ids more than it has words."""
     size = len(WORDS) + 2 + 8
     return GPT2Config(

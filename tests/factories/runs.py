@@ -25,7 +25,7 @@ class Steps:
         save: Called with the step where a checkpoint is asked for.
     """
 
-    def __init__(self, total: int = 1_000_000, save: Callable[[RunContext, int], None] | None = None) -> None:
+    def __init__(self, total: int = 1_000_000, save: Callable[[RunContext, int], object] | None = None) -> None:
         self.total = total
         self.save = save
         self.made: list[int] = []

@@ -24,7 +24,7 @@ class Line(torch.nn.Module):
 
 def trainer(folder: Path, callback: JournalCallback, steps: int = 12, **settings: Any) -> Trainer:
     rows = [{"x": float(number), "labels": 2.0 * number} for number in range(8)]
-    settings = {
+    chosen: dict[str, Any] = {
         "logging_steps": 1,
         "eval_strategy": "steps",
         "eval_steps": 6,
@@ -39,6 +39,6 @@ def trainer(folder: Path, callback: JournalCallback, steps: int = 12, **settings
         disable_tqdm=True,
         dataloader_pin_memory=False,
         per_device_train_batch_size=4,
-        **settings,
+        **chosen,
     )
-    return Trainer(Line(), arguments, train_dataset=rows, eval_dataset=rows, callbacks=[callback])  # type: ignore[arg-type]
+    return Trainer(Line(), arguments, train_dataset=rows, eval_dataset=rows, callbacks=[callback])

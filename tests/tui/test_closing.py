@@ -52,7 +52,7 @@ async def found(pilot: Any, command: str) -> OptionList:
     pilot.app.screen.query_one(Input).value = command
     options = pilot.app.screen.query_one(OptionList)
     await until(pilot, lambda: options.option_count == 1 and command in str(options.get_option_at_index(0).prompt))
-    return options
+    return options  # type: ignore[no-any-return]
 
 
 async def test_a_command_that_is_chosen_twice_runs_once(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:

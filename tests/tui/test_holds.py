@@ -34,7 +34,7 @@ IN_PPO = {"after step 4": "updated s: the next", "in batch 4, scored": "compare 
 
 def run_of(kind: str) -> RunFolder:
     if kind == "ppo":
-        return make_run(Maker(4, 8), state=None, last_place="scored")
+        return make_run(Maker(4, 8), state=None, last_stage="scored")
     return RunFolder.create(kind, preset("tiny") if kind == "vqa" else {"kind": kind})
 
 

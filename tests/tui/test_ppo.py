@@ -385,7 +385,7 @@ async def test_the_list_of_batches_misses_nothing_that_came_while_another_page_w
     answers: QuickAnswers, level: str, seen_at: int, made: int, state: RunState | None
 ) -> None:
     maker = Maker(280, 2)
-    run = make_run(maker, made=seen_at, state=None, last_place="compared")
+    run = make_run(maker, made=seen_at, state=None, last_stage="compared")
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
         app = make(answers)
@@ -490,7 +490,7 @@ async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswer
 
 
 async def test_what_a_live_batch_learns_later_is_shown_as_it_comes(answers: QuickAnswers) -> None:
-    with held_run(place="generated", batches=3) as (run, writer):
+    with held_run(stage="generated", batches=3) as (run, writer):
         app = make(answers)
         async with app.run_test(size=SIZE) as pilot:
             screen = await go(pilot, run, "batch")

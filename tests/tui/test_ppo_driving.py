@@ -15,10 +15,10 @@ from looptop.engine.config import RunConfig, preset
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
 from looptop.engine.journal.records import refused, taken
-from looptop.engine.launch import host
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.startup import host
 from looptop.tui.forms.form_row import FormRow
 from looptop.tui.plots.histogram import Histogram
 from looptop.tui.ppo import before_after as comparing
@@ -338,7 +338,7 @@ async def test_a_comparison_is_made_by_a_child_process(
 
 
 def row(screen: Any, key: str) -> FormRow:
-    return next(row for row in screen.query(FormRow) if row.spec.key == key)
+    return next(row for row in screen.query(FormRow) if row.spec.key == key)  # type: ignore[no-any-return]
 
 
 async def test_the_form_has_the_names_of_trl_and_what_the_preset_says(answers: QuickAnswers) -> None:

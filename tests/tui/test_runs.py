@@ -18,12 +18,12 @@ from textual.widgets import Input
 from looptop.engine.config import override, preset
 from looptop.engine.files import lock as lock_module
 from looptop.engine.journal.reader import JournalWriter
-from looptop.engine.launch import host
 from looptop.engine.machine.gpus import Gpu
 from looptop.engine.machine.usage import Machine, Usage
 from looptop.engine.runs import control
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
 from looptop.tui.background import work
 from looptop.tui.charts.screen import ChartsScreen
@@ -496,8 +496,8 @@ async def test_a_run_with_senseless_times_and_damaged_files_is_listed_like_the_o
     broken.lock.write_bytes(b'{"host": "\xc3"}')
     app = app_of(answers)
     async with app.run_test(size=SIZE) as pilot:
-        table = await go(pilot, 3)
-        assert set(ids(table)) == {"vqa-1", "vqa-2", "vqa-3"}
+        table = await go(pilot, 3)  # type: ignore[assignment]
+        assert set(ids(table)) == {"vqa-1", "vqa-2", "vqa-3"}  # type: ignore[arg-type]
         await until(pilot, lambda: "run.lock is damaged" in shown(app))
         await pilot.press("end", "enter")
         await until(pilot, lambda: "vqa-1" in shown(app) and not isinstance(app.screen, RunsScreen))

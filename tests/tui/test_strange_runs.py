@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from looptop.engine.launch import host
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
 from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.ppo.screen import PpoScreen

@@ -12,9 +12,9 @@ from looptop.engine.config import RunConfig, override, preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.causes import Hold
 from looptop.engine.journal.reader import AnswerSample, JournalWriter
-from looptop.engine.launch import host
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
 from looptop.tui.forms.form_row import FormRow
 from looptop.tui.forms.new_run import NewRunForm

@@ -108,7 +108,7 @@ class Launcher:
         work(self._screen, self._start(config), "start", exclusive=True)
 
     async def _start(self, config: RunConfig) -> None:
-        from looptop.engine.launch.host import launch
+        from looptop.engine.startup.host import launch
 
         screen, form = self._screen, self._form
         screen.show_status("starting the engine process…", "$text-primary")

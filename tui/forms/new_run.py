@@ -20,7 +20,7 @@ from looptop.engine.config import RunConfig
 from looptop.engine.config.differences import changes
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary
-from looptop.engine.launch.effects import without_effect
+from looptop.engine.startup.effects import without_effect
 from looptop.tui.actions import bindings
 from looptop.tui.forms.form_row import VQA_V2, FormRow, rows_of
 from looptop.tui.run_text import run_line

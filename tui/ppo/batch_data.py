@@ -19,7 +19,7 @@ class BatchData:
     @property
     def is_updated(self) -> bool:
         """Whether the policy was updated with it, so that nothing can be edited any more."""
-        return self.record is not None and self.record.place == "updated"
+        return self.record is not None and self.record.stage == "updated"
 
 
 def read_batch(journal: PpoJournal, step: int, before: BatchData) -> BatchData:

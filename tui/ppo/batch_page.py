@@ -163,8 +163,8 @@ class BatchPage(Vertical):
         """The line about the batch: how many samples, in which order, which of them."""
         batch = self.record
         parts = [safe(f"{len(self._rows)} of {len(self._all)} samples", "bold")]
-        if batch is not None and batch.place != "updated":
-            parts.append(safe(f"so far {batch.place}", "$text-warning"))
+        if batch is not None and batch.stage != "updated":
+            parts.append(safe(f"so far {batch.stage}", "$text-warning"))
         if self.table.sort is not None:
             key, largest = self.table.sort
             parts.append(safe(f"by {key}, {'largest' if largest else 'smallest'} first", "$text-muted"))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo import comparison_result
-from looptop.engine.ppo.comparison_result import CompareResult
+from looptop.engine.ppo import before_after
+from looptop.engine.ppo.before_after import CompareResult
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 from looptop.tui.background import in_thread
@@ -63,7 +63,7 @@ class Comparer:
                 self.doing = str(error)
             self._on_news()
 
-        in_thread(lambda: comparison_result.load(run.path)).add_done_callback(done)
+        in_thread(lambda: before_after.load(run.path)).add_done_callback(done)
 
     def begin(self, *, trust: bool = False) -> None:
         """Has the comparison made, unless it is being made.
@@ -88,7 +88,7 @@ class Comparer:
             return
         self.doing = f"comparing {run.id} with its reference…"
         self._on_news()
-        before = comparison_result.written(run.path)
+        before = before_after.written(run.path)
 
         def done(future: asyncio.Future[Ended]) -> None:
             self._child = None
@@ -96,7 +96,7 @@ class Comparer:
                 return
             ended = future.result()
             # A result that could not be kept is only printed, and there is no new one to show.
-            kept = ended.code == 0 and comparison_result.written(run.path) != before
+            kept = ended.code == 0 and before_after.written(run.path) != before
             self.doing = "" if kept else ended.last_line
             self.read_result()
 

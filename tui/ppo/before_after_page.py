@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult
+from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult
 from looptop.tui.actions import bindings
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.sample_page import TextBox, marked

@@ -120,7 +120,7 @@ class Breakpoints(Overlay[None]):
             self._set(self._shown[choices.highlighted], remove=True)
 
     def _set(self, text: str, *, remove: bool) -> None:
-        from looptop.engine.ppo.judging import set_breakpoint, set_for_later
+        from looptop.engine.ppo.breakpoints import set_breakpoint, set_for_later
         from looptop.engine.runs.control import wait_answer
 
         async def go() -> None:

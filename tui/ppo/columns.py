@@ -46,8 +46,8 @@ def batch_cells(batch: BatchRow) -> Row:
             cells.append(Cell(short_number(sum(record.seconds.values()) or None), "muted"))
         else:
             cells.append(Cell(short_number(value, 1 if key == "length" else 2)))
-    if record.place != "updated":
-        return [*cells, Cell(f"{record.place} …", "accent")]
+    if record.stage != "updated":
+        return [*cells, Cell(f"{record.stage} …", "accent")]
     begins = any(mark.begins(record.step) for mark in record.marks)
     return [*cells, Cell(marks_in_short(record), "warn" if begins else "muted")]
 

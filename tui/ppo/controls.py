@@ -162,7 +162,7 @@ class PpoControls:
         return True
 
     def _judge(self, chosen: ChosenSample, kind: JudgementKind, value: float | None) -> None:
-        from looptop.engine.ppo.judging import judge, warning
+        from looptop.engine.ppo.judgements import judge, warning
 
         run, row = self._shown.folder, chosen.sample.record.row
         if run is not None:

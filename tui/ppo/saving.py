@@ -26,7 +26,7 @@ def copy(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
 
 def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
     """Writes the batch on the screen to a file, and tells where it is."""
-    from looptop.engine.ppo.batch_file import write_batch_file
+    from looptop.engine.ppo.sample_export import write_batch_file
 
     run, step = shown.folder, navigation.chosen_step
     if run is None or step is None:
@@ -46,7 +46,7 @@ def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
 def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
     """Saves the screen as an SVG picture, and tells where it is."""
     from looptop.engine.files.private import write_private
-    from looptop.engine.ppo.batch_file import exports
+    from looptop.engine.ppo.sample_export import exports
 
     run = shown.folder
     name = f"{run.file_name}-batch-{navigation.chosen_step or 0}" if run is not None else "ppo"

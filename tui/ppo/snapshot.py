@@ -87,8 +87,8 @@ class PpoSnapshot:
         """The stage that the batch in the making has reached, held or not; None where none is in the making."""
         if self.held is not None:
             return self.held
-        if self.live and self.batch is not None and self.batch.place != "updated":
-            return Held(self.batch.step, self.batch.place, "")
+        if self.live and self.batch is not None and self.batch.stage != "updated":
+            return Held(self.batch.step, self.batch.stage, "")
         return None
 
     @property

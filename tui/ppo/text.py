@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from looptop.engine.ppo.health import LABELS
-from looptop.engine.ppo.records import PLACES, BatchRecord, Mark
+from looptop.engine.ppo.records import STAGES, BatchRecord, Mark
 from looptop.engine.runs.folder import RunState
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.tui.ppo.columns import marks_in_short
@@ -68,8 +68,8 @@ def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> C
 def track(stage: str, width: int) -> Content:
     """The four stages of a batch, and which it has reached; where there is little room, only that one's name."""
     parts = [Content(" ")]
-    reached = PLACES.index(stage) if stage in PLACES else -1
-    for number, name in enumerate(PLACES):
+    reached = STAGES.index(stage) if stage in STAGES else -1
+    for number, name in enumerate(STAGES):
         word = "passed" if number < reached else "reached" if number == reached else "ahead"
         style = "$text-warning bold" if word == "reached" else "$text-muted"
         parts.append(Content.styled(SIGNS[word] if width < WIDE_ENOUGH else f"{SIGNS[word]} {name}  ", style))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from textual.timer import Timer
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.judging import check_value
+from looptop.engine.ppo.judgements import check_value
 from looptop.tui.background import work
 from looptop.tui.ppo.pages import Pages
 from looptop.tui.screens.base import MainScreen

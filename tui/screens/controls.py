@@ -111,7 +111,7 @@ class RunControls:
 
     def resume(self, run: RunFolder) -> None:
         """Resumes a run that is not live, and shows it."""
-        from looptop.engine.launch.host import relaunch
+        from looptop.engine.startup.host import relaunch
 
         if run.kind in FOREIGN:
             self._screen.services.tell(f"{run.id} was trained by another program: start that one again")

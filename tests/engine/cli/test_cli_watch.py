@@ -143,8 +143,8 @@ def test_paths_hold_wherever_the_run_is_resumed(
     monkeypatch.chdir(tmp_path)
     assert train(monkeypatch, "finish", "--data", "mine", "--set", "decoder=./mine") == 0
     config = RunFolder.find("vqa-1").config()
-    assert (config.data.source, config.model.decoder) == (str(tmp_path / "mine"), str(tmp_path / "mine"))
-    assert config.model.text_encoder == "bundled:text_encoder"
+    assert (config.data.source, config.model.decoder) == (str(tmp_path / "mine"), str(tmp_path / "mine"))  # type: ignore[union-attr]
+    assert config.model.text_encoder == "bundled:text_encoder"  # type: ignore[union-attr]
 
 
 def test_a_folder_elsewhere_is_resumed_and_its_name_does_nothing_to_the_terminal(

@@ -21,7 +21,7 @@ Animal: TypeAlias = Mapping[str, object]
 def number(name: Word, _quantifier: str) -> NumberField[Animal]:
     if not name.text:
         raise name.unexpected("a name")
-    return NumberField(lambda animal: animal.get(name.text))  # type: ignore[arg-type, return-value]
+    return NumberField(lambda animal: animal.get(name.text))
 
 
 VOCABULARY: Vocabulary[Animal] = Vocabulary(
@@ -53,7 +53,7 @@ def written(expression: Expression, inside: bool = False) -> str:
     return f"{minus}{expression.field}{expression.field and ':'}{values}"
 
 
-TEXTS = st.text(st.characters(exclude_characters='"', exclude_categories=("Cs",)), min_size=1, max_size=8)
+TEXTS = st.text(st.characters(exclude_characters='"', exclude_categories=("Cs",)), min_size=1, max_size=8)  # type: ignore[arg-type]
 LOWER = TEXTS.map(str.lower).filter(lambda text: text == text.lower())
 FLOATS = st.floats(allow_nan=False)
 TERMS: st.SearchStrategy[Term] = st.one_of(

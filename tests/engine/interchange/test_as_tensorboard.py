@@ -144,7 +144,7 @@ def test_runs_without_starts_are_read_as_by_the_server(written: list[list[Life]]
             for name, points in expected.items():
                 assert seen[name] == points, name
         finally:
-            told.close()
+            told.close()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, struct.unpack("<f", b"\x01\0\0\0")[0]])

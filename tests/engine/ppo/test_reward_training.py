@@ -15,12 +15,12 @@ from looptop.engine import config as configuration
 from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import resume
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judgements import judge
 from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_pairs, pairs_of
 from looptop.engine.ppo.rewards import Classifier
+from looptop.engine.startup.run import resume
 from tests.factories.ppo import ppo_config, reward_config, save_decoder_classifier, save_rows
-from tests.support import eventually
+from tests.support import eventually, last
 
 RATINGS = some.lists(
     some.builds(Rating, some.sampled_from("abc"), some.sampled_from("rstuvw"), some.integers(-2, 2).map(float)),
@@ -93,7 +93,7 @@ def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:
     expected = {point.step: point.value for point in undisturbed.journal.values("loss")}
     assert list(expected) == list(range(1, 41))
     accuracy = [point.value for point in undisturbed.journal.values("eval_accuracy")]
-    assert undisturbed.result()["accuracy"] >= 0.95 > accuracy[0]
+    assert undisturbed.result()["accuracy"] >= 0.95 > accuracy[0]  # type: ignore[operator]
     losses = {point.step: point.value for point in undisturbed.journal.values("eval_loss")}
     best = undisturbed.result()["step"]
     assert undisturbed.result()["loss"] == losses[best] != losses[40], (
@@ -107,7 +107,7 @@ def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:
     again = resume(run.id)
     assert again.wait() is RunState.FINISHED, again.reason
     for point in again.journal.values("loss"):
-        assert math.isclose(point.value, expected[point.step], abs_tol=1e-6), point.step
+        assert math.isclose(point.value, expected[point.step], abs_tol=1e-6), point.step  # type: ignore[arg-type]
 
     from looptop.engine.config.ppo import RewardConfig
 
@@ -150,4 +150,4 @@ def test_a_decoder_whose_tokenizer_adds_nothing_becomes_a_reward_model(tmp_path:
     )  # fmt: skip
     run = looptop.start(chosen)
     assert run.wait() is RunState.FINISHED, run.reason
-    assert math.isfinite(run.journal.last("eval_loss").value)
+    assert math.isfinite(last(run.journal, "eval_loss").value)  # type: ignore[arg-type]

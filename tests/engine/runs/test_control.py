@@ -280,7 +280,7 @@ def test_what_is_no_control_is_said_once_and_never_read_again(live: Live) -> Non
 def test_a_stop_that_is_dated_in_the_future_does_not_stop_the_next_life(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = RunFolder.create("vqa", config())
     with RunLock(folder.lock), monkeypatch.context() as patch:
-        patch.setattr(time, "time_ns", lambda: int((now() + 7200) * 1e9))
+        patch.setattr(time, "time_ns", lambda: int((now() + 7200) * 1e9))  # type: ignore[has-type]
         now = time.time
         old = control.send(folder, "stop")
     with RunLock(folder.lock) as lock:

@@ -115,7 +115,7 @@ def test_images_equal_the_image_processors_own_output(width: int, height: int, s
 
 @pytest.mark.parametrize("steps", [{"do_normalize": False}, {"do_rescale": False}, {"do_resize": False}])
 def test_a_step_that_is_off_stays_off(steps: dict[str, bool]) -> None:
-    own = ViTImageProcessorPil(size={"height": 32, "width": 32}, **steps)
+    own = ViTImageProcessorPil(size={"height": 32, "width": 32}, **steps)  # type: ignore[arg-type]
     images = [noise(32, 32, 1), noise(32, 32, 2)]
     theirs = own(images, return_tensors="pt")["pixel_values"].float()
     torch.testing.assert_close(_with_images(own).images(images).float(), theirs, atol=1e-6, rtol=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 import pytest
 from datasets.table import InMemoryTable
 from hypothesis import given

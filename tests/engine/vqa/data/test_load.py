@@ -76,7 +76,7 @@ def test_what_leaves_one_image_is_told(tmp_path: Path, column: str, reason: str)
 def test_limits_hold_for_each_split() -> None:
     data = load_data(DataConfig(source="easy-vqa", max_images=40, max_questions=2, validation_fraction=0.25))
     assert (len(images_of(data.train)), len(images_of(data.validation)), len(images_of(data.test))) == (30, 10, 40)
-    assert (len(data.train), len(data.validation), len(data.test)) == (60, 20, 80)
+    assert (len(data.train), len(data.validation), len(data.test)) == (60, 20, 80)  # type: ignore[arg-type]
 
 
 def test_data_that_is_nowhere() -> None:

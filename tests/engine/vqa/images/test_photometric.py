@@ -146,7 +146,7 @@ def tiff(
         planes = ((values[..., None].astype(int) >> bit_numbers) & 1).reshape(height, -1).astype(np.uint8)
         data = b"".join(np.packbits(row).tobytes() for row in planes)
     else:
-        data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+        data = values.astype(values.dtype.newbyteorder(order)).tobytes()  # type: ignore[arg-type]
     tags = [(256, 3, width), (257, 3, height), (258, 3, bits), (259, 3, compression), (262, 3, photometric)]
     tags += [(273, 4, 8), (277, 3, values[0, 0].size), (278, 3, height), (279, 4, len(data))]
     tags += [] if extra is None else [(338, 3, extra)]
@@ -425,7 +425,7 @@ CONTENTS = [
     b"\0" * 2_000_000,
 ]
 KINDS = ("eXIf", "tEXt", "zTXt", "iTXt", "iCCP", "gAMA", "cHRM", "sRGB", "pHYs", "tIME", "bKGD", "hIST", "sBIT", "sPLT")
-KINDS += ("cICP", "acTL", "fcTL", "fdAT", "prVt")
+KINDS += ("cICP", "acTL", "fcTL", "fdAT", "prVt")  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize("kind", KINDS)
