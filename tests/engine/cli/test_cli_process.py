@@ -119,7 +119,7 @@ def test_on_a_terminal_the_app_opens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_engine_alone_names_the_command_that_opens_the_app(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "`looptop` opens the app" in capsys.readouterr().err
+    assert "run `looptop` to open the app" in capsys.readouterr().err
 
 
 class Terminal:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from looptop.engine.cli.main import main
-from looptop.engine.cli.progress import Bar, Progress, Reading, progress_on
+from looptop.engine.cli.progress import Bar, Progress, Status, progress_on
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from tests.engine import fake_engine
@@ -59,11 +59,11 @@ def looptop(what: str, *words: str, **options: Any) -> subprocess.Popen[str]:
 def live_run() -> RunFolder:
     """The one run, as soon as it has made a step."""
 
-    def found() -> RunFolder | None:
+    def stepped_run() -> RunFolder | None:
         runs = RunFolder.all()
         return runs[0] if runs and runs[0].is_live() and Journal(runs[0].db).last("loss") else None
 
-    folder = eventually(found)
+    folder = eventually(stepped_run)
     assert isinstance(folder, RunFolder)
     return folder
 
@@ -163,11 +163,11 @@ def test_a_folder_elsewhere_is_resumed_and_its_name_does_nothing_to_the_terminal
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
 ) -> None:
     assert train(monkeypatch, "fail") == 1
-    there = tmp_path / "mine \x1b[31m"
-    RunFolder.find("vqa-1").path.rename(there)
+    moved = tmp_path / "mine \x1b[31m"
+    RunFolder.find("vqa-1").path.rename(moved)
     monkeypatch.setenv("FAKE_TRAINING", "finish")
     capsys.readouterr()
-    assert main(["resume", str(there)]) == 0
+    assert main(["resume", str(moved)]) == 0
     out, err = capsys.readouterr()
     assert "mine ␛[31m finished" in out
     assert "\x1b[31m" not in out + err
@@ -180,9 +180,9 @@ def test_controls(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     answers = {}
     for control in ("pause", "step", "continue", "checkpoint", "stop"):
         assert main([control, "vqa-1", "--json"]) == 0
-        said = json.loads(capsys.readouterr().out)
-        assert (said["run"], said["control"], said["taken"]) == ("vqa-1", control, True)
-        answers[control] = said["answer"]
+        printed = json.loads(capsys.readouterr().out)
+        assert (printed["run"], printed["control"], printed["taken"]) == ("vqa-1", control, True)
+        answers[control] = printed["answer"]
     assert answers["pause"].startswith("paused after step ")
     assert answers["step"].startswith("makes step ")
     assert answers["checkpoint"].startswith("makes a checkpoint after step ")
@@ -195,7 +195,7 @@ def test_a_control_that_is_not_taken_yet(monkeypatch: pytest.MonkeyPatch, capsys
     capsys.readouterr()
     monkeypatch.setattr("looptop.engine.cli.control.SECONDS_TO_WAIT", 0.1)
     assert main(["pause", "vqa-1"]) == 0
-    assert "has not come to it yet; it takes the pause at the end of its step" in capsys.readouterr().out
+    assert "has not answered yet; it takes the pause at the end of its step" in capsys.readouterr().out
 
 
 # Signals ----------------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ def test_a_bar_is_drawn_over_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     bar = progress_on(stream)
     assert isinstance(bar, Bar)
-    bar.show(Reading("vqa-1", "running", 0.5, ["step 5/10", "loss 0.5", "accuracy 50.0 %", "0:01 left"]))
+    bar.show(Status("vqa-1", "running", 0.5, ["step 5/10", "loss 0.5", "accuracy 50.0 %", "0:01 left"]))
     line = stream.getvalue().removeprefix("\r").removesuffix("\x1b[K")
     assert line == "vqa-1  [############............]  50 %  step 5/10"
     bar.note("a line")
@@ -304,8 +304,8 @@ def test_lines_come_every_few_seconds() -> None:
     stream = io.StringIO()
     lines = Progress(stream, seconds=3600)
     for step in range(5):
-        lines.show(Reading("vqa-1", "running", 0.0, [f"step {step}"]))
-    lines.show(Reading("vqa-1", "paused", 0.0, ["step 4"]))
+        lines.show(Status("vqa-1", "running", 0.0, [f"step {step}"]))
+    lines.show(Status("vqa-1", "paused", 0.0, ["step 4"]))
     assert stream.getvalue() == "vqa-1  step 0\nvqa-1  step 4\n"
 
 
