@@ -129,7 +129,7 @@ def test_a_failed_run_is_resumed(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     assert json.loads(out)["state"] == "finished"
     assert err.startswith("vqa-1  resumed\n") and "not a number" not in err
     assert main(["resume", "vqa-1"]) == 2
-    assert capsys.readouterr().err == "looptop: vqa-1 is finished; there is nothing left to go on with\n"
+    assert capsys.readouterr().err == "looptop: vqa-1 is finished; there is nothing to resume\n"
 
 
 def test_a_detached_run(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -12,7 +12,7 @@ import pytest
 from looptop.engine import config
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.launch.sources import anchored, ready
+from looptop.engine.launch.sources import with_absolute_paths, with_checked_sources
 
 
 def test_both_presets_are_whole_and_hold_the_chapters_values() -> None:
@@ -116,16 +116,16 @@ def test_what_lies_on_this_machine_is_found_again_from_another_folder(
         config.preset("tiny", "ppo"),
         ["data.source=texts.jsonl", "policy=somebody/something", 'rewards=[{name = "a", function = "mine.py:short"}]'],
     )
-    found = anchored(chosen)
-    assert isinstance(found, PpoRunConfig)
-    assert found.data.source == str(tmp_path / "texts.jsonl")
-    assert found.model.policy == "somebody/something"
-    assert found.rewards[0].function == f"{tmp_path}/mine.py:short"
-    assert anchored(config.preset("tiny", "ppo")) == config.preset("tiny", "ppo")
+    absolute = with_absolute_paths(chosen)
+    assert isinstance(absolute, PpoRunConfig)
+    assert absolute.data.source == str(tmp_path / "texts.jsonl")
+    assert absolute.model.policy == "somebody/something"
+    assert absolute.rewards[0].function == f"{tmp_path}/mine.py:short"
+    assert with_absolute_paths(config.preset("tiny", "ppo")) == config.preset("tiny", "ppo")
     with pytest.raises(LooptopError, match=r"there is no file nowhere\.csv"):
-        ready(config.override(chosen, ["data.source=nowhere.csv"]))
+        with_checked_sources(config.override(chosen, ["data.source=nowhere.csv"]))
     with pytest.raises(LooptopError, match=r"policy names \./mine, which is not there"):
-        ready(config.override(chosen, ["policy=./mine"]))
+        with_checked_sources(config.override(chosen, ["policy=./mine"]))
 
 
 def test_a_saved_configuration_is_read_back_the_same(tmp_path: Path) -> None:

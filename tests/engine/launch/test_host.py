@@ -1,4 +1,4 @@
-"""The engine process: lives on its own, obeys signals, and says how it ended."""
+"""The engine process: lives on its own, obeys signals, and journals how it ended."""
 
 from __future__ import annotations
 
@@ -207,13 +207,13 @@ def test_the_log_holds_all_that_was_printed_and_the_traceback() -> None:
     assert folder.summary().reason == "ZeroDivisionError: division by zero"
 
 
-def test_a_process_that_does_not_start_is_said_with_its_reason() -> None:
+def test_a_process_that_does_not_start_is_reported_with_its_reason() -> None:
     with pytest.raises(LooptopError, match="vqa-1 did not start: no engine here"):
         launch(config(), [sys.executable, "-c", "raise SystemExit('no engine here')"])
     with pytest.raises(LooptopError, match="cannot start an engine process for vqa-2: No such file"):
         launch(config(), ["/nowhere/python"])
     assert [folder.is_live() for folder in RunFolder.all()] == [False, False]
-    with pytest.raises(LooptopError, match="vqa-3 did not start: its process ended without a word"):
+    with pytest.raises(LooptopError, match="vqa-3 did not start: its process ended without a message"):
         launch(config(), [sys.executable, "-c", ""])
 
 

@@ -245,7 +245,7 @@ def test_a_model_that_is_not_there_is_refused(
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (errors.RepositoryNotFoundError, "the hub has none of this name"),
+        (errors.RepositoryNotFoundError, "the hub has no model of this name"),
         (errors.GatedRepoError, ""),
         (ConnectionError, "holds no copy of it and cannot reach the hub"),
         (TimeoutError, ""),

@@ -207,7 +207,7 @@ def test_a_companion_that_does_not_start_takes_those_before_it_along(
 
     monkeypatch.setattr(companions.subprocess, "Popen", start)
     folder = RunFolder.create("ppo", ppo_config(tmp_path))
-    with pytest.raises(BlockingIOError), companions.together(folder, 3, "cpu", print):
+    with pytest.raises(BlockingIOError), companions.with_companions(folder, 3, "cpu", print):
         pass
     assert started[0].poll() == 0
 
