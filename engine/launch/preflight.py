@@ -205,7 +205,7 @@ def _check_model(key: str, name: str) -> Path | None:
         raise SettingError(key, f"{key} names the file {visible(name)}; name a model's folder")
     elif not _is_hub_name(name):
         raise SettingError(
-            key, f"{key}: there is no folder {visible(name)}, and it cannot be the name of a model on the hub"
+            key, f"{key}: there is no folder {visible(name)}, and no model on the hub can have this name"
         )
     elif why := _why_not_on_hub(name):
         raise SettingError(key, f"{key}: there is no model '{visible(name)}': it is not a folder or a run, and {why}")

@@ -161,7 +161,7 @@ def test_an_index_of_weights_names_files_of_its_folder_only(part: object, tmp_pa
     torch.save({}, tmp_path / "model/pytorch_model.bin")
     index = {"metadata": {}, "weight_map": {"shared.weight": part}}
     (tmp_path / "model/model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(LooptopError, match=r"index.json names weights that are no safetensors of its folder"):
+    with pytest.raises(LooptopError, match=r"index.json names weights that are not safetensors of its folder"):
         load_policy(tmp_path / "model")
 
 
