@@ -88,7 +88,7 @@ class PpoTrainer(RunTrainer):
             processing_class=measure.tokenizer,
             callbacks=callbacks,
         )
-        self.belong_to(context)
+        self.attach_to(context)
         self.measure = measure
         self.config = config
         self.ppo = config.ppo
