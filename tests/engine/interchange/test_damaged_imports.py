@@ -73,13 +73,13 @@ def test_records_that_cannot_be_read_are_left_out_and_the_rest_is_imported(tmp_p
     events(tmp_path / "logs/mixed", scalar("loss", 0, 1.0), *bad, scalar("loss", 2, 3.0))
     events(tmp_path / "logs/a_other", *bad)
     assert main(["import", str(tmp_path / "logs")]) == 1
-    said = capsys.readouterr().err
-    assert "mixed: damaged: records that are no events, left out (3)" in said
-    assert "a_other holds no scalars and is left out; it holds: records that are no events, left out (3)" in said
+    printed = capsys.readouterr().err
+    assert "mixed: damaged: records that are not events, left out (3)" in printed
+    assert "a_other holds no scalars and is left out; it holds: records that are not events, left out (3)" in printed
     runs = {run.about().title: run for run in RunFolder.all()}
     assert sorted(runs) == ["logs/good", "logs/mixed"]
     assert points(runs["logs/mixed"]) == [(0, 1.0), (2, 3.0)]
-    assert "records that are no events, left out (3)" in warnings(runs["logs/mixed"])
+    assert "records that are not events, left out (3)" in warnings(runs["logs/mixed"])
     assert warnings(runs["logs/good"]) == ""
 
 
@@ -91,7 +91,7 @@ def test_a_wall_time_that_is_none_is_said_and_its_value_taken(time: float, tmp_p
     assert points(run) == [(1, 1.0), (2, 2.0), (3, 3.0)]
     assert [point.time - BEGAN for point in Journal(run.db).values("loss")] == [1, 1, 3]
     assert not complete
-    assert "times that no calendar has, replaced by the time before (1)" in words[0]
+    assert "times that are not possible, replaced by the time before (1)" in words[0]
     assert main(["show", run.id]) == 0
     assert main(["runs"]) == 0
 
@@ -114,7 +114,7 @@ def test_a_run_that_was_started_again_is_read_as_tensorboard_shows_it(tmp_path: 
     assert points(runs["logs"], "accuracy") == [(step, 1.0) for step in range(10)]
     assert runs["logs"].summary().total_steps == 13
     assert complete
-    assert "20 values that it went back over are left out" in words[0]
+    assert "20 earlier values that it wrote again are left out" in words[0]
 
 
 def test_a_lower_step_supersedes_later_ones_of_its_metric_alone(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_two_files_that_were_written_at_the_same_time_are_said(tmp_path: Path) -
     events(folder, *(scalar("loss", step, 2.0, BEGAN + step + 0.5) for step in range(10)), number=2)
     runs, words, _ = imported(folder)
     assert points(runs["logs"]) == [(step, 2.0) for step in range(10)]
-    assert any("two files wrote at the same time to loss" in word for word in words)
+    assert any("two files wrote to loss at the same time" in word for word in words)
 
 
 def test_what_is_no_scalar_is_counted(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_links_to_folders_and_files_are_followed_wherever_they_lead(tmp_path: Pa
     assert complete
     # The same run by another way.
     runs, words, _ = imported(elsewhere)
-    assert not runs and "already; --again imports it once more" in words[0]
+    assert not runs and "is already imported as tensorboard-1; --again imports it once more" in words[0]
 
 
 def test_what_several_links_lead_to_is_imported_once_and_a_circle_of_links_ends(tmp_path: Path) -> None:
@@ -282,8 +282,8 @@ def test_steps_numbers_and_records_of_wandb_that_are_none_are_left_out(tmp_path:
     assert points(runs["other"]) == [(1, 1.0)]
     assert not complete
     for what in (
-        "steps whose number is negative, too large or none, left out (4)",
-        "records that are none of W&B's, left out (1)",
+        "steps whose number is negative, too large or not a number, left out (4)",
+        "records that are not W&B's, left out (1)",
         "numbers that are too large",
     ):
         assert what in words[0], words
@@ -321,7 +321,7 @@ def test_the_axis_that_was_defined_for_a_metric_counts_its_steps(tmp_path: Path)
     assert points(run, "val.loss") == [(0, 1.0), (9, 7.0), (10, 1.0), (20, 1.0), (30, 1.0)]
     assert points(run, "train.loss") == [(step * 1000, 2.0) for step in range(4)]
     assert [step for step, _ in points(run, "plain")] == [0, 1, 2, 3]
-    assert words[0].endswith("values whose axis gives no whole number stand at W&B's own step: epoch (1)")
+    assert words[0].endswith("values whose axis has no whole number are at W&B's own step: epoch (1)")
 
 
 def test_what_a_run_said_only_at_its_end_arrives(tmp_path: Path) -> None:
@@ -375,9 +375,9 @@ def long_log(count: int) -> tuple[bytes, list[list[tuple[int, int]]]]:
     return data, spans
 
 
-def read_log(data: bytes, path: Path) -> tuple[list[int], wandb_files.Described]:
+def read_log(data: bytes, path: Path) -> tuple[list[int], wandb_files.RunDescription]:
     path.write_bytes(data)
-    described = wandb_files.Described()
+    described = wandb_files.RunDescription()
     steps = list(wandb_files.steps(path, described))
     assert all(step.values["loss"] == step.number for step in steps)
     return [step.number for step in steps], described
@@ -482,4 +482,4 @@ def test_any_bytes_are_read_as_far_as_they_go(text: bytes, held: list[bytes]) ->
             with contextlib.suppress(Damaged):
                 EventReader().read(path)
             path.write_bytes(b":W&B" + struct.pack("<HB", 0xBEE1, 0) + data)
-            list(wandb_files.steps(path, wandb_files.Described()))
+            list(wandb_files.steps(path, wandb_files.RunDescription()))

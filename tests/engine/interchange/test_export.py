@@ -115,7 +115,7 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(
 ) -> None:
     (tmp_path / "there").mkdir()
     assert main(["export", "vqa-1", "--to", "csv", "--out", str(tmp_path / "there")]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -104,7 +104,7 @@ def test_what_was_imported_is_not_imported_twice(capsys: Capture) -> None:
     assert main(["import", folder, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 2
     assert main(["import", folder]) == 0
-    assert "already; --again imports it once more" in capsys.readouterr().err
+    assert "is already imported as tensorboard-" in capsys.readouterr().err
     assert len(RunFolder.all()) == 2
     assert main(["import", folder, "--again"]) == 0
     assert len(RunFolder.all()) == 4
@@ -115,9 +115,9 @@ def test_what_cannot_be_imported_is_one_sentence_and_leaves_no_run(tmp_path: Pat
     (tmp_path / "wandb" / "run-x.wandb").write_bytes(b"something else")
     (tmp_path / "wandb" / "events.out.tfevents.1.host").write_bytes(b"\0" * 40)
     assert main(["import", str(tmp_path / "wandb")]) == 1
-    said = capsys.readouterr().err
-    assert "is not a W&B file" in said
-    assert "holds no scalars and is left out; events.out.tfevents.1.host was cut short, or is damaged" in said
+    printed = capsys.readouterr().err
+    assert "is not a W&B file" in printed
+    assert "holds no scalars and is left out; events.out.tfevents.1.host was cut short, or is damaged" in printed
     (tmp_path / "none").mkdir()
     assert main(["import", str(tmp_path / "none")]) == 2
     assert "holds neither TensorBoard's event files" in capsys.readouterr().err
