@@ -52,7 +52,7 @@ def export(
     """
     if form == "tensorboard" and (only or batches):
         raise LooptopError(
-            "TensorBoard files always hold all scalars and events; choose tables and batches with another format"
+            "TensorBoard's files always hold all scalars and events; to choose tables or batches, use another format"
         )
     if out.exists():
         raise LooptopError(f"{visible(out)} exists already; name another folder with --out, or move it away")

@@ -1,7 +1,7 @@
 """Reads W&B's offline files (`offline-run-…/run-….wandb`): a log of `Record` messages in LevelDB's format.
 
 The file has a header of 7 bytes and blocks of 32 KiB. A record consists of one or more fragments, each with a CRC-32,
-its length (2 bytes) and its kind (whole, first, middle, last). The last bytes of a block stay empty if no fragment fits.
+its length (2 bytes) and its kind (whole, first, middle, last). A block's last bytes stay empty if no fragment fits.
 
 A damaged record is left out and counted. Reading continues at the next fragment with a correct checksum; LevelDB itself
 continues at the next block.

@@ -1,4 +1,4 @@
-"""`make bench`: every figure of the README's table, with the processor's name."""
+"""`make bench`: measures every figure of `docs/benchmarks.md` and prints it, with the CPU's name."""
 
 from __future__ import annotations
 
