@@ -217,7 +217,7 @@ def test_a_run_that_is_not_live_takes_no_control(capsys: Capture, run: RunFolder
     assert "vqa-1 is not running, it is stopped; `looptop resume vqa-1`" in refused(capsys, control, "vqa-1")
 
 
-def test_near_ids_are_named(capsys: Capture, run: RunFolder) -> None:
+def test_similar_ids_are_named(capsys: Capture, run: RunFolder) -> None:
     assert refused(capsys, "show", "vqa1") == "there is no run 'vqa1'; there are: vqa-1"
 
 
@@ -284,6 +284,6 @@ def test_score_prints_the_official_figures(capsys: Capture, tmp_path: Path) -> N
         "export ~nobody-here/ppo-1 --to csv",
     ],
 )
-def test_a_home_of_nobody_is_a_sentence(capsys: Capture, words: str) -> None:
+def test_the_home_of_an_unknown_user_is_one_sentence(capsys: Capture, words: str) -> None:
     code, _, err = say(capsys, *words.split())
     assert code == 2 and err.startswith("looptop: ") and err.count("\n") == 1

@@ -191,7 +191,7 @@ def test_an_image_that_cannot_be_opened(capsys: Capture, model: str, image: str,
         (["--device", "toaster"], ""),
     ],
 )
-def test_a_model_or_device_that_is_not_there(capsys: Capture, image: str, words: list[str], expected: str) -> None:
+def test_a_model_or_device_that_does_not_exist(capsys: Capture, image: str, words: list[str], expected: str) -> None:
     assert refused(capsys, "ask", image, "is it red?", *words).startswith(expected)
 
 
@@ -258,11 +258,11 @@ def test_a_question_that_cannot_be_answered_costs_no_other(
 
 
 class Killed(Exception):
-    """Stands for what ends a program in the middle of its work."""
+    """Raised to end the program in the middle of its work."""
 
 
 def kill_after(patch: pytest.MonkeyPatch, batches: int) -> list[int]:
-    """Answers one question at a time and is killed; gives how many each call was asked."""
+    """Makes `predict` answer one question a batch and end after some; returns the number of questions of each batch."""
     asked: list[int] = []
     real = answers_command._answer
 
@@ -317,7 +317,7 @@ def test_answers_of_other_questions_are_not_taken(
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "pipe"])
-def test_answers_are_kept_in_no_strange_file(
+def test_answers_are_not_saved_through_links_or_pipes(
     capsys: Capture, model: str, data: Path, tmp_path: Path, kind: str
 ) -> None:
     words = ["predict", model, "--images", str(data / "images"), "--out", str(tmp_path / "r.json"), "--questions"]

@@ -202,7 +202,7 @@ def test_wrong_numbers_are_sentences(capsys: Capture) -> None:
     assert "is not running" in refused(capsys, "step", "ppo-1", "--to", "scored")
 
 
-def test_it_does_not_wait_longer_than_it_must(capsys: Capture) -> None:
+def test_reading_a_batch_does_not_import_torch(capsys: Capture) -> None:
     """Reading needs no torch: a fresh interpreter shows a batch at once."""
     import subprocess
     import sys

@@ -143,7 +143,7 @@ def test_a_title_and_a_note_are_shown_everywhere(capsys: Capture) -> None:
     assert main(["rename", "vqa-9", "x"]) == 2
 
 
-def test_how_it_is_known_that_a_run_lives(capsys: Capture) -> None:
+def test_show_explains_why_a_run_counts_as_live(capsys: Capture) -> None:
     folder = make(state=RunState.RUNNING)
     assert main(["show", "vqa-1"]) == 0
     assert "never had a process" in capsys.readouterr().out
@@ -211,7 +211,7 @@ def test_a_run_is_made_like_another_with_changes(
     eventually(lambda: not second.is_live())
 
 
-def test_the_doctor_says_what_there_is(capsys: Capture, home: Path) -> None:
+def test_the_doctor_reports_the_machine(capsys: Capture, home: Path) -> None:
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
     for words in ("devices", "cpu", "terminal", f"home {home}", "when you log out", "versions", "free", "python"):

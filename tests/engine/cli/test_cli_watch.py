@@ -1,4 +1,4 @@
-"""Watching a run from the command line: how it ends, ctrl-C, a terminal that goes away. The training is a script."""
+"""Watching a run from the command line: how it ends, ctrl-C, a closed terminal. The training is a script."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The engine processes of a test train what `FAKE_TRAINING` says, and are gone when it is over."""
+    """The engine processes of a test run the script that `FAKE_TRAINING` names, and are ended after the test."""
     fake_engine.install(monkeypatch.setattr)
     monkeypatch.chdir(fake_engine.ROOT)
     yield
@@ -98,7 +98,7 @@ def test_a_run_that_finished_with_alerts_says_so(monkeypatch: pytest.MonkeyPatch
     assert (result["state"], result["alerts"]) == ("finished", 2)
 
 
-def test_the_last_line_says_which_step_its_figures_are_of(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+def test_the_last_line_names_the_step_of_its_figures(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert train(monkeypatch, "best") == 0
     assert capsys.readouterr().out.splitlines()[0].endswith(", of step 7, the best evaluation")
 
@@ -228,7 +228,7 @@ def test_the_second_interrupt_stops_at_once() -> None:
     assert not folder.is_live()
 
 
-def test_a_terminal_that_goes_away_leaves_the_run_going() -> None:
+def test_a_closed_terminal_leaves_the_run_running() -> None:
     with looptop("wait", "train", "vqa") as process:
         folder = live_run()
         process.send_signal(signal.SIGHUP)
@@ -270,7 +270,7 @@ def test_following_a_log_ends_with_ctrl_c() -> None:
 
 
 class Terminal(io.StringIO):
-    """Says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Other programs' files that are damaged, or hold what no clock and no counter gives: the rest of them is imported."""
+"""Damaged files of other programs, or files with impossible times and steps: everything else in them is imported."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_records_that_cannot_be_read_are_left_out_and_the_rest_is_imported(tmp_p
 
 
 @pytest.mark.parametrize("time", [math.inf, -math.inf, math.nan, 1e300, -1.0, 1e18])
-def test_a_wall_time_that_is_none_is_said_and_its_value_taken(time: float, tmp_path: Path, capsys: Capture) -> None:
+def test_an_impossible_wall_time_is_reported_and_its_value_kept(time: float, tmp_path: Path, capsys: Capture) -> None:
     events(tmp_path / "logs", scalar("loss", 1, 1.0), scalar("loss", 2, 2.0, time), scalar("loss", 3, 3.0))
     runs, words, complete = imported(tmp_path / "logs")
     run = runs["logs"]
@@ -97,7 +97,7 @@ def test_a_wall_time_that_is_none_is_said_and_its_value_taken(time: float, tmp_p
 
 
 @pytest.mark.parametrize("step", [-1, -(2**63), 2**63 - 1, 2**60])
-def test_a_step_that_is_none_is_left_out_and_said(step: int, tmp_path: Path) -> None:
+def test_an_impossible_step_is_left_out_and_reported(step: int, tmp_path: Path) -> None:
     events(tmp_path / "logs", scalar("loss", 1, 1.0), scalar("loss", step, 9.0, BEGAN), scalar("loss", 2, 2.0))
     runs, words, _ = imported(tmp_path / "logs")
     assert points(runs["logs"]) == [(1, 1.0), (2, 2.0)]
@@ -154,7 +154,7 @@ def test_a_step_that_is_written_twice_keeps_the_later_value_and_is_no_restart(tm
     assert (points(runs["logs"]), words, complete) == ([(1, 2.0)], [], True)
 
 
-def test_two_files_that_were_written_at_the_same_time_are_said(tmp_path: Path) -> None:
+def test_two_files_that_were_written_at_the_same_time_are_reported(tmp_path: Path) -> None:
     folder = events(tmp_path / "logs", *(scalar("loss", step, 1.0) for step in range(10)))
     events(folder, *(scalar("loss", step, 2.0, BEGAN + step + 0.5) for step in range(10)), number=2)
     runs, words, _ = imported(folder)
@@ -162,7 +162,7 @@ def test_two_files_that_were_written_at_the_same_time_are_said(tmp_path: Path) -
     assert any("two files wrote to loss at the same time" in word for word in words)
 
 
-def test_what_is_no_scalar_is_counted(tmp_path: Path) -> None:
+def test_values_that_are_not_scalars_are_counted(tmp_path: Path) -> None:
     event = Event(wall_time=BEGAN, step=1)
     event.summary.value.add(tag="weights", histo=b"")
     event.summary.value.add(tag="picture", image=b"")
@@ -261,7 +261,7 @@ def named(name: str) -> Any:
     return record
 
 
-def test_steps_numbers_and_records_of_wandb_that_are_none_are_left_out(tmp_path: Path) -> None:
+def test_invalid_steps_numbers_and_records_of_wandb_are_left_out(tmp_path: Path) -> None:
     records = [
         named("odd"),
         history(_step=1, _timestamp=BEGAN, loss=1.0),
@@ -324,7 +324,7 @@ def test_the_axis_that_was_defined_for_a_metric_counts_its_steps(tmp_path: Path)
     assert words[0].endswith("values whose axis has no whole number are at W&B's own step: epoch (1)")
 
 
-def test_what_a_run_said_only_at_its_end_arrives(tmp_path: Path) -> None:
+def test_figures_that_a_run_set_only_at_its_end_are_imported(tmp_path: Path) -> None:
     summary = Record()
     for key, value in {"best_accuracy": "0.75", "_runtime": "3", "loss": "9"}.items():
         summary.summary.update.add(key=key, value_json=value)

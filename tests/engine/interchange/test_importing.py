@@ -1,4 +1,4 @@
-"""Files that TensorBoard and W&B wrote become runs, and what was exported comes back."""
+"""Files of TensorBoard and W&B become runs, and exported runs can be imported again."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_wandb_file_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path: Pat
     assert len(loss) < 100 and (cut < 1000 or len(loss) > 10)
     assert "was cut short" in Journal(run.db).events()[0].text
     assert "left out" not in Journal(run.db).events()[0].text
-    assert run.state() is RunState.INTERRUPTED  # it never said that it ended
+    assert run.state() is RunState.INTERRUPTED  # the file does not record its end
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])

@@ -37,7 +37,7 @@ def program(train: str = "Steps(save=write_checkpoint)") -> list[str]:
 
 @pytest.fixture
 def launched() -> Iterator[list[RunFolder]]:
-    """Runs to make sure of that none outlives its test."""
+    """Runs that are ended after the test."""
     runs: list[RunFolder] = []
     yield runs
     for folder in runs:
@@ -73,7 +73,7 @@ def test_a_launched_run_is_live_in_a_session_of_its_own_and_private(launched: li
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
 
 
-def test_a_run_outlives_who_started_it(launched: list[RunFolder]) -> None:
+def test_a_run_outlives_the_program_that_started_it(launched: list[RunFolder]) -> None:
     code = """
         import sys
         from tests.engine.launch.test_host import config, launch, program
@@ -109,7 +109,7 @@ def test_the_first_signal_stops_with_a_checkpoint(launched: list[RunFolder], num
 STUCK = "lambda context: (context.at_step_end(1), context.journal.metrics(9, {'loss': 1.0}), time.sleep(1000))[2]"
 
 
-def test_the_second_signal_leaves_at_once_and_what_was_saved_stays(launched: list[RunFolder]) -> None:
+def test_the_second_signal_ends_the_run_at_once_and_saved_metrics_stay(launched: list[RunFolder]) -> None:
     folder = launch(config(), program(STUCK))
     launched.append(folder)
     going(folder)
@@ -134,7 +134,7 @@ def test_a_signal_after_a_stop_that_waits_is_the_second_one(launched: list[RunFo
     assert folder.summary().reason == "stopped at once by SIGTERM, without a checkpoint"
 
 
-def test_a_terminal_that_goes_away_means_nothing(launched: list[RunFolder]) -> None:
+def test_a_closed_terminal_does_not_affect_the_run(launched: list[RunFolder]) -> None:
     folder = launch(config(), program())
     launched.append(folder)
     process_of(folder).send_signal(signal.SIGHUP)
@@ -145,7 +145,7 @@ def test_a_terminal_that_goes_away_means_nothing(launched: list[RunFolder]) -> N
     assert folder.state() is RunState.STOPPED
 
 
-def test_a_killed_run_is_interrupted_and_goes_on_when_resumed(launched: list[RunFolder]) -> None:
+def test_a_killed_run_is_interrupted_and_continues_when_resumed(launched: list[RunFolder]) -> None:
     folder = launch(config(), program())
     launched.append(folder)
     going(folder)

@@ -1,4 +1,4 @@
-"""A stranger's model is data: no code of its own runs, nothing asks on the terminal, what is wrong is a sentence."""
+"""A stranger's model cannot run code; nothing asks on the terminal; an error is one sentence."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ AUTO_MAP = {
 
 
 def plant(folder: Path) -> Path:
-    """Code that leaves a mark when it runs."""
+    """Code that creates a file when it runs."""
     mark = folder.parent / "it ran"
     for below in (folder, folder / "question_tokenizer", folder / "answer_tokenizer"):
         if below.is_dir():
