@@ -67,9 +67,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
         yield "  ".join(cells).rstrip()
 
 
-def percent(fraction: float | None, places: int = 1) -> str:
+def percent(fraction: float | None, decimals: int = 1) -> str:
     """A fraction from 0 to 1 as `93.2 %`; `-` for None and NaN."""
-    return "-" if fraction is None or math.isnan(fraction) else f"{limited(100 * fraction, f'.{places}f')} %"
+    return "-" if fraction is None or math.isnan(fraction) else f"{limited(100 * fraction, f'.{decimals}f')} %"
 
 
 def number(value: float | None) -> str:

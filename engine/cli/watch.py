@@ -155,9 +155,9 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
     return outcome.exit_code
 
 
-def figure_text(figure: Figure, value: float | None, places: int = 1) -> str:
-    """A figure's value for people; `places` are the decimal places of a percentage."""
-    return percent(value, places) if figure.percent else number(value)
+def figure_text(figure: Figure, value: float | None, decimals: int = 1) -> str:
+    """A figure's value for people; `decimals` are those of a percentage."""
+    return percent(value, decimals) if figure.percent else number(value)
 
 
 def what_next(kind: str, run: str) -> str:
