@@ -45,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: Arguments) -> int:
     """Prints the log."""
     if arguments.json and arguments.follow:
-        raise LooptopError(
-            "--follow cannot be combined with --json: a log that is still written is not one JSON object"
-        )
+        raise LooptopError("--follow cannot be combined with --json: a growing log is not one JSON object")
     folder = RunFolder.find(arguments.run)
     pieces = _pieces(folder, follow=arguments.follow)
     if arguments.json:

@@ -118,9 +118,7 @@ def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Pro
                 progress.note(_forward_interrupt(folder, forwarded, has_stepped=reader.has_stepped))
             full = full_disk(folder.path)
             if full and not was_full:
-                progress.note(
-                    f"{folder.id}  {full}; make room: until then the run keeps what it cannot write in memory"
-                )
+                progress.note(f"{folder.id}  {full}; make room: until then the run keeps its metrics in memory")
             was_full = bool(full)
             time.sleep(POLL_SECONDS)
     return reader.outcome(state, reason, interrupted=interrupts.count > 0)
