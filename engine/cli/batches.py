@@ -45,7 +45,9 @@ class Arguments(CommonArguments):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
-    parser.add_argument("--first", type=int, metavar="N", help=f"the first batch (default: lists the last {SHOWN})")
+    parser.add_argument(
+        "--first", type=int, metavar="N", help=f"the first batch (default: number {SHOWN} from the end)"
+    )
     parser.add_argument("--last", type=int, metavar="N", help="the last batch (default: the newest)")
     add_json(parser)
 

@@ -21,10 +21,12 @@ EXAMPLES = """\
   looptop runs 'eval_loss<0.5' 'took>10m' -note:bad --sort eval_loss
   looptop runs --json
 
-A filter consists of KEY:VALUE (kind, state, id, title, note, device, preset, host), NAME<NUMBER (any metric, step,
-progress, took, age, alerts) and plain words. All must hold, unless `and`, `or`, `not` and parentheses combine them:
-looptop runs 'kind:ppo and not (state:failed or loss>2)'. A minus also means `not`; before a plain word it needs -- in
-front: looptop runs -- -bad
+All words of a filter must hold. A word is KEY:VALUE (kind, state, id, title,
+note, device, preset, host), NAME<NUMBER (a metric, step, progress, took, age,
+alerts), or plain text. `and`, `or`, `not` and parentheses combine words:
+  looptop runs 'kind:ppo and not (state:failed or loss>2)'
+A minus also means `not`; before plain text it needs -- in front:
+  looptop runs -- -bad
 """
 
 TAKES_FILTERS = True

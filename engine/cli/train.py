@@ -97,9 +97,11 @@ def run(arguments: Arguments) -> int:
 
 def add_about(parser: argparse.ArgumentParser) -> None:
     """Adds `--title`, `--note` and `--notify`."""
-    parser.add_argument("--title", help="what to call the run")
-    parser.add_argument("--note", help="a note to keep with it")
-    parser.add_argument("--notify", metavar="COMMAND", help="started when the run ends, fails or raises an alert")
+    parser.add_argument("--title", help="the run's title")
+    parser.add_argument("--note", help="a note to keep with the run")
+    parser.add_argument(
+        "--notify", metavar="COMMAND", help="a command to start when the run ends, fails or raises an alert"
+    )
 
 
 def about_of(arguments: Arguments) -> About | None:

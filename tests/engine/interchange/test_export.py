@@ -173,7 +173,7 @@ def test_only_some_tables_and_batches_are_written(tmp_path: Path, capsys: Captur
         assert main([*words, str(tmp_path / "no"), *wrong]) == 2
         assert message in capsys.readouterr().err
     assert main(["export", "ppo-1", "--to", "tensorboard", "--out", str(tmp_path / "no"), "--tables", "metrics"]) == 2
-    assert "go with another format" in capsys.readouterr().err
+    assert "to choose tables or batches, use another format" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
 
 

@@ -162,7 +162,7 @@ def test_what_cannot_be_resumed_is_refused_in_one_sentence() -> None:
     run.wait()
     finished = start(config(), Steps(1))
     finished.wait()
-    with pytest.raises(LooptopError, match="is finished; there is nothing left"):
+    with pytest.raises(LooptopError, match="is finished; there is nothing to resume"):
         resume(finished.id, Steps())
     with pytest.raises(LooptopError, match="there is no run 'vqa-9'"):
         resume("vqa-9", Steps())
