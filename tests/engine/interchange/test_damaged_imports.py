@@ -188,7 +188,7 @@ def test_links_to_folders_and_files_are_followed_wherever_they_lead(tmp_path: Pa
     assert complete
     # The same run by another way.
     runs, words, _ = imported(elsewhere)
-    assert not runs and "is already imported as tensorboard-1; --again imports it once more" in words[0]
+    assert not runs and "is already imported as tensorboard-2; --again imports it once more" in words[0]
 
 
 def test_what_several_links_lead_to_is_imported_once_and_a_circle_of_links_ends(tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def test_what_was_imported_is_not_imported_twice(capsys: Capture) -> None:
     assert main(["import", folder, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 2
     assert main(["import", folder]) == 0
-    assert "is already imported as tensorboard-" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "is already imported as tensorboard-1; --again imports it once more" in printed
     assert len(RunFolder.all()) == 2
     assert main(["import", folder, "--again"]) == 0
     assert len(RunFolder.all()) == 4
