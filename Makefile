@@ -6,20 +6,49 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LINKS := build/links/looptop
 
-.PHONY: run test lint fuzz bench kills learn gpu screenshots clean
+PYTEST := $(BIN)/python -m pytest
+# Three at a time on two cores: many tests wait for a process of their own. A file's tests stay together for as long as
+# nobody is idle, so that what they share is made once.
+WORKERS ?= 3
+SPREAD := -n $(WORKERS) --dist worksteal
+
+.PHONY: run test test-fast test-nightly coverage lint fuzz bench kills learn gpu screenshots clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/looptop; else $(BIN)/looptop demo; fi
 
-# Two files at a time: what they start is small, and waits more than it computes.
-test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Lint and types run beside the tests; what they print comes last, where it is seen.
+test: $(STAMP) $(LINKS)
+	@$(MAKE) --no-print-directory lint > build/lint.log 2>&1 & lint=$$!; \
+	trap 'kill $$lint' INT TERM; \
+	$(PYTEST) $(SPREAD); tests=$$?; \
+	wait $$lint; checks=$$?; \
+	echo; cat build/lint.log; \
+	test $$checks -eq 0 || echo "make lint failed: see above"; \
+	test $$tests -eq 0 || echo "tests failed: see above"; \
+	test $$tests -eq 0 && test $$checks -eq 0
+
+# For the inner loop: nothing that starts a process, opens a terminal or trains.
+test-fast: $(STAMP)
+	$(PYTEST) -n 2 --dist worksteal -m "not slow"
+
+# Hundreds of new examples for each property.
+test-nightly: $(STAMP)
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) $(SPREAD)
+
+# The lines that the tests run, in this process and in those that they start; fails below the floor in pyproject.toml.
+coverage: $(STAMP)
+	@mkdir -p build/coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(SPREAD)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(STAMP) $(LINKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=build/links $(BIN)/mypy -p looptop.engine -p looptop.tui
-	cd build/links && ../../$(BIN)/lint-imports --config ../../pyproject.toml
+	MYPYPATH=build/links $(BIN)/mypy build/links/looptop tests scripts examples
+	cd build/links && $(abspath $(BIN))/lint-imports --config $(CURDIR)/pyproject.toml
 
 # Runs and imports damaged in thousands of ways; `make fuzz COUNT=20000 SEED=3` for other ones.
 fuzz: $(STAMP)

@@ -19,7 +19,7 @@ FILE = screenshots.FOLDER / "tour.gif"
 SIZE = (110, 34)
 WIDTH = 880
 """Pixels."""
-COLOURS = 48
+COLOURS = 200
 LARGEST = 2_000_000
 """Bytes; a README is also read over slow connections."""
 

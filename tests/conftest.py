@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import hypothesis
 import psutil
 import pytest
+
+pytest_plugins = ["tests.slow"]
 
 # Read when torch is first imported. Tests start processes that compute beside them: threads that spin while they wait
 # would take the cores from one another.
@@ -23,10 +26,17 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 # Read when the hub's library is first imported: a name that is not on disk is then refused at once, not tried again.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# The same examples in every run, so that whoever changes something else is not refused for a chance find; with
-# `--hypothesis-profile=default` other ones are looked for.
-hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
-hypothesis.settings.load_profile("same")
+# The same few examples in every run, so that a change is not refused for a failure that it did not cause. The nightly
+# profile (`make test-nightly`) tries other ones each time, and many more.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, max_examples=25)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=400)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+def pytest_collection_finish() -> None:
+    """Keeps what is imported out of garbage collection, which each training starts several times."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -45,5 +55,5 @@ def kill_runs_in(folder: Path) -> None:
     """Ends the runs that a test left behind, as one that fails does: they would live on, and slow what follows."""
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "looptop.engine.launch.host" in words and any(word.startswith(f"{folder}/") for word in words):
+        if "looptop.engine.startup.host" in words and any(word.startswith(f"{folder}/") for word in words):
             process.kill()

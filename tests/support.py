@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import Point
 from looptop.engine.runs.control import Control, wait_answer
 from looptop.engine.runs.folder import RunFolder
+
+
+def examples(few: int, many: int) -> int:
+    """How many random examples a test tries: `few`, or `many` in the nightly profile."""
+    return many if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else few
 
 
 def eventually(predicate: Callable[[], object], limit: float = 60.0) -> object:
@@ -19,6 +27,13 @@ def eventually(predicate: Callable[[], object], limit: float = 60.0) -> object:
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
     return value
+
+
+def last(journal: Journal, name: str) -> Point:
+    """The last point of a metric that the journal must have."""
+    point = journal.last(name)
+    assert point is not None, f"there is no {name}"
+    return point
 
 
 def wait_taken(folder: RunFolder, control: Control, limit: float) -> str | None:

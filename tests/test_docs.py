@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"`((?:engine|tui|tests|scripts|docs|examples|screenshots)/[\w./-]*)`")
 MOST_LINES = 150
 """README is one page."""
 
@@ -43,6 +44,20 @@ def test_every_command_exists(page: Path) -> None:
         if line.startswith("looptop "):
             command = shlex.split(line, comments=True)[1]
             assert command in COMMANDS, f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    for file in set(FILE.findall(page.read_text("utf-8"))) - {"tui/NAME/"}:
+        assert (ROOT / file).exists(), f"{page.name} names {file}"
+
+
+def test_every_room_has_its_line_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    named = set(re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\| `[^|]*\|", text, re.MULTILINE))))
+    for package in ("engine", "tui"):
+        rooms = {path.parent.name for path in (ROOT / package).glob("*/*") if path.parent.name != "__pycache__"}
+        assert rooms <= named, f"{package}: {sorted(rooms - named)}"
 
 
 def test_the_readme_is_one_page() -> None:

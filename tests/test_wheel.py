@@ -18,17 +18,20 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 
 
+def repository_files(*folders: str) -> list[str]:
+    """The files that git knows of or would add."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *folders]
+    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout.decode().split("\0")
+    return [name for name in names if (ROOT / name).is_file()]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from what git knows of, so that nothing that merely lies about gets in."""
+    """Built from the repository's files alone, so that nothing else in the folder gets in."""
     copy = tmp_path_factory.mktemp("clone")
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout
-    for name in filter(None, files.decode().split("\0")):
-        source = ROOT / name
-        if source.is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes(source.read_bytes())
+    for name in repository_files():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((ROOT / name).read_bytes())
     out = tmp_path_factory.mktemp("dist")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)],
@@ -53,6 +56,13 @@ def test_the_wheel_holds_looptop_and_nothing_else(wheel: Path) -> None:
         assert needed in names
     assert any(name.startswith("looptop/tui/styles/") and name.endswith(".tcss") for name in names)
     assert not any("test" in Path(name).name for name in names)
+
+
+def test_every_file_of_both_packages_is_in_the_wheel(wheel: Path) -> None:
+    """A package that pyproject.toml does not list is missing from the wheel, with all its modules."""
+    wanted = {f"looptop/{name}" for name in repository_files("engine", "tui")}
+    assert len(wanted) > 200
+    assert wanted - set(zipfile.ZipFile(wheel).namelist()) == set()
 
 
 def needed_by(requirements: list[str]) -> set[str]:
@@ -95,6 +105,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(installed: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     return subprocess.run([installed / "looptop", *words], cwd=cwd, env=env, capture_output=True, text=True)
+
+
+def test_the_installed_wheel_makes_queries_for_ppo(installed: Path, tmp_path: Path) -> None:
+    code = "from looptop.engine.worlds.newsroom import Newsroom; print(Newsroom(0, 'train').article(0).text)"
+    made = subprocess.run([installed / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    assert len(made.stdout.split()) > 20
 
 
 def test_the_installed_wheel_answers_trains_and_opens(installed: Path, tmp_path: Path) -> None:

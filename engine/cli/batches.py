@@ -76,7 +76,7 @@ def batch_table(journal: PpoJournal, first: int, last: int) -> Iterator[str]:
     """The lines of a table of batches, both ends included."""
     figures = journal.figures(list(COLUMNS.values()), first, last)
     rows = [_row(batch, figures.get(batch.step, {})) for batch in journal.batches(first, last)]
-    return table(["batch", "place", *COLUMNS, "marks"], rows, right=["batch", *COLUMNS])
+    return table(["batch", "stage", *COLUMNS, "marks"], rows, right=["batch", *COLUMNS])
 
 
 def ppo_run(name: str) -> tuple[RunFolder, PpoJournal]:
@@ -96,13 +96,13 @@ def _row(batch: BatchRecord, figures: Mapping[str, float | None]) -> list[str]:
     for column, metric in COLUMNS.items():
         value = figures.get(metric)
         cells.append(percent(value) if column == "clipped" else number(value))
-    return [str(batch.step), visible(batch.place), *cells, visible(_marks(batch))]
+    return [str(batch.step), visible(batch.stage), *cells, visible(_marks(batch))]
 
 
 def _plain(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str, object]:
     return {
         "batch": batch.step,
-        "place": batch.place,
+        "stage": batch.stage,
         "time": batch.time,
         "samples": batch.samples,
         "seconds": batch.seconds,

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args, get_origin
+from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin, overload
 
 import msgspec
 import tomli_w
@@ -34,6 +34,8 @@ from looptop.engine.text import visible
 
 RunConfig: TypeAlias = VqaRunConfig | PpoRunConfig | RewardRunConfig
 """All of a run of any kind."""
+
+C = TypeVar("C", bound=RunConfig)
 
 _KINDS: dict[str, type[VqaRunConfig] | type[PpoRunConfig] | type[RewardRunConfig]] = {
     "vqa": VqaRunConfig,
@@ -59,6 +61,22 @@ def presets(kind: str = "vqa") -> list[str]:
     folder = resources.files("looptop.engine") / "presets" / kind
     names = (file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
     return sorted(names, key=lambda name: (name != "tiny", name))
+
+
+@overload
+def preset(name: str, kind: Literal["vqa"] = "vqa") -> VqaRunConfig: ...
+
+
+@overload
+def preset(name: str, kind: Literal["ppo"]) -> PpoRunConfig: ...
+
+
+@overload
+def preset(name: str, kind: Literal["reward"]) -> RewardRunConfig: ...
+
+
+@overload
+def preset(name: str, kind: str) -> RunConfig: ...
 
 
 def preset(name: str, kind: str = "vqa") -> RunConfig:
@@ -141,7 +159,7 @@ def save(config: RunConfig, path: Path) -> None:
     path.write_bytes(dump_toml(versions.stamped(to_dict(config))))
 
 
-def override(config: RunConfig, settings: Iterable[str]) -> RunConfig:
+def override(config: C, settings: Iterable[str]) -> C:
     """The configuration with `key=value` settings applied, as typed behind `--set`.
 
     A key is `table.name`, or the name alone (`learning_rate`, `fusion`), since no name stands in two tables; of a
@@ -157,7 +175,7 @@ def override(config: RunConfig, settings: Iterable[str]) -> RunConfig:
             raise LooptopError(f"'{visible(setting)}' is not key=value; write for example learning_rate=1e-4")
         entry = _find(key.strip(), data, type(config))
         entry.table[entry.name] = _parse_value(text.strip(), entry.type)
-    return from_dict(data, where="--set")
+    return cast(C, from_dict(data, where="--set"))  # of the same kind: no setting changes it
 
 
 def dump(config: RunConfig) -> str:

@@ -114,7 +114,7 @@ def _jsonl(table: Table, path: Path) -> None:
 
 
 def _parquet(table: Table, path: Path) -> None:
-    import pyarrow as arrow  # type: ignore[import-untyped]
+    import pyarrow as arrow
     from pyarrow import parquet
 
     types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}

@@ -93,7 +93,7 @@ class _Report:
         self.path = path
         self.complete = True
         """Whether everything could be read."""
-        self._on_word = on_message
+        self._on_message = on_message
 
     def damaged(self, writer: JournalWriter, text: str, time: float | None = None) -> None:
         """Reports that something could not be read."""
@@ -116,7 +116,7 @@ class _Report:
 
     def _say(self, writer: JournalWriter, text: str, level: str, time: float | None) -> None:
         writer.event("import", text, level=level, time=time)
-        self._on_word(f"{visible(self.path)}: {text}")
+        self._on_message(f"{visible(self.path)}: {text}")
 
 
 def _import(kind: str, source: str, name: str, files: list[Path], report: _Report) -> RunFolder:

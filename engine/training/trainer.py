@@ -7,12 +7,10 @@ disk cut short looks like a complete one.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import math
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -44,10 +42,6 @@ LOSS_SUM = "loss_sum.json"
 
 MEAN_WEIGHT = 0.02
 """The weight of the latest step in the running mean of a step's time."""
-
-if importlib.util.find_spec("lomo_optim") is None:
-    # Otherwise accelerate searches all of Python's folders for this optimiser's package, twice in every step.
-    sys.modules.setdefault("lomo_optim", None)  # type: ignore[arg-type]  # None marks a missing module
 
 
 class RunTrainer(Trainer):

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from scripts import histories
 from scripts.bench.pairs import PAIRS
+from tests.factories import histories
 from tests.terminal.tty import PROGRAM, Tty
 
 COLUMNS, ROWS = 200, 60
@@ -33,7 +33,7 @@ METRICS, STEPS = 20, 50_000
 LOG = """
 import sys, wandb
 sys.path.insert(0, sys.argv[1])
-from scripts.histories import names, value
+from tests.factories.histories import names, value
 metrics, steps = int(sys.argv[2]), int(sys.argv[3])
 settings = wandb.Settings(x_disable_stats=True, x_disable_meta=True, console="off", silent=True)
 run = wandb.init(mode="offline", project="looptop", settings=settings)
@@ -100,7 +100,7 @@ def redraw_milliseconds(run_id: str) -> float:
         first = last * turn // 240
         began = time.perf_counter()
         series = journal.series(histories.names(1)[0], 110, first, last - first)
-        plot.draw(curves.of([series], 110, 0.0), plot.Axes(first, last - first), 120, 30)
+        plot.draw(curves.of_runs([series], 110, 0.0), curves.Axes(first, last - first), 120, 30)
         took.append(time.perf_counter() - began)
     return 1000 * statistics.median(took)
 

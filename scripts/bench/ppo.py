@@ -1,8 +1,8 @@
-"""A PPO batch of FLAN-T5-small's architecture, against the chapter's loop on TRL 0.11.4 and against plain transformers.
+"""A PPO batch of FLAN-T5-small's architecture, against TRL 0.11.4, plain transformers, and ours without fast kernels.
 
 Random weights, batch 8, queries of 256 tokens, responses of 48, 4 passes, two threads. Ours is a real run in its engine
 process, with its journal. TRL runs in an environment of its own, made once under `build/`, with the better of two
-mini-batch sizes. The third is `peers/plain_ppo.py`.
+mini-batch sizes. Plain transformers is `peers/plain_ppo.py`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5ForConditionalGeneration
 
 from looptop.engine import config
-from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.startup.host import launch
 from scripts.bench.pairs import Ratio, paired
 from scripts.bench.peers.plain_ppo import BATCH, QUERY, RESPONSE
 from tests.factories.published_models import T5_VOCABULARY, save_queries, save_t5
@@ -57,16 +57,22 @@ def main() -> None:
         for precision, goal in GOALS.items():
             ratio = paired(
                 lambda: trl_seconds(python, model, queries, size),
-                lambda precision=precision: seconds(model, queries, precision),
+                lambda precision=precision: seconds(model, queries, precision),  # type: ignore[misc]
                 pairs=PAIRS,
             )
             say(precision, "TRL 0.11.4", ratio, f" (goal: {goal})")
             plain = paired(
-                lambda precision=precision: plain_seconds(model, precision),
-                lambda precision=precision: seconds(model, queries, precision),
+                lambda precision=precision: plain_seconds(model, precision),  # type: ignore[misc]
+                lambda precision=precision: seconds(model, queries, precision),  # type: ignore[misc]
                 pairs=PAIRS,
             )
             say(precision, "plain transformers", plain)
+            switched_off = paired(
+                lambda precision=precision: seconds(model, queries, precision, "transformers"),
+                lambda precision=precision: seconds(model, queries, precision),
+                pairs=PAIRS,
+            )
+            say(precision, "the same run with model.kernels=transformers", switched_off)
             print(f"ppo, {precision}: the matrix products alone take {floor_seconds(model, precision):.1f} s a batch")
 
 
@@ -79,7 +85,7 @@ def say(precision: str, peer: str, ratio: Ratio, goal: str = "") -> None:
     )
 
 
-def seconds(model: Path, queries: Path, precision: str) -> float:
+def seconds(model: Path, queries: Path, precision: str, kernels: str = "fast") -> float:
     """Seconds a batch of a real run, from the end of one batch to the next, according to its journal."""
     chosen = config.override(
         config.preset("tiny", "ppo"),
@@ -87,7 +93,7 @@ def seconds(model: Path, queries: Path, precision: str) -> float:
             f"policy={model}", f"data.source={queries}", "prefix=", f"max_query_tokens={QUERY}", "held_out=8",
             f"max_new_tokens={RESPONSE}", f"batch_size={BATCH}", f"mini_batch_size={BATCH}", "ppo_epochs=4",
             f"max_steps={BATCHES}", "eval_steps=1000", "reference_responses=0", f"precision={precision}",
-            "save_minutes=1000", "optim=adamw_torch_fused",
+            "save_minutes=1000", "optim=adamw_torch_fused", f"model.kernels={kernels}",
             f'rewards=[{{name="one", function="{Path(__file__).parent / "peers" / "constant.py"}:one"}}]',
         ],
     )  # fmt: skip
@@ -103,14 +109,14 @@ def trl_seconds(python: Path, model: Path, queries: Path, mini_batch: int) -> fl
     """Seconds a batch with TRL."""
     words = [python, PROGRAM, model, queries, mini_batch, BATCHES, RESPONSE]
     done = subprocess.run(list(map(str, words)), check=True, capture_output=True, text=True)
-    return statistics.median(json.loads(done.stdout.splitlines()[-1]))
+    return statistics.median(json.loads(done.stdout.splitlines()[-1]))  # type: ignore[no-any-return]
 
 
 def plain_seconds(model: Path, precision: str) -> float:
     """Seconds a batch with plain transformers."""
     words = [sys.executable, "-m", "scripts.bench.peers.plain_ppo", str(model), precision, str(BATCHES)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
-    return statistics.median(json.loads(done.stdout.splitlines()[-1]))
+    return statistics.median(json.loads(done.stdout.splitlines()[-1]))  # type: ignore[no-any-return]
 
 
 def floor_seconds(folder: Path, precision: str) -> float:
@@ -136,7 +142,7 @@ def floor_seconds(folder: Path, precision: str) -> float:
         began = time.perf_counter()
         torch.nn.functional.linear(states, weight)
         took.append(time.perf_counter() - began)
-    return operations * statistics.median(took) / (2 * BATCH * QUERY * 512 * 1024)
+    return operations * statistics.median(took) / (2 * BATCH * QUERY * 512 * 1024)  # type: ignore[no-any-return]
 
 
 def peer_python() -> Path:

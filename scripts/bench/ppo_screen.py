@@ -11,7 +11,7 @@ import psutil
 
 from looptop.engine.runs.folder import RunFolder
 from scripts.bench.keys import press, settle, spread
-from scripts.make_ppo_run import Maker, make_run
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.terminal.tty import PROGRAM, Tty
 
 BATCHES, SAMPLES, TOKENS = 2000, 64, 64

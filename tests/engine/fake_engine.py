@@ -20,8 +20,8 @@ from looptop.engine.cli import main as cli
 from looptop.engine.cli import resume as resume_command
 from looptop.engine.cli import train as train_command
 from looptop.engine.errors import LooptopError
-from looptop.engine.launch import host, worker
 from looptop.engine.runs.context import RunContext
+from looptop.engine.startup import host, worker
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "tests.engine.fake_engine", "--as-engine")
@@ -65,7 +65,7 @@ def train(context: RunContext) -> dict[str, Any]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--as-engine"]:
-        worker.training_of = lambda kind: train
+        worker.training_of = lambda kind: train  # type: ignore[attr-defined]
         sys.exit(host.main(sys.argv[2:]))
     install()
     sys.exit(cli.main())

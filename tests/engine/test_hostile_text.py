@@ -11,7 +11,7 @@ import pytest
 
 from looptop.engine.cli.main import main
 from looptop.engine.journal.reader import Journal
-from tests.hostile import HOSTILE, acts, hostile_run
+from tests.factories.hostile import HOSTILE, acts, hostile_run
 
 
 def said(words: list[str]) -> tuple[str, str]:

@@ -81,7 +81,7 @@ def test_train_vqa_trains_on_the_folder_it_draws_and_asks_the_model(folder: Path
     assert steps(run, "loss") == list(range(1, 31))
 
     accuracy = Journal(run.db).values("eval_accuracy")
-    assert len(accuracy) > 2 and accuracy[-1].value > accuracy[0].value
+    assert len(accuracy) > 2 and accuracy[-1].value > accuracy[0].value  # type: ignore[operator]
     printed = [line for line in lines if "validation accuracy" in line]
     assert printed == [f"step {point.step}: validation accuracy {point.value:.1%}" for point in accuracy]
     with (data / "questions.csv").open() as table:
@@ -112,7 +112,7 @@ def test_watch_trainer_leaves_a_run_of_the_users_trainer(folder: Path) -> None:
     assert steps(run, "loss") == list(range(10, 101, 10))
     losses = Journal(run.db).values("eval_loss")
     assert [point.step for point in losses] == [50, 100]
-    assert losses[1].value < losses[0].value
+    assert losses[1].value < losses[0].value  # type: ignore[operator]
     assert lines[-1] == f"trainer-1 kept {losses[0].value:.3f} at step 50, {losses[1].value:.3f} at step 100"
 
 
@@ -124,7 +124,7 @@ def test_watch_loop_leaves_a_run_of_a_bare_loop(folder: Path) -> None:
     assert Journal(run.db).facts()["total_steps"] == 200
     losses = Journal(run.db).values("loss")
     assert [point.step for point in losses] == list(range(1, 201))
-    assert losses[-1].value < losses[0].value / 2
+    assert losses[-1].value < losses[0].value / 2  # type: ignore[operator]
     assert first == "trainer-1 trains for 200 steps"
     assert last == f"trainer-1 kept 200 losses, from {losses[0].value:.3f} to {losses[-1].value:.5f}"
 

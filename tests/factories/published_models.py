@@ -65,10 +65,10 @@ def save_t5(folder: Path, toy: bool = False) -> Path:
     torch.manual_seed(0)
     size = 512 if toy else T5_VOCABULARY
     save_words(folder, size, {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}, "$A </s>")
-    shape = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+    shape: dict[str, Any] = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
     if not toy:
         shape = {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
-    config = T5Config(
+    config = T5Config(  # type: ignore[call-arg]
         vocab_size=size, feed_forward_proj="gated-gelu", decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
         tie_word_embeddings=False, **shape,
     )  # fmt: skip
@@ -84,7 +84,7 @@ def save_gpt2(folder: Path, toy: bool = False) -> Path:
     size = 512 if toy else GPT2_VOCABULARY
     end = "<|endoftext|>"
     save_words(folder, size, {"eos_token": end, "unk_token": "<unk>"}, "$A")
-    shape = {"n_embd": 32, "n_layer": 2, "n_head": 2} if toy else {}
+    shape: dict[str, Any] = {"n_embd": 32, "n_layer": 2, "n_head": 2} if toy else {}
     GPT2LMHeadModel(GPT2Config(vocab_size=size, bos_token_id=0, eos_token_id=0, **shape)).save_pretrained(folder)
     return folder
 
@@ -95,8 +95,13 @@ def save_roberta(folder: Path, labels: int = 2, toy: bool = False) -> Path:
     size = 512 if toy else ROBERTA_VOCABULARY
     special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     save_words(folder, size, special, "<s> $A </s>", model_max_length=512)
-    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    config = RobertaConfig(
+    shape: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
+    config = RobertaConfig(  # type: ignore[call-arg]
         vocab_size=size, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, num_labels=labels,
         pad_token_id=1, bos_token_id=0, eos_token_id=2, **(shape if toy else {}),
     )  # fmt: skip
@@ -112,9 +117,9 @@ def save_vqa_parts(folder: Path, toy: bool = False) -> tuple[str, str, str]:
     if toy:
         configs = [AutoConfig.from_pretrained(part) for part in (text, image, decoder)]
         configs[2].n_positions = 64  # A random decoder writes the longest answers that there are.
-    DistilBertModel(configs[0]).save_pretrained(text)
-    ViTModel(configs[1]).save_pretrained(image)
-    GPT2LMHeadModel(configs[2]).save_pretrained(decoder)
+    DistilBertModel(configs[0]).save_pretrained(text)  # type: ignore[arg-type]
+    ViTModel(configs[1]).save_pretrained(image)  # type: ignore[arg-type]
+    GPT2LMHeadModel(configs[2]).save_pretrained(decoder)  # type: ignore[arg-type]
     return text, image, decoder
 
 

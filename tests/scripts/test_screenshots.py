@@ -13,7 +13,8 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
-from scripts import histories, screenshots, tour
+from scripts import screenshots, tour
+from tests.factories import histories
 
 ROOT = Path(__file__).parents[2]
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+\.png)\)")
@@ -42,7 +43,7 @@ def test_a_picture_that_shows_something_else_is_refused() -> None:
 
 def test_every_picture_of_readme_and_docs_exists_and_is_checked() -> None:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    pictures = {}
+    pictures: dict[str, set[str]] = {}
     for page in pages:
         for caption, file in PICTURE.findall(page.read_text("utf-8")):
             assert (page.parent / file).is_file(), f"{page.name} shows {file}, which is not there"
@@ -50,7 +51,7 @@ def test_every_picture_of_readme_and_docs_exists_and_is_checked() -> None:
             assert name is not None, file
             pictures.setdefault(name[1], set()).add(caption)
     assert set(pictures) == set(screenshots.SEEN)
-    for name, captions in pictures.items():
+    for name, captions in pictures.items():  # type: ignore[assignment]
         assert len(captions) == 1, f"{name} has several captions, and its words are those of one: {captions}"
 
 

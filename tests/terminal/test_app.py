@@ -17,14 +17,14 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from tests.support import eventually
-from tests.terminal.tty import PROGRAM, Tty
+from tests.terminal.tty import COLD, COLD_PROGRAM, PROGRAM, Tty
 
 FULL = r"0\.png · the image"
 HEAVY = ("torch", "transformers", "datasets", "numpy")
 
 
 def test_it_opens_answers_a_question_and_quits_leaving_the_terminal_as_it_was() -> None:
-    with Tty() as tty:
+    with Tty(PROGRAM) as tty:
         tty.until(FULL)
         tty.send("awhat is the color of the triangle?\r")
         tty.until(r"red +\d+\.\d% confidence")
@@ -92,7 +92,7 @@ def test_a_signal_leaves_and_restores_the_terminal(number: signal.Signals) -> No
 
 
 def test_a_terminal_that_goes_away_ends_the_app_and_its_answering_process() -> None:
-    with Tty() as tty:
+    with Tty(PROGRAM) as tty:
         tty.until("ready")
         children = psutil.Process(tty.pid).children(recursive=True)
         assert children
@@ -108,14 +108,14 @@ def test_an_input_that_ends_leaves_without_spinning() -> None:
         "signal.signal(signal.SIGHUP, signal.SIG_IGN); terminal.signals = lambda leave: contextlib.nullcontext()\n"
         "from looptop.tui.app import run_app; raise SystemExit(run_app())"
     )
-    with Tty([sys.executable, "-c", script]) as tty:
+    with Tty([sys.executable, "-c", COLD + script]) as tty:
         tty.until(FULL)
         tty.hang_up()
         tty.until_gone()
 
 
 def test_a_terminal_that_stops_reading_does_not_keep_the_app() -> None:
-    with Tty() as tty:
+    with Tty(PROGRAM) as tty:
         tty.until("ready")
         # Nothing is read any more, while every key draws the screen anew: the terminal's buffer fills up.
         for _ in range(400):
@@ -130,9 +130,9 @@ def test_a_terminal_that_stops_reading_does_not_keep_the_app() -> None:
 
 def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None:
     script = (
-        "import os, threading, looptop.tui.ask.screen as ask; warm = ask.Ask._warm\n"
+        "import os, threading, looptop.tui.ask.screen as ask; warm = ask.AskScreen._warm\n"
         "def noisy(self): os.write(1, b'NOISE1'); os.write(2, b'NOISE2'); warm(self)\n"
-        "ask.Ask._warm = noisy; ask.Ask._decorated_handlers = {k: [(noisy if f is warm else f, s) for f, s in v]"
+        "ask.AskScreen._warm = noisy; ask.Ask._decorated_handlers = {k: [(noisy if f is warm else f, s) for f, s in v]"
         " for k, v in ask.Ask._decorated_handlers.items()}\n"
         "from looptop.tui.app import run_app; raise SystemExit(run_app())"
     )
@@ -147,7 +147,7 @@ def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 def test_the_app_never_holds_torch() -> None:
-    with Tty() as tty:
+    with Tty(PROGRAM) as tty:
         tty.until("ready")
         tty.send("\x1b2")
         tty.until("New run")
@@ -174,7 +174,7 @@ def test_quitting_while_a_run_goes_on_says_how_to_come_back() -> None:
             "def started(self, **k): init(self, **k); self.started_here.append(RunFolder.find('vqa-1'))\n"
             "app.LooptopApp.__init__ = started; raise SystemExit(app.run_app())"
         )
-        with Tty([sys.executable, "-c", script]) as tty:
+        with Tty([sys.executable, "-c", COLD + script]) as tty:
             tty.until(FULL)
             tty.send("\x1b2")
             tty.until("step 5 of 100")
@@ -214,9 +214,9 @@ def test_a_crash_of_the_app_is_an_exit_code(home: Path) -> None:
         "import looptop.tui.ask.screen as ask\n"
         "def fails(self): raise ZeroDivisionError\n"
         "ask.Ask.action_view = fails\n"
-        "from looptop.engine.cli.main import main; raise SystemExit(main())"
+        "from looptop.tui.entry import main; raise SystemExit(main())"
     )
-    with Tty([sys.executable, "-c", script]) as tty:
+    with Tty([sys.executable, "-c", COLD + script]) as tty:
         tty.until(FULL)
         tty.send("v")
         assert tty.until_gone() == 1
@@ -244,7 +244,7 @@ def test_fg_in_a_shell_brings_the_whole_screen_back() -> None:
     writer.close()
     with Tty(["bash", "--norc", "--noprofile", "-i"]) as tty:
         tty.until("bash-")
-        tty.send(f"{sys.executable} -m looptop.engine.cli.main attach {run.id}\r")
+        tty.send(f"{sys.executable} -m looptop.tui.entry attach {run.id}\r")
         for _ in range(2):
             tty.until("✓ finished(?s:.*)q quit")
             tty.send("\x1a")
@@ -270,7 +270,7 @@ def test_a_terminal_that_cannot_draw_gets_a_sentence(term: list[str], words: lis
 
 @pytest.mark.parametrize("term", ["vt100", "xterm-kitty"])
 def test_a_terminal_that_can_draw_shows_the_app(term: str) -> None:
-    with Tty(["/usr/bin/env", f"TERM={term}", *PROGRAM]) as tty:
+    with Tty(["/usr/bin/env", f"TERM={term}", *COLD_PROGRAM]) as tty:
         tty.until(FULL)
         tty.send("\x03")
         assert tty.until_gone() == 0

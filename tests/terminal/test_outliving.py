@@ -18,11 +18,11 @@ import pytest
 
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.launch.test_host import program
-from tests.engine.runs.helpers import config
+from looptop.engine.startup.host import launch
+from tests.factories.processes import program
+from tests.factories.runs import config
 from tests.support import eventually, wait_taken
 from tests.terminal.tty import PROGRAM, Tty
 
@@ -161,7 +161,7 @@ def test_a_run_in_a_callers_own_process_survives_the_terminal_and_the_callers_fa
     script = """
         import time
         import looptop.engine as looptop
-        from tests.engine.runs.helpers import Steps, config
+        from tests.factories.runs import Steps, config
         run = looptop.start(config(), Steps(600))
         while True:
             print("step", run.journal.last("loss"), flush=True)  # fails when nobody reads any more
@@ -194,7 +194,8 @@ def test_whoever_watches_rings_when_the_run_ends_or_raises_an_alert() -> None:
     alerts = """lambda context: (
         [context.stop_requested.wait(0.1) for _ in iter(lambda: context.at_step_end(1).stop, True)],
         context.journal.event('alert', 'the loss jumped', 1, 'warning'),
-        context.journal.flush(), time.sleep(3), 1 / 0)"""
+        context.journal.flush(),
+        [time.sleep(0.01) for _ in iter((context.folder.path / 'fail').exists, True)], 1 / 0)"""
     run = launch(config(), program(alerts))
     with attached(run) as tty:
         tty.until("▶ running")
@@ -203,6 +204,7 @@ def test_whoever_watches_rings_when_the_run_ends_or_raises_an_alert() -> None:
         rings(tty)
         tty.until("the loss jumped")
         del tty.raw[:]
+        (run.path / "fail").touch()
         tty.until(rf"{run.id} failed: ZeroDivisionError")
         rings(tty)
 

@@ -9,13 +9,13 @@ import pytest
 from pyte.screens import Char
 
 from looptop.engine.config import override, preset
-from looptop.engine.launch.run import start
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord, TokenTable
 from looptop.engine.runs.control import send, waiting
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from scripts.make_ppo_run import Maker, make_run
-from tests.engine.ppo.tiny import tiny_settings
+from looptop.engine.startup.run import start
+from tests.factories.ppo import tiny_settings
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
 
@@ -55,7 +55,7 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
         run = RunFolder.find("ppo-1")
         before = PpoJournal(run.db).samples(step)
         assert before[ROW].reward is not None
-        wanted = before[ROW].reward + CHANGE
+        wanted = before[ROW].reward + CHANGE  # type: ignore[operator]
         tty.send("j" * ROW + "e")
         tty.until(f"reward of sample {ROW}")
         tty.send("\x15")
@@ -92,7 +92,7 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
         tty.until("space pause")
         tty.send(" ")
         tty.until("▶ running")
-        eventually(lambda: (batch := journal.batch(step)) is not None and batch.place == "updated")
+        eventually(lambda: (batch := journal.batch(step)) is not None and batch.stage == "updated")
         tty.send("q")
         tty.until("goes on without this screen")
         tty.send("l")

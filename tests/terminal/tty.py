@@ -20,14 +20,30 @@ import psutil
 import pyte
 
 LIMIT = 40.0
-PROGRAM = [sys.executable, "-c", "from looptop.tui.entry import main; raise SystemExit(main())"]
+MAIN = "from looptop.tui.entry import main; raise SystemExit(main())"
+PROGRAM = [sys.executable, "-c", MAIN]
+
+COLD = """
+import looptop.tui.ask.client as client
+ask = client.Answers.ask
+client.Answers.ask = lambda self, model, image="", question="": ask(self, model, image, question) if image else 0
+"""
+"""Lines that keep the app from loading a model before it is asked: a process with torch in it, which most tests end
+before it has answered anything. A question still starts it."""
+COLD_PROGRAM = [sys.executable, "-c", COLD + MAIN]
 
 # pyte takes these for text; terminals do not.
 _UNKNOWN = re.compile(r"\x1b\[[<>=?][0-9;:]*[a-zA-Z$]*|\x1b_.*?\x1b\\|\x1bP.*?\x1b\\|\x1b\].*?(\x07|\x1b\\)")
 
 
 class Tty:
-    """A program, and what stands on its terminal."""
+    """A program, and what stands on its terminal.
+
+    Args:
+        argv: The program and its arguments; by default the app, which loads a model only when it is asked something.
+        cols: Width of the terminal.
+        rows: Its height.
+    """
 
     def __init__(self, argv: list[str] | None = None, cols: int = 120, rows: int = 40) -> None:
         self.screen = pyte.Screen(cols, rows)
@@ -39,7 +55,7 @@ class Tty:
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
             environment = dict(os.environ, TERM="xterm-256color", COLORTERM="truecolor", LANG="C.UTF-8")
-            words = argv or PROGRAM
+            words = argv or COLD_PROGRAM
             os.execvpe(words[0], words, environment)
         self.before = termios.tcgetattr(self.fd)
 

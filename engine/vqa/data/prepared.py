@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.compute as pc
 from datasets.table import InMemoryTable
 
 from looptop.engine.errors import LooptopError, said_of

@@ -33,9 +33,9 @@ def run(checks: Checks) -> None:
     with checks.check("ask: answers and confidences") as check:
         asked = rows[: min(ASKED, len(rows))]
         images, words = [Path(row.image) for row in asked], [row.question for row in asked]
-        ours, theirs = (answerer.answer_batch(images, words, top=3) for answerer in (on_device, on_cpu))
-        same = sum(one.answer == two.answer for one, two in zip(ours, theirs, strict=True))
-        distance = max(abs(one.confidence - two.confidence) for one, two in zip(ours, theirs, strict=True))
+        ours, theirs = (answerer.answer_batch(images, words, top=3) for answerer in (on_device, on_cpu))  # type: ignore[assignment]
+        same = sum(one.answer == two.answer for one, two in zip(ours, theirs, strict=True))  # type: ignore[union-attr]
+        distance = max(abs(one.confidence - two.confidence) for one, two in zip(ours, theirs, strict=True))  # type: ignore[union-attr]
         check.measured(
             f"{same} of {len(asked)} the same; confidences differ by {distance:.1e} at most",
             same=same,
@@ -44,10 +44,10 @@ def run(checks: Checks) -> None:
         check.require(same == len(asked) and distance < CONFIDENCE, "answers or confidences differ")
     with checks.check("ask: an answer alone is the answer in a batch") as check:
         alone = [on_device.answer(row.image, row.question, top=3) for row in asked[:20]]
-        distance = max(abs(one.confidence - two.confidence) for one, two in zip(alone, ours, strict=False))
+        distance = max(abs(one.confidence - two.confidence) for one, two in zip(alone, ours, strict=False))  # type: ignore[union-attr]
         check.measured(f"confidences differ by {distance:.1e} at most", distance=distance)
         check.require(
-            distance < CONFIDENCE and all(one.answer == two.answer for one, two in zip(alone, ours, strict=False)),
+            distance < CONFIDENCE and all(one.answer == two.answer for one, two in zip(alone, ours, strict=False)),  # type: ignore[union-attr]
             "an answer depends on its batch",
         )
     with checks.check("eval") as check:

@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from looptop.engine.journal.reader import Journal
-from looptop.engine.launch.host import launch
-from looptop.engine.launch.run import resume
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judgements import judge
 from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch
+from looptop.engine.startup.run import resume
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks, NotRunError
 from tests.support import eventually
@@ -44,8 +44,8 @@ def _edited(checks: Checks) -> None:
         runs.hold(run, "compared")
         step = runs.hold(run, "compared")
         journal = PpoJournal(run.folder.db)
-        runs.answer(run, judge(run.folder, step, 0, "reward", REWARD, "gpu"))
-        runs.answer(run, judge(run.folder, step, 1, "leave_out", 1.0, "gpu"))
+        runs.answer(run, judge(run.folder, step, 0, "reward", REWARD, "gpu"))  # type: ignore[arg-type]
+        runs.answer(run, judge(run.folder, step, 1, "leave_out", 1.0, "gpu"))  # type: ignore[arg-type]
         before = [sample.response for sample in journal.samples(step)]
         runs.stop(run)
         check.require(is_whole(run.folder.checkpoints / f"checkpoint-{step - 1}"), "there is no complete checkpoint")

@@ -13,8 +13,8 @@ import torch
 from looptop.engine.compute.device import pick
 from looptop.engine.config.ppo import GenerationConfig
 from looptop.engine.ppo.batch import pad_queries
-from looptop.engine.ppo.generation import TRAINING, uniforms, write
-from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.loading import load_policy
+from looptop.engine.ppo.rollout import TRAINING, uniforms, write
 from scripts.gpu.checks import Checks
 from tests.factories.published_models import save_gpt2, save_t5
 
@@ -55,7 +55,7 @@ def _measured(checks: Checks, folder: Path, samples: int, query: int, response: 
             input_ids=ids, attention_mask=mask.long(), do_sample=True, top_k=0, top_p=1.0,
             max_new_tokens=response, min_new_tokens=response, pad_token_id=0, eos_token_id=end,
         )  # fmt: skip
-        return samples * (out.shape[1] - (policy.start_tokens or query))
+        return samples * (out.shape[1] - (policy.start_tokens or query))  # type: ignore[no-any-return]
 
     speeds: dict[str, list[float]] = {"ours": [], "theirs": []}
     for turn in range(TURNS):

@@ -132,4 +132,4 @@ def _peer(command: list[Any], environment: Any) -> float:
     """The median of the seconds that another program prints."""
     done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, env=environment, check=False)
     assert done.returncode == 0, f"it ended with exit code {done.returncode}; see the part's log"
-    return statistics.median(json.loads(done.stdout.splitlines()[-1]))
+    return statistics.median(json.loads(done.stdout.splitlines()[-1]))  # type: ignore[no-any-return]

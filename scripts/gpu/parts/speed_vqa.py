@@ -99,7 +99,7 @@ def _listing(checks: Checks, parts: tuple[str, str, str], photos: Path, batch: i
     pick(checks.device, "fp32").apply()
     torch.manual_seed(42)
     model, processor = VqaModel.from_parts(*parts), VqaProcessor.from_parts(*parts)
-    rows = load_data(runs.configured("vqa", "cpu", [f"data.source={photos}"]).data, seed=42).train
+    rows = load_data(runs.configured("vqa", "cpu", [f"data.source={photos}"]).data, seed=42).train  # type: ignore[arg-type]
     clock = Clock()
     arguments = TrainingArguments(
         output_dir=str(checks.folder / "listing"),

@@ -103,7 +103,7 @@ def _report(
     (folder / f"waiting-{name}.json").write_text(json.dumps(summary, indent=1), "utf-8")
     print(json.dumps(summary, indent=1))
     gap = (gaps[0][1].start - gaps[0][0].end) / 1e3 if gaps else 0.0
-    kernel, took = longest[0]
+    kernel, took = longest[0]  # type: ignore[assignment]
     check.measured(
         f"the device waits {1 - busy / whole:.0%} of {whole / 1e6:.2f} s; {len(kernels)} kernels, most time in"
         f" {kernel[:60]} ({took / 1e3:.1f} ms); longest gap {gap:.1f} ms",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from looptop.engine import config as configuration
 from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
-from scripts.make_ppo_run import Maker, make_run
-from tests.engine.ppo.tiny import TEXTS, ppo_config
+from looptop.engine.startup.host import launch
+from tests.factories.ppo import TEXTS, ppo_config
+from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
 
 Capture = pytest.CaptureFixture[str]
@@ -39,7 +38,7 @@ def nothing_goes_on() -> Iterator[None]:
         owner = folder.owner()
         if folder.is_live() and owner is not None and owner.pid != os.getpid():
             os.kill(owner.pid, signal.SIGKILL)
-            eventually(lambda folder=folder: not folder.is_live())
+            eventually(lambda folder=folder: not folder.is_live())  # type: ignore[misc]
 
 
 def told(capsys: Capture, *words: object) -> Any:
@@ -107,12 +106,12 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert told(capsys, "step", "ppo-1", "--to", "compared")["taken"]
     eventually(lambda: folder.state() is RunState.PAUSED)
     last = journal.last_batch()
-    assert last is not None and last.place == "compared"
+    assert last is not None and last.stage == "compared"
     step = last.step
 
     listed = told(capsys, "batches", "ppo-1")["batches"]
     assert [each["batch"] for each in listed][-1] == step
-    assert listed[-1]["place"] == "compared" and listed[-2]["figures"]["objective/kl"] is not None
+    assert listed[-1]["stage"] == "compared" and listed[-2]["figures"]["objective/kl"] is not None
     assert "compared" in shown(capsys, "batches", "ppo-1", "--first", step)
     samples = told(capsys, "samples", "ppo-1", step, "--sort", "grammar")["samples"]
     scores = [sample["scores"]["grammar"] for sample in samples]
@@ -135,7 +134,7 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert told(capsys, "break", "ppo-1")["breakpoints"] == ["kl > -1000"]
     assert "at column 4" in refused(capsys, "break", "ppo-1", "kl ! 8")
     shown(capsys, "continue", "ppo-1")
-    eventually(lambda: journal.last_batch().step > step and folder.state() is RunState.PAUSED)
+    eventually(lambda: journal.last_batch().step > step and folder.state() is RunState.PAUSED)  # type: ignore[union-attr]
     assert journal.state()[1].startswith("breakpoint kl > -1000: kl is ")
 
     # A signal while a batch is held: a checkpoint of the step before, then gone.
@@ -202,8 +201,7 @@ def test_wrong_numbers_are_sentences(capsys: Capture) -> None:
     assert "is not running" in refused(capsys, "step", "ppo-1", "--to", "scored")
 
 
-def test_reading_a_batch_does_not_import_torch(capsys: Capture) -> None:
-    """Reading needs no torch: a fresh interpreter shows a batch at once."""
+def test_reading_batches_imports_no_heavy_library() -> None:
     import subprocess
     import sys
 
@@ -213,7 +211,6 @@ def test_reading_a_batch_does_not_import_torch(capsys: Capture) -> None:
         " main(['break', 'ppo-1', 'kl > 3']); main(['samples', 'ppo-1', '1']);"
         " assert not {'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules), 'too much'"
     )
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() >= began
+    assert '"batches": []' in done.stdout and "kl > 3" in done.stdout

@@ -18,9 +18,10 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 from tests.engine import fake_engine
-from tests.engine.cli.test_cli_watch import engine as engine
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 Capture = pytest.CaptureFixture[str]
 

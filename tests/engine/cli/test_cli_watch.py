@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,9 @@ from looptop.engine.runs.folder import RunFolder
 from tests.engine import fake_engine
 from tests.support import eventually
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The engine processes of a test run the script that `FAKE_TRAINING` names, and are ended after the test."""
-    fake_engine.install(monkeypatch.setattr)
-    monkeypatch.chdir(fake_engine.ROOT)
-    yield
-    for folder in RunFolder.all():
-        owner = folder.owner()
-        if folder.is_live() and owner is not None:
-            os.kill(owner.pid, signal.SIGKILL)
-            eventually(lambda folder=folder: not folder.is_live())
 
 
 def train(monkeypatch: pytest.MonkeyPatch, what: str, *words: str) -> int:
@@ -155,8 +143,8 @@ def test_paths_hold_wherever_the_run_is_resumed(
     monkeypatch.chdir(tmp_path)
     assert train(monkeypatch, "finish", "--data", "mine", "--set", "decoder=./mine") == 0
     config = RunFolder.find("vqa-1").config()
-    assert (config.data.source, config.model.decoder) == (str(tmp_path / "mine"), str(tmp_path / "mine"))
-    assert config.model.text_encoder == "bundled:text_encoder"
+    assert (config.data.source, config.model.decoder) == (str(tmp_path / "mine"), str(tmp_path / "mine"))  # type: ignore[union-attr]
+    assert config.model.text_encoder == "bundled:text_encoder"  # type: ignore[union-attr]
 
 
 def test_a_folder_elsewhere_is_resumed_and_its_name_does_nothing_to_the_terminal(

@@ -123,12 +123,12 @@ BEFORE: dict[str, list[tuple[Any, str, Any]]] = {
     ],
     "the newer interface allowed it": [
         (torch.backends.cuda.matmul, "fp32_precision", "tf32"),
-        (torch.backends.cudnn.conv, "fp32_precision", "tf32"),
+        (torch.backends.cudnn.conv, "fp32_precision", "tf32"),  # type: ignore[attr-defined]
         (torch.backends.cudnn.rnn, "fp32_precision", "tf32"),
     ],
     "the newer interface forbade it": [
         (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
-        (torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+        (torch.backends.cudnn.conv, "fp32_precision", "ieee"),  # type: ignore[attr-defined]
         (torch.backends.cudnn.rnn, "fp32_precision", "ieee"),
     ],
     "it was allowed everywhere": [(torch.backends, "fp32_precision", "tf32")],
@@ -163,7 +163,7 @@ def test_tf32_is_allowed_in_half_precision_alone_whatever_was_set_before(
         # Both of torch's interfaces: where they contradict each other, reading the older one raises an error.
         assert torch.backends.cuda.matmul.allow_tf32 is allowed
         assert torch.backends.cudnn.allow_tf32 is allowed
-        for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+        for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # type: ignore[attr-defined]
             assert part.fp32_precision == ("tf32" if allowed else "ieee")
 
 

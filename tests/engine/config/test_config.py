@@ -12,7 +12,7 @@ import pytest
 from looptop.engine import config
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.launch.sources import with_absolute_paths, with_checked_sources
+from looptop.engine.startup.sources import with_absolute_paths, with_checked_sources
 
 
 def test_both_presets_are_whole_and_hold_the_chapters_values() -> None:
@@ -268,7 +268,23 @@ def test_a_damaged_file_is_a_sentence_that_names_it(tmp_path: Path, text: bytes)
 @pytest.mark.parametrize("kind", ["vqa", "ppo", "reward"])
 def test_any_value_of_any_key_is_taken_or_refused_in_a_sentence(kind: str) -> None:
     whole = config.to_dict(config.preset("tiny", kind))
-    values = [None, "", "x", 1, -1, 1e300, float("nan"), 2**70, [], [[]], {}, {"a": {}}, True, [{"name": 3}], "\ud800"]
+    values: list[object] = [
+        None,
+        "",
+        "x",
+        1,
+        -1,
+        1e300,
+        float("nan"),
+        2**70,
+        [],
+        [[]],
+        {},
+        {"a": {}},
+        True,
+        [{"name": 3}],
+        "\ud800",
+    ]
     for table, content in whole.items():
         keys = list(content) if isinstance(content, dict) else []
         for value in values:

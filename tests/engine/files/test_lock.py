@@ -14,7 +14,7 @@ import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock, is_held, read_owner
-from tests.engine.runs.helpers import python, read_line
+from tests.factories.processes import python, read_line
 from tests.support import eventually
 
 HOLD = """

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
@@ -21,7 +21,7 @@ Animal: TypeAlias = Mapping[str, object]
 def number(name: Word, _quantifier: str) -> NumberField[Animal]:
     if not name.text:
         raise name.unexpected("a name")
-    return NumberField(lambda animal: animal.get(name.text))  # type: ignore[arg-type, return-value]
+    return NumberField(lambda animal: animal.get(name.text))
 
 
 VOCABULARY: Vocabulary[Animal] = Vocabulary(
@@ -53,7 +53,7 @@ def written(expression: Expression, inside: bool = False) -> str:
     return f"{minus}{expression.field}{expression.field and ':'}{values}"
 
 
-TEXTS = st.text(st.characters(exclude_characters='"', exclude_categories=("Cs",)), min_size=1, max_size=8)
+TEXTS = st.text(st.characters(exclude_characters='"', exclude_categories=("Cs",)), min_size=1, max_size=8)  # type: ignore[arg-type]
 LOWER = TEXTS.map(str.lower).filter(lambda text: text == text.lower())
 FLOATS = st.floats(allow_nan=False)
 TERMS: st.SearchStrategy[Term] = st.one_of(
@@ -72,13 +72,11 @@ def groups(parts: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression
 EXPRESSIONS: st.SearchStrategy[Expression] = st.recursive(TERMS, groups, max_leaves=8)
 
 
-@settings(deadline=None)
 @given(EXPRESSIONS)
 def test_what_is_written_is_what_is_read(expression: Expression) -> None:
     assert read(written(expression)) == expression
 
 
-@settings(deadline=None)
 @given(EXPRESSIONS)
 def test_not_before_parentheses_means_the_contrary(expression: Expression) -> None:
     contrary = read(f"not ({written(expression)})")
@@ -172,7 +170,6 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(max_size=40), st.lists(PIECES, max_size=30).map("".join)))
 def test_any_text_is_a_filter_or_one_sentence(text: str) -> None:
     try:

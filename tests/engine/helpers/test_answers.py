@@ -179,7 +179,7 @@ def test_starting_again_before_the_end_was_read_loses_no_request(folder: Path) -
     eventually(lambda: not process.running)
     process.start()
 
-    replies = []
+    replies: list[AskReply] = []
     while not replies or replies[-1].status != "starting" or len(replies) < 2:
         replies.append(process.read())
         assert not replies[-1].ended

@@ -12,10 +12,10 @@ import pytest
 from looptop.engine.config import preset
 from looptop.engine.helpers.reference_server import Server
 from looptop.engine.helpers.references import ReferenceProcess, ReferenceReply, ReferenceRequest
-from looptop.engine.launch.run import start
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.ppo.tiny import ppo_config
+from looptop.engine.startup.run import start
+from tests.factories.ppo import ppo_config
 
 
 def ask(server: Server, run: RunFolder, step: int, row: int) -> list[ReferenceReply]:

@@ -94,7 +94,7 @@ def by_accumulator(folder: Path) -> Points:
     return out
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(lives(), st.data())
 def test_a_run_with_starts_is_read_as_by_the_accumulator(written: list[Life], data: st.DataObject) -> None:
     files = data.draw(st.lists(st.integers(0, 3), min_size=len(written), max_size=len(written)))
@@ -144,7 +144,7 @@ def test_runs_without_starts_are_read_as_by_the_server(written: list[list[Life]]
             for name, points in expected.items():
                 assert seen[name] == points, name
         finally:
-            told.close()
+            told.close()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, struct.unpack("<f", b"\x01\0\0\0")[0]])

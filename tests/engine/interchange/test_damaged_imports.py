@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.cli.main import main
@@ -25,7 +25,8 @@ from looptop.engine.interchange.messages import Event, Record
 from looptop.engine.interchange.tensorboard import Damaged, EventReader, frame
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
-from scripts import fuzz
+from tests.factories import damage
+from tests.support import examples
 
 Capture = pytest.CaptureFixture[str]
 BEGAN = 1_700_000_000.0
@@ -124,7 +125,6 @@ def test_a_lower_step_supersedes_later_ones_of_its_metric_alone(tmp_path: Path) 
     assert len(points(runs["logs"], "rare")) == 20
 
 
-@settings(max_examples=50)
 @given(st.integers(1, 30), st.integers(0, 29), st.integers(2, 7))
 def test_a_restart_counts_the_same_with_and_without_a_sessions_start(died: int, again: int, every: int) -> None:
     def life(first: int, last: int) -> list[bytes]:
@@ -386,7 +386,6 @@ def read_log(data: bytes, path: Path) -> tuple[list[int], wandb_files.RunDescrip
 LOG, SPANS = long_log(14)
 
 
-@settings(max_examples=300)
 @given(st.integers(0, len(SPANS) - 1), st.data())
 def test_one_flipped_bit_costs_one_record_of_wandb(record: int, data: st.DataObject) -> None:
     begin, end = data.draw(st.sampled_from(SPANS[record]))
@@ -402,7 +401,6 @@ def test_one_flipped_bit_costs_one_record_of_wandb(record: int, data: st.DataObj
     assert described.unreadable == ({DAMAGED: 1} if described.whole else {})
 
 
-@settings(max_examples=100)
 @given(st.sets(st.integers(0, len(SPANS) - 1)))
 def test_every_damaged_record_of_wandb_is_counted(damaged: set[int]) -> None:
     log = bytearray(LOG)
@@ -414,7 +412,6 @@ def test_every_damaged_record_of_wandb_is_counted(damaged: set[int]) -> None:
     assert described.whole and described.unreadable[DAMAGED] == len(damaged)
 
 
-@settings(max_examples=200)
 @given(st.integers(len(HEADER), len(LOG)))
 def test_a_cut_file_of_wandb_is_no_damaged_record(length: int) -> None:
     with TemporaryDirectory() as folder:
@@ -462,17 +459,16 @@ def test_a_damaged_record_of_wandb_is_named_and_the_run_keeps_its_end(tmp_path: 
 
 @pytest.mark.parametrize("part", range(4))
 def test_changed_bytes_of_any_import_leave_whole_runs_or_none(part: int, tmp_path: Path) -> None:
-    files = fuzz.sample_logs(tmp_path / "logs")
+    files = damage.sample_logs(tmp_path / "logs")
     texts = {path: path.read_bytes() for path in files}
-    for number in range(12):
+    for number in range(examples(12, 200)):
         rng = random.Random(f"{part}/{number}")
         path = rng.choice(files)
-        (fuzz.reframe if path != files[-1] and number % 2 else fuzz.flip)(path, rng)
-        assert fuzz.check_import(tmp_path / "logs") == [], (part, number)
+        (damage.reframe if path != files[-1] and number % 2 else damage.flip)(path, rng)
+        assert damage.check_import(tmp_path / "logs") == [], (part, number)
         path.write_bytes(texts[path])
 
 
-@settings(max_examples=60)
 @given(st.binary(max_size=200), st.lists(st.binary(max_size=60), max_size=5))
 def test_any_bytes_are_read_as_far_as_they_go(text: bytes, held: list[bytes]) -> None:
     with TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ import math
 import sqlite3
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.journal.reader import Journal, JournalWriter
@@ -43,7 +43,6 @@ def entries(rows: dict[int, float]) -> list[Metrics]:
     return [Metrics(step, {"loss": value}, 0.0) for step, value in rows.items()]
 
 
-@settings(max_examples=200, deadline=None)
 @given(rows=ROWS, again=ROWS, cut=st.one_of(st.none(), st.integers(-1, 700)), batches=st.integers(1, 4))
 def test_buckets_hold_what_their_rows_hold(
     rows: dict[int, float], again: dict[int, float], cut: int | None, batches: int
@@ -68,7 +67,6 @@ def test_buckets_hold_what_their_rows_hold(
     connection.close()
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     rows=ROWS,
     columns=st.integers(1, 50),

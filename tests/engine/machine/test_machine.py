@@ -47,7 +47,7 @@ class FakeNvml:
         return index
 
     def nvmlDeviceGetName(self, handle: int) -> bytes | str:
-        return [b"NVIDIA H100", "NVIDIA T4"][handle]
+        return [b"NVIDIA H100", "NVIDIA T4"][handle]  # type: ignore[return-value]
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
         return SimpleNamespace(used=10 * 2**30, total=80 * 2**30)

@@ -22,15 +22,14 @@ from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.folder_check import check_model_files
-from looptop.engine.ppo.generating import generate
-from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.loading import load_policy, load_tokenizer
+from looptop.engine.ppo.responding import generate
 from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.ppo.rewards import Classifier
-from looptop.engine.ppo.training import load_tokenizer
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.training import build_model
-from tests.engine.ppo.tiny import save_classifier, save_policy
+from tests.factories.ppo import save_classifier, save_policy
 
 Load = Callable[[Path], Any]
 
@@ -183,7 +182,7 @@ def test_a_model_of_the_hub_with_only_a_pickle_is_refused(tmp_path: Path, monkey
     (kept / "refs").mkdir(parents=True)
     (kept / "refs/main").write_text("1" * 40)
     save_policy(kept / "snapshots" / ("1" * 40))
-    where = {"cache_dir": str(tmp_path), "local_files_only": True}
+    where: dict[str, Any] = {"cache_dir": str(tmp_path), "local_files_only": True}
     load_policy("somebody/model", **where)
     weights = kept / "snapshots" / ("1" * 40) / "model.safetensors"
     torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))

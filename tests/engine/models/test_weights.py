@@ -18,12 +18,12 @@ from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.names import resolve
 from looptop.engine.models.weights import is_pooler, load_whole
-from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.loading import load_policy
 from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.ppo.rewards import Classifier
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.training import build_model
-from tests.engine.ppo.tiny import save_classifier, save_policy
+from tests.factories.ppo import save_classifier, save_policy
 
 
 def without(folder: Path, word: str) -> None:
@@ -126,7 +126,12 @@ def test_what_is_new_may_be_missing(tmp_path: Path) -> None:
     assert not load_policy(tmp_path / "policy").v_head.summary.weight.any()
     without(save_classifier(tmp_path / "classifier"), "classifier.dense")
     load_classifier(str(tmp_path / "classifier"))
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    size: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     ViTModel(ViTConfig(image_size=16, patch_size=8, **size), add_pooling_layer=False).save_pretrained(tmp_path / "vit")
     BertModel(BertConfig(vocab_size=8, **size), add_pooling_layer=False).save_pretrained(tmp_path / "bert")
     for name in ("vit", "bert"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -23,8 +23,6 @@ from looptop.engine.ppo.algorithm import (
     token_rewards,
     whiten,
 )
-
-arithmetic = settings(deadline=None, max_examples=50)
 
 
 @st.composite
@@ -43,7 +41,6 @@ def wider(tensor: Tensor, fill: float | bool) -> Tensor:
     return torch.cat([tensor, torch.full((len(tensor), 3), fill, dtype=tensor.dtype)], dim=1)
 
 
-@arithmetic
 @given(responses(least=2), st.floats(0.1, 100), st.floats(-50, 50))
 def test_whitened_values_have_mean_0_and_variance_1_or_less_where_they_hardly_differ(
     case: tuple[Tensor, torch.Generator], scale: float, shift: float
@@ -67,7 +64,6 @@ def test_too_few_tokens_for_a_variance_give_numbers_all_the_same(count: int) -> 
     assert torch.isfinite(whiten(values, mask)).all()
 
 
-@arithmetic
 @given(responses(), st.floats(0, 1), st.floats(0, 1))
 def test_advantages_are_the_sum_over_all_later_steps(
     case: tuple[Tensor, torch.Generator], gamma: float, lam: float
@@ -86,7 +82,6 @@ def test_advantages_are_the_sum_over_all_later_steps(
             assert found[row, t].item() == pytest.approx(wanted, abs=1e-9)
 
 
-@arithmetic
 @given(responses())
 def test_with_gamma_and_lambda_1_the_return_is_the_sum_of_the_rewards_to_come(
     case: tuple[Tensor, torch.Generator],
@@ -97,7 +92,6 @@ def test_with_gamma_and_lambda_1_the_return_is_the_sum_of_the_rewards_to_come(
     torch.testing.assert_close(returns, rewards.flip(1).cumsum(1).flip(1))
 
 
-@arithmetic
 @given(responses(), st.floats(0, 2))
 def test_the_score_stands_at_the_last_token_that_counts(case: tuple[Tensor, torch.Generator], beta: float) -> None:
     mask, source = case
@@ -115,7 +109,6 @@ def test_a_sample_in_which_nothing_counts_gets_no_score() -> None:
     assert rewards.tolist() == [[0, 0, 5.0], [0, 0, 0]]
 
 
-@arithmetic
 @given(responses(), st.sampled_from([0.0, float("nan"), float("inf"), -1e30]))
 def test_padding_changes_nothing(case: tuple[Tensor, torch.Generator], garbage: float) -> None:
     mask, source = case

@@ -4,46 +4,26 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
 
 import pytest
 
-import looptop.engine as looptop
-from looptop.engine import config as configuration
 from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run, resume
 from looptop.engine.ppo.breakpoint_conditions import parse
+from looptop.engine.ppo.breakpoints import set_breakpoint
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judging import check_value, drop_edits, far_from, judge, set_breakpoint
+from looptop.engine.ppo.judgements import check_value, drop_edits, far_from, judge
 from looptop.engine.runs.control import send
-from tests.engine.ppo.test_training import answered, held
-from tests.engine.ppo.tiny import ppo_config
+from looptop.engine.startup.run import Run, resume
+from tests.factories.ppo import ppo_config
+from tests.factories.ppo_runs import answered, held, start
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> PpoRunConfig:
     return ppo_config(tmp_path_factory.mktemp("t5"))
-
-
-STARTED: list[Run] = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_goes_on() -> Iterator[None]:
-    """A test that fails while its run is held must not leave it to the next one."""
-    yield
-    while STARTED:
-        run = STARTED.pop()
-        run.stop(checkpoint=False)
-        run.wait()
-
-
-def start(chosen: PpoRunConfig, *settings: str) -> Run:
-    STARTED.append(looptop.start(configuration.override(chosen, settings)))
-    return STARTED[-1]
 
 
 def held_in_a_batch(tiny: PpoRunConfig, *settings: str) -> tuple[Run, int]:
@@ -126,7 +106,7 @@ def test_an_edit_that_breaks_the_update_is_named_and_can_be_dropped(
     journal = PpoJournal(run.folder.db)
     assert main(["resume", run.id, "--drop-edits"]) == 0, capsys.readouterr().err
     assert f"2 edits of batch {step} dropped" in capsys.readouterr().err
-    assert [(said.row, said.kind) for said in journal.judgements()] == [(1, "rating")], "a rating is kept"
+    assert [(each.row, each.kind) for each in journal.judgements()] == [(1, "rating")], "a rating is kept"
     assert run.folder.state() is RunState.FINISHED
     with pytest.raises(LooptopError, match="has no edits to drop"):
         drop_edits(run.folder)
@@ -148,7 +128,7 @@ def test_samples_that_are_left_out_count_in_no_figure_and_no_condition(tiny: Ppo
     found = journal.figures(journal.names(), step, step)[step]
     kept = [sample for sample in journal.samples(step) if sample.row not in (4, 5)]
     used = [1.5 if sample.row == 0 else sample.reward for sample in kept]
-    assert found["env/reward_used"] == pytest.approx(statistics.fmean(used), abs=1e-5)  # type: ignore[type-var]
+    assert found["env/reward_used"] == pytest.approx(statistics.fmean(used), abs=1e-5)  # type: ignore[arg-type]
     assert found["env/reward_used"] == pytest.approx(found["ppo/mean_scores"], abs=1e-5)
     for name, values in (
         ("env/reward_mean", [sample.reward for sample in kept]),
@@ -156,7 +136,7 @@ def test_samples_that_are_left_out_count_in_no_figure_and_no_condition(tiny: Ppo
         ("objective/kl", [sample.kl for sample in kept]),
         ("scores/grammar", [sample.scores["grammar"] for sample in kept]),
     ):
-        assert found[name] == pytest.approx(statistics.fmean(values), abs=1e-5), name  # type: ignore[type-var]
+        assert found[name] == pytest.approx(statistics.fmean(values), abs=1e-5), name  # type: ignore[arg-type]
     assert found["env/distinct"] == pytest.approx(len({sample.response for sample in kept}) / len(kept))
 
 

@@ -111,7 +111,7 @@ def test_a_sample_takes_less_than_ten_kilobytes(writer: JournalWriter) -> None:
         quality={"recall": 1.0, "clean": 1.0, "distinct": 1.0},
     )  # fmt: skip
     for step in range(1, 33):
-        rows = [SampleRecord(**{**_fields(sample), "row": row}) for row in range(32)]
+        rows = [SampleRecord(**{**_fields(sample), "row": row}) for row in range(32)]  # type: ignore[arg-type]
         write_samples(writer, step, rows)
         write_tokens(writer, step, [(row, blob(48, 1.0)) for row in range(32)])
     assert writer.close()

@@ -19,8 +19,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.ppo import reward_training, training
 from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.rewards import Classifier, Reward
-from tests.engine.ppo.test_reward_training import reward_config
-from tests.engine.ppo.tiny import ppo_config, save_classifier, save_policy, save_tokenizer
+from tests.factories.ppo import ppo_config, reward_config, save_classifier, save_policy, save_tokenizer
 
 
 class Stopped(Exception):
@@ -45,13 +44,13 @@ def precision_of(train: Any, config: Any) -> str:
         raise Stopped
 
     with pytest.raises(Stopped):
-        train(SimpleNamespace(config=config, compute_on=compute_on))
+        train(SimpleNamespace(config=config, compute_on=compute_on, threads=1))
     assert chosen[0].torch_device == "cuda:0"
     return chosen[0].precision
 
 
 def save_t5_classifier(folder: Path) -> Path:
-    config = T5Config(
+    config = T5Config(  # type: ignore[call-arg]
         vocab_size=64, d_model=32, d_kv=16, d_ff=64, num_layers=1, num_heads=2, decoder_start_token_id=0, num_labels=1
     )
     T5ForSequenceClassification(config).save_pretrained(folder)
@@ -76,7 +75,7 @@ def test_ppo_refuses_fp16_for_a_t5_by_name(old_gpu: None, tmp_path: Path) -> Non
     with pytest.raises(
         LooptopError, match="policy is a T5 model, and T5's activations overflow in fp16; use precision"
     ):
-        training.train(SimpleNamespace(config=config))  # type: ignore[arg-type]
+        training.train(SimpleNamespace(config=config, threads=1))  # type: ignore[arg-type]
     gpt2 = ppo_config(tmp_path / "gpt2", "device=cuda", "precision=fp16", family="gpt2")
     assert precision_of(training.train, gpt2) == "fp16"
 
@@ -88,7 +87,7 @@ def test_reward_training_computes_no_t5_in_fp16(old_gpu: None, tmp_path: Path) -
     assert precision_of(reward_training.train, auto) == "fp32"
     fp16 = reward_config(tmp_path, classifier, "device=cuda", "precision=fp16")
     with pytest.raises(LooptopError, match="t5 is a T5 model"):
-        reward_training.train(SimpleNamespace(config=fp16))  # type: ignore[arg-type]
+        reward_training.train(SimpleNamespace(config=fp16, threads=1))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["t5", "mt5", "umt5", "longt5", "switch_transformers"])

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from looptop.engine.config.ppo import QueryConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.data import load, load_unseen
-from tests.engine.ppo.tiny import TEXTS, save_texts, save_tokenizer
+from tests.factories.ppo import TEXTS, save_texts, save_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,15 @@ from hypothesis import strategies as some
 
 import looptop.engine as looptop
 from looptop.engine import config as configuration
-from looptop.engine.config.reward import PreferenceConfig, RewardRunConfig
+from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import resume
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judgements import judge
 from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_pairs, pairs_of
 from looptop.engine.ppo.rewards import Classifier
-from tests.engine.ppo.tiny import TEXTS, ppo_config, save_classifier, save_decoder_classifier
-from tests.support import eventually
+from looptop.engine.startup.run import resume
+from tests.factories.ppo import ppo_config, reward_config, save_decoder_classifier, save_rows
+from tests.support import eventually, last
 
 RATINGS = some.lists(
     some.builds(Rating, some.sampled_from("abc"), some.sampled_from("rstuvw"), some.integers(-2, 2).map(float)),
@@ -53,11 +53,6 @@ def test_where_queries_do_not_matter_each_rating_is_the_better_side_of_a_few(rat
         assert max(better) > min(worse)
 
 
-def table(path: Path, rows: list[dict[str, object]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
-
-
 def preferences(**options: object) -> PreferenceConfig:
     return PreferenceConfig(**options)  # type: ignore[arg-type]
 
@@ -67,7 +62,7 @@ def test_a_query_is_on_one_side_only_and_bad_pairs_are_left_out(tmp_path: Path) 
         {"query": f"q{n}", "chosen": f"good {n} {side}", "rejected": "bad"} for n in range(10) for side in (1, 2)
     ]
     rows += [{"query": "q0", "chosen": "", "rejected": "x"}, {"query": "q0", "chosen": "x", "rejected": "x"}]
-    source = table(tmp_path / "pairs.jsonl", rows)
+    source = save_rows(tmp_path / "pairs.jsonl", rows)
     train, held_out = load_pairs(preferences(source=source, validation_fraction=0.3), "both", 1)
     assert len(train) == 14 and len(held_out) == 6
     assert not {pair.query for pair in train} & {pair.query for pair in held_out}
@@ -87,25 +82,8 @@ def test_data_that_makes_no_pairs_is_refused_in_a_sentence(
     tmp_path: Path, rows: list[dict[str, object]], said: str
 ) -> None:
     with pytest.raises(LooptopError) as caught:
-        load_pairs(preferences(source=table(tmp_path / "x.jsonl", rows)), "both", 1)
+        load_pairs(preferences(source=save_rows(tmp_path / "x.jsonl", rows)), "both", 1)
     assert said in str(caught.value)
-
-
-def reward_config(folder: Path, *settings: str) -> RewardRunConfig:
-    """Pairs that a word tells apart: `tram` is better than `council`."""
-    classifier = save_classifier(folder / "classifier", spread=0.2)
-    rows: list[dict[str, object]] = [
-        {"query": text, "chosen": f"tram {text}", "rejected": f"council {text}"} for text in TEXTS
-    ]
-    chosen = configuration.override(
-        configuration.preset("tiny", "reward"),
-        [
-            f"classifier={classifier}", f"data.source={table(folder / 'pairs.jsonl', rows)}", "eval_strategy=steps",
-            "eval_steps=10", "max_steps=40", "per_device_train_batch_size=16", "learning_rate=3e-3", *settings,
-        ],
-    )  # fmt: skip
-    assert isinstance(chosen, RewardRunConfig)
-    return chosen
 
 
 def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:
@@ -115,7 +93,7 @@ def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:
     expected = {point.step: point.value for point in undisturbed.journal.values("loss")}
     assert list(expected) == list(range(1, 41))
     accuracy = [point.value for point in undisturbed.journal.values("eval_accuracy")]
-    assert undisturbed.result()["accuracy"] >= 0.95 > accuracy[0]
+    assert undisturbed.result()["accuracy"] >= 0.95 > accuracy[0]  # type: ignore[operator]
     losses = {point.step: point.value for point in undisturbed.journal.values("eval_loss")}
     best = undisturbed.result()["step"]
     assert undisturbed.result()["loss"] == losses[best] != losses[40], (
@@ -129,7 +107,7 @@ def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:
     again = resume(run.id)
     assert again.wait() is RunState.FINISHED, again.reason
     for point in again.journal.values("loss"):
-        assert math.isclose(point.value, expected[point.step], abs_tol=1e-6), point.step
+        assert math.isclose(point.value, expected[point.step], abs_tol=1e-6), point.step  # type: ignore[arg-type]
 
     from looptop.engine.config.ppo import RewardConfig
 
@@ -166,10 +144,10 @@ def test_a_decoder_whose_tokenizer_adds_nothing_becomes_a_reward_model(tmp_path:
     chosen = configuration.override(
         configuration.preset("tiny", "reward"),
         [
-            f"classifier={classifier}", f"data.source={table(tmp_path / 'pairs.jsonl', rows)}", "max_steps=2",
+            f"classifier={classifier}", f"data.source={save_rows(tmp_path / 'pairs.jsonl', rows)}", "max_steps=2",
             "reads=response", "per_device_train_batch_size=4", "eval_strategy=steps", "eval_steps=2",
         ],
     )  # fmt: skip
     run = looptop.start(chosen)
     assert run.wait() is RunState.FINISHED, run.reason
-    assert math.isfinite(run.journal.last("eval_loss").value)
+    assert math.isfinite(last(run.journal, "eval_loss").value)  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.rewards import AT_ONCE, Function, Reward, encode
-from tests.engine.ppo.tiny import TEXTS, save_classifier, save_decoder_classifier
+from looptop.engine.ppo.rewards import BATCH_SIZE, Function, Reward, encode
+from tests.factories.ppo import TEXTS, save_classifier, save_decoder_classifier
 
 RESPONSES = [*TEXTS[:5], "tram", "", "the council in Oslo"]
 QUERIES = ["a query"] * len(RESPONSES)
@@ -37,7 +37,7 @@ def test_scores_are_what_listing_7_5s_pipelines_give(folders: tuple[Path, Path])
         model = AutoModelForSequenceClassification.from_pretrained(folder)
         listed = pipeline("text-classification", model=model, tokenizer=tokenizer)
         wanted = [
-            next(label["score"] for label in result if label["label"] == "LABEL_1")
+            next(label["score"] for label in result if label["label"] == "LABEL_1")  # type: ignore[index]
             for result in listed(RESPONSES, function_to_apply="none", top_k=None)
         ]
         assert scores[name] == pytest.approx(wanted, abs=1e-5)
@@ -48,7 +48,7 @@ def test_scores_are_what_listing_7_5s_pipelines_give(folders: tuple[Path, Path])
 
 def test_a_response_scores_the_same_alone_and_in_any_batch(folders: tuple[Path, Path]) -> None:
     reward = Reward.load([RewardConfig(name="grammar", model=str(folders[0]))])
-    many = RESPONSES * (AT_ONCE // len(RESPONSES) + 1)
+    many = RESPONSES * (BATCH_SIZE // len(RESPONSES) + 1)
     together = reward.score(["q"] * len(many), many)["grammar"]
     alone = [reward.score(["q"], [response])["grammar"][0] for response in RESPONSES]
     assert together[: len(alone)] == pytest.approx(alone, abs=1e-5)
@@ -66,7 +66,7 @@ def test_long_texts_are_cut_and_a_pair_is_read_where_that_is_wanted(folders: tup
     assert one != two
     tokenizer = AutoTokenizer.from_pretrained(model)
     (ids,) = encode(tokenizer, [long], ["tram line"], "both", 16)["input_ids"]
-    assert len(ids) == 16 and tokenizer.decode(ids[-4:-1]).endswith("tram line")
+    assert len(ids) == 16 and tokenizer.decode(ids[-4:-1]).endswith("tram line")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

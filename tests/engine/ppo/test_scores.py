@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.config.ppo import PpoSettings
-from looptop.engine.ppo.scores import Moments, scale_scores
+from looptop.engine.ppo.algorithm import Moments, scale_scores
 
 BATCHES = st.lists(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=8), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=50)
 @given(BATCHES)
 def test_moments_of_batches_are_those_of_all_scores(batches: list[list[float]]) -> None:
     moments = Moments()

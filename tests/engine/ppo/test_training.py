@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,23 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 import looptop.engine as looptop
-from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run
-from looptop.engine.launch.run import resume as go_on
 from looptop.engine.models.names import resolve
-from looptop.engine.ppo.comparison import compare
-from looptop.engine.ppo.generating import generate
+from looptop.engine.ppo.breakpoints import set_breakpoint
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judging import judge, set_breakpoint
-from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.judgements import judge
+from looptop.engine.ppo.loading import load_policy
+from looptop.engine.ppo.paired_comparison import compare
 from looptop.engine.ppo.records import TOKEN_COLUMNS
+from looptop.engine.ppo.responding import generate
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
-from tests.engine.ppo.tiny import ppo_config, save_decoder_classifier, save_one_token_policy
-from tests.support import eventually, wait_taken
+from looptop.engine.startup.run import Run
+from tests.factories.ppo import ppo_config, save_decoder_classifier, save_one_token_policy
+from tests.factories.ppo_runs import answered, held, resume, start
+from tests.support import eventually, last
 
 
 @pytest.fixture(scope="module")
@@ -42,29 +41,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PpoRunConfig]:
 @pytest.fixture
 def tiny(models: dict[str, PpoRunConfig]) -> PpoRunConfig:
     return models["t5"]
-
-
-STARTED: list[Run] = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_goes_on() -> Iterator[None]:
-    """A test that fails while its run is held must not leave it to the next one."""
-    yield
-    while STARTED:
-        run = STARTED.pop()
-        run.stop(checkpoint=False)
-        run.wait()
-
-
-def start(chosen: PpoRunConfig, *settings: str) -> Run:
-    STARTED.append(looptop.start(configuration.override(chosen, settings)))
-    return STARTED[-1]
-
-
-def resume(run: Run) -> Run:
-    STARTED.append(go_on(run.id))
-    return STARTED[-1]
 
 
 def finished(run: Run) -> PpoJournal:
@@ -87,39 +63,18 @@ def same(found: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
     return math.isclose(found, wanted, abs_tol=tolerance, rel_tol=tolerance)
 
 
-def held(run: Run, place: str, step: int | None = None) -> int:
-    """Waits until the run is held at a place of a batch; gives the batch's step."""
-    journal = PpoJournal(run.folder.db)
-
-    def there() -> bool:
-        batch = journal.last_batch()
-        at = batch is not None and batch.place == place and (step is None or batch.step == step)
-        return at and run.state is RunState.PAUSED
-
-    eventually(there)
-    batch = journal.last_batch()
-    assert batch is not None
-    return batch.step
-
-
-def answered(run: Run, control: Any) -> str:
-    answer = wait_taken(run.folder, control, 30)
-    assert answer is not None
-    return answer
-
-
 @pytest.mark.parametrize("family", ["t5", "gpt2"])
 def test_a_run_leaves_behind_every_batch_sample_and_token(models: dict[str, PpoRunConfig], family: str) -> None:
     run = start(models[family])
     journal = finished(run)
     result = run.result()
     assert [batch.step for batch in journal.batches()] == [1, 2, 3, 4]
-    assert {batch.place for batch in journal.batches()} == {"updated"}
+    assert {batch.stage for batch in journal.batches()} == {"updated"}
     assert journal.batch_span() == (1, 4, 4)
     assert [point.step for point in journal.values("eval_reward")] == [0, 2, 4]
     for name in ("objective/kl", "ppo/policy/clipfrac", "ppo/val/var_explained", "env/reward_mean", "scores/grammar"):
         assert [point.step for point in journal.values(name)] == [1, 2, 3, 4], name
-    best = max(journal.values("eval_reward")[1:], key=lambda point: point.value)
+    best = max(journal.values("eval_reward")[1:], key=lambda point: point.value)  # type: ignore[arg-type, return-value]
     assert (result["step"], result["reward"]) == (best.step, pytest.approx(best.value))
     samples = journal.samples(3)
     assert [sample.row for sample in samples] == list(range(8))
@@ -273,7 +228,7 @@ def test_a_checkpoint_of_a_held_batch_is_of_the_step_before_and_lets_nothing_go_
     assert run.state is RunState.PAUSED and held(run, "scored") == step + 1
     assert answered(run, run.checkpoint()) == f"there is a checkpoint of step {step} already"
     run.continue_()
-    eventually(lambda: run.journal.last("objective/kl").step > step)
+    eventually(lambda: last(run.journal, "objective/kl").step > step)
 
 
 def test_kl_that_runs_away_stops_the_run_with_a_checkpoint_and_says_so(tiny: PpoRunConfig) -> None:
@@ -281,7 +236,7 @@ def test_kl_that_runs_away_stops_the_run_with_a_checkpoint_and_says_so(tiny: Ppo
     assert run.wait() is RunState.STOPPED, run.reason
     assert "above training.kl_limit (5)" in run.reason
     batch = PpoJournal(run.folder.db).last_batch()
-    assert batch is not None and batch.place == "compared"
+    assert batch is not None and batch.stage == "compared"
     assert checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{batch.step - 1}")
 
 
@@ -291,7 +246,7 @@ def test_adapters_train_and_the_reference_is_the_model_without_them(tiny: PpoRun
     facts = journal.facts()
     assert 0 < facts["trainable_parameters"] < 0.2 * facts["parameters"]
     kl = [point.value for point in journal.values("objective/kl")]
-    assert kl[0] == pytest.approx(0, abs=1e-4) and abs(kl[-1]) > 1e-3
+    assert kl[0] == pytest.approx(0, abs=1e-4) and abs(kl[-1]) > 1e-3  # type: ignore[arg-type]
     before, after = load_policy(tiny.model.policy).state_dict(), load_policy(run.folder.model).state_dict()
     assert before.keys() == after.keys(), "the adapters are merged into a plain model"
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -336,7 +291,7 @@ def test_adapters_that_are_damaged_are_refused_in_a_sentence(tiny: PpoRunConfig,
     assert load_policy(copied), "what the folder says of its model is enough"
     weights = load_file(copied / "adapter_model.safetensors")
     save_file(dict(list(weights.items())[1:]), copied / "adapter_model.safetensors")
-    with pytest.raises(LooptopError, match="are not whole or belong to another model"):
+    with pytest.raises(LooptopError, match="are incomplete or belong to another model"):
         load_policy(copied)
     (copied / "adapter_model.safetensors").write_bytes(b"x")
     with pytest.raises(LooptopError, match=r"the adapters in [^ ]+ cannot be loaded"):
@@ -426,7 +381,7 @@ def test_long_queries_are_cut_counted_and_said(tiny: PpoRunConfig) -> None:
     run = start(tiny, "max_query_tokens=6", "max_steps=2")
     journal = finished(run)
     assert all(sample.query_cut for sample in journal.samples(1))
-    assert journal.last("env/query_cut").value == 1.0
+    assert last(journal, "env/query_cut").value == 1.0
     assert any("were longer than 6 tokens and were cut" in event.text for event in journal.events())
 
 

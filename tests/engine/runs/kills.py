@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from looptop.engine.journal.reader import Journal, JournalWriter
-from tests.engine.runs.helpers import python, read_line
+from tests.factories.processes import python, read_line
 
 # The process counts for itself what it has said, so that nothing is taken on the journal's word.
 WRITE_FAST = """

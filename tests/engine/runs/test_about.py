@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.cli.main import main
@@ -18,14 +18,15 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import start
 from looptop.engine.runs import listing
 from looptop.engine.runs.about import About, read_about, write_about
 from looptop.engine.runs.control import send
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import Summaries
-from tests.engine.runs.helpers import Steps, config, python, read_line
+from looptop.engine.startup.run import start
+from tests.factories.processes import python, read_line
+from tests.factories.runs import Steps, config
 
 
 def make(loss: float = 1.0, state: RunState = RunState.FINISHED) -> RunFolder:
@@ -40,7 +41,6 @@ def make(loss: float = 1.0, state: RunState = RunState.FINISHED) -> RunFolder:
 TEXTS = st.text(st.characters() | st.sampled_from("\udce9\\u\0\r"), max_size=50)
 
 
-@settings(deadline=None)
 @given(TEXTS.filter(lambda text: "\n" not in text), TEXTS)
 def test_what_is_said_is_kept_letter_by_letter(title: str, note: str) -> None:
     folder = RunFolder.all()[0] if RunFolder.all() else RunFolder.create("vqa", preset("tiny"))

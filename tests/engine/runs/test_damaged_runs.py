@@ -19,7 +19,8 @@ from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import AnswerSample, RunState
 from looptop.engine.runs.folder import RunFolder
-from scripts import fuzz
+from tests.factories import damage
+from tests.support import examples
 
 Capture = pytest.CaptureFixture[str]
 
@@ -134,7 +135,7 @@ def test_numbers_that_no_clock_has_are_written_all_the_same() -> None:
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "tensorboard"])
 def test_a_damaged_run_is_exported_as_far_as_it_goes(form: str, tmp_path: Path) -> None:
-    run = fuzz.sample_run()
+    run = damage.sample_run()
     change(run, "UPDATE ppo_batches SET step = ? WHERE step = 3", 2**62)
     change(run, "UPDATE ppo_samples SET scores = '{\"r\": \"x\"}', kl = 'text', query = 5 WHERE step = 2")
     change(run, "UPDATE events SET time = ?, text = 7", float("inf"))
@@ -144,31 +145,31 @@ def test_a_damaged_run_is_exported_as_far_as_it_goes(form: str, tmp_path: Path) 
 
 
 def test_any_value_in_any_column_is_a_result_or_a_sentence() -> None:
-    run = fuzz.sample_run()
+    run = damage.sample_run()
     whole = run.path.with_name(".whole")
     shutil.copytree(run.path, whole)
     rng = random.Random(7)
-    for number, (table, column) in enumerate(fuzz.columns(run.db)):
-        for value in rng.sample(fuzz.VALUES, 3):
-            if fuzz.put(run.db, table, column, value):
-                commands = fuzz.COMMANDS[number % len(fuzz.COMMANDS) :][:1]
-                assert fuzz.check_readers(run) + fuzz.check_commands(run, commands) == [], (table, column, value)
+    for number, (table, column) in enumerate(damage.columns(run.db)):
+        for value in rng.sample(damage.VALUES, examples(1, len(damage.VALUES))):
+            if damage.put(run.db, table, column, value):
+                commands = damage.COMMANDS[number % len(damage.COMMANDS) :][:1]
+                assert damage.check_readers(run) + damage.check_commands(run, commands) == [], (table, column, value)
             shutil.copy(whole / "run.db", run.db)
 
 
 @pytest.mark.parametrize("name", ["run.db", "config.toml", "about.toml", "run.lock"])
 def test_changed_bytes_of_any_file_are_a_result_or_a_sentence(name: str) -> None:
-    run = fuzz.sample_run()
+    run = damage.sample_run()
     path: Path = run.path / name
     if not path.exists():
         path.write_bytes(b'title = "a title"\nnote = "b"\n')
     whole = path.read_bytes()
     rng = random.Random(11)
-    for number in range(25):
+    for number in range(examples(25, 500)):
         path.write_bytes(whole)
-        fuzz.flip(path, rng)
-        commands = fuzz.COMMANDS[number % len(fuzz.COMMANDS) :][:1]
-        assert fuzz.check_readers(run) + fuzz.check_commands(run, commands) == [], number
+        damage.flip(path, rng)
+        commands = damage.COMMANDS[number % len(damage.COMMANDS) :][:1]
+        assert damage.check_readers(run) + damage.check_commands(run, commands) == [], number
 
 
 def test_a_damaged_schema_that_sqlite_quotes_is_a_sentence() -> None:
@@ -180,4 +181,4 @@ def test_a_damaged_schema_that_sqlite_quotes_is_a_sentence() -> None:
         with pytest.raises(LooptopError, match=r"journal \S+run.db") as caught:
             opens()
         assert "\n" not in str(caught.value)
-    assert fuzz.check_readers(run) + fuzz.check_commands(run) == []
+    assert damage.check_readers(run) + damage.check_commands(run) == []

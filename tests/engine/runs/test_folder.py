@@ -17,7 +17,8 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.models.names import resolve
 from looptop.engine.runs.folder import RunFolder, home
-from tests.engine.runs.helpers import config, python
+from tests.factories.processes import python
+from tests.factories.runs import config
 
 
 def test_ids_count_up_for_each_kind() -> None:

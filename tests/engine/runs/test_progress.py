@@ -17,14 +17,13 @@ from looptop.engine.cli.watch import _Reader
 from looptop.engine.config import RunConfig
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import gate
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send, wait_answer
 from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
-from tests.engine.ppo.test_reward_training import reward_config
-from tests.engine.ppo.tiny import ppo_config
+from looptop.engine.startup.run import Run
+from tests.factories.ppo import ppo_config, reward_config
 from tests.support import eventually, wait_taken
 
 STARTED: list[Run] = []
@@ -72,7 +71,7 @@ def test_progress_is_written_once_a_second_and_says_how_long_still(monkeypatch: 
 
     now[0] += 5
     report.at("evaluating", 1, 100)
-    assert journal.written[-1].seconds_left is None, "it begins anew"
+    assert journal.written[-1].seconds_left is None, "it begins anew"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("broken", [None, 3, "x", {"text": 5}, {"done": 1}, {"text": "x", "done": "y"}])

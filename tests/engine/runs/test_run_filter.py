@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
@@ -18,7 +18,7 @@ from looptop.engine.runs.run_filter import parse
 from looptop.engine.text import visible
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z_/.]{0,10}", fullmatch=True).filter(lambda name: name not in ("took", "age"))
-TEXTS = st.text(st.characters(blacklist_characters='"', blacklist_categories=("Cs",)), min_size=1, max_size=12)
+TEXTS = st.text(st.characters(blacklist_characters='"', blacklist_categories=("Cs",)), min_size=1, max_size=12)  # type: ignore[arg-type]
 
 
 def in_quotes(text: str) -> str:
@@ -35,28 +35,26 @@ def written_terms(draw: st.DrawFn) -> tuple[str, Term]:
         written, what = in_quotes(text), Match("", (text.lower(),), negated)
     elif kind == "state":
         values = draw(st.lists(st.sampled_from([str(state) for state in RunState]), min_size=1, max_size=3))
-        written, what = f"state:{','.join(values)}", Match("state", tuple(values), negated)  # type: ignore[assignment]
+        written, what = f"state:{','.join(values)}", Match("state", tuple(values), negated)
     elif kind == "field":
         key = draw(st.sampled_from(["kind", "id", "title", "note", "device", "preset", "host"]))
         texts = draw(st.lists(TEXTS, min_size=1, max_size=3))
         written = f"{key}:{','.join(map(in_quotes, texts))}"
-        what = Match(key, tuple(text.lower() for text in texts), negated)  # type: ignore[assignment]
+        what = Match(key, tuple(text.lower() for text in texts), negated)
     else:
         name, sign = draw(NAMES), draw(st.sampled_from(["<", "<=", ">", ">=", "=", "!="]))
         number = draw(st.floats(allow_nan=False, allow_infinity=False))
         written, what = f"{name}{sign}{number!r}", Comparison(name, "==" if sign == "=" else sign, number, "", negated)  # type: ignore[assignment]
         if name == "progress":
-            what = replace(what, number=number * 0.01)  # type: ignore[assignment]
+            what = replace(what, number=number * 0.01)  # type: ignore[call-arg]
     return f"{'-' if negated else ''}{written}", what
 
 
-@settings(deadline=None)
 @given(st.lists(written_terms(), max_size=5), st.sampled_from([" ", "  ", "\t"]))
 def test_what_is_written_is_what_is_read(pairs: list[tuple[str, Term]], gap: str) -> None:
     assert terms(parse(gap.join(written for written, _ in pairs)).expression) == [term for _, term in pairs]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_a_query_or_one_sentence(text: str) -> None:
     try:

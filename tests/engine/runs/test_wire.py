@@ -22,8 +22,8 @@ import looptop.engine
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.ppo.data import Query
-from looptop.engine.ppo.generation import Responses
-from looptop.engine.ppo.rollout import Answered, Rollout
+from looptop.engine.ppo.measure import Answered
+from looptop.engine.ppo.rollout import Responses, Rollout
 from looptop.engine.runs.distributed import _no_objects
 from looptop.engine.runs.gate import StepVerdict
 from looptop.engine.runs.wire import pack, unpack
@@ -92,10 +92,10 @@ def test_any_bytes_are_a_value_or_an_error(data: bytes) -> None:
 def test_torchs_own_way_is_closed_while_processes_are_joined() -> None:
     from torch.distributed import distributed_c10d as c10d
 
-    data, size = c10d._object_to_tensor({"a": 1}, torch.device("cpu"), None)  # type: ignore[arg-type]
-    assert c10d._tensor_to_object(data, size, None) == {"a": 1}  # type: ignore[arg-type]
+    data, size = c10d._object_to_tensor({"a": 1}, torch.device("cpu"), None)
+    assert c10d._tensor_to_object(data, size, None) == {"a": 1}
     with _no_objects(), pytest.raises(LooptopError, match="unpickled"):
-        c10d._tensor_to_object(data, size, None)  # type: ignore[arg-type]
+        c10d._tensor_to_object(data, size, None)
 
 
 def test_the_engine_unpickles_nothing() -> None:

@@ -8,52 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback
 
 from looptop.engine.cli.main import main
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import start
 from looptop.engine.training.callbacks import JournalCallback
-from tests.engine.runs.helpers import config
-from tests.support import eventually, wait_taken
-
-
-class Line(torch.nn.Module):
-    """A model that fits a line."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slope = torch.nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"loss": ((self.slope * x - labels) ** 2).mean(), "logits": self.slope * x}
-
-
-def trainer(folder: Path, callback: JournalCallback, steps: int = 12, **settings: Any) -> Trainer:
-    rows = [{"x": float(number), "labels": 2.0 * number} for number in range(8)]
-    settings = {
-        "logging_steps": 1,
-        "eval_strategy": "steps",
-        "eval_steps": 6,
-        "learning_rate": 1e-2,
-        "save_strategy": "no",
-    } | settings
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        use_cpu=True,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        per_device_train_batch_size=4,
-        **settings,
-    )
-    return Trainer(Line(), arguments, train_dataset=rows, eval_dataset=rows, callbacks=[callback])  # type: ignore[arg-type]
+from tests.factories.runs import config
+from tests.factories.trainers import trainer
+from tests.support import eventually, last, wait_taken
 
 
 def test_a_run_is_journalled_under_trainers_own_names() -> None:
@@ -111,7 +78,7 @@ def test_a_stopped_trainer_evaluates_only_where_it_would_have_anyway(stop_at: in
                 stopping.request_stop()
 
     def train(context: RunContext) -> dict[str, Any]:
-        nonlocal stopping
+        nonlocal stopping  # type: ignore[misc]
         stopping = context
         loop = trainer(
             context.folder.checkpoints, JournalCallback(context), eval_strategy="epoch", save_strategy="epoch"
@@ -195,14 +162,14 @@ def test_what_is_logged_before_and_after_training_is_in_the_run(tmp_path: Path) 
     loop.train()
     after = loop.evaluate()["eval_loss"]
     tested = loop.evaluate(metric_key_prefix="test")["test_loss"]
-    predicted = loop.predict(loop.eval_dataset, metric_key_prefix="predicted").metrics["predicted_loss"]
+    predicted = loop.predict(loop.eval_dataset, metric_key_prefix="predicted").metrics["predicted_loss"]  # type: ignore[arg-type, index]
     loop.log({"final_f1": 0.5})
 
     (folder,) = RunFolder.all()
     journal = Journal(folder.db)
     assert [(point.step, point.value) for point in journal.values("eval_loss")] == [(0, before), (3, after)]
-    assert journal.last("test_loss").value == tested and journal.last("predicted_loss").value == predicted
-    assert journal.last("final_f1").value == 0.5
+    assert last(journal, "test_loss").value == tested and last(journal, "predicted_loss").value == predicted
+    assert last(journal, "final_f1").value == 0.5
     assert folder.state() is RunState.FINISHED and not folder.is_live()
 
     loop.train()
@@ -226,9 +193,9 @@ def test_logs_of_two_trainers_with_one_callback_go_into_each_ones_own_run(tmp_pa
     second.log({"end": 1.0})
 
     one, two = (Journal(RunFolder.find(name).db) for name in ("trainer-1", "trainer-2"))
-    assert one.last("late_loss").value == late and not two.values("late_loss")
-    assert two.last("other_loss").value == other and not one.values("other_loss")
-    assert two.last("end").value == 1.0 and not one.values("end")
+    assert last(one, "late_loss").value == late and not two.values("late_loss")
+    assert last(two, "other_loss").value == other and not one.values("other_loss")
+    assert last(two, "end").value == 1.0 and not one.values("end")
     for step in range(3):
         assert one.values(f"beside_{step}_loss") and not two.values(f"beside_{step}_loss")
     assert [run.state() for run in RunFolder.all()] == [RunState.FINISHED] * 2
@@ -284,7 +251,7 @@ def test_odd_names_and_numbers_do_not_end_the_training(tmp_path: Path) -> None:
     (folder,) = RunFolder.all()
     journal = Journal(folder.db)
     assert folder.state() is RunState.FINISHED
-    assert journal.last("ok").value == 2.0 and journal.last("caf\\udce9").value == 1.0 and not journal.last("huge")
+    assert last(journal, "ok").value == 2.0 and last(journal, "caf\\udce9").value == 1.0 and not journal.last("huge")
     assert [path.name for path in folder.path.parent.iterdir()] == ["trainer-1"], "nothing is left beside it"
 
 

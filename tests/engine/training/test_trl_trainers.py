@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 import looptop.engine as looptop
 from looptop.engine.journal.completions import completion_steps, completions
@@ -31,13 +31,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
     """The bundled decoder's tokenizer."""
     tokenizer = PreTrainedTokenizerFast.from_pretrained(resolve("bundled:decoder"))
     tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return tokenizer  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def model(tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
     end = tokenizer.eos_token_id
-    sizes = {"vocab_size": len(tokenizer), "n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    sizes: dict[str, Any] = {"vocab_size": len(tokenizer), "n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}
     return GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=end, eos_token_id=end, pad_token_id=end))
 
 
@@ -85,7 +85,7 @@ def check_completions(run: RunFolder, steps: list[int]) -> None:
             assert each.advantage is not None
         for first, second in (written[:2], written[2:]):
             assert first.prompt == second.prompt
-            assert first.advantage == pytest.approx(-second.advantage, abs=1e-3)
+            assert first.advantage == pytest.approx(-second.advantage, abs=1e-3)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("kind", ["grpo", "rloo"])
@@ -167,7 +167,7 @@ def test_supervised_fine_tuning_is_a_run_too(model: Any, tokenizer: Any, tmp_pat
 
 SCRIPT = """
     import sys
-    from tests.engine.training.test_callbacks import trainer
+    from tests.factories.trainers import trainer
     from looptop.engine import JournalCallback
     from transformers import TrainerCallback
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.accuracy import exact_match, normalise, official, score_files, vqa_score
+from looptop.engine.vqa.accuracy import exact_match, official, score_files, vqa_score
+from looptop.engine.vqa.data.normalise import normalise
 from looptop.engine.vqa.data.official_files import Annotation, read_questions, read_results, write_results
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "vqa_accuracy.json"

@@ -76,7 +76,7 @@ def test_token_by_token_with_a_cache_is_the_whole_at_once(both: tuple[GPT2LMHead
 
 
 def test_a_decoder_that_is_not_on_a_processor_is_left_as_it_is() -> None:
-    decoder = GPT2LMHeadModel(GPT2Config(vocab_size=30, n_embd=24, n_layer=1, n_head=3)).to("meta")
+    decoder = GPT2LMHeadModel(GPT2Config(vocab_size=30, n_embd=24, n_layer=1, n_head=3)).to("meta")  # type: ignore[arg-type]
     before = decoder.config._attn_implementation
     use_fast_kernels(decoder)
     assert decoder.config._attn_implementation == before != ATTENTION

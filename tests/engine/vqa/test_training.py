@@ -20,16 +20,16 @@ from transformers import AttentionInterface
 import looptop.engine as looptop
 from looptop.engine import config
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run, resume
 from looptop.engine.models.names import resolve
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import Run, resume
 from looptop.engine.vqa import fast_gpt2
 from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.model import VqaModel
-from tests.support import eventually, wait_taken
+from tests.support import eventually, last, wait_taken
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
 
@@ -49,15 +49,15 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     journal = run.journal
     validation = journal.values("eval_loss")
     assert validation[0].step == 0, "the first point is the loss before training (figure 7.8)"
-    assert validation[-1].value < validation[0].value
+    assert validation[-1].value < validation[0].value  # type: ignore[operator]
     assert losses(run)[1] > sum(list(losses(run).values())[-5:]) / 5
     facts = journal.facts()
     total = facts["total_steps"]
     assert list(losses(run)) == list(range(1, total + 1)), "every step is journalled once"
     for name in ("learning_rate", "grad_norm", "samples_per_second", "seconds_left", "epoch"):
-        assert journal.last(name).step == total
-    assert journal.last("seconds_left").value == 0
-    assert journal.last("test_accuracy").value == result["accuracy"]
+        assert last(journal, name).step == total
+    assert last(journal, "seconds_left").value == 0
+    assert last(journal, "test_accuracy").value == result["accuracy"]
     assert facts["n_test"] > 0 and facts["trainable_parameters"] < facts["parameters"]
     # The run ends with its best model: the first of the highest accuracy.
     best = max(journal.values("eval_accuracy")[1:], key=lambda point: (point.value, -point.step))
@@ -161,7 +161,7 @@ def test_a_resumed_run_makes_the_same_losses_as_an_undisturbed_one(settings: tup
     for step, loss in made.items():
         assert math.isclose(loss, expected[step], abs_tol=1e-6), step
     assert again.result()["accuracy"] == undisturbed.result()["accuracy"]
-    whole = [one.journal.last("train_loss").value for one in (undisturbed, again)]
+    whole = [last(one.journal, "train_loss").value for one in (undisturbed, again)]
     assert whole == pytest.approx([sum(expected.values()) / len(expected)] * 2, abs=1e-6)
     first, second = (VqaModel.from_pretrained(one.folder.model).state_dict() for one in (undisturbed, again))
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
@@ -219,7 +219,7 @@ def test_a_crash_fails_the_run_with_its_reason_and_leaves_the_traceback_in_its_l
 LIMITED = (
     "import resource, sys;"
     "resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, resource.getrlimit(resource.RLIMIT_FSIZE)[1]));"
-    "from looptop.engine.launch.host import main; sys.exit(main())"
+    "from looptop.engine.startup.host import main; sys.exit(main())"
 )
 
 
@@ -291,7 +291,8 @@ def test_a_stop_leaves_an_evaluation_undone_and_whoever_goes_on_makes_it() -> No
         made, expected = again.journal.values(name), undisturbed.journal.values(name)
         assert [point.step for point in made] == [point.step for point in expected]
         assert all(
-            math.isclose(one.value, other.value, abs_tol=1e-6) for one, other in zip(made, expected, strict=True)
+            math.isclose(one.value, other.value, abs_tol=1e-6)  # type: ignore[arg-type]
+            for one, other in zip(made, expected, strict=True)
         )
     for name in ("accuracy", "step"):
         assert again.result()[name] == undisturbed.result()[name]
@@ -306,7 +307,7 @@ def test_a_stop_during_the_last_evaluation_stops_the_run_and_resuming_makes_it()
     assert "test_accuracy" not in run.journal.names() and not run.folder.model.exists()
     again = resume(run.id)
     assert again.wait() is RunState.FINISHED, again.reason
-    assert again.journal.last("test_accuracy").value == again.result()["accuracy"]
+    assert last(again.journal, "test_accuracy").value == again.result()["accuracy"]
 
 
 def test_early_stopping_is_trainers_own() -> None:

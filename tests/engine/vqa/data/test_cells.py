@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 import pytest
 from datasets.table import InMemoryTable
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -240,7 +240,6 @@ def test_ids(value: Any, text: str) -> None:
     assert id_of(value, "question_id") == text
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**14), 10**14))
 def test_an_id_is_the_same_however_it_is_written(number: int) -> None:
     assert {id_of(value, "id") for value in (number, float(number), str(number), f"{number}.0")} == {str(number)}
@@ -253,7 +252,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.dictionaries(st.sampled_from(Cells.__struct_fields__), VALUES))
 def test_any_row_is_text_or_has_a_reason(cells: dict[str, Any]) -> None:
     try:
@@ -266,7 +264,6 @@ def test_any_row_is_text_or_has_a_reason(cells: dict[str, Any]) -> None:
         assert all(isinstance(vote, str) for vote in row.answers)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["red", "Red", "red.", "blue", "a blue", "2", "two", "yes"]), min_size=10, max_size=10))
 def test_the_most_common_answer_scores_best_by_the_official_rule(votes: list[str]) -> None:
     chosen, count = most_common(votes)
@@ -274,7 +271,6 @@ def test_the_most_common_answer_scores_best_by_the_official_rule(votes: list[str
     assert vqa_score(chosen, votes) == pytest.approx(max(vqa_score(vote, votes) for vote in votes))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_csv_cell_of_votes_is_a_list_or_has_a_reason(text: str) -> None:
     try:

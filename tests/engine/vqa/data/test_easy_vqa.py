@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from looptop.engine.vqa.data import easy_vqa
-from looptop.engine.vqa.data.load import Problems
+from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.data.rows import answer_type
 from looptop.engine.vqa.images.decode import open_image
 from tests.factories.vqa_data import images_of

@@ -9,7 +9,8 @@ import pytest
 
 from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.data.load import Problem, Problems, load_data, load_vqa_data
+from looptop.engine.vqa.data.load import load_data, load_vqa_data
+from looptop.engine.vqa.data.problems import Problem, Problems
 from looptop.engine.vqa.images.decode import open_image
 from tests.factories.vqa_data import Published, save_jpeg, vizwiz
 

@@ -211,7 +211,7 @@ def test_pillows_warnings_do_not_reach_the_screen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp", "tiff", "ppm", "tga"])
 def test_formats(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
-    halves(RED, BLUE, size=(64, 32)).save(path, **({"lossless": True} if suffix == "webp" else {}))
+    halves(RED, BLUE, size=(64, 32)).save(path, **({"lossless": True} if suffix == "webp" else {}))  # type: ignore[arg-type]
     check_image(path)
     image = open_image(path)
     assert image.size == (64, 32)
@@ -278,7 +278,7 @@ def test_rgba_lies_on_white(tmp_path: Path, suffix: str) -> None:
     image = halves((255, 0, 0, 255), (0, 0, 0, 0), "RGBA")
     image.paste((0, 0, 255, 128), (0, 0, 40, 10))
     path = tmp_path / f"a.{suffix}"
-    image.save(path, **({"lossless": True, "exact": True} if suffix == "webp" else {}))
+    image.save(path, **({"lossless": True, "exact": True} if suffix == "webp" else {}))  # type: ignore[arg-type]
     opened = open_image(path)
     assert pixel(opened, 5, 15) == RED
     assert pixel(opened, 30, 15) == WHITE
@@ -343,7 +343,7 @@ def test_damaged_exif_does_not_matter(tmp_path: Path) -> None:
 def test_the_first_frame_of_an_animation(tmp_path: Path, suffix: str) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in (RED, GREEN, BLUE)]
     path = tmp_path / f"a.{suffix}"
-    frames[0].save(path, save_all=True, append_images=frames[1:], **({"lossless": True} if suffix == "webp" else {}))
+    frames[0].save(path, save_all=True, append_images=frames[1:], **({"lossless": True} if suffix == "webp" else {}))  # type: ignore[arg-type]
     check_image(path)
     assert near(pixel(open_image(path), 10, 10), RED)
 

@@ -19,7 +19,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.images.decode import UnreadFormatError, check_image, open_image, thumbnail
 
 SHAPE = (3, 5)
-KEEPS_FOLDER = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+KEEPS_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORDS = arrays(np.uint16, SHAPE)
 TURNS = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 """By EXIF orientation: the transposition that is undone by it."""
@@ -146,7 +146,7 @@ def tiff(
         planes = ((values[..., None].astype(int) >> bit_numbers) & 1).reshape(height, -1).astype(np.uint8)
         data = b"".join(np.packbits(row).tobytes() for row in planes)
     else:
-        data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+        data = values.astype(values.dtype.newbyteorder(order)).tobytes()  # type: ignore[arg-type]
     tags = [(256, 3, width), (257, 3, height), (258, 3, bits), (259, 3, compression), (262, 3, photometric)]
     tags += [(273, 4, 8), (277, 3, values[0, 0].size), (278, 3, height), (279, 4, len(data))]
     tags += [] if extra is None else [(338, 3, extra)]
@@ -425,7 +425,7 @@ CONTENTS = [
     b"\0" * 2_000_000,
 ]
 KINDS = ("eXIf", "tEXt", "zTXt", "iTXt", "iCCP", "gAMA", "cHRM", "sRGB", "pHYs", "tIME", "bKGD", "hIST", "sBIT", "sPLT")
-KINDS += ("cICP", "acTL", "fcTL", "fdAT", "prVt")
+KINDS += ("cICP", "acTL", "fcTL", "fdAT", "prVt")  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -516,7 +516,7 @@ def test_damaged_transparency_does_not_make_a_png_worse(
     assert same(tmp_path / "a.png", wanted, 1)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage=st.dictionaries(st.integers(0, 700), st.integers(0, 255), min_size=1, max_size=20))
 @pytest.mark.parametrize("suffix", ["jpg", "webp"])
 def test_damaged_exif_and_profiles_do_not_make_a_picture_worse(

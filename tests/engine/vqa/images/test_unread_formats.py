@@ -188,7 +188,7 @@ def test_the_same_sentence_in_tables_vqa_v2_and_prepared_sets(folder: Path) -> N
             assert len(data.train) + len(data.validation) == 5
             assert data.problems.summary() == [(KIND, f"1 ({sentence})")]
     rows = {"image": [(folder / "0.png").read_bytes(), HEIC, (folder / "1.png").read_bytes()]}
-    rows |= {"question": ["q"] * 3, "answer": ["a"] * 3}  # type: ignore[dict-item]
+    rows |= {"question": ["q"] * 3, "answer": ["a"] * 3}  # type: ignore[list-item]
     datasets.Dataset.from_dict(rows).save_to_disk(str(folder.parent / "set"))
     data = load_data(DataConfig(source=str(folder.parent / "set")))
     assert data.problems.counts == {KIND: 1}

@@ -1,0 +1,183 @@
+"""Runs from Python: starts a run in a worker thread of the caller's process, controls it and waits for it.
+
+run = looptop.engine.start(looptop.engine.preset("tiny"))
+run.wait()
+print(run.result()["accuracy"])
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+from typing import Any
+
+from looptop.engine.config import RunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.files.lock import RunLock, beats_elsewhere
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
+from looptop.engine.runs.context import Train
+from looptop.engine.runs.control import Control, send
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.trust import require_trust
+from looptop.engine.startup.sources import with_checked_sources
+from looptop.engine.startup.worker import RunThread
+from looptop.engine.text import visible
+
+
+class Run:
+    """A run that trains in this process. It continues if this object is dropped; the process waits for its end."""
+
+    def __init__(self, thread: RunThread) -> None:
+        self.folder = thread.folder
+        self.journal = Journal(self.folder.db)
+        """Reads what the run has written."""
+        self._thread = thread
+
+    @property
+    def id(self) -> str:
+        """The run's id, such as `vqa-7`."""
+        return self.folder.id
+
+    @property
+    def state(self) -> RunState:
+        """The run's state."""
+        return self._thread.state if self._thread.ended.is_set() else self.folder.state()
+
+    @property
+    def reason(self) -> str:
+        """Why it failed or stopped."""
+        return self._thread.reason
+
+    def pause(self) -> Control:
+        """Pauses the run at the end of its step."""
+        return send(self.folder, "pause", by="python")
+
+    def continue_(self) -> Control:
+        """Continues a paused run."""
+        return send(self.folder, "continue", by="python")
+
+    def step(self, to: str = "") -> Control:
+        """Lets the run make one step, then pauses it.
+
+        Args:
+            to: Hold it at this stage of a PPO batch instead: `generated`, `scored`, `compared`, `updated`, or `next`.
+        """
+        return send(self.folder, "step", by="python", to=to)
+
+    def checkpoint(self) -> Control:
+        """Makes the run write a checkpoint at the end of the step, or immediately if it is paused."""
+        return send(self.folder, "checkpoint", by="python")
+
+    def stop(self, checkpoint: bool = True) -> None:
+        """Stops the run at the end of its step; does nothing if it has ended."""
+        self._thread.context.request_stop(now=not checkpoint)
+
+    def wait(self, timeout: float | None = None) -> RunState:
+        """Waits until the run has ended.
+
+        Ctrl-C stops the run with a checkpoint; KeyboardInterrupt is raised when that is done. A second ctrl-C raises it
+        immediately, and the run stops without a checkpoint when its step ends.
+
+        Args:
+            timeout: Wait at most this many seconds.
+
+        Returns:
+            The run's state afterwards.
+        """
+        try:
+            self._thread.ended.wait(timeout)
+        except KeyboardInterrupt:
+            self._thread.context.request_stop()
+            try:
+                self._thread.ended.wait()
+            except KeyboardInterrupt:
+                self._thread.context.request_stop(now=True)
+                raise
+            raise
+        return self.state
+
+    def result(self) -> dict[str, Any]:
+        """Waits for the end and returns the result: accuracy, loss, seconds.
+
+        Raises:
+            LooptopError: The run failed; says why.
+        """
+        self.wait()
+        if self._thread.state is RunState.FAILED:
+            raise LooptopError(f"{self.id} failed: {self._thread.reason}")
+        return self._thread.result
+
+
+def start(config: RunConfig, train: Train | None = None) -> Run:
+    """Starts a run in a worker thread of this process.
+
+    From then on, closing the terminal does not end the process: SIGHUP is ignored, if it had its default handler and
+    this is the main thread. The process still ends when the caller's code and the run have ended.
+
+    Args:
+        config: The run's configuration.
+        train: The function that trains; by default that of the run's kind.
+
+    Raises:
+        LooptopError: Another run trains in this process, something that the configuration names is missing, or the
+            folder cannot be made.
+    """
+    folder = RunFolder.create(config.kind, with_checked_sources(config))
+    try:
+        thread = RunThread(folder, train)
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)  # The run never started.
+        raise
+    _ignore_hangup()
+    thread.start()
+    return Run(thread)
+
+
+def resume(run_id: str, train: Train | None = None, *, trust: bool = False) -> Run:
+    """Resumes a run that is not live from its newest complete checkpoint, in this process.
+
+    Args:
+        run_id: The run, or its folder.
+        train: The function that trains; by default that of the run's kind.
+        trust: Whether a run that was made in another home may start what it names (`runs.trust`).
+
+    Raises:
+        LooptopError: There is no such run; it is live, finished, or of a newer looptop; or it would start something
+            that nobody has agreed to.
+    """
+    folder = RunFolder.find(run_id)
+    thread = RunThread(folder, train, resume=True, lock=lock_for_resume(folder, trust=trust))
+    _ignore_hangup()
+    thread.start()
+    return Run(thread)
+
+
+def _ignore_hangup() -> None:
+    """Ignores SIGHUP, which would by default end the process and the run in it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        # Not SIG_IGN, which the caller's child processes would inherit.
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+
+
+def lock_for_resume(folder: RunFolder, *, heartbeat: bool = True, trust: bool = False) -> RunLock:
+    """Takes the lock of a run that can be resumed.
+
+    Raises:
+        LooptopError: It is live, finished or cannot be read, or it would start something that nobody has agreed to.
+    """
+    folder.refuse_unsafe()
+    folder.config()
+    require_trust(folder, goes_on=True, trust=trust)
+    if beats_elsewhere(folder.lock):
+        owner = folder.owner()
+        raise LooptopError(f"{folder.id} is running on {visible(owner.host) if owner else 'another host'}")
+    lock = RunLock(folder.lock, folder.id).acquire(heartbeat=heartbeat)
+    try:
+        if Journal(folder.db).state()[0] is RunState.FINISHED:
+            raise LooptopError(f"{folder.id} is finished; there is nothing to resume")
+    except BaseException:
+        lock.release()
+        raise
+    return lock

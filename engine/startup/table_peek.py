@@ -1,0 +1,78 @@
+"""Reads the beginning of a local table of texts, without torch and without reading all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from looptop.engine.files.private import open_regular
+from looptop.engine.paths import path_of
+
+
+@dataclass(frozen=True)
+class TablePeek:
+    """The beginning of a local table."""
+
+    columns: list[str]
+    rows: list[dict[str, Any]]
+    whole: bool
+    """Whether these are all of its rows; False if a row could not be read."""
+
+
+def peek(source: str, count: int) -> TablePeek:
+    """The first rows of a local CSV, JSONL or Parquet file; none of another source or of a file that cannot be read.
+
+    Args:
+        source: The value of `data.source`.
+        count: How many rows.
+    """
+    path = path_of(source)
+    columns: list[str] = []
+    rows: list[dict[str, Any]] = []
+    whole = False
+    with contextlib.suppress(OSError, ValueError, LookupError, NotImplementedError, csv.Error, RecursionError):
+        left = _rows_of(path, columns)
+        rows += islice(left, count)
+        whole = next(left, None) is None
+    return TablePeek(columns or list(rows[0] if rows else ()), rows, whole)
+
+
+def _rows_of(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """A table's rows. If its format has a header, the columns are added to the list first.
+
+    Raises:
+        ValueError: The format is another one, or the file is damaged. Damage also raises the other errors that `peek`
+            ignores.
+    """
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".jsonl", ".parquet") or path.is_dir():
+        raise ValueError(kind)
+    with os.fdopen(open_regular(path, follow_links=True), "rb") as file:
+        if kind == ".parquet":
+            from pyarrow import parquet
+
+            table = parquet.ParquetFile(file)
+            columns += table.schema_arrow.names
+            for batch in table.iter_batches(batch_size=64):
+                yield from batch.to_pylist()
+            return
+        lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        if kind == ".csv":
+            reader = csv.DictReader(lines)
+            columns += reader.fieldnames or ()
+            yield from reader
+            return
+        for line in lines:
+            if line.strip():
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(line)
+                yield row
