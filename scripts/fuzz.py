@@ -33,9 +33,7 @@ from tests.factories.damage import (
 def main() -> int:
     """Fuzzes until the count is reached or something fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument(
-        "--count", type=int, default=2000, help="mutations of a run's files, and as many of event files"
-    )
+    parser.add_argument("--count", type=int, default=2000, help="mutations of a run's files, and of event files")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
