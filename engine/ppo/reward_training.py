@@ -109,7 +109,7 @@ def train(context: RunContext) -> dict[str, Any]:
         processing_class=tokenizer,
         callbacks=callbacks,
     )
-    trainer.belong_to(context)
+    trainer.attach_to(context)
     trainer.remove_callback(PrinterCallback)
     context.journal.facts(
         device=device.name,

@@ -75,7 +75,7 @@ class PpoTrainer(RunTrainer):
             processing_class=setup.tokenizer,
             callbacks=callbacks,
         )
-        self.belong_to(context)
+        self.attach_to(context)
         self.config = config
         self.setup = setup
         self.measure = Measure(setup, config.training.per_device_eval_batch_size)

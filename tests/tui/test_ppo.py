@@ -603,6 +603,11 @@ async def test_the_legend_of_tokens_takes_the_colours_of_another_theme(answers: 
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "tokens")
         legend = screen.query_one("#legend", Static)
-        before = str(Content.from_text(legend.content).spans)
+
+        def colours() -> str:
+            assert isinstance(legend.content, Content)
+            return str(legend.content.spans)
+
+        before = colours()
         await pilot.press("d")
-        await until(pilot, lambda: str(Content.from_text(legend.content).spans) != before)
+        await until(pilot, lambda: colours() != before)

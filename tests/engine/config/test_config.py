@@ -12,7 +12,7 @@ import pytest
 from looptop.engine import config
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.startup.sources import anchored, ready
+from looptop.engine.startup.sources import with_absolute_paths, with_checked_sources
 
 
 def test_both_presets_are_complete_and_have_the_chapters_values() -> None:
@@ -114,16 +114,16 @@ def test_local_paths_still_work_from_another_folder(tmp_path: Path, monkeypatch:
         config.preset("tiny", "ppo"),
         ["data.source=texts.jsonl", "policy=somebody/something", 'rewards=[{name = "a", function = "mine.py:short"}]'],
     )
-    result = anchored(chosen)
+    result = with_absolute_paths(chosen)
     assert isinstance(result, PpoRunConfig)
     assert result.data.source == str(tmp_path / "texts.jsonl")
     assert result.model.policy == "somebody/something"
     assert result.rewards[0].function == f"{tmp_path}/mine.py:short"
-    assert anchored(config.preset("tiny", "ppo")) == config.preset("tiny", "ppo")
+    assert with_absolute_paths(config.preset("tiny", "ppo")) == config.preset("tiny", "ppo")
     with pytest.raises(LooptopError, match=r"there is no file nowhere\.csv"):
-        ready(config.override(chosen, ["data.source=nowhere.csv"]))
+        with_checked_sources(config.override(chosen, ["data.source=nowhere.csv"]))
     with pytest.raises(LooptopError, match=r"policy names \./mine, which is not there"):
-        ready(config.override(chosen, ["policy=./mine"]))
+        with_checked_sources(config.override(chosen, ["policy=./mine"]))
 
 
 def test_a_saved_configuration_is_read_back_the_same(tmp_path: Path) -> None:

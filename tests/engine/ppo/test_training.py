@@ -297,7 +297,7 @@ def test_adapters_that_are_damaged_are_refused_in_a_sentence(tiny: PpoRunConfig,
     with pytest.raises(LooptopError, match=r"the adapters in [^ ]+ cannot be loaded"):
         load_policy(copied)
     (copied / "adapter_config.json").write_text("{}")
-    with pytest.raises(LooptopError, match="does not say which model"):
+    with pytest.raises(LooptopError, match="does not name the model"):
         load_policy(copied)
 
 

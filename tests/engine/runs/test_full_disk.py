@@ -159,7 +159,7 @@ def test_a_further_stop_ends_a_run_that_waits_for_room(small: Path, launched: li
 
 
 def test_a_stop_that_a_full_disk_prevents_is_sent_by_a_signal(small: Path, launched: list[RunFolder]) -> None:
-    from looptop.engine.cli.watch import _hand_on
+    from looptop.engine.cli.watch import _forward_interrupt
     from looptop.engine.errors import LooptopError
 
     folder = launch(config(), program())
@@ -168,7 +168,7 @@ def test_a_stop_that_a_full_disk_prevents_is_sent_by_a_signal(small: Path, launc
     ballast = fill(small)
     with pytest.raises(LooptopError, match="No space left"):
         send(folder, "stop")
-    assert "stopping, with a checkpoint" in _hand_on(folder, 1, stepped=True)
+    assert "stopping, with a checkpoint" in _forward_interrupt(folder, 1, has_stepped=True)
     ballast.unlink()
     eventually(lambda: not folder.is_live())
     assert folder.state() is RunState.STOPPED

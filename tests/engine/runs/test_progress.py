@@ -96,7 +96,7 @@ def held_in_its_evaluation(run: Run, capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert "paused: before its first step" in shown
     assert "evaluating before the first step: " in shown and f" of {seen.total:,}" in shown
-    words = " ".join(_Reader(run.folder, 0.0).reading(RunState.PAUSED).words)
+    words = " ".join(_Reader(run.folder, 0.0).status(RunState.PAUSED).details)
     assert f" of {seen.total:,}" in words
 
 

@@ -1,4 +1,4 @@
-"""A stop is taken within seconds whatever the run is doing, and what is said of it is true."""
+"""A run stops within seconds whatever it is doing, and its answer and reason are true."""
 
 from __future__ import annotations
 

@@ -154,8 +154,8 @@ def test_resuming_goes_on_from_the_newest_whole_checkpoint() -> None:
     assert again.made == list(range(saved + 1, saved + 16))
     assert [point.step for point in second.journal.values("loss")] == list(range(1, saved + 16))
     texts = [event.text for event in second.journal.events()]
-    assert f"checkpoint-{saved + 10} is incomplete and was skipped" in texts
-    assert f"goes on from checkpoint-{saved}" in texts
+    assert f"checkpoint-{saved + 10} is not whole and is passed over" in texts
+    assert f"resumes from checkpoint-{saved}" in texts
 
 
 def test_resuming_without_a_checkpoint_starts_again() -> None:
@@ -178,7 +178,7 @@ def test_what_cannot_be_resumed_is_refused_in_one_sentence() -> None:
     run.wait()
     finished = start(config(), Steps(1))
     finished.wait()
-    with pytest.raises(LooptopError, match="is finished; there is nothing left"):
+    with pytest.raises(LooptopError, match="is finished; there is nothing to resume"):
         resume(finished.id, Steps())
     with pytest.raises(LooptopError, match="there is no run 'vqa-9'"):
         resume("vqa-9", Steps())

@@ -261,7 +261,7 @@ def test_a_stop_whose_checkpoint_cannot_be_written_holds_the_run_until_there_is_
     eventually(lambda: folder.state() is RunState.PAUSED)
     step = max(point.step for point in journal.values("loss"))
     assert f"the checkpoint of step {step} could not be written" in journal.state()[1]
-    assert not any("training goes on" in event.text for event in journal.events()), "which would not be true"
+    assert not any("training continues" in event.text for event in journal.events()), "which would not be true"
     make_room(folder)
     send(folder, "continue")
     eventually(lambda: not folder.is_live())
