@@ -28,7 +28,7 @@ test: $(STAMP) $(LINKS)
 	test $$tests -eq 0 || echo "tests failed: see above"; \
 	test $$tests -eq 0 && test $$checks -eq 0
 
-# For the inner loop: nothing that starts a process, opens a terminal or trains.
+# For the inner loop: nothing that starts a process, opens a terminal or the app, or trains.
 test-fast: $(STAMP)
 	$(PYTEST) -n 2 --dist worksteal -m "not slow"
 

@@ -1,4 +1,5 @@
-"""Which tests are slow: those that start a process, open a terminal or train. `make test-fast` leaves them out.
+"""Which tests are slow: those that start a process, open a terminal or the app, or train. `make test-fast` leaves them
+out.
 
 A test gets the mark `slow` by what it uses: its own code, its fixtures and the helpers of the tests that these call are
 searched for names that start something. What a search of names does not see is marked by hand. While slow tests are
@@ -16,11 +17,16 @@ import pytest
 
 MODULES = {"subprocess", "multiprocessing", "pty"}
 NAMES = {
+    "looptop.engine.helpers.answers": {"AnswerProcess"},
+    "looptop.engine.helpers.references": {"ReferenceProcess"},
     "looptop.engine.startup.host": {"launch", "relaunch"},
     "looptop.engine.startup.run": {"start", "resume"},
+    "scripts.gpu.__main__": {"Runner", "main"},
     "tests.terminal.tty": {"Tty"},
 }
 """By module: what starts a process, opens a terminal or trains."""
+OPENS_APP = "run_test"
+"""The method that opens a Textual app on a terminal in memory."""
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn"}
 """Events that Python reports when a process is started."""
 
@@ -81,7 +87,7 @@ def starts(value: object, known: dict[object, bool]) -> bool:
         return False
     if value not in known:
         known[value] = False  # a helper that calls itself
-        known[value] = any(starts(used, known) for used in globals_of(value))
+        known[value] = OPENS_APP in names_in(value.__code__) or any(starts(used, known) for used in globals_of(value))
     return known[value]
 
 

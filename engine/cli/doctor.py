@@ -20,7 +20,7 @@ from looptop.engine.home import home
 from looptop.engine.machine import terminal
 from looptop.engine.machine.file_systems import HomeFolder, home_folders
 from looptop.engine.machine.gpus import Gpu, Gpus
-from looptop.engine.machine.logout import Logout, at_logout
+from looptop.engine.machine.logout import Logout, logout_policy
 from looptop.engine.machine.usage import memory
 from looptop.engine.runs.notify import SETTINGS
 from looptop.engine.text import visible
@@ -52,7 +52,7 @@ def run(arguments: Arguments) -> int:
     gpus = Gpus().read()
     own_terminal = _terminal()
     folders = home_folders(home())
-    logout = at_logout()
+    logout = logout_policy()
     versions = _versions()
     if arguments.json:
         say_json(
@@ -87,7 +87,7 @@ def open_to_others() -> list[str]:
 def _terminal() -> terminal.Terminal | None:
     """The terminal that the command was typed on, even if its output goes into a pipe."""
     for stream in (sys.stdin, sys.stderr):
-        if stream is not None and stream.isatty() and (found := terminal.look(stream.fileno())):
+        if stream is not None and stream.isatty() and (found := terminal.inspect(stream.fileno())):
             return found
     return None
 

@@ -211,11 +211,11 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
         sys.stderr.write(f"looptop: cannot write the output: {error.strerror}\n")
         return WRONG_USE
     except (MemoryError, RuntimeError) as error:
-        from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory
+        from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text
 
         if not is_out_of_memory(error):
             raise
-        sentence = out_of_memory(error, f"in `looptop {_command_of(words) or ''}".rstrip() + "`")
+        sentence = out_of_memory_text(error, f"in `looptop {_command_of(words) or ''}".rstrip() + "`")
         sys.stderr.write(f"looptop: {visible(sentence)}; {MEMORY_ADVICE}\n")
         return WRONG_USE
 

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from looptop.engine.compute.threads import WAITING
+from looptop.engine.compute.threads import WAIT_POLICY
 from looptop.engine.text import visible, visible_lines
-from looptop.engine.times import UNKNOWN, is_length, local_time
+from looptop.engine.times import UNKNOWN, is_duration, local_time
 
 _WIDEST = 200
 """The most cells of a column; a longer text overflows it."""
@@ -42,7 +42,7 @@ def quiet_libraries() -> Iterator[None]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        **WAITING,
+        **WAIT_POLICY,
     }.items():
         os.environ.setdefault(name, value)
     with contextlib.redirect_stdout(sys.stderr):
@@ -89,7 +89,7 @@ def cut(text: str, longest: int) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as `0:07`, `12:34`, `1:02:03`; `?` if the number is not a possible duration."""
-    if not math.isfinite(seconds) or (seconds > 0 and not is_length(seconds)):
+    if not math.isfinite(seconds) or (seconds > 0 and not is_duration(seconds)):
         return UNKNOWN
     whole = max(0, round(seconds))
     hours, minutes = whole // 3600, whole // 60 % 60

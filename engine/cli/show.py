@@ -18,7 +18,7 @@ from looptop.engine.journal.records import AnswerSample, Event, RunState, RunSum
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.checkpoint import steps
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.liveness import alive, full_disk, why_interrupted
+from looptop.engine.runs.liveness import full_disk, liveness_text, why_interrupted
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.times import local_time
@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> int:
     reason = why_interrupted(folder) if summary.state is RunState.INTERRUPTED else summary.reason
     why = f": {visible(reason)}" if reason else ""
     say(f"{visible(folder.id)} {state_text(summary.state, summary.alerts)}{why}{title}")
-    say(f"  {alive(folder)}")
+    say(f"  {liveness_text(folder)}")
     if full := full_disk(folder.path):
         say(f"  ! {full}; make room: until then a live run keeps its metrics in memory")
     if summary.trouble:

@@ -135,7 +135,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
         say_json({**ended, **outcome.figures, "alerts": outcome.alerts, "seconds": round(outcome.seconds, 3)})
     else:
         figures = [
-            f"{figure.word} {figure_text(figure, outcome.figures.get(figure.word), 2)}"
+            f"{figure.label} {figure_text(figure, outcome.figures.get(figure.label), 2)}"
             for figure in figures_of(outcome.kind)
         ]
         state = state_text(outcome.state, outcome.alerts)
@@ -237,7 +237,7 @@ class _Reader:
         headline = self._figures[0]
         if (evaluated := headline.of(self._latest)) is not None:
             held_out = "held-out " if self.folder.kind == "ppo" else ""
-            details.append(f"{held_out}{headline.word} {figure_text(headline, evaluated.value)}")
+            details.append(f"{held_out}{headline.label} {figure_text(headline, evaluated.value)}")
         if state is not RunState.RUNNING:
             details.insert(0, state.value)
         elif (left := self._latest.get("seconds_left")) and left.value is not None:
@@ -267,14 +267,14 @@ class _Reader:
         for point in fresh:
             self._seen_evaluation = point.time
             values = {figure: curve.get(point.step) for figure, curve in curves.items()}
-            texts = [f"{figure.word} {figure_text(figure, value.value)}" for figure, value in values.items() if value]
+            texts = [f"{figure.label} {figure_text(figure, value.value)}" for figure, value in values.items() if value]
             yield f"{self.folder.id}  evaluation at step {point.step}: {', '.join(texts)}"
 
     def outcome(self, state: RunState, reason: str, *, interrupted: bool) -> Outcome:
         """How the run ended."""
         latest = self.journal.latest()
-        points = {figure.word: figure.of(latest) for figure in self._figures}
-        final = points[self._figures[0].word]
+        points = {figure.label: figure.of(latest) for figure in self._figures}
+        final = points[self._figures[0].label]
         result = self.journal.facts().get("result") or {}
         last = latest["loss"].step if "loss" in latest else None
         ended = final.time if state is RunState.FINISHED and final else time.time()
@@ -301,6 +301,6 @@ class _Reader:
 
 def _state(folder: RunFolder) -> tuple[RunState, str, Cause | None]:
     state, journal = folder.state(), Journal(folder.db)
-    with journal.at_once():
+    with journal.snapshot():
         reason, cause = journal.state()[1], journal.cause()
     return (state, why_interrupted(folder), None) if state is RunState.INTERRUPTED else (state, reason, cause)

@@ -23,7 +23,7 @@ from typing import IO, ClassVar, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.compute.threads import WAITING
+from looptop.engine.compute.threads import WAIT_POLICY
 from looptop.engine.errors import LooptopError
 
 
@@ -96,7 +96,7 @@ class HelperProcess(Generic[R]):
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    env=WAITING | os.environ,
+                    env=WAIT_POLICY | os.environ,
                     # A session of its own, so that ctrl+c in the terminal reaches the caller only.
                     start_new_session=True,
                 )

@@ -22,7 +22,7 @@ from typing import IO, Generic
 
 from msgspec import json
 
-from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory
+from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text
 from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.process import R
 from looptop.engine.runs.folder import home
@@ -67,7 +67,8 @@ class HelperServer(Generic[R]):
             traceback.print_exc()
             sys.stderr.flush()
             if is_out_of_memory(error):
-                message = f"{out_of_memory(error, 'while it answered')}; end other programs, or use a smaller model"
+                reason = out_of_memory_text(error, "while it answered")
+                message = f"{reason}; end other programs, or use a smaller model"
             else:
                 message = f"an error in looptop itself ({visible(type(error).__name__)}); see {visible(self.log)}"
             self.reply(self.reply_type(id=self.request_id, error=message, status="ready"))

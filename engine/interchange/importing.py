@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.interchange import tensorboard, wandb
 from looptop.engine.journal.records import RunState
@@ -81,7 +81,7 @@ def import_folder(folder: Path, on_run: OnRun, on_message: OnMessage, *, again: 
             on_message(str(error))
         except Exception as error:  # an error in another program's file does not stop the import of the others
             complete = False
-            on_message(f"{visible(path)} cannot be imported: {said_of(error)}")
+            on_message(f"{visible(path)} cannot be imported: {error_text(error)}")
         complete = complete and report.complete
     return complete
 

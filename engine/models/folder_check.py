@@ -90,7 +90,7 @@ def read_config(file: Path) -> dict[str, Any]:
     """Reads a configuration file of a model.
 
     Raises:
-        LooptopError: It is no regular file, too large, or holds no JSON object.
+        LooptopError: It is not a regular file, is too large, or holds no JSON object.
     """
     try:
         data = json.loads(read_regular(file, LARGEST_CONFIG, follow_links=True).decode("utf-8"))

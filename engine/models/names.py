@@ -115,7 +115,7 @@ def result_of(run: RunFolder, is_model: Callable[[Path], bool]) -> Path:
 def whole_checkpoints(run: RunFolder, is_model: Callable[[Path], bool]) -> list[Path]:
     """The complete checkpoints that hold a model, the newest first."""
     folders = checkpoint.steps(run.checkpoints).values()
-    return [folder for folder in folders if checkpoint.is_whole(folder) and is_model(folder)]
+    return [folder for folder in folders if checkpoint.is_complete(folder) and is_model(folder)]
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.text import visible
 
@@ -127,7 +127,7 @@ def _load(load: Callable[..., Any], source: str | PathLike[str], what: str, **op
         if is_out_of_memory(error):
             raise
         # safetensors, json and torch each have exceptions of their own for a damaged file.
-        raise LooptopError(f"{what} {visible(source)} cannot be loaded: {said_of(error)}") from error
+        raise LooptopError(f"{what} {visible(source)} cannot be loaded: {error_text(error)}") from error
 
 
 def is_pooler(name: str) -> bool:

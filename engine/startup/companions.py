@@ -28,11 +28,11 @@ import torch
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.errors import LONGEST, LooptopError, error_text
 from looptop.engine.files.private import append_private
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.runs.context import RunContext, RunStoppedError, why_out_of_memory
-from looptop.engine.runs.distributed import joined
+from looptop.engine.runs.context import RunContext, RunStoppedError, out_of_memory_reason
+from looptop.engine.runs.distributed import join_processes
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.processes import Processes
@@ -72,7 +72,7 @@ def with_companions(
             # If one does not start, those before it are ended.
             for index in range(1, count):
                 companions.append(_Companion(folder, meeting, index, count, on_loss))
-            with joined(meeting, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
+            with join_processes(meeting, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
                 yield processes
 
 
@@ -175,14 +175,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     on_gpus = _on_gpus(config.training.device, given.count)
     context: RunContext | None = None
     try:
-        with joined(given.meeting, given.index, given.count, on_gpus=on_gpus) as processes:
+        with join_processes(given.meeting, given.index, given.count, on_gpus=on_gpus) as processes:
             unseen = RunFolder(private / str(given.index))
             unseen.controls.mkdir(parents=True)
             journal = JournalWriter(unseen.db)
             gate = Gate(unseen, journal)
             gate.processes = processes
             context = RunContext(folder, config, journal, gate)
-            context.begin_together()
+            context.share_resume_point()
             training_of(config.kind)(context)
     except RunStoppedError:
         return 0
@@ -198,8 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _reason(error: BaseException, context: RunContext | None) -> str:
     if context is not None and is_out_of_memory(error):
-        return why_out_of_memory(error, context)
-    return (visible(error) if isinstance(error, LooptopError) else said_of(error))[:LONGEST]
+        return out_of_memory_reason(error, context)
+    return (visible(error) if isinstance(error, LooptopError) else error_text(error))[:LONGEST]
 
 
 def _exit_with_the_first(private: Path) -> None:

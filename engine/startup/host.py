@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from looptop.engine.compute.threads import WAITING
+from looptop.engine.compute.threads import WAIT_POLICY
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
@@ -140,7 +140,7 @@ def serve(folder: RunFolder, train: Train | None = None, *, resume: bool = False
             handled += 1
             # A signal after a stop control counts as the second one: somebody does not want to wait.
             if handled > 1 or thread.context.stop_requested.is_set() or stop_is_waiting(folder):
-                _exit_now(thread, Stop(StopReason.AT_ONCE, detail=f"stopped at once by {name}"))
+                _exit_now(thread, Stop(StopReason.IMMEDIATE, detail=f"stopped at once by {name}"))
             when = "after this step, with a checkpoint" if gate.has_stepped else "before its first step"
             thread.journal.event("signal", f"{name}: the run stops {when}; a second signal stops it at once")
             thread.context.request_stop()
@@ -200,7 +200,7 @@ def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Se
             start_new_session=True,
             pass_fds=[lock.descriptor],
             umask=0o077,
-            env=WAITING | MALLOC_SETTINGS | os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=WAIT_POLICY | MALLOC_SETTINGS | os.environ | {"PYTHONUNBUFFERED": "1"},
         )
     except OSError as error:
         lock.release()

@@ -20,7 +20,7 @@ from looptop.engine.config import RunConfig
 from looptop.engine.config.ppo import PpoRunConfig, RewardConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.errors import LooptopError, SettingError, said_of
+from looptop.engine.errors import LooptopError, SettingError, error_text
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import BUNDLED, read_json, resolve, whole_model
 from looptop.engine.models.uses import Use, index_of_label, refuse_use
@@ -234,7 +234,7 @@ def _why_not_on_hub(name: str) -> str:
     except Exception as error:
         # The class depends on the HTTP library that the hub's client uses. Other errors are left to the run.
         if any(base.__name__ in ("ConnectError", "ConnectionError") for base in type(error).__mro__):
-            return f"this machine holds no copy of it and cannot reach the hub ({said_of(error)})"
+            return f"this machine holds no copy of it and cannot reach the hub ({error_text(error)})"
         return ""
     return ""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.files.lock import RunLock, beats_elsewhere
+from looptop.engine.files.lock import RunLock, is_live_elsewhere
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.context import Train
@@ -169,8 +169,8 @@ def lock_for_resume(folder: RunFolder, *, heartbeat: bool = True, trust: bool = 
     """
     folder.refuse_unsafe()
     folder.config()
-    require_trust(folder, goes_on=True, trust=trust)
-    if beats_elsewhere(folder.lock):
+    require_trust(folder, resuming=True, trust=trust)
+    if is_live_elsewhere(folder.lock):
         owner = folder.owner()
         raise LooptopError(f"{folder.id} is running on {visible(owner.host) if owner else 'another host'}")
     lock = RunLock(folder.lock, folder.id).acquire(heartbeat=heartbeat)

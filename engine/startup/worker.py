@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from looptop.engine.compute.out_of_memory import give_back_memory, is_out_of_memory
-from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.compute.out_of_memory import is_out_of_memory, release_memory
+from looptop.engine.errors import LONGEST, LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import touch_private
 from looptop.engine.journal.causes import Stop, StopReason, cause_text
@@ -24,7 +24,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.alerts import LossAlerts
-from looptop.engine.runs.context import RunContext, RunStoppedError, Train, why_out_of_memory
+from looptop.engine.runs.context import RunContext, RunStoppedError, Train, out_of_memory_reason
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
@@ -116,7 +116,7 @@ class RunThread(threading.Thread):
             try:
                 self.context.gate.end()
                 self.context.gate.detach()
-                give_back_memory(thoroughly=self._ran_out_of_memory)
+                release_memory(thoroughly=self._ran_out_of_memory)
                 _make_private(self.folder.path)
                 self._wait_for_room()
                 if not self.journal.close():
@@ -125,7 +125,7 @@ class RunThread(threading.Thread):
                 self._lock.release()
                 _one_run.release()
                 # After everything else, so that the notify command sees the ended run and may even resume it.
-                self._notifier.tell(str(self.state), self.reason)
+                self._notifier.notify(str(self.state), self.reason)
                 self._notifier.close()
                 self.ended.set()
 
@@ -133,14 +133,14 @@ class RunThread(threading.Thread):
         """Waits while the disk is full, until it is written how the run ended, or until a further stop is asked for."""
         gate = self.context.gate
         stops = gate.stops
-        while not self.journal.flush(ROOM_SECONDS) and self.journal.disk_refuses and gate.stops == stops:
+        while not self.journal.flush(ROOM_SECONDS) and self.journal.waits_for_disk and gate.stops == stops:
             gate.end()
 
     def end_now(self, state: RunState, why: str | Stop) -> None:
         """Journals how the run ended; called by another thread that then exits the process without waiting."""
         self._set(state, why)
         self.journal.close(timeout=2.0)
-        self._notifier.tell(str(state), self.reason)
+        self._notifier.notify(str(state), self.reason)
         self._notifier.close()
 
     def _outcome(self) -> tuple[RunState, str | Stop]:
@@ -157,12 +157,12 @@ class RunThread(threading.Thread):
         except LooptopError as error:
             return self._failed(error, visible(error))
         except KeyboardInterrupt:
-            return RunState.STOPPED, Stop(StopReason.AT_ONCE, detail="stopped by the keyboard")
+            return RunState.STOPPED, Stop(StopReason.IMMEDIATE, detail="stopped by the keyboard")
         except SystemExit as error:
             return self._failed(error, f"the training code left with exit code {visible(error.code)}")
         except BaseException as error:
             self._ran_out_of_memory = is_out_of_memory(error)
-            reason = why_out_of_memory(error, self.context) if self._ran_out_of_memory else _one_line(error)
+            reason = out_of_memory_reason(error, self.context) if self._ran_out_of_memory else _one_line(error)
             return self._failed(error, reason)
         if self.context.stop_requested.is_set():
             return RunState.STOPPED, self.context.gate.why_stopped()
@@ -179,7 +179,7 @@ class RunThread(threading.Thread):
 
         with with_companions(self.folder, training.processes, training.device, self._lose) as processes:
             self.context.gate.processes = processes
-            self.context.begin_together()
+            self.context.share_resume_point()
             yield
 
     def _lose(self, why: str) -> None:
@@ -187,7 +187,7 @@ class RunThread(threading.Thread):
 
     def _prepare_resume(self) -> None:
         """Chooses the checkpoint to resume from, and marks what was journalled after it as superseded."""
-        newest = checkpoint.newest_whole(self.folder.checkpoints, self.journal)
+        newest = checkpoint.newest_complete(self.folder.checkpoints, self.journal)
         self.context.resume_from = newest
         step = checkpoint.step_of(newest) if newest else -1
         self.context.gate.begin_at(max(step, 0))
@@ -208,7 +208,7 @@ class RunThread(threading.Thread):
 
 
 def _one_line(error: BaseException) -> str:
-    name, text = type(error).__name__, said_of(error)
+    name, text = type(error).__name__, error_text(error)
     return (name if text == name else f"{name}: {text}")[:LONGEST]
 
 

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.completions import write_completions
 from looptop.engine.journal.writer import JournalWriter
@@ -214,7 +214,7 @@ class JournalCallback(TrainerCallback):
         run = self._detach_run()
         error = getattr(sys, "last_value", None)
         if run is not None and error is None:
-            run.lose()
+            run.end_unexplained()
         elif run is not None:
             run.end(error)
 
@@ -236,7 +236,7 @@ class JournalCallback(TrainerCallback):
 
     def _warn_once(self, error: Exception) -> None:
         """Logs an error of this callback, each message once."""
-        message = f"{type(error).__name__}: {said_of(error)}"
+        message = f"{type(error).__name__}: {error_text(error)}"
         if message not in self._warned:
             self._warned.add(message)
             _log.warning("the training continues, but its run is incomplete: %s", message)

@@ -23,7 +23,7 @@ from transformers import IntervalStrategy, Trainer, TrainerCallback, TrainerCont
 from looptop.engine.compute.device import Device
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.training import TrainingConfig
-from looptop.engine.errors import said_of
+from looptop.engine.errors import error_text
 from looptop.engine.journal.causes import StopReason
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
@@ -194,7 +194,7 @@ class RunTrainer(Trainer):
     def _load_best_model(self) -> None:
         """Loads the best checkpoint if it is complete; otherwise keeps the last step's model and journals that."""
         best = Path(str(self.state.best_model_checkpoint))
-        if checkpoint.is_whole(best, reads=True):
+        if checkpoint.is_complete(best, reads=True):
             with self.context.during(Activity(f"while it loaded {best.name}", CLOSE_OTHERS)):
                 super()._load_best_model()
             self.best_loaded = checkpoint.step_of(best)
@@ -216,7 +216,7 @@ class RunTrainer(Trainer):
         step, processes = self.state.global_step, self.context.processes
         folder = self.context.folder.checkpoints / f"checkpoint-{step}"
         # Writing the checkpoint of this step again could only lose it, if the disk has become full.
-        if not step or processes.decide(lambda: checkpoint.is_whole(folder)):
+        if not step or processes.decide(lambda: checkpoint.is_complete(folder)):
             return
         if processes.several:
             self._random_states = processes.gather(self._random_state())
@@ -241,13 +241,13 @@ class RunTrainer(Trainer):
     def _save_or_report(self, model: nn.Module, trial: Any, folder: Path) -> None:
         step = self.state.global_step
         while (error := self._try_to_save(model, trial, folder)) is not None:
-            failed = f"the checkpoint of step {step} could not be written: {said_of(error)}"
+            failed = f"the checkpoint of step {step} could not be written: {error_text(error)}"
             if not self.context.gate.saves_before_it_stops:
                 self.context.journal.event(
                     "checkpoint", f"{failed}; training continues, make room on the disk", step=step, level="warning"
                 )
                 return
-            if not self.context.try_again(failed, error):
+            if not self.context.hold_for_retry(failed, error):
                 return
         self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
         best = self.state.best_model_checkpoint
@@ -407,7 +407,7 @@ def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
                 raise
             # A full disk raises an OSError, or safetensors' own error, an Exception.
             _log.exception("the result could not be written")
-            if not context.try_again(f"the result could not be written: {said_of(error)}", error):
+            if not context.hold_for_retry(f"the result could not be written: {error_text(error)}", error):
                 context.gate.stop_reason = StopReason.NO_RESULT
                 return False
 

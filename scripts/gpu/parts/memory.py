@@ -15,7 +15,7 @@ import torch
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.runs.checkpoint import is_whole
+from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.startup.run import resume
 from looptop.engine.vqa.trainer import VqaTrainer
 from scripts.gpu import runs
@@ -66,7 +66,7 @@ def _out_of_memory(checks: Checks) -> None:
         while step < HELD_AT:
             step = runs.make_step(run)
         runs.answer(run, run.checkpoint())
-        eventually(lambda: is_whole(run.folder.checkpoints / f"checkpoint-{step}"), limit=runs.LIMIT)
+        eventually(lambda: is_complete(run.folder.checkpoints / f"checkpoint-{step}"), limit=runs.LIMIT)
         with _nothing_left(checks):
             run.continue_()
             state = run.wait()
@@ -76,7 +76,7 @@ def _out_of_memory(checks: Checks) -> None:
             "memory" in run.reason and str(step + 1) in run.reason, "the reason does not name the memory and the step"
         )
         check.require("\n" not in run.reason and "Traceback" not in run.reason, "the reason is not one sentence")
-        check.require(is_whole(run.folder.checkpoints / f"checkpoint-{step}"), "the checkpoint is gone")
+        check.require(is_complete(run.folder.checkpoints / f"checkpoint-{step}"), "the checkpoint is gone")
         again = resume(run.id)
         folder = runs.finish(again)
         last = Journal(folder.db).last("loss")

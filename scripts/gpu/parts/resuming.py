@@ -10,7 +10,7 @@ from pathlib import Path
 from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judgements import judge
-from looptop.engine.runs.checkpoint import is_whole
+from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch
 from looptop.engine.startup.run import resume
@@ -48,7 +48,7 @@ def _edited(checks: Checks) -> None:
         runs.answer(run, judge(run.folder, step, 1, "leave_out", 1.0, "gpu"))  # type: ignore[arg-type]
         before = [sample.response for sample in journal.samples(step)]
         runs.stop(run)
-        check.require(is_whole(run.folder.checkpoints / f"checkpoint-{step - 1}"), "there is no complete checkpoint")
+        check.require(is_complete(run.folder.checkpoints / f"checkpoint-{step - 1}"), "there is no complete checkpoint")
         runs.finish(resume(run.id))
         after = [sample.response for sample in journal.samples(step)]
         same = sum(one == two for one, two in zip(before, after, strict=True))
@@ -117,11 +117,11 @@ def _begin_here(device: str, settings: list[str]) -> RunFolder:
 
 def _stopped_after_six(folder: RunFolder) -> RunFolder:
     """Kills a run, as a lost machine would, once the checkpoint of step 6 is complete."""
-    eventually(lambda: is_whole(folder.checkpoints / "checkpoint-6") or not folder.is_live(), limit=runs.LIMIT)
+    eventually(lambda: is_complete(folder.checkpoints / "checkpoint-6") or not folder.is_live(), limit=runs.LIMIT)
     if (owner := folder.owner()) is not None and folder.is_live():
         os.kill(owner.pid, 9)
     eventually(lambda: not folder.is_live(), limit=runs.LIMIT)
-    assert is_whole(folder.checkpoints / "checkpoint-6"), Path(folder.log).read_text("utf-8", "replace")[-300:]
+    assert is_complete(folder.checkpoints / "checkpoint-6"), Path(folder.log).read_text("utf-8", "replace")[-300:]
     # The run would otherwise be resumed from a later checkpoint.
     for later in folder.checkpoints.glob("checkpoint-1*"):
         shutil.rmtree(later)

@@ -141,7 +141,7 @@ def test_wrong_use_is_one_sentence(
 def test_a_home_that_cannot_be_made(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LOOPTOP_HOME", str(tmp_path / "file" / "home"))
-    assert "set LOOPTOP_HOME to one you can write" in refused(capsys, "runs")
+    assert "set LOOPTOP_HOME to a folder you can write to" in refused(capsys, "runs")
 
 
 def test_ctrl_c_is_one_line(capsys: Capture, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

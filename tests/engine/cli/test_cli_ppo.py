@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,7 @@ def shown(capsys: Capture, *words: object) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_train_compare_and_generate(tiny: PpoRunConfig, capsys: Capture, tmp_path: Path) -> None:
     configuration.save(tiny, tmp_path / "mine.toml")
     capsys.readouterr()
@@ -145,7 +148,7 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert folder.state() is RunState.STOPPED
     held = journal.last_batch()
     assert held is not None
-    assert checkpoint.newest_whole(folder.checkpoints) == folder.checkpoints / f"checkpoint-{held.step - 1}"
+    assert checkpoint.newest_complete(folder.checkpoints) == folder.checkpoints / f"checkpoint-{held.step - 1}"
     assert "was updated already" in refused(capsys, "reward", "ppo-1", step, 0, "1")
     assert "kept" in shown(capsys, "reward", "ppo-1", step, 0, "1", "--rate")
     assert "is gone" in shown(capsys, "break", "ppo-1", "kl > -1000", "--remove")
@@ -202,9 +205,6 @@ def test_wrong_numbers_are_sentences(capsys: Capture) -> None:
 
 
 def test_reading_batches_imports_no_heavy_library() -> None:
-    import subprocess
-    import sys
-
     RunFolder.create("ppo", configuration.preset("tiny", "ppo"))
     code = (
         "import sys; from looptop.engine.cli.main import main; main(['batches', 'ppo-1', '--json']);"

@@ -128,6 +128,7 @@ def by_server(logs: Path) -> Iterator[dict[str, Points]]:
         }
 
 
+@pytest.mark.slow
 @settings(max_examples=2, suppress_health_check=list(HealthCheck), phases=[Phase.generate])  # each starts a server
 @given(st.lists(st.one_of(lives(), any_order.map(lambda life: [life])), min_size=10, max_size=15), st.data())
 def test_runs_without_starts_are_read_as_by_the_server(written: list[list[Life]], data: st.DataObject) -> None:

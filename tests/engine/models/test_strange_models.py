@@ -257,7 +257,7 @@ def test_a_pipe_as_a_configuration_is_not_waited_for(tmp_path: Path) -> None:
     save_policy(tmp_path / "model")
     (tmp_path / "model/config.json").unlink()
     os.mkfifo(tmp_path / "model/config.json")
-    with pytest.raises(LooptopError, match="is no regular file"):
+    with pytest.raises(LooptopError, match="is not a regular file"):
         load_policy(tmp_path / "model")
 
 

@@ -13,7 +13,7 @@ import pytest
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.runs.checkpoint import is_whole
+from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch, relaunch
@@ -65,8 +65,9 @@ def test_the_first_signal_stops_with_a_checkpoint(launched: list[RunFolder], num
     assert folder.state() is RunState.STOPPED
     last = Journal(folder.db).last("loss")
     assert last is not None
-    assert is_whole(folder.checkpoints / f"checkpoint-{last.step}")
-    assert number.name in Journal(folder.db).events()[0].text
+    assert is_complete(folder.checkpoints / f"checkpoint-{last.step}")
+    (event,) = Journal(folder.db).events()
+    assert event.text == f"{number.name}: stops after this step, with a checkpoint; again: at once"
 
 
 # A second step that never ends: nothing but leaving at once helps.

@@ -270,6 +270,7 @@ def test_the_hub_is_asked_if_it_can_be_reached(
         refuse_unusable(config)
 
 
+@pytest.mark.slow
 def test_data_and_models_that_exist_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import sys\nprint('noise')\ndef mine(queries, responses):\n    return [1, 2.5]\n"
@@ -311,6 +312,7 @@ def test_a_reward_function_that_hangs_is_refused(tmp_path: Path, monkeypatch: py
     assert "gave no answer" in str(refused("ppo", f"rewards.mine.function={tmp_path}/mine.py:mine"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_a_reward_function_is_tried_on_texts_of_the_data(tmp_path: Path, suffix: str) -> None:
     lines = {"csv": "text\n1\n2\n", "jsonl": '{"text": "1"}\n{"text": "2"}\n'}

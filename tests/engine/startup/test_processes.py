@@ -133,7 +133,7 @@ def test_a_run_of_two_processes_resumes_exactly_and_names_every_image_that_canno
     eventually(lambda: any("step 4 written" in event.text for event in run.journal.events()))
     run.stop(checkpoint=False)
     assert run.wait() is RunState.STOPPED, run.reason
-    kept = checkpoint.newest_whole(run.folder.checkpoints, None)
+    kept = checkpoint.newest_complete(run.folder.checkpoints, None)
     assert kept is not None and {file.name for file in kept.glob("rng_state*")} == {
         "rng_state_0.pth",
         "rng_state_1.pth",
@@ -279,7 +279,7 @@ def test_a_checkpoint_with_moments_of_parts_that_no_loss_reaches_is_resumed(
         eventually(lambda: run.journal.last("loss") and run.state is RunState.PAUSED)
         run.stop()
         assert run.wait() is RunState.STOPPED, run.reason
-    kept = checkpoint.newest_whole(run.folder.checkpoints, None)
+    kept = checkpoint.newest_complete(run.folder.checkpoints, None)
     assert kept is not None
     groups = torch.load(kept / "optimizer.pt")["param_groups"]
     assert sum(len(group["params"]) for group in groups) == len(list(VqaModel.from_pretrained(kept).parameters()))
