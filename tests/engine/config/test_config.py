@@ -114,11 +114,11 @@ def test_local_paths_still_work_from_another_folder(tmp_path: Path, monkeypatch:
         config.preset("tiny", "ppo"),
         ["data.source=texts.jsonl", "policy=somebody/something", 'rewards=[{name = "a", function = "mine.py:short"}]'],
     )
-    result = with_absolute_paths(chosen)
-    assert isinstance(result, PpoRunConfig)
-    assert result.data.source == str(tmp_path / "texts.jsonl")
-    assert result.model.policy == "somebody/something"
-    assert result.rewards[0].function == f"{tmp_path}/mine.py:short"
+    absolute = with_absolute_paths(chosen)
+    assert isinstance(absolute, PpoRunConfig)
+    assert absolute.data.source == str(tmp_path / "texts.jsonl")
+    assert absolute.model.policy == "somebody/something"
+    assert absolute.rewards[0].function == f"{tmp_path}/mine.py:short"
     assert with_absolute_paths(config.preset("tiny", "ppo")) == config.preset("tiny", "ppo")
     with pytest.raises(LooptopError, match=r"there is no file nowhere\.csv"):
         with_checked_sources(config.override(chosen, ["data.source=nowhere.csv"]))

@@ -270,6 +270,7 @@ def test_the_hub_is_asked_if_it_can_be_reached(
         refuse_unusable(config)
 
 
+@pytest.mark.slow
 def test_data_and_models_that_exist_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import sys\nprint('noise')\ndef mine(queries, responses):\n    return [1, 2.5]\n"

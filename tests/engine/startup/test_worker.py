@@ -154,7 +154,7 @@ def test_resuming_goes_on_from_the_newest_whole_checkpoint() -> None:
     assert again.made == list(range(saved + 1, saved + 16))
     assert [point.step for point in second.journal.values("loss")] == list(range(1, saved + 16))
     texts = [event.text for event in second.journal.events()]
-    assert f"checkpoint-{saved + 10} is not whole and is passed over" in texts
+    assert f"checkpoint-{saved + 10} is incomplete and was skipped" in texts
     assert f"resumes from checkpoint-{saved}" in texts
 
 
