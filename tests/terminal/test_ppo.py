@@ -59,7 +59,7 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
         tty.send("j" * ROW + "e")
         tty.until(f"reward of sample {ROW}")
         tty.send("\x15")
-        tty.until("enter takes back what was said")
+        tty.until("enter removes your reward")
         tty.send(f"{wanted!r}")
         tty.until("enter uses it")
         tty.send("\r")
