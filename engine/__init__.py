@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from looptop.engine.config import preset as preset
     from looptop.engine.errors import LooptopError as LooptopError
     from looptop.engine.journal.reader import Journal as Journal
-    from looptop.engine.launch.host import launch as launch
-    from looptop.engine.launch.run import Run as Run
-    from looptop.engine.launch.run import start as start
     from looptop.engine.runs.folder import RunFolder as RunFolder
     from looptop.engine.runs.loop_run import LoopRun as LoopRun
     from looptop.engine.runs.loop_run import log as log
+    from looptop.engine.startup.host import launch as launch
+    from looptop.engine.startup.run import Run as Run
+    from looptop.engine.startup.run import start as start
     from looptop.engine.training.callbacks import JournalCallback as JournalCallback
     from looptop.engine.vqa.answering import Answer as Answer
     from looptop.engine.vqa.answering import Answerer as Answerer
@@ -43,15 +43,15 @@ _HOME_OF = {
     "JournalCallback": "training.callbacks",
     "LoopRun": "runs.loop_run",
     "LooptopError": "errors",
-    "Run": "launch.run",
+    "Run": "startup.run",
     "RunConfig": "config",
     "RunFolder": "runs.folder",
     "VqaModel": "vqa.model",
-    "launch": "launch.host",
+    "launch": "startup.host",
     "log": "runs.loop_run",
     "override": "config",
     "preset": "config",
-    "start": "launch.run",
+    "start": "startup.run",
 }
 
 __all__ = sorted(_HOME_OF)

@@ -88,8 +88,8 @@ def training() -> Iterator[None]:
     """While a run of the tiny preset trains, and has been evaluated some times."""
     from looptop.engine.config import preset
     from looptop.engine.journal.reader import Journal
-    from looptop.engine.launch.host import launch
     from looptop.engine.runs.control import send
+    from looptop.engine.startup.host import launch
 
     run = launch(preset("tiny"))
     try:
@@ -105,10 +105,11 @@ def take_ppo() -> None:
     """The PPO screen's pages: of a run whose reward is cheated, and of one that a breakpoint holds before an update."""
     from looptop.engine.config import preset
     from looptop.engine.journal.records import RunState
-    from looptop.engine.launch.host import launch
+    from looptop.engine.ppo.breakpoints import set_breakpoint
     from looptop.engine.ppo.journal import PpoJournal
-    from looptop.engine.ppo.judging import judge, set_breakpoint
+    from looptop.engine.ppo.judgements import judge
     from looptop.engine.runs.control import send
+    from looptop.engine.startup.host import launch
 
     cheated, marked = cheated_run()
     looptop = [sys.executable, "-m", "looptop.engine"]
@@ -150,8 +151,8 @@ def take_tour() -> None:
 def cheated_run() -> tuple[RunFolder, int]:
     """A PPO run whose reward is cheated, and the first batch that is marked for it."""
     from looptop.engine.config import preset
-    from looptop.engine.launch.host import launch
     from looptop.engine.ppo.journal import PpoJournal
+    from looptop.engine.startup.host import launch
 
     run = launch(preset("tiny-hackable", "ppo"))
     wait(lambda: not run.is_live())
@@ -254,9 +255,9 @@ async def charts(pilot: Any) -> None:
 def rename_some() -> None:
     """A few more runs, with titles, so that the list is one."""
     from looptop.engine.config import override, preset
-    from looptop.engine.launch.host import launch
     from looptop.engine.runs.about import write_about
     from looptop.engine.runs.folder import RunFolder
+    from looptop.engine.startup.host import launch
 
     for number, title in enumerate(("first try", "smaller steps", "tokens instead of mean")):
         fusion = "tokens" if number == 2 else "mean"

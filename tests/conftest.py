@@ -55,5 +55,5 @@ def kill_runs_in(folder: Path) -> None:
     """Ends the runs that a test left behind, as one that fails does: they would live on, and slow what follows."""
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "looptop.engine.launch.host" in words and any(word.startswith(f"{folder}/") for word in words):
+        if "looptop.engine.startup.host" in words and any(word.startswith(f"{folder}/") for word in words):
             process.kill()

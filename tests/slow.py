@@ -19,8 +19,8 @@ MODULES = {"subprocess", "multiprocessing", "pty"}
 NAMES = {
     "looptop.engine.helpers.answers": {"AnswerProcess"},
     "looptop.engine.helpers.references": {"ReferenceProcess"},
-    "looptop.engine.launch.host": {"launch", "relaunch"},
-    "looptop.engine.launch.run": {"start", "resume"},
+    "looptop.engine.startup.host": {"launch", "relaunch"},
+    "looptop.engine.startup.run": {"start", "resume"},
     "scripts.gpu.__main__": {"Runner", "main"},
     "tests.terminal.tty": {"Tty"},
 }

@@ -1,9 +1,14 @@
-"""The app: its screens, its leaving, and nothing that is not on the way to the first paint."""
+"""The app: its screens, how it changes between them, and how it leaves.
+
+Only what the first paint needs is imported at the top.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import gc
 import os
 import sys
 import threading
@@ -21,29 +26,31 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.home import home
 from looptop.engine.text import visible
 from looptop.tui import actions
-from looptop.tui import error_report as faults
-from looptop.tui import gc_policy as collecting
-from looptop.tui.background import in_thread, work
-from looptop.tui.run_events import Herald
-from looptop.tui.screens.base import Overlay, Place
+from looptop.tui.background import LOG, in_thread, report, threads_report, work
+from looptop.tui.run_events import RunEvents
+from looptop.tui.screens.base import MainScreen, Overlay, Services
 from looptop.tui.terminal import driver as terminal
-from looptop.tui.terminal.key_order import Acted, Typed, is_typed
+from looptop.tui.terminal.key_order import KeyDone, KeyOrder, is_key_input
 from looptop.tui.text import VisibleLines
 from looptop.tui.themes import DARK, LIGHT
 
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
-    from looptop.tui.ask.client import Answering
+    from looptop.engine.runs.listing import Summaries
+    from looptop.tui.ask.client import AnswerHelper
 
-LISTEN = 1.0
-"""Seconds between two looks at runs beside the screen."""
+EVENTS_INTERVAL = 1.0
+"""Seconds between two reads of what has happened to runs, whatever is on the screen."""
+
+YOUNG = 5000
+"""New objects after which young garbage is collected; Python's own 700 took a sixteenth of what the app costs."""
 
 LAST_RESORT = 6.0
-"""Seconds after which a leaving app ends, whatever holds it."""
+"""Seconds after which a leaving app is ended by force."""
 
 
 class LooptopApp(App[str]):
-    """looptop on a terminal. Gives the sentence to print after it has left."""
+    """looptop on a terminal. Returns the sentences to print after it has left."""
 
     TITLE = "looptop"
     CSS_PATH: ClassVar[list[str]] = ["styles/app.tcss", "styles/ask.tcss"]  # type: ignore[assignment]
@@ -54,8 +61,8 @@ class LooptopApp(App[str]):
 
     def __init__(
         self,
-        make_process: Callable[[], Answering] | None = None,
-        drawn_on: terminal.Screen | None = None,
+        make_process: Callable[[], AnswerHelper] | None = None,
+        drawn_on: terminal.TerminalFile | None = None,
         attach: RunFolder | None = None,
     ) -> None:
         """The app.
@@ -67,15 +74,14 @@ class LooptopApp(App[str]):
         """
         options: dict[str, Any] = {"driver_class": terminal.Driver} if drawn_on is not None else {}
         if attach is not None:
-            self.DEFAULT_MODE = _place_of(attach)  # type: ignore[misc]  # this app's own
+            self.DEFAULT_MODE = _screen_of(attach)  # type: ignore[misc]  # this app's own
         super().__init__(**options)
         self._opened_on = attach
         self._make_process = make_process
         self._drawn_on = drawn_on
-        self.herald = Herald()
+        self._run_events = RunEvents()
         self._visible_lines = VisibleLines()
-        self._typed = Typed(self)
-        self._collecting: collecting.Collecting | None = None
+        self._key_order = KeyOrder(self)
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed here."""
         self.animation_level = "none"
@@ -88,44 +94,51 @@ class LooptopApp(App[str]):
         self.add_mode("runs", self._make_runs)
         self.add_mode("charts", self._make_charts)
 
+    @functools.cached_property
+    def summaries(self) -> Summaries:
+        """Summaries of all runs, shared by all screens."""
+        from looptop.engine.runs.listing import Summaries
+
+        return Summaries()
+
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """What each line goes through on its way to the terminal."""
+        """Filters that each line goes through on its way to the terminal."""
         return [*super().get_line_filters(), self._visible_lines]
 
     def _make_ask(self) -> Screen[Any]:
-        from looptop.tui.ask.screen import Ask
+        from looptop.tui.ask.screen import AskScreen
 
-        return Ask(self._make_process)
+        return AskScreen(self._make_process)
 
     def _make_train(self) -> Screen[Any]:
-        from looptop.tui.train.screen import Train
+        from looptop.tui.train.screen import TrainScreen
 
-        return Train(attach=self._opened_on if self.DEFAULT_MODE == "train" else None)
+        return TrainScreen(attach=self._opened_on if self.DEFAULT_MODE == "train" else None)
 
     def _make_ppo(self) -> Screen[Any]:
-        from looptop.tui.ppo.screen import Ppo
+        from looptop.tui.ppo.screen import PpoScreen
 
-        return Ppo(attach=self._opened_on if self.DEFAULT_MODE == "ppo" else None)
+        return PpoScreen(attach=self._opened_on if self.DEFAULT_MODE == "ppo" else None)
 
     def _make_runs(self) -> Screen[Any]:
-        from looptop.tui.runs.screen import Runs
+        from looptop.tui.runs.screen import RunsScreen
 
-        return Runs()
+        return RunsScreen()
 
     def _make_charts(self) -> Screen[Any]:
-        from looptop.tui.charts.screen import Charts
+        from looptop.tui.charts.screen import ChartsScreen
 
-        return Charts([self._opened_on] if self._opened_on is not None else [])
+        return ChartsScreen([self._opened_on] if self._opened_on is not None else [])
 
-    # Going to a run.
+    # Changing the screen.
 
     def open_run(self, run: RunFolder) -> None:
         """Goes to the screen that shows runs of its kind."""
-        place = _place_of(run)
-        if place == "charts":
+        name = _screen_of(run)
+        if name == "charts":
             self.open_charts([run])
         else:
-            self._go(place, lambda screen: screen.attach(run))
+            self._go(name, lambda screen: screen.attach(run))
 
     def open_charts(self, runs: Sequence[RunFolder]) -> None:
         """Shows all metrics of a run, or of several laid over each other."""
@@ -137,22 +150,22 @@ class LooptopApp(App[str]):
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
-        place = _place_of(run)
-        if place == "charts":
+        name = _screen_of(run)
+        if name == "charts":
             self.tell(f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one", "warning")
         else:
-            self._go(place, lambda screen: screen.duplicate(run))
+            self._go(name, lambda screen: screen.duplicate(run))
 
-    def _go(self, place: str, then: Callable[[Any], object]) -> None:
+    def _go(self, name: str, then: Callable[[Any], object]) -> None:
         async def go() -> None:
-            await self.action_go(place)
+            await self.action_go(name)
             if self.screen_stack:  # else the app ends
                 then(self.screen_stack[0])
 
         work(self, go(), "screens")
 
     def tell(self, sentence: object, severity: str = "information") -> None:
-        """Shows a sentence for a moment; it may hold text from outside."""
+        """Shows a sentence for a moment; text from outside is made visible."""
         self.notify(visible(sentence), severity=severity, markup=False)  # type: ignore[arg-type]
 
     def ask_about(self, model: str) -> None:
@@ -162,15 +175,15 @@ class LooptopApp(App[str]):
     # Actions that work everywhere.
 
     async def action_go(self, name: str) -> None:
-        """Changes the screen; what lies over the present one is closed."""
+        """Changes the screen; closes what lies over the present one."""
         while isinstance(self.screen, Overlay):
             await self.pop_screen()
         if self.current_mode != name:
             await self.switch_mode(name)
 
     async def action_back(self) -> None:
-        """Leaves a field, or closes what lies over the screen."""
-        if isinstance(self.screen, Place):
+        """Esc: leaves a field, or closes what lies over the screen."""
+        if isinstance(self.screen, MainScreen):
             self.screen.back()
         elif len(self.screen_stack) > 1:
             self.screen.dismiss(None)
@@ -191,19 +204,18 @@ class LooptopApp(App[str]):
         from looptop.tui.screens.help import Help
 
         if not isinstance(self.screen, Help):
-            self.push_screen(Help(self._places(self.screen)))
+            self.push_screen(Help(self._key_contexts(self.screen)))
 
     def action_leave(self) -> None:
-        """Leaves; asks first where something would be lost, or where a run that was started here still goes."""
-        from looptop.tui.quitting import farewell, going_on, question
+        """Leaves; asks first if something would be lost, or if a run that was started here is live."""
+        from looptop.tui.quitting import farewell, live_runs, question
 
-        live = going_on(self.started_here)
+        live = live_runs(self.started_here)
         here = [run for run in live if run in self.started_here]
         others = [run for run in live if run not in here]
-        screens = [screen for stack in self._screen_stacks.values() for screen in stack[:1]]
-        lost = [
-            what for screen in screens if isinstance(screen, Place) and screen.is_mounted for what in screen.unsaved()
-        ]
+        screens = [stack[0] for stack in self._screen_stacks.values() if stack]
+        mounted = [screen for screen in screens if isinstance(screen, MainScreen) and screen.is_mounted]
+        lost = [each for screen in mounted for each in screen.unsaved()]
         if not here and not lost:
             self.exit(farewell(live))
             return
@@ -219,29 +231,29 @@ class LooptopApp(App[str]):
 
     def action_leave_now(self) -> None:
         """Leaves at once."""
-        from looptop.tui.quitting import farewell, going_on
+        from looptop.tui.quitting import farewell, live_runs
 
-        self.exit(farewell(going_on(self.started_here)))
+        self.exit(farewell(live_runs(self.started_here)))
 
     def leave_from_outside(self) -> None:
-        """Leaves because the terminal is gone or the system says so; runs go on."""
+        """Leaves because the terminal is gone or a signal came; runs go on."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
         self.action_leave_now()
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copies a text, which may hold what a terminal cannot be sent."""
+        """Copies a text; what cannot be encoded is replaced."""
         super().copy_to_clipboard(text.encode("utf-8", "replace").decode())
         self._clipboard = text
 
     def draw_anew(self) -> None:
-        """Draws all of the screen, of which nothing may be left on the terminal."""
+        """Draws the whole screen, because nothing of it may be left on the terminal."""
         if self._drawn_on is not None:
             self._drawn_on.forget_colours()
         self.refresh(layout=True)
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
-        """Leaves, and ends the process should anything hold it."""
+        """Leaves, and ends the process by force if that takes too long."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
             resort = threading.Timer(LAST_RESORT, os._exit, (kwargs.get("return_code", 0),))
@@ -252,73 +264,78 @@ class LooptopApp(App[str]):
     # What Textual asks for.
 
     async def on_event(self, event: Event) -> None:
-        """Keys act one after the other; what comes while the app ends is dropped."""
+        """Lets keys act one after the other; drops input that comes while the app ends."""
         if isinstance(event, InputEvent) and not self.screen_stack:
             return
-        if is_typed(event):
-            if self._collecting is not None:
-                self._collecting.key()
-            await self._typed.take(event, super().on_event)
+        if is_key_input(event):
+            await self._key_order.take(event, super().on_event)
         else:
             await super().on_event(event)
 
-    def on_acted(self, event: Acted) -> None:
-        """What a key does is done."""
+    def on_key_done(self, event: KeyDone) -> None:
+        """A key has done what it does."""
         event.arrived.set()
 
     def on_ready(self) -> None:
-        """The first paint is done."""
+        """Starts what waits for the first paint."""
         if self._drawn_on is not None:
-            self._collecting = collecting.Collecting()
+            gc.freeze()
+            gc.set_threshold(YOUNG)
+            gc.enable()
         if self._opened_on is not None:
-            self.herald.add(self._opened_on)
-        work(self, self._listen(), "herald")
+            self.watch_events(self._opened_on)
+        work(self, self._tell_events(), "run events")
 
-    async def _listen(self) -> None:
-        """Rings and says it when something happens to a run that is, or was, looked at here; on whatever screen."""
+    def watch_events(self, run: RunFolder) -> None:
+        """Tells from now on what happens to this run, on whatever screen."""
+        self._run_events.add(run)
+
+    async def _tell_events(self) -> None:
+        """Rings and tells when something happens to a run that is, or was, shown or started here."""
         while True:
-            await asyncio.sleep(LISTEN)
-            if self._collecting is not None:
-                self._collecting.look()
+            await asyncio.sleep(EVENTS_INTERVAL)
             for run in self.started_here:
-                self.herald.add(run)
-            if not self.herald.idle:
-                for news in await in_thread(self.herald.look):
+                self.watch_events(run)
+            if not self._run_events.is_empty:
+                for notice in await in_thread(self._run_events.poll):
                     self.bell()
-                    self.tell(news.sentence, news.severity)
+                    self.tell(notice.sentence, notice.severity)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: what the table of actions offers here."""
-        places = {"app", *self._places(screen)}
-        for action in actions.of(places):
+        """The palette: the actions that work here."""
+        for action in actions.actions_of({"app", *self._key_contexts(screen)}):
             if action.palette:
-                yield SystemCommand(f"{action.label} ({actions.keys_of(action)})", action.help, self._runner(action))
+                yield SystemCommand(f"{action.label} ({action.key_text})", action.help, self._runner(action))
 
     @staticmethod
-    def _places(screen: Screen[Any]) -> tuple[str, ...]:
-        """What the help and the palette of a screen show."""
-        return screen.places if isinstance(screen, Place) else getattr(screen, "PLACES", ())
+    def _key_contexts(screen: Screen[Any]) -> tuple[str, ...]:
+        """The contexts whose keys a screen's help and palette show."""
+        return screen.key_contexts if isinstance(screen, MainScreen) else getattr(screen, "KEY_CONTEXTS", ())
 
     def _runner(self, action: actions.Action) -> Callable[[], None]:
         def run() -> None:
             key, screen, focused = action.keys.split(",")[-1], self.screen, self.focused
-            if isinstance(screen, Place) and focused and focused.check_consume_key(key, key_to_character(key)):
+            if isinstance(screen, MainScreen) and focused and focused.check_consume_key(key, key_to_character(key)):
                 screen.leave_field()  # which would take the key for text
             self.simulate_key(key)
 
         return run
 
 
-def _place_of(run: RunFolder) -> str:
+if TYPE_CHECKING:
+    _services: type[Services] = LooptopApp  # the app does what screens ask for
+
+
+def _screen_of(run: RunFolder) -> str:
     """The screen that shows runs of its kind."""
     kind = run.kind
     if not kind:  # A folder that lies elsewhere, under a name of its own.
         with contextlib.suppress(LooptopError):
             kind = str(run.settings().get("kind", ""))
-    return _PLACES.get(kind, "charts")
+    return _SCREENS.get(kind, "charts")
 
 
-_PLACES = {"vqa": "train", "ppo": "ppo"}
+_SCREENS = {"vqa": "train", "ppo": "ppo"}
 """Kinds of runs that have a screen of their own; all others are shown as charts."""
 
 
@@ -331,8 +348,8 @@ def run_app(attach: RunFolder | None = None) -> int:
     Returns:
         The exit code: 0, or 1 where the app itself failed (its log says how).
     """
-    collecting.wait()
-    log = home() / faults.LOG
+    gc.disable()  # until the first paint: nothing that is made before it can be freed
+    log = home() / LOG
     with terminal.terminal(log) as screen:
         app = LooptopApp(drawn_on=screen, attach=attach)
 
@@ -343,9 +360,9 @@ def run_app(attach: RunFolder | None = None) -> int:
 
         def failed(error: BaseException) -> None:
             if app._loop is not None:
-                app._loop.call_soon_threadsafe(faults.report, app, error)
+                app._loop.call_soon_threadsafe(report, app, error)
 
-        with terminal.signals(leave), faults.threads_report(failed):
+        with terminal.signals(leave), threads_report(failed):
             farewell = app.run()
     if app.return_code:
         sys.stderr.write(f"looptop: the app failed; please report what {visible(log)} says. Runs go on.\n")

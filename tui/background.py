@@ -1,4 +1,4 @@
-"""Work that may take long, off the event loop, in threads that never keep the app from leaving.
+"""Background work: slow calls in threads that never keep the app from leaving, and reports of what goes wrong there.
 
 `asyncio.to_thread` and Textual's thread workers use a pool that Python waits for at its end: one image on a dead
 network drive would hold the app for ever. These threads are daemons: nobody waits for them.
@@ -7,19 +7,26 @@ network drive would hold the app for ever. These threads are daemons: nobody wai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.css.query import NoMatches
 
-from looptop.tui.error_report import report
+from looptop.engine.home import home
+from looptop.engine.text import visible
 
 if TYPE_CHECKING:
     from textual.app import App
     from textual.widget import Widget
 
 Result = TypeVar("Result")
+
+LOG = "app.log"
+"""In the home: errors of looptop itself, and whatever is printed while the app draws."""
 
 
 def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
@@ -39,7 +46,7 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
         result, failure = None, None
         try:
             result = call()
-        except BaseException as error:  # It belongs to whoever awaits the future.
+        except BaseException as error:  # It is raised where the future is awaited.
             failure = error
         try:
             loop.call_soon_threadsafe(settle, result, failure)
@@ -51,16 +58,16 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
 
 
 def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
-    """Has something done, as a worker of the node.
+    """Runs a coroutine as a worker of the node.
 
-    It is no error that the node is taken off the screen meanwhile. Any other error is one in looptop: it is reported
-    (`tui.error_report`) and ends this work, not the app.
+    Failing because the node was taken off the screen meanwhile is no error. Any other error is one in looptop: it is
+    reported (`report`) and ends this work, not the app.
 
     Args:
         node: What the work is for.
-        what: Work that finds its way among the node's children.
-        group: What it is done together with.
-        exclusive: What is still done in this group is given up.
+        what: The coroutine.
+        group: The name of the workers that it belongs to.
+        exclusive: Whether the workers of this group that still run are cancelled.
     """
     app = node.app
 
@@ -68,8 +75,33 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
         try:
             await what
         except Exception as error:
-            # What is taken down is not displayed any more, and loses its children one by one.
+            # A node that is taken down is no longer displayed, and loses its children one by one.
             if not isinstance(error, NoMatches) or (node.display and node.is_attached):
                 report(app, error)
 
     node.run_worker(go(), group=group, exclusive=exclusive, exit_on_error=False)
+
+
+def report(app: App[Any], error: BaseException) -> None:
+    """Writes the traceback to the log and tells where it is; call it in the app's thread."""
+    log = home() / LOG
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {''.join(traceback.format_exception(error))}\n")
+    if app.is_running:
+        sentence = f"an error in looptop itself ({type(error).__name__}); please report what {visible(log)} says"
+        app.notify(sentence, severity="error", timeout=30, markup=False)
+
+
+@contextlib.contextmanager
+def threads_report(to: Callable[[BaseException], object]) -> Iterator[None]:
+    """Passes on what threads raise, which Python would print where nobody sees it while the app draws."""
+
+    def caught(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.exc_value is not None:
+            to(arguments.exc_value)
+
+    before, threading.excepthook = threading.excepthook, caught
+    try:
+        yield
+    finally:
+        threading.excepthook = before

@@ -14,49 +14,49 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from looptop.engine.helpers.process import Reply
 
-Request = TypeVar("Request", contravariant=True)
-R = TypeVar("R", bound="Reply", covariant=True)
+RequestIn = TypeVar("RequestIn", contravariant=True)
+ReplyOut = TypeVar("ReplyOut", bound="Reply", covariant=True)
+RequestType = TypeVar("RequestType")
+ReplyType = TypeVar("ReplyType", bound="Reply")
 
 
-class Helping(Protocol[Request, R]):
-    """What is needed of a helper process; tests put something quicker in its place."""
+class HelperProcess(Protocol[RequestIn, ReplyOut]):
+    """What the client needs of a helper process; tests use something quicker instead."""
 
     def start(self) -> None:
-        """Starts it, unless it is there."""
+        """Starts the process, unless it runs."""
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: RequestIn) -> None:
         """Sends a request."""
 
-    def read(self) -> R:
+    def read(self) -> ReplyOut:
         """Waits for the next reply."""
         ...
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the process."""
 
 
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer", bound="Reply")
-
-
-class Helped(Generic[Asked, Answer]):
+class HelperClient(Generic[RequestType, ReplyType]):
     """Sends requests, and calls `on_reply` in the event loop with what comes back.
 
     Args:
-        on_reply: Is given each reply.
+        on_reply: Called with each reply.
         make: Makes the process, once something is asked.
     """
 
-    def __init__(self, on_reply: Callable[[Answer], None], make: Callable[[], Helping[Asked, Answer]]) -> None:
+    def __init__(
+        self, on_reply: Callable[[ReplyType], None], make: Callable[[], HelperProcess[RequestType, ReplyType]]
+    ) -> None:
         self._on_reply = on_reply
         self._make = make
-        self._process: Helping[Asked, Answer] | None = None
+        self._process: HelperProcess[RequestType, ReplyType] | None = None
         self._reader: threading.Thread | None = None
-        self._last = 0
+        self._last_id = 0
         self._asked = threading.Event()
         self._closed = threading.Event()
 
-    def send(self, make_request: Callable[[int], Asked]) -> int:
+    def send(self, make_request: Callable[[int], RequestType]) -> int:
         """Sends a request.
 
         Args:
@@ -70,27 +70,27 @@ class Helped(Generic[Asked, Answer]):
         """
         if self._process is None:
             self._process = self._make()
-        self._last += 1
-        request = make_request(self._last)
+        self._last_id += 1
+        request = make_request(self._last_id)
         self._process.start()
         if self._reader is None:
             loop = asyncio.get_running_loop()
             self._reader = threading.Thread(
-                target=self._read, args=(self._process, loop), name="looptop-helped", daemon=True
+                target=self._read, args=(self._process, loop), name="looptop-helper-client", daemon=True
             )
             self._reader.start()
         self._process.ask(request)
         self._asked.set()
-        return self._last
+        return self._last_id
 
     def close(self) -> None:
-        """Ends the process; nothing is handed over any more."""
+        """Ends the process; no more replies are handed over."""
         self._closed.set()
         self._asked.set()
         if self._process is not None:
             self._process.close()
 
-    def _read(self, process: Helping[Asked, Answer], loop: asyncio.AbstractEventLoop) -> None:
+    def _read(self, process: HelperProcess[RequestType, ReplyType], loop: asyncio.AbstractEventLoop) -> None:
         while not self._closed.is_set():
             self._asked.clear()
             reply = process.read()
@@ -100,9 +100,9 @@ class Helped(Generic[Asked, Answer]):
                 loop.call_soon_threadsafe(self._deliver, reply)
             except RuntimeError:  # The loop is closed: the app has left.
                 return
-            if reply.ended:  # Nothing comes before somebody asks again, which starts the process anew.
+            if reply.ended:  # Nothing more comes until somebody asks again, which starts the process anew.
                 self._asked.wait()
 
-    def _deliver(self, reply: Answer) -> None:
+    def _deliver(self, reply: ReplyType) -> None:
         if not self._closed.is_set():
             self._on_reply(reply)

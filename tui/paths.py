@@ -46,7 +46,7 @@ def typed_path(text: str) -> Path:
     return Path(os.path.expanduser(text.replace("\0", "")))  # noqa: PTH111
 
 
-def looks_like_path(text: str) -> bool:
+def is_path_text(text: str) -> bool:
     """Whether a pasted text is a path rather than a question: rooted somewhere, on one line, and there."""
     line = text.strip().strip("'\"")
     if not line or "\n" in line or len(line) > 4096 or not _ROOTED.match(line):
@@ -62,7 +62,7 @@ def pasted_paths(text: str) -> list[Path]:
 
     Several are paths where all are rooted somewhere and at least one is a file.
     """
-    if looks_like_path(text):
+    if is_path_text(text):
         return [typed_path(text)]
     if len(text) > _LONGEST_PASTE:
         return []
@@ -74,7 +74,7 @@ def pasted_paths(text: str) -> list[Path]:
             return []
     if len(lines) < 2 or not all(_ROOTED.match(line.strip().strip("'\"")) for line in lines):
         return []
-    if not any(map(looks_like_path, lines)):
+    if not any(map(is_path_text, lines)):
         return []
     paths = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""What becomes of runs when the app is left: they go on, unless the person says otherwise."""
+"""Leaving the app while runs are live: they go on, unless a person decides otherwise."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from looptop.tui.screens.dialog import Question
 
 
-SAID = 4
-"""Runs that the last words speak of one by one."""
+MOST_NAMED = 4
+"""Runs that the last lines name one by one."""
 
 
-def going_on(started: Sequence[RunFolder]) -> list[RunFolder]:
+def live_runs(started: Sequence[RunFolder]) -> list[RunFolder]:
     """All runs that live: those that were started here first, then those of the home.
 
     Some microseconds a run: it asks for their locks and reads no journal.
     """
-    here = {run.path: run for run in (*started, *RunFolder.all())}
-    return [run for run in here.values() if run.is_live()]
+    by_path = {run.path: run for run in (*started, *RunFolder.all())}
+    return [run for run in by_path.values() if run.is_live()]
 
 
 def question(live: Sequence[RunFolder], others: Sequence[RunFolder], lost: Sequence[str] = ()) -> Question:
-    """Asks whether to leave, and whether the runs that were started here shall go on.
+    """Asks whether to leave, and whether runs that were started here go on.
 
     Args:
         live: Those that live.
-        others: Live ones that were started elsewhere: they are only spoken of.
+        others: Live ones that were started elsewhere: they are only named.
         lost: What is not kept, each in a few words.
     """
     from looptop.tui.screens.dialog import Question
@@ -69,10 +69,10 @@ def farewell(live: Sequence[RunFolder]) -> str:
     """The last words on the terminal."""
     words = [
         f"{run} goes on. Watch it: `looptop attach {run}`, or `looptop logs {run} -f`. Stop it: `looptop stop {run}`."
-        for run in (folder.shell_name for folder in live[:SAID])
+        for run in (folder.shell_name for folder in live[:MOST_NAMED])
     ]
-    if len(live) > SAID:
-        words.append(f"So do {len(live) - SAID} more: `looptop runs state:running,paused`.")
+    if len(live) > MOST_NAMED:
+        words.append(f"So do {len(live) - MOST_NAMED} more: `looptop runs state:running,paused`.")
     return "\n".join(words)
 
 
@@ -97,5 +97,5 @@ def stop_all(live: Sequence[RunFolder]) -> str:
 
 
 def _names(runs: Sequence[RunFolder]) -> str:
-    more = [f"{len(runs) - SAID} more"] if len(runs) > SAID else []
-    return ", ".join([*(visible(run.id) for run in runs[:SAID]), *more])
+    more = [f"{len(runs) - MOST_NAMED} more"] if len(runs) > MOST_NAMED else []
+    return ", ".join([*(visible(run.id) for run in runs[:MOST_NAMED]), *more])

@@ -1,4 +1,4 @@
-"""Watches runs beside whatever is on the screen, and says in a sentence when one ends, fails, or raises an alert."""
+"""What happens to runs, whatever is on the screen: that one ends or fails, raises an alert, hits a breakpoint."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SEVERITY = {RunState.FAILED: "error", RunState.INTERRUPTED: "error", RunState.S
 
 
 @dataclass(frozen=True)
-class News:
-    """Something to say."""
+class Notice:
+    """A sentence for the person."""
 
     sentence: str
     severity: str
@@ -31,14 +31,14 @@ class _Watched:
     states: int = 0
 
 
-class Herald:
-    """Looks at the runs that it was given; from any thread but one at a time."""
+class RunEvents:
+    """Follows the runs that it was given; from any thread, but one at a time."""
 
     def __init__(self) -> None:
         self._watched: dict[str, _Watched] = {}
 
     def add(self, run: RunFolder) -> None:
-        """Watches a run from now on, where it is live; what has happened before is not said."""
+        """Follows a run from now on, if it is live; what has happened before is not told."""
         key = str(run.path)
         if key not in self._watched and run.is_live():
             watched = _Watched(run, Journal(run.db))
@@ -51,47 +51,47 @@ class Herald:
             self._watched[key] = watched
 
     @property
-    def idle(self) -> bool:
-        """Whether there is nothing to look at."""
+    def is_empty(self) -> bool:
+        """Whether there is no run to follow."""
         return not self._watched
 
-    def look(self) -> list[News]:
-        """What has happened since the last look."""
-        news = []
+    def poll(self) -> list[Notice]:
+        """What has happened since the last call."""
+        notices = []
         for key, watched in list(self._watched.items()):
-            # Before the journal: a run says how it ended before its lock is free.
+            # Asked before the journal is read: a run journals how it ended before it frees its lock.
             live = watched.run.is_live()
             try:
                 with watched.journal.at_once():
                     version = watched.journal.version()
                     if version != watched.version:
                         watched.version = version
-                        news += self._alerts(watched)
+                        notices += self._alerts(watched)
                 if not live:
                     del self._watched[key]
-                    news.append(self._end(watched.run))
+                    notices.append(self._end(watched.run))
             except LooptopError as error:
                 self._watched.pop(key, None)
-                news.append(News(str(error), "error"))
-        return news
+                notices.append(Notice(str(error), "error"))
+        return notices
 
     @staticmethod
-    def _alerts(watched: _Watched) -> list[News]:
+    def _alerts(watched: _Watched) -> list[Notice]:
         fresh = watched.journal.events(watched.event)
         if fresh:
             watched.event = fresh[-1].id
         changes = watched.journal.states()[watched.states :]
         watched.states += len(changes)
-        said = [event.text for event in fresh if event.kind in ALERTS]
-        said += [change.reason for change in changes if hit_breakpoint(change.cause)]
-        return [News(f"{watched.run.id}: {text}", "warning") for text in said]
+        sentences = [event.text for event in fresh if event.kind in ALERTS]
+        sentences += [change.reason for change in changes if hit_breakpoint(change.cause)]
+        return [Notice(f"{watched.run.id}: {text}", "warning") for text in sentences]
 
     @staticmethod
-    def _end(run: RunFolder) -> News:
+    def _end(run: RunFolder) -> Notice:
         journal = Journal(run.db)
         state, (_, reason) = run.state(), journal.state()
         why = why_interrupted(run) if state is RunState.INTERRUPTED else reason
-        return News(
+        return Notice(
             f"{run.id} {state_text(state, journal.alerts())}" + (f": {why}" if why else ""),
             _SEVERITY.get(state, "information"),
         )

@@ -1,21 +1,16 @@
-"""What is said of a run, as text: its head, progress, figures, sample answers, events."""
+"""A run in a line: its state with mark and colour, its main figure, its last events."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from textual.content import Content
 
 from looptop.engine.journal.reader import Event
-from looptop.engine.journal.records import state_text
-from looptop.engine.runs.alerts import QUESTION_ONLY
-from looptop.engine.runs.folder import RunState, result_step
-from looptop.engine.runs.progress import progress_of, progress_text
-from looptop.engine.text import visible_answer
+from looptop.engine.journal.records import RunState, RunSummary, state_text
+from looptop.engine.runs.listing import headline, headline_step
 from looptop.engine.times import local_time
-from looptop.tui.screens.snapshot import Snapshot
-from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
+from looptop.tui.text import cell, number, safe
 
 COLOURS = {
     RunState.CREATED: "$text-muted",
@@ -47,135 +42,39 @@ def state_word(state: RunState, alerts: int = 0) -> Content:
     return Content.styled(f"{MARKS[state]} {state.value}", f"{COLOURS[state]} bold")
 
 
-def head(snapshot: Snapshot, width: int) -> Content:
-    """Which run this is, how it stands, and what it trains on what."""
-    settings = snapshot.settings
-    model, training = _table(settings, "model"), _table(settings, "training")
-    words = [
-        str(settings.get("preset", "")),
-        str(_table(settings, "data").get("source", "")),
-        str(model.get("fusion", "")),
-        f"frozen: {_joined(model.get('freeze'))}",
-        f"batch {training.get('per_device_train_batch_size', '?')}",
-        " ".join(str(snapshot.facts[key]) for key in ("device", "precision") if snapshot.facts.get(key)),
-    ]
-    said = Content.assemble((snapshot.id, "bold"), "  ", state_word(snapshot.state, snapshot.alerts), "  ")
-    if snapshot.elsewhere:
-        said += safe(f"by the heartbeat of {snapshot.elsewhere}  ", "$text-warning")
-    if snapshot.title:
-        said += safe(f"{snapshot.title}  ", "bold")
-    if snapshot.state in (RunState.PAUSED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:
-        return reason(said + safe(snapshot.reason, COLOURS[snapshot.state]), width)
-    if snapshot.state is RunState.INTERRUPTED:
-        return said + safe(f"{snapshot.trouble}; r goes on from its last checkpoint", "$text-muted")
-    if snapshot.trouble:
-        return said + safe(f"{snapshot.trouble}: what the run has to say waits in its memory", "$text-error")
-    return (said + safe(" · ".join(word for word in words if word), "$text-muted")).truncate(width, ellipsis=True)
+def run_line(summary: RunSummary) -> Content:
+    """A run in a list."""
+    how_far = f"{summary.step or 0:,}/{summary.total_steps:,}" if summary.total_steps else ""
+    figure = figure_text(summary) if headline(summary)[0].endswith("accuracy") else ""
+    return Content.assemble(
+        cell(summary.id, 9, "bold"),
+        state_word(summary.state, summary.alerts).pad_right(
+            max(1, 14 - len(state_text(summary.state, summary.alerts)))
+        ),
+        safe(f"{summary.preset:<6.6} {how_far:>13} {figure:>8}  {summary.title}", "$text-muted"),
+    )
 
 
-def progress(snapshot: Snapshot, width: int) -> Content:
-    """A bar, the step, the epoch, and the time left or taken."""
-    total, step = snapshot.total_steps, snapshot.step
-    now = progress_of(snapshot.facts) if snapshot.live else None
-    if not total:
-        doing = snapshot.events[-1].text if snapshot.events else "preparing models and data"
-        doing = progress_text(now, duration) if now is not None else doing
-        return safe(f"{doing} …" if snapshot.live else doing, "$text-muted").truncate(width, ellipsis=True)
-    fraction = min(1.0, step / total)
-    words = [f"{100 * fraction:3.0f} %", f"step {step:,} of {total:,}"]
-    if now is not None:
-        words.append(progress_text(now, duration))
-    epoch, epochs = snapshot.value("epoch"), _table(snapshot.settings, "training").get("num_train_epochs")
-    if epoch is not None and isinstance(epochs, int | float):
-        words.append(f"epoch {epoch:.1f} of {epochs:g}")
-    left = snapshot.value("seconds_left")
-    if snapshot.state is RunState.RUNNING and left is not None and step < total:
-        words.append(f"{duration(left)} left")
-    elif snapshot.started and snapshot.ended:
-        words.append(f"took {duration(snapshot.ended - snapshot.started)}")
-    text = "  ".join(words)
-    room = max(8, width - len(text) - 2)
-    filled = bar(fraction, room)
-    return Content.assemble((filled, "$primary"), ("░" * (room - len(filled)), "$panel"), "  ", text)
+def figure_text(summary: RunSummary) -> str:
+    """The figure of a list, with the step of the model that it measures: the last evaluation's, or the best's test."""
+    name, value = headline(summary)
+    if value is None:
+        return f"nan {name}" if name else ""
+    # A share, unless the journal is damaged.
+    if not name.endswith("accuracy") or abs(value) >= 1e4:
+        return f"{number(value)} {name}"
+    step = headline_step(summary)
+    if step is None or name not in _SHORT:
+        return f"{100 * value:.1f} % {name}"
+    return f"{100 * value:.1f} % {_SHORT[name]}, step {step:,}"
 
 
-def figures(snapshot: Snapshot) -> Content:
-    """The latest figures, one a line."""
-    value = snapshot.value
-    rows = [
-        ("train loss", _said(value("loss"))),
-        ("validation loss", _said(value("eval_loss"))),
-        ("validation acc.", _percent(value("eval_accuracy"))),
-    ]
-    best = result_step(snapshot.facts)
-    if best is not None and "eval_accuracy" in snapshot.latest:
-        rows.append(("  at step", f"{snapshot.latest['eval_accuracy'].step:,}"))
-    if isinstance(alone := snapshot.facts.get(QUESTION_ONLY), float):
-        rows.append(("question alone", _percent(alone)))
-    if "test_accuracy" in snapshot.latest:
-        rows.append(("test accuracy", _percent(value("test_accuracy"))))
-    if best is not None:
-        rows.append(("  of step" if "test_accuracy" in snapshot.latest else "model of step", f"{best:,}"))
-    rows += [
-        ("learning rate", _said(value("learning_rate"))),
-        ("gradient norm", _said(value("grad_norm"))),
-        ("samples/s", _said(value("samples_per_second"))),
-        ("memory", "-" if snapshot.memory is None else size(snapshot.memory)),
-    ]
-    trained, total = snapshot.facts.get("trainable_parameters"), snapshot.facts.get("parameters")
-    if isinstance(total, int) and isinstance(trained, int):
-        rows += [("parameters", _short(total)), ("of them trained", _short(trained))]
-    for name, key in (("train on", "n_train"), ("validate on", "n_validation"), ("test on", "n_test")):
-        count = snapshot.facts.get(key)
-        if isinstance(count, int) and count:
-            rows.append((name, f"{count:,}"))
-    lines = [Content.assemble((f"{name:<16}", "$text-muted"), safe(f"{said:>9}")) for name, said in rows]
-    return Content("\n").join(lines)
+_SHORT = {"test_accuracy": "test", "eval_accuracy": "val."}
 
 
-def samples(snapshot: Snapshot, width: int) -> Content:
-    """The answers of an evaluation, one a line."""
-    if not snapshot.samples:
-        return Content.styled("after the first evaluation", "$text-muted")
-    answers = min(12, max(6, *(len(visible_answer(sample.answer)) for sample in snapshot.samples)))
-    truths = min(12, max(5, *(len(visible_answer(sample.truth)) for sample in snapshot.samples)))
-    question = max(10, width - answers - truths - 13)
-    lines = [
-        Content.assemble(
-            Content("  "),
-            cell("question", question),
-            " ",
-            cell("truth", truths),
-            " ",
-            cell("answer", answers),
-            "  conf.",
-        ).stylize("$text-muted")
-    ]
-    for sample in snapshot.samples:
-        mark = ("✓ ", "$text-success") if sample.correct >= 0.5 else ("✗ ", "$text-error")
-        lines.append(
-            Content.assemble(
-                mark,
-                cell(sample.question, question),
-                " ",
-                cell(visible_answer(sample.truth), truths, "$text-muted"),
-                " ",
-                cell(visible_answer(sample.answer), answers, "bold"),
-                " ",
-                percent(sample.confidence),
-            )
-        )
-    return Content("\n").join(lines)
-
-
-def events(snapshot: Snapshot, width: int, height: int) -> Content:
-    """The last events that fit, the newest below."""
-    return events_of(snapshot.events, width, height)
-
-
-def events_of(found: Sequence[Event], width: int, height: int) -> Content:
+def events_of(events: Sequence[Event], width: int, height: int) -> Content:
     """The last of these events that fit, the newest below."""
-    shown = [event for event in found if not event.superseded][-max(height, 1) :]
+    shown = [event for event in events if not event.superseded][-max(height, 1) :]
     if not shown:
         return Content.styled("nothing yet", "$text-muted")
     return Content("\n").join(
@@ -185,24 +84,3 @@ def events_of(found: Sequence[Event], width: int, height: int) -> Content:
         ).truncate(max(width, 10), ellipsis=True)
         for event in shown
     )
-
-
-def _said(value: float | None) -> str:
-    return "-" if value is None else number(value)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f} %"
-
-
-def _short(count: int) -> str:
-    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
-
-
-def _joined(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
-
-
-def _table(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    table = settings.get(name)
-    return table if isinstance(table, dict) else {}

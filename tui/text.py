@@ -45,11 +45,11 @@ class VisibleLines(LineFilter):
 IN_THE_LOG = "  l: all of it, in the log"
 
 
-def reason(said: Content, width: int) -> Content:
-    """A line that ends with why a run ended; where there is no room for all of it, also where that can be read."""
-    if said.cell_length <= width:
-        return said
-    return said.truncate(max(1, width - len(IN_THE_LOG)), ellipsis=True) + Content.styled(IN_THE_LOG, "bold")
+def reason(line: Content, width: int) -> Content:
+    """A line that ends with why a run ended; a cut line also says where to read the rest."""
+    if line.cell_length <= width:
+        return line
+    return line.truncate(max(1, width - len(IN_THE_LOG)), ellipsis=True) + Content.styled(IN_THE_LOG, "bold")
 
 
 def number(value: float) -> str:
@@ -64,6 +64,18 @@ def number(value: float) -> str:
     if value == int(value) and size < 1000:
         return f"{int(value)}"
     return f"{value:.{1 if size >= 100 else 2 if size >= 10 else 3 if size >= 1 else 4}f}"
+
+
+def short_number(value: float | None, decimals: int = 2) -> str:
+    """A number with so many decimals, in seven characters at most; a dot where it is not known yet."""
+    if value is None or math.isnan(value):
+        return "·"
+    if math.isinf(value):
+        return str(value)
+    for text in (f"{value:.{decimals}f}", number(value)):
+        if len(text) <= 7:
+            return text if any(digit in text for digit in "123456789") else f"{0:.{decimals}f}"
+    return f"{value:.0e}".replace("e+", "e").replace("e-0", "e-")
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,7 @@
-"""The two looks. Colours (after Okabe and Ito) that colour-blind people can tell apart; marks and words say it too."""
+"""The dark and the light theme, in colours (after Okabe and Ito) that colour-blind people can tell apart.
+
+Marks and words tell the same without colour.
+"""
 
 from __future__ import annotations
 

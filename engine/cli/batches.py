@@ -74,7 +74,7 @@ def batch_table(journal: PpoJournal, first: int, last: int) -> Iterator[str]:
     """The lines of a table of batches, both ends included."""
     figures = journal.figures(list(COLUMNS.values()), first, last)
     rows = [_row(batch, figures.get(batch.step, {})) for batch in journal.batches(first, last)]
-    return table(["batch", "place", *COLUMNS, "marks"], rows, right=["batch", *COLUMNS])
+    return table(["batch", "stage", *COLUMNS, "marks"], rows, right=["batch", *COLUMNS])
 
 
 def ppo_run(name: str) -> tuple[RunFolder, PpoJournal]:
@@ -94,13 +94,13 @@ def _row(batch: BatchRecord, figures: Mapping[str, float | None]) -> list[str]:
     for word, name in COLUMNS.items():
         value = figures.get(name)
         cells.append(percent(value) if word == "clipped" else number(value))
-    return [str(batch.step), visible(batch.place), *cells, visible(_marks(batch))]
+    return [str(batch.step), visible(batch.stage), *cells, visible(_marks(batch))]
 
 
 def _whole(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str, object]:
     return {
         "batch": batch.step,
-        "place": batch.place,
+        "stage": batch.stage,
         "time": batch.time,
         "samples": batch.samples,
         "seconds": batch.seconds,

@@ -9,7 +9,7 @@ from looptop.engine.cli.batches import ppo_run
 from looptop.engine.cli.control import settle
 from looptop.engine.cli.output import say, say_json
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.judging import set_breakpoint, set_for_later
+from looptop.engine.ppo.breakpoints import set_breakpoint, set_for_later
 from looptop.engine.text import visible
 
 EXAMPLES = """\

@@ -10,7 +10,7 @@ from looptop.engine.cli.arguments import CommonArguments, add_device, add_json, 
 from looptop.engine.cli.batches import ppo_run
 from looptop.engine.cli.output import note, number, quiet_libraries, say, say_json, table
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult, save
+from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult, save
 from looptop.engine.runs.trust import require_trust
 from looptop.engine.text import visible
 
@@ -55,7 +55,7 @@ def run(arguments: Arguments) -> int:
     folder, _ = ppo_run(arguments.run)
     require_trust(folder, trust=arguments.trust)
     with quiet_libraries():
-        from looptop.engine.ppo.comparison import compare
+        from looptop.engine.ppo.paired_comparison import compare
 
         result = compare(folder, arguments.n, arguments.data, arguments.device, arguments.seed)
     if result.n < arguments.n:

@@ -15,8 +15,8 @@ from looptop.engine.cli.progress import Progress
 from looptop.engine.cli.watch import DONE, Interrupts, Outcome, show_outcome, watch
 from looptop.engine.config import override, preset
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.startup.host import launch
 from looptop.engine.text import visible, visible_answer
 
 EXAMPLES = """\

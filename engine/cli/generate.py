@@ -53,7 +53,7 @@ def run(arguments: Arguments) -> int:
         raise LooptopError(f"--max-new-tokens {arguments.max_new_tokens} leaves no room for a response; give 1 or more")
     with quiet_libraries():
         texts = _texts(arguments.text, arguments.column)
-        from looptop.engine.ppo.generating import generate
+        from looptop.engine.ppo.responding import generate
 
         found = generate(
             arguments.model, texts, arguments.prefix, arguments.max_new_tokens, arguments.seed, arguments.device

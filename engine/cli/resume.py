@@ -10,9 +10,9 @@ from looptop.engine.cli.batches import ppo_run
 from looptop.engine.cli.output import note
 from looptop.engine.cli.progress import progress_on
 from looptop.engine.cli.watch import Interrupts, show_outcome, watch
-from looptop.engine.launch.effects import without_effect
-from looptop.engine.launch.host import relaunch
-from looptop.engine.ppo.judging import drop_edits
+from looptop.engine.ppo.judgements import drop_edits
+from looptop.engine.startup.effects import without_effect
+from looptop.engine.startup.host import relaunch
 
 EXAMPLES = """\
   looptop resume vqa-3

@@ -9,7 +9,7 @@ from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
 from looptop.engine.cli.control import settle
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.judging import judge, warning
+from looptop.engine.ppo.judgements import judge, warning
 from looptop.engine.ppo.records import JudgementKind
 from looptop.engine.text import visible
 

@@ -1,4 +1,4 @@
-"""`looptop step`: lets a paused run make one step, or a PPO batch go on to its next place."""
+"""`looptop step`: lets a paused run make one step, or a PPO batch go on to its next stage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.control import settle
-from looptop.engine.ppo.records import PLACES
+from looptop.engine.ppo.records import STAGES
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 
@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         default="",
-        metavar="PLACE",
-        help=f"a place of a PPO batch: {', '.join(PLACES)}, or `next` for whichever comes (default: one whole step)",
+        metavar="STAGE",
+        help=f"a stage of a PPO batch: {', '.join(STAGES)}, or `next` for whichever comes (default: one whole step)",
     )
     add_json(parser)
 

@@ -13,11 +13,11 @@ from looptop.engine.cli.progress import progress_on
 from looptop.engine.cli.watch import Interrupts, show_outcome, watch
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.launch.effects import refuse_without_effect, without_effect
-from looptop.engine.launch.host import launch
 from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.trust import require_trust
+from looptop.engine.startup.effects import refuse_without_effect, without_effect
+from looptop.engine.startup.host import launch
 from looptop.engine.text import visible
 
 EXAMPLES = """\

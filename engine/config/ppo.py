@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from looptop.engine.config.training import TrainingConfig
-from looptop.engine.config.types import Fraction, Natural, NonNegativeFloat, Positive, PositiveFloat, Real, Table
+from looptop.engine.config.types import (
+    Fraction,
+    Kernels,
+    Natural,
+    NonNegativeFloat,
+    Positive,
+    PositiveFloat,
+    Real,
+    Table,
+)
 
 POLICY_FAMILIES = ("t5", "gpt2")
 """The model types, as a model's config.json names them, that can be tuned."""
@@ -29,6 +38,9 @@ class PolicyConfig(Table, frozen=True, kw_only=True):
     """What an adapter's output is scaled by, times the rank."""
     lora_modules: tuple[str, ...] = ()
     """Names of the layers that get adapters; `peft`'s choice for the family where empty."""
+    kernels: Kernels = "fast"
+    """`fast`: on a processor a T5 computes with looptop's own norms, attention and decoding loop. `transformers`: with
+    those of transformers, as it always does on a GPU."""
 
 
 class QueryConfig(Table, frozen=True, kw_only=True):

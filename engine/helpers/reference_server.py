@@ -65,30 +65,28 @@ class Server(HelperServer[ReferenceReply]):
 
 
 def _load(config: PpoRunConfig) -> Loaded:
-    from looptop.engine.ppo import reference
-    from looptop.engine.ppo.training import load_tokenizer
+    from looptop.engine.ppo.loading import load_policy_and_reference, load_tokenizer
 
     # Adapters are not needed: switched off, they are how the run's reference is made.
     plain = msgspec.structs.replace(
         config.model, policy=config.model.reference or config.model.policy, reference="", lora_rank=0
     )
-    _, policy, _ = reference.load(plain, "cpu")
+    _, policy, _ = load_policy_and_reference(plain, "cpu")
     policy.train(False)
     return Loaded(config, policy, load_tokenizer(config.model.policy))
 
 
 def _respond(loaded: Loaded, text: str, step: int, row: int) -> str:
     from looptop.engine.ppo.data import Queries
-    from looptop.engine.ppo.generation import TRAINING, uniforms
-    from looptop.engine.ppo.rollout import Ends, roll_out
-    from looptop.engine.ppo.training import room_for_queries
+    from looptop.engine.ppo.loading import room_for_queries
+    from looptop.engine.ppo.rollout import TRAINING, SpecialIds, roll_out, uniforms
 
     config, policy, tokenizer = loaded
     room = min(config.data.max_query_tokens, room_for_queries(policy, config))
     queries = Queries([text], None, tokenizer, "", room)
     numbers = uniforms(config.training.seed, TRAINING, step, [row], config.generation.max_new_tokens)
     rollout = roll_out(
-        policy, [queries[0]], numbers, config.generation, tokenizer, Ends.of(tokenizer, config.model.policy)
+        policy, [queries[0]], numbers, config.generation, tokenizer, SpecialIds.of(tokenizer, config.model.policy)
     )
     return rollout.texts[0]
 

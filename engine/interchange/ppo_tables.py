@@ -44,7 +44,7 @@ def ppo_tables(journal: PpoJournal, wanted: tuple[int, int] | None = None) -> li
     return [
         Table(
             "batches",
-            {"batch": int, "place": str, "time": float, "samples": int, "marks": str} | dict.fromkeys(names, float),
+            {"batch": int, "stage": str, "time": float, "samples": int, "marks": str} | dict.fromkeys(names, float),
             lambda: _batches(journal, names, spans),
             parts=len(spans),
         ),
@@ -74,7 +74,7 @@ def _batches(journal: PpoJournal, names: list[str], spans: list[list[int]]) -> I
         yield [
             (
                 batch.step,
-                batch.place,
+                batch.stage,
                 batch.time,
                 batch.samples,
                 " ".join(mark.kind for mark in batch.marks),

@@ -1,22 +1,21 @@
 """Reinforcement learning from feedback (listings 7.5 and 7.6): the PPO of TRL 0.11.4 on today's transformers.
 
-The arithmetic:
+One batch, in the order of reading:
 
-- `policy` T5 or GPT-2 with a value head; `reference` the frozen model that it is held to; `batch` padded tensors
-- `algorithm` rewards, advantages and losses; `kl` the distances and their control; `scores` scaling and clipping
-- `compare` the distance to the reference; `update` from there to the optimiser's steps; `statistics` what is reported
+- `step` one PPO batch from top to bottom; `algorithm` its arithmetic as pure functions
+- `rollout` writes responses; `rewards` scores them; `policy` the model with its value head; `batch` padded tensors
+- `statistics` what TRL reports; `sharing` how several processes share a batch
 
 A run:
 
-- `data` the queries; `generation` and `rollout` the responses; `rewards` what they are worth
-- `trainer` the loop, one Trainer step a batch; `training` a run from its configuration to its result
-- `recorder`, `journal` and `records` what is kept of it; `judging` what a person says while it runs
-- `breakpoint_conditions` at which it is held
-- `preferences` and `reward_training` a reward model from pairs or ratings
+- `training` from a configuration to a result; `trainer` fits steps into transformers' Trainer
+- `data` queries; `loading` policy, `reference` and tokenizer; `fast_t5` kernels for processors; `measure` evaluation
+- `stages` holds, records and checks a batch; `recorder`, `journal` and `records` what is kept; `health` its checks
+- `judgements` and `breakpoints` (with `breakpoint_conditions`) what a person does while it runs
+- `preferences` and `reward_training` a reward model from pairs or ratings; `reward_function` a Python function as one
 
 What is made of runs:
 
-- `comparison` before and after, its result in `comparison_result`; `generating` uses a tuned model
-- `health` what a practitioner would look at; `sample_filter` chooses samples; `batch_file` writes a batch
-- `reference_process` asks the reference on demand, in the process of `reference_server`
+- `paired_comparison` compares a tuned model with its reference, `before_after` is the result; `responding` uses one
+- `sample_filter` chooses samples; `sample_export` writes a batch's samples to a file
 """

@@ -1,8 +1,8 @@
 """PPO's arithmetic as pure functions on tensors: log-probabilities, rewards, advantages, losses.
 
 All tensors of a batch are `[batch, response length]`: column t belongs to the response's t-th generated token, its
-value and log-probability are those of the state before that token. A boolean mask says which tokens count. What stands
-outside of the mask is never looked at, be it NaN.
+value and log-probability are those of the state before that token. A boolean mask says which tokens count. Values
+outside the mask are never used, so they may be NaN.
 
 The formulas are those of Ziegler et al. 2019 (arXiv:1909.08593) and Stiennon et al. 2020 (arXiv:2009.01325), on PPO
 (arXiv:1707.06347) and generalized advantage estimation (arXiv:1506.02438), as TRL 0.11.4 computed them.
@@ -10,12 +10,14 @@ The formulas are those of Ziegler et al. 2019 (arXiv:1909.08593) and Stiennon et
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from looptop.engine.config.ppo import PpoSettings
+from looptop.engine.config.ppo import KlPenalty, PpoSettings
+
+# Means and log-probabilities ------------------------------------------------------------------------------------------
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -65,6 +67,131 @@ def entropy(log_distribution: Tensor) -> Tensor:
     # Several times as fast as torch's own entr. The logarithm of 0 is -inf, which the clamp makes a number.
     entropies: Tensor = -(log_distribution.exp() * log_distribution.clamp(min=-1e4)).sum(-1)
     return entropies
+
+
+# The distance to the reference ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The policy before its update beside the reference; all `[batch, response length]`, 0 where there is no token.
+
+    Attributes:
+        logprobs: The policy's.
+        ref_logprobs: The reference's.
+        values: The value head's.
+        entropy: The policy's.
+        kl: Each token's distance, of the kind that the settings name.
+    """
+
+    logprobs: Tensor
+    ref_logprobs: Tensor
+    values: Tensor
+    entropy: Tensor
+    kl: Tensor
+
+    def select(self, rows: Tensor, length: int) -> Comparison:
+        """Some samples, their first `length` tokens."""
+        return Comparison(*(getattr(self, part.name)[rows, :length] for part in fields(self)))
+
+
+def kl_penalty(logprobs: Tensor, ref_logprobs: Tensor, kind: KlPenalty) -> Tensor:
+    """Each sampled token's distance, from the two log-probabilities that it was given.
+
+    `kl` (their difference) estimates the Kullback-Leibler divergence without bias, though single tokens may be below
+    zero; `abs` is its absolute value; `mse`, half its square, is the k2 of http://joschu.net/blog/kl-approx.html.
+
+    Args:
+        logprobs: The policy's, of any shape.
+        ref_logprobs: The reference's, the same shape.
+        kind: `kl`, `abs` or `mse`; `full` needs whole distributions, see `full_kl`.
+
+    Raises:
+        ValueError: Another kind.
+    """
+    difference = logprobs - ref_logprobs
+    if kind == "kl":
+        return difference
+    if kind == "abs":
+        return difference.abs()
+    if kind == "mse":
+        return 0.5 * difference.square()
+    raise ValueError(f"a KL of kind '{kind}' cannot be computed from the sampled tokens alone")
+
+
+def full_kl(log_distribution: Tensor, ref_log_distribution: Tensor) -> Tensor:
+    """KL(policy || reference) over the whole vocabulary: the sum of p (log p - log ref).
+
+    Args:
+        log_distribution: The policy's, `[..., vocabulary]`.
+        ref_log_distribution: The reference's, the same shape.
+
+    Returns:
+        `[...]`, in nats; a token to which the policy gives no probability adds nothing.
+    """
+    probabilities = log_distribution.exp()
+    terms = probabilities * (log_distribution - ref_log_distribution)
+    return torch.where(probabilities > 0, terms, 0.0).sum(-1)
+
+
+# Scores ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance of all scores so far.
+
+    Attributes:
+        count: How many scores.
+        mean: Their mean.
+        variance: Their variance, not corrected for the small number.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
+
+    @property
+    def std(self) -> float:
+        """The unbiased standard deviation; 1 before there are two scores that differ."""
+        if self.count < 2 or self.variance == 0:
+            return 1.0
+        return float((self.variance * self.count / (self.count - 1)) ** 0.5)
+
+    def updated(self, scores: Tensor) -> Moments:
+        """These moments and those of a batch, merged (Chan, Golub and LeVeque 1979, eq. 2.1).
+
+        Args:
+            scores: `[batch]`, at least one.
+        """
+        new = scores.numel()
+        variance, mean = (float(part) for part in torch.var_mean(scores.double(), correction=0))
+        count = self.count + new
+        difference = mean - self.mean
+        squares = self.variance * self.count + variance * new + difference**2 * self.count * new / count
+        return Moments(count, self.mean + difference * new / count, squares / count)
+
+
+def scale_scores(scores: Tensor, moments: Moments, settings: PpoSettings) -> Tensor:
+    """Scores as they go into the reward.
+
+    Args:
+        scores: `[batch]`.
+        moments: Of all scores up to and with these; used with `use_score_scaling` alone.
+        settings: Whether scores are scaled, centred and clipped.
+
+    Returns:
+        `[batch]`.
+    """
+    if settings.use_score_scaling:
+        centre = moments.mean if settings.use_score_norm else 0.0
+        scores = (scores - centre) / (moments.std + torch.finfo(scores.dtype).eps)
+    if settings.score_clip is not None:
+        scores = scores.clamp(-settings.score_clip, settings.score_clip)
+    return scores
+
+
+# Rewards, advantages and returns --------------------------------------------------------------------------------------
 
 
 def token_rewards(kl: Tensor, scores: Tensor, mask: Tensor, kl_coef: float) -> tuple[Tensor, Tensor]:
@@ -147,6 +274,9 @@ def targets(kl: Tensor, values: Tensor, scores: Tensor, mask: Tensor, kl_coef: f
     credited = whiten(rewards, mask, shift_mean=False) if settings.whiten_rewards else rewards
     advantages = generalized_advantages(values, credited, settings.gamma, settings.lam)
     return Targets(rewards, from_kl, values, whiten(advantages, mask), advantages + values)
+
+
+# Losses ---------------------------------------------------------------------------------------------------------------
 
 
 def policy_loss(ratio: Tensor, advantages: Tensor, mask: Tensor, cliprange: float) -> tuple[Tensor, Tensor]:
@@ -237,3 +367,21 @@ def losses(
         policy, value = (0.0 * part.sum() for part in (logprobs, values))
     total = policy + settings.vf_coef * value
     return Losses(policy, value, total, policy_clipfrac, value_clipfrac, ratio)
+
+
+# The weight of the KL -------------------------------------------------------------------------------------------------
+
+
+def next_kl_coef(kl_coef: float, kl: float, samples: int, settings: PpoSettings) -> float:
+    """Beta for the next batch: fixed, or moved in proportion to the error (arXiv:1909.08593, section 2.2).
+
+    Args:
+        kl_coef: beta of this batch.
+        kl: The batch's mean KL of a response, in nats.
+        samples: How many samples the batch had.
+        settings: Whether beta adapts, its target and its horizon.
+    """
+    if not settings.adap_kl_ctrl:
+        return kl_coef
+    error = min(max(kl / settings.target - 1, -0.2), 0.2)
+    return kl_coef * (1 + error * samples / settings.horizon)

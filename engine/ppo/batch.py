@@ -16,8 +16,8 @@ class Batch:
     """Samples side by side.
 
     Attributes:
-        query_ids: `[batch, query length]`. Padded on the right for an encoder, which does not mind; on the left for a
-            decoder-only model, whose responses go on where the queries end.
+        query_ids: `[batch, query length]`. Padded on the right for an encoder, on the left for a decoder-only model,
+            whose responses continue the queries.
         query_mask: The same shape, true where there is a token.
         response_ids: `[batch, response length]`, the generated tokens alone, padded on the right.
         response_mask: The same shape, true where there is a token.
@@ -110,7 +110,7 @@ class Batch:
 
 
 def pad_queries(queries: Sequence[Sequence[int]], pad_id: int, *, left: bool) -> tuple[Tensor, Tensor]:
-    """Queries side by side, and true where there is a token; both `[batch, query length]`.
+    """Queries side by side, and a mask that is true where there is a token; both `[batch, query length]`.
 
     Args:
         queries: Token ids of each.

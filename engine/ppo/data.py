@@ -24,18 +24,18 @@ READERS = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parque
 """What `datasets` calls the reader of each kind of file."""
 
 NEWSROOM_LENGTH = 1_000_000
-"""The world has no end; a sampler wants to know one."""
+"""The world is endless, but a sampler needs a length."""
 
 Quality = Callable[[str, str], dict[str, float]]
-"""What the data's own judge says of a query's response: figures by name."""
+"""The data's own judge: figures by name for a query and its response."""
 
 
 class Texts(Protocol):
-    """Texts by their place in the data."""
+    """Texts by their index in the data."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, place: int) -> str: ...
+    def __getitem__(self, index: int) -> str: ...
 
 
 @travels
@@ -44,10 +44,10 @@ class Query:
     """One query.
 
     Attributes:
-        index: Its place in the data set.
-        text: As the model gets it, prefix and all.
+        index: Its index in the data set.
+        text: As the model receives it, with the prefix.
         ids: Its tokens.
-        cut: Whether it was longer than the model takes, and was cut.
+        cut: Whether it was longer than allowed, and was cut.
     """
 
     index: int
@@ -72,43 +72,43 @@ class QueryData:
 
 
 class Queries(Dataset[Query]):
-    """Some of a data set's texts, tokenised when they are asked for.
+    """Some of a data set's texts, tokenised on demand.
 
     Args:
         texts: All texts.
-        places: Which of them, in order; None for all.
+        indices: Which of them, in order; None for all.
         tokenizer: The policy's.
         prefix: Put before every text.
         max_tokens: Longer queries are cut at their end.
     """
 
     def __init__(
-        self, texts: Texts, places: Sequence[int] | None, tokenizer: Any, prefix: str, max_tokens: int
+        self, texts: Texts, indices: Sequence[int] | None, tokenizer: Any, prefix: str, max_tokens: int
     ) -> None:
         self.texts = texts
-        self.places = places
+        self.indices = indices
         self.tokenizer = tokenizer
         self.prefix = prefix
         self.max_tokens = max_tokens
         self.cut: set[int] = set()
-        """Places of the queries that were cut so far."""
+        """Indices of the queries cut so far."""
 
     def __len__(self) -> int:
-        return len(self.texts) if self.places is None else len(self.places)
+        return len(self.texts) if self.indices is None else len(self.indices)
 
     def __getitem__(self, number: int) -> Query:
-        place = number if self.places is None else int(self.places[number])
-        text = self.prefix + self.texts[place]
+        index = number if self.indices is None else int(self.indices[number])
+        text = self.prefix + self.texts[index]
         ids = self.tokenizer(text)["input_ids"]
         cut = len(ids) > self.max_tokens
         if cut:
             ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"]
-            if place not in self.cut:
-                self.cut.add(place)
-                _log.warning("query %d is longer than %d tokens and was cut", place, self.max_tokens)
+            if index not in self.cut:
+                self.cut.add(index)
+                _log.warning("query %d is longer than %d tokens and was cut", index, self.max_tokens)
         if not ids:  # A tokenizer that adds no end, given nothing.
             ids = [self.tokenizer.eos_token_id]
-        return Query(place, text, ids, cut)
+        return Query(index, text, ids, cut)
 
 
 def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int) -> QueryData:
@@ -117,11 +117,11 @@ def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int) -> Que
     Args:
         config: Where they are.
         tokenizer: The policy's.
-        max_tokens: What the policy takes.
+        max_tokens: The longest query that the policy takes.
         seed: Draws which of a data set's texts are held out.
 
     Raises:
-        LooptopError: The data is not there, cannot be read, has no such column, or holds too few texts.
+        LooptopError: The data is missing, cannot be read, has no such column, or holds too few texts.
     """
     cut_at = min(config.max_query_tokens, max_tokens)
     if (world := newsroom_seed(config.source)) is not None:
@@ -151,9 +151,9 @@ def load_unseen(
     Args:
         config: The run's.
         tokenizer: The policy's.
-        max_tokens: What the policy takes.
+        max_tokens: The longest query that the policy takes.
         seed: The run's.
-        count: So many at most.
+        count: How many at most.
         source: Other data; None is the run's own: of the newsroom its `test` split, of a data set the texts held out.
 
     Raises:
@@ -166,10 +166,10 @@ def load_unseen(
         return queries, _newsroom_quality(chosen)
     if source is None:
         held_out = load(config, tokenizer, max_tokens, seed).held_out
-        return Queries(held_out.texts, (held_out.places or [])[:count], tokenizer, config.prefix, cut_at), None
+        return Queries(held_out.texts, (held_out.indices or [])[:count], tokenizer, config.prefix, cut_at), None
     texts = read_texts(chosen)
-    places = np.random.default_rng(seed).permutation(len(texts))[:count]
-    return Queries(texts, sorted(places.tolist()), tokenizer, config.prefix, cut_at), None
+    indices = np.random.default_rng(seed).permutation(len(texts))[:count]
+    return Queries(texts, sorted(indices.tolist()), tokenizer, config.prefix, cut_at), None
 
 
 def newsroom_seed(source: str) -> int | None:
@@ -208,16 +208,16 @@ class _World:
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, place: int) -> str:
-        text: str = self.world.article(place).text
+    def __getitem__(self, index: int) -> str:
+        text: str = self.world.article(index).text
         return text
 
 
 def read_texts(config: QueryConfig) -> list[str]:
-    """The texts of a data set, those that are empty left out and counted.
+    """The texts of a data set; empty ones are left out and counted.
 
     Raises:
-        LooptopError: It is not there, cannot be read, has no such column, or no text in it.
+        LooptopError: It is missing, cannot be read, has no such column, or no text in it.
     """
     table = read_table(config.source, config.split)
     if config.text_column not in table.column_names:
@@ -242,7 +242,7 @@ def read_table(source: str, split: str) -> Any:
         split: Of a data set of the hub.
 
     Raises:
-        LooptopError: It is not there or cannot be read.
+        LooptopError: It is missing or cannot be read.
     """
     import datasets
 

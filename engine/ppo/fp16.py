@@ -15,7 +15,7 @@ T5_TYPES = frozenset({"t5", "mt5", "umt5", "longt5", "switch_transformers"})
 def t5_among(names: Iterable[str]) -> str:
     """The first of these models that is a T5, known from its configuration alone; empty where none is.
 
-    A model whose configuration cannot be read counts as none: whoever loads it says why.
+    A model whose configuration cannot be read is not counted; loading it will report why.
 
     Args:
         names: As `engine.models.resolve` takes them; empty ones are passed over.
@@ -28,8 +28,8 @@ def t5_among(names: Iterable[str]) -> str:
 
 def _type_of(source: str) -> str:
     try:
-        # Reads the file and makes no configuration of it: no code of the model's own runs, and no value is checked.
+        # Only reads the file: no code of the model's own runs, and no value is checked.
         read, _ = PreTrainedConfig.get_config_dict(source)
         return str(read.get("model_type", ""))
-    except Exception:  # transformers and the hub have many of their own for what cannot be read
+    except Exception:  # transformers and the hub have many kinds of their own
         return ""

@@ -1,7 +1,6 @@
-"""What a practitioner would look at in a batch's figures: marks, each with what was seen, what it usually means, and
-what to try.
+"""Health checks of a PPO batch: each mark says what the figures show, what it usually means, and what to try.
 
-Pure functions of the figures that are journalled, the batch's own and those of batches before it; no torch.
+Pure functions of figures in the journal, the batch's own and those of batches before it; without torch.
 """
 
 from __future__ import annotations
@@ -23,43 +22,40 @@ Figures = Mapping[str, float | None]
 """A batch's metrics by name; None and NaN are no number."""
 
 FIRST_BATCHES = 10
-"""So many batches show what the model was like."""
+"""How many batches show what the model was like at first."""
 RECENT_BATCHES = 60
-"""So many batches back a change is looked for."""
+"""How many batches back a change is searched for."""
 FEW = 5
-"""With fewer batches to compare with, nothing is said of a change."""
+"""With fewer batches to compare with, no change is reported."""
 
 KL, RATIO, VALUE_LOSS = "objective/kl", "ppo/policy/ratio_max", "ppo/loss/value"
 EXPLAINED, ENTROPY = "ppo/val/explained_centred", "ppo/policy/entropy"
 REWARD, SPREAD, LENGTH, CUT, DISTINCT = "env/reward_mean", "env/reward_std", "env/length", "env/cut", "env/distinct"
 FIGURES = (KL, RATIO, VALUE_LOSS, EXPLAINED, ENTROPY, REWARD, SPREAD, LENGTH, CUT, DISTINCT)
-"""What is looked at, besides the data's own judge (`quality/...`)."""
+"""The figures that are checked, besides those of quality (`quality/...`)."""
 
 KL_NEGATIVE = -1.0
 KL_FAR, KL_FAR_AT_ONCE = 2.4, 4.0
-"""Times its target: the median of the last batches, or a single batch."""
-RATIO_HIGH, RATIO_JUMP = 3.0, 3.0
-"""A jump: above the first, and above the second times what it usually is; above `RATIO_ALWAYS` it is one anyway."""
-RATIO_ALWAYS = 10.0
+"""Times its target: the median of the last batches; a single batch."""
+RATIO_HIGH, RATIO_JUMP, RATIO_ALWAYS = 3.0, 3.0, 10.0
+"""A jump: above the first, and above the second times the usual ratio; above the third in any case."""
 VALUE_LOSS_JUMP = 4.0
 """Times what it usually is."""
-UNEXPLAINED_BATCHES = 20
-UNEXPLAINED = -0.2
-"""The values add so much of the returns' variance to the advantages."""
+UNEXPLAINED_BATCHES, UNEXPLAINED = 20, -0.2
+"""Explained variance of the returns; below 0 the values add to the variance of the advantages."""
 ENTROPY_LEFT = 0.3
-"""Of what it was."""
+"""Share of what it was."""
 LONGER, SHORTER, TOKENS = 1.75, 0.5, 3.0
-"""A drift: by one of these factors, and by so many tokens."""
-CUT_SHARE = 0.25
-DISTINCT_SHARE = 0.25
+"""A drift: by one of these factors, and by at least this many tokens."""
+CUT_SHARE, DISTINCT_SHARE = 0.25, 0.25
 RISEN, FALLEN = 0.5, 0.05
-"""Reward up by so many of its standard deviations while a share of something good is down by so much."""
+"""Reward up by this many standard deviations while a share of something good is down by this much."""
 SURELY = 4.0
-"""A fall is more than noise where it is so many of its standard errors."""
+"""A fall of this many standard errors is more than noise."""
 PAID_BACK = 1.5
-"""A fall is no loss where other qualities have risen by so many times as much."""
+"""A fall is no loss where other qualities have risen by this many times as much."""
 EPISODE_GAP = 10
-"""A mark that comes again after fewer batches without it goes on with its episode."""
+"""A mark that returns after at most this many batches without it continues its episode."""
 
 LABELS = {
     "reward_hacking": "cheating?",
@@ -73,15 +69,15 @@ LABELS = {
     "length_drift": "length",
     "cut": "cut",
 }
-"""Each kind of mark in a word or two, what matters most first."""
+"""Each kind of mark in a word or two, the most important first."""
 
 ALERTS = ("reward_hacking", "same_response")
-"""Kinds of marks that say the run does not learn what was wanted: an episode of one is an alert of the run."""
+"""Kinds of marks of a run that does not learn what was intended: an episode of one is an alert."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the run was told that the marks go by."""
+    """The settings of a run that the checks depend on."""
 
     target: float
     """Of the KL."""
@@ -96,8 +92,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Course:
-    """A run's figures up to a batch.
+class History:
+    """The figures of a run up to a batch.
 
     Attributes:
         now: The batch's.
@@ -126,17 +122,17 @@ class Course:
         return _values([*self.recent[-(count - 1) :], self.now] if count > 1 else [self.now], name)
 
 
-def look(course: Course, settings: Settings) -> tuple[Mark, ...]:
-    """Everything about the last batch of a course that a practitioner would look at."""
-    return tuple(mark for check in _CHECKS if (mark := check(course, settings)) is not None)
+def failed_checks(history: History, settings: Settings) -> tuple[Mark, ...]:
+    """The marks of the last batch of a history."""
+    return tuple(mark for check in _CHECKS if (mark := check(history, settings)) is not None)
 
 
 class Health:
-    """Looks at every batch of a run; what came before is read from the journal once.
+    """Checks every batch of a run; earlier batches are read from the journal once.
 
     Args:
         journal: A reader of the run's.
-        settings: What the run was told.
+        settings: The run's.
     """
 
     def __init__(self, journal: PpoJournal, settings: Settings) -> None:
@@ -147,8 +143,8 @@ class Health:
         self._open: dict[str, tuple[int, int]] = {}
         """By the kind of mark, the batch in which its last episode began, and the last one that had it."""
 
-    def look(self, step: int, figures: Mapping[str, float]) -> tuple[Mark, ...]:
-        """The marks of the next batch, which is then one of those before.
+    def check(self, step: int, figures: Mapping[str, float]) -> tuple[Mark, ...]:
+        """The marks of the next batch, which then counts among the earlier ones.
 
         Args:
             step: The batch's.
@@ -158,14 +154,14 @@ class Health:
             self._read(step, figures)
         assert self._recent is not None
         kept = {name: value for name, value in figures.items() if name in FIGURES or _is_quality(name)}
-        found = look(Course(kept, list(self._recent), self._first), self._settings)
-        marks = tuple(self._in_its_episode(step, mark) for mark in found)
+        marks = failed_checks(History(kept, list(self._recent), self._first), self._settings)
+        marks = tuple(self._with_episode(step, mark) for mark in marks)
         self._recent.append(kept)
         if len(self._first) < FIRST_BATCHES:
             self._first.append(kept)
         return marks
 
-    def _in_its_episode(self, step: int, mark: Mark) -> Mark:
+    def _with_episode(self, step: int, mark: Mark) -> Mark:
         since, last = self._open.get(mark.kind, (step, step))
         if step - last > EPISODE_GAP:
             since = step
@@ -173,7 +169,7 @@ class Health:
         return msgspec.structs.replace(mark, since=since)
 
     def _read(self, step: int, figures: Mapping[str, float]) -> None:
-        """What a resumed run had seen; steps from this one on are gone back over."""
+        """Reads the batches before a resume; those from this step on are made again."""
         names = [*FIGURES, *filter(_is_quality, figures)]
         recent = self._journal.figures(names, step - RECENT_BATCHES, step - 1)
         first = self._journal.figures(names, 1, min(FIRST_BATCHES, step - 1))
@@ -184,12 +180,12 @@ class Health:
                 self._open[mark.kind] = (batch.step if mark.since is None else mark.since, batch.step)
 
 
-# What is looked for ---------------------------------------------------------------------------------------------------
+# The checks ----------------------------------------------------------------------------------------------------------
 
 
-def kl_negative(course: Course, _settings: Settings) -> Mark | None:
+def kl_negative(history: History, _settings: Settings) -> Mark | None:
     """A distance below zero."""
-    kl = course.value(KL)
+    kl = history.value(KL)
     if kl is None or kl >= KL_NEGATIVE:
         return None
     return Mark(
@@ -199,9 +195,9 @@ def kl_negative(course: Course, _settings: Settings) -> Mark | None:
     )
 
 
-def kl_high(course: Course, settings: Settings) -> Mark | None:
-    """A policy that has left its reference behind."""
-    now, lately = course.value(KL), course.lately(KL, FEW)
+def kl_high(history: History, settings: Settings) -> Mark | None:
+    """A policy far from its reference."""
+    now, lately = history.value(KL), history.lately(KL, FEW)
     if now is None:
         return None
     kl = now if now > KL_FAR_AT_ONCE * settings.target else statistics.median(lately)
@@ -212,44 +208,44 @@ def kl_high(course: Course, settings: Settings) -> Mark | None:
     return Mark(
         "kl_high",
         f"{what} is {kl:.2f}, {kl / settings.target:.1f} times its target of {settings.target:g}. The policy has"
-        " moved far from the reference; what it gains there can be reward without sense. Read the samples with the"
+        " moved far from the reference; what it gains can be reward without sense. Read the samples with the"
         f" highest KL; lower training.learning_rate, or {how}.",
     )
 
 
-def ratio_jump(course: Course, _settings: Settings) -> Mark | None:
+def ratio_jump(history: History, _settings: Settings) -> Mark | None:
     """An update that moved single tokens too far."""
-    ratio, usual = course.value(RATIO), course.usual(RATIO)
+    ratio, usual = history.value(RATIO), history.usual(RATIO)
     if ratio is None or ratio <= RATIO_HIGH:
         return None
     if ratio <= RATIO_ALWAYS and (usual is None or ratio <= RATIO_JUMP * usual):
         return None
-    said = "" if usual is None else f", usually {usual:.2f}"
+    usually = "" if usual is None else f", usually {usual:.2f}"
     return Mark(
         "ratio_jump",
-        f"The largest ratio of new to old probability is {ratio:.1f}{said}. One update has moved a token further than"
-        " the clipping can take back. Lower training.learning_rate or ppo.ppo_epochs, or turn on ppo.early_stopping.",
+        f"The largest ratio of new to old probability is {ratio:.1f}{usually}. One update has moved a token further"
+        " than the clipping can undo. Lower training.learning_rate or ppo.ppo_epochs, or turn on ppo.early_stopping.",
     )
 
 
-def value_loss_jump(course: Course, _settings: Settings) -> Mark | None:
-    """Values that no longer fit the returns."""
-    loss, usual = course.value(VALUE_LOSS), course.usual(VALUE_LOSS)
+def value_loss_jump(history: History, _settings: Settings) -> Mark | None:
+    """Values that do not fit the returns."""
+    loss, usual = history.value(VALUE_LOSS), history.usual(VALUE_LOSS)
     if loss is None or usual is None or loss <= VALUE_LOSS_JUMP * usual:
         return None
-    if loss <= max(_values(course.recent, VALUE_LOSS)):
+    if loss <= max(_values(history.recent, VALUE_LOSS)):
         return None
     return Mark(
         "value_loss_jump",
         f"The value loss is {loss:.3g}, usually {usual:.3g}. The returns are of another size than the values were"
-        " taught: a reward far out of the usual, or a policy that has changed at once. Look at the batch's best and"
+        " taught: a reward far out of the usual, or a policy that has changed suddenly. Read the batch's best and"
         " worst samples; set ppo.score_clip or ppo.use_score_scaling, or lower training.learning_rate.",
     )
 
 
-def unexplained(course: Course, _settings: Settings) -> Mark | None:
+def unexplained(history: History, _settings: Settings) -> Mark | None:
     """Values that vary against the returns; a bias that all of them share does no harm."""
-    lately = course.lately(EXPLAINED, UNEXPLAINED_BATCHES)
+    lately = history.lately(EXPLAINED, UNEXPLAINED_BATCHES)
     if len(lately) < UNEXPLAINED_BATCHES or max(lately) >= 0:
         return None
     explained = statistics.median(lately)
@@ -264,10 +260,10 @@ def unexplained(course: Course, _settings: Settings) -> Mark | None:
     )
 
 
-def entropy_collapse(course: Course, _settings: Settings) -> Mark | None:
-    """A policy that has stopped trying."""
-    lately = course.lately(ENTROPY, 3)
-    before = [value for value in (course.at_first(ENTROPY), course.usual(ENTROPY)) if value is not None]
+def entropy_collapse(history: History, _settings: Settings) -> Mark | None:
+    """A policy that no longer explores."""
+    lately = history.lately(ENTROPY, 3)
+    before = [value for value in (history.at_first(ENTROPY), history.usual(ENTROPY)) if value is not None]
     if not lately or not before or max(before) <= 0:
         return None
     entropy = statistics.median(lately)
@@ -281,9 +277,9 @@ def entropy_collapse(course: Course, _settings: Settings) -> Mark | None:
     )
 
 
-def length_drift(course: Course, _settings: Settings) -> Mark | None:
+def length_drift(history: History, _settings: Settings) -> Mark | None:
     """Responses that have grown or shrunk."""
-    lately, first = course.lately(LENGTH, FEW), course.at_first(LENGTH)
+    lately, first = history.lately(LENGTH, FEW), history.at_first(LENGTH)
     if not lately or first is None or first <= 0:
         return None
     length = statistics.median(lately)
@@ -298,9 +294,9 @@ def length_drift(course: Course, _settings: Settings) -> Mark | None:
     )
 
 
-def cut(course: Course, settings: Settings) -> Mark | None:
+def cut(history: History, settings: Settings) -> Mark | None:
     """Responses without an end."""
-    share = course.value(CUT)
+    share = history.value(CUT)
     if share is None or share < CUT_SHARE:
         return None
     return Mark(
@@ -311,9 +307,9 @@ def cut(course: Course, settings: Settings) -> Mark | None:
     )
 
 
-def same_response(course: Course, _settings: Settings) -> Mark | None:
+def same_response(history: History, _settings: Settings) -> Mark | None:
     """One answer for everything."""
-    share = course.value(DISTINCT)
+    share = history.value(DISTINCT)
     if share is None or share > DISTINCT_SHARE:
         return None
     return Mark(
@@ -324,14 +320,14 @@ def same_response(course: Course, _settings: Settings) -> Mark | None:
     )
 
 
-def reward_hacking(course: Course, _settings: Settings) -> Mark | None:
+def reward_hacking(history: History, _settings: Settings) -> Mark | None:
     """A reward that rises while what is good falls: more than by chance, and not paid back by other qualities."""
-    lately = [*course.recent[-(FIRST_BATCHES - 1) :], course.now]
-    older = course.recent[: -(FIRST_BATCHES - 1)][:FIRST_BATCHES]
+    lately = [*history.recent[-(FIRST_BATCHES - 1) :], history.now]
+    older = history.recent[: -(FIRST_BATCHES - 1)][:FIRST_BATCHES]
     if len(lately) < FIRST_BATCHES:
         return None
-    names = [DISTINCT, *filter(_is_quality, course.now)]
-    for before in (course.first, older):
+    names = [DISTINCT, *filter(_is_quality, history.now)]
+    for before in (history.first, older):
         spread = _mean(before, SPREAD)
         risen = _rise(before, lately, REWARD)
         if len(before) < FEW or spread is None or risen is None or risen <= RISEN * spread or risen <= 0:
@@ -364,7 +360,7 @@ def _is_sure(before: Sequence[Figures], after: Sequence[Figures], name: str) -> 
     return abs(statistics.fmean(now) - statistics.fmean(was)) > SURELY * error
 
 
-_CHECKS: tuple[Callable[[Course, Settings], Mark | None], ...] = (
+_CHECKS: tuple[Callable[[History, Settings], Mark | None], ...] = (
     reward_hacking,
     same_response,
     kl_negative,

@@ -1,7 +1,7 @@
-"""Writes and reads what is journalled of PPO. Reading needs neither torch nor the run: a screen is enough.
+"""The tables of a PPO run's journal: batches, samples, tokens, judgements, breakpoints. Reading needs no torch.
 
-A response's tokens lie in one blob: ids (32 bits each), whether each counts (8 bits), then a 32-bit number a token for
-each of `TOKEN_COLUMNS`. Their texts are kept once, by id.
+A response's tokens are one blob: ids (32 bits each), whether each counts (8 bits), then one 32-bit number per token for
+each of `TOKEN_COLUMNS`. The texts of tokens are kept once, by id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.schema import SAMPLES_OF_A_BATCH
 from looptop.engine.journal.writer import JournalWriter, storable
 from looptop.engine.ppo.records import (
-    PLACES,
+    STAGES,
     TOKEN_COLUMNS,
     BatchRecord,
     Judgement,
@@ -50,13 +50,13 @@ _READ_JUDGEMENT = "SELECT step, row, kind, value, time, by FROM ppo_judgements"
 
 
 def write_batch(journal: JournalWriter, batch: BatchRecord) -> None:
-    """Says how far a batch has come; a later word of the same step replaces."""
+    """Writes how far a batch has come; it replaces an earlier record of the same step."""
     seconds, marks = (encode_json(part).decode() for part in (batch.seconds, batch.marks))
-    journal.rows(_BATCH, [(batch.step, batch.place, batch.time, batch.samples, seconds, storable(marks))])
+    journal.rows(_BATCH, [(batch.step, batch.stage, batch.time, batch.samples, seconds, storable(marks))])
 
 
 def write_samples(journal: JournalWriter, step: int, samples: Iterable[SampleRecord]) -> None:
-    """Says what is known of samples; a later word of the same step and row replaces."""
+    """Writes samples as far as they are known; they replace earlier records of the same step and rows."""
     journal.rows(
         _SAMPLE,
         [
@@ -85,7 +85,7 @@ def write_samples(journal: JournalWriter, step: int, samples: Iterable[SampleRec
 
 def write_tokens(journal: JournalWriter, step: int, tables: Iterable[tuple[int, bytes]]) -> None:
     """Writes responses' tokens: row and blob of each (`pack`)."""
-    journal.rows(_TOKENS, [(_place(step, row), blob) for row, blob in tables])
+    journal.rows(_TOKENS, [(_token_key(step, row), blob) for row, blob in tables])
 
 
 def write_pieces(journal: JournalWriter, pieces: Mapping[int, str]) -> None:
@@ -96,7 +96,7 @@ def write_pieces(journal: JournalWriter, pieces: Mapping[int, str]) -> None:
 def write_judgement(
     journal: JournalWriter, step: int, row: int, kind: JudgementKind, value: float | None, by: str
 ) -> None:
-    """Keeps what a person said of a sample; None takes back what was said."""
+    """Keeps a judgement of a sample; None takes it back."""
     if value is None:
         journal.rows(_TAKEN_BACK, [(step, row, kind)])
     else:
@@ -121,15 +121,15 @@ class PpoJournal(Journal):
     """A reader of a PPO run's journal: what every run has, and batches, samples, tokens and judgements."""
 
     def last_batch(self) -> BatchRecord | None:
-        """The batch that has come last."""
+        """The newest batch."""
         with self._read() as read:
             rows = read("SELECT * FROM ppo_batches ORDER BY step DESC LIMIT 1").fetchall() if read else []
         return _batch(rows[0]) if rows else None
 
     def batch(self, step: int) -> BatchRecord | None:
         """The batch of a step."""
-        found = self.batches(step, step)
-        return found[0] if found else None
+        batches = self.batches(step, step)
+        return batches[0] if batches else None
 
     def batches(self, first: int = 0, last: int = 2**62) -> list[BatchRecord]:
         """The batches of these steps, both included."""
@@ -194,18 +194,16 @@ class PpoJournal(Journal):
         with self._read() as read:
             if not read:
                 return None
-            found = read("SELECT tokens FROM ppo_tokens WHERE place = ?", (_place(step, row),)).fetchone()
-            if found is None:
+            row_of_tokens = read("SELECT tokens FROM ppo_tokens WHERE place = ?", (_token_key(step, row),)).fetchone()
+            if row_of_tokens is None or not isinstance(row_of_tokens[0], bytes):
                 return None
-            if not isinstance(found[0], bytes):
-                return None
-            ids, counts, columns = _unpack(found[0])
+            ids, counts, columns = _unpack(row_of_tokens[0])
             marks = ", ".join("?" * len(set(ids)))
             texts = dict(read(f"SELECT id, text FROM ppo_pieces WHERE id IN ({marks})", list(set(ids))).fetchall())
         return TokenTable(ids, [decode.text(texts.get(number, f"<{number}>")) for number in ids], counts, columns)
 
     def judgements(self, step: int | None = None) -> list[Judgement]:
-        """What a person said of a batch's samples, or of all."""
+        """The judgements of a batch's samples, or of all."""
         with self._read() as read:
             if not read:
                 return []
@@ -216,26 +214,26 @@ class PpoJournal(Journal):
         return [judgement for row in rows if (judgement := _judgement(row)) is not None]
 
     def breakpoints(self) -> list[str]:
-        """The conditions at which the run is to be held, the first that was set first."""
+        """The conditions of the breakpoints, in the order in which they were set."""
         with self._read() as read:
             rows = read("SELECT condition FROM breakpoints ORDER BY time, condition").fetchall() if read else []
         return [decode.text(condition) for (condition,) in rows]
 
 
-def _place(step: int, row: int) -> int:
+def _token_key(step: int, row: int) -> int:
     return step * SAMPLES_OF_A_BATCH + row
 
 
 def _numbers(values: Mapping[str, float]) -> str:
-    # JSON has no word for NaN; null stands for it.
+    # JSON has no NaN; null stands for it.
     return encode_json({name: None if math.isnan(x) else x for name, x in values.items()}).decode()
 
 
 def _batch(row: Sequence[Any]) -> BatchRecord:
-    step, place, when, samples, seconds, marks = row
+    step, stage, when, samples, seconds, marks = row
     return BatchRecord(
         step,
-        place if place in PLACES else PLACES[0],
+        stage if stage in STAGES else STAGES[0],
         decode.moment(when),
         decode.count(samples),
         {name: length for name, length in decode.numbers(seconds).items() if is_length(length)},
@@ -247,7 +245,7 @@ def _batch(row: Sequence[Any]) -> BatchRecord:
 
 
 def _judgement(row: Sequence[Any]) -> Judgement | None:
-    """What a person said; None where it is not clear of what, or what kind of judgement it is."""
+    """The judgement in a row; None where its sample or its kind cannot be read."""
     step, sample, kind, value, when, by = row
     if not isinstance(step, int) or not isinstance(sample, int) or kind not in get_args(JudgementKind):
         return None

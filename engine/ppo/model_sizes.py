@@ -20,7 +20,7 @@ def ppo_sizes(config: PpoRunConfig, copies: int = 1, *, with_rewards: bool = Tru
     Args:
         config: The run's.
         copies: How many processes hold policy and reference in the same memory.
-        with_rewards: Count the reward models, which the first process alone loads.
+        with_rewards: Also count the reward models, which only the first process loads.
     """
     model = config.model
     adapted = bool(model.lora_rank)

@@ -1,44 +1,46 @@
-"""A language model with a value head: T5 (encoder-decoder) or GPT-2 (decoder-only).
+"""The language model that PPO tunes: a T5 (encoder-decoder) or a GPT-2 (decoder-only) with a value head.
 
-A policy is the transformers model itself with one linear layer more, `v_head.summary`, on the decoder's last state. So
-it generates, trains and is saved as any model; a saved folder also opens as a plain T5 or GPT-2 (the value head is
-passed over), and a plain model's folder opens as a policy whose values begin at 0. Weights are named as TRL named them.
+A policy is the transformers model itself with one more linear layer, `v_head.summary`, on the decoder's last state. It
+generates, trains and is saved like any other model. A saved folder also opens as a plain T5 or GPT-2, which ignores the
+value head; a plain model's folder opens as a policy whose values start at 0. Weights have the names that TRL gave them.
 
-Load policies with `load_policy`: transformers 5 ties the head of a T5 that is built from a configuration to its
+Load policies with `loading.load_policy`: transformers 5 ties the head of a T5 that is built from a configuration to its
 embeddings, whatever the configuration says.
 """
 
 from __future__ import annotations
 
 import functools
-import os
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
+from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
+    GPT2Config,
+    GPT2LMHeadModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
-from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.models.folder_check import check_model_files
-from looptop.engine.models.names import adapted_from, whole_model
-from looptop.engine.models.weights import load_part, load_whole
-from looptop.engine.ppo import t5
-from looptop.engine.ppo.logits import said_of_tokens
-from looptop.engine.ppo.writers import GPT2Writer, ResponseWriter, T5CacheWriter, T5Writer
-from looptop.engine.text import visible
+from looptop.engine.ppo.algorithm import entropy, token_logprobs
+
+NUMBERS_PER_CHUNK = 2**19
+"""Logits that are normalised together on a processor: 2 MiB in float32, which fits into its cache with a copy."""
 
 
 class PolicyOutput(NamedTuple):
-    """What a policy says of given responses; column t belongs to the response's t-th generated token.
+    """A policy's outputs for given responses; column t belongs to the response's t-th generated token.
 
     Attributes:
         logprobs: `[batch, response length]`, 0 where the response has no token.
         values: `[batch, response length]`, of the state before the token; 0 where the response has none.
         entropy: `[batch, response length]`, of the distribution that the token was drawn from, without gradient.
-        log_distribution: Where asked for, `[tokens of all responses, vocabulary]`, row after row.
+        log_distribution: On request: `[tokens of all responses, vocabulary]`, row after row.
     """
 
     logprobs: Tensor
@@ -48,7 +50,7 @@ class PolicyOutput(NamedTuple):
 
 
 class ValueHead(nn.Module):
-    """One linear layer, `[..., hidden size]` to `[...]`; untaught, it says 0."""
+    """One linear layer, `[..., hidden size]` to `[...]`; its values are 0 before training."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class ValueHead(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Forgets what was learned."""
+        """Sets weight and bias to 0."""
         nn.init.zeros_(self.summary.weight)
         nn.init.zeros_(self.summary.bias)
 
@@ -67,10 +69,10 @@ class ValueHead(nn.Module):
 
 
 class PolicyMixin:
-    """What policies of both families share; each family says how it gets its states and its logits."""
+    """What both families share; each family defines its states, its logits and its incremental decoder."""
 
     start_tokens: ClassVar[int]
-    """How many tokens the decoder is given to begin a response with."""
+    """Tokens that the decoder receives before the response: 1 for T5, 0 for GPT-2."""
     v_head: ValueHead
 
     def response_states(
@@ -79,15 +81,15 @@ class PolicyMixin:
         """The decoder's last state before each token of the responses: `[batch, response length, hidden size]`."""
         raise NotImplementedError
 
-    def writer(self, query_ids: Tensor, query_mask: Tensor) -> ResponseWriter:
-        """Begins responses to queries, `[batch, query length]`, padded as `Batch` says."""
+    def start_decoding(self, query_ids: Tensor, query_mask: Tensor) -> IncrementalDecoder:
+        """Starts responses to queries, `[batch, query length]`, padded as in `Batch`."""
         raise NotImplementedError
 
     def logits(self, states: Tensor) -> Tensor:
         """The next token's logits: `[..., hidden size]` to `[..., vocabulary]`."""
         raise NotImplementedError
 
-    def judge(
+    def forward_responses(
         self,
         query_ids: Tensor,
         query_mask: Tensor,
@@ -97,11 +99,11 @@ class PolicyMixin:
     ) -> PolicyOutput:
         """Log-probabilities, values and entropies of given responses.
 
-        Called through the model's `forward` (give it `response_ids`), so that wrappers of a model see it. The
-        vocabulary's logits are computed only where a response has a token.
+        Call it through the model's `forward` (pass `response_ids`), so that wrappers of the model see the call. Logits
+        are computed only where a response has a token.
 
         Args:
-            query_ids: `[batch, query length]`, padded as `Batch` says.
+            query_ids: `[batch, query length]`, padded as in `Batch`.
             query_mask: The same shape, true where there is a token.
             response_ids: `[batch, response length]`, the generated tokens alone, padded on the right.
             response_mask: The same shape, true where there is a token.
@@ -109,17 +111,17 @@ class PolicyMixin:
         """
         states = self.response_states(query_ids, query_mask, response_ids, response_mask)[response_mask]
         logits = self.logits(states)
-        logprobs, entropies = said_of_tokens(logits, response_ids[response_mask])
-        nothing = logprobs.new_zeros(response_ids.shape)
+        logprobs, entropies = logprobs_and_entropies(logits, response_ids[response_mask])
+        zeros = logprobs.new_zeros(response_ids.shape)
         return PolicyOutput(
-            logprobs=nothing.masked_scatter(response_mask, logprobs),
-            values=nothing.masked_scatter(response_mask, self.v_head(states).float()),
-            entropy=nothing.masked_scatter(response_mask, entropies),
+            logprobs=zeros.masked_scatter(response_mask, logprobs),
+            values=zeros.masked_scatter(response_mask, self.v_head(states).float()),
+            entropy=zeros.masked_scatter(response_mask, entropies),
             log_distribution=logits.float().log_softmax(-1) if return_distribution else None,
         )
 
     def _init_weights(self, module: nn.Module) -> None:
-        # Called for weights that a folder did not hold, and by the base class before there is a value head.
+        # Called for weights missing from a folder, and by the base class before the value head exists.
         if getattr(self, "v_head", None) is not None and module is self.v_head.summary:
             self.v_head.reset()
         else:
@@ -127,22 +129,24 @@ class PolicyMixin:
 
 
 class T5Policy(PolicyMixin, T5ForConditionalGeneration):
-    """An encoder-decoder policy: the encoder reads the query, the decoder says the response."""
+    """An encoder-decoder policy: the encoder reads the query, the decoder writes the response."""
 
     start_tokens = 1
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
         self.v_head = ValueHead(config.d_model)
+        self.decoder_type: Callable[[T5ForConditionalGeneration, Tensor, Tensor], IncrementalDecoder] = T5Decoder
+        """What `start_decoding` makes; `fast_t5` puts its own here."""
 
     @functools.wraps(T5ForConditionalGeneration.forward)
     def forward(  # type: ignore[override]
         self, *args: Any, response_ids: Tensor | None = None, **kwargs: Any
     ) -> Any:
-        """The model's own forward pass or, given `response_ids`, what `judge` says of them."""
+        """The model's own forward pass or, given `response_ids`, `forward_responses`."""
         if response_ids is None:
             return super().forward(*args, **kwargs)
-        return _judged(self, response_ids, **kwargs)
+        return _forward_responses(self, response_ids, **kwargs)
 
     def response_states(
         self, query_ids: Tensor, query_mask: Tensor, response_ids: Tensor, response_mask: Tensor
@@ -150,8 +154,8 @@ class T5Policy(PolicyMixin, T5ForConditionalGeneration):
         """See `PolicyMixin`."""
         memory = self.encoder(input_ids=query_ids, attention_mask=query_mask).last_hidden_state
         start = torch.full_like(response_ids[:, :1], self.config.decoder_start_token_id)
-        # Padding stands behind a response's end, where causal attention keeps it out: no mask is needed. The state of
-        # the last token is not needed either; it is computed so that sums are made in the order in which TRL made them.
+        # No mask is needed: padding comes after a response's end, where causal attention ignores it. The state of the
+        # last token is not needed either; it is computed so that sums are made in the order in which TRL made them.
         states: Tensor = self.decoder(
             input_ids=torch.cat([start, response_ids], dim=1),
             encoder_hidden_states=memory,
@@ -160,10 +164,9 @@ class T5Policy(PolicyMixin, T5ForConditionalGeneration):
         ).last_hidden_state
         return states[:, :-1]
 
-    def writer(self, query_ids: Tensor, query_mask: Tensor) -> ResponseWriter:
+    def start_decoding(self, query_ids: Tensor, query_mask: Tensor) -> IncrementalDecoder:
         """See `PolicyMixin`."""
-        chosen = T5Writer if t5.is_for(query_ids.device) else T5CacheWriter
-        return chosen(self, query_ids, query_mask)
+        return self.decoder_type(self, query_ids, query_mask)
 
     def logits(self, states: Tensor) -> Tensor:
         """See `PolicyMixin`."""
@@ -174,7 +177,7 @@ class T5Policy(PolicyMixin, T5ForConditionalGeneration):
 
 
 class GPT2Policy(PolicyMixin, GPT2LMHeadModel):
-    """A decoder-only policy: the response goes on where the query ends."""
+    """A decoder-only policy: the response continues the query."""
 
     start_tokens = 0
 
@@ -186,10 +189,10 @@ class GPT2Policy(PolicyMixin, GPT2LMHeadModel):
     def forward(  # type: ignore[override]
         self, *args: Any, response_ids: Tensor | None = None, **kwargs: Any
     ) -> Any:
-        """The model's own forward pass or, given `response_ids`, what `judge` says of them."""
+        """The model's own forward pass or, given `response_ids`, `forward_responses`."""
         if response_ids is None:
             return super().forward(*args, **kwargs)
-        return _judged(self, response_ids, **kwargs)
+        return _forward_responses(self, response_ids, **kwargs)
 
     def response_states(
         self, query_ids: Tensor, query_mask: Tensor, response_ids: Tensor, response_mask: Tensor
@@ -205,9 +208,9 @@ class GPT2Policy(PolicyMixin, GPT2LMHeadModel):
         # The state before the first token is that of the query's last one.
         return states[:, query_ids.shape[1] - 1 : -1]
 
-    def writer(self, query_ids: Tensor, query_mask: Tensor) -> ResponseWriter:
+    def start_decoding(self, query_ids: Tensor, query_mask: Tensor) -> IncrementalDecoder:
         """See `PolicyMixin`."""
-        return GPT2Writer(self, query_ids, query_mask)
+        return GPT2Decoder(self, query_ids, query_mask)
 
     def logits(self, states: Tensor) -> Tensor:
         """See `PolicyMixin`."""
@@ -215,7 +218,7 @@ class GPT2Policy(PolicyMixin, GPT2LMHeadModel):
         return logits
 
 
-def _judged(
+def _forward_responses(
     policy: PolicyMixin,
     response_ids: Tensor,
     input_ids: Tensor,
@@ -224,8 +227,8 @@ def _judged(
     return_distribution: bool = False,
     **_: Any,
 ) -> PolicyOutput:
-    # Wrappers (peft) add arguments of their own with nothing in them.
-    return policy.judge(input_ids, attention_mask, response_ids, response_mask, return_distribution)
+    # peft passes more arguments, all of them None.
+    return policy.forward_responses(input_ids, attention_mask, response_ids, response_mask, return_distribution)
 
 
 Policy: TypeAlias = T5Policy | GPT2Policy
@@ -234,68 +237,154 @@ POLICIES: dict[str, type[T5Policy] | type[GPT2Policy]] = {"t5": T5Policy, "gpt2"
 """Model type, as configurations name it, to policy."""
 
 
-def load_policy(source: str | os.PathLike[str], device: torch.device | str = "cpu", **load: Any) -> Policy:
-    """A policy from a saved policy or a plain model, on the device that it will compute on.
+# One token at a time --------------------------------------------------------------------------------------------------
 
-    On a processor a T5's inner parts are this package's (`looptop.engine.ppo.t5`); naming an `attn_implementation`
-    leaves transformers' own, which make each sum in the order in which TRL made it. On a GPU it is transformers' T5.
+
+class IncrementalDecoder(ABC):
+    """Decodes responses one token at a time and caches what earlier tokens computed; dropout is off."""
+
+    @abstractmethod
+    def next_states(self, tokens: Tensor | None) -> Tensor:
+        """The decoder's last states, `[batch, hidden size]`, before the next token.
+
+        Args:
+            tokens: The tokens chosen last, `[batch]`; None at the start.
+        """
+
+
+class T5Decoder(IncrementalDecoder):
+    """transformers' own decoder and cache.
 
     Args:
-        source: Hub name or local folder; one of adapters alone stands for their model with the adapters merged in.
-        device: Where the policy will compute.
-        **load: Passed to `from_pretrained` (`local_files_only`, `dtype`, `attn_implementation`, ...).
-
-    Raises:
-        LooptopError: The model is of another family, or its weights are damaged or not all there.
-        OSError: It is neither on disk nor to be had from the hub.
+        policy: A T5.
+        query_ids: `[batch, query length]`, padded on the right.
+        query_mask: The same shape, true where there is a token.
     """
-    base = adapted_from(source)
-    if base is not None:
-        check_model_files(source, weights=True)
-        whole_model(base)
-        return _with_adapters(load_policy(base, device, **load), Path(source))
-    config = load_part(
-        AutoConfig.from_pretrained,
-        source,
-        "the configuration in",
-        local_files_only=load.get("local_files_only", False),
-    )
-    if config.model_type not in POLICIES:
-        raise LooptopError(
-            f"'{visible(source)}' is of type '{visible(config.model_type)}';"
-            f" a policy must be one of: {', '.join(sorted(POLICIES))}"
+
+    def __init__(self, policy: T5ForConditionalGeneration, query_ids: Tensor, query_mask: Tensor) -> None:
+        self._decoder: Any = policy.decoder
+        self._start = torch.full_like(query_ids[:, 0], policy.config.decoder_start_token_id)
+        self._query_mask = query_mask
+        self._memory = policy.encoder(input_ids=query_ids, attention_mask=query_mask).last_hidden_state
+        config = policy.decoder.config
+        self._cache = EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config))
+
+    def next_states(self, tokens: Tensor | None) -> Tensor:
+        """See `IncrementalDecoder`."""
+        out = self._decoder(
+            input_ids=(self._start if tokens is None else tokens).unsqueeze(1),
+            encoder_hidden_states=self._memory,
+            encoder_attention_mask=self._query_mask,
+            past_key_values=self._cache,
+            use_cache=True,
         )
-    policy: Policy = load_whole(
-        POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **load
-    )
-    policy.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
-    if isinstance(policy, T5Policy) and t5.is_for(device) and "attn_implementation" not in load:
-        t5.quicken(policy)
-    return policy
+        last: Tensor = out.last_hidden_state[:, -1]
+        return last
 
 
-def _with_adapters(policy: Policy, folder: Path) -> Policy:
-    """A policy with the adapters of a folder merged into it."""
-    try:
-        from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
-    except ImportError:
-        raise LooptopError(
-            f"{visible(folder)} holds adapters, and that needs peft; install it with `pip install peft`"
-        ) from None
-    try:
-        adapted: Any = get_peft_model(policy, LoraConfig.from_pretrained(str(folder)))
-        weights = load_file(folder / "adapter_model.safetensors")
-        read: Any = set_peft_model_state_dict(adapted, weights)
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        # peft, safetensors and json each have exceptions of their own for a damaged file.
-        raise LooptopError(f"the adapters in {visible(folder)} cannot be loaded: {said_of(error)}") from error
-    own = [name for name in read.missing_keys if "lora_" in name or "modules_to_save" in name]
-    if wrong := [*own, *read.unexpected_keys]:
-        raise LooptopError(
-            f"the adapters in {visible(folder)} are not whole or belong to another model, see {visible(wrong[0])}"
+class GPT2Decoder(IncrementalDecoder):
+    """transformers' own decoder and cache; the first step reads the queries.
+
+    Args:
+        policy: A GPT-2.
+        query_ids: `[batch, query length]`, padded on the left.
+        query_mask: The same shape, true where there is a token.
+    """
+
+    def __init__(self, policy: GPT2LMHeadModel, query_ids: Tensor, query_mask: Tensor) -> None:
+        self._transformer = policy.transformer
+        self._ids = query_ids
+        self._mask = query_mask.long()
+        self._past: Any = None
+
+    def next_states(self, tokens: Tensor | None) -> Tensor:
+        """See `IncrementalDecoder`."""
+        if tokens is not None:
+            self._ids = tokens.unsqueeze(1)
+            self._mask = torch.cat([self._mask, torch.ones_like(self._ids)], dim=1)
+        positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -self._ids.shape[1] :]
+        out = self._transformer(
+            self._ids,
+            attention_mask=self._mask,
+            position_ids=positions,
+            past_key_values=self._past,
+            use_cache=True,
         )
-    merged: Policy = adapted.merge_and_unload().requires_grad_(True)
-    merged.name_or_path = str(folder)
-    return merged
+        self._past = out.past_key_values
+        last: Tensor = out.last_hidden_state[:, -1]
+        return last
+
+
+# Log-probabilities and entropies --------------------------------------------------------------------------------------
+
+
+def logprobs_and_entropies(logits: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Each token's log-probability, and the entropy of the distribution that it is from.
+
+    The distributions of all tokens never exist at once in float32: for 400 tokens of FLAN-T5 they are 50 MB, which six
+    operations would each read from memory and write back. On a processor a few rows at a time go through all of them
+    while they are in its cache.
+
+    Args:
+        logits: `[tokens, vocabulary]`, in any floating type.
+        token_ids: `[tokens]`.
+
+    Returns:
+        Log-probabilities, which carry the gradient, and entropies in nats, which carry none; float32, `[tokens]`.
+    """
+    if torch.is_grad_enabled():
+        both: tuple[Tensor, Tensor] = _LogprobsAndEntropies.apply(logits, token_ids)  # type: ignore[no-untyped-call]
+        return both
+    return _in_chunks(logits, token_ids)
+
+
+def _in_chunks(logits: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+    logprobs, entropies = logits.new_empty(2, len(logits), dtype=torch.float32)
+    for rows in _chunks(logits):
+        log_distribution = logits[rows].float().log_softmax(-1)
+        logprobs[rows] = token_logprobs(log_distribution, token_ids[rows])
+        entropies[rows] = entropy(log_distribution)
+    return logprobs, entropies
+
+
+def _chunks(logits: Tensor) -> Iterator[slice]:
+    # Only a processor's cache is so small; on other devices many small operations take longer.
+    size = max(1, NUMBERS_PER_CHUNK // logits.shape[1]) if logits.device.type == "cpu" else max(1, len(logits))
+    return (slice(begin, begin + size) for begin in range(0, len(logits), size))
+
+
+class _LogprobsAndEntropies(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        logprobs, entropies = _in_chunks(logits, token_ids)
+        ctx.save_for_backward(logits, token_ids)
+        ctx.mark_non_differentiable(entropies)
+        return logprobs, entropies
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        logits, token_ids = ctx.saved_tensors
+        to_logits = torch.empty_like(logits)
+        # A log-probability is its logit minus the logarithm of the sum of all exponentials, so its gradient is 1 at the
+        # token, minus every token's probability. These are recomputed exactly as torch computes them.
+        for rows in _chunks(logits):
+            probabilities = logits[rows].float().log_softmax(-1).exp_()
+            part = probabilities.mul_(-gradient[rows, None])
+            to_logits[rows] = part.scatter_add_(1, token_ids[rows, None], gradient[rows, None])
+        return to_logits, None
+
+
+# Dropout --------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def without_dropout(*models: object) -> Iterator[None]:
+    """Evaluation mode while the block runs: with dropout, the same weights would give a ratio that is not 1."""
+    modules = [(model, model.training) for model in models if isinstance(model, nn.Module)]
+    for module, _ in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, training in modules:
+            module.train(training)

@@ -21,7 +21,7 @@ from looptop.engine.text import visible
 _log = logging.getLogger("looptop.data")
 
 MOST_OF_A_RATING = 4
-"""Pairs that one rated response is the better side of, where queries do not matter: more would only repeat it."""
+"""In how many pairs one rated response is the better side, where queries do not matter."""
 
 
 class Pair(Struct, frozen=True):
@@ -33,7 +33,7 @@ class Pair(Struct, frozen=True):
 
 
 class Rating(Struct, frozen=True):
-    """What somebody thought of a response."""
+    """A person's rating of a response."""
 
     query: str
     response: str
@@ -45,22 +45,22 @@ def load_pairs(config: PreferenceConfig, reads: str, seed: int) -> tuple[list[Pa
 
     Args:
         config: Where they are.
-        reads: `response` where the reward model is not shown the query: ratings then make pairs across queries too.
+        reads: `response` where the reward model does not read the query: ratings then make pairs across queries too.
         seed: Draws which queries are held out.
 
     Raises:
-        LooptopError: The data is not there, cannot be read, or makes too few pairs.
+        LooptopError: The data is missing, cannot be read, or makes too few pairs.
     """
     across = reads == "response"
     source = config.source
     run = RunFolder.named(source)
     if run is not None:
-        found: Sequence[Pair] | Sequence[Rating] = _rated(run)
+        preferences: Sequence[Pair] | Sequence[Rating] = _rated(run)
     elif source.partition(":")[0] == NEWSROOM:
         return _split(_newsroom(source, config.max_pairs or 4000), config, across, seed)
     else:
-        found = _of_table(read_table(source, config.split), source)
-    return _split(found, config, across, seed)
+        preferences = _of_table(read_table(source, config.split), source)
+    return _split(preferences, config, across, seed)
 
 
 def pairs_of(ratings: Iterable[Rating], *, across: bool, seed: int = 0) -> list[Pair]:
@@ -69,7 +69,7 @@ def pairs_of(ratings: Iterable[Rating], *, across: bool, seed: int = 0) -> list[
     Args:
         ratings: In any order.
         across: Also pair responses to different queries; each is then the better side of a few pairs, drawn by `seed`.
-        seed: See there.
+        seed: Draws those pairs.
     """
     if across:
         return _pairs_across(list(ratings), Random(seed))
@@ -94,17 +94,17 @@ def _pairs_across(ratings: list[Rating], rng: Random) -> list[Pair]:
 
 
 def _split(
-    found: Sequence[Pair] | Sequence[Rating], config: PreferenceConfig, across: bool, seed: int
+    preferences: Sequence[Pair] | Sequence[Rating], config: PreferenceConfig, across: bool, seed: int
 ) -> tuple[list[Pair], list[Pair]]:
     rng = Random(seed)
     sides: list[list[Any]]
-    queries = sorted({each.query for each in found})
+    queries = sorted({each.query for each in preferences})
     if len(queries) > 1:
         rng.shuffle(queries)
         held_out = set(queries[: max(1, round(config.validation_fraction * len(queries)))])
-        sides = [[each for each in found if (each.query in held_out) is side] for side in (False, True)]
-    else:  # One query, or none was given: there is nothing to go by but the pairs themselves.
-        order = list(found)
+        sides = [[each for each in preferences if (each.query in held_out) is side] for side in (False, True)]
+    else:  # One query or none: only the pairs themselves can be split.
+        order = list(preferences)
         rng.shuffle(order)
         count = max(1, round(config.validation_fraction * len(order)))
         sides = [order[count:], order[:count]]
@@ -126,7 +126,7 @@ def _as_pairs(side: Sequence[Any], across: bool, seed: int) -> list[Pair]:
 
 
 def _rated(run: RunFolder) -> list[Rating]:
-    """What a person rated in a run."""
+    """A person's ratings of a run's samples."""
     journal = PpoJournal(run.db)
     ratings = []
     for judgement in journal.judgements():
@@ -185,15 +185,15 @@ def _number(value: Any) -> float:
 
 
 def _newsroom(source: str, count: int) -> list[Pair]:
-    """Of each article a clean summary and one in the mixed style that is not clean."""
+    """For each article a clean summary and one in the mixed style that is not clean."""
     from looptop.engine.worlds.newsroom import Newsroom, is_clean
     from looptop.engine.worlds.newsroom.styles import mixed_summary
 
     world = Newsroom(newsroom_seed(source) or 0, "train")
     pairs = []
-    for place in range(count):
-        article = world.article(place)
-        rng = Random(f"preference {source} {place}")
+    for index in range(count):
+        article = world.article(index)
+        rng = Random(f"preference {source} {index}")
         worse = mixed_summary(article, rng)
         while is_clean(worse):
             worse = mixed_summary(article, rng)

@@ -1,6 +1,5 @@
-"""What is journalled of PPO: batches, samples, tokens, and what a person said.
-
-No torch here, so that screens can read it.
+"""The records in a PPO run's journal: batches, samples, tokens and judgements. Without torch, so that screens can read
+them.
 """
 
 from __future__ import annotations
@@ -9,28 +8,28 @@ from typing import Literal
 
 from msgspec import Struct
 
-Place = Literal["generated", "scored", "compared", "updated"]
-PLACES: tuple[Place, ...] = ("generated", "scored", "compared", "updated")
-"""The places of a batch where it can be held (fig 7.12), in their order. `updated` is the step's end."""
+Stage = Literal["generated", "scored", "compared", "updated"]
+STAGES: tuple[Stage, ...] = ("generated", "scored", "compared", "updated")
+"""The stages of a batch at which it can be held (fig 7.12), in order. `updated` is the end of the step."""
 
 TOKEN_COLUMNS = (
     "logprob", "ref_logprob", "kl", "entropy", "reward", "value", "advantage", "return", "ratio",
 )  # fmt: skip
-"""What is known of each token, in the journal's order. The ratio is that of the last pass; the reward is of the token:
--beta x KL, with the sample's reward at the last."""
+"""The figures of each token, in the journal's order. The ratio is that of the last pass; the reward is the token's own:
+-beta x KL, plus the sample's reward at the last token."""
 
 JudgementKind = Literal["reward", "leave_out", "rating"]
 
 
 class Mark(Struct, frozen=True):
-    """Something about a batch that a practitioner would look at."""
+    """A health check of a batch that failed."""
 
     kind: str
-    """`kl_negative`, `reward_hacking`, ...: what was looked for."""
+    """The check: `kl_negative`, `reward_hacking`, ..."""
     text: str
-    """What was seen, what it usually means, and what to try, in a sentence or three."""
+    """What the figures show, what it usually means, and what to try, in one to three sentences."""
     since: int | None = None
-    """The batch with which this episode of the same mark began; None where it was not noted."""
+    """The batch with which this episode of the same mark began; None where it was not recorded."""
 
     def begins(self, step: int) -> bool:
         """Whether the episode begins with this batch."""
@@ -42,21 +41,21 @@ class BatchRecord(Struct, frozen=True):
 
     step: int
     """From 1; the Trainer's step that it becomes."""
-    place: Place
-    """The place it has reached."""
+    stage: Stage
+    """The stage it has reached."""
     time: float
-    """When it reached it, in seconds since the epoch."""
+    """When it reached the stage, in seconds since the epoch."""
     samples: int
     seconds: dict[str, float]
-    """How long the way to each place took."""
+    """How long each stage took."""
     marks: tuple[Mark, ...] = ()
 
 
 class SampleRecord(Struct, frozen=True):
-    """One sample of a batch, as far as it is known; figures are None before the batch has come to them."""
+    """One sample of a batch; figures are None before the batch has reached their stage."""
 
     row: int
-    """Its place in the batch, from 0."""
+    """Its index in the batch, from 0."""
     data_index: int
     """Of its query in the data set."""
     query: str
@@ -68,12 +67,12 @@ class SampleRecord(Struct, frozen=True):
     query_cut: bool = False
     """Whether the query was longer than the model takes."""
     reference_response: str | None = None
-    """The reference's, where it was asked."""
+    """The reference's response to the same query, where there is one."""
     scores: dict[str, float] = {}
-    """What each reward model said."""
+    """By the name of the reward's part."""
     reward: float | None = None
-    """The weighted sum of the scores, less the penalty of a response that was cut; what a person said instead is a
-    judgement."""
+    """The weighted sum of the scores, minus the penalty of a response that was cut. A reward that a person gave instead
+    is a judgement."""
     kl: float | None = None
     """Summed over the response, in nats."""
     advantage: float | None = None
@@ -83,7 +82,8 @@ class SampleRecord(Struct, frozen=True):
     ratio: float | None = None
     """The largest of its tokens in the last pass."""
     quality: dict[str, float] = {}
-    """What the data's own judge says (recall, clean, ...), and the share of the batch's other responses that differ."""
+    """Figures of the data's own judge (recall, clean, ...), and the share of the batch's other responses that are
+    different."""
 
 
 class TokenTable(Struct, frozen=True):
@@ -94,11 +94,11 @@ class TokenTable(Struct, frozen=True):
     counts: list[bool]
     """Whether each counts in KL, reward and loss."""
     columns: dict[str, list[float]]
-    """Of each of `TOKEN_COLUMNS`, a number a token; NaN where it is not known yet."""
+    """For each of `TOKEN_COLUMNS` one number per token; NaN where it is not known yet."""
 
 
 class Judgement(Struct, frozen=True):
-    """What a person said of a sample."""
+    """A change to a sample by hand, or a rating of it."""
 
     step: int
     row: int
@@ -106,6 +106,6 @@ class Judgement(Struct, frozen=True):
     """`reward`: use this instead of the models'; `leave_out`: the sample teaches nothing; `rating`: keep this for a
     reward model."""
     value: float | None
-    """None takes back what was said."""
+    """None takes the judgement back."""
     time: float
     by: str

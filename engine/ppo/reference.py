@@ -1,27 +1,19 @@
-"""The policy that is trained and the frozen reference that it is held to: two models, or one with adapters."""
+"""The frozen reference that the policy is held close to: a model of its own, or the policy without its adapters."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
-import torch
-from torch import nn
-
-from looptop.engine.config.ppo import PolicyConfig
-from looptop.engine.errors import LooptopError, said_of
-from looptop.engine.models.names import resolve
-from looptop.engine.ppo.policy import Policy, PolicyOutput, load_policy
-from looptop.engine.text import visible
+from looptop.engine.ppo.policy import Policy, PolicyOutput
 
 
 class Reference(Protocol):
-    """Says of responses what a policy says, and answers queries."""
+    """Gives a policy's outputs for responses, and can write responses itself."""
 
     def __call__(self, **inputs: Any) -> PolicyOutput:
-        """See `Policy`'s `forward`, given `response_ids`."""
+        """See `Policy.forward`, given `response_ids`."""
         ...
 
     def as_policy(self) -> AbstractContextManager[Policy]:
@@ -37,9 +29,9 @@ class Frozen:
         self.model.train(False)
 
     def __call__(self, **inputs: Any) -> PolicyOutput:
-        """What the model says of responses."""
-        said: PolicyOutput = self.model(**inputs)
-        return said
+        """The model's outputs for responses."""
+        output: PolicyOutput = self.model(**inputs)
+        return output
 
     def as_policy(self) -> AbstractContextManager[Policy]:
         """The model."""
@@ -47,7 +39,7 @@ class Frozen:
 
 
 class AdapterOff:
-    """A reference that is the policy itself with its adapters off. Its value head is the policy's, and is not asked.
+    """A reference that is the policy itself with its adapters off; the value head, which is trained, is not used.
 
     Args:
         model: The `PeftModel`.
@@ -57,10 +49,10 @@ class AdapterOff:
         self.adapted = model
 
     def __call__(self, **inputs: Any) -> PolicyOutput:
-        """What the model says of responses without its adapters."""
+        """The model's outputs for responses without its adapters."""
         with self.adapted.disable_adapter():
-            said: PolicyOutput = self.adapted(**inputs)
-        return said
+            output: PolicyOutput = self.adapted(**inputs)
+        return output
 
     @contextmanager
     def as_policy(self) -> Iterator[Policy]:
@@ -69,54 +61,9 @@ class AdapterOff:
             yield inner(self.adapted)
 
 
-def load(config: PolicyConfig, device: torch.device | str) -> tuple[nn.Module, Policy, Frozen | AdapterOff]:
-    """Policy and reference, both on the device that they will compute on.
-
-    Returns:
-        What is trained (a policy, or a `PeftModel` around it), the policy itself, and the reference.
-
-    Raises:
-        LooptopError: A model cannot be loaded, is of another family, or `peft` is wanted and not installed.
-    """
-    policy = _policy(config.policy, device)
-    reference = _policy(config.reference, device) if config.reference else None
-    if not config.lora_rank:
-        return policy, policy, Frozen(reference or copy.deepcopy(policy))
-    adapted = _adapted(policy, config)
-    return adapted, inner(adapted), Frozen(reference) if reference is not None else AdapterOff(adapted)
-
-
 def inner(model: Any) -> Policy:
-    """The policy itself, without what was wrapped around it."""
+    """The policy itself, without its wrappers."""
     while not hasattr(model, "start_tokens") or hasattr(model, "get_base_model"):
         model = model.get_base_model() if hasattr(model, "get_base_model") else model.module
     policy: Policy = model
     return policy
-
-
-def _policy(name: str, device: torch.device | str) -> Policy:
-    try:
-        return load_policy(resolve(name), device)
-    except (OSError, ValueError) as error:
-        raise LooptopError(
-            f"the policy {visible(name)} cannot be loaded: {said_of(error)};"
-            " name a T5 or GPT-2 model in a local folder or connect to the hub"
-        ) from None
-
-
-def _adapted(policy: Policy, config: PolicyConfig) -> nn.Module:
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError:
-        raise LooptopError("model.lora_rank is set, and that needs peft; install it with `pip install peft`") from None
-    chosen = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # a whole number by its annotation, any by its arithmetic
-        lora_dropout=0.0,
-        target_modules=list(config.lora_modules) or None,
-        modules_to_save=["v_head"],
-    )
-    try:
-        return get_peft_model(policy, chosen)
-    except ValueError as error:
-        raise LooptopError(f"model.lora_modules does not fit the policy: {said_of(error)}") from None

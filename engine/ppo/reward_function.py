@@ -1,8 +1,8 @@
-"""A reward that is a function of the person's own; and as a program, what tries one on sample texts.
+"""A Python function as a reward; as a program, a trial of such a function on sample texts.
 
 `python -m looptop.engine.ppo.reward_function NAME FUNCTION` reads two lists of texts from stdin as JSON, calls the
-function with them, and prints one JSON string: what is wrong, or nothing. It runs apart from whoever asks, because the
-function may print, import torch, hang or exit. Without torch.
+function with them, and prints one JSON string: what is wrong, or nothing. It runs in a process of its own,
+because the function may print, import torch, hang or exit. Without torch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from looptop.engine.text import visible
 
 
 class Function:
-    """A function of the person's own.
+    """A person's own function.
 
     Args:
         name: `module:function` or `file.py:function`.
@@ -33,39 +33,39 @@ class Function:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        where, _, function = name.rpartition(":")
-        if not where or not function.isidentifier():
+        module, _, function = name.rpartition(":")
+        if not module or not function.isidentifier():
             raise LooptopError(f"the reward function '{visible(name)}' is not of the form module:function")
-        self.function: Callable[..., Any] = getattr(_module(where, name), function, None)  # type: ignore[assignment]
+        self.function: Callable[..., Any] = getattr(_module(module, name), function, None)  # type: ignore[assignment]
         if not callable(self.function):
-            raise LooptopError(f"there is no function '{visible(function)}' in {visible(where)}, a reward's function")
+            raise LooptopError(f"there is no function '{visible(function)}' in {visible(module)}, a reward's function")
 
     def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
-        """What the function gives; it may be a list, an array or a tensor."""
-        found = self.function(list(queries), list(responses))
-        if isinstance(found, str | bytes) or not hasattr(found, "__len__"):
+        """The function's scores, which it may give as a list, an array or a tensor."""
+        scores = self.function(list(queries), list(responses))
+        if isinstance(scores, str | bytes) or not hasattr(scores, "__len__"):
             raise LooptopError(
-                f"the reward function {visible(self.name)} gave {visible(repr(found))[:80]};"
+                f"the reward function {visible(self.name)} gave {visible(repr(scores))[:80]};"
                 " it must give a list of numbers, one for each response"
             )
-        return found.tolist() if hasattr(found, "tolist") else list(found)
+        return scores.tolist() if hasattr(scores, "tolist") else list(scores)
 
 
-def checked(name: str, found: Sequence[Any], responses: Sequence[str]) -> list[float]:
+def checked(name: str, scores: Sequence[Any], responses: Sequence[str]) -> list[float]:
     """The scores of the reward `name` as numbers.
 
     Raises:
         LooptopError: One is no finite number, or there are more or fewer than responses.
     """
-    if len(found) != len(responses):
-        raise LooptopError(f"the reward {name} gave {len(found)} scores for {len(responses)} responses")
-    for row, (score, response) in enumerate(zip(found, responses, strict=True)):
+    if len(scores) != len(responses):
+        raise LooptopError(f"the reward {name} gave {len(scores)} scores for {len(responses)} responses")
+    for row, (score, response) in enumerate(zip(scores, responses, strict=True)):
         if not isinstance(score, numbers.Real) or not math.isfinite(score):
             raise LooptopError(
                 f"the reward {name} gave {visible(repr(score))[:40]} for sample {row}, which is no finite number;"
                 f" the response is: {visible(response)[:80]!r}"
             )
-    return [float(score) for score in found]
+    return [float(score) for score in scores]
 
 
 def _module(where: str, name: str) -> Any:
@@ -115,12 +115,12 @@ def what_is_wrong(name: str, function: str, queries: Sequence[str], responses: S
 def main() -> None:
     """The program."""
     answer = os.dup(1)
-    os.dup2(2, 1)  # what the function prints is no answer
+    os.dup2(2, 1)  # the function may print
     name, function = sys.argv[1:]
     queries, responses = json.loads(sys.stdin.buffer.read())
-    said = what_is_wrong(name, function, queries, responses)
-    os.write(answer, json.dumps(said).encode())
-    os._exit(0)  # threads of the function's are left where they are
+    problem = what_is_wrong(name, function, queries, responses)
+    os.write(answer, json.dumps(problem).encode())
+    os._exit(0)  # does not wait for threads of the function
 
 
 if __name__ == "__main__":

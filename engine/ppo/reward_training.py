@@ -48,7 +48,7 @@ from looptop.engine.training.trainer import (
 )
 from looptop.engine.training.unreached import freeze_unreached
 
-_PAIRS_AT_ONCE = 256
+_PAIRS_BETWEEN_CALLS = 256
 
 
 class RewardModelTrainer(RunTrainer, RewardTrainer):
@@ -131,23 +131,23 @@ def train(context: RunContext) -> dict[str, Any]:
 
 
 def load_classifier(name: str) -> tuple[Any, Any]:
-    """A classifier with one label, its head made anew, and its tokenizer.
+    """A classifier with one label and a new head, and its tokenizer.
 
     Raises:
-        LooptopError: There is none of this name, or it is not whole.
+        LooptopError: It does not exist, or it is incomplete.
     """
     try:
-        where = resolve(name)
+        source = resolve(name)
         model = load_whole(
             AutoModelForSequenceClassification.from_pretrained,
-            where,
+            source,
             new=_is_of_the_head,
             num_labels=1,
             id2label={0: "LABEL_0"},
             label2id={"LABEL_0": 0},
             ignore_mismatched_sizes=True,
         )
-        return model, load_part(AutoTokenizer.from_pretrained, where, "the tokenizer in")
+        return model, load_part(AutoTokenizer.from_pretrained, source, "the tokenizer in")
     except (OSError, ValueError) as error:
         raise LooptopError(
             f"the classifier {visible(name)} cannot be loaded: {said_of(error)}; name an encoder or a classifier in a"
@@ -156,30 +156,30 @@ def load_classifier(name: str) -> tuple[Any, Any]:
 
 
 _HEADS = ("classifier", "pre_classifier", "classification_head", "score", "sequence_summary", "logits_proj")
-"""What the families call it."""
+"""The head's name in each family."""
 
 
 def _is_of_the_head(name: str) -> bool:
-    """Whether a classifier's weight is none of the encoder below it."""
+    """Whether a classifier's weight does not belong to the encoder below its head."""
     return name.partition(".")[0] in _HEADS or is_pooler(name)
 
 
 def as_dataset(
     pairs: list[Pair], tokenizer: Any, reads: str, max_tokens: int, between: Callable[[int], object] = lambda done: None
 ) -> Dataset:
-    """Pairs as the trainer takes them: token ids of both sides, encoded as a reward encodes them.
+    """Pairs for the trainer: token ids of both sides, encoded as a reward encodes them.
 
     Args:
         pairs: The pairs.
         tokenizer: The classifier's.
         reads: See `encode`.
         max_tokens: See `encode`.
-        between: Is told, every few hundred pairs, how many are encoded.
+        between: Receives, every few hundred pairs, how many are encoded.
     """
     sides: dict[str, list[list[int]]] = {"chosen_ids": [], "rejected_ids": []}
-    for first in range(0, len(pairs), _PAIRS_AT_ONCE):
+    for first in range(0, len(pairs), _PAIRS_BETWEEN_CALLS):
         between(first)
-        some = pairs[first : first + _PAIRS_AT_ONCE]
+        some = pairs[first : first + _PAIRS_BETWEEN_CALLS]
         queries = [pair.query for pair in some]
         for name, responses in (
             ("chosen_ids", [pair.chosen for pair in some]),
@@ -223,7 +223,7 @@ def _arguments(context: RunContext, config: RewardRunConfig, device: Any) -> Rew
         save_steps=chosen.eval_steps,
         metric_for_best_model=f"eval_{chosen.metric_for_best_model}",
         greater_is_better=chosen.metric_for_best_model == "accuracy",
-        # What is longer was cut when it was encoded.
+        # Longer texts were cut when they were encoded.
         max_length=None,
         disable_dropout=False,
     )

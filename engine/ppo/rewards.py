@@ -1,11 +1,13 @@
-"""What a response is worth (listing 7.5): classifiers, Python functions and people, summed by weight.
+"""The reward of a response (listing 7.5): a weighted sum of scores by classifiers, Python functions and people.
 
 A classifier's score is the raw logit of one label, computed for a whole batch in one pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,21 +15,22 @@ from typing import Any, Protocol
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from looptop.engine.config.ppo import RewardConfig
+from looptop.engine.config.ppo import GenerationConfig, RewardConfig
 from looptop.engine.config.types import Precision
 from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models.names import resolve
 from looptop.engine.models.uses import index_of_label
 from looptop.engine.models.weights import load_part, load_whole
+from looptop.engine.ppo.data import Quality
 from looptop.engine.ppo.fp16 import T5_TYPES
 from looptop.engine.ppo.reward_function import Function, checked
 from looptop.engine.text import visible
 
-AT_ONCE = 64
-"""Texts that a classifier is given at once."""
+BATCH_SIZE = 64
+"""Texts that a classifier scores together."""
 
 Scores = dict[str, list[float]]
-"""By the name of what gave them, a number a sample."""
+"""By the name of the reward's part, one number per sample."""
 
 
 class Scorer(Protocol):
@@ -77,16 +80,39 @@ class Reward:
         Raises:
             LooptopError: A score is no finite number, or there are more or fewer of them than responses.
         """
-        scores = {}
-        for part, scorer in zip(self.parts, self.scorers, strict=True):
-            found = scorer(queries, responses)
-            scores[part.name] = checked(part.name, found, responses)
-        return scores
+        return {
+            part.name: checked(part.name, scorer(queries, responses), responses)
+            for part, scorer in zip(self.parts, self.scorers, strict=True)
+        }
 
     def total(self, scores: Scores) -> list[float]:
         """The weighted sum of each sample's scores."""
         columns = [[part.weight * score for score in scores[part.name]] for part in self.parts]
         return [sum(row) for row in zip(*columns, strict=True)]
+
+
+def rewards_of(reward: Reward, scores: Scores, ended: Sequence[bool], settings: GenerationConfig) -> list[float]:
+    """The weighted sums of scores, minus the penalty where a response was cut."""
+    return [
+        total - (0.0 if complete else settings.cut_penalty)
+        for total, complete in zip(reward.total(scores), ended, strict=True)
+    ]
+
+
+def qualities(quality: Quality | None, queries: Sequence[str], responses: Sequence[str]) -> list[dict[str, float]]:
+    """Figures of the data's own judge for each response, and `distinct`: the share of other responses that differ."""
+    others = len(responses) - 1
+    seen = Counter(responses)
+    return [
+        (quality(query, text) if quality else {}) | {"distinct": 1 - (seen[text] - 1) / others if others else 1.0}
+        for query, text in zip(queries, responses, strict=True)
+    ]
+
+
+def mean_quality(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over samples of each of their figures of quality but `distinct`, as `quality/NAME`."""
+    names = [name for name in (rows[0] if rows else {}) if name != "distinct"]
+    return {f"quality/{name}": statistics.fmean(row[name] for row in rows) for name in names}
 
 
 class Classifier:
@@ -98,7 +124,7 @@ class Classifier:
         label: The label, by its name or its number.
         reads: `response`, or `both` for query and response.
         max_tokens: Longer texts are cut at their end.
-        precision: What it computes in; a T5, whose activations overflow in fp16, computes in fp32 then.
+        precision: What it computes in; with fp16 a T5, whose activations overflow in it, computes in fp32.
     """
 
     def __init__(
@@ -116,7 +142,7 @@ class Classifier:
         if self.tokenizer.pad_token is None:  # A decoder's tokenizer; the model must know where a text ends.
             self.tokenizer.pad_token = self.tokenizer.eos_token
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
-        self.place = index_of_label(label, self.model.config.id2label, self.model.config.label2id)
+        self.label_index = index_of_label(label, self.model.config.id2label, self.model.config.label2id)
         self.reads = reads
         self.max_tokens = min(max_tokens, room_of(self.model.config, tokenizer))
         overflows = precision == "fp16" and self.model.config.model_type in T5_TYPES
@@ -127,13 +153,12 @@ class Classifier:
         """Loads the classifier that a part of the reward names.
 
         Raises:
-            LooptopError: There is none of this name, it is not whole (an encoder alone has no head), or it has no such
-                label.
+            LooptopError: It does not exist, is incomplete (an encoder alone has no head), or has no such label.
         """
         try:
-            where = resolve(part.model)
-            model = load_whole(AutoModelForSequenceClassification.from_pretrained, where)
-            tokenizer = load_part(AutoTokenizer.from_pretrained, where, "the tokenizer in")
+            source = resolve(part.model)
+            model = load_whole(AutoModelForSequenceClassification.from_pretrained, source)
+            tokenizer = load_part(AutoTokenizer.from_pretrained, source, "the tokenizer in")
         except (OSError, ValueError) as error:
             raise LooptopError(
                 f"the reward model {part.name} ({visible(part.model)}) cannot be loaded: {said_of(error)};"
@@ -148,13 +173,13 @@ class Classifier:
     def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
         """The label's logit for each response."""
         scores: list[float] = []
-        for first in range(0, len(responses), AT_ONCE):
-            rows = slice(first, first + AT_ONCE)
+        for first in range(0, len(responses), BATCH_SIZE):
+            rows = slice(first, first + BATCH_SIZE)
             inputs = encode(self.tokenizer, queries[rows], responses[rows], self.reads, self.max_tokens)
             padded = self.tokenizer.pad(inputs, return_tensors="pt").to(self.model.device)
             with self._autocast():
                 logits = self.model(**padded).logits
-            scores += logits[:, self.place].float().tolist()
+            scores += logits[:, self.label_index].float().tolist()
         return scores
 
     def _autocast(self) -> AbstractContextManager[object]:
@@ -166,19 +191,19 @@ class Classifier:
 def encode(
     tokenizer: Any, queries: Sequence[str], responses: Sequence[str], reads: str, max_tokens: int
 ) -> dict[str, Any]:
-    """What a classifier is given of queries and responses, tokenised, not padded.
+    """Queries and responses as a classifier's input, tokenised, not padded.
 
     Args:
         tokenizer: The classifier's.
         queries: One for each response.
-        responses: The texts to judge.
+        responses: The texts to score.
         reads: `response`, or `both`: query and response as a pair.
         max_tokens: Longer ones are cut at their end; of a pair, the longer of the two.
     """
     texts = (list(responses),) if reads == "response" else (list(queries), list(responses))
     encoded: dict[str, Any] = tokenizer(*texts, truncation=True, max_length=max_tokens)
     for row, ids in enumerate(encoded["input_ids"]):
-        if not len(ids):  # A tokenizer that adds nothing, given nothing: a model needs one token at least.
+        if not len(ids):  # A tokenizer that adds nothing made no token of an empty text: a model needs at least one.
             _put_one_token(encoded, row, _any_special_id(tokenizer))
     return encoded
 
@@ -189,13 +214,13 @@ def _put_one_token(encoded: dict[str, Any], row: int, token: int) -> None:
 
 
 def _any_special_id(tokenizer: Any) -> int:
-    """The id that stands for an empty text: the one that ends texts, where there is one."""
+    """An id for an empty text: the one that ends texts, if the tokenizer has one."""
     names = ("eos_token_id", "sep_token_id", "cls_token_id", "bos_token_id", "pad_token_id", "unk_token_id")
     return next((int(number) for name in names if (number := getattr(tokenizer, name, None)) is not None), 0)
 
 
 class Person:
-    """Nothing by itself: what a person rates is put in while the batch is held."""
+    """Scores 0: a person's ratings are added while the batch is held."""
 
     def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
         """Zeros."""
@@ -209,7 +234,7 @@ def _scorer(part: RewardConfig, device: torch.device | str, precision: Precision
 
 
 def room_of(config: Any, tokenizer: Any) -> int:
-    """Tokens that a classifier takes; RoBERTa's positions begin behind its padding id."""
+    """How many tokens a classifier takes; RoBERTa's positions begin after its padding id."""
     positions = getattr(config, "max_position_embeddings", None) or 2**30
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.pad_token_id + 1

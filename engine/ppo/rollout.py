@@ -1,38 +1,43 @@
-"""Responses to queries, with all that is measured of them: for a batch of PPO, for the held-out queries, for before and
-after.
+"""Writes responses: the first stage of a PPO batch (fig 7.12).
+
+PPO samples from the model itself. Each response has random numbers of its own, made from a seed and from its position
+in the run. So a resumed run, or another batch size, gives the same response again, and a reference with the same
+numbers differs only where its opinion differs. While the model writes, it already gives what PPO needs of each token
+(log-probability, value, entropy): no second pass is needed.
+
+A configuration that does not sample from the model itself (beams, a minimum length, ...) is left to transformers'
+`generate`; its KL means little, and the run warns of it.
 """
 
 from __future__ import annotations
 
-import statistics
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from looptop.engine.config.ppo import GenerationConfig, PpoSettings
+from looptop.engine.config.ppo import GenerationConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import known_ids
-from looptop.engine.ppo.batch import Batch
-from looptop.engine.ppo.compare import compare
-from looptop.engine.ppo.data import Quality, Query
-from looptop.engine.ppo.generation import Responses, uniforms, write
-from looptop.engine.ppo.policy import Policy
-from looptop.engine.ppo.reference import Reference
-from looptop.engine.ppo.rewards import Reward, Scores
-from looptop.engine.runs.processes import ALONE, Processes
+from looptop.engine.ppo.algorithm import entropy, token_logprobs
+from looptop.engine.ppo.batch import pad_queries
+from looptop.engine.ppo.data import Query
+from looptop.engine.ppo.policy import Policy, PolicyOutput, without_dropout
 from looptop.engine.runs.wire import travels
+
+TRAINING, HELD_OUT, COMPARED = 0, 1, 2
+"""What random numbers are drawn for; each has a stream of its own."""
 
 
 @dataclass(frozen=True)
-class Ends:
-    """The ids that begin, fill and end texts.
+class SpecialIds:
+    """The ids that pad and end texts.
 
     Attributes:
-        pad_id: Any id of the vocabulary; masks say where it stands.
+        pad_id: Any id of the vocabulary; masks say which positions are padding.
         end_id: The end-of-sequence token.
     """
 
@@ -40,7 +45,7 @@ class Ends:
     end_id: int
 
     @classmethod
-    def of(cls, tokenizer: Any, name: str) -> Ends:
+    def of(cls, tokenizer: Any, name: str) -> SpecialIds:
         """Those of a tokenizer.
 
         Raises:
@@ -54,12 +59,29 @@ class Ends:
 
 @travels
 @dataclass(frozen=True)
-class Rollout:
-    """Queries and what was written to them.
+class Responses:
+    """Responses as token ids.
 
     Attributes:
-        queries: One a sample.
-        responses: Their token ids, and what was said of these.
+        ids: Token ids of each response, its end-of-sequence token included if it has one.
+        ended: Whether each has its end; the others were cut at the longest length allowed.
+        output: The policy's output for these tokens, from while it wrote them, `[batch, longest response]`; None where
+            it is not known.
+    """
+
+    ids: list[list[int]]
+    ended: list[bool]
+    output: PolicyOutput | None = None
+
+
+@travels
+@dataclass(frozen=True)
+class Rollout:
+    """Queries and their responses.
+
+    Attributes:
+        queries: One per sample.
+        responses: As token ids.
         texts: The responses as texts, without special tokens.
     """
 
@@ -68,10 +90,29 @@ class Rollout:
     texts: list[str]
 
 
+def uniforms(seed: int, purpose: int, step: int, rows: Sequence[int], count: int) -> Tensor:
+    """Random numbers from 0 to 1 for samples of a run, `[rows, count]`, float64 on the CPU.
+
+    Args:
+        seed: The run's.
+        purpose: `TRAINING`, `HELD_OUT` or `COMPARED`.
+        step: The batch's step.
+        rows: The samples' rows in the batch.
+        count: How many numbers a sample needs.
+    """
+    sources = [np.random.Generator(np.random.Philox([seed, (purpose << 48) + step, row, 0])) for row in rows]
+    return torch.from_numpy(np.stack([source.random(count) for source in sources]))
+
+
 def roll_out(
-    policy: Policy, queries: Sequence[Query], numbers: Tensor, settings: GenerationConfig, tokenizer: Any, ends: Ends
+    policy: Policy,
+    queries: Sequence[Query],
+    numbers: Tensor,
+    settings: GenerationConfig,
+    tokenizer: Any,
+    special: SpecialIds,
 ) -> Rollout:
-    """Writes responses.
+    """Writes a response to each query, as tokens and as text.
 
     Args:
         policy: The model, not wrapped.
@@ -79,187 +120,107 @@ def roll_out(
         numbers: Random numbers from `uniforms`, `[samples, max_new_tokens]`.
         settings: How to write.
         tokenizer: The policy's.
-        ends: Its special ids.
+        special: Its special ids.
     """
     ids = [query.ids for query in queries]
-    responses = write(policy, ids, numbers, settings, pad_id=ends.pad_id, end_id=ends.end_id)
+    responses = write(policy, ids, numbers, settings, pad_id=special.pad_id, end_id=special.end_id)
     texts = tokenizer.batch_decode([known_ids(tokenizer, row) for row in responses.ids], skip_special_tokens=True)
     return Rollout(queries, responses, [text.strip() for text in texts])
 
 
-def qualities(rollout: Rollout, quality: Quality | None) -> list[dict[str, float]]:
-    """What the data's own judge says of each response; and `distinct`, the share of the other responses that differ."""
-    others = len(rollout.texts) - 1
-    seen = Counter(rollout.texts)
-    return [
-        (quality(query.text, text) if quality else {}) | {"distinct": 1 - (seen[text] - 1) / others if others else 1.0}
-        for query, text in zip(rollout.queries, rollout.texts, strict=True)
-    ]
+def write(
+    policy: Policy,
+    queries: Sequence[Sequence[int]],
+    numbers: Tensor,
+    settings: GenerationConfig,
+    *,
+    pad_id: int,
+    end_id: int,
+) -> Responses:
+    """Writes a response to each query, dropout off.
 
-
-def rewards_of(reward: Reward, scores: Scores, ended: Sequence[bool], settings: GenerationConfig) -> list[float]:
-    """The weighted sums of scores, less the penalty where a response was cut."""
-    return [
-        total - (0.0 if whole else settings.cut_penalty)
-        for total, whole in zip(reward.total(scores), ended, strict=True)
-    ]
-
-
-@travels
-@dataclass(frozen=True)
-class Answered:
-    """A part of a set of queries with what a policy wrote, before it is scored.
-
-    Attributes:
-        rollout: Queries and responses.
-        kl: Each response's distance to the reference, in nats.
+    Args:
+        policy: The model, not wrapped.
+        queries: Token ids of each.
+        numbers: From `uniforms`, `[batch, max_new_tokens]`.
+        settings: How to write.
+        pad_id: Any id of the vocabulary.
+        end_id: The end-of-sequence token.
     """
+    query_ids, query_mask = (
+        part.to(policy.device) for part in pad_queries(queries, pad_id, left=not policy.start_tokens)
+    )
+    with without_dropout(policy):
+        if settings.departures():
+            return _generate(policy, query_ids, query_mask, numbers, settings, pad_id, end_id)
+        return sample(policy, query_ids, query_mask, numbers, end_id)
 
-    rollout: Rollout
-    kl: list[float]
 
+@torch.no_grad()
+def sample(policy: Policy, query_ids: Tensor, query_mask: Tensor, numbers: Tensor, end_id: int) -> Responses:
+    """Samples each token from the model's whole distribution, by inverting the cumulative probabilities.
 
-@dataclass(frozen=True)
-class Measured:
-    """What a set of queries was answered with, sample by sample.
-
-    Attributes:
-        rollouts: In parts of a batch.
-        scores: By the name of what gave them.
-        rewards: The weighted sums.
-        kl: Each response's distance to the reference, in nats.
-        quality: The data's own judge.
+    Args:
+        policy: The model, dropout off.
+        query_ids: `[batch, query length]`, padded as in `Batch`.
+        query_mask: The same shape, true where there is a token.
+        numbers: `[batch, longest response]`, from 0 to 1.
+        end_id: The end-of-sequence token, which ends a response.
     """
-
-    rollouts: list[Rollout]
-    scores: Scores
-    rewards: list[float]
-    kl: list[float]
-    quality: list[dict[str, float]]
-
-    @property
-    def texts(self) -> list[str]:
-        """The responses."""
-        return [text for part in self.rollouts for text in part.texts]
-
-    @property
-    def ended(self) -> list[bool]:
-        """Whether each came to its end."""
-        return [whole for part in self.rollouts for whole in part.responses.ended]
-
-    def figures(self) -> dict[str, float]:
-        """The means, by name."""
-        lengths = [len(ids) for part in self.rollouts for ids in part.responses.ids]
-        return {
-            "reward": statistics.fmean(self.rewards),
-            "reward_std": statistics.stdev(self.rewards) if len(self.rewards) > 1 else 0.0,
-            "kl": statistics.fmean(self.kl),
-            "length": statistics.fmean(lengths),
-            "cut": 1 - statistics.fmean(self.ended),
-            "distinct": len(set(self.texts)) / len(self.texts),
-            **{f"scores/{name}": statistics.fmean(values) for name, values in self.scores.items()},
-            **means(self.quality, "quality/", leave_out=("distinct",)),
-        }
+    numbers = numbers.to(query_ids.device)
+    decoder = policy.start_decoding(query_ids, query_mask)
+    unfinished = torch.ones(len(query_ids), dtype=torch.bool, device=query_ids.device)
+    tokens: Tensor | None = None
+    columns: list[tuple[Tensor, ...]] = []
+    for column in range(numbers.shape[1]):
+        states = decoder.next_states(tokens)
+        log_distribution = policy.logits(states).float().log_softmax(-1)
+        cumulative = log_distribution.exp().cumsum(-1, dtype=torch.float64)
+        threshold = numbers[:, column : column + 1] * cumulative[:, -1:]
+        tokens = (cumulative <= threshold).sum(-1).clamp(max=cumulative.shape[-1] - 1)
+        logprobs, values = token_logprobs(log_distribution, tokens), policy.v_head(states).float()
+        columns.append((tokens, unfinished, logprobs, values, entropy(log_distribution)))
+        unfinished = unfinished & (tokens != end_id)
+        if not unfinished.any():
+            break
+    ids, mask, logprobs, values, entropies = (torch.stack(parts, dim=1) for parts in zip(*columns, strict=True))
+    output = PolicyOutput(*(torch.where(mask, part, 0.0) for part in (logprobs, values, entropies)))
+    rows = [row[kept].tolist() for row, kept in zip(ids.cpu(), mask.cpu(), strict=True)]
+    return Responses(rows, [row[-1] == end_id for row in rows], output)
 
 
-def means(rows: Sequence[Mapping[str, float]], prefix: str, leave_out: Sequence[str] = ()) -> dict[str, float]:
-    """The mean of each figure over samples, under its name behind the prefix."""
-    names = [name for name in (rows[0] if rows else {}) if name not in leave_out]
-    return {prefix + name: statistics.fmean(row[name] for row in rows) for name in names}
-
-
-@dataclass(frozen=True)
-class Measure:
-    """Answers queries with fixed random numbers and measures the answers; the run's own random numbers are not touched.
-
-    Attributes:
-        reference: What KL is measured to.
-        reward: What gives the scores.
-        quality: The data's own judge.
-        tokenizer: The policy's.
-        ends: Its special ids.
-        generation: How to write.
-        ppo: The kind of KL.
-        seed: The run's.
-        at_once: Queries that are answered at once.
-    """
-
-    reference: Reference
-    reward: Reward
-    quality: Quality | None
-    tokenizer: Any
-    ends: Ends
-    generation: GenerationConfig
-    ppo: PpoSettings
-    seed: int
-    at_once: int
-
-    def __call__(self, policy: Policy, queries: Sequence[Query], purpose: int) -> Measured:
-        """Measures what a policy answers.
-
-        Args:
-            policy: The model, not wrapped.
-            queries: What to respond to; each has the random numbers of its place here.
-            purpose: Whose random numbers: `HELD_OUT` or `COMPARED`.
-        """
-        return self.judge(queries, self.answer(policy, queries, purpose))
-
-    @torch.no_grad()
-    def answer(
-        self,
-        policy: Policy,
-        queries: Sequence[Query],
-        purpose: int,
-        between: Callable[[int, int], object] = lambda done, total: None,
-        processes: Processes = ALONE,
-    ) -> list[Answered]:
-        """The first half of measuring: responses and their KL, in parts of `at_once`, in order.
-
-        Args:
-            policy: As in `__call__`.
-            queries: As in `__call__`.
-            purpose: As in `__call__`.
-            between: Called before each round of parts, with the queries that are done and all; may raise to leave.
-            processes: Those that have a copy of the policy; in a round each answers a part.
-        """
-        mine: list[Answered] = []
-        rounds = range(0, len(queries), self.at_once * processes.count)
-        for begin in rounds:
-            between(begin, len(queries))
-            first = begin + processes.index * self.at_once
-            some = queries[first : first + self.at_once]
-            if some:
-                numbers = uniforms(
-                    self.seed, purpose, 0, range(first, first + len(some)), self.generation.max_new_tokens
-                )
-                part = roll_out(policy, some, numbers, self.generation, self.tokenizer, self.ends)
-                kl = self._kl(policy, part)
-                mine.append(Answered(replace(part, responses=replace(part.responses, judged=None)), kl))
-        parts = processes.gather(mine)
-        return [theirs[turn] for turn in range(len(rounds)) for theirs in parts if turn < len(theirs)]
-
-    def judge(self, queries: Sequence[Query], answered: Sequence[Answered]) -> Measured:
-        """The second half: what the answers are worth."""
-        rollouts = [part.rollout for part in answered]
-        ended = [whole for part in rollouts for whole in part.responses.ended]
-        whole = Rollout(
-            queries,
-            Responses([ids for part in rollouts for ids in part.responses.ids], ended),
-            [text for part in rollouts for text in part.texts],
+@torch.no_grad()
+def _generate(
+    policy: Policy,
+    query_ids: Tensor,
+    query_mask: Tensor,
+    numbers: Tensor,
+    settings: GenerationConfig,
+    pad_id: int,
+    end_id: int,
+) -> Responses:
+    """Writes with transformers' `generate`, whose random numbers are seeded with the first of ours."""
+    devices = [query_ids.device] if query_ids.is_cuda else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(numbers[0, 0].item() * 2**53))
+        model: Any = policy  # transformers' own annotation of `generate` takes a protocol that its models do not meet
+        generated = model.generate(
+            input_ids=query_ids,
+            attention_mask=query_mask.long(),
+            do_sample=settings.num_beams == 1,
+            max_new_tokens=settings.max_new_tokens,
+            min_new_tokens=settings.min_new_tokens or None,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            top_p=settings.top_p,
+            num_beams=settings.num_beams,
+            no_repeat_ngram_size=settings.no_repeat_ngram_size,
+            repetition_penalty=settings.repetition_penalty,
+            pad_token_id=pad_id,
+            eos_token_id=end_id,
         )
-        scores = self.reward.score([query.text for query in queries], whole.texts)
-        rewards = rewards_of(self.reward, scores, ended, self.generation)
-        kl = [value for part in answered for value in part.kl]
-        return Measured(rollouts, scores, rewards, kl, qualities(whole, self.quality))
-
-    def _kl(self, policy: Policy, part: Rollout) -> list[float]:
-        batch = Batch.of(
-            [query.ids for query in part.queries],
-            part.responses.ids,
-            pad_id=self.ends.pad_id,
-            end_id=self.ends.end_id,
-            start_tokens=policy.start_tokens,
-        ).to(policy.device)
-        comparison = compare(policy, self.reference, batch, self.ppo, part.responses.judged)
-        kl: list[float] = torch.where(batch.mask, comparison.kl, 0.0).sum(dim=1).tolist()
-        return kl
+    begin = policy.start_tokens or query_ids.shape[1]
+    rows = []
+    for row in generated[:, begin:].tolist():
+        rows.append(row[: row.index(end_id) + 1] if end_id in row else row)
+    return Responses(rows, [bool(row) and row[-1] == end_id for row in rows])

@@ -1,4 +1,4 @@
-"""What is reported of a batch, under the names that TRL 0.11.4 gave it."""
+"""The statistics of a PPO batch, under the names that TRL 0.11.4 gave them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from looptop.engine.ppo.algorithm import Losses, Targets, masked_mean, masked_variance
+from looptop.engine.ppo.algorithm import Comparison, Losses, Targets, masked_mean, masked_variance
 from looptop.engine.ppo.batch import Batch
 
 Statistics = dict[str, float | Tensor]
-"""Name to number; a tensor (on the CPU) where there is one number a sample or a token."""
+"""Name to number; a tensor (on the CPU) where there is one number per sample or token."""
 
 
 @dataclass(frozen=True)
 class MiniBatch:
-    """What was seen of one mini-batch in one pass.
+    """The statistics of one mini-batch in one pass.
 
     Attributes:
         rows: Which samples of the batch, `[samples]`.
@@ -96,38 +96,30 @@ def update_statistics(mini_batches: Sequence[MiniBatch]) -> Statistics:
 
 @torch.no_grad()
 def batch_statistics(
-    batch: Batch,
-    logprobs: Tensor,
-    ref_logprobs: Tensor,
-    kl: Tensor,
-    non_score_rewards: Tensor,
-    scores: Tensor,
-    kl_coef: float,
+    batch: Batch, comparison: Comparison, targets: Targets, scores: Tensor, kl_coef: float
 ) -> Statistics:
     """What is known of a batch before its update.
 
     Args:
         batch: The samples.
-        logprobs: The policy's, `[batch, response length]`.
-        ref_logprobs: The reference's, the same shape.
-        kl: Each token's distance, the same shape.
-        non_score_rewards: The part of the rewards that comes from it, the same shape.
+        comparison: Policy beside reference.
+        targets: What the passes teach.
         scores: As they went into the reward, `[batch]`.
         kl_coef: beta, as it was for this batch.
     """
     mask = batch.mask
-    kl_of_samples = torch.where(mask, kl, 0.0).sum(dim=1)
+    kl_of_samples = torch.where(mask, comparison.kl, 0.0).sum(dim=1)
     query_lengths = batch.query_mask.sum(dim=1).float()
     response_lengths = batch.response_mask.sum(dim=1).float() + batch.start_tokens
     return {
         "objective/kl": kl_of_samples.mean().item(),
         "objective/kl_dist": kl_of_samples.cpu(),
-        "objective/logprobs": logprobs.cpu(),
-        "objective/ref_logprobs": ref_logprobs.cpu(),
+        "objective/logprobs": comparison.logprobs.cpu(),
+        "objective/ref_logprobs": comparison.ref_logprobs.cpu(),
         "objective/kl_coef": kl_coef,
-        # Not an entropy: what the responses' own probabilities say of their surprise.
-        "objective/entropy": -torch.where(mask, logprobs, 0.0).sum(dim=1).mean().item(),
-        "ppo/mean_non_score_reward": masked_mean(non_score_rewards, mask).item(),
+        # TRL's name; not an entropy but minus the log-probability of the response.
+        "objective/entropy": -torch.where(mask, comparison.logprobs, 0.0).sum(dim=1).mean().item(),
+        "ppo/mean_non_score_reward": masked_mean(targets.non_score_rewards, mask).item(),
         "ppo/mean_scores": scores.mean().item(),
         "ppo/std_scores": _std(scores),
         "tokens/queries_len_mean": query_lengths.mean().item(),

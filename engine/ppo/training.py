@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import AutoTokenizer, EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.config.ppo import PpoRunConfig
-from looptop.engine.errors import LooptopError, said_of
 from looptop.engine.models.memory import check_fit
-from looptop.engine.models.names import resolve
-from looptop.engine.models.weights import load_part
-from looptop.engine.ppo import data, reference
+from looptop.engine.ppo import data
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.fp16 import t5_among
+from looptop.engine.ppo.loading import load_policy_and_reference, load_tokenizer, room_for_queries
 from looptop.engine.ppo.model_sizes import ppo_sizes, ppo_ways_out
 from looptop.engine.ppo.policy import Policy, PolicyOutput
 from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rewards import Reward
-from looptop.engine.ppo.rollout import Ends, Measure
-from looptop.engine.ppo.trainer import BatchDroppedError, PpoTrainer
+from looptop.engine.ppo.rollout import SpecialIds
+from looptop.engine.ppo.stages import BatchDroppedError
+from looptop.engine.ppo.step import Setup
+from looptop.engine.ppo.trainer import PpoTrainer
 from looptop.engine.runs.context import READING, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
@@ -73,33 +73,32 @@ def train(context: RunContext) -> dict[str, Any]:
         config.training.optim,
         ways_out,
     )
-    model, policy, frozen = reference.load(config.model, device.torch_device)
+    model, policy, frozen = load_policy_and_reference(config.model, device.torch_device)
     context.leave_if_stopped()
     tokenizer = load_tokenizer(config.model.policy)
     processes = context.processes
     with context.during(READING), processes.first_before_the_others():
         queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
     context.leave_if_stopped()
-    measure = Measure(
+    setup = Setup(
         frozen,
         # The first process scores, so no other needs its models.
         Reward.load(config.rewards if processes.is_first else (), device.torch_device, device.precision),
         queries.quality,
         tokenizer,
-        Ends.of(tokenizer, config.model.policy),
+        SpecialIds.of(tokenizer, config.model.policy),
         config.generation,
         config.ppo,
         config.training.seed,
-        config.training.per_device_eval_batch_size,
     )
     context.leave_if_stopped()
-    freeze_unreached(model, lambda: _sum_of_a_sample(model, policy, measure.ends))
+    freeze_unreached(model, lambda: _sum_of_a_sample(model, policy, setup.special))
     warn(context, config)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     callbacks: list[Any] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
-    trainer = PpoTrainer(model, arguments, measure, queries, config, context, callbacks)
+    trainer = PpoTrainer(model, arguments, setup, queries, config, context, callbacks)
     trainer.remove_callback(PrinterCallback)
     context.journal.facts(
         device=device.name,
@@ -113,7 +112,7 @@ def train(context: RunContext) -> dict[str, Any]:
         processes=processes.count,
     )
     if context.resume_from is not None:
-        trainer.go_on_from(context.resume_from)
+        trainer.resume_from(context.resume_from)
     try:
         trainer.train(resume_from_checkpoint=str(context.resume_from) if context.resume_from else None)
     except BatchDroppedError:
@@ -134,42 +133,12 @@ def train(context: RunContext) -> dict[str, Any]:
     return {"reward": figures["reward"], "kl": figures["kl"], "step": best, "seconds": time.time() - began}
 
 
-def _sum_of_a_sample(model: nn.Module, policy: Policy, ends: Ends) -> Tensor:
-    """All that a loss can be made of, for one sample."""
-    some = [[ends.end_id]]
-    batch = Batch.of(some, some, pad_id=ends.pad_id, end_id=ends.end_id, start_tokens=policy.start_tokens)
-    judged: PolicyOutput = model(**batch.to(policy.device).model_inputs())
-    return judged.logprobs.sum() + judged.values.sum()
-
-
-def load_tokenizer(name: str) -> Any:
-    """A policy's tokenizer.
-
-    Raises:
-        LooptopError: There is none.
-    """
-    try:
-        return load_part(AutoTokenizer.from_pretrained, resolve(name), "the tokenizer in")
-    except (OSError, ValueError) as error:
-        raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {said_of(error)}") from None
-
-
-def room_for_queries(policy: Policy, config: PpoRunConfig) -> int:
-    """Tokens that a query may have.
-
-    Raises:
-        LooptopError: The model's positions are fewer than a response needs.
-    """
-    positions = getattr(policy.config, "n_positions", None) if not policy.start_tokens else None
-    if positions is None:  # Relative positions: a query is as long as the memory allows.
-        return config.data.max_query_tokens
-    room = int(positions) - config.generation.max_new_tokens
-    if room < 1:
-        raise LooptopError(
-            f"the policy has {positions} positions and generation.max_new_tokens is"
-            f" {config.generation.max_new_tokens}; lower it"
-        )
-    return room
+def _sum_of_a_sample(model: nn.Module, policy: Policy, special: SpecialIds) -> Tensor:
+    """The sum of all outputs that a loss can depend on, for one sample."""
+    ids = [[special.end_id]]
+    batch = Batch.of(ids, ids, pad_id=special.pad_id, end_id=special.end_id, start_tokens=policy.start_tokens)
+    output: PolicyOutput = model(**batch.to(policy.device).model_inputs())
+    return output.logprobs.sum() + output.values.sum()
 
 
 def warn(context: RunContext, config: PpoRunConfig) -> None:

@@ -1,4 +1,4 @@
-"""`make bench`: every figure of the README's table, with the processor's name."""
+"""`make bench`: the speeds of docs/benchmarks.md, with the processor's name."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from looptop.engine import config
 from looptop.engine.journal.reader import Journal
-from looptop.engine.launch.host import launch
+from looptop.engine.startup.host import launch
 from scripts.bench.pairs import Ratio
 from scripts.bench.training import stop
 from scripts.bench.turns import Turn, alone, ratio_of, seconds_a_step, turn

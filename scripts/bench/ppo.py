@@ -1,8 +1,8 @@
-"""A PPO batch of FLAN-T5-small's architecture, against the chapter's loop on TRL 0.11.4 and against plain transformers.
+"""A PPO batch of FLAN-T5-small's architecture, against TRL 0.11.4, plain transformers, and ours without fast kernels.
 
 Random weights, batch 8, queries of 256 tokens, responses of 48, 4 passes, two threads. Ours is a real run in its engine
 process, with its journal; TRL runs in an environment of its own, made once under `build/`, at the better of its
-mini-batch sizes; the third is `peers/plain_ppo.py`.
+mini-batch sizes; plain transformers is `peers/plain_ppo.py`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5ForConditionalGeneration
 
 from looptop.engine import config
-from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.startup.host import launch
 from scripts.bench.pairs import Ratio, paired
 from scripts.bench.peers.plain_ppo import BATCH, QUERY, RESPONSE
 from tests.factories.published_models import T5_VOCABULARY, save_queries, save_t5
@@ -67,6 +67,12 @@ def main() -> None:
                 pairs=PAIRS,
             )
             say(precision, "plain transformers", plain)
+            switched_off = paired(
+                lambda precision=precision: seconds(model, queries, precision, "transformers"),
+                lambda precision=precision: seconds(model, queries, precision),
+                pairs=PAIRS,
+            )
+            say(precision, "the same run with model.kernels=transformers", switched_off)
             print(f"ppo, {precision}: the matrix products alone take {floor_seconds(model, precision):.1f} s a batch")
 
 
@@ -79,7 +85,7 @@ def say(precision: str, peer: str, ratio: Ratio, goal: str = "") -> None:
     )
 
 
-def seconds(model: Path, queries: Path, precision: str) -> float:
+def seconds(model: Path, queries: Path, precision: str, kernels: str = "fast") -> float:
     """Seconds a batch of a real run, from one batch's end to the next, as it journalled."""
     chosen = config.override(
         config.preset("tiny", "ppo"),
@@ -87,7 +93,7 @@ def seconds(model: Path, queries: Path, precision: str) -> float:
             f"policy={model}", f"data.source={queries}", "prefix=", f"max_query_tokens={QUERY}", "held_out=8",
             f"max_new_tokens={RESPONSE}", f"batch_size={BATCH}", f"mini_batch_size={BATCH}", "ppo_epochs=4",
             f"max_steps={BATCHES}", "eval_steps=1000", "reference_responses=0", f"precision={precision}",
-            "save_minutes=1000", "optim=adamw_torch_fused",
+            "save_minutes=1000", "optim=adamw_torch_fused", f"model.kernels={kernels}",
             f'rewards=[{{name="one", function="{Path(__file__).parent / "peers" / "constant.py"}:one"}}]',
         ],
     )  # fmt: skip

@@ -23,9 +23,9 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from looptop.engine import config
 from looptop.engine.compute.device import pick
 from looptop.engine.journal.reader import Journal
-from looptop.engine.launch.host import launch
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch
 from looptop.engine.vqa.batches import Questions, identity, keep_image_features
 from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.data.problems import Problem

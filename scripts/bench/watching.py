@@ -14,9 +14,9 @@ import psutil
 
 from looptop.engine import config
 from looptop.engine.journal.reader import Journal
-from looptop.engine.launch.host import launch
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch
 from scripts.bench.keys import look_of, settle, spread
 from scripts.bench.turns import Turn, ratio_of, seconds_a_step, turn
 from tests.support import eventually

@@ -11,10 +11,10 @@ from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.control import Control, wait_answer
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import Run
 from tests.support import eventually
 
 LIMIT = 240.0
@@ -86,7 +86,7 @@ def hold(run: Run, stage: str) -> int:
 
     def at() -> tuple[int, str] | None:
         batch = journal.last_batch()
-        return (batch.step, batch.place) if batch is not None and run.state is RunState.PAUSED else None
+        return (batch.step, batch.stage) if batch is not None and run.state is RunState.PAUSED else None
 
     before = at()
     answer(run, run.step(stage))

@@ -1,4 +1,4 @@
-"""`make learn`: the full learning figures, as the README reports them; `python -m scripts.learn ppo`: some."""
+"""`make learn`: the full learning figures, as docs/benchmarks.md reports them; `python -m scripts.learn ppo`: some."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from looptop.engine.cli import main as cli
 from looptop.engine.cli import resume as resume_command
 from looptop.engine.cli import train as train_command
 from looptop.engine.errors import LooptopError
-from looptop.engine.launch import host, worker
 from looptop.engine.runs.context import RunContext
+from looptop.engine.startup import host, worker
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "tests.engine.fake_engine", "--as-engine")

@@ -8,9 +8,9 @@ import looptop.engine as looptop
 from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run
-from looptop.engine.launch.run import resume as resume_run
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.startup.run import Run
+from looptop.engine.startup.run import resume as resume_run
 from tests.support import eventually, wait_taken
 
 STARTED: list[Run] = []
@@ -42,7 +42,7 @@ def held(run: Run, stage: str, step: int | None = None) -> int:
 
     def is_held() -> bool:
         batch = journal.last_batch()
-        reached = batch is not None and batch.place == stage and (step is None or batch.step == step)
+        reached = batch is not None and batch.stage == stage and (step is None or batch.step == step)
         return reached and run.state is RunState.PAUSED
 
     eventually(is_held)

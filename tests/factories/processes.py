@@ -38,7 +38,7 @@ def program(train: str = "Steps(save=write_checkpoint)") -> list[str]:
     """An engine process that trains nothing."""
     code = f"""
         import sys, time
-        from looptop.engine.launch.host import main
+        from looptop.engine.startup.host import main
         from tests.factories.runs import Steps, write_checkpoint
         sys.exit(main(train={train}))
     """

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from looptop.engine import config as configuration
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo import journal as tables
-from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult
-from looptop.engine.ppo.comparison_result import save as save_comparison
+from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult
+from looptop.engine.ppo.before_after import save as save_comparison
 from looptop.engine.ppo.health import Health, Settings
-from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, Place, SampleRecord
+from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, SampleRecord, Stage
 from looptop.engine.runs.folder import RunFolder, RunState
 
 WHO = ("council", "hospital", "museum", "university", "railway", "harbour", "library", "theatre", "airport", "school")
@@ -98,8 +98,8 @@ class Maker:
     def _cheating_at(progress: float) -> float:
         return max(0.0, min(0.95, (progress - 1.0) * 5))
 
-    def write(self, writer: JournalWriter, step: int, began: float, place: Place = "updated") -> dict[str, float]:
-        """Writes one batch as far as this place.
+    def write(self, writer: JournalWriter, step: int, began: float, stage: Stage = "updated") -> dict[str, float]:
+        """Writes one batch up to this stage.
 
         Returns:
             Its figures.
@@ -114,9 +114,9 @@ class Maker:
         scores = self._scores(dice, words, min(1.0, progress), cheating)
         rewards = scores["grammar"] + 0.5 * scores["neutral"]
         columns["value"] += np.float32(0.85 * (1 - math.exp(-12 * progress))) * rewards[:, None]
-        if place == "updated":
+        if stage == "updated":
             self._taught(dice, columns, mask, lengths, rewards)
-        known = place in ("compared", "updated")
+        known = stage in ("compared", "updated")
         quality = self._quality(words, queries)
         samples = [
             SampleRecord(
@@ -127,13 +127,13 @@ class Maker:
                 ended=ended[row],
                 length=int(lengths[row]),
                 reference_response=self._reference(words[row], step) if row < 2 else None,
-                scores={} if place == "generated" else {name: float(part[row]) for name, part in scores.items()},
-                reward=None if place == "generated" else float(rewards[row]),
+                scores={} if stage == "generated" else {name: float(part[row]) for name, part in scores.items()},
+                reward=None if stage == "generated" else float(rewards[row]),
                 kl=float(kl[row]) if known else None,
                 advantage=_mean(columns, "advantage", row, mask),
                 entropy=_mean(columns, "entropy", row, mask) if known else None,
                 ratio=float(columns["ratio"][row][mask[row]].max()) if "ratio" in columns else None,
-                quality={} if place == "generated" else quality[row],
+                quality={} if stage == "generated" else quality[row],
             )
             for row in range(self.samples)
         ]
@@ -292,7 +292,7 @@ def make_run(
     made: int | None = None,
     state: RunState | None = RunState.FINISHED,
     reason: str = "",
-    last_place: Place = "updated",
+    last_stage: Stage = "updated",
     before_the_end: Callable[[JournalWriter], None] | None = None,
 ) -> RunFolder:
     """Makes the run.
@@ -302,7 +302,7 @@ def make_run(
         made: How many there are by now; all where None.
         state: How it stands at the end; None leaves it running (live only where somebody holds its lock).
         reason: Why it is in that state.
-        last_place: How far its last batch has come.
+        last_stage: How far its last batch has come.
         before_the_end: Writes something more.
     """
     settings = [f"max_steps={maker.batches}", f"batch_size={maker.samples}", f"mini_batch_size={maker.samples}"]
@@ -325,11 +325,11 @@ def make_run(
     health = Health(tables.PpoJournal(run.db), Settings.of(config))
     last = maker.batches if made is None else made
     for step in range(1, last + 1):
-        place = last_place if step == last else "updated"
-        figures = maker.write(writer, step, began, place)
+        stage = last_stage if step == last else "updated"
+        figures = maker.write(writer, step, began, stage)
         marks: tuple[Mark, ...] = ()
-        if place == "updated":
-            marks = health.look(step, figures)
+        if stage == "updated":
+            marks = health.check(step, figures)
             seconds_left = 0.26 * (maker.batches - step)
             more = {"loss": figures["ppo/loss/total"], "seconds_left": seconds_left, "samples_per_second": 123.0}
             writer.metrics(step, figures | more, began + 0.26 * step)
@@ -338,7 +338,7 @@ def make_run(
                 writer.metrics(step, held_out, began + 0.26 * step)
         seconds = {name.partition("/")[2]: value for name, value in figures.items() if name.startswith("time/")}
         seconds.pop("batch", None)
-        tables.write_batch(writer, BatchRecord(step, place, began + 0.26 * step, maker.samples, seconds, marks))
+        tables.write_batch(writer, BatchRecord(step, stage, began + 0.26 * step, maker.samples, seconds, marks))
         if step % FLUSH_EVERY == 0:
             writer.flush(600)
     if before_the_end is not None:

@@ -130,9 +130,9 @@ def test_a_terminal_that_stops_reading_does_not_keep_the_app() -> None:
 
 def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None:
     script = (
-        "import os, threading, looptop.tui.ask.screen as ask; warm = ask.Ask._warm\n"
+        "import os, threading, looptop.tui.ask.screen as ask; warm = ask.AskScreen._warm\n"
         "def noisy(self): os.write(1, b'NOISE1'); os.write(2, b'NOISE2'); warm(self)\n"
-        "ask.Ask._warm = noisy; ask.Ask._decorated_handlers = {k: [(noisy if f is warm else f, s) for f, s in v]"
+        "ask.AskScreen._warm = noisy; ask.Ask._decorated_handlers = {k: [(noisy if f is warm else f, s) for f, s in v]"
         " for k, v in ask.Ask._decorated_handlers.items()}\n"
         "from looptop.tui.app import run_app; raise SystemExit(run_app())"
     )

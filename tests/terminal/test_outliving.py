@@ -18,9 +18,9 @@ import pytest
 
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch
 from tests.factories.processes import program
 from tests.factories.runs import config
 from tests.support import eventually, wait_taken

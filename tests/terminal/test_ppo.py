@@ -9,11 +9,11 @@ import pytest
 from pyte.screens import Char
 
 from looptop.engine.config import override, preset
-from looptop.engine.launch.run import start
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord, TokenTable
 from looptop.engine.runs.control import send, waiting
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.startup.run import start
 from tests.factories.ppo import tiny_settings
 from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
@@ -92,7 +92,7 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
         tty.until("space pause")
         tty.send(" ")
         tty.until("▶ running")
-        eventually(lambda: (batch := journal.batch(step)) is not None and batch.place == "updated")
+        eventually(lambda: (batch := journal.batch(step)) is not None and batch.stage == "updated")
         tty.send("q")
         tty.until("goes on without this screen")
         tty.send("l")

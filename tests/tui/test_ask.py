@@ -14,8 +14,9 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.image_list import ImageList
 from looptop.tui.ask.picture_panel import PicturePanel
-from looptop.tui.ask.screen import Ask
-from tests.tui.conftest import QuickAnswers, said, shown, until
+from looptop.tui.ask.screen import AskScreen
+from tests.factories.quick_answers import QuickAnswers, answer_of
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 
@@ -71,7 +72,7 @@ async def test_earlier_questions_stay_and_are_shown_again_with_their_image(answe
         app.screen.query_one(ImageList).focus()
         await pilot.press("down")
         await until(pilot, lambda: "1.png · the image" in shown(app))
-        answers.answer = lambda request: AskReply(id=request.id, answer=said("teal"))
+        answers.answer = lambda request: AskReply(id=request.id, answer=answer_of("teal"))
         await ask(pilot, "second?")
         await until(pilot, lambda: "teal  75.0%" in shown(app))
         assert "first?" in shown(app)
@@ -183,7 +184,7 @@ async def test_an_empty_question_is_one_sentence(answers: QuickAnswers) -> None:
 )
 async def test_text_from_outside_is_shown_letter_by_letter(answers: QuickAnswers, text: str) -> None:
     app = make(answers)
-    answers.answer = lambda request: AskReply(id=request.id, answer=said(text))
+    answers.answer = lambda request: AskReply(id=request.id, answer=answer_of(text))
     async with app.run_test(size=(160, 48)) as pilot:
         await ask(pilot, text)
         await until(pilot, lambda: "confidence" in shown(app))
@@ -196,7 +197,7 @@ async def test_text_from_outside_is_shown_letter_by_letter(answers: QuickAnswers
 
 async def test_an_empty_answer_is_drawn_as_empty(answers: QuickAnswers) -> None:
     app = make(answers)
-    answers.answer = lambda request: AskReply(id=request.id, answer=said(""))
+    answers.answer = lambda request: AskReply(id=request.id, answer=answer_of(""))
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "(empty)  75.0% confidence" in shown(app))
@@ -209,7 +210,7 @@ async def test_an_error_is_a_sentence_and_the_app_goes_on(answers: QuickAnswers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "the image [/x] is ␛ empty" in shown(app))
-        answers.answer = lambda request: AskReply(id=request.id, answer=said("teal"))
+        answers.answer = lambda request: AskReply(id=request.id, answer=answer_of("teal"))
         await ask(pilot, "what now?")
         await until(pilot, lambda: "teal  75.0%" in shown(app))
 
@@ -435,7 +436,7 @@ async def test_another_model_answers(answers: QuickAnswers) -> None:
         await until(pilot, lambda: "bundled with looptop" in shown(app))
         await pilot.press("escape")
         screen = app.screen
-        assert isinstance(screen, Ask)
+        assert isinstance(screen, AskScreen)
         screen.use("vqa-3")
         await until(pilot, lambda: "model: vqa-3 · ready" in shown(app))
         await ask(pilot, "what?")
@@ -447,14 +448,14 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
     names = iter(["vqa-2", "vqa-3:checkpoint-[b]40"])
 
     def answer(request: AskRequest) -> AskReply:
-        return AskReply(id=request.id, answer=msgspec.structs.replace(said("red"), model=next(names)))
+        return AskReply(id=request.id, answer=msgspec.structs.replace(answer_of("red"), model=next(names)))
 
     answers.answer = answer
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "first?")
         await until(pilot, lambda: "Answer of vqa-2" in shown(app))
         screen = app.screen
-        assert isinstance(screen, Ask)
+        assert isinstance(screen, AskScreen)
         screen.use("vqa-3")
         await until(pilot, lambda: "model: vqa-3 · ready" in shown(app))
         assert "Answer of vqa-2" in shown(app), "the answer is still the other model's"
@@ -483,7 +484,7 @@ async def test_what_is_left_for_other_answers_is_said(
     answers: QuickAnswers, confidences: tuple[float, ...], exact: bool, shown_rest: str, undecided: bool
 ) -> None:
     candidates = [Candidate(f"answer-{number}", each) for number, each in enumerate(confidences)]
-    answer = msgspec.structs.replace(said("answer-0", confidences[0]), candidates=candidates, exact=exact)
+    answer = msgspec.structs.replace(answer_of("answer-0", confidences[0]), candidates=candidates, exact=exact)
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:

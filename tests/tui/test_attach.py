@@ -13,9 +13,11 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
+from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker
 from tests.factories.synthetic_ppo import make_run as make_ppo_run
-from tests.tui.conftest import QuickAnswers, make_run, shown, until
+from tests.factories.vqa_runs import make_run
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 SCREENS = {"vqa": "train", "ppo": "ppo"}

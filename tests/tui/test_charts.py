@@ -16,13 +16,14 @@ from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
 from looptop.tui.charts.reader import ChartReader, Window
-from looptop.tui.charts.screen import Charts
+from looptop.tui.charts.screen import ChartsScreen
 from looptop.tui.plots import curves
 from looptop.tui.plots.chart_wall import ChartWall
-from looptop.tui.plots.plot import FAINT, FIRST, SECOND
-from looptop.tui.run_events import Herald
-from looptop.tui.runs.screen import Runs
-from tests.tui.conftest import QuickAnswers, shown, until
+from looptop.tui.plots.curves import FAINT, FIRST, SECOND
+from looptop.tui.run_events import RunEvents
+from looptop.tui.runs.screen import RunsScreen
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 STEPS = 3000
@@ -45,14 +46,15 @@ def app_on(answers: QuickAnswers, run: RunFolder) -> LooptopApp:
     return LooptopApp(make_process=lambda: answers, attach=run)
 
 
-async def complete(pilot: Any) -> Charts:
+async def complete(pilot: Any) -> ChartsScreen:
     """Waits until every chart of the page is drawn."""
     app = pilot.app
     await until(
-        pilot, lambda: isinstance(app.screen, Charts) and "nothing to draw" not in shown(app) and "┤" in shown(app)
+        pilot,
+        lambda: isinstance(app.screen, ChartsScreen) and "nothing to draw" not in shown(app) and "┤" in shown(app),
     )
     screen = app.screen
-    assert isinstance(screen, Charts)
+    assert isinstance(screen, ChartsScreen)
     return screen
 
 
@@ -79,7 +81,7 @@ async def test_every_metric_has_a_chart_a_page_at_a_time(answers: QuickAnswers) 
         await pilot.press("slash", *"[1]2")
         await until(pilot, lambda: wall.names == ("metric/12",))
         await pilot.press("escape", "escape")
-        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
 
 async def test_zooming_and_panning_load_what_they_need(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,14 +205,14 @@ def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
         reader = ChartReader([run])
-        first = reader.look(["metric/0", "metric/1"], 50, Window())
-        assert reader.look(["metric/0", "metric/1"], 50, Window()) is first
+        first = reader.poll(["metric/0", "metric/1"], 50, Window())
+        assert reader.poll(["metric/0", "metric/1"], 50, Window()) is first
         read: list[str] = []
         plain = Journal.series
         monkeypatch.setattr(Journal, "series", lambda self, name, *rest: read.append(name) or plain(self, name, *rest))
         writer.metrics(11, {"metric/1": 7.0})
         assert writer.flush()
-        again = reader.look(["metric/0", "metric/1"], 50, Window())
+        again = reader.poll(["metric/0", "metric/1"], 50, Window())
         assert read == ["metric/1"]
         assert again.series["metric/1", run.id].maximum[-1] == 7.0
         writer.close()
@@ -218,11 +220,11 @@ def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_curves_have_the_colours_of_their_runs_and_the_chosen_one_is_in_front() -> None:
     series = Series([1, 2], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0, 0])
-    assert [curve.role for curve in curves.of([series, None, series], 100, 0.0)] == [FIRST, curves.RUNS[2]]  # type: ignore[attr-defined]
-    assert [curve.role for curve in curves.of([series, series], 100, 0.0)] == [FIRST, SECOND]
-    assert [curve.role for curve in curves.of([series, series], 100, 0.0, chosen=0)] == [FAINT, FIRST]
-    assert all(curve.dots for curve in curves.of([series], 100, 0.0))
-    assert not any(curve.dots for curve in curves.of([series], 4, 0.0))
+    assert [curve.role for curve in curves.of_runs([series, None, series], 100, 0.0)] == [FIRST, curves.ROLES[2]]
+    assert [curve.role for curve in curves.of_runs([series, series], 100, 0.0)] == [FIRST, SECOND]
+    assert [curve.role for curve in curves.of_runs([series, series], 100, 0.0, chosen=0)] == [FAINT, FIRST]
+    assert all(curve.dots for curve in curves.of_runs([series], 100, 0.0))
+    assert not any(curve.dots for curve in curves.of_runs([series], 4, 0.0))
 
 
 def test_an_envelope_holds_both_ends_of_every_column_and_goes_on_from_the_nearer_one() -> None:
@@ -232,32 +234,32 @@ def test_an_envelope_holds_both_ends_of_every_column_and_goes_on_from_the_nearer
     assert curves.envelope(series) == ([10, 10, 20, 20], [0.0, 9.0, 8.0, 0.5])
 
 
-def test_the_herald_tells_alerts_and_ends_once() -> None:
+def test_run_events_tell_alerts_and_ends_once() -> None:
     run = RunFolder.create("vqa", preset("tiny"))
-    herald = Herald()
-    herald.add(run)
-    assert herald.idle  # it does not live
+    run_events = RunEvents()
+    run_events.add(run)
+    assert run_events.is_empty  # it does not live
     lock = RunLock(run.lock, run.id).acquire()
     writer = JournalWriter(run.db)
     writer.state(RunState.RUNNING)
     writer.event("alert", "before it was watched")
     writer.flush()
-    herald.add(run)
-    assert herald.look() == []
+    run_events.add(run)
+    assert run_events.poll() == []
     writer.event("alert", "the loss is not a number", 5, "warning")
     writer.event("data", "nothing to tell")
     writer.state(RunState.PAUSED, Hold(5))
     writer.state(RunState.PAUSED, Hold(6, "", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"))
     writer.flush()
-    said = [news.sentence for news in herald.look()]
+    said = [notice.sentence for notice in run_events.poll()]
     assert said == ["vqa-1: the loss is not a number", "vqa-1: breakpoint kl > 8: kl is 9, after step 6"]
-    assert herald.look() == []
+    assert run_events.poll() == []
     writer.state(RunState.FAILED, "out of memory")
     writer.close()
     lock.release()
-    (news,) = herald.look()
-    assert (news.sentence, news.severity) == ("vqa-1 failed: out of memory", "error")
-    assert herald.idle
+    (notice,) = run_events.poll()
+    assert (notice.sentence, notice.severity) == ("vqa-1 failed: out of memory", "error")
+    assert run_events.is_empty
 
 
 async def test_news_ring_the_bell_on_whatever_screen(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +271,7 @@ async def test_news_ring_the_bell_on_whatever_screen(answers: QuickAnswers, monk
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await complete(pilot)
         await pilot.press("alt+4")
-        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         writer = JournalWriter(run.db)
         writer.state(RunState.FINISHED)
         writer.close()

@@ -13,16 +13,17 @@ from looptop.engine.cli import main as cli
 from looptop.tui import app as app_module
 from looptop.tui import entry
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.screen import Ask
+from looptop.tui.ask.screen import AskScreen
 from looptop.tui.plots.chart_wall import ChartWall
-from looptop.tui.plots.plot import Axes
-from looptop.tui.screens.base import Overlay, Place
+from looptop.tui.plots.curves import Axes
+from looptop.tui.screens.base import MainScreen, Overlay
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.help import Help
 from looptop.tui.screens.palette import Palette
 from looptop.tui.screens.picker import Choice, Picker
 from looptop.tui.terminal import key_order as typed
-from tests.tui.conftest import QuickAnswers, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import until
 
 SIZE = (120, 40)
 
@@ -40,7 +41,7 @@ async def test_a_double_click_beside_the_palette_closes_it_once(answers: QuickAn
             palette = app.screen
             for _ in range(3):
                 palette.post_message(click(palette))
-            await until(pilot, lambda: isinstance(app.screen, Ask))
+            await until(pilot, lambda: isinstance(app.screen, AskScreen))
         assert app.is_running
 
 
@@ -63,13 +64,13 @@ async def test_a_command_that_is_chosen_twice_runs_once(answers: QuickAnswers, m
         options.highlighted = 0
         for _ in range(3):
             options.action_select()
-        await until(pilot, lambda: isinstance(app.screen, Ask) and keys)
+        await until(pilot, lambda: isinstance(app.screen, AskScreen) and keys)
         options = await found(pilot, "open (o)")
         palette = app.screen
         options.action_select()
         for _ in range(3):
             palette.post_message(Input.Submitted(palette.query_one(Input), ""))
-        await until(pilot, lambda: isinstance(app.screen, Ask) and len(keys) > 1)
+        await until(pilot, lambda: isinstance(app.screen, AskScreen) and len(keys) > 1)
         await pilot.pause()
         assert keys == ["m", "o"]
 
@@ -92,7 +93,7 @@ async def test_a_key_behind_a_closed_chooser_acts_at_once(
     monkeypatch.setattr(typed, "PATIENCE", 3600.0)
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=SIZE) as pilot:
-        for key, opened in ((screen, Place), (opener, Overlay), ("escape", Place), ("question_mark", Help)):
+        for key, opened in ((screen, MainScreen), (opener, Overlay), ("escape", MainScreen), ("question_mark", Help)):
             app.post_message(Key(key, "?" if key == "question_mark" else None if len(key) > 1 else key))
             await until(pilot, lambda opened=opened: isinstance(app.screen, opened))  # type: ignore[misc]
 
@@ -112,9 +113,9 @@ async def test_what_is_answered_twice_closes_nothing_that_lies_below(answers: Qu
         assert given == ["yes"]
         below.dismiss(None)
         below.dismiss(None)
-        await until(pilot, lambda: isinstance(app.screen, Ask))
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
         app.screen.dismiss(None)
-        assert isinstance(app.screen, Ask)
+        assert isinstance(app.screen, AskScreen)
 
 
 @pytest.mark.parametrize("lines", [0, 40])
@@ -160,7 +161,7 @@ def test_the_exit_code_is_the_apps(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_click_that_comes_when_all_screens_are_gone_is_dropped(answers: QuickAnswers) -> None:
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, Ask))
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
         screens = app.screen_stack
         app._screen_stacks[app._current_mode].clear()
         try:

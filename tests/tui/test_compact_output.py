@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looptop.tui.terminal.compact_output import Thrift
+from looptop.tui.terminal.compact_output import CompactOutput
 
 # pyte knows these; dim and blinking it does not, and they are written as they are asked for like the rest.
 SGR = st.sampled_from(
@@ -48,8 +48,8 @@ def cells(shown: pyte.Screen) -> list[list[tuple[object, ...]]]:
 
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=8).map("".join), max_size=6), st.booleans())
 def test_the_screen_looks_the_same_however_the_writes_are_cut(writes: list[str], erases: bool) -> None:
-    thrift = Thrift(erases)
-    squeezed = [thrift.squeeze(text) for text in writes]
+    thrift = CompactOutput(erases)
+    squeezed = [thrift.compress(text) for text in writes]
     plain, thrifty = screen(writes), screen(squeezed)
     assert cells(thrifty) == cells(plain)
     assert (thrifty.cursor.x, thrifty.cursor.y) == (plain.cursor.x, plain.cursor.y)
@@ -58,15 +58,15 @@ def test_the_screen_looks_the_same_however_the_writes_are_cut(writes: list[str],
 def test_colours_are_said_once() -> None:
     segment = "\x1b[38;2;86;180;233;48;2;16;20;26mword\x1b[0m"
     blank = "\x1b[38;2;1;1;1;48;2;16;20;26m    \x1b[0m"
-    assert Thrift().squeeze(3 * (segment + blank)) == "\x1b[38;2;86;180;233;48;2;16;20;26m" + 3 * "word    "
+    assert CompactOutput().compress(3 * (segment + blank)) == "\x1b[38;2;86;180;233;48;2;16;20;26m" + 3 * "word    "
 
 
 def test_many_blanks_are_one_sequence_where_the_terminal_erases_in_colour() -> None:
     line = "\x1b[48;2;1;2;3mab" + 150 * " " + "\r\n"
-    assert Thrift(erases=True).squeeze(line) == "\x1b[48;2;1;2;3mab\x1b[149X\x1b[149C \r\n"
-    assert Thrift(erases=False).squeeze(line) == line
-    assert Thrift(erases=True).squeeze("\x1b[4m" + 20 * " ") == "\x1b[4m" + 20 * " "  # underlined blanks are seen
-    assert Thrift(erases=True).squeeze("\x1b]0;a" + 20 * " " + "\x07") == "\x1b]0;a" + 20 * " " + "\x07"
+    assert CompactOutput(erases=True).compress(line) == "\x1b[48;2;1;2;3mab\x1b[149X\x1b[149C \r\n"
+    assert CompactOutput(erases=False).compress(line) == line
+    assert CompactOutput(erases=True).compress("\x1b[4m" + 20 * " ") == "\x1b[4m" + 20 * " "
+    assert CompactOutput(erases=True).compress("\x1b]0;a" + 20 * " " + "\x07") == "\x1b]0;a" + 20 * " " + "\x07"
 
 
 @pytest.mark.parametrize(("term", "erases"), [("xterm-256color", True), ("screen", False), ("no-such-terminal", False)])
@@ -77,8 +77,8 @@ def test_terminfo_tells_which_terminal_does(term: str, erases: bool) -> None:
 
 
 def test_what_it_does_not_know_passes_and_finds_the_colours_as_they_should_be() -> None:
-    thrift = Thrift()
-    assert thrift.squeeze("\x1b[31mred") == "\x1b[31mred"
-    assert thrift.squeeze("\x1b[0m") == ""
-    assert thrift.squeeze("\x1b[?1049l") == "\x1b[39m\x1b[?1049l"
-    assert thrift.squeeze("\x1b]0;title\x07\x1b_Gi=1;AAAA\x1b\\") == "\x1b]0;title\x07\x1b_Gi=1;AAAA\x1b\\"
+    thrift = CompactOutput()
+    assert thrift.compress("\x1b[31mred") == "\x1b[31mred"
+    assert thrift.compress("\x1b[0m") == ""
+    assert thrift.compress("\x1b[?1049l") == "\x1b[39m\x1b[?1049l"
+    assert thrift.compress("\x1b]0;title\x07\x1b_Gi=1;AAAA\x1b\\") == "\x1b]0;title\x07\x1b_Gi=1;AAAA\x1b\\"

@@ -12,9 +12,10 @@ from looptop.engine.journal.causes import Hold, HoldReason, cause_text
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
-from looptop.tui.runs.screen import Runs
+from looptop.tui.runs.screen import RunsScreen
+from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker, make_run
-from tests.tui.conftest import QuickAnswers, shown, until
+from tests.tui.conftest import shown, until
 
 FULL = "the checkpoint of step 4 could not be written: No space left on device; held: make room on the disk"
 HOLDS = [
@@ -33,7 +34,7 @@ IN_PPO = {"after step 4": "updated s: the next", "in batch 4, scored": "compare 
 
 def run_of(kind: str) -> RunFolder:
     if kind == "ppo":
-        return make_run(Maker(4, 8), state=None, last_place="scored")
+        return make_run(Maker(4, 8), state=None, last_stage="scored")
     return RunFolder.create(kind, preset("tiny") if kind == "vqa" else {"kind": kind})
 
 
@@ -62,8 +63,8 @@ async def test_why_a_run_is_held_is_told_everywhere(
                 writer.state(RunState.PAUSED, hold)
                 writer.flush()
                 await pilot.press("alt+4")
-                await until(pilot, lambda words=words: isinstance(app.screen, Runs) and tells(words[:11]))  # type: ignore[misc]
+                await until(pilot, lambda words=words: isinstance(app.screen, RunsScreen) and tells(words[:11]))  # type: ignore[misc]
                 await pilot.press("enter")
                 there = IN_PPO.get(words, hold.detail or words) if kind == "ppo" else words
-                await until(pilot, lambda there=there: not isinstance(app.screen, Runs) and tells(there[:20]))  # type: ignore[misc]
+                await until(pilot, lambda there=there: not isinstance(app.screen, RunsScreen) and tells(there[:20]))  # type: ignore[misc]
         writer.close()

@@ -9,13 +9,14 @@ from textual.screen import Screen
 
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
-from looptop.tui.charts.screen import Charts
-from looptop.tui.runs.screen import Runs
+from looptop.tui.charts.screen import ChartsScreen
+from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.log import Log
-from looptop.tui.train.screen import Train
+from looptop.tui.train.screen import TrainScreen
 from tests.factories.hostile import acts, hostile_run
+from tests.factories.quick_answers import QuickAnswers
 from tests.tui import ppo_helpers
-from tests.tui.conftest import QuickAnswers, shown, until
+from tests.tui.conftest import shown, until
 
 SIZE = (160, 48)
 
@@ -42,12 +43,12 @@ async def test_no_screen_shows_what_acts_on_the_terminal(answers: QuickAnswers) 
     async with app.run_test(size=SIZE) as pilot:
         await walk_ppo(app, pilot, run)
         await pilot.press("alt+4")
-        await until(pilot, lambda: isinstance(app.screen, Runs) and "1 of 1 runs" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and "1 of 1 runs" in shown(app))
         check(app)
         for key in ("t", "n", "e", "question_mark"):
             await over(app, pilot, key)
         await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, Charts) and "env/reward_mean" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, ChartsScreen) and "env/reward_mean" in shown(app))
         check(app)
         await pilot.press("slash", *"mine", "enter")
         await until(pilot, lambda: "minea" in shown(app) and "env/reward_mean" not in shown(app))
@@ -57,7 +58,7 @@ async def test_no_screen_shows_what_acts_on_the_terminal(answers: QuickAnswers) 
         check(app)
         await pilot.press("escape")
         app._go("train", lambda screen: screen.attach(run))
-        await until(pilot, lambda: isinstance(app.screen, Train) and run.id in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and run.id in shown(app))
         check(app)
         app.push_screen(Log(run.log))
         await until(pilot, lambda: isinstance(app.screen, Log) and "evil" in shown(app))
@@ -82,7 +83,9 @@ async def walk_ppo(app: LooptopApp, pilot: Any, run: RunFolder) -> None:
     await pilot.press("alt+3")
     screen = await ppo_helpers.go(pilot)
     screen.attach(run)
-    await until(pilot, lambda: run.id in shown(app) and "evil" in shown(app) and screen.chosen_step() is not None)
+    await until(
+        pilot, lambda: run.id in shown(app) and "evil" in shown(app) and screen.navigation.chosen_step is not None
+    )
     check(app)
     for key in ("i", "b"):
         await over(app, pilot, key)
@@ -91,7 +94,7 @@ async def walk_ppo(app: LooptopApp, pilot: Any, run: RunFolder) -> None:
         await pilot.pause()
         check(app)
     await pilot.press("enter")
-    await until(pilot, lambda: screen.level == "batch" and "samples" in shown(app))
+    await until(pilot, lambda: screen.navigation.level == "batch" and "samples" in shown(app))
     check(app)
     await over(app, pilot, "i")
     for key in ("right_square_bracket", "right_square_bracket", "t", "h", "h"):
@@ -99,10 +102,10 @@ async def walk_ppo(app: LooptopApp, pilot: Any, run: RunFolder) -> None:
         await pilot.pause()
         check(app)
     await pilot.press("enter")
-    await until(pilot, lambda: screen.level == "sample" and "= reward" in shown(app))
+    await until(pilot, lambda: screen.navigation.level == "sample" and "= reward" in shown(app))
     check(app)
     await pilot.press("enter")
-    await until(pilot, lambda: screen.level == "tokens" and " in all" in shown(app))
+    await until(pilot, lambda: screen.navigation.level == "tokens" and " in all" in shown(app))
     check(app)
     for key in ("v", "p", "right", "p"):
         await pilot.press(key)

@@ -28,7 +28,7 @@ def test_an_escape_alone_is_the_key_soon() -> None:
         return bool(came)
 
     eventually(ticked, limit=5.0)
-    assert names(came) == ["escape"] and keys.patience == terminal.LOOK
+    assert names(came) == ["escape"] and keys.patience == terminal.EXIT_INTERVAL
 
 
 def test_an_escape_that_was_alone_is_not_taken_for_alt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def typed(keys: Keys, *parts: str) -> list[Message]:
 
     def quiet() -> bool:
         came.extend(keys.tick())
-        return keys.patience == terminal.LOOK
+        return keys.patience == terminal.EXIT_INTERVAL
 
     eventually(quiet, limit=5.0)
     return came

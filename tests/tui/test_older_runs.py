@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from looptop.tui.app import LooptopApp
-from looptop.tui.runs.screen import Runs
-from tests.tui.conftest import QuickAnswers, shown, until
+from looptop.tui.runs.screen import RunsScreen
+from tests.factories.quick_answers import QuickAnswers
+from tests.tui.conftest import shown, until
 from tests.versions import unpack
 
 SHOWN = {"vqa-1": "with a checkpoint of step 41", "ppo-1": "with a checkpoint of step 1", "trainer-1": "step 12"}
@@ -27,6 +28,6 @@ async def test_a_run_of_version_1_is_opened(name: str, answers: QuickAnswers, ho
         await until(pilot, lambda: "1 of 3 runs" in shown(app))
         await pilot.press("enter")
         await until(
-            pilot, lambda: not isinstance(app.screen, Runs) and name in shown(app) and SHOWN[name] in shown(app)
+            pilot, lambda: not isinstance(app.screen, RunsScreen) and name in shown(app) and SHOWN[name] in shown(app)
         )
     assert runs[name].db.read_bytes() == before

@@ -1,8 +1,9 @@
-"""The pieces that need no app: paths, the table of actions, plots, numbers."""
+"""The pieces that need no app: paths, the tables of actions, style sheets, plots, numbers."""
 
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -14,10 +15,14 @@ from hypothesis import strategies as some
 from looptop.engine.errors import LooptopError
 from looptop.tui import actions
 from looptop.tui.ask.easy_vqa import Benchmark
-from looptop.tui.paths import looks_like_path, typed_path
+from looptop.tui.paths import is_path_text, typed_path
 from looptop.tui.plots import plot
-from looptop.tui.plots.plot import FIRST, SECOND, Axes, Curve, draw, thinned
+from looptop.tui.plots.curves import FIRST, SECOND, Axes, Curve, thinned
+from looptop.tui.plots.plot import draw
 from looptop.tui.text import bar, cell, duration, number, reason, safe
+
+STYLES = Path(actions.__file__).parents[1] / "styles"
+ID = re.compile(r"#[a-z][a-z-]+(?=[^;{}]*\{)")
 
 
 @pytest.mark.parametrize(
@@ -48,14 +53,14 @@ def test_home_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.png").touch()
     assert typed_path("~/a.png") == tmp_path / "a.png"
-    assert looks_like_path("~/a.png")
-    assert not looks_like_path("~/b.png")
-    assert not looks_like_path("what is ~/a.png?")
+    assert is_path_text("~/a.png")
+    assert not is_path_text("~/b.png")
+    assert not is_path_text("what is ~/a.png?")
 
 
 @given(some.text())
 def test_any_paste_is_taken_or_not_and_never_an_error(text: str) -> None:
-    assert looks_like_path(text) in (True, False)
+    assert is_path_text(text) in (True, False)
 
 
 @given(some.text(), some.integers(1, 60))
@@ -70,15 +75,15 @@ def test_markup_is_text() -> None:
     assert safe("a\x1b[31m\nb").plain == "a␛[31m␊b"
 
 
-def test_every_key_has_one_meaning_in_a_place() -> None:
-    for place in actions.PLACES:
-        keys = Counter(key for action in actions.of([place]) for key in action.keys.split(","))
+def test_every_key_has_one_meaning_in_a_context() -> None:
+    for context in actions.KEY_CONTEXTS:
+        keys = Counter(key for action in actions.actions_of([context]) for key in action.keys.split(","))
         assert [key for key, count in keys.items() if count > 1] == []
 
 
-def test_every_action_is_in_a_known_place_and_says_what_it_does() -> None:
-    for action in actions.ACTIONS:
-        assert action.where in actions.PLACES
+def test_every_action_is_in_a_known_context_and_says_what_it_does() -> None:
+    assert set(actions.ACTIONS) <= set(actions.KEY_CONTEXTS)
+    for action in actions.actions_of(actions.KEY_CONTEXTS):
         assert action.label
         assert action.help.endswith(".") or not action.footer or action.help == ""
 
@@ -185,3 +190,23 @@ def test_a_reason_that_does_not_fit_says_where_all_of_it_is() -> None:
     cut = reason(said, 60)
     assert cut.cell_length == 60
     assert cut.plain.startswith("vqa-1 failed: no such") and cut.plain.endswith("…  l: all of it, in the log")
+
+
+def rules(name: str) -> str:
+    """A style sheet without its comments."""
+    return re.sub(r"/\*.*?\*/", "", (STYLES / f"{name}.tcss").read_text("utf-8"), flags=re.DOTALL)
+
+
+def test_every_type_in_the_style_sheets_is_a_class() -> None:
+    sources = "\n".join(path.read_text("utf-8") for path in STYLES.parent.rglob("*.py"))
+    known = {*re.findall(r"^class (\w+)", sources, re.MULTILINE), "OptionList", "Screen", "Static", "Toast"}
+    for sheet in STYLES.glob("*.tcss"):
+        assert set(re.findall(r"(?<![\w.#$-])[A-Z]\w+", rules(sheet.stem))) <= known, sheet.name
+
+
+def test_no_id_is_styled_by_two_screens() -> None:
+    # A style sheet stays in force when its screen is left.
+    styled = Counter(
+        each for name in ("ask", "train", "ppo", "runs", "charts") for each in set(ID.findall(rules(name)))
+    )
+    assert [each for each, count in styled.items() if count > 1] == []

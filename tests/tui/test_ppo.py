@@ -16,14 +16,18 @@ from looptop.engine.ppo.journal import PpoJournal, write_batch, write_samples
 from looptop.engine.ppo.records import BatchRecord, SampleRecord
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunLock, RunState
-from looptop.tui.ppo.batch_page import BatchPage, SampleTable
+from looptop.tui.ppo import typed_line
+from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.health import Health
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.text import CRUMB
 from looptop.tui.ppo.token_page import TokenPage
+from looptop.tui.widgets.table import ColumnTable
+from tests.factories.quick_answers import QuickAnswers
+from tests.factories.small_ppo import held_run, small_run
 from tests.factories.synthetic_ppo import Maker, make_run
-from tests.tui.conftest import QuickAnswers, shown, until
-from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, make, rows, small_run
+from tests.tui.conftest import shown, until
+from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, last_batch, make, rows
 
 
 def step(screen: Any) -> int | None:
@@ -63,7 +67,7 @@ async def test_going_down_and_up_again_with_two_keys(answers: QuickAnswers) -> N
             await until(pilot, lambda place=place: crumbs(app).split("  ")[0].strip() == place)  # type: ignore[misc]
             await pilot.press("escape")
             words.pop()
-        assert screen.level == "run"
+        assert screen.navigation.level == "run"
 
 
 async def test_batches_are_gone_through_by_keys(answers: QuickAnswers) -> None:
@@ -101,7 +105,8 @@ async def test_the_batch_under_the_cursor_is_marked_on_every_chart(answers: Quic
 
 
 @pytest.mark.parametrize("level", ["run", "batch"])
-async def test_a_typed_number_goes_there(answers: QuickAnswers, level: str) -> None:
+async def test_a_typed_number_goes_there(answers: QuickAnswers, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_line, "ALONE_SECONDS", 60.0)  # a slow machine may type slowly
     run = small_run(40)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
@@ -208,7 +213,7 @@ async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "batch")
-        page, table = screen.query_one(BatchPage), screen.query_one(SampleTable)
+        page, table = screen.query_one(BatchPage), screen.query_one("#samples-table", ColumnTable)
         for _ in range(len(table.columns)):
             key = table.columns[table.column].key
             for bracket, largest in (("left_square_bracket", False), ("right_square_bracket", True)):
@@ -258,7 +263,7 @@ async def test_samples_are_filtered_as_it_is_typed(answers: QuickAnswers) -> Non
         await pilot.press("end", "ctrl+u", "quotation_mark", *word, "quotation_mark", "enter")
         wanted = [row for row in everyone if word.lower() in (row.record.response + row.record.query).lower()]
         await until(pilot, lambda: f"{len(wanted)} of 32 samples" in shown(app))
-        assert screen.focused is screen.query_one(SampleTable)
+        assert screen.focused is screen.query_one("#samples-table", ColumnTable)
         await pilot.press("p")
         await until(pilot, lambda: "batch 11" in crumbs(app) and f'/ "{word}"' in shown(app))
         assert all(word.lower() in (row.record.response + row.record.query).lower() for row in page.rows)
@@ -281,7 +286,7 @@ async def test_a_bar_of_a_histogram_can_be_chosen(answers: QuickAnswers) -> None
         assert len(page.rows) <= 32 and "KL" in shown(app).split("samples")[0] + shown(app)
         await pilot.press("backspace", "shift+tab", "backspace", "h")
         assert len(page.rows) == 32 > seen
-        assert screen.focused is screen.query_one(SampleTable)
+        assert screen.focused is screen.query_one("#samples-table", ColumnTable)
 
 
 async def test_a_sample_is_shown_whole_beside_the_reference_with_what_its_reward_is_made_of(
@@ -379,7 +384,7 @@ async def test_the_list_of_batches_misses_nothing_that_came_while_another_page_w
     answers: QuickAnswers, level: str, seen_at: int, made: int, state: RunState | None
 ) -> None:
     maker = Maker(280, 2)
-    run = make_run(maker, made=seen_at, state=None, last_place="compared")
+    run = make_run(maker, made=seen_at, state=None, last_stage="compared")
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
         app = make(answers)
@@ -393,13 +398,13 @@ async def test_the_list_of_batches_misses_nothing_that_came_while_another_page_w
                 writer.flush()
                 if batch % 25 == 0:
                     # It is read on the way as well.
-                    await until(pilot, lambda at=batch: screen.snapshot is not None and screen.snapshot.last == at)  # type: ignore[misc]
+                    await until(pilot, lambda at=batch: last_batch(screen) == at)  # type: ignore[misc]
             if state is not None:
                 writer.state(state, Hold(made) if state is RunState.PAUSED else "")
             writer.flush()
-            await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.last == made)
+            await until(pilot, lambda: last_batch(screen) == made)
             await pilot.press(*["escape"] * {"batch": 1, "sample": 2, "tokens": 3}[level])
-            await until(pilot, lambda: screen.level == "run" and complete(app))
+            await until(pilot, lambda: screen.navigation.level == "run" and complete(app))
             for batch in (seen_at, seen_at + 1, made):
                 await pilot.press("0", *str(batch), "enter")  # 0 first: a slow machine takes 1 to 4 for a screen's key
                 await until(pilot, lambda at=batch: step(screen) == at and whole(app, at))  # type: ignore[misc]
@@ -425,14 +430,14 @@ async def test_rows_that_a_resume_made_anew_are_read_again(answers: QuickAnswers
             await pilot.press(*"0127", "enter")
             await until(pilot, lambda: step(screen) == 127 and whole(app, 127))
             await pilot.press("enter")
-            await until(pilot, lambda: screen.level == "batch")
+            await until(pilot, lambda: screen.navigation.level == "batch")
             writer.supersede(100)
             writer.event("resume", "goes on from checkpoint-100")
             for batch in range(101, 202):
                 writer.metrics(batch, maker.write(writer, batch, 0.0) | {"env/reward_mean": 77.0})
                 write_batch(writer, BatchRecord(batch, "updated", 1.0, 2, {}))
             writer.flush()
-            await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.last == 201)
+            await until(pilot, lambda: last_batch(screen) == 201)
             await pilot.press("escape")
             await until(pilot, lambda: step(screen) == 127 and "reward  77.00" in shown(app) and whole(app, 127))
         writer.close()
@@ -460,9 +465,9 @@ async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> 
                 assert "reward of sample" not in shown(app) and control.waiting(run) == []
                 app.clear_notifications()
             await pilot.press("enter")
-            await until(pilot, lambda: screen.level == "sample" and stages().startswith(" batch 4:"))
+            await until(pilot, lambda: screen.navigation.level == "sample" and stages().startswith(" batch 4:"))
             await pilot.press("enter")
-            await until(pilot, lambda: screen.level == "tokens" and stages().startswith(" batch 4:"))
+            await until(pilot, lambda: screen.navigation.level == "tokens" and stages().startswith(" batch 4:"))
             await pilot.press("escape", "escape", "0", "4", "enter")
             await until(pilot, lambda: "batch 4" in crumbs(app) and stages().strip().startswith("● generated"))
             await pilot.press("e")
@@ -479,12 +484,12 @@ async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswer
                 RunState.PAUSED, Hold(4, "compared", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9.5 (> 8)")
             )
             writer.flush()
-            await until(pilot, lambda: screen.level == "batch" and "batch 4" in crumbs(app))
+            await until(pilot, lambda: screen.navigation.level == "batch" and "batch 4" in crumbs(app))
             await until(pilot, lambda: shown(app).count("breakpoint kl > 8: kl is 9.5 (> 8)") >= 2)
 
 
 async def test_what_a_live_batch_learns_later_is_shown_as_it_comes(answers: QuickAnswers) -> None:
-    with held_run(place="generated", batches=3) as (run, writer):
+    with held_run(stage="generated", batches=3) as (run, writer):
         app = make(answers)
         async with app.run_test(size=SIZE) as pilot:
             screen = await go(pilot, run, "batch")
@@ -551,7 +556,7 @@ async def test_a_run_without_a_batch_yet_says_what_it_does(answers: QuickAnswers
 
 
 async def test_a_run_of_another_kind_is_not_listed(answers: QuickAnswers) -> None:
-    from tests.tui.conftest import make_run as make_vqa_run
+    from tests.factories.vqa_runs import make_run as make_vqa_run
 
     make_vqa_run()
     small_run(3)
@@ -584,8 +589,8 @@ async def test_a_run_with_damaged_rows_is_shown_down_to_its_tokens(answers: Quic
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run)
         await pilot.press("enter")
-        await until(pilot, lambda: screen.level == "batch" and "samples" in shown(app))
+        await until(pilot, lambda: screen.navigation.level == "batch" and "samples" in shown(app))
         await pilot.press("enter")
-        await until(pilot, lambda: screen.level == "sample" and "= reward" in shown(app))
+        await until(pilot, lambda: screen.navigation.level == "sample" and "= reward" in shown(app))
         await pilot.press("enter")
-        await until(pilot, lambda: screen.level == "tokens")
+        await until(pilot, lambda: screen.navigation.level == "tokens")

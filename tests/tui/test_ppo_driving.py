@@ -15,20 +15,22 @@ from looptop.engine.config import RunConfig, preset
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
 from looptop.engine.journal.records import refused, taken
-from looptop.engine.launch import host
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.startup import host
 from looptop.tui.forms.form_row import FormRow
 from looptop.tui.plots.histogram import Histogram
 from looptop.tui.ppo import before_after as comparing
 from looptop.tui.ppo import references
 from looptop.tui.ppo.batch_page import BatchPage
-from looptop.tui.ppo.before_after_page import ComparePage
+from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from looptop.tui.ppo.breakpoints import Breakpoints
+from tests.factories.quick_answers import QuickAnswers
+from tests.factories.small_ppo import held_run, small_run
 from tests.factories.synthetic_ppo import make_comparison
-from tests.tui.conftest import QuickAnswers, shown, until
-from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, held_run, judgements, make, small_run
+from tests.tui.conftest import shown, until
+from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, judgements, make
 
 
 async def test_keys_send_controls_to_a_live_run(answers: QuickAnswers) -> None:
@@ -64,7 +66,7 @@ async def test_a_held_batch_is_judged_by_keys(answers: QuickAnswers) -> None:
             await pilot.press("enter", "x", "plus")
             await until(pilot, lambda: len(control.waiting(run)) == 3)
             await pilot.press("down", "minus", "enter", "e", "ctrl+u")
-            await until(pilot, lambda: "takes back" in shown(app))
+            await until(pilot, lambda: "removes your reward" in shown(app))
             await pilot.press("enter")
             await until(pilot, lambda: len(control.waiting(run)) == 5)
         taken = control.take(run)
@@ -93,13 +95,13 @@ async def test_what_was_said_is_seen_in_the_table_and_in_the_sample(answers: Qui
             await pilot.press("minus")
             await until(pilot, lambda: [(each.kind, each.value) for each in control.take(run)] == [("rating", 1.0)])
             await pilot.press("enter")
-            await until(pilot, lambda: "a person says +7.50" in shown(app) and "rated +2" in shown(app))
+            await until(pilot, lambda: "set by a person to +7.50" in shown(app) and "rated +2" in shown(app))
             await pilot.press("n")
             await until(pilot, lambda: "left out of the update by a person" in shown(app))
             write_judgement(writer, 4, 1, "leave_out", None, "app")
             writer.flush()
             await until(pilot, lambda: "left out of the update" not in shown(app))
-            assert screen.level == "sample"
+            assert screen.navigation.level == "sample"
 
 
 async def test_a_batch_that_was_updated_takes_only_ratings(answers: QuickAnswers) -> None:
@@ -265,7 +267,7 @@ async def test_the_reference_is_asked_where_the_run_did_not(
     answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = QuickReference()
-    monkeypatch.setattr(references, "_engines_own", lambda: reference)
+    monkeypatch.setattr(references, "_default_helper", lambda: reference)
     run = small_run(4)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
@@ -294,7 +296,7 @@ async def test_before_and_after_is_shown_figure_by_figure_and_pair_by_pair(answe
         screen = await go(pilot, run)
         await pilot.press("a")
         await until(pilot, lambda: "40 queries of newsroom" in shown(app))
-        page = screen.query_one(ComparePage)
+        page = screen.query_one(BeforeAfterPage)
         assert page.result is not None
         figure = page.result.figures["reward"]
         text = shown(app)
@@ -305,7 +307,7 @@ async def test_before_and_after_is_shown_figure_by_figure_and_pair_by_pair(answe
         await pilot.press("t")
         await until(pilot, lambda: f"{changes[0]:+.2f}" in shown(app))
         await pilot.press("escape")
-        await until(pilot, lambda: screen.level == "run")
+        await until(pilot, lambda: screen.navigation.level == "run")
 
 
 @pytest.mark.parametrize("how", ["works", "fails", "is not kept"])

@@ -15,22 +15,25 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord
 from looptop.engine.runs.folder import RunLock, RunState
-from looptop.tui import run_text
+from looptop.tui.plots.curves import FAINT, FIRST, FOURTH, SECOND, TARGET, Axes, Curve
 from looptop.tui.plots.histogram import bins, ends_text
-from looptop.tui.plots.plot import FAINT, FIRST, SECOND, Axes, Curve
-from looptop.tui.plots.raster import FOURTH, TARGET, Picture, column_of, draw_small
+from looptop.tui.plots.raster import Picture, column_of, draw_small
+from looptop.tui.plots.scales import edges
+from looptop.tui.plots.small_charts import label_of
+from looptop.tui.plots.spec import curves_of
 from looptop.tui.ppo import snapshot as watching
 from looptop.tui.ppo import text as words
-from looptop.tui.ppo.charts import axes_of, charts_of, curves_of
-from looptop.tui.ppo.columns import SampleRow, said, sorted_rows
+from looptop.tui.ppo.charts import axes_of, charts_of
+from looptop.tui.ppo.columns import SampleRow, sorted_rows
 from looptop.tui.ppo.differences import differing
-from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Look, Scale
-from looptop.tui.ppo.small_charts import edges, label_of
+from looptop.tui.ppo.sample_text import score_bars
+from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Palette, Scale
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, Reward
-from looptop.tui.ppo.text import score_bars
-from looptop.tui.screens.snapshot import Snapshot
-from looptop.tui.widgets.grid import fitted
-from tests.tui.ppo_helpers import small_run
+from looptop.tui.text import short_number
+from looptop.tui.train import text as train_text
+from looptop.tui.train.snapshot import Snapshot
+from looptop.tui.widgets.table import fitted
+from tests.factories.small_ppo import small_run
 
 figures = some.floats(allow_nan=True, allow_infinity=True)
 SHADED = ("kl", "advantage", "ratio", "entropy", "probability")
@@ -160,10 +163,10 @@ def test_every_figure_lies_in_the_one_bar_that_counts_it(values: list[float], co
 
 
 @given(some.sampled_from(SHADED), some.lists(figures, min_size=1, max_size=30), some.sampled_from([DARK, LIGHT]))
-def test_any_figure_has_a_shade_and_a_sign_that_agree(name: str, values: list[float], look: Look) -> None:
+def test_any_figure_has_a_shade_and_a_sign_that_agree(name: str, values: list[float], palette: Palette) -> None:
     scale = Scale.of(name, values)
     for value in values:
-        shade = scale.shade(value, look)
+        shade = scale.shade(value, palette)
         level = scale.level(value)
         if level is None:
             assert shade.sign == "" and shade.background == ""
@@ -175,12 +178,12 @@ def test_any_figure_has_a_shade_and_a_sign_that_agree(name: str, values: list[fl
             assert ("+" in shade.sign) == (level > 0) and len(shade.sign) <= 3
 
 
-@pytest.mark.parametrize("look", [DARK, LIGHT])
+@pytest.mark.parametrize("palette", [DARK, LIGHT])
 @pytest.mark.parametrize("name", SHADED)
-def test_shaded_words_can_be_read(name: str, look: Look) -> None:
+def test_shaded_words_can_be_read(name: str, palette: Palette) -> None:
     scale = Scale.of(name, [0.25, 1.0, 4.0])
     for value in scale.ramp(21):
-        shade = scale.shade(value, look)
+        shade = scale.shade(value, palette)
         light, dark = sorted((_luminance(shade.background), _luminance(shade.text)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (value, shade)
 
@@ -235,8 +238,8 @@ def test_samples_without_a_figure_come_last_either_way(rewards: list[float | Non
 @given(figures)
 def test_a_figure_takes_at_most_seven_cells(value: float) -> None:
     for decimals in (1, 2, 3):
-        assert 0 < len(said(value, decimals)) <= 7
-    assert said(None) == "·" and said(-0.001) == "0.00"
+        assert 0 < len(short_number(value, decimals)) <= 7
+    assert short_number(None) == "·" and short_number(-0.001) == "0.00"
 
 
 def test_the_bars_of_a_reward_add_up_in_words() -> None:
@@ -274,11 +277,11 @@ def test_a_watcher_reads_nothing_anew_that_has_not_changed() -> None:
     run = small_run(5)
     watcher = PpoWatcher(run)
     names = ("env/reward_mean", "objective/kl", "nothing")
-    first = watcher.look(names, 40)
-    assert watcher.look(names, 40) is first
+    first = watcher.poll(names, 40)
+    assert watcher.poll(names, 40) is first
     assert set(first.series) == {"env/reward_mean", "objective/kl"}
     assert (first.first, first.last, first.count, first.state) == (1, 5, 5, RunState.FINISHED)
-    assert watcher.look(names, 60).series["objective/kl"].steps == [1, 2, 3, 4, 5]
+    assert watcher.poll(names, 60).series["objective/kl"].steps == [1, 2, 3, 4, 5]
 
 
 def test_a_live_chart_has_room_to_grow_and_a_finished_one_is_full() -> None:
@@ -297,26 +300,26 @@ def test_a_curve_that_was_not_read_for_a_while_is_read_in_the_end(monkeypatch: p
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
         watcher = PpoWatcher(run)
-        watcher.look(["objective/kl"], 50)
+        watcher.poll(["objective/kl"], 50)
         monkeypatch.setattr(watching, "CURVES_SECONDS", math.inf)
         writer.metrics(13, {"objective/kl": 5.0})
         assert writer.flush()
-        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 12
+        assert watcher.poll(["objective/kl"], 50).series["objective/kl"].steps[-1] == 12
         # Nothing more is written: the run computes for an hour, or is killed.
         monkeypatch.setattr(watching, "CURVES_SECONDS", 0.0)
-        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        assert watcher.poll(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
         writer.metrics(14, {"another": 5.0})
         assert writer.flush()
-        assert watcher.look(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        assert watcher.poll(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
         writer.close()
 
 
 def test_both_training_screens_say_what_lies_between_the_steps() -> None:
     doing = {"progress": {"text": "evaluating\x1b[31m", "done": 7, "total": 93, "seconds_left": 123.0}}
     for facts in (doing, doing | {"total_steps": 10}):
-        vqa = run_text.progress(Snapshot("vqa-1", RunState.RUNNING, facts=facts), 120).plain
+        vqa = train_text.progress(Snapshot("vqa-1", RunState.RUNNING, facts=facts), 120).plain
         ppo = words.progress(PpoSnapshot("ppo-1", RunState.PAUSED, 1, live=True, facts=facts), 120).plain
         for shown in (vqa, ppo):
             assert "evaluating␛[31m: 7 of 93, 2 min 3 s left" in shown
-    ended = run_text.progress(Snapshot("vqa-1", RunState.STOPPED, facts=doing | {"total_steps": 10}), 120).plain
+    ended = train_text.progress(Snapshot("vqa-1", RunState.STOPPED, facts=doing | {"total_steps": 10}), 120).plain
     assert "evaluating" not in ended

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from looptop.tui.ppo.before_after_page import ComparePage
+from looptop.tui.ppo.before_after_page import BeforeAfterPage
+from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker, make_comparison, make_run
-from tests.tui.conftest import QuickAnswers, shown, until
+from tests.tui.conftest import shown, until
 from tests.tui.ppo_helpers import complete, crumbs, go, make
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -34,7 +35,7 @@ async def test_the_pages_look_as_they_should(answers: QuickAnswers, size: tuple[
         screen = await go(pilot, run)
         # Not 4 first: on a machine that does much else it may stay alone for so long that it is the screen's key.
         await pilot.press("0", "4", "0", "enter")
-        await until(pilot, lambda: screen.chosen_step() == 40 and complete(app))
+        await until(pilot, lambda: screen.navigation.chosen_step == 40 and complete(app))
         wrong += await compare(pilot, "run", size)
         await pilot.press("z")
         await until(pilot, lambda: "┤" in shown(app) and "held out" in shown(app))
@@ -49,7 +50,7 @@ async def test_the_pages_look_as_they_should(answers: QuickAnswers, size: tuple[
         await until(pilot, lambda: " in all" in shown(app))
         wrong += await compare(pilot, "tokens", size)
         await pilot.press("escape", "escape", "escape", "a")
-        await until(pilot, lambda: screen.query_one(ComparePage).result is not None and "40 queries" in shown(app))
+        await until(pilot, lambda: screen.query_one(BeforeAfterPage).result is not None and "40 queries" in shown(app))
         wrong += await compare(pilot, "compare", size)
     assert not wrong, "\n".join(wrong)
 
@@ -83,8 +84,6 @@ async def test_nothing_of_the_form_is_cut_at_80_columns(answers: QuickAnswers) -
     app = make(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
-        await until(pilot, lambda: "gradient_accumulation_steps" in shown(app))
-        assert "…" not in shown(app)
+        await until(pilot, lambda: "gradient_accumulation_steps" in shown(app) and "…" not in shown(app))
         await pilot.press("shift+tab", "shift+tab", "shift+tab")
-        await until(pilot, lambda: "key=value seed=7" in shown(app))
-        assert "…" not in shown(app)
+        await until(pilot, lambda: "key=value seed=7" in shown(app) and "…" not in shown(app))

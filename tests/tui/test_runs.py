@@ -18,21 +18,23 @@ from textual.widgets import Input
 from looptop.engine.config import override, preset
 from looptop.engine.files import lock as lock_module
 from looptop.engine.journal.reader import JournalWriter
-from looptop.engine.launch import host
 from looptop.engine.machine.gpus import Gpu
 from looptop.engine.machine.usage import Machine, Usage
 from looptop.engine.runs import control
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
 from looptop.tui.background import work
-from looptop.tui.charts.screen import Charts
+from looptop.tui.charts.screen import ChartsScreen
 from looptop.tui.forms.form_row import FormRow
-from looptop.tui.runs.screen import Runs
-from looptop.tui.train.screen import Train
+from looptop.tui.runs.run_table import RunTable
+from looptop.tui.runs.screen import RunsScreen
+from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.field import Field
-from looptop.tui.widgets.run_table import RunTable
-from tests.tui.conftest import QuickAnswers, make_run, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.factories.vqa_runs import make_run
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 
@@ -56,14 +58,16 @@ def app_of(answers: QuickAnswers) -> LooptopApp:
 
 async def go(pilot: Any, runs: int) -> RunTable:
     await pilot.press("alt+4")
-    await until(pilot, lambda: isinstance(pilot.app.screen, Runs) and f"{runs} of {runs} runs" in shown(pilot.app))
+    await until(
+        pilot, lambda: isinstance(pilot.app.screen, RunsScreen) and f"{runs} of {runs} runs" in shown(pilot.app)
+    )
     table = pilot.app.screen.query_one(RunTable)
     assert isinstance(table, RunTable)
     return table
 
 
 def ids(table: RunTable) -> list[str]:
-    return [row.id for row in table.rows]
+    return [row.id for row in table.runs]
 
 
 @pytest.mark.parametrize("width", [80, 160])
@@ -84,10 +88,10 @@ async def test_which_step_a_figure_is_of_is_said(answers: QuickAnswers, width: i
         lines = {line[2:7]: line for line in shown(app).splitlines()}
         assert "19.5 % val., step 80" in lines["vqa-1"] and "50.5 % test, step 72" in lines["vqa-2"]
         await pilot.press("alt+2")
-        await until(pilot, lambda: isinstance(app.screen, Train) and "50.5 % test, step 72" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "50.5 % test, step 72" in shown(app))
         assert "19.5 % val., step 80" in shown(app)
         screen = app.screen
-        assert isinstance(screen, Train)
+        assert isinstance(screen, TrainScreen)
         screen.attach(other)
         if width > 100:
             await until(pilot, lambda: "of step 72" in " ".join(shown(app).split()))
@@ -109,9 +113,9 @@ async def test_runs_with_alerts_are_marked_in_every_list_and_head(answers: Quick
         lines = {line[2:7]: line for line in shown(app).splitlines()}
         assert "! finished, with alerts" in lines["vqa-2"] and "✓ finished " in lines["vqa-1"]
         await pilot.press("alt+2")
-        await until(pilot, lambda: isinstance(app.screen, Train) and "! finished, with alerts" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "! finished, with alerts" in shown(app))
         screen = app.screen
-        assert isinstance(screen, Train)
+        assert isinstance(screen, TrainScreen)
         screen.attach(run)
         await until(pilot, lambda: "vqa-2  ! finished, with alerts" in shown(app))
         await until(pilot, lambda: width < 100 or "question alone" in shown(app))
@@ -174,15 +178,15 @@ async def test_a_run_is_opened_where_its_kind_is_shown(answers: QuickAnswers) ->
     app = app_of(answers)
     async with app.run_test(size=SIZE) as pilot:
         table = await go(pilot, 2)
-        assert table.here is not None and table.here.id == "trainer-1"
+        assert table.run is not None and table.run.id == "trainer-1"
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, Charts) and "reward" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, ChartsScreen) and "reward" in shown(app))
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         await pilot.press("down", "enter")
-        await until(pilot, lambda: isinstance(app.screen, Train) and "vqa-1  ✓ finished" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "vqa-1  ✓ finished" in shown(app))
         await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, Charts) and "learning_rate" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, ChartsScreen) and "learning_rate" in shown(app))
 
 
 async def test_a_title_and_a_note_are_given(answers: QuickAnswers) -> None:
@@ -195,7 +199,7 @@ async def test_a_title_and_a_note_are_given(answers: QuickAnswers) -> None:
         await pilot.press("n", *"bad", "enter")
         await until(pilot, lambda: run.about().note == "bad" and "wide · bad" in shown(app))
         await pilot.press("t", "x", "escape")
-        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         assert run.about().title == "wide"
 
 
@@ -211,7 +215,7 @@ async def test_a_note_of_several_lines_stays_so(answers: QuickAnswers) -> None:
                 pilot, lambda: app.screen.query("#text") and app.focused is not None and app.focused.id == "text"
             )
             await pilot.press("enter")
-            await until(pilot, lambda: isinstance(app.screen, Runs))
+            await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         assert (run.about().title, run.about().note) == ("caf\udce9", "one\ntwo \x1b\nthree")  # nothing was changed
         await pilot.press("n")
         await until(pilot, lambda: app.screen.query("#text"))
@@ -307,7 +311,7 @@ async def test_a_run_is_made_again_with_changes(answers: QuickAnswers, monkeypat
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 1)
         await pilot.press("u")
-        await until(pilot, lambda: isinstance(app.screen, Train) and "New run, like vqa-1" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "New run, like vqa-1" in shown(app))
         rows = {row.spec.key: row for row in app.screen.query(FormRow)}
         assert rows["model.fusion"].value == "tokens" and rows["training.learning_rate"].value == "0.0003"
         assert sorted(rows["more"].value.split()) == ["training.max_steps=20", "training.seed=7"]
@@ -327,11 +331,11 @@ async def test_an_ended_run_is_resumed_and_a_foreign_one_is_not(
     app = app_of(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         table = await go(pilot, 2)
-        assert table.here is not None and table.here.id == trainer.id
+        assert table.run is not None and table.run.id == trainer.id
         await pilot.press("r")
         await until(pilot, lambda: "was trained by another program" in " ".join(shown(app).split()))
         await pilot.press("down", "r")
-        await until(pilot, lambda: resumed == [str(run.path)] and isinstance(app.screen, Train))
+        await until(pilot, lambda: resumed == [str(run.path)] and isinstance(app.screen, TrainScreen))
 
 
 async def test_runs_are_deleted_whole_after_a_question_and_never_live_ones(answers: QuickAnswers) -> None:
@@ -345,7 +349,7 @@ async def test_runs_are_deleted_whole_after_a_question_and_never_live_ones(answe
             await pilot.press("down", "D")
             await until(pilot, lambda: "keep it" in shown(app))
             await pilot.press("enter")  # the first answer keeps it
-            await until(pilot, lambda: isinstance(app.screen, Runs))
+            await until(pilot, lambda: isinstance(app.screen, RunsScreen))
             assert second.path.is_dir()
             await pilot.press("space", "space", "D")
             await until(pilot, lambda: "delete vqa-2, vqa-1" in shown(app))
@@ -496,4 +500,4 @@ async def test_a_run_with_senseless_times_and_damaged_files_is_listed_like_the_o
         assert set(ids(table)) == {"vqa-1", "vqa-2", "vqa-3"}  # type: ignore[arg-type]
         await until(pilot, lambda: "run.lock is damaged" in shown(app))
         await pilot.press("end", "enter")
-        await until(pilot, lambda: "vqa-1" in shown(app) and not isinstance(app.screen, Runs))
+        await until(pilot, lambda: "vqa-1" in shown(app) and not isinstance(app.screen, RunsScreen))

@@ -9,18 +9,20 @@ from typing import Any
 
 import pytest
 
-from looptop.engine.launch import host
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
-from looptop.tui.forms.new_run import NewRun
-from looptop.tui.ppo.screen import Ppo
-from looptop.tui.runs.screen import Runs
+from looptop.tui.forms.new_run import NewRunForm
+from looptop.tui.ppo.screen import PpoScreen
+from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.log import _tail
-from looptop.tui.train.screen import Train
+from looptop.tui.train.screen import TrainScreen
 from tests.factories.ppo import ppo_config
-from tests.tui.conftest import QuickAnswers, make_run, shown, until
+from tests.factories.quick_answers import QuickAnswers
+from tests.factories.vqa_runs import make_run
+from tests.tui.conftest import shown, until
 
 
 def app_of(answers: QuickAnswers) -> LooptopApp:
@@ -29,7 +31,7 @@ def app_of(answers: QuickAnswers) -> LooptopApp:
 
 async def go(pilot: Any) -> None:
     await pilot.press("alt+4")
-    await until(pilot, lambda: isinstance(pilot.app.screen, Runs) and "1 of 1 runs" in shown(pilot.app))
+    await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen) and "1 of 1 runs" in shown(pilot.app))
 
 
 @pytest.mark.parametrize("name", ["about.toml", "config.toml", "run.lock", "run.db", "log.txt"])
@@ -42,7 +44,7 @@ async def test_a_run_with_a_pipe_in_it_is_listed_and_opened(name: str, answers: 
         await go(pilot)
         await until(pilot, lambda: f"{name} is no regular file" in shown(app))
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, Train))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
         await pilot.press("l")
         await pilot.pause()
         await pilot.press("escape")
@@ -67,11 +69,11 @@ async def test_resuming_somebody_elses_run_asks_and_shows_what_it_would_start(
         await until(pilot, lambda: isinstance(app.screen, Question) and "echo ␛]0;hello" in shown(app))
         assert "about.toml" in "".join(re.findall(r"│ *(.*?) *│", shown(app)))  # a long path stands on two lines
         await pilot.press("enter")  # the first answer starts nothing
-        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, Question))
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         assert not asked
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, Question))
@@ -91,11 +93,11 @@ async def test_a_run_like_somebody_elses_and_its_comparison_ask_as_well(answers:
         await pilot.press("u")
         await until(pilot, lambda: isinstance(app.screen, Question) and "Python function" in shown(app))
         await pilot.press("t")
-        await until(pilot, lambda: isinstance(app.screen, Ppo) and app.screen.query_one(NewRun).display)
+        await until(pilot, lambda: isinstance(app.screen, PpoScreen) and app.screen.query_one(NewRunForm).display)
         app.open_run(run)
-        await until(pilot, lambda: isinstance(app.screen, Ppo) and app.screen.run == run)
+        await until(pilot, lambda: isinstance(app.screen, PpoScreen) and app.screen.shown.folder == run)
         screen = app.screen
-        assert isinstance(screen, Ppo)
+        assert isinstance(screen, PpoScreen)
         begun: list[bool] = []
         screen._comparing.begin = lambda *, trust=False: begun.append(trust)  # type: ignore[method-assign]
         screen._compare_wanted()

@@ -12,15 +12,17 @@ from looptop.engine.config import RunConfig, override, preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.causes import Hold
 from looptop.engine.journal.reader import AnswerSample, JournalWriter
-from looptop.engine.launch import host
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
 from looptop.tui.forms.form_row import FormRow
-from looptop.tui.forms.new_run import NewRun
-from looptop.tui.screens.run_view import RunView
-from looptop.tui.train.screen import Train
-from tests.tui.conftest import QuickAnswers, make_run, shown, until
+from looptop.tui.forms.new_run import NewRunForm
+from looptop.tui.train.run_view import RunView
+from looptop.tui.train.screen import TrainScreen
+from tests.factories.quick_answers import QuickAnswers
+from tests.factories.vqa_runs import make_run
+from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 
@@ -29,11 +31,11 @@ def make(answers: QuickAnswers) -> LooptopApp:
     return LooptopApp(make_process=lambda: answers)
 
 
-async def go(pilot: Any) -> Train:
+async def go(pilot: Any) -> TrainScreen:
     await pilot.press("alt+2")
-    await until(pilot, lambda: isinstance(pilot.app.screen, Train))
+    await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen))
     screen = pilot.app.screen
-    assert isinstance(screen, Train)
+    assert isinstance(screen, TrainScreen)
     return screen
 
 
@@ -46,7 +48,7 @@ async def watch(pilot: Any, run: RunFolder) -> RunView:
     return view
 
 
-def row(screen: Train, key: str) -> FormRow:
+def row(screen: TrainScreen, key: str) -> FormRow:
     return next(row for row in screen.query(FormRow) if row.spec.key == key)
 
 
@@ -153,7 +155,7 @@ async def test_a_run_like_an_old_one_may_keep_settings_that_do_nothing(
         screen = await go(pilot)
         await until(pilot, lambda: row(screen, "more"))
         config = override(preset("tiny"), ["eval_steps=20"])
-        screen.query_one(NewRun).fill("vqa-1", config)
+        screen.query_one(NewRunForm).fill("vqa-1", config)
         await until(pilot, lambda: "! training.eval_steps has no effect" in shown(app))
         assert not row(screen, "more").wrong
         await pilot.press("ctrl+s")
@@ -187,7 +189,7 @@ async def test_quitting_asks_where_a_form_is_half_filled(answers: QuickAnswers) 
         await pilot.press("escape", "1", "q")
         await until(pilot, lambda: "Not kept: a form of a new run, half filled in." in shown(app))
         await pilot.press("escape", "2")
-        await until(pilot, lambda: isinstance(app.screen, Train))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
         row(screen, "training.learning_rate").field.value = ""
         await pilot.press("q")
         await until(pilot, lambda: app._exit)
@@ -239,8 +241,8 @@ async def test_a_run_that_does_not_start_says_why(answers: QuickAnswers, monkeyp
         await until(pilot, lambda: "✓ finished" in shown(app))
         await pilot.press("N")
         await until(pilot, lambda: "learning rate" in shown(app))
-        assert "is full" not in str(screen.query_one("#form-said", Static).content)
-        assert "starting" not in str(screen.query_one("#form-said", Static).content)
+        assert "is full" not in str(screen.query_one("#form-message", Static).content)
+        assert "starting" not in str(screen.query_one("#form-message", Static).content)
 
 
 async def test_what_is_wrong_is_judged_anew_with_each_preset(answers: QuickAnswers) -> None:
@@ -399,7 +401,7 @@ async def test_the_log_is_shown_letter_by_letter(answers: QuickAnswers) -> None:
         await until(pilot, lambda: "[/b] two ␛[2J" in shown(app))
         assert " 30%" in shown(app) and " 10%" not in shown(app)
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, Train))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
 
 
 @pytest.mark.parametrize(

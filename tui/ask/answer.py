@@ -1,4 +1,4 @@
-"""What the model said: the answer, how sure it is, what else it thought of, and each token's probability."""
+"""The model's answer: its confidence, other candidates, and the probability of each token."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AnswerView(VerticalScroll):
         """One text."""
         yield self._text
 
-    def say(self, *lines: Content, model: str = "") -> None:
+    def show_lines(self, *lines: Content, model: str = "") -> None:
         """Shows these lines.
 
         Args:
@@ -45,25 +45,25 @@ class AnswerView(VerticalScroll):
         self._text.content = Content("\n").join(lines)
 
     def suggest(self, questions: list[str]) -> None:
-        """Says what could be asked."""
+        """Suggests questions."""
         if not questions:
-            self.say(safe("Type a question about the image, then press enter.", "$text-muted"))
+            self.show_lines(safe("Type a question about the image, then press enter.", "$text-muted"))
             return
         first = Content.styled("The benchmark asks of this image (↓ in the question fills one in):", "$text-muted")
-        self.say(first, Content(""), *(safe(f"· {question}") for question in questions))
+        self.show_lines(first, Content(""), *(safe(f"· {question}") for question in questions))
 
     def fail(self, sentence: str) -> None:
         """Shows what went wrong."""
-        self.say(safe("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
+        self.show_lines(safe("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
 
     def show(self, question: str, answer: Answer, truth: str | None) -> None:
         """Shows an answer."""
         width, roomy = max(18, self.size.width - 3), self.size.height > 16
         gap = [Content("")] if roomy else []
         lines = [_short(question, 2 * width, "$text-muted"), *gap]
-        said = _short(visible_answer(answer.answer), 3 * width, "bold $text-primary")
+        text = _short(visible_answer(answer.answer), 3 * width, "bold $text-primary")
         sure = Content.styled(f"  {percent(answer.confidence).strip()}", "bold")
-        lines.append(said + sure + Content.styled(" confidence" if roomy else "", "$text-muted"))
+        lines.append(text + sure + Content.styled(" confidence" if roomy else "", "$text-muted"))
         if truth is not None:
             mark = ("✓ ", "$text-success bold") if truth == answer.answer else ("✗ ", "$text-error bold")
             lines.append(Content.assemble(mark, ("benchmark: ", "$text-muted"), safe(visible_answer(truth))))
@@ -88,7 +88,7 @@ class AnswerView(VerticalScroll):
         lines += [*gap, Content.styled("tokens", "$text-muted")] if roomy else []
         lines += _packed([_token(each) for each in answer.tokens], width)
         lines += [*gap, safe(f"{answer.model} · {1000 * answer.seconds:.0f} ms", "$text-muted")]
-        self.say(*lines, model=answer.model)
+        self.show_lines(*lines, model=answer.model)
         self.scroll_home(animate=False)
 
 
@@ -109,5 +109,5 @@ def _short(text: str, most: int, style: str) -> Content:
 
 
 def _token(each: TokenProbability) -> Content:
-    said = f" {percent(each.probability).strip()}"
-    return safe(each.token.strip() or each.token) + Content.styled(said, "$text-muted")
+    text = f" {percent(each.probability).strip()}"
+    return safe(each.token.strip() or each.token) + Content.styled(text, "$text-muted")

@@ -1,24 +1,24 @@
-"""Asking about images: requests to the answering process, which the app never waits for (`helped.py`)."""
+"""Asking about images: requests to the answering process, which the app never waits for (`helper_client.py`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from looptop.tui.helper_client import Helped, Helping
+from looptop.tui.helper_client import HelperClient, HelperProcess
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply, AskRequest
 
-Answering: TypeAlias = "Helping[AskRequest, AskReply]"
-"""What is needed of the answering process."""
+AnswerHelper: TypeAlias = "HelperProcess[AskRequest, AskReply]"
+"""The answering process, as the client uses it."""
 
 
-class Answers(Helped["AskRequest", "AskReply"]):
+class AnswerClient(HelperClient["AskRequest", "AskReply"]):
     """Sends questions, and calls `on_reply` in the event loop with what comes back."""
 
-    def __init__(self, on_reply: Callable[[AskReply], None], make: Callable[[], Answering] | None = None) -> None:
-        super().__init__(on_reply, make or _engines_own)
+    def __init__(self, on_reply: Callable[[AskReply], None], make: Callable[[], AnswerHelper] | None = None) -> None:
+        super().__init__(on_reply, make or _default_helper)
 
     def ask(self, model: str, image: str = "", question: str = "") -> int:
         """Sends a request; without an image the model is only loaded.
@@ -36,7 +36,7 @@ class Answers(Helped["AskRequest", "AskReply"]):
         )
 
 
-def _engines_own() -> Answering:
+def _default_helper() -> AnswerHelper:
     from looptop.engine.helpers.answers import AnswerProcess
 
     return AnswerProcess()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Asked(NamedTuple):
+class BenchmarkQuestion(NamedTuple):
     """A question of the benchmark, and its answer."""
 
     question: str
@@ -32,15 +32,15 @@ class Benchmark:
 
     folder: Path | None
     """None where the package is not installed."""
-    _head: dict[int, list[Asked]] | None = field(default=None, repr=False)
-    _all: dict[int, list[Asked]] | None = field(default=None, repr=False)
+    _head: dict[int, list[BenchmarkQuestion]] | None = field(default=None, repr=False)
+    _all: dict[int, list[BenchmarkQuestion]] | None = field(default=None, repr=False)
 
     @classmethod
     def find(cls) -> Benchmark:
         """Looks for the package without importing it."""
         spec = importlib.util.find_spec("easy_vqa")
-        places = spec.submodule_search_locations if spec else None
-        folder = Path(next(iter(places))) / "data" / "test" if places else None
+        locations = spec.submodule_search_locations if spec else None
+        folder = Path(next(iter(locations))) / "data" / "test" if locations else None
         return cls(folder if folder and (folder / "images").is_dir() else None)
 
     def images(self) -> list[Path]:
@@ -56,7 +56,7 @@ class Benchmark:
         """Whether an image is the benchmark's."""
         return self.folder is not None and path.parent == self.folder / "images" and path.stem.isdigit()
 
-    def asked(self, path: Path) -> list[Asked]:
+    def asked(self, path: Path) -> list[BenchmarkQuestion]:
         """What the benchmark asks about an image; nothing where the image is not its own."""
         if self.folder is None or not self.holds(path):
             return []
@@ -94,8 +94,8 @@ def _read(file: Path, most: int = -1) -> list[tuple[str, str, int]]:
 _ENTRY = re.compile(r'\["([^"\\]*)", "([^"\\]*)", (\d+)\]')
 
 
-def _group(entries: list[tuple[str, str, int]]) -> dict[int, list[Asked]]:
-    found: dict[int, list[Asked]] = {}
+def _group(entries: list[tuple[str, str, int]]) -> dict[int, list[BenchmarkQuestion]]:
+    grouped: dict[int, list[BenchmarkQuestion]] = {}
     for question, answer, image in entries:
-        found.setdefault(image, []).append(Asked(question, answer))
-    return found
+        grouped.setdefault(image, []).append(BenchmarkQuestion(question, answer))
+    return grouped

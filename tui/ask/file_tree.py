@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
 from textual import work as textual_work
 from textual.binding import BindingType
+from textual.message import Message
 from textual.widgets import DirectoryTree
 from textual.widgets.directory_tree import DirEntry
 from textual.widgets.tree import TreeNode
@@ -19,11 +21,11 @@ from looptop.engine.text import visible
 from looptop.engine.vqa.images.decode import is_image_name
 from looptop.tui.actions import bindings
 
-MOST = 1000
+MOST_LISTED = 1000
 """Entries shown of one folder; a filter finds the others."""
 
 MOST_SEARCHED = 200_000
-"""Files and folders that a filter looks at."""
+"""Files and folders that a filter searches at most."""
 
 
 class FileTree(DirectoryTree):
@@ -52,6 +54,18 @@ class FileTree(DirectoryTree):
     ICON_NODE_EXPANDED = "▾ "
     ICON_FILE = "  "
 
+    @dataclass
+    class Moved(Message):
+        """The cursor is on another image."""
+
+        path: Path
+
+    @dataclass
+    class Chosen(Message):
+        """Enter was pressed on an image."""
+
+        path: Path
+
     def __init__(self, root: Path) -> None:
         super().__init__(root, id="files")
         self._words: list[str] = []
@@ -72,28 +86,28 @@ class FileTree(DirectoryTree):
         assert node.data is not None
         folder, words = node.data.path.expanduser().resolve(), self._words
         if words:
-            found, more, whole = self._search(folder, words)
+            listed, more, whole = self._search(folder, words)
             left_out = f"{more:,} more" if whole else "more: not all folders were searched"
         else:
-            found, more = _listing(folder)
+            listed, more = _listing(folder)
             left_out = f"{more:,} more, which / finds"
         self._left_out[node.data.path] = left_out if more else ""
-        return found
+        return listed
 
     def _search(self, folder: Path, words: list[str]) -> tuple[list[Path], int, bool]:
         """Images below a folder, how many more there are, and whether all was searched."""
-        found: list[Path] = []
+        listed: list[Path] = []
         seen = 0
-        for place, folders, names in _walk(folder):
+        for folder_path, folders, names in _walk(folder):
             seen += len(names) + len(folders)
-            found += [
-                Path(place, name)
+            listed += [
+                Path(folder_path, name)
                 for name in names
                 if is_image_name(name) and name[0] != "." and all(word in name.lower() for word in words)
             ]
             if seen > MOST_SEARCHED or self._words is not words:  # or other words were typed meanwhile
-                return sorted(found, key=_by_name)[:MOST], 1, False
-        return sorted(found, key=_by_name)[:MOST], max(0, len(found) - MOST), True
+                return sorted(listed, key=_by_name)[:MOST_LISTED], 1, False
+        return sorted(listed, key=_by_name)[:MOST_LISTED], max(0, len(listed) - MOST_LISTED), True
 
     def _populate_node(self, node: TreeNode[DirEntry], content: Iterable[Path]) -> None:
         if node.data is None:
@@ -124,15 +138,11 @@ class FileTree(DirectoryTree):
         """An image under the cursor is shown."""
         path = getattr(event.node.data, "path", None)
         if isinstance(path, Path) and is_image_name(path.name):
-            from looptop.tui.ask.image_panel import ImagePanel
-
-            self.post_message(ImagePanel.Moved(path))
+            self.post_message(self.Moved(path))
 
     def on_directory_tree_file_selected(self, event: DirectoryTree.FileSelected) -> None:
         """An image is taken."""
-        from looptop.tui.ask.image_panel import ImagePanel
-
-        self.post_message(ImagePanel.Chosen(event.path))
+        self.post_message(self.Chosen(event.path))
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -142,25 +152,25 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     walked: set[tuple[int, int]] = set()
     roots = deque([folder])
     while roots:
-        for place, folders, names in os.walk(roots.popleft()):
+        for folder_path, folders, names in os.walk(roots.popleft()):
             shown = sorted(name for name in folders if not name.startswith("."))
-            links = [name for name in shown if Path(place, name).is_symlink()]
+            links = [name for name in shown if Path(folder_path, name).is_symlink()]
             folders[:] = sorted({*shown}.difference(links))
             try:
-                status = Path(place).stat()
+                status = Path(folder_path).stat()
             except OSError:  # It has been deleted meanwhile.
                 continue
             if (status.st_dev, status.st_ino) in walked:
                 folders.clear()
                 continue
             walked.add((status.st_dev, status.st_ino))
-            roots.extend(Path(place, name) for name in links)
-            yield place, shown, names
+            roots.extend(Path(folder_path, name) for name in links)
+            yield folder_path, shown, names
 
 
 def _listing(folder: Path) -> tuple[list[Path], int]:
     """Folders and images of a folder in order, hidden ones left out; and how many more there are."""
-    found: list[tuple[bool, str, str]] = []
+    listed: list[tuple[bool, str, str]] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -168,11 +178,11 @@ def _listing(folder: Path) -> tuple[list[Path], int]:
                     continue
                 is_folder = _is_folder(entry)
                 if is_folder or is_image_name(entry.name):
-                    found.append((not is_folder, entry.name.lower(), entry.name))
+                    listed.append((not is_folder, entry.name.lower(), entry.name))
     except OSError:
         return [], 0
-    found.sort()
-    return [folder / name for *_, name in found[:MOST]], max(0, len(found) - MOST)
+    listed.sort()
+    return [folder / name for *_, name in listed[:MOST_LISTED]], max(0, len(listed) - MOST_LISTED)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

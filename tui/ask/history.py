@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
 
 from looptop.engine.text import visible_answer
+from looptop.tui.actions import bindings
 from looptop.tui.text import cell, percent, safe
+from looptop.tui.widgets.options import Options
 
 if TYPE_CHECKING:
     from textual.app import RenderResult
@@ -21,13 +28,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question about an image, and what the model said."""
+    """A question about an image, and the model's answer."""
 
     path: Path
     question: str
     answer: Answer
     truth: str | None
-    """What the benchmark says, where it asks the same."""
+    """The benchmark's answer, where it asks the same."""
+
+
+class HistoryList(Options):
+    """A line for each; enter shows it again."""
+
+    DEFAULT_CSS = """
+    HistoryList {
+        height: 1fr;
+        max-height: 1fr;
+        background: transparent;
+        border: none;
+        padding: 0;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+        scrollbar-size-vertical: 1;
+
+        &:focus {
+            border: none;
+            background-tint: $foreground 0%;
+        }
+
+        & > .option-list--option-highlighted {
+            background: $panel;
+            color: $foreground;
+            text-style: none;
+        }
+
+        &:focus > .option-list--option-highlighted {
+            background: $primary 30%;
+            color: $foreground;
+        }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("history")]
+
+    def show(self, lines: Iterable[Content]) -> None:
+        """Shows these, the first highlighted."""
+        self.set_options([Option(line) for line in lines])
+        self.highlighted = 0
+
+    def action_again(self) -> None:
+        """As a click does."""
+        self.action_select()
 
 
 class History(Vertical):
@@ -35,7 +85,7 @@ class History(Vertical):
 
     @dataclass
     class Again(Message):
-        """One shall be shown again."""
+        """An earlier answer was chosen."""
 
         exchange: Exchange
 
@@ -55,21 +105,18 @@ class History(Vertical):
 
     def add(self, exchange: Exchange) -> None:
         """Puts a new one at the top."""
-        from looptop.tui.ask.history_list import HistoryList
-
         self._exchanges.insert(0, exchange)
         if not self.query(HistoryList):
             self.mount(HistoryList())
         self.call_after_refresh(self._show)
 
     def _show(self) -> None:
-        from looptop.tui.ask.history_list import HistoryList
-
         self.query_one(HistoryList).show([_line(each) for each in self._exchanges])
 
-    def again(self, row: int) -> None:
-        """Asks to show the one in a row."""
-        self.post_message(self.Again(self._exchanges[row]))
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.post_message(self.Again(self._exchanges[event.option_index]))
 
 
 _MODEL = 12

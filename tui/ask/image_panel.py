@@ -15,6 +15,7 @@ from textual.widgets import Input
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.ask.image_list import ImageList
 from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -45,7 +46,7 @@ class ImagePanel(Vertical):
         self._list = ImageList(id="images")
         self._tree: FileTree | None = None
         self.border_title = BENCHMARK
-        self._list.fill(images, benchmark.note)
+        self._list.show(images, benchmark.note)
 
     def compose(self) -> ComposeResult:
         """The list; tree and filter come when they are wanted."""
@@ -94,10 +95,20 @@ class ImagePanel(Vertical):
         else:
             self._list.filter(words)
 
-    @on(ImageList.Moved)
-    def _list_moved(self, event: ImageList.Moved) -> None:
+    @on(Table.Moved)
+    def _list_moved(self) -> None:
+        if self._list.path is not None:
+            self.post_message(self.Moved(self._list.path))
+
+    @on(Table.Chosen)
+    def _list_chosen(self) -> None:
+        if self._list.path is not None:
+            self.post_message(self.Chosen(self._list.path))
+
+    def on_file_tree_moved(self, event: FileTree.Moved) -> None:
+        """The cursor is on an image among the files."""
         self.post_message(self.Moved(event.path))
 
-    @on(ImageList.Chosen)
-    def _list_chosen(self, event: ImageList.Chosen) -> None:
+    def on_file_tree_chosen(self, event: FileTree.Chosen) -> None:
+        """An image among the files was chosen."""
         self.post_message(self.Chosen(event.path))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich_pixels import Pixels
     from textual.app import RenderResult
 
-MOST = 96
+MOST_PIXELS = 96
 """Pixels on the longer side: more are no clearer in a terminal, and each cell costs."""
 
 
@@ -29,7 +29,7 @@ class Picture(Widget, can_focus=False):
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._image: Image | None = None
-        self._said = Content("")
+        self._sentence = Content("")
         self._drawn = False
         self._made: tuple[int, int, Pixels] | None = None
 
@@ -38,9 +38,9 @@ class Picture(Widget, can_focus=False):
         self._image, self._made = image, None
         self.refresh()
 
-    def say(self, text: str, style: str = "$text-muted") -> None:
+    def show_sentence(self, text: str, style: str = "$text-muted") -> None:
         """Shows a sentence instead."""
-        self._image, self._said = None, safe(text, style)
+        self._image, self._sentence = None, safe(text, style)
         self.refresh()
 
     def render(self) -> RenderResult:
@@ -50,7 +50,7 @@ class Picture(Widget, can_focus=False):
             self._drawn = True
             self.post_message(self.Drawn())
         if self._image is None or width < 1 or height < 1:
-            return self._said
+            return self._sentence
         if self._made is None or self._made[:2] != (width, height):
             self._made = (width, height, _pixels(self._image, width, height))
         return self._made[2]
@@ -66,7 +66,7 @@ def half_blocks(image: Image) -> Pixels:
 def _pixels(image: Image, width: int, height: int) -> Pixels:
     from PIL.Image import Resampling
 
-    scale = min(min(width, MOST) / image.width, min(2 * height, MOST) / image.height)
+    scale = min(min(width, MOST_PIXELS) / image.width, min(2 * height, MOST_PIXELS) / image.height)
     size = max(1, round(image.width * scale)), max(2, 2 * round(image.height * scale / 2))
     # A small picture is enlarged by whole pixels, so that it looks like what it is; a large one is averaged.
     how = Resampling.NEAREST if scale >= 1 else Resampling.LANCZOS

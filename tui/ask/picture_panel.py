@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from looptop.engine.vqa.answer_records import ModelView
 
-WAYS = ("the image", "as the model sees it", "where the model looks")
-DETAIL = (256, 256)
+VIEW_NAMES = ("the image", "as the model sees it", "where the model looks")
+THUMBNAIL_SIZE = (256, 256)
 """Pixels that are kept of an image, enough for any terminal."""
 
 
@@ -32,14 +32,14 @@ class PicturePanel(Vertical):
     """A picture and a line below it."""
 
     def __init__(self, path: Path | None) -> None:
-        """With an image that is shown at once, without a thread: a small one that is known to be good."""
+        """Takes an image to show at once, without a thread: a small one that is known to be good."""
         super().__init__(id="picture-panel")
         self.border_title = "Image"
         self._picture = Picture(id="picture")
         self._caption = Static(id="caption")
         self._image: Image | None = None
         self._path = path
-        self._way = 0
+        self._view_number = 0
         self._view: ModelView | None = None
         self._awaited: tuple[Path, ModelView | None] | None = None
 
@@ -54,7 +54,7 @@ class PicturePanel(Vertical):
             self._show(partial(_known_to_be_good, self._path))
 
     async def load(self, path: Path) -> None:
-        """Opens an image and shows it, or says what is wrong with it."""
+        """Opens an image and shows it, or shows what is wrong with it."""
         self._path, self._view, self._image = path, None, None
         if self._awaited and self._awaited[0] == path:
             self._view = self._awaited[1]
@@ -67,7 +67,7 @@ class PicturePanel(Vertical):
         try:
             self._image = opened()
         except LooptopError as error:
-            self._picture.say(str(error), "$text-error")
+            self._picture.show_sentence(str(error), "$text-error")
             self._caption.update(safe(self._path.name if self._path else "", "$text-muted"))
             return
         self._draw()
@@ -87,33 +87,35 @@ class PicturePanel(Vertical):
     @seen_by_model.setter
     def seen_by_model(self, view: ModelView | None) -> None:
         self._view = view
-        if self._way:
+        if self._view_number:
             self._draw()
 
     def turn(self) -> None:
         """Shows it the next way."""
-        self._way = (self._way + 1) % len(WAYS)
+        self._view_number = (self._view_number + 1) % len(VIEW_NAMES)
         self._draw()
 
     def _draw(self) -> None:
         if self._image is None or self._path is None:
             return
         self._caption.update(
-            Content.assemble(safe(self._path.name), (" · ", "$text-muted"), (WAYS[self._way], "$text-secondary"))
+            Content.assemble(
+                safe(self._path.name), (" · ", "$text-muted"), (VIEW_NAMES[self._view_number], "$text-secondary")
+            )
         )
-        if self._way == 0:
+        if self._view_number == 0:
             self._picture.show(self._image)
         elif self._view is None:
-            self._picture.say("Ask a question about this image first: then this shows what the model made of it.")
+            self._picture.show_sentence("Ask a question about this image first: this shows what the model made of it.")
         else:
-            self._picture.show(_seen(self._view) if self._way == 1 else _looked_at(self._view))
+            self._picture.show(_seen(self._view) if self._view_number == 1 else _looked_at(self._view))
 
 
 def thumbnail_of(path: Path) -> Image:
     """The image, as large as a terminal can show it."""
     from looptop.engine.vqa.images.decode import thumbnail
 
-    return thumbnail(path, DETAIL)
+    return thumbnail(path, THUMBNAIL_SIZE)
 
 
 def _known_to_be_good(path: Path) -> Image:

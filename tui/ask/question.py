@@ -39,11 +39,11 @@ class QuestionField(Field):
         self._at = -1
 
     def on_focus(self) -> None:
-        """Says what can be done in it."""
+        """Shows what to do in it."""
         self.placeholder = FOCUSED
 
     def on_blur(self) -> None:
-        """Says how to come back."""
+        """Shows how to come back."""
         self.placeholder = UNFOCUSED
 
     @property

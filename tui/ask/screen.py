@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ask.answer import AnswerView
-from looptop.tui.ask.client import Answering, Answers
+from looptop.tui.ask.client import AnswerClient, AnswerHelper
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.ask.history import Exchange, History
 from looptop.tui.ask.image_panel import ImagePanel
@@ -26,8 +26,9 @@ from looptop.tui.ask.picture_panel import PicturePanel
 from looptop.tui.ask.question import QuestionField
 from looptop.tui.background import in_thread, work
 from looptop.tui.paths import pasted_paths
-from looptop.tui.screens.base import Place
+from looptop.tui.screens.base import MainScreen
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar, TopBar
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply
@@ -36,25 +37,24 @@ NO_QUESTION = "type a question first, for example: what color is the shape?"
 NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
 
 
-class Ask(Place):
+class AskScreen(MainScreen):
     """Screen 1."""
 
-    HERE = "ask"
-    PLACES = ("ask", "question", "images", "rows", "tree", "history")
+    KEY_CONTEXTS = ("ask", "question", "images", "rows", "tree", "history")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
     AUTO_FOCUS = "#images"
 
-    def __init__(self, make_process: Callable[[], Answering] | None = None) -> None:
+    def __init__(self, make_process: Callable[[], AnswerHelper] | None = None) -> None:
         super().__init__()
         self.model = "bundled"
         self.path: Path | None = None
         self._benchmark = Benchmark.find()
-        self._answers = Answers(self._on_reply, make_process)
+        self._answers = AnswerClient(self._on_reply, make_process)
         self._pending: dict[int, tuple[Path, str]] = {}
         self._status = "starting"
         self._warmed = False
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """Images at the left; picture and answer above, question and history below.
 
         The first image is there from the beginning: the screen is drawn once, and whole.
@@ -65,15 +65,17 @@ class Ask(Place):
             self.path = images[0]
             field.suggestions = [each.question for each in self._benchmark.asked(images[0])]
             answer.suggest(field.suggestions)
+        yield TopBar("ask")
         yield ImagePanel(self._benchmark, images)
         yield PicturePanel(self.path)
         yield answer
         yield field
         yield History()
+        yield KeyBar()
 
     def on_mount(self) -> None:
-        """Says what goes on."""
-        self._say()
+        """Shows the model's status."""
+        self._show_model_status()
 
     def on_unmount(self) -> None:
         """Ends the answering process."""
@@ -119,7 +121,7 @@ class Ask(Place):
         self.app.push_screen(PathQuestion(), self._opened)
 
     def _opened(self, paths: Sequence[Path] | None) -> None:
-        """Shows the first that is a file, and says what becomes of the others."""
+        """Shows the first that is a file, and tells which were not opened."""
         if not paths:
             return
         chosen = next((path for path in paths if path.is_file()), paths[0])
@@ -163,8 +165,8 @@ class Ask(Place):
         self._pending[self._answers.ask(self.model, str(path), question)] = (path, question)
         self.query_one(QuestionField).remember(question)
         waiting = "answering…" if self._status == "ready" else "starting the model…"
-        self.query_one(AnswerView).say(safe(question[:200], "$text-muted"), safe(waiting, "$text-primary"))
-        self._say()
+        self.query_one(AnswerView).show_lines(safe(question[:200], "$text-muted"), safe(waiting, "$text-primary"))
+        self._show_model_status()
 
     def _request(self, call: Callable[[], Any]) -> None:
         try:
@@ -172,7 +174,7 @@ class Ask(Place):
         except LooptopError as error:
             self._status = "failed"
             self.query_one(AnswerView).fail(str(error))
-            self._say()
+            self._show_model_status()
 
     def _on_reply(self, reply: AskReply) -> None:
         if not self.is_mounted or not self.is_attached:  # not drawn yet, or the app ends
@@ -196,7 +198,7 @@ class Ask(Place):
             view.fail(reply.error)
         elif path is not None:  # Not its last reply: it waits for the model.
             self._pending[reply.id] = (path, question)
-        self._say()
+        self._show_model_status()
 
     def _show_exchange(self, exchange: Exchange) -> None:
         self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
@@ -210,7 +212,7 @@ class Ask(Place):
         self.query_one(PicturePanel).await_view(exchange.path, exchange.answer.view)
         self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
 
-    def _say(self) -> None:
+    def _show_model_status(self) -> None:
         words = {
             "starting": "starting the model…",
             "ready": "ready",
@@ -221,7 +223,7 @@ class Ask(Place):
         waiting = len(self._pending)
         if waiting and self._status == "ready":
             status = "answering…" if waiting == 1 else f"answering {waiting} questions…"
-        self.say(f"model: {self.model} · {status}")
+        self.show_status(f"model: {self.model} · {status}")
 
     # Keys.
 
@@ -267,11 +269,11 @@ class Ask(Place):
         from looptop.tui.screens.picker import Choice, Picker
 
         try:
-            found = await in_thread(choices)
+            models = await in_thread(choices)
         except LooptopError as error:
             self.query_one(AnswerView).fail(str(error))
             return
-        lines = [Choice(each.name, safe(each.name, "bold") + safe(f"  {each.label}", "$text-muted")) for each in found]
+        lines = [Choice(each.name, safe(each.name, "bold") + safe(f"  {each.label}", "$text-muted")) for each in models]
         self.app.push_screen(Picker("Choose a model", lines, "There is no model yet: train one on screen 2."), self.use)
 
     def use(self, model: str | None) -> None:
@@ -279,7 +281,7 @@ class Ask(Place):
         if model is not None and model != self.model:
             self.model, self._status = model, f"loading {model}"
             self._request(lambda: self._answers.ask(model))
-            self._say()
+            self._show_model_status()
 
 
 def same(one: str, other: str) -> bool:

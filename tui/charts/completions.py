@@ -19,15 +19,16 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import number, safe
+from looptop.tui.widgets.bars import KeyBar
 
-NONE = "no completions: they come with TRL's GRPO and RLOO trainers"
+NO_COMPLETIONS = "no completions: they come with TRL's GRPO and RLOO trainers"
 
 
 class Completions(Overlay[None]):
     """The completions of one step; those of the newest at first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("completions")]
-    PLACES: ClassVar[tuple[str, ...]] = ("completions",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("completions",)
 
     def __init__(self, run: RunFolder) -> None:
         super().__init__()
@@ -37,11 +38,12 @@ class Completions(Overlay[None]):
         self._step: int | None = None
         self._by_reward = False
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One text, scrolled."""
         box = VerticalScroll(Static(id="completions"), classes="box -log")
         box.border_title = "Completions"
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """The arrows scroll."""
@@ -64,24 +66,24 @@ class Completions(Overlay[None]):
         work(self, self._show(), "completions", exclusive=True)
 
     async def _show(self) -> None:
-        box, said = self.query_one(VerticalScroll), self.query_one("#completions", Static)
+        box, text = self.query_one(VerticalScroll), self.query_one("#completions", Static)
         wanted = self._step
         try:
             self._steps = await in_thread(lambda: completion_steps(self._journal))
-            found = await in_thread(lambda: completions(self._journal, wanted))
+            written = await in_thread(lambda: completions(self._journal, wanted))
         except LooptopError as error:
-            said.update(safe(error, "$text-error"))
+            text.update(safe(error, "$text-error"))
             return
-        if not found:
-            said.update(safe(NONE, "$text-muted"))
+        if not written:
+            text.update(safe(NO_COMPLETIONS, "$text-muted"))
             return
         step = self._steps[-1] if wanted is None else wanted
-        place = self._steps.index(step) + 1
+        number = self._steps.index(step) + 1
         order = ", the best first" if self._by_reward else ""
-        box.border_title = f"Completions of step {step:,} ({place} of {len(self._steps)}){order}"
+        box.border_title = f"Completions of step {step:,} ({number} of {len(self._steps)}){order}"
         if self._by_reward:
-            found.sort(key=lambda each: each.advantage or 0.0, reverse=True)
-        said.update(Content("\n").join(line for each in found for line in _lines(each)))
+            written.sort(key=lambda each: each.advantage or 0.0, reverse=True)
+        text.update(Content("\n").join(line for each in written for line in _lines(each)))
         box.scroll_home(animate=False)
 
 

@@ -15,15 +15,16 @@ from looptop.engine.config.differences import side_by_side
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import cell
+from looptop.tui.widgets.bars import KeyBar
 
-WIDEST = 44
+WIDEST_VALUE = 44
 
 
 class Configurations(Overlay[None]):
     """A table: a line a setting, a column a run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("configurations")]
-    PLACES: ClassVar[tuple[str, ...]] = ("configurations",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("configurations",)
 
     def __init__(self, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Runs are (name, configuration)."""
@@ -32,11 +33,12 @@ class Configurations(Overlay[None]):
         self._lines = side_by_side([settings for _, settings in runs])
         self._all = len(runs) == 1
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One text, scrolled."""
         box = VerticalScroll(Static(id="configurations"), classes="box -log")
         box.border_title = "Configuration" if len(self._names) == 1 else "Configurations side by side"
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """The arrows scroll."""
@@ -54,14 +56,14 @@ class Configurations(Overlay[None]):
 
     def _show(self) -> None:
         room = self.query_one(VerticalScroll).size.width - 2
-        said = self.query_one("#configurations", Static)
+        text = self.query_one("#configurations", Static)
         differ = [line for line in self._lines if len(set(line[1])) > 1]
         same = [line for line in self._lines if len(set(line[1])) <= 1]
         if not room or not self._lines:
-            said.update(Content.styled("there is no configuration", "$text-muted"))
+            text.update(Content.styled("there is no configuration", "$text-muted"))
             return
         keys = min(max(len(key) for key, _ in self._lines), max(16, room // 3))
-        width = max(8, min(WIDEST, (room - keys - 2) // len(self._names) - 1))
+        width = max(8, min(WIDEST_VALUE, (room - keys - 2) // len(self._names) - 1))
         lines = [_line("", self._names, keys, width, "bold")]
         lines += [_line(key, values, keys, width, "$text-warning bold", "≠ ") for key, values in differ]
         if not differ and len(self._names) > 1:
@@ -71,7 +73,7 @@ class Configurations(Overlay[None]):
         elif same:
             words = f"  {len(same)} settings are the same in all; a shows them"
             lines += [Content(""), Content.styled(words, "$text-muted")]
-        said.update(Content("\n").join(lines))
+        text.update(Content("\n").join(lines))
 
 
 def _line(key: str, values: Sequence[str | None], keys: int, width: int, style: str, mark: str = "  ") -> Content:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.journal.reader import Event, Journal, Outline, Point, Series
+from looptop.engine.journal.reader import Event, Journal, Point, Series
 from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.tui.screens.watch import RunWatcher
 
 EVENTS = 50
-"""So many of a run's last events are kept."""
+"""How many of a run's last events are kept."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is known at one moment."""
+class ChartsSnapshot:
+    """What is known of the runs at one moment."""
 
     heads: tuple[Head, ...]
     names: tuple[str, ...]
@@ -70,16 +71,12 @@ class Look:
     last: int = 1
 
 
-class _OneRun:
+class _OneRun(RunWatcher):
     """Reads one run."""
 
     def __init__(self, run: RunFolder) -> None:
-        self.run = run
         self.journal = Journal(run.db)
-        self._version = -1
-        self._event = 0
-        self._outline: Outline | None = None
-        self._events: tuple[Event, ...] = ()
+        super().__init__(run, self.journal, EVENTS)
         self._asked: tuple[int, Window, float] | None = None
         self._series: dict[str, tuple[Point, Series]] = {}
         self._ends: dict[str, Point | None] = {}
@@ -88,27 +85,18 @@ class _OneRun:
         live = self.run.live_by()
         about = self.run.about()
         try:
-            version = self.journal.version()
-            if version != self._version or self._outline is None:
-                self._outline = self.journal.outline()
-                fresh = self.journal.events(self._event)
-                if fresh:
-                    self._event = fresh[-1].id
-                    self._events = (self._events + tuple(fresh))[-EVENTS:]
-                self._version = version
+            _, outline = self.refresh()
         except LooptopError as error:
             return Head(self.run.id, about, RunState.INTERRUPTED, "", live, {}, {}, (), str(error))
-        outline = self._outline
-        state = outline.state.seen(bool(live))
         return Head(
             self.run.id,
             about,
-            state,
+            outline.state.seen(bool(live)),
             outline.reason,
             live,
             outline.facts,
             outline.latest,
-            self._events,
+            self.events,
             alerts=outline.alerts,
         )
 
@@ -127,17 +115,17 @@ class _OneRun:
             known = self._series.get(name)
             if known is None or known[0] != latest:
                 with contextlib.suppress(LooptopError):
-                    found = self.journal.series(name, columns, window.first, window.last)
-                    self._series[name] = (latest, self.journal.smoothed(name, found, weight, window.last))
+                    series = self.journal.series(name, columns, window.first, window.last)
+                    self._series[name] = (latest, self.journal.smoothed(name, series, weight, window.last))
                     if window.last is not None and latest.step > window.last:
                         self._ends[name] = self.journal.last_until(name, window.last)
         return {name: self._series[name][1] for name in names if name in self._series}
 
     def ends(self, head: Head, names: Sequence[str], window: Window) -> dict[str, Point]:
         """The last value of each metric among the steps that are shown."""
-        found = {name: self._ends.get(name, head.latest.get(name)) for name in names}
+        ends = {name: self._ends.get(name, head.latest.get(name)) for name in names}
         first = -(2**63) if window.first is None else window.first
-        return {name: point for name, point in found.items() if point is not None and point.step >= first}
+        return {name: point for name, point in ends.items() if point is not None and point.step >= first}
 
 
 class ChartReader:
@@ -146,9 +134,9 @@ class ChartReader:
     def __init__(self, runs: Sequence[RunFolder]) -> None:
         self.runs = tuple(runs)
         self._readers = [_OneRun(run) for run in runs]
-        self._last: Look | None = None
+        self._last: ChartsSnapshot | None = None
 
-    def look(self, names: Sequence[str], columns: int, window: Window, weight: float = 0.0) -> Look:
+    def poll(self, names: Sequence[str], columns: int, window: Window, weight: float = 0.0) -> ChartsSnapshot:
         """What is known now; the very same object as before where nothing changed.
 
         Args:
@@ -159,19 +147,19 @@ class ChartReader:
         """
         heads = tuple(reader.head() for reader in self._readers)
         series = {
-            (name, reader.run.id): found
+            (name, reader.run.id): one
             for reader, head in zip(self._readers, heads, strict=True)
-            for name, found in reader.series(head, names, columns, window, weight).items()
+            for name, one in reader.series(head, names, columns, window, weight).items()
         }
         ends = {
             (name, reader.run.id): point
             for reader, head in zip(self._readers, heads, strict=True)
             for name, point in reader.ends(head, names, window).items()
         }
-        starts = [found.steps[0] for found in series.values() if found.steps]
+        starts = [one.steps[0] for one in series.values() if one.steps]
         last = max([1, *(head.step for head in heads)])
         first = min(starts, default=0) if window.first is None else 0
-        look = Look(
+        snapshot = ChartsSnapshot(
             heads=heads,
             names=tuple(dict.fromkeys(name for head in heads for name in head.latest)),
             series=series,
@@ -181,6 +169,6 @@ class ChartReader:
             first=first if first > last // 10 else 0,
             last=last,
         )
-        if look != self._last:
-            self._last = look
+        if snapshot != self._last:
+            self._last = snapshot
         return self._last

@@ -10,7 +10,7 @@ from textual.content import Content
 from looptop.engine.journal.reader import Series
 from looptop.engine.runs.folder import RunState
 from looptop.engine.times import local_time
-from looptop.tui.charts.reader import Head, Look
+from looptop.tui.charts.reader import ChartsSnapshot, Head
 from looptop.tui.run_text import LEVELS, state_word
 from looptop.tui.text import number, reason, safe
 
@@ -18,25 +18,25 @@ COLOURS = ("$primary", "$secondary", "$curve-3", "$curve-4", "$curve-5", "$curve
 """Of the runs, in their order; the charts' own."""
 
 
-def head(look: Look, width: int, chosen: int) -> Content:
+def head(snapshot: ChartsSnapshot, width: int, chosen: int) -> Content:
     """The run and how it stands; of several, each with the colour of its curves."""
-    if len(look.heads) == 1:
-        said = _one(look.heads[0])
-        return reason(said, width) if look.heads[0].reason else said.truncate(width, ellipsis=True)
+    if len(snapshot.heads) == 1:
+        line = _one(snapshot.heads[0])
+        return reason(line, width) if snapshot.heads[0].reason else line.truncate(width, ellipsis=True)
     parts = []
-    for index, each in enumerate(look.heads):
+    for index, each in enumerate(snapshot.heads):
         colour = COLOURS[index % len(COLOURS)] if chosen < 0 else ("$primary" if index == chosen else "$text-muted")
-        name = f"{each.id} {each.about.title}".strip() if len(look.heads) <= 3 else each.id
+        name = f"{each.id} {each.about.title}".strip() if len(snapshot.heads) <= 3 else each.id
         parts.append(Content.styled("━ ", f"{colour} bold") + safe(name, "bold" if index == chosen else ""))
     return Content("   ").join(parts).truncate(width, ellipsis=True)
 
 
 def _one(each: Head) -> Content:
-    said = Content.assemble((each.id, "bold"), "  ", state_word(each.state, each.alerts))
+    line = Content.assemble((each.id, "bold"), "  ", state_word(each.state, each.alerts))
     if each.about.title:
-        said += safe(f"  {each.about.title}")
+        line += safe(f"  {each.about.title}")
     if each.error:
-        return said + safe(f"  {each.error}", "$text-error")
+        return line + safe(f"  {each.error}", "$text-error")
     total = f" of {each.total_steps:,}" if each.total_steps > each.step else ""
     words = [f"step {each.step:,}{total}", str(each.facts.get("name") or ""), str(each.facts.get("device") or "")]
     if each.live == "heartbeat":
@@ -45,29 +45,29 @@ def _one(each: Head) -> Content:
         words.insert(0, each.reason)
     elif each.state.ended:
         words.append(each.reason)
-    return said + safe("  " + " · ".join(word for word in words if word), "$text-muted")
+    return line + safe("  " + " · ".join(word for word in words if word), "$text-muted")
 
 
-def status(look: Look, name: str, place: tuple[int, int] | None, width: int, weight: float) -> Content:
+def status(snapshot: ChartsSnapshot, name: str, position: tuple[int, int] | None, width: int, weight: float) -> Content:
     """The metric under the cursor: its last value and its extremes, all of them among the steps that are shown."""
-    if place is None:
-        said = "no metric by that name" if look.names else "no metrics yet"
-        return Content.styled(said, "$text-muted")
-    parts = [Content.styled(f"{place[0]}/{place[1]} ", "$text-muted") + safe(name, "bold")]
-    for index, each in enumerate(look.heads):
+    if position is None:
+        line = "no metric by that name" if snapshot.names else "no metrics yet"
+        return Content.styled(line, "$text-muted")
+    parts = [Content.styled(f"{position[0]}/{position[1]} ", "$text-muted") + safe(name, "bold")]
+    for index, each in enumerate(snapshot.heads):
         if name not in each.latest:
             continue
-        point = look.ends.get((name, each.id)) if look.window.first is not None else each.latest[name]
+        point = snapshot.ends.get((name, each.id)) if snapshot.window.first is not None else each.latest[name]
         if point is None:
             parts.append(Content.styled("no value", "$text-muted"))
             continue
         value = "nan" if point.value is None else number(point.value)
-        style = COLOURS[index % len(COLOURS)] if len(look.heads) > 1 else ""
+        style = COLOURS[index % len(COLOURS)] if len(snapshot.heads) > 1 else ""
         parts.append(safe(f"{value} at step {point.step:,}", style))
-        if len(look.heads) == 1:
-            parts.append(safe(_extremes(look.series.get((name, each.id))), "$text-muted"))
-    if look.window.first is not None:
-        parts.append(safe(f"in steps {look.window.first:,} to {look.window.last:,}", "$text-warning"))
+        if len(snapshot.heads) == 1:
+            parts.append(safe(_extremes(snapshot.series.get((name, each.id))), "$text-muted"))
+    if snapshot.window.first is not None:
+        parts.append(safe(f"in steps {snapshot.window.first:,} to {snapshot.window.last:,}", "$text-warning"))
     if weight:
         parts.append(Content.styled(f"smoothed {weight:g}", "$text-muted"))
     return Content("  ").join(parts).truncate(width, ellipsis=True)
@@ -77,19 +77,19 @@ def _extremes(series: Series | None) -> str:
     if series is None:
         return ""
     low, high = _present(series.minimum), _present(series.maximum)
-    said = f"from {number(min(low))} to {number(max(high))}" if low and high else ""
+    line = f"from {number(min(low))} to {number(max(high))}" if low and high else ""
     missing = sum(series.missing)
-    return said + (f", {missing:,} nan" if missing else "")
+    return line + (f", {missing:,} nan" if missing else "")
 
 
 def _present(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def events(look: Look, width: int, height: int) -> Content:
+def events(snapshot: ChartsSnapshot, width: int, height: int) -> Content:
     """The last events that fit, the newest below."""
-    several = len(look.heads) > 1
-    every = [(event.time, each.id, event) for each in look.heads for event in each.events if not event.superseded]
+    several = len(snapshot.heads) > 1
+    every = [(event.time, each.id, event) for each in snapshot.heads for event in each.events if not event.superseded]
     shown = sorted(every, key=lambda one: -math.inf if math.isnan(one[0]) else one[0])[-max(height, 1) :]
     if not shown:
         return Content.styled("nothing yet", "$text-muted")

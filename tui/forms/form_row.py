@@ -82,7 +82,7 @@ def rows_of(kind: str) -> list[RowSpec]:
     if kind == "ppo":
         preset = configuration.preset("tiny", kind)
         assert isinstance(preset, PpoRunConfig)
-        at = next(place for place, row in enumerate(rows) if row.key == "generation.max_new_tokens")
+        at = next(index for index, row in enumerate(rows) if row.key == "generation.max_new_tokens")
         rows[at:at] = [
             row
             for part in preset.rewards
@@ -110,13 +110,13 @@ class FormRow(Horizontal):
         words = configuration.presets(kind) if spec.key == "preset" else list(spec.words)
         if words:
             self.field.suggester = SuggestFromList(words)
-        self._said = Static(safe(spec.hint), classes="form-hint")
+        self._hint = Static(safe(spec.hint), classes="form-hint")
 
     def compose(self) -> ComposeResult:
         """Name, field, hint."""
         yield Static(self.spec.label, classes="form-label")
         yield self.field
-        yield self._said
+        yield self._hint
 
     @property
     def value(self) -> str:
@@ -144,26 +144,26 @@ class FormRow(Horizontal):
         return any(each.partition("=")[0].strip() in names for each in self.settings())
 
     def show_preset(self, preset: RunConfig) -> None:
-        """Shows in the empty field what the preset says; a row that the preset has no place for is not shown."""
-        found = _value_of(configuration.to_dict(preset), self.spec.key)
-        self.display = found is not None or self.spec.key == "more"
-        if isinstance(found, list | tuple):
-            self.of_preset = ", ".join(map(str, found))
-        elif isinstance(found, bool):
-            self.of_preset = str(found).lower()
+        """Shows the preset's value in the empty field; hides the row where the preset has no such setting."""
+        value = _value_of(configuration.to_dict(preset), self.spec.key)
+        self.display = value is not None or self.spec.key == "more"
+        if isinstance(value, list | tuple):
+            self.of_preset = ", ".join(map(str, value))
+        elif isinstance(value, bool):
+            self.of_preset = str(value).lower()
         else:
-            self.of_preset = f"{found:g}" if isinstance(found, float) else "" if found is None else str(found)
+            self.of_preset = f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
         self.field.placeholder = self.of_preset
 
     def accept(self) -> None:
         """The value is good."""
         if self.wrong:
             self.wrong = ""
-            self._said.update(safe(self.spec.hint))
+            self._hint.update(safe(self.spec.hint))
             self.remove_class("-wrong")
 
     def refuse(self, sentence: str, *, idle: bool = False) -> None:
-        """Says what is wrong with the value.
+        """Shows what is wrong with the value.
 
         Args:
             sentence: What.
@@ -172,12 +172,12 @@ class FormRow(Horizontal):
         self.idle = idle
         if sentence != self.wrong:
             self.wrong = sentence
-            self._said.update(safe(sentence))
+            self._hint.update(safe(sentence))
             self.add_class("-wrong")
 
 
 def _value_of(data: Any, key: str) -> Any:
-    """What a configuration's plain data hold at a key; None where there is no such place."""
+    """The value of a key in a configuration's plain data; None where there is no such key."""
     for part in key.split("."):
         if isinstance(data, list | tuple):
             data = {item["name"]: item for item in data}

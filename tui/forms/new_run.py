@@ -20,9 +20,10 @@ from looptop.engine.config import RunConfig
 from looptop.engine.config.differences import changes
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary
-from looptop.engine.launch.effects import without_effect
+from looptop.engine.startup.effects import without_effect
 from looptop.tui.actions import bindings
 from looptop.tui.forms.form_row import VQA_V2, FormRow, rows_of
+from looptop.tui.run_text import run_line
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 
-class NewRun(Vertical):
-    """Everything that is chosen before a run starts. An empty field leaves what the preset says."""
+class NewRunForm(Vertical):
+    """Everything that is chosen before a run starts. An empty field means the preset's value."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
     @dataclass
     class Wanted(Message):
-        """A run of this configuration shall start."""
+        """A person wants to start a run of this configuration."""
 
         config: RunConfig
 
@@ -64,13 +65,13 @@ class NewRun(Vertical):
                 yield FormRow(spec, self.kind)
             yield Button("Start the run", id="start", compact=True)
         # Outside of what is scrolled: it must be seen wherever somebody is in the form.
-        yield Static(id="form-said")
+        yield Static(id="form-message")
         runs = Options(id="runs")
         runs.border_title = "Runs"
         yield runs
 
     def on_mount(self) -> None:
-        """Shows what the preset says."""
+        """Shows the preset's values."""
         self._kept = self._values()
         self._show_preset()
 
@@ -83,8 +84,8 @@ class NewRun(Vertical):
         return [row.value for row in self._rows.values()]
 
     def take_focus(self) -> None:
-        """The first field; what was said of an earlier start is over."""
-        self._say(Content(""))
+        """Puts the focus on the first field, and clears the message of an earlier start."""
+        self._show_message(Content(""))
         self.query(Field).first().focus()
 
     def leave_field(self) -> None:
@@ -94,8 +95,6 @@ class NewRun(Vertical):
 
     def list_runs(self, summaries: Iterable[RunSummary]) -> None:
         """Shows the runs there are."""
-        from looptop.tui.train.screen import run_line
-
         runs = self.query_one("#runs", OptionList)
         options = [Option(run_line(each), id=each.id) for each in summaries]
         none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
@@ -116,12 +115,12 @@ class NewRun(Vertical):
         self.query_one("#form").border_title = safe(f"New run, like {run_id}")
 
     def started(self) -> None:
-        """The run has started: there is nothing more to say here."""
+        """Clears the message: the run has started."""
         self._kept = self._values()
-        self._say(Content(""))
+        self._show_message(Content(""))
 
     def fail(self, sentence: str, key: str = "") -> None:
-        """Says why the run does not start, and at the field where one setting is the cause.
+        """Shows why the run does not start, beside the field if one setting is the cause.
 
         Args:
             sentence: Why.
@@ -132,7 +131,7 @@ class NewRun(Vertical):
         if row is not None:
             row.refuse(sentence)
             row.field.focus()
-        self._say(Content.styled("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
+        self._show_message(Content.styled("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
 
     # Checking.
 
@@ -177,8 +176,8 @@ class NewRun(Vertical):
         self._check_together()
 
     def _check_together(self) -> None:
-        """Says beside the field which setting does nothing because of the others, once each is right by itself."""
-        self._say(Content(""))
+        """Shows which settings do nothing because of others, once each is right by itself."""
+        self._show_message(Content(""))
         rows = [row for row in self._rows.values() if row.display]
         if any(row.wrong and not row.idle for row in rows):
             return
@@ -188,18 +187,18 @@ class NewRun(Vertical):
             return
         refused = without_effect(config, self._like)
         for row in rows:
-            sentence = next((said for key, said in refused.items() if row.sets(key)), "")
+            sentence = next((sentence for key, sentence in refused.items() if row.sets(key)), "")
             row.refuse(sentence, idle=True) if sentence else row.accept()
-        warned = [said for key, said in without_effect(config).items() if key not in refused]
+        warned = [sentence for key, sentence in without_effect(config).items() if key not in refused]
         if warned:
-            self._say(Content.styled("! ", "$text-warning bold") + safe("; ".join(warned), "$text-warning"))
+            self._show_message(Content.styled("! ", "$text-warning bold") + safe("; ".join(warned), "$text-warning"))
 
     def _check(self, row: FormRow) -> None:
-        """Says beside the field what is wrong with its value, if anything is."""
+        """Shows beside the field what is wrong with its value, if anything is."""
         try:
             preset = self._preset()
         except LooptopError as error:
-            # Said once: no other value can be judged before there is a preset.
+            # Shown once: no other value can be judged without a preset.
             if row.spec.key == "preset":
                 row.refuse(str(error))
             else:
@@ -228,7 +227,7 @@ class NewRun(Vertical):
             self.fail(str(error).removeprefix("--set: "))
             return
         self.post_message(self.Wanted(config))
-        self._say(Content.styled("starting…", "$text-primary"))
+        self._show_message(Content.styled("starting…", "$text-primary"))
 
     @on(Button.Pressed, "#start")
     def _start_pressed(self) -> None:
@@ -238,5 +237,5 @@ class NewRun(Vertical):
     def _next(self) -> None:
         self.screen.focus_next()
 
-    def _say(self, content: Content) -> None:
-        self.query_one("#form-said", Static).update(content)
+    def _show_message(self, content: Content) -> None:
+        self.query_one("#form-message", Static).update(content)

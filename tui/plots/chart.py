@@ -14,41 +14,31 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from looptop.tui.plots import plot
-from looptop.tui.plots.plot import Axes, Curve
+from looptop.tui.plots.curves import AXIS, ROLE_CLASSES, Axes, Curve, Run
 
-NOTHING = "nothing to draw yet"
+NOTHING_YET = "nothing to draw yet"
 
 
 class Chart(Widget, can_focus=False):
     """Curves over steps."""
 
-    _CLASSES: ClassVar[dict[int, str]] = {
-        plot.AXIS: "chart--axis",
-        plot.FAINT: "chart--faint",
-        plot.FIRST: "chart--first",
-        plot.SECOND: "chart--second",
-        plot.THIRD: "chart--third",
-        plot.FOURTH: "chart--fourth",
-        plot.FIFTH: "chart--fifth",
-        plot.SIXTH: "chart--sixth",
-    }
-    COMPONENT_CLASSES: ClassVar[set[str]] = set(_CLASSES.values())
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(ROLE_CLASSES.values())
 
     def __init__(self, title: str | Content, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._title: str | Content = ""
-        self.entitle(title)
+        self.set_title(title)
         self._curves: Sequence[Curve] = ()
         self._axes = Axes(0, 1)
-        self._lines: list[list[plot.Run]] = []
+        self._lines: list[list[Run]] = []
         self._strips: list[Strip] = []
         """As they stand on the screen; empty where all is to be drawn anew."""
         self._made_for = Size(0, 0)
         self._colours: dict[int, Style] = {}
         """Of the roles, in the theme's colours; empty where they are to be asked for anew."""
 
-    def entitle(self, title: str | Content) -> bool:
-        """Changes the title: our own markup, or content where it comes from outside; says whether it was another."""
+    def set_title(self, title: str | Content) -> bool:
+        """Changes the title: our own markup, or content where it comes from outside; returns whether it was another."""
         if title == self._title:
             return False
         self._title = title
@@ -56,7 +46,7 @@ class Chart(Widget, can_focus=False):
         return True
 
     def show(self, curves: Sequence[Curve], axes: Axes) -> None:
-        """Shows these curves; only lines that look different than before are drawn."""
+        """Shows these curves; redraws only lines that changed."""
         if (curves, axes) == (self._curves, self._axes):
             return
         self._curves, self._axes = curves, axes
@@ -104,16 +94,16 @@ class Chart(Widget, can_focus=False):
             self._strips = [self._strip(line, styles, width) for line in self._lines]
         else:
             blank = Strip.blank(width, styles[0])
-            said = Strip([Segment(NOTHING.center(width)[:width], styles[plot.AXIS])])
-            self._strips = [said if y == height // 2 else blank for y in range(height)]
+            note = Strip([Segment(NOTHING_YET.center(width)[:width], styles[AXIS])])
+            self._strips = [note if y == height // 2 else blank for y in range(height)]
 
     def _styles_of_roles(self) -> dict[int, Style]:
         if not self._colours:
-            roles = {role: self.get_component_rich_style(name) for role, name in self._CLASSES.items()}
+            roles = {role: self.get_component_rich_style(name) for role, name in ROLE_CLASSES.items()}
             self._colours = {0: self.rich_style, **roles}
         return self._colours
 
     @staticmethod
-    def _strip(line: list[plot.Run], styles: dict[int, Style], width: int) -> Strip:
+    def _strip(line: list[Run], styles: dict[int, Style], width: int) -> Strip:
         strip = Strip([Segment(run.text, styles[run.role]) for run in line])
         return strip.adjust_cell_length(width, styles[0])

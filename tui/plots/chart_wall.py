@@ -14,7 +14,7 @@ from textual.message import Message
 
 from looptop.tui.actions import bindings
 from looptop.tui.plots.chart import Chart
-from looptop.tui.plots.plot import Axes, Curve
+from looptop.tui.plots.curves import Axes, Curve
 from looptop.tui.text import safe
 
 NARROWEST, LOWEST = 36, 9
@@ -45,9 +45,9 @@ class ChartWall(Container, can_focus=True):
         """These are the metrics there are; the cursor stays on the one it is on."""
         if tuple(names) == self._names:
             return
-        here = self.name_here
+        current = self.current_name
         self._names = tuple(names)
-        self._cursor = self._names.index(here) if here in self._names else 0
+        self._cursor = self._names.index(current) if current in self._names else 0
         self._lay_out()
 
     @property
@@ -65,12 +65,12 @@ class ChartWall(Container, can_focus=True):
         return tuple(names[first : first + page])
 
     @property
-    def name_here(self) -> str:
+    def current_name(self) -> str:
         """The metric under the cursor; empty where there is none."""
         return self._names[self._cursor] if self._cursor < len(self._names) else ""
 
     @property
-    def place(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         """Which of how many charts is under the cursor, from 1."""
         return min(self._cursor + 1, len(self._names)), len(self._names)
 
@@ -89,7 +89,7 @@ class ChartWall(Container, can_focus=True):
         """Puts a word behind every chart's name."""
         self._note = text
         for chart, name in zip(self._cells(), self.names, strict=False):
-            chart.entitle(self._title(name))
+            chart.set_title(self._title(name))
 
     def _title(self, name: str) -> Content:
         return safe(name) + Content.styled(f"  {self._note}", "$text-muted") if self._note else safe(name)
@@ -175,11 +175,11 @@ class ChartWall(Container, can_focus=True):
         if fresh:
             self.mount(*fresh)
         for chart, name in zip([*cells, *fresh], self.names, strict=False):
-            if chart.entitle(self._title(name)):
+            if chart.set_title(self._title(name)):
                 chart.show((), Axes(0, 1))  # what another metric was is not shown under this name
         self._mark()
         self.post_message(self.Turned())
 
     def _mark(self) -> None:
         for chart, name in zip(self._cells(), self.names, strict=False):
-            chart.set_class(name == self.name_here and not self._large, "-cursor")
+            chart.set_class(name == self.current_name and not self._large, "-cursor")

@@ -17,12 +17,12 @@ from textual.strip import Strip
 
 from looptop.tui.actions import bindings
 from looptop.tui.text import number
-from looptop.tui.widgets.keeps_style import KeepsStyle
+from looptop.tui.widgets.style_cache import StyleCache
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
-BAR = 3
+BAR_WIDTH = 3
 """Cells from one bar to the next."""
-MOST = 24
+MOST_BARS = 24
 """Bars."""
 
 
@@ -65,7 +65,7 @@ def ends_text(low: str, high: str, room: int) -> str:
     return f"{low}{' ' * max(1, room - len(low) - len(high))}{high}"
 
 
-class Histogram(KeepsStyle, can_focus=True):
+class Histogram(StyleCache, can_focus=True):
     """A title, bars, and their ends."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"bars--title", "bars--bar", "bars--chosen", "bars--label"}
@@ -110,17 +110,17 @@ class Histogram(KeepsStyle, can_focus=True):
             self.action_no_bar()
 
     def _count(self) -> None:
-        self._counts, self._ranges = bins(self._values, max(1, min(MOST, (self.size.width - 1) // BAR)))
+        self._counts, self._ranges = bins(self._values, max(1, min(MOST_BARS, (self.size.width - 1) // BAR_WIDTH)))
 
     def action_bar(self, by: int) -> None:
         """Chooses another bar that holds something."""
-        places = [place for place, count in enumerate(self._counts) if count]
-        if not places:
+        filled = [index for index, count in enumerate(self._counts) if count]
+        if not filled:
             return
         if self.chosen is None:
-            self._choose(places[0] if by > 0 else places[-1])
+            self._choose(filled[0] if by > 0 else filled[-1])
             return
-        further = [place for place in places if (place > self.chosen if by > 0 else place < self.chosen)]
+        further = [index for index in filled if (index > self.chosen if by > 0 else index < self.chosen)]
         if further:
             self._choose(further[0] if by > 0 else further[-1])
 
@@ -130,14 +130,14 @@ class Histogram(KeepsStyle, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """Chooses a bar, or none where it was chosen."""
-        place = event.x // BAR
-        if place < len(self._counts) and self._counts[place]:
-            self._choose(None if place == self.chosen else place)
+        index = event.x // BAR_WIDTH
+        if index < len(self._counts) and self._counts[index]:
+            self._choose(None if index == self.chosen else index)
 
-    def _choose(self, place: int | None) -> None:
-        self.chosen = place
+    def _choose(self, index: int | None) -> None:
+        self.chosen = index
         self.refresh()
-        self.post_message(self.Chosen(self, None if place is None else self._ranges[place]))
+        self.post_message(self.Chosen(self, None if index is None else self._ranges[index]))
 
     def render_line(self, y: int) -> Strip:
         """The title, a line of the bars, or their ends."""
@@ -150,16 +150,16 @@ class Histogram(KeepsStyle, can_focus=True):
             return Strip([Segment("  ·" if y == 1 else "", label)]).adjust_cell_length(width, base)
         if y == height - 1:
             low, high = number(self._ranges[0].low), number(self._ranges[-1].high)
-            ends = ends_text(low, high, min(width, BAR * len(self._counts)) - 1)
+            ends = ends_text(low, high, min(width, BAR_WIDTH * len(self._counts)) - 1)
             return Strip([Segment(ends, label)]).adjust_cell_length(width, base)
         plain, chosen = (self.get_component_rich_style(f"bars--{name}") for name in ("bar", "chosen"))
         levels, most = max(1, height - 2), max(self._counts)
         segments = []
-        for place, count in enumerate(self._counts):
+        for index, count in enumerate(self._counts):
             eighths = math.ceil(count / most * levels * 8) if count else 0
             filled = max(0, min(8, eighths - 8 * (levels - y)))
             segments += [
-                Segment(BLOCKS[filled] * (BAR - 1), chosen if place == self.chosen else plain),
+                Segment(BLOCKS[filled] * (BAR_WIDTH - 1), chosen if index == self.chosen else plain),
                 Segment(" ", base),
             ]
         return Strip(segments).adjust_cell_length(width, base)
@@ -167,9 +167,9 @@ class Histogram(KeepsStyle, can_focus=True):
     def _title_line(self, width: int) -> Strip:
         style = self.get_component_rich_style("bars--chosen" if self.has_focus else "bars--title")
         segments = [Segment(f" {self._title} ", style)]
-        said = f" {len(self._values)} samples"
+        text = f" {len(self._values)} samples"
         if self.chosen is not None:
             at = self._ranges[self.chosen]
-            said = f" {number(at.low)} to {number(at.high)}: {self._counts[self.chosen]}"
-        segments.append(Segment(said, self.get_component_rich_style("bars--label")))
+            text = f" {number(at.low)} to {number(at.high)}: {self._counts[self.chosen]}"
+        segments.append(Segment(text, self.get_component_rich_style("bars--label")))
         return Strip(segments).adjust_cell_length(width, self.base_style)

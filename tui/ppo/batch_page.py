@@ -18,19 +18,14 @@ from looptop.engine.ppo.sample_filter import SampleView, parse
 from looptop.tui.actions import bindings
 from looptop.tui.plots.histogram import Histogram, Range
 from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
+from looptop.tui.ppo.sample_text import sample_in_short
 from looptop.tui.ppo.snapshot import Reward
-from looptop.tui.ppo.text import ROOMY, marks_in_full, marks_on_a_line, sample_in_short
+from looptop.tui.ppo.text import WIDE_ENOUGH, marks_in_full, marks_on_a_line
 from looptop.tui.text import safe
-from looptop.tui.widgets.grid import Grid, Row
+from looptop.tui.widgets.table import ColumnTable, Row, Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
-
-
-class SampleTable(Grid):
-    """A batch's samples; the column under the column cursor can be sorted by."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows", "columns")]
 
 
 class BatchPage(Vertical):
@@ -39,10 +34,10 @@ class BatchPage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-batch")]
 
     class Opened(Message):
-        """The sample under the cursor shall be opened."""
+        """A person wants to open the sample under the cursor."""
 
     class FilterWanted(Message):
-        """A filter shall be typed."""
+        """A person wants to type a filter."""
 
     class Moved(Message):
         """Another sample is under the cursor."""
@@ -60,15 +55,15 @@ class BatchPage(Vertical):
         self._ranges: dict[str, Range] = {}
         self._row: int | None = None
         """The sample under the cursor, by its row in the batch."""
-        self._table = SampleTable(id="samples-table")
-        self._table.shows_column = True
+        self.table = ColumnTable(id="samples-table")
+        self.table.shows_column = True
 
     def compose(self) -> ComposeResult:
         """A line about the batch, marks, the table, and below or beside it histograms and texts."""
         yield Static(id="batch-line")
         yield Static(id="batch-health")
-        with Horizontal(id="samples-box"):
-            yield self._table
+        with Horizontal(id="batch-samples"):
+            yield self.table
             with Vertical(id="samples-side"):
                 with Horizontal(id="histograms"):
                     yield Histogram("reward", id="reward-bars")
@@ -82,7 +77,7 @@ class BatchPage(Vertical):
     @property
     def sample(self) -> SampleRow | None:
         """The sample under the cursor."""
-        cursor = self._table.cursor
+        cursor = self.table.cursor
         return self._rows[cursor] if cursor < len(self._rows) else None
 
     @property
@@ -103,7 +98,7 @@ class BatchPage(Vertical):
         Args:
             batch: The batch, as far as it has come.
             records: Its samples.
-            judgements: What a person said of them.
+            judgements: A person's.
             rewards: The parts of the reward.
             run: The run's id.
         """
@@ -131,28 +126,28 @@ class BatchPage(Vertical):
     def select(self, row: int) -> None:
         """Puts a sample under the cursor, by its row in the batch."""
         self._row = row
-        for place, sample in enumerate(self._rows):
+        for index, sample in enumerate(self._rows):
             if sample.record.row == row:
-                self._table.cursor = place
+                self.table.cursor = index
                 return
 
-    def step_sample(self, by: int) -> SampleRow | None:
+    def turn_sample(self, by: int) -> SampleRow | None:
         """Moves the cursor, and gives the sample that it is on now."""
-        self._table.cursor += by
+        self.table.cursor += by
         return self.sample
 
     def _arrange(self) -> None:
         """Filters and sorts, and keeps the sample under the cursor."""
         rows = [row for row in self._all if self._keeps(row)]
-        sort = self._table.sort
+        sort = self.table.sort
         if sort is not None:
             rows = sorted_rows(rows, *sort)
         self._rows = rows
-        place = next((at for at, row in enumerate(rows) if row.record.row == self._row), None)
+        index = next((at for at, row in enumerate(rows) if row.record.row == self._row), None)
         columns = sample_columns(self._all, self._rewards)
-        self._table.empty = "no sample is so" if self._all else "the samples of this batch are not known yet"
-        self._table.fill(len(rows), self._make, columns=columns, cursor=0 if place is None else place)
-        self._say()
+        self.table.empty = "no sample is so" if self._all else "the samples of this batch are not known yet"
+        self.table.fill(len(rows), self._make, columns=columns, cursor=0 if index is None else index)
+        self._show_batch_line()
         self._show_sample()
 
     def _keeps(self, row: SampleRow) -> bool:
@@ -162,16 +157,16 @@ class BatchPage(Vertical):
         return self._filter.holds(SampleView(figures, (row.record.query, row.record.response)))
 
     def _make(self, row: int) -> Row | None:
-        return sample_cells(self._rows[row], self._table.columns) if row < len(self._rows) else None
+        return sample_cells(self._rows[row], self.table.columns) if row < len(self._rows) else None
 
-    def _say(self) -> None:
+    def _show_batch_line(self) -> None:
         """The line about the batch: how many samples, in which order, which of them."""
         batch = self.record
         parts = [safe(f"{len(self._rows)} of {len(self._all)} samples", "bold")]
-        if batch is not None and batch.place != "updated":
-            parts.append(safe(f"so far {batch.place}", "$text-warning"))
-        if self._table.sort is not None:
-            key, largest = self._table.sort
+        if batch is not None and batch.stage != "updated":
+            parts.append(safe(f"so far {batch.stage}", "$text-warning"))
+        if self.table.sort is not None:
+            key, largest = self.table.sort
             parts.append(safe(f"by {key}, {'largest' if largest else 'smallest'} first", "$text-muted"))
         if self.filter_text:
             parts.append(safe(f"/ {self.filter_text}", "$text-primary"))
@@ -184,7 +179,7 @@ class BatchPage(Vertical):
         if judged:
             parts.append(safe(f"{judged} judged", "$text-warning"))
         if rated:
-            learn = f": looptop train reward --data {self._run}" if self.size.width >= ROOMY else ""
+            learn = f": looptop train reward --data {self._run}" if self.size.width >= WIDE_ENOUGH else ""
             parts.append(safe(f"{rated} rated{learn}", "$text-warning"))
         self.query_one("#batch-line", Static).update(Content("   ").join(parts), layout=False)
 
@@ -198,8 +193,8 @@ class BatchPage(Vertical):
             Content("") if sample is None else sample_in_short(sample, preview.content_size.width), layout=False
         )
 
-    @on(Grid.Moved, "#samples-table")
-    def _moved(self, event: Grid.Moved) -> None:
+    @on(Table.Moved, "#samples-table")
+    def _moved(self, event: Table.Moved) -> None:
         event.stop()
         sample = self.sample
         if sample is not None and sample.record.row != self._row:
@@ -207,7 +202,7 @@ class BatchPage(Vertical):
             self.post_message(self.Moved())
         self._show_sample()
 
-    @on(Grid.Chosen, "#samples-table")
+    @on(Table.Chosen, "#samples-table")
     def action_open(self) -> None:
         """Opens the sample."""
         if self.sample is not None:
@@ -217,28 +212,28 @@ class BatchPage(Vertical):
 
     def action_sort(self, largest_first: bool) -> None:
         """Sorts by the column under the column cursor."""
-        self.sort_by(self._table.columns[self._table.column].key, largest_first)
+        self.sort_by(self.table.columns[self.table.column].key, largest_first)
 
     def sort_by(self, key: str | None, largest_first: bool = False) -> None:
         """Sorts by a column; by none puts the samples in their own order."""
-        self._table.sort = None if key is None else (key, largest_first)
+        self.table.sort = None if key is None else (key, largest_first)
         self._arrange()
 
     def action_best(self) -> None:
         """The best first, then the worst, then in order."""
         after = {None: True, ("reward", True): False}
-        sort = self._table.sort if self._table.sort in after else None
+        sort = self.table.sort if self.table.sort in after else None
         self._row = None
-        if self._table.sort == ("reward", False):
+        if self.table.sort == ("reward", False):
             self.sort_by(None)
         else:
             self.sort_by("reward", after[sort])
 
-    @on(Grid.TitleClicked, "#samples-table")
-    def _title_clicked(self, event: Grid.TitleClicked) -> None:
+    @on(Table.TitleClicked, "#samples-table")
+    def _title_clicked(self, event: Table.TitleClicked) -> None:
         event.stop()
-        self._table.to_column([column.key for column in self._table.columns].index(event.key))
-        self.sort_by(event.key, self._table.sort == (event.key, False))
+        self.table.to_column([column.key for column in self.table.columns].index(event.key))
+        self.sort_by(event.key, self.table.sort == (event.key, False))
 
     def action_filter(self) -> None:
         """Asks for a filter."""
@@ -271,7 +266,7 @@ class BatchPage(Vertical):
     def action_histograms(self) -> None:
         """Goes to the histograms, or back to the table."""
         bars: Histogram = self.query_one("#reward-bars", Histogram)
-        (self._table if bars.has_focus else bars).focus()
+        (self.table if bars.has_focus else bars).focus()
 
     @on(Histogram.Chosen)
     def _bar_chosen(self, event: Histogram.Chosen) -> None:
@@ -285,5 +280,5 @@ class BatchPage(Vertical):
 
     def on_resize(self) -> None:
         """There may be room for the texts now."""
-        for show in (self._show_sample, self._show_health, self._say):
+        for show in (self._show_sample, self._show_health, self._show_batch_line):
             self.call_after_refresh(show)

@@ -12,9 +12,9 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
 from looptop.tui.background import in_thread
 
-STRETCH = 128
+STRETCH_LENGTH = 128
 """Batches that are read at once."""
-KEPT = 32
+STRETCHES_KEPT = 32
 """Stretches that are kept."""
 
 
@@ -54,7 +54,7 @@ class BatchRows:
 
     def get(self, step: int) -> BatchRow | None:
         """A row; None where it is not read yet, which begins now."""
-        number = step // STRETCH
+        number = step // STRETCH_LENGTH
         if number not in self._known or number in self._old:
             self._read(number)
         stretch = self._known.get(number)
@@ -65,20 +65,20 @@ class BatchRows:
 
     def is_known(self, step: int) -> bool:
         """Whether a row is read, and nothing is newer."""
-        number = step // STRETCH
+        number = step // STRETCH_LENGTH
         return number in self._known and number not in self._old and number not in self._reading
 
     def news(self, step: int) -> None:
         """Batches from this one on may have changed; what is known of them is shown until they are read again."""
-        there = {*self._known, *self._reading}
-        self._old |= {number for number in there if number >= step // STRETCH}
+        numbers = {*self._known, *self._reading}
+        self._old |= {number for number in numbers if number >= step // STRETCH_LENGTH}
 
     def _read(self, number: int) -> None:
         if number in self._reading:
             return
         self._reading.add(number)
         self._old.discard(number)
-        first, last = number * STRETCH, (number + 1) * STRETCH - 1
+        first, last = number * STRETCH_LENGTH, (number + 1) * STRETCH_LENGTH - 1
 
         def read() -> dict[int, BatchRow]:
             with self.journal.at_once():
@@ -94,7 +94,7 @@ class BatchRows:
                 self._old.add(number)
                 self._on_error(error)
                 return
-            while len(self._known) > KEPT:
+            while len(self._known) > STRETCHES_KEPT:
                 self._known.popitem(last=False)
             self._on_read(first, last)
 

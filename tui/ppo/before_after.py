@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo import comparison_result
-from looptop.engine.ppo.comparison_result import CompareResult
+from looptop.engine.ppo import before_after
+from looptop.engine.ppo.before_after import CompareResult
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 from looptop.tui.background import in_thread
@@ -23,10 +23,10 @@ class Ended(NamedTuple):
     """How a child process ended."""
 
     code: int
-    said: str
+    last_line: str
 
 
-class Comparing:
+class Comparer:
     """Reads results and has them made.
 
     Args:
@@ -42,14 +42,14 @@ class Comparing:
         self._closed = False
         self.result: CompareResult | None = None
         self.doing = ""
-        """What is being done, or why it went wrong."""
+        """What is being done, or why it failed."""
 
     def attach(self, run: RunFolder) -> None:
         """Another run's."""
         self._run, self.result, self.doing = run, None, ""
 
-    def look(self) -> None:
-        """Reads the result that is there."""
+    def read_result(self) -> None:
+        """Reads the result that the run has."""
         run = self._run
         if run is None:
             return
@@ -63,7 +63,7 @@ class Comparing:
                 self.doing = str(error)
             self._on_news()
 
-        in_thread(lambda: comparison_result.load(run.path)).add_done_callback(done)
+        in_thread(lambda: before_after.load(run.path)).add_done_callback(done)
 
     def begin(self, *, trust: bool = False) -> None:
         """Has the comparison made, unless it is being made.
@@ -88,7 +88,7 @@ class Comparing:
             return
         self.doing = f"comparing {run.id} with its reference…"
         self._on_news()
-        before = comparison_result.written(run.path)
+        before = before_after.written(run.path)
 
         def done(future: asyncio.Future[Ended]) -> None:
             self._child = None
@@ -96,9 +96,9 @@ class Comparing:
                 return
             ended = future.result()
             # A result that could not be kept is only printed, and there is no new one to show.
-            kept = ended.code == 0 and comparison_result.written(run.path) != before
-            self.doing = "" if kept else ended.said
-            self.look()
+            kept = ended.code == 0 and before_after.written(run.path) != before
+            self.doing = "" if kept else ended.last_line
+            self.read_result()
 
         in_thread(lambda: _wait(child)).add_done_callback(done)
 
@@ -110,8 +110,8 @@ class Comparing:
 
 
 def _wait(child: subprocess.Popen[bytes]) -> Ended:
-    """Waits for its end, and gives the last line it said."""
-    _, said = child.communicate()
-    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    """Waits until it ends; returns the exit code and the last line that it printed."""
+    _, last_line = child.communicate()
+    lines = [line for line in last_line.decode("utf-8", "replace").splitlines() if line.strip()]
     last = lines[-1].removeprefix("looptop: ") if lines else f"it ended with exit code {child.returncode}"
     return Ended(child.returncode, visible(last))

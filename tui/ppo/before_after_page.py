@@ -1,4 +1,4 @@
-"""Before and after: what a comparison of the tuned model with the reference found, by figure and by pair."""
+"""Before and after: the tuned model compared with the reference, by figure and by pair of responses."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from looptop.engine.ppo.comparison_result import CompareFigure, ComparePair, CompareResult
+from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult
 from looptop.tui.actions import bindings
-from looptop.tui.ppo.columns import said
 from looptop.tui.ppo.differences import differing
-from looptop.tui.ppo.sample_page import Text, marked
-from looptop.tui.text import safe
-from looptop.tui.widgets.grid import Cell, Column, Grid, Row
+from looptop.tui.ppo.sample_page import TextBox, marked
+from looptop.tui.text import safe, short_number
+from looptop.tui.widgets.table import Cell, Column, ColumnTable, Row, Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-PAIRS = (
+PAIR_COLUMNS = (
     Column("index", "query", 6),
     Column("change", "change", 7),
     Column("before_reward", "before", 7),
@@ -30,7 +29,7 @@ PAIRS = (
     Column("before", "the reference wrote", 40, least=16, text=True),
     Column("after", "the tuned model wrote", 40, least=16, text=True),
 )
-FIGURES = (
+FIGURE_COLUMNS = (
     Column("figure", " figure", 13, text=True),
     Column("before", "before", 7),
     Column("after", "after", 7),
@@ -46,19 +45,13 @@ NONE_YET = (
 )
 
 
-class PairTable(Grid):
-    """Pairs, a line each."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows", "columns")]
-
-
-class ComparePage(Vertical):
+class BeforeAfterPage(Vertical):
     """The result of a comparison."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-compare")]
 
     class Wanted(Message):
-        """A comparison shall be made."""
+        """A person wants a comparison to be made."""
 
     def __init__(self) -> None:
         super().__init__(id="compare-page", classes="page")
@@ -69,24 +62,24 @@ class ComparePage(Vertical):
     def compose(self) -> ComposeResult:
         """Figures, pairs, and the texts of the pair under the cursor."""
         yield Static(id="compare-line")
-        yield Grid(FIGURES, id="compare-figures")
-        yield PairTable(PAIRS, id="pairs")
-        yield Text("Query", id="compare-query")
+        yield Table(FIGURE_COLUMNS, id="compare-figures")
+        yield ColumnTable(PAIR_COLUMNS, id="pairs")
+        yield TextBox("Query", id="compare-query")
         with Horizontal(id="compare-texts"):
-            yield Text("Reference", id="compare-before")
-            yield Text("Tuned", id="compare-after")
+            yield TextBox("Reference", id="compare-before")
+            yield TextBox("Tuned", id="compare-after")
 
     @property
-    def main(self) -> Grid:
+    def main(self) -> Table:
         """What has the cursor."""
-        return self.query_one("#pairs", Grid)
+        return self.query_one("#pairs", Table)
 
     def show(self, run: str, result: CompareResult | None, doing: str) -> None:
-        """Shows a result, or says that there is none.
+        """Shows a result, or that there is none.
 
         Args:
             run: The run's id.
-            result: What was found.
+            result: The comparison's.
             doing: What is being done.
         """
         fresh = result != self.result
@@ -103,7 +96,7 @@ class ComparePage(Vertical):
         if fresh:
             self._arrange()
             names = list(result.figures)
-            figures = self.query_one("#compare-figures", Grid)
+            figures = self.query_one("#compare-figures", Table)
             figures.fill(len(names), lambda row: _figure_cells(names[row], result.figures[names[row]]))
             figures.styles.height = min(len(names), 6) + 1
 
@@ -115,24 +108,24 @@ class ComparePage(Vertical):
             self.show(self.result.run, self.result, "")
 
     def action_compare(self) -> None:
-        """Has it made."""
+        """Asks for a comparison."""
         self.post_message(self.Wanted())
 
     def _arrange(self) -> None:
         rows = self.result.rows if self.result is not None else []
         self._pairs = sorted(rows, key=lambda pair: pair.change, reverse=not self._worst_first)
-        grid = self.main
-        grid.sort = ("change", not self._worst_first)
-        grid.fill(len(self._pairs), lambda row: _pair_cells(self._pairs[row]), cursor=0)
+        table = self.main
+        table.sort = ("change", not self._worst_first)
+        table.fill(len(self._pairs), lambda row: _pair_cells(self._pairs[row]), cursor=0)
         self._show_pair()
 
-    @on(Grid.Moved, "#pairs")
-    def _moved(self, event: Grid.Moved) -> None:
+    @on(Table.Moved, "#pairs")
+    def _moved(self, event: Table.Moved) -> None:
         event.stop()
         self._show_pair()
 
     def on_resize(self) -> None:
-        """Titles say more where there is room."""
+        """Fits the titles to the new width."""
         self.call_after_refresh(self._show_pair)
 
     def _show_pair(self) -> None:
@@ -140,16 +133,16 @@ class ComparePage(Vertical):
             return
         pair = self._pairs[self.main.cursor]
         before, after = differing(pair.before, pair.after)
-        self.query_one("#compare-query", Text).say(safe(pair.query, keep_lines=True))
+        self.query_one("#compare-query", TextBox).show(safe(pair.query, keep_lines=True))
         for name, title, pieces, reward, scores, style in (
             ("#compare-before", "Reference", before, pair.reward_before, pair.scores_before, "$text-secondary"),
             ("#compare-after", "Tuned", after, pair.reward_after, pair.scores_after, "$text-primary"),
         ):
-            text = self.query_one(name, Text)
-            alone = f"{title}: reward {said(reward)}"
-            whole = alone + "".join(f"  {part} {said(value)}" for part, value in scores.items())
+            text = self.query_one(name, TextBox)
+            alone = f"{title}: reward {short_number(reward)}"
+            whole = alone + "".join(f"  {part} {short_number(value)}" for part, value in scores.items())
             text.border_title = safe(whole if len(whole) <= self.size.width // 2 - 6 else alone)
-            text.say(marked(pieces, style))
+            text.show(marked(pieces, style))
 
 
 def _pair_cells(pair: ComparePair) -> Row:
@@ -157,9 +150,9 @@ def _pair_cells(pair: ComparePair) -> Row:
     return [
         Cell(f"{pair.index}", "muted"),
         Cell(f"{change:+.2f}", "good" if change > 0 else "bad" if change < 0 else ""),
-        Cell(said(pair.reward_before)),
-        Cell(said(pair.reward_after)),
-        Cell(said(pair.kl)),
+        Cell(short_number(pair.reward_before)),
+        Cell(short_number(pair.reward_after)),
+        Cell(short_number(pair.kl)),
         Cell(pair.before, "muted"),
         Cell(pair.after),
     ]
@@ -170,8 +163,8 @@ def _figure_cells(name: str, figure: CompareFigure) -> Row:
     verdict = "chance?" if not sure else "up" if figure.low > 0 else "down"
     return [
         Cell(f" {name}", "bold"),
-        Cell(said(figure.before, 3)),
-        Cell(said(figure.after, 3)),
+        Cell(short_number(figure.before, 3)),
+        Cell(short_number(figure.after, 3)),
         Cell(f"{figure.difference:+.3f}", "bold"),
         Cell(f"{figure.low:+.3f} {figure.high:+.3f}"),
         Cell(_p(figure.p)),

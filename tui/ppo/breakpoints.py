@@ -1,4 +1,4 @@
-"""A run's breakpoints: listed, added with what is wrong said as it is typed, removed."""
+"""A run's breakpoints: listed, added with a check while they are typed, removed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
 
 EXAMPLES = "kl > 8   reward.mean < 0   any sample.kl > 20   ratio.max > 2   nan"
-LOOK_SECONDS = 0.5
+READ_SECONDS = 0.5
 ANSWER_SECONDS = 5.0
 
 
@@ -34,7 +35,7 @@ class Breakpoints(Overlay[None]):
     """Conditions at which a run is held before its update."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("breakpoints")]
-    PLACES: ClassVar[tuple[str, ...]] = ("breakpoints",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("breakpoints",)
 
     def __init__(self, run: RunFolder, known: Sequence[str]) -> None:
         """The breakpoints.
@@ -48,17 +49,18 @@ class Breakpoints(Overlay[None]):
         self._known = list(known)
         self._shown: list[str] | None = None
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """A field above the list."""
         box = Vertical(
-            Static("The run is held before a batch's update when one of these is met.", id="said"),
+            Static("The run is held before a batch's update when one of these is met.", id="message"),
             Field(placeholder=EXAMPLES, id="condition"),
-            Static("", id="condition-said"),
+            Static("", id="condition-hint"),
             Options(id="choices"),
             classes="box -breakpoints",
         )
         box.border_title = safe(f"Breakpoints of {self._run.id}")
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Reads them, and goes on reading."""
@@ -68,41 +70,41 @@ class Breakpoints(Overlay[None]):
     async def _follow(self) -> None:
         while True:
             try:
-                found = await in_thread(PpoJournal(self._run.db).breakpoints)
+                breakpoints = await in_thread(PpoJournal(self._run.db).breakpoints)
             except LooptopError as error:
-                self._say(str(error), "$text-error")
+                self._show_hint(str(error), "$text-error")
             else:
-                self._list(found)
-            await asyncio.sleep(LOOK_SECONDS)
+                self._list(breakpoints)
+            await asyncio.sleep(READ_SECONDS)
 
-    def _list(self, found: list[str]) -> None:
-        if found == self._shown:
+    def _list(self, breakpoints: list[str]) -> None:
+        if breakpoints == self._shown:
             return
-        self._shown = found
+        self._shown = breakpoints
         choices = self.query_one("#choices", OptionList)
-        here = choices.highlighted
+        highlighted = choices.highlighted
         none = Option(Content.styled("none is set", "$text-muted"), disabled=True)
-        choices.set_options([Option(safe(text), id=str(place)) for place, text in enumerate(found)] or [none])
-        choices.highlighted = min(here or 0, len(found) - 1) if found else None
+        choices.set_options([Option(safe(text), id=str(index)) for index, text in enumerate(breakpoints)] or [none])
+        choices.highlighted = min(highlighted or 0, len(breakpoints) - 1) if breakpoints else None
 
     @on(Input.Changed, "#condition")
     def _changed(self, event: Input.Changed) -> None:
         if not event.value.strip():
-            self._say("", "")
+            self._show_hint("", "")
             return
         try:
             breakpoint_conditions.parse(event.value, self._known)
         except LooptopError as error:
-            self._say(str(error), "$text-error")
+            self._show_hint(str(error), "$text-error")
         else:
-            self._say("enter sets it", "$text-success")
+            self._show_hint("enter sets it", "$text-success")
 
     @on(Input.Submitted, "#condition")
     def _add(self, event: Input.Submitted) -> None:
         try:
             condition = breakpoint_conditions.parse(event.value, self._known)
         except LooptopError as error:
-            self._say(str(error), "$text-error")
+            self._show_hint(str(error), "$text-error")
             return
         event.input.value = ""
         self._set(condition.text, remove=False)
@@ -118,27 +120,27 @@ class Breakpoints(Overlay[None]):
             self._set(self._shown[choices.highlighted], remove=True)
 
     def _set(self, text: str, *, remove: bool) -> None:
-        from looptop.engine.ppo.judging import set_breakpoint, set_for_later
+        from looptop.engine.ppo.breakpoints import set_breakpoint, set_for_later
         from looptop.engine.runs.control import wait_answer
 
         async def go() -> None:
             try:
                 control = await in_thread(lambda: set_breakpoint(self._run, text, "app", remove=remove))
             except LooptopError as error:
-                self._say(str(error), "$text-error")
+                self._show_hint(str(error), "$text-error")
                 return
             if control is None:
-                said = "removed" if remove else (await in_thread(lambda: set_for_later(self._run))).removeprefix("is ")
-                self._say(f"{text}: {said}", "$text-success")
+                outcome = "removed" if remove else await in_thread(lambda: set_for_later(self._run))
+                self._show_hint(f"{text}: {outcome.removeprefix('is ')}", "$text-success")
             else:
                 answer = await in_thread(lambda: wait_answer(self._run, control, ANSWER_SECONDS))
                 if answer is None:
-                    self._say("the run takes it at its batch's next place", "")
+                    self._show_hint("the run takes it at its batch's next stage", "")
                 else:
-                    self._say(answer.text, "$text-error" if answer.ok is False else "")
+                    self._show_hint(answer.text, "$text-error" if answer.ok is False else "")
             self._list(await in_thread(PpoJournal(self._run.db).breakpoints))
 
         work(self, go(), "set")
 
-    def _say(self, text: str, style: str) -> None:
-        self.query_one("#condition-said", Static).update(safe(text, style))
+    def _show_hint(self, text: str, style: str) -> None:
+        self.query_one("#condition-hint", Static).update(safe(text, style))

@@ -11,11 +11,8 @@ from looptop.engine.ppo.health import LABELS
 from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Judgement, SampleRecord, TokenTable
 from looptop.tui.ppo.batches import BatchRow
 from looptop.tui.ppo.snapshot import Reward
-from looptop.tui.text import number
-from looptop.tui.widgets.grid import Cell, Column, Row
-
-WIDEST = 7
-"""Cells of a figure."""
+from looptop.tui.text import short_number
+from looptop.tui.widgets.table import Cell, Column, Row
 
 # Batches --------------------------------------------------------------------------------------------------------------
 
@@ -44,13 +41,13 @@ def batch_cells(batch: BatchRow) -> Row:
     for key, _, _, name in BATCH_FIGURES:
         value = figures.get(name)
         if key == "clip":
-            cells.append(Cell(said(None if value is None else 100 * value, 1)))
+            cells.append(Cell(short_number(None if value is None else 100 * value, 1)))
         elif key == "seconds" and value is None:
-            cells.append(Cell(said(sum(record.seconds.values()) or None), "muted"))
+            cells.append(Cell(short_number(sum(record.seconds.values()) or None), "muted"))
         else:
-            cells.append(Cell(said(value, 1 if key == "length" else 2)))
-    if record.place != "updated":
-        return [*cells, Cell(f"{record.place} …", "accent")]
+            cells.append(Cell(short_number(value, 1 if key == "length" else 2)))
+    if record.stage != "updated":
+        return [*cells, Cell(f"{record.stage} …", "accent")]
     begins = any(mark.begins(record.step) for mark in record.marks)
     return [*cells, Cell(marks_in_short(record), "warn" if begins else "muted")]
 
@@ -68,26 +65,26 @@ def marks_in_short(batch: BatchRecord) -> str:
 
 @dataclass(frozen=True)
 class SampleRow:
-    """A sample, and what a person said of it."""
+    """A sample, and a person's judgements of it."""
 
     record: SampleRecord
-    said: Mapping[str, float] = field(default_factory=dict)
-    """By the kind of judgement."""
+    judgements: Mapping[str, float] = field(default_factory=dict)
+    """A person's, by their kind."""
 
     @property
     def edited(self) -> bool:
         """Whether a person gave it another reward."""
-        return "reward" in self.said
+        return "reward" in self.judgements
 
     @property
     def left_out(self) -> bool:
         """Whether it takes no part in the update."""
-        return bool(self.said.get("leave_out"))
+        return bool(self.judgements.get("leave_out"))
 
     @property
     def rating(self) -> float:
         """A person's; 0 where there is none."""
-        return self.said.get("rating", 0.0)
+        return self.judgements.get("rating", 0.0)
 
     @cached_property
     def figures(self) -> dict[str, float | None]:
@@ -95,7 +92,7 @@ class SampleRow:
         record = self.record
         return {
             "sample": record.row,
-            "reward": self.said.get("reward", record.reward),
+            "reward": self.judgements.get("reward", record.reward),
             **record.scores,
             "kl": record.kl,
             "length": record.length,
@@ -109,7 +106,7 @@ class SampleRow:
 
 
 def sample_rows(records: Sequence[SampleRecord], judgements: Iterable[Judgement]) -> list[SampleRow]:
-    """Samples with what was said of them."""
+    """Samples with their judgements."""
     of_row: dict[int, dict[str, float]] = {}
     for judgement in judgements:
         if judgement.value is not None:
@@ -124,7 +121,7 @@ def sample_columns(rows: Sequence[SampleRow], rewards: Sequence[Reward]) -> tupl
     quality = list(first.quality) if first is not None else []
     return (
         Column("sample", "#", 4),
-        *([Column("said", "said", 5, text=True)] if any(row.said for row in rows) else []),
+        *([Column("judgement", "edits", 5, text=True)] if any(row.judgements for row in rows) else []),
         Column("reward", "reward", 7),
         *(Column(name, name, max(7, min(len(name) + 1, 10))) for name in scores),
         Column("kl", "KL", 7),
@@ -147,8 +144,8 @@ def sample_cells(sample: SampleRow, columns: Sequence[Column]) -> Row:
             cells.append(Cell(record.response or "(nothing)", "out" if sample.left_out else ""))
         elif column.key == "query":
             cells.append(Cell(record.query, "muted"))
-        elif column.key == "said":
-            cells.append(Cell(said_in_short(sample), "accent"))
+        elif column.key == "judgement":
+            cells.append(Cell(judgements_in_short(sample), "accent"))
         elif column.key == "length":
             cells.append(
                 Cell(f"{record.length}" if record.ended else f"{record.length}…", "" if record.ended else "warn")
@@ -156,7 +153,7 @@ def sample_cells(sample: SampleRow, columns: Sequence[Column]) -> Row:
         elif column.key == "sample":
             cells.append(Cell(f"{record.row}", "muted"))
         else:
-            cells.append(Cell(said(figures.get(column.key)), _style(column.key, sample)))
+            cells.append(Cell(short_number(figures.get(column.key)), _style(column.key, sample)))
     return cells
 
 
@@ -168,8 +165,8 @@ def _style(key: str, sample: SampleRow) -> str:
     return ""
 
 
-def said_in_short(sample: SampleRow) -> str:
-    """What a person said of a sample, in five cells: `=` a reward, `x` left out, `+1` a rating."""
+def judgements_in_short(sample: SampleRow) -> str:
+    """A person's judgements of a sample, in five cells: `=` a reward, `x` left out, `+1` a rating."""
     rating = f"{sample.rating:+g}" if sample.rating else ""
     return f"{'=' if sample.edited else ''}{'x' if sample.left_out else ''}{rating}"
 
@@ -178,15 +175,15 @@ def sorted_rows(rows: Sequence[SampleRow], key: str, largest_first: bool) -> lis
     """The rows by one of their columns; those without a number last, either way."""
     if key in ("query", "response"):
         return sorted(rows, key=lambda row: getattr(row.record, key).lower(), reverse=largest_first)
-    if key == "said":
-        return sorted(rows, key=said_in_short, reverse=largest_first)
+    if key == "judgement":
+        return sorted(rows, key=judgements_in_short, reverse=largest_first)
 
-    def place(row: SampleRow) -> tuple[bool, float]:
+    def order(row: SampleRow) -> tuple[bool, float]:
         value = row.figures.get(key)
         none = value is None or math.isnan(value)
         return none, 0.0 if none or value is None else (-value if largest_first else value)
 
-    return sorted(rows, key=place)
+    return sorted(rows, key=order)
 
 
 # Tokens ---------------------------------------------------------------------------------------------------------------
@@ -234,26 +231,14 @@ def token_figures(table: TokenTable) -> dict[str, list[float]]:
     }
 
 
-def token_cells(table: TokenTable, figures: Mapping[str, Sequence[float]], place: int) -> Row:
+def token_cells(table: TokenTable, figures: Mapping[str, Sequence[float]], index: int) -> Row:
     """A line of the table of tokens."""
-    cells = [Cell(f"{place}", "muted"), Cell(token_word(table.texts[place]), "bold")]
+    cells = [Cell(f"{index}", "muted"), Cell(token_word(table.texts[index]), "bold")]
     for column in TOKEN_COLUMNS_SHOWN[2:-2]:
-        cells.append(Cell(said(figures[column.key][place], 3)))
-    return [*cells, Cell(f"{table.ids[place]}", "muted"), Cell("" if table.counts[place] else "no", "warn")]
+        cells.append(Cell(short_number(figures[column.key][index], 3)))
+    return [*cells, Cell(f"{table.ids[index]}", "muted"), Cell("" if table.counts[index] else "no", "warn")]
 
 
 def token_word(text: str) -> str:
     """A token as it is, with a mark where it begins with a space."""
     return f"·{text[1:]}" if text.startswith(" ") else text
-
-
-def said(value: float | None, decimals: int = 2) -> str:
-    """A figure with so many decimals, in `WIDEST` cells at most; a dot where it is not known yet."""
-    if value is None or math.isnan(value):
-        return "·"
-    if math.isinf(value):
-        return str(value)
-    for text in (f"{value:.{decimals}f}", number(value)):
-        if len(text) <= WIDEST:
-            return text if any(digit in text for digit in "123456789") else f"{0:.{decimals}f}"
-    return f"{value:.0e}".replace("e+", "e").replace("e-0", "e-")

@@ -1,264 +1,182 @@
-"""Driving a PPO run from its screen: pause, step, judge samples, save, stop; and taking things out of the screen."""
+"""Driving a PPO run and judging its samples from the keyboard."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
-from looptop.engine.ppo.records import JudgementKind, TokenTable
-from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.text import visible
+from looptop.engine.ppo.records import JudgementKind
+from looptop.engine.runs.folder import RunFolder
 from looptop.tui.background import in_thread, work
-from looptop.tui.ppo.columns import SampleRow
-from looptop.tui.ppo.snapshot import PpoSnapshot
-from looptop.tui.ppo.text import sample_as_text, tokens_as_text
-from looptop.tui.screens.controls import Driving
+from looptop.tui.ppo.navigation import ChosenSample, Navigation
+from looptop.tui.ppo.snapshot import ShownRun
+from looptop.tui.screens.base import MainScreen
+from looptop.tui.screens.controls import RunControls
 
 if TYPE_CHECKING:
     from looptop.engine.runs.control import Control
 
 ANSWER_SECONDS = 10.0
-"""After so long without an answer it is said that there is none yet."""
+"""After so long without an answer the screen says that there is none yet."""
+
+STOPPING = (
+    "ends at its batch's next stage. A batch that was not updated yet is made again on resume; its samples' judgements"
+    " are kept."
+)
 
 
-class Chosen(NamedTuple):
-    """The sample that keys are about."""
+class PpoControls:
+    """The keys that change a run, for a screen that owns this object.
 
-    step: int
-    sample: SampleRow
-    reference: str | None
-    updated: bool = False
-    """Whether the batch was updated already."""
+    Args:
+        screen: The screen.
+        shown: The run on it.
+        navigation: Which batch and sample are meant.
+        on_sent: Called when something was sent whose effect may soon be seen.
+    """
 
-
-class PpoDriving(Driving):
-    """A screen from which a PPO run is driven."""
-
-    STOPPING = (
-        "ends at its batch's next place. A batch that was not updated yet is made again on resume; what was said of its"
-        " samples is kept."
-    )
-
-    run: RunFolder | None = None
-    snapshot: PpoSnapshot | None = None
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self, screen: MainScreen, shown: ShownRun, navigation: Navigation, on_sent: Callable[[], None]
+    ) -> None:
+        self.run_controls = RunControls(screen, on_sent, on_resumed=self._resumed, send=self.send, stopping=STOPPING)
+        self._screen = screen
+        self._shown = shown
+        self._navigation = navigation
+        self._on_sent = on_sent
         self._unanswered: dict[str, float] = {}
         """Controls that were sent, by their ids, and until when an answer is waited for."""
 
-    # What the screen knows.
-
-    def chosen(self) -> Chosen | None:
-        """The sample under the cursor, where one is."""
-        raise NotImplementedError
-
-    def chosen_tokens(self) -> TokenTable | None:
-        """The tokens on the screen, where they are."""
-        raise NotImplementedError
-
-    def chosen_step(self) -> int | None:
-        """The batch on the screen or under the cursor."""
-        raise NotImplementedError
-
-    def ask_for_number(self, label: str, value: str, take: Callable[[float | None], None]) -> None:
-        """Asks for a number; nothing typed is None."""
-        raise NotImplementedError
+    def forget_sent(self) -> None:
+        """Another run is shown: answers of the one before are not waited for."""
+        self._unanswered.clear()
 
     # Sending.
 
-    def action_want(self, what: str) -> None:
-        """Does what a key asks of the run."""
-        run, snapshot = self.run, self.snapshot
+    def perform(self, command: str) -> None:
+        """Does what a key asks of the run; `stage` goes on to the batch's next stage."""
+        run, snapshot = self._shown.folder, self._shown.snapshot
         if run is None or snapshot is None:
             return
-        if what == "pause":
-            self.send(run, "continue" if snapshot.state is RunState.PAUSED else "pause")
-        elif what == "step":
-            self.send(run, "step")
-        elif what == "place":
+        if command == "stage":
             self.send(run, "step", to="next")
-        elif what == "checkpoint":
-            self.send(run, "checkpoint")
-        elif what == "stop":
-            self.ask_stop(run)
-        elif what == "resume":
-            self.resume(run)
-        elif what == "log":
-            from looptop.tui.screens.log import Log
-
-            self.app.push_screen(Log(run.log))
+        else:
+            self.run_controls.perform(run, command, snapshot.state)
 
     def send(self, run: RunFolder, kind: str, **details: Any) -> None:
-        """Sends a control, and says what the run answers."""
+        """Sends a control; the run's answer is shown when it comes."""
         from looptop.engine.runs.control import send
 
-        async def go() -> None:
-            await self._said(run, lambda: send(run, kind, by="app", **details))
+        self._submit(run, lambda: send(run, kind, by="app", **details))
 
-        self.work(go())
-
-    async def _said(
-        self, run: RunFolder, say: Callable[[], Control | None], warn: Callable[[], str] = lambda: ""
+    def _submit(
+        self, run: RunFolder, submit: Callable[[], Control | None], warning: Callable[[], str] = lambda: ""
     ) -> None:
-        """Says something to a run; its answer is shown when it comes, or a warning where it was journalled here."""
+        """Sends something to a run.
+
+        Args:
+            run: The run.
+            submit: Sends it; returns None where the run does not live and it was journalled here.
+            warning: What to warn of then; empty for nothing.
+        """
+        work(self._screen, self._submit_and_show(run, submit, warning), "driving")
+
+    async def _submit_and_show(
+        self, run: RunFolder, submit: Callable[[], Control | None], warning: Callable[[], str]
+    ) -> None:
+        screen = self._screen
         try:
-            control = await in_thread(say)
-            far = await in_thread(warn) if control is None else ""
+            control = await in_thread(submit)
+            warned = await in_thread(warning) if control is None else ""
         except LooptopError as error:
-            self.looptop.tell(error, "error")
+            screen.services.tell(error, "error")
             return
         if control is None:
-            self.say("journalled", "$text-success")
-            if far:
-                self.looptop.tell(f"{run.id}: {far}it is journalled", "warning")
-        elif run is self.run:
+            screen.show_status("journalled", "$text-success")
+            if warned:
+                screen.services.tell(f"{run.id}: {warned}it is journalled", "warning")
+        elif run is self._shown.folder:
             self._unanswered[control.id] = time.monotonic() + ANSWER_SECONDS
-        self.look_again()
+        self._on_sent()
 
-    async def hear(self) -> None:
+    async def show_answers(self) -> None:
         """Shows what the run has answered: a refusal where nobody overlooks it."""
-        run = self.run
+        run, screen = self._shown.folder, self._screen
         if not self._unanswered or run is None:
             return
-        answered = await in_thread(Journal(run.db).controls)
-        for each in answered:
-            if self._unanswered.pop(each.id, None) is None:
+        for answer in await in_thread(Journal(run.db).controls):
+            if self._unanswered.pop(answer.id, None) is None:
                 continue
-            if each.ok is False:
-                self.looptop.tell(f"{run.id}: {each.text}", "error")
+            if answer.ok is False:
+                screen.services.tell(f"{run.id}: {answer.text}", "error")
             else:
-                self.say(each.text, "$text-success")
-        late = [name for name, end in self._unanswered.items() if time.monotonic() > end]
-        for name in late:
-            del self._unanswered[name]
-            self.say(f"{run.id} has not answered yet; it does at its batch's next place")
+                screen.show_status(answer.text, "$text-success")
+        late = [control_id for control_id, end in self._unanswered.items() if time.monotonic() > end]
+        for control_id in late:
+            del self._unanswered[control_id]
+            screen.show_status(f"{run.id} has not answered yet; it does at its batch's next stage")
 
-    def resumed(self, run: RunFolder) -> None:
-        """Its journal goes on: what is on the screen stays there."""
-        self.looptop.herald.add(run)
-        self.look_again()
+    def _resumed(self, run: RunFolder) -> None:
+        """The run's journal goes on: what is on the screen stays."""
+        self._screen.services.watch_events(run)
+        self._on_sent()
 
     # Judging.
 
-    def action_edit(self) -> None:
+    def edit_reward(self) -> None:
         """Asks for a reward to use instead of the models'."""
-        chosen = self.chosen()
-        if chosen is None or self.run is None or self._is_late(chosen):
+        chosen, snapshot = self._navigation.chosen_sample, self._shown.snapshot
+        if chosen is None or snapshot is None or self._is_late(chosen):
             return
         reward = chosen.sample.figures["reward"]
-        self.ask_for_number(
+        self._navigation.typed_line.ask_for_reward(
             f"reward of sample {chosen.sample.record.row}",
             "" if reward is None else f"{reward:.4g}",
+            str(snapshot.facts.get("precision", "")),
             lambda value: self._judge(chosen, "reward", value),
         )
 
-    def action_leave_out(self) -> None:
-        """Leaves the sample out, or takes it in again."""
-        if (chosen := self.chosen()) is not None and not self._is_late(chosen):
+    def leave_out(self) -> None:
+        """Leaves the sample out of the update, or takes it in again."""
+        chosen = self._navigation.chosen_sample
+        if chosen is not None and not self._is_late(chosen):
             self._judge(chosen, "leave_out", None if chosen.sample.left_out else 1.0)
 
-    def _is_late(self, chosen: Chosen) -> bool:
-        """Whether the sample's batch was updated already, which is then said: nothing can use what is edited."""
-        if not chosen.updated:
+    def rate(self, by: int) -> None:
+        """Rates the sample one up or down."""
+        chosen = self._navigation.chosen_sample
+        if chosen is not None:
+            self._judge(chosen, "rating", chosen.sample.rating + by or None)
+
+    def _is_late(self, chosen: ChosenSample) -> bool:
+        """Whether the sample's batch was updated already, so that no edit is of use; tells so."""
+        if not chosen.is_updated:
             return False
-        of = f"batch {chosen.step:,}" if self.run is None else f"batch {chosen.step:,} of {self.run.id}"
-        live = self.snapshot.place if self.snapshot is not None else None
+        run, snapshot = self._shown.folder, self._shown.snapshot
+        batch = f"batch {chosen.step:,}" if run is None else f"batch {chosen.step:,} of {run.id}"
+        live = snapshot.reached if snapshot is not None else None
         other = f", batch {live.step:,} not yet" if live is not None and live.step != chosen.step else ""
-        self.looptop.tell(f"{of} was updated already{other}; here only a rating can be given", "error")
+        self._screen.services.tell(f"{batch} was updated already{other}; here only a rating can be given", "error")
         return True
 
-    def action_rate(self, by: int) -> None:
-        """Rates the sample one up or down."""
-        if (chosen := self.chosen()) is not None:
-            rating = chosen.sample.rating + by
-            self._judge(chosen, "rating", rating or None)
+    def _judge(self, chosen: ChosenSample, kind: JudgementKind, value: float | None) -> None:
+        from looptop.engine.ppo.judgements import judge, warning
 
-    def _judge(self, chosen: Chosen, kind: JudgementKind, value: float | None) -> None:
-        from looptop.engine.ppo.judging import judge, warning
-
-        run, row = self.run, chosen.sample.record.row
-        if run is None:
-            return
-
-        async def go() -> None:
-            await self._said(
+        run, row = self._shown.folder, chosen.sample.record.row
+        if run is not None:
+            self._submit(
                 run,
                 lambda: judge(run, chosen.step, row, kind, value, "app"),
                 lambda: warning(run, chosen.step, kind, value),
             )
 
-        self.work(go())
-
-    def action_breakpoints(self) -> None:
-        """Lists them, to add and to remove."""
+    def open_breakpoints(self) -> None:
+        """Lists breakpoints, to add and to remove some."""
         from looptop.tui.ppo.breakpoints import Breakpoints
 
-        if self.run is not None and self.snapshot is not None:
-            known = [*(part.name for part in self.snapshot.rewards), *self.snapshot.names("quality/"), "distinct"]
-            self.app.push_screen(Breakpoints(self.run, known), lambda _none: self.look_again())
-
-    # Taking things out.
-
-    def action_copy(self) -> None:
-        """Copies the tokens that are shown, or else the sample."""
-        chosen, tokens = self.chosen(), self.chosen_tokens()
-        if self.run is None or chosen is None:
-            return
-        if tokens is not None:
-            self.app.copy_to_clipboard(tokens_as_text(tokens))
-            self.say(f"{len(tokens.ids)} tokens are copied as a table", "$text-success")
-        else:
-            self.app.copy_to_clipboard(sample_as_text(self.run.id, chosen.step, chosen.sample, chosen.reference))
-            self.say(f"sample {chosen.sample.record.row} is copied", "$text-success")
-
-    def action_export(self) -> None:
-        """Writes the batch to a file, and says where."""
-        from looptop.engine.ppo.batch_file import write_batch_file
-
-        run, step = self.run, self.chosen_step()
-        if run is None or step is None:
-            return
-
-        async def go() -> None:
-            try:
-                path = await in_thread(lambda: write_batch_file(run, step))
-            except LooptopError as error:
-                self.looptop.tell(error, "error")
-                return
-            self.looptop.tell(f"batch {step} is in {path}")
-
-        self.work(go())
-
-    def action_picture(self) -> None:
-        """Saves the screen, and says where."""
-        from looptop.engine.files.private import write_private
-        from looptop.engine.ppo.batch_file import exports
-
-        name = f"{self.run.file_name}-batch-{self.chosen_step() or 0}" if self.run is not None else "ppo"
-        try:
-            path = exports() / f"{name}.svg"
-            number = 1
-            while path.exists():
-                number += 1
-                path = path.with_name(f"{name}-{number}.svg")
-            write_private(path, self.app.export_screenshot(title="looptop").encode())
-        except OSError as error:
-            self.looptop.tell(f"the picture cannot be written: {error.strerror}", "error")
-        except LooptopError as error:
-            self.looptop.tell(error, "error")
-        else:
-            self.looptop.tell(f"the screen is in {visible(path)}")
-
-    def work(self, what: Coroutine[Any, Any, None], group: str = "driving", *, exclusive: bool = False) -> None:
-        """Has something done while the screen stands.
-
-        Args:
-            what: What to do.
-            group: What it is done together with.
-            exclusive: What is still done in this group is given up.
-        """
-        work(self, what, group, exclusive=exclusive)
+        run, snapshot = self._shown.folder, self._shown.snapshot
+        if run is not None and snapshot is not None:
+            known = [*(part.name for part in snapshot.rewards), *snapshot.names("quality/"), "distinct"]
+            self._screen.app.push_screen(Breakpoints(run, known), lambda _none: self._on_sent())

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import NamedTuple
 
-MOST = 4000
+MOST_WORDS = 4000
 """Words beyond which nothing is compared: it would take longer than a key may."""
 
 
@@ -20,7 +20,7 @@ class Piece(NamedTuple):
 def differing(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
     """Both texts in pieces, those that the other has not marked."""
     ours, theirs = (re.findall(r"\s*\S+|\s+$", text) for text in (one, other))
-    if len(ours) + len(theirs) > MOST:
+    if len(ours) + len(theirs) > MOST_WORDS:
         return [Piece(one, False)], [Piece(other, False)]
     matcher = difflib.SequenceMatcher(None, [word.strip() for word in ours], [word.strip() for word in theirs], False)
     left: list[Piece] = []

@@ -1,4 +1,4 @@
-"""What health has to say of a batch, in full: what was seen, what it usually means, what to try."""
+"""The health marks of a batch in full: what was seen, what it usually means, what to try."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from looptop.tui.actions import bindings
 from looptop.tui.ppo.text import mark_title
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
 
 
 class Health(Overlay[None]):
     """A batch's marks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("health")]
-    PLACES: ClassVar[tuple[str, ...]] = ("health",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("health",)
 
     def __init__(self, batch: BatchRecord) -> None:
         super().__init__()
         self._batch = batch
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One text, scrolled where it is long."""
         box = VerticalScroll(Static(_text(self._batch)), classes="box -help")
         box.border_title = f"Health of batch {self._batch.step:,}"
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """The arrows scroll."""

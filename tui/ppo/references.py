@@ -1,4 +1,4 @@
-"""The reference's responses that a run did not journal: asked for one by one, from a helper process, and kept."""
+"""Responses of the reference that a run did not journal: a helper process makes them one by one, and they are kept."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from looptop.tui.helper_client import Helped, Helping
+from looptop.tui.helper_client import HelperClient, HelperProcess
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
 
-Referring: TypeAlias = "Helping[ReferenceRequest, ReferenceReply]"
-"""What is needed of the reference's process."""
+ReferenceHelper: TypeAlias = "HelperProcess[ReferenceRequest, ReferenceReply]"
+"""The process with the reference model, as the client uses it."""
 
 
-class Which(NamedTuple):
+class SampleKey(NamedTuple):
     """A sample of a run."""
 
     run: Path
@@ -24,29 +24,31 @@ class Which(NamedTuple):
 
 
 class References:
-    """Asks, and remembers.
+    """Asks for responses of the reference, and keeps them.
 
     Args:
         on_news: Called in the event loop when there is something new to show.
         make: Makes the process; the engine's own by default.
     """
 
-    def __init__(self, on_news: Callable[[], None], make: Callable[[], Referring] | None = None) -> None:
+    def __init__(self, on_news: Callable[[], None], make: Callable[[], ReferenceHelper] | None = None) -> None:
         self._on_news = on_news
-        self._known: dict[Which, str] = {}
-        self._asked: dict[int, Which] = {}
-        self._doing: dict[Which, str] = {}
-        self._helped: Helped[ReferenceRequest, ReferenceReply] = Helped(self._on_reply, make or _engines_own)
+        self._known: dict[SampleKey, str] = {}
+        self._asked: dict[int, SampleKey] = {}
+        self._status: dict[SampleKey, str] = {}
+        self._client: HelperClient[ReferenceRequest, ReferenceReply] = HelperClient(
+            self._on_reply, make or _default_helper
+        )
 
-    def known(self, which: Which) -> str | None:
+    def known(self, sample: SampleKey) -> str | None:
         """The reference's response, where it has come."""
-        return self._known.get(which)
+        return self._known.get(sample)
 
-    def doing(self, which: Which) -> str:
+    def status(self, sample: SampleKey) -> str:
         """What is being done to get it, or why there is none; empty where it was not asked for."""
-        return self._doing.get(which, "")
+        return self._status.get(sample, "")
 
-    def ask(self, which: Which) -> None:
+    def ask(self, sample: SampleKey) -> None:
         """Asks for a response, unless it is known or on its way.
 
         Raises:
@@ -54,34 +56,34 @@ class References:
         """
         from looptop.engine.helpers.references import ReferenceRequest
 
-        if which in self._known or which in self._asked.values():
+        if sample in self._known or sample in self._asked.values():
             return
 
         def request(number: int) -> ReferenceRequest:
-            self._asked[number] = which
-            return ReferenceRequest(id=number, run=str(which.run), step=which.step, row=which.row)
+            self._asked[number] = sample
+            return ReferenceRequest(id=number, run=str(sample.run), step=sample.step, row=sample.row)
 
-        self._doing[which] = "asking the reference…"
-        self._helped.send(request)
+        self._status[sample] = "asking the reference…"
+        self._client.send(request)
 
     def close(self) -> None:
         """Ends the process."""
-        self._helped.close()
+        self._client.close()
 
     def _on_reply(self, reply: ReferenceReply) -> None:
-        which = self._asked.get(reply.id)
-        if which is not None:
+        sample = self._asked.get(reply.id)
+        if sample is not None:
             if reply.response is not None:
-                self._known[which] = reply.response
-            self._doing[which] = reply.error or f"{reply.status}…"
+                self._known[sample] = reply.response
+            self._status[sample] = reply.error or f"{reply.status}…"
             if reply.done:
                 del self._asked[reply.id]
         elif reply.error:
-            self._doing |= dict.fromkeys(self._asked.values(), reply.error)
+            self._status |= dict.fromkeys(self._asked.values(), reply.error)
         self._on_news()
 
 
-def _engines_own() -> Referring:
+def _default_helper() -> ReferenceHelper:
     from looptop.engine.helpers.references import ReferenceProcess
 
     return ReferenceProcess()

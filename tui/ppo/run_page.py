@@ -16,28 +16,30 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
 from looptop.tui.plots import plot
+from looptop.tui.plots.curves import SMOOTHING
+from looptop.tui.plots.large_chart import LargeChart
+from looptop.tui.plots.small_charts import SmallCharts
+from looptop.tui.plots.spec import ChartSpec, curves_of
 from looptop.tui.ppo.batches import BatchRow, BatchRows
-from looptop.tui.ppo.charts import SMOOTHING, ChartSpec, axes_of, charts_of, curves_of
+from looptop.tui.ppo.charts import axes_of, charts_of
 from looptop.tui.ppo.columns import BATCH_COLUMNS, BATCH_FIGURES, batch_cells
-from looptop.tui.ppo.large_chart import LargeChart
-from looptop.tui.ppo.small_charts import SmallCharts
 from looptop.tui.ppo.snapshot import PpoSnapshot
 from looptop.tui.ppo.text import marks_in_full
 from looptop.tui.run_text import events_of
-from looptop.tui.screens.run_view import Panel
-from looptop.tui.widgets.grid import Grid, Row
+from looptop.tui.widgets.panel import Panel
+from looptop.tui.widgets.table import Row, Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 
-SOON = 1.0
+PLOTEXT_AFTER = 1.0
 """Seconds."""
-BELOW_ENLARGED = 8
+HEIGHT_BELOW_ENLARGED = 8
 """Lines of the batches below an enlarged chart."""
 
 
-class Told(NamedTuple):
+class RowsRead(NamedTuple):
     """The news that the rows of batches were told last."""
 
     version: int = -1
@@ -53,7 +55,7 @@ class RunPage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-run")]
 
     class Opened(Message):
-        """The batch under the cursor shall be opened."""
+        """A person wants to open the batch under the cursor."""
 
     class Moved(Message):
         """Another batch is under the cursor, because a person wanted it."""
@@ -69,11 +71,11 @@ class RunPage(Vertical):
         self._smoothing = 0
         self._specs: tuple[ChartSpec, ...] = ()
         self._rows: BatchRows | None = None
-        self._told = Told()
+        self._rows_read = RowsRead()
         self._wanted: int | None = None
         """The batch under the cursor, by its step, as far as it is there."""
         self._charts = SmallCharts(id="small-charts")
-        self._grid = Grid(BATCH_COLUMNS, id="batches")
+        self._batches = Table(BATCH_COLUMNS, id="batches")
 
     def compose(self) -> ComposeResult:
         """Charts, list, marks."""
@@ -82,7 +84,7 @@ class RunPage(Vertical):
         large.display = False
         yield large
         with Horizontal(id="batches-box"):
-            yield self._grid
+            yield self._batches
             with Vertical(id="batches-side"):
                 marks = Static(id="batch-marks")
                 marks.border_title = "Health of the batch"
@@ -93,7 +95,7 @@ class RunPage(Vertical):
 
     def on_mount(self) -> None:
         """What enlarging a chart needs is brought in when the screen has been drawn."""
-        self.set_timer(SOON, lambda: in_thread(plot.load))
+        self.set_timer(PLOTEXT_AFTER, lambda: in_thread(plot.load))
 
     # What is needed of the journal.
 
@@ -117,9 +119,9 @@ class RunPage(Vertical):
     def attach(self, journal: PpoJournal) -> None:
         """Shows another run."""
         self.snapshot, self.follow, self._wanted, self._specs = None, True, None, ()
-        self._told = Told()
+        self._rows_read = RowsRead()
         self._rows = BatchRows(journal, [name for *_, name in BATCH_FIGURES], self._on_read, self._on_error)
-        self._grid.fill(0, self._make, cursor=0)
+        self._batches.fill(0, self._make, cursor=0)
 
     # What is shown.
 
@@ -127,14 +129,14 @@ class RunPage(Vertical):
     def step(self) -> int | None:
         """The batch under the cursor."""
         snapshot = self.snapshot
-        return None if snapshot is None or not snapshot.count else snapshot.first + self._grid.cursor
+        return None if snapshot is None or not snapshot.count else snapshot.first + self._batches.cursor
 
     def show(self, snapshot: PpoSnapshot) -> None:
         """Draws what is new in it, at once or when the rows that are seen are read: all of it is drawn together."""
         self.snapshot = snapshot
         if self._rows is None:
             return
-        self._tell_rows(snapshot)
+        self._mark_changed_rows(snapshot)
         specs = charts_of(snapshot)
         if specs != self._specs:
             self._specs = specs
@@ -147,15 +149,15 @@ class RunPage(Vertical):
         else:
             self._rows.get(cursor)
 
-    def _tell_rows(self, snapshot: PpoSnapshot) -> None:
+    def _mark_changed_rows(self, snapshot: PpoSnapshot) -> None:
         """Has the rows that may have changed since they were told last read again, whatever was on the screen since."""
-        told, rows = self._told, self._rows
+        told, rows = self._rows_read, self._rows
         if rows is None or snapshot.version == told.version:
             return
         fresh = [event for event in snapshot.events if event.id > told.event]
         again = any(event.kind == "resume" for event in fresh)  # it has made older batches anew
         rows.news(0 if again else min(told.last, snapshot.last))
-        self._told = Told(snapshot.version, snapshot.last, fresh[-1].id if fresh else told.event)
+        self._rows_read = RowsRead(snapshot.version, snapshot.last, fresh[-1].id if fresh else told.event)
 
     def _draw(self) -> None:
         snapshot = self.snapshot
@@ -166,7 +168,7 @@ class RunPage(Vertical):
             cursor = snapshot.count - 1
         elif self._wanted is not None:
             cursor = self._wanted - snapshot.first
-        self._grid.fill(snapshot.count, self._make, cursor=cursor)
+        self._batches.fill(snapshot.count, self._make, cursor=cursor)
         self.draw_charts()
         self._show_batch()
         events = self.query_one("#ppo-events", Panel)
@@ -197,8 +199,8 @@ class RunPage(Vertical):
         )
 
     def _make(self, row: int) -> Row | None:
-        found = self._batch(row)
-        return None if found is None else batch_cells(found)
+        batch = self._batch(row)
+        return None if batch is None else batch_cells(batch)
 
     def _batch(self, row: int) -> BatchRow | None:
         if self._rows is None or self.snapshot is None:
@@ -210,13 +212,13 @@ class RunPage(Vertical):
             self._draw()
 
     def _on_error(self, error: LooptopError) -> None:
-        self.screen.say(str(error), "$text-error")  # type: ignore[attr-defined]  # every place can
+        self.screen.show_status(str(error), "$text-error")  # type: ignore[attr-defined]  # every main screen can
 
     def _figures(self) -> dict[str, float | None]:
         """Those of the batch under the cursor; while it has none yet, those of the batch before it."""
-        for row in (self._grid.cursor, self._grid.cursor - 1):
-            if row >= 0 and (found := self._batch(row)) is not None and found.figures:
-                return found.figures
+        for row in (self._batches.cursor, self._batches.cursor - 1):
+            if row >= 0 and (batch := self._batch(row)) is not None and batch.figures:
+                return batch.figures
         return {}
 
     def _show_batch(self) -> None:
@@ -224,13 +226,13 @@ class RunPage(Vertical):
         step = self.step
         if step is None:
             return
-        found = self._batch(self._grid.cursor)
+        batch = self._batch(self._batches.cursor)
         self._charts.mark(step, self._figures())
         if self.enlarged:
             self.draw_charts()
-        marks = Content("") if found is None else marks_in_full(found.record)
+        marks = Content("") if batch is None else marks_in_full(batch.record)
         self.query_one("#batch-marks", Static).update(
-            marks if marks.plain else Content.styled("nothing to look at", "$text-muted"), layout=False
+            marks if marks.plain else Content.styled("nothing unusual", "$text-muted"), layout=False
         )
 
     # Moving.
@@ -240,11 +242,11 @@ class RunPage(Vertical):
         self.follow, self._wanted = follow, step
         snapshot = self.snapshot
         if snapshot is not None and snapshot.count:
-            self._grid.cursor = max(0, min(step, snapshot.last) - snapshot.first)
+            self._batches.cursor = max(0, min(step, snapshot.last) - snapshot.first)
             self._show_batch()
 
-    @on(Grid.Moved, "#batches")
-    def _moved(self, event: Grid.Moved) -> None:
+    @on(Table.Moved, "#batches")
+    def _moved(self, event: Table.Moved) -> None:
         event.stop()
         if self.snapshot is None:
             return
@@ -255,7 +257,7 @@ class RunPage(Vertical):
             self.post_message(self.Moved())
         self._show_batch()
 
-    @on(Grid.Chosen, "#batches")
+    @on(Table.Chosen, "#batches")
     def action_open(self) -> None:
         """Opens the batch."""
         self.post_message(self.Opened())
@@ -266,7 +268,7 @@ class RunPage(Vertical):
         """Enlarges the chosen chart, or shows all."""
         self.enlarged = not self.enlarged
         # A class would have every widget below looked up in the style sheets again.
-        self.query_one("#batches-box").styles.height = BELOW_ENLARGED if self.enlarged else None
+        self.query_one("#batches-box").styles.height = HEIGHT_BELOW_ENLARGED if self.enlarged else None
         self._charts.display = not self.enlarged
         self.query_one(LargeChart).display = self.enlarged
         self.call_after_refresh(self.post_message, self.Redrawn())
@@ -285,7 +287,7 @@ class RunPage(Vertical):
 
     @on(SmallCharts.Picked)
     def _picked(self, event: SmallCharts.Picked) -> None:
-        self._charts.choose(event.place)
+        self._charts.choose(event.index)
         if event.enlarge:
             self.action_enlarge()
 

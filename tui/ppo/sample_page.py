@@ -14,8 +14,8 @@ from textual.widgets import Static
 from looptop.tui.actions import bindings
 from looptop.tui.ppo.columns import SampleRow
 from looptop.tui.ppo.differences import Piece, differing
+from looptop.tui.ppo.sample_text import sample_facts, score_bars
 from looptop.tui.ppo.snapshot import Reward
-from looptop.tui.ppo.text import sample_facts, score_bars
 from looptop.tui.text import safe
 
 if TYPE_CHECKING:
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 NOT_ASKED = "The run did not ask the reference here: R asks it now, in a process of its own."
 
 
-class Text(VerticalScroll):
+class TextBox(VerticalScroll):
     """A text with a title, scrolled where it is long."""
 
     def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id, classes="text")
         self.border_title = title
-        self._said = Static()
+        self._text = Static()
 
     def compose(self) -> ComposeResult:
         """One text."""
-        yield self._said
+        yield self._text
 
-    def say(self, content: Content) -> None:
+    def show(self, content: Content) -> None:
         """Shows another text, from its beginning."""
-        self._said.update(content)
+        self._text.update(content)
         self.scroll_home(animate=False)
 
 
@@ -48,10 +48,10 @@ class SamplePage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-sample")]
 
     class Opened(Message):
-        """Its tokens shall be opened."""
+        """A person wants to open its tokens."""
 
     class ReferenceWanted(Message):
-        """The reference shall respond to its query too."""
+        """A person wants the reference to respond to its query too."""
 
     def __init__(self) -> None:
         super().__init__(id="sample-page", classes="page")
@@ -60,10 +60,10 @@ class SamplePage(Vertical):
 
     def compose(self) -> ComposeResult:
         """Query above, both responses beside each other, scores below."""
-        yield Text("Query", id="query")
+        yield TextBox("Query", id="query")
         with Horizontal(id="responses"):
-            yield Text("Response", id="response")
-            yield Text("Reference", id="reference")
+            yield TextBox("Response", id="response")
+            yield TextBox("Reference", id="reference")
         scores = Static(id="scores")
         scores.border_title = "Reward"
         yield scores
@@ -88,18 +88,18 @@ class SamplePage(Vertical):
         self._shown = shown
         record = sample.record
         ours, theirs = differing(record.response, reference or "")
-        self.query_one("#query", Text).say(safe(record.query, keep_lines=True))
-        response, other = self.query_one("#response", Text), self.query_one("#reference", Text)
+        self.query_one("#query", TextBox).show(safe(record.query, keep_lines=True))
+        response, other = self.query_one("#response", TextBox), self.query_one("#reference", TextBox)
         response.border_title = "Response" if record.ended else "Response, cut before its end"
         if reference is None:
-            response.say(safe(record.response or "(nothing)", keep_lines=True))
+            response.show(safe(record.response or "(nothing)", keep_lines=True))
             other.border_title = "Reference"
-            other.say(safe(doing or NOT_ASKED, "$text-muted"))
+            other.show(safe(doing or NOT_ASKED, "$text-muted"))
         else:
             same = record.response == reference
             other.border_title = "Reference: the same" if same else "Reference"
-            response.say(marked(ours, "$text-primary"))
-            other.say(marked(theirs, "$text-secondary"))
+            response.show(marked(ours, "$text-primary"))
+            other.show(marked(theirs, "$text-secondary"))
         self._scored = (sample, rewards, penalty)
         self._draw_scores()
 
@@ -112,7 +112,7 @@ class SamplePage(Vertical):
         self.post_message(self.ReferenceWanted())
 
     def on_resize(self) -> None:
-        """Bars are as long as there is room."""
+        """Fits the bars to the new width."""
         self.call_after_refresh(self._draw_scores)
 
     def _draw_scores(self) -> None:

@@ -6,296 +6,338 @@ the same here.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.widget import Widget
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
-from looptop.engine.errors import LooptopError
-from looptop.engine.journal.records import RunSummary
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.runs.listing import Summaries
-from looptop.tui.actions import bindings
+from looptop.tui.actions import actions_of, bindings
 from looptop.tui.background import in_thread
-from looptop.tui.forms.new_run import NewRun
+from looptop.tui.forms.launcher import Launcher
+from looptop.tui.forms.new_run import NewRunForm
+from looptop.tui.ppo import saving
 from looptop.tui.ppo.batch_page import BatchPage
-from looptop.tui.ppo.before_after import Comparing
-from looptop.tui.ppo.before_after_page import ComparePage
-from looptop.tui.ppo.pages import PpoPages
-from looptop.tui.ppo.references import Referring
+from looptop.tui.ppo.before_after import Comparer
+from looptop.tui.ppo.before_after_page import BeforeAfterPage
+from looptop.tui.ppo.controls import PpoControls
+from looptop.tui.ppo.navigation import IN_BATCH, Navigation
+from looptop.tui.ppo.pages import Level, Pages
+from looptop.tui.ppo.references import ReferenceHelper
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
-from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher
+from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, ShownRun
 from looptop.tui.ppo.token_page import TokenPage
-from looptop.tui.screens.run_view import Panel
-from looptop.tui.train.screen import run_line
-from looptop.tui.widgets.prompt import Prompt
+from looptop.tui.screens.base import MainScreen
+from looptop.tui.screens.watch import WatchLoop
+from looptop.tui.widgets.bars import KeyBar, TopBar
 
-if TYPE_CHECKING:
-    from looptop.engine.config import RunConfig
+ONLY_LIVE = ("command('pause')", "command('step')", "command('stage')", "follow")
+"""Actions that only a live run takes."""
+ONLY_SAMPLE = ("edit", "leave_out", "rate", "copy")
+"""Actions that are about a sample."""
+NOT_IN_FORM = {action.name.partition("(")[0] for action in actions_of(["ppo"])} - {"open_run", "new"}
+"""Actions that are about a run."""
+LIST_CONTEXTS: dict[Level, tuple[str, ...]] = {
+    "run": ("rows",),
+    "batch": ("rows", "columns", "bars"),
+    "tokens": ("tokens",),
+    "compare": ("rows", "columns"),
+}
+"""The key contexts of the lists of a level."""
 
-TICK = 1.0
-"""Seconds between two looks at the journal."""
-HURRY = 0.1
-"""The same, for a while after something was sent."""
-HURRY_FOR = 2.0
 
-
-class Ppo(PpoPages):
+class PpoScreen(MainScreen):
     """Screen 3."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/form.tcss", "../styles/ppo.tcss"]  # noqa: RUF012
-    HERE = "ppo"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo")]
 
-    def __init__(self, make_reference: Callable[[], Referring] | None = None, attach: RunFolder | None = None) -> None:
+    def __init__(
+        self, make_reference: Callable[[], ReferenceHelper] | None = None, attach: RunFolder | None = None
+    ) -> None:
         """The screen.
 
         Args:
             make_reference: Makes the process with the reference model; the engine's own by default.
-            attach: The run to open on; without one, the run that is going on, if there is one.
+            attach: The run to open on; without one, a live run, if there is one.
         """
-        super().__init__(make_reference)
+        super().__init__()
+        self.shown = ShownRun()
+        self.pages = Pages()
         self._opened_on = attach
-        self._chose = False
-        """Whether the person has asked for the form."""
         self._watcher: PpoWatcher | None = None
-        self._poke = asyncio.Event()
-        self._hurry_until = 0.0
         self._held: Held | None = None
-        self._comparing = Comparing(self._show_comparison)
+        """Where the run was held when it was read last."""
+        self._loop = WatchLoop(self, self._read)
+        self.navigation = Navigation(self, self.pages, self.shown, self._loop.poke, make_reference)
+        self.controls = PpoControls(self, self.shown, self.navigation, self._loop.hurry)
+        self._comparing = Comparer(self._show_comparison)
+        self._launcher = Launcher(
+            self,
+            self.pages.form,
+            self.controls.run_controls,
+            lists=lambda summary: summary.kind == "ppo",
+            attach=self.attach,
+            show_form=self._show_form,
+        )
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """Two lines above, and the pages, of which one is shown."""
-        yield Panel(id="crumbs")
-        yield Panel(id="standing")
-        yield Prompt(id="prompt")
-        yield NewRun("ppo")
-        for page in (RunPage(), BatchPage(), SamplePage(), TokenPage(), ComparePage()):
-            page.display = False
-            yield page
+        yield TopBar("ppo")
+        yield from self.pages
+        yield KeyBar()
 
     def on_mount(self) -> None:
-        """Shows the run to open on, or the one that is going on, if there is one; else the form."""
-        self._show_level("form")
+        """Shows the run to open on, or a live one, or else the form."""
+        self.navigation.show_level("form")
         if self._opened_on is not None:
             self.attach(self._opened_on)
-        self.work(self._watch(), "watch")
-        self.work(self._arrive(), "runs", exclusive=True)
+        self._loop.start()
+        self._launcher.open_first(lambda: self._watcher is not None)
 
     def on_unmount(self) -> None:
-        """Ends what was started for this screen alone."""
-        self._references.close()
+        """Ends the processes that were started for this screen alone."""
+        self.navigation.references.close()
         self._comparing.close()
 
     def on_screen_resume(self) -> None:
-        """Looks at once when the screen comes back."""
-        self._poke.set()
+        """Reads at once when the screen comes back."""
+        self._loop.poke()
 
-    async def _arrive(self) -> None:
-        summaries = await in_thread(_summaries)
-        form = self.query_one(NewRun)
-        form.list_runs(summaries)
-        if self._chose or self._watcher is not None:
-            return
-        going = next((each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)), None)
-        if going is not None:
-            self.attach(RunFolder.find(going.id))
+    def on_resize(self, event: Resize) -> None:
+        """Fits the lines at the top to the new width."""
+        super().on_resize(event)
+        self.call_after_refresh(self.navigation.show_head)
 
-    # Watching -----------------------------------------------------------------------------------------------------
+    # Watching.
 
     def attach(self, run: RunFolder) -> None:
         """Shows this run."""
-        self.run, self.snapshot = run, None
-        self.looptop.herald.add(run)
         self._watcher = PpoWatcher(run)
-        self._held, self.journal = None, self._watcher.journal
-        self._unanswered.clear()
-        self.query_one(RunPage).attach(self.journal)
+        self.shown.folder, self.shown.journal, self.shown.snapshot = run, self._watcher.journal, None
+        self._held = None
+        self.services.watch_events(run)
+        self.controls.forget_sent()
+        self.pages.run.attach(self._watcher.journal)
         self._comparing.attach(run)
-        self._show_level("run")
+        self.navigation.show_level("run")
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form with what this run was started with."""
+        self._launcher.duplicate(run)
 
-        def show(_asked: bool) -> None:
-            if self.attempt(lambda: self.query_one(NewRun).fill(run.id, run.config())):
-                self._chose = True
-                self._show_level("form")
-                self.query_one(NewRun).take_focus()
+    async def _read(self) -> bool:
+        watcher, page, level = self._watcher, self.pages.run, self.navigation.level
+        if watcher is None or level == "form":
+            return False
+        names = tuple(page.names) if level == "run" else ()
+        columns, weight = (page.columns, page.weight) if level == "run" else (0, 0.0)
+        snapshot = await in_thread(lambda: watcher.poll(names, columns, weight))
+        if watcher is self._watcher:
+            self._show(snapshot)
+            await self.controls.show_answers()
+        return True
 
-        self.with_trust(run, show)
-
-    def unsaved(self) -> list[str]:
-        """What was typed into the form."""
-        return ["a form of a new PPO run, half filled in"] if self.query_one(NewRun).half_filled else []
-
-    def poke(self) -> None:
-        """Looks at once."""
-        self._poke.set()
-
-    def look_again(self) -> None:
-        """Looks at once, and for a while more often."""
-        self._hurry_until = time.monotonic() + HURRY_FOR
-        self._poke.set()
-
-    def action_want(self, what: str) -> None:
-        """Does what a key asks of the run; who makes it step wants to see where it goes."""
-        super().action_want(what)
-        if what in ("step", "place") and self.snapshot is not None and self.snapshot.live:
-            self.query_one(RunPage).follow = True
-
-    async def _watch(self) -> None:
-        """Looks once a second while this screen is the one that is shown; reads in a thread, one at a time."""
-        unreadable = False
-        while True:
-            wait = HURRY if time.monotonic() < self._hurry_until else TICK
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._poke.wait(), wait)
-            self._poke.clear()
-            watcher = self._watcher
-            if watcher is None or self.level == "form" or not self.is_below:
-                continue
-            page = self.query_one(RunPage)
-            names, columns, weight = (
-                (tuple(page.names), page.columns, page.weight) if self.level == "run" else ((), 0, 0.0)
-            )
-            try:
-                snapshot = await in_thread(lambda w=watcher, n=names, c=columns, s=weight: w.look(n, c, s))  # type: ignore[misc]
-                if watcher is self._watcher:
-                    self._take(snapshot)
-                    await self.hear()
-            except LooptopError as error:
-                self.say(str(error), "$text-error")
-                unreadable = True
-                continue
-            if unreadable:
-                self.say("")
-                unreadable = False
-
-    def _take(self, snapshot: PpoSnapshot) -> None:
+    def _show(self, snapshot: PpoSnapshot) -> None:
         """Shows what is new."""
-        before, self.snapshot = self.snapshot, snapshot
+        before, self.shown.snapshot = self.shown.snapshot, snapshot
         if snapshot is before:
             return
-        self._show_head()
+        navigation, page = self.navigation, self.pages.run
+        navigation.show_head()
         if before is None or (before.live, before.state) != (snapshot.live, snapshot.state):
             self.refresh_bindings()
-        page = self.query_one(RunPage)
-        if self.level == "run":
+        if navigation.level == "run":
             page.show(snapshot)
         else:
             page.snapshot = snapshot
-        fresh = before is None or before.version != snapshot.version
-        held, known = snapshot.held, self._held
+        held, held_before = snapshot.held, self._held
         self._held = held
-        if held is not None and held != known and held.why:
+        if held is not None and held != held_before and held.why:
             if before is not None:
-                self.looptop.tell(f"{snapshot.id} is held: {held.why}", "warning")
-            self._go_to_held(held.step)
+                self.services.tell(f"{snapshot.id} is held: {held.why}", "warning")
+            navigation.go_to_held(held.step)
+        elif navigation.level in IN_BATCH and (before is None or before.version != snapshot.version):
+            newest = page.follow and navigation.level == "batch" and snapshot.last > navigation.step
+            navigation.open_batch(snapshot.last if newest else navigation.step)
+
+    # Keys and the focus.
+
+    @property
+    def key_contexts(self) -> tuple[str, ...]:
+        """Those of the level."""
+        level = self.navigation.level
+        return ("form",) if level == "form" else (f"ppo-{level}", "ppo", *LIST_CONTEXTS.get(level, ()))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that mean nothing on this level are neither taken nor shown."""
+        if self.navigation.level == "form" and action in NOT_IN_FORM:
+            return False
+        return action not in ONLY_SAMPLE or self.navigation.level in IN_BATCH
+
+    def hides_key(self, action: str) -> bool:
+        """Hides what drives a run that is not live, and what an update would use of a batch that had its update."""
+        snapshot = self.shown.snapshot
+        live = snapshot is not None and snapshot.live
+        if action in ONLY_LIVE:
+            return not live
+        if action == "command('resume')":
+            return snapshot is None or live or snapshot.state is RunState.FINISHED
+        return action in ("edit", "leave_out") and self.navigation.is_updated
+
+    def leave_field(self) -> None:
+        """Puts the focus where single keys work."""
+        if self.navigation.typed_line.is_open:
+            self.navigation.typed_line.close()
+        elif self.navigation.level == "form":
+            self.pages.form.leave_field()
+
+    def back(self) -> None:
+        """Esc: leaves a field, or goes up a level."""
+        if isinstance(self.focused, Input):
+            self.leave_field()
+        else:
+            self.navigation.up()
+
+    def on_key(self, event: Key) -> None:
+        """A digit begins a number to go to."""
+        if event.character is None or not event.character.isdecimal() or isinstance(self.focused, Input):
             return
-        if self.level in ("batch", "sample", "tokens") and fresh:
-            newest = page.follow and self.level == "batch" and snapshot.last > self.opened_step
-            self.open_batch(snapshot.last if newest else self.opened_step)
+        if self.navigation.type_number(event.character):
+            event.stop()
+            event.prevent_default()
 
-    def _go_to_held(self, step: int) -> None:
-        """The screen goes where the run is held."""
-        self.query_one(Prompt).close()
-        self.query_one(RunPage).go_to(step, follow=True)
-        self.open_batch(step, "batch")
+    # Moving.
 
-    def on_resize(self, event: Resize) -> None:
-        """Lines are as long as there is room."""
-        super().on_resize(event)
-        self.call_after_refresh(self._show_head)
+    @on(RunPage.Opened)
+    def _batch_opened(self) -> None:
+        self.navigation.open_chosen_batch()
+
+    @on(BatchPage.Opened)
+    def _sample_opened(self) -> None:
+        self.navigation.open_chosen_sample()
+
+    @on(SamplePage.Opened)
+    def _tokens_opened(self) -> None:
+        self.navigation.open_tokens()
+
+    @on(SamplePage.ReferenceWanted)
+    def _reference_wanted(self) -> None:
+        self.navigation.ask_reference()
+
+    @on(RunPage.Moved)
+    @on(TokenPage.Moved)
+    def _cursor_moved(self) -> None:
+        self.navigation.show_head()
 
     @on(RunPage.Redrawn)
-    def _redrawn(self) -> None:
-        self._poke.set()
+    def _curves_wanted(self) -> None:
+        self._loop.poke()
 
-    # Before and after ---------------------------------------------------------------------------------------------
+    @on(BatchPage.FilterWanted)
+    def _filter_wanted(self) -> None:
+        page = self.pages.batch
+        self.navigation.typed_line.ask("filter", page.filter_text, page.try_filter, lambda _text: None)
+
+    def action_turn(self, by: int) -> None:
+        """The next or previous batch or sample."""
+        self.navigation.turn(by)
+
+    def action_follow(self) -> None:
+        """Follows the newest batch, or stands still."""
+        self.navigation.follow()
+
+    def action_next_mark(self) -> None:
+        """Goes to the next batch at which a health mark begins."""
+        self.navigation.next_mark()
+
+    def action_health(self) -> None:
+        """Shows the health marks of the batch."""
+        self.navigation.show_health()
+
+    # Driving, judging, saving.
+
+    def action_command(self, command: str) -> None:
+        """Does what a key asks of the run; whoever makes it step wants to see where it goes."""
+        self.controls.perform(command)
+        if command in ("step", "stage") and self.shown.snapshot is not None and self.shown.snapshot.live:
+            self.pages.run.follow = True
+
+    def action_edit(self) -> None:
+        """Asks for another reward of the sample."""
+        self.controls.edit_reward()
+
+    def action_leave_out(self) -> None:
+        """Leaves the sample out of the update, or takes it in again."""
+        self.controls.leave_out()
+
+    def action_rate(self, by: int) -> None:
+        """Rates the sample one up or down."""
+        self.controls.rate(by)
+
+    def action_breakpoints(self) -> None:
+        """Lists breakpoints, to add and to remove some."""
+        self.controls.open_breakpoints()
+
+    def action_copy(self) -> None:
+        """Copies the tokens on the screen, or else the sample."""
+        saving.copy(self, self.shown, self.navigation)
+
+    def action_export(self) -> None:
+        """Writes the batch to a file."""
+        saving.export_batch(self, self.shown, self.navigation)
+
+    def action_picture(self) -> None:
+        """Saves the screen as a picture."""
+        saving.save_picture(self, self.shown, self.navigation)
+
+    # Before and after.
 
     def action_compare(self) -> None:
         """Shows before and after, or goes back from there."""
-        self._show_level("run" if self.level == "compare" else "compare")
-        self._comparing.look()
+        self.navigation.show_level("run" if self.navigation.level == "compare" else "compare")
+        self._comparing.read_result()
         self._show_comparison()
 
-    @on(ComparePage.Wanted)
+    @on(BeforeAfterPage.Wanted)
     def _compare_wanted(self) -> None:
-        if self.run is not None:
-            self.with_trust(self.run, lambda asked: self._comparing.begin(trust=asked))
+        run = self.shown.folder
+        if run is not None:
+            self.controls.run_controls.with_trust(run, lambda asked: self._comparing.begin(trust=asked))
 
     def _show_comparison(self) -> None:
-        if self.level == "compare" and self.run is not None:
-            self.query_one(ComparePage).show(self.run.shell_name, self._comparing.result, self._comparing.doing)
+        run = self.shown.folder
+        if self.navigation.level == "compare" and run is not None:
+            self.pages.compare.show(run.shell_name, self._comparing.result, self._comparing.doing)
 
-    # Choosing and starting ----------------------------------------------------------------------------------------
+    # Starting and choosing.
+
+    def _show_form(self) -> None:
+        self.navigation.show_level("form")
+        self.pages.form.take_focus()
+
+    def unsaved(self) -> list[str]:
+        """What was typed into the form."""
+        return ["a form of a new PPO run, half filled in"] if self.pages.form.half_filled else []
 
     def action_new(self) -> None:
         """Shows the form."""
-        self._chose = True
-        self._show_level("form")
-        self.query_one(NewRun).take_focus()
-        self.work(self._list(), "runs", exclusive=True)
-
-    async def _list(self) -> None:
-        self.query_one(NewRun).list_runs(await in_thread(_summaries))
+        self._launcher.open_form()
 
     def action_open_run(self) -> None:
-        """Chooses a run."""
-
-        async def choose() -> None:
-            from looptop.tui.screens.picker import Choice, Picker
-
-            found = await in_thread(_summaries)
-            lines = [Choice(each.id, run_line(each)) for each in found]
-            self.app.push_screen(Picker("Choose a PPO run", lines, "There are none yet: N starts one."), self._opened)
-
-        self.work(choose(), "runs", exclusive=True)
-
-    def _opened(self, run_id: str | None) -> None:
-        if run_id is not None:
-            self.attempt(lambda: self.attach(RunFolder.find(run_id)))
+        """Has a person choose a run."""
+        self._launcher.choose("Choose a PPO run", "There are none yet: N starts one.")
 
     @on(OptionList.OptionSelected, "#runs")
-    def _picked(self, event: OptionList.OptionSelected) -> None:
-        self._opened(event.option.id)
+    def _run_selected(self, event: OptionList.OptionSelected) -> None:
+        self._launcher.open(event.option.id)
 
-    @on(NewRun.Wanted)
-    def _wanted(self, event: NewRun.Wanted) -> None:
-        self.work(self._start(event.config), "start", exclusive=True)
-
-    async def _start(self, config: RunConfig) -> None:
-        from looptop.engine.launch.host import launch
-
-        form = self.query_one(NewRun)
-        self.say("starting the engine process…", "$text-primary")
-        form.busy = True
-        try:
-            run = await in_thread(lambda: launch(config))
-        except LooptopError as error:
-            form.fail(str(error), getattr(error, "key", ""))
-            self.looptop.tell(error, "error")
-            return
-        finally:
-            form.busy = False
-            self.say("")
-        form.started()
-        self.looptop.started_here.append(run)
-        self.attach(run)
-
-
-def _summaries() -> list[RunSummary]:
-    return [summary for summary in _known.all() if summary.id.startswith("ppo-")][:200]
-
-
-_known = Summaries()
+    @on(NewRunForm.Wanted)
+    def _start_wanted(self, event: NewRunForm.Wanted) -> None:
+        self._launcher.start(event.config)

@@ -20,13 +20,13 @@ KINDS: dict[str, Kind] = {"ratio": "ratio", "entropy": "amount", "probability": 
 BLOCKS = "▁▂▃▄▅▆▇█"
 NOTHING = "·"
 
-EQUAL = 0.179
+MIDDLE_LUMINANCE = 0.179
 """The luminance on which black and white can be read equally well: either stands out by 4.5 to 1 at least."""
 
 Colour = tuple[int, int, int]
 
 
-class Look(NamedTuple):
+class Palette(NamedTuple):
     """The colours of one theme."""
 
     ground: Colour
@@ -36,12 +36,12 @@ class Look(NamedTuple):
     dark_text: Colour
 
 
-DARK = Look((16, 20, 26), (64, 156, 214), (214, 140, 30), (255, 255, 255), (0, 0, 0))
-LIGHT = Look((251, 250, 247), (90, 165, 215), (236, 158, 62), (255, 255, 255), (0, 0, 0))
+DARK = Palette((16, 20, 26), (64, 156, 214), (214, 140, 30), (255, 255, 255), (0, 0, 0))
+LIGHT = Palette((251, 250, 247), (90, 165, 215), (236, 158, 62), (255, 255, 255), (0, 0, 0))
 
 
 class Shade(NamedTuple):
-    """How a token looks."""
+    """The colours and the sign of a token."""
 
     background: str
     text: str
@@ -97,13 +97,13 @@ class Scale:
         strength = math.ceil(round(abs(level) * 3 - 0.15, 6))
         return ("+" if level > 0 else "-") * strength if strength > 0 else NOTHING
 
-    def shade(self, value: float, look: Look) -> Shade:
-        """How a token with this figure looks."""
+    def shade(self, value: float, palette: Palette) -> Shade:
+        """The colours and the sign of a token with this figure."""
         level = self.level(value)
         if level is None:
             return Shade("", "", "")
-        background = _mixed(look.ground, look.above if level > 0 else look.below, abs(level))
-        text = look.dark_text if _luminance(background) > EQUAL else look.light_text
+        background = _mixed(palette.ground, palette.above if level > 0 else palette.below, abs(level))
+        text = palette.dark_text if _luminance(background) > MIDDLE_LUMINANCE else palette.light_text
         return Shade(_hex(background), _hex(text), self.sign(value))
 
     def ramp(self, cells: int) -> list[float]:

@@ -1,29 +1,24 @@
-"""Reads a PPO run for the screen: how it stands, where it is held, its curves. Its batches, samples and tokens are read
-by the pages that show them.
+"""What the PPO screen reads of a run: its state, where it is held, its curves.
 
-Nothing is read again that has not changed, and curves come thinned to the columns of the charts.
+Batches, samples and tokens are read by the pages that show them. Curves come thinned to the columns of the charts.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from looptop.engine.errors import LooptopError
 from looptop.engine.journal.causes import Cause, Hold, HoldReason
 from looptop.engine.journal.reader import Event, Outline, Point, Series
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
 from looptop.engine.runs.folder import RunFolder, RunState
-
-EVENTS = 200
-"""So many of the last events are kept."""
+from looptop.tui.screens.watch import RunWatcher
 
 CURVES_SECONDS = 1.9
-"""A run that trains has its curves read no more often."""
+"""The time between two readings of the curves of a run that trains."""
 
 
 class Held(NamedTuple):
@@ -31,8 +26,8 @@ class Held(NamedTuple):
 
     step: int
     """The batch's."""
-    place: str
-    """One of `PLACES`; empty at the end of a step that has none."""
+    stage: str
+    """Its stage; empty at the end of a step that has none."""
     why: str
     """The breakpoint that was hit, or what it waits for; empty where a person paused it."""
 
@@ -88,12 +83,12 @@ class PpoSnapshot:
         return Held(hold.step, hold.stage or "updated", hold.detail)
 
     @property
-    def place(self) -> Held | None:
-        """The place that the batch in the making has reached, held or not; None where there is none in the making."""
+    def reached(self) -> Held | None:
+        """The stage that the batch in the making has reached, held or not; None where none is in the making."""
         if self.held is not None:
             return self.held
-        if self.live and self.batch is not None and self.batch.place != "updated":
-            return Held(self.batch.step, self.batch.place, "")
+        if self.live and self.batch is not None and self.batch.stage != "updated":
+            return Held(self.batch.step, self.batch.stage, "")
         return None
 
     @property
@@ -104,15 +99,15 @@ class PpoSnapshot:
 
     @property
     def rewards(self) -> list[Reward]:
-        """The parts of the reward, as the run itself said, or its configuration."""
-        said = self.facts.get("rewards") or self.settings.get("rewards") or []
-        parts = [part for part in said if isinstance(part, dict)] if isinstance(said, list) else []
+        """The parts of the reward, from the run's facts, or else from its configuration."""
+        listed = self.facts.get("rewards") or self.settings.get("rewards") or []
+        parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
         return [Reward(str(part.get("name", "?")), _weight(part.get("weight"))) for part in parts]
 
     def setting(self, table: str, name: str, default: float) -> float:
         """A number of the configuration."""
-        found = self.settings.get(table)
-        value = found.get(name) if isinstance(found, dict) else None
+        settings = self.settings.get(table)
+        value = settings.get(name) if isinstance(settings, dict) else None
         return float(value) if isinstance(value, int | float) else default
 
     def names(self, prefix: str) -> list[str]:
@@ -129,24 +124,32 @@ def _weight(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 1.0
 
 
-class PpoWatcher:
-    """Reads one run, from any thread but one at a time."""
+@dataclass
+class ShownRun:
+    """The run that the PPO screen shows, and what was read of it last."""
+
+    folder: RunFolder | None = None
+    journal: PpoJournal | None = None
+    snapshot: PpoSnapshot | None = None
+
+
+class PpoWatcher(RunWatcher):
+    """Reads one run for the PPO screen."""
 
     def __init__(self, run: RunFolder) -> None:
-        self.run = run
         self.journal = PpoJournal(run.db)
+        super().__init__(run, self.journal)
         self._last: PpoSnapshot | None = None
-        self._asked: tuple[tuple[str, ...], tuple[int, float]] = ((), (0, 0.0))
-        self._settings: dict[str, Any] | None = None
-        self._journalled = RunState.CREATED
-        self._event = 0
+        self._read_for: object = None
+        """The journal's version that `_last` is of, and what was asked for."""
+        self._drawn_for: tuple[int, float] | None = None
         self._curves_read = 0.0
         self._curve_ends: dict[str, Point] = {}
         """The last point of each curve that was read."""
         self._curves_late = False
         """Whether a curve on the screen lacks what is journalled."""
 
-    def look(self, names: Sequence[str] = (), columns: int = 0, weight: float = 0.0) -> PpoSnapshot:
+    def poll(self, names: Sequence[str] = (), columns: int = 0, weight: float = 0.0) -> PpoSnapshot:
         """What is known now; the very same object as before where nothing changed.
 
         Args:
@@ -159,34 +162,21 @@ class PpoWatcher:
         """
         live = self.run.is_live()
         with self.journal.at_once():
-            return self._look(live, names, (columns, weight))
+            version, outline = self.refresh()
+            asked = (version, tuple(names), columns, weight)
+            state = outline.state.seen(live)
+            late = self._curves_late and time.monotonic() - self._curves_read >= CURVES_SECONDS
+            if self._last is None or asked != self._read_for or late:
+                self._last = self._read(version, outline, live, names, (columns, weight))
+                self._read_for, self._drawn_for = asked, (columns, weight)
+            elif (state, live) != (self._last.state, self._last.live):
+                self._last = replace(self._last, state=state, live=live)
+            return self._last
 
-    def _look(self, live: bool, names: Sequence[str], how: tuple[int, float]) -> PpoSnapshot:
-        version = self.journal.version()
-        asked = (tuple(names), how)
-        before = self._last
-        late = self._curves_late and time.monotonic() - self._curves_read >= CURVES_SECONDS
-        if before is not None and before.version == version and asked == self._asked and not late:
-            state = self._journalled.seen(live)
-            if (state, live) != (before.state, before.live):
-                self._last = replace(before, state=state, live=live)
-            return self._last or before
-        self._last = self._read(version, live, names, how)
-        self._asked = asked
-        return self._last
-
-    def _read(self, version: int, live: bool, names: Sequence[str], how: tuple[int, float]) -> PpoSnapshot:
-        journal, before = self.journal, self._last
-        if self._settings is None:
-            self._settings = {}
-            with contextlib.suppress(LooptopError):
-                self._settings = self.run.settings()
-        outline = journal.outline()
-        self._journalled = outline.state
-        first, last = journal.batch_ends()
-        fresh = journal.events(self._event)
-        if fresh:
-            self._event = fresh[-1].id
+    def _read(
+        self, version: int, outline: Outline, live: bool, names: Sequence[str], drawn_for: tuple[int, float]
+    ) -> PpoSnapshot:
+        first, last = self.journal.batch_ends()
         return PpoSnapshot(
             id=self.run.id,
             state=outline.state.seen(live),
@@ -195,38 +185,38 @@ class PpoWatcher:
             cause=outline.cause,
             live=live,
             facts=outline.facts,
-            settings=self._settings,
+            settings=self.settings,
             latest=outline.latest,
             first=first,
             last=last,
-            batch=journal.last_batch(),
-            series=self._series(outline, names, how),
-            breakpoints=tuple(journal.breakpoints()),
-            events=((before.events if before else ()) + tuple(fresh))[-EVENTS:],
+            batch=self.journal.last_batch(),
+            series=self._series(outline, names, drawn_for),
+            breakpoints=tuple(self.journal.breakpoints()),
+            events=self.events,
             started=outline.started,
             ended=outline.ended,
             alerts=outline.alerts,
         )
 
-    def _series(self, outline: Outline, names: Sequence[str], how: tuple[int, float]) -> dict[str, Series]:
+    def _series(self, outline: Outline, names: Sequence[str], drawn_for: tuple[int, float]) -> dict[str, Series]:
         before, latest = self._last, outline.latest
-        known = before.series if before is not None and self._asked[1] == how else {}
+        known = before.series if before is not None and self._drawn_for == drawn_for else {}
         now = time.monotonic()
         # Beside a run that trains, reading and drawing curves is most of what the screen costs.
         early = outline.state is RunState.RUNNING and now - self._curves_read < CURVES_SECONDS
         if not early:
             self._curves_read = now
-        found = {}
+        columns, weight = drawn_for
+        curves = {}
         self._curves_late = False
         for name in names:
             if name not in latest:
                 continue
             same = self._curve_ends.get(name) == latest[name]
             if name in known and (same or early):
-                found[name] = known[name]
+                curves[name] = known[name]
                 self._curves_late = self._curves_late or not same
             else:
-                columns, weight = how
-                found[name] = self.journal.smoothed(name, self.journal.series(name, columns), weight)
+                curves[name] = self.journal.smoothed(name, self.journal.series(name, columns), weight)
                 self._curve_ends[name] = latest[name]
-        return found
+        return curves

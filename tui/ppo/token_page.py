@@ -13,26 +13,26 @@ from textual.widgets import Static
 
 from looptop.engine.ppo.records import TokenTable
 from looptop.tui.actions import bindings
-from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, TOKEN_FIGURES, said, token_cells, token_figures, token_word
+from looptop.tui.ppo.columns import TOKEN_COLUMNS_SHOWN, TOKEN_FIGURES, token_cells, token_figures, token_word
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Scale
 from looptop.tui.ppo.token_view import TokenView
-from looptop.tui.text import safe
-from looptop.tui.widgets.grid import Grid, Row
+from looptop.tui.text import safe, short_number
+from looptop.tui.widgets.table import ColumnTable, Row, Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-RAMP = 24
+RAMP_WIDTH = 24
 """Cells of the legend's colours."""
 
-SHOWN = (
+FIGURE_LINES = (
     ("probability", "reference", "difference", "kl"),
     ("entropy", "value", "advantage", "return"),
     ("reward", "ratio"),
 )
 """The figures of one token, line by line."""
 
-MEANING = {
+FIGURE_MEANINGS = {
     "kl": "distance to the reference, in nats",
     "difference": "log-probability less the reference's: above 0 the policy likes the token more",
     "advantage": "better (above 0) or worse than expected, whitened over the batch",
@@ -43,12 +43,6 @@ MEANING = {
     "probability": "the policy's, when it wrote the token",
     "reward": "the token's: - beta x KL, with the sample's reward at the last",
 }
-
-
-class TokenTableGrid(Grid):
-    """The tokens, a line each."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows", "columns")]
 
 
 class TokenPage(Vertical):
@@ -67,14 +61,14 @@ class TokenPage(Vertical):
         """Whether the table has the cursor."""
         self._figures: dict[str, list[float]] = {}
         self._view = TokenView(id="token-view")
-        self._grid = TokenTableGrid(TOKEN_COLUMNS_SHOWN, id="token-table")
-        self._grid.display = False
+        self._rows = ColumnTable(TOKEN_COLUMNS_SHOWN, id="token-table")
+        self._rows.display = False
 
     def compose(self) -> ComposeResult:
         """Text, legend and table, where there is little room one of both; figures."""
         yield self._view
         yield Static(id="legend")
-        yield self._grid
+        yield self._rows
         yield Static(id="token-figures")
 
     # What is shown.
@@ -85,9 +79,9 @@ class TokenPage(Vertical):
         return self._view.cursor
 
     @property
-    def main(self) -> TokenView | Grid:
+    def main(self) -> TokenView | Table:
         """What has the cursor."""
-        return self._grid if self.as_table else self._view
+        return self._rows if self.as_table else self._view
 
     def show(self, table: TokenTable | None) -> None:
         """Shows a response's tokens."""
@@ -95,8 +89,8 @@ class TokenPage(Vertical):
         self._figures = token_figures(table) if table is not None else {}
         self._arrange()
         self._shade()
-        self._grid.empty = "the tokens of this sample are not known yet"
-        self._grid.fill(len(table.ids) if table is not None else 0, self._make, cursor=self.cursor)
+        self._rows.empty = "the tokens of this sample are not known yet"
+        self._rows.fill(len(table.ids) if table is not None else 0, self._make, cursor=self.cursor)
         self._show_token()
 
     def _make(self, row: int) -> Row | None:
@@ -112,19 +106,19 @@ class TokenPage(Vertical):
         self.query_one("#legend", Static).update(self._legend(scale), layout=False)
 
     def _legend(self, scale: Scale) -> Content:
-        look = DARK if self.app.current_theme.dark else LIGHT
+        palette = DARK if self.app.current_theme.dark else LIGHT
         ramp = []
-        for value in scale.ramp(RAMP):
-            shade = scale.shade(value, look)
+        for value in scale.ramp(RAMP_WIDTH):
+            shade = scale.shade(value, palette)
             ramp.append(Content.styled(" ", f"on {shade.background}"))
         signs = BLOCKS if scale.kind in ("amount", "share") else f"--- -- - {NOTHING} + ++ +++"
         return Content.assemble(
             (f" {TOKEN_FIGURES[self.shaded_by]} ", "bold $text-primary"),
-            f" {said(scale.lowest, 3)} ",
+            f" {short_number(scale.lowest, 3)} ",
             *ramp,
-            f" {said(scale.highest, 3)}  ",
+            f" {short_number(scale.highest, 3)}  ",
             (signs, "bold"),
-            (f"\n {MEANING[self.shaded_by]}", "$text-muted"),
+            (f"\n {FIGURE_MEANINGS[self.shaded_by]}", "$text-muted"),
         )
 
     def _show_token(self) -> None:
@@ -134,20 +128,20 @@ class TokenPage(Vertical):
         if table is None or not table.ids:
             panel.update("", layout=False)
             return
-        place = self.cursor
+        index = self.cursor
         lines = [
             Content.assemble(
-                safe(f"{token_word(table.texts[place])} ", "bold $text-primary"),
-                safe(f"token {place}, id {table.ids[place]}, {len(table.ids)} in all", "$text-muted"),
-                "" if table.counts[place] else Content.styled("   does not count", "$text-warning"),
+                safe(f"{token_word(table.texts[index])} ", "bold $text-primary"),
+                safe(f"token {index}, id {table.ids[index]}, {len(table.ids)} in all", "$text-muted"),
+                "" if table.counts[index] else Content.styled("   does not count", "$text-warning"),
             )
         ]
-        for names in SHOWN:
+        for names in FIGURE_LINES:
             cells = []
             for name in names:
                 word = {"reference": "reference's"}.get(name) or TOKEN_FIGURES[name]
                 style = "bold $text-primary" if name == self.shaded_by else "bold"
-                value = said(self._figures[name][place], 4)
+                value = short_number(self._figures[name][index], 4)
                 cells.append(Content.assemble((f"{word:<11}", "$text-muted"), safe(f"{value:>7} ", style)))
             lines.append(Content("").join(cells))
         panel.update(Content("\n").join(lines), layout=False)
@@ -169,9 +163,9 @@ class TokenPage(Vertical):
 
     def _arrange(self) -> None:
         both = not self.screen.has_class("-short")
-        self._grid.display = both or self.as_table
+        self._rows.display = both or self.as_table
         self._view.display = self.query_one("#legend").display = both or not self.as_table
-        self._grid.cursor = self._view.cursor
+        self._rows.cursor = self._view.cursor
 
     def on_resize(self) -> None:
         """There may be room for both now."""
@@ -181,12 +175,12 @@ class TokenPage(Vertical):
     def _moved(self, event: TokenView.Moved) -> None:
         event.stop()
         self._show_token()
-        if self._grid.display:
-            self._grid.cursor = event.place
+        if self._rows.display:
+            self._rows.cursor = event.index
         self.post_message(self.Moved())
 
-    @on(Grid.Moved, "#token-table")
-    def _row_moved(self, event: Grid.Moved) -> None:
+    @on(Table.Moved, "#token-table")
+    def _row_moved(self, event: Table.Moved) -> None:
         event.stop()
         self._view.go_to(event.row)
 

@@ -20,17 +20,17 @@ from looptop.engine.ppo.records import TokenTable
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ppo.shading import DARK, LIGHT, Scale
-from looptop.tui.widgets.grid import fitted
-from looptop.tui.widgets.keeps_style import KeepsStyle
+from looptop.tui.widgets.style_cache import StyleCache
+from looptop.tui.widgets.table import fitted
 
-LINE = 3
+LINE_HEIGHT = 3
 """Lines of the screen for a line of text: the text, the signs, nothing."""
-WIDEST = 60
+WIDEST_TOKEN = 60
 """Cells of one token; a longer one is cut."""
 
 
-class Placed(NamedTuple):
-    """Where a token stands."""
+class LaidOut(NamedTuple):
+    """A token on the screen."""
 
     line: int
     left: int
@@ -38,7 +38,7 @@ class Placed(NamedTuple):
     width: int
 
 
-class TokenView(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
+class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     """Shaded tokens, one under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("tokens")]
@@ -48,14 +48,14 @@ class TokenView(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
     class Moved(Message):
         """Another token is under the cursor."""
 
-        place: int
+        index: int
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._table: TokenTable | None = None
         self._values: Sequence[float] = ()
         self._scale = Scale("signed", -1, 1)
-        self._placed: list[Placed] = []
+        self._tokens: list[LaidOut] = []
         self._begins: list[int] = []
         """The first token of each line."""
         self.cursor = 0
@@ -81,45 +81,45 @@ class TokenView(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_line(self, by: int) -> None:
         """Moves the cursor to the token above or below."""
-        if not self._placed:
+        if not self._tokens:
             return
-        here = self._placed[self.cursor]
-        line = max(0, min(here.line + by, len(self._begins) - 1))
-        end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._placed)
-        self.go_to(min(range(self._begins[line], end), key=lambda place: abs(self._placed[place].left - here.left)))
+        current = self._tokens[self.cursor]
+        line = max(0, min(current.line + by, len(self._begins) - 1))
+        end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
+        self.go_to(min(range(self._begins[line], end), key=lambda index: abs(self._tokens[index].left - current.left)))
 
     def action_end(self, last: bool) -> None:
         """Moves the cursor to the first or last token."""
-        self.go_to(len(self._placed) - 1 if last else 0)
+        self.go_to(len(self._tokens) - 1 if last else 0)
 
-    def go_to(self, place: int) -> None:
+    def go_to(self, index: int) -> None:
         """Puts the cursor on a token."""
-        place = max(0, min(place, len(self._placed) - 1))
-        if place == self.cursor or not self._placed:
+        index = max(0, min(index, len(self._tokens) - 1))
+        if index == self.cursor or not self._tokens:
             return
-        before, self.cursor = self.cursor, place
-        for at in (before, place):
-            y = self._placed[at].line * LINE - self.scroll_offset.y
-            self.refresh(Region(0, y, self.size.width, LINE))
+        before, self.cursor = self.cursor, index
+        for at in (before, index):
+            y = self._tokens[at].line * LINE_HEIGHT - self.scroll_offset.y
+            self.refresh(Region(0, y, self.size.width, LINE_HEIGHT))
         self._reveal()
-        self.post_message(self.Moved(place))
+        self.post_message(self.Moved(index))
 
     def on_click(self, event: Click) -> None:
         """Puts the cursor on the token."""
-        line = (event.y + self.scroll_offset.y) // LINE
+        line = (event.y + self.scroll_offset.y) // LINE_HEIGHT
         if line < len(self._begins):
-            end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._placed)
-            here = [place for place in range(self._begins[line], end) if self._placed[place].left <= event.x]
-            if here:
-                self.go_to(here[-1])
+            end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
+            before_click = [index for index in range(self._begins[line], end) if self._tokens[index].left <= event.x]
+            if before_click:
+                self.go_to(before_click[-1])
 
     def on_resize(self, _event: Resize) -> None:
-        """Lines are as long as there is room."""
+        """Breaks the lines anew."""
         self._lay_out()
 
     def _lay_out(self) -> None:
         width = max(8, self.size.width - 1)
-        self._placed, self._begins = [], []
+        self._tokens, self._begins = [], []
         line, left = 0, 0
         for text in self._table.texts if self._table is not None else ():
             shown = fitted_token(text)
@@ -127,50 +127,50 @@ class TokenView(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
             if left and left + room > width:
                 line, left = line + 1, 0
             if not left:
-                self._begins.append(len(self._placed))
-            self._placed.append(Placed(line, left, shown, room))
+                self._begins.append(len(self._tokens))
+            self._tokens.append(LaidOut(line, left, shown, room))
             left += room
             if text.endswith("\n"):
                 line, left = line + 1, 0
-        self.virtual_size = Size(0, LINE * len(self._begins))
+        self.virtual_size = Size(0, LINE_HEIGHT * len(self._begins))
         self._reveal()
 
     def _reveal(self) -> None:
-        if not self._placed or self.size.height < LINE:
+        if not self._tokens or self.size.height < LINE_HEIGHT:
             return
-        top = self._placed[self.cursor].line * LINE
+        top = self._tokens[self.cursor].line * LINE_HEIGHT
         if top < self.scroll_offset.y:
             self.scroll_to(y=top, animate=False, immediate=True)
-        elif top + LINE > self.scroll_offset.y + self.size.height:
-            self.scroll_to(y=top + LINE - self.size.height, animate=False, immediate=True)
+        elif top + LINE_HEIGHT > self.scroll_offset.y + self.size.height:
+            self.scroll_to(y=top + LINE_HEIGHT - self.size.height, animate=False, immediate=True)
 
     def render_line(self, y: int) -> Strip:
         """Words, or the signs below them."""
         width, base = self.size.width, self.base_style
-        line, part = divmod(y + self.scroll_offset.y, LINE)
-        if self._table is None or not self._placed:
-            said = " the tokens of this sample are not known yet" if y == 1 else ""
-            return Strip([Segment(said, base + self._style("note"))]).adjust_cell_length(width, base)
-        if line >= len(self._begins) or part == LINE - 1:
+        line, part = divmod(y + self.scroll_offset.y, LINE_HEIGHT)
+        if self._table is None or not self._tokens:
+            text = " the tokens of this sample are not known yet" if y == 1 else ""
+            return Strip([Segment(text, base + self._style("note"))]).adjust_cell_length(width, base)
+        if line >= len(self._begins) or part == LINE_HEIGHT - 1:
             return Strip.blank(width, base)
-        end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._placed)
-        look = DARK if self.app.current_theme.dark else LIGHT
+        end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
+        palette = DARK if self.app.current_theme.dark else LIGHT
         segments = []
-        for place in range(self._begins[line], end):
-            token = self._placed[place]
-            counts = self._table.counts[place]
-            value = self._values[place] if counts and place < len(self._values) else float("nan")
+        for index in range(self._begins[line], end):
+            token = self._tokens[index]
+            counts = self._table.counts[index]
+            value = self._values[index] if counts and index < len(self._values) else float("nan")
             if part == 0:
-                shade = self._scale.shade(value, look)
+                shade = self._scale.shade(value, palette)
                 style = (
                     Style(color=shade.text, bgcolor=shade.background) if shade.background else base + self._style("out")
                 )
-                if place == self.cursor:
+                if index == self.cursor:
                     style = base + self._style("cursor")
                 segments.append(Segment(fitted(token.text, token.width), style))
             else:
                 sign = self._scale.sign(value)
-                style = base + self._style("cursor") if place == self.cursor else base + self._style("sign")
+                style = base + self._style("cursor") if index == self.cursor else base + self._style("sign")
                 segments.append(Segment(fitted(f" {sign}" if token.width > 3 else sign, token.width), style))
         return Strip(segments).adjust_cell_length(width, base)
 
@@ -181,4 +181,4 @@ class TokenView(KeepsStyle, ScrollView, can_focus=True, inherit_bindings=False):
 def fitted_token(text: str) -> str:
     """A token on the screen: line ends and other controls visible, not longer than can be read."""
     shown = visible(text)
-    return shown if len(shown) <= WIDEST else f"{shown[: WIDEST - 1]}…"
+    return shown if len(shown) <= WIDEST_TOKEN else f"{shown[: WIDEST_TOKEN - 1]}…"

@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from looptop.tui.screens.run_view import Panel
 from looptop.tui.text import bar, cell, safe, size
+from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from looptop.engine.machine.gpus import Gpu
     from looptop.engine.machine.usage import Usage
 
-NAME = 10
+NAME_WIDTH = 10
 
 
 class MachinePanel(Panel):
-    """Is shown what was read of the machine."""
+    """What the machine has and uses."""
 
     def __init__(self) -> None:
         super().__init__(id="machine")
         self.border_title = "Machine"
 
-    def read(self, usage: Usage) -> None:
-        """Shows it."""
+    def show_usage(self, usage: Usage) -> None:
+        """Shows what was read."""
         width = self.content_size.width
         rows = [
             ("processor", usage.processor, f"{100 * usage.processor:.0f} % of {usage.cores}"),
@@ -50,18 +50,18 @@ def _gpu(gpu: Gpu, width: int) -> list[Content]:
         share = _share(gpu.memory_used, gpu.memory_total)
         lines.append(_line("memory", share, _of(gpu.memory_used, gpu.memory_total), width))
     if words:
-        lines.append(safe(f"{'':<{NAME}}{'  '.join(words)}", "$text-muted"))
+        lines.append(safe(f"{'':<{NAME_WIDTH}}{'  '.join(words)}", "$text-muted"))
     return lines
 
 
 def _line(name: str, share: float, words: str, width: int) -> Content:
-    room = max(4, width - NAME - len(words) - 1)
+    room = max(4, width - NAME_WIDTH - len(words) - 1)
     filled = bar(share, room)
     # A processor that computes all the time is what it is for; a disk that is nearly full is not.
     fills = name in ("memory", "disk")
     style = "$text-error" if fills and share > 0.95 else "$text-warning" if fills and share > 0.85 else "$primary"
     return Content.assemble(
-        (f"{name:<{NAME}}", "$text-muted"), (filled, style), ("░" * (room - len(filled)), "$panel"), f" {words}"
+        (f"{name:<{NAME_WIDTH}}", "$text-muted"), (filled, style), ("░" * (room - len(filled)), "$panel"), f" {words}"
     )
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -23,32 +21,39 @@ from looptop.engine.journal.records import RunSummary
 from looptop.engine.runs import run_filter
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.listing import COLUMNS, Summaries, ordered
+from looptop.engine.runs.listing import COLUMNS, ordered
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.runs.machine import MachinePanel
-from looptop.tui.screens.controls import Driving
+from looptop.tui.runs.run_table import RunTable
+from looptop.tui.screens.base import MainScreen
+from looptop.tui.screens.controls import RunControls
+from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.text import safe, size
+from looptop.tui.widgets.bars import KeyBar, TopBar
 from looptop.tui.widgets.field import Field
-from looptop.tui.widgets.run_table import RunTable
+from looptop.tui.widgets.table import Table
 
-TICK = 2.0
-"""Seconds between two looks at all runs; longer where a look takes long."""
+if TYPE_CHECKING:
+    from looptop.engine.machine.usage import Machine
+
+INTERVAL = 2.0
+"""Seconds between two readings of all runs, and of the machine."""
+MOST_LOAD = 0.1
+"""The largest share of the time that reading may take: a home may hold thousands of runs on a slow disk."""
 
 MOST_COMPARED = 6
 
 
-class Runs(Driving):
+class RunsScreen(MainScreen):
     """Screen 4."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/runs.tcss"]  # noqa: RUF012
-    HERE = "runs"
-    PLACES = ("runs", "runs-list", "rows")
+    KEY_CONTEXTS = ("runs", "runs-list", "rows")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs")]
 
     def __init__(self) -> None:
         super().__init__()
-        self._known = Summaries()
         self._all: list[RunSummary] = []
         self._read_once = False
         self._run_filter = run_filter.parse("")
@@ -56,59 +61,47 @@ class Runs(Driving):
         """What is wrong with the filter as far as these runs go."""
         self._wrong = ""
         self._sort = ("created", True)
-        self._poke = asyncio.Event()
+        self._loop = WatchLoop(self, self._read, INTERVAL, MOST_LOAD)
+        self._machine: Machine | None = None
+        self._machine_loop = WatchLoop(self, self._read_machine, INTERVAL)
+        self._controls = RunControls(self, self._loop.poke)
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """The filter, what is wrong with it, the list, the machine."""
+        yield TopBar("runs")
         with Horizontal(id="runs-bar"):
             yield Field(placeholder='/ filters:  kind:vqa state:running loss<0.5 "some words"', id="runs-filter")
-            yield Static(id="runs-said")
+            yield Static(id="runs-status")
         yield RunTable()
         yield MachinePanel()
+        yield KeyBar()
 
     def on_mount(self) -> None:
-        """Begins to look."""
+        """Starts reading."""
         self.query_one(RunTable).focus()
-        work(self, self._watch(), "watch")
-        work(self, self._watch_machine(), "machine")
+        self._loop.start()
+        self._machine_loop.start()
 
     def on_screen_resume(self) -> None:
-        """Looks at once when the screen comes back."""
-        self._poke.set()
-
-    def look_again(self) -> None:
-        """Looks at once."""
-        self._poke.set()
+        """Reads at once when the screen comes back."""
+        self._loop.poke()
 
     def on_resize(self, event: Resize) -> None:
         """The machine has as many lines as it needs."""
         super().on_resize(event)
         self._show()
 
-    async def _watch(self) -> None:
-        pause = 0.0
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._poke.wait(), pause)
-            self._poke.clear()
-            pause = TICK
-            if not self.is_below:
-                continue
-            began = time.monotonic()
-            loop = asyncio.get_running_loop()
+    async def _read(self) -> bool:
+        loop, summaries = asyncio.get_running_loop(), self.services.summaries
 
-            def part(found: list[RunSummary], loop: asyncio.AbstractEventLoop = loop) -> None:
-                loop.call_soon_threadsafe(self._take, found)
+        def show_part(part: list[RunSummary]) -> None:
+            loop.call_soon_threadsafe(self._take, part)
 
-            try:
-                self._take(await in_thread(lambda: self._known.all(part)))
-            except LooptopError as error:
-                self.say(str(error), "$text-error")
-            # A home on a slow disk, with thousands of runs: at most a tenth of the time is spent on looking.
-            pause = max(TICK, 10 * (time.monotonic() - began))
+        self._take(await in_thread(lambda: summaries.all(show_part)))
+        return True
 
-    def _take(self, found: list[RunSummary]) -> None:
-        self._all, self._read_once = found, True
+    def _take(self, summaries: list[RunSummary]) -> None:
+        self._all, self._read_once = summaries, True
         self._show()
 
     def _show(self) -> None:
@@ -121,32 +114,35 @@ class Runs(Driving):
         except LooptopError as error:
             self._unknown = str(error)
         empty = "no run is meant by that" if self._all else "no runs yet: screen 2 starts one"
-        table.fill(rows, self._sort, empty if self._read_once else "reading…")
+        table.show(rows, self._sort, empty if self._read_once else "reading…")
         self._say_count()
 
     def _say_count(self) -> None:
-        said, table = self.query_one("#runs-said", Static), self.query_one(RunTable)
+        status, table = self.query_one("#runs-status", Static), self.query_one(RunTable)
         if wrong := self._wrong or self._unknown:
-            said.update(safe(wrong, "$text-error"))
+            status.update(safe(wrong, "$text-error"))
             return
         live = sum(bool(each.live) for each in self._all)
-        words = [f"{len(table.rows):,} of {len(self._all):,} runs", f"{live} live"]
+        words = [f"{len(table.runs):,} of {len(self._all):,} runs", f"{live} live"]
         if table.selected:
             words.append(f"{len(table.selected)} selected")
-        said.update(Content.styled(" · ".join(words), "$text-muted"))
+        status.update(Content.styled(" · ".join(words), "$text-muted"))
 
-    async def _watch_machine(self) -> None:
+    async def _read_machine(self) -> bool:
         from looptop.engine.machine.usage import Machine
 
         panel = self.query_one(MachinePanel)
-        machine = await in_thread(lambda: Machine(home()))
-        while True:
-            if self.is_below and panel.size.height:
-                with contextlib.suppress(OSError):
-                    usage = await in_thread(machine.read)
-                    panel.styles.height = 5 + 4 * len(usage.gpus)
-                    panel.read(usage)
-            await asyncio.sleep(TICK)
+        if not panel.size.height:
+            return False
+        if self._machine is None:
+            self._machine = await in_thread(lambda: Machine(home()))
+        try:
+            usage = await in_thread(self._machine.read)
+        except OSError:
+            return False
+        panel.styles.height = 5 + 4 * len(usage.gpus)
+        panel.show_usage(usage)
+        return True
 
     # Filtering and sorting.
 
@@ -192,8 +188,8 @@ class Runs(Driving):
         self._sort = (self._sort[0], not self._sort[1])
         self._show()
 
-    @on(RunTable.SortedBy)
-    def _clicked_title(self, event: RunTable.SortedBy) -> None:
+    @on(Table.TitleClicked)
+    def _title_clicked(self, event: Table.TitleClicked) -> None:
         if event.key == self._sort[0]:
             self.action_reverse()
         else:
@@ -204,25 +200,25 @@ class Runs(Driving):
         self._sort = (key, key in ("created", "started", "took", "progress", "headline"))
         self._show()
 
-    @on(RunTable.Moved)
+    @on(Table.Moved)
     def _moved(self) -> None:
         self._say_count()
 
     # What can be done with a run.
 
-    @on(RunTable.Opened)
-    def _opened(self, event: RunTable.Opened) -> None:
-        self._with(event.run_id, self.looptop.open_run)
+    @on(Table.Chosen)
+    def _run_chosen(self) -> None:
+        self._with_run(self.services.open_run)
 
     def action_charts(self) -> None:
         """Shows all metrics of the run, or those of the selected ones laid over each other."""
-        chosen = list(self.query_one(RunTable).selected) or self._here
+        chosen = list(self.query_one(RunTable).selected) or self._run_ids
         if len(chosen) > MOST_COMPARED:
-            self.looptop.tell(f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning")
+            self.services.tell(f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning")
             return
         runs: list[RunFolder] = []
         if chosen and self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
-            self.looptop.open_charts(runs)
+            self.services.open_charts(runs)
 
     def action_rename(self) -> None:
         """Asks for a title."""
@@ -235,36 +231,36 @@ class Runs(Driving):
     def _ask(self, title: str, key: str) -> None:
         from looptop.tui.screens.dialog import TextQuestion
 
-        for run_id in self._here:
+        for run_id in self._run_ids:
             run = RunFolder.find(run_id)
 
             def answered(text: str | None, run: RunFolder = run) -> None:
                 if text is not None and self.attempt(lambda: write_about(run.path, **{key: text})):
-                    self._poke.set()
+                    self._loop.poke()
 
             question = TextQuestion(f"{title} of {run_id}", getattr(run.about(), key), several_lines=key == "note")
             self.app.push_screen(question, answered)
 
     def action_resume(self) -> None:
         """Goes on with the run."""
-        self._with_here(self.resume)
+        self._with_run(self._controls.resume)
 
     def action_duplicate(self) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
-        self._with_here(self.looptop.duplicate)
+        self._with_run(self.services.duplicate)
 
-    def action_want(self, what: str) -> None:
+    def action_command(self, command: str) -> None:
         """Drives the run under the cursor."""
-        here = self.query_one(RunTable).here
-        if here is not None:
-            self._with(here.id, lambda run: self.drive(run, what, here.state))
+        run = self.query_one(RunTable).run
+        if run is not None:
+            self._with(run.id, lambda folder: self._controls.perform(folder, command, run.state))
 
     def action_export(self) -> None:
         """Asks for the format, and exports into the folder where the app was started."""
         from looptop.engine.interchange.export import NAMES
         from looptop.tui.screens.picker import Choice, Picker
 
-        for run_id in self._here:
+        for run_id in self._run_ids:
             choices = [Choice(name, safe(name)) for name in NAMES]
 
             def chosen(form: str | None, run_id: str = run_id) -> None:
@@ -277,25 +273,25 @@ class Runs(Driving):
         from looptop.engine.interchange.export import export
 
         out = Path.cwd() / f"{run_id}-{form}"
-        self.say(f"exporting {run_id}…", "$text-primary")
+        self.show_status(f"exporting {run_id}…", "$text-primary")
         try:
             files = await in_thread(lambda: export(RunFolder.find(run_id), form, out))
         except LooptopError as error:
-            self.looptop.tell(error, "error")
+            self.services.tell(error, "error")
             return
         finally:
-            self.say("")
-        self.looptop.tell(f"{run_id}: {len(files)} files in {out}")
+            self.show_status("")
+        self.services.tell(f"{run_id}: {len(files)} files in {out}")
 
     def action_delete(self) -> None:
         """Asks, then deletes the selected runs, or the one under the cursor."""
-        chosen = list(self.query_one(RunTable).selected) or self._here
+        chosen = list(self.query_one(RunTable).selected) or self._run_ids
         runs: list[RunFolder] = []
         if not chosen or not self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
             return
         live = [run.id for run in runs if run.is_live()]
         if live:
-            self.looptop.tell(f"{', '.join(live)} is live; x stops it first", "warning")
+            self.services.tell(f"{', '.join(live)} is live; x stops it first", "warning")
             return
         work(self, self._ask_delete(runs), "delete", exclusive=True)
 
@@ -321,19 +317,19 @@ class Runs(Driving):
             try:
                 await in_thread(lambda r=run: delete(r))  # type: ignore[misc]
             except LooptopError as error:
-                self.looptop.tell(error, "error")
+                self.services.tell(error, "error")
                 break
             self.query_one(RunTable).selected.pop(run.id, None)
-        self._poke.set()
+        self._loop.poke()
 
     @property
-    def _here(self) -> list[str]:
-        """The run under the cursor, if there is one."""
-        here = self.query_one(RunTable).here
-        return [here.id] if here is not None else []
+    def _run_ids(self) -> list[str]:
+        """The id of the run under the cursor, if there is one."""
+        run = self.query_one(RunTable).run
+        return [run.id] if run is not None else []
 
-    def _with_here(self, call: Callable[[RunFolder], object]) -> None:
-        for run_id in self._here:
+    def _with_run(self, call: Callable[[RunFolder], object]) -> None:
+        for run_id in self._run_ids:
             self._with(run_id, call)
 
     def _with(self, run_id: str, call: Callable[[RunFolder], object]) -> None:

@@ -1,9 +1,9 @@
-"""What all screens share: the lines at the top and bottom, and one sentence where the terminal is too small."""
+"""What all screens share: how they close, their help, and one sentence where the terminal is too small."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 from textual.await_complete import AwaitComplete
 from textual.events import Resize
@@ -12,10 +12,12 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from looptop.tui.widgets.bars import KeyBar, TopBar
+from looptop.engine.errors import LooptopError
+from looptop.tui.widgets.bars import TopBar
 
 if TYPE_CHECKING:
-    from textual.app import ComposeResult
+    from looptop.engine.runs.folder import RunFolder
+    from looptop.engine.runs.listing import Summaries
 
 Result = TypeVar("Result")
 
@@ -23,83 +25,117 @@ TOO_SMALL = "looptop needs a terminal of at least 80 by 24 characters; make it l
 
 WIDTHS: list[tuple[int, str]] | None = [(0, "-too-narrow"), (80, "-narrow"), (110, "-medium"), (150, "-wide")]
 HEIGHTS: list[tuple[int, str]] | None = [(0, "-too-short"), (24, "-short"), (36, "-tall"), (50, "-very-tall")]
-"""Classes that the style sheets go by, from so many columns and rows."""
+"""Classes that the style sheets use, from so many columns and rows."""
 
 
-def _say_too_small(screen: Screen[Any], event: Resize) -> None:
-    small = event.size.width < 80 or event.size.height < 24
-    if small and not screen.query("#too-small"):
-        screen.mount(Static(TOO_SMALL, id="too-small"))
+class Services(Protocol):
+    """What a screen may ask of the app."""
+
+    started_here: list[RunFolder]
+    """Runs that were started or resumed here."""
+
+    @property
+    def summaries(self) -> Summaries:
+        """Summaries of all runs, shared by all screens."""
+        ...
+
+    def tell(self, sentence: object, severity: str = "information") -> None:
+        """Shows a sentence for a moment."""
+
+    def watch_events(self, run: RunFolder) -> None:
+        """Tells from now on what happens to this run, on whatever screen."""
+
+    def open_run(self, run: RunFolder) -> None:
+        """Goes to the screen that shows runs of its kind."""
+
+    def open_charts(self, runs: Sequence[RunFolder]) -> None:
+        """Goes to the charts of these runs."""
+
+    def open_runs(self) -> None:
+        """Goes to the list of runs."""
+
+    def duplicate(self, run: RunFolder) -> None:
+        """Goes to the form of a new run, filled in from this one."""
+
+    def ask_about(self, model: str) -> None:
+        """Goes to Ask, with this model answering."""
+
+    async def action_go(self, name: str) -> None:
+        """Changes the screen."""
 
 
-class ClosesOnce(Screen[Result]):
-    """A screen whose closing closes nothing else: a second click or key may come while it goes."""
+class BaseScreen(Screen[Result]):
+    """A screen that is not redrawn as a whole when the focus moves, and whose closing closes nothing else."""
+
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
-        """Closes it, if it still is the topmost screen."""
+        """Closes the screen if it is the topmost one: a second click or key may come while it closes."""
         stack = self.app.screen_stack
         if len(stack) < 2 or stack[-1] is not self:
             return AwaitComplete()
         return super().dismiss(result)
 
+    def on_resize(self, event: Resize) -> None:
+        """Shows one sentence where the terminal is too small."""
+        too_small = event.size.width < 80 or event.size.height < 24
+        if too_small and not self.query("#too-small"):
+            self.mount(Static(TOO_SMALL, id="too-small"))
 
-class Calm(ClosesOnce[Result]):
-    """A screen that is not drawn anew, all of it, whenever the focus moves: what has or had it draws itself."""
 
-    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+class MainScreen(BaseScreen[None]):
+    """A screen with a number key: the top line, its own widgets, the line of keys."""
+
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ()
+    """Of `actions.KEY_CONTEXTS`, those of this screen: what its help shows."""
 
     @property
-    def is_below(self) -> bool:
-        """Whether this is the screen below all that lies over it; of an app that ends, none is."""
+    def services(self) -> Services:
+        """What the app does for screens."""
+        return cast("Services", self.app)
+
+    @property
+    def is_selected(self) -> bool:
+        """Whether this is the main screen on display, overlays aside; False while the app ends."""
         try:
             return self.app.screen_stack[0] is self
         except LookupError:
             return False
 
-
-class Place(Calm[None]):
-    """A screen with a number key."""
-
-    HORIZONTAL_BREAKPOINTS = WIDTHS
-    VERTICAL_BREAKPOINTS = HEIGHTS
-    HERE: ClassVar[str]
-    """Its name."""
-    PLACES: ClassVar[tuple[str, ...]] = ()
-    """Of `actions.PLACES`, those that this screen holds: what its help shows."""
-
-    def compose(self) -> ComposeResult:
-        """Top, body, bottom."""
-        yield TopBar(self.HERE)
-        yield from self.body()
-        yield KeyBar()
-
-    def body(self) -> Iterable[Widget]:
-        """What stands between the lines."""
-        raise NotImplementedError
-
-    def on_resize(self, event: Resize) -> None:
-        """Says it where there is too little room."""
-        _say_too_small(self, event)
-
     @property
-    def places(self) -> tuple[str, ...]:
-        """Of `PLACES`, those that are on the screen now."""
-        return self.PLACES
+    def key_contexts(self) -> tuple[str, ...]:
+        """Those of `KEY_CONTEXTS` whose keys work now."""
+        return self.KEY_CONTEXTS
 
-    def unwanted(self, action: str) -> bool:
-        """Whether an action, by its name with arguments, is of no use now: its key works, but is not shown below."""
+    def hides_key(self, action: str) -> bool:
+        """Whether an action, by its name with arguments, is useless now: its key works, but is not shown below."""
         return False
 
-    def say(self, text: str, style: str = "$text-muted") -> None:
-        """Says in the line at the top what is going on."""
-        self.query_one(TopBar).say(text, style)
+    def show_status(self, text: str, style: str = "$text-muted") -> None:
+        """Shows in the top line what is going on."""
+        self.query_one(TopBar).show_status(text, style)
+
+    def attempt(self, call: Callable[[], Any]) -> bool:
+        """Makes a call, or tells why it failed.
+
+        Returns:
+            Whether it did not fail.
+        """
+        try:
+            call()
+        except LooptopError as error:
+            self.services.tell(error, "error")
+            return False
+        return True
 
     def unsaved(self) -> list[str]:
         """What leaving the app would lose, each in a few words."""
         return []
 
     def back(self) -> None:
-        """Esc: leaves a field for what holds the single keys."""
+        """Esc: leaves a field, so that single keys work."""
         if self.focused is not None:
             self.leave_field()
 
@@ -108,26 +144,13 @@ class Place(Calm[None]):
         self.set_focus(None)
 
 
-class Overlay(Calm[Result], ModalScreen[Result]):
-    """Something that lies over a screen until it is closed."""
+class Overlay(BaseScreen[Result], ModalScreen[Result]):
+    """A window over a screen, until it is closed."""
 
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
     CSS_PATH = ["../styles/lists.tcss", "../styles/overlay.tcss"]  # noqa: RUF012
-    PLACES: ClassVar[tuple[str, ...]] = ()
-
-    def compose(self) -> ComposeResult:
-        """Body and keys."""
-        yield from self.body()
-        yield KeyBar()
-
-    def body(self) -> Iterable[Widget]:
-        """What stands in the middle."""
-        raise NotImplementedError
-
-    def on_resize(self, event: Resize) -> None:
-        """Says it where there is too little room."""
-        _say_too_small(self, event)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ()
 
     def action_dismiss_none(self) -> None:
         """Closes it without a result."""

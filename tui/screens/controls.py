@@ -1,78 +1,87 @@
-"""Driving a run from any screen that shows one: pause, step, checkpoint, stop, resume, its log, its model."""
+"""Driving a run from any screen that shows one: pause, step, checkpoint, stop, resume, its log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any
 
 from textual.content import Content
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.background import in_thread, work
-from looptop.tui.screens.base import Place
+from looptop.tui.screens.base import MainScreen
 from looptop.tui.text import safe
-
-if TYPE_CHECKING:
-    from looptop.tui.app import LooptopApp
 
 FOREIGN = ("trainer", "tensorboard", "wandb")
 """Kinds of runs that another program trains or trained: looptop cannot start them again."""
 
-SHOWN, MOST = 160, 3
-"""Letters of what a run would start, and how many of them, that a question shows: its answers must stay in sight."""
+SHOWN_LETTERS, MOST_SHOWN = 160, 3
+"""Letters of what a run would start, and how many such things, that a question shows beside its answers."""
 
-_SAID = {"pause": "pauses after its step", "continue": "goes on", "stop": "stops after its step"}
+STOPPING = "ends after its step. With a checkpoint it can be resumed from there."
+
+_SENT = {"pause": "pauses after its step", "continue": "goes on", "stop": "stops after its step"}
 
 
-class Driving(Place):
-    """A screen that can drive runs."""
+class RunControls:
+    """The keys that drive a run, for a screen that owns this object.
 
-    STOPPING: ClassVar[str] = "ends after its step. With a checkpoint it can be resumed from there."
-    """What the question before a stop says of it."""
+    Args:
+        screen: The screen.
+        on_sent: Called when something was sent whose effect may soon be seen.
+        on_resumed: Called with a run that was resumed; by default the app opens it.
+        send: Sends a control: run, kind, details; by default `send_and_tell`.
+        stopping: What the question before a stop says will happen.
+    """
 
-    @property
-    def looptop(self) -> LooptopApp:
-        """The app."""
-        return cast("LooptopApp", self.app)
+    def __init__(
+        self,
+        screen: MainScreen,
+        on_sent: Callable[[], None],
+        *,
+        on_resumed: Callable[[RunFolder], None] | None = None,
+        send: Callable[..., None] | None = None,
+        stopping: str = STOPPING,
+    ) -> None:
+        self._screen = screen
+        self._on_sent = on_sent
+        self._on_resumed = on_resumed
+        self._send = send or self.send_and_tell
+        self._stopping = stopping
 
-    def look_again(self) -> None:
-        """What was sent may soon be seen."""
-
-    def attempt(self, call: Callable[[], Any]) -> bool:
-        """Does it, or says in one sentence why not."""
-        try:
-            call()
-        except LooptopError as error:
-            self.looptop.tell(error, "error")
-            return False
-        return True
-
-    def send(self, run: RunFolder, kind: str, **details: Any) -> None:
-        """Sends a control, with the details that `engine.runs.control.send` takes."""
+    def send_and_tell(self, run: RunFolder, kind: str, **details: Any) -> None:
+        """Sends a control, with the details that `engine.runs.control.send` takes, and tells that it was sent."""
         from looptop.engine.runs.control import send
 
-        if self.attempt(lambda: send(run, kind, by="app", **details)):
-            self.looptop.tell(f"{run.id} {_SAID.get(kind, f'will {kind}')}")
-        self.look_again()
+        if self._screen.attempt(lambda: send(run, kind, by="app", **details)):
+            self._screen.services.tell(f"{run.id} {_SENT.get(kind, f'will {kind}')}")
+        self._on_sent()
 
-    def drive(self, run: RunFolder, what: str, state: RunState) -> bool:
-        """Does what a key asks for, where it is one of those that every run takes.
+    def perform(self, run: RunFolder, command: str, state: RunState) -> bool:
+        """Does what a key asks for, where every run takes it.
+
+        Args:
+            run: The run.
+            command: `pause`, `step`, `checkpoint`, `stop`, `resume` or `log`.
+            state: The run's, as the screen shows it.
 
         Returns:
-            Whether it is.
+            Whether it is one of these commands.
         """
-        if what == "pause":
-            self.send(run, "continue" if state is RunState.PAUSED else "pause")
-        elif what in ("step", "checkpoint"):
-            self.send(run, what)
-        elif what == "stop":
+        if command == "pause":
+            self._send(run, "continue" if state is RunState.PAUSED else "pause")
+        elif command in ("step", "checkpoint"):
+            self._send(run, command)
+        elif command == "stop":
             self.ask_stop(run)
-        elif what == "log":
+        elif command == "resume":
+            self.resume(run)
+        elif command == "log":
             from looptop.tui.screens.log import Log
 
-            self.app.push_screen(Log(run.log))
+            self._screen.app.push_screen(Log(run.log))
         else:
             return False
         return True
@@ -82,11 +91,11 @@ class Driving(Place):
         from looptop.tui.screens.dialog import Question
 
         if not run.is_live():
-            self.looptop.tell(f"{run.id} is not running")
+            self._screen.services.tell(f"{run.id} is not running")
             return
         question = Question(
             "Stop the run",
-            Content.assemble((run.id, "bold"), f" {self.STOPPING}"),
+            Content.assemble((run.id, "bold"), f" {self._stopping}"),
             [
                 ("c", "checkpoint", "stop with a checkpoint"),
                 ("x", "now", "stop without one: what came after the last checkpoint is lost"),
@@ -96,49 +105,52 @@ class Driving(Place):
 
         def answered(answer: str | None) -> None:
             if answer in ("checkpoint", "now"):
-                self.send(run, "stop", checkpoint=answer == "checkpoint")
+                self._send(run, "stop", checkpoint=answer == "checkpoint")
 
-        self.app.push_screen(question, answered)
+        self._screen.app.push_screen(question, answered)
 
     def resume(self, run: RunFolder) -> None:
-        """Goes on with a run that is not live, and shows it."""
-        from looptop.engine.launch.host import relaunch
+        """Resumes a run that is not live, and shows it."""
+        from looptop.engine.startup.host import relaunch
 
-        if run.id.rpartition("-")[0] in FOREIGN:
-            self.looptop.tell(f"{run.id} was trained by another program: start that one again")
+        if run.kind in FOREIGN:
+            self._screen.services.tell(f"{run.id} was trained by another program: start that one again")
             return
         if run.is_live():
-            self.looptop.tell(f"{run.id} is live already; space pauses it or lets it go on")
+            self._screen.services.tell(f"{run.id} is live already; space pauses it or lets it go on")
             return
 
         def start(asked: bool) -> None:
             again = partial(relaunch, trust=True) if asked else relaunch
-            work(self, self._resume(run, again), "start", exclusive=True)
+            work(self._screen, self._resume(run, again), "start", exclusive=True)
 
-        self.with_trust(run, start, goes_on=True)
+        self.with_trust(run, start, resuming=True)
 
-    def with_trust(self, run: RunFolder, then: Callable[[bool], object], *, goes_on: bool = False) -> None:
+    def with_trust(self, run: RunFolder, then: Callable[[bool], object], *, resuming: bool = False) -> None:
         """Does something that would start what a run names, after a question where this home did not make the run.
 
         Args:
             run: The run.
             then: What to do; receives whether a person was asked, and agreed.
-            goes_on: The run is resumed.
+            resuming: Whether the run is being resumed.
         """
         from looptop.engine.runs.trust import untrusted
         from looptop.tui.screens.dialog import Question
 
-        found: list[Any] = []
-        if not self.attempt(lambda: found.extend(untrusted(run, goes_on=goes_on))):
+        dangers: list[Any] = []
+        if not self._screen.attempt(lambda: dangers.extend(untrusted(run, goes_on=resuming))):
             return
-        if not found:
+        if not dangers:
             then(False)
             return
         text = f"{run.id} was not made in this home. This would start, with all that you may do:"
-        more = [f"and {len(found) - MOST} more; see {run.path}"] if len(found) > MOST else []
+        more = [f"and {len(dangers) - MOST_SHOWN} more; see {run.path}"] if len(dangers) > MOST_SHOWN else []
         question = Question(
             "Trust this run?",
-            safe("\n\n".join([text, *(each.describe(SHOWN) for each in found[:MOST]), *more]), keep_lines=True),
+            safe(
+                "\n\n".join([text, *(each.describe(SHOWN_LETTERS) for each in dangers[:MOST_SHOWN]), *more]),
+                keep_lines=True,
+            ),
             [("escape", "no", "start nothing"), ("t", "trust", "I have read it and trust it")],
         )
 
@@ -146,20 +158,17 @@ class Driving(Place):
             if answer == "trust":
                 then(True)
 
-        self.app.push_screen(question, answered)
+        self._screen.app.push_screen(question, answered)
 
     async def _resume(self, run: RunFolder, relaunch: Callable[[str], RunFolder]) -> None:
-        self.say(f"resuming {run.id}…", "$text-primary")
+        screen = self._screen
+        screen.show_status(f"resuming {run.id}…", "$text-primary")
         try:
             await in_thread(lambda: relaunch(str(run.path)))
         except LooptopError as error:
-            self.looptop.tell(error, "error")
+            screen.services.tell(error, "error")
             return
         finally:
-            self.say("")
-        self.looptop.started_here.append(run)
-        self.resumed(run)
-
-    def resumed(self, run: RunFolder) -> None:
-        """Shows a run that goes on again."""
-        self.looptop.open_run(run)
+            screen.show_status("")
+        screen.services.started_here.append(run)
+        (self._on_resumed or screen.services.open_run)(run)

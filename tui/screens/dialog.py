@@ -22,7 +22,9 @@ from looptop.tui.actions import bindings
 from looptop.tui.paths import pasted_paths, typed_path
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.note_field import NoteField
 from looptop.tui.widgets.options import Options
 
 
@@ -30,7 +32,7 @@ class Question(Overlay[str]):
     """Asks; each answer has a key. Gives the chosen answer's name, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
-    PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
 
     def __init__(self, title: str, text: Content, answers: Sequence[tuple[str, str, str]]) -> None:
         """Answers are (key, name, what it does); the first is taken with enter."""
@@ -39,15 +41,16 @@ class Question(Overlay[str]):
         for key, name, label in answers:
             self._bindings._add_binding(Binding(key, f"answer('{name}')", label, show=False))
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """The text, then the answers."""
         lines = [
             Option(Content.assemble((f" {key} ", "$primary bold"), f" {label}"), id=name)
             for key, name, label in self._answers
         ]
-        box = Vertical(Static(self._text, id="said"), Options(*lines, id="choices"), classes="box -question")
+        box = Vertical(Static(self._text, id="message"), Options(*lines, id="choices"), classes="box -question")
         box.border_title = safe(self._title)
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Enter takes the first answer."""
@@ -85,9 +88,9 @@ class PathQuestion(Overlay[list[Path]]):
     """Asks for an image's path."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
-    PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One field, and what was wrong with it."""
         box = Vertical(
             PathField(placeholder="path of an image, typed, pasted or dropped", id="path"),
@@ -96,6 +99,7 @@ class PathQuestion(Overlay[list[Path]]):
         )
         box.border_title = "Open an image"
         yield box
+        yield KeyBar()
 
     @on(Input.Submitted, "#path")
     def _take(self, event: Input.Submitted) -> None:
@@ -115,18 +119,16 @@ class TextQuestion(Overlay[str]):
     """Asks for a line of text, or for several; gives them, or None where they were left as they were."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
-    PLACES: ClassVar[tuple[str, ...]] = ("dialog",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
 
     def __init__(self, title: str, before: str, *, several_lines: bool = False) -> None:
         super().__init__()
         self._title, self._before, self._several_lines = title, before, several_lines
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One field."""
         field: Widget
         if self._several_lines:
-            from looptop.tui.widgets.note_field import NoteField
-
             field = NoteField(self._before, id="text")
             field.border_subtitle = "enter keeps it, ^j begins a line, esc changes nothing"
         else:
@@ -134,11 +136,15 @@ class TextQuestion(Overlay[str]):
         box = Vertical(field, classes="box -question")
         box.border_title = safe(self._title)
         yield box
+        yield KeyBar()
 
     @on(Input.Submitted, "#text")
-    def _take(self, event: Input.Submitted) -> None:
-        self.take(event.value)
+    def _take_line(self, event: Input.Submitted) -> None:
+        self._take(event.value)
 
-    def take(self, text: str) -> None:
-        """Gives the text, unless it is as it was."""
+    @on(NoteField.Submitted)
+    def _take_note(self, event: NoteField.Submitted) -> None:
+        self._take(event.note)
+
+    def _take(self, text: str) -> None:
         self.dismiss(None if text == self._before else text)

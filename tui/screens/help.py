@@ -13,41 +13,43 @@ from textual.widgets import Static
 
 from looptop.tui import actions
 from looptop.tui.screens.base import Overlay
+from looptop.tui.widgets.bars import KeyBar
 
 
 class Help(Overlay[None]):
     """The keys of a screen, then those that work everywhere."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("help")]
-    PLACES: ClassVar[tuple[str, ...]] = ("help",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("help",)
 
-    def __init__(self, places: tuple[str, ...]) -> None:
+    def __init__(self, contexts: tuple[str, ...]) -> None:
         super().__init__()
-        self._places = places
+        self._contexts = contexts
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One text, scrolled where it is long."""
-        box = VerticalScroll(Static(text_of(self._places)), classes="box -help")
+        box = VerticalScroll(Static(text_of(self._contexts)), classes="box -help")
         box.border_title = "Help"
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """The arrows scroll."""
         self.query_one(VerticalScroll).focus()
 
 
-def text_of(places: tuple[str, ...]) -> Content:
-    """What can be done in these places, and everywhere."""
+def text_of(contexts: tuple[str, ...]) -> Content:
+    """The actions of these key contexts, then those that work everywhere."""
     lines: list[Content] = []
-    for place in [*dict.fromkeys(places), "app", "field"]:
-        here = actions.of([place])
-        if not here:
+    for context in [*dict.fromkeys(contexts), "app", "field"]:
+        known = actions.actions_of([context])
+        if not known:
             continue
         if lines:
             lines.append(Content(""))
-        lines.append(Content.styled(actions.PLACES[place], "$secondary bold"))
-        for action in filter(lambda each: each.help, here):
-            keys = actions.keys_of(action)
+        lines.append(Content.styled(actions.KEY_CONTEXTS[context], "$secondary bold"))
+        for action in filter(lambda each: each.help, known):
+            keys = action.key_text
             lines.append(Content.assemble((f" {keys:<8} ", "$primary bold"), action.help))
     lines += [
         Content(""),

@@ -18,8 +18,9 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
 
-MOST = 64 * 1024
+MOST_BYTES = 64 * 1024
 """Bytes that are shown of the end."""
 
 
@@ -27,18 +28,19 @@ class Log(Overlay[None]):
     """The end of a log."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("log")]
-    PLACES: ClassVar[tuple[str, ...]] = ("log",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("log",)
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
         self._follow = True
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """One text, scrolled."""
         box = VerticalScroll(Static(id="log-text"), classes="box -log")
         box.border_title = "Log"
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Reads it, and goes on reading."""
@@ -72,7 +74,7 @@ class Log(Overlay[None]):
 def _tail(path: Path) -> str:
     try:
         with os.fdopen(open_regular(path), "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - MOST))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - MOST_BYTES))
             data = file.read()
     except UnsafeFileError as error:
         return str(error)
@@ -81,4 +83,4 @@ def _tail(path: Path) -> str:
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
     # A progress bar draws over its line: of such a line, what was drawn last is shown.
     lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
-    return "\n".join(lines[1:] if len(data) == MOST else lines)
+    return "\n".join(lines[1:] if len(data) == MOST_BYTES else lines)

@@ -6,10 +6,10 @@ from textual import on
 from textual.command import CommandPalette
 from textual.widgets import Input, OptionList
 
-from looptop.tui.screens.base import ClosesOnce
+from looptop.tui.screens.base import BaseScreen
 
 
-class Palette(CommandPalette, ClosesOnce[None]):
+class Palette(CommandPalette, BaseScreen[None]):
     """Textual's palette, but a second click or key, in the same moment as the first, neither closes nor runs more."""
 
     @on(OptionList.OptionSelected)

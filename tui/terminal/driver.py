@@ -25,7 +25,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from looptop.tui.terminal.compact_output import Thrift, erases_in_colour
+from looptop.tui.terminal.compact_output import CompactOutput, erases_in_colour
 from looptop.tui.terminal.replies import Replies
 
 if TYPE_CHECKING:
@@ -38,18 +38,18 @@ ALONE = 0.015
 """Seconds after which an ESC is the key: a terminal sends the rest of a sequence with it. Textual waits for 0.1 s, or
 for as many milliseconds as ESCDELAY says, which goes before this too."""
 
-LOOK = 0.1
-"""Seconds between two looks at whether the app leaves."""
+EXIT_INTERVAL = 0.1
+"""Seconds between two checks whether the app leaves."""
 
 
-class Screen(io.TextIOBase):
+class TerminalFile(io.TextIOBase):
     """The terminal as a file to draw on: never raises, and never waits for ever once the app leaves."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._fd = descriptor
         self._deadline: float | None = None
-        self._thrift = Thrift(erases_in_colour(os.environ.get("TERM", "")))
+        self._compact = CompactOutput(erases_in_colour(os.environ.get("TERM", "")))
         self.gone = False
         """Whether nobody is behind the terminal any more."""
 
@@ -62,12 +62,12 @@ class Screen(io.TextIOBase):
         return os.isatty(self._fd)
 
     def leave(self, patience: float = PATIENCE) -> None:
-        """From now on, at most `patience` seconds more are spent on writing."""
+        """Spends at most `patience` seconds more on writing."""
         self._deadline = time.monotonic() + patience
 
     def write(self, text: str) -> int:
         """Writes all of it, unless the terminal is gone."""
-        data = memoryview(self._thrift.squeeze(text).encode("utf-8", "replace"))
+        data = memoryview(self._compact.compress(text).encode("utf-8", "replace"))
         with selectors.SelectSelector() as selector:
             selector.register(self._fd, selectors.EVENT_WRITE)
             while data and not self.gone:
@@ -83,15 +83,15 @@ class Screen(io.TextIOBase):
         return len(text)
 
     def forget_colours(self) -> None:
-        """Another program has drawn meanwhile: the terminal's colours are set anew."""
-        self._thrift = Thrift(erases_in_colour(os.environ.get("TERM", "")))
+        """Sets the terminal's colours anew: another program has drawn meanwhile."""
+        self._compact = CompactOutput(erases_in_colour(os.environ.get("TERM", "")))
         self.write("\x1b[m")
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: writing holds nothing back."""
 
 
-_screen: Screen | None = None
+_screen: TerminalFile | None = None
 """What the driver draws on while `terminal()` holds; Textual makes the driver, so it cannot be handed over."""
 
 
@@ -106,7 +106,7 @@ class Keys(XTermParser):
         self._replies = Replies(0.0 if "ESCDELAY" in os.environ else ALONE)
 
     def feed(self, data: str) -> Iterable[Message]:
-        """Gives what keys and sequences say."""
+        """Yields the events of keys and sequences."""
         if self._replies.is_key:  # A busy processor may be late to say so.
             yield from self.tick()
         data = self._replies.without(data)
@@ -114,7 +114,7 @@ class Keys(XTermParser):
             yield from super().feed(data)
 
     def tick(self) -> Iterable[Message]:
-        """Gives what nothing more has come behind for a while."""
+        """Yields the events of what was held back long enough."""
         if held := self._replies.expired():
             yield from super().feed(held)
             if held == "\x1b" and self._timeout_time is not None:
@@ -125,7 +125,7 @@ class Keys(XTermParser):
     def patience(self) -> float:
         """Seconds until what has come is to be looked at again, whether or not more comes."""
         soonest = min(self._replies.deadline, float("inf") if self._timeout_time is None else self._timeout_time)
-        return max(0.0, min(LOOK, soonest - time.monotonic()))
+        return max(0.0, min(EXIT_INTERVAL, soonest - time.monotonic()))
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
         if len(sequence) == 2 and sequence[0] == "\x1b" and sequence[1] in "123456789":
@@ -134,7 +134,7 @@ class Keys(XTermParser):
 
 
 class Driver(LinuxDriver):
-    """Textual's driver on our own screen, which says when the input has come to its end."""
+    """Textual's driver on our own screen; it leaves when the input ends."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)
@@ -180,13 +180,13 @@ class Driver(LinuxDriver):
 
 
 @contextlib.contextmanager
-def terminal(log: Path) -> Iterator[Screen]:
+def terminal(log: Path) -> Iterator[TerminalFile]:
     """Gives the terminal to the driver alone; all else that is printed meanwhile goes into the log, if it can."""
     global _screen
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
-    screen = Screen(_open(kept))
+    screen = TerminalFile(_open(kept))
     try:
         sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError:  # a home that can be looked at and not written

@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.widget import Widget
 
-from looptop.tui.actions import ACTIONS
+from looptop.tui.actions import actions_of
 
 PATIENCE = 2.0
 """Seconds after which the next key acts, whatever the one before it still waits for."""
@@ -26,18 +26,18 @@ PATIENCE = 2.0
 ROUNDS = 6
 """How often at most what a key set off may set off more before the next one acts."""
 
-_AT_ONCE = {key for action in ACTIONS if action.name == "leave_now" for key in action.keys.split(",")}
+LEAVE_KEYS = {key for action in actions_of(["app"]) if action.name == "leave_now" for key in action.keys.split(",")}
 
 
-class Acted(Message):
-    """Goes up behind a key: where it has come to the app, the key has been acted on."""
+class KeyDone(Message):
+    """Follows a key up to the app: when it arrives there, the key has acted."""
 
     def __init__(self, arrived: asyncio.Event) -> None:
         super().__init__()
         self.arrived = arrived
 
 
-class Typed:
+class KeyOrder:
     """Holds each key, and each paste, until the one before it has done what it does."""
 
     def __init__(self, app: App[Any]) -> None:
@@ -49,7 +49,7 @@ class Typed:
 
     async def take(self, event: Event, deliver: Callable[[Event], Awaitable[None]]) -> None:
         """Delivers an event now, or keeps it until its turn comes, when it is posted to the app once more."""
-        if isinstance(event, Key) and event.key in _AT_ONCE:
+        if isinstance(event, Key) and event.key in LEAVE_KEYS:
             await deliver(event)
             return
         if self._busy and event is not self._turn:
@@ -68,7 +68,7 @@ class Typed:
             self._following = asyncio.create_task(self._follow(target))
 
     def _target(self) -> MessagePump:
-        """What an event is handed to now."""
+        """The widget, screen or app that gets an event now."""
         stack = self._app.screen_stack
         return self._app.focused or (stack[-1] if stack else self._app)
 
@@ -92,8 +92,8 @@ class Typed:
     async def _acted(self, target: MessagePump) -> None:
         arrived = asyncio.Event()
         task = target._task
-        if not target.post_message(Acted(arrived)):  # It has been closed.
-            self._app.post_message(Acted(arrived))
+        if not target.post_message(KeyDone(arrived)):  # It has been closed.
+            self._app.post_message(KeyDone(arrived))
             task = None
         # What closes takes with it what was on its way up, and nothing arrives: so its end counts as well.
         arrival = asyncio.create_task(arrived.wait())
@@ -102,6 +102,6 @@ class Typed:
         arrival.cancel()
 
 
-def is_typed(event: Event) -> bool:
-    """Whether it comes from the keyboard, and nobody has had it yet."""
+def is_key_input(event: Event) -> bool:
+    """Whether it comes from the keyboard and has not been forwarded yet."""
     return isinstance(event, Key | Paste) and not event.is_forwarded

@@ -1,4 +1,4 @@
-"""The line at the top (where am I, what is going on) and the line at the bottom (which keys work here)."""
+"""The top line (which screen, its status) and the bottom line (which keys work here)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Spot(NamedTuple):
     key: str
 
 
-class Line(Widget, can_focus=False):
+class ClickableLine(Widget, can_focus=False):
     """One line of text with spots that can be clicked."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
@@ -39,21 +39,21 @@ class Line(Widget, can_focus=False):
                 return
 
 
-class TopBar(Line):
-    """The screens there are, which one this is, and at the right what is going on."""
+class TopBar(ClickableLine):
+    """The screens, which one this is, and at the right its status."""
 
     SCREENS = (("ask", "1", "Ask"), ("train", "2", "Train"), ("ppo", "3", "PPO"), ("runs", "4", "Runs"))
 
-    def __init__(self, here: str) -> None:
+    def __init__(self, screen_name: str) -> None:
         super().__init__(id="top")
-        self._here = here
-        self._said: Content = Content("")
+        self._screen_name = screen_name
+        self._status: Content = Content("")
 
-    def say(self, text: str, style: str = "$text-muted") -> None:
-        """Says at the right what is going on."""
-        said = safe(text, style)
-        if said != self._said:
-            self._said = said
+    def show_status(self, text: str, style: str = "$text-muted") -> None:
+        """Shows at the right what is going on."""
+        status = safe(text, style)
+        if status != self._status:
+            self._status = status
             self.refresh()
 
     def render(self) -> RenderResult:
@@ -63,17 +63,17 @@ class TopBar(Line):
         at = 11
         for name, key, label in self.SCREENS:
             text = f" {key} {label} "
-            parts.append((text, "$background on $primary bold" if name == self._here else "$text-muted"))
+            parts.append((text, "$background on $primary bold" if name == self._screen_name else "$text-muted"))
             self.spots.append(Spot(at, at + len(text), f"alt+{key}"))
             at += len(text) + 1
             parts.append(" ")
         left = Content.assemble(*parts)
         room = self.size.width - left.cell_length - 1
-        said = self._said.truncate(max(room, 1), ellipsis=True)
-        return left + Content(" " * max(room - said.cell_length, 0)) + said
+        status = self._status.truncate(max(room, 1), ellipsis=True)
+        return left + Content(" " * max(room - status.cell_length, 0)) + status
 
 
-class KeyBar(Line):
+class KeyBar(ClickableLine):
     """The keys that work where the focus is, made from the bindings in force, most particular first."""
 
     def __init__(self) -> None:
@@ -86,18 +86,18 @@ class KeyBar(Line):
     def shown(self) -> list[Binding]:
         """The bindings to show, each action once."""
         focused = self.screen.focused
-        unwanted = getattr(self.screen, "unwanted", lambda _action: False)
+        hides_key = getattr(self.screen, "hides_key", lambda _action: False)
         seen: set[str] = set()
-        found = []
+        bindings = []
         for key, active in self.screen.active_bindings.items():
             name = active.binding.action.removeprefix("app.")
             if not active.binding.show or not active.enabled or name in seen:
                 continue
-            if unwanted(name) or (focused is not None and _typed(focused, key)):
+            if hides_key(name) or (focused is not None and _is_typed(focused, key)):
                 continue
             seen.add(name)
-            found.append(active.binding)
-        return found
+            bindings.append(active.binding)
+        return bindings
 
     def render(self) -> RenderResult:
         """The line; what does not fit is left out, help and quit last of all."""
@@ -121,7 +121,7 @@ def _width(binding: Binding) -> int:
     return len(binding.key_display or binding.key) + len(binding.description) + 3
 
 
-def _typed(widget: Widget, key: str) -> bool:
+def _is_typed(widget: Widget, key: str) -> bool:
     """Whether the widget takes this key as text."""
     return widget.check_consume_key(key, _PRINTED.get(key) or key_to_character(key))
 

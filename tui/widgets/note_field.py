@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.events import Key, Paste
+from textual.message import Message
 from textual.widgets import TextArea
 
 from looptop.engine.text import visible, visible_lines
@@ -67,6 +69,12 @@ class NoteField(TextArea):
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("field")]
 
+    @dataclass
+    class Submitted(Message):
+        """Enter was pressed."""
+
+        note: str
+
     def __init__(self, text: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
         self._stand_ins = StandIns(text)
         super().__init__(
@@ -88,10 +96,7 @@ class NoteField(TextArea):
         if event.key == "enter":
             event.prevent_default()
             event.stop()
-            from looptop.tui.screens.dialog import TextQuestion
-
-            if isinstance(self.screen, TextQuestion):
-                self.screen.take(self.note)
+            self.post_message(self.Submitted(self.note))
         elif event.key in ("ctrl+j", "shift+enter"):
             event.prevent_default()
             event.stop()

@@ -1,4 +1,4 @@
-"""One line in which something is typed, in the place of a line that says something: no other line moves."""
+"""One line in which something is typed. It stands where another line stood, so that nothing moves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Prompt(Horizontal):
         """Question, field, hint."""
         yield Static(classes="prompt-label")
         yield Field()
-        yield Static(classes="prompt-said")
+        yield Static(classes="prompt-hint")
 
     def ask(
         self,
@@ -49,7 +49,7 @@ class Prompt(Horizontal):
         Args:
             label: The question.
             value: What stands in the field.
-            check: Called as it is typed; says what the value means, or raises LooptopError.
+            check: Called as it is typed; returns what the value means, or raises LooptopError.
             take: Called with the value on enter, unless `check` refuses it.
             leave: Called when the question is closed, however it is.
         """
@@ -62,7 +62,7 @@ class Prompt(Horizontal):
             field.value = value
         field.cursor_position = len(value)
         field.focus()
-        self._say(value)
+        self._show_hint(value)
 
     @property
     def value(self) -> str:
@@ -78,7 +78,7 @@ class Prompt(Horizontal):
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        self._say(event.value)
+        self._show_hint(event.value)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
@@ -91,9 +91,9 @@ class Prompt(Horizontal):
         self._leave()
         self._take(event.value)
 
-    def _say(self, value: str) -> None:
-        said = self.query_one(".prompt-said", Static)
+    def _show_hint(self, value: str) -> None:
+        hint = self.query_one(".prompt-hint", Static)
         try:
-            said.update(safe(self._check(value), "$text-muted"), layout=False)
+            hint.update(safe(self._check(value), "$text-muted"), layout=False)
         except LooptopError as error:
-            said.update(safe(error, "$text-error"), layout=False)
+            hint.update(safe(error, "$text-error"), layout=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks
 from tests.support import eventually

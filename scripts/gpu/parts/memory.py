@@ -15,8 +15,8 @@ import torch
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import resume
 from looptop.engine.runs.checkpoint import is_whole
+from looptop.engine.startup.run import resume
 from looptop.engine.vqa.trainer import VqaTrainer
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks, NotRunError

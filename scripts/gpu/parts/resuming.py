@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from looptop.engine.journal.reader import Journal
-from looptop.engine.launch.host import launch
-from looptop.engine.launch.run import resume
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judgements import judge
 from looptop.engine.runs.checkpoint import is_whole
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch
+from looptop.engine.startup.run import resume
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks, NotRunError
 from tests.support import eventually

@@ -13,8 +13,8 @@ import torch
 from looptop.engine.compute.device import pick
 from looptop.engine.config.ppo import GenerationConfig
 from looptop.engine.ppo.batch import pad_queries
-from looptop.engine.ppo.generation import TRAINING, uniforms, write
-from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.loading import load_policy
+from looptop.engine.ppo.rollout import TRAINING, uniforms, write
 from scripts.gpu.checks import Checks
 from tests.factories.published_models import save_gpt2, save_t5
 

@@ -17,10 +17,10 @@ from looptop.engine import config as configuration
 from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch
 from tests.factories.ppo import TEXTS, ppo_config
 from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
@@ -109,12 +109,12 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert told(capsys, "step", "ppo-1", "--to", "compared")["taken"]
     eventually(lambda: folder.state() is RunState.PAUSED)
     last = journal.last_batch()
-    assert last is not None and last.place == "compared"
+    assert last is not None and last.stage == "compared"
     step = last.step
 
     listed = told(capsys, "batches", "ppo-1")["batches"]
     assert [each["batch"] for each in listed][-1] == step
-    assert listed[-1]["place"] == "compared" and listed[-2]["figures"]["objective/kl"] is not None
+    assert listed[-1]["stage"] == "compared" and listed[-2]["figures"]["objective/kl"] is not None
     assert "compared" in shown(capsys, "batches", "ppo-1", "--first", step)
     samples = told(capsys, "samples", "ppo-1", step, "--sort", "grammar")["samples"]
     scores = [sample["scores"]["grammar"] for sample in samples]

@@ -24,14 +24,14 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answer_server import Server
 from looptop.engine.helpers.answers import AskReply
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch import companions
-from looptop.engine.launch.run import Run, resume, start
 from looptop.engine.models.weights import load_whole
-from looptop.engine.ppo import trainer as ppo_trainer
+from looptop.engine.ppo import step as ppo_step
 from looptop.engine.ppo.reward_training import RewardModelTrainer
-from looptop.engine.ppo.trainer import PpoTrainer
+from looptop.engine.ppo.step import PpoStep
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.context import RunContext
+from looptop.engine.startup import companions
+from looptop.engine.startup.run import Run, resume, start
 from looptop.engine.training.trainer import save_result
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.trainer import VqaTrainer
@@ -190,11 +190,11 @@ def test_a_later_evaluation_is_named_with_its_step(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("home", "name", "stage", "advice"),
     [
-        (ppo_trainer, "roll_out", "generated", "lower ppo.batch_size or lower generation.max_new_tokens"),
-        (PpoTrainer, "_score", "scored", "lower max_tokens of the reward models or choose smaller reward models"),
-        (PpoTrainer, "_compare", "compared", "lower ppo.mini_batch_size or lower generation.max_new_tokens"),
+        (ppo_step, "roll_out", "generated", "lower ppo.batch_size or lower generation.max_new_tokens"),
+        (PpoStep, "score", "scored", "lower max_tokens of the reward models or choose smaller reward models"),
+        (PpoStep, "compare", "compared", "lower ppo.mini_batch_size or lower generation.max_new_tokens"),
         (
-            PpoTrainer, "_update", "updated",
+            PpoStep, "make_passes", "updated",
             "lower ppo.mini_batch_size, lower generation.max_new_tokens or set model.lora_rank",
         ),
     ],
@@ -232,7 +232,7 @@ def test_memory_that_runs_out_while_the_result_is_written_does_not_wait_for_a_di
 def test_a_companions_memory_is_why_the_run_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trouble = (
         "import sys, torch\n"
-        "from looptop.engine.launch import companions\n"
+        "from looptop.engine.startup import companions\n"
         "companions.training_of = lambda kind: lambda context: torch.empty(2**50, dtype=torch.uint8)\n"
         "sys.exit(companions.main())\n"
     )
@@ -246,7 +246,7 @@ def test_a_companions_memory_is_why_the_run_failed(tmp_path: Path, monkeypatch: 
 def test_the_first_processs_memory_is_not_taken_for_a_broken_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_in_step(monkeypatch, PpoTrainer, "_update", 1)
+    fail_in_step(monkeypatch, PpoStep, "make_passes", 1)
     run = looptop.start(ppo_config(tmp_path, "processes=2", "device=cpu", "precision=fp32"))
     assert run.wait() is RunState.FAILED
     assert run.reason.startswith(f"out of memory on cpu while batch 1 was updated: {WANTED}")
@@ -295,7 +295,7 @@ def test_a_commands_other_errors_keep_their_traceback(error: Exception, monkeypa
 
 
 def test_generating_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("looptop.engine.ppo.generating.roll_out", allocate)
+    monkeypatch.setattr("looptop.engine.ppo.responding.roll_out", allocate)
     assert main(["generate", "bundled:summariser", "a text", "--device", "cpu"]) == 2
     assert capsys.readouterr().err.startswith(f"looptop: out of memory on cpu in `looptop generate`: {WANTED}")
 

@@ -20,11 +20,11 @@ from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.config import override, preset
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
-from looptop.engine.launch.run import Run, resume, start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch
+from looptop.engine.startup.run import Run, resume, start
 from tests.factories.runs import Steps, config
 from tests.support import eventually
 

@@ -12,7 +12,7 @@ import pytest
 from looptop.engine import config
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.launch.sources import anchored, ready
+from looptop.engine.startup.sources import anchored, ready
 
 
 def test_both_presets_are_whole_and_hold_the_chapters_values() -> None:

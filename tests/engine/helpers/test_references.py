@@ -12,9 +12,9 @@ import pytest
 from looptop.engine.config import preset
 from looptop.engine.helpers.reference_server import Server
 from looptop.engine.helpers.references import ReferenceProcess, ReferenceReply, ReferenceRequest
-from looptop.engine.launch.run import start
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import start
 from tests.factories.ppo import ppo_config
 
 

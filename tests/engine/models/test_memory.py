@@ -22,8 +22,9 @@ from looptop.engine.machine.free_memory import bytes_text, free_bytes
 from looptop.engine.models import memory
 from looptop.engine.models.memory import ModelSize, count_text
 from looptop.engine.models.names import resolve
-from looptop.engine.ppo import reference
+from looptop.engine.ppo.loading import load_policy_and_reference
 from looptop.engine.ppo.model_sizes import ppo_sizes, reward_sizes
+from looptop.engine.ppo.reference import Frozen
 from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.vqa.model_sizes import vqa_sizes
 from looptop.engine.vqa.training import build_model
@@ -72,8 +73,8 @@ def test_the_parts_of_a_vqa_model_are_counted_as_they_are_loaded(freeze: str, st
 @pytest.mark.parametrize("family", ["bundled", "t5", "gpt2"])
 def test_the_models_of_a_ppo_run_are_counted_as_they_are_loaded(family: str, tmp_path: Path) -> None:
     config = ppo() if family == "bundled" else ppo_config(tmp_path, family=family)
-    _, policy, frozen = reference.load(config.model, "cpu")
-    assert isinstance(frozen, reference.Frozen)
+    _, policy, frozen = load_policy_and_reference(config.model, "cpu")
+    assert isinstance(frozen, Frozen)
     sizes = ppo_sizes(config)
     assert [size.parameters for size in sizes[:2]] == [parameters(policy), parameters(frozen.model)]
     assert [size.trained for size in sizes[:2]] == [parameters(policy), 0]

@@ -22,11 +22,10 @@ from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.folder_check import check_model_files
-from looptop.engine.ppo.generating import generate
-from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.loading import load_policy, load_tokenizer
+from looptop.engine.ppo.responding import generate
 from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.ppo.rewards import Classifier
-from looptop.engine.ppo.training import load_tokenizer
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.training import build_model

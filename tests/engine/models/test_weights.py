@@ -18,7 +18,7 @@ from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.names import resolve
 from looptop.engine.models.weights import is_pooler, load_whole
-from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.loading import load_policy
 from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.ppo.rewards import Classifier
 from looptop.engine.vqa.saved_models import folder_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from looptop.engine.errors import LooptopError
 from looptop.engine.filters.expressions import Comparison, Match, terms
 from looptop.engine.ppo.breakpoint_conditions import ALIASES, parse
-from looptop.engine.ppo.judging import when_it_holds
+from looptop.engine.ppo.breakpoints import when_it_holds
 
 SAMPLES = {"kl": [1.0, 30.0, -2.0], "reward": [0.5, -1.0, 2.0], "recall": [1.0, 0.5, 1.0]}
 METRICS = {"ppo/policy/clipfrac": 0.4, "ppo/val/explained_centred": -0.5, "objective/kl": 9.7}

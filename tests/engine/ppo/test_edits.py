@@ -11,11 +11,12 @@ from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run, resume
 from looptop.engine.ppo.breakpoint_conditions import parse
+from looptop.engine.ppo.breakpoints import set_breakpoint
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judging import check_value, drop_edits, far_from, judge, set_breakpoint
+from looptop.engine.ppo.judgements import check_value, drop_edits, far_from, judge
 from looptop.engine.runs.control import send
+from looptop.engine.startup.run import Run, resume
 from tests.factories.ppo import ppo_config
 from tests.factories.ppo_runs import answered, held, start
 
@@ -105,7 +106,7 @@ def test_an_edit_that_breaks_the_update_is_named_and_can_be_dropped(
     journal = PpoJournal(run.folder.db)
     assert main(["resume", run.id, "--drop-edits"]) == 0, capsys.readouterr().err
     assert f"2 edits of batch {step} dropped" in capsys.readouterr().err
-    assert [(said.row, said.kind) for said in journal.judgements()] == [(1, "rating")], "a rating is kept"
+    assert [(each.row, each.kind) for each in journal.judgements()] == [(1, "rating")], "a rating is kept"
     assert run.folder.state() is RunState.FINISHED
     with pytest.raises(LooptopError, match="has no edits to drop"):
         drop_edits(run.folder)

@@ -18,7 +18,7 @@ from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo import health
-from looptop.engine.ppo.health import Course, Settings, look
+from looptop.engine.ppo.health import History, Settings, failed_checks
 from looptop.engine.ppo.journal import PpoJournal, write_batch
 from looptop.engine.ppo.records import BatchRecord, Mark
 from looptop.engine.runs.folder import RunFolder
@@ -58,11 +58,11 @@ def kinds(steps: int, **curves: Curve) -> set[str]:
     batches: list[Mapping[str, float]] = [
         well(step) | {names[name]: curve(step) for name, curve in curves.items()} for step in range(1, steps + 1)
     ]
-    return {mark.kind for mark in look(course(batches), SETTINGS)}
+    return {mark.kind for mark in failed_checks(course(batches), SETTINGS)}
 
 
-def course(batches: Sequence[Mapping[str, float]]) -> Course:
-    return Course(batches[-1], batches[-61:-1], batches[: min(10, len(batches) - 1)])
+def course(batches: Sequence[Mapping[str, float]]) -> History:
+    return History(batches[-1], batches[-61:-1], batches[: min(10, len(batches) - 1)])
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 20, 60, 120, 240, 500])
@@ -133,7 +133,7 @@ def test_a_mark_says_what_was_seen_what_it_means_and_what_to_try() -> None:
         "kl": (health.KL, -3.0), "ratio": (health.RATIO, 50.0), "cut": (health.CUT, 1.0),
         "same": (health.DISTINCT, 0.0),
     }  # fmt: skip
-    marks = look(Course(dict(bad.values())), SETTINGS)
+    marks = failed_checks(History(dict(bad.values())), SETTINGS)
     assert len(marks) == 4
     for mark in marks:
         assert mark.text.count(". ") >= 2 and mark.text.endswith(".")
@@ -149,7 +149,7 @@ batch = some.dictionaries(some.sampled_from([*health.FIGURES, "quality/recall"])
 def test_any_figures_are_looked_at_without_an_error(
     now: dict[str, float | None], recent: list[dict[str, float | None]], first: list[dict[str, float | None]]
 ) -> None:
-    for mark in look(Course(now, recent, first), SETTINGS):
+    for mark in failed_checks(History(now, recent, first), SETTINGS):
         assert mark.kind in health.LABELS and "nan" not in mark.text
 
 
@@ -160,12 +160,12 @@ def test_a_resumed_run_goes_on_from_what_the_journal_holds() -> None:
     batches = [well(step) | {health.ENTROPY: 1.2 if step < 70 else 0.01} for step in range(1, 81)]
     marks = []
     for step, figures in enumerate(batches, 1):
-        marks.append([mark.kind for mark in whole.look(step, figures)])
+        marks.append([mark.kind for mark in whole.check(step, figures)])
         writer.metrics(step, figures)
     writer.close()
     assert marks[69] == [] and marks[74] == ["entropy_collapse"]
     resumed = health.Health(PpoJournal(run.db), SETTINGS)
-    assert [[mark.kind for mark in resumed.look(step, batches[step - 1])] for step in range(41, 81)] == marks[40:]
+    assert [[mark.kind for mark in resumed.check(step, batches[step - 1])] for step in range(41, 81)] == marks[40:]
 
 
 def recorded(name: str) -> list[dict[str, float]]:
@@ -181,7 +181,7 @@ def marks_of(name: str) -> list[list[Mark]]:
     config = preset(name.removesuffix("-2"), "ppo")
     assert isinstance(config, PpoRunConfig)
     whole = health.Health(PpoJournal(run.db), Settings.of(config))
-    return [list(whole.look(step, figures)) for step, figures in enumerate(recorded(name), 1)]
+    return [list(whole.check(step, figures)) for step, figures in enumerate(recorded(name), 1)]
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-2"])
@@ -212,7 +212,7 @@ def test_a_mark_that_comes_again_after_a_while_is_another_episode_and_a_resume_g
     batches = [well(step) | ({health.CUT: 0.9} if step in bad else {}) for step in range(1, 81)]
     since = []
     for step, figures in enumerate(batches, 1):
-        marks = whole.look(step, figures)
+        marks = whole.check(step, figures)
         since.append([mark.since for mark in marks])
         writer.metrics(step, figures)
         write_batch(writer, BatchRecord(step, "updated", 1.0, 8, {}, marks))
@@ -220,7 +220,7 @@ def test_a_mark_that_comes_again_after_a_while_is_another_episode_and_a_resume_g
     assert [step for step, each in enumerate(since, 1) if each] == sorted(bad)
     assert [since[step - 1] for step in (30, 35, 40, 43, 70, 71)] == [[30], [30], [30], [30], [70], [70]]
     resumed = health.Health(PpoJournal(run.db), SETTINGS)
-    assert [[mark.since for mark in resumed.look(step, batches[step - 1])] for step in range(42, 81)] == since[41:]
+    assert [[mark.since for mark in resumed.check(step, batches[step - 1])] for step in range(42, 81)] == since[41:]
 
 
 def test_a_journal_of_marks_without_episodes_is_read() -> None:
@@ -229,7 +229,7 @@ def test_a_journal_of_marks_without_episodes_is_read() -> None:
 
 
 def test_a_run_journals_the_marks_of_its_batches(tmp_path: Path) -> None:
-    from looptop.engine.launch.run import start
+    from looptop.engine.startup.run import start
     from tests.factories.ppo import ppo_config
 
     run = start(ppo_config(tmp_path, "max_steps=2", "max_new_tokens=2", "eval_steps=2"))
@@ -241,7 +241,7 @@ def test_a_run_journals_the_marks_of_its_batches(tmp_path: Path) -> None:
 
 
 def test_a_run_with_one_answer_for_everything_ends_with_one_alert_for_the_episode(tmp_path: Path) -> None:
-    from looptop.engine.launch.run import start
+    from looptop.engine.startup.run import start
     from tests.factories.ppo import ppo_config
 
     run = start(ppo_config(tmp_path, "max_steps=3", "max_new_tokens=1", "top_k=1", "eval_steps=3"))

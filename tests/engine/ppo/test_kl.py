@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.config.ppo import KlPenalty, PpoSettings
-from looptop.engine.ppo.kl import full_kl, kl_penalty, next_kl_coef
+from looptop.engine.ppo.algorithm import full_kl, kl_penalty, next_kl_coef
 
 SAMPLED: tuple[KlPenalty, ...] = ("kl", "abs", "mse")
 

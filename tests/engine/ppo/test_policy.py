@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, DistilBert
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.batch import Batch
-from looptop.engine.ppo.policy import GPT2Policy, Policy, T5Policy, load_policy
+from looptop.engine.ppo.loading import load_policy
+from looptop.engine.ppo.policy import GPT2Policy, Policy, T5Policy
 from tests.engine.ppo.golden import END, GOLDEN, PAD, load
 
 QUERIES = [[7, 8, 9, 1], [20, 21, 1], [30, 31, 32, 33, 34, 1]]
@@ -63,7 +64,7 @@ def test_a_sample_gets_the_same_numbers_in_any_company(policy: Policy) -> None:
 @torch.no_grad()
 def test_a_saved_policy_opens_as_a_policy_and_as_a_plain_model(policy: Policy, tmp_path: Path) -> None:
     policy.save_pretrained(tmp_path / "saved")
-    again = load_policy(tmp_path / "saved", attn_implementation="eager")
+    again = load_policy(tmp_path / "saved", kernels="transformers", attn_implementation="eager")
     assert type(again) is type(policy)
     saved = again.state_dict()
     assert all(torch.equal(saved[name], weight) for name, weight in policy.state_dict().items())

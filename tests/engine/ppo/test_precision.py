@@ -44,7 +44,7 @@ def precision_of(train: Any, config: Any) -> str:
         raise Stopped
 
     with pytest.raises(Stopped):
-        train(SimpleNamespace(config=config, compute_on=compute_on))
+        train(SimpleNamespace(config=config, compute_on=compute_on, threads=1))
     assert chosen[0].torch_device == "cuda:0"
     return chosen[0].precision
 
@@ -75,7 +75,7 @@ def test_ppo_refuses_fp16_for_a_t5_by_name(old_gpu: None, tmp_path: Path) -> Non
     with pytest.raises(
         LooptopError, match="policy is a T5 model, and T5's activations overflow in fp16; use precision"
     ):
-        training.train(SimpleNamespace(config=config))  # type: ignore[arg-type]
+        training.train(SimpleNamespace(config=config, threads=1))  # type: ignore[arg-type]
     gpt2 = ppo_config(tmp_path / "gpt2", "device=cuda", "precision=fp16", family="gpt2")
     assert precision_of(training.train, gpt2) == "fp16"
 
@@ -87,7 +87,7 @@ def test_reward_training_computes_no_t5_in_fp16(old_gpu: None, tmp_path: Path) -
     assert precision_of(reward_training.train, auto) == "fp32"
     fp16 = reward_config(tmp_path, classifier, "device=cuda", "precision=fp16")
     with pytest.raises(LooptopError, match="t5 is a T5 model"):
-        reward_training.train(SimpleNamespace(config=fp16))  # type: ignore[arg-type]
+        reward_training.train(SimpleNamespace(config=fp16, threads=1))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["t5", "mt5", "umt5", "longt5", "switch_transformers"])

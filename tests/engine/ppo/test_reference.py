@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from looptop.engine.ppo.reference import AdapterOff, Frozen, load
-from looptop.engine.ppo.t5 import FeedForward, Norm
+from looptop.engine.ppo.fast_t5 import FeedForward, Norm
+from looptop.engine.ppo.loading import load_policy_and_reference
+from looptop.engine.ppo.reference import AdapterOff, Frozen
 from tests.factories.ppo import ppo_config, save_policy
 
 
@@ -27,7 +28,8 @@ def test_all_models_are_on_the_device_and_of_its_kind(tmp_path: Path, device: st
     options: dict[str, Any] = {"lora_rank": rank, "lora_modules": ("q", "v") if rank else ()}
     if separate:
         options["reference"] = str(save_policy(tmp_path / "reference"))
-    model, policy, reference = load(msgspec.structs.replace(config, **options), torch.device(device))
+    chosen = msgspec.structs.replace(config, **options)
+    model, policy, reference = load_policy_and_reference(chosen, torch.device(device))
     assert isinstance(reference, Frozen if separate or not rank else AdapterOff)
     models: list[nn.Module] = [model, policy]
     if isinstance(reference, Frozen):

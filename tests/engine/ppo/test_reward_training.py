@@ -15,10 +15,10 @@ from looptop.engine import config as configuration
 from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import resume
-from looptop.engine.ppo.judging import judge
+from looptop.engine.ppo.judgements import judge
 from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_pairs, pairs_of
 from looptop.engine.ppo.rewards import Classifier
+from looptop.engine.startup.run import resume
 from tests.factories.ppo import ppo_config, reward_config, save_decoder_classifier, save_rows
 from tests.support import eventually, last
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.rewards import AT_ONCE, Function, Reward, encode  # type: ignore[attr-defined]
+from looptop.engine.ppo.rewards import BATCH_SIZE, Function, Reward, encode
 from tests.factories.ppo import TEXTS, save_classifier, save_decoder_classifier
 
 RESPONSES = [*TEXTS[:5], "tram", "", "the council in Oslo"]
@@ -48,7 +48,7 @@ def test_scores_are_what_listing_7_5s_pipelines_give(folders: tuple[Path, Path])
 
 def test_a_response_scores_the_same_alone_and_in_any_batch(folders: tuple[Path, Path]) -> None:
     reward = Reward.load([RewardConfig(name="grammar", model=str(folders[0]))])
-    many = RESPONSES * (AT_ONCE // len(RESPONSES) + 1)
+    many = RESPONSES * (BATCH_SIZE // len(RESPONSES) + 1)
     together = reward.score(["q"] * len(many), many)["grammar"]
     alone = [reward.score(["q"], [response])["grammar"][0] for response in RESPONSES]
     assert together[: len(alone)] == pytest.approx(alone, abs=1e-5)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.config.ppo import PpoSettings
-from looptop.engine.ppo.scores import Moments, scale_scores
+from looptop.engine.ppo.algorithm import Moments, scale_scores
 
 BATCHES = st.lists(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=8), min_size=1, max_size=6)
 

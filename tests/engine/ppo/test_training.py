@@ -17,16 +17,17 @@ import looptop.engine as looptop
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run
 from looptop.engine.models.names import resolve
-from looptop.engine.ppo.comparison import compare
-from looptop.engine.ppo.generating import generate
+from looptop.engine.ppo.breakpoints import set_breakpoint
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judging import judge, set_breakpoint
-from looptop.engine.ppo.policy import load_policy
+from looptop.engine.ppo.judgements import judge
+from looptop.engine.ppo.loading import load_policy
+from looptop.engine.ppo.paired_comparison import compare
 from looptop.engine.ppo.records import TOKEN_COLUMNS
+from looptop.engine.ppo.responding import generate
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import Run
 from tests.factories.ppo import ppo_config, save_decoder_classifier, save_one_token_policy
 from tests.factories.ppo_runs import answered, held, resume, start
 from tests.support import eventually, last
@@ -68,7 +69,7 @@ def test_a_run_leaves_behind_every_batch_sample_and_token(models: dict[str, PpoR
     journal = finished(run)
     result = run.result()
     assert [batch.step for batch in journal.batches()] == [1, 2, 3, 4]
-    assert {batch.place for batch in journal.batches()} == {"updated"}
+    assert {batch.stage for batch in journal.batches()} == {"updated"}
     assert journal.batch_span() == (1, 4, 4)
     assert [point.step for point in journal.values("eval_reward")] == [0, 2, 4]
     for name in ("objective/kl", "ppo/policy/clipfrac", "ppo/val/var_explained", "env/reward_mean", "scores/grammar"):
@@ -235,7 +236,7 @@ def test_kl_that_runs_away_stops_the_run_with_a_checkpoint_and_says_so(tiny: Ppo
     assert run.wait() is RunState.STOPPED, run.reason
     assert "above training.kl_limit (5)" in run.reason
     batch = PpoJournal(run.folder.db).last_batch()
-    assert batch is not None and batch.place == "compared"
+    assert batch is not None and batch.stage == "compared"
     assert checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{batch.step - 1}")
 
 
@@ -290,7 +291,7 @@ def test_adapters_that_are_damaged_are_refused_in_a_sentence(tiny: PpoRunConfig,
     assert load_policy(copied), "what the folder says of its model is enough"
     weights = load_file(copied / "adapter_model.safetensors")
     save_file(dict(list(weights.items())[1:]), copied / "adapter_model.safetensors")
-    with pytest.raises(LooptopError, match="are not whole or belong to another model"):
+    with pytest.raises(LooptopError, match="are incomplete or belong to another model"):
         load_policy(copied)
     (copied / "adapter_model.safetensors").write_bytes(b"x")
     with pytest.raises(LooptopError, match=r"the adapters in [^ ]+ cannot be loaded"):

@@ -18,13 +18,13 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import start
 from looptop.engine.runs import listing
 from looptop.engine.runs.about import About, read_about, write_about
 from looptop.engine.runs.control import send
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import Summaries
+from looptop.engine.startup.run import start
 from tests.factories.processes import python, read_line
 from tests.factories.runs import Steps, config
 

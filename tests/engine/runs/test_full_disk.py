@@ -15,12 +15,12 @@ import pytest
 from looptop.engine.cli.main import main
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
-from looptop.engine.launch.run import start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.liveness import full_disk, why_interrupted
+from looptop.engine.startup.host import launch
+from looptop.engine.startup.run import start
 from looptop.engine.training.trainer import save_result
 from tests.factories.processes import going, process_of, program
 from tests.factories.runs import Steps, config

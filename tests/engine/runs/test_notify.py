@@ -14,13 +14,13 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.causes import Hold, HoldReason
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
-from looptop.engine.launch.run import start
 from looptop.engine.runs.about import About, write_about
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.notify import Notifier, command_for
 from looptop.engine.runs.origins import is_made_here
+from looptop.engine.startup.host import launch
+from looptop.engine.startup.run import start
 from tests.factories.processes import going, process_of, program
 from tests.factories.runs import Steps, config
 from tests.support import eventually

@@ -19,9 +19,9 @@ from looptop.engine.journal.causes import Stop, StopReason
 from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.schema import VERSION
-from looptop.engine.launch.run import resume, start
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import resume, start
 from tests.versions import RUNS, unpack
 
 Capture = pytest.CaptureFixture[str]

@@ -17,12 +17,12 @@ from looptop.engine.cli.watch import _Reader
 from looptop.engine.config import RunConfig
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import gate
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send, wait_answer
 from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
+from looptop.engine.startup.run import Run
 from tests.factories.ppo import ppo_config, reward_config
 from tests.support import eventually, wait_taken
 

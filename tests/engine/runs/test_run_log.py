@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch
-from looptop.engine.launch.run import start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.run_log import RunLog
+from looptop.engine.startup.host import launch
+from looptop.engine.startup.run import start
 from tests.factories.processes import program
 from tests.factories.runs import config
 from tests.support import eventually

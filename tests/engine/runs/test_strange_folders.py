@@ -24,8 +24,6 @@ from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import UnsafeFileError, open_regular, read_regular, touch_private, write_private
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.launch.host import relaunch
-from looptop.engine.launch.run import resume
 from looptop.engine.models.names import result_of
 from looptop.engine.runs import checkpoint, control
 from looptop.engine.runs.about import read_about
@@ -34,6 +32,8 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.listing import Summaries
 from looptop.engine.runs.notify import Notifier
+from looptop.engine.startup.host import relaunch
+from looptop.engine.startup.run import resume
 from tests.factories.runs import Steps, config
 
 Capture = pytest.CaptureFixture[str]

@@ -15,11 +15,9 @@ from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import relaunch
-from looptop.engine.launch.run import lock_for_resume, resume
-from looptop.engine.ppo.comparison import compare
-from looptop.engine.ppo.generating import generate
+from looptop.engine.ppo.paired_comparison import compare
 from looptop.engine.ppo.preferences import load_pairs
+from looptop.engine.ppo.responding import generate
 from looptop.engine.runs import origins
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.delete import delete
@@ -27,6 +25,8 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.notify import command_for
 from looptop.engine.runs.origins import is_made_here, record_origin
 from looptop.engine.runs.trust import untrusted
+from looptop.engine.startup.host import relaunch
+from looptop.engine.startup.run import lock_for_resume, resume
 from tests.factories.ppo import ppo_config, save_policy
 from tests.factories.runs import Steps, config
 from tests.support import eventually

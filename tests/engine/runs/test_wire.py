@@ -22,8 +22,8 @@ import looptop.engine
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.ppo.data import Query
-from looptop.engine.ppo.generation import Responses
-from looptop.engine.ppo.rollout import Answered, Rollout
+from looptop.engine.ppo.measure import Answered
+from looptop.engine.ppo.rollout import Responses, Rollout
 from looptop.engine.runs.distributed import _no_objects
 from looptop.engine.runs.gate import StepVerdict
 from looptop.engine.runs.wire import pack, unpack

@@ -13,10 +13,10 @@ from transformers import TrainerCallback
 from looptop.engine.cli.main import main
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import start
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import start
 from looptop.engine.training.callbacks import JournalCallback
 from tests.factories.runs import config
 from tests.factories.trainers import trainer

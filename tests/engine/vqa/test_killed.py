@@ -8,9 +8,9 @@ import signal
 from looptop.engine import config
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.host import launch, relaunch
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.host import launch, relaunch
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
 

@@ -20,11 +20,11 @@ from transformers import AttentionInterface
 import looptop.engine as looptop
 from looptop.engine import config
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run, resume
 from looptop.engine.models.names import resolve
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import Run, resume
 from looptop.engine.vqa import fast_gpt2
 from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.problems import Problems
@@ -219,7 +219,7 @@ def test_a_crash_fails_the_run_with_its_reason_and_leaves_the_traceback_in_its_l
 LIMITED = (
     "import resource, sys;"
     "resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, resource.getrlimit(resource.RLIMIT_FSIZE)[1]));"
-    "from looptop.engine.launch.host import main; sys.exit(main())"
+    "from looptop.engine.startup.host import main; sys.exit(main())"
 )
 
 

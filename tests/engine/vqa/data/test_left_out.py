@@ -14,7 +14,7 @@ from looptop.engine import config
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import RunState
-from looptop.engine.launch.run import Run
+from looptop.engine.startup.run import Run
 from looptop.engine.vqa.data.problems import NAMED, LeftOut, Problem
 from looptop.engine.vqa.images.decode import check_image, open_image
 

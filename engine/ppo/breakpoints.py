@@ -1,0 +1,126 @@
+"""Breakpoints of a PPO run: conditions on a batch's figures or samples at which the run is held.
+
+A live run takes them as controls and keeps them in its journal. In the journal of a run that is not live they are
+written by whoever holds its lock for that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.files.lock import RunLock
+from looptop.engine.journal.records import Answer, RunState, refused, taken
+from looptop.engine.journal.writer import JournalWriter
+from looptop.engine.ppo.breakpoint_conditions import Condition, parse
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.control import Control, send
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.gate import Gate
+
+_ADD_BREAKPOINT = "INSERT OR REPLACE INTO breakpoints VALUES (?, ?)"
+_REMOVE_BREAKPOINT = "DELETE FROM breakpoints WHERE condition = ?"
+
+
+class Breakpoints:
+    """Conditions at which the run is held.
+
+    Args:
+        journal: A reader of those set before the run was resumed.
+        writer: Keeps them.
+        known: The names of scores and figures of quality that conditions can use.
+    """
+
+    def __init__(self, journal: PpoJournal, writer: JournalWriter, known: Sequence[str]) -> None:
+        self._writer = writer
+        self._known = list(known)
+        self._conditions = {text: parse(text) for text in journal.breakpoints()}
+
+    def attach_to(self, gate: Gate) -> None:
+        """Has the gate hand over the controls that set and remove breakpoints."""
+        gate.handlers["break"] = self.add
+        gate.handlers["unbreak"] = self.remove
+
+    def add(self, control: Control) -> Answer:
+        """Sets a breakpoint."""
+        try:
+            condition = parse(control.condition, self._known)
+        except LooptopError as error:
+            return refused("bad_condition", str(error))
+        self._conditions[condition.text] = condition
+        self._writer.rows(_ADD_BREAKPOINT, [(condition.text, control.created)])
+        return taken("breakpoint_set", when_it_holds(condition, self._known))
+
+    def remove(self, control: Control) -> Answer:
+        """Removes a breakpoint."""
+        text = " ".join(control.condition.split())
+        if self._conditions.pop(text, None) is None:
+            known = "; ".join(self._conditions) or "none"
+            return refused("no_such_breakpoint", f"there is no breakpoint '{text}'; there are: {known}")
+        self._writer.rows(_REMOVE_BREAKPOINT, [(text,)])
+        return taken("breakpoint_removed", f"the breakpoint {text} is gone")
+
+    def hit(
+        self,
+        metrics: Mapping[str, float],
+        samples: Mapping[str, Sequence[float]],
+        checked_before: Collection[str] = (),
+        rows: Sequence[int] | None = None,
+    ) -> str:
+        """The first breakpoint whose condition is met, and by what, for people; empty where there is none.
+
+        Args:
+            metrics: The batch's, by name.
+            samples: For each figure, one number per sample.
+            checked_before: Figures that were known when this batch was checked before: conditions on these alone are
+                passed over.
+            rows: The samples' rows in the batch, where some were left out.
+        """
+        for condition in self._conditions.values():
+            if reason := condition.met(metrics, samples, rows, checked_before):
+                return f"breakpoint {condition.text}: {reason}"
+        return ""
+
+
+def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = False) -> Control | None:
+    """Sets or removes a breakpoint of a run, whether the run is live or not.
+
+    Returns:
+        The control, whose answer the run will journal; None where the run is not live and it is written already.
+
+    Raises:
+        LooptopError: The condition is not one, or the run cannot be written.
+    """
+    condition: Condition = parse(text)
+    if folder.is_live():
+        return send(folder, "unbreak" if remove else "break", by, condition=condition.text)
+    with RunLock(folder.lock, folder.id).acquire(heartbeat=False) as lock:
+        writer = JournalWriter(folder.db)
+        sql, row = (
+            (_REMOVE_BREAKPOINT, (condition.text,)) if remove else (_ADD_BREAKPOINT, (condition.text, lock.started))
+        )
+        writer.rows(sql, [row])
+        if not writer.close():
+            raise LooptopError(f"the journal of {folder.id} could not be written; is the disk full?")
+    return None
+
+
+def when_it_holds(condition: Condition, before: Sequence[str]) -> str:
+    """When a breakpoint holds the run, for people.
+
+    Args:
+        condition: The breakpoint's.
+        before: Names of scores and figures of quality.
+    """
+    if condition.waits_for_update(before):
+        return f"holds the run after the update of a batch when {condition.text}: that is known only then"
+    if condition.asks_of_update(before):
+        return f"holds the run before an update, or after it, when {condition.text}"
+    return f"holds the run before an update when {condition.text}"
+
+
+def set_for_later(folder: RunFolder) -> str:
+    """What becomes of a breakpoint that was set while the run is not live."""
+    if folder.state() is RunState.FINISHED:
+        return f"is set, but {folder.id} is finished: it cannot take effect unless the run is resumed"
+    return "is set, for when the run goes on"

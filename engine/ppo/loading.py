@@ -1,0 +1,170 @@
+"""Loads what a PPO run computes with: policy, reference and tokenizer."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer
+
+from looptop.engine.compute.out_of_memory import is_out_of_memory
+from looptop.engine.config.ppo import PolicyConfig, PpoRunConfig
+from looptop.engine.config.types import Kernels
+from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.models.folder_check import check_model_files
+from looptop.engine.models.names import adapted_from, resolve, whole_model
+from looptop.engine.models.weights import load_part, load_whole
+from looptop.engine.ppo.fast_t5 import use_fast_kernels
+from looptop.engine.ppo.policy import POLICIES, Policy, T5Policy
+from looptop.engine.ppo.reference import AdapterOff, Frozen, inner
+from looptop.engine.text import visible
+
+
+def load_policy(
+    source: str | os.PathLike[str], device: torch.device | str = "cpu", kernels: Kernels = "fast", **load: Any
+) -> Policy:
+    """A policy from a saved policy or a plain model, on the device on which it will compute.
+
+    Args:
+        source: Hub name or local folder; a folder of adapters stands for their model with the adapters merged in.
+        device: Where the policy will compute.
+        kernels: `fast` gives a T5 on a processor the parts of `fast_t5`, and changes nothing else.
+        **load: Passed to `from_pretrained` (`local_files_only`, `dtype`, `attn_implementation`, ...).
+
+    Raises:
+        LooptopError: The model is of another family, or its weights are damaged or incomplete.
+        OSError: It is neither on disk nor available from the hub.
+    """
+    base = adapted_from(source)
+    if base is not None:
+        check_model_files(source, weights=True)
+        whole_model(base)
+        return _with_adapters(load_policy(base, device, kernels, **load), Path(source))
+    config = load_part(
+        AutoConfig.from_pretrained,
+        source,
+        "the configuration in",
+        local_files_only=load.get("local_files_only", False),
+    )
+    if config.model_type not in POLICIES:
+        raise LooptopError(
+            f"'{visible(source)}' is of type '{visible(config.model_type)}';"
+            f" a policy must be one of: {', '.join(sorted(POLICIES))}"
+        )
+    policy: Policy = load_whole(
+        POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **load
+    )
+    policy.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+    if kernels == "fast" and isinstance(policy, T5Policy) and torch.device(device).type == "cpu":
+        use_fast_kernels(policy)
+    return policy
+
+
+def load_policy_and_reference(
+    config: PolicyConfig, device: torch.device | str
+) -> tuple[nn.Module, Policy, Frozen | AdapterOff]:
+    """Policy and reference, both on the device on which they will compute.
+
+    Returns:
+        What is trained (a policy, or a `PeftModel` around it), the policy itself, and the reference.
+
+    Raises:
+        LooptopError: A model cannot be loaded or is of another family, or `peft` is needed and not installed.
+    """
+    policy = _load_named(config.policy, device, config.kernels)
+    reference = _load_named(config.reference, device, config.kernels) if config.reference else None
+    if not config.lora_rank:
+        return policy, policy, Frozen(reference or copy.deepcopy(policy))
+    adapted = _with_new_adapters(policy, config)
+    return adapted, inner(adapted), Frozen(reference) if reference is not None else AdapterOff(adapted)
+
+
+def load_tokenizer(name: str) -> Any:
+    """A policy's tokenizer.
+
+    Raises:
+        LooptopError: It cannot be loaded.
+    """
+    try:
+        return load_part(AutoTokenizer.from_pretrained, resolve(name), "the tokenizer in")
+    except (OSError, ValueError) as error:
+        raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {said_of(error)}") from None
+
+
+def room_for_queries(policy: Policy, config: PpoRunConfig) -> int:
+    """How many tokens a query may have.
+
+    Raises:
+        LooptopError: The model has fewer positions than a response needs.
+    """
+    positions = getattr(policy.config, "n_positions", None) if not policy.start_tokens else None
+    if positions is None:  # Relative positions: only memory limits a query.
+        return config.data.max_query_tokens
+    room = int(positions) - config.generation.max_new_tokens
+    if room < 1:
+        raise LooptopError(
+            f"the policy has {positions} positions and generation.max_new_tokens is"
+            f" {config.generation.max_new_tokens}; lower it"
+        )
+    return room
+
+
+def _load_named(name: str, device: torch.device | str, kernels: Kernels) -> Policy:
+    try:
+        return load_policy(resolve(name), device, kernels)
+    except (OSError, ValueError) as error:
+        raise LooptopError(
+            f"the policy {visible(name)} cannot be loaded: {said_of(error)};"
+            " name a T5 or GPT-2 model in a local folder or connect to the hub"
+        ) from None
+
+
+def _with_new_adapters(policy: Policy, config: PolicyConfig) -> nn.Module:
+    """The policy with untrained adapters."""
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise LooptopError("model.lora_rank is set, and that needs peft; install it with `pip install peft`") from None
+    adapters = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # a whole number by its annotation, any by its arithmetic
+        lora_dropout=0.0,
+        target_modules=list(config.lora_modules) or None,
+        modules_to_save=["v_head"],
+    )
+    try:
+        return get_peft_model(policy, adapters)
+    except ValueError as error:
+        raise LooptopError(f"model.lora_modules does not fit the policy: {said_of(error)}") from None
+
+
+def _with_adapters(policy: Policy, folder: Path) -> Policy:
+    """The policy with the adapters of a folder merged into it."""
+    try:
+        from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    except ImportError:
+        raise LooptopError(
+            f"{visible(folder)} holds adapters, and that needs peft; install it with `pip install peft`"
+        ) from None
+    try:
+        adapted: Any = get_peft_model(policy, LoraConfig.from_pretrained(str(folder)))
+        weights = load_file(folder / "adapter_model.safetensors")
+        read: Any = set_peft_model_state_dict(adapted, weights)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # peft, safetensors and json each have exceptions of their own for a damaged file.
+        raise LooptopError(f"the adapters in {visible(folder)} cannot be loaded: {said_of(error)}") from error
+    own = [name for name in read.missing_keys if "lora_" in name or "modules_to_save" in name]
+    if wrong := [*own, *read.unexpected_keys]:
+        raise LooptopError(
+            f"the adapters in {visible(folder)} are incomplete or belong to another model, see {visible(wrong[0])}"
+        )
+    merged: Policy = adapted.merge_and_unload().requires_grad_(True)
+    merged.name_or_path = str(folder)
+    return merged

@@ -1,0 +1,154 @@
+"""Measures a policy on a set of queries, such as the held-out ones: responses, KL, scores and their means."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from looptop.engine.ppo.batch import Batch
+from looptop.engine.ppo.data import Query
+from looptop.engine.ppo.policy import Policy
+from looptop.engine.ppo.rewards import Scores, mean_quality, qualities, rewards_of
+from looptop.engine.ppo.rollout import Rollout, roll_out, uniforms
+from looptop.engine.ppo.step import Setup, compare
+from looptop.engine.runs.processes import ALONE, Processes
+from looptop.engine.runs.wire import travels
+
+
+@travels
+@dataclass(frozen=True)
+class Answered:
+    """Some of the queries with a policy's responses, before these are scored.
+
+    Attributes:
+        rollout: Queries and responses.
+        kl: Each response's distance to the reference, in nats.
+    """
+
+    rollout: Rollout
+    kl: list[float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The responses to a set of queries and what was measured of them, sample by sample.
+
+    Attributes:
+        rollouts: Queries and responses, in batches.
+        scores: By the name of the reward's part.
+        rewards: The weighted sums.
+        kl: Each response's distance to the reference, in nats.
+        quality: Figures of the data's own judge.
+    """
+
+    rollouts: list[Rollout]
+    scores: Scores
+    rewards: list[float]
+    kl: list[float]
+    quality: list[dict[str, float]]
+
+    @property
+    def texts(self) -> list[str]:
+        """The responses."""
+        return [text for part in self.rollouts for text in part.texts]
+
+    @property
+    def ended(self) -> list[bool]:
+        """Whether each response has its end."""
+        return [ended for part in self.rollouts for ended in part.responses.ended]
+
+    def figures(self) -> dict[str, float]:
+        """The means, by name."""
+        lengths = [len(ids) for part in self.rollouts for ids in part.responses.ids]
+        return {
+            "reward": statistics.fmean(self.rewards),
+            "reward_std": statistics.stdev(self.rewards) if len(self.rewards) > 1 else 0.0,
+            "kl": statistics.fmean(self.kl),
+            "length": statistics.fmean(lengths),
+            "cut": 1 - statistics.fmean(self.ended),
+            "distinct": len(set(self.texts)) / len(self.texts),
+            **{f"scores/{name}": statistics.fmean(values) for name, values in self.scores.items()},
+            **mean_quality(self.quality),
+        }
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Answers queries with fixed random numbers, apart from the run's own, and measures the responses.
+
+    Attributes:
+        setup: Reference, reward, tokenizer and settings.
+        batch_size: Queries that are answered together.
+    """
+
+    setup: Setup
+    batch_size: int
+
+    def __call__(self, policy: Policy, queries: Sequence[Query], purpose: int) -> Measured:
+        """Measures a policy's responses.
+
+        Args:
+            policy: The model, not wrapped.
+            queries: What to respond to; each has the random numbers of its index here.
+            purpose: Whose random numbers: `HELD_OUT` or `COMPARED`.
+        """
+        return self.score(queries, self.answer(policy, queries, purpose))
+
+    @torch.no_grad()
+    def answer(
+        self,
+        policy: Policy,
+        queries: Sequence[Query],
+        purpose: int,
+        between: Callable[[int, int], object] = lambda done, total: None,
+        processes: Processes = ALONE,
+    ) -> list[Answered]:
+        """The first half of measuring: responses and their KL, in batches, in order.
+
+        Args:
+            policy: As in `__call__`.
+            queries: As in `__call__`.
+            purpose: As in `__call__`.
+            between: Called before each round of batches with the numbers of queries done and of all; may raise to stop.
+            processes: Those that have a copy of the policy; in a round each answers one batch.
+        """
+        mine: list[Answered] = []
+        rounds = range(0, len(queries), self.batch_size * processes.count)
+        for begin in rounds:
+            between(begin, len(queries))
+            first = begin + processes.index * self.batch_size
+            some = queries[first : first + self.batch_size]
+            if some:
+                numbers = uniforms(
+                    self.setup.seed, purpose, 0, range(first, first + len(some)), self.setup.generation.max_new_tokens
+                )
+                part = roll_out(policy, some, numbers, self.setup.generation, self.setup.tokenizer, self.setup.special)
+                kl = self._kl(policy, part)
+                mine.append(Answered(replace(part, responses=replace(part.responses, output=None)), kl))
+        parts = processes.gather(mine)
+        return [theirs[turn] for turn in range(len(rounds)) for theirs in parts if turn < len(theirs)]
+
+    def score(self, queries: Sequence[Query], answered: Sequence[Answered]) -> Measured:
+        """The second half: scores and figures of the responses."""
+        rollouts = [part.rollout for part in answered]
+        ended = [ended for part in rollouts for ended in part.responses.ended]
+        texts, responses = [query.text for query in queries], [text for part in rollouts for text in part.texts]
+        scores = self.setup.reward.score(texts, responses)
+        rewards = rewards_of(self.setup.reward, scores, ended, self.setup.generation)
+        kl = [value for part in answered for value in part.kl]
+        return Measured(rollouts, scores, rewards, kl, qualities(self.setup.quality, texts, responses))
+
+    def _kl(self, policy: Policy, part: Rollout) -> list[float]:
+        batch = Batch.of(
+            [query.ids for query in part.queries],
+            part.responses.ids,
+            pad_id=self.setup.special.pad_id,
+            end_id=self.setup.special.end_id,
+            start_tokens=policy.start_tokens,
+        ).to(policy.device)
+        comparison = compare(policy, self.setup.reference, batch, self.setup.ppo, part.responses.output)
+        kl: list[float] = torch.where(batch.mask, comparison.kl, 0.0).sum(dim=1).tolist()
+        return kl

@@ -1,0 +1,65 @@
+"""Writes the samples of one batch, with judgements and tokens, to a file for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from looptop.engine.encoding import encode_json
+from looptop.engine.errors import LooptopError
+from looptop.engine.files.private import write_private
+from looptop.engine.home import home
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+
+
+def exports() -> Path:
+    """The folder for files for other programs: `exports` in looptop's home.
+
+    Raises:
+        LooptopError: It cannot be made.
+    """
+    folder = home() / "exports"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise LooptopError(f"cannot make the folder {visible(folder)}: {error.strerror}") from None
+    return folder
+
+
+def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Path:
+    """Writes a batch as JSON lines: one sample per line, with its judgements (`said`) and its tokens.
+
+    Args:
+        run: A PPO run.
+        step: The batch's.
+        path: The file; one in `exports` where None.
+
+    Returns:
+        The file.
+
+    Raises:
+        LooptopError: There is no such batch, or the file cannot be written.
+    """
+    journal = PpoJournal(run.db)
+    samples = journal.samples(step)
+    if not samples:
+        raise LooptopError(f"{run.id} has no batch {step}, or nothing is known of its samples yet")
+    judgements: dict[int, dict[str, float | None]] = {}
+    for judgement in journal.judgements(step):
+        judgements.setdefault(judgement.row, {})[judgement.kind] = judgement.value
+    lines = []
+    for sample in samples:
+        tokens = journal.tokens(step, sample.row)
+        line = {"run": run.id, "batch": step, **msgspec.to_builtins(sample), "said": judgements.get(sample.row, {})}
+        if tokens is not None:
+            line["tokens"] = {"ids": tokens.ids, "texts": tokens.texts, "counts": tokens.counts, **tokens.columns}
+        lines.append(encode_json(line) + b"\n")  # NaN and infinity become null.
+    target = path or exports() / f"{run.file_name}-batch-{step}.jsonl"
+    try:
+        write_private(target, b"".join(lines))
+    except OSError as error:
+        raise LooptopError(f"cannot write {visible(target)}: {error.strerror}") from None
+    return target

@@ -1,0 +1,237 @@
+"""What a run does with a PPO batch at each stage: records it, takes controls, holds it, and checks its numbers.
+
+What a person changed by hand while the batch was held (rewards, ratings, samples left out) is applied to its update.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.journal.causes import Hold, HoldReason, StopReason
+from looptop.engine.ppo import health
+from looptop.engine.ppo.breakpoints import Breakpoints
+from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.judgements import Judgements, rating_weight
+from looptop.engine.ppo.recorder import RecordedBatch, Recorder, batch_figures, sample_columns
+from looptop.engine.ppo.records import STAGES, JudgementKind
+from looptop.engine.ppo.statistics import MiniBatch
+from looptop.engine.ppo.step import BatchProgress
+from looptop.engine.runs.context import RunContext
+
+
+class BatchDroppedError(Exception):
+    """The run stops in the middle of a batch, which will be made again; it has not changed the model."""
+
+
+class StageControl:
+    """Records, holds and checks the batches of a run.
+
+    Args:
+        context: The run: journal, controls, folder.
+        config: The run's.
+        tokenizer: The policy's.
+        figures: Names of the figures of quality.
+        precision: In which the run computes.
+        last_step: Gives the step of the last batch that was updated.
+        save: Makes a checkpoint of that step.
+
+    Attributes:
+        figures: The metrics of the last batch, by name.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        config: PpoRunConfig,
+        tokenizer: Any,
+        *,
+        figures: Sequence[str],
+        precision: str,
+        last_step: Callable[[], int],
+        save: Callable[[], None],
+    ) -> None:
+        self.figures: dict[str, float] = {}
+        self._context = context
+        self._config = config
+        self._save = save
+        self._asks_a_person = any(part.person for part in config.rewards)
+        self._recorder = Recorder(context.journal, tokenizer)
+        journal = PpoJournal(context.folder.db)
+        self._judgements = Judgements(
+            journal,
+            context.journal,
+            config.ppo.samples,
+            done=last_step,
+            precision=precision,
+            rewards=self._model_rewards,
+            weight=rating_weight(msgspec.to_builtins(list(config.rewards))),
+        )
+        self._breakpoints = Breakpoints(journal, context.journal, [*(part.name for part in config.rewards), *figures])
+        self._health = health.Health(journal, health.Settings.of(config))
+        self._batch: RecordedBatch | None = None
+        self._since = 0.0
+        self._figures_before_update: list[str] = []
+        context.gate.stages = STAGES
+        context.gate.on_pause = self._record
+        self._judgements.attach_to(context.gate)
+        self._breakpoints.attach_to(context.gate)
+
+    def begin(self) -> None:
+        """A batch begins."""
+        self._since = self._context.running_seconds()
+
+    def generated(self, progress: BatchProgress, references: dict[int, str]) -> None:
+        """A batch has its responses.
+
+        Args:
+            progress: The batch.
+            references: The reference's responses to some of its queries, by row.
+        """
+        self._batch = RecordedBatch(progress)
+        self._batch.references = references
+
+    def reached(self, progress: BatchProgress) -> None:
+        """Takes controls, waits while the run is held, and makes the checkpoint that was asked for.
+
+        Raises:
+            BatchDroppedError: The run stops here.
+            LooptopError: The batch's KL is no number.
+        """
+        batch, gate, processes = self._current(), self._context.gate, self._context.processes
+        hold = self._reason_to_hold(batch) if progress.stage == "compared" and processes.is_first else None
+        self._stop_clock(batch)
+        if processes.is_first:
+            self._recorder.write_when_due(batch)
+        verdict = gate.at_stage(progress.step, progress.stage, hold)
+        while verdict.checkpoint or verdict.stop:
+            if verdict.checkpoint:
+                # Of the step before: this batch has changed no weight.
+                self._save()
+            if gate.after_checkpoint(progress.step - 1) or verdict.stop:
+                if processes.is_first:
+                    self._record()
+                raise BatchDroppedError
+            verdict = gate.at_stage(progress.step, progress.stage)
+        self._since = self._context.running_seconds()
+
+    def edited(self) -> tuple[list[float], list[int]]:
+        """The reward of every sample of the batch, a person's among them, and the rows that nobody left out."""
+        batch = self._current()
+        return self._rewards_used(batch), self._rows(batch)
+
+    def check_numbers(self, step: int, mini_batches: Sequence[MiniBatch]) -> None:
+        """Before the optimiser's step.
+
+        Raises:
+            LooptopError: A loss is no finite number.
+        """
+        for part in mini_batches:
+            for name in ("loss/policy", "loss/value", "policy/approxkl"):
+                if not math.isfinite(part.scalars[name]):
+                    if self._context.processes.is_first:
+                        self._record()
+                    raise LooptopError(f"batch {step}: ppo/{name} is {part.scalars[name]}; {self._advice(step)}")
+
+    def updated(self, progress: BatchProgress) -> None:
+        """Records a batch that has made its passes, with health marks; has the run held where a breakpoint is met."""
+        if not self._context.processes.is_first:
+            return
+        batch, journal = self._current(), self._context.journal
+        if not progress.rows:
+            journal.event(
+                "ppo", f"batch {progress.step}: every sample was left out, no update is made", progress.step, "warning"
+            )
+        self._stop_clock(batch)
+        used, rows = self._rewards_used(batch), self._rows(batch)
+        self.figures = batch_figures(batch, used, rows)
+        batch.marks = self._health.check(progress.step, self.figures)
+        for mark in batch.marks:
+            if mark.kind in health.ALERTS and mark.begins(progress.step):
+                text = f"batch {progress.step}: {mark.text}"
+                journal.event("alert", text, progress.step, "warning", code=mark.kind)
+        self._recorder.write(batch)
+        columns = sample_columns(batch, used, rows)
+        if hit := self._breakpoints.hit(self.figures, columns, self._figures_before_update, rows):
+            self._context.gate.hold_at_step_end(Hold(progress.step, "", HoldReason.BREAKPOINT, hit))
+        self._batch = None
+
+    def _current(self) -> RecordedBatch:
+        assert self._batch is not None
+        return self._batch
+
+    def _stop_clock(self, batch: RecordedBatch) -> None:
+        now = self._context.running_seconds()
+        batch.seconds[batch.progress.stage] = now - self._since
+        self._since = now
+
+    def _record(self) -> None:
+        """Records the batch so far: what screens show while the run is held."""
+        if self._batch is not None:
+            self._recorder.write(self._batch)
+
+    def _reason_to_hold(self, batch: RecordedBatch) -> Hold | None:
+        """Why to hold the batch before its update, if there is a reason; stops a run whose KL runs away."""
+        step, rows = batch.step, self._rows(batch)
+        columns = sample_columns(batch, self._rewards_used(batch), rows)
+        kl = columns["kl"]
+        mean = sum(kl) / len(kl) if kl else 0.0
+        hit = self._breakpoints.hit({}, columns, (), rows)
+        self._figures_before_update = list(columns)
+        if not math.isfinite(mean) and not hit:
+            raise LooptopError(
+                f"batch {step}: the policy's or the reference's log-probabilities are no numbers; {self._advice(step)}"
+            )
+        limit = self._config.training.kl_limit
+        if mean > limit:
+            reason = f"the mean KL of batch {step} is {mean:.1f}, above training.kl_limit ({limit:g})"
+            self._context.journal.event(
+                "alert", f"{reason}: the run stops, with a checkpoint", step, "error", code="kl_limit"
+            )
+            self._context.gate.request_stop(reason=StopReason.KL_LIMIT, detail=reason)
+        if hit:
+            return Hold(step, "compared", HoldReason.BREAKPOINT, hit)
+        if self._asks_a_person:
+            return Hold(step, "compared", HoldReason.RATING, "waits for ratings")
+        return None
+
+    def _rows(self, batch: RecordedBatch) -> list[int]:
+        """The rows that nobody left out."""
+        left_out = {row for row, value in self._judgements.of(batch.step, "leave_out").items() if value}
+        return [row for row in range(len(batch)) if row not in left_out]
+
+    def _model_rewards(self, step: int) -> Sequence[float]:
+        """The models' rewards of the batch in progress; none for another step's."""
+        return self._batch.progress.rewards if self._batch is not None and self._batch.step == step else ()
+
+    def _rewards_used(self, batch: RecordedBatch) -> list[float]:
+        """The models' rewards, with a person's instead or added."""
+        rewards = list(batch.progress.rewards)
+        ratings = self._judgements.of(batch.step, "rating")
+        for part in self._config.rewards:
+            if part.person:
+                for row, rating in ratings.items():
+                    rewards[row] += part.weight * rating
+        for row, reward in self._judgements.of(batch.step, "reward").items():
+            rewards[row] = reward
+        return rewards
+
+    def _advice(self, step: int) -> str:
+        """What to do where numbers of a batch have overflowed: its edits are the likeliest cause."""
+        kinds: list[JudgementKind] = ["reward", "rating"] if self._asks_a_person else ["reward"]
+        for at in (step, step - 1):  # A batch's update may show only in the next one.
+            for kind in kinds:
+                edits = self._judgements.of(at, kind)
+                if edits:
+                    row = max(edits, key=lambda each: abs(edits[each]))
+                    run = self._context.folder.id
+                    return (
+                        f"sample {row} of batch {at} has the {kind} {edits[row]:g} by hand: resume without it"
+                        f" (`looptop resume {run} --drop-edits`), or lower training.learning_rate"
+                    )
+        return "lower training.learning_rate, or resume from an earlier checkpoint"

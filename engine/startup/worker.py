@@ -1,0 +1,245 @@
+"""The thread that trains: the same class in the engine process and, from Python, in the caller's.
+
+It holds the run's lock and journal from its first to its last moment and turns every way in which training can end into
+a state with a reason. One run a process, since a device, random numbers and signals belong to the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from looptop.engine.compute.out_of_memory import give_back_memory, is_out_of_memory
+from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.files.lock import RunLock
+from looptop.engine.files.private import touch_private
+from looptop.engine.journal.causes import Stop, StopReason, cause_text
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import JournalWriter
+from looptop.engine.runs import checkpoint
+from looptop.engine.runs.alerts import LossAlerts
+from looptop.engine.runs.context import RunContext, RunStoppedError, Train, why_out_of_memory
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.gate import Gate
+from looptop.engine.runs.gate import StepVerdict as StepVerdict
+from looptop.engine.runs.notify import Notifier
+from looptop.engine.runs.run_log import RunLog
+from looptop.engine.startup.kinds import training_of
+from looptop.engine.text import visible
+
+if TYPE_CHECKING:
+    pass
+
+ROOM_SECONDS = 0.5
+"""Between two looks whether a full disk has room again."""
+
+_one_run = threading.Lock()
+
+
+class RunThread(threading.Thread):
+    """Trains one run to its end.
+
+    Taking the lock and opening the journal happen here, so that who starts it is told at once what is wrong.
+
+    Args:
+        folder: The run.
+        train: What trains; by default what the run's kind says.
+        resume: Go on from the newest whole checkpoint.
+        lock: The run's lock where it is held already.
+        keep_log: Write warnings of the libraries into the run's log; not where all output goes there anyway.
+
+    Raises:
+        LooptopError: Another run trains in this process, this run is live, or its folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        train: Train | None = None,
+        *,
+        resume: bool = False,
+        lock: RunLock | None = None,
+        keep_log: bool = True,
+    ) -> None:
+        super().__init__(name=folder.id)
+        self.folder = folder
+        self.state = RunState.CREATED
+        self.reason = ""
+        self.result: dict[str, Any] = {}
+        self.ended = threading.Event()
+        """Set when all is written and released. Wait on this, not with `join`: interrupted by ctrl-C, Python 3.11's
+        `join` takes a thread that goes on for one that has ended."""
+        self.lost = ""
+        """Why another of the run's processes ended before its time."""
+        self._train = train
+        self._resume = resume
+        self._ran_out_of_memory = False
+        self._keep_log = keep_log
+        if not _one_run.acquire(blocking=False):
+            raise LooptopError(
+                "another run trains in this process; wait for it, or use launch() for a process of its own"
+            )
+        try:
+            folder.refuse_unsafe()
+            config = folder.config()
+            self._lock = lock or RunLock(folder.lock, folder.id).acquire()
+            try:
+                self.journal = JournalWriter(folder.db)
+                touch_private(folder.log)
+            except OSError as error:
+                self._lock.release()
+                raise LooptopError(f"cannot write {visible(folder.log)}: {error.strerror}") from None
+            except BaseException:
+                self._lock.release()
+                raise
+        except BaseException:
+            _one_run.release()
+            raise
+        self._notifier = Notifier(folder.path)
+        gate = Gate(folder, self.journal, checkpoint_seconds=60 * config.training.save_minutes)
+        self.context = RunContext(folder, config, self.journal, gate)
+        self.journal.listeners = [RunLog(self.context.log), self._notifier]
+        self._alerts = LossAlerts(self.journal)
+        if config.kind != "ppo":  # its loss says nothing of how good the policy is; `ppo.health` judges it
+            self.journal.listeners.append(self._alerts)
+
+    def run(self) -> None:
+        """Trains, and says how it ended."""
+        try:
+            with _logging_to(self.folder.log) if self._keep_log else contextlib.nullcontext():
+                self._set(RunState.RUNNING)
+                self._set(*self._outcome())
+        finally:
+            try:
+                self.context.gate.end()
+                self.context.gate.detach()
+                give_back_memory(thoroughly=self._ran_out_of_memory)
+                _make_private(self.folder.path)
+                self._wait_for_room()
+                if not self.journal.close():
+                    self.context.log("the journal could not be written to its end; is the disk full?")
+            finally:
+                self._lock.release()
+                _one_run.release()
+                # After everything else: the command finds the run as it will stay, and may even resume it.
+                self._notifier.tell(str(self.state), self.reason)
+                self._notifier.close()
+                self.ended.set()
+
+    def _wait_for_room(self) -> None:
+        """While the disk is full, how the run ended is in this process alone: it stays until that is written."""
+        gate = self.context.gate
+        stops = gate.stops
+        while not self.journal.flush(ROOM_SECONDS) and self.journal.disk_refuses and gate.stops == stops:
+            gate.end()
+
+    def end_at_once(self, state: RunState, why: str | Stop) -> None:
+        """Journals how the run ends, from another thread, for a process that exits without waiting for it."""
+        self._set(state, why)
+        self.journal.close(timeout=2.0)
+        self._notifier.tell(str(state), self.reason)
+        self._notifier.close()
+
+    def _outcome(self) -> tuple[RunState, str | Stop]:
+        try:
+            self.context.gate.discard_before(self._lock.started)
+            if self._resume:
+                self._go_back()
+            train = self._train or training_of(self.context.config.kind)
+            with self._all_processes():
+                self.result = train(self.context)
+            self.journal.facts(result=self.result)
+        except RunStoppedError:
+            return RunState.STOPPED, self.context.gate.why_stopped()
+        except LooptopError as error:
+            return self._failed(error, visible(error))
+        except KeyboardInterrupt:
+            return RunState.STOPPED, Stop(StopReason.AT_ONCE, detail="stopped by the keyboard")
+        except SystemExit as error:
+            return self._failed(error, f"the training code left with exit code {visible(error.code)}")
+        except BaseException as error:
+            self._ran_out_of_memory = is_out_of_memory(error)
+            reason = why_out_of_memory(error, self.context) if self._ran_out_of_memory else _one_line(error)
+            return self._failed(error, reason)
+        if self.context.stop_requested.is_set():
+            return RunState.STOPPED, self.context.gate.why_stopped()
+        return RunState.FINISHED, ""
+
+    @contextlib.contextmanager
+    def _all_processes(self) -> Iterator[None]:
+        """The others of this run's processes live as long as the block runs."""
+        training = self.context.config.training
+        if training.processes == 1:
+            yield
+            return
+        from looptop.engine.startup.companions import together  # brings torch
+
+        with together(self.folder, training.processes, training.device, self._lose) as processes:
+            self.context.gate.processes = processes
+            self.context.begin_together()
+            yield
+
+    def _lose(self, why: str) -> None:
+        self.lost = why
+
+    def _go_back(self) -> None:
+        """Finds where to go on from, and drops what was journalled after it."""
+        newest = checkpoint.newest_whole(self.folder.checkpoints, self.journal)
+        self.context.resume_from = newest
+        step = checkpoint.step_of(newest) if newest else -1
+        self.context.gate.begin_at(max(step, 0))
+        self._alerts.replay(Journal(self.folder.db), step)
+        self.journal.supersede(step)
+        self.journal.event(
+            "resume", f"goes on from {newest.name}" if newest else "starts again: there is no checkpoint"
+        )
+
+    def _failed(self, error: BaseException, reason: str) -> tuple[RunState, str]:
+        self.context.log("".join(traceback.format_exception(error)))
+        self.journal.event("failed", reason, level="error")
+        return RunState.FAILED, reason
+
+    def _set(self, state: RunState, why: str | Stop = "") -> None:
+        self.state, self.reason = state, why if isinstance(why, str) else cause_text(why)
+        self.journal.state(state, why)
+
+
+def _one_line(error: BaseException) -> str:
+    name, text = type(error).__name__, said_of(error)
+    return (name if text == name else f"{name}: {text}")[:LONGEST]
+
+
+@contextlib.contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Adds the run's log to the loggers that say something while it trains; the caller's own output stays as it is."""
+    # These libraries keep their records from the root logger, unless somebody told them otherwise.
+    apart = ("transformers", "datasets")
+    handlers = []
+    for names in (("",), apart):
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        if names != apart:
+            handler.addFilter(lambda record: record.name.partition(".")[0] not in apart)
+        handlers += [(logging.getLogger(name), handler) for name in names]
+    for logger, handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger, handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _make_private(folder: Path) -> None:
+    """Takes from everybody else what libraries wrote under the caller's own umask."""
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            if not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)

@@ -1,0 +1,79 @@
+"""Every action of the app, once: its keys, its name, what it does, and where.
+
+Key bindings, the footer, the help and the command palette are all made from these tables, so they cannot disagree. A
+key context is where keys work: a screen, a list, a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.binding import Binding
+
+from looptop.tui.actions.action import Action as Action
+from looptop.tui.actions.ask import ASK
+from looptop.tui.actions.everywhere import EVERYWHERE
+from looptop.tui.actions.ppo import PPO
+from looptop.tui.actions.runs import RUNS
+
+KEY_CONTEXTS = {
+    "app": "Everywhere",
+    "field": "In a text field",
+    "ask": "Ask",
+    "question": "In the question",
+    "answer": "In the answer",
+    "images": "In the images",
+    "history": "In the earlier questions",
+    "train": "Train",
+    "form": "In the form of a new run",
+    "run": "Watching a run",
+    "runs": "Runs",
+    "runs-list": "In the list of runs",
+    "charts": "Charts of a run, or of several",
+    "wall": "Among charts",
+    "ppo": "PPO",
+    "ppo-run": "Among batches and charts",
+    "ppo-batch": "In a batch",
+    "ppo-sample": "In a sample",
+    "ppo-tokens": "In the tokens of a sample",
+    "ppo-compare": "Before and after",
+    "breakpoints": "In the breakpoints",
+    "health": "In the health marks",
+    "tree": "In the files",
+    "rows": "Among rows",
+    "columns": "Among columns",
+    "bars": "In a histogram",
+    "tokens": "Among tokens",
+    "picker": "In a list to choose from",
+    "help": "In the help",
+    "log": "In the log",
+    "configurations": "In the configurations",
+    "completions": "In the completions",
+    "dialog": "In a question to you",
+}
+"""The title of each key context in the help, in the help's order."""
+
+ACTIONS: dict[str, tuple[Action, ...]] = {**EVERYWHERE, **ASK, **RUNS, **PPO}
+"""By key context."""
+
+
+def bindings(*contexts: str) -> list[Binding]:
+    """The key bindings of these contexts."""
+    return [
+        Binding(
+            action.keys,
+            action.name,
+            action.label,
+            show=action.footer,
+            key_display=action.key_text,
+            priority=action.always,
+            tooltip=action.help,
+        )
+        for action in actions_of(contexts)
+    ]
+
+
+def actions_of(contexts: Iterable[str]) -> list[Action]:
+    """The actions of these contexts, in the order of the tables."""
+    wanted = set(contexts)
+    return [action for context, actions in ACTIONS.items() if context in wanted for action in actions]

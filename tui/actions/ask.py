@@ -1,0 +1,27 @@
+"""Actions of the Ask screen."""
+
+from __future__ import annotations
+
+from looptop.tui.actions.action import Action
+
+ASK = {
+    "ask": (
+        Action("question", "a", "ask", "Type a question about the image.", palette=True),
+        Action(
+            "view", "v", "view", "Show the image, then what the model sees of it, then where it looks.", palette=True
+        ),
+        Action("model", "m", "model", "Choose the model that answers: bundled, a run, or a checkpoint.", palette=True),
+        Action("open", "o", "open", "Open an image by its path; a path can also be pasted or dropped.", palette=True),
+        Action("filter", "slash", "filter", "Filter the images by name.", shown="/"),
+        Action("files", "f", "files", "Change between the benchmark's images and your files.", palette=True),
+        Action("images", "i", "images", "Go to the list of images.", footer=False),
+    ),
+    "question": (
+        Action("suggest(-1)", "up", "suggestion", "Fill in a suggested question, or one asked before.", shown="↑↓"),
+        Action("suggest(1)", "down", "suggestion", "", footer=False),
+        Action("submit", "enter", "ask", "Ask. What you type then is the next question; esc leaves the field."),
+    ),
+    "images": (Action("choose", "enter", "take", "Take this image and go on to the question."),),
+    "history": (Action("again", "enter", "show", "Show this answer again, with its image."),),
+    "tree": (Action("up_folder", "backspace,u", "folder above", "Show the folder above.", shown="u"),),
+}

@@ -1,0 +1,105 @@
+"""Actions of the whole app, of text fields, of lists, and of what lies over a screen."""
+
+from __future__ import annotations
+
+from looptop.tui.actions.action import Action
+
+EVERYWHERE = {
+    "app": (
+        Action(
+            "go('ask')",
+            "1,alt+1",
+            "Ask",
+            "Go to Ask: ask a model about an image.",
+            footer=False,
+            palette=True,
+            shown="1",
+        ),
+        Action(
+            "go('train')",
+            "2,alt+2",
+            "Train",
+            "Go to Train: train a model, watch runs.",
+            footer=False,
+            palette=True,
+            shown="2",
+        ),
+        Action(
+            "go('ppo')",
+            "3,alt+3",
+            "PPO",
+            "Go to PPO: watch and drive a run batch by batch, down to one token.",
+            footer=False,
+            palette=True,
+            shown="3",
+        ),
+        Action(
+            "go('runs')",
+            "4,alt+4",
+            "Runs",
+            "Go to Runs: all runs, live or not; compare, resume.",
+            footer=False,
+            palette=True,
+            shown="4",
+        ),
+        Action("back", "escape", "back", "Leave the field, or close what is open.", footer=False),
+        Action("theme", "d", "dark/light", "Change between dark and light.", footer=False, palette=True),
+        Action("command_palette", "ctrl+p", "palette", "Open the palette: every action by its name.", footer=False),
+        Action("help", "question_mark,f1", "help", "Show this help.", palette=True, shown="?"),
+        Action(
+            "leave",
+            "q",
+            "quit",
+            "Leave looptop; asks where something would be lost. Runs go on without it.",
+            palette=True,
+        ),
+        Action(
+            "suspend_process", "ctrl+z", "suspend", "Go back to the shell for a while; fg comes back.", footer=False
+        ),
+        Action("leave_now", "ctrl+c,ctrl+q", "quit", "Leave at once, from anywhere.", footer=False, always=True),
+    ),
+    "field": (
+        Action("app.back", "escape", "leave field", "Leave the field; then the single keys work."),
+        Action("app.help", "f1", "help", "Show this help."),
+        Action("app.go('ask')", "alt+1", "screens", "Change the screen.", shown="alt+1/2/3/4"),
+        Action("app.go('train')", "alt+2", "Train", "", footer=False),
+        Action("app.go('ppo')", "alt+3", "PPO", "", footer=False),
+        Action("app.go('runs')", "alt+4", "Runs", "", footer=False),
+    ),
+    "rows": (
+        Action("move(-1)", "up,k", "up", "The row before.", footer=False, shown="↑ k"),
+        Action("move(1)", "down,j", "down", "The row after.", footer=False, shown="↓ j"),
+        Action("page(-1)", "pageup", "page up", "A page up.", footer=False, shown="PgUp"),
+        Action("page(1)", "pagedown", "page down", "A page down.", footer=False, shown="PgDn"),
+        Action("end(False)", "home,g", "first", "The first row.", footer=False, shown="Home g"),
+        Action("end(True)", "end,G", "last", "The last row.", footer=False, shown="End G"),
+    ),
+    "columns": (
+        Action("column(-1)", "left", "column", "The column before.", footer=False, shown="←"),
+        Action("column(1)", "right", "column", "The next column.", footer=False, shown="→"),
+    ),
+    "bars": (
+        Action("bar(-1)", "left", "bar", "The bar before.", footer=False, shown="←"),
+        Action("bar(1)", "right", "bar", "The next bar: only its samples are shown.", footer=False, shown="→"),
+        Action("no_bar", "backspace,delete", "all", "No bar: all samples are shown again."),
+    ),
+    "tokens": (
+        Action("move(-1)", "left", "token", "The token before.", footer=False, shown="←"),
+        Action("move(1)", "right", "token", "The next token.", footer=False, shown="→"),
+        Action("line(-1)", "up,k", "line", "The line above.", footer=False, shown="↑ k"),
+        Action("line(1)", "down,j", "line", "The line below.", footer=False, shown="↓ j"),
+        Action("end(False)", "home", "first", "The first token.", footer=False, shown="Home"),
+        Action("end(True)", "end", "last", "The last token.", footer=False, shown="End"),
+    ),
+    "picker": (
+        Action("move(-1)", "up", "up, down", "The line before or after.", always=True, shown="↑↓"),
+        Action("move(1)", "down", "down", "", footer=False, always=True, shown="↓"),
+        Action("dismiss_none", "escape", "close", "Close the list without choosing.", always=True),
+    ),
+    "help": (Action("dismiss_none", "escape,question_mark,f1,q", "close", "Close the help.", shown="esc"),),
+    "log": (
+        Action("follow", "f", "follow", "Follow the end of the log, or stand still."),
+        Action("close", "escape,l,q", "close", "Close the log.", shown="esc"),
+    ),
+    "dialog": (Action("dismiss_none", "escape", "no", "Close the question and change nothing."),),
+}

@@ -1,0 +1,111 @@
+"""Actions of the PPO screen, the most particular first."""
+
+from __future__ import annotations
+
+from looptop.tui.actions.action import Action
+
+PPO = {
+    "ppo-run": (
+        Action("open", "enter", "open", "Open the batch under the cursor: its samples."),
+        Action(
+            "enlarge", "z", "enlarge", "Enlarge the chosen chart, or show all charts again.", footer=False, palette=True
+        ),
+        Action(
+            "choose(-1)",
+            "left_square_bracket",
+            "chart",
+            "Choose the chart before.",
+            footer=False,
+            palette=True,
+            shown="[",
+        ),
+        Action(
+            "choose(1)",
+            "right_square_bracket",
+            "chart",
+            "Choose the next chart.",
+            footer=False,
+            palette=True,
+            shown="]",
+        ),
+        Action("smoothing", "w", "smoothing", "Smooth the curves more, or not at all.", footer=False, palette=True),
+    ),
+    "ppo-batch": (
+        Action("open", "enter", "open", "Open the sample under the cursor."),
+        Action("filter", "slash", "filter", 'Filter samples: reward<0 kl>5 "council".', palette=True, shown="/"),
+        Action(
+            "sort(False)",
+            "left_square_bracket",
+            "sort",
+            "Sort by the column under the column cursor, the smallest first.",
+            palette=True,
+            shown="[ ]",
+        ),
+        Action("sort(True)", "right_square_bracket", "sort", "The same, the largest first.", footer=False, shown="]"),
+        Action("best", "t", "best", "The best samples first, then the worst, then in order.", palette=True),
+        Action(
+            "histograms", "h", "histograms", "Go to the histograms, where bars are chosen.", footer=False, palette=True
+        ),
+    ),
+    "ppo-sample": (
+        Action("open", "enter", "tokens", "Open the tokens of the response."),
+        Action("reference", "R", "reference", "Have the reference respond to this query too.", palette=True),
+    ),
+    "ppo-tokens": (
+        Action("shade(1)", "v", "shade by", "Shade the tokens by the next figure.", palette=True),
+        Action("shade(-1)", "V", "shade by", "Shade the tokens by the figure before.", footer=False, palette=True),
+        Action("table", "t", "table/text", "Show the tokens as a table, or as text.", palette=True),
+    ),
+    "ppo-compare": (
+        Action("change", "t", "best", "What changed most for the better first, or worse.", palette=True),
+        Action("compare", "C", "compare now", "Have before and after compared (`looptop compare`).", palette=True),
+    ),
+    "ppo": (
+        Action("command('pause')", "space", "pause", "Pause the run, or let it go on.", palette=True),
+        Action("command('step')", "s", "batch", "Make one batch, then pause.", palette=True),
+        Action(
+            "command('stage')",
+            "S",
+            "stage",
+            "Go to the batch's next stage: generated, scored, compared, updated.",
+            palette=True,
+        ),
+        Action("turn(1)", "n", "next", "The next batch; in a sample, the next sample.", palette=True),
+        Action("turn(-1)", "p", "previous", "The batch, or the sample, before.", footer=False, palette=True),
+        Action("edit", "e", "reward", "Give the sample another reward, before its batch's update.", palette=True),
+        Action("leave_out", "x", "leave out", "Leave the sample out of the update, or take it in.", palette=True),
+        Action("rate(1)", "plus", "rate", "Rate the sample one up.", palette=True, shown="+ -"),
+        Action(
+            "rate(-1)", "minus", "rate", "Rate the sample one down; at 0 the rating is gone.", footer=False, shown="-"
+        ),
+        Action("breakpoints", "b", "break", "List breakpoints, add one, remove one.", palette=True),
+        Action("follow", "f", "follow", "Follow the newest batch, or stand still.", palette=True),
+        Action("health", "i", "health", "Show the health marks of the batch in full.", footer=False, palette=True),
+        Action(
+            "next_mark",
+            "m",
+            "next mark",
+            "Go to the next batch at which a health mark begins.",
+            footer=False,
+            palette=True,
+        ),
+        Action("compare", "a", "before/after", "Before and after: the reference beside the tuned model.", palette=True),
+        Action("copy", "y", "copy", "Copy the sample, or the table of its tokens.", footer=False, palette=True),
+        Action("export", "E", "export", "Write the batch with its tokens to a JSONL file.", footer=False, palette=True),
+        Action("picture", "P", "picture", "Save the screen as an SVG picture.", footer=False, palette=True),
+        Action("command('checkpoint')", "c", "checkpoint", "Write a checkpoint now.", footer=False, palette=True),
+        Action(
+            "command('stop')", "X", "stop", "Stop the run; asks whether with a checkpoint.", footer=False, palette=True
+        ),
+        Action("command('resume')", "r", "resume", "Resume a run that is no longer live.", palette=True),
+        Action("command('log')", "l", "log", "Read all that the run printed.", footer=False, palette=True),
+        Action("open_run", "o", "open run", "Choose a PPO run to watch: live, finished or interrupted.", palette=True),
+        Action("new", "N", "new run", "Fill in the form of a new PPO run.", palette=True),
+    ),
+    "breakpoints": (
+        Action("remove", "delete,x", "remove", "Remove the breakpoint under the cursor.", shown="x"),
+        Action("list", "down", "list", "Go from the field to the list.", shown="↓"),
+        Action("dismiss_none", "escape", "close", "Close the breakpoints.", always=True),
+    ),
+    "health": (Action("dismiss_none", "escape,i,q", "close", "Close the health marks.", shown="esc"),),
+}

@@ -1,0 +1,136 @@
+"""Which run a screen shows: one started from the form, one chosen from a list, or the one that is live already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from looptop.engine.config import RunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.journal.records import RunSummary
+from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.tui.background import in_thread, work
+from looptop.tui.forms.new_run import NewRunForm
+from looptop.tui.run_text import run_line
+from looptop.tui.screens.base import MainScreen
+from looptop.tui.screens.controls import RunControls
+
+MOST_LISTED = 200
+"""Runs in the list below the form."""
+
+
+class Launcher:
+    """Starts and chooses runs, for a screen that owns this object.
+
+    Args:
+        screen: The screen.
+        form: Its form of a new run.
+        controls: Its controls, which ask before untrusted runs are copied.
+        lists: Whether a run is of the kinds that the screen shows.
+        attach: Shows a run.
+        show_form: Shows the form.
+    """
+
+    def __init__(
+        self,
+        screen: MainScreen,
+        form: NewRunForm,
+        controls: RunControls,
+        *,
+        lists: Callable[[RunSummary], bool],
+        attach: Callable[[RunFolder], None],
+        show_form: Callable[[], None],
+    ) -> None:
+        self._screen = screen
+        self._form = form
+        self._controls = controls
+        self._lists = lists
+        self._attach = attach
+        self._show_form = show_form
+        self._asked_for_form = False
+
+    def open_first(self, is_open: Callable[[], bool]) -> None:
+        """Lists the runs, and shows the live one unless a run is open by then, or somebody asked for the form."""
+
+        async def open_first() -> None:
+            summaries = await self._list_runs()
+            if self._asked_for_form or is_open():
+                return
+            live = next((each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)), None)
+            if live is not None:
+                self._attach(RunFolder.find(live.id))
+
+        work(self._screen, open_first(), "runs", exclusive=True)
+
+    def open_form(self) -> None:
+        """Shows the form, and below it the runs there are."""
+
+        async def list_runs() -> None:
+            await self._list_runs()
+
+        self._asked_for_form = True
+        self._show_form()
+        work(self._screen, list_runs(), "runs", exclusive=True)
+
+    def duplicate(self, run: RunFolder) -> None:
+        """Shows the form with what a run was started with."""
+
+        def show(_asked: bool) -> None:
+            if self._screen.attempt(lambda: self._form.fill(run.id, run.config())):
+                self._asked_for_form = True
+                self._show_form()
+
+        self._controls.with_trust(run, show)
+
+    def choose(self, title: str, empty: str) -> None:
+        """Has a person choose a run.
+
+        Args:
+            title: Of the list.
+            empty: Stands in a list without runs.
+        """
+
+        async def choose() -> None:
+            from looptop.tui.screens.picker import Choice, Picker
+
+            summaries = await self._summaries()
+            choices = [Choice(each.id, run_line(each)) for each in summaries]
+            self._screen.app.push_screen(Picker(title, choices, empty), self.open)
+
+        work(self._screen, choose(), "runs", exclusive=True)
+
+    def open(self, run_id: str | None) -> None:
+        """Shows the run with this id; None does nothing."""
+        if run_id is not None:
+            self._screen.attempt(lambda: self._attach(RunFolder.find(run_id)))
+
+    def start(self, config: RunConfig) -> None:
+        """Starts a run and shows it, or shows in the form why it does not start."""
+        work(self._screen, self._start(config), "start", exclusive=True)
+
+    async def _start(self, config: RunConfig) -> None:
+        from looptop.engine.startup.host import launch
+
+        screen, form = self._screen, self._form
+        screen.show_status("starting the engine process…", "$text-primary")
+        form.busy = True
+        try:
+            run = await in_thread(lambda: launch(config))
+        except LooptopError as error:
+            form.fail(str(error), getattr(error, "key", ""))
+            screen.services.tell(error, "error")
+            return
+        finally:
+            form.busy = False
+            screen.show_status("")
+        form.started()
+        screen.services.started_here.append(run)
+        self._attach(run)
+
+    async def _list_runs(self) -> list[RunSummary]:
+        summaries = await self._summaries()
+        self._form.list_runs(summaries)
+        return summaries
+
+    async def _summaries(self) -> list[RunSummary]:
+        summaries = await in_thread(self._screen.services.summaries.all)
+        return [each for each in summaries if self._lists(each)][:MOST_LISTED]

@@ -1,0 +1,350 @@
+"""Where one is on the PPO screen: a run, a batch, a sample, its tokens; going between and along them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.records import TokenTable
+from looptop.tui.background import in_thread, work
+from looptop.tui.ppo.batch_data import BatchData, next_mark, read_batch
+from looptop.tui.ppo.columns import SampleRow, sample_rows
+from looptop.tui.ppo.pages import Level, Pages
+from looptop.tui.ppo.references import ReferenceHelper, References, SampleKey
+from looptop.tui.ppo.snapshot import ShownRun
+from looptop.tui.ppo.text import crumbs, status_line
+from looptop.tui.ppo.typed_line import TypedLine
+from looptop.tui.screens.base import MainScreen
+
+ABOVE: dict[Level, Level] = {"batch": "run", "sample": "batch", "tokens": "sample", "compare": "run"}
+"""Where esc goes from a level."""
+IN_BATCH = ("batch", "sample", "tokens")
+"""Levels below a run."""
+
+
+class ChosenSample(NamedTuple):
+    """The sample that keys are about."""
+
+    step: int
+    """Its batch's."""
+    sample: SampleRow
+    reference: str | None
+    """The reference's response, where it is known."""
+    is_updated: bool = False
+    """Whether its batch was updated already."""
+
+
+class Navigation:
+    """The level, the opened batch and sample, and the keys that change them, for a screen that owns this object.
+
+    Args:
+        screen: The screen.
+        pages: Its widgets.
+        shown: The run on the screen.
+        on_level: Called when another level is shown: other curves and batches are to be read.
+        make_reference: Makes the process with the reference model; the engine's own by default.
+    """
+
+    def __init__(
+        self,
+        screen: MainScreen,
+        pages: Pages,
+        shown: ShownRun,
+        on_level: Callable[[], None],
+        make_reference: Callable[[], ReferenceHelper] | None = None,
+    ) -> None:
+        self.level: Level = "form"
+        self.step = 0
+        """The batch that is opened."""
+        self.row = 0
+        """The sample that is opened, by its row in the batch."""
+        self.typed_line = TypedLine(screen, pages, self.focus)
+        self.references = References(self.show_sample, make_reference)
+        self._data = BatchData()
+        self._screen = screen
+        self._pages = pages
+        self._shown = shown
+        self._on_level = on_level
+
+    # Levels.
+
+    def show_level(self, level: Level) -> None:
+        """Shows the page of a level."""
+        self.level = level
+        self._pages.show(level)
+        self.focus()
+        self._screen.refresh_bindings()
+        self.show_head()
+        self._on_level()
+
+    def focus(self) -> None:
+        """Puts the focus on what takes the keys of this level."""
+        self._pages.main_widget(self.level).focus()
+
+    def up(self) -> None:
+        """Goes up a level, if there is one."""
+        if self.level in ABOVE:
+            self.show_level(ABOVE[self.level])
+
+    def show_head(self) -> None:
+        """Shows the two lines at the top."""
+        snapshot = self._shown.snapshot
+        if snapshot is None or self.level == "form":
+            return
+        width = self._screen.size.width
+        words = []
+        if self.level in IN_BATCH:
+            words.append(f"batch {self.step:,}")
+        if self.level in ("sample", "tokens"):
+            words.append(f"sample {self.row}")
+        if self.level == "tokens":
+            words.append(f"token {self._pages.tokens.cursor}")
+        if self.level == "compare":
+            words.append("before and after")
+        follow = self._pages.run.follow
+        self._pages.crumbs.show(crumbs(snapshot, words, follow and snapshot.live, width))
+        any_batch = self.level == "compare" or (self.level == "run" and follow)
+        self._pages.status_line.show(status_line(snapshot, width, None if any_batch else self.chosen_step))
+
+    # Down.
+
+    def open_batch(self, step: int, level: Level | None = None) -> None:
+        """Reads a batch and shows it.
+
+        Args:
+            step: The batch's.
+            level: The level to go to; None stays.
+        """
+        journal = self._shown.journal
+        if journal is None:
+            return
+        known = self._data
+        self.step = step
+
+        async def open_batch() -> None:
+            try:
+                data = await in_thread(lambda: read_batch(journal, step, known))
+            except LooptopError as error:
+                self._screen.services.tell(error, "error")
+                return
+            if journal is self._shown.journal and step == self.step:
+                self._show_batch(data, level)
+
+        work(self._screen, open_batch(), "batch", exclusive=True)
+
+    def _show_batch(self, data: BatchData, level: Level | None) -> None:
+        self._data = data
+        self._screen.refresh_bindings()
+        if level is not None and level != self.level:
+            self.show_level(level)
+        folder, snapshot = self._shown.folder, self._shown.snapshot
+        rewards = snapshot.rewards if snapshot is not None else []
+        run_id = folder.id if folder is not None else ""
+        self._pages.batch.show(data.record, data.samples, data.judgements, rewards, run_id)
+        self.show_head()
+        if self.level in ("sample", "tokens"):
+            self.show_sample()
+            self._read_tokens()
+
+    def open_chosen_batch(self) -> None:
+        """Opens the batch under the cursor."""
+        step = self._pages.run.step
+        if step is not None:
+            self.open_batch(step, "batch")
+
+    def open_chosen_sample(self) -> None:
+        """Opens the sample under the cursor."""
+        sample = self._pages.batch.sample
+        if sample is not None:
+            self._open_sample(sample.record.row, "sample")
+
+    def open_tokens(self) -> None:
+        """Opens the tokens of the opened sample."""
+        self.show_level("tokens")
+        self._read_tokens()
+
+    def _open_sample(self, row: int, level: Level) -> None:
+        self.row = row
+        self._pages.batch.select(row)
+        self.show_level(level)
+        self.show_sample()
+        self._read_tokens()
+
+    @property
+    def _sample(self) -> SampleRow | None:
+        """The sample that is opened."""
+        rows = sample_rows(self._data.samples, self._data.judgements)
+        return next((sample for sample in rows if sample.record.row == self.row), None)
+
+    def show_sample(self) -> None:
+        """Shows the opened sample, where one is on the screen."""
+        sample, snapshot = self._sample, self._shown.snapshot
+        if sample is None or snapshot is None or self.level != "sample":
+            return
+        key = self._sample_key(self.row)
+        self._pages.sample.show(
+            self.step,
+            sample,
+            self._reference(sample),
+            self.references.status(key) if key is not None else "",
+            snapshot.rewards,
+            snapshot.setting("generation", "cut_penalty", 0.0),
+        )
+
+    def ask_reference(self) -> None:
+        """Has the reference respond to the opened sample's query, unless the run did already."""
+        sample, key = self._sample, self._sample_key(self.row)
+        if sample is None or key is None or sample.record.reference_response is not None:
+            return
+        self._screen.attempt(lambda: self.references.ask(key))
+        self.show_sample()
+
+    def _sample_key(self, row: int) -> SampleKey | None:
+        folder = self._shown.folder
+        return None if folder is None else SampleKey(folder.path, self.step, row)
+
+    def _reference(self, sample: SampleRow) -> str | None:
+        key = self._sample_key(sample.record.row)
+        known = self.references.known(key) if key is not None else None
+        return sample.record.reference_response if known is None else known
+
+    def _read_tokens(self) -> None:
+        """Reads the tokens where they are shown; a batch in the making may have learned more of them."""
+        journal, step, row = self._shown.journal, self.step, self.row
+        if journal is None or self.level != "tokens":
+            return
+
+        async def read_tokens() -> None:
+            try:
+                table = await in_thread(lambda: journal.tokens(step, row))
+            except LooptopError as error:
+                self._screen.services.tell(error, "error")
+                return
+            if (journal, step, row) == (self._shown.journal, self.step, self.row):
+                page = self._pages.tokens
+                if table != page.table:
+                    page.show(table)
+                self.show_head()
+
+        work(self._screen, read_tokens(), "tokens", exclusive=True)
+
+    # Along.
+
+    def turn(self, by: int) -> None:
+        """Goes to the next or previous batch; in a sample, to the next or previous one as the table has them."""
+        page = self._pages.run
+        if self.level == "run" and page.step is not None:
+            page.go_to(page.step + by)
+        elif self.level == "batch":
+            self.go_to_batch(self.step + by)
+        elif self.level in ("sample", "tokens"):
+            sample = self._pages.batch.turn_sample(by)
+            if sample is not None:
+                self._open_sample(sample.record.row, self.level)
+
+    def go_to_batch(self, step: int) -> None:
+        """Goes to a batch, or to the nearest that there is."""
+        snapshot = self._shown.snapshot
+        if snapshot is None or not snapshot.count:
+            return
+        step = max(snapshot.first, min(step, snapshot.last))
+        self._pages.run.go_to(step)
+        if self.level == "batch":
+            self.open_batch(step)
+        self.show_head()
+
+    def go_to_sample(self, row: int) -> None:
+        """Goes to a sample of the opened batch."""
+        if any(sample.row == row for sample in self._data.samples):
+            self._open_sample(row, self.level)
+        else:
+            count = len(self._data.samples)
+            self._screen.services.tell(f"there is no sample {row}; the batch has {count}")
+
+    def go_to_held(self, step: int) -> None:
+        """Goes to the batch in which the run is held."""
+        self.typed_line.close()
+        self._pages.run.go_to(step, follow=True)
+        self.open_batch(step, "batch")
+
+    def type_number(self, digit: str) -> bool:
+        """Begins the number of a batch or sample to go to, where the level has such.
+
+        Returns:
+            Whether it has.
+        """
+        if self.level not in ("run", *IN_BATCH):
+            return False
+        in_sample = self.level in ("sample", "tokens")
+        kind, go = ("sample", self.go_to_sample) if in_sample else ("batch", self.go_to_batch)
+        self.typed_line.ask_where_to_go(kind, digit, go)
+        return True
+
+    def follow(self) -> None:
+        """Follows the newest batch, or stands still."""
+        page, snapshot = self._pages.run, self._shown.snapshot
+        page.follow = not page.follow
+        if page.follow and snapshot is not None and snapshot.count:
+            page.go_to(snapshot.last, follow=True)
+            if self.level == "batch":
+                self.open_batch(snapshot.last)
+        self.show_head()
+
+    def next_mark(self) -> None:
+        """Goes to the next batch at which a health mark begins."""
+        journal, snapshot = self._shown.journal, self._shown.snapshot
+        if journal is None or snapshot is None or not snapshot.count:
+            return
+        after = self.step if self.level == "batch" else self._pages.run.step or 0
+
+        async def go_on() -> None:
+            step = await in_thread(lambda: next_mark(journal, after))
+            if step is None:
+                self._screen.services.tell("no batch after this one has a new mark")
+            else:
+                self.go_to_batch(step)
+
+        work(self._screen, go_on(), "marks", exclusive=True)
+
+    def show_health(self) -> None:
+        """Shows the health marks of the batch, in full."""
+        journal, step = self._shown.journal, self.chosen_step
+        if journal is None or step is None:
+            return
+
+        async def show() -> None:
+            from looptop.tui.ppo.health import Health
+
+            record = await in_thread(lambda: journal.batch(step))
+            if record is not None:
+                self._screen.app.push_screen(Health(record))
+
+        work(self._screen, show(), "marks", exclusive=True)
+
+    # What keys are about.
+
+    @property
+    def chosen_sample(self) -> ChosenSample | None:
+        """The sample on the screen or under the cursor."""
+        if self.level not in IN_BATCH:
+            return None
+        sample = self._pages.batch.sample if self.level == "batch" else self._sample
+        if sample is None:
+            return None
+        return ChosenSample(self.step, sample, self._reference(sample), self._data.is_updated)
+
+    @property
+    def chosen_tokens(self) -> TokenTable | None:
+        """The tokens on the screen."""
+        return self._pages.tokens.table if self.level == "tokens" else None
+
+    @property
+    def chosen_step(self) -> int | None:
+        """The batch on the screen or under the cursor."""
+        return self.step if self.level in IN_BATCH else self._pages.run.step
+
+    @property
+    def is_updated(self) -> bool:
+        """Whether the opened batch was updated already."""
+        return self._data.is_updated

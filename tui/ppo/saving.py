@@ -1,0 +1,65 @@
+"""Taking things out of the PPO screen: to the clipboard, to a file of samples, to a picture."""
+
+from __future__ import annotations
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+from looptop.tui.background import in_thread, work
+from looptop.tui.ppo.navigation import Navigation
+from looptop.tui.ppo.sample_text import sample_as_text, tokens_as_text
+from looptop.tui.ppo.snapshot import ShownRun
+from looptop.tui.screens.base import MainScreen
+
+
+def copy(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
+    """Copies the tokens on the screen, or else the sample."""
+    chosen, tokens, run = navigation.chosen_sample, navigation.chosen_tokens, shown.folder
+    if run is None or chosen is None:
+        return
+    if tokens is not None:
+        screen.app.copy_to_clipboard(tokens_as_text(tokens))
+        screen.show_status(f"{len(tokens.ids)} tokens are copied as a table", "$text-success")
+    else:
+        screen.app.copy_to_clipboard(sample_as_text(run.id, chosen.step, chosen.sample, chosen.reference))
+        screen.show_status(f"sample {chosen.sample.record.row} is copied", "$text-success")
+
+
+def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
+    """Writes the batch on the screen to a file, and tells where it is."""
+    from looptop.engine.ppo.sample_export import write_batch_file
+
+    run, step = shown.folder, navigation.chosen_step
+    if run is None or step is None:
+        return
+
+    async def write() -> None:
+        try:
+            path = await in_thread(lambda: write_batch_file(run, step))
+        except LooptopError as error:
+            screen.services.tell(error, "error")
+            return
+        screen.services.tell(f"batch {step} is in {path}")
+
+    work(screen, write(), "saving")
+
+
+def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
+    """Saves the screen as an SVG picture, and tells where it is."""
+    from looptop.engine.files.private import write_private
+    from looptop.engine.ppo.sample_export import exports
+
+    run = shown.folder
+    name = f"{run.file_name}-batch-{navigation.chosen_step or 0}" if run is not None else "ppo"
+    try:
+        path = exports() / f"{name}.svg"
+        number = 1
+        while path.exists():
+            number += 1
+            path = path.with_name(f"{name}-{number}.svg")
+        write_private(path, screen.app.export_screenshot(title="looptop").encode())
+    except OSError as error:
+        screen.services.tell(f"the picture cannot be written: {error.strerror}", "error")
+    except LooptopError as error:
+        screen.services.tell(error, "error")
+    else:
+        screen.services.tell(f"the screen is in {visible(path)}")

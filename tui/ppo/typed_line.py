@@ -1,0 +1,124 @@
+"""What is typed in the PPO screen's second line: a filter, a reward, the number of a batch or sample to go to.
+
+A digit is also the key of a screen (1 to 4, everywhere). So a number is begun at once, and where one such digit stays
+alone for a moment, it was the screen that was meant; enter goes to that number all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.timer import Timer
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.judgements import check_value
+from looptop.tui.background import work
+from looptop.tui.ppo.pages import Pages
+from looptop.tui.screens.base import MainScreen
+
+ALONE_SECONDS = 0.8
+"""How long one digit stays alone before it is the key of a screen."""
+SCREENS = {"1": "ask", "2": "train", "3": "ppo", "4": "runs"}
+
+
+class TypedLine:
+    """Asks for a line of text in the second line, for a screen that owns this object.
+
+    Args:
+        screen: The screen.
+        pages: Its widgets.
+        on_close: Called when the question is closed, however it is.
+    """
+
+    def __init__(self, screen: MainScreen, pages: Pages, on_close: Callable[[], None]) -> None:
+        self._screen = screen
+        self._pages = pages
+        self._on_close = on_close
+        self._timer: Timer | None = None
+
+    def ask(self, label: str, value: str, check: Callable[[str], str], take: Callable[[str], None]) -> None:
+        """Asks for a text.
+
+        Args:
+            label: The question.
+            value: What stands in the field at first.
+            check: Returns what a value means, or raises LooptopError.
+            take: Called with the value on enter.
+        """
+        self._pages.status_line.display = False
+
+        def close() -> None:
+            self._pages.status_line.display = True
+            self._stop_timer()
+            self._on_close()
+
+        self._pages.prompt.ask(label, value, check=check, take=take, leave=close)
+
+    def ask_for_reward(self, label: str, value: str, precision: str, take: Callable[[float | None], None]) -> None:
+        """Asks for a reward; nothing typed is None.
+
+        Args:
+            label: The question.
+            value: What stands in the field at first.
+            precision: In which the run computes, and which the number must fit into.
+            take: Called with the number on enter.
+        """
+
+        def check(text: str) -> str:
+            return "enter uses it" if _reward(text, precision) is not None else "enter removes your reward"
+
+        self.ask(label, value, check, lambda text: take(_reward(text, precision)))
+
+    def ask_where_to_go(self, kind: str, digit: str, go: Callable[[int], None]) -> None:
+        """Asks for the rest of a number that a digit has begun.
+
+        Args:
+            kind: Of what: `batch` or `sample`.
+            digit: The first one.
+            go: Called with the number on enter.
+        """
+
+        def check(text: str) -> str:
+            if text != digit:
+                self._stop_timer()
+            if not text.strip().isdecimal():
+                raise LooptopError("that is no number")
+            name = SCREENS.get(text)
+            return f"enter goes there; alone, {text} is the screen" if name and self._timer else "enter goes there"
+
+        self._stop_timer()
+        if SCREENS.get(digit) in self._screen.app._modes:
+            self._timer = self._screen.set_timer(ALONE_SECONDS, lambda: self._change_screen(digit))
+        self.ask(f"go to {kind}", digit, check, lambda text: go(int(text)))
+
+    def close(self) -> None:
+        """Closes the question without an answer."""
+        self._pages.prompt.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is asked."""
+        return bool(self._pages.prompt.display)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def _change_screen(self, digit: str) -> None:
+        """The digit stayed alone: it was a screen's key."""
+        prompt = self._pages.prompt
+        if prompt.display and prompt.value == digit:
+            prompt.close()
+            work(self._screen, self._screen.services.action_go(SCREENS[digit]), "screens")
+
+
+def _reward(text: str, precision: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise LooptopError("that is no number; for example -1.5") from None
+    check_value("reward", value, precision)
+    return value

@@ -1,0 +1,149 @@
+"""A run on the screen: how far it is, its losses and accuracy, its figures, answers and events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.widgets import Static
+
+from looptop.tui.actions import bindings
+from looptop.tui.plots.chart import Chart
+from looptop.tui.plots.curves import FAINT, FIRST, SECOND, SMOOTHING, Axes, Curve, averages, envelope, numbers
+from looptop.tui.run_text import events_of
+from looptop.tui.train import text
+from looptop.tui.train.snapshot import Snapshot
+from looptop.tui.widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+
+class RunView(Vertical, can_focus=True):
+    """One run, by snapshots."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("run")]
+
+    @dataclass
+    class Command(Message):
+        """A key gives a command that the screen carries out."""
+
+        command: str
+
+    def __init__(self) -> None:
+        super().__init__(id="run")
+        self.snapshot: Snapshot | None = None
+        self._smoothing = 0
+        self._log_scale = False
+        self._drawn: dict[str, object] = {}
+
+    def compose(self) -> ComposeResult:
+        """Two lines above, charts, then figures, answers and events."""
+        yield Panel(id="run-head")
+        yield Panel(id="run-progress")
+        with Horizontal(id="charts"):
+            yield Chart("Loss", id="loss-chart")
+            yield Chart("Accuracy  [$secondary]•[/] validation", id="accuracy-chart")
+        with Horizontal(id="run-below"):
+            figures = Panel(id="figures")
+            figures.border_title = "Now"
+            yield figures
+            with VerticalScroll(id="samples-box", can_focus=False) as samples:
+                samples.border_title = "Sample answers"
+                yield Static(id="samples")
+            events = Panel(id="events")
+            events.border_title = "Events"
+            yield events
+
+    @property
+    def columns(self) -> int:
+        """How many columns a series is wanted in: two points each are what Braille can show."""
+        return max(40, self.query_one("#loss-chart").size.width - 8)
+
+    @property
+    def weight(self) -> float:
+        """Of the loss's smoothing; 0 for none."""
+        return SMOOTHING[self._smoothing]
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Draws what is new in it."""
+        before, self.snapshot = self.snapshot, snapshot
+        if snapshot is before:
+            return
+        if before is None or before.id != snapshot.id:
+            self._drawn.clear()
+        width = self.size.width - 2
+        self.query_one("#run-head", Panel).show(text.head(snapshot, width))
+        self.query_one("#run-progress", Panel).show(text.progress(snapshot, width))
+        self.query_one("#figures", Panel).show(text.figures(snapshot))
+        events = self.query_one("#events", Panel)
+        if events.size.height:
+            events.show(events_of(snapshot.events, events.content_size.width, events.content_size.height))
+        self._draw_charts(snapshot)
+        self._show_samples(snapshot)
+
+    def again(self) -> None:
+        """Redraws all of it: the size or a choice has changed."""
+        snapshot, self.snapshot = self.snapshot, None
+        self._drawn.clear()
+        if snapshot is not None:
+            self.show(snapshot)
+
+    def on_resize(self) -> None:
+        """Fits the lines to the new size."""
+        self.call_after_refresh(self.again)
+
+    def action_smoothing(self) -> None:
+        """Smooths more, then not at all."""
+        self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
+        self.post_message(self.Command("smoothing"))
+
+    def action_scale(self) -> None:
+        """Changes between a linear and a logarithmic scale."""
+        self._log_scale = not self._log_scale
+        if self.snapshot is not None:
+            self._draw_charts(self.snapshot)
+
+    def action_command(self, command: str) -> None:
+        """Passes a command on to the screen."""
+        self.post_message(self.Command(command))
+
+    def _draw_charts(self, snapshot: Snapshot) -> None:
+        last = max(snapshot.total_steps, snapshot.step, 1)
+        weight = self.weight
+        wanted = (snapshot.loss, snapshot.eval_loss, snapshot.eval_accuracy, last, weight, self._log_scale)
+        if self._drawn.get("charts") == wanted:
+            return
+        self._drawn["charts"] = wanted
+        loss = snapshot.loss
+        curves: list[Curve] = []
+        if weight and loss.smoothed:
+            curves.append(Curve(FAINT, *envelope(loss)))
+            curves.append(Curve(FIRST, *averages(loss)))
+        else:
+            curves.append(Curve(FIRST, *envelope(loss)))
+        curves.append(Curve(SECOND, snapshot.eval_loss.steps, numbers(snapshot.eval_loss.mean), dots=True))
+        chart = self.query_one("#loss-chart", Chart)
+        smoothed = f", smoothed {weight:g}" if weight else ""
+        chart.set_title(f"Loss  [$primary]━[/] train{smoothed}  [$secondary]•[/] validation")
+        chart.show(curves, Axes(0, last, log=self._log_scale))
+        accuracy = snapshot.eval_accuracy
+        chart = self.query_one("#accuracy-chart", Chart)
+        chart.show([Curve(SECOND, accuracy.steps, numbers(accuracy.mean), dots=True)], Axes(0, last, 0.0, 1.0))
+
+    def _show_samples(self, snapshot: Snapshot) -> None:
+        box = self.query_one("#samples-box", VerticalScroll)
+        wanted = (snapshot.sample_step, snapshot.samples, box.size.width)
+        if self._drawn.get("samples") == wanted:
+            return
+        self._drawn["samples"] = wanted
+        at = "" if snapshot.sample_step is None else f" at step {snapshot.sample_step:,}"
+        score = sum(sample.correct for sample in snapshot.samples) / max(1, len(snapshot.samples))
+        box.border_title = f"Sample answers{at}: {100 * score:.0f} % right" if snapshot.samples else "Sample answers"
+        lines_of_samples = text.samples(snapshot, box.size.width - 2)
+        table, lines = self.query_one("#samples", Static), lines_of_samples.plain.count("\n")
+        table.update(lines_of_samples, layout=self._drawn.get("lines") != lines)
+        self._drawn["lines"] = lines

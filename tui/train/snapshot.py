@@ -1,0 +1,170 @@
+"""What the Train screen reads of a run, live or not: its journal, its lock, its process's memory.
+
+Curves come thinned to the columns of the chart.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from looptop.engine.journal.reader import AnswerSample, Event, Journal, Outline, Point, Series
+from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.liveness import full_disk, why_interrupted
+from looptop.tui.screens.watch import RunWatcher
+
+NO_SERIES = Series([], [], [], [], [])
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of a run at one moment."""
+
+    id: str
+    state: RunState
+    reason: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    latest: dict[str, Point] = field(default_factory=dict)
+    loss: Series = NO_SERIES
+    eval_loss: Series = NO_SERIES
+    eval_accuracy: Series = NO_SERIES
+    sample_steps: tuple[int, ...] = ()
+    sample_step: int | None = None
+    samples: tuple[AnswerSample, ...] = ()
+    events: tuple[Event, ...] = ()
+    started: float | None = None
+    ended: float | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
+    """What a person calls it."""
+    elsewhere: str = ""
+    """The host whose heartbeat tells that it lives; empty where its lock does."""
+    alerts: int = 0
+    """How many the run raised."""
+    memory: int | None = None
+    """Bytes that the run's process holds; None where it is not on this machine."""
+    trouble: str = ""
+    """What keeps the run from saying how it goes, in half a sentence: the disk is full, its process is gone."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it is going on, or should be."""
+        return self.state in (RunState.CREATED, RunState.RUNNING, RunState.PAUSED)
+
+    def value(self, name: str) -> float | None:
+        """The last value of a metric."""
+        point = self.latest.get(name)
+        return point.value if point else None
+
+    @property
+    def step(self) -> int:
+        """The last step that was made."""
+        return self.latest["loss"].step if "loss" in self.latest else 0
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps there will be; 0 where it is not known yet."""
+        total = self.facts.get("total_steps")
+        return int(total) if isinstance(total, int | float) and total > 0 else 0
+
+
+class VqaWatcher(RunWatcher):
+    """Reads one run for the Train screen."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._journal = Journal(run.db)
+        super().__init__(run, self._journal)
+        self._last: Snapshot | None = None
+        self._read_for: object = None
+        """The journal's version that `_last` is of, and what was asked for."""
+        self._drawn_for: tuple[int, float] | None = None
+
+    def poll(self, columns: int, sample_step: int | None = None, weight: float = 0.0) -> Snapshot:
+        """What is known now; the very same object as before where nothing changed.
+
+        Args:
+            columns: Of the chart.
+            sample_step: The evaluation whose answers are shown; None for the latest.
+            weight: Of the smoothing of the loss; 0 for none.
+
+        Raises:
+            LooptopError: The run cannot be read; says why.
+        """
+        live_by = self.run.live_by()
+        live = bool(live_by)
+        owner = self.run.owner() if live_by == "heartbeat" else None
+        current: dict[str, Any] = {
+            "title": self.run.about().title,
+            "elsewhere": owner.host if owner is not None else "",
+            "memory": self._memory() if live else None,
+        }
+        with self._journal.at_once():
+            version, outline = self.refresh()
+            current["state"] = outline.state.seen(live)
+            current["trouble"] = self._trouble(current["state"])
+            asked = (version, columns, weight, sample_step)
+            if self._last is None or asked != self._read_for:
+                self._last = replace(self._read(outline, (columns, weight), sample_step), **current)
+                self._read_for = asked
+            elif any(getattr(self._last, name) != value for name, value in current.items()):
+                self._last = replace(self._last, **current)
+            return self._last
+
+    def _read(self, outline: Outline, drawn_for: tuple[int, float], sample_step: int | None) -> Snapshot:
+        journal, before = self._journal, self._last
+        latest = outline.latest
+        columns, weight = drawn_for
+        same_drawing = drawn_for == self._drawn_for
+
+        def series(name: str, old: Series) -> Series:
+            if same_drawing and before is not None and before.latest.get(name) == latest.get(name):
+                return old
+            fresh = journal.series(name, columns) if name in latest else NO_SERIES
+            return journal.smoothed(name, fresh, weight if name == "loss" else 0.0)
+
+        steps = tuple(journal.answer_steps())
+        step = sample_step if sample_step in steps else (steps[-1] if steps else None)
+        samples = before.samples if before and before.sample_step == step else ()
+        if step is not None and not samples:
+            samples = tuple(journal.answer_samples(step))
+        snapshot = Snapshot(
+            id=self.run.id,
+            state=outline.state,
+            reason=outline.reason,
+            facts=outline.facts,
+            latest=latest,
+            loss=series("loss", before.loss if before else NO_SERIES),
+            eval_loss=series("eval_loss", before.eval_loss if before else NO_SERIES),
+            eval_accuracy=series("eval_accuracy", before.eval_accuracy if before else NO_SERIES),
+            sample_steps=steps,
+            sample_step=step,
+            samples=samples,
+            events=self.events,
+            started=outline.started,
+            ended=outline.ended,
+            settings=self.settings,
+            alerts=outline.alerts,
+        )
+        self._drawn_for = drawn_for
+        return snapshot
+
+    def _trouble(self, state: RunState) -> str:
+        if state is RunState.INTERRUPTED:
+            return why_interrupted(self.run)
+        return "" if state.ended else full_disk(self.run.path)
+
+    def _memory(self) -> int | None:
+        owner = self.run.owner()
+        if owner is None or owner.host != socket.gethostname():
+            return None
+        import psutil
+
+        try:
+            held: int = psutil.Process(owner.pid).memory_info().rss
+        except psutil.Error:
+            return None
+        # To two digits: a number that changes with every reading would be redrawn with every reading.
+        unit = 2 ** max(20, held.bit_length() - 7)
+        rounded: int = held // unit * unit
+        return rounded

@@ -1,0 +1,48 @@
+"""A widget that keeps its computed styles.
+
+Textual computes them with each drawing, which is too slow for a table's line of forty cells.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from rich.style import Style
+from textual.geometry import Region
+from textual.widget import Widget
+
+
+class StyleCache(Widget):
+    """Draws its own lines, in styles that change only with the theme and the focus."""
+
+    def __init__(self, **options: Any) -> None:
+        self._kept_style: Style | None = None
+        self._kept_parts: dict[tuple[tuple[str, ...], bool], Style] = {}
+        super().__init__(**options)
+
+    @property
+    def base_style(self) -> Style:
+        """`rich_style`, kept until the styles change."""
+        if self._kept_style is None:
+            self._kept_style = self.rich_style
+        return self._kept_style
+
+    def get_component_rich_style(self, *names: str, partial: bool = False, default: Style | None = None) -> Style:
+        """A part's style, kept until the widget is drawn anew as a whole."""
+        kept = self._kept_parts.get((names, partial))
+        if kept is None:
+            kept = super().get_component_rich_style(*names, partial=partial, default=default)
+            self._kept_parts[names, partial] = kept
+        return kept
+
+    def refresh(self, *regions: Region, **options: Any) -> Self:
+        """Draws regions anew, or else all of it: what other styles than before come with."""
+        if not regions:
+            self._kept_parts.clear()
+        return super().refresh(*regions, **options)
+
+    def notify_style_update(self) -> None:
+        """Draws in the new colours."""
+        super().notify_style_update()
+        self._kept_style = None
+        self.refresh()

@@ -1,0 +1,359 @@
+"""A table of any length: only the lines on the screen are made, so thousands of rows scroll like ten.
+
+A row is one line or several. The line at the top names the columns and stays. The first column stays too; where the
+others do not all fit, the one under the column cursor is brought into sight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from looptop.engine.text import visible
+from looptop.tui.actions import bindings
+from looptop.tui.widgets.style_cache import StyleCache
+
+if TYPE_CHECKING:
+    from textual.events import Click, Resize
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column."""
+
+    key: str
+    title: str
+    width: int
+    """Cells; of one that stretches, those that it would like."""
+    least: int = 0
+    """Above 0: it stretches, and is shown where there are so many cells."""
+    text: bool = False
+    """Begins at the left, as words do; numbers end at the right."""
+    from_width: int = 0
+    """It is left out where the table has fewer cells."""
+
+
+class Cell(NamedTuple):
+    """What stands in a column of a row."""
+
+    text: str
+    style: str = ""
+    """One of `STYLES`."""
+
+
+MORE = "\u203a"
+"""Marks that there are more columns to the right."""
+
+STYLES = ("muted", "primary", "good", "bad", "warn", "accent", "bold", "out")
+Row = Sequence[Cell]
+
+
+class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
+    """Rows and columns, one row under the cursor.
+
+    Args:
+        columns: The first of them stays in sight.
+        id: Textual's.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "table--cursor",
+        "table--header",
+        "table--column",
+        *(f"table--{style}" for style in STYLES),
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows")]
+    ROW_HEIGHT: ClassVar[int] = 1
+    """Lines of a row."""
+    HEADER_HEIGHT: ClassVar[int] = 1
+    """1, or 0 where the columns have no titles."""
+
+    cursor: reactive[int] = reactive(0, repaint=False, init=False)
+
+    @dataclass
+    class Moved(Message):
+        """Another row is under the cursor."""
+
+        table: Table
+        row: int
+
+        @property
+        def control(self) -> Table:
+            """The table."""
+            return self.table
+
+    @dataclass
+    class Chosen(Message):
+        """A row was chosen: clicked twice, or by a key where the table has one for that."""
+
+        table: Table
+
+        @property
+        def control(self) -> Table:
+            """The table."""
+            return self.table
+
+    @dataclass
+    class TitleClicked(Message):
+        """A column's title was clicked."""
+
+        table: Table
+        key: str
+
+        @property
+        def control(self) -> Table:
+            """The table."""
+            return self.table
+
+    def __init__(self, columns: Sequence[Column] = (), *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._columns = tuple(columns)
+        self._make: Callable[[int], Row | None] = lambda _row: None
+        self.count = 0
+        self.column = 0
+        """Under the column cursor."""
+        self.shows_column = False
+        """Whether the column cursor is seen."""
+        self.sort: tuple[str, bool] | None = None
+        """By which column the rows are sorted, and whether the largest comes first."""
+        self.empty = ""
+        """What a table without rows says."""
+        self._left = 1
+        """The column that stands behind the first one."""
+        self._layout: list[tuple[int, int]] | None = None
+
+    # What is shown.
+
+    def fill(
+        self,
+        count: int,
+        make: Callable[[int], Row | None],
+        *,
+        columns: Sequence[Column] | None = None,
+        cursor: int | None = None,
+    ) -> None:
+        """Shows other rows.
+
+        Args:
+            count: How many there are.
+            make: Makes one; None where it is not known yet.
+            columns: Other columns than before.
+            cursor: The row under the cursor; None leaves it where it is.
+        """
+        if columns is not None and tuple(columns) != self._columns:
+            self._columns = tuple(columns)
+            self.column = min(self.column, len(self._columns) - 1)
+            self._left, self._layout = 1, None
+        self._make = make
+        if count != self.count:
+            self.count = count
+            # Set plainly it would lay out the whole screen anew, with every batch of a run that trains.
+            self.set_reactive(Table.virtual_size, Size(0, self.HEADER_HEIGHT + count * self.ROW_HEIGHT))
+            if self.is_attached:
+                self._scroll_update(self.virtual_size)
+        self.set_reactive(Table.cursor, self.validate_cursor(self.cursor if cursor is None else cursor))
+        self._reveal()
+        self.refresh()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All of them, in sight or not."""
+        return self._columns
+
+    def refresh_row(self, row: int) -> None:
+        """Makes one row anew, where it is in sight."""
+        top = self.HEADER_HEIGHT + row * self.ROW_HEIGHT - self.scroll_offset.y
+        first, end = max(self.HEADER_HEIGHT, top), min(top + self.ROW_HEIGHT, self.size.height)
+        if first < end:
+            self.refresh(Region(0, first, self.size.width, end - first))
+
+    # Moving.
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Keeps it on a row."""
+        return max(0, min(cursor, self.count - 1))
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Shows the row, and tells which it is."""
+        self._reveal()
+        self.refresh_row(before)
+        self.refresh_row(now)
+        self.post_message(self.Moved(self, now))
+
+    def action_move(self, rows: int) -> None:
+        """Moves the cursor."""
+        self.cursor += rows
+
+    def action_page(self, pages: int) -> None:
+        """Moves the cursor by what is seen."""
+        seen = (self.size.height - self.HEADER_HEIGHT) // self.ROW_HEIGHT
+        self.cursor += pages * max(1, seen - 1)
+
+    def action_end(self, last: bool) -> None:
+        """Moves the cursor to the first or last row."""
+        self.cursor = self.count - 1 if last else 0
+
+    def action_choose(self) -> None:
+        """Chooses the row under the cursor, if there is one."""
+        if self.count:
+            self.post_message(self.Chosen(self))
+
+    def action_column(self, columns: int) -> None:
+        """Moves the column cursor."""
+        self.to_column(self.column + columns)
+
+    def to_column(self, column: int) -> None:
+        """Puts the column cursor on a column, and brings it into sight."""
+        self.column = max(0, min(column, len(self._columns) - 1))
+        if 0 < self.column < self._left:
+            self._left = self.column
+        before, self._layout = self._layout, None
+        while self.column not in [index for index, _ in self._laid_out()] and self._left < self.column:
+            self._left += 1
+            self._layout = None
+        if self._laid_out() == before:
+            self.refresh(Region(0, 0, self.size.width, 1))
+        else:
+            self.refresh()
+
+    def on_click(self, event: Click) -> None:
+        """Moves the cursor to the row, twice chooses it; a title posts that it was clicked."""
+        if event.y < self.HEADER_HEIGHT:
+            end = 0
+            for index, width in self._laid_out():
+                end += width + 1
+                if event.x < end:
+                    self.post_message(self.TitleClicked(self, self._columns[index].key))
+                    return
+            return
+        row = (event.y - self.HEADER_HEIGHT + self.scroll_offset.y) // self.ROW_HEIGHT
+        if row < self.count:
+            self.cursor = row
+            if event.chain == 2:
+                self.action_choose()
+
+    def on_resize(self, _event: Resize) -> None:
+        """Lays the columns out anew."""
+        self._layout = None
+        self._reveal()
+
+    # Drawing.
+
+    def render_line(self, y: int) -> Strip:
+        """The titles, or a line of a row."""
+        width = self.size.width
+        if y < self.HEADER_HEIGHT:
+            return self._header(width)
+        row, line = divmod(y - self.HEADER_HEIGHT + self.scroll_offset.y, self.ROW_HEIGHT)
+        if row >= self.count:
+            text = self.empty if not self.count and y == self.HEADER_HEIGHT + 1 else ""
+            base = self.base_style
+            return Strip([Segment(f" {text}", base + self.style_of("muted"))]).adjust_cell_length(width, base)
+        base = self.get_component_rich_style("table--cursor") if row == self.cursor else self.base_style
+        return Strip(self.row_line(row, line, base)).adjust_cell_length(width, base)
+
+    def row_line(self, row: int, line: int, base: Style) -> list[Segment]:
+        """A line of a row.
+
+        Args:
+            row: From 0.
+            line: Of the row, from 0.
+            base: The row's style: the cursor's on the row under the cursor.
+        """
+        cells = self._make(row)
+        if cells is None:
+            return [Segment(" …", base)]
+        segments = []
+        for index, room in self._laid_out():
+            column, (text, style) = self._columns[index], cells[index]
+            words = fitted(text, room, column.text)
+            segments.append(Segment(f"{words} ", base + self.style_of(style) if style else base))
+        return segments
+
+    def style_of(self, name: str) -> Style:
+        """One of `STYLES`, to be laid over a row's style."""
+        return self.get_component_rich_style(f"table--{name}", partial=True)
+
+    def _header(self, width: int) -> Strip:
+        plain, chosen = (self.get_component_rich_style(f"table--{name}") for name in ("header", "column"))
+        segments = []
+        laid_out = self._laid_out()
+        for index, room in laid_out:
+            column = self._columns[index]
+            title = column.title
+            if self.sort is not None and self.sort[0] == column.key:
+                title += "▼" if self.sort[1] else "▲"
+            style = chosen if self.shows_column and index == self.column else plain
+            segments += [Segment(fitted(title, room, column.text), style), Segment(" ", plain)]
+        strip = Strip(segments).adjust_cell_length(width, plain)
+        if laid_out and laid_out[-1][0] < len(self._columns) - 1 and width > 2:
+            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment(MORE, plain)])])
+        return strip
+
+    def _laid_out(self) -> list[tuple[int, int]]:
+        """The columns in sight, by their indices, each with its cells."""
+        if self._layout is not None:
+            return self._layout
+        width, room, laid_out = self.size.width, self.size.width, list[tuple[int, int]]()
+        for index in (0, *range(max(1, self._left), len(self._columns))):
+            if index >= len(self._columns):
+                break
+            column = self._columns[index]
+            if width < column.from_width:
+                continue
+            wanted = column.width if not column.least or column.width < room else min(column.least, column.width)
+            if laid_out and wanted + 1 > room:
+                break
+            laid_out.append((index, wanted))
+            room -= wanted + 1
+        # What is left is shared by those that stretch, more by those that would like more.
+        stretching = [number for number, (index, _) in enumerate(laid_out) if self._columns[index].least]
+        wishes = sum(self._columns[laid_out[number][0]].width for number in stretching)
+        for number in stretching:
+            index, cells = laid_out[number]
+            laid_out[number] = (index, cells + max(0, room) * self._columns[index].width // wishes)
+        self._layout = laid_out
+        return laid_out
+
+    def _reveal(self) -> None:
+        """Scrolls the row under the cursor into sight."""
+        seen = self.size.height - self.HEADER_HEIGHT
+        if seen < 1 or not self.count:
+            return
+        top, first = self.scroll_offset.y, self.cursor * self.ROW_HEIGHT
+        if first < top:
+            self.scroll_to(y=first, animate=False, immediate=True)
+        elif first + self.ROW_HEIGHT > top + seen:
+            self.scroll_to(y=first + self.ROW_HEIGHT - seen, animate=False, immediate=True)
+
+
+class ColumnTable(Table):
+    """A table with keys for the column cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("columns")]
+
+
+def fitted(text: str, width: int, left: bool = True) -> str:
+    """The text in exactly so many cells: safe, cut with an ellipsis, or filled up at the end, or else in front."""
+    if width <= 0:
+        return ""
+    # Nobody sees more than a line of it: a text of a million characters is not measured to its end.
+    text = visible(text[: 4 * width + 4])
+    length = len(text) if text.isascii() else cell_len(text)
+    if length > width:
+        text, length = set_cell_size(text, width - 1) + "…", width
+    if length < width:
+        filling = " " * (width - length)
+        return text + filling if left else filling + text
+    return text
