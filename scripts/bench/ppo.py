@@ -68,8 +68,8 @@ def main() -> None:
             )
             say(precision, "plain transformers", plain)
             switched_off = paired(
-                lambda precision=precision: seconds(model, queries, precision, "transformers"),
-                lambda precision=precision: seconds(model, queries, precision),
+                lambda precision=precision: seconds(model, queries, precision, "transformers"),  # type: ignore[misc]
+                lambda precision=precision: seconds(model, queries, precision),  # type: ignore[misc]
                 pairs=PAIRS,
             )
             say(precision, "the same run with model.kernels=transformers", switched_off)

@@ -118,14 +118,14 @@ class Replay:
             model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
             if precision is not torch.float32:
                 # Around each forward pass alone: as long as autocast is on it keeps the weights that it has cast.
-                model.forward = torch.autocast(torch.device(device).type, precision)(model.forward)  # type: ignore
+                model.forward = torch.autocast(torch.device(device).type, precision)(model.forward)
         optimizer = torch.optim.Adam(self.policy.parameters(), lr=recorded["ppo"]["learning_rate"])
         self.state = PpoState.begin(self.settings, recorded["ppo"]["seed"])
         reward = Reward((RewardConfig(name="recorded", person=True),), (lambda *_: self.ppo_step.recorded["scores"],))
         setup = Setup(
             Frozen(self.reference), reward, None, None, SpecialIds(PAD, END), GenerationConfig(), self.settings, 0
         )
-        self.ppo_step = RecordedStep(self.policy, setup, self.state, Hooks(optimizer))
+        self.ppo_step: RecordedStep = RecordedStep(self.policy, setup, self.state, Hooks(optimizer))
         self.steps = 0
 
     @torch.no_grad()

@@ -10,7 +10,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.rewards import BATCH_SIZE, Function, Reward, encode
+from looptop.engine.ppo.reward_function import Function
+from looptop.engine.ppo.rewards import BATCH_SIZE, Reward, encode
 from tests.factories.ppo import TEXTS, save_classifier, save_decoder_classifier
 
 RESPONSES = [*TEXTS[:5], "tram", "", "the council in Oslo"]
