@@ -2,16 +2,19 @@
 
 The map of the package:
 
-- `config` a run's configuration, `presets/` those that looptop brings along
-- `runs` a run's folder, journal, lock and controls; the thread and the process that train
-- `vqa` model, data, training, answers and accuracy of visual question answering
-- `ppo` reinforcement learning from feedback, and reward models
-- `interchange` other programs' files; `machine` what this machine has and offers
-- `worlds` what the bundled models learned from, `bundle` what made them, `bundled/` their weights
-- `cli`, `commands` the `looptop` command
+- `config` the configuration of a run, `presets/` the configurations that come with looptop
+- `journal` the SQLite journal of a run; `runs` its folder, controls, checkpoints and alerts
+- `launch` starts runs, each in a thread or a process of its own; `training` what all Trainers share
+- `vqa` visual question answering: model, data, training, answers, accuracy
+- `ppo` reinforcement learning from feedback, and reward models; `models` finds and loads models
+- `helpers` child processes that load torch for somebody else
+- `compute` device, threads and precision; `machine` GPUs, terminal, file systems; `files` locks and private files
+- `interchange` other programs' files
+- `worlds` the generated worlds that the bundled models learned from, `bundle` rebuilds them, `bundled/` their weights
+- `cli` the commands that need no screen
 
-The public names below are loaded when they are first used, so importing this package costs nothing and brings in
-neither torch nor transformers.
+The public names below are loaded when they are first used, so importing this package is quick and loads neither torch
+nor transformers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-r"""Texts in any bytes, as TOML, JSON and SQLite can hold them.
+r"""Stores any text in TOML, JSON and SQLite.
 
-A name or an argument that is not UTF-8 reaches Python with lone surrogates, which none of the three takes. `escaped`
-writes each as `\udce9`, and `restored` gives the same text back.
+A file name or an argument that is not UTF-8 reaches Python with lone surrogates, which none of the three formats can
+hold. `escaped` writes each surrogate as `\udce9`; `restored` gives the same text back.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import Any
 import msgspec
 import tomli_w
 
-# A backslash that begins what looks like an escape is escaped itself: so every text comes back as it was.
+# A backslash that looks like the start of an escape is escaped itself, so every text comes back unchanged.
 _TO_ESCAPE = re.compile(r"[\ud800-\udfff]|\\(?=u(?:d[89a-f][0-9a-f]{2}|005c))")
 _ESCAPE = re.compile(r"\\u(d[89a-f][0-9a-f]{2}|005c)")
 
 
 def escaped(value: Any) -> Any:
-    """The text without lone surrogates; of a mapping or list the same with all its keys and texts."""
+    """The text without lone surrogates; of a mapping or list, the same with all its keys and texts replaced."""
     return _replace(value, lambda text: _TO_ESCAPE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def restored(value: Any) -> Any:
-    """What `escaped` was given."""
+    """The value that `escaped` received."""
     return _replace(value, lambda text: _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text))
 
 
 def storable(text: str) -> str:
-    """The text without lone surrogates, which no database takes; what is so already stays as it is."""
+    """The text without lone surrogates, which no database takes; other texts are returned unchanged."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def dump_toml(data: Mapping[str, Any]) -> bytes:
-    """TOML that `parse_toml` reads back to the same data, whatever bytes are in its texts."""
+    """TOML that `parse_toml` reads back to the same data, whatever bytes its texts contain."""
     plain = escaped(data)
-    # tomli_w would make one line feed of \r\n.
+    # tomli_w would turn \r\n into \n.
     return tomli_w.dumps(plain, multiline_strings=not _has_return(plain)).encode()
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:
-    """Reads what `dump_toml` wrote, or a person.
+    """Reads TOML that `dump_toml` or a person wrote.
 
     Raises:
-        ValueError: It is no TOML; says why.
+        ValueError: It is not TOML; the message says why.
     """
     try:
         parsed: dict[str, Any] = restored(tomllib.loads(data.decode()))
@@ -55,7 +55,7 @@ def parse_toml(data: bytes) -> dict[str, Any]:
 
 
 def encode_json(value: Any) -> bytes:
-    """JSON of plain data or a msgspec Struct, whatever bytes are in its texts."""
+    """JSON of plain data or a msgspec Struct, whatever bytes its texts contain."""
     try:
         return msgspec.json.encode(value, enc_hook=str)
     except UnicodeEncodeError:

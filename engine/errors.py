@@ -1,4 +1,4 @@
-"""The one kind of error that a person, not a programmer, can cause and mend; and what other errors say in a line."""
+"""Errors that a person can cause and correct, and the text of other errors in one line."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ import msgspec
 from looptop.engine.text import visible
 
 LONGEST = 500
-"""Characters of what another program's error says that are passed on."""
-
+"""The longest error text that is passed on, in characters."""
 
 UNREADABLE = (ValueError, RecursionError, msgspec.MsgspecError)
-"""What readers of JSON, TOML and MessagePack raise where the text is damaged: not UTF-8, not the format, nested without
-end, a number of thousands of digits, of another type."""
+"""What readers of JSON, TOML and MessagePack raise for damaged data: not UTF-8, not the format, nested too deeply, a
+number with thousands of digits, another type."""
 
 
 class LooptopError(Exception):
-    """Something a person can put right: one sentence that says what was wrong, where, and what to do.
+    """A problem that a person can correct: one sentence that says what is wrong, where, and what to do.
 
     The command line prints it on stderr and exits with 2; the app shows it; a run journals it as its reason.
     """
 
 
 class SettingError(LooptopError):
-    """One setting of a run cannot be as it is.
+    """One setting of a run has a value that cannot be used.
 
     Args:
         key: The setting, as `--set` takes it.
@@ -35,8 +34,8 @@ class SettingError(LooptopError):
         self.key = key
 
 
-def said_of(error: BaseException) -> str:
-    """The first line of what an error says, safe to show; its type's name where it says nothing."""
+def error_text(error: BaseException) -> str:
+    """The first line of an error's message, safe to show; the name of its type if it has no message."""
     lines = str(getattr(error, "strerror", None) or error).splitlines()
     line = next((line.strip() for line in lines if line.strip()), type(error).__name__)
     return visible(line)[:LONGEST]

@@ -1,4 +1,4 @@
-"""Where everything that a person makes with looptop is kept. By itself, so that knowing it costs nothing."""
+"""The home folder, which holds everything that looptop saves. In a file of its own, so that importing it is quick."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from looptop.engine.text import visible
 
 
 def home() -> Path:
-    """Where runs and what belongs to them are kept: `$LOOPTOP_HOME`, or the platform's user data folder; mode 0700.
+    """The folder of all runs: `$LOOPTOP_HOME`, or the platform's folder for user data. Made if missing, with mode 0700.
 
     Raises:
         LooptopError: It cannot be made.
@@ -25,6 +25,7 @@ def home() -> Path:
             path.chmod(0o700)
     except OSError as error:
         raise LooptopError(
-            f"cannot make the folder {visible(path)} for runs: {error.strerror}; set LOOPTOP_HOME to one you can write"
+            f"cannot make the folder {visible(path)} for runs: {error.strerror}; set LOOPTOP_HOME to a folder you can"
+            " write to"
         ) from None
     return path

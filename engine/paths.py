@@ -1,4 +1,4 @@
-"""Paths as people write them."""
+"""Paths as people type them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def path_of(name: str | os.PathLike[str]) -> Path:
-    """The path that a name means; `~somebody` stays as it is where nobody is called so."""
+    """The path with `~` expanded; `~name` is left unchanged if there is no such user."""
     with contextlib.suppress(RuntimeError):
         return Path(name).expanduser()
     return Path(name)

@@ -1,4 +1,4 @@
-"""Makes text from outside (answers, data, file names, exceptions) safe to show on a terminal; and writes lists."""
+"""Makes text from outside (answers, data, file names, exceptions) safe to show on a terminal, and joins lists."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import unicodedata
 from collections.abc import Sequence
 
 EMPTY = "(empty)"
-"""How an answer without a word is shown."""
+"""What is shown for an answer without any text."""
 
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 
 
 def visible(text: object, *, keep_lines: bool = False) -> str:
-    """The text with everything that could act on a terminal replaced by a visible mark.
+    """The text with everything that could control a terminal replaced by a visible mark.
 
     C0 controls become their Unicode control pictures (ESC is shown as ␛); C1 controls, bidirectional and other
     invisible format controls, lone surrogates, and line separators become U+FFFD.
@@ -42,17 +42,17 @@ def visible(text: object, *, keep_lines: bool = False) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """The text with its line feeds and tabs, and nothing else that could act on a terminal: for where text leaves."""
+    """The text with its line feeds and tabs kept, and everything else that could control a terminal replaced."""
     if text.isascii() and text.isprintable():
         return text
     return "\n".join("\t".join(visible(part) for part in line.split("\t")) for line in text.split("\n"))
 
 
 def visible_answer(text: str) -> str:
-    """An answer, safe to show; an empty one is said to be so."""
+    """An answer, safe to show; `EMPTY` if it has no text."""
     return visible(text) if text.strip() else EMPTY
 
 
 def join_text(parts: Sequence[str], last: str) -> str:
-    """The parts in a row, with a word before the last: "a, b or c"."""
+    """The parts as one text, with a word before the last: "a, b or c"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"

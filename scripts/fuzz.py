@@ -1,7 +1,7 @@
-"""Damages runs and imports in thousands of ways, and checks that every reader gives a result or one clear sentence.
+"""Damages runs and imported files in thousands of ways; every reader must return a result or one clear sentence.
 
-Run it as `make fuzz`, or `python -m scripts.fuzz --count 20000 --seed 3`. It stops at the first failure and says how to
-repeat it. The tests run the same checks with small counts.
+Run it as `make fuzz`, or `python -m scripts.fuzz --count 20000 --seed 3`. It stops at the first failure and prints how
+to repeat it. The tests run the same checks with small counts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.factories.damage import (
 def main() -> int:
     """Fuzzes until the count is reached or something fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--count", type=int, default=2000, help="mutations of a run's files, and of event files each")
+    parser.add_argument("--count", type=int, default=2000, help="mutations of a run's files, and of event files")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:

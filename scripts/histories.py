@@ -1,6 +1,7 @@
-"""Makes runs with long histories, as real runs journal them: `python -m scripts.histories [METRICS STEPS]`.
+"""Makes runs with long histories, journalled like real runs: `python -m scripts.histories [METRICS STEPS]`.
 
-By default 20 metrics of 50,000 steps, and one of 5,000,000 with a spike of a single step, in `$LOOPTOP_HOME`.
+By default it makes two in `$LOOPTOP_HOME`: 20 metrics of 50,000 steps, and one metric of 5,000,000 steps with a spike
+at a single step.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ DEFAULT = ((20, 50_000), (1, 5_000_000))
 
 
 def main() -> None:
-    """Makes them, and says where they are."""
+    """Makes the runs and prints their ids and sizes."""
     sizes = [(int(sys.argv[1]), int(sys.argv[2]))] if len(sys.argv) == 3 else DEFAULT
     for metrics, steps in sizes:
         began = time.perf_counter()

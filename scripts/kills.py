@@ -1,7 +1,7 @@
-"""Kills a run's journal with -9 at 200 random moments: `make kills` (some minutes).
+"""Kills the writer of a run's journal with -9 at 200 random moments: `make kills` (some minutes).
 
-Each time a process writes steps as fast as it can, counts them for itself, and is killed. The journal must open, hold
-exactly what was said, and lack at most the last second or 20 steps.
+Each time a process writes steps as fast as it can, counts them itself, and is killed. The journal must open, hold
+exactly what was written, and lack at most the last second or 20 steps.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from tests.engine.runs.kills import kill_at
 
 KILLS = 200
 LATEST = 2.5
-"""Seconds into its life at which a writer is killed at the latest."""
+"""The latest moment of a kill, in seconds since the writer's start."""
 
 
 def main() -> int:
-    """Kills, and says what was missing.
+    """Kills the writers and prints how much was missing at most.
 
     Returns:
-        The exit code: 1 where a journal lacked more than it may.
+        The exit code: 1 if a journal lacked more than allowed.
     """
     seed = int(time.time())
     rng = random.Random(seed)
@@ -40,7 +40,8 @@ def main() -> int:
             print(f"{number + 1} kills", flush=True)
     steps, seconds_ago = max(missing for missing, _ in results), max(ago for _, ago in results)
     print(
-        f"{KILLS} kills, seed {seed}: every journal opened; at most {steps:,} steps were missing, said within", end=" "
+        f"{KILLS} kills, seed {seed}: every journal opened; at most {steps:,} steps were missing, written within",
+        end=" ",
     )
     print(f"{seconds_ago:.2f} s before the kill (allowed: 20 steps or 1 s)")
     return 0

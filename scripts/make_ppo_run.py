@@ -1,4 +1,4 @@
-"""Makes a PPO run that nobody trained, as large as wanted: `python -m scripts.make_ppo_run --batches 2000`."""
+"""Makes a synthetic PPO run of any size: `python -m scripts.make_ppo_run --batches 2000`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.factories.synthetic_ppo import Maker, make_comparison, make_run
 
 
 def main() -> int:
-    """Makes a run and says where.
+    """Makes a run and prints its id, folder and size.
 
     Returns:
         The exit code.
@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=2000)
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--short", action="store_true", help="responses as long as their texts, not all tokens")
+    parser.add_argument("--short", action="store_true", help="responses as long as their texts, instead of all tokens")
     chosen = parser.parse_args()
     began = time.perf_counter()
     run = make_run(Maker(chosen.batches, chosen.samples, chosen.tokens, full=not chosen.short))

@@ -1,9 +1,9 @@
 """Takes the pictures of README and docs from the running app: `make screenshots`, about twelve minutes.
 
-The app runs without a terminal but with everything else as it is: the bundled model answers, a real run of the tiny
-preset trains in its engine process while its screen is taken, the PPO screen shows a run that learned to cheat its
-reward. Each screen, size and look becomes an SVG and a PNG in `screenshots/`. `python -m scripts.screenshots ppo` takes
-those of one screen alone.
+The app runs without a terminal, but everything else is real: the bundled model answers, a run of the tiny preset trains
+in its engine process while its screen is taken, and the PPO screen shows a run that learned to cheat its reward. Each
+screen, size and theme becomes an SVG and a PNG in `screenshots/`. `python -m scripts.screenshots ppo` takes only the
+pictures of one screen.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[1] / "screenshots"
 SIZES = ((80, 24), (120, 40), (200, 60))
 MIDDLE = SIZES[1:2]
-LOOKS = ("dark", "light")
+THEMES = ("dark", "light")
 SEEN = {
     "ask": ("what shape is in the", "circle", "confidence"),
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
@@ -42,13 +42,13 @@ SEEN = {
     "ppo-compare": ("ppo-1", "before", "after", "95 % interval", "the reference wrote"),
     "ppo-batch": ("ppo-2", "breakpoint kl > 4", "so far compared", "2 judged"),
 }
-"""What the captions in README and docs promise of each picture, as words that are on the screen when it is taken."""
+"""Words that must be on the screen when a picture is taken, because its captions in README and docs promise them."""
 EVALUATIONS = 3
-"""The run is taken once it has made so many."""
+"""How many evaluations the run must have made before its picture is taken."""
 
 
 def main() -> int:
-    """Takes all pictures, or those of the screens that are named.
+    """Takes all pictures, or those of the screens on the command line.
 
     Returns:
         The exit code.
@@ -62,30 +62,30 @@ def main() -> int:
 
 
 def take_ask() -> None:
-    """The Ask screen."""
+    """Takes the Ask screen."""
     asyncio.run(take("ask", ask))
 
 
 def take_train() -> None:
-    """The Train screen, beside a run that trains."""
+    """Takes the Train screen, while a run trains."""
     with training():
         asyncio.run(take("train", train))
 
 
 def take_runs() -> None:
-    """The Runs screen and the charts of a run with twenty metrics, beside a run that trains."""
+    """Takes the Runs screen and the charts of a run with twenty metrics, while a run trains."""
     from tests.factories import histories
 
     with training():
         histories.make(20, 5_000)
-        rename_some()
+        make_titled_runs()
         asyncio.run(take("runs", runs))
         asyncio.run(take("charts", charts))
 
 
 @contextmanager
 def training() -> Iterator[None]:
-    """While a run of the tiny preset trains, and has been evaluated some times."""
+    """Runs the block while a run of the tiny preset trains and has been evaluated some times."""
     from looptop.engine.config import preset
     from looptop.engine.journal.reader import Journal
     from looptop.engine.runs.control import send
@@ -102,7 +102,7 @@ def training() -> Iterator[None]:
 
 
 def take_ppo() -> None:
-    """The PPO screen's pages: of a run whose reward is cheated, and of one that a breakpoint holds before an update."""
+    """Takes the PPO screen's pages: of a run whose reward is cheated, and of one that a breakpoint holds."""
     from looptop.engine.config import preset
     from looptop.engine.journal.records import RunState
     from looptop.engine.ppo.breakpoints import set_breakpoint
@@ -114,11 +114,11 @@ def take_ppo() -> None:
     cheated, marked = cheated_run()
     looptop = [sys.executable, "-m", "looptop.engine"]
     subprocess.run([*looptop, "compare", cheated.id], check=True, stdout=subprocess.DEVNULL)
-    there = (*str(marked), "enter")
+    go_to_marked = (*str(marked), "enter")
     for name, keys, seen, sizes in (
-        ("ppo", there, str(marked), SIZES),
-        ("ppo-sample", (*there, "enter", "enter"), "= reward", MIDDLE),
-        ("ppo-tokens", (*there, "enter", "enter", "enter", *["right"] * 6), " in all", MIDDLE),
+        ("ppo", go_to_marked, str(marked), SIZES),
+        ("ppo-sample", (*go_to_marked, "enter", "enter"), "= reward", MIDDLE),
+        ("ppo-tokens", (*go_to_marked, "enter", "enter", "enter", *["right"] * 6), " in all", MIDDLE),
         ("ppo-compare", ("a",), "95 % interval", MIDDLE),
     ):
         asyncio.run(take(name, ppo(cheated.id, keys, seen), sizes))
@@ -140,7 +140,7 @@ def take_ppo() -> None:
 
 
 def take_tour() -> None:
-    """The animated tour, beside a run that trains."""
+    """Takes the animated tour, while a run trains."""
     from scripts.tour import tour
 
     cheated, marked = cheated_run()
@@ -161,19 +161,19 @@ def cheated_run() -> tuple[RunFolder, int]:
 
 
 async def take(name: str, prepare: Callable[[Any], Any], sizes: Sequence[tuple[int, int]] = SIZES) -> None:
-    """Takes one screen in these sizes and in every look."""
+    """Takes one screen in these sizes and in every theme."""
     from looptop.tui.app import LooptopApp
 
     for width, height in sizes:
         app = LooptopApp()
         async with app.run_test(size=(width, height)) as pilot:
             await prepare(pilot)
-            for look in LOOKS:
-                if app.theme != f"looptop-{look}":
+            for theme in THEMES:
+                if app.theme != f"looptop-{theme}":
                     app.action_theme()
                     await pilot.pause(0.5)
                 check(name, text_of(app))
-                stem = FOLDER / f"{name}-{width}x{height}-{look}"
+                stem = FOLDER / f"{name}-{width}x{height}-{theme}"
                 svg = app.export_screenshot(title="looptop")
                 stem.with_suffix(".svg").write_text(svg, "utf-8")
                 cairosvg.svg2png(bytestring=portable(svg).encode(), write_to=str(stem.with_suffix(".png")))
@@ -184,11 +184,11 @@ def check(name: str, text: str) -> None:
     """Refuses a picture that does not show what its captions promise.
 
     Args:
-        name: The picture's, without its size.
-        text: What is on the screen.
+        name: The picture's name, without its size.
+        text: The screen as text.
 
     Raises:
-        SystemExit: Words are missing; names them.
+        SystemExit: Words are missing; the message names them.
     """
     missing = [words for words in SEEN[name] if words not in text]
     if missing:
@@ -196,7 +196,7 @@ def check(name: str, text: str) -> None:
 
 
 def ppo(run_id: str, keys: Sequence[str], seen: str) -> Callable[[Any], Any]:
-    """Goes to a run on the PPO screen and presses keys until something is seen."""
+    """A function that opens a run on the PPO screen, presses keys, and waits until the screen shows some text."""
 
     async def prepare(pilot: Any) -> None:
         from looptop.engine.runs.folder import RunFolder
@@ -227,7 +227,7 @@ async def ask(pilot: Any) -> None:
 
 
 async def train(pilot: Any) -> None:
-    """Watches the run that is going on."""
+    """Opens the Train screen on the live run."""
     await pilot.press("alt+2")
     await until(pilot, "running")
     await until(pilot, "┤")
@@ -235,14 +235,14 @@ async def train(pilot: Any) -> None:
 
 
 async def runs(pilot: Any) -> None:
-    """All runs."""
+    """Opens the Runs screen."""
     await pilot.press("alt+4")
     await until(pilot, "live")
     await pilot.pause(3)
 
 
 async def charts(pilot: Any) -> None:
-    """All metrics of the run with twenty."""
+    """Opens the charts of the run with twenty metrics."""
     await pilot.press("alt+4")
     await until(pilot, "trainer-1")
     await pilot.press("slash", *"id", "colon", *"trainer", "minus", "1")
@@ -252,8 +252,8 @@ async def charts(pilot: Any) -> None:
     await pilot.pause(1)
 
 
-def rename_some() -> None:
-    """A few more runs, with titles, so that the list is one."""
+def make_titled_runs() -> None:
+    """Makes a few more runs with titles, so that the list has several."""
     from looptop.engine.config import override, preset
     from looptop.engine.runs.about import write_about
     from looptop.engine.runs.folder import RunFolder
@@ -271,7 +271,7 @@ def rename_some() -> None:
 
 
 async def until(pilot: Any, words: str) -> None:
-    """Waits until the screen holds some words."""
+    """Waits until the screen shows some text."""
     end = time.monotonic() + 120
     while words not in text_of(pilot.app):
         if time.monotonic() > end:
@@ -286,23 +286,23 @@ def text_of(app: Any) -> str:
 
 
 def wait(holds: Callable[[], bool]) -> None:
-    """Waits for the run."""
+    """Waits until the condition holds."""
     while not holds():
         time.sleep(0.2)
 
 
 def portable(svg: str) -> str:
-    """The picture as any renderer shows it: each word where it stands, Braille as dots, a font that is everywhere.
+    """The picture in a form that every renderer draws alike: each word at its position, Braille as dots, a common font.
 
-    Renderers leave out blanks, stretch words differently and often have no font with Braille in it.
+    Renderers leave out blanks, stretch words differently and often have no font with Braille.
     """
     texts = re.compile(
         r'<text([^>]*?)class="([^"]*)" x="([\d.]+)" y="([\d.]+)" textLength="([\d.]+)"[^>]*>([^<]*)</text>'
     )
 
-    def place(match: re.Match[str]) -> str:
-        _, style, x, y, length, said = match.groups()
-        plain = html.unescape(said).replace("\xa0", " ")
+    def positioned(match: re.Match[str]) -> str:
+        _, style, x, y, length, escaped = match.groups()
+        plain = html.unescape(escaped).replace("\xa0", " ")
         width = float(length) / max(1, cell_len(plain))
         out = []
         for piece in re.finditer(r"[\u2800-\u28ff]|[^\s\u2800-\u28ff]+", plain):
@@ -315,13 +315,13 @@ def portable(svg: str) -> str:
                 out.append(f'<text class="{style}" x="{left:.1f}" y="{y}" textLength="{long:.1f}">{words}</text>')
         return "".join(out)
 
-    return texts.sub(place, svg).replace("Fira Code", "DejaVu Sans Mono")
+    return texts.sub(positioned, svg).replace("Fira Code", "DejaVu Sans Mono")
 
 
 def _dots(code: int, left: float, baseline: float, width: float) -> list[str]:
-    """Where the dots of a Braille character lie; Rich draws a cell of 24.4 from 18.5 above its baseline."""
-    places = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
-    shown = [place for bit, place in enumerate(places) if code & 1 << bit]
+    """The positions of a Braille character's dots; Rich draws a cell of 24.4 from 18.5 above its baseline."""
+    positions = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
+    shown = [position for bit, position in enumerate(positions) if code & 1 << bit]
     xs = [left + width * (0.27 + 0.46 * column) for column, _ in shown]
     ys = [baseline - 18.5 + 24.4 * (0.14 + 0.24 * row) for _, row in shown]
     return [f'cx="{x:.1f}" cy="{y:.1f}" r="1.7"' for x, y in zip(xs, ys, strict=True)]

@@ -21,27 +21,27 @@ WIDTH = 880
 """Pixels."""
 COLOURS = 200
 LARGEST = 2_000_000
-"""Bytes: a README is also read on a slow line."""
+"""Bytes; a README is also read over slow connections."""
 
 QUESTION = "what shape is in the image?"
 
 
 class Film:
-    """The frames of a tour, each with how long it stays."""
+    """The frames of a tour, each with its duration."""
 
     def __init__(self) -> None:
         self.frames: list[Image.Image] = []
         self.milliseconds: list[int] = []
 
     def shoot(self, app: Any, seconds: float) -> None:
-        """Adds the screen as it is now."""
+        """Adds the present screen as a frame."""
         svg = screenshots.portable(app.export_screenshot(title="looptop"))
         png = cairosvg.svg2png(bytestring=svg.encode(), output_width=WIDTH)
         self.frames.append(Image.open(io.BytesIO(png)).convert("RGB"))
         self.milliseconds.append(round(1000 * seconds))
 
     async def press(self, pilot: Any, keys: Sequence[str], seconds: float, seen: str = "") -> None:
-        """Presses keys, waits until something is seen, and adds the screen."""
+        """Presses keys, waits until the screen shows some text, and adds the screen as a frame."""
         await pilot.press(*keys)
         if seen:
             await screenshots.until(pilot, seen)
@@ -49,7 +49,7 @@ class Film:
         self.shoot(pilot.app, seconds)
 
     def write(self, path: Path) -> None:
-        """Writes the film; all frames share one palette, so that only what changes is stored.
+        """Writes the film; all frames share one palette, so that only changes are stored.
 
         Raises:
             SystemExit: The file is larger than `LARGEST`.
@@ -70,7 +70,7 @@ async def tour(ppo_run: str, batch: int) -> None:
 
     Args:
         ppo_run: The id of a PPO run that has ended. A VQA run trains meanwhile.
-        batch: The batch to look into.
+        batch: The batch to open.
     """
     from looptop.engine.runs.folder import RunFolder
     from looptop.tui.app import LooptopApp

@@ -62,7 +62,7 @@ class RunEvents:
             # Asked before the journal is read: a run journals how it ended before it frees its lock.
             live = watched.run.is_live()
             try:
-                with watched.journal.at_once():
+                with watched.journal.snapshot():
                     version = watched.journal.version()
                     if version != watched.version:
                         watched.version = version

@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.filter import LineFilter
 
 from looptop.engine.text import visible
-from looptop.engine.times import UNKNOWN, is_length
+from looptop.engine.times import UNKNOWN, is_duration
 
 
 def safe(text: object, style: str = "", *, keep_lines: bool = False) -> Content:
@@ -80,7 +80,7 @@ def short_number(value: float | None, decimals: int = 2) -> str:
 
 def duration(seconds: float) -> str:
     """How long, in two units at most: 45 s, 3 min 20 s, 2 h 5 min."""
-    if not math.isfinite(seconds) or (seconds > 0 and not is_length(seconds)):
+    if not math.isfinite(seconds) or (seconds > 0 and not is_duration(seconds)):
         return "unknown"
     whole = max(0, round(seconds))
     if whole < 60:

@@ -1,1 +1,1 @@
-"""The `looptop` commands that need no screen, a module each; `main.py` finds them."""
+"""The `looptop` commands that need no screen, one module each; `main.py` imports the one that was typed."""

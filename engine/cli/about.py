@@ -1,4 +1,4 @@
-"""`looptop rename`, `note`, `notify`: what a person says of a run, and whom it tells how it goes."""
+"""`looptop rename`, `note`, `notify`: sets a run's title, its note, and the command that is started at its events."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from looptop.engine.runs.notify import command_for
 from looptop.engine.text import visible
 
 EXAMPLES = """\
-  looptop rename vqa-3 "wider decoder"          its title; "" takes it away
-  looptop note vqa-3 "forgot to shuffle"        its note; "" takes it away
+  looptop rename vqa-3 "wider decoder"          "" removes the title
+  looptop note vqa-3 "forgot to shuffle"        "" removes the note
   looptop notify vqa-3 'mail -s "$LOOPTOP_RUN $LOOPTOP_EVENT" me@example.org < /dev/null'
-  looptop notify vqa-3                          what it is
+  looptop notify vqa-3                          prints the command
 
 The command is started when the run ends, fails, hits a breakpoint or raises an alert, with LOOPTOP_RUN, LOOPTOP_TITLE,
 LOOPTOP_EVENT (finished, stopped, failed, breakpoint, alert), LOOPTOP_REASON and LOOPTOP_FOLDER in its environment.
@@ -28,7 +28,7 @@ _PROPERTY = {"rename": "title", "note": "note", "notify": "notify"}
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     text: str | None
@@ -36,14 +36,14 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, live or not")
-    parser.add_argument("text", metavar="TEXT", nargs="?", help="what to say; without it, what was said is printed")
+    parser.add_argument("text", metavar="TEXT", nargs="?", help="the new text; without it, the present one is printed")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Says it, or prints what was said."""
+    """Sets the text and prints it; without a text, only prints."""
     folder = RunFolder.find(arguments.run)
     key = _PROPERTY[arguments.command]
     text = arguments.text
@@ -51,9 +51,9 @@ def run(arguments: Arguments) -> int:
     if arguments.json:
         say_json({"run": folder.id, **msgspec.to_builtins(about)})
     else:
-        say(f"{folder.id}  {key}: {visible(_said(folder, about, key), keep_lines=True) or '-'}")
+        say(f"{folder.id}  {key}: {visible(_text(folder, about, key), keep_lines=True) or '-'}")
     return 0
 
 
-def _said(folder: RunFolder, about: About, key: str) -> str:
+def _text(folder: RunFolder, about: About, key: str) -> str:
     return command_for(folder.path) if key == "notify" else str(getattr(about, key))

@@ -1,6 +1,7 @@
-"""Answers many questions for `eval` and `predict`: greedily, as a run measures its accuracy, each image encoded once.
+"""Answers many questions for `eval` and `predict`: greedily, as a run does to measure its accuracy. Each image is
+encoded once.
 
-A bad image or question costs its own answer and no other.
+A bad image or question costs only its own answer.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from looptop.engine.cli.kept_answers import Kept, KeptAnswers
-from looptop.engine.cli.progress import Reading, progress_on
+from looptop.engine.cli.kept_answers import KeptAnswer, KeptAnswers
+from looptop.engine.cli.progress import Status, progress_on
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.data.problems import Problem
 
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer
 
 BATCH = 256
-"""Questions answered at once."""
+"""Questions that are answered in one batch."""
 
 OnBad = Callable[[int, LooptopError], object]
-"""Told the place of a question that has no answer, and why."""
+"""Called with the index of a question that has no answer, and the error."""
 
 
 def answer_all(
@@ -34,83 +35,83 @@ def answer_all(
 
     Args:
         answerer: A loaded model.
-        questions: Path of the image, and question. Those about one image are best side by side.
-        on_bad: Told of each question that has no answer.
-        kept: Answers of an earlier try, which are not made again; new ones are added.
+        questions: Path of the image, and question, of each. Questions about one image should follow each other.
+        on_bad: Called for each question that has no answer.
+        kept: Answers of an earlier try, which are not computed again; new ones are added.
 
     Returns:
-        An answer for each question, None where its image or itself is bad.
+        An answer for each question; None if the question or its image is bad.
     """
     answers: list[str | None] = [None] * len(questions)
     before = kept.answers if kept is not None else {}
-    for place, answer, error in before.values():
-        answers[place] = answer
+    for index, answer, error in before.values():
+        answers[index] = answer
         if error is not None:
-            on_bad(place, LooptopError(error))
+            on_bad(index, LooptopError(error))
     with contextlib.closing(progress_on(sys.stderr)) as progress:
         for first in range(0, len(questions), BATCH):
-            progress.show(Reading("answering", "", first / len(questions), [f"question {first}/{len(questions)}"]))
-            places = [place for place in range(first, min(first + BATCH, len(questions))) if place not in before]
-            if not places:
+            progress.show(Status("answering", "", first / len(questions), [f"question {first}/{len(questions)}"]))
+            indices = [index for index in range(first, min(first + BATCH, len(questions))) if index not in before]
+            if not indices:
                 continue
             errors: dict[int, str] = {}
 
-            def note_bad(place: int, error: LooptopError, errors: dict[int, str] = errors) -> None:
-                errors.setdefault(place, str(error))
-                on_bad(place, error)
+            def note_bad(index: int, error: LooptopError, errors: dict[int, str] = errors) -> None:
+                errors.setdefault(index, str(error))
+                on_bad(index, error)
 
-            for place, text in _batch(answerer, questions, places, note_bad):
-                answers[place] = text
+            for index, text in _batch(answerer, questions, indices, note_bad):
+                answers[index] = text
             if kept is not None:
-                kept.add([Kept(place, answers[place], errors.get(place)) for place in places])
+                kept.add([KeptAnswer(index, answers[index], errors.get(index)) for index in indices])
     return answers
 
 
 def _batch(
-    answerer: Answerer, questions: Sequence[tuple[str, str]], places: Sequence[int], on_bad: OnBad
+    answerer: Answerer, questions: Sequence[tuple[str, str]], indices: Sequence[int], on_bad: OnBad
 ) -> Iterator[tuple[int, str]]:
-    """The answers of some of the questions, with their places."""
-    places = _good_questions(answerer, places, questions, on_bad)
-    features, where, broken = _encoded(answerer, [questions[place][0] for place in places])
-    for place in places:
-        if error := broken.get(questions[place][0]):
-            on_bad(place, error)
-    places = [place for place in places if questions[place][0] in where]
-    if places:
-        chosen = features[[where[questions[place][0]] for place in places]]
-        yield from zip(places, _answered(answerer, [questions[place][1] for place in places], chosen), strict=True)
+    """The indices of one batch's questions that can be answered, with their answers."""
+    indices = _good_questions(answerer, indices, questions, on_bad)
+    features, rows, errors = _encode_images(answerer, [questions[index][0] for index in indices])
+    for index in indices:
+        if error := errors.get(questions[index][0]):
+            on_bad(index, error)
+    indices = [index for index in indices if questions[index][0] in rows]
+    if indices:
+        chosen = features[[rows[questions[index][0]] for index in indices]]
+        yield from zip(indices, _answer(answerer, [questions[index][1] for index in indices], chosen), strict=True)
 
 
 def _good_questions(
-    answerer: Answerer, places: Sequence[int], questions: Sequence[tuple[str, str]], on_bad: OnBad
+    answerer: Answerer, indices: Sequence[int], questions: Sequence[tuple[str, str]], on_bad: OnBad
 ) -> list[int]:
     good = []
-    for place in places:
+    for index in indices:
         try:
-            answerer.processor.check_question(questions[place][1])
-            good.append(place)
+            answerer.processor.check_question(questions[index][1])
+            good.append(index)
         except LooptopError as error:
-            on_bad(place, error)
+            on_bad(index, error)
     return good
 
 
-def _encoded(answerer: Answerer, paths: Sequence[str]) -> tuple[Tensor, dict[str, int], dict[str, LooptopError]]:
-    """What the image encoder says of each image that can be read, where each stands, and what is wrong with others."""
+def _encode_images(answerer: Answerer, paths: Sequence[str]) -> tuple[Tensor, dict[str, int], dict[str, LooptopError]]:
+    """The features of all images that can be read, the row of each path in them, and the errors of the others."""
     import torch
 
     from looptop.engine.vqa.batches import keep_image_features
 
-    broken: dict[str, LooptopError] = {}
+    errors: dict[str, LooptopError] = {}
 
     def on_problem(problem: Problem) -> None:
-        broken[problem.name] = LooptopError(problem.detail)
+        errors[problem.name] = LooptopError(problem.detail)
 
     features = keep_image_features(answerer.model, answerer.processor, list(dict.fromkeys(paths)), on_problem)
-    where = {path: number for number, path in enumerate(features)}
-    return torch.stack(list(features.values())) if features else torch.empty(0), where, broken
+    rows = {path: row for row, path in enumerate(features)}
+    return torch.stack(list(features.values())) if features else torch.empty(0), rows, errors
 
 
-def _answered(answerer: Answerer, questions: list[str], image_features: Tensor) -> list[str]:
+def _answer(answerer: Answerer, questions: list[str], image_features: Tensor) -> list[str]:
     """Answers to questions, one for each row of image features."""
     import torch
 

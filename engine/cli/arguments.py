@@ -1,4 +1,4 @@
-"""What every command is given, and the options that several commands share."""
+"""The attributes that every command's arguments have, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
 
 OpenApp = Callable[["RunFolder | None"], int]
-"""Opens the app, on a run where one is given; returns its exit code."""
+"""Opens the app, on a run if one is given; returns the exit code."""
 
 
 class CommonArguments:
     """The attributes that argparse and `main` set for every command; each command's `Arguments` adds its own.
 
-    A class of its own, so that the type checker knows each attribute: an `argparse.Namespace` has any.
+    It is a class so that the type checker knows each attribute; it knows none of an `argparse.Namespace`.
     """
 
     command: str
@@ -24,13 +24,15 @@ class CommonArguments:
     began: float
     """When the command started, in seconds since the epoch."""
     open_app: OpenApp | None
-    """None where there is only the engine (`python -m looptop.engine`)."""
+    """None if only the engine was started (`python -m looptop.engine`)."""
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Adds the agreement to what a run of somebody else would start."""
+    """Adds `--trust`: the consent to start what a run names that was not made here."""
     parser.add_argument(
-        "--trust", action="store_true", help="of a run that was not made here: start the command and functions it names"
+        "--trust",
+        action="store_true",
+        help="start the command and functions that the run names, even if the run was not made here",
     )
 
 

@@ -1,4 +1,4 @@
-"""`looptop ask`: one question about one image."""
+"""`looptop ask`: answers one question about one image."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ EXAMPLES = """\
 BAR_CELLS = 30
 
 MOST_CANDIDATES = 100
-"""More are slow to find, and nobody reads them."""
+"""More candidates would take long to search, and nobody reads them."""
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     image: str
     question: str
@@ -35,30 +35,30 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("image", metavar="IMAGE", help="an image file")
     parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
     add_model(parser)
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many candidates to give (default: 5)")
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many candidates to print (default: 5)")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Asks."""
+    """Prints the answer, the candidates and the tokens."""
     if not 1 <= arguments.top <= MOST_CANDIDATES:
-        raise LooptopError(f"--top is {arguments.top}; give from 1 to {MOST_CANDIDATES} candidates")
+        raise LooptopError(f"--top is {arguments.top}; it must be from 1 to {MOST_CANDIDATES}")
     if not arguments.image:
         raise LooptopError("IMAGE is empty; give the path of an image file")
     if not arguments.question.strip():
         raise LooptopError("the question is empty; ask something about the image")
-    image = open_image(arguments.image)  # What is wrong with it is said before seconds go into loading torch.
+    image = open_image(arguments.image)  # before torch is loaded, which takes seconds
     with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         answer = answerer.answer(image, arguments.question, top=arguments.top)
     if not answer.understood:
-        note("the model knows no word of this question: its answer says nothing of it")
+        note("the model knows no word of this question; do not rely on its answer")
     if arguments.json:
         say_json(
             {

@@ -1,4 +1,4 @@
-"""`looptop attach`: opens the app on a run, live or not; any number of people may watch at once."""
+"""`looptop attach`: opens the app on a run, live or not. Several people can watch one run at the same time."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from looptop.engine.runs.folder import RunFolder
 
 EXAMPLES = """\
   looptop attach vqa-3
-  looptop attach /mnt/shared/runs/vqa-3         a run of another machine, by its folder
+  looptop attach /mnt/shared/runs/vqa-3         another machine's run, by its folder
 
-Leaving the app (q, ctrl-C, a terminal that goes away) leaves the run as it is.
+The run is not affected when you leave the app (q, ctrl-C) or the terminal closes.
 Without a terminal: looptop show RUN, looptop logs RUN -f, looptop metrics RUN.
 """
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, or its folder")
 
 
@@ -45,6 +45,6 @@ def run(arguments: Arguments) -> int:
             f" `looptop metrics {folder.id}`"
         )
     if arguments.open_app is None:
-        raise LooptopError("this is the engine alone: the app opens with `looptop attach`")
+        raise LooptopError("this is the engine without the app; `looptop attach` opens the app")
     code: int = arguments.open_app(folder)
     return code

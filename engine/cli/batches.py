@@ -1,4 +1,4 @@
-"""`looptop batches`: the batches of a PPO run, a line each."""
+"""`looptop batches`: lists the batches of a PPO run, one line each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from looptop.engine.text import visible
 EXAMPLES = """\
   looptop batches ppo-3                 the last 20
   looptop batches ppo-3 --first 1 --last 100
-  looptop batches ppo-3 --json          with every figure
+  looptop batches ppo-3 --json          all figures
 """
 
 SHOWN = 20
@@ -30,11 +30,11 @@ COLUMNS = {
     "length": "env/length",
     "seconds": "time/batch",
 }
-"""What is shown of a batch, and the metric that it is."""
+"""The columns of the table, and the metric that each shows."""
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     first: int | None
@@ -43,15 +43,17 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
-    parser.add_argument("--first", type=int, metavar="N", help=f"the first batch (default: {SHOWN} before the last)")
+    parser.add_argument(
+        "--first", type=int, metavar="N", help=f"the first batch (default: number {SHOWN} from the end)"
+    )
     parser.add_argument("--last", type=int, metavar="N", help="the last batch (default: the newest)")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Lists."""
+    """Prints the batches."""
     folder, journal = ppo_run(arguments.run)
     _, newest, _ = journal.batch_span()
     last = newest if arguments.last is None else arguments.last
@@ -59,7 +61,7 @@ def run(arguments: Arguments) -> int:
     batches = journal.batches(first, last)
     if arguments.json:
         figures = journal.figures(journal.names(), first, last)
-        listed = [_whole(batch, figures.get(batch.step, {})) for batch in batches]
+        listed = [_plain(batch, figures.get(batch.step, {})) for batch in batches]
         say_json({"run": folder.id, "batches": listed})
         return 0
     if not batches:
@@ -81,23 +83,23 @@ def ppo_run(name: str) -> tuple[RunFolder, PpoJournal]:
     """A PPO run and its journal.
 
     Raises:
-        LooptopError: There is no such run, or it is of another kind.
+        LooptopError: There is no such run, or it is not a PPO run.
     """
     folder = RunFolder.find(name)
     if folder.settings().get("kind") != "ppo":
-        raise LooptopError(f"{folder.id} is no PPO run; it is of kind {folder.settings().get('kind')}")
+        raise LooptopError(f"{folder.id} is not a PPO run; its kind is {folder.settings().get('kind')}")
     return folder, PpoJournal(folder.db)
 
 
 def _row(batch: BatchRecord, figures: Mapping[str, float | None]) -> list[str]:
     cells = []
-    for word, name in COLUMNS.items():
-        value = figures.get(name)
-        cells.append(percent(value) if word == "clipped" else number(value))
+    for column, metric in COLUMNS.items():
+        value = figures.get(metric)
+        cells.append(percent(value) if column == "clipped" else number(value))
     return [str(batch.step), visible(batch.stage), *cells, visible(_marks(batch))]
 
 
-def _whole(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str, object]:
+def _plain(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str, object]:
     return {
         "batch": batch.step,
         "stage": batch.stage,
@@ -110,6 +112,6 @@ def _whole(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str,
 
 
 def _marks(batch: BatchRecord) -> str:
-    """The kinds of marks; of one that goes on, since which batch."""
+    """The kinds of the batch's marks; one that began earlier is in parentheses, with the batch where it began."""
     parts = [mark.kind if mark.begins(batch.step) else f"({mark.kind} since {mark.since})" for mark in batch.marks]
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""`looptop break`: conditions at which a PPO run is held."""
+"""`looptop break`: sets, removes and lists the conditions at which a PPO run is paused."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import argparse
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
-from looptop.engine.cli.control import settle
+from looptop.engine.cli.control import print_answer
 from looptop.engine.cli.output import say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.breakpoints import set_breakpoint, set_for_later
 from looptop.engine.text import visible
 
 EXAMPLES = """\
-  looptop break ppo-3                       those that are set
+  looptop break ppo-3                       lists the breakpoints
   looptop break ppo-3 'kl > 8'
   looptop break ppo-3 'reward.mean < 0 and any sample.kl > 20'
   looptop break ppo-3 nan
@@ -22,7 +22,7 @@ EXAMPLES = """\
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     condition: str | None
@@ -31,28 +31,30 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
-    parser.add_argument("condition", metavar="CONDITION", nargs="?", help="in quotes; without it, those set are listed")
-    parser.add_argument("--remove", action="store_true", help="take the CONDITION back")
+    parser.add_argument(
+        "condition", metavar="CONDITION", nargs="?", help="in quotes; without it, the breakpoints are listed"
+    )
+    parser.add_argument("--remove", action="store_true", help="remove the breakpoint with this CONDITION")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Sets, removes or lists."""
+    """Sets or removes the breakpoint, or lists all."""
     folder, journal = ppo_run(arguments.run)
     if arguments.condition is None:
         if arguments.remove:
-            raise LooptopError("--remove needs the CONDITION to take back")
-        there = journal.breakpoints()
+            raise LooptopError("--remove needs the CONDITION of the breakpoint")
+        conditions = journal.breakpoints()
         if arguments.json:
-            say_json({"run": folder.id, "breakpoints": there})
+            say_json({"run": folder.id, "breakpoints": conditions})
         else:
-            say("\n".join(visible(each) for each in there) or f"{folder.id} has no breakpoints")
+            say("\n".join(visible(each) for each in conditions) or f"{folder.id} has no breakpoints")
         return 0
     control = set_breakpoint(folder, arguments.condition, by="cli", remove=arguments.remove)
-    said = "is gone" if arguments.remove else set_for_later(folder) if control is None else ""
+    outcome = "is gone" if arguments.remove else set_for_later(folder) if control is None else ""
     kind = "unbreak" if arguments.remove else "break"
-    return settle(
-        folder, control, kind, f"the breakpoint {visible(arguments.condition)} {said}", as_json=arguments.json
+    return print_answer(
+        folder, control, kind, f"the breakpoint {visible(arguments.condition)} {outcome}", as_json=arguments.json
     )

@@ -1,4 +1,4 @@
-"""`looptop compare`: a PPO run's model before and after, on queries it never saw."""
+"""`looptop compare`: compares a PPO run's model before and after training, on queries that it never saw."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUERY_SHOWN = 160
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     data: str | None
@@ -37,19 +37,25 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a PPO run with a result or a checkpoint, such as ppo-3")
     parser.add_argument("--data", metavar="SOURCE", help="other queries: a file, a data set's name, newsroom:SEED")
     parser.add_argument("--n", type=int, default=200, metavar="N", help="how many queries at most (default: 200)")
-    parser.add_argument("--pairs", type=int, default=3, metavar="N", help="pairs to show of each end (default: 3)")
-    parser.add_argument("--seed", type=int, metavar="N", help="of the random numbers (default: the run's)")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=3,
+        metavar="N",
+        help="how many of the largest gains and losses to print (default: 3)",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the random numbers (default: the run's)")
     add_device(parser)
     add_trust(parser)
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Compares, keeps the result with the run where its folder can be written, and prints it."""
+    """Compares, saves the result in the run's folder if that can be written, and prints it."""
     if arguments.n < 2:
         raise LooptopError(f"--n {arguments.n} is too few to compare; give at least 2")
     folder, _ = ppo_run(arguments.run)
@@ -59,11 +65,11 @@ def run(arguments: Arguments) -> int:
 
         result = compare(folder, arguments.n, arguments.data, arguments.device, arguments.seed)
     if result.n < arguments.n:
-        note(f"only {result.n} queries are held out; --data names others")
+        note(f"only {result.n} queries are held out; choose others with --data")
     try:
         save(result, folder.path)
-    except LooptopError as error:  # a home that is read-only, a full disk: what took minutes is shown all the same
-        note(f"looptop: {error}; this comparison is not kept with {folder.id}")
+    except LooptopError as error:  # The home is read-only or the disk is full; the result is still printed.
+        note(f"looptop: {error}; this comparison is not saved with {folder.id}")
     if arguments.json:
         say_json(msgspec.to_builtins(result))
         return 0
@@ -72,12 +78,12 @@ def run(arguments: Arguments) -> int:
     header = ["", "before", "after", "difference", "95 % interval", "p"]
     for line in table(header, [_row(name, figure) for name, figure in result.figures.items()], right=header[1:]):
         say(line)
-    for title, pairs in _ends(result, arguments.pairs):
+    for title, pairs in _gains_and_losses(result, arguments.pairs):
         if pairs:
             say()
             say(title)
         for pair in pairs:
-            _show(pair)
+            _print_pair(pair)
     return 0
 
 
@@ -87,7 +93,7 @@ def _row(name: str, figure: CompareFigure) -> list[str]:
     return [name, number(figure.before), number(figure.after), number(figure.difference), interval, p]
 
 
-def _ends(result: CompareResult, count: int) -> list[tuple[str, list[ComparePair]]]:
+def _gains_and_losses(result: CompareResult, count: int) -> list[tuple[str, list[ComparePair]]]:
     ordered = sorted(result.rows, key=lambda pair: pair.change)
     count = min(count, len(ordered) // 2)
     return [
@@ -96,7 +102,7 @@ def _ends(result: CompareResult, count: int) -> list[tuple[str, list[ComparePair
     ]
 
 
-def _show(pair: ComparePair) -> None:
+def _print_pair(pair: ComparePair) -> None:
     query = visible(pair.query)
     say(f"  query   {query[:QUERY_SHOWN]}{'…' if len(query) > QUERY_SHOWN else ''}")
     say(f"  before  {pair.reward_before:8.3f}  {visible(pair.before)}")

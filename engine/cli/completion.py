@@ -1,7 +1,7 @@
-"""`looptop completion`: completes looptop's words in bash, zsh and fish; argcomplete does the work.
+"""`looptop completion`: prints the code that completes looptop's commands in bash, zsh and fish, by argcomplete.
 
-The shell starts `looptop` with the line so far in its environment. The parser that reads the command says which words
-can come next, so there is no second list of commands and options.
+The shell starts `looptop` with the line so far in its environment. The parser that reads commands also lists what can
+come next, so there is no second list of commands and options.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ EXAMPLES = """\
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     shell: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
-    parser.add_argument("shell", choices=SHELLS, help="the shell that is to complete")
+    """Adds the command's arguments to the parser."""
+    parser.add_argument("shell", choices=SHELLS, help="your shell")
 
 
 def run(arguments: Arguments) -> int:
@@ -47,7 +47,7 @@ def run(arguments: Arguments) -> int:
 
 
 def typed_words() -> list[str]:
-    """The words on the shell's line, the program's own left out."""
+    """The words on the shell's line, without the program's name."""
     line = os.environ.get("COMP_LINE", "")
     try:
         return shlex.split(line)[1:]
@@ -107,33 +107,33 @@ def _metrics(**_: Any) -> list[str]:
 
 
 def _typed_kind() -> str:
-    """The kind of run that was typed; argcomplete does not tell what came before it in a subcommand."""
+    """The kind of run that was typed; argcomplete does not pass on what stands before the word to complete."""
     from looptop.engine import config as configuration
 
     return next((word for word in typed_words() if word in configuration.KINDS), "vqa")
 
 
 def _safe(names: Iterable[str]) -> list[str]:
-    """The names that hold nothing which could act on a terminal."""
+    """The names without control characters, which could act on a terminal."""
     return [name for name in names if visible(name) == name]
 
 
-def _harmless(complete: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """A damaged home or run completes nothing: the command itself will say what is wrong with it."""
+def _ignoring_errors(complete: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """Completes nothing if a home or run is damaged; the command itself will report what is wrong."""
 
-    def words(**given: Any) -> list[str]:
+    def completions(**given: Any) -> list[str]:
         with contextlib.suppress(Exception):
             return complete(**given)
         return []
 
-    return words
+    return completions
 
 
 _COMPLETERS = {
-    "RUN": _harmless(_runs),
-    "MODEL": _harmless(_models),
-    "model": _harmless(_models),
-    "KEY=VALUE": _harmless(_settings),
-    "preset": _harmless(_presets),
-    "NAME": _harmless(_metrics),
+    "RUN": _ignoring_errors(_runs),
+    "MODEL": _ignoring_errors(_models),
+    "model": _ignoring_errors(_models),
+    "KEY=VALUE": _ignoring_errors(_settings),
+    "preset": _ignoring_errors(_presets),
+    "NAME": _ignoring_errors(_metrics),
 }

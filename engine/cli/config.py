@@ -1,4 +1,4 @@
-"""`looptop config`: a preset's whole configuration as TOML."""
+"""`looptop config`: prints a preset's whole configuration as TOML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLES = """\
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     kind: str
     preset: str
@@ -26,8 +26,10 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
-    parser.add_argument("kind", nargs="?", default="vqa", choices=configuration.KINDS, help="of what (default: vqa)")
+    """Adds the command's arguments to the parser."""
+    parser.add_argument(
+        "kind", nargs="?", default="vqa", choices=configuration.KINDS, help="the kind of run (default: vqa)"
+    )
     known = "; ".join(f"{kind}: {', '.join(configuration.presets(kind))}" for kind in configuration.KINDS)
     parser.add_argument("--preset", default="tiny", help=f"{known} (default: tiny)")
     add_json(parser)

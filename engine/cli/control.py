@@ -1,4 +1,4 @@
-"""`looptop pause`, `continue`, `checkpoint`, `stop`: sends a live run a control and says what became of it."""
+"""`looptop pause`, `continue`, `checkpoint`, `stop`: sends a control to a live run and prints the run's answer."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ EXAMPLES = """\
 """
 
 SECONDS_TO_WAIT = 5.0
-WRONG_BY_CONTENT = ("break", "unbreak", "reward", "leave_out", "rating")
-"""Controls that can be wrong in what they say, not only come too late: not to be taken is an error then."""
+REFUSAL_IS_ERROR = ("break", "unbreak", "reward", "leave_out", "rating")
+"""Controls that can be wrong in themselves, so that a refusal is an error. The others are refused only because they
+come too late."""
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     json: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a live run, such as vqa-3")
     add_json(parser)
 
@@ -40,17 +41,17 @@ def run(arguments: Arguments) -> int:
     """Sends the control that the command is named after."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, arguments.command, by="cli")
-    return settle(folder, control, arguments.command, "", as_json=arguments.json)
+    return print_answer(folder, control, arguments.command, "", as_json=arguments.json)
 
 
-def settle(folder: RunFolder, control: Control | None, kind: str, done: str, *, as_json: bool) -> int:
+def print_answer(folder: RunFolder, control: Control | None, kind: str, done: str, *, as_json: bool) -> int:
     """Waits for the run's answer and prints it.
 
     Args:
         folder: The run.
-        control: What was sent; None where it is done already.
-        kind: What was wanted.
-        done: What to say then.
+        control: The control that was sent; None if the change was made without one.
+        kind: The kind of control.
+        done: What to print if no control was sent.
         as_json: Print one JSON object.
 
     Returns:
@@ -61,13 +62,13 @@ def settle(folder: RunFolder, control: Control | None, kind: str, done: str, *, 
         answer = wait_answer(folder, control, 0)
         if answer is None:
             raise LooptopError(f"{folder.id} ended before it took the {kind}; see `looptop show {folder.shell_name}`")
-    if answer is not None and answer.ok is False and kind in WRONG_BY_CONTENT:
+    if answer is not None and answer.ok is False and kind in REFUSAL_IS_ERROR:
         raise LooptopError(answer.message)
-    words = done if control is None else None if answer is None else answer.text
+    text = done if control is None else None if answer is None else answer.text
     if as_json:
-        say_json({"run": folder.id, "control": kind, "taken": words is not None, "answer": words})
-    elif words is not None:
-        say(f"{folder.id}  {visible(words)}")
+        say_json({"run": folder.id, "control": kind, "taken": text is not None, "answer": text})
+    elif text is not None:
+        say(f"{folder.id}  {visible(text)}")
     else:
-        say(f"{folder.id}  has not come to it yet; it takes the {kind} at the end of its step")
+        say(f"{folder.id}  has not answered yet; it takes the {kind} at the end of its step")
     return 0

@@ -1,4 +1,4 @@
-"""`looptop delete`: removes runs with all that they hold; asks first."""
+"""`looptop delete`: deletes runs with all their files; asks first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLES = """\
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     runs: list[str]
     yes: bool
@@ -27,19 +27,19 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run that is not live, such as vqa-3")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Asks and deletes; a run that cannot be deleted keeps none of those before it."""
+    """Asks, then deletes the runs one by one. If one cannot be deleted, those before it are gone all the same."""
     folders = [RunFolder.find(run_id) for run_id in dict.fromkeys(arguments.runs)]
     for folder in folders:
         if folder.is_live():
             raise LooptopError(f"{folder.id} is running; stop it first: looptop stop {folder.shell_name}")
-    if not arguments.yes and not _agreed(folders):
+    if not arguments.yes and not _confirmed(folders):
         note("nothing was deleted")
         return 0
     for folder in folders:
@@ -51,12 +51,12 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _agreed(folders: list[RunFolder]) -> bool:
+def _confirmed(folders: list[RunFolder]) -> bool:
     if not (sys.stdin and sys.stdin.isatty()):
-        raise LooptopError("delete asks, and there is no terminal to answer on; --yes deletes without asking")
+        raise LooptopError("delete asks for confirmation, which needs a terminal; --yes deletes without asking")
     for folder in folders:
         title = visible(folder.about().title)
         note(f"  {visible(folder.id)}  {size_of(folder) / 2**20:,.1f} MiB  {title}".rstrip())
-    sys.stderr.write("delete with all that they hold: checkpoints, model, journal, log? [y/N] ")
+    sys.stderr.write("delete them with their checkpoints, models, journals and logs? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,4 +1,4 @@
-"""`looptop demo`: the main jobs without a screen: ask, train for a short while, ask again; then a little PPO."""
+"""`looptop demo`: shows the main tasks without a screen: ask, train briefly, ask again, then a little PPO."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ EXAMPLES = """\
 """
 
 IMAGES = 4
-"""How many are asked about."""
+"""How many images the questions are about."""
 
 BATCHES = 10
-"""Of PPO."""
+"""Batches of PPO."""
 
 ARTICLE_SHOWN = 100
-"""Characters of an article."""
+"""Characters of an article that are printed."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question of easy-VQA's test split."""
+class Example:
+    """A question of easy-VQA's test split, with its correct answer."""
 
     image: Path
     question: str
@@ -44,14 +44,14 @@ class Asked:
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     epochs: float
     settings: list[str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument(
         "--epochs", type=float, default=3.0, metavar="N", help="how long to train: passes over the data (default: 3)"
     )
@@ -61,24 +61,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Does it."""
+    """Asks, trains, asks again, and runs a little PPO."""
     config = override(preset("tiny"), [f"num_train_epochs={arguments.epochs}", *arguments.settings])
     questions = questions_to_ask()
-    say("looptop answers questions about images. These are of the easy-VQA benchmark's test split. The model that")
-    say("looptop brings along has seen none of them; it says:")
+    say("looptop answers questions about images. These images and questions are from the test split of the easy-VQA")
+    say("benchmark; the bundled model has never seen them. Its answers:")
     _ask("bundled", questions)
     say()
-    say("Now another model learns on the training split, from parts that have never seen an image with its question:")
+    say("Now a new model is trained on the training split, from parts that have never seen an image with a question:")
     sys.stdout.flush()
     interrupts = Interrupts()
-    with interrupts.taken():
+    with interrupts.counted():
         folder = launch(config)
         outcome = watch(folder, arguments.began, interrupts, Progress(sys.stdout))
     if outcome.state is not RunState.FINISHED:
         return show_outcome(outcome, as_json=False)
     say(f"{folder.id}  accuracy on all test questions: {percent(outcome.figures['accuracy'], 2)}")
     say()
-    say("The same questions to what was trained just now:")
+    say("The answers of the model just trained, to the same questions:")
     _ask(folder.id, questions)
     say()
     tuned = _tune(interrupts)
@@ -87,18 +87,16 @@ def run(arguments: Arguments) -> int:
     say()
     took = duration(time.time() - arguments.began)
     say(f"That took {took}. The runs are kept: `looptop show {folder.id}`, or open the app with `looptop`.")
-    say("`looptop train vqa` and `looptop train ppo` train for longer, until they are good.")
+    say("`looptop train vqa` and `looptop train ppo` train longer and give better models.")
     return DONE
 
 
 def _tune(interrupts: Interrupts) -> Outcome:
-    """A few batches of PPO, and what became of one sample."""
-    say(
-        "And a tiny summariser learns by PPO: two reward models score its summaries for grammar and for a neutral tone."
-    )
+    """Trains a few batches of PPO, then prints them and one sample."""
+    say("Now PPO trains a tiny summariser: two reward models score its summaries for grammar and for a neutral tone.")
     sys.stdout.flush()
     began = time.time()
-    with interrupts.taken():
+    with interrupts.counted():
         settings = [f"max_steps={BATCHES}", f"eval_steps={BATCHES}", "held_out=32", "reference_responses=32"]
         folder = launch(override(preset("tiny", "ppo"), settings))
         outcome = watch(folder, began, interrupts, Progress(sys.stdout))
@@ -119,41 +117,41 @@ def _tune(interrupts: Interrupts) -> Outcome:
     return outcome
 
 
-def questions_to_ask() -> list[Asked]:
-    """Two questions about each of the test split's first images: the first that asks for a thing, and a yes or no."""
+def questions_to_ask() -> list[Example]:
+    """Two questions about each of the test split's first images: one open question and one yes-or-no question."""
     import easy_vqa
 
     paths = easy_vqa.get_test_image_paths()
-    of_image: dict[int, list[Asked]] = {}
+    of_image: dict[int, list[Example]] = {}
     for question, truth, image in zip(*easy_vqa.get_test_questions(), strict=True):
-        of_image.setdefault(image, []).append(Asked(Path(paths[image]), question, truth))
+        of_image.setdefault(image, []).append(Example(Path(paths[image]), question, truth))
     chosen = []
     for image in sorted(of_image)[:IMAGES]:
-        things = [asked for asked in of_image[image] if asked.truth not in ("yes", "no")]
-        # The positive ones: "is there not a circle?" makes poor reading.
-        plain = [asked for asked in of_image[image] if asked.truth == "yes" and " no" not in asked.question]
-        either = [asked for asked in of_image[image] if asked.truth in ("yes", "no")]
-        chosen += [*things[:1], *(plain or either)[:1]]
+        open_questions = [each for each in of_image[image] if each.truth not in ("yes", "no")]
+        # Questions such as "is there not a circle?" are hard to read.
+        positive = [each for each in of_image[image] if each.truth == "yes" and " no" not in each.question]
+        yes_or_no = [each for each in of_image[image] if each.truth in ("yes", "no")]
+        chosen += [*open_questions[:1], *(positive or yes_or_no)[:1]]
     return chosen
 
 
-def _ask(model: str, questions: list[Asked]) -> None:
-    """Asks a model all questions and prints what it says beside the truth."""
+def _ask(model: str, questions: list[Example]) -> None:
+    """Asks a model all questions and prints its answers beside the correct ones."""
     with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(model)
-        answers = answerer.answer_batch([asked.image for asked in questions], [asked.question for asked in questions])
+        answers = answerer.answer_batch([each.image for each in questions], [each.question for each in questions])
     rows = [
         [
-            f"image {asked.image.stem}",
-            visible(asked.question),
+            f"image {each.image.stem}",
+            visible(each.question),
             visible_answer(answer.answer),
             percent(answer.confidence),
-            visible(asked.truth),
-            "right" if answer.answer == asked.truth else "wrong",
+            visible(each.truth),
+            "right" if answer.answer == each.truth else "wrong",
         ]
-        for asked, answer in zip(questions, answers, strict=True)
+        for each, answer in zip(questions, answers, strict=True)
     ]
     for line in table(["", "question", "answer", "confidence", "truth", ""], rows, right=["confidence"]):
         say(f"  {line}")

@@ -1,4 +1,4 @@
-"""`looptop doctor`: what this machine, terminal and home offer, and what may slow or end a run."""
+"""`looptop doctor`: reports what this machine, terminal and home offer, and what may slow or end a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from looptop.engine.home import home
 from looptop.engine.machine import terminal
 from looptop.engine.machine.file_systems import HomeFolder, home_folders
 from looptop.engine.machine.gpus import Gpu, Gpus
-from looptop.engine.machine.logout import Logout, at_logout
+from looptop.engine.machine.logout import Logout, logout_policy
 from looptop.engine.machine.usage import memory
 from looptop.engine.runs.notify import SETTINGS
 from looptop.engine.text import visible
@@ -31,34 +31,34 @@ EXAMPLES = """\
 """
 
 PACKAGES = ("torch", "transformers", "trl", "datasets", "accelerate", "textual", "plotext")
-LITTLE = 2 * 2**30
+LOW_DISK = 2 * 2**30
 """Bytes of free disk below which checkpoints may soon fail."""
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     json: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Looks, and says what it found."""
+    """Inspects the machine, the terminal and the home, and prints a report."""
     used, total = memory()
     gpus = Gpus().read()
-    found_terminal = _terminal()
+    own_terminal = _terminal()
     folders = home_folders(home())
-    logout = at_logout()
+    logout = logout_policy()
     versions = _versions()
     if arguments.json:
         say_json(
             {
                 "devices": _devices(gpus, total - used),
-                "terminal": msgspec.to_builtins(found_terminal),
+                "terminal": msgspec.to_builtins(own_terminal),
                 "home": str(home()),
                 "home_open_to_others": open_to_others(),
                 "file_systems": [msgspec.to_builtins(folder) for folder in folders],
@@ -68,10 +68,10 @@ def run(arguments: Arguments) -> int:
         )
         return 0
     _say_devices(gpus, used, total, versions["torch"])
-    _say_terminal(found_terminal)
+    _say_terminal(own_terminal)
     _say_home_folders(folders)
     for why in open_to_others():
-        say(f"  ! {why}; until then no command to notify is started from it, and its runs count as somebody else's")
+        say(f"  ! {why}; until then its notify command is not started, and its runs count as another user's")
     _say_logout(logout)
     say("versions")
     say("  " + "  ".join(f"{name} {visible(version)}" for name, version in versions.items()))
@@ -79,15 +79,15 @@ def run(arguments: Arguments) -> int:
 
 
 def open_to_others() -> list[str]:
-    """What of the home other users can change, and what ends that."""
-    of_interest = [home() / name for name in ("", SETTINGS, "runs", "origins")]
-    return [why for why in map(who_else_writes, of_interest) if why]
+    """The parts of the home that other users can change: for each a sentence that also says how to end that."""
+    paths = [home() / name for name in ("", SETTINGS, "runs", "origins")]
+    return [why for why in map(who_else_writes, paths) if why]
 
 
 def _terminal() -> terminal.Terminal | None:
-    """The terminal that the command was typed on, also where its output goes into a pipe."""
+    """The terminal that the command was typed on, even if its output goes into a pipe."""
     for stream in (sys.stdin, sys.stderr):
-        if stream is not None and stream.isatty() and (found := terminal.look(stream.fileno())):
+        if stream is not None and stream.isatty() and (found := terminal.inspect(stream.fileno())):
             return found
     return None
 
@@ -130,27 +130,24 @@ def _say_devices(gpus: list[Gpu], used: int, total: int, torch: str) -> None:
         say("  no NVIDIA GPU, or no driver for one; choose with: looptop train … --set device=cpu")
 
 
-def _say_terminal(found: terminal.Terminal | None) -> None:
+def _say_terminal(own: terminal.Terminal | None) -> None:
     say("terminal")
-    if found is None:
+    if own is None:
         say("  none: the app needs one; `looptop demo`, `train`, `show` and `logs` do not")
         return
-    through = f", through {' and '.join(found.through)}" if found.through else ""
-    mark = " " if found.large_enough else "!"
-    small = "" if found.large_enough else ": the app needs 80 by 24"
-    say(f"  {mark} {visible(found.name) or 'TERM is not set'}, {found.columns} by {found.rows}{small}{through}")
-    say(
-        f"    colours: {found.colours}"
-        + ("; export COLORTERM=truecolor if it has more" if found.colours == "256" else "")
-    )
-    said = "it did not answer" if found.graphics is None else " and ".join(found.graphics) or "none"
-    say(f"    graphics: {said}; pictures are drawn with half blocks, which every terminal has")
+    through = f", through {' and '.join(own.through)}" if own.through else ""
+    mark = " " if own.large_enough else "!"
+    small = "" if own.large_enough else ": the app needs 80 by 24"
+    say(f"  {mark} {visible(own.name) or 'TERM is not set'}, {own.columns} by {own.rows}{small}{through}")
+    say(f"    colours: {own.colours}" + ("; export COLORTERM=truecolor if it has more" if own.colours == "256" else ""))
+    graphics = "it did not answer" if own.graphics is None else " and ".join(own.graphics) or "none"
+    say(f"    graphics: {graphics}; pictures are drawn with half blocks, which every terminal has")
 
 
 def _say_home_folders(folders: list[HomeFolder]) -> None:
     say(f"home {visible(home())}")
     for folder in folders:
-        mark = "!" if folder.network or folder.free < LITTLE else " "
+        mark = "!" if folder.network or folder.free < LOW_DISK else " "
         shared = "a network file system: the journal is safe there, but slower" if folder.network else "on this machine"
         say(f"  {mark} {visible(folder.what):8} {visible(folder.file_system)}, {shared}, {_gib(folder.free)} free")
     if any(folder.network for folder in folders):

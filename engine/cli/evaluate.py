@@ -1,4 +1,4 @@
-"""`looptop eval`: a model's accuracy on a split of a data set, measured on the answers that it would give."""
+"""`looptop eval`: measures a model's accuracy on a split of a data set, from the answers that it writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLES = """\
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     model: str
     data: str | None
@@ -38,7 +38,7 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("model", metavar="MODEL", help="`bundled`, a run such as vqa-3, or a folder")
     parser.add_argument(
         "--data",
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="settings",
         metavar="KEY=VALUE",
-        help="what else belongs to the data, such as data.annotations=A.json of vqa-v2; may be given several times",
+        help="another setting of the data, such as data.annotations=A.json for vqa-v2; may be given several times",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions")
     add_device(parser)
@@ -60,14 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Measures."""
+    """Measures the accuracy and prints it."""
     if arguments.limit is not None and arguments.limit < 1:
         raise LooptopError(f"--limit {arguments.limit} leaves no question; it must be at least 1")
     with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
-        where, rows = _rows(arguments)
+        source, rows = _rows(arguments)
         bad: dict[str, None] = {}
         answers = answer_all(
             answerer, [(row["image"], row["question"]) for row in rows], lambda _, error: bad.setdefault(str(error))
@@ -81,14 +81,14 @@ def run(arguments: Arguments) -> int:
     if arguments.json:
         say_json({"accuracy": accuracy, "n": len(answered), "by_answer_type": by_type})
         return 0
-    say(f"{percent(accuracy, 2)} of {len(answered):,} questions of {visible(where)}")
+    say(f"{percent(accuracy, 2)} of {len(answered):,} questions of {visible(source)}")
     for answer_type, figure in sorted(by_type.items()):
         say(f"  {visible(answer_type):12} {percent(figure, 2):>8}")
     return 0
 
 
 def _rows(arguments: Arguments) -> tuple[str, list[dict[str, Any]]]:
-    """Which data is meant, and its rows."""
+    """The name of the data that the arguments choose, and its rows."""
     from looptop.engine.vqa.data.load import load_data, load_split
     from looptop.engine.vqa.data.problems import Problem, Problems
 
@@ -101,30 +101,30 @@ def _rows(arguments: Arguments) -> tuple[str, list[dict[str, Any]]]:
             f" `looptop show {run_id}`"
         )
     seed = config.training.seed
-    whole = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
-    found = Problems()
+    unlimited = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
+    problems = Problems()
 
     def on_problem(problem: Problem) -> None:
-        found.add(problem.kind, problem.name, problem.detail)
+        problems.add(problem.kind, problem.name, problem.detail)
 
     if arguments.data is not None:
-        where, dataset = arguments.data, load_split(arguments.data, whole, seed, on_problem)
+        source, dataset = arguments.data, load_split(arguments.data, unlimited, seed, on_problem)
     else:
         splits = load_data(config.data, seed)
-        where = f"{config.data.source}:validation"
+        source = f"{config.data.source}:validation"
         dataset = splits.validation
-        if splits.test is not None:  # all of it, though the run's limits hold for each split
-            where = f"{config.data.source}:test"
-            dataset = load_split(where, whole, seed, on_problem)
-    for kind, some in found.summary():
-        note(f"left out: {kind}: {some}")
+        if splits.test is not None:  # all of it, without the run's limits on the size of each split
+            source = f"{config.data.source}:test"
+            dataset = load_split(source, unlimited, seed, on_problem)
+    for kind, examples in problems.summary():
+        note(f"left out: {kind}: {examples}")
     if arguments.limit is not None:
         dataset = dataset.select(range(min(arguments.limit, len(dataset))))
-    return where, dataset.to_list()
+    return source, dataset.to_list()
 
 
 def _measure(answered: Sequence[tuple[Mapping[str, Any], str]]) -> tuple[float, dict[str, float]]:
-    """Accuracy of all, and of each type of answer."""
+    """The accuracy on all questions, and on each type of answer."""
     from looptop.engine.vqa.accuracy import vqa_score
 
     by_type: defaultdict[str, list[float]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""`looptop export`: a run's metrics, events and what else it journalled, as files of other programs."""
+"""`looptop export`: writes a run's metrics, events and other tables as files for other programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.output import quiet_libraries, say, say_json
-from looptop.engine.cli.progress import Reading, progress_on
+from looptop.engine.cli.progress import Status, progress_on
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.export import NAMES, export
 from looptop.engine.paths import path_of
@@ -24,7 +24,7 @@ EXAMPLES = """\
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     to: str
@@ -35,7 +35,7 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, live or not")
     parser.add_argument("--to", required=True, choices=NAMES, help="the files' format")
     parser.add_argument("--out", metavar="FOLDER", help="the folder to make (default: RUN-FORMAT)")
@@ -43,16 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tables",
         metavar="NAMES",
         default="",
-        help="only these, with commas: metrics, events, answers, completions, batches, samples, tokens",
+        help="only these tables, separated by commas: metrics, events, answers, completions, batches, samples, tokens",
     )
     parser.add_argument(
-        "--batches", metavar="FIRST:LAST", help="of a PPO run: batches, samples and tokens of these batches only"
+        "--batches", metavar="FIRST:LAST", help="for a PPO run: only the batches, samples and tokens of these batches"
     )
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Exports."""
+    """Writes the files and prints their names."""
     folder = RunFolder.find(arguments.run)
     out = path_of(arguments.out or f"{folder.file_name}-{arguments.to}")
     only = [name.strip() for name in arguments.tables.split(",") if name.strip()]
@@ -60,7 +60,7 @@ def run(arguments: Arguments) -> int:
     with quiet_libraries(), contextlib.closing(progress_on(sys.stderr)) as progress:
 
         def show(table: str, rows: int, done: float) -> None:
-            progress.show(Reading(folder.id, "", done, [f"writing {table}", f"{rows:,} rows"]))
+            progress.show(Status(folder.id, "", done, [f"writing {table}", f"{rows:,} rows"]))
 
         files = export(folder, arguments.to, out, only=only, batches=batches, on_part=show)
     if arguments.json:
@@ -72,7 +72,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _span(text: str) -> tuple[int, int]:
-    """The first and the last of `FIRST:LAST`, or of one number."""
+    """The first and the last batch of `FIRST:LAST`; one number is both."""
     first, colon, last = text.partition(":")
     try:
         span = (int(first), int(last if colon else first))

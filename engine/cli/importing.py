@@ -1,4 +1,4 @@
-"""`looptop import`: makes runs of what TensorBoard or W&B wrote."""
+"""`looptop import`: makes runs from files of TensorBoard or W&B."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from looptop.engine.text import visible
 
 EXAMPLES = """\
   looptop import runs/                          each folder of event files below it becomes a run
-  looptop import wandb/                         each offline run in it
+  looptop import wandb/                         each offline run in it becomes a run
 
-The exit code is 1 where something could not be read: it is named, and the rest is imported.
+If something cannot be read, it is named, the rest is imported, and the exit code is 1.
 """
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     folder: str
     again: bool
@@ -29,16 +29,16 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
-    parser.add_argument("folder", metavar="FOLDER", help="with *tfevents* or *.wandb files in it or below it")
-    parser.add_argument("--again", action="store_true", help="also what was imported before")
+    """Adds the command's arguments to the parser."""
+    parser.add_argument("folder", metavar="FOLDER", help="a folder with *tfevents* or *.wandb files in it or below it")
+    parser.add_argument("--again", action="store_true", help="import again what was imported before")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Imports."""
+    """Imports and prints the new runs."""
     made: list[RunFolder] = []
-    words: list[str] = []
+    messages: list[str] = []
 
     def on_run(folder: RunFolder) -> None:
         made.append(folder)
@@ -46,13 +46,13 @@ def run(arguments: Arguments) -> int:
             summary = folder.summary()
             say(f"{visible(folder.id)}  {visible(summary.title)}: {len(summary.metrics)} metrics, step {summary.step}")
 
-    def on_word(word: str) -> None:
-        words.append(word)
-        note(f"looptop: {visible(word)}")
+    def on_message(message: str) -> None:
+        messages.append(message)
+        note(f"looptop: {visible(message)}")
 
-    complete = import_folder(path_of(arguments.folder), on_run, on_word, again=arguments.again)
+    complete = import_folder(path_of(arguments.folder), on_run, on_message, again=arguments.again)
     if arguments.json:
-        say_json({"runs": [folder.id for folder in made], "left_out": words, "complete": complete})
-    elif not made and not words:
+        say_json({"runs": [folder.id for folder in made], "left_out": messages, "complete": complete})
+    elif not made and not messages:
         raise LooptopError("nothing was imported")
     return 0 if complete else 1

@@ -1,6 +1,6 @@
-"""Keeps the answers of `predict` as they come, beside the results file: hours of work outlive a kill.
+"""Saves the answers of `predict` as they come, in a file beside the results file, so that a kill costs no answers.
 
-A file of lines: first what the answers are of (model, questions, images), then one line for each answer.
+The first line of the file identifies the model, questions and images; each further line is one answer.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from looptop.engine.files.private import open_regular
 from looptop.engine.text import visible
 
 
-class Kept(NamedTuple):
-    """The answer to one question; None, and why, where it has none."""
+class KeptAnswer(NamedTuple):
+    """The answer to one question; if it has none, the error."""
 
-    place: int
+    number: int
     answer: str | None
     error: str | None
 
@@ -39,27 +39,27 @@ class KeptAnswers:
     def __init__(self, out: Path, model: Path, questions: Sequence[tuple[str, str]]) -> None:
         self.path = out.with_name(f"{out.name}.partial")
         self.trouble = ""
-        """Why no more answers can be kept."""
+        """Why no more answers can be saved."""
         self._key = _key(model, questions)
-        self.answers = {each.place: each for each in self._read() if 0 <= each.place < len(questions)}
-        """Of an earlier try, by place."""
+        self.answers = {each.number: each for each in self._read() if 0 <= each.number < len(questions)}
+        """Answers of an earlier try, by index of the question."""
 
-    def add(self, answers: Sequence[Kept]) -> None:
-        """Writes answers, all that are given at once; a disk that does not take them costs only their keeping."""
+    def add(self, answers: Sequence[KeptAnswer]) -> None:
+        """Appends answers to the file in one write. If the disk refuses them, `trouble` is set; nothing is raised."""
         if self.trouble:
             return
         lines = [] if self.path.is_file() and self._is_ours() else [json.dumps(self._key)]
-        # What a kill has cut in the middle of a line stays a line of its own, which nobody can read.
+        # A line that a kill cut in the middle stays on its own line; it is not valid JSON and is skipped.
         text = "\n" + "\n".join([*lines, *(json.dumps(each) for each in answers)]) + "\n"
         how = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if lines else os.O_APPEND)
         try:
             with os.fdopen(open_regular(self.path, how), "wb") as file:
                 file.write(text.encode("ascii"))
         except OSError as error:
-            self.trouble = f"answers cannot be kept in {visible(self.path)}: {error.strerror}"
+            self.trouble = f"answers cannot be saved in {visible(self.path)}: {error.strerror}"
 
     def remove(self) -> None:
-        """Takes the file away: all is in the results file."""
+        """Removes the file, once the results file holds all answers."""
         if not self.trouble:
             with contextlib.suppress(OSError):
                 self.path.unlink()
@@ -67,14 +67,14 @@ class KeptAnswers:
     def _is_ours(self) -> bool:
         return next(iter(self._lines()), None) == json.dumps(self._key)
 
-    def _read(self) -> list[Kept]:
+    def _read(self) -> list[KeptAnswer]:
         if not self._is_ours():
             return []
-        found = []
+        answers = []
         for line in self._lines()[1:]:
             with contextlib.suppress(msgspec.DecodeError):
-                found.append(msgspec.json.decode(line, type=Kept))
-        return found
+                answers.append(msgspec.json.decode(line, type=KeptAnswer))
+        return answers
 
     def _lines(self) -> list[str]:
         try:
@@ -85,10 +85,10 @@ class KeptAnswers:
 
 
 def _key(model: Path, questions: Sequence[tuple[str, str]]) -> str:
-    """What the answers are of; another model under the same name has other files."""
+    """A hash of the model's files and the questions; another model under the same name has other files."""
     files = []
     for file in sorted(model.glob("*")):
         with contextlib.suppress(OSError):
             files.append((file.name, file.stat().st_size, file.stat().st_mtime_ns))
-    said = json.dumps([str(model.absolute()), files, list(questions)])
-    return hashlib.sha256(said.encode()).hexdigest()
+    text = json.dumps([str(model.absolute()), files, list(questions)])
+    return hashlib.sha256(text.encode()).hexdigest()

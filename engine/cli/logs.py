@@ -1,4 +1,4 @@
-"""`looptop logs`: what a run printed."""
+"""`looptop logs`: prints a run's log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from looptop.engine.text import visible
 
 EXAMPLES = """\
   looptop logs vqa-3
-  looptop logs vqa-3 -f                 and what comes, until the run ends
+  looptop logs vqa-3 -f                 also new lines, until the run ends
 """
 
 POLL_SECONDS = 0.2
@@ -28,7 +28,7 @@ CHUNK = 1 << 16
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     follow: bool
@@ -36,28 +36,28 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until the run ends")
+    parser.add_argument("-f", "--follow", action="store_true", help="keep printing new lines until the run ends")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
     """Prints the log."""
     if arguments.json and arguments.follow:
-        raise LooptopError("--follow and --json do not go together: a log that goes on is not one JSON object")
+        raise LooptopError("--follow cannot be combined with --json: a growing log is not one JSON object")
     folder = RunFolder.find(arguments.run)
-    texts = _texts(folder, follow=arguments.follow)
+    pieces = _pieces(folder, follow=arguments.follow)
     if arguments.json:
-        say_json({"run": folder.id, "lines": "".join(texts).splitlines()})
+        say_json({"run": folder.id, "lines": "".join(pieces).splitlines()})
         return 0
-    for text in texts:
+    for text in pieces:
         sys.stdout.write(safe_lines(text))
         sys.stdout.flush()
     return 0
 
 
-def _texts(folder: RunFolder, *, follow: bool) -> Iterator[str]:
+def _pieces(folder: RunFolder, *, follow: bool) -> Iterator[str]:
     """The log, piece by piece; bytes that are not UTF-8 become replacement characters."""
     if not os.path.lexists(folder.log) and not follow:
         return
@@ -66,18 +66,18 @@ def _texts(folder: RunFolder, *, follow: bool) -> Iterator[str]:
         if not folder.is_live():
             return
         time.sleep(POLL_SECONDS)
-    with _opened(folder.log) as file:
+    with _open_log(folder.log) as file:
         while True:
-            # Looked at before the rest is read, so that nothing printed before the end is missed.
-            going_on = follow and folder.is_live()
+            # Checked before the rest is read, so that nothing printed before the end is missed.
+            more_may_come = follow and folder.is_live()
             yield from (decode(chunk) for chunk in _chunks(file))
-            if not going_on:
+            if not more_may_come:
                 break
             time.sleep(POLL_SECONDS)
     yield decode(b"", final=True)
 
 
-def _opened(log: Path) -> BinaryIO:
+def _open_log(log: Path) -> BinaryIO:
     try:
         return os.fdopen(open_regular(log), "rb")
     except UnsafeFileError:

@@ -1,10 +1,10 @@
-"""The `looptop` command: finds the subcommand that was typed, runs it, and turns what went wrong into one sentence.
+"""The `looptop` command: runs the subcommand that was typed and reports an error in one sentence.
 
 A subcommand is a module of this package with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one
-that was typed is imported, and none imports torch before it needs it, so that `looptop runs`, every help text and the
-app itself start at once.
+that was typed is imported, and torch only when it is needed, so that `looptop runs`, every help text and the app
+start quickly.
 
-Exit codes: 0 done, 1 a run failed, 2 wrong use or input, 130 left with ctrl-C.
+Exit codes: 0 done, 1 a run failed, 2 wrong use or input, 130 interrupted with ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,27 +22,24 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from looptop.engine.cli.arguments import CommonArguments, OpenApp
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
-if TYPE_CHECKING:
-    pass
-
 WRONG_USE = 2
 INTERRUPTED = 130
 
-SMALLER = "use a smaller model or another device (--device), or end other programs"
-"""What helps a command whose memory ran out."""
+MEMORY_ADVICE = "use a smaller model or another device (--device), or end other programs"
+"""What a person can do when a command has run out of memory."""
 
 NO_TERMINAL = (
     "looptop: the app needs a terminal on stdin and stdout; without one use `looptop demo`, "
     "`looptop ask IMAGE QUESTION` or `looptop --help`"
 )
 
-NO_APP = "this is the engine alone: name a command (see `looptop --help`); `looptop` opens the app"
+NO_APP = "this is the engine without the app: name a command (see `looptop --help`), or run `looptop` to open the app"
 
 CANNOT_DRAW = (
     "this terminal cannot show the app (TERM is not set, dumb or not known here); set TERM, for example to"
@@ -74,47 +71,47 @@ GROUPS = {
     "ask": {
         "ask": Command("ask", "ask a model a question about an image"),
         "eval": Command("evaluate", "measure a model's accuracy"),
-        "predict": Command("predict", "answer a file of questions, into the official results file"),
-        "score": Command("score", "the official VQA accuracy of a results file"),
-        "generate": Command("generate", "have a tuned language model respond to a text, or to a file of texts"),
+        "predict": Command("predict", "answer a file of questions and write the official results file"),
+        "score": Command("score", "compute the official VQA accuracy of a results file"),
+        "generate": Command("generate", "let a tuned language model respond to a text, or to a file of texts"),
     },
     "train": {
-        "demo": Command("demo", "do the main job without a screen: ask, train for a short while, ask again"),
+        "demo": Command("demo", "show the main tasks without a screen: ask, train briefly, ask again"),
         "train": Command("train", "start a training run and watch it"),
         "resume": Command("resume", "resume a run that was stopped, interrupted or failed"),
     },
     "watch": {
-        "runs": Command("runs", "list all runs, or those that a filter chooses"),
+        "runs": Command("runs", "list all runs, or those that match a filter"),
         "attach": Command("attach", "open the app on a run, live or not"),
-        "show": Command("show", "all about one run"),
-        "metrics": Command("metrics", "a run's metrics, point by point"),
-        "logs": Command("logs", "what a run printed"),
-        "batches": Command("batches", "the batches of a PPO run"),
-        "samples": Command("samples", "the samples of a PPO batch"),
-        "tokens": Command("tokens", "the tokens of a PPO sample's response"),
-        "compare": Command("compare", "a PPO run's model before and after, on queries it never saw"),
+        "show": Command("show", "print everything about one run"),
+        "metrics": Command("metrics", "list a run's metrics, or print the points of one"),
+        "logs": Command("logs", "print a run's log"),
+        "batches": Command("batches", "list the batches of a PPO run"),
+        "samples": Command("samples", "list the samples of a PPO batch"),
+        "tokens": Command("tokens", "list the tokens of a PPO sample's response"),
+        "compare": Command("compare", "compare a PPO run's model before and after, on queries that it never saw"),
     },
     "drive": {
-        "pause": Command("control", "hold a live run after its step"),
-        "continue": Command("control", "let a paused run continue"),
+        "pause": Command("control", "pause a live run after its step"),
+        "continue": Command("control", "continue a paused run"),
         "step": Command("step", "let a paused run make one step, or a PPO batch go to its next stage"),
-        "checkpoint": Command("control", "have a live run write a checkpoint now"),
+        "checkpoint": Command("control", "make a live run write a checkpoint after its step"),
         "stop": Command("control", "stop a live run, with a checkpoint"),
         "reward": Command("reward", "change a PPO sample's reward by hand, leave it out, or rate it"),
-        "break": Command("breakpoints", "conditions at which a PPO run is held"),
+        "break": Command("breakpoints", "set, remove or list the conditions at which a PPO run is paused"),
     },
     "data": {
         "export": Command("export", "write a run's metrics and events as CSV, Parquet or TensorBoard files"),
-        "import": Command("importing", "make runs of a TensorBoard or W&B offline folder"),
+        "import": Command("importing", "make runs from a TensorBoard or W&B offline folder"),
     },
     "housekeeping": {
         "rename": Command("about", "give a run a title"),
         "note": Command("about", "keep a note with a run"),
         "notify": Command("about", "choose the command that is started when a run ends, fails or raises an alert"),
-        "delete": Command("delete", "remove runs with all that they hold; asks first"),
-        "config": Command("config", "print a preset's whole configuration, to make a file for --config from"),
-        "doctor": Command("doctor", "what this machine, terminal and home offer, and what may end a run"),
-        "completion": Command("completion", "print the code that makes a shell complete looptop's words"),
+        "delete": Command("delete", "delete runs with all their files; asks first"),
+        "config": Command("config", "print a preset's whole configuration, as a start for a --config file"),
+        "doctor": Command("doctor", "report what this machine, terminal and home offer, and what may end a run"),
+        "completion": Command("completion", "print the code that completes looptop's commands in your shell"),
     },
 }
 """All commands, by what a person wants to do."""
@@ -127,40 +124,40 @@ _NEGATED = re.compile(r"-[^-\s][^\s]*?[:<>=!]")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaint is one sentence that also says where help is."""
+    """An argument parser that reports an error in one sentence and names the help text."""
 
     takes_filters = False
     """Whether `-KEY:VALUE` and `-NAME<NUMBER` are words of a filter."""
-    _mixes = False
-    """Whether options and other words are being told apart."""
+    _intermixing = False
+    """Whether `parse_known_intermixed_args` is running, which calls `parse_known_args` in turn."""
 
     def error(self, message: str) -> NoReturn:
-        """Prints the sentence and leaves with exit code 2."""
+        """Prints the sentence and exits with code 2."""
         self.exit(WRONG_USE, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Takes options and other words in any order: `break RUN --remove CONDITION` too."""
-        if self._mixes or self._subparsers is not None or "--" in (args or ()):
+        if self._intermixing or self._subparsers is not None or "--" in (args or ()):
             return super().parse_known_args(args, namespace)
-        self._mixes = True
+        self._intermixing = True
         try:
             return self.parse_known_intermixed_args(args, namespace)
         finally:
-            self._mixes = False
+            self._intermixing = False
 
     def _parse_optional(self, arg_string: str) -> Any:
-        # argparse itself takes only -1 and -1.5 for numbers, and -host:here for -h; it offers no public way in.
+        # argparse itself takes only -1 and -1.5 for numbers, and -host:here for -h. No public method changes that.
         if _NEGATIVE.fullmatch(arg_string) or (self.takes_filters and _NEGATED.match(arg_string)):
             return None
         return super()._parse_optional(arg_string)
 
     def print_help(self, file: Any = None) -> None:
-        """Prints the help text; argparse's own would hide that it could not be written."""
+        """Prints the help text; argparse's own method hides errors in writing it."""
         (file or sys.stdout).write(self.format_help())
 
 
 class HelpText(argparse.HelpFormatter):
-    """Wraps prose and lists at the terminal's width; an example stays one line, to be copied."""
+    """Wraps prose and lists at the terminal's width. An example stays on one line, so that it can be copied."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         lines: list[str] = []
@@ -176,9 +173,9 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
     """Runs the command line.
 
     Args:
-        argv: What was typed behind `looptop`; the process's own arguments when None.
-        open_app: Opens the app, on a run where one is given, and gives its exit code. None where there is only the
-            engine (`python -m looptop.engine`).
+        argv: The words after `looptop`; None for the process's own arguments.
+        open_app: Opens the app, on a run if one is given, and returns the exit code. None if only the engine was
+            started (`python -m looptop.engine`).
 
     Returns:
         The exit code.
@@ -189,13 +186,13 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that knows no Chinese is no reason to fail
+            stream.reconfigure(errors="replace")  # A terminal that cannot show a character is no reason to fail.
     try:
         try:
             if "_ARGCOMPLETE" in os.environ:
                 return _complete()
             return _run(words, began, open_app)
-        finally:  # A help text leaves with SystemExit.
+        finally:  # also after a help text, which raises SystemExit
             sys.stdout.flush()
     except LooptopError as error:
         sys.stderr.write(f"looptop: {visible(error)}\n")
@@ -204,7 +201,7 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
         sys.stderr.write("looptop: interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has read enough.
+        # The reader of the output, such as `head`, has ended.
         _drop_output()
         return 0
     except OSError as error:
@@ -214,22 +211,22 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
         sys.stderr.write(f"looptop: cannot write the output: {error.strerror}\n")
         return WRONG_USE
     except (MemoryError, RuntimeError) as error:
-        from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory
+        from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text
 
         if not is_out_of_memory(error):
             raise
-        sentence = out_of_memory(error, f"in `looptop {_command_of(words) or ''}".rstrip() + "`")
-        sys.stderr.write(f"looptop: {visible(sentence)}; {SMALLER}\n")
+        sentence = out_of_memory_text(error, f"in `looptop {_command_of(words) or ''}".rstrip() + "`")
+        sys.stderr.write(f"looptop: {visible(sentence)}; {MEMORY_ADVICE}\n")
         return WRONG_USE
 
 
 def _drop_output() -> None:
-    """Nothing more is written to stdout, not by Python either when it closes it."""
+    """Redirects stdout to nowhere, so that Python's own flush at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command_of(words: Sequence[str]) -> str | None:
-    """The command among the words that were typed, if one is."""
+    """The first word that is not an option, if there is one."""
     return next((word for word in words if not word.startswith("-")), None)
 
 
@@ -268,7 +265,7 @@ def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
 
 
 def _complete() -> int:
-    """Writes the words that can come next, for the shell that asks (see `completion.py`)."""
+    """Writes the words that can come next, for the shell (see `completion.py`)."""
     from looptop.engine.cli.completion import complete, typed_words
 
     chosen = next((word for word in typed_words() if word in COMMANDS), None)
@@ -278,15 +275,15 @@ def _complete() -> int:
 
 
 def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
-    """The whole parser; only the chosen command has its arguments."""
+    """The whole parser; only the chosen command's arguments are added."""
     parser = Parser(
         prog="looptop",
         description="Ask a visual-question-answering model, train it, tune a summariser by PPO, watch both.\n"
-        "Without a command the app opens.",
+        "Without a command, the app opens.",
         epilog=_commands_text() + "\n" + EPILOG,
         formatter_class=HelpText,
     )
-    parser.add_argument("--version", action="store_true", help="print looptop's version and leave")
+    parser.add_argument("--version", action="store_true", help="print looptop's version and exit")
     subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", help="one of those below; COMMAND --help explains it", parser_class=Parser
     )
@@ -304,7 +301,7 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
 
 
 def _commands_text() -> str:
-    """All commands with what they do, group by group."""
+    """All commands with their descriptions, group by group."""
     groups = (
         "\n".join([f"{title}:", *(f"  {name:11} {each.help}" for name, each in commands.items())])
         for title, commands in GROUPS.items()

@@ -1,4 +1,4 @@
-"""`looptop metrics`: a run's metrics, by name, point by point."""
+"""`looptop metrics`: lists a run's metrics, or prints the points of one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
 EXAMPLES = """\
-  looptop metrics vqa-3                 the names, and each one's last value
-  looptop metrics vqa-3 eval_loss       its points: step, value
+  looptop metrics vqa-3                 all names with their last values
+  looptop metrics vqa-3 eval_loss       all points of one: step, value
 """
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     name: str | None
@@ -27,18 +27,18 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3")
-    parser.add_argument("name", metavar="NAME", nargs="?", help="a metric; without it their names are listed")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a metric; without it, all metrics are listed")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Prints."""
+    """Prints the metrics or the points."""
     folder = RunFolder.find(arguments.run)
     journal = Journal(folder.db)
     if arguments.name is None:
-        return _names(folder.id, journal, as_json=arguments.json)
+        return _print_latest(folder.id, journal, as_json=arguments.json)
     points = journal.values(arguments.name)
     if not points:
         names = journal.names()
@@ -54,7 +54,7 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _names(run_id: str, journal: Journal, *, as_json: bool) -> int:
+def _print_latest(run_id: str, journal: Journal, *, as_json: bool) -> int:
     latest = journal.latest()
     if as_json:
         values = {name: {"step": point.step, "value": point.value} for name, point in latest.items()}

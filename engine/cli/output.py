@@ -1,4 +1,4 @@
-"""What commands print: lines for people on stdout, or one JSON object and nothing else there."""
+"""Prints the results of commands: on stdout either lines for people, or one JSON object and nothing else."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from looptop.engine.compute.threads import WAITING
+from looptop.engine.compute.threads import WAIT_POLICY
 from looptop.engine.text import visible, visible_lines
-from looptop.engine.times import UNKNOWN, is_length, local_time
+from looptop.engine.times import UNKNOWN, is_duration, local_time
 
 _WIDEST = 200
-"""Cells of a column at most; a longer text stands out of it."""
+"""The most cells of a column; a longer text overflows it."""
 
 
 def say(line: str = "") -> None:
-    """Prints a line for people, without anything that could act on the terminal."""
+    """Prints a line for people; control characters, which could act on the terminal, are made visible."""
     sys.stdout.write(visible_lines(line) + "\n")
 
 
 def note(line: str) -> None:
-    """Prints a line on stderr: what is no part of the result."""
+    """Prints a line on stderr, for what is not part of the result."""
     sys.stderr.write(visible_lines(line) + "\n")
     sys.stderr.flush()
 
 
 def say_json(value: Mapping[str, Any]) -> None:
-    """Prints the one JSON object; a number that JSON has no word for (NaN, infinity) becomes null."""
+    """Prints the JSON object; NaN and infinity, which JSON does not have, become null."""
     sys.stdout.write(json.dumps(_finite(value), allow_nan=False) + "\n")
 
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Around work that loads models: no progress bars and hints from libraries, and none of their prints on stdout."""
+    """While the block runs, libraries show no progress bars and hints and print nothing on stdout."""
     for name, value in {
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        **WAITING,
+        **WAIT_POLICY,
     }.items():
         os.environ.setdefault(name, value)
     with contextlib.redirect_stdout(sys.stderr):
@@ -50,14 +50,14 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Iterator[str]:
-    """The lines of a table whose columns are as wide as they must be.
+    """The lines of a table whose columns are as wide as their longest text.
 
     Args:
         header: The columns' names.
-        rows: One text for each column.
-        right: The columns that are set flush right.
+        rows: Of each row one text a column.
+        right: The columns that are aligned to the right.
     """
-    # One long text must not pad every other row to its length.
+    # Without a limit, one very long text would pad every other row to its length.
     widths = [min(_WIDEST, max(len(line[i]) for line in [header, *rows])) for i in range(len(header))]
     for line in [header, *rows]:
         cells = [
@@ -67,29 +67,29 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
         yield "  ".join(cells).rstrip()
 
 
-def percent(fraction: float | None, places: int = 1) -> str:
-    """A fraction from 0 to 1 as `93.2 %`; `-` where there is none."""
-    return "-" if fraction is None or math.isnan(fraction) else f"{limited(100 * fraction, f'.{places}f')} %"
+def percent(fraction: float | None, decimals: int = 1) -> str:
+    """A fraction from 0 to 1 as `93.2 %`; `-` for None and NaN."""
+    return "-" if fraction is None or math.isnan(fraction) else f"{limited(100 * fraction, f'.{decimals}f')} %"
 
 
 def number(value: float | None) -> str:
-    """A figure with four significant digits; `-` where there is none."""
+    """A figure with four significant digits; `-` for None."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def limited(value: float, form: str) -> str:
-    """A figure in this format; in a few digits where it would take dozens (1e300)."""
+    """A figure in this format; one that would take dozens of digits (1e300) with four."""
     return f"{value:{form}}" if abs(value) < 1e12 else f"{value:.4g}"
 
 
 def cut(text: str, longest: int) -> str:
-    """A text of at most so many characters; an ellipsis stands for the rest."""
+    """The text, cut to at most `longest` characters; an ellipsis replaces the rest."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def duration(seconds: float) -> str:
-    """`0:07`, `12:34`, `1:02:03`; `?` where the number is no length of time."""
-    if not math.isfinite(seconds) or (seconds > 0 and not is_length(seconds)):
+    """Seconds as `0:07`, `12:34`, `1:02:03`; `?` if the number is not a possible duration."""
+    if not math.isfinite(seconds) or (seconds > 0 and not is_duration(seconds)):
         return UNKNOWN
     whole = max(0, round(seconds))
     hours, minutes = whole // 3600, whole // 60 % 60
@@ -97,12 +97,12 @@ def duration(seconds: float) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """A point in time, on this machine's clock; `-` where there is none, `?` where the number is no time."""
+    """A point in time in local time; `-` for None, `?` if the number is not a possible time."""
     return "-" if seconds is None else local_time(seconds, "%Y-%m-%d %H:%M")
 
 
 def safe_lines(text: str) -> str:
-    """Text from outside that may have several lines."""
+    """Text from outside with its control characters made visible; line breaks stay."""
     return visible(text, keep_lines=True)
 
 

@@ -18,13 +18,13 @@ EXAMPLES = """\
   looptop predict vqa-3 --questions Q.json --images val2014 --out R.json
   looptop score --annotations A.json --questions Q.json --results R.json
 
-The official program asks for a result for each question: one that cannot be answered gets an empty answer.
-What is answered is kept in R.json.partial until all is: the same command goes on from it.
+The official program needs a result for each question, so a question that cannot be answered gets an empty answer.
+Answers are saved in R.json.partial until all are written: if the command ends early, run it again to continue.
 """
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     model: str
     questions: str
@@ -35,7 +35,7 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("model", metavar="MODEL", help="`bundled`, a run such as vqa-3, or a folder")
     parser.add_argument("--questions", required=True, metavar="Q", help="the official questions file")
     parser.add_argument("--images", required=True, metavar="DIR", help="a folder of images, COCO names or IMAGE_ID.jpg")
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Answers the file."""
+    """Answers the questions and writes the results file."""
     out = path_of(arguments.out)
     if not out.absolute().parent.is_dir():
         raise LooptopError(f"cannot write {visible(out)}: there is no folder {visible(out.absolute().parent)}")
@@ -67,15 +67,15 @@ def run(arguments: Arguments) -> int:
         ]
         kept = KeptAnswers(out, folder_of(arguments.model), asked)
         if kept.answers:
-            note(f"{len(kept.answers):,} of {len(questions):,} answers are there already, in {visible(kept.path)}")
-        answers = answer_all(answerer, asked, lambda place, error: bad.setdefault(place, str(error)), kept)
+            note(f"{len(kept.answers):,} of {len(questions):,} answers are already in {visible(kept.path)}")
+        answers = answer_all(answerer, asked, lambda index, error: bad.setdefault(index, str(error)), kept)
         if kept.trouble:
             note(kept.trouble)
     if len(bad) == len(questions):
         kept.remove()
         raise LooptopError(f"none of the {len(questions):,} questions could be answered; the first: {bad[0]}")
-    for place, sentence in bad.items():
-        note(f"question {visible(questions[place].question_id)} has no answer: {visible(sentence)}")
+    for index, sentence in bad.items():
+        note(f"question {visible(questions[index].question_id)} has no answer: {visible(sentence)}")
     write_results(
         out,
         [(question.question_id, answer or "") for question, answer in zip(questions, answers, strict=True)],

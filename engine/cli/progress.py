@@ -1,4 +1,4 @@
-"""How far something is, on stderr: one line that is drawn over on a terminal, a line every few seconds elsewhere."""
+"""Shows progress on stderr: on a terminal one line that is redrawn, elsewhere a new line every few seconds."""
 
 from __future__ import annotations
 
@@ -18,71 +18,71 @@ BAR_CELLS = 24
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How far something is."""
+class Status:
+    """How far a run or a command is."""
 
     name: str
-    """Of what: a run's id."""
+    """The run's id, or what the command does."""
     phase: str
-    """What it does; where it is said, a line is due when it changes."""
+    """What it is doing now; a change shows a new line at once. May be empty."""
     fraction: float
-    """How much of it is done, from 0 to 1."""
-    words: Sequence[str]
-    """What else is known, in the order of its weight; may be what the phase is."""
+    """How much is done, from 0 to 1."""
+    details: Sequence[str]
+    """What else is known, the most important first; may repeat the phase."""
 
 
 class Progress:
-    """Shows readings as lines of text, one every few seconds and one whenever the phase changes."""
+    """Shows the status as lines of text: one every few seconds, and one whenever the phase changes."""
 
     def __init__(self, stream: TextIO, seconds: float = SECONDS_BETWEEN_LINES) -> None:
         self.stream = stream
         self.seconds = seconds
-        self._said = time.monotonic()
+        self._last_shown = time.monotonic()
         self._phase = ""
-        self._words: Sequence[str] = ()
+        self._details: Sequence[str] = ()
 
-    def show(self, reading: Reading) -> None:
-        """Takes a reading and shows it when it is time."""
+    def show(self, status: Status) -> None:
+        """Shows the status if a line is due."""
         now = time.monotonic()
-        due = now - self._said >= self.seconds and reading.words != self._words
-        if due or reading.phase != self._phase:
-            self._said, self._phase, self._words = now, reading.phase, reading.words
-            self.note("  ".join([reading.name, *reading.words]))
+        due = now - self._last_shown >= self.seconds and status.details != self._details
+        if due or status.phase != self._phase:
+            self._last_shown, self._phase, self._details = now, status.phase, status.details
+            self.note("  ".join([status.name, *status.details]))
 
     def note(self, line: str) -> None:
         """Shows a line that stays."""
         self._write(visible(line) + "\n")
 
     def ring(self) -> None:
-        """Calls for attention, where there is a terminal that can."""
+        """Rings the bell, if there is a terminal."""
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Removes what is not to stay on the terminal."""
 
     def _write(self, text: str) -> None:
-        # The terminal may go away while the run goes on; that is no reason to leave the run unwatched.
+        # The terminal may close while the run continues; that is no reason to stop watching the run.
         with contextlib.suppress(OSError, ValueError):
             self.stream.write(text)
             self.stream.flush()
 
 
 class Bar(Progress):
-    """Shows readings as one line that is drawn over."""
+    """Shows the status as one line that is redrawn."""
 
-    def show(self, reading: Reading) -> None:
-        """Draws the line anew."""
+    def show(self, status: Status) -> None:
+        """Redraws the line."""
         width = shutil.get_terminal_size().columns
         with contextlib.suppress(OSError, ValueError):
-            width = os.get_terminal_size(self.stream.fileno()).columns or width  # 0: it does not say
-        filled = int(reading.fraction * BAR_CELLS)
-        bar = f"[{'#' * filled}{'.' * (BAR_CELLS - filled)}] {100 * reading.fraction:3.0f} %"
-        parts = [reading.name, bar, *reading.words]
+            width = os.get_terminal_size(self.stream.fileno()).columns or width  # 0 if it is not known
+        filled = int(status.fraction * BAR_CELLS)
+        bar = f"[{'#' * filled}{'.' * (BAR_CELLS - filled)}] {100 * status.fraction:3.0f} %"
+        parts = [status.name, bar, *status.details]
         while len(parts) > 2 and len("  ".join(parts)) >= width:
             parts.pop()
         self._write("\r" + visible("  ".join(parts))[: max(0, width - 1)] + "\x1b[K")
 
     def note(self, line: str) -> None:
-        """Shows a line that stays, above the one that is drawn over."""
+        """Shows a line that stays, above the one that is redrawn."""
         self._write(f"\r{visible(line)}\x1b[K\n")
 
     def ring(self) -> None:
@@ -90,12 +90,12 @@ class Bar(Progress):
         self._write("\a")
 
     def close(self) -> None:
-        """Wipes the line."""
+        """Erases the line."""
         self._write("\r\x1b[K")
 
 
 def progress_on(stream: TextIO) -> Progress:
-    """What suits the stream: a bar on a terminal that can draw over a line, lines elsewhere."""
+    """The progress display for a stream: a bar on a terminal that can redraw a line, lines elsewhere."""
     if stream.isatty() and can_draw():
         return Bar(stream)
     return Progress(stream)

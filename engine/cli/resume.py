@@ -1,4 +1,4 @@
-"""`looptop resume`: goes on with a run that is not live, from its newest whole checkpoint, and watches it."""
+"""`looptop resume`: resumes a run that is not live from its newest complete checkpoint, and watches it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from looptop.engine.startup.host import relaunch
 
 EXAMPLES = """\
   looptop resume vqa-3
-  looptop resume ppo-3 --drop-edits     without what you changed by hand in the batch that is made again
+  looptop resume ppo-3 --drop-edits     undo your changes to the batch that is made again
 """
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     drop_edits: bool
@@ -30,25 +30,25 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run that is not live, such as vqa-3")
     parser.add_argument(
         "--drop-edits",
         action="store_true",
-        help="of a PPO run: take back what you changed by hand in the last batch that is made again",
+        help="for a PPO run: undo what you changed by hand in the last batch, which is made again",
     )
     add_trust(parser)
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Resumes."""
+    """Resumes the run and watches it."""
     if arguments.drop_edits:
         folder, _ = ppo_run(arguments.run)
         step, count = drop_edits(folder)
         note(f"{folder.id}  {count} {'edit' if count == 1 else 'edits'} of batch {step} dropped")
     interrupts = Interrupts()
-    with interrupts.taken():
+    with interrupts.counted():
         folder = relaunch(arguments.run, trust=arguments.trust)
         note(f"{folder.id}  resumed")
         for sentence in without_effect(folder.config()).values():

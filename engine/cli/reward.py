@@ -1,4 +1,4 @@
-"""`looptop reward`: what a person says of a sample: another reward, to leave it out, or a rating to keep."""
+"""`looptop reward`: changes a sample's reward by hand, leaves the sample out of the update, or rates it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
-from looptop.engine.cli.control import settle
+from looptop.engine.cli.control import print_answer
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.judgements import judge, warning
 from looptop.engine.ppo.records import JudgementKind
@@ -17,12 +17,12 @@ EXAMPLES = """\
   looptop step ppo-3 --to compared; looptop reward ppo-3 12 0 1.5      its reward in the update
   looptop reward ppo-3 12 1 --leave-out
   looptop reward ppo-3 12 2 +1 --rate       kept for `looptop train reward --data ppo-3`
-  looptop reward ppo-3 12 0 none            take it back
+  looptop reward ppo-3 12 0 none            undo
 """
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     batch: int
@@ -34,11 +34,11 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument("batch", metavar="BATCH", type=int, help="the batch's number")
     parser.add_argument("sample", metavar="SAMPLE", type=int, help="the sample's number in it, from 0")
-    parser.add_argument("value", metavar="VALUE", nargs="?", help="a number, or `none` to take back what was said")
+    parser.add_argument("value", metavar="VALUE", nargs="?", help="a number, or `none` to undo")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--leave-out", action="store_true", help="leave the sample out of the update")
     how.add_argument("--rate", action="store_true", help="VALUE is a rating, kept for a reward model")
@@ -46,14 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Says it."""
+    """Sends the judgement to the run; if the run is not live, stores it."""
     folder, _ = ppo_run(arguments.run)
     kind: JudgementKind = "leave_out" if arguments.leave_out else "rating" if arguments.rate else "reward"
     value = _value(arguments.value, kind)
     control = judge(folder, arguments.batch, arguments.sample, kind, value, by="cli")
     far = warning(folder, arguments.batch, kind, value) if control is None else ""
-    said = f"batch {arguments.batch}, sample {arguments.sample}: {far}kept"
-    return settle(folder, control, kind, said, as_json=arguments.json)
+    done = f"batch {arguments.batch}, sample {arguments.sample}: {far}kept"
+    return print_answer(folder, control, kind, done, as_json=arguments.json)
 
 
 def _value(text: str | None, kind: JudgementKind) -> float | None:
@@ -68,5 +68,5 @@ def _value(text: str | None, kind: JudgementKind) -> float | None:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise LooptopError(f"'{visible(text)}' is no number; give one, or `none` to take back what was said")
+        raise LooptopError(f"'{visible(text)}' is not a number; give one, or `none` to undo")
     return value

@@ -1,4 +1,4 @@
-"""`looptop runs`: all runs, or those that a filter chooses, the newest first or in another order."""
+"""`looptop runs`: lists all runs or those that match a filter, the newest first or in another order."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ EXAMPLES = """\
   looptop runs 'eval_loss<0.5' 'took>10m' -note:bad --sort eval_loss
   looptop runs --json
 
-A filter's words must all hold: KEY:VALUE (kind, state, id, title, note, device, preset, host), NAME<NUMBER with any
-metric, step, progress, took, age or alerts, or any word. `and`, `or`, `not` and parentheses combine them:
-looptop runs 'kind:ppo and not (state:failed or loss>2)'. A minus means `not` as well; before a mere word it needs a --
-in front: looptop runs -- -bad
+All words of a filter must hold. A word is KEY:VALUE (kind, state, id, title,
+note, device, preset, host), NAME<NUMBER (a metric, step, progress, took, age,
+alerts), or plain text. `and`, `or`, `not` and parentheses combine words:
+  looptop runs 'kind:ppo and not (state:failed or loss>2)'
+A minus also means `not`; before plain text it needs -- in front:
+  looptop runs -- -bad
 """
 
 TAKES_FILTERS = True
 
 _NOTE = 40
+"""Characters of a title or note that are printed."""
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     filter: list[str]
     sort: str
@@ -42,7 +45,7 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument(
         "filter",
         metavar="FILTER",
@@ -50,12 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which runs: words, KEY:VALUE and NAME<NUMBER, with and, or, not and parentheses",
     )
     parser.add_argument("--sort", metavar="COLUMN", default="", help=f"{', '.join(COLUMNS)}, or a metric")
-    parser.add_argument("--reverse", action="store_true", help="the other way round")
+    parser.add_argument("--reverse", action="store_true", help="in reverse order")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Lists."""
+    """Prints the runs."""
     wanted = run_filter.parse(" ".join(arguments.filter))
     everything = Summaries().all()
     run_filter.refuse_unknown_metrics(wanted, everything)
@@ -76,7 +79,7 @@ def run(arguments: Arguments) -> int:
         say(f"no runs yet in {visible(home())}; start one with `looptop train vqa`")
         return 0
     if not summaries:
-        say(f"none of the {len(everything)} runs is meant by that")
+        say(f"the filter matches none of the {len(everything)} runs")
         return 0
     header = ["run", "state", "step", "done", "figure", "", "took", "created", "note"]
     for line in table(header, [_row(summary) for summary in summaries], right=["step", "done", "figure", "took"]):
@@ -89,10 +92,9 @@ def _row(summary: RunSummary) -> list[str]:
     name, value = headline(summary)
     step = headline_step(summary)
     done, seconds = progress(summary), took(summary)
-    said = " ".join((summary.title or summary.note).split())
-    said = cut(said, _NOTE)
+    label = cut(" ".join((summary.title or summary.note).split()), _NOTE)
     if summary.trouble:
-        said = f"! {summary.trouble}" + (f"; {said}" if said else "")
+        label = f"! {summary.trouble}" + (f"; {label}" if label else "")
     return [
         visible(summary.id),
         visible(
@@ -105,5 +107,5 @@ def _row(summary: RunSummary) -> list[str]:
         visible(name) + ("" if step is None else f" of step {step}"),
         "-" if seconds is None else duration(seconds),
         moment(summary.created),
-        visible(said),
+        visible(label),
     ]

@@ -1,4 +1,4 @@
-"""`looptop samples`: the samples of one PPO batch."""
+"""`looptop samples`: lists the samples of one PPO batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIGURES = ("reward", "kl", "advantage", "entropy", "ratio", "length")
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     batch: int
@@ -34,45 +34,45 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument("batch", metavar="BATCH", type=int, help="the batch's number")
     parser.add_argument(
-        "--sort", metavar="FIGURE", help="the largest of this first: reward, kl, ..., or a score's name"
+        "--sort", metavar="FIGURE", help="sort by this, the largest first: reward, kl, ..., or a score's name"
     )
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Lists."""
+    """Prints the samples."""
     folder, journal = ppo_run(arguments.run)
     samples = journal.samples(arguments.batch)
     if not samples:
         first, last, count = journal.batch_span()
-        there = f"it has {first} to {last}" if count else "it has none yet"
-        raise LooptopError(f"{folder.id} has no batch {arguments.batch}; {there}")
-    said: dict[int, list[Judgement]] = {}
+        span = f"it has {first} to {last}" if count else "it has none yet"
+        raise LooptopError(f"{folder.id} has no batch {arguments.batch}; {span}")
+    judgements: dict[int, list[Judgement]] = {}
     for judgement in journal.judgements(arguments.batch):
-        said.setdefault(judgement.row, []).append(judgement)
+        judgements.setdefault(judgement.row, []).append(judgement)
     if arguments.sort is not None:
         samples = _sorted(samples, arguments.sort)
     if arguments.json:
-        listed = [_whole(sample, said.get(sample.row, [])) for sample in samples]
+        listed = [_plain(sample, judgements.get(sample.row, [])) for sample in samples]
         say_json({"run": folder.id, "batch": arguments.batch, "samples": listed})
         return 0
     scores = list(samples[0].scores)
-    header = ["sample", "reward", *map(visible, scores), "kl", "advantage", "length", "", "response", "said"]
-    rows = [_row(sample, scores, said.get(sample.row, [])) for sample in samples]
+    header = ["sample", "reward", *map(visible, scores), "kl", "advantage", "length", "", "response", "judgement"]
+    rows = [_row(sample, scores, judgements.get(sample.row, [])) for sample in samples]
     for line in table(header, rows, right=["sample", "reward", *map(visible, scores), "kl", "advantage", "length"]):
         say(line)
     return 0
 
 
 def figure_of(sample: SampleRecord, name: str) -> float | None:
-    """A sample's figure by its name: one of `FIGURES`, a score's, or one of quality.
+    """A sample's figure by its name: one of `FIGURES`, a score, or a figure of quality.
 
     Raises:
-        LooptopError: It has no such figure; says which it has.
+        LooptopError: The sample has no such figure; names those that it has.
     """
     if name in FIGURES:
         value = getattr(sample, name)
@@ -92,7 +92,7 @@ def _sorted(samples: list[SampleRecord], name: str) -> list[SampleRecord]:
     return sorted(samples, key=key)
 
 
-def _row(sample: SampleRecord, scores: list[str], said: list[Judgement]) -> list[str]:
+def _row(sample: SampleRecord, scores: list[str], judgements: list[Judgement]) -> list[str]:
     return [
         str(sample.row),
         number(sample.reward),
@@ -102,10 +102,10 @@ def _row(sample: SampleRecord, scores: list[str], said: list[Judgement]) -> list
         str(sample.length),
         "" if sample.ended else "cut",
         visible(sample.response),
-        ", ".join(f"{visible(each.kind).replace('_', ' ')} {number(each.value)}" for each in said),
+        ", ".join(f"{visible(each.kind).replace('_', ' ')} {number(each.value)}" for each in judgements),
     ]
 
 
-def _whole(sample: SampleRecord, said: list[Judgement]) -> dict[str, Any]:
+def _plain(sample: SampleRecord, judgements: list[Judgement]) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(sample)
-    return plain | {"judgements": {each.kind: each.value for each in said}}
+    return plain | {"judgements": {each.kind: each.value for each in judgements}}

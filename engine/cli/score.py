@@ -1,4 +1,4 @@
-"""`looptop score`: the official VQA accuracy of a results file."""
+"""`looptop score`: computes the official VQA accuracy of a results file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = """\
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     annotations: str
     questions: str
@@ -25,15 +25,15 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("--annotations", required=True, metavar="A", help="the official annotations file")
     parser.add_argument("--questions", required=True, metavar="Q", help="the official questions file")
-    parser.add_argument("--results", required=True, metavar="R", help="a list of question_id and answer")
+    parser.add_argument("--results", required=True, metavar="R", help="a JSON list of question_id and answer")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Scores."""
+    """Prints the accuracy."""
     official = score_files(arguments.annotations, arguments.questions, arguments.results)
     if arguments.json:
         say_json(official.as_printed())

@@ -1,4 +1,4 @@
-"""`looptop show`: all about one run: where it stands, what it trains, its last answers and events."""
+"""`looptop show`: prints everything about one run: its state, configuration, results, last answers and events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from looptop.engine.journal.records import AnswerSample, Event, RunState, RunSum
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.checkpoint import steps
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.liveness import alive, full_disk, why_interrupted
+from looptop.engine.runs.liveness import full_disk, liveness_text, why_interrupted
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.times import local_time
@@ -30,27 +30,27 @@ EXAMPLES = """\
 
 EVENTS_SHOWN = 10
 _LONGEST_ANSWER = 200
-"""Characters of a question, an answer or a truth."""
+"""Characters of a question, an answer or a truth that are printed."""
 
-OTHERS = ("trainer", "tensorboard", "wandb")
-"""Kinds of runs that another program trained: looptop cannot go on with them."""
+TRAINED_ELSEWHERE = ("trainer", "tensorboard", "wandb")
+"""Kinds of runs that another program trained; looptop cannot resume them."""
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     json: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Shows the run."""
+    """Prints the run."""
     folder = RunFolder.find(arguments.run)
     summary = folder.summary()
     journal = Journal(folder.db)
@@ -61,22 +61,22 @@ def run(arguments: Arguments) -> int:
     reason = why_interrupted(folder) if summary.state is RunState.INTERRUPTED else summary.reason
     why = f": {visible(reason)}" if reason else ""
     say(f"{visible(folder.id)} {state_text(summary.state, summary.alerts)}{why}{title}")
-    say(f"  {alive(folder)}")
+    say(f"  {liveness_text(folder)}")
     if full := full_disk(folder.path):
-        say(f"  ! {full}: what a live run has to say waits in its memory, make room")
+        say(f"  ! {full}; make room: until then a live run keeps its metrics in memory")
     if summary.trouble:
         say(f"  ! {visible(summary.trouble)}")
     for line in visible(summary.note, keep_lines=True).splitlines():
         say(f"  | {line}")
     say()
     for name, value in _facts(folder, summary, journal):
-        if value == "-" and summary.kind != "vqa":  # of another kind, that does not have it
+        if value == "-" and summary.kind != "vqa":  # runs of other kinds do not have every fact
             continue
         say(f"  {name:17} {value}")
-    _answers(journal.answer_samples())
-    _events(journal.events())
+    _print_answers(journal.answer_samples())
+    _print_events(journal.events())
     say()
-    say(_next(folder.shell_name, summary))
+    say(_next_commands(folder.shell_name, summary))
     return 0
 
 
@@ -101,14 +101,14 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
         ("preset", visible(summary.preset or "-")),
         *_choices(summary.kind, config),
         ("device", " ".join(visible(facts[key]) for key in ("device", "precision") if key in facts) or "-"),
-        ("parameters", _counted(facts, "parameters", "trainable_parameters", "trainable")),
+        ("parameters", _parameters(facts)),
         ("data holds", _split_sizes(facts)),
         *((("left out", _left_out(facts["left_out"])),) if facts.get("left_out") else ()),
-        *_doing(summary, facts),
+        *_activity(summary, facts),
         ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
         *(
-            (word, (percent(latest.get(name), 2) if is_share else number(latest.get(name))) + _of_step(name, summary))
-            for word, name, is_share in _FIGURES.get(summary.kind, _FIGURES["vqa"])
+            (label, (percent(latest.get(name), 2) if is_share else number(latest.get(name))) + _of_step(name, summary))
+            for label, name, is_share in _FIGURES.get(summary.kind, _FIGURES["vqa"])
         ),
         *_result(summary),
         *(
@@ -138,11 +138,11 @@ _FIGURES = {
         ("held-out KL", "eval_kl", False),
     ),
 }
-"""Of each kind: what a figure is called, its metric, and whether it is a share."""
+"""By kind of run: a figure's label, its metric, and whether it is a share from 0 to 1."""
 
 
 def _of_step(metric: str, summary: RunSummary) -> str:
-    """Behind a figure: which model it measures."""
+    """Text after a figure: which step's model it measures."""
     if metric not in summary.metrics:
         return ""
     if metric.startswith("eval_") and summary.evaluation_step is not None:
@@ -159,8 +159,8 @@ def _result(summary: RunSummary) -> list[tuple[str, str]]:
     return [("its model", f"that of step {summary.result_step}, {'the last' if is_last else 'the best evaluation'}")]
 
 
-def _doing(summary: RunSummary, facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a live run does between its steps."""
+def _activity(summary: RunSummary, facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a live run is doing between its steps."""
     progress = progress_of(facts)
     if progress is None or summary.state not in (RunState.RUNNING, RunState.PAUSED):
         return []
@@ -168,7 +168,7 @@ def _doing(summary: RunSummary, facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _choices(kind: str, config: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was chosen for the run that says most about it."""
+    """The settings that characterise the run."""
     model, data = config.get("model", {}), config.get("data", {})
     source = ("data", visible(data.get("source", "-")))
     if kind == "ppo":
@@ -183,18 +183,19 @@ def _choices(kind: str, config: dict[str, Any]) -> list[tuple[str, str]]:
 def _config(folder: RunFolder) -> dict[str, Any]:
     try:
         return configuration.to_dict(folder.config())
-    except LooptopError:  # of a newer looptop, or edited: the rest of the run can be shown
+    except LooptopError:  # written by a newer looptop, or edited; the rest of the run can still be shown
         return {}
 
 
-def _counted(facts: dict[str, Any], key: str, part: str, word: str) -> str:
-    if key not in facts:
+def _parameters(facts: dict[str, Any]) -> str:
+    if "parameters" not in facts:
         return "-"
-    return f"{facts[key]:,}" + (f", {facts[part]:,} {word}" if part in facts else "")
+    trainable = facts.get("trainable_parameters")
+    return f"{facts['parameters']:,}" + (f", {trainable:,} trainable" if trainable is not None else "")
 
 
 def _split_sizes(facts: dict[str, Any]) -> str:
-    sizes = [f"{facts[key]:,} {word}" for key, word in _SPLITS if facts.get(key)]
+    sizes = [f"{facts[key]:,} {label}" for key, label in _SPLITS if facts.get(key)]
     return ", ".join(sizes) or "-"
 
 
@@ -221,7 +222,7 @@ def _checkpoints(folder: RunFolder) -> list[str]:
     return [path.name for path in reversed(steps(folder.checkpoints).values())]
 
 
-def _answers(samples: list[AnswerSample]) -> None:
+def _print_answers(samples: list[AnswerSample]) -> None:
     if not samples:
         return
     say()
@@ -242,7 +243,7 @@ def _short(text: str) -> str:
     return visible(cut(text, _LONGEST_ANSWER))
 
 
-def _events(events: list[Event]) -> None:
+def _print_events(events: list[Event]) -> None:
     if not events:
         return
     say()
@@ -251,13 +252,13 @@ def _events(events: list[Event]) -> None:
         say(f"  {local_time(event.time, '%H:%M:%S')}  {level}{visible(event.text)}")
 
 
-def _next(name: str, summary: RunSummary) -> str:
+def _next_commands(name: str, summary: RunSummary) -> str:
     state = summary.state
     if state in (RunState.CREATED, RunState.RUNNING):
         return f"looptop attach {name}, pause, checkpoint, stop; its log: looptop logs {name} -f"
     if state is RunState.PAUSED:
         return f"looptop continue {name}, step, stop; its log: looptop logs {name}"
-    if summary.kind in OTHERS:
+    if summary.kind in TRAINED_ELSEWHERE:
         return f"looptop attach {name}"
     if state is RunState.FINISHED:
         return what_next(summary.kind, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
-from looptop.engine.cli.control import settle
+from looptop.engine.cli.control import print_answer
 from looptop.engine.ppo.records import STAGES
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
@@ -18,7 +18,7 @@ EXAMPLES = """\
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     to: str
@@ -26,7 +26,7 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a live run, such as ppo-3")
     parser.add_argument(
         "--to",
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Sends it."""
+    """Sends the control and prints the run's answer."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, "step", by="cli", to=arguments.to)
-    return settle(folder, control, "step", "", as_json=arguments.json)
+    return print_answer(folder, control, "step", "", as_json=arguments.json)

@@ -1,4 +1,4 @@
-"""`looptop tokens`: what PPO knows of each token of one response."""
+"""`looptop tokens`: lists the figures that PPO has for each token of one response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLES = """\
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     run: str
     batch: int
@@ -27,7 +27,7 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument("batch", metavar="BATCH", type=int, help="the batch's number")
     parser.add_argument("sample", metavar="SAMPLE", type=int, help="the sample's number in it, from 0")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Lists."""
+    """Prints the tokens."""
     folder, journal = ppo_run(arguments.run)
     sample, tokens = (
         journal.sample(arguments.batch, arguments.sample),
@@ -44,16 +44,16 @@ def run(arguments: Arguments) -> int:
     if sample is None:
         raise LooptopError(f"{folder.id} has no sample {arguments.sample} of a batch {arguments.batch}")
     if tokens is None:
-        raise LooptopError(f"batch {arguments.batch} of {folder.id} has not come to its tokens' figures yet")
+        raise LooptopError(f"batch {arguments.batch} of {folder.id} has no figures for its tokens yet")
     if arguments.json:
         listed = [
             {
-                "id": number_,
+                "id": token_id,
                 "text": text,
                 "counts": counts,
-                **{name: values[at] for name, values in tokens.columns.items()},
+                **{name: values[index] for name, values in tokens.columns.items()},
             }
-            for at, (number_, text, counts) in enumerate(zip(tokens.ids, tokens.texts, tokens.counts, strict=True))
+            for index, (token_id, text, counts) in enumerate(zip(tokens.ids, tokens.texts, tokens.counts, strict=True))
         ]
         say_json({"run": folder.id, "batch": arguments.batch, "sample": arguments.sample, "tokens": listed})
         return 0
@@ -62,10 +62,10 @@ def run(arguments: Arguments) -> int:
     say()
     header = ["token", "text", "probability", *tokens.columns]
     rows = []
-    for at, text in enumerate(tokens.texts):
-        probability = math.exp(min(0.0, tokens.columns["logprob"][at]))
-        figures = [number(values[at]) for values in tokens.columns.values()]
-        rows.append([str(at), visible(text), number(probability), *figures])
+    for index, text in enumerate(tokens.texts):
+        probability = math.exp(min(0.0, tokens.columns["logprob"][index]))
+        figures = [number(values[index]) for values in tokens.columns.values()]
+        rows.append([str(index), visible(text), number(probability), *figures])
     for line in table(header, rows, right=["token", *header[2:]]):
         say(line)
     return 0

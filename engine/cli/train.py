@@ -1,4 +1,4 @@
-"""`looptop train`: starts an engine process that trains, and watches it."""
+"""`looptop train`: starts a training run in an engine process of its own, and watches it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXAMPLES = """\
   looptop train vqa --set fusion=tokens --set num_train_epochs=20
   looptop train vqa --data my_folder            images beside a CSV, JSONL or JSON of image,question,answer
   looptop train vqa --preset book --set data.annotations=A.json --set data.questions=Q.json --set data.images=DIR
-  looptop train --like vqa-3 --set seed=7       the same again, with changes
+  looptop train --like vqa-3 --set seed=7       the same configuration, with changes
   looptop train vqa --detach --title "wider" --notify 'notify-send "$LOOPTOP_RUN $LOOPTOP_EVENT"'
   looptop config > mine.toml; looptop train vqa --config mine.toml
   looptop train ppo                              a tiny summariser learns from two reward models
@@ -33,12 +33,12 @@ EXAMPLES = """\
   looptop train reward --data ppo-3              a reward model from what you rated in ppo-3
 
 ctrl-C stops the run after its step, with a checkpoint; a second one stops it at once.
-Closing the terminal leaves the run going.
+The run continues when the terminal closes.
 """
 
 
 class Arguments(CommonArguments):
-    """What was typed."""
+    """The arguments of the command."""
 
     kind: str | None
     preset: str
@@ -55,13 +55,13 @@ class Arguments(CommonArguments):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Adds the command's arguments to the parser."""
     parser.add_argument("kind", nargs="?", choices=configuration.KINDS, help="what to train; not needed with --like")
-    whence = parser.add_mutually_exclusive_group()
+    base = parser.add_mutually_exclusive_group()
     known = "; ".join(f"{kind}: {', '.join(configuration.presets(kind))}" for kind in configuration.KINDS)
-    whence.add_argument("--preset", default="tiny", help=f"{known} (default: tiny)")
-    whence.add_argument("--config", metavar="FILE", help="a TOML file; what it leaves out comes from its preset")
-    whence.add_argument("--like", metavar="RUN", help="a run whose configuration to begin with")
+    base.add_argument("--preset", default="tiny", help=f"{known} (default: tiny)")
+    base.add_argument("--config", metavar="FILE", help="a TOML file; what it leaves out comes from its preset")
+    base.add_argument("--like", metavar="RUN", help="a run whose configuration to start from")
     parser.add_argument(
         "--data",
         metavar="SOURCE",
@@ -78,41 +78,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_about(parser)
     add_trust(parser)
-    parser.add_argument("--detach", action="store_true", help="do not watch: say the run's id and leave")
+    parser.add_argument("--detach", action="store_true", help="do not watch: print the run's id and exit")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Trains."""
+    """Starts the run and watches it."""
     config = _chosen(arguments)
     interrupts = Interrupts()
-    with interrupts.taken():
+    with interrupts.counted():
         folder = launch(config, about=about_of(arguments))
         if arguments.detach and not interrupts.count:
-            return _leave(folder, as_json=arguments.json)
+            return _print_started(folder, as_json=arguments.json)
         note(f"{folder.id}  started")
         outcome = watch(folder, arguments.began, interrupts, progress_on(sys.stderr))
     return show_outcome(outcome, as_json=arguments.json)
 
 
 def add_about(parser: argparse.ArgumentParser) -> None:
-    """Adds what a person says of a new run."""
-    parser.add_argument("--title", help="what to call the run")
-    parser.add_argument("--note", help="a note to keep with it")
-    parser.add_argument("--notify", metavar="COMMAND", help="started when the run ends, fails or raises an alert")
+    """Adds `--title`, `--note` and `--notify`."""
+    parser.add_argument("--title", help="the run's title")
+    parser.add_argument("--note", help="a note to keep with the run")
+    parser.add_argument(
+        "--notify", metavar="COMMAND", help="a command to start when the run ends, fails or raises an alert"
+    )
 
 
 def about_of(arguments: Arguments) -> About | None:
-    """What was said of the new run; None where nothing was."""
-    said = {key: getattr(arguments, key) for key in ("title", "note", "notify") if getattr(arguments, key) is not None}
-    return About(**said) if said else None
+    """The title, note and notify command of the new run; None if none was typed."""
+    typed = {key: getattr(arguments, key) for key in ("title", "note", "notify") if getattr(arguments, key) is not None}
+    return About(**typed) if typed else None
 
 
 def _chosen(arguments: Arguments) -> RunConfig:
-    """The configuration that the arguments ask for."""
+    """The configuration that the arguments choose."""
     like = None
     if arguments.kind is None and arguments.like is None:
-        raise LooptopError("train needs to know what: `looptop train vqa`, or `looptop train --like RUN`")
+        raise LooptopError("say what to train: `looptop train vqa`, or `looptop train --like RUN`")
     if arguments.like is not None:
         run = RunFolder.find(arguments.like)
         config = like = run.config()
@@ -127,7 +129,7 @@ def _chosen(arguments: Arguments) -> RunConfig:
     if arguments.data is not None:
         settings.insert(0, f"data.source={arguments.data}")
     config = configuration.override(config, settings)
-    # What another run was started with is not refused to one like it.
+    # A setting without effect is accepted if the run that --like names has it too.
     refuse_without_effect(config, like)
     if like is not None:
         for sentence in without_effect(config).values():
@@ -135,7 +137,7 @@ def _chosen(arguments: Arguments) -> RunConfig:
     return config
 
 
-def _leave(folder: RunFolder, *, as_json: bool) -> int:
+def _print_started(folder: RunFolder, *, as_json: bool) -> int:
     if as_json:
         say_json(
             {
@@ -148,5 +150,5 @@ def _leave(folder: RunFolder, *, as_json: bool) -> int:
             }
         )
     else:
-        say(f"{folder.id} trains on its own; see `looptop show {folder.id}`, or watch it: `looptop attach {folder.id}`")
+        say(f"{folder.id} trains in the background; see `looptop show {folder.id}` or `looptop attach {folder.id}`")
     return 0

@@ -1,1 +1,1 @@
-"""Where and how to compute: device, threads, precision, and memory that ran out."""
+"""Where and how to compute: device, threads, precision, and what to do when memory runs out."""

@@ -1,8 +1,8 @@
-"""Where to compute: one device a process, how many threads, and in which precision.
+"""Chooses the device, the precision and the number of threads to compute with.
 
-One device a process on purpose. Trainer would wrap the model in `DataParallel` where it sees several GPUs, which is
-slower than one and changes what a batch is: training settles its arguments on the one device (`Device.settle`). Several
-GPUs take several processes (`runs.processes`), and each picks its own here.
+A process uses one device. With several GPUs, Trainer would wrap the model in `DataParallel`, which is slower than one
+GPU and changes the meaning of a batch; `Device.restrict_trainer` prevents it. To use several GPUs, a run has several
+processes (`runs.processes`), each with its own device.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from looptop.engine.text import visible
 
 @dataclass(frozen=True)
 class Device:
-    """Where this process computes."""
+    """The device of this process, and how to compute on it."""
 
     torch_device: str
     """`cpu`, `cuda:0`, `mps`."""
     precision: Precision
     name: str
-    """What the maker calls it."""
+    """The maker's name for it."""
     threads: int
     """CPU threads of torch."""
 
     def apply(self) -> None:
-        """Tells torch, for the whole process.
+        """Configures torch for the whole process.
 
-        In fp32, TF32 is switched off on a GPU: an answer must not depend on the batch that it stands in, nor on what
-        this process computed before. In bf16 and fp16 it is allowed.
+        In fp32, TF32 is switched off on a GPU: an answer must not depend on the other samples of its batch, nor on what
+        this process computed before. In bf16 and fp16, TF32 is allowed.
         """
         import torch
 
@@ -47,40 +47,40 @@ class Device:
             torch.cuda.set_device(self.torch_device)
             _allow_tf32(self.precision != "fp32")
 
-    def settle(self, arguments: Any) -> None:
-        """Makes Trainer use this device and no other: by itself it takes all GPUs, beginning with the first.
+    def restrict_trainer(self, arguments: Any) -> None:
+        """Makes Trainer use this device only; by default it uses all GPUs, starting with the first.
 
         Args:
-            arguments: `TrainingArguments`, made with `use_cpu` where this is the CPU.
+            arguments: `TrainingArguments`, made with `use_cpu` if this is the CPU.
         """
         import torch
 
         arguments._n_gpu = min(arguments.n_gpu, 1)
         if self.torch_device.startswith("cuda"):
-            # A cached property: what stands in the instance is what Trainer reads.
+            # A cached property: Trainer reads the value that is stored in the instance.
             arguments.__dict__["_setup_devices"] = torch.device(self.torch_device)
         self.apply()
 
 
 def pick(device: str = "auto", precision: str = "auto", *, overflows_in_fp16: str = "", threads: int = 0) -> Device:
-    """The device that was asked for, or the best there is.
+    """The requested device, or the best one available.
 
     Args:
-        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
-        precision: `auto` (bf16 where the device computes it natively, fp16 on an older CUDA device, else fp32), `fp32`,
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
+        precision: `auto` (bf16 if the device computes it natively, fp16 on an older CUDA device, else fp32), `fp32`,
             `bf16`, `fp16`.
-        overflows_in_fp16: The name of a model that will be computed and cannot be in fp16 (see `engine.ppo.fp16`):
-            `auto` is fp32 then, where it would be fp16. Empty where there is none.
-        threads: CPU threads of torch; by default those of `cpu_threads`.
+        overflows_in_fp16: The name of a model that cannot be computed in fp16 (see `engine.ppo.fp16`): `auto` then
+            means fp32 where it would mean fp16. Empty if there is none.
+        threads: CPU threads of torch; 0 for those of `cpu_threads`.
 
     Raises:
-        LooptopError: The device is not there, or it or the model cannot be computed in that precision.
+        LooptopError: The device does not exist, or the device or the model cannot compute in that precision.
     """
-    torch_device = _find(device)
+    torch_device = _resolve(device)
     if precision not in ("auto", *get_args(Precision)):
         raise LooptopError(f"precision is '{visible(precision)}'; it must be auto, fp32, bf16 or fp16")
     if precision == "fp16" and not torch_device.startswith("cuda"):
-        raise LooptopError(f"fp16 needs a CUDA device, and this is '{torch_device}'; use precision bf16, fp32 or auto")
+        raise LooptopError(f"fp16 needs a CUDA device, but this is '{torch_device}'; use precision bf16, fp32 or auto")
     if precision == "fp16" and overflows_in_fp16:
         raise LooptopError(
             f"{visible(overflows_in_fp16)} is a T5 model, and T5's activations overflow in fp16;"
@@ -93,11 +93,11 @@ def pick(device: str = "auto", precision: str = "auto", *, overflows_in_fp16: st
 
 
 def _allow_tf32(allowed: bool) -> None:
-    """Sets TF32 for matrix products and for cuDNN, whatever was set before and by which of torch's two interfaces.
+    """Sets TF32 for matrix products and for cuDNN, whatever was set before through either of torch's two interfaces.
 
-    The older interface comes first: the newer one leaves its switches as they are, and torch raises an error where
-    somebody reads one that contradicts the newer. It leaves cuDNN's newer switches to the global one where it forbids
-    TF32, so these are set as well.
+    The older interface is set first: setting the newer one does not change the older switches, and torch raises an
+    error if somebody reads an older switch that contradicts a newer one. When the older interface forbids TF32, it
+    leaves cuDNN's newer switches to the global one, so these are set as well.
     """
     from torch.backends import cuda, cudnn
 
@@ -108,7 +108,7 @@ def _allow_tf32(allowed: bool) -> None:
     cudnn.rnn.fp32_precision = precision  # type: ignore[attr-defined]
 
 
-def _find(device: str) -> str:
+def _resolve(device: str) -> str:
     import torch
 
     refuse_unknown(device)
@@ -116,7 +116,7 @@ def _find(device: str) -> str:
     if torch.backends.mps.is_available():
         present.append("mps")
     if device in ("auto", "cuda") and "cuda:0" in present:
-        # Of a run's several processes each has a device of its own.
+        # Each process of a run has a device of its own.
         local = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         return local if local in present else "cuda:0"
     if device == "auto":
@@ -137,10 +137,10 @@ def _best_precision(torch_device: str) -> Precision:
 
 
 def _cpu_computes_bf16(capabilities: Mapping[str, Any]) -> bool:
-    """Whether the processor multiplies bf16 itself; where it is only emulated it is slower than fp32.
+    """Whether the CPU multiplies bf16 natively; emulated bf16 is slower than fp32.
 
     Args:
-        capabilities: Of `torch.cpu.get_capabilities()`: x86 names, or Arm's.
+        capabilities: From `torch.cpu.get_capabilities()`, with x86 or Arm names.
     """
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 

@@ -1,7 +1,8 @@
-"""Recognises that memory ran out, and says so in one sentence. Without torch: commands that never load it use this too.
+"""Recognises errors that mean that memory ran out, and describes them in one sentence.
 
-torch has a type for a GPU's memory that ran out, and none for the processor's or for that of its libraries: these are
-known by the words of torch, NumPy and CUDA, which the numbers of the sentence come from as well.
+torch has an exception type for GPU memory, but none for the memory of the CPU or of its libraries. Those errors are
+recognised by the messages of torch, NumPy and CUDA, which the numbers of the sentence come from as well. Nothing here
+imports torch, because commands that never load it use this, too.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ _MARKS = (
     "CUDA error: out of memory",
     "MPS backend out of memory",
 )
-"""What a plain RuntimeError holds that means the same."""
+"""Parts of the message of a plain RuntimeError that mean the same."""
 
 _SIZE = r"(\d[\d.]* [KMGTPE]?i?B|\d+ bytes)"
-_WANTED = (re.compile(rf"ried to allocate {_SIZE}"), re.compile(rf"Unable to allocate {_SIZE}"))
+_REQUESTED = (re.compile(rf"ried to allocate {_SIZE}"), re.compile(rf"Unable to allocate {_SIZE}"))
 _FREE = re.compile(rf"of which {_SIZE} is free")
 _ALLOWED = re.compile(rf"{_SIZE} allowed;")
-"""The limit that `torch.cuda.set_per_process_memory_fraction` has set."""
+"""The limit that was set by `torch.cuda.set_per_process_memory_fraction`."""
 _GPU = re.compile(r"GPU (\d+) has a total capacity")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out: a GPU's, or the machine's."""
+    """Whether an error means that the memory of a GPU or of the machine ran out."""
     if isinstance(error, MemoryError):
         return True
     if not isinstance(error, RuntimeError):
@@ -39,40 +40,40 @@ def is_out_of_memory(error: BaseException) -> bool:
     return _is_torch_type(error) or any(mark in str(error) for mark in _MARKS)
 
 
-def out_of_memory(error: BaseException, activity: str, device: str = "") -> str:
-    """The sentence's beginning: which memory ran out and in what, how much was wanted and how much is free.
+def out_of_memory_text(error: BaseException, activity: str, device: str = "") -> str:
+    """The start of a sentence: which memory ran out during what, how much was requested, and how much is free.
 
     Args:
-        error: One that `is_out_of_memory`.
+        error: An error for which `is_out_of_memory` is true.
         activity: What was being done: "in step 13", "while it loaded the models".
-        device: Where this process computes, as torch names it; empty where that is not known.
+        device: The device of this process, as torch names it; empty if unknown.
     """
     message = str(error)
     where = _device_of(error, message, device)
-    wanted = next((match[1] for pattern in _WANTED if (match := pattern.search(message))), "")
-    if wanted.endswith(" bytes"):
-        wanted = bytes_text(int(wanted.split()[0]))
-    numbers = [f"{wanted} were wanted"] if wanted else []
+    requested = next((match[1] for pattern in _REQUESTED if (match := pattern.search(message))), "")
+    if requested.endswith(" bytes"):
+        requested = bytes_text(int(requested.split()[0]))
+    numbers = [f"{requested} was requested"] if requested else []
     if match := _ALLOWED.search(message):
-        numbers.append(f"this process may take {match[1]} in all")
+        numbers.append(f"this process may use {match[1]} in total")
     elif free := match[1] if (match := _FREE.search(message)) else _free(where):
-        numbers.append(f"{free} are free")
+        numbers.append(f"{free} is free")
     beginning = f"out of memory{f' on {where}' if where else ''} {activity}"
     return f"{beginning}: {' and '.join(numbers)}" if numbers else beginning
 
 
-def give_back_memory(*, thoroughly: bool) -> None:
-    """Gives the memory of models that nobody holds any more back to the GPU.
+def release_memory(*, thoroughly: bool) -> None:
+    """Frees the memory of models that are no longer used.
 
     Args:
-        thoroughly: Also search for models that only hold each other, where this process has used no GPU.
+        thoroughly: Also collect garbage if this process has not used a GPU.
     """
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     on_gpu = cuda is not None and cuda.is_initialized()
     if on_gpu or thoroughly:
         gc.collect()
     if cuda is not None and on_gpu:
-        # Where CUDA has broken down it refuses this too, and how the run ended is still to be written.
+        # After a CUDA failure this fails, too, and the end of the run must still be written.
         with contextlib.suppress(RuntimeError):
             cuda.empty_cache()
 
@@ -91,6 +92,6 @@ def _device_of(error: BaseException, message: str, device: str) -> str:
 def _free(device: str) -> str:
     if not device:
         return ""
-    with contextlib.suppress(Exception):  # CUDA may have broken down.
+    with contextlib.suppress(Exception):  # after a CUDA failure
         return bytes_text(free_bytes(device))
     return ""

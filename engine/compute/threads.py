@@ -1,7 +1,7 @@
-"""How many CPU threads torch gets, and how they wait for one another.
+"""How many CPU threads torch uses, and how they wait for each other.
 
-The count is fixed before a run computes and depends only on its configuration, its journal, the environment and the
-machine, never on what else runs: a seeded run gives the same numbers whatever runs beside it.
+The number is fixed before a run computes. It depends on the run's configuration and journal, the environment and the
+machine, but never on what else is running, so that a seeded run always gives the same results.
 """
 
 from __future__ import annotations
@@ -10,40 +10,42 @@ import math
 import os
 from pathlib import Path
 
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Environment of a process that computes, read when torch is loaded: threads that wait for one another sleep. Where two
-programs compute, spinning threads keep the cores from the threads that they wait for: on two cores a step of the tiny
-VQA preset with two threads took 11 times as long beside another such run, and 1.4 times with sleeping threads."""
+WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Environment variables of a process that computes, read when torch is loaded: waiting threads sleep instead of
+spinning. If two programs compute, spinning threads take the cores from the threads that they wait for. On two cores, a
+step of the tiny VQA preset with two threads took 11 times as long beside another such run, and 1.4 times with sleeping
+threads."""
 
 
-def cpu_threads(configured: int = 0, before: int = 0) -> int:
-    """CPU threads to compute with. Another count adds numbers in another order, and so changes the last digits of sums:
-    so nothing here depends on what else the machine computes.
+def cpu_threads(configured: int = 0, previous: int = 0) -> int:
+    """The number of CPU threads to compute with. It changes the order of additions, and so the last digits of sums;
+    therefore it does not depend on what else is running.
 
     Args:
-        configured: `training.threads`; 0 where it is left open. `OMP_NUM_THREADS` decides then.
-        before: With how many a resumed run began; 0 for a new one. Kept where this process may use as many cores.
+        configured: `training.threads`; 0 if not set.
+        previous: The number that a resumed run started with; 0 for a new run.
 
     Returns:
-        Where nothing above decides, the physical cores that this process may use.
+        The first that applies: `configured`; `OMP_NUM_THREADS`; `previous`, if this process may use that many cores;
+        the physical cores that this process may use.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     decided = configured or (int(asked) if asked.isdigit() else 0)
     cores = max(1, min(_cores(), _quota()))
-    return decided or (before if 0 < before <= cores else cores)
+    return decided or (previous if 0 < previous <= cores else cores)
 
 
 def _cores() -> int:
     """Physical cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return _physical_cores(os.sched_getaffinity(0))
-    import psutil  # takes a while, and only this needs it
+    import psutil  # slow to import
 
     return psutil.cpu_count(logical=False) or os.cpu_count() or 1
 
 
 def _physical_cores(logical: set[int], topology: Path = Path("/sys/devices/system/cpu")) -> int:
-    """How many cores the logical processors lie on (two to a core with hyper-threading)."""
+    """The number of physical cores of these logical CPUs (with hyper-threading a core has two)."""
     cores = set()
     for number in logical:
         try:
@@ -54,7 +56,7 @@ def _physical_cores(logical: set[int], topology: Path = Path("/sys/devices/syste
 
 
 def _quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Processors that the container's time quota amounts to; a container sees all of the host's cores."""
+    """CPUs that the container's time quota amounts to; a container sees all cores of the host."""
     try:
         quota, period = file.read_text().split()
         return math.ceil(int(quota) / int(period))

@@ -1,7 +1,8 @@
-"""A run's whole configuration: typed, read from TOML, checked as it is read, enough to start the run again.
+"""The configuration of a run: typed, read from TOML, checked as it is read, and enough to start the run again.
 
-- `vqa`, `ppo`, `reward` what a run of each kind takes; `training` and `types` what they share
-- `settings` presets, files and `key=value` words; `versions` what older files called it
+- `vqa`, `ppo`, `reward` the settings of each kind of run; `training` and `types` what they share
+- `settings` reads presets, files and `key=value` arguments; `versions` renames the settings of older files
+- `differences` compares configurations
 """
 
 from looptop.engine.config.settings import KINDS as KINDS

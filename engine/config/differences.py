@@ -1,4 +1,4 @@
-"""Configurations side by side, and what would have to be set to make one of another."""
+"""Compares configurations, and lists the settings that turn one into another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """A configuration as one line a value: `training.learning_rate` -> `0.001`."""
+    """A configuration with dotted keys and values as text: `training.learning_rate` -> `0.001`."""
     lines: dict[str, str] = {}
     for key, value in settings.items():
         name = f"{above}.{key}" if above else str(key)
@@ -20,16 +20,16 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
 
 
 def side_by_side(configurations: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str | None]]]:
-    """Each key with its value in every configuration, None where it has none; in the order of the first ones."""
+    """Each key with its value in every configuration (None if it has none), in the order of first appearance."""
     lines = [flat(each) for each in configurations]
     keys = dict.fromkeys(key for each in lines for key in each)
     return [(key, [each.get(key) for each in lines]) for key in keys]
 
 
 def changes(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
-    """What to set, as `--set KEY=VALUE` takes it, to make the other configuration of the base.
+    """The settings, as for `--set KEY=VALUE`, that turn the base into the other configuration.
 
-    Only tables' keys: `kind` and `preset` are not set but chosen.
+    Only keys of tables are included: `kind` and `preset` are chosen, not set.
     """
     changed: dict[str, str] = {}
     for table, values in other.items():
@@ -38,11 +38,11 @@ def changes(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]
         before = base.get(table)
         for key, value in values.items():
             if not isinstance(before, Mapping) or before.get(key) != value:
-                changed[f"{table}.{key}"] = _as_typed(value)
+                changed[f"{table}.{key}"] = _value_text(value)
     return changed
 
 
-def _as_typed(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):

@@ -14,26 +14,26 @@ class ClassifierConfig(Table, frozen=True, kw_only=True):
     """The model that becomes a reward model."""
 
     classifier: str
-    """Hub name, local folder or `bundled:PART` of an encoder or a classifier; its head is made anew, with one label."""
+    """Hub name, local folder or `bundled:PART` of an encoder or a classifier; it gets a new head with one label."""
     reads: Literal["response", "both"] = "both"
-    """What it is given: the response, or the query and the response."""
+    """What it reads: the response, or the query and the response."""
 
 
 class PreferenceConfig(Table, frozen=True, kw_only=True):
     """Where preferences come from."""
 
     source: str
-    """`newsroom` or `newsroom:SEED`; a PPO run's id (what a person rated there); a data set's name on the hub; or a
-    local CSV, JSONL or Parquet file, of pairs (`chosen`, `rejected` and, if it has one, `query`) or of ratings
-    (`query`, `response`, `rating`), which are made into pairs within each query."""
+    """`newsroom` or `newsroom:SEED`; a PPO run's id (for the ratings given there); a data set's name on the hub; or a
+    local CSV, JSONL or Parquet file. A file holds pairs (`chosen`, `rejected`, optionally `query`) or ratings (`query`,
+    `response`, `rating`), from which pairs are made within each query."""
     split: str = "train"
-    """Of a data set on the hub."""
+    """The split of a data set on the hub."""
     max_pairs: Positive | None = None
-    """So many pairs to train on at most."""
+    """Train on at most this many pairs."""
     max_tokens: Positive = 512
-    """Longer texts are cut at their end."""
+    """Longer texts are cut off at the end."""
     validation_fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.1
-    """Share of the queries held out; a query is on one side only."""
+    """Fraction of the queries held out for validation; no query is in both splits."""
 
 
 class RewardTrainingConfig(TrainingConfig, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class RewardTrainingConfig(TrainingConfig, frozen=True, kw_only=True):
 
 
 class RewardRunConfig(Table, frozen=True, kw_only=True):
-    """All of a run that trains a reward model."""
+    """The whole configuration of a reward run."""
 
     kind: Literal["reward"] = "reward"
     preset: str

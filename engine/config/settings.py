@@ -1,7 +1,7 @@
-"""Reads and writes configurations: from presets, from TOML files, from `key=value` words; all of it checked at once.
+"""Reads, checks and writes configurations: presets, TOML files, and `key=value` arguments.
 
-Names of training arguments are `transformers.TrainingArguments`' own. Nothing here imports torch, so the app's form and
-the command line can check what a person types as they type it.
+Training arguments have the names of `transformers.TrainingArguments`. Nothing here imports torch, so the app's form and
+the command line can check settings while a person types them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.encoding import dump_toml, parse_toml
-from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.text import visible
 
 RunConfig: TypeAlias = VqaRunConfig | PpoRunConfig | RewardRunConfig
-"""All of a run of any kind."""
+"""The whole configuration of a run of any kind."""
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -44,12 +44,12 @@ _KINDS: dict[str, type[VqaRunConfig] | type[PpoRunConfig] | type[RewardRunConfig
 }
 
 KINDS = tuple(_KINDS)
-"""What the engine trains."""
+"""The kinds of runs that the engine trains."""
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """Where a key stands in a configuration's plain data: the mapping that holds it, its name, and its type."""
+    """A setting within a configuration's plain data: the mapping that holds it, its name, and its type."""
 
     table: dict[str, Any]
     name: str
@@ -57,7 +57,7 @@ class _Entry:
 
 
 def presets(kind: str = "vqa") -> list[str]:
-    """The names of the presets of a kind that looptop brings along, the default first."""
+    """The names of looptop's presets of a kind, the default first."""
     folder = resources.files("looptop.engine") / "presets" / kind
     names = (file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
     return sorted(names, key=lambda name: (name != "tiny", name))
@@ -80,7 +80,7 @@ def preset(name: str, kind: str) -> RunConfig: ...
 
 
 def preset(name: str, kind: str = "vqa") -> RunConfig:
-    """One of the presets that looptop brings along.
+    """One of looptop's presets.
 
     Args:
         name: `tiny`, `book`, ...
@@ -96,11 +96,12 @@ def preset(name: str, kind: str = "vqa") -> RunConfig:
 
 
 def load(path: Path, kind: str | None = None) -> RunConfig:
-    """Reads a configuration from a TOML file; what the file leaves out comes from its `preset` (`tiny` by default).
+    """Reads a configuration from a TOML file; missing settings come from its `preset` (`tiny` by default).
 
     Args:
         path: The file.
-        kind: What it must be a configuration of, and is where it does not say so; `vqa` where None.
+        kind: The kind that the file must be of, and has if it names none; None accepts every kind, `vqa` if it names
+            none.
 
     Raises:
         LooptopError: The file is missing, is not TOML, is of another kind, or holds a key or value that is not allowed.
@@ -114,7 +115,7 @@ def load(path: Path, kind: str | None = None) -> RunConfig:
         raise LooptopError(f"the configuration {where} is not UTF-8 text") from None
     except UNREADABLE as error:
         raise LooptopError(f"the configuration {where} is not valid TOML: {_why_unreadable(error)}") from None
-    data = versions.up_to_date(data, f"the configuration {where}")
+    data = versions.upgraded(data, f"the configuration {where}")
     kind_name, base = data.get("kind", kind or "vqa"), data.get("preset", "tiny")
     if not isinstance(base, str):
         raise LooptopError(f"{where}: preset must be a name in quotes")
@@ -149,39 +150,39 @@ def from_dict(data: Mapping[str, Any], where: str = "the configuration") -> RunC
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
-    """The configuration as plain data, without keys that hold None (TOML has no word for it)."""
+    """The configuration as plain data, without keys that hold None (TOML cannot express it)."""
     plain: dict[str, Any] = _without_none(msgspec.to_builtins(config))
     return plain
 
 
 def save(config: RunConfig, path: Path) -> None:
     """Writes the whole configuration as TOML."""
-    path.write_bytes(dump_toml(versions.stamped(to_dict(config))))
+    path.write_bytes(dump_toml(versions.with_version(to_dict(config))))
 
 
 def override(config: C, settings: Iterable[str]) -> C:
-    """The configuration with `key=value` settings applied, as typed behind `--set`.
+    """The configuration with `key=value` settings applied, as typed after `--set`.
 
-    A key is `table.name`, or the name alone (`learning_rate`, `fusion`), since no name stands in two tables; of a
-    reward, `rewards.ITS_NAME.name`. A value is TOML; a bare word is taken as text, and a comma makes a list of words.
+    A key is `table.name`, or the name alone (`learning_rate`, `fusion`), since no name is in two tables; the key of a
+    reward is `rewards.ITS_NAME.name`. A value is TOML; a bare word is text, and commas separate a list of words.
 
     Raises:
-        LooptopError: A key or value is not allowed; it is named, with the nearest key that is.
+        LooptopError: A key or value is not allowed; the message names it and the closest valid key.
     """
     data = to_dict(config)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise LooptopError(f"'{visible(setting)}' is not key=value; write for example learning_rate=1e-4")
-        entry = _find(key.strip(), data, type(config))
+        entry = _resolve(key.strip(), data, type(config))
         entry.table[entry.name] = _parse_value(text.strip(), entry.type)
     return cast(C, from_dict(data, where="--set"))  # of the same kind: no setting changes it
 
 
 def dump(config: RunConfig) -> str:
-    """The whole configuration as TOML for a person to change: what has no value stands in its table as a comment."""
+    """The whole configuration as TOML for a person to edit; settings without a value are listed as comments."""
     lines = []
-    for line in tomli_w.dumps(versions.stamped(to_dict(config))).splitlines():
+    for line in tomli_w.dumps(versions.with_version(to_dict(config))).splitlines():
         lines.append(line)
         table = getattr(config, line[1:-1], None) if line.startswith("[") else None
         if isinstance(table, Struct):
@@ -193,7 +194,7 @@ def dump(config: RunConfig) -> str:
 
 
 def _meanings(table: type[Struct]) -> dict[str, str]:
-    """What stands below a table's settings in its source, each in one line."""
+    """The docstrings of a table's settings, each in one line, read from its source."""
     body = ast.parse(textwrap.dedent(inspect.getsource(table))).body[0]
     meanings = {}
     for field, below in itertools.pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
@@ -203,7 +204,7 @@ def _meanings(table: type[Struct]) -> dict[str, str]:
 
 
 def keys(config_type: type[Struct] = VqaRunConfig) -> Iterator[str]:
-    """Every key that `override` takes of such a configuration, as `table.name`; of lists of tables, their own name."""
+    """Every key of a type of configuration that `override` accepts, as `table.name`; for a list of tables, its name."""
     for name, field_type in _fields(config_type).items():
         if isinstance(field_type, type) and issubclass(field_type, Struct):
             yield from (f"{name}.{inner}" for inner in _fields(field_type))
@@ -216,17 +217,17 @@ def _fields(table: type[Struct]) -> dict[str, Any]:
 
 
 def _item_type(field_type: Any) -> type[Struct] | None:
-    """Of a list of tables, the table."""
+    """The type of the tables in a list of tables; None for any other type."""
     inner = get_args(field_type)[:1] if get_origin(field_type) is tuple else ()
     return inner[0] if inner and isinstance(inner[0], type) and issubclass(inner[0], Struct) else None
 
 
-_BEGINNINGS = ("model", "function", "person")
-"""A list of tables gets a new one where one of these is set of a name that it does not know yet."""
+_NEW_TABLE_KEYS = ("model", "function", "person")
+"""Setting one of these for an unknown name adds a new table to a list of tables."""
 
 
-def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Entry:
-    """Where a key that was typed stands."""
+def _resolve(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Entry:
+    """The setting that a typed key means."""
     fields = _fields(config_type)
     table, _, rest = key.partition(".")
     if not rest:
@@ -238,13 +239,13 @@ def _find(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Entry:
     elif (item := _item_type(fields.get(table))) is not None:
         chosen, _, name = rest.partition(".")
         known = [one["name"] for one in data[table]]
-        if chosen not in known and name in _BEGINNINGS:
+        if chosen not in known and name in _NEW_TABLE_KEYS:
             data[table] = [*data[table], {"name": chosen}]
             known.append(chosen)
         if chosen not in known:
             near = difflib.get_close_matches(chosen, known, n=1)
             hint = f"; did you mean '{table}.{near[0]}.{visible(name)}'?" if near else ""
-            if not near and (first := difflib.get_close_matches(name, _BEGINNINGS, n=1)):
+            if not near and (first := difflib.get_close_matches(name, _NEW_TABLE_KEYS, n=1)):
                 hint = f"; did you mean '{table}.{visible(chosen)}.{first[0]}', which makes a new one?"
             raise LooptopError(
                 f"there is no '{visible(chosen)}' among the {table}, which are: {', '.join(known)}{hint}"
@@ -265,7 +266,7 @@ def _near(key: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:
     for name, field_type in _fields(config_type).items():
         if (item := _item_type(field_type)) is not None:
             known += [f"{name}.{each}.{inner}" for each in _names(data.get(name)) for inner in _fields(item)]
-    # What stands in a list's table is looked for among its neighbours first.
+    # A key within a list of tables is compared with the other keys of its table first.
     beginning = key.rpartition(".")[0] + "."
     neighbours = [each for each in known if beginning != "." and each.startswith(beginning)]
     near = difflib.get_close_matches(key.rpartition(".")[2], [each[len(beginning) :] for each in neighbours], n=1)
@@ -300,14 +301,14 @@ def _takes_float(field_type: Any) -> bool:
 
 
 def _why_unreadable(error: Exception) -> str:
-    """What is wrong with a text whose parser gave up, in half a sentence."""
+    """Why a text could not be parsed, as part of a sentence."""
     if isinstance(error, RecursionError):
         return "its lists and tables are nested too deeply"
-    return f"it holds a value that is too large, or that no setting takes ({said_of(error)})"
+    return f"it has a value that is too large, or that no setting accepts ({error_text(error)})"
 
 
 def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:
-    """Msgspec's message with its path (`$.training.x`) put first, as a person would say it."""
+    """Rewrites a message of msgspec for people: the path (`$.training.x`) comes first, as a key."""
     text, _, path = message.partition(" - at `$.")
     key = path.rstrip("`")
     unknown = re.match(r"Object contains unknown field `(.*)`", text)
@@ -317,17 +318,17 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
         near = near or next(iter(difflib.get_close_matches(key, _fields(config_type), n=1)), "")
         near = near or next(iter(difflib.get_close_matches(key, list(keys(config_type)), n=1, cutoff=0.5)), "")
         return f"there is no key '{visible(key)}'" + (
-            f"; did you mean '{near}'?" if near else "; a newer looptop may know it, this one's are in `looptop config`"
+            f"; did you mean '{near}'?" if near else "; a newer looptop may have it; `looptop config` lists this one's"
         )
     missing = re.match(r"Object missing required field `(.*)`", text)
     if missing:
         return f"the key '{visible(f'{key}.{missing[1]}' if key else missing[1])}' is missing"
-    if not key:  # Said of the configuration as a whole.
+    if not key:  # The message is about the whole configuration.
         return visible(text)
     value: Any = data
     for part in filter(None, re.split(r"[.\[\]]+", key)):
         value = value[int(part)] if isinstance(value, list | tuple) else value.get(part, "?")
-    if isinstance(value, Mapping) and not text.startswith("Expected"):  # Said of a table as a whole.
+    if isinstance(value, Mapping) and not text.startswith("Expected"):  # The message is about a whole table.
         return visible(text)
     complaint = text[0].lower() + text[1:].replace("`", "")
     if text.startswith("Invalid enum value"):
@@ -336,7 +337,7 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
 
 
 def _named(path: str, data: Mapping[str, Any]) -> str:
-    """Where msgspec says that something stands, as `--set` takes it: `rewards[0]` by the name of that table."""
+    """A path of msgspec as a key of `--set`: `rewards[0]` becomes `rewards.NAME`."""
     match = re.fullmatch(r"(\w+)\[(\d+)\]", path)
     tables = data.get(match[1]) if match else None
     if match is None or not isinstance(tables, list | tuple):
@@ -346,7 +347,7 @@ def _named(path: str, data: Mapping[str, Any]) -> str:
 
 
 def _choices(key: str, config_type: type[Struct]) -> list[str]:
-    """The words that a key takes, from the `Literal` in its type."""
+    """The values that a key accepts, from the `Literal` in its type."""
     expected: Any = config_type
     for part in re.sub(r"\[[^\]]*\]", "", key).split("."):
         expected = _fields(_item_type(expected) or expected)[part]

@@ -1,4 +1,4 @@
-"""Numbers as configurations take them."""
+"""The types of settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 Positive = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
-# An upper bound, however far off, keeps infinity out.
+# An upper bound, however large, excludes infinity.
 Real = Annotated[float, Meta(ge=-1e300, le=1e300)]
 PositiveFloat = Annotated[float, Meta(gt=0, le=1e300)]
 NonNegativeFloat = Annotated[float, Meta(ge=0, le=1e300)]
@@ -22,4 +22,4 @@ Kernels = Literal["fast", "transformers"]
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One table of a configuration: every key is known, and none is changed once it was read."""
+    """One table of a configuration: unknown keys are refused, and values cannot be changed after reading."""

@@ -1,6 +1,6 @@
-"""Versions of config.toml: what was renamed or taken out of it since, so that older files are read on.
+"""Versions of config.toml: which settings were renamed or removed, so that older files can still be read.
 
-A file without a version is of the first one. Whoever renames or removes a setting raises `VERSION` and adds a `Change`.
+A file without a version has version 1. To rename or remove a setting, raise `VERSION` and add a `Change`.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ KEY = "version"
 
 
 class Change(NamedTuple):
-    """A setting that has another name, or is gone."""
+    """A setting that was renamed or removed."""
 
     version: int
-    """The first version in which it is so."""
+    """The first version with the change."""
     kind: str
-    """Of which kind of run."""
+    """The kind of run that has the setting."""
     key: str
     """Its old name, as `table.name`."""
-    now: str | None
-    """Its name since, as `table.name`; None where it is gone."""
+    new_key: str | None
+    """Its new name, as `table.name`; None if it was removed."""
 
 
 CHANGES: tuple[Change, ...] = ()
 
 
-def stamped(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with the version that they are of, for a file."""
+def with_version(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the current version, to be written to a file."""
     return {KEY: VERSION, **settings}
 
 
-def up_to_date(data: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What a file holds, under the names of this version, and without the file's version.
+def upgraded(data: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The settings of a file under the names of the current version, without the version itself.
 
     Args:
-        data: All of the file.
-        where: What to call it in an error.
+        data: The content of the file.
+        where: The file's name in error messages.
 
     Raises:
-        LooptopError: It is a newer looptop's, or its version is no number.
+        LooptopError: A newer looptop wrote it, or its version is not a number.
     """
     settings = {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items() if key != KEY}
     version = data.get(KEY, 1)
@@ -59,8 +59,8 @@ def up_to_date(data: Mapping[str, Any], where: str) -> dict[str, Any]:
         table, _, name = change.key.partition(".")
         if version < change.version and settings.get("kind", "vqa") == change.kind and name in _table(settings, table):
             value = settings[table].pop(name)
-            if change.now is not None:
-                table, _, name = change.now.partition(".")
+            if change.new_key is not None:
+                table, _, name = change.new_key.partition(".")
                 settings.setdefault(table, {}).setdefault(name, value)
     return settings
 

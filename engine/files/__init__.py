@@ -1,1 +1,1 @@
-"""Files that only their owner writes, and locks. Knows nothing of runs."""
+"""Private files, and locks. Nothing here knows about runs."""

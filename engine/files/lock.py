@@ -1,7 +1,7 @@
-"""The lock of a live run: held by its process, released by the kernel when the process is gone, however it went.
+"""The lock of a live run. Its process holds it, and the kernel releases it when the process ends, in whatever way.
 
-`flock` on `run.lock`. The file says who holds it, for people and for watchers on another host, whose kernel knows
-nothing of the lock: they go by the file's modification time, which a thread of its own moves on.
+The lock is a `flock` on `run.lock`. The file also names the process that holds it. Other hosts cannot see the lock, so
+a thread updates the file's modification time every two seconds as a heartbeat, and readers there check that.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from looptop.engine.files.private import open_regular, read_regular
 from looptop.engine.text import visible
 
 HEARTBEAT_SECONDS = 2.0
-# How long a heartbeat on another host may be ago; its clock and the file server's may differ from ours.
+# How old a heartbeat on another host may be; its clock and the file server's may differ from ours.
 _ALIVE_SECONDS = 15.0
-# A reader that probes holds the lock for microseconds; whoever still holds it after this long is another run.
+# A reader that tests the lock holds it for microseconds; whoever still holds it after this long is another run.
 PATIENCE_SECONDS = 0.5
 _LARGEST = 64 * 1024
 
@@ -38,12 +38,12 @@ class Owner(msgspec.Struct, frozen=True):
     started: float
     """When it took the lock, in seconds since the epoch."""
     heartbeat: float
-    """When it last said that it lives; what watchers on another host go by."""
+    """When it last updated the lock file; other hosts use this to tell whether the run is live."""
 
 
 class _Record(msgspec.Struct):
     host: str
-    # A signal to process 0 or -1 would reach others.
+    # A signal to process 0 or -1 would reach other processes.
     pid: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
     started: float
 
@@ -52,8 +52,8 @@ class RunLock:
     """Holds `run.lock` from `acquire` to `release`, or while a `with` block runs.
 
     Args:
-        path: The lock file; made when missing.
-        run_id: What to call the run in an error.
+        path: The lock file; made if missing.
+        run_id: The run's name in error messages.
         descriptor: An open file that holds the lock already, handed over by the process that started this one.
     """
 
@@ -76,10 +76,10 @@ class RunLock:
         """Takes the lock.
 
         Args:
-            heartbeat: Start the thread that keeps the file fresh; not needed where the lock is handed on at once.
+            heartbeat: Start the thread that updates the file; not needed if the lock is handed over immediately.
 
         Raises:
-            LooptopError: Another process, or another thread of this one, holds it; or the file cannot be made.
+            LooptopError: Another process, or another thread of this one, holds the lock; or the file cannot be made.
         """
         if self._descriptor is None:
             try:
@@ -95,14 +95,14 @@ class RunLock:
         else:
             os.set_inheritable(self._descriptor, False)
         self.started = time.time()
-        self._say_who()
+        self._write_owner()
         _held.add(self)
         if heartbeat:
             threading.Thread(target=self._beat, name=f"{self.run_id} heartbeat", daemon=True).start()
         return self
 
     def release(self) -> None:
-        """Gives the lock back; again is harmless."""
+        """Releases the lock; a second call does nothing."""
         self._released.set()
         with self._closing:
             descriptor, self._descriptor = self._descriptor, None
@@ -112,7 +112,7 @@ class RunLock:
                 os.close(descriptor)
 
     def hand_over(self) -> None:
-        """Closes this process's copy and leaves the lock with the child that inherited it."""
+        """Closes this process's copy; the child process that inherited the lock keeps it."""
         self._released.set()
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
@@ -131,14 +131,14 @@ class RunLock:
                 return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise LooptopError(f"{self.run_id} is running already{_whom(self.path)}") from None
+                    raise LooptopError(f"{self.run_id} is running already{_owner_text(self.path)}") from None
             except OSError as error:
                 raise LooptopError(f"cannot lock {visible(self.path)}: {error.strerror}") from None
             time.sleep(0.005)
 
-    def _say_who(self) -> None:
+    def _write_owner(self) -> None:
         record = msgspec.json.encode(_Record(socket.gethostname(), os.getpid(), self.started))
-        # A full disk must not keep a run from starting: the lock holds without the words.
+        # A full disk must not keep a run from starting: the lock works without this text.
         with contextlib.suppress(OSError):
             os.pwrite(self.descriptor, record, 0)
             os.ftruncate(self.descriptor, len(record))
@@ -151,7 +151,7 @@ class RunLock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process on this machine holds the lock; asking takes a shared lock for some microseconds."""
+    """Whether a process on this machine holds the lock. The test takes a shared lock for some microseconds."""
     try:
         descriptor = open_regular(path)
     except OSError:
@@ -168,7 +168,7 @@ def is_held(path: Path) -> bool:
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Who holds, or last held, the lock; None where nobody ever did."""
+    """The process that holds, or last held, the lock; None if there was none or the file is damaged."""
     try:
         record = msgspec.json.decode(read_regular(path, _LARGEST), type=_Record)
         return Owner(record.host, record.pid, record.started, path.lstat().st_mtime)
@@ -177,22 +177,22 @@ def read_owner(path: Path) -> Owner | None:
 
 
 def damage(path: Path) -> str:
-    """What is wrong with the lock file's text, in a sentence; empty where it can be read, or nobody wrote it yet."""
+    """What is wrong with the lock file, in a sentence; empty if it can be read or is still empty."""
     with contextlib.suppress(OSError):
         if path.stat().st_size and read_owner(path) is None:
             return f"{path.name} is damaged: it does not say which process held the run last"
     return ""
 
 
-def beats_elsewhere(path: Path) -> bool:
-    """Whether the holder's heart beats on another host, whose lock this one's kernel may know nothing of."""
+def is_live_elsewhere(path: Path) -> bool:
+    """Whether a process on another host holds the lock, judged by its heartbeat."""
     owner = read_owner(path)
     return (
         owner is not None and owner.host != socket.gethostname() and abs(time.time() - owner.heartbeat) < _ALIVE_SECONDS
     )
 
 
-def _whom(path: Path) -> str:
+def _owner_text(path: Path) -> str:
     owner = read_owner(path)
     return f" (process {owner.pid} on {visible(owner.host)})" if owner else ""
 
@@ -201,7 +201,7 @@ _held: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 
 def _forget_after_fork() -> None:
-    """A forked child (a data loader's worker) shares the open file, and would keep the lock when its parent is gone."""
+    """Closes the lock in a forked child (a data loader's worker), which would keep it after its parent has ended."""
     for lock in list(_held):
         with contextlib.suppress(OSError):
             lock.hand_over()

@@ -1,1 +1,1 @@
-"""Child processes that load torch for somebody else: answers and reference responses for the app."""
+"""Child processes that load torch, so that the app need not: one answers questions, one writes reference responses."""

@@ -1,6 +1,6 @@
-"""What runs in the answering process: `python -m looptop.engine.helpers.answer_server`, started by an `AnswerProcess`.
+"""The program of the answering process: `python -m looptop.engine.helpers.answer_server`, started by `AnswerProcess`.
 
-What is printed, and tracebacks of programming errors, are in `answers.log` in looptop's home.
+Its prints, and tracebacks of programming errors, go to `answers.log` in looptop's home.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer
 
 KEPT = 2
-"""Models that stay loaded: the one that is asked, and the one it is compared with."""
+"""How many models stay loaded: the one that is asked, and one to compare it with."""
 
 LOG = "answers.log"
 
@@ -30,7 +30,7 @@ class Server(HelperServer[AskReply]):
 
     Args:
         replies: Where replies are written.
-        log: Where tracebacks are written; errors name it.
+        log: The file for tracebacks; error messages name it.
     """
 
     def __init__(self, replies: IO[bytes], log: Path) -> None:
@@ -49,7 +49,7 @@ class Server(HelperServer[AskReply]):
         self.reply(AskReply(id=request.id, answer=answer, status="ready"))
 
     def _answerer(self, request: WireRequest) -> Answerer:
-        """The model asked for, loaded unless it is: a folder that was written anew is another model."""
+        """The requested model, loaded if it is not yet. A folder that was rewritten since counts as another model."""
         from looptop.engine.vqa.answering import Answerer
         from looptop.engine.vqa.saved_models import folder_of
 
@@ -57,7 +57,7 @@ class Server(HelperServer[AskReply]):
         written = max((file.stat().st_mtime_ns for file in folder.glob("*.safetensors")), default=0)
         key = (str(folder), request.device, written)
         if key not in self.loaded:
-            self.say(f"loading {visible(request.model)}")
+            self.report(f"loading {visible(request.model)}")
             while len(self.loaded) >= KEPT:
                 self.loaded.popitem(last=False)
             self.loaded[key] = Answerer.load(request.model, request.device)

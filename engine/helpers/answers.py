@@ -1,11 +1,11 @@
-"""Answers from a process of their own: what is asked, what comes back, and the process (`helper.HelperProcess`).
+"""The app's side of the answering process: requests, replies, and the process itself (a `HelperProcess`).
 
     process = AnswerProcess()
     process.start()
     process.ask(AskRequest(id=1, model="bundled", image="picture.png", question="is there a circle?"))
-    while not (reply := process.read()).ended: ...    # in a thread of the asker's
+    while not (reply := process.read()).ended: ...    # in a thread of the caller's
 
-What runs in it is `answer_server.py`.
+The process runs `answer_server.py`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SERVER = "looptop.engine.helpers.answer_server"
 
 
 class AskRequest(Struct, frozen=True, kw_only=True):
-    """A question about an image. Without an image the model is only loaded, so that the first answer comes soon."""
+    """A question about an image. Without an image, the model is only loaded, so that the first answer comes sooner."""
 
     id: int
-    """Chosen by the asker, above 0; comes back with the reply."""
+    """Chosen by the caller, above 0; the replies carry it."""
     model: str
     image: str = ""
     """Path of the file."""
@@ -36,7 +36,7 @@ class AskRequest(Struct, frozen=True, kw_only=True):
 
 
 class WireRequest(Struct, frozen=True, kw_only=True):
-    """A request as it travels: a path may hold bytes that are not text, which JSON cannot."""
+    """A request as it is sent. The path is bytes, because it may not be valid text, which JSON requires."""
 
     id: int
     model: str
@@ -48,7 +48,7 @@ class WireRequest(Struct, frozen=True, kw_only=True):
 
 
 class AskReply(Reply, frozen=True, kw_only=True):
-    """What became of a question, or what the process is doing."""
+    """The answer to a question, or what the process is doing."""
 
     answer: Answer | None = None
 
@@ -70,7 +70,7 @@ class AnswerProcess(HelperProcess[AskReply]):
         """Sends a request; its replies come from `read`. Requests are answered one after another.
 
         Raises:
-            LooptopError: The process is not there; start it (again).
+            LooptopError: The process is not running; start it again.
         """
         wire = WireRequest(
             id=request.id,

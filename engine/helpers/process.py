@@ -1,12 +1,12 @@
-"""A helper process: it loads torch and answers requests, so that whoever asks (the app) never imports it nor waits.
+"""A helper process: it loads torch and answers requests, so that the caller (the app) need not import torch or wait.
 
     process = AnswerProcess()                         # or any other `HelperProcess`
-    process.start()                                   # loads torch at once, in the background
+    process.start()                                   # starts to load torch, in the background
     process.ask(request)
-    while not (reply := process.read()).ended: ...    # in a thread of the asker's
+    while not (reply := process.read()).ended: ...    # in a thread of the caller's
 
-Requests and replies are lines of JSON on pipes; what runs in the process is a `helper_server.HelperServer`. It ends
-when its input closes, so it does not outlive its asker.
+Requests and replies are lines of JSON on pipes; the process runs a `server.HelperServer`. It ends when its input
+closes, so it does not outlive its caller.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from typing import IO, ClassVar, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.compute.threads import WAITING
+from looptop.engine.compute.threads import WAIT_POLICY
 from looptop.engine.errors import LooptopError
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """What became of a request, or what the process is doing."""
+    """The outcome of a request, or what the process is doing."""
 
     id: int = 0
-    """Of the request; 0 where it is about none."""
+    """The request's id; 0 if the reply belongs to none."""
     error: str | None = None
     """One sentence."""
     status: str = ""
-    """`starting`, `loading MODEL`, `ready`; `ended` where the process is gone."""
+    """`starting`, `loading MODEL`, `ready`; `ended` if the process has ended."""
 
     @property
     def done(self) -> bool:
@@ -44,7 +44,7 @@ class Reply(Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Whether the process is gone: nothing more will come until it is started again."""
+        """Whether the process has ended: no more replies come until it is started again."""
         return self.id == 0 and self.status == "ended"
 
 
@@ -57,7 +57,7 @@ class _Child:
 
     process: subprocess.Popen[bytes]
     unanswered: dict[int, None] = field(default_factory=dict)
-    """Ids of requests, in order."""
+    """Ids of the unanswered requests, in order."""
     closed: bool = False
 
 
@@ -65,39 +65,39 @@ class HelperProcess(Generic[R]):
     """Starts and talks to a helper process. `start`, `send` and `close` from any thread, `read` from one."""
 
     SERVER: ClassVar[str]
-    """The module that runs in it."""
+    """The module that the process runs."""
     NAME: ClassVar[str] = "the answering process"
-    """What errors call it."""
+    """The name of the process in error messages."""
 
     def __init__(self, reply: type[R]) -> None:
         self._reply = reply
         self._children: list[_Child] = []
-        """Those whose replies are not all read: the one that runs, and ended ones before it."""
+        """The running process, after ended ones whose replies are not all read yet."""
         self._lock = threading.Lock()
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is running."""
         return bool(self._children) and self._children[-1].process.poll() is None
 
     def start(self) -> None:
-        """Starts the process, unless it is there. It begins to load torch at once.
+        """Starts the process, unless it is running. It begins to load torch immediately.
 
         Raises:
-            LooptopError: The system does not let it start.
+            LooptopError: The system cannot start it.
         """
         with self._lock:
             if self.running:
                 return
             try:
                 process = subprocess.Popen(
-                    # -P: a file of the asker's directory must not stand in for a module.
+                    # -P: a file in the current directory must not be imported instead of a module.
                     [sys.executable, "-P", "-m", self.SERVER],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    env=WAITING | os.environ,
-                    # A session of its own: ctrl+c in the terminal is the asker's alone.
+                    env=WAIT_POLICY | os.environ,
+                    # A session of its own, so that ctrl+c in the terminal reaches the caller only.
                     start_new_session=True,
                 )
             except OSError as error:
@@ -108,11 +108,11 @@ class HelperProcess(Generic[R]):
         """Sends a request; its replies come from `read`. Requests are answered one after another.
 
         Args:
-            request_id: Chosen by the asker, above 0; comes back with the replies.
-            request: As the server reads it; texts without lone surrogates (`sendable`).
+            request_id: Chosen by the caller, above 0; the replies carry it.
+            request: What the server reads; its texts hold no lone surrogates (see `sendable`).
 
         Raises:
-            LooptopError: The process is not there; start it (again).
+            LooptopError: The process is not running; start it again.
         """
         with self._lock:
             if not self.running:
@@ -120,7 +120,7 @@ class HelperProcess(Generic[R]):
             child = self._children[-1]
             child.unanswered[request_id] = None
             stdin = _pipe(child.process.stdin)
-            # Where it ended this very moment, `read` says so, for this request too.
+            # If the process has just ended, `read` reports it, also for this request.
             with contextlib.suppress(OSError):
                 stdin.write(msgspec.json.encode(request) + b"\n")
                 stdin.flush()
@@ -128,8 +128,8 @@ class HelperProcess(Generic[R]):
     def read(self) -> R:
         """Waits for the next reply.
 
-        When the process has ended, each request that it left unanswered gets an error; then, unless it was started
-        again meanwhile, comes a reply that is `ended`, with the reason as its error unless it was closed.
+        When the process has ended, each unanswered request gets an error. Then comes a reply that is `ended`, unless
+        the process was started again meanwhile; its error is the reason, unless the process was closed.
         """
         while True:
             with self._lock:
@@ -157,7 +157,7 @@ class HelperProcess(Generic[R]):
                     return self._reply(error=None if child.closed else message, status="ended")
 
     def close(self) -> None:
-        """Ends the process at once. A `read` that waits returns."""
+        """Kills the process. A waiting `read` returns."""
         with self._lock:
             for child in self._children:
                 child.closed = True
@@ -165,7 +165,7 @@ class HelperProcess(Generic[R]):
                 child.process.wait()
 
     def _end(self, child: _Child) -> str:
-        """Waits for the process and says how it ended."""
+        """Waits for the process to end; returns a sentence about how it ended."""
         code = child.process.wait()
         if child.closed:
             return f"{self.NAME} was closed"
@@ -173,7 +173,7 @@ class HelperProcess(Generic[R]):
 
 
 def sendable(text: str) -> str:
-    """Without lone surrogates (bytes that were not UTF-8), which JSON cannot hold."""
+    """The text with lone surrogates (bytes that were not UTF-8) replaced; JSON cannot hold them."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,8 +1,8 @@
-"""What runs in the reference's process: `python -m looptop.engine.helpers.reference_server`, started by a
+"""The program of the reference process: `python -m looptop.engine.helpers.reference_server`, started by a
 `ReferenceProcess`.
 
-It computes on the processor, beside the run. Given the random numbers that the sample's response was drawn with, the
-reference writes what it would have written in the run. What is printed is in `reference.log` in looptop's home.
+It computes on the CPU, beside the run. It uses the random numbers with which the sample's response was drawn, so the
+reference writes what it would have written in the run. Its prints go to `reference.log` in looptop's home.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOG = "reference.log"
 
 
 class Loaded(NamedTuple):
-    """A run's reference."""
+    """A run's loaded reference."""
 
     config: PpoRunConfig
     policy: Policy
@@ -35,11 +35,11 @@ class Loaded(NamedTuple):
 
 
 class Server(HelperServer[ReferenceReply]):
-    """Lets references respond to queries; the last one stays loaded.
+    """Writes the responses of references; the last reference stays loaded.
 
     Args:
         replies: Where replies are written.
-        log: Where tracebacks are written; errors name it.
+        log: The file for tracebacks; error messages name it.
     """
 
     def __init__(self, replies: IO[bytes], log: Path) -> None:
@@ -57,8 +57,8 @@ class Server(HelperServer[ReferenceReply]):
         if self.loaded is None or self.loaded[0] != folder.path:
             config = folder.config()
             if not isinstance(config, PpoRunConfig):
-                raise LooptopError(f"{folder.id} is no PPO run and has no reference")
-            self.say(f"loading {visible(config.model.reference or config.model.policy)}")
+                raise LooptopError(f"{folder.id} is not a PPO run and has no reference")
+            self.report(f"loading {visible(config.model.reference or config.model.policy)}")
             self.loaded = (folder.path, _load(config))
         response = _respond(self.loaded[1], sample.query, request.step, request.row)
         self.reply(ReferenceReply(id=request.id, response=response, status="ready"))
@@ -67,7 +67,7 @@ class Server(HelperServer[ReferenceReply]):
 def _load(config: PpoRunConfig) -> Loaded:
     from looptop.engine.ppo.loading import load_policy_and_reference, load_tokenizer
 
-    # Adapters are not needed: switched off, they are how the run's reference is made.
+    # Without adapters: a run with adapters uses its policy with the adapters switched off as its reference.
     plain = msgspec.structs.replace(
         config.model, policy=config.model.reference or config.model.policy, reference="", lora_rank=0
     )

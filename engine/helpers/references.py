@@ -1,11 +1,11 @@
-"""The reference's response to a sample's query, where the run did not journal it: from a helper process, on demand.
+"""The app's side of the reference process: it writes the reference's response to a query if the run journalled none.
 
     process = ReferenceProcess()
     process.start()
     process.ask(ReferenceRequest(id=1, run=str(folder.path), step=12, row=3))
-    while not (reply := process.read()).ended: ...    # in a thread of the asker's
+    while not (reply := process.read()).ended: ...    # in a thread of the caller's
 
-What runs in it is `reference_server.py`.
+The process runs `reference_server.py`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from looptop.engine.helpers.process import HelperProcess, Reply, sendable
 
 
 class ReferenceRequest(Struct, frozen=True, kw_only=True):
-    """A sample whose query the reference shall respond to."""
+    """A sample to whose query the reference must respond."""
 
     id: int
-    """Chosen by the asker, above 0; comes back with the reply."""
+    """Chosen by the caller, above 0; the replies carry it."""
     run: str
     """The run's folder."""
     step: int
@@ -30,16 +30,16 @@ class ReferenceRequest(Struct, frozen=True, kw_only=True):
 
 
 class ReferenceReply(Reply, frozen=True, kw_only=True):
-    """What became of it, or what the process is doing."""
+    """The response to a query, or what the process is doing."""
 
     response: str | None = None
 
 
 class ReferenceProcess(HelperProcess[ReferenceReply]):
-    """Starts and talks to the process. `start`, `ask` and `close` from any thread, `read` from one."""
+    """Starts and talks to the reference process. `start`, `ask` and `close` from any thread, `read` from one."""
 
     SERVER: ClassVar[str] = "looptop.engine.helpers.reference_server"
-    NAME: ClassVar[str] = "the reference's process"
+    NAME: ClassVar[str] = "the reference process"
 
     def __init__(self) -> None:
         super().__init__(ReferenceReply)
@@ -48,6 +48,6 @@ class ReferenceProcess(HelperProcess[ReferenceReply]):
         """Sends a request; its replies come from `read`. Requests are answered one after another.
 
         Raises:
-            LooptopError: The process is not there; start it (again).
+            LooptopError: The process is not running; start it again.
         """
         self.send(request.id, msgspec.structs.replace(request, run=sendable(request.run)))

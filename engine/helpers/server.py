@@ -1,8 +1,8 @@
-"""What runs in a helper process: reads requests, one JSON object a line, from its standard input and writes replies to
-what was its standard output.
+"""The base of the programs that helper processes run. It reads requests from standard input, one JSON object a line,
+and writes replies to the original standard output.
 
-Before anything else runs, descriptors 0, 1 and 2 are pointed elsewhere, so that no library's print can get among the
-replies. What is printed, and tracebacks of programming errors, are in a log in looptop's home.
+First of all, descriptors 0, 1 and 2 are redirected, so that no library's print can get between the replies. Prints and
+tracebacks of programming errors go to a log in looptop's home.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from typing import IO, Generic
 
 from msgspec import json
 
-from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory
+from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text
 from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.process import R
 from looptop.engine.runs.folder import home
 from looptop.engine.text import visible
 
 MAX_LOG = 1_000_000
-"""Bytes; a longer log is begun anew."""
+"""Bytes; a longer log is emptied when a process starts."""
 
 
 class HelperServer(Generic[R]):
     """Answers requests one after another.
 
     Args:
-        reply: The type of its replies.
-        replies: Where they are written.
-        log: Where tracebacks are written; errors name it.
+        reply: The type of the replies.
+        replies: Where replies are written.
+        log: The file for tracebacks; error messages name it.
     """
 
     def __init__(self, reply: type[R], replies: IO[bytes], log: Path) -> None:
@@ -46,18 +46,18 @@ class HelperServer(Generic[R]):
         self.replies = replies
         self.log = log
         self.request_id = 0
-        """Of the request that is being answered, as soon as it is known."""
+        """The id of the request that is being answered, as soon as it is known."""
 
     def answer(self, line: bytes) -> None:
-        """Answers one request, whose last reply has the status `ready`.
+        """Answers one request; its last reply has the status `ready`.
 
         Raises:
-            LooptopError: What a person can put right; becomes the reply.
+            LooptopError: An error that a person can correct; it becomes the reply.
         """
         raise NotImplementedError
 
     def serve(self, line: bytes) -> None:
-        """Answers one request; whatever goes wrong is a reply."""
+        """Answers one request; any error becomes its reply."""
         self.request_id = 0
         try:
             self.answer(line)
@@ -67,17 +67,18 @@ class HelperServer(Generic[R]):
             traceback.print_exc()
             sys.stderr.flush()
             if is_out_of_memory(error):
-                message = f"{out_of_memory(error, 'while it answered')}; end other programs, or use a smaller model"
+                reason = out_of_memory_text(error, "while it answered")
+                message = f"{reason}; end other programs, or use a smaller model"
             else:
-                message = f"looptop made a mistake ({visible(type(error).__name__)}); {visible(self.log)} says where"
+                message = f"an error in looptop itself ({visible(type(error).__name__)}); see {visible(self.log)}"
             self.reply(self.reply_type(id=self.request_id, error=message, status="ready"))
 
-    def say(self, status: str) -> None:
-        """Says what is being done for the request."""
+    def report(self, status: str) -> None:
+        """Sends what is being done for the request."""
         self.reply(self.reply_type(id=self.request_id, status=status))
 
     def reply(self, reply: R) -> None:
-        """Writes one line. Nobody reads it any more: the process ends."""
+        """Writes one line; ends the process if nobody reads it any more."""
         try:
             self.replies.write(json.encode(reply) + b"\n")
             self.replies.flush()
@@ -89,9 +90,9 @@ def run(make: Callable[[IO[bytes], Path], HelperServer[R]], log_name: str, modul
     """Serves until standard input closes.
 
     Args:
-        make: Makes the server, given where its replies and its log go.
-        log_name: The log's, in looptop's home.
-        module: What takes seconds to import; the first request need not wait for it.
+        make: Makes the server from the stream for its replies and the path of its log.
+        log_name: The name of the log in looptop's home.
+        module: A module that takes seconds to import; it is imported before the first request comes.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError):
@@ -101,21 +102,21 @@ def run(make: Callable[[IO[bytes], Path], HelperServer[R]], log_name: str, modul
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, lines), daemon=True).start()
     server = make(replies, log)
-    server.say("starting")
+    server.report("starting")
     try:
         import_module(module)
     except Exception as error:
         traceback.print_exc()
-        message = f"torch cannot be loaded ({visible(error)}); {visible(log)} says more"
+        message = f"torch cannot be loaded ({visible(error)}); see {visible(log)}"
         server.reply(server.reply_type(status="starting", error=message))
         sys.exit(1)
-    server.say("ready")
+    server.report("ready")
     while True:
         server.serve(lines.get())
 
 
 def redirect(log_name: str) -> Path:
-    """Points descriptor 0 at nothing, 1 and 2 at the log. Where there can be none, what is printed is lost."""
+    """Redirects descriptor 0 to nothing, 1 and 2 to the log. If the log cannot be opened, prints are lost."""
     nothing = os.open(os.devnull, os.O_RDWR)
     try:
         log = home() / log_name
@@ -133,7 +134,7 @@ def redirect(log_name: str) -> Path:
 
 
 def _listen(requests: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    """Passes lines on; when the asker is gone there is nobody to answer, whatever is being done."""
+    """Passes lines on. When the caller is gone, ends the process, whatever it is doing."""
     for line in requests:
         lines.put(line)
     os._exit(0)

@@ -1,1 +1,1 @@
-"""Runs to and from other programs' files: CSV, Parquet, TensorBoard's event files, W&B's offline folders."""
+"""Exports runs to files of other programs, and imports runs from them: CSV, JSON lines, Parquet, TensorBoard, W&B."""

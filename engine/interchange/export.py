@@ -22,7 +22,7 @@ from looptop.engine.text import visible
 from looptop.engine.times import is_time
 
 OnPart = Callable[[str, int, float], object]
-"""Called now and then with the table being written, its rows written so far, and the share of the export, 0 to 1."""
+"""Called repeatedly with the table's name, the rows written so far, and the share of the export done, 0 to 1."""
 
 
 def export(
@@ -34,36 +34,38 @@ def export(
     batches: tuple[int, int] | None = None,
     on_part: OnPart | None = None,
 ) -> list[Path]:
-    """Writes a run's tables into a new folder, whole or not at all.
+    """Writes a run's tables into a new folder, completely or not at all.
 
     Args:
         run: The run, live or not.
         form: One of `FORMS`.
         out: The folder to make.
-        only: Names of the tables to write; all where empty.
-        batches: The first and the last PPO batch whose batches, samples and tokens are written; None for all.
-        on_part: Told how far it is.
+        only: Names of the tables to write; empty for all.
+        batches: The first and the last PPO batch whose rows are written; None for all.
+        on_part: Receives the progress.
 
     Returns:
         The files.
 
     Raises:
-        LooptopError: The folder is there already, or cannot be written; there is no such table or batch.
+        LooptopError: The folder exists already or cannot be written, or there is no such table or batch.
     """
     if form == "tensorboard" and (only or batches):
-        raise LooptopError("TensorBoard's files hold all scalars and events; tables and batches go with another format")
+        raise LooptopError(
+            "TensorBoard's files always hold all scalars and events; to choose tables or batches, use another format"
+        )
     if out.exists():
-        raise LooptopError(f"{visible(out)} is there already; name another folder with --out, or move it away")
+        raise LooptopError(f"{visible(out)} exists already; name another folder with --out, or move it away")
     draft = out.with_name(f".{out.name}-{secrets.token_hex(4)}")
     try:
         draft.mkdir(parents=True, mode=0o700)
         journal = Journal(run.db)
         if form == "tensorboard":
-            _events(journal, draft, on_part)
+            _tensorboard(journal, draft, on_part)
         else:
             tables = _chosen(tables_of(journal, batches), only)
             for number, table in enumerate(tables):
-                FORMS[form](_counted(table, number, len(tables), on_part), draft / f"{table.name}.{form}")
+                FORMS[form](_with_progress(table, number, len(tables), on_part), draft / f"{table.name}.{form}")
         draft.rename(out)
     except OSError as error:
         raise LooptopError(f"cannot write to {visible(out)}: {error.strerror}") from None
@@ -80,8 +82,8 @@ def _chosen(tables: list[Table], only: Sequence[str]) -> list[Table]:
     return [table for table in tables if not only or table.name in only]
 
 
-def _counted(table: Table, number: int, of: int, on_part: OnPart | None) -> Table:
-    """The same table; whoever reads it tells how far it is."""
+def _with_progress(table: Table, number: int, of: int, on_part: OnPart | None) -> Table:
+    """The same table, which calls `on_part` as its pages are read."""
     if on_part is None:
         return table
 
@@ -124,7 +126,7 @@ def _parquet(table: Table, path: Path) -> None:
             writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 
-def _events(journal: Journal, folder: Path, on_part: OnPart | None) -> None:
+def _tensorboard(journal: Journal, folder: Path, on_part: OnPart | None) -> None:
     from looptop.engine.interchange.tensorboard import EventWriter
 
     began = min((change.time for change in journal.states() if is_time(change.time)), default=time.time())
@@ -152,6 +154,7 @@ def _finite(value: Any) -> Any:
 
 
 FORMS: dict[str, Callable[[Table, Path], None]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
-"""What writes one table into one file."""
+"""By format: the function that writes one table into one file."""
 
 NAMES = (*FORMS, "tensorboard")
+"""All formats."""

@@ -1,7 +1,7 @@
-"""Makes runs of other programs' records: TensorBoard's event files, W&B's offline folders.
+"""Makes runs from other programs' files: TensorBoard's event files and W&B's offline folders.
 
-As in TensorBoard, each folder with event files is one run. What is damaged is left out, counted and named, as an event
-of the run and to whoever imports; the rest of the file and the folder's other runs are imported all the same.
+As in TensorBoard, each folder with event files is one run. Damaged parts are left out, counted and named, in an event
+of the run and in a message; the rest of the file and the folder's other runs are still imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.interchange import tensorboard, wandb
 from looptop.engine.journal.records import RunState
@@ -23,27 +23,29 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
 OnRun = Callable[[RunFolder], object]
-OnWord = Callable[[str], object]
+"""Receives each imported run."""
+OnMessage = Callable[[str], object]
+"""Receives sentences about what was left out."""
 
 TENSORBOARD, WANDB = "tensorboard", "wandb"
 """The kinds of imported runs."""
 
-# Levels of a configuration that are kept.
+# The levels of a nested configuration that are kept.
 _DEEPEST = 20
 
 
-def import_folder(folder: Path, on_run: OnRun, on_word: OnWord, *, again: bool = False) -> bool:
-    """Imports all that a folder holds.
+def import_folder(folder: Path, on_run: OnRun, on_message: OnMessage, *, again: bool = False) -> bool:
+    """Imports everything in a folder.
 
     Args:
-        folder: With event files or `.wandb` files in it, or below it; links in it are followed.
-        on_run: Is given each run when it is whole.
-        on_word: Is told what was left out, and why.
-        again: Also what was imported before.
+        folder: A folder with event files or `.wandb` files in it or below it; links in it are followed.
+        on_run: Receives each run when it is complete.
+        on_message: Receives what was left out, and why.
+        again: Import again what was imported before.
 
     Returns:
-        Whether everything could be read. Kinds of values that a run of looptop has no room for (histograms, texts,
-        tables) and what was imported before count as read.
+        Whether everything could be read. Values that a run of looptop does not hold (histograms, texts, tables) and
+        what was imported before count as read.
 
     Raises:
         LooptopError: The folder holds nothing that can be imported.
@@ -66,55 +68,55 @@ def import_folder(folder: Path, on_run: OnRun, on_word: OnWord, *, again: bool =
     known = {} if again else _known()
     complete = True
     for kind, path, files in sources:
-        source = str(path.resolve())  # the same by whatever link it is reached
+        source = str(path.resolve())  # the same, whatever link leads to it
         if source in known:
-            on_word(f"{visible(path)} is {known[source]} already; --again imports it once more")
+            on_message(f"{visible(path)} is already imported as {known[source]}; --again imports it once more")
             continue
         name = path.parent.name if kind == WANDB else _name(folder, path)
-        report = _Report(path, on_word)
+        report = _Report(path, on_message)
         try:
             on_run(_import(kind, source, name, files, report))
         except LooptopError as error:
             complete = False
-            on_word(str(error))
-        except Exception as error:  # somebody else's file: the others are imported all the same
+            on_message(str(error))
+        except Exception as error:  # an error in another program's file does not stop the import of the others
             complete = False
-            on_word(f"{visible(path)} cannot be imported: {said_of(error)}")
+            on_message(f"{visible(path)} cannot be imported: {error_text(error)}")
         complete = complete and report.complete
     return complete
 
 
 class _Report:
-    """Says what of a source was not imported: as events of its run, and to whoever imports."""
+    """Reports what was not imported from a source, in events of its run and in messages."""
 
-    def __init__(self, path: Path, on_word: OnWord) -> None:
+    def __init__(self, path: Path, on_message: OnMessage) -> None:
         self.path = path
         self.complete = True
         """Whether everything could be read."""
-        self._on_word = on_word
+        self._on_message = on_message
 
     def damaged(self, writer: JournalWriter, text: str, time: float | None = None) -> None:
-        """Something could not be read."""
+        """Reports that something could not be read."""
         self.complete = False
         self._say(writer, text, "warning", time)
 
     def note(self, writer: JournalWriter, text: str, time: float | None = None) -> None:
-        """Something that is good to know."""
+        """Reports something that is not an error."""
         self._say(writer, text, "info", time)
 
     def counted(self, writer: JournalWriter, left_out: Counter[str], time: float | None) -> None:
-        """What was left out because it is damaged."""
+        """Reports what was left out because it is damaged."""
         if left_out:
             self.damaged(writer, f"damaged: {_counts(left_out)}", time)
 
     def other(self, writer: JournalWriter, kinds: Counter[str], time: float | None) -> None:
-        """What is of a kind that is not imported."""
+        """Reports values of kinds that are not imported."""
         if kinds:
             self.note(writer, f"not imported: {_counts(kinds)}; a run of looptop holds numbers only", time)
 
     def _say(self, writer: JournalWriter, text: str, level: str, time: float | None) -> None:
         writer.event("import", text, level=level, time=time)
-        self._on_word(f"{visible(self.path)}: {text}")
+        self._on_message(f"{visible(self.path)}: {text}")
 
 
 def _import(kind: str, source: str, name: str, files: list[Path], report: _Report) -> RunFolder:
@@ -129,11 +131,11 @@ def _import(kind: str, source: str, name: str, files: list[Path], report: _Repor
                 else:
                     _read_tensorboard(files, report, writer)
             finally:
-                whole = writer.close()
-        if not whole:
-            raise LooptopError(f"the journal of {run.id} could not be written to its end; is the disk full?")
+                complete = writer.close()
+        if not complete:
+            raise LooptopError(f"the journal of {run.id} could not be written completely; is the disk full?")
     except BaseException:
-        # Half of a run would look like a whole one.
+        # Half a run would look like a complete one.
         with contextlib.suppress(LooptopError):
             delete(run)
         raise
@@ -163,13 +165,13 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
     writer.facts(total_steps=max(curve.steps[-1] for curve in curves.values()))
     writer.state(RunState.RUNNING, time=first)
     for text in broken:
-        report.damaged(writer, f"{text}; what could be read is here", last)
+        report.damaged(writer, f"{text}; what could be read is imported", last)
     report.counted(writer, reader.unreadable, last)
     report.other(writer, reader.other, last)
     if reader.superseded:
         report.note(
             writer,
-            f"the run was started again: {reader.superseded:,} values that it went back over are left out, as in"
+            f"the run was restarted: {reader.superseded:,} earlier values that it wrote again are left out, as in"
             " TensorBoard",
             last,
         )
@@ -177,8 +179,8 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
         tags = ", ".join(visible(tag) for tag in sorted(reader.shared)[:5])
         report.damaged(
             writer,
-            f"two files wrote at the same time to {tags}: what the file with the later name says stands, as in"
-            " TensorBoard; a folder for each writer keeps them apart",
+            f"two files wrote to {tags} at the same time: the values of the file with the later name are used, as in"
+            " TensorBoard; give each writer a folder of its own",
             last,
         )
     count = sum(len(curve.steps) for curve in curves.values())
@@ -187,7 +189,7 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
 
 
 def _read_wandb(report: _Report, writer: JournalWriter, run: RunFolder, source: str) -> None:
-    path, described = report.path, wandb.Described()
+    path, described = report.path, wandb.RunDescription()
     last, total = 0.0, 0
     names: set[str] = set()
     try:
@@ -198,17 +200,17 @@ def _read_wandb(report: _Report, writer: JournalWriter, run: RunFolder, source: 
     except OSError as error:
         raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
     last = last or described.started
-    # What a run only said at its end has no step of its own.
+    # Values that the run only set in its summary have no step of their own.
     ends = {name: value for name, value in described.summary.items() if name not in names and name[:1] != "_"}
     if ends:
         writer.metrics(total, ends, last or None)
     if not described.whole:
-        text = f"{visible(path.name)} was cut short, or is damaged at its end: what came before is here"
+        text = f"{visible(path.name)} was cut short, or is damaged at its end: everything before is imported"
         report.damaged(writer, text, last or None)
     report.counted(writer, described.unreadable, last or None)
     if described.off_axis:
         axes = _counts(described.off_axis)
-        report.note(writer, f"values whose axis gives no whole number stand at W&B's own step: {axes}", last or None)
+        report.note(writer, f"values whose axis has no whole number are at W&B's own step: {axes}", last or None)
     report.other(writer, described.other, last or None)
     for title, text, moment in described.alerts:
         writer.event("alert", f"{title}: {text}" if title else text, level="warning", time=moment or None)
@@ -235,7 +237,7 @@ def _counts(kinds: Counter[str]) -> str:
 
 
 def _known() -> dict[str, str]:
-    """What was imported before: source -> the run's id."""
+    """The ids of earlier imports, by source."""
     imported = {}
     for run in RunFolder.all():
         if run.id.startswith((f"{TENSORBOARD}-", f"{WANDB}-")):
@@ -254,7 +256,7 @@ def _line(text: str) -> str:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """The value without what TOML has no word for, or what no reader of TOML takes back."""
+    """The value without what TOML cannot hold, or TOML readers cannot read."""
     if depth > _DEEPEST:
         return "…"
     if isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""The protobuf messages that TensorBoard and W&B keep their figures in: only the fields that are read or written here.
+"""The protobuf messages in which TensorBoard and W&B store their figures, with only the fields that are used here.
 
-Their own packages are large programs, and W&B's holds no reader any more. protobuf itself reads the bytes; fields that
-are not named are skipped, as its format means it. Numbers and names are those of `tensorflow/core/util/event.proto`,
-`tensorflow/core/framework/summary.proto` and `tensor.proto`, and of `wandb_internal.proto`.
+Their own packages are large, and W&B's no longer has a reader. protobuf itself decodes the bytes and skips unknown
+fields. Numbers and names are those of `tensorflow/core/util/event.proto`, `tensorflow/core/framework/summary.proto` and
+`tensor.proto`, and of `wandb_internal.proto`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _KINDS = {
     "bytes": descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
 }
 
-# Message -> field -> (number, type); a type of another name is a message, `*` makes it repeated, `?` one whose absence
-# can be told from its default.
+# Message -> field -> (number, type). A type that is not in `_KINDS` is a message. `*` means repeated; `?` means that an
+# absent field can be told from the default value.
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "Event": {
         "wall_time": (1, "double"),
@@ -37,7 +37,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "Value": {
         "tag": (1, "string"),
         "simple_value": (2, "float?"),
-        # Messages that are only counted.
+        # These are only counted.
         "image": (4, "bytes?"),
         "histo": (5, "bytes?"),
         "audio": (6, "bytes?"),
@@ -104,11 +104,11 @@ def _build() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(name="looptop.proto", package="looptop", syntax="proto3")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
-        for field_name, (number, words) in fields.items():
-            kind = words.rstrip("*?")
+        for field_name, (number, type_name) in fields.items():
+            kind = type_name.rstrip("*?")
             field = message.field.add(name=field_name, number=number)
-            field.label = field.LABEL_REPEATED if words.endswith("*") else field.LABEL_OPTIONAL
-            if words.endswith("?"):
+            field.label = field.LABEL_REPEATED if type_name.endswith("*") else field.LABEL_OPTIONAL
+            if type_name.endswith("?"):
                 field.proto3_optional = True
                 field.oneof_index = len(message.oneof_decl)
                 message.oneof_decl.add(name=f"_{field_name}")
@@ -123,6 +123,6 @@ def _build() -> dict[str, Any]:
 
 _CLASSES = _build()
 Event: Any = _CLASSES["Event"]
-"""TensorBoard's: what one record of an event file holds."""
+"""One record of a TensorBoard event file."""
 Record: Any = _CLASSES["Record"]
-"""W&B's: what one record of a `.wandb` file holds."""
+"""One record of a `.wandb` file."""

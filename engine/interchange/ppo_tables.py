@@ -1,4 +1,4 @@
-"""PPO's batches, samples and tokens as plain tables, a column for each figure."""
+"""PPO's batches, samples and tokens as plain tables, with a column for each figure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from looptop.engine.interchange.table import Row, Table
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import TOKEN_COLUMNS, SampleRecord
 
-BATCHES_AT_ONCE = 50
+BATCHES_PER_PAGE = 50
 
 _SAMPLE = {
     "batch": int, "sample": int, "data_index": int, "query": str, "response": str, "reference_response": str,
@@ -19,14 +19,14 @@ _SAMPLE = {
 
 
 def ppo_tables(journal: PpoJournal, wanted: tuple[int, int] | None = None) -> list[Table]:
-    """The tables of a PPO run; none where it has no batch.
+    """The tables of a PPO run; none if it has no batches.
 
     Args:
-        journal: The run's.
-        wanted: The first and the last batch to take; None for all.
+        journal: The run's journal.
+        wanted: The first and the last batch; None for all.
 
     Raises:
-        LooptopError: None of the wanted batches is there.
+        LooptopError: The run has none of the wanted batches.
     """
     steps = journal.batch_steps()
     if wanted is not None:
@@ -65,7 +65,7 @@ def ppo_tables(journal: PpoJournal, wanted: tuple[int, int] | None = None) -> li
 
 
 def _spans(steps: list[int]) -> list[list[int]]:
-    return [steps[begin : begin + BATCHES_AT_ONCE] for begin in range(0, len(steps), BATCHES_AT_ONCE)]
+    return [steps[begin : begin + BATCHES_PER_PAGE] for begin in range(0, len(steps), BATCHES_PER_PAGE)]
 
 
 def _batches(journal: PpoJournal, names: list[str], spans: list[list[int]]) -> Iterator[list[Row]]:
@@ -130,7 +130,7 @@ def _tokens(journal: PpoJournal, steps: list[int]) -> Iterator[list[Row]]:
             table = journal.tokens(step, sample.row)
             if table is None:
                 continue
-            for at, number in enumerate(table.ids):
-                figures = (table.columns[name][at] for name in TOKEN_COLUMNS)
-                rows.append((step, sample.row, at, number, table.texts[at], table.counts[at], *figures))
+            for index, token_id in enumerate(table.ids):
+                figures = (table.columns[name][index] for name in TOKEN_COLUMNS)
+                rows.append((step, sample.row, index, token_id, table.texts[index], table.counts[index], *figures))
         yield rows

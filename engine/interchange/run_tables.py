@@ -1,6 +1,6 @@
-"""What a run's journal holds, as plain tables: what every export format writes.
+"""A run's journal as plain tables, which every export format writes.
 
-Another kind of rows is exported by all of them once it has its `Table` in `tables_of`.
+To export another kind of rows in all formats, add its `Table` to `tables_of`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
 
 PAGE = 50_000
-"""Rows that are held at once."""
+"""Rows that are in memory at a time."""
 
 
 def tables_of(journal: Journal, batches: tuple[int, int] | None = None) -> list[Table]:
-    """The tables that hold something, metrics first.
+    """The tables that are not empty, metrics first.
 
     Args:
-        journal: The run's.
-        batches: The first and the last PPO batch whose rows are wanted; None for all.
+        journal: The run's journal.
+        batches: The first and the last PPO batch whose rows are included; None for all.
     """
     tables = [
         Table(

@@ -1,4 +1,4 @@
-"""What a table is that an export writes."""
+"""The table that an export writes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Table:
     """Rows of one kind."""
 
     name: str
-    """What its file is called."""
+    """The name of its file, without the ending."""
     columns: Mapping[str, type]
-    """Their names and types."""
+    """The columns' names and types."""
     pages: Callable[[], Iterator[list[Row]]]
-    """Reads the rows, a few at a time."""
+    """Reads the rows, one list of some rows after another."""
     parts: int = 1
-    """About how many times `pages` gives some."""
+    """About how many lists `pages` yields, to show the progress."""

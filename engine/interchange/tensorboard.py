@@ -1,4 +1,4 @@
-"""TensorBoard's event files: records of an `Event` each, framed by lengths and checksums (TensorFlow's record format).
+"""Reads and writes TensorBoard's event files: records of one `Event` each, in TensorFlow's record format.
 
 A record is its length (8 bytes, little-endian), the length's masked CRC-32C, the data, the data's masked CRC-32C.
 """
@@ -29,48 +29,48 @@ VERSION = "brain.Event:2"
 
 _LENGTH = struct.Struct("<Q")
 _CHECK = struct.Struct("<I")
-# A scalar takes some fifty bytes; what claims to be larger than this is no event file.
+# A scalar takes about fifty bytes; a file with a record larger than this is not an event file.
 _LARGEST = 2**31
 _FLOAT, _DOUBLE, _INT32, _INT64 = 1, 2, 3, 9
-"""TensorFlow's numbers of its data types."""
+"""TensorFlow's numbers for its data types."""
 _SESSION_START = 1
 _UNPACK = {_FLOAT: "<f", _DOUBLE: "<d", _INT32: "<i", _INT64: "<q"}
 
 
 LAST_STEP = 2**53
-"""Steps above it are damage: no float holds them, so no chart shows them."""
+"""A larger step counts as damage: a float cannot hold it, so a chart cannot show it."""
 
 
-class Damaged(Exception):  # noqa: N818 (it is no error of ours: a file that was cut short is read up to there)
-    """The file holds no whole record where one should begin."""
+class Damaged(Exception):  # noqa: N818 (not an error of looptop: a file that was cut short is read up to there)
+    """There is no complete record where one should begin."""
 
 
 def event_files(folder: Path) -> list[Path]:
-    """The event files below a folder, as `files_inside` finds them; those of one writer in the order of writing."""
+    """The event files below a folder (see `files_inside`); those of one writer in the order of writing."""
     return files_inside(folder, "*tfevents*")
 
 
 def files_inside(folder: Path, pattern: str) -> list[Path]:
     """The regular files below a folder whose names match.
 
-    Links to folders and files are followed, out of the folder too. Each file is given once, whatever names and links
-    lead to it: by the path with the fewest links on it.
+    Links to folders and files are followed, also out of the folder. A file that several paths lead to is listed once,
+    with the path that has the fewest links.
 
     Args:
         folder: Where to search; may be a link itself.
-        pattern: Of the names, as `fnmatch` takes it.
+        pattern: A pattern for the names, as `fnmatch` takes it.
 
     Returns:
-        Paths below the resolved folder, sorted; one that goes through a link is not resolved further.
+        Sorted paths below the resolved folder; a path through a link is not resolved further.
     """
     root = folder.resolve()
-    # How many links are on the way, the path, where it leads to.
+    # The number of links on the path, the path, and what it resolves to.
     waiting = [(0, root, root)]
     seen: set[Path] = set()
     files = []
     while waiting:
         links, path, target = heapq.heappop(waiting)
-        if target in seen:  # by another name, or links that go in a circle
+        if target in seen:  # reached by another path, or by links in a circle
             continue
         seen.add(target)
         if not path.is_dir():
@@ -78,7 +78,7 @@ def files_inside(folder: Path, pattern: str) -> list[Path]:
             continue
         for entry in _entries(path):
             with contextlib.suppress(OSError, RuntimeError):  # a link to itself
-                # Pipes and devices are left out here: nobody waits for them.
+                # Pipes and devices are left out, since reading them could wait forever.
                 if entry.is_dir() or (fnmatch.fnmatchcase(entry.name, pattern) and entry.is_file()):
                     inner = target / entry.name
                     is_link = entry.is_symlink()
@@ -87,14 +87,14 @@ def files_inside(folder: Path, pattern: str) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder; nothing where it may not be read."""
+    """The entries of a folder; none if it cannot be read."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         return list(entries)
     return []
 
 
 class Curve:
-    """The values of one metric, by growing steps."""
+    """The values of one metric, by increasing steps."""
 
     def __init__(self) -> None:
         self.steps = array("q")
@@ -102,7 +102,7 @@ class Curve:
         self.values = array("d")
 
     def add(self, step: int, time: float, value: float) -> int:
-        """Adds a value in place of those of its step and of later ones; returns how many these were."""
+        """Adds a value, which replaces those at its step and later steps; returns how many it replaced."""
         dropped = self.drop_from(step)
         self.steps.append(step)
         self.times.append(time)
@@ -110,7 +110,7 @@ class Curve:
         return dropped
 
     def drop_from(self, step: int) -> int:
-        """Drops the values at this step and after it; returns how many these were."""
+        """Drops the values from this step on; returns how many."""
         keep = bisect.bisect_left(self.steps, step)
         dropped = len(self.steps) - keep
         if dropped:
@@ -121,34 +121,34 @@ class Curve:
 class EventReader:
     """Reads the event files of one run, one after the other, as TensorBoard does.
 
-    A run that died and was started again writes lower steps once more. What comes later supersedes the values at its
-    step and after it: of its own metric where a step is lower, of all metrics where the file says that a session
-    starts (`SessionLog.START`, which a writer with `purge_step` writes).
+    A run that was restarted writes earlier steps once more. A later value replaces the values of its metric from its
+    step on. The start of a session (`SessionLog.START`, which a writer with `purge_step` writes) drops the values of
+    all metrics from its step on.
     """
 
     def __init__(self) -> None:
         self.curves: dict[str, Curve] = {}
-        """By tag, in the order in which the tags came."""
+        """The curves by tag, in the order in which the tags appeared."""
         self.superseded = 0
-        """Values that a later start of the run went back over."""
+        """How many values were replaced because the run was restarted."""
         self.other: Counter[str] = Counter()
-        """Values of other kinds than scalars: what they are called, and how many."""
+        """Values that are not scalars: kind, and how many."""
         self.unreadable: Counter[str] = Counter()
-        """What was left out because it is damaged: what it is, and how many."""
+        """Damaged parts that were left out or replaced: description, and how many."""
         self.shared: set[str] = set()
         """Tags that two files wrote to at the same time."""
         self._plugins: dict[str, str] = {}
         self._last_times: dict[str, float] = {}
         self._rewritten = -1
-        """The last step that a metric went back over."""
+        """The last step that a restart wrote again."""
 
     def read(self, path: Path) -> None:
         """Reads one more file.
 
         Raises:
-            Damaged: The rest of the file cannot be read: it was cut short, or is another file; what came before is
-                good.
-            OSError: It cannot be read.
+            Damaged: The rest of the file cannot be read: it was cut short, or is not an event file. What came before is
+                kept.
+            OSError: The file cannot be read.
         """
         last_times: dict[str, float] = {}
         try:
@@ -158,12 +158,12 @@ class EventReader:
                     try:
                         event = Event.FromString(data)
                     except (DecodeError, RecursionError):
-                        self.unreadable["records that are no events, left out"] += 1
+                        self.unreadable["records that are not events, left out"] += 1
                         continue
                     if is_time(event.wall_time):
                         time = event.wall_time
                     elif event.summary.value:
-                        self.unreadable["times that no calendar has, replaced by the time before"] += 1
+                        self.unreadable["times that are not possible, replaced by the time before"] += 1
                     self._take(event, time, last_times)
         finally:
             self._last_times |= last_times
@@ -191,7 +191,7 @@ class EventReader:
                 if curve.steps and event.step < curve.steps[-1]:
                     self._rewritten = max(self._rewritten, curve.steps[-1])
                 replaced = curve.add(event.step, time, number)
-                # A last step that is written twice is a start of the run only where another metric shows it.
+                # A last step that is written twice only counts as a restart if another metric shows one.
                 if event.step <= self._rewritten:
                     self.superseded += replaced
 
@@ -200,13 +200,13 @@ class EventWriter:
     """Writes scalars and texts into a new event file of a folder.
 
     Args:
-        folder: Where; made when missing.
-        began: The file's time, in seconds since the epoch.
+        folder: The folder; created if it is missing.
+        began: The time in the file's name, in seconds since the epoch.
     """
 
     def __init__(self, folder: Path, began: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard knows the files by this name.
+        # TensorBoard recognises event files by this name.
         self.path = folder / f"events.out.tfevents.{int(began):010d}.{socket.gethostname()}.{os.getpid()}.looptop"
         self._file = self.path.open("wb")
         self._write(Event(wall_time=began, file_version=VERSION))
@@ -228,7 +228,7 @@ class EventWriter:
         self._write(event)
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes the rest and closes the file."""
         self._file.close()
 
     def _write(self, event: object) -> None:
@@ -240,7 +240,7 @@ def records(file: BinaryIO) -> Iterator[bytes]:
     """The data of a file's records, one after the other.
 
     Raises:
-        Damaged: No whole record stands where one should begin.
+        Damaged: There is no complete record where one should begin.
     """
     while head := file.read(12):
         if len(head) < 12 or _CHECK.unpack(head[8:])[0] != _masked(head[:8]):
@@ -256,19 +256,19 @@ def records(file: BinaryIO) -> Iterator[bytes]:
 
 
 def frame(data: bytes) -> bytes:
-    """A record as it stands in a file."""
+    """A record as it is stored in a file."""
     length = _LENGTH.pack(len(data))
     return length + _CHECK.pack(_masked(length)) + data + _CHECK.pack(_masked(data))
 
 
 def _masked(data: bytes) -> int:
-    """The checksum as the format has it: a CRC of data that holds CRCs would be weak."""
+    """The masked checksum of the format; a plain CRC of data that itself holds CRCs would be weak."""
     check: int = google_crc32c.value(data)
     return ((check >> 15 | check << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _number(value: Any, plugin: str) -> float | None:
-    """A scalar's number, in the old way (a field) or the new one (a tensor of no dimension); None of anything else."""
+    """A scalar, stored in the old way (a field) or the new one (a tensor without dimensions); None for other values."""
     if value.HasField("simple_value"):
         return float(value.simple_value)
     tensor = value.tensor
@@ -284,9 +284,9 @@ def _number(value: Any, plugin: str) -> float | None:
 
 
 def _kind(value: Any, plugin: str) -> str:
-    """What a value that is no scalar is called."""
-    for field, word in (("histo", "histograms"), ("image", "images"), ("audio", "sounds")):
+    """The name of the kind of a value that is not a scalar."""
+    for field, kind in (("histo", "histograms"), ("image", "images"), ("audio", "sounds")):
         if value.HasField(field):
-            return word
-    words = {"text": "texts", "histograms": "histograms", "images": "images", "audio": "sounds"}
-    return words.get(plugin) or (f"values of {visible(plugin)}" if plugin else "other values")
+            return kind
+    kinds = {"text": "texts", "histograms": "histograms", "images": "images", "audio": "sounds"}
+    return kinds.get(plugin) or (f"values of {visible(plugin)}" if plugin else "other values")

@@ -1,10 +1,10 @@
-"""W&B's offline files (`offline-run-…/run-….wandb`): a log of `Record` messages in LevelDB's framing.
+"""Reads W&B's offline files (`offline-run-…/run-….wandb`): a log of `Record` messages in LevelDB's format.
 
-The file is a header of 7 bytes and blocks of 32 KiB. A record lies in one fragment or several, each with a CRC-32, its
-length (2 bytes) and its kind (whole, first, middle, last); a block's last bytes stay empty where no fragment fits.
+The file has a header of 7 bytes and blocks of 32 KiB. A record consists of one or more fragments, each with a CRC-32,
+its length (2 bytes) and its kind (whole, first, middle, last). A block's last bytes stay empty if no fragment fits.
 
-A damaged record is left out and counted. Reading goes on at the next fragment whose checksum is right, as LevelDB does
-at the next block.
+A damaged record is left out and counted. Reading continues at the next fragment with a correct checksum; LevelDB itself
+continues at the next block.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Step:
 
 
 @dataclass
-class Described:
-    """What a file says of its run; complete when its steps have been read."""
+class RunDescription:
+    """What a file contains about its run besides the steps; complete when all steps have been read."""
 
     run_id: str = ""
     name: str = ""
@@ -64,49 +64,49 @@ class Described:
     started: float = 0.0
     config: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
-    """None where the run never said that it ended."""
+    """None if the file does not record the run's end."""
     alerts: list[tuple[str, str, float]] = field(default_factory=list)
     """Title, text, and the time of the step before."""
     summary: dict[str, float] = field(default_factory=dict)
-    """The last figures, as the run itself set them."""
+    """The summary's last figures, as the run itself set them."""
     axes: dict[str, str] = field(default_factory=dict)
     """Metric, or pattern of names, -> the metric that counts its steps (`define_metric`)."""
     other: Counter[str] = field(default_factory=Counter)
-    """Values that are no numbers: what they are called, and how many."""
+    """Values that are not numbers: kind, and how many."""
     unreadable: Counter[str] = field(default_factory=Counter)
-    """What was left out because it is damaged: what it is, and how many."""
+    """Damaged parts that were left out or replaced: description, and how many."""
     off_axis: Counter[str] = field(default_factory=Counter)
-    """By axis, how many values have no step on it: it gave no whole number."""
+    """By axis, how many values have no step on it, because it had no whole number."""
     whole: bool = True
-    """Whether the file's end is there: not cut in the middle of a record."""
+    """Whether the file ends after a complete record."""
     _metrics: list[str] = field(default_factory=list)
     _last: dict[str, float] = field(default_factory=dict)
 
 
 def files(folder: Path) -> list[Path]:
-    """The `.wandb` files below a folder, as `files_inside` finds them: `latest-run`, a link, gives no file twice."""
+    """The `.wandb` files below a folder (see `files_inside`); the link `latest-run` does not list a file twice."""
     return files_inside(folder, "*.wandb")
 
 
-def steps(path: Path, described: Described) -> Iterator[Step]:
-    """The steps of a file that hold numbers, in its order.
+def steps(path: Path, described: RunDescription) -> Iterator[Step]:
+    """The steps of a file that have numbers, in the file's order.
 
     Args:
         path: A `.wandb` file.
-        described: Is filled with what else the file says.
+        described: Is filled with everything else in the file.
 
     Raises:
-        LooptopError: It is no such file.
+        LooptopError: It is not a W&B file.
     """
     with path.open("rb") as file:
         if file.read(len(_HEADER)) != _HEADER:
-            raise LooptopError(f"{visible(path)} is not a W&B file that looptop knows: its header is another one")
+            raise LooptopError(f"{visible(path)} is not a W&B file that looptop can read: its header is different")
         last = 0.0
         for data in _records(file, described):
             try:
                 record = Record.FromString(data)
             except (DecodeError, RecursionError):
-                described.unreadable["records that are none of W&B's, left out"] += 1
+                described.unreadable["records that are not W&B's, left out"] += 1
                 continue
             if record.HasField("history"):
                 for step in _steps(record.history, last, described):
@@ -128,15 +128,15 @@ def steps(path: Path, described: Described) -> Iterator[Step]:
                 described.exit_code = record.exit.exit_code
 
 
-def _records(file: BinaryIO, described: Described) -> Iterator[bytes]:
-    """The data of the records that are whole, after the file's header; counts the others."""
+def _records(file: BinaryIO, described: RunDescription) -> Iterator[bytes]:
+    """The data of the complete records after the file's header; counts the damaged ones."""
     parts: list[bytes] = []
-    lost = False  # The record to which the next fragment may belong is damaged, and counted.
+    lost = False  # whether the current record is damaged and already counted
     for kind, data in _fragments(file, described):
         if kind == _DAMAGED:
             parts, lost = [], True
         elif kind in (_WHOLE, _FIRST):
-            if parts:  # the one before lacks its end
+            if parts:  # the record before lacks its end
                 described.unreadable[_DAMAGED_RECORDS] += 1
             parts, lost = [data], False
         elif parts:
@@ -152,8 +152,8 @@ def _records(file: BinaryIO, described: Described) -> Iterator[bytes]:
         described.whole = False
 
 
-def _fragments(file: BinaryIO, described: Described) -> Iterator[tuple[int, bytes]]:
-    """Kind and data of each fragment, and `_DAMAGED` where some that are damaged were left out; counts these."""
+def _fragments(file: BinaryIO, described: RunDescription) -> Iterator[tuple[int, bytes]]:
+    """Kind and data of each fragment; `_DAMAGED` in the place of damaged ones, which are counted."""
     size = _BLOCK - len(_HEADER)
     while block := file.read(size):
         at = 0
@@ -178,7 +178,7 @@ def _fragments(file: BinaryIO, described: Described) -> Iterator[tuple[int, byte
 
 
 def _is_sound(block: bytes, at: int) -> bool:
-    """Whether a whole fragment stands there, with the right checksum."""
+    """Whether a complete fragment with the correct checksum begins at this index."""
     check, length, kind = _FRAGMENT.unpack_from(block, at)
     start, end = at + _FRAGMENT.size, at + _FRAGMENT.size + length
     if not _WHOLE <= kind <= _LAST or end > len(block):
@@ -187,7 +187,7 @@ def _is_sound(block: bytes, at: int) -> bool:
 
 
 def _next_sound(block: bytes, at: int) -> int:
-    """Where the next sound fragment begins: a damaged length does not tell. The block's end where there is none."""
+    """The index of the next sound fragment, or the block's end. Every index is tried, since lengths may be damaged."""
     # The kind is the last byte before the data.
     for match in _ANY_KIND.finditer(block, at + _FRAGMENT.size):
         start = match.end() - _FRAGMENT.size
@@ -197,7 +197,7 @@ def _next_sound(block: bytes, at: int) -> int:
 
 
 def _count(block: bytes, at: int, end: int) -> int:
-    """How many fragments, each of another record, lie there by their lengths; 0 where these do not lead to the end."""
+    """How many fragments, of a record each, lie there according to their lengths; 0 if these do not lead to the end."""
     count = 0
     while end - at >= _FRAGMENT.size:
         _, length, kind = _FRAGMENT.unpack_from(block, at)
@@ -208,16 +208,16 @@ def _count(block: bytes, at: int, end: int) -> int:
     return count if at == end else 0
 
 
-def _steps(history: Any, last: float, described: Described) -> Iterator[Step]:
-    """The figures of one record, by the steps that their axes give them: most of them have the same."""
+def _steps(history: Any, last: float, described: RunDescription) -> Iterator[Step]:
+    """The figures of one record, grouped by the steps on their axes; usually all have the same step."""
     values = _figures(history.item, described)
     number, time = values.pop("_step", float(history.step.num)), values.pop("_timestamp", last)
     values.pop("_runtime", None)
     if not 0 <= number <= LAST_STEP:  # NaN, too
-        described.unreadable["steps whose number is negative, too large or none, left out"] += 1
+        described.unreadable["steps whose number is negative, too large or not a number, left out"] += 1
         return
     if not is_time(time):
-        described.unreadable["times that no calendar has, replaced by the time before"] += 1
+        described.unreadable["times that are not possible, replaced by the time before"] += 1
         time = last
     described._last |= values
     by_step: dict[int, dict[str, float]] = {int(number): {}}
@@ -232,8 +232,8 @@ def _steps(history: Any, last: float, described: Described) -> Iterator[Step]:
         yield Step(step, time, figures)
 
 
-def _axis_of(name: str, described: Described) -> str:
-    """The metric that counts the steps of another; empty where W&B's own step does."""
+def _axis_of(name: str, described: RunDescription) -> str:
+    """The metric that counts the steps of another; empty if W&B's own step does."""
     if name in described.axes:
         return described.axes[name]
     for pattern, axis in described.axes.items():
@@ -242,8 +242,8 @@ def _axis_of(name: str, described: Described) -> str:
     return ""
 
 
-def _define(metric: Any, described: Described) -> None:
-    """Keeps what `define_metric` said of a metric's axis; by name, or by its place among those that were defined."""
+def _define(metric: Any, described: RunDescription) -> None:
+    """Stores a metric's axis from `define_metric`, which names it or gives its index among the defined metrics."""
     name = metric.name or metric.glob_name
     described._metrics.append(metric.name)
     axis, index = metric.step_metric, metric.step_metric_index
@@ -254,10 +254,10 @@ def _define(metric: Any, described: Described) -> None:
         described.axes[storable(name.replace("\\.", "."))] = axis
 
 
-def _figures(items: Any, described: Described) -> dict[str, float]:
-    """The numbers among a record's items, by name; what is no number is counted, a table or an image as one."""
+def _figures(items: Any, described: RunDescription) -> dict[str, float]:
+    """The numbers among a record's items, by name; other values are counted, a table or an image as one."""
     read = [(_name(item), _value(item, described)) for item in items]
-    # A table arrives as a value or as its parts: `t._type`, `t.nrows`, ...
+    # A table is stored as one value or as its parts: `t._type`, `t.nrows`, ...
     media = {name.removesuffix("._type"): str(value) for name, value in read if name.endswith("._type")}
     values: dict[str, float] = {}
     for name, value in read:
@@ -276,7 +276,7 @@ def _name(item: Any) -> str:
     return storable(".".join(item.nested_key) if item.nested_key else str(item.key))
 
 
-def _value(item: Any, described: Described) -> Any:
+def _value(item: Any, described: RunDescription) -> Any:
     for kind in ("number", "integer", "boolean"):
         if item.HasField(kind):
             return getattr(item, kind)
@@ -287,8 +287,8 @@ def _value(item: Any, described: Described) -> Any:
         return None
 
 
-def _numbers(name: str, value: Any, described: Described, depth: int = 0) -> Iterator[tuple[str, float]]:
-    """The numbers in a value; those of nested ones under names with dots."""
+def _numbers(name: str, value: Any, described: RunDescription, depth: int = 0) -> Iterator[tuple[str, float]]:
+    """The numbers in a value; those in nested values have names with dots."""
     if isinstance(value, bool | int | float) or (isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity")):
         try:
             yield name, float(value)
@@ -301,7 +301,7 @@ def _numbers(name: str, value: Any, described: Described, depth: int = 0) -> Ite
             yield from _numbers(f"{name}.{storable(key)}", inner, described, depth + 1)
 
 
-def _describe(run: Any, described: Described) -> None:
+def _describe(run: Any, described: RunDescription) -> None:
     described.run_id, described.name, described.project = run.run_id, run.display_name, run.project
     described.notes, described.host = run.notes, run.host
     started = run.start_time.seconds + run.start_time.nanos / 1e9
@@ -311,5 +311,5 @@ def _describe(run: Any, described: Described) -> None:
 
 
 def _config(config: Any) -> dict[str, Any]:
-    settings = {_name(item): _value(item, Described()) for item in config.update}
+    settings = {_name(item): _value(item, RunDescription()) for item in config.update}
     return {key: value for key, value in settings.items() if key != "_wandb"}

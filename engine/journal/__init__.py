@@ -1,1 +1,1 @@
-"""A run's journal: its records, its SQLite schema, one writer, any number of readers."""
+"""The journal of a run, a SQLite file: records, schema, one writer, any number of readers."""

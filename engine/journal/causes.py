@@ -1,6 +1,6 @@
-"""Why a run is held or has stopped: typed for programs, and in words for people.
+"""Why a run is held or has stopped: as records for programs, and as sentences for people.
 
-What a program decides, it decides by these; the words are made here, and nothing takes them apart again.
+Programs decide by the records. The sentences are made here, and nothing parses them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ class HoldReason(StrEnum):
     STAGE = "stage"
     """Its batch has reached the stage that a person asked for."""
     BREAKPOINT = "breakpoint"
+    """A breakpoint's condition was met."""
     RATING = "rating"
-    """A person has to rate its samples."""
+    """A person must rate its samples."""
     DISK = "disk"
-    """The disk is full: something cannot be written."""
+    """Something cannot be written because the disk is full."""
     ERROR = "error"
     """Something cannot be written for another reason."""
 
 
 class Hold(Struct, frozen=True, tag="hold"):
-    """A run that is held: where, and why."""
+    """Where and why a run is held."""
 
     step: int
-    """The step, or batch, that it is in or has made; 0 before the first."""
+    """The current step (or batch), or the last one that is complete; 0 before the first."""
     stage: str = ""
     """The stage that the batch has reached; empty between two steps."""
     reason: HoldReason = HoldReason.PAUSE
     detail: str = ""
-    """More of the reason, for people: the breakpoint and what met it, what could not be written."""
+    """Details of the reason, for people: the breakpoint and what met it, or what could not be written."""
 
 
 class StopReason(StrEnum):
@@ -45,49 +46,49 @@ class StopReason(StrEnum):
 
     REQUEST = "request"
     """A person stopped it."""
-    AT_ONCE = "at_once"
-    """A signal or the keyboard had it leave at once, without a checkpoint."""
+    IMMEDIATE = "at_once"
+    """A signal or Ctrl-C stopped it immediately, without a checkpoint."""
     KL_LIMIT = "kl_limit"
-    """The policy went further from its reference than `training.kl_limit` allows."""
+    """The KL to the reference exceeded `training.kl_limit`."""
     NO_RESULT = "no_result"
-    """Its result could not be written, and a person gave it up."""
+    """Its result could not be written, and a person stopped the attempts."""
 
 
 class Stop(Struct, frozen=True, tag="stop"):
-    """A run that has stopped: why, and what of it there is to go on from."""
+    """Why a run has stopped, and whether it can be resumed from its last step."""
 
     reason: StopReason
     step: int = 0
-    """The last step that it made; 0 where it made none."""
+    """The last complete step; 0 if there is none."""
     checkpoint: bool = False
     """Whether there is a checkpoint of that step."""
     detail: str = ""
-    """More of the reason, for people."""
+    """Details of the reason, for people."""
 
 
 Cause = Hold | Stop
-"""Why a run is in its state, for programs; `cause_text` says it to people."""
+"""Why a run is in its state, for programs; `cause_text` is the text for people."""
 
 _STOPS = {
     StopReason.REQUEST: "stopped on request",
-    StopReason.AT_ONCE: "stopped at once",
+    StopReason.IMMEDIATE: "stopped at once",
     StopReason.KL_LIMIT: "stopped at training.kl_limit",
     StopReason.NO_RESULT: "stopped before its result could be written",
 }
 
 
 def where_text(step: int, stage: str) -> str:
-    """Where a run stands, for people: "after step 12", "in batch 3, scored"."""
+    """The position of a run, for people: "after step 12", "in batch 3, scored"."""
     if not step:
         return "before its first step"
     return f"in batch {step}, {stage}" if stage else f"after step {step}"
 
 
 def cause_text(cause: Cause) -> str:
-    """A cause for people, in one sentence without its end."""
+    """A cause, for people, as a sentence without a full stop."""
     if isinstance(cause, Stop):
         why = cause.detail or _STOPS[cause.reason]
-        if cause.reason is StopReason.AT_ONCE:
+        if cause.reason is StopReason.IMMEDIATE:
             return f"{why}, without a checkpoint"
         if not cause.step:
             return f"{why}, before its first step: there is no checkpoint"

@@ -1,4 +1,4 @@
-"""What a model wrote while somebody's GRPO or RLOO trainer taught it: prompts, completions, rewards, advantages."""
+"""Completions of a model that a GRPO or RLOO trainer trains, with their prompts, rewards and advantages."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from looptop.engine.journal.writer import JournalWriter, storable
 
 
 class Completion(Struct, frozen=True):
-    """What a model wrote to a prompt."""
+    """A model's completion of a prompt."""
 
     prompt: str
     completion: str
     rewards: dict[str, float | None] = {}
-    """By reward function; None where it had nothing to say."""
+    """By reward function; None if the function gave no reward."""
     advantage: float | None = None
 
 
-def write_completions(writer: JournalWriter, step: int, written: Iterable[Completion]) -> None:
-    """Journals the completions of one step; those of the same step are replaced."""
+def write_completions(writer: JournalWriter, step: int, new: Iterable[Completion]) -> None:
+    """Journals the completions of a step; earlier ones of the same step are replaced."""
     writer.rows("DELETE FROM completions WHERE step = ?", [(step,)])
     writer.rows(
         "INSERT INTO completions VALUES (?, ?, ?, ?, ?, ?)",
@@ -37,14 +37,14 @@ def write_completions(writer: JournalWriter, step: int, written: Iterable[Comple
                 encode_json(each.rewards).decode(),
                 each.advantage,
             )
-            for index, each in enumerate(written)
+            for index, each in enumerate(new)
         ],
     )
 
 
 def completion_steps(journal: Journal) -> list[int]:
     """The steps that have completions."""
-    with journal.reading() as read:
+    with journal.transaction() as read:
         if not read:
             return []
         rows = read("SELECT DISTINCT step FROM completions ORDER BY step").fetchall()
@@ -52,8 +52,8 @@ def completion_steps(journal: Journal) -> list[int]:
 
 
 def completions(journal: Journal, step: int | None = None) -> list[Completion]:
-    """The completions of a step, in their order; of the latest step by default."""
-    with journal.reading() as read:
+    """The completions of a step in their order; by default of the latest step."""
+    with journal.transaction() as read:
         if not read:
             return []
         rows = read(

@@ -1,7 +1,7 @@
-"""Decodes the values of a journal's rows: each function takes whatever a row holds and gives the type that is promised.
+"""Decodes the values of a journal's rows: each function accepts any value and returns the promised type.
 
-SQLite keeps any type in any column, and a file that was damaged, edited or copied from a stranger can hold anything.
-A value that makes no sense is left out (None, an empty text), so one bad row never hides the rest of a run.
+SQLite stores any type in any column, and a file that is damaged, edited or from a stranger can hold anything. A value
+that makes no sense becomes None or an empty text, so one bad row never hides the rest of a run.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _FACTS: dict[str, Any] = {
     "rewards": list[_Part],
     "result": dict[str, int | float | None],
 }
-"""The types of the facts that looptop computes with; the others are only shown."""
+"""The types of the facts that looptop computes with; other facts are only shown."""
 
 
 def text(value: object) -> str:
-    """A text; a number as it is written, bytes as far as they are UTF-8, nothing where there is nothing."""
+    """A text: numbers are written out, bytes decoded as far as they are UTF-8, None becomes empty."""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
@@ -57,60 +57,60 @@ def text(value: object) -> str:
 
 
 def name(value: object) -> str:
-    """A short text that looptop itself sets, such as the kind of an event: safe to show, whatever a file holds."""
+    """A short text that looptop itself sets, such as the kind of an event, made safe to show."""
     return visible(text(value))
 
 
 def real(value: object) -> float | None:
-    """A number; None where the value is none."""
+    """A number; None if the value is not one."""
     return float(value) if isinstance(value, int | float) and not math.isnan(value) else None
 
 
 def real_or_nan(value: object) -> float:
-    """A number; NaN where the value is none."""
+    """A number; NaN if the value is not one."""
     return float(value) if isinstance(value, int | float) else math.nan
 
 
 def whole(value: object) -> int | None:
-    """A whole number; None where the value is none."""
+    """A whole number; None if the value is not one."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         return int(value)
     return value if isinstance(value, int) else None
 
 
 def count(value: object) -> int:
-    """A whole number that is not negative; 0 where the value is none."""
+    """A whole number that is not negative; 0 if the value is not one."""
     return max(0, whole(value) or 0)
 
 
 def moment(value: object) -> float:
-    """A point in time; NaN where the value is none, which is shown as `?`."""
+    """A point in time; NaN, which is shown as `?`, if the value is not one."""
     return float(value) if isinstance(value, int | float) and is_time(value) else math.nan
 
 
 def moment_or_none(value: object) -> float | None:
-    """A point in time; None where the value is none."""
+    """A point in time; None if the value is not one."""
     return float(value) if isinstance(value, int | float) and is_time(value) else None
 
 
-def structure(value: object, wanted: type[T], default: T) -> T:
-    """What a JSON text holds; the default where it is no JSON or of another type."""
+def structure(value: object, expected: type[T], default: T) -> T:
+    """The value of a JSON text; the default if it is not JSON or has another type."""
     if not isinstance(value, str | bytes):
         return default
     try:
-        return msgspec.json.decode(value, type=wanted)
+        return msgspec.json.decode(value, type=expected)
     except UNREADABLE:
         return default
 
 
 def cause(value: object) -> Cause | None:
-    """Why a run is in its state; None where the value is none, or says it as no looptop does."""
+    """The cause of a run's state; None if there is none, or it cannot be read."""
     why: Cause | None = structure(value, Cause, None)  # type: ignore[arg-type]  # a union is no class
     return msgspec.structs.replace(why, stage=name(why.stage)) if isinstance(why, Hold) else why
 
 
 def numbers(value: object) -> dict[str, float]:
-    """Numbers by names that are safe to show, from a JSON text; null stands for NaN, what is no number is left out."""
+    """A mapping of names (made safe to show) to numbers, from a JSON text. null is NaN; other values are left out."""
     numbers = structure(value, dict[str, Any], {})
     return {
         visible(key): math.nan if number is None else float(number)
@@ -120,7 +120,7 @@ def numbers(value: object) -> dict[str, float]:
 
 
 def facts(rows: Mapping[str, object]) -> dict[str, Any]:
-    """What a run says of itself, without the facts that cannot be read or are of the wrong type."""
+    """A run's facts, without those that cannot be read or have the wrong type."""
     facts: dict[str, Any] = {}
     for key, value in rows.items():
         if not isinstance(value, str | bytes):

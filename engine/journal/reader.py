@@ -1,8 +1,8 @@
-"""Reads a run's journal: a live run's, a finished one's, one copied from another machine, all the same way.
+"""Reads the journal of a run, whether it is live, finished, or copied from another machine.
 
-Every call opens the file, reads in one short transaction and closes it again, so a reader never holds up the run nor
-lets its log grow, and may call from any thread; several calls in a block of `at_once` share that. A journal that is not
-there yet reads as empty.
+Every call opens the file, reads in one short transaction, and closes it. So a reader never blocks the run or lets its
+write-ahead log grow, and may call from any thread. Calls in a `snapshot` block share one transaction. A missing journal
+reads as empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from looptop.engine.encoding import storable
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.journal import decode
 from looptop.engine.journal.causes import Cause
 from looptop.engine.journal.records import AnswerSample as AnswerSample
@@ -26,14 +26,14 @@ from looptop.engine.journal.records import Point as Point
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.records import Series as Series
 from looptop.engine.journal.records import StateChange as StateChange
-from looptop.engine.journal.schema import FAILURES, open_for_reading
+from looptop.engine.journal.schema import READ_ERRORS, open_for_reading
 from looptop.engine.journal.series import read_series, read_smoothed
 from looptop.engine.journal.writer import JournalWriter as JournalWriter
 from looptop.engine.text import visible
 
 
 class Outline(msgspec.Struct, frozen=True):
-    """What a list of runs needs of a journal, read in one go."""
+    """What a list of runs needs from a journal, read in one transaction."""
 
     state: RunState
     reason: str
@@ -48,7 +48,7 @@ class Outline(msgspec.Struct, frozen=True):
 class Journal:
     """A reader of a run's journal.
 
-    Every method raises LooptopError where the journal is a newer looptop's, is damaged, or stays locked.
+    Every method raises LooptopError if the journal comes from a newer looptop, is damaged, or stays locked.
 
     Args:
         path: `run.db`.
@@ -59,8 +59,8 @@ class Journal:
         self._opened = threading.local()
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """What this thread reads while the block runs is of one moment, and the file is opened for it once."""
+    def snapshot(self) -> Iterator[None]:
+        """Everything that this thread reads within the block is of the same moment; the file is opened once."""
         with self._read() as read:
             before = getattr(self._opened, "read", None)
             self._opened.read = read
@@ -70,24 +70,24 @@ class Journal:
                 self._opened.read = before
 
     def version(self) -> int:
-        """A number that grows with everything the run writes: cheap to ask, to know whether to read again."""
+        """A number that grows with every write of the run; quick to read, to know whether anything has changed."""
         with self._read() as read:
             row = read("SELECT count FROM changes").fetchone() if read else None
         return decode.whole(row[0]) or 0 if row else 0
 
     def state(self) -> tuple[RunState, str]:
-        """The last state that the run journalled, and why it is in it. Whether it lives still, its lock says."""
+        """The last state that the run journalled, and the reason. The lock tells whether the run is still live."""
         with self._read() as read:
             state, reason, _ = _state(read)
         return state, reason
 
     def cause(self) -> Cause | None:
-        """Why the run is in its last state, for programs; None where it is neither held nor has stopped."""
+        """Why the run is in its last state, for programs; None if it is neither held nor stopped."""
         with self._read() as read:
             return _state(read)[2]
 
     def states(self) -> list[StateChange]:
-        """All changes of state, the first first."""
+        """All changes of state, the oldest first."""
         with self._read() as read:
             rows = read("SELECT time, state, reason, cause FROM states ORDER BY id").fetchall() if read else []
         return [
@@ -96,7 +96,7 @@ class Journal:
         ]
 
     def facts(self) -> dict[str, Any]:
-        """What the run says of itself: total_steps, epochs, device, precision, n_train, parameters and so on."""
+        """Facts about the run: total_steps, epochs, device, precision, n_train, parameters and so on."""
         with self._read() as read:
             return _facts(read) if read else {}
 
@@ -120,27 +120,27 @@ class Journal:
             )
 
     def alerts(self) -> int:
-        """How many alerts the run raised, but for those that a resume has gone back over."""
+        """The number of alerts, without those of steps that a resume discarded."""
         with self._read() as read:
             return _alerts(read) if read else 0
 
     def names(self) -> list[str]:
-        """The names of the metrics there are values of."""
+        """The names of the metrics that have values."""
         with self._read() as read:
             return list(_latest(read)) if read else []
 
     def last(self, name: str) -> Point | None:
-        """The value of the last step of a metric."""
+        """The last value of a metric."""
         with self._read() as read:
             return _latest(read, storable(name)).get(storable(name)) if read else None
 
     def latest(self) -> dict[str, Point]:
-        """The value of the last step of every metric."""
+        """The last value of every metric."""
         with self._read() as read:
             return _latest(read) if read else {}
 
     def values(self, name: str, after_step: int = -1, limit: int = -1) -> list[Point]:
-        """All values of a metric after a step, in full; the first `limit` of them where it is not negative."""
+        """All values of a metric after a step; at most the first `limit` if that is not negative."""
         with self._read() as read:
             if not read:
                 return []
@@ -152,11 +152,11 @@ class Journal:
         return [point for row in rows if (point := _point(*row)) is not None]
 
     def series(self, name: str, buckets: int = 200, first: int | None = None, last: int | None = None) -> Series:
-        """A metric thinned to at most about `buckets` columns, without losing its extremes.
+        """A metric thinned to about `buckets` columns at most, with its extremes kept.
 
         Args:
             name: The metric.
-            buckets: How many columns a chart has room for.
+            buckets: The number of columns of the chart.
             first: The first step to show; None for the metric's first.
             last: The last step to show; None for the metric's last.
         """
@@ -164,13 +164,13 @@ class Journal:
             return read_series(read, name, buckets, first, last) if read else Series([], [], [], [], [])
 
     def smoothed(self, name: str, series: Series, weight: float, last: int | None = None) -> Series:
-        """The same series with its exponential averages.
+        """The same series, with its exponential averages.
 
         Args:
             name: The metric.
-            series: What `series` returned for it.
-            weight: Of the average before each value; 0 leaves the series as it is.
-            last: The last step that is shown; None for the metric's last.
+            series: The result of `series` for it.
+            weight: The weight of the previous average at each value; 0 returns the series unchanged.
+            last: The last step to show; None for the metric's last.
         """
         if not weight or not series.steps:
             return series
@@ -180,7 +180,7 @@ class Journal:
         return msgspec.structs.replace(series, smoothed=smoothed)
 
     def last_until(self, name: str, step: int) -> Point | None:
-        """The last value of a metric that is not after a step."""
+        """The last value of a metric at or before a step."""
         with self._read() as read:
             row = (
                 read(
@@ -194,7 +194,7 @@ class Journal:
         return Point(*row) if row else None
 
     def events(self, after: int = 0) -> list[Event]:
-        """Events with an id above `after`, the first first."""
+        """Events with an id above `after`, the oldest first."""
         with self._read() as read:
             if not read:
                 return []
@@ -217,7 +217,7 @@ class Journal:
         ]
 
     def answer_samples(self, step: int | None = None) -> list[AnswerSample]:
-        """The answers shown of the evaluation at a step; of the latest evaluation by default."""
+        """The recorded answers of the evaluation at a step; by default of the latest evaluation."""
         with self._read() as read:
             if not read:
                 return []
@@ -240,13 +240,13 @@ class Journal:
         ]
 
     def answer_steps(self) -> list[int]:
-        """The steps of the evaluations that have answers."""
+        """The steps of the evaluations with recorded answers."""
         with self._read() as read:
             rows = read("SELECT DISTINCT step FROM answer_samples ORDER BY step").fetchall() if read else []
         return [step for (step,) in rows if isinstance(step, int)]
 
     def controls(self) -> list[ControlAnswer]:
-        """What became of the controls that the run took, the first first."""
+        """The run's answers to controls, the oldest first."""
         with self._read() as read:
             columns = "id, kind, time, step, answer, ok, code"
             rows = read(f"SELECT {columns} FROM controls ORDER BY rowid").fetchall() if read else []
@@ -263,15 +263,15 @@ class Journal:
             for number, kind, time, step, answer, ok, code in rows
         ]
 
-    def reading(self) -> contextlib.AbstractContextManager[Any]:
-        """For a module of the engine that keeps a table of its own in the journal: the connection's `execute`, inside a
-        transaction; None where there is no journal yet.
+    def transaction(self) -> contextlib.AbstractContextManager[Any]:
+        """A transaction, for modules that have tables of their own in the journal. It gives the connection's `execute`;
+        None if there is no journal yet.
         """
         return self._read()
 
     @contextlib.contextmanager
     def _read(self) -> Iterator[Any]:
-        """Gives the connection's `execute`, inside a transaction; None where there is no journal yet."""
+        """Gives the connection's `execute` inside a transaction; None if there is no journal yet."""
         opened = getattr(self._opened, "read", None)
         if opened is not None:
             yield opened
@@ -283,8 +283,8 @@ class Journal:
         try:
             connection.execute("BEGIN")
             yield connection.execute
-        except FAILURES as error:
-            raise LooptopError(f"cannot read the journal {visible(self.path)}: {said_of(error)}") from None
+        except READ_ERRORS as error:
+            raise LooptopError(f"cannot read the journal {visible(self.path)}: {error_text(error)}") from None
         finally:
             connection.close()
 
@@ -299,8 +299,7 @@ def _state_of(word: object) -> RunState:
         return RunState(decode.text(word))
     except ValueError:
         raise LooptopError(
-            f"the journal says that the run is '{visible(word)}', which this looptop does not know: a newer one wrote"
-            " it; update looptop"
+            f"the journal holds the unknown state '{visible(word)}': a newer looptop wrote it; update looptop"
         ) from None
 
 
@@ -325,5 +324,5 @@ def _latest(read: Any, name: str | None = None) -> dict[str, Point]:
 
 
 def _point(step: object, value: object, time: object) -> Point | None:
-    """A value of a metric; None where its step is no number."""
+    """A value of a metric; None if its step is not a number."""
     return Point(step, decode.real(value), decode.moment(time)) if isinstance(step, int) else None

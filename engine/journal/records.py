@@ -1,6 +1,6 @@
-"""What runs are described with: the records that cross between processes, and nothing that does anything.
+"""The records that describe runs, without any behaviour.
 
-They stand apart so that folder, journal and lock can share them without importing one another.
+They are in a module of their own so that folder, journal and lock can share them without importing each other.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from looptop.engine.journal.causes import Cause
 
 
 class RunState(StrEnum):
-    """Where a run stands: created → running ⇄ paused → finished | stopped | failed.
+    """The state of a run: created → running ⇄ paused → finished | stopped | failed.
 
-    `INTERRUPTED` is never journalled: it is what a reader makes of a run that should be live and holds no lock.
+    `INTERRUPTED` is never journalled: readers show it for a run that has not ended, but whose lock nobody holds.
     """
 
     CREATED = "created"
@@ -28,42 +28,42 @@ class RunState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the run says itself that nothing more will come."""
+        """Whether the run has journalled its end."""
         return self in (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
 
-    def seen(self, live: bool) -> RunState:
-        """What a reader makes of this state, journalled by a run that lives or does not."""
+    def observed(self, live: bool) -> RunState:
+        """The state to show for a run that journalled this one: `INTERRUPTED` if it should be live and is not."""
         return self if live or self.ended else RunState.INTERRUPTED
 
 
 def state_text(state: RunState, alerts: int) -> str:
-    """A state for people; a run that finished and raised alerts on its way is not said to be well.
+    """A state for people. For a finished run, it mentions alerts.
 
     Args:
-        state: Of the run.
-        alerts: How many it raised.
+        state: The run's state.
+        alerts: The number of its alerts.
     """
     return f"{state.value}, with alerts" if state is RunState.FINISHED and alerts else state.value
 
 
 class Answer(Struct, frozen=True):
-    """What a run answers to a control."""
+    """A run's answer to a control."""
 
     ok: bool
-    """Whether it was taken."""
+    """Whether the control was accepted."""
     code: str
-    """What came of it, in a word for programs: `paused`, `no_checkpoint_yet`."""
+    """The outcome in a word, for programs: `paused`, `no_step_yet`."""
     message: str
     """The same for people."""
 
 
-def taken(code: str, message: str) -> Answer:
-    """The answer to a control that was taken."""
+def accepted(code: str, message: str) -> Answer:
+    """The answer to a control that was accepted."""
     return Answer(True, code, message)
 
 
 def refused(code: str, why: str) -> Answer:
-    """The answer to a control that was not taken."""
+    """The answer to a control that was refused."""
     return Answer(False, code, why)
 
 
@@ -87,20 +87,20 @@ class RunSummary(Struct, frozen=True):
     preset: str = ""
     device: str = ""
     title: str = ""
-    """What a person calls it."""
+    """The title that a person gave it."""
     note: str = ""
     live: str = ""
-    """How it is known to live: `lock` (a process holds it), `heartbeat` (of `host`, not long ago); empty: not."""
+    """How it is known to be live: by its `lock`, or by a recent `heartbeat` on `host`; empty if it is not."""
     host: str = ""
-    """Where it lives, or lived last."""
+    """The machine that it runs on, or last ran on."""
     trouble: str = ""
-    """What is wrong with its files, where something is."""
+    """What is wrong with its files; empty if nothing is."""
     metrics: dict[str, float | None] = {}
     """The last value of every metric; None stands for NaN."""
     alerts: int = 0
-    """How many alerts it raised, but for those that a resume has gone back over."""
+    """The number of its alerts, without those of steps that a resume discarded."""
     result_step: int | None = None
-    """The step that its model and its test figures are of: the best evaluation's, which need not be the last."""
+    """The step of its resulting model and test figures: that of the best evaluation, which may not be the last."""
     evaluation_step: int | None = None
     """The step of its last evaluation."""
 
@@ -114,21 +114,21 @@ class Point(Struct, frozen=True):
 
 
 class Series(Struct, frozen=True):
-    """A metric thinned for a chart: one entry a column, and the true smallest and largest value of each."""
+    """A metric thinned for a chart: one entry for each column, with its exact smallest and largest value."""
 
     steps: list[int]
-    """The middle of each column, or the exact step where nothing had to be thinned."""
+    """The middle of each column, or the exact step if nothing was thinned."""
     mean: list[float | None]
     minimum: list[float | None]
     maximum: list[float | None]
     missing: list[int]
-    """How many of each column's values were NaN."""
+    """The number of NaN values in each column."""
     smoothed: list[tuple[int, float | None]] = []
-    """Steps and exponential averages; empty where nobody asked for them."""
+    """Steps and exponential averages; empty if not requested."""
 
 
 class Event(Struct, frozen=True):
-    """Something that happened, in words."""
+    """Something that happened, described in words."""
 
     id: int
     time: float
@@ -138,9 +138,9 @@ class Event(Struct, frozen=True):
     """`info`, `warning` or `error`."""
     text: str
     superseded: bool = False
-    """It belongs to steps that a resume has gone back over."""
+    """Whether it belongs to steps that a resume discarded."""
     code: str = ""
-    """Of an alert: which one, in a word for programs."""
+    """For an alert, its kind in a word, for programs."""
 
 
 class StateChange(Struct, frozen=True):
@@ -151,11 +151,11 @@ class StateChange(Struct, frozen=True):
     reason: str
     """Why, for people."""
     cause: Cause | None = None
-    """Why, for programs, of a run that is held or has stopped; None in journals of version 1."""
+    """Why, for programs, if the run is held or has stopped; None in journals of version 1."""
 
 
 class AnswerSample(Struct, frozen=True):
-    """An answer that the model gave at an evaluation."""
+    """An answer of the model at an evaluation."""
 
     question_id: str
     image: str
@@ -169,7 +169,7 @@ class AnswerSample(Struct, frozen=True):
 
 
 class ControlAnswer(Struct, frozen=True):
-    """What became of a control."""
+    """A control and the run's answer to it."""
 
     id: str
     kind: str
@@ -177,11 +177,11 @@ class ControlAnswer(Struct, frozen=True):
     step: int | None
     """The step at whose end it was taken."""
     message: str
-    """What came of it, for people."""
+    """The outcome, for people."""
     ok: bool | None = None
-    """Whether it was taken; None in journals of version 1, whose messages say it."""
+    """Whether it was accepted; None in journals of version 1, whose messages contain it."""
     code: str = ""
-    """What came of it, for programs; empty in journals of version 1."""
+    """The outcome, for programs; empty in journals of version 1."""
 
     @property
     def text(self) -> str:

@@ -1,7 +1,7 @@
-"""Puts what a run journals into the tables: each kind of entry, and the coarser buckets of the metrics.
+"""Writes journal entries into the tables, and sums up metrics in buckets of many steps.
 
-Everything here runs inside a transaction of the writer's. A bucket holds count, sum, smallest and largest of the values
-of its steps, so a chart of five million steps reads some hundred rows and still shows the one step that spiked.
+Everything here runs inside a transaction of the writer. A bucket holds the count, sum, minimum and maximum of the
+values of its steps, so a chart of five million steps reads some hundred rows and still shows a spike of a single step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from looptop.engine.journal.schema import SAMPLES_OF_A_BATCH, SPANS
 
 
 class Metrics(NamedTuple):
-    """The values of one step, on their way to the journal."""
+    """The values of one step."""
 
     step: int
     values: dict[str, float]
@@ -26,34 +26,34 @@ class Metrics(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The answers of one evaluation."""
+    """The recorded answers of one evaluation."""
 
     step: int
     samples: tuple[AnswerSample, ...]
 
 
 class Supersede(NamedTuple):
-    """A resume: what came after this step is gone back over."""
+    """A resume: discards everything after this step."""
 
     after_step: int
 
 
 class Statement(NamedTuple):
-    """Any other entry: one row."""
+    """Any other entry that is one row."""
 
     sql: str
     values: tuple[object, ...]
 
 
 class Statements(NamedTuple):
-    """Entries of one table: several rows."""
+    """An entry of several rows of one table."""
 
     sql: str
     rows: tuple[tuple[object, ...], ...]
 
 
 class Mark(NamedTuple):
-    """Nothing to write: somebody waits until what was said before it is in the file."""
+    """Writes nothing: its event is set when all entries before it are in the file."""
 
     reached: threading.Event
 
@@ -85,7 +85,7 @@ FROM metrics WHERE name = ? AND step BETWEEN ? AND ? GROUP BY name
 class Tables:
     """Writes entries through one connection.
 
-    Remembers the metrics' ids and how far each has come; `forget` when a transaction was rolled back.
+    Caches the ids and last steps of the metrics; call `forget` after a transaction is rolled back.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -94,12 +94,12 @@ class Tables:
         self._last: dict[int, int] = {}
 
     def forget(self) -> None:
-        """Drops what is remembered of the tables."""
+        """Clears the cache."""
         self._ids.clear()
         self._last.clear()
 
     def write(self, entries: Iterable[Entry]) -> None:
-        """Writes entries in their order."""
+        """Writes entries in order."""
         metrics: list[Metrics] = []
         for entry in entries:
             if isinstance(entry, Metrics):
@@ -122,19 +122,19 @@ class Tables:
         if not metrics:
             return
         rows: list[tuple[int, int, float, float]] = []
-        again: set[tuple[int, int]] = set()
+        rewritten: set[tuple[int, int]] = set()
         for step, values, time in metrics:
-            for word, value in values.items():
-                name = self._id(word)
+            for metric, value in values.items():
+                name = self._id(metric)
                 if step <= self._last[name]:
-                    again.add((name, step))
+                    rewritten.add((name, step))
                 else:
                     self._last[name] = step
                 rows.append((name, step, value, time))
         self._connection.executemany("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", rows)
-        fresh = [row for row in rows if (row[0], row[1]) not in again] if again else rows
+        fresh = [row for row in rows if (row[0], row[1]) not in rewritten] if rewritten else rows
         self._connection.executemany(_ADD_TO_BUCKET, _buckets(fresh))
-        for name, span, bucket in {(name, span, step // span) for name, step in again for span in SPANS}:
+        for name, span, bucket in {(name, span, step // span) for name, step in rewritten for span in SPANS}:
             self._rebuild(name, span, bucket)
 
     def _write_answers(self, entry: Answers) -> None:
@@ -162,11 +162,11 @@ class Tables:
         for (name,) in run("SELECT id FROM names").fetchall():
             run("DELETE FROM metrics WHERE name = ? AND step > ?", (name, after_step))
             for span in SPANS:
-                # Floor division: with nothing left (after_step -1) no bucket stands at the border.
+                # Floor division: if nothing is left (after_step -1), this is bucket -1, which does not exist.
                 border = after_step // span
                 run("DELETE FROM buckets WHERE name = ? AND span = ? AND bucket >= ?", (name, span, border))
                 self._rebuild(name, span, border)
-        # What a person said of a sample stays: it is applied again when its batch is made again.
+        # What a person changed by hand stays: it is applied again when the batch is made again.
         for table in ("answer_samples", "completions", "ppo_batches", "ppo_samples"):
             run(f"DELETE FROM {table} WHERE step > ?", (after_step,))
         run("DELETE FROM ppo_tokens WHERE place >= ?", ((after_step + 1) * SAMPLES_OF_A_BATCH,))
@@ -190,7 +190,7 @@ class Tables:
 
 
 class _Bucket:
-    """One batch's share of a bucket."""
+    """What one transaction adds to a bucket."""
 
     __slots__ = ("count", "maximum", "minimum", "missing", "sum")
 

@@ -1,4 +1,4 @@
-"""The journal's tables, and how its file is opened: for the one run that writes it, and for everybody who reads."""
+"""The journal's tables, and how its file is opened: by the one run that writes it, and by readers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.private import UnsafeFileError, open_regular, refuse_unsafe, touch_private
 from looptop.engine.machine.file_systems import is_on_network
 from looptop.engine.text import visible
 
 VERSION = 2
 
-FAILURES = (sqlite3.Error, UnicodeDecodeError)
-"""What reading a journal raises; the second where SQLite quotes damaged bytes in what it says."""
+READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a journal raises; the second if SQLite quotes damaged bytes in its message."""
 
 SPANS = (16, 256, 4096, 65536)
-"""Steps that one bucket covers, in each of the coarser tables' rows."""
+"""Steps that one bucket covers, from the finest buckets to the coarsest."""
 
-# Metrics are clustered by name and step: a chart reads one name's neighbours. A later row of the same step replaces.
+# Metrics are clustered by name and step, as a chart reads them. A later row of the same step replaces an earlier one.
 _TABLES = """
 CREATE TABLE changes (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL);
 INSERT INTO changes VALUES (1, 0);
@@ -85,7 +85,7 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE controls ADD COLUMN code TEXT NOT NULL DEFAULT ''",
     ),
 }
-"""What the writer changes to come from a version to the next one."""
+"""The statements by which the writer brings a journal from a version to the next one."""
 
 _VIEWS: dict[int, tuple[str, ...]] = {
     1: (
@@ -94,33 +94,33 @@ _VIEWS: dict[int, tuple[str, ...]] = {
         "CREATE TEMP VIEW controls AS SELECT rowid AS rowid, *, NULL AS ok, '' AS code FROM main.controls",
     ),
 }
-"""For a reader, who changes nothing: the tables of an older version as they are in this one."""
+"""For readers, which change nothing: views that show the tables of an older version as those of this one."""
 
 SAMPLES_OF_A_BATCH = 1 << 16
-"""A token table's place is its batch's step times this, plus its sample's row."""
+"""The column `place` of a token table is the batch's step times this, plus the sample's row."""
 
 
 def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Connection:
-    """The journal, made when missing, for the run that owns it; mode 0600.
+    """Opens the journal for the run that owns it; it is made if missing, with mode 0600.
 
     Args:
         path: `run.db`.
-        network: Whether it lies on a network file system; None asks the kernel.
+        network: Whether it is on a network file system; None asks the kernel.
 
     Raises:
-        LooptopError: It is a newer looptop's, or is damaged, or cannot be made.
+        LooptopError: It comes from a newer looptop, is damaged, or cannot be made.
     """
     try:
         refuse_unsafe_journal(path)
-        # SQLite gives its other files (-wal, -shm, -journal) this file's mode.
+        # SQLite gives its side files (-wal, -shm, -journal) the mode of this file.
         touch_private(path)
         connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    except (OSError, *FAILURES) as error:
-        raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
+    except (OSError, *READ_ERRORS) as error:
+        raise LooptopError(f"cannot open the journal {visible(path)}: {error_text(error)}") from None
     try:
         _check_version(connection, path)
         on_network = is_on_network(path) if network is None else network
-        # A reader that hangs inside a transaction can keep the mode from changing; either mode is right, one is faster.
+        # A reader that hangs inside a transaction can prevent the change of mode. Both modes work; one is faster.
         with contextlib.suppress(sqlite3.OperationalError):
             connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network else 'WAL'}")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -128,15 +128,15 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
     except LooptopError:
         connection.close()
         raise
-    except FAILURES as error:
+    except READ_ERRORS as error:
         connection.close()
-        raise LooptopError(f"cannot open the journal {visible(path)}: {said_of(error)}") from None
+        raise LooptopError(f"cannot open the journal {visible(path)}: {error_text(error)}") from None
     return connection
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Makes the tables where there are none, and brings those of an older version up to this one; a run that is killed
-    in the middle of it leaves them as they were.
+    """Makes missing tables, or brings tables of an older version up to date, in one transaction: a run that is killed
+    meanwhile leaves them unchanged.
     """
     connection.execute("BEGIN IMMEDIATE")
     version = _version(connection)
@@ -151,17 +151,17 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection | None:
-    """The journal, for anybody; None where there is none yet.
+    """Opens the journal for reading; None if there is none yet.
 
     Raises:
-        LooptopError: It is a newer looptop's, or is damaged.
+        LooptopError: It comes from a newer looptop, or is damaged.
     """
     refuse_unsafe_journal(path)
     if not path.is_file() or path.stat().st_size == 0:
         return None
     problem: Exception = sqlite3.OperationalError("it cannot be opened")
-    # Read-only first. A journal left by a killed process may need to be put in order, which takes a writer; one on a
-    # read-only medium can have neither, and nobody changes it.
+    # Read-only first. The journal of a killed process may need recovery, which only a writer can do. On a read-only
+    # medium neither works, but nobody changes the file there.
     for mode in ("mode=ro", "mode=rw", "mode=ro&immutable=1"):
         if mode.endswith("immutable=1") and os.access(path.parent, os.W_OK):
             break
@@ -180,24 +180,24 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         except sqlite3.OperationalError as error:
             connection.close()
             problem = error
-        except FAILURES as error:
+        except READ_ERRORS as error:
             connection.close()
-            raise LooptopError(f"the journal {visible(path)} is damaged: {said_of(error)}") from None
+            raise LooptopError(f"the journal {visible(path)} is damaged: {error_text(error)}") from None
         except LooptopError:
             connection.close()
             raise
-    raise LooptopError(f"cannot read the journal {visible(path)}: {said_of(problem)}")
+    raise LooptopError(f"cannot read the journal {visible(path)}: {error_text(problem)}")
 
 
 def _read_as_new(connection: sqlite3.Connection, version: int) -> None:
-    """Hides an older version's tables behind views of this version's, for this connection alone."""
+    """Hides the tables of an older version behind views with the columns of this one, for this connection only."""
     connection.execute("PRAGMA temp_store = MEMORY")
     for statement in _VIEWS[version]:
         connection.execute(statement)
 
 
-BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite puts behind the journal's name for its other files."""
+SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
+"""What SQLite appends to the journal's name for its side files."""
 
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 _OUR_TABLES_ONLY = """
@@ -207,13 +207,13 @@ _OUR_TABLES_ONLY = """
 
 
 def refuse_unsafe_journal(path: Path) -> None:
-    """Looks at the journal's files before SQLite does, which follows links and waits for pipes.
+    """Checks the journal's files before SQLite opens them, as it follows links and waits for pipes.
 
     Raises:
-        UnsafeFileError: One of them is a link or no regular file; or SQLite would delete another file because of it.
+        UnsafeFileError: One of them is a link or not a regular file, or would make SQLite delete another file.
     """
     refuse_unsafe(path)
-    for suffix in BESIDE:
+    for suffix in SIDE_SUFFIXES:
         refuse_unsafe(path.with_name(path.name + suffix))
     rollback = path.with_name(path.name + "-journal")
     try:
@@ -223,7 +223,7 @@ def refuse_unsafe_journal(path: Path) -> None:
             end = file.read()
     except FileNotFoundError:
         return
-    # A transaction over several files, which looptop never makes: SQLite deletes the file that is named here.
+    # This marks a transaction over several files, which looptop never makes: SQLite would delete the file named here.
     if end == _SUPER_JOURNAL:
         raise UnsafeFileError(rollback, "names another file, which SQLite would delete")
 
@@ -239,9 +239,9 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
             f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {version},"
             f" this one reads up to {VERSION}); update looptop to open it"
         )
-    # What looks like a table must not be a program: a view can compute for ever, a trigger acts when a run writes.
+    # A stranger's view could compute for ever, and a trigger would act when the run writes.
     if strange := connection.execute(_OUR_TABLES_ONLY).fetchone():
         raise LooptopError(
             f"the journal {visible(path)} holds the {visible(strange[0])} {visible(strange[1])}, which looptop did not"
-            " make; it is not opened"
+            " create; it is not opened"
         )

@@ -1,4 +1,4 @@
-"""Thins a metric for a chart: reads the coarser buckets where they are enough, and single rows only at the edges."""
+"""Thins a metric for a chart: reads coarse buckets where possible, and single rows only at the edges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from looptop.engine.journal import decode
 from looptop.engine.journal.records import Series
 from looptop.engine.journal.schema import SPANS
 
-# Columns are whole buckets wide. What lies before the first whole bucket, or after the last, is read from finer ones.
+# A column is a whole number of buckets wide. The steps before the first and after the last whole bucket are read from
+# finer buckets.
 _COLUMNS = """
 SELECT part / ? AS number, total(sum), total(count), min(minimum), max(maximum), total(missing), max(gone)
 FROM ({parts})
@@ -29,12 +30,12 @@ FROM buckets WHERE name = ? AND span = ? AND bucket BETWEEN ? AND ?
 
 
 def read_series(read: Any, name: str, buckets: int, first: int | None, last: int | None) -> Series:
-    """A metric between two steps (both included), in at most about `buckets` columns.
+    """A metric between two steps (both included), in about `buckets` columns at most.
 
     Args:
-        read: The `execute` of a connection that is inside a transaction.
+        read: The `execute` of a connection inside a transaction.
         name: The metric.
-        buckets: How many columns there is room for.
+        buckets: The number of columns of the chart.
         first: The first step; None for the metric's first.
         last: The last step; None for the metric's last.
     """
@@ -58,7 +59,7 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
     if len(few) <= columns:
         values = [decode.real(value) for _, value in few]
         return Series([step for step, _ in few], values, values, values, [int(value is None) for value in values])
-    span, width = _grain(high - low + 1, columns)
+    span, width = _column_width(high - low + 1, columns)
     parts: list[str] = []
     bound: list[int] = [width]
     for size, start, end in _segments(low, high, [each for each in (*reversed(SPANS), 1) if each <= span]):
@@ -75,22 +76,22 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
 
 
 FORGOTTEN = 1e-9
-"""Of an exponential average, the share of what lies further back than what is read for it."""
+"""The weight, in an exponential average, of all values that are too old to be read for it."""
 
 
 def read_smoothed(read: Any, name: str, steps: Sequence[int], weight: float) -> list[tuple[int, float | None]]:
-    """A metric's exponential average as TensorBoard has it: over every value, one-sided, unbiased at its beginning.
+    """A metric's exponential average as in TensorBoard: over every value, one-sided, with bias correction at the start.
 
-    It depends on neither the steps that are asked for nor on what comes after them.
+    It depends neither on the requested steps nor on later values.
 
     Args:
-        read: The `execute` of a connection that is inside a transaction.
+        read: The `execute` of a connection inside a transaction.
         name: The metric.
-        steps: Where it is wanted, rising; the metric's last value before each counts.
-        weight: Of the average before each value, from 0 to less than 1.
+        steps: The steps to compute it for, in rising order; each uses the metric's last value up to it.
+        weight: The weight of the previous average at each value, from 0 to less than 1.
 
     Returns:
-        Steps that have a value, and the average there; None where the value is no number.
+        Steps that have a value, and the average there; None if the value is not a finite number.
     """
     row = read("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
     if row is None or not steps:
@@ -105,7 +106,7 @@ def read_smoothed(read: Any, name: str, steps: Sequence[int], weight: float) -> 
         "SELECT step, value FROM metrics WHERE name = ? AND step BETWEEN ? AND ? ORDER BY step LIMIT ?",
         (row[0], begin[0] if begin else -(2**63), steps[-1], limit + 1),
     ).fetchall()
-    if len(rows) > limit:  # more than what the wanted steps themselves need
+    if len(rows) > limit:  # more than computing each step on its own would read
         return _averages_apart(read, row[0], steps, weight, memory)
     smoothed: dict[int, float | None] = {}
     averages, at = _averages(rows, weight), 0
@@ -150,7 +151,7 @@ def _segments(low: int, high: int, spans: Sequence[int]) -> Iterator[tuple[int, 
     Args:
         low: The first step.
         high: The last step.
-        spans: That may be used, the widest first; the last one is 1.
+        spans: The spans that may be used, the widest first; the last one is 1.
     """
     if low > high:
         return
@@ -164,14 +165,14 @@ def _segments(low: int, high: int, spans: Sequence[int]) -> Iterator[tuple[int, 
     yield from _segments(outer, high, finer)
 
 
-def _grain(steps: int, columns: int) -> tuple[int, int]:
+def _column_width(steps: int, columns: int) -> tuple[int, int]:
     """The span of the buckets to read (1 for single rows), and the width of a column in steps, a multiple of it."""
-    wanted = -(-steps // columns)
-    span = max((span for span in (1, *SPANS) if span <= wanted), default=1)
-    # SQLite takes no number above 2**63.
-    return span, min(-(-wanted // span) * span, 2**63 - 1)
+    least = -(-steps // columns)
+    span = max((span for span in (1, *SPANS) if span <= least), default=1)
+    # SQLite takes no number of 2**63 or more.
+    return span, min(-(-least // span) * span, 2**63 - 1)
 
 
 def _mean(total: float | None, count: float, gone: int) -> float | None:
-    """None where there is no value, or where infinities of both signs leave no sum."""
+    """The mean; None if there is no value, or if infinities of both signs leave no sum."""
     return total / count if count and not gone and total is not None else None

@@ -1,8 +1,8 @@
-"""Writes a run's journal from a thread of its own, so that no disk, lock or reader ever holds up training.
+"""Writes the journal of a run from a thread of its own, so that no disk, lock or reader ever blocks training.
 
-Training appends to a queue and goes on. The thread writes what has gathered after 20 steps or a second, whichever comes
-first, in one transaction; what a person waits for (states, events, answers to controls) at once. When the file is busy
-or the disk is full it keeps the entries and tries again, for as long as the run lives.
+Training only appends to a queue. The thread writes the queue in one transaction, after 20 steps or a second, whichever
+comes first; it writes immediately what a person waits for (states, events, answers to controls). If the file is busy or
+the disk is full, it keeps the entries and tries again as long as the run lives.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from looptop.engine.journal.schema import open_for_writing
 
 _log = logging.getLogger("looptop.journal")
 
-# Training that makes thousands of steps a second would otherwise pay for hundreds of transactions a second.
+# Limits the transactions of a training that makes thousands of steps a second.
 _SHORTEST_PAUSE = 0.05
 _LONGEST_RETRY = 2.0
-# Rows of a transaction: what gathered in an hour of a full disk is not written in one piece.
+# Entries of one transaction: what gathered while the disk was full is written in parts.
 _BATCH = 20_000
-# Steps that may wait for the thread while the file takes them. Some hundred thousand a second, which no training makes,
-# would otherwise outrun it, and a killed process would lack far more than its last second.
+# Entries that may wait for the thread. A loop of some hundred thousand steps a second would otherwise fill the queue
+# faster than it is written, and a killed process would lose far more than its last second.
 _MOST_WAITING = 2_000
-# Never longer: a step must not hang on a disk that has stalled without an error.
+# The longest that a step waits for the thread: a disk that stalls without an error must not block training.
 _LONGEST_HOLD = 0.05
-# What is wrong with an entry, not with the file: trying it again would never help.
-_UNWRITABLE = (
+# Errors of an entry, not of the file: trying again would never help.
+_ENTRY_ERRORS = (
     sqlite3.IntegrityError,
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
@@ -49,44 +49,44 @@ _UNWRITABLE = (
     TypeError,
     OverflowError,
 )
-# The same by SQLite's own codes: a table or column that is not there, a value that is too large.
-_NEVER = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE)
-_REFUSED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+# The same as codes of SQLite: a missing table or column, a value that is too large.
+_ENTRY_CODES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE)
+_DISK_CODES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class Listener:
-    """Hears what a journal is told, in the thread that says it; every method does nothing by itself."""
+    """Is called for everything that is added to a journal, in the thread that adds it. The methods here do nothing."""
 
     def on_event(self, kind: str, text: str, level: str) -> None:
         """Something happened."""
 
     def on_state(self, state: RunState, reason: str, cause: Cause | None) -> None:
-        """The run has another state; why, for people, and for programs where it is held or has stopped."""
+        """The run's state has changed. The cause is given if the run is held or has stopped."""
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """A step's values."""
+        """The values of a step were added."""
 
     def on_facts(self, values: Mapping[str, Any]) -> None:
-        """What a watcher shows of the run."""
+        """Facts about the run were added."""
 
 
 class JournalWriter:
-    """A run's journal, for the run alone to write. Its methods return at once and never raise for what a disk does.
+    """Writes the journal of a run; only the run itself has one. Its methods return quickly and raise no disk errors.
 
     Args:
-        path: `run.db`; made when missing.
+        path: `run.db`; made if missing.
         step_limit: Write when this many steps have gathered, ...
-        seconds: ... or when this long has passed.
-        network: Whether the file lies on a network file system; None asks the kernel.
+        seconds: ... or when this much time has passed.
+        network: Whether the file is on a network file system; None asks the kernel.
 
     Raises:
-        LooptopError: The journal is a newer looptop's, is damaged, or cannot be made.
+        LooptopError: The journal comes from a newer looptop, is damaged, or cannot be made.
     """
 
     def __init__(self, path: Path, step_limit: int = 20, seconds: float = 1.0, *, network: bool | None = None) -> None:
         self.path = path
         self._step_limit = step_limit
-        # A batch takes some milliseconds to write: begun a little early, it is on disk within the second.
+        # Writing takes some milliseconds: started a little early, it is done within the second.
         self._seconds = seconds * 0.8
         self._connection = open_for_writing(path, network=network)
         self._connection.execute("PRAGMA busy_timeout = 1000")
@@ -95,26 +95,26 @@ class JournalWriter:
         self._pending: list[Entry] = []
         self._step = -1
         self._steps = 0
-        self._wanted = threading.Event()
-        self._taken = threading.Event()
+        self._wake = threading.Event()
+        self._drained = threading.Event()
         self._closing = False
         self._deadline = float("inf")
         self._failing_since: float | None = None
         self._failure = ""
-        self._refused = False
-        self.left_out = 0
-        """Rows that no table takes, and that are not in the journal."""
+        self._disk_failed = False
+        self.dropped = 0
+        """Entries that could never be written and are not in the journal."""
         self.listeners: list[Listener] = []
         self._thread = threading.Thread(target=self._work, name=f"{path.parent.name} journal", daemon=True)
         self._thread.start()
 
-    # What a run says ----------------------------------------------------------------------------------------------
+    # Adding entries -----------------------------------------------------------------------------------------------
 
     def metrics(self, step: int, values: Mapping[str, float], time: float | None = None) -> None:
-        """Adds the values of one step: some microseconds, whatever the disk does.
+        """Adds the values of one step; takes some microseconds, whatever the disk does.
 
-        A second value of the same name and step replaces the first. NaN and infinity are kept. Only who outruns the
-        thread (thousands of steps between two writes) is held up, for a twentieth of a second.
+        A second value of the same name and step replaces the first. NaN and infinity are kept. A caller that fills the
+        queue faster than it is written (thousands of steps between two writes) waits, at most 0.05 s.
         """
         if self._closing:
             return
@@ -125,7 +125,8 @@ class JournalWriter:
                     numbers[name] = float(value)
                 except (TypeError, ValueError, OverflowError):
                     del numbers[name]
-                    self.event("journal", f"metric {name} is no number and is left out: {value!r:.80}", step, "warning")
+                    text = f"metric {name} is not a number and was left out: {value!r:.80}"
+                    self.event("journal", text, step, "warning")
         self._queue.append(Metrics(step, numbers, _now() if time is None else time))
         for listener in self.listeners:
             listener.on_metrics(step, numbers)
@@ -133,10 +134,10 @@ class JournalWriter:
             self._step = step
             self._steps += 1
             if self._steps >= self._step_limit:
-                self._wanted.set()
+                self._wake.set()
         if len(self._queue) >= _MOST_WAITING and self._failing_since is None:
-            self._taken.clear()
-            self._taken.wait(_LONGEST_HOLD)
+            self._drained.clear()
+            self._drained.wait(_LONGEST_HOLD)
 
     def event(
         self,
@@ -147,15 +148,15 @@ class JournalWriter:
         time: float | None = None,
         code: str = "",
     ) -> None:
-        """Says in words what happened.
+        """Adds an event.
 
         Args:
             kind: `alert`, `checkpoint`, `data` and so on.
             text: What happened, for people.
-            step: The step in which it did.
+            step: The step in which it happened.
             level: info, warning or error.
-            time: In seconds since the epoch, now by default.
-            code: Of an alert: which one, in a word for programs.
+            time: In seconds since the epoch; now by default.
+            code: For an alert, its kind in a word, for programs.
         """
         moment = _now() if time is None else time
         self._add(Statement(rows.EVENT, (moment, step, storable(kind), level, storable(text), storable(code))))
@@ -163,22 +164,22 @@ class JournalWriter:
             listener.on_event(kind, text, level)
 
     def state(self, state: RunState, why: str | Cause = "", time: float | None = None) -> None:
-        """Changes the run's state, now by default.
+        """Changes the run's state.
 
         Args:
-            state: The new one.
-            why: Its cause, of a run that is held or has stopped; of others some words.
-            time: In seconds since the epoch.
+            state: The new state.
+            why: The cause, if the run is held or has stopped; otherwise a text.
+            time: In seconds since the epoch; now by default.
         """
         cause = None if isinstance(why, str) else why
         reason = why if isinstance(why, str) else cause_text(why)
-        kept = None if cause is None else encode_json(cause).decode()
-        self._add(Statement(rows.STATE, (_now() if time is None else time, str(state), storable(reason), kept)))
+        encoded = None if cause is None else encode_json(cause).decode()
+        self._add(Statement(rows.STATE, (_now() if time is None else time, str(state), storable(reason), encoded)))
         for listener in self.listeners:
             listener.on_state(state, reason, cause)
 
     def facts(self, **values: Any) -> None:
-        """Says what a watcher shows of the run: total steps, device, sizes; later values replace."""
+        """Adds facts about the run, such as total steps, device and sizes; later values replace earlier ones."""
         for key, value in values.items():
             text = encode_json(value).decode()
             self._add(Statement(rows.FACT, (storable(key), text)))
@@ -186,17 +187,17 @@ class JournalWriter:
             listener.on_facts(values)
 
     def answer_samples(self, step: int, samples: Iterable[AnswerSample]) -> None:
-        """Adds the answers shown of one evaluation; those of the same step are replaced."""
+        """Adds the recorded answers of an evaluation; earlier ones of the same step are replaced."""
         self._add(Answers(step, tuple(_storable_sample(sample) for sample in samples)))
 
     def control(self, control_id: str, kind: str, taken_at_step: int | None, answer: Answer) -> None:
-        """Says what became of a control."""
+        """Adds the run's answer to a control."""
         texts = storable(control_id), storable(kind)
         outcome = storable(answer.message), answer.ok, answer.code
         self._add(Statement(rows.CONTROL, (*texts, _now(), taken_at_step, *outcome)))
 
     def rows(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
-        """Adds rows of a table that a kind of run has for itself.
+        """Adds rows to a table that only one kind of run uses.
 
         Args:
             sql: One statement, with a question mark for each value.
@@ -205,34 +206,34 @@ class JournalWriter:
         self._add(Statements(sql, tuple(rows)))
 
     def supersede(self, after_step: int) -> None:
-        """On resume: metrics and answers of later steps go, events of later steps are marked."""
+        """For a resume: deletes metrics and answers of later steps, and marks events of later steps."""
         self._step = -1
         self._add(Supersede(after_step))
 
     @property
-    def disk_refuses(self) -> bool:
-        """Whether entries wait in memory because the disk takes no more: it is full, or over a limit."""
-        return self._failing_since is not None and self._refused
+    def waits_for_disk(self) -> bool:
+        """Whether entries wait in memory because the disk is full or over a limit."""
+        return self._failing_since is not None and self._disk_failed
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Waits until everything said so far is in the file.
+        """Waits until everything added so far is in the file.
 
         Returns:
-            Whether it is; False when the file could not be written within `timeout` seconds.
+            Whether it is; False if the file could not be written within `timeout` seconds.
         """
         mark = Mark(threading.Event())
         self._add(mark)
         return mark.reached.wait(timeout)
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Writes what is left and ends the thread; what is said afterwards is dropped.
+        """Writes what is left and ends the thread; what is added afterwards is dropped.
 
         Returns:
-            Whether everything was written; False when the file could not be written within `timeout` seconds.
+            Whether everything was written; False if the file could not be written within `timeout` seconds.
         """
         self._deadline = time.monotonic() + timeout
         self._closing = True
-        self._wanted.set()
+        self._wake.set()
         self._thread.join()
         return not self._pending
 
@@ -241,28 +242,28 @@ class JournalWriter:
     def _add(self, entry: Entry) -> None:
         if not self._closing:
             self._queue.append(entry)
-            self._wanted.set()
+            self._wake.set()
 
     def _work(self) -> None:
         retry_after = _SHORTEST_PAUSE
         while True:
-            self._wanted.wait(self._seconds)
-            self._wanted.clear()
+            self._wake.wait(self._seconds)
+            self._wake.clear()
             self._steps = 0
-            last_time = self._closing  # looked at before the queue is emptied, so that nothing is left behind
-            # What is there now, and not until it is empty: who fills it faster than that would never be written.
+            last_time = self._closing  # read before the queue is emptied, so that nothing is missed
+            # Only the entries that are in the queue now: a fast caller could keep it from ever being empty.
             self._pending += [self._queue.popleft() for _ in range(len(self._queue))]
-            self._taken.set()
+            self._drained.set()
             written = self._write_pending()
             if last_time and (written or time.monotonic() > self._deadline):
                 break
             retry_after = _SHORTEST_PAUSE if written else min(2 * retry_after, _LONGEST_RETRY)
             if last_time:
-                self._wanted.set()
+                self._wake.set()
                 retry_after = min(retry_after, 0.1)
             time.sleep(retry_after)
-        if self.left_out:
-            _log.warning("%d entries are left out of the journal: no table takes them", self.left_out)
+        if self.dropped:
+            _log.warning("%d entries were left out of the journal: no table accepts them", self.dropped)
         if self._pending:
             _log.error("%d journal entries could not be written and are lost", len(self._pending))
         self._settle()
@@ -273,11 +274,11 @@ class JournalWriter:
             try:
                 self._write([*batch, *self._recovery()])
             except Exception as error:
-                if _is_of_the_row(error):
+                if _is_entry_error(error):
                     if not self._write_each(batch):
                         return False
                     continue
-                # Busy, full, not there for a moment: the entries stay, and the next attempt has them again.
+                # The file is busy, full or missing for a moment: the entries stay for the next attempt.
                 self._wait_after(error)
                 return False
             self._written(len(batch))
@@ -291,18 +292,18 @@ class JournalWriter:
         del self._pending[:count]
 
     def _wait_after(self, error: Exception) -> None:
-        self._refused = _code(error) in _REFUSED
+        self._disk_failed = _code(error) in _DISK_CODES
         if self._failing_since is None:
             self._failing_since = time.monotonic()
             self._failure = str(error)
             _log.warning("the journal cannot be written (%s); entries wait in memory", error)
 
     def _recovery(self) -> list[Entry]:
-        """What to say with the first entries that get through again."""
+        """An event to write with the first entries after a failure."""
         if self._failing_since is None:
             return []
         seconds = time.monotonic() - self._failing_since
-        text = f"the journal could not be written for {seconds:.1f} s ({self._failure}); nothing of it is missing"
+        text = f"the journal could not be written for {seconds:.1f} s ({self._failure}); nothing was lost"
         return [Statement(rows.EVENT, (_now(), None, "journal", "warning", text, ""))]
 
     def _write(self, batch: list[Entry]) -> None:
@@ -319,22 +320,22 @@ class JournalWriter:
             raise
 
     def _write_each(self, batch: list[Entry]) -> bool:
-        """Writes a batch that holds something no table takes: everything else of it. Whether the file took that."""
+        """Writes a batch one by one, without entries that no table accepts. Returns whether the file was writable."""
         for entry in batch:
             try:
                 self._write([entry])
             except Exception as error:
-                if not _is_of_the_row(error):
+                if not _is_entry_error(error):
                     self._wait_after(error)
                     return False
-                self.left_out += 1
-                if self.left_out == 1:
-                    _log.warning("left out of the journal, as no table takes it (%s): %.200r", error, entry)
+                self.dropped += 1
+                if self.dropped == 1:
+                    _log.warning("left out of the journal, because no table accepts it (%s): %.200r", error, entry)
             self._written(1)
         return True
 
     def _settle(self) -> None:
-        """Leaves one file that can be copied as it is, where nobody is reading at this moment."""
+        """Merges the write-ahead log into the file, so that it can be copied alone, unless somebody is reading."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA busy_timeout = 200")
             self._connection.execute("PRAGMA journal_mode = DELETE")
@@ -343,13 +344,13 @@ class JournalWriter:
 
 
 def _code(error: Exception) -> int:
-    """SQLite's own code of an error, without its details; 0 where it has none."""
+    """SQLite's primary code of an error; 0 if it has none."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def _is_of_the_row(error: Exception) -> bool:
-    """Whether an error lies in what was to be written, so that the next attempt would fail as well."""
-    return isinstance(error, _UNWRITABLE) or _code(error) in _NEVER
+def _is_entry_error(error: Exception) -> bool:
+    """Whether the entry itself is wrong, so that the next attempt would fail, too."""
+    return isinstance(error, _ENTRY_ERRORS) or _code(error) in _ENTRY_CODES
 
 
 def _now() -> float:

@@ -1,1 +1,1 @@
-"""What the machine offers: its load, GPUs, terminal and file systems, and what it does with processes at logout."""
+"""The machine: its load, memory, GPUs, terminal, file systems, and what it does to processes at logout."""

@@ -1,4 +1,4 @@
-"""On which file systems the home lies, whether other machines share them, and how much room they have."""
+"""The file systems that hold the home folder: their type, whether other machines share them, and their free space."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-# SQLite's shared-memory index does not work across machines, and SQLite does not notice that a file system is shared.
+# On these, SQLite's WAL mode does not work: its index is in memory that machines cannot share, and SQLite does not
+# check for it.
 _NETWORK = {
     "9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "fhgfs", "fuse.ceph", "fuse.davfs2",
     "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs",
@@ -21,17 +22,17 @@ class HomeFolder(Struct, frozen=True):
     """A folder of looptop's home, and the file system that holds it."""
 
     what: str
-    """`home`, `runs`, or a run whose folder lies elsewhere."""
+    """`home`, `runs`, or the id of a run whose folder is elsewhere."""
     path: str
     file_system: str
     network: bool
-    """Whether other machines share it."""
+    """Whether other machines share the file system."""
     free: int
-    """Bytes."""
+    """Free space in bytes."""
 
 
 def home_folders(home: Path) -> list[HomeFolder]:
-    """The home, its runs, and those runs that a link puts on another file system."""
+    """The home, the folder of its runs, and each run that is a link to a folder elsewhere."""
     runs = home / "runs"
     folders = [_describe("home", home)]
     if runs.is_dir():
@@ -43,11 +44,11 @@ def home_folders(home: Path) -> list[HomeFolder]:
 
 
 def is_on_network(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> bool:
-    """Whether a path lies on a file system that other machines share.
+    """Whether a file is on a file system that other machines share.
 
     Args:
-        path: A file; its folder exists.
-        mounts: Mount points and their file systems' types, in the order they were mounted; None asks the kernel.
+        path: A file in an existing folder.
+        mounts: Mount points and the types of their file systems, in the order of mounting; None asks the kernel.
     """
     return _file_system(path.absolute().parent.resolve(), _mounts() if mounts is None else mounts).lower() in _NETWORK
 
@@ -64,7 +65,7 @@ def _describe(what: str, path: Path) -> HomeFolder:
 
 
 def _file_system(folder: Path, mounts: Iterable[tuple[str, str]]) -> str:
-    """The type of the file system that holds a folder; empty where it is not known."""
+    """The type of the file system that holds a folder; empty if unknown."""
     longest, kind = -1, ""
     for point, type_ in mounts:
         mount = Path(point)
@@ -74,7 +75,7 @@ def _file_system(folder: Path, mounts: Iterable[tuple[str, str]]) -> str:
 
 
 def _mounts() -> list[tuple[str, str]]:
-    import psutil  # takes a while, and only a writer asks
+    import psutil  # slow to import, and only writers need it
 
     try:
         return [(partition.mountpoint, partition.fstype) for partition in psutil.disk_partitions(all=True)]

@@ -1,6 +1,6 @@
-"""How much memory this process can still take, on a GPU or of the machine.
+"""How much memory this process can still allocate, on a GPU or on the machine.
 
-A run's process imports this before it holds its lock: nothing that takes long is imported before it is used.
+A run's process imports this before it takes its lock, so slow imports are inside the functions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from importlib import import_module
 
 
 def free_bytes(torch_device: str) -> int:
-    """Bytes that this process can still take: of a GPU's memory, or of the machine's or the container's."""
+    """Bytes that this process can still allocate: on a GPU, or on the machine or in its container."""
     if torch_device.startswith("cuda"):
         return _free_on_gpu(torch_device)
     import psutil
@@ -22,11 +22,11 @@ def free_bytes(torch_device: str) -> int:
 
 
 def _free_on_gpu(torch_device: str) -> int:
-    # By name, and loaded already: who asks about a processor needs no torch.
+    # Imported here, because callers that ask about the CPU need no torch.
     torch = import_module("torch")
     free, total = torch.cuda.mem_get_info(torch_device)
     in_use = torch.cuda.memory_allocated(torch_device)
-    # torch holds memory that no tensor is in any more, and hands it out again.
+    # torch keeps the memory of freed tensors and reuses it.
     free += torch.cuda.memory_reserved(torch_device) - in_use
     fraction_of = getattr(torch.cuda, "get_per_process_memory_fraction", None)
     if fraction_of is not None:
@@ -35,7 +35,7 @@ def _free_on_gpu(torch_device: str) -> int:
 
 
 def bytes_text(count: int) -> str:
-    """A number of bytes for a person: "13.1 MiB", "75.1 GiB"."""
+    """A number of bytes for people: "13.1 MiB", "75.1 GiB"."""
     size, unit = float(count), "bytes"
     for larger in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
         if size < 1024:

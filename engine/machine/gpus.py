@@ -1,4 +1,4 @@
-"""NVIDIA's GPUs by NVML: their use, memory, temperature and power. Nothing where there is no GPU or no driver."""
+"""Reads the load, memory, temperature and power of NVIDIA GPUs through NVML. Without a driver the list is empty."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from msgspec import Struct
 
 
 class Gpu(Struct, frozen=True):
-    """One GPU; None is what it does not say."""
+    """One GPU; a value that it does not report is None."""
 
     index: int
-    """In NVML's order, that of the PCI bus; CUDA's is the same with CUDA_DEVICE_ORDER=PCI_BUS_ID."""
+    """Its number in NVML, by PCI bus; CUDA uses the same order with CUDA_DEVICE_ORDER=PCI_BUS_ID."""
     name: str
     memory_used: int | None = None
-    """Bytes that programs use, as nvidia-smi tells it."""
+    """Bytes that programs use, as nvidia-smi shows it."""
     memory_total: int | None = None
     use: float | None = None
-    """Share of the time in which it computed, from 0 to 1."""
+    """Fraction of the time in which it computed, from 0 to 1."""
     temperature: int | None = None
     """Degrees Celsius."""
     power: float | None = None
     """Watts."""
     power_limit: float | None = None
     memory_reserved: int = 0
-    """Bytes that the driver keeps for itself."""
+    """Bytes that the driver reserves for itself."""
 
     @property
     def memory_free(self) -> int | None:
-        """Bytes."""
+        """Free memory in bytes; None if unknown."""
         if self.memory_used is None or self.memory_total is None:
             return None
         return self.memory_total - self.memory_used - self.memory_reserved
 
 
 class Gpus:
-    """Reads the GPUs; the library is opened once and stays open.
+    """Reads the state of the GPUs. NVML is opened once and stays open.
 
     Args:
-        nvml: The module `pynvml`, or what stands for it; None imports it.
+        nvml: The module `pynvml` or a substitute; None imports it.
     """
 
     def __init__(self, nvml: Any = None) -> None:
@@ -47,7 +47,7 @@ class Gpus:
         self._handles: list[Any] | None = None
 
     def read(self) -> list[Gpu]:
-        """All GPUs, now; empty where there are none."""
+        """The current state of all GPUs; empty if there are none."""
         if self._handles is None:
             self._handles = self._open()
         return [self._one(index, handle) for index, handle in enumerate(self._handles)]
@@ -62,7 +62,7 @@ class Gpus:
             return [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(self._nvml.nvmlDeviceGetCount())]
         except (
             Exception
-        ):  # no library, no driver, no permission: NVML's own errors, of which pynvml makes its classes late
+        ):  # no library, no driver or no permission; pynvml creates the classes of its errors only when it runs
             return []
 
     def _one(self, index: int, handle: Any) -> Gpu:
@@ -85,7 +85,7 @@ class Gpus:
         )
 
     def _memory(self, handle: Any) -> Any:
-        """Used, total and, where the driver can tell, reserved memory: the first version counts that as used."""
+        """Used, total and, if the driver reports it, reserved memory; version 1 counts reserved memory as used."""
         nvml = self._nvml
         if (version := getattr(nvml, "nvmlMemory_v2", None)) is not None:
             memory = self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle, version=version))
@@ -94,7 +94,7 @@ class Gpus:
         return self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
 
     def _ask(self, call: Callable[[], Any]) -> Any:
-        """The answer; None where this GPU has none (a virtual one, an old one, one that was taken away)."""
+        """The result of a call; None if this GPU does not support it (virtual, old or removed GPUs)."""
         try:
             return call()
         except self._nvml.NVMLError:

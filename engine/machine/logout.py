@@ -1,7 +1,7 @@
-"""Whether this host ends a person's processes when they log out: systemd's KillUserProcesses, or a Slurm job's end.
+"""Whether this host ends a user's processes at logout, by systemd's KillUserProcesses or with a Slurm job.
 
-A run lives in a session of its own, so a closed terminal is nothing to it. But systemd can be told to end all processes
-of a login's scope, however they were started, and Slurm ends what belongs to a job.
+A run has a session of its own, so it outlives its terminal. But systemd can be configured to end all processes of a
+login session, however they were started, and Slurm ends all processes of a job.
 """
 
 from __future__ import annotations
@@ -22,65 +22,66 @@ _ASK = (
 
 
 class Logout(Struct, frozen=True):
-    """What becomes of runs at logout."""
+    """What happens to runs at logout."""
 
     ends_runs: bool | None
-    """None where it cannot be told."""
+    """None if unknown."""
     why: str
     advice: str = ""
 
 
-def at_logout(
+def logout_policy(
     root: Path = Path("/"),
     environment: Mapping[str, str] = os.environ,
     ask: Callable[[], str] | None = None,
     user: str | None = None,
 ) -> Logout:
-    """What this host does.
+    """What this host does to runs when their user logs out.
 
     Args:
-        root: Where the system's files lie.
-        environment: The process's.
+        root: The root folder of the system's files.
+        environment: The environment of the process.
         ask: Asks the running logind; None uses `busctl`.
-        user: Who logs out; None is whoever runs this.
+        user: The user who logs out; None for the current user.
     """
     job = environment.get("SLURM_JOB_ID", "")
     if job or "slurm" in _read(root / "proc/self/cgroup"):
         return Logout(
             True,
             f"this shell belongs to a Slurm job{f' ({job})' if job else ''}: Slurm ends all of its processes with it",
-            "start runs inside `sbatch`, or ask for a job that lasts as long as they take; `looptop resume` goes on",
+            "start runs inside `sbatch`, or ask for a job that is long enough; `looptop resume` continues a run",
         )
     if not (root / "run/systemd/system").exists():
-        return Logout(False, "no systemd runs here that could end processes at logout")
+        return Logout(False, "systemd, which could end processes at logout, does not run here")
     kills = {"b true": True, "b false": False}.get((ask or _ask)().strip())
-    told = "systemd-logind says"
+    source = "systemd-logind says"
     if kills is None:
-        kills, told = _configured(root), "logind.conf says"
+        kills, source = _configured(root), "logind.conf says"
     if kills is None:
         return Logout(
             None,
-            "systemd-logind does not answer and no file says whether it ends processes at logout (KillUserProcesses)",
+            "systemd-logind does not answer, and no file says whether it ends processes at logout (KillUserProcesses)",
             "to be safe: loginctl enable-linger, then systemd-run --user --scope looptop train …",
         )
     if not kills:
-        return Logout(False, f"{told} KillUserProcesses=no: processes stay when you log out")
+        return Logout(False, f"{source} KillUserProcesses=no: processes keep running after logout")
     name = user or getpass.getuser()
     if name == "root":
-        return Logout(False, f"{told} KillUserProcesses=yes, which spares root")
+        return Logout(False, f"{source} KillUserProcesses=yes, but not for root")
     lingers = (root / "var/lib/systemd/linger" / name).exists()
     if lingers and "user@" in _read(root / "proc/self/cgroup"):
-        return Logout(False, f"{told} KillUserProcesses=yes, but you linger and this shell is in your user manager")
+        why = f"{source} KillUserProcesses=yes, but you have lingering on, and your user manager runs this shell"
+        return Logout(False, why)
     return Logout(
         True,
-        f"{told} KillUserProcesses=yes: at logout all of the session's processes are ended, runs too",
+        f"{source} KillUserProcesses=yes: logout ends all processes of the session, runs too",
         ("" if lingers else "loginctl enable-linger (once), then ")
         + "start with: systemd-run --user --scope looptop train …",
     )
 
 
 def _configured(root: Path) -> bool | None:
-    """What logind's files say; a later file goes before an earlier one."""
+    """What logind's files configure; a later file overrides an earlier one."""
     files = [root / "usr/lib/systemd/logind.conf", root / "etc/systemd/logind.conf"]
     for folder in ("usr/lib", "run", "etc"):
         files += sorted((root / folder / "systemd/logind.conf.d").glob("*.conf"))

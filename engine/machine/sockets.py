@@ -1,4 +1,4 @@
-"""Who is at the other end of this process's connections on this machine."""
+"""Finds the users at the other end of this process's connections on this machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _ESTABLISHED = "01"
 
 
 def foreign_peers() -> set[int]:
-    """The users, other than this process's, that have a process at the other end of one of its TCP connections on this
-    machine; empty where the system does not tell (it is Linux that does).
+    """The ids of other users whose processes are connected to this process by TCP on this machine.
+
+    Only Linux can tell; on other systems the set is empty.
     """
     mine = _inodes_of_this_process()
     sockets = [socket for name in ("tcp", "tcp6") for socket in _sockets(Path("/proc/net") / name)]
@@ -32,7 +33,7 @@ def foreign_peers() -> set[int]:
 def _inodes_of_this_process() -> set[str]:
     targets = set()
     with contextlib.suppress(OSError):
-        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (a name a descriptor)
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (the names are descriptors)
             with contextlib.suppress(OSError):
                 target = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
                 if target.startswith("socket:["):
@@ -41,7 +42,7 @@ def _inodes_of_this_process() -> set[str]:
 
 
 def _sockets(table: Path) -> list[_Socket]:
-    """Established connections, as the kernel lists them."""
+    """The established connections in a table of the kernel."""
     try:
         lines = table.read_text("ascii").splitlines()[1:]
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What the terminal can show: its size, its colours, and whether it draws pictures (it is asked, and has to answer)."""
+"""What the terminal can show: its size, its colours, and whether it draws pictures (it asks the terminal)."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-# Kitty's question for its graphics, then one that every terminal answers: whoever knows the first answers it first.
-_QUESTION = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
+# Kitty's query for graphics, then a query that every terminal answers: a reply to the first comes before the second.
+_QUERY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
 _PATIENCE = 1.0
 
 _NO_TERMINALS = ("", "dumb", "unknown")
-# FreeBSD's former console moves the cursor, but knows no UTF-8, which all of the app is drawn with.
+# FreeBSD's old console can move the cursor, but does not support UTF-8, which the app needs.
 _NO_UNICODE = re.compile(r"cons\d")
 _FAMILIES = re.compile(
     r"(alacritty|ansi|apple|aterm|contour|cygwin|dvtm|eterm|fbterm|foot|ghostty|gnome|hyper|iterm|kitty|konsole|linux"
     r"|mintty|mlterm|ms-terminal|nsterm|putty|rio|rxvt|screen|st|tabby|terminator|terminology|tmux|urxvt|vscode|vt\d+|vte"
     r"|warp|wezterm|xterm|zellij)(?![a-z])|.*-(16|88|256)color$|.*-(direct|truecolor)$"
 )
-"""Terminals that move the cursor, whether or not terminfo knows them here."""
+"""Terminals that can move the cursor, even if terminfo does not know them here."""
 
 
 class Terminal(Struct, frozen=True):
     """A terminal."""
 
     name: str
-    """What TERM says."""
+    """The value of TERM."""
     columns: int
     rows: int
     colours: str
     """`16 million`, `256`, `16` or `none`."""
     graphics: tuple[str, ...] | None
-    """`kitty`, `sixel`; None where it did not answer."""
+    """`kitty`, `sixel`; None if it did not answer."""
     through: tuple[str, ...] = ()
-    """`ssh`, `tmux`, `screen`."""
+    """What lies between: `ssh`, `tmux`, `screen`."""
 
     @property
     def large_enough(self) -> bool:
-        """Whether the app has room on it."""
+        """Whether it is large enough for the app."""
         return self.columns >= 80 and self.rows >= 24
 
 
 def can_draw(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the terminal can show the app: terminfo says how it moves the cursor, or its name says enough.
+    """Whether the terminal can show the app, that is, can move the cursor, by terminfo or by its name.
 
-    The names of many terminals are known only where they are installed, and not behind SSH; so a name that terminfo
-    does not know is not refused where it is of a family that moves the cursor as all do.
+    Many hosts do not have the terminfo entry of the terminal that a person connects from by SSH. So a name that
+    terminfo does not know is accepted if its family is known to move the cursor.
     """
     term = environment.get("TERM", "")
     if term.lower() in _NO_TERMINALS or _NO_UNICODE.match(term):
@@ -62,9 +62,9 @@ def can_draw(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def _moves_cursor(term: str) -> bool | None:
-    """Whether terminfo says that a terminal moves the cursor by an ECMA-48 sequence; None where it does not know it.
+    """Whether a terminal moves the cursor by an ECMA-48 sequence, by terminfo; None if terminfo does not know it.
 
-    Curses keeps to the first terminal that it is asked for: one answer a process.
+    Curses keeps the first terminal of a process, so this works for one terminal only.
     """
     try:
         import curses
@@ -75,8 +75,8 @@ def _moves_cursor(term: str) -> bool | None:
         return None
 
 
-def look(descriptor: int, environment: Mapping[str, str] = os.environ) -> Terminal | None:
-    """The terminal behind a descriptor; None where there is none."""
+def inspect(descriptor: int, environment: Mapping[str, str] = os.environ) -> Terminal | None:
+    """The terminal of a descriptor; None if it is not a terminal."""
     if not os.isatty(descriptor):
         return None
     try:
@@ -97,7 +97,7 @@ def look(descriptor: int, environment: Mapping[str, str] = os.environ) -> Termin
 
 
 def colours(environment: Mapping[str, str]) -> str:
-    """How many colours the terminal says that it has."""
+    """How many colours the terminal has, by its environment."""
     term = environment.get("TERM", "dumb")
     if "NO_COLOR" in environment or term.lower() in _NO_TERMINALS:
         return "none"
@@ -106,8 +106,8 @@ def colours(environment: Mapping[str, str]) -> str:
     return "256" if "256color" in term or "kitty" in term else "16"
 
 
-def answered(data: bytes) -> tuple[str, ...] | None:
-    """What the terminal's answers say of its graphics; None where the last one is missing."""
+def parse_graphics(data: bytes) -> tuple[str, ...] | None:
+    """The kinds of graphics in the terminal's replies; None if the last reply is missing."""
     attributes = re.search(rb"\x1b\[\?([\d;]*)c", data)
     if attributes is None:
         return None
@@ -127,9 +127,9 @@ def _graphics(descriptor: int) -> tuple[str, ...] | None:
     data = b""
     try:
         tty.setcbreak(descriptor)
-        os.write(descriptor, _QUESTION)
+        os.write(descriptor, _QUERY)
         end = time.monotonic() + _PATIENCE
-        while answered(data) is None and (left := end - time.monotonic()) > 0:
+        while parse_graphics(data) is None and (left := end - time.monotonic()) > 0:
             if select.select([descriptor], [], [], left)[0]:
                 data += os.read(descriptor, 1024)
     except (OSError, termios.error):
@@ -137,4 +137,4 @@ def _graphics(descriptor: int) -> tuple[str, ...] | None:
     finally:
         with contextlib.suppress(termios.error):
             termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
-    return answered(data)
+    return parse_graphics(data)

@@ -1,4 +1,4 @@
-"""How busy the machine is: processor, memory, disk, GPUs."""
+"""How busy the machine is: CPU, memory, disk, GPUs."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 class Usage(Struct, frozen=True):
-    """The machine at one moment."""
+    """The load of the machine at one moment."""
 
     processor: float
-    """Share of all cores in use since the reading before, from 0 to 1."""
+    """Fraction of all cores in use since the previous reading, from 0 to 1."""
     cores: int
     memory_used: int
-    """Bytes; of the container's share, where it has one."""
+    """Bytes in use; within the container, if it has a limit."""
     memory_total: int
     disk_used: int
-    """Bytes, on the disk that holds the runs."""
+    """Bytes in use on the disk that holds the runs."""
     disk_total: int
     gpus: tuple[Gpu, ...] = ()
 
     @property
     def disk_free(self) -> int:
-        """Bytes."""
+        """Free disk space in bytes."""
         return self.disk_total - self.disk_used
 
 
 class Machine:
-    """Reads the machine, from one thread at a time.
+    """Reads the load of the machine, from one thread at a time.
 
     Args:
-        folder: A folder of the disk to look at.
-        gpus: What reads the GPUs.
+        folder: A folder on the disk to report.
+        gpus: Reads the GPUs.
     """
 
     def __init__(self, folder: Path, gpus: Gpus | None = None) -> None:
         self._folder = folder
         self._gpus = gpus or Gpus()
-        psutil.cpu_percent()  # the first reading has nothing before it
+        psutil.cpu_percent()  # later readings measure from here
 
     def read(self) -> Usage:
-        """The machine now."""
+        """The current load."""
         used, total = memory()
         disk = shutil.disk_usage(self._folder)
         return Usage(
@@ -62,7 +62,7 @@ class Machine:
 
 
 def memory(cgroup: Path = _CGROUP) -> tuple[int, int]:
-    """Bytes in use and in all: of the container, where it may use less than the machine has."""
+    """Bytes in use and in total: of the container, if it has a limit below the machine's memory."""
     machine = psutil.virtual_memory()
     used, total = int(machine.total - machine.available), int(machine.total)
     try:

@@ -1,1 +1,1 @@
-"""Pretrained models: their names, checks of their folders, their weights, the memory they need."""
+"""Pretrained models: their names, the checks of their folders, their weights, and the memory that they need."""

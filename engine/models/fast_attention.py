@@ -1,7 +1,7 @@
-"""Attention in plain matrix products, for short texts on a processor.
+"""Attention as plain matrix products, for short texts on a CPU.
 
-torch's own attention is made for thousands of tokens. On a processor it takes longer than three plain operations where
-a text has a handful of tokens, and it gives no gradient to a bias except step by step in float32.
+torch's own attention is made for thousands of tokens. For a text of a few tokens on a CPU it is slower than three plain
+operations, and it gives a bias a gradient only through its own plain implementation in float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def hides_later_tokens(query: Tensor, key: Tensor) -> Tensor:
     """A causal mask, `[query tokens, key tokens]`: true where a key comes after its query.
 
     Args:
-        query: `[batch, heads, query tokens, size of a head]`; the last of them stands at the last key.
+        query: `[batch, heads, query tokens, size of a head]`; the last query token is at the last key's position.
         key: `[batch, heads, key tokens, size of a head]`.
     """
     tokens, before = query.shape[2], key.shape[2] - query.shape[2]
@@ -41,7 +41,7 @@ def attention_weights(
         scaling: The scores are multiplied by this first.
     """
     scores = query @ key.transpose(2, 3)
-    # In place: no gradient needs the scores before these.
+    # In place: no gradient needs the earlier values of the scores.
     if scaling != 1.0:
         scores *= scaling
     if bias is not None:

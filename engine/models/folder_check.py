@@ -1,7 +1,7 @@
-"""Checks a model's folder before anything of it is loaded: a stranger's model is data and runs no code.
+"""Checks a model's folder before anything in it is loaded, so that a stranger's model cannot run code.
 
-Refused are code that a configuration names (`auto_map`, kernels from the hub), weights that are a pickle, adapters
-without weights, and configurations that are no JSON. Without torch.
+It refuses code that a configuration names (`auto_map`, kernels from the hub), weights in a pickle, adapters without
+weights, and configurations that are not JSON. It does not need torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from looptop.engine.files.private import read_regular
 from looptop.engine.text import visible
 
 LARGEST_CONFIG = 16 * 2**20
-"""Bytes of a configuration; published ones have some kilobytes."""
+"""Bytes of a configuration; published ones have a few kilobytes."""
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
@@ -29,14 +29,14 @@ _KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementati
 
 
 def check_model_files(source: str | PathLike[str], *, weights: bool = False) -> None:
-    """Checks the folder of a model, tokenizer or image processor; the name of a model on the hub is passed over.
+    """Checks the folder of a model, tokenizer or image processor. The name of a model on the hub is not checked.
 
     Args:
         source: Hub name or local folder.
         weights: Whether weights are loaded from it, too.
 
     Raises:
-        LooptopError: Something in it would run code, or a configuration cannot be read; names the file.
+        LooptopError: Something in the folder would run code, or a configuration cannot be read; names the file.
     """
     _check(Path(source), weights, seen=set())
 
@@ -72,25 +72,25 @@ def _check(folder: Path, weights: bool, seen: set[Path]) -> None:
 
 
 def _named_weights(folder: Path) -> str:
-    """The file of weights that transformers takes."""
+    """The name of the weights file that transformers loads."""
     config = folder / "config.json"
     chosen = read_config(config).get("transformers_weights") if config.exists() else None
     return chosen if isinstance(chosen, str) else _WEIGHTS
 
 
 def _check_index(file: Path) -> None:
-    """Looks whether an index names files of its own folder that are safetensors, and nothing else."""
+    """Refuses an index that names anything but safetensors files in its own folder."""
     parts = read_config(file).get("weight_map")
     for part in parts.values() if isinstance(parts, dict) else ():
         if not (isinstance(part, str) and part.endswith(".safetensors") and Path(part).name == part):
-            raise LooptopError(f"{visible(file)} names weights that are no safetensors of its folder: {visible(part)}")
+            raise LooptopError(f"{visible(file)} names weights that are not safetensors of its folder: {visible(part)}")
 
 
 def read_config(file: Path) -> dict[str, Any]:
-    """A configuration of a model.
+    """Reads a configuration file of a model.
 
     Raises:
-        LooptopError: It is no regular file, too large, or holds no JSON object.
+        LooptopError: It is not a regular file, is too large, or holds no JSON object.
     """
     try:
         data = json.loads(read_regular(file, LARGEST_CONFIG, follow_links=True).decode("utf-8"))
@@ -117,7 +117,7 @@ def _check_config(file: Path, data: dict[str, Any]) -> None:
                 )
         chosen = table.get("transformers_weights")
         if isinstance(chosen, str) and not chosen.endswith(".safetensors"):
-            raise LooptopError(f"{visible(file)} names weights that are no safetensors: {visible(chosen)}")
+            raise LooptopError(f"{visible(file)} names weights that are not safetensors: {visible(chosen)}")
 
 
 def _names_kernel(value: object) -> bool:
@@ -126,7 +126,7 @@ def _names_kernel(value: object) -> bool:
 
 
 def _tables(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The object and all objects in it."""
+    """The object, and all objects inside it."""
     waiting: list[Any] = [data]
     while waiting:
         value = waiting.pop()

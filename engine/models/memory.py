@@ -1,7 +1,7 @@
-"""Counts what the models of a run need before they are loaded, and refuses a run whose models cannot fit.
+"""Computes how much memory a run's models need before they are loaded, and refuses a run whose models cannot fit.
 
-A model is built from its configuration alone on torch's meta device, where tensors have a shape and no memory. What is
-counted is the least: weights, and of trained weights the gradient and Adam's two moments. Activations come on top.
+A model is built from its configuration on torch's meta device, where tensors have a shape but no memory. Only the
+minimum is counted: the weights, and for trained weights the gradients and Adam's two moments. Activations come on top.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ M = TypeVar("M")
 _log = logging.getLogger("looptop.memory")
 
 BYTES = torch.float32.itemsize
-"""Of a weight, a gradient or a moment: every model of a run is loaded in fp32."""
+"""Bytes of a weight, a gradient or a moment: every model of a run is loaded in fp32."""
 
 MOMENTS = {"adamw_torch": 2, "adamw_torch_fused": 2, "adamw_apex_fused": 2}
-"""Numbers that an optimiser (`training.optim`) keeps for each trained weight. Others keep fewer, or smaller ones: they
-are counted as none."""
+"""How many numbers an optimiser (`training.optim`) keeps for each trained weight. Other optimisers keep fewer or
+smaller ones; they count as none."""
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What one model of a run takes.
+    """The size of one model of a run.
 
     Attributes:
-        name: What the model is to the run, and its own name: "the policy bundled:summariser".
-        parameters: Of the whole model.
-        trained: Those that are trained.
+        name: The model's role in the run and its own name: "the policy bundled:summariser".
+        parameters: Number of all parameters.
+        trained: Number of trained parameters.
         copies: How many of the run's processes hold the model in the same memory.
     """
 
@@ -51,7 +51,7 @@ class ModelSize:
     copies: int = 1
 
     def bytes_needed(self, optimizer: str) -> int:
-        """The least memory that it takes while it is trained with this optimiser."""
+        """The least memory, in bytes, that the model takes while it is trained with this optimiser."""
         numbers = 1 + MOMENTS.get(optimizer, 0)
         return self.copies * BYTES * (self.parameters + numbers * self.trained)
 
@@ -60,11 +60,12 @@ def build_empty(what: str, build: Callable[[], M]) -> M | None:
     """Builds a model from its configuration, without memory for its weights.
 
     Args:
-        what: The model, for the log.
-        build: Builds it; called on the meta device.
+        what: A name of the model for the log.
+        build: Builds the model; called on the meta device.
 
     Returns:
-        The model; None where it cannot be built, as where its configuration cannot be read. Whoever loads it says why.
+        The model; None if it cannot be built, for example because its configuration cannot be read. Loading the model
+        later reports the reason.
     """
     try:
         with torch.device("meta"):
@@ -75,12 +76,12 @@ def build_empty(what: str, build: Callable[[], M]) -> M | None:
 
 
 def size_of(name: str, model: nn.Module, *, trained: bool = False, copies: int = 1) -> ModelSize:
-    """Counts a model that `build_empty` has built, or a part of one.
+    """The size of a model that `build_empty` has built, or of a part of one.
 
     Args:
         name: See `ModelSize`.
         model: The model.
-        trained: Whether it is trained: those of its weights that require a gradient.
+        trained: Whether the weights that require a gradient are trained.
         copies: See `ModelSize`.
     """
     weights = _weights_of(model)
@@ -96,8 +97,8 @@ def _weights_of(model: Any) -> list[nn.Parameter]:
     weights: list[nn.Parameter] = list(model.parameters())
     own_head = not getattr(getattr(model, "config", None), "scale_decoder_outputs", True)
     if own_head and hasattr(model, "lm_head"):
-        # A T5 of version 1.1 has a head of its own. transformers notices that when it loads the weights; built from
-        # the configuration alone, the head is the embedding.
+        # A T5 of version 1.1 has a separate head. transformers only learns that from the weights; a model built from
+        # the configuration alone shares the head with the embedding.
         weights.append(model.lm_head.weight)
     return weights
 
@@ -109,22 +110,23 @@ def check_fit(
     optimizer: str,
     ways_out: Sequence[str],
 ) -> None:
-    """Compares what the models of a run need with what is free, and journals both.
+    """Compares the memory that a run's models need with the free memory, and journals both.
 
     Args:
         context: The run.
-        device: Where this process computes.
-        count: Counts the models of this process; receives how many processes hold each model in the same memory.
-        optimizer: As `training.optim`.
+        device: The device of this process.
+        count: Returns the sizes of this process's models; receives how many processes hold each model in the same
+            memory.
+        optimizer: The value of `training.optim`.
         ways_out: What a person can do about models that are too large.
 
     Raises:
-        LooptopError: They cannot fit; says how large each is, what is needed and what is free.
+        LooptopError: The models cannot fit; names the size of each, the needed and the free memory.
     """
     if device.torch_device.startswith("cuda"):
         _check(context, device.torch_device, count(1), optimizer, ways_out)
         return
-    # The processes of a run share the machine's memory: the first counts for all, before any of them loads a model.
+    # The processes of a run share the machine's memory: the first checks for all, before any of them loads a model.
     processes = context.processes
     ways = [*ways_out, "start fewer processes (training.processes)"] if processes.several else ways_out
     processes.decide(lambda: _check(context, device.torch_device, count(processes.count), optimizer, ways))
@@ -153,7 +155,7 @@ def _check(
 
 
 def count_text(count: int) -> str:
-    """A number of parameters for a person: "371,521", "124.4 million", "11.0 billion"."""
+    """A number of parameters for people: "371,521", "124.4 million", "11.0 billion"."""
     if count >= 10**9:
         return f"{count / 10**9:,.1f} billion"
     return f"{count / 10**6:,.1f} million" if count >= 10**6 else f"{count:,}"

@@ -1,6 +1,6 @@
-"""What the name of a model stands for: `bundled:PART`, a run's id, or anything that transformers takes.
+"""Resolves the name of a model: `bundled:PART`, a run's id, or any name that transformers takes.
 
-Without torch, so that a list of models costs nothing.
+It does not import torch, so a list of models is quick to make.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
 BUNDLED = "bundled:"
-"""What the name of a part that looptop brings along begins with."""
+"""The beginning of the name of a bundled part."""
 
 ADAPTERS = "adapter_config.json"
-"""What a folder of adapters alone holds in the place of config.json."""
+"""The file that a folder of only adapters holds instead of config.json."""
 
 MOST_ADAPTERS = 8
-"""Runs with adapters that can have begun from one another's checkpoints."""
+"""The longest chain of runs with adapters that started from one another's checkpoints."""
 
 
 def resolve(name: str) -> str:
-    """The folder of a bundled part (`bundled:text_encoder`) or of the result of a run, by its id or its folder; other
-    names unchanged.
+    """The folder of a bundled part (`bundled:text_encoder`), or of a run's result if the name is the run's id or
+    folder; other names unchanged.
 
     Raises:
-        LooptopError: looptop brings no such part along (those that it does are named), or the run has no model yet.
+        LooptopError: There is no such bundled part (the message lists them all), or the run has no model yet.
     """
     if name.startswith(BUNDLED):
         return str(_part(name))
@@ -43,15 +43,16 @@ def resolve(name: str) -> str:
 
 
 def adapted_from(source: str | PathLike[str]) -> str | None:
-    """What the adapters in a folder were trained on, as `resolve` gives it; None where it holds a model of its own.
+    """The model that the adapters in a folder were trained on, as `resolve` returns it; None for a folder with a whole
+    model.
 
-    A checkpoint of a run with `model.lora_rank` holds adapters alone.
+    A checkpoint of a run with `model.lora_rank` holds only adapters.
 
     Args:
-        source: A local folder; of hub names, which hold whole models, nothing is known here.
+        source: A local folder. A name on the hub means a whole model and gives None.
 
     Raises:
-        LooptopError: The folder does not say what the adapters belong to.
+        LooptopError: The folder does not name the model that its adapters belong to.
     """
     folder = Path(source)
     if (folder / "config.json").is_file() or not (folder / ADAPTERS).is_file():
@@ -64,24 +65,25 @@ def adapted_from(source: str | PathLike[str]) -> str | None:
     else:
         base = read_json(folder / ADAPTERS).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
-        raise LooptopError(f"{visible(folder)} holds adapters alone and does not say which model they belong to")
+        raise LooptopError(f"{visible(folder)} holds only adapters and does not name the model that they belong to")
     if Path(base).absolute() == folder.absolute():
-        raise LooptopError(f"{visible(folder)} says that its adapters belong to themselves; its {ADAPTERS} is damaged")
+        raise LooptopError(f"{visible(folder)} names itself as the model of its adapters; its {ADAPTERS} is damaged")
     return resolve(base)
 
 
 def whole_model(source: str) -> str:
-    """The model below the adapters of a folder, or below theirs; a source that holds no adapters alone unchanged.
+    """The whole model that a folder's adapters are based on, through any further adapters; a source without adapters
+    unchanged.
 
     Raises:
-        LooptopError: A folder does not say what its adapters belong to.
+        LooptopError: A folder does not name the model that its adapters belong to.
     """
     for _ in range(MOST_ADAPTERS):
         base = adapted_from(source)
         if base is None:
             return source
         source = base
-    raise LooptopError(f"{visible(source)} holds adapters on adapters on adapters, without an end")
+    raise LooptopError(f"the adapters in {visible(source)} are based on adapters, more than {MOST_ADAPTERS} deep")
 
 
 def _is_any_model(folder: Path) -> bool:
@@ -89,33 +91,35 @@ def _is_any_model(folder: Path) -> bool:
 
 
 def result_of(run: RunFolder, is_model: Callable[[Path], bool]) -> Path:
-    """A run's result; before it is there the best of its checkpoints, else the newest.
+    """The folder of a run's result. Before there is one: its best checkpoint, or the newest.
 
     Args:
         run: The run.
-        is_model: Whether a folder holds a model of the kind that is wanted.
+        is_model: Whether a folder holds a model of the wanted kind.
 
     Raises:
-        LooptopError: The run has none yet.
+        LooptopError: The run has no model yet.
     """
     refuse_unsafe_folder(run.model, inside=True)
     if is_model(run.model):
         return run.model
     whole = whole_checkpoints(run, is_model)
     if not whole:
-        raise LooptopError(f"{run.id} has no model yet: it is {run.summary().state.value} and has no whole checkpoint")
+        raise LooptopError(
+            f"{run.id} has no model yet: it is {run.summary().state.value} and has no complete checkpoint"
+        )
     best = read_json(whole[0] / "trainer_state.json").get("best_global_step")
     return next((folder for folder in whole if folder.name == f"checkpoint-{best}"), whole[0])
 
 
 def whole_checkpoints(run: RunFolder, is_model: Callable[[Path], bool]) -> list[Path]:
-    """Whole checkpoints that hold a model, the newest first."""
+    """The complete checkpoints that hold a model, the newest first."""
     folders = checkpoint.steps(run.checkpoints).values()
-    return [folder for folder in folders if checkpoint.is_whole(folder) and is_model(folder)]
+    return [folder for folder in folders if checkpoint.is_complete(folder) and is_model(folder)]
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where the file does not hold one."""
+    """The JSON object in a file; an empty one if the file does not hold one."""
     with contextlib.suppress(LooptopError):
         return read_config(file)
     return {}

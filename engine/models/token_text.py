@@ -1,4 +1,4 @@
-"""Token ids as text, those among them that a tokenizer has no word for: many models have more ids than words."""
+"""Token ids as text, also ids that the tokenizer has no token for: many models have more ids than their tokenizer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def token_of(tokenizer: Any, number: int) -> str | None:
-    """The tokenizer's own word for an id; None where it has none."""
+    """The tokenizer's token for an id; None if it has none."""
     try:
         word = tokenizer.convert_ids_to_tokens(int(number))
     except (IndexError, KeyError, OverflowError, TypeError, ValueError):
@@ -16,11 +16,11 @@ def token_of(tokenizer: Any, number: int) -> str | None:
 
 
 def number_text(number: int) -> str:
-    """An id that no tokenizer has a word for, as a person reads it."""
+    """The text that is shown for an id without a token."""
     return f"<{number}>"
 
 
 def known_ids(tokenizer: Any, ids: Iterable[int]) -> list[int]:
-    """The ids that the tokenizer has a word for: the others are no text, and some tokenizers raise an error at them."""
+    """The ids that the tokenizer has a token for. Others are not text, and some tokenizers raise an error for them."""
     size = len(tokenizer)
     return [number for number in ids if 0 <= number < size or (number >= size and token_of(tokenizer, number))]

@@ -1,7 +1,7 @@
-"""What a model cannot be used as, told from its config.json alone: without torch, before anything is loaded.
+"""Refuses a model for a use that its config.json rules out: without torch, before anything is loaded.
 
-Only what is certain is refused. The tables name families that people mistake for one another; one that stands in none
-of them is tried when the run loads it.
+Only what is certain is refused. The tables list families that people confuse with one another; a family that is in none
+of them is tried when the run loads the model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NO_CROSS_ATTENTION = frozenset((
     "mistral", "opt", "phi", "qwen2", "qwen3",
 ))  # fmt: skip
 NEEDS_A_DECODER_INPUT = frozenset(("t5", "mt5", "longt5", "umt5"))
-"""Families whose whole model gives no states for a text alone."""
+"""Families whose whole model cannot encode a text without an input for its decoder."""
 
 VQA_MODEL = "looptop-vqa"
 
@@ -44,19 +44,19 @@ _OTHER_HEADS = (
     "Policy",
 )
 _KNOWN_ENCODERS = ("Albert", "Bert", "Deberta", "DebertaV2", "DistilBert", "Electra", "Roberta", "XLMRoberta")
-"""What stands before `Model` where a class is an encoder without a head; `...RewardModel` is none."""
+"""Class names that, followed by `Model`, are encoders without a head; `...RewardModel` is not one."""
 
 
 def refuse_use(use: Use, name: str, config: Mapping[str, Any]) -> None:
     """Refuses a model for a use that its configuration rules out.
 
     Args:
-        use: What it is wanted as.
-        name: As a person wrote it.
-        config: What its config.json holds; empty where that is not known.
+        use: What the model is to be used as.
+        name: The model's name as a person wrote it.
+        config: The content of its config.json; empty if it is not known.
 
     Raises:
-        LooptopError: It cannot be used so; says of which family it is, and what to name.
+        LooptopError: The model cannot be used so; names its family, and what to use instead.
     """
     family = config.get("model_type")
     if not isinstance(family, str):
@@ -66,7 +66,7 @@ def refuse_use(use: Use, name: str, config: Mapping[str, Any]) -> None:
             raise _of_family(use, name, family, "name a T5 or a GPT-2")
         return
     if family == VQA_MODEL or (family in TEXT_FAMILIES if use == "image encoder" else family in IMAGE_FAMILIES):
-        raise _of_family(use, name, family, "name a ViT" if use == "image encoder" else "name a model of texts")
+        raise _of_family(use, name, family, "name a ViT" if use == "image encoder" else "name a text model")
     if use == "text encoder" and family in NEEDS_A_DECODER_INPUT:
         raise _of_family(use, name, family, "name an encoder, such as a DistilBERT")
     if use == "decoder" and (family in NO_CROSS_ATTENTION or config.get("is_encoder_decoder") is True):
@@ -85,7 +85,7 @@ def _of_family(use: Use, name: str, family: str, way_out: str) -> LooptopError:
 
 
 def _without_classifier(config: Mapping[str, Any]) -> str:
-    """The class that a model was saved as, where it is known to have another head or none; else empty."""
+    """The class that a model was saved as, if that is known to have another head or none; otherwise empty."""
     names = config.get("architectures")
     if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
         return ""
@@ -97,13 +97,13 @@ def index_of_label(label: str, id2label: Any, label2id: Any) -> int:
     """The index of a classifier's label.
 
     Args:
-        label: Its name, or its number.
-        id2label: As a configuration has it; a published one may have either of the two, or both. transformers' two
-            labels where it has neither.
-        label2id: The same.
+        label: The label's name or number.
+        id2label: From the configuration. A published one may have this, `label2id`, or both; if it has neither,
+            transformers' two default labels are used.
+        label2id: From the configuration.
 
     Raises:
-        LooptopError: There is no such label; names those that there are.
+        LooptopError: There is no such label; lists the labels.
     """
     by_index = id2label if isinstance(id2label, Mapping) else {}
     by_name = label2id if isinstance(label2id, Mapping) else {}
@@ -113,7 +113,7 @@ def index_of_label(label: str, id2label: Any, label2id: Any) -> int:
         names = {str(name): int(index) for index, name in by_index.items()}
         names |= {str(name): int(index) for name, index in by_name.items()}
     except (TypeError, ValueError):
-        raise LooptopError("its labels have no whole numbers; mend id2label and label2id in its config.json") from None
+        raise LooptopError("its labels are not numbered; correct id2label and label2id in its config.json") from None
     if label in names:
         return names[label]
     if label.isdigit() and int(label) < (len(by_index) or len(names)):

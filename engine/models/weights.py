@@ -1,11 +1,11 @@
-"""Loads pretrained weights, whole or not at all, and in fp32 whatever their folder holds.
+"""Loads pretrained weights, completely or not at all, and always in fp32.
 
-Small steps vanish in bf16 weights; autocast computes in the precision that was chosen. Everything that looptop loads
-with a `from_pretrained` is loaded here, tokenizers and configurations as well: a model's own code is never run, and
-nobody is asked on the terminal whether it shall.
+Weights are fp32 because small steps vanish in bf16; autocast computes in the chosen precision. Everything that looptop
+loads with a `from_pretrained` is loaded here, tokenizers and configurations as well, so that a model's own code is
+never run and nobody is asked on the terminal whether to run it.
 
-`from_pretrained` alone makes up what a folder lacks and only warns, so that a damaged model would be trained, asked or
-taken for a reward as if it were whole.
+`from_pretrained` alone only warns about missing weights and initialises them, so a damaged model would be trained,
+asked or used as a reward like a complete one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.text import visible
 
@@ -31,18 +31,18 @@ def load_whole(
     new: Callable[[str], bool] = lambda name: False,
     **options: Any,
 ) -> Any:
-    """What `from_pretrained` gives.
+    """Loads a model with `from_pretrained`, and refuses it if weights are missing.
 
     Args:
         load: The `from_pretrained` of a class.
         source: Hub name or local folder.
-        new: Says of a weight's name whether the folder may lack it, or hold it in another shape: it begins untaught.
+        new: Whether the folder may lack the weight of this name, or hold it in another shape; it is then initialised.
         **options: Passed on.
 
     Raises:
         LooptopError: Weights are damaged, missing or of another shape, the model is of a family that the class does
             not load, or something in the folder would run code.
-        OSError: The model is neither on disk nor to be had from the hub.
+        OSError: The model is neither on disk nor on the hub.
     """
     check_model_files(source, weights=True)
     _check_family(load, source, options)
@@ -52,14 +52,14 @@ def load_whole(
             source,
             "the model in",
             output_loading_info=True,
-            use_safetensors=True,  # of a model on the hub, too, no pickle is opened
+            use_safetensors=True,  # never opens a pickle, not from the hub either
             **{"dtype": torch.float32} | options,
         )
     absent = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
     lacking = sorted(name for name in absent if not new(name))
     if lacking:
         raise LooptopError(
-            f"the model in {visible(source)} is not whole: {len(lacking)} tensors are missing or of another shape,"
+            f"the model in {visible(source)} is not complete: {len(lacking)} tensors are missing or of another shape,"
             f" among them {visible(lacking[0])}"
         )
     return model
@@ -70,11 +70,11 @@ _USES = {
     "AutoModelForCausalLM": "a decoder",
     "AutoModelForSequenceClassification": "a classifier of texts",
 }
-"""What the models are for that transformers' classes load."""
+"""The use of the models that each of transformers' classes loads."""
 
 
 def _check_family(load: Callable[..., Any], source: str | PathLike[str], options: dict[str, Any]) -> None:
-    """Refuses a model of a family that cannot be loaded for this use, before transformers lists all that can."""
+    """Refuses a family that the class does not load, with a shorter message than transformers' list of all it does."""
     auto: Any = getattr(load, "__self__", None)
     families = getattr(auto, "_model_mapping", None)
     if families is None:
@@ -91,30 +91,30 @@ def _check_family(load: Callable[..., Any], source: str | PathLike[str], options
 
 
 def load_part(load: Callable[..., Any], source: str | PathLike[str], what: str, **options: Any) -> Any:
-    """A tokenizer, image processor or configuration, without code of its own.
+    """Loads a tokenizer, image processor or configuration, without running code of its own.
 
     Args:
         load: The `from_pretrained` of a class.
         source: Hub name or local folder.
-        what: What is loaded, for an error: "the tokenizer in".
+        what: The beginning of an error message: "the tokenizer in".
         **options: Passed on.
 
     Raises:
-        LooptopError: It is damaged, or names code, or is a tokenizer without a vocabulary.
-        OSError: It is neither on disk nor to be had from the hub.
+        LooptopError: It is damaged, names code, or is a tokenizer without a vocabulary.
+        OSError: It is neither on disk nor on the hub.
     """
     check_model_files(source)
     part = _load(load, source, what, **options)
     if isinstance(part, PreTrainedTokenizerBase) and not _has_words(part):
         raise LooptopError(
-            f"{what} {visible(source)} knows no word: its tokenizer.json, or the vocabulary that stands for it, is"
+            f"{what} {visible(source)} has no vocabulary: its tokenizer.json, or the vocabulary file in its place, is"
             " missing; download or save the model again"
         )
     return part
 
 
 def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a tokenizer has more than its marks: transformers makes an empty one where the vocabulary is missing."""
+    """Whether a tokenizer has more than special tokens; without a vocabulary, transformers makes an empty one."""
     return bool(set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()) - set(tokenizer.all_special_tokens))
 
 
@@ -127,17 +127,17 @@ def _load(load: Callable[..., Any], source: str | PathLike[str], what: str, **op
         if is_out_of_memory(error):
             raise
         # safetensors, json and torch each have exceptions of their own for a damaged file.
-        raise LooptopError(f"{what} {visible(source)} cannot be loaded: {said_of(error)}") from error
+        raise LooptopError(f"{what} {visible(source)} cannot be loaded: {error_text(error)}") from error
 
 
 def is_pooler(name: str) -> bool:
-    """Whether a weight belongs to an encoder's pooler, which many published encoders come without and few use."""
+    """Whether a weight belongs to an encoder's pooler, which many published encoders lack and few uses need."""
     return "pooler" in name.split(".")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """While weights are loaded: no progress bars, no report that cross-attention is new to a decoder (it must be)."""
+    """While the block runs: no progress bars, no report that a decoder's cross-attention is new (it must be)."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

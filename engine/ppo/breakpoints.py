@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
-from looptop.engine.journal.records import Answer, RunState, refused, taken
+from looptop.engine.journal.records import Answer, RunState, accepted, refused
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.breakpoint_conditions import Condition, parse
 from looptop.engine.ppo.journal import PpoJournal
@@ -49,7 +49,7 @@ class Breakpoints:
             return refused("bad_condition", str(error))
         self._conditions[condition.text] = condition
         self._writer.rows(_ADD_BREAKPOINT, [(condition.text, control.created)])
-        return taken("breakpoint_set", when_it_holds(condition, self._known))
+        return accepted("breakpoint_set", when_it_holds(condition, self._known))
 
     def remove(self, control: Control) -> Answer:
         """Removes a breakpoint."""
@@ -58,7 +58,7 @@ class Breakpoints:
             known = "; ".join(self._conditions) or "none"
             return refused("no_such_breakpoint", f"there is no breakpoint '{text}'; there are: {known}")
         self._writer.rows(_REMOVE_BREAKPOINT, [(text,)])
-        return taken("breakpoint_removed", f"the breakpoint {text} is gone")
+        return accepted("breakpoint_removed", f"the breakpoint {text} is gone")
 
     def hit(
         self,

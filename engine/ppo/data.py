@@ -12,9 +12,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from looptop.engine.config.ppo import QueryConfig
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
-from looptop.engine.runs.wire import travels
+from looptop.engine.runs.messages import packable
 from looptop.engine.text import visible
 
 _log = logging.getLogger("looptop.data")
@@ -38,7 +38,7 @@ class Texts(Protocol):
     def __getitem__(self, index: int) -> str: ...
 
 
-@travels
+@packable
 @dataclass(frozen=True)
 class Query:
     """One query.
@@ -263,6 +263,6 @@ def read_table(source: str, split: str) -> Any:
     except Exception as error:  # Of pyarrow, the hub, the file system: each has a kind of its own.
         cause = error.__cause__ or error
         raise LooptopError(
-            f"the data {visible(source)} cannot be read: {said_of(cause)};"
+            f"the data {visible(source)} cannot be read: {error_text(cause)};"
             " give newsroom, a CSV, JSONL or Parquet file, or a data set's name on the hub"
         ) from None

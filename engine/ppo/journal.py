@@ -31,7 +31,7 @@ from looptop.engine.ppo.records import (
     TokenTable,
 )
 from looptop.engine.text import visible
-from looptop.engine.times import is_length
+from looptop.engine.times import is_duration
 
 _BATCH = "INSERT OR REPLACE INTO ppo_batches VALUES (?, ?, ?, ?, ?, ?)"
 _SAMPLE = f"INSERT OR REPLACE INTO ppo_samples VALUES ({', '.join('?' * 16)})"
@@ -236,7 +236,7 @@ def _batch(row: Sequence[Any]) -> BatchRecord:
         stage if stage in STAGES else STAGES[0],
         decode.moment(when),
         decode.count(samples),
-        {name: length for name, length in decode.numbers(seconds).items() if is_length(length)},
+        {name: length for name, length in decode.numbers(seconds).items() if is_duration(length)},
         tuple(
             msgspec.structs.replace(mark, kind=visible(mark.kind))
             for mark in decode.structure(marks, tuple[Mark, ...], ())

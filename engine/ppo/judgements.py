@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
-from looptop.engine.journal.records import Answer, refused, taken
+from looptop.engine.journal.records import Answer, accepted, refused
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.ppo.records import JudgementKind
-from looptop.engine.runs.checkpoint import newest_whole, step_of
+from looptop.engine.runs.checkpoint import newest_complete, step_of
 from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
@@ -93,7 +93,7 @@ class Judgements:
         values = self._values.setdefault((step, row), {})
         if value is None:
             values.pop(control.kind, None)
-            return taken("taken_back", f"batch {step}, sample {row}: {_TAKEN_BACK[control.kind]}")
+            return accepted("taken_back", f"batch {step}, sample {row}: {_TAKEN_BACK[control.kind]}")
         values[control.kind] = value
         words = {
             "reward": f"its reward is {value:g}, and the update uses that",
@@ -101,7 +101,7 @@ class Judgements:
             "rating": f"rated {value:+g}",
         }
         far = far_from(self._rewards(step), value) if control.kind == "reward" else ""
-        return taken(control.kind, f"batch {step}, sample {row}: {far}{words[control.kind]}")
+        return accepted(control.kind, f"batch {step}, sample {row}: {far}{words[control.kind]}")
 
     def of(self, step: int, kind: JudgementKind) -> dict[int, float]:
         """The values of one kind for a batch's samples, by row."""
@@ -195,7 +195,7 @@ def drop_edits(folder: RunFolder) -> tuple[int, int]:
     Raises:
         LooptopError: The run is live, or no batch that would be made again has edits.
     """
-    journal, newest = PpoJournal(folder.db), newest_whole(folder.checkpoints)
+    journal, newest = PpoJournal(folder.db), newest_complete(folder.checkpoints)
     begins = 0 if newest is None else step_of(newest)
     rated = any(part.get("person") for part in folder.settings().get("rewards", ()) if isinstance(part, dict))
     kinds = ("reward", "leave_out", "rating") if rated else ("reward", "leave_out")

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoTokenizer
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.ppo import PolicyConfig, PpoRunConfig
 from looptop.engine.config.types import Kernels
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import adapted_from, resolve, whole_model
 from looptop.engine.models.weights import load_part, load_whole
@@ -93,7 +93,7 @@ def load_tokenizer(name: str) -> Any:
     try:
         return load_part(AutoTokenizer.from_pretrained, resolve(name), "the tokenizer in")
     except (OSError, ValueError) as error:
-        raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {said_of(error)}") from None
+        raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {error_text(error)}") from None
 
 
 def room_for_queries(policy: Policy, config: PpoRunConfig) -> int:
@@ -119,7 +119,7 @@ def _load_named(name: str, device: torch.device | str, kernels: Kernels) -> Poli
         return load_policy(resolve(name), device, kernels)
     except (OSError, ValueError) as error:
         raise LooptopError(
-            f"the policy {visible(name)} cannot be loaded: {said_of(error)};"
+            f"the policy {visible(name)} cannot be loaded: {error_text(error)};"
             " name a T5 or GPT-2 model in a local folder or connect to the hub"
         ) from None
 
@@ -140,7 +140,7 @@ def _with_new_adapters(policy: Policy, config: PolicyConfig) -> nn.Module:
     try:
         return get_peft_model(policy, adapters)
     except ValueError as error:
-        raise LooptopError(f"model.lora_modules does not fit the policy: {said_of(error)}") from None
+        raise LooptopError(f"model.lora_modules does not fit the policy: {error_text(error)}") from None
 
 
 def _with_adapters(policy: Policy, folder: Path) -> Policy:
@@ -159,7 +159,7 @@ def _with_adapters(policy: Policy, folder: Path) -> Policy:
         if is_out_of_memory(error):
             raise
         # peft, safetensors and json each have exceptions of their own for a damaged file.
-        raise LooptopError(f"the adapters in {visible(folder)} cannot be loaded: {said_of(error)}") from error
+        raise LooptopError(f"the adapters in {visible(folder)} cannot be loaded: {error_text(error)}") from error
     own = [name for name in read.missing_keys if "lora_" in name or "modules_to_save" in name]
     if wrong := [*own, *read.unexpected_keys]:
         raise LooptopError(

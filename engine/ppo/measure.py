@@ -14,11 +14,11 @@ from looptop.engine.ppo.policy import Policy
 from looptop.engine.ppo.rewards import Scores, mean_quality, qualities, rewards_of
 from looptop.engine.ppo.rollout import Rollout, roll_out, uniforms
 from looptop.engine.ppo.step import Setup, compare
+from looptop.engine.runs.messages import packable
 from looptop.engine.runs.processes import ALONE, Processes
-from looptop.engine.runs.wire import travels
 
 
-@travels
+@packable
 @dataclass(frozen=True)
 class Answered:
     """Some of the queries with a policy's responses, before these are scored.

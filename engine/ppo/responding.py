@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from looptop.engine.compute.device import pick
 from looptop.engine.config.ppo import GenerationConfig, PpoRunConfig
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.names import resolve
 from looptop.engine.ppo.data import Queries
 from looptop.engine.ppo.loading import load_policy, load_tokenizer
@@ -64,7 +64,7 @@ def generate(
         policy = load_policy(resolve(name), chosen.torch_device, kernels)
     except OSError as error:
         raise LooptopError(
-            f"the model {visible(name)} cannot be loaded: {said_of(error)};"
+            f"the model {visible(name)} cannot be loaded: {error_text(error)};"
             " name a PPO run, a T5 or GPT-2 model in a local folder, or connect to the hub"
         ) from None
     tokenizer = load_tokenizer(name)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 
@@ -103,7 +103,9 @@ def what_is_wrong(name: str, function: str, queries: Sequence[str], responses: S
     except LooptopError as error:
         return str(error)
     except BaseException as error:
-        what = "it ends the process" if isinstance(error, SystemExit) else f"{type(error).__name__}: {said_of(error)}"
+        what = (
+            "it ends the process" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error_text(error)}"
+        )
         frame = traceback.extract_tb(error.__traceback__)[-1]
         return (
             f"the reward function '{visible(function)}' {doing}: {what} ({visible(Path(frame.filename).name)}"

@@ -27,7 +27,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from looptop.engine.compute.device import pick
 from looptop.engine.config.reward import RewardRunConfig
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.models.names import resolve
 from looptop.engine.models.weights import is_pooler, load_part, load_whole
@@ -83,13 +83,13 @@ def train(context: RunContext) -> dict[str, Any]:
     context.report("loading the model")
     check_fit(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, ways_out)
     model, tokenizer = load_classifier(config.model.classifier)
-    context.leave_if_stopped()
-    with context.during(READING), context.processes.first_before_the_others():
+    context.raise_if_stopped()
+    with context.during(READING), context.processes.first_process_first():
         pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
     sample = encode(tokenizer, [pairs[0].query], [pairs[0].chosen], config.model.reads, longest)
     freeze_unreached(model, lambda: model(**{name: torch.tensor(ids) for name, ids in sample.items()}).logits.sum())
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     arguments = _arguments(context, config, device)
     callbacks: list[TrainerCallback] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
     if config.training.early_stopping_patience:
@@ -109,7 +109,7 @@ def train(context: RunContext) -> dict[str, Any]:
         processing_class=tokenizer,
         callbacks=callbacks,
     )
-    trainer.belong_to(context)
+    trainer.attach_to(context)
     trainer.remove_callback(PrinterCallback)
     context.journal.facts(
         device=device.name,
@@ -150,8 +150,8 @@ def load_classifier(name: str) -> tuple[Any, Any]:
         return model, load_part(AutoTokenizer.from_pretrained, source, "the tokenizer in")
     except (OSError, ValueError) as error:
         raise LooptopError(
-            f"the classifier {visible(name)} cannot be loaded: {said_of(error)}; name an encoder or a classifier in a"
-            " local folder or connect to the hub"
+            f"the classifier {visible(name)} cannot be loaded: {error_text(error)}; name an encoder or a classifier"
+            " in a local folder or connect to the hub"
         ) from None
 
 
@@ -227,5 +227,5 @@ def _arguments(context: RunContext, config: RewardRunConfig, device: Any) -> Rew
         max_length=None,
         disable_dropout=False,
     )
-    device.settle(arguments)
+    device.restrict_trainer(arguments)
     return arguments

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from looptop.engine.config.ppo import GenerationConfig, RewardConfig
 from looptop.engine.config.types import Precision
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.names import resolve
 from looptop.engine.models.uses import index_of_label
 from looptop.engine.models.weights import load_part, load_whole
@@ -161,7 +161,7 @@ class Classifier:
             tokenizer = load_part(AutoTokenizer.from_pretrained, source, "the tokenizer in")
         except (OSError, ValueError) as error:
             raise LooptopError(
-                f"the reward model {part.name} ({visible(part.model)}) cannot be loaded: {said_of(error)};"
+                f"the reward model {part.name} ({visible(part.model)}) cannot be loaded: {error_text(error)};"
                 " name a sequence classifier in a local folder or connect to the hub"
             ) from None
         try:

@@ -26,7 +26,7 @@ from looptop.engine.ppo.algorithm import entropy, token_logprobs
 from looptop.engine.ppo.batch import pad_queries
 from looptop.engine.ppo.data import Query
 from looptop.engine.ppo.policy import Policy, PolicyOutput, without_dropout
-from looptop.engine.runs.wire import travels
+from looptop.engine.runs.messages import packable
 
 TRAINING, HELD_OUT, COMPARED = 0, 1, 2
 """What random numbers are drawn for; each has a stream of its own."""
@@ -57,7 +57,7 @@ class SpecialIds:
         return cls(end if tokenizer.pad_token_id is None else tokenizer.pad_token_id, end)
 
 
-@travels
+@packable
 @dataclass(frozen=True)
 class Responses:
     """Responses as token ids.
@@ -74,7 +74,7 @@ class Responses:
     output: PolicyOutput | None = None
 
 
-@travels
+@packable
 @dataclass(frozen=True)
 class Rollout:
     """Queries and their responses.
@@ -151,7 +151,7 @@ def write(
         part.to(policy.device) for part in pad_queries(queries, pad_id, left=not policy.start_tokens)
     )
     with without_dropout(policy):
-        if settings.departures():
+        if settings.sampling_changes():
             return _generate(policy, query_ids, query_mask, numbers, settings, pad_id, end_id)
         return sample(policy, query_ids, query_mask, numbers, end_id)
 

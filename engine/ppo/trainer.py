@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments
 
 from looptop.engine.config.ppo import PpoRunConfig
-from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.ppo.data import QueryData
 from looptop.engine.ppo.measure import Measure
 from looptop.engine.ppo.records import STAGES, Stage
@@ -75,7 +75,7 @@ class PpoTrainer(RunTrainer):
             processing_class=setup.tokenizer,
             callbacks=callbacks,
         )
-        self.belong_to(context)
+        self.attach_to(context)
         self.config = config
         self.setup = setup
         self.measure = Measure(setup, config.training.per_device_eval_batch_size)
@@ -174,7 +174,7 @@ class PpoTrainer(RunTrainer):
             self.ppo_state.load_state_dict(json.loads((folder / STATE_FILE).read_text("utf-8")))
         except (OSError, KeyError, TypeError, AttributeError, *UNREADABLE) as error:
             raise LooptopError(
-                f"the checkpoint {folder.name} holds no readable {STATE_FILE}: {said_of(error)}"
+                f"the checkpoint {folder.name} holds no readable {STATE_FILE}: {error_text(error)}"
             ) from None
 
     def evaluate(

@@ -74,12 +74,12 @@ def train(context: RunContext) -> dict[str, Any]:
         ways_out,
     )
     model, policy, frozen = load_policy_and_reference(config.model, device.torch_device)
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     tokenizer = load_tokenizer(config.model.policy)
     processes = context.processes
-    with context.during(READING), processes.first_before_the_others():
+    with context.during(READING), processes.first_process_first():
         queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     setup = Setup(
         frozen,
         # The first process scores, so no other needs its models.
@@ -91,7 +91,7 @@ def train(context: RunContext) -> dict[str, Any]:
         config.ppo,
         config.training.seed,
     )
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     freeze_unreached(model, lambda: _sum_of_a_sample(model, policy, setup.special))
     warn(context, config)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
@@ -143,7 +143,7 @@ def _sum_of_a_sample(model: nn.Module, policy: Policy, special: SpecialIds) -> T
 
 def warn(context: RunContext, config: PpoRunConfig) -> None:
     """Says what in the configuration makes the KL meaningless."""
-    if departures := config.generation.departures():
+    if departures := config.generation.sampling_changes():
         context.journal.event(
             "ppo",
             f"responses are not sampled from the model itself ({', '.join(departures)}): their KL is not an estimate of"
@@ -170,7 +170,7 @@ def training_arguments(
         metric_for_best_model="eval_reward",
         greater_is_better=True,
     )
-    device.settle(arguments)
+    device.restrict_trainer(arguments)
     return arguments
 
 

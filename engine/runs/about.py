@@ -1,7 +1,7 @@
-"""What a person says of a run: its title, a note, and the command that is told how it goes.
+"""What a person adds to a run: a title, a note, and a notify command.
 
-It lies in `about.toml` in the run's folder and is written by any process of the same user. The journal is not the place
-for it: that is written by the run alone, and a run that is over writes no more.
+It is in `about.toml` in the run's folder, and any process of the same user may write it. It cannot be in the journal,
+which only the run itself writes, and only while it is live.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST_NOTE = 10_000
 
 
 class About(Struct, frozen=True):
-    """What a person says of a run; empty where nothing was said."""
+    """What a person added to a run; empty texts if nothing."""
 
     title: str = ""
     """One line."""
@@ -36,7 +36,7 @@ class About(Struct, frozen=True):
 
 
 def read_about(folder: Path) -> About:
-    """What is said of the run in this folder; nothing where the file is missing or damaged."""
+    """Reads the title, note and command of the run in this folder; empty if the file is missing or damaged."""
     try:
         return load_about(folder)
     except LooptopError:
@@ -44,7 +44,7 @@ def read_about(folder: Path) -> About:
 
 
 def load_about(folder: Path) -> About:
-    """What is said of the run in this folder; nothing where the file is missing.
+    """Reads the title, note and command of the run in this folder; empty if the file is missing.
 
     Raises:
         LooptopError: The file is damaged or cannot be read.
@@ -53,7 +53,7 @@ def load_about(folder: Path) -> About:
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with the file of the run in this folder, in a sentence; empty where nothing is."""
+    """What is wrong with the run's `about.toml`, in a sentence; empty if nothing is."""
     try:
         load_about(folder)
     except LooptopError as error:
@@ -62,11 +62,11 @@ def damage(folder: Path) -> str:
 
 
 def write_about(folder: Path, *, title: str | None = None, note: str | None = None, notify: str | None = None) -> About:
-    """Changes what is said of the run in this folder; None leaves what was said.
+    """Changes the title, note or command of the run in this folder; None leaves a text unchanged.
 
     Raises:
-        LooptopError: A text is too long, the file holds something that cannot be read (it is left as it is), or the
-            folder cannot be written.
+        LooptopError: A text is too long, the file cannot be read (it is left unchanged), or the folder cannot be
+            written to.
     """
     before, data = _parse(folder)
     given = {"title": title, "note": note, "notify": notify}
@@ -90,7 +90,7 @@ def write_about(folder: Path, *, title: str | None = None, note: str | None = No
 
 
 def _parse(folder: Path) -> tuple[About, dict[str, Any]]:
-    """What is said, and all that the file holds: a newer looptop may keep more there."""
+    """The texts, and the whole content of the file, which may hold keys of a newer looptop."""
     try:
         data = parse_toml(read_regular(_file(folder)))
         return msgspec.convert(data, About), data
@@ -100,7 +100,7 @@ def _parse(folder: Path) -> tuple[About, dict[str, Any]]:
         raise LooptopError(f"cannot read {visible(_file(folder))}: {error.strerror}; nothing was changed") from None
     except UNREADABLE as error:
         raise LooptopError(
-            f"cannot read {visible(_file(folder))}: {visible(error)}; mend or remove the file; nothing was changed"
+            f"cannot read {visible(_file(folder))}: {visible(error)}; correct or remove the file; nothing was changed"
         ) from None
 
 

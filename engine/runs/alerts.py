@@ -1,16 +1,16 @@
-"""Watches a run's losses and accuracy, and raises an alert where training goes wrong without failing.
+"""Watches the losses and the accuracy of a run, and raises an alert if training goes wrong without failing.
 
-The rules, each raised once in a run:
+The rules; each raises one alert in a run at most:
 
 - a loss is NaN or infinite;
-- the training loss stays above its start: three quarters of the last 40 values (of a fiftieth of all steps, where that
-  is more) lie more than a tenth above the loss before training. No spike, warm-up or noise lasts so long;
-- the validation loss of an evaluation is more than 1 % worse than before training. The first tenth of a run, in which a
-  warm-up may cost something, is not judged;
+- the training loss stays above its start: three quarters of the last 40 values (or of a fiftieth of all steps, if that
+  is more) are more than a tenth above the loss before training. No spike, warm-up or noise lasts that long;
+- the validation loss of an evaluation is more than 1 % worse than before training. The first tenth of a run is not
+  judged, because a warm-up may raise the loss;
 - the validation accuracy is no better than answering from the question alone (VQA), at an evaluation in the second half
   of the run or at the last one.
 
-A trainer that maximises a reward (GRPO, RLOO, PPO) is judged by the first rule only: its loss may rise while it learns.
+For a trainer that maximises a reward (GRPO, RLOO, PPO), only the first rule applies: its loss may rise while it learns.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter, Listener
 
 QUESTION_ONLY = "question_only_accuracy"
-"""The fact that holds what answering from the question alone reaches on the validation split."""
+"""The fact that holds the validation accuracy of answering from the question alone."""
 
 WINDOW = 40
 WINDOW_SHARE = 1 / 50
@@ -38,7 +38,7 @@ ABOVE_START = 1.1
 WORSE = 0.01
 NOT_JUDGED = 0.1
 FIRST_LOSSES = 3
-"""So many training losses stand for the start where nothing was evaluated before the first step."""
+"""How many training losses define the start if there was no evaluation before the first step."""
 
 _WATCHED = ("loss", "eval_loss", "eval_accuracy")
 
@@ -47,8 +47,8 @@ class LossAlerts(Listener):
     """Raises the alerts of one run.
 
     Args:
-        journal: Takes the alerts.
-        lower_rate: The setting that a person lowers where the loss rises.
+        journal: Receives the alerts.
+        lower_rate: The setting to lower if the loss rises.
     """
 
     def __init__(self, journal: JournalWriter, lower_rate: str = "training.learning_rate") -> None:
@@ -66,14 +66,14 @@ class LossAlerts(Listener):
         self._rises_by_design = False
 
     def on_facts(self, values: Mapping[str, Any]) -> None:
-        """Learns how long the run is, and what answering from the question alone reaches."""
+        """Reads the length of the run, and the accuracy of answering from the question alone."""
         if isinstance(total := values.get("total_steps"), int):
             self._total = total
         if isinstance(accuracy := values.get(QUESTION_ONLY), float):
             self._question_only = accuracy
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Judges a step's values."""
+        """Checks the values of a step."""
         self._rises_by_design = self._rises_by_design or any(map(_is_reward, values))
         for name in ("loss", "eval_loss"):
             value = values.get(name)
@@ -91,12 +91,12 @@ class LossAlerts(Listener):
                 self._judge_accuracy()
 
     def on_state(self, state: RunState, reason: str, cause: Cause | None) -> None:
-        """Judges the last evaluation of a run that has ended before its second half."""
+        """Checks the last evaluation, if the run ended before its second half."""
         if state is RunState.FINISHED:
             self._judge_accuracy()
 
     def replay(self, journal: Journal, last_step: int) -> None:
-        """Learns what a run that is resumed went through up to its checkpoint, so that no alert is raised twice.
+        """Reads the metrics of a resumed run up to its checkpoint, so that no alert is raised twice.
 
         Args:
             journal: A reader of the run's journal.
@@ -105,7 +105,7 @@ class LossAlerts(Listener):
         try:
             self.on_facts(journal.facts())
             points = [(each.step, name, each.value) for name in _WATCHED for each in journal.values(name)]
-        except LooptopError:  # damaged: an alert may be raised again
+        except LooptopError:  # a damaged journal: an alert may be raised again
             return
         points.sort(key=lambda point: (point[0], point[1]))
         self._replaying = True
@@ -164,12 +164,12 @@ class LossAlerts(Listener):
 
 
 def _is_reward(metric: str) -> bool:
-    """Whether TRL's trainers that maximise a reward log it so; those that learn from pairs log `rewards/chosen`."""
+    """Whether TRL's trainers that maximise a reward log this metric; those that learn from pairs do not."""
     return metric in ("reward", "eval_reward") or metric.startswith("objective/")
 
 
-def question_only_known(path: Path) -> float | None:
-    """What an earlier life of the run journalled as `QUESTION_ONLY`; None where it did not.
+def read_question_only(path: Path) -> float | None:
+    """The `QUESTION_ONLY` fact that the run journalled before it was resumed; None if there is none.
 
     Args:
         path: The run's journal.

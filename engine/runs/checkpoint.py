@@ -1,8 +1,8 @@
-"""What makes a checkpoint count: a manifest of its files, written last, when everything else is on the disk.
+"""Checkpoints are complete if they have a valid manifest of their files, which is written last.
 
-Trainer writes straight into `checkpoint-N`. A folder without a true manifest is broken, whatever it holds: killed while
-it was written, cut off by a full disk, copied in part. It is passed over with a word and never deleted silently; where
-it is in the way it is moved aside, and of those that were moved aside the last one is kept.
+Trainer writes directly into `checkpoint-N`. A folder without a valid manifest is incomplete: the process was killed,
+the disk was full, or only a part was copied. It is skipped with an event and never deleted silently. If a new
+checkpoint needs its name, it is moved aside; the last folder that was moved aside is kept.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from looptop.engine.text import visible
 
 MANIFEST = "manifest.json"
 
-# What other writers (the journal, the log) need besides a checkpoint.
+# Free space that other writers (the journal, the log) need besides a checkpoint.
 _RESERVE = 16 * 2**20
 _BLOCK = 2**20
 
@@ -36,24 +36,24 @@ class NoRoomError(LooptopError):
 
 
 class Manifest(Struct, frozen=True):
-    """What a whole checkpoint holds."""
+    """The files of a complete checkpoint."""
 
     files: dict[str, int]
     """Path within the folder -> size in bytes."""
     checksums: dict[str, int] = {}
-    """Path within the folder -> CRC-32 of the file; without any in checkpoints of older versions."""
+    """Path within the folder -> CRC-32 of the file; empty in checkpoints of older versions."""
 
 
 def begin(path: Path, journal: JournalWriter | None = None) -> None:
-    """Makes room for a checkpoint of this name: what is broken under it is moved aside, what is whole stops counting.
+    """Prepares a folder for a new checkpoint: an incomplete one is moved aside, a complete one loses its manifest.
 
     Args:
-        path: The `checkpoint-N` folder, which may not exist yet.
-        journal: Where to say what was moved.
+        path: The `checkpoint-N` folder, which need not exist yet.
+        journal: Receives an event if a folder is moved.
     """
-    if not os.path.lexists(path):  # a link that leads nowhere is in the way too
+    if not os.path.lexists(path):  # a broken link is in the way, too
         return
-    if is_whole(path):
+    if is_complete(path):
         (path / MANIFEST).unlink()
         return
     number = 1
@@ -65,15 +65,15 @@ def begin(path: Path, journal: JournalWriter | None = None) -> None:
         _delete(folder)
     if journal is not None:
         names = ", ".join(sorted(folder.name for folder in older))
-        kept = f"; {names}, broken before, is deleted: one of them is kept" if older else ""
-        journal.event("checkpoint", f"{path.name} was not whole and is now {aside.name}{kept}", level="warning")
+        kept = f"; the older {names} is deleted: only one is kept" if older else ""
+        journal.event("checkpoint", f"{path.name} was incomplete and is now {aside.name}{kept}", level="warning")
 
 
 def seal(path: Path) -> None:
-    """Makes a checkpoint count: syncs its files and folders, then writes the manifest.
+    """Completes a checkpoint: syncs its files and folders, then writes the manifest.
 
     Raises:
-        OSError: The disk did not take it.
+        OSError: It cannot be written.
     """
     sizes, checksums = {}, {}
     for file in _files(path):
@@ -90,18 +90,18 @@ def seal(path: Path) -> None:
     _sync(path.parent)
 
 
-def is_whole(path: Path, *, reads: bool = False) -> bool:
-    """Whether everything is there that the manifest names, in its size.
+def is_complete(path: Path, *, reads: bool = False) -> bool:
+    """Whether every file of the manifest exists with its size.
 
     Args:
         path: The `checkpoint-N` folder.
-        reads: Read all files, too, and compare their checksums.
+        reads: Also read all files and compare their checksums.
     """
     try:
         refuse_unsafe_folder(path.parent)
         refuse_unsafe_folder(path, inside=True)
         manifest = msgspec.json.decode(read_regular(path / MANIFEST), type=Manifest)
-        # A checkpoint without a file holds nothing to go on from.
+        # A checkpoint without files cannot be resumed.
         return bool(manifest.files) and all(
             not Path(name).is_absolute()
             and ".." not in Path(name).parts
@@ -114,7 +114,7 @@ def is_whole(path: Path, *, reads: bool = False) -> bool:
 
 
 def steps(folder: Path) -> dict[int, Path]:
-    """The `checkpoint-N` folders, whole or broken, by their step, the newest first."""
+    """The `checkpoint-N` folders by their step, complete or not, the newest first."""
     checkpoints = {}
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
@@ -123,18 +123,18 @@ def steps(folder: Path) -> dict[int, Path]:
     return dict(sorted(checkpoints.items(), reverse=True))
 
 
-def newest_whole(folder: Path, journal: JournalWriter | None = None) -> Path | None:
-    """The newest checkpoint that is whole, by what its files hold.
+def newest_complete(folder: Path, journal: JournalWriter | None = None) -> Path | None:
+    """The newest complete checkpoint, with checksums compared.
 
     Args:
         folder: A run's `checkpoints`.
-        journal: Where to name the broken ones that are passed over.
+        journal: Receives an event for each incomplete checkpoint that is skipped.
     """
     for path in steps(folder).values():
-        if is_whole(path, reads=True):
+        if is_complete(path, reads=True):
             return path
         if journal is not None:
-            journal.event("checkpoint", f"{path.name} is not whole and is passed over", level="warning")
+            journal.event("checkpoint", f"{path.name} is incomplete and was skipped", level="warning")
     return None
 
 
@@ -144,27 +144,27 @@ def step_of(path: Path) -> int:
 
 
 def rotate(folder: Path, keep: int = 2, best: int | None = None) -> list[Path]:
-    """Deletes whole checkpoints that are neither among the last `keep` nor the best; broken ones stay.
+    """Deletes complete checkpoints that are neither among the last `keep` nor the best. Incomplete ones stay.
 
     Args:
         folder: A run's `checkpoints`.
         keep: How many of the newest to keep.
-        best: The step of the best one.
+        best: The step of the best checkpoint.
 
     Returns:
-        What was deleted.
+        The deleted folders.
     """
     for left in folder.glob(".deleting-*"):
         shutil.rmtree(left, ignore_errors=True)
-    whole = [(step, path) for step, path in steps(folder).items() if is_whole(path)]
-    old = [path for step, path in whole[keep:] if step != best]
+    complete = [(step, path) for step, path in steps(folder).items() if is_complete(path)]
+    old = [path for step, path in complete[keep:] if step != best]
     for path in old:
         _delete(path)
     return old
 
 
 def _delete(path: Path) -> None:
-    # Renamed first: a process that is killed while it deletes must not leave what looks like a broken checkpoint.
+    # Renamed first, so that a process that is killed meanwhile leaves nothing that looks like an incomplete checkpoint.
     doomed = path.with_name(f".deleting-{path.name}")
     with contextlib.suppress(OSError):
         path.rename(doomed)
@@ -174,10 +174,10 @@ def _delete(path: Path) -> None:
 
 
 def ensure_space(folder: Path, needed_bytes: int) -> None:
-    """Looks whether a checkpoint fits before it is begun.
+    """Checks that a checkpoint fits on the disk before it is written.
 
     Raises:
-        NoRoomError: It does not; says how much is free and how much is needed.
+        NoRoomError: It does not; the message says how much is free and how much is needed.
     """
     existing = folder
     while not existing.exists() and existing != existing.parent:
@@ -190,12 +190,12 @@ def ensure_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def no_room(error: Exception, folder: Path) -> bool:
-    """Whether something could not be written because the disk is full, or a quota is used up.
+def is_no_room_error(error: Exception, folder: Path) -> bool:
+    """Whether something could not be written because the disk is full or a quota is used up.
 
     Args:
-        error: What was raised; safetensors and torch have types of their own, which do not say it.
-        folder: Where it should have been written.
+        error: The error that was raised. The types of safetensors and torch do not tell; then the free space decides.
+        folder: The folder that was written to.
     """
     if isinstance(error, NoRoomError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True

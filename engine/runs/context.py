@@ -1,4 +1,4 @@
-"""What the training code of a run gets: its folder, configuration and journal, and the gate at every step's end."""
+"""What the training code of a run works with: the run's folder, configuration, journal and gate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from looptop.engine.compute.out_of_memory import out_of_memory
+from looptop.engine.compute.out_of_memory import out_of_memory_text
 from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.config import RunConfig
 from looptop.engine.files.private import append_private
@@ -29,37 +29,37 @@ if TYPE_CHECKING:
 
 
 class RunStoppedError(Exception):
-    """The run shall stop, and what it was doing between two steps is left as it is."""
+    """The run must stop now, and abandons its work between two steps."""
 
 
 class Activity(NamedTuple):
-    """What a run is doing, for the sentence that says where its memory ran out."""
+    """What a run is doing, for the message if memory runs out."""
 
     text: str
-    """Behind a verb: "in step 13", "while it loaded the models"."""
+    """To follow a verb: "in step 13", "while it loaded the models"."""
     advice: str
-    """What makes it need less memory: "lower training.per_device_train_batch_size"."""
+    """How to need less memory: "lower training.per_device_train_batch_size"."""
 
 
 CLOSE_OTHERS = "end other programs that use this memory"
-"""The advice where no setting of a run makes it need less."""
+"""The advice if no setting of the run reduces its memory."""
 
-UNSTATED = Activity("while it ran", CLOSE_OTHERS)
-"""What a run is doing whose training code does not say."""
+UNKNOWN_ACTIVITY = Activity("while it ran", CLOSE_OTHERS)
+"""The activity of a run whose training code does not set one."""
 READING = Activity("while it read the data", CLOSE_OTHERS)
 
 
-def loading(ways_out: Sequence[str]) -> Activity:
-    """While a run loads its models.
+def loading(remedies: Sequence[str]) -> Activity:
+    """The activity of loading models.
 
     Args:
-        ways_out: What makes them smaller.
+        remedies: How to make them smaller.
     """
-    return Activity("while it loaded the models", join_text(ways_out, "or"))
+    return Activity("while it loaded the models", join_text(remedies, "or"))
 
 
 class RunContext:
-    """What a kind's `train` gets: the run's folder and configuration, its journal, and the gate at every step's end."""
+    """The argument of each kind's `train` function: the run's folder, configuration, journal and gate."""
 
     def __init__(
         self,
@@ -74,74 +74,74 @@ class RunContext:
         self.journal = journal
         self.gate = gate
         self.resume_from = resume_from
-        """The checkpoint to go on from."""
-        self.activity = UNSTATED
+        """The checkpoint to continue from."""
+        self.activity = UNKNOWN_ACTIVITY
         """What the run is doing now."""
         self.torch_device = ""
-        """Where it computes, as torch names it; empty before that is settled."""
+        """The device that it computes on, as torch names it; empty before it is chosen."""
         self.progress = ProgressReport(journal, gate.running_seconds)
-        """How far it is with what lies between steps."""
+        """The progress of work between steps."""
 
     @contextlib.contextmanager
     def during(self, activity: Activity) -> Iterator[None]:
-        """Says what the run is doing while the block runs. Where the block raises, that stays what the run did last."""
+        """Sets the activity while the block runs. If the block raises, the activity stays."""
         before, self.activity = self.activity, activity
         yield
         self.activity = before
 
     @property
     def stop_requested(self) -> threading.Event:
-        """Set as soon as the run shall stop: what takes long looks at it on its way."""
+        """Set as soon as the run must stop. Long work checks it."""
         return self.gate.stop_requested
 
     def request_stop(self, now: bool = False) -> None:
-        """Asks the run to stop at the end of its step, with a checkpoint, or without one where it shall be `now`."""
+        """Asks the run to stop at the end of its step, with a checkpoint, or without one if `now`."""
         self.gate.request_stop(checkpoint=not now)
 
     @property
     def processes(self) -> Processes:
-        """Those that train this run together."""
+        """The processes that train this run together."""
         return self.gate.processes
 
     @property
     def threads(self) -> int:
-        """CPU threads to compute with: a resumed run keeps its count."""
-        return cpu_threads(self.config.training.threads, self._threads_before)
+        """CPU threads to compute with; a resumed run keeps its number."""
+        return cpu_threads(self.config.training.threads, self._previous_threads)
 
     @property
-    def _threads_before(self) -> int:
+    def _previous_threads(self) -> int:
         threads = Journal(self.folder.db).facts().get("threads")
         return threads if isinstance(threads, int) else 0
 
     def compute_on(self, device: Device) -> None:
-        """Fixes on what this run computes, and with how many CPU threads, until it ends; writes both down."""
-        before = self._threads_before
+        """Sets the device and the number of CPU threads for the whole run, and records both."""
+        previous = self._previous_threads
         self.torch_device = device.torch_device
         device.apply()
         if not self.processes.is_first:
             return
         self.log(f"computes on {visible(device.name)}; CPU threads: {device.threads}")
-        if before and before != device.threads:
-            text = f"CPU threads: {device.threads}, before: {before}; figures may differ from here on by rounding"
+        if previous and previous != device.threads:
+            text = f"CPU threads: {device.threads}, before: {previous}; results may differ by rounding from here on"
             self.journal.event("resume", text, level="warning")
         self.journal.facts(threads=device.threads)
 
-    def begin_together(self) -> None:
-        """Tells all processes where to go on from."""
+    def share_resume_point(self) -> None:
+        """Tells all processes which checkpoint to continue from."""
         self.resume_from = self.processes.decide(lambda: self.resume_from)
 
-    def leave_if_stopped(self) -> None:
-        """For what takes long before the first step: loading, keeping features. Waits while the run is paused.
+    def raise_if_stopped(self) -> None:
+        """For long work before the first step, such as loading. Waits while the run is paused.
 
         Raises:
-            RunStoppedError: The run shall stop.
+            RunStoppedError: The run must stop.
         """
         if self.gate.before_steps():
             raise RunStoppedError
 
     def pass_between_steps(self, text: str, done: int, total: int) -> None:
-        """For what takes long between two steps, as evaluating does: says how far it is, and waits while the run is
-        paused. All of the run's processes come by.
+        """For long work between two steps, such as evaluating: reports progress, and waits while the run is paused. All
+        processes of the run call it together.
 
         Args:
             text: See `ProgressReport.at`.
@@ -149,15 +149,15 @@ class RunContext:
             total: See there.
 
         Raises:
-            RunStoppedError: The run shall stop.
+            RunStoppedError: The run must stop.
         """
         self.report(text, done, total)
         if self.gate.between_steps():
             raise RunStoppedError
 
     def pass_before_steps(self, text: str, done: int, total: int) -> None:
-        """For what takes long before the first step, in each of the run's processes: says how far it is, and waits
-        while the run is paused.
+        """For long work before the first step: reports progress, and waits while the run is paused. Each process of the
+        run calls it on its own.
 
         Args:
             text: See `ProgressReport.at`.
@@ -165,72 +165,70 @@ class RunContext:
             total: See there.
 
         Raises:
-            RunStoppedError: The run shall stop.
+            RunStoppedError: The run must stop.
         """
         self.report(text, done, total)
-        self.leave_if_stopped()
+        self.raise_if_stopped()
 
     def report(self, text: str, done: int = 0, total: int = 0) -> None:
-        """Says how far an activity is; of the run's processes the first one says it."""
+        """Reports the progress of an activity, from the first process of the run only."""
         if self.processes.is_first:
             self.progress.at(text, done, total)
 
-    def try_again(self, failed: str, error: Exception) -> bool:
-        """Holds the run because something could not be written, until somebody has made room and lets it go on.
+    def hold_for_retry(self, failed: str, error: Exception) -> bool:
+        """Holds the run because something could not be written, until somebody makes room and continues it.
 
         Args:
             failed: What could not be written, and why.
-            error: The same as it was raised.
+            error: The error that was raised.
 
         Returns:
-            Whether to try again; False where a further stop has given it up.
+            Whether to try again; False if a further stop gives up.
         """
-        reason = (
-            f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries it again"
-        )
-        self.journal.event("alert", f"{reason}, and a further stop gives it up", level="error", code="cannot_write")
-        full = checkpoint.no_room(error, self.folder.path)
+        reason = f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries again"
+        self.journal.event("alert", f"{reason}, and a further stop gives up", level="error", code="cannot_write")
+        full = checkpoint.is_no_room_error(error, self.folder.path)
         return self.gate.hold_until_continued(HoldReason.DISK if full else HoldReason.ERROR, reason)
 
     def at_step_end(self, step: int) -> StepVerdict:
-        """Takes controls and waits while the run is paused; says whether to make a checkpoint and whether to stop."""
+        """Takes controls, waits while the run is paused, and returns whether to make a checkpoint or to stop."""
         return self.gate.at_step_end(step)
 
     def after_checkpoint(self, step: int) -> bool:
-        """Goes on waiting where the run is still paused after a checkpoint; says whether to stop."""
+        """Continues the pause if the run is still paused after a checkpoint. Returns whether to stop."""
         return self.gate.after_checkpoint(step)
 
     def running_seconds(self) -> float:
-        """Seconds since the run began, without those it was paused."""
+        """Seconds since the run began, pauses not counted."""
         return self.gate.running_seconds()
 
     def log(self, text: str) -> None:
-        """Adds a line to the run's log, with the time."""
+        """Adds a line with the time to the run's log."""
         append_to_log(self.folder, text)
 
 
 Train = Callable[[RunContext], dict[str, Any]]
 
 
-def why_out_of_memory(error: BaseException, context: RunContext) -> str:
-    """Why a run failed whose memory ran out, in one sentence: in what, what to change, and what is kept of the run.
+def out_of_memory_reason(error: BaseException, context: RunContext) -> str:
+    """Why a run failed when memory ran out, in one sentence: during what, what to change, and how to continue.
 
     Args:
-        error: One that `is_out_of_memory`.
-        context: The run's, in the process whose memory ran out.
+        error: An error for which `is_out_of_memory` is true.
+        context: The run's context in the process that ran out of memory.
     """
     activity, folder = context.activity, context.folder
-    reason = f"{out_of_memory(error, activity.text, context.torch_device)}; {activity.advice}"
-    whole = checkpoint.newest_whole(folder.checkpoints)
-    if whole is not None:
+    reason = f"{out_of_memory_text(error, activity.text, context.torch_device)}; {activity.advice}"
+    newest = checkpoint.newest_complete(folder.checkpoints)
+    if newest is not None:
         reason += (
-            f"; `looptop resume {folder.shell_name}` then goes on from the checkpoint of step"
-            f" {checkpoint.step_of(whole)}, with the settings of {visible(folder.config_file)}"
+            f"; `looptop resume {folder.shell_name}` then continues from the checkpoint of step"
+            f" {checkpoint.step_of(newest)}, with the settings of {visible(folder.config_file)}"
         )
     return reason
 
 
 def append_to_log(folder: RunFolder, text: str) -> None:
-    """Adds a line to a run's log, with the time; a disk that does not take it is no reason to fail."""
+    """Adds a line with the time to a run's log. A full disk is ignored."""
     with contextlib.suppress(OSError), append_private(folder.log) as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n".encode("utf-8", "backslashreplace"))

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.encoding import encode_json
-from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import read_regular, refuse_unsafe_folder, write_private
 from looptop.engine.journal.reader import ControlAnswer, Journal
 from looptop.engine.runs.folder import RunFolder
@@ -97,8 +97,8 @@ def take(
     folder: RunFolder,
     on_broken: Callable[[str], None] | None = None,
     before: float = float("inf"),
-    passed_over: set[str] | None = None,
-    wanted: Callable[[Control], bool] = lambda control: True,
+    skipped: set[str] | None = None,
+    accepts: Callable[[Control], bool] = lambda control: True,
 ) -> list[Control]:
     """Takes the controls that are waiting, the oldest first. Only the run itself calls this.
 
@@ -107,10 +107,10 @@ def take(
         on_broken: Receives a sentence for each file that holds no control; the file is removed.
         before: Only controls sent before this moment, in seconds since the epoch; also those that seem to come from
             the future, because the clock was set back.
-        passed_over: Names of files to skip. Files that cannot be removed are added, so that each is read once.
-        wanted: Whether to take a control; the others stay.
+        skipped: Names of files to skip. Files that cannot be removed are added, so that each is read once.
+        accepts: Whether to take a control; the others stay.
     """
-    known = set() if passed_over is None else passed_over
+    known = set() if skipped is None else skipped
     taken = []
     for path in waiting(folder):
         if path.name in known:
@@ -123,8 +123,8 @@ def take(
         except FileNotFoundError:
             continue
         except (OSError, *UNREADABLE) as error:
-            trouble = f"the control {visible(path.name)} cannot be read and was left out: {said_of(error)}"
-        if control is not None and not wanted(control):
+            trouble = f"the control {visible(path.name)} cannot be read and was left out: {error_text(error)}"
+        if control is not None and not accepts(control):
             continue
         try:
             path.unlink()
@@ -150,10 +150,10 @@ def waiting(folder: RunFolder) -> list[Path]:
     return [folder.controls / name for name in sorted(names)]
 
 
-def stop_is_waiting(folder: RunFolder, passed_over: set[str] | None = None) -> bool:
+def stop_is_waiting(folder: RunFolder, skipped: set[str] | None = None) -> bool:
     """Whether a stop is among the controls that are waiting."""
     for path in waiting(folder):
-        if passed_over and path.name in passed_over:
+        if skipped and path.name in skipped:
             continue
         with contextlib.suppress(OSError, *UNREADABLE):
             if _read(path).kind == "stop":

@@ -1,7 +1,7 @@
-"""Deletes a run: all of its folder or nothing, and never a live one.
+"""Deletes a run completely or not at all, and never a live one.
 
-The run's lock is taken first, so nobody can resume it meanwhile; then the folder is renamed, and from that moment there
-is no such run. What a killed deletion leaves is removed by the next one.
+The run's lock is taken first, so nobody can resume the run meanwhile. Then the folder is renamed, which makes the run
+disappear. What a killed deletion leaves behind is removed by the next one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def delete(folder: RunFolder) -> None:
     """Deletes the run.
 
     Raises:
-        LooptopError: It is live, here or on another host, or its folder cannot be removed.
+        LooptopError: The run is live, here or on another host, or its folder cannot be removed.
     """
     _finish_earlier(folder.path.parent)
     if folder.live_by() == "heartbeat":
@@ -34,7 +34,7 @@ def delete(folder: RunFolder) -> None:
     try:
         refuse_unsafe(folder.lock)
     except UnsafeFileError:
-        # Nobody holds such a lock, and a run that is in the way must not stay for ever.
+        # Nobody can hold such a lock, and the run must not be impossible to delete.
         with contextlib.suppress(OSError):
             folder.lock.unlink()
     try:
@@ -57,7 +57,7 @@ def delete(folder: RunFolder) -> None:
 
 
 def size_of(folder: RunFolder) -> int:
-    """Bytes that the run takes on the disk."""
+    """The size of the run on the disk, in bytes."""
     total = 0
     for path in folder.path.rglob("*"):
         with contextlib.suppress(OSError):
@@ -71,7 +71,7 @@ def _finish_earlier(runs: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Removes a folder, or a link to one and nothing of what it leads to."""
+    """Removes a folder; of a link, only the link itself."""
     if folder.is_symlink():
         with contextlib.suppress(OSError):
             folder.unlink()

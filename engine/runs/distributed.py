@@ -1,4 +1,4 @@
-"""The ways between several processes of a run: torch's process groups, met through a file only this user can read."""
+"""Connects the processes of a run by torch's process groups. They meet through a file that only this user can read."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from torch.nn.functional import pad
 from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.sockets import foreign_peers
+from looptop.engine.runs.messages import pack, unpack
 from looptop.engine.runs.processes import Processes, T
-from looptop.engine.runs.wire import pack, unpack
 
 STARTING = timedelta(minutes=10)
-"""How long the processes wait for each other to start, and for each other's part of a sum within a step."""
+"""How long the processes wait for each other to start, and for each other's values within a step."""
 
 PATIENCE = timedelta(days=365)
 """How long companions wait for a decision: a run may be paused for a weekend."""
 
 
 class Distributed(Processes):
-    """One of several.
+    """One of several processes of a run.
 
     Args:
-        index: Its place among them.
-        count: How many there are.
-        group: What decisions travel by, between processors; sums go by torch's own group.
+        index: Its number; the first is 0.
+        count: The number of processes.
+        group: The process group for decisions, between CPUs; sums use torch's default group.
     """
 
     def __init__(self, index: int, count: int, group: Any) -> None:
@@ -52,7 +52,7 @@ class Distributed(Processes):
         if not self.is_first:
             data = torch.zeros(int(size), dtype=torch.uint8)
         dist.broadcast(data, src=0, group=self._group)
-        # The first's own, too, as the others have it: what changes on the way does so in all of them.
+        # The first process decodes its own value, too: if encoding changes a value, it is the same in all processes.
         decided: T = unpack(_as_bytes(data))
         return decided
 
@@ -81,12 +81,12 @@ def _as_bytes(data: Tensor) -> bytes:
 
 
 def refuse_other_users() -> None:
-    """Looks whether all connections of this process on this machine end at processes of the same user.
+    """Checks that all connections of this process on this machine end at processes of the same user.
 
-    The processes of a run listen at ports of the loopback interface, where any user can knock while they meet.
+    The processes of a run listen on ports of the loopback interface, to which any user can connect while they start.
 
     Raises:
-        LooptopError: One does not.
+        LooptopError: A connection ends at another user.
     """
     if strangers := foreign_peers():
         raise LooptopError(
@@ -97,10 +97,10 @@ def refuse_other_users() -> None:
 
 @contextmanager
 def _no_objects() -> Iterator[None]:
-    """While the block runs, torch's own way to send objects, which unpickles them, is closed to everybody."""
+    """While the block runs, torch's functions that receive objects, which would unpickle them, raise an error."""
 
     def refuse(*_arguments: object, **_named: object) -> NoReturn:
-        raise LooptopError("an object was to be unpickled from another process; looptop does not do that")
+        raise LooptopError("another process sent a pickled object, which looptop does not read")
 
     before = distributed_c10d._tensor_to_object
     distributed_c10d._tensor_to_object = refuse
@@ -111,17 +111,17 @@ def _no_objects() -> Iterator[None]:
 
 
 @contextmanager
-def joined(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[Processes]:
-    """Meets the other processes; leaves them behind at the end.
+def join_processes(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[Processes]:
+    """Connects this process to the others, until the block ends.
 
     Args:
-        meeting: A file that is not there yet, where the processes find each other; the same for all, and in a folder
-            that only this user can read.
-        index: This process's place.
-        count: How many there are.
-        on_gpus: Gradients travel between GPUs.
+        meeting: A file through which the processes find each other; it must not exist yet, is the same for all, and is
+            in a folder that only this user can read.
+        index: The number of this process.
+        count: The number of processes.
+        on_gpus: Whether gradients are exchanged between GPUs.
     """
-    # Where accelerate and `device.pick` look. Nobody outside of this machine has a part in it.
+    # accelerate and `device.pick` read these. All processes are on this machine.
     settings = {
         "RANK": str(index),
         "LOCAL_RANK": str(index),

@@ -1,6 +1,6 @@
-"""A run whose training belongs to somebody else's program: a Trainer with our callback, or a loop of their own.
+"""A run that is trained by somebody else's program: by a Trainer with our callback, or by a loop of its own.
 
-It has what every run has: a folder, a lock, a journal, a gate for controls, and the command that is told how it goes.
+Like every run it has a folder, a lock, a journal, a gate for controls, and a notify command.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from looptop.engine.text import visible
 _log = logging.getLogger("looptop.external_run")
 
 LONGEST_REASON = 500
-"""Characters of the reason why a run failed."""
+"""The longest reason why a run failed, in characters."""
 
 
 class ExternalRun:
-    """A run of kind `trainer`, live from here to `end`.
+    """A run of kind `trainer`, live until `end` is called.
 
     Args:
-        name: Becomes its title; empty for none.
-        arguments: What the training was started with, for its configuration.
-        facts: What a watcher shows of it.
+        name: Its title; empty for none.
+        arguments: The arguments of the training, for the run's configuration.
+        facts: Facts about the run, for its journal.
 
     Raises:
         LooptopError: The run's folder cannot be made, locked or written.
@@ -73,10 +73,10 @@ class ExternalRun:
                 _log.warning("%s has no title: %s", self.folder.id, error)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Ends the run as stopped where that was asked for, else as finished.
+        """Ends the run: as stopped if a stop was requested, else as finished.
 
         Args:
-            error: What the training was left by; the run has then failed, or was stopped by Ctrl-C.
+            error: The exception that ended the training. The run then counts as failed, or as stopped for Ctrl-C.
         """
         if error is not None:
             state = RunState.STOPPED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
@@ -86,14 +86,14 @@ class ExternalRun:
         else:
             self._end(RunState.FINISHED, "")
 
-    def lose(self) -> None:
-        """Ends the run as failed where nobody can say how its training ended."""
-        self._end(RunState.FAILED, "training ended without a word")
+    def end_unexplained(self) -> None:
+        """Ends the run as failed, because it is unknown how its training ended."""
+        self._end(RunState.FAILED, "it is unknown how the training ended")
 
     def _end(self, state: RunState, reason: str) -> None:
         with contextlib.ExitStack() as ends:
             ends.callback(self._notifier.close)
-            ends.callback(self._notifier.tell, str(state), reason)
+            ends.callback(self._notifier.notify, str(state), reason)
             ends.callback(self._lock.release)
             ends.callback(self.journal.close)
             ends.callback(self.gate.end)
@@ -101,14 +101,14 @@ class ExternalRun:
 
 
 class _NotFiniteAlerts(Listener):
-    """Alerts once for each metric that is no longer a number. Of the losses, LossAlerts does it."""
+    """Raises an alert for each metric that becomes NaN or infinite. LossAlerts does so for the losses."""
 
     def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
         self._raised = {"loss", "eval_loss"}
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Checks a step's values."""
+        """Checks the values of a step."""
         for name, value in values.items():
             if name not in self._raised and not math.isfinite(value):
                 self._raised.add(name)

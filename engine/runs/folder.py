@@ -40,7 +40,7 @@ from looptop.engine.journal import decode
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState as RunState
 from looptop.engine.journal.records import RunSummary as RunSummary
-from looptop.engine.journal.schema import BESIDE
+from looptop.engine.journal.schema import SIDE_SUFFIXES
 from looptop.engine.paths import path_of
 from looptop.engine.runs.about import About, read_about
 from looptop.engine.runs.about import damage as about_damage
@@ -141,7 +141,7 @@ class RunFolder:
             draft.mkdir(mode=0o700)
             for name in ("controls", "checkpoints"):
                 (draft / name).mkdir(mode=0o700)
-            write_private(draft / "config.toml", dump_toml(versions.stamped(settings)))
+            write_private(draft / "config.toml", dump_toml(versions.with_version(settings)))
             number = max((_number(path.name, kind) for path in runs.iterdir()), default=0)
             while True:
                 number += 1
@@ -214,7 +214,7 @@ class RunFolder:
             raise LooptopError(f"cannot read the configuration of {self.id}: {error.strerror}") from None
         except UNREADABLE:
             raise LooptopError(f"the configuration of {self.id} is damaged: {visible(self.config_file)}") from None
-        return versions.up_to_date(data, f"the configuration of {self.id}")
+        return versions.upgraded(data, f"the configuration of {self.id}")
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Replaces the configuration: a callback learns of it only bit by bit.
@@ -224,7 +224,7 @@ class RunFolder:
         """
         draft = self.config_file.with_name(f".config-{secrets.token_hex(6)}")
         try:
-            write_private(draft, dump_toml(versions.stamped(settings)))
+            write_private(draft, dump_toml(versions.with_version(settings)))
             draft.rename(self.config_file)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -247,7 +247,7 @@ class RunFolder:
         """
         for name in ("config.toml", "about.toml", "run.lock", "log.txt", "run.db", TOKEN):
             refuse_unsafe(self.path / name)
-        for suffix in BESIDE:
+        for suffix in SIDE_SUFFIXES:
             refuse_unsafe(self.path / f"run.db{suffix}")
         # A result is written to `.new-model` and renamed when it is complete.
         for folder in (self.controls, self.checkpoints, self.model, self.path / ".new-model"):
@@ -263,13 +263,13 @@ class RunFolder:
 
     def is_live(self) -> bool:
         """Whether a process holds the run's lock here, or its heartbeat on another host is recent."""
-        return lock.is_held(self.lock) or lock.beats_elsewhere(self.lock)
+        return lock.is_held(self.lock) or lock.is_live_elsewhere(self.lock)
 
     def live_by(self) -> str:
         """How it is known that the run is live: `lock`, `heartbeat` (on another host); empty if it is not."""
         if lock.is_held(self.lock):
             return "lock"
-        return "heartbeat" if lock.beats_elsewhere(self.lock) else ""
+        return "heartbeat" if lock.is_live_elsewhere(self.lock) else ""
 
     def about(self) -> About:
         """The run's title, note and notify command."""
@@ -287,7 +287,7 @@ class RunFolder:
         """
         # The lock is read first: a run journals its end before it releases the lock.
         live = self.is_live()
-        return Journal(self.db).state()[0].seen(live)
+        return Journal(self.db).state()[0].observed(live)
 
     def summary(self) -> RunSummary:
         """One line of the list of runs. Never raises: if the journal cannot be read, that is the reason shown."""
@@ -315,7 +315,7 @@ class RunFolder:
         return RunSummary(
             id=self.id,
             kind=_kind(self.id),
-            state=facts.state.seen(bool(live)),
+            state=facts.state.observed(bool(live)),
             reason=unsafe or facts.reason,
             step=step,
             total_steps=facts.facts.get("total_steps"),

@@ -14,13 +14,13 @@ from msgspec import Struct
 
 from looptop.engine.journal.causes import Hold, HoldReason, Stop, StopReason, where_text
 from looptop.engine.journal.reader import JournalWriter
-from looptop.engine.journal.records import Answer, RunState, refused, taken
+from looptop.engine.journal.records import Answer, RunState, accepted, refused
 from looptop.engine.runs import control
-from looptop.engine.runs.checkpoint import is_whole
+from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.runs.control import Control
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.messages import packable
 from looptop.engine.runs.processes import ALONE, Processes
-from looptop.engine.runs.wire import travels
 
 T = TypeVar("T")
 
@@ -31,14 +31,14 @@ STEP_END = ""
 """The stage that every run has."""
 
 
-Wanted = Callable[[Control], bool]
+ControlFilter = Callable[[Control], bool]
 
 
-def _everything(_asked: Control) -> bool:
+def _accept_all(_asked: Control) -> bool:
     return True
 
 
-@travels
+@packable
 class StepVerdict(Struct, frozen=True):
     """What to do after a step, or at a stage of one."""
 
@@ -91,7 +91,7 @@ class Gate:
         self._held = False
         self._in_between = False
         # Files in `controls/` that were read and cannot be removed.
-        self._passed_over: set[str] = set()
+        self._skipped: set[str] = set()
 
     def begin_at(self, step: int) -> None:
         """Sets the step that the run resumes from."""
@@ -131,7 +131,7 @@ class Gate:
         """
         if time.monotonic() - self._last_poll >= POLL_SECONDS:
             self._poll(self._needs_no_step)
-        self._wait(until_checkpoint=False, wanted=self._needs_no_step)
+        self._wait(until_checkpoint=False, accepts=self._needs_no_step)
         return self.stop_requested.is_set()
 
     def _needs_no_step(self, asked: Control) -> bool:
@@ -139,7 +139,7 @@ class Gate:
         it lets a paused run continue to its first batch.
         """
         if asked.kind == "step" and asked.to:
-            self._go_on()
+            self._continue()
             return False
         return asked.kind in ("pause", "continue", "stop", "step")
 
@@ -147,7 +147,7 @@ class Gate:
         """Whether the run must stop, for a thread that does not train. Takes a stop control that is waiting."""
         if not self.stop_requested.is_set() and time.monotonic() - self._last_poll >= POLL_SECONDS:
             self._last_poll = time.monotonic()
-            if control.stop_is_waiting(self._folder, self._passed_over):
+            if control.stop_is_waiting(self._folder, self._skipped):
                 self._poll()
         return self.stop_requested.is_set()
 
@@ -159,7 +159,7 @@ class Gate:
     def why_stopped(self) -> Stop:
         """Why the run has stopped, and whether a checkpoint of its last step exists."""
         step = self._last_step
-        has_checkpoint = bool(step) and is_whole(self._folder.checkpoints / f"checkpoint-{step}")
+        has_checkpoint = bool(step) and is_complete(self._folder.checkpoints / f"checkpoint-{step}")
         return Stop(self.stop_reason, step, has_checkpoint, self._stop_detail)
 
     @property
@@ -264,12 +264,12 @@ class Gate:
 
     def discard_before(self, moment: float) -> None:
         """Answers controls that were sent before the run was resumed and never taken."""
-        for old in control.take(self._folder, self._broken, before=moment, passed_over=self._passed_over):
+        for old in control.take(self._folder, self._broken, before=moment, skipped=self._skipped):
             self._journal.control(old.id, old.kind, None, refused("too_late", "the run had ended before it read this"))
 
     def end(self) -> None:
         """Answers controls that came too late to be carried out; a stop still counts."""
-        for late in control.take(self._folder, self._broken, passed_over=self._passed_over):
+        for late in control.take(self._folder, self._broken, skipped=self._skipped):
             self.stops += late.kind == "stop"
             self._journal.control(late.id, late.kind, None, refused("too_late", "the run has ended"))
 
@@ -300,18 +300,18 @@ class Gate:
         if time.monotonic() - self._last_poll >= POLL_SECONDS:
             self._poll()
 
-    def _wait(self, *, until_checkpoint: bool, wanted: Wanted = _everything) -> None:
+    def _wait(self, *, until_checkpoint: bool, accepts: ControlFilter = _accept_all) -> None:
         if not self._paused:
             return
         began, before = time.monotonic(), self._paused_seconds
         while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
             self.stop_requested.wait(POLL_SECONDS)
-            self._poll(wanted)
+            self._poll(accepts)
             self._paused_seconds = before + time.monotonic() - began
 
-    def _poll(self, wanted: Wanted = _everything) -> None:
+    def _poll(self, accepts: ControlFilter = _accept_all) -> None:
         self._last_poll = time.monotonic()
-        for asked in control.take(self._folder, self._broken, passed_over=self._passed_over, wanted=wanted):
+        for asked in control.take(self._folder, self._broken, skipped=self._skipped, accepts=accepts):
             answer = self._do(asked)
             self._journal.control(asked.id, asked.kind, self._step, answer)
 
@@ -326,33 +326,33 @@ class Gate:
         match asked.kind:
             case "pause":
                 if self._paused:
-                    return taken("paused_already", f"is paused already, {self._where}")
+                    return accepted("paused_already", f"is paused already, {self._where}")
                 self._steps_to_go, self._hold_at = 0, None
                 self._pause(HoldReason.PAUSE)
-                return taken("paused", f"paused {self._where}")
+                return accepted("paused", f"paused {self._where}")
             case "continue":
                 if not self._paused and not self._steps_to_go and self._hold_at is None:
                     return refused("not_paused", "the run is not paused")
                 self._steps_to_go, self._hold_at = 0, None
-                self._go_on()
-                return taken("goes_on", f"continues {self._where}")
+                self._continue()
+                return accepted("goes_on", f"continues {self._where}")
             case "step":
                 return self._do_step(asked.to)
             case "checkpoint" if self._held:
-                self._go_on()
-                return taken("tries_again", "tries again")
+                self._continue()
+                return accepted("tries_again", "tries again")
             case "checkpoint":
                 of = self._last_step
                 if not of:
                     return refused("no_step_yet", "no step is made yet")
-                if self._saved_step == of and is_whole(self._folder.checkpoints / f"checkpoint-{of}"):
-                    return taken("checkpoint_exists", f"there is a checkpoint of step {of} already")
+                if self._saved_step == of and is_complete(self._folder.checkpoints / f"checkpoint-{of}"):
+                    return accepted("checkpoint_exists", f"there is a checkpoint of step {of} already")
                 self._checkpoint = True
-                return taken("checkpoint", f"makes a checkpoint after step {of + 1 if self._in_between else of}")
+                return accepted("checkpoint", f"makes a checkpoint after step {of + 1 if self._in_between else of}")
             case "stop":
                 self.request_stop(asked.checkpoint)
                 saves = asked.checkpoint and self._last_step and not self._held
-                return taken("stops", f"stops {self._where}" + (", with a checkpoint" if saves else ""))
+                return accepted("stops", f"stops {self._where}" + (", with a checkpoint" if saves else ""))
         handler = self.handlers.get(asked.kind)
         if handler is None:
             return refused("unknown_control", f"this run takes no {asked.kind.replace('_', ' ')}")
@@ -364,20 +364,20 @@ class Gate:
                 stages = f"are: {', '.join(self.stages)}" if self.stages else "are none in this kind of run"
                 return refused("unknown_stage", f"there is no stage '{to}'; the stages to step to {stages}")
             self._hold_at = to
-            self._go_on()
+            self._continue()
             words = f"continues to the next stage, {self._where}" if to == "next" else f"continues until {to}"
-            return taken("goes_on", words)
+            return accepted("goes_on", words)
         self._steps_to_go += 1
-        self._go_on()
+        self._continue()
         target = self._step + self._steps_to_go - (1 if self._stage else 0)
-        return taken("steps", f"makes step {target}, then pauses")
+        return accepted("steps", f"makes step {target}, then pauses")
 
     def _pause(self, reason: HoldReason, detail: str = "") -> None:
         self._paused = True
         self.on_pause()
         self._journal.state(RunState.PAUSED, Hold(self._step, self._stage, reason, detail))
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         if self._paused:
             self._paused = False
             self._journal.state(RunState.RUNNING)

@@ -1,7 +1,7 @@
-"""The list of runs: a summary of each, the figure that stands for it, how far it has come, and the order of the list.
+"""The list of runs: summaries, headline figures, progress, and the order of the list.
 
-A summary is read again only when the run's files change, so thousands of runs list at once. Summaries are also kept in
-`summaries.msgpack` in the home, for the next program that lists runs; that file can be deleted at any time.
+A summary is read again only when the run's files change, so that thousands of runs are listed quickly. Summaries are
+also saved in `summaries.msgpack` in the home for the next program; that file can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from looptop.engine.runs.folder import RunFolder
 
 _VERSION = 3
 _WATCHED = ("run.db", "run.db-wal", "about.toml", "config.toml")
-# So many new ones are worth a write of the file.
+# The file is written once this many summaries are new.
 _WORTH_WRITING = 20
 
 
@@ -49,15 +49,15 @@ class Summaries:
         self._kept: dict[str, _Kept] = {}
         self._loaded = False
         self._fresh = 0
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     def all(self, on_part: Callable[[list[RunSummary]], object] | None = None) -> list[RunSummary]:
-        """Of all runs of this machine, the newest first.
+        """The summaries of all runs of this home, the newest first.
 
         Args:
-            on_part: Is given what is known so far, now and then while many are read for the first time.
+            on_part: Receives the summaries so far, now and then while many are read for the first time.
         """
-        with self._one_at_a_time:
+        with self._lock:
             return self._read(on_part)
 
     def _read(self, on_part: Callable[[list[RunSummary]], object] | None) -> list[RunSummary]:
@@ -67,7 +67,7 @@ class Summaries:
         folders = RunFolder.all()
         summaries = []
         for number, folder in enumerate(folders):
-            summaries.append(self._one(folder))
+            summaries.append(self._summary(folder))
             if on_part is not None and self._fresh and number % 200 == 199:
                 on_part(list(summaries))
         if len(self._kept) > len(folders):
@@ -78,11 +78,11 @@ class Summaries:
             self._fresh = 0
         return summaries
 
-    def _one(self, folder: RunFolder) -> RunSummary:
+    def _summary(self, folder: RunFolder) -> RunSummary:
         stamp = _stamp(folder.path)
         kept = self._kept.get(folder.id)
         if kept is not None and kept.stamp == stamp:
-            # What has ended by its own word and has not been touched since does not live.
+            # A run that journalled its end, and has not changed since, is not live.
             if kept.summary.state.ended and not kept.live:
                 return kept.summary
             if folder.live_by() == kept.live:
@@ -101,7 +101,7 @@ def _stamp(folder: Path) -> tuple[int, ...]:
             stamp += [status.st_mtime_ns, status.st_size]
         except OSError:
             stamp += [0, 0]
-    # A live run touches its lock every two seconds: only its size says that it was written.
+    # A live run updates its lock file every two seconds, so only the size of that file tells whether it was written.
     try:
         stamp.append(os.stat(f"{folder}/run.lock").st_size)  # noqa: PTH116
     except OSError:
@@ -127,8 +127,8 @@ def _store(kept: dict[str, _Kept]) -> None:
         try:
             try:
                 msgspec.msgpack.encode(kept)
-            except UnicodeEncodeError:  # a title that is not UTF-8: its run is read anew by each program
-                kept = {name: each for name, each in kept.items() if _can_be_kept(each)}
+            except UnicodeEncodeError:  # a title that is not UTF-8: each program reads this run itself
+                kept = {name: each for name, each in kept.items() if _is_encodable(each)}
             write_private(draft, msgspec.msgpack.encode(_File(_VERSION, kept)))
             draft.rename(_path())
         finally:
@@ -136,7 +136,7 @@ def _store(kept: dict[str, _Kept]) -> None:
                 draft.unlink()
 
 
-def _can_be_kept(each: _Kept) -> bool:
+def _is_encodable(each: _Kept) -> bool:
     try:
         msgspec.msgpack.encode(each)
     except UnicodeEncodeError:
@@ -156,22 +156,22 @@ _FIRST = (
     "train_loss",
     "train/loss",
 )
-"""Metrics that say best how good a model is, the best first; where a run has none of them, its first metric does."""
+"""The metrics for the headline, the best first. A run that has none of them shows its first metric."""
 
 COLUMNS = ("id", "kind", "state", "progress", "headline", "started", "took", "device", "note", "created")
-"""What a list of runs can be ordered by, besides any metric."""
+"""What the list can be ordered by, besides metrics."""
 
 _STATES = ("running", "paused", "created", "interrupted", "failed", "stopped", "finished")
 
 
 def headline(summary: RunSummary) -> tuple[str, float | None]:
-    """The metric that stands for the run and its last value; an empty name where it has none."""
+    """The run's headline: a metric and its last value. The name is empty if the run has no metrics."""
     name = next((name for name in _FIRST if name in summary.metrics), next(iter(summary.metrics), ""))
     return name, summary.metrics.get(name)
 
 
 def headline_step(summary: RunSummary) -> int | None:
-    """The step whose model the headline measures, where it is a figure of an evaluation or of the test split."""
+    """The step of the model that the headline measures, if it is a figure of an evaluation or of the test split."""
     name = headline(summary)[0]
     if name.startswith("test_"):
         return summary.result_step
@@ -179,14 +179,14 @@ def headline_step(summary: RunSummary) -> int | None:
 
 
 def progress(summary: RunSummary) -> float | None:
-    """How much of the run is done, from 0 to 1; None where nobody knows."""
+    """The completed fraction of the run, from 0 to 1; None if unknown."""
     if not summary.total_steps:
         return None
     return max(0.0, min(1.0, (summary.step or 0) / summary.total_steps))
 
 
 def took(summary: RunSummary, now: float | None = None) -> float | None:
-    """Seconds from its first step to its end, or until now; None where it never ran or nobody knows when it ended."""
+    """Seconds from the run's start to its end, or until now; None if it never ran or its end is unknown."""
     if summary.started is None:
         return None
     if summary.ended is not None:
@@ -195,12 +195,12 @@ def took(summary: RunSummary, now: float | None = None) -> float | None:
 
 
 def ordered(summaries: Iterable[RunSummary], by: str, *, reverse: bool = False) -> list[RunSummary]:
-    """The runs in the order of a column or a metric; those without it come last either way.
+    """Sorts runs by a column or a metric; runs without a value always come last.
 
     Args:
         summaries: The runs.
         by: One of `COLUMNS`, or a metric.
-        reverse: The largest first.
+        reverse: Whether the largest comes first.
     """
     value: Callable[[RunSummary], Any] = _KEYS.get(by) or (lambda summary: summary.metrics.get(by))
     keyed = [(value(summary), summary) for summary in summaries]
@@ -231,17 +231,17 @@ _KEYS: dict[str, Callable[[RunSummary], Any]] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a kind of run."""
+    """A figure that is shown for a kind of run."""
 
-    word: str
-    """What it is called."""
+    label: str
+    """Its name."""
     metrics: tuple[str, ...]
-    """Where it stands, the one to prefer first."""
+    """The metrics that hold it, the preferred first."""
     percent: bool = False
-    """Whether it is a fraction, to be shown in percent."""
+    """Whether it is a fraction that is shown in percent."""
 
     def of(self, latest: Mapping[str, Point]) -> Point | None:
-        """Its newest value."""
+        """Its latest value; None if there is none."""
         return next((latest[name] for name in self.metrics if name in latest), None)
 
 
@@ -253,9 +253,9 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
     "reward": (_ACCURACY, _LOSS),
     "ppo": (Figure("reward", ("eval_reward",)), Figure("kl", ("eval_kl",))),
 }
-"""Of each kind, the headline first."""
+"""The figures of each kind of run, the headline first."""
 
 
 def figures_of(kind: str) -> tuple[Figure, ...]:
-    """The figures of a kind; of somebody's own Trainer, its loss."""
+    """The figures of a kind of run; for somebody's own Trainer, the loss."""
     return FIGURES.get(kind, (Figure("loss", ("eval_loss", "loss")),))

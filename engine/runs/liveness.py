@@ -1,6 +1,6 @@
-"""Whether a run is live, and how that is known: by its lock on this machine, by its heartbeat on another.
+"""Whether a run is live, and how that is known: by its lock on this machine, or by its heartbeat on another.
 
-A live run whose disk is full cannot write: its new metrics wait in its memory, and it seems to say nothing.
+A live run cannot write if its disk is full: its new metrics wait in memory, and it seems to stand still.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from looptop.engine.files import lock
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
-LITTLE = 2**20
-"""Bytes of free disk below which nobody can write much."""
+FULL_BELOW = 2**20
+"""A disk with less free space than this, in bytes, counts as full."""
 
 
-def alive(folder: RunFolder) -> str:
-    """Whether the run lives and how that is known, in a sentence."""
+def liveness_text(folder: RunFolder) -> str:
+    """Whether the run is live and how that is known, in a sentence."""
     by, owner = folder.live_by(), folder.owner()
     if owner is None:
         if by:
             return "live: a process holds its lock"
         if lock.damage(folder.lock):
             return "not live: no process on this machine holds its lock"
-        return "never had a process"
+        return "not live: no process has ever run it"
     here = owner.host == socket.gethostname()
     where = "this machine" if here else visible(owner.host)
     ago = max(0.0, time.time() - owner.heartbeat)
     if by == "lock":
         return f"live: process {owner.pid} on {where} holds its lock"
     if by == "heartbeat":
-        return f"live, by its heartbeat of {ago:.0f} s ago on {where}: the lock of another machine cannot be seen here"
+        return f"live: its heartbeat on {where} was {ago:.0f} s ago (locks of other machines are not visible here)"
     if here:
         return "not live: no process on this machine holds its lock"
-    return f"not live, as far as can be told here: its last heartbeat on {where} was {_ago(ago)} ago"
+    return f"probably not live: its last heartbeat on {where} was {_ago(ago)} ago"
 
 
 def why_interrupted(folder: RunFolder) -> str:
-    """Why a run that should be live is not, as far as can be told."""
+    """The likely reason why a run that should be live is not."""
     if unsafe := folder.what_is_unsafe():
         return unsafe
     full = full_disk(folder.path)
@@ -48,12 +48,12 @@ def why_interrupted(folder: RunFolder) -> str:
 
 
 def full_disk(folder: Path) -> str:
-    """`the disk of FOLDER is full (12 KiB free)`, or nothing where it is not."""
+    """`the disk of FOLDER is full (12 KiB free)`; empty if it is not full."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
         return ""
-    return "" if free >= LITTLE else f"the disk of {visible(folder)} is full ({free // 1024:,} KiB free)"
+    return "" if free >= FULL_BELOW else f"the disk of {visible(folder)} is full ({free // 1024:,} KiB free)"
 
 
 def _ago(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Makes a run of a training loop that is nobody's Trainer: shown, paused, saved and stopped like any other run.
+"""Makes a run of a training loop without a Trainer: it can be watched, paused, saved and stopped like any other run.
 
 with looptop.engine.log("my loop", total_steps=1000, save=save) as run:
     for step in range(1, 1001):
@@ -18,7 +18,7 @@ from looptop.engine.runs.folder import RunFolder
 
 
 class LoopRun:
-    """The run of a loop, while the loop goes on. `log` makes it."""
+    """The run of a training loop. `log` makes it."""
 
     def __init__(self, run: ExternalRun, save: Callable[[int], object] | None) -> None:
         self.folder: RunFolder = run.folder
@@ -31,23 +31,23 @@ class LoopRun:
         return self.folder.id
 
     def metrics(self, step: int, values: Mapping[str, Any]) -> None:
-        """Journals values of a step beside those of `end_step`, as an evaluation's.
+        """Journals further values of a step, such as those of an evaluation.
 
         Args:
-            step: The step, counted from 1; 0 is before training.
-            values: By name: numbers, or tensors that hold one.
+            step: The step, counted from 1; 0 for before training.
+            values: By name: numbers, or tensors with one element.
         """
         self._run.journal.metrics(step, values)
 
     def end_step(self, step: int, values: Mapping[str, Any]) -> bool:
-        """Journals a step's values, takes the controls that were sent, and waits while the run is paused.
+        """Journals the values of a step, takes the controls that were sent, and waits while the run is paused.
 
         Args:
             step: The step, counted from 1.
-            values: By name: numbers, or tensors that hold one.
+            values: By name: numbers, or tensors with one element.
 
         Returns:
-            Whether to go on; False where the run was told to stop.
+            Whether to continue; False if the run must stop.
         """
         self.metrics(step, values)
         verdict = self._run.gate.at_step_end(step)
@@ -57,7 +57,7 @@ class LoopRun:
             self._save(step)
             self._run.journal.event("checkpoint", f"checkpoint of step {step} written", step)
         else:
-            self._run.journal.event("checkpoint", "no checkpoint is written: the loop gave no save function", step)
+            self._run.journal.event("checkpoint", "no checkpoint was written: the loop has no save function", step)
         return not self._run.gate.after_checkpoint(step)
 
 
@@ -69,17 +69,17 @@ def log(
     settings: Mapping[str, Any] | None = None,
     save: Callable[[int], object] | None = None,
 ) -> Iterator[LoopRun]:
-    """Makes the loop in the block a run: finished when the block ends, failed when an exception leaves it.
+    """Makes the block a run: it is finished when the block ends, and failed if the block raises.
 
     Args:
         name: The run's title.
-        total_steps: How long the loop will be, for progress and the time left.
-        settings: What the loop was started with, kept in the run's configuration.
-        save: Writes a checkpoint of the step that it receives. Called in `end_step` where a person asks for one, and
-            where the run is stopped.
+        total_steps: The length of the loop, to show progress and the time left.
+        settings: The settings of the loop, for the run's configuration.
+        save: Writes a checkpoint of the step that it receives. `end_step` calls it if a person asks for a checkpoint,
+            and when the run is stopped.
 
     Raises:
-        LooptopError: The run's folder cannot be made or written.
+        LooptopError: The run's folder cannot be made or written to.
     """
     run = ExternalRun(name, settings or {}, {} if total_steps is None else {"total_steps": total_steps})
     try:

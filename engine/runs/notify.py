@@ -1,8 +1,8 @@
-"""Tells the person how a run goes: a command of theirs, started when the run ends, fails, or raises an alert.
+"""Starts a person's notify command when a run ends, fails, or raises an alert.
 
-The command is the run's own (`about.toml`) or the home's (`notify = "…"` in `$LOOPTOP_HOME/settings.toml`). It is
-started by the run's process, in a session of its own, by a thread of its own: a command that hangs, fails or does not
-exist costs the run nothing. What it prints goes into the run's log. Watchers ring the terminal's bell themselves.
+The command is the run's own (`about.toml`) or the home's (`notify = "…"` in `$LOOPTOP_HOME/settings.toml`). A thread of
+the run's process starts it in a session of its own, so a command that hangs, fails or does not exist does not disturb
+the run. Its output goes into the run's log.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from looptop.engine.encoding import parse_toml
-from looptop.engine.errors import UNREADABLE, LooptopError, said_of
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import append_private, read_regular, who_else_writes
 from looptop.engine.home import home
 from looptop.engine.journal.causes import Cause, Hold, HoldReason
@@ -26,13 +26,13 @@ from looptop.engine.runs.origins import is_allowed
 from looptop.engine.text import visible
 
 LONGEST = 2000
-"""Characters of a reason or a title that the command is given."""
+"""The longest reason or title that the command receives, in characters."""
 
 ALERTS = frozenset({"alert", "breakpoint"})
-"""Kinds of events that are told."""
+"""The kinds of events that start the command."""
 
 SETTINGS = "settings.toml"
-"""What holds for all runs of a home."""
+"""The file of settings for all runs of a home."""
 
 # A condition that holds at every step must not start a command at every step.
 _PAUSE = 10.0
@@ -40,58 +40,58 @@ _PATIENCE = 2.0
 
 
 class Notifier(Listener):
-    """Starts the command.
+    """Starts the notify command of a run.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._agreed = read_about(folder).notify
-        """The run's own command as it was when the run was started, which asks about a stranger's."""
+        """The run's own command as it was at the start, when a person was asked about a stranger's."""
         self._last: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
 
     def on_state(self, state: RunState, reason: str, cause: Cause | None) -> None:
-        """Tells that a breakpoint was hit."""
+        """Starts the command if a breakpoint was hit."""
         if hit_breakpoint(cause):
             self.on_event("breakpoint", reason, "info")
 
     def on_event(self, kind: str, text: str, level: str) -> None:
-        """Tells an event that is worth it; of one kind, at most one every ten seconds."""
+        """Starts the command for an alert; at most once in ten seconds for each kind."""
         if kind not in ALERTS:
             return
         now = time.monotonic()
         if now - self._last.get(kind, float("-inf")) >= _PAUSE:
             self._last[kind] = now
-            self.tell(kind, text)
+            self.notify(kind, text)
 
-    def tell(self, what: str, reason: str = "") -> None:
+    def notify(self, event: str, reason: str = "") -> None:
         """Starts the command, if there is one, without waiting for it.
 
         Args:
-            what: `finished`, `stopped`, `failed`, `alert` or `breakpoint`.
+            event: `finished`, `stopped`, `failed`, `alert` or `breakpoint`.
             reason: Why, in a sentence.
         """
-        thread = threading.Thread(target=self._start, args=(what, reason), name="notify", daemon=True)
-        with contextlib.suppress(RuntimeError):  # no thread to be had: then nothing is told
+        thread = threading.Thread(target=self._start, args=(event, reason), name="notify", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread can be started: the command is skipped
             thread.start()
             self._threads.append(thread)
 
     def close(self) -> None:
-        """Waits until what was told is on its way, for two seconds at most."""
+        """Waits until the commands are started, for two seconds at most."""
         end = time.monotonic() + _PATIENCE
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _start(self, what: str, reason: str) -> None:
+    def _start(self, event: str, reason: str) -> None:
         log_file = self._folder / "log.txt"
         try:
             command = command_for(self._folder, self._agreed)
         except LooptopError as error:
             with contextlib.suppress(OSError), append_private(log_file) as log:
-                log.write(f"no command is told of this ({what}): {visible(error)}\n".encode())
+                log.write(f"the notify command was not started for this event ({event}): {visible(error)}\n".encode())
             return
         if not command:
             return
@@ -99,7 +99,7 @@ class Notifier(Listener):
         environment = os.environ | {
             "LOOPTOP_RUN": self._folder.name,
             "LOOPTOP_TITLE": _environment_text(about.title),
-            "LOOPTOP_EVENT": what,
+            "LOOPTOP_EVENT": event,
             "LOOPTOP_REASON": _environment_text(reason),
             "LOOPTOP_FOLDER": str(self._folder),
         }
@@ -113,21 +113,21 @@ class Notifier(Listener):
                     start_new_session=True,
                     env=environment,
                 )
-            except (OSError, ValueError) as error:  # too long a command
-                log.write(f"the notify command cannot be started: {said_of(error)}\n".encode())
+            except (OSError, ValueError) as error:  # the command is too long
+                log.write(f"the notify command cannot be started: {error_text(error)}\n".encode())
                 return
-            # Its exit is read, or it would stay a zombie as long as the run lives.
+            # Waits for its exit, or it would stay a zombie while the run lives.
             threading.Thread(target=process.wait, name="notify wait", daemon=True).start()
 
 
 def _environment_text(text: str) -> str:
-    """At most so much as a program can be started with."""
+    """The text, shortened to what an environment variable can hold."""
     text = _argument(text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _argument(text: str) -> str:
-    """Without NUL and halves of characters, which no program can be given; other bytes stay as they are."""
+    """The text without NUL and lone surrogates, which no argument can hold; bytes that are not UTF-8 are kept."""
     text = text.replace("\0", " ")
     try:
         os.fsencode(text)
@@ -137,27 +137,27 @@ def _argument(text: str) -> str:
 
 
 def hit_breakpoint(cause: Cause | None) -> bool:
-    """Whether a run is held by a breakpoint, and not by a person."""
+    """Whether a run is held by a breakpoint."""
     return isinstance(cause, Hold) and cause.reason is HoldReason.BREAKPOINT
 
 
 def command_for(folder: Path, agreed: str = "") -> str:
-    """The command of a run: its own, or the home's; empty where there is none.
+    """The notify command of a run: its own, or the home's; empty if there is none.
 
     Args:
-        folder: The run's.
-        agreed: A command of the run's own that a person has agreed to, though this home may not have put it there.
+        folder: The run's folder.
+        agreed: A command of the run's own that a person has agreed to, even if this home did not set it.
 
     Raises:
-        LooptopError: A file that may name one is damaged or cannot be read, or somebody else could have written it.
+        LooptopError: A file that could name a command is damaged, cannot be read, or can be written by others.
     """
     if own := load_about(folder).notify:
         in_home = folder.parent == home() / "runs"
         _refuse_others(*([folder.parent] if in_home else []), folder, folder / "about.toml")
         if own != agreed and not is_allowed(folder, own):
             raise LooptopError(
-                f"the command to notify in {visible(folder / 'about.toml')} was not put there by this home; read it,"
-                " and set it with `looptop notify`"
+                f"the notify command in {visible(folder / 'about.toml')} was not set by this home; read it, then set it"
+                " with `looptop notify`"
             )
         return own
     path = home() / SETTINGS
@@ -170,7 +170,7 @@ def command_for(folder: Path, agreed: str = "") -> str:
     except OSError as error:
         raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
     except UNREADABLE as error:
-        raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; mend or remove the file") from None
+        raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; correct or remove the file") from None
     if not isinstance(command, str):
         raise LooptopError(f"cannot read {visible(path)}: notify must be a command in quotes")
     if command:
@@ -181,4 +181,4 @@ def command_for(folder: Path, agreed: str = "") -> str:
 def _refuse_others(*paths: Path) -> None:
     for path in paths:
         if why := who_else_writes(path):
-            raise LooptopError(f"the command to notify is not started: {why}")
+            raise LooptopError(f"the notify command is not started: {why}")

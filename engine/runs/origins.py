@@ -1,10 +1,10 @@
-"""Which runs this home has made, and what they may start: noted in the home, outside the run's folder.
+"""Records which runs this home made and what they may start. The records are in the home, outside the run folders.
 
-A run of this home may start what this home has put into it (a command, Python functions). A run that was copied,
-unpacked or mounted is only data. So a note holds a random token, which lies in the run's folder as well, the folder's
-inode, and a digest of each command and function that was there when the run was made, was set since, or was agreed to.
-Files that are unpacked over a run's folder bring the token along and leave the inode; what they would start is in no
-note.
+A run of this home may start what this home put into it (a command, Python functions). A run that was copied, unpacked
+or mounted is only data. So a record holds a random token, which is also in the run's folder, the folder's inode, and a
+digest of each command and function that the run was made with, that was set later, or that a person agreed to. Files
+that are unpacked over a run's folder may bring its token and do not change its inode, but the record does not list what
+they would start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from looptop.engine.files.private import read_regular, refuse_unsafe_folder, who
 from looptop.engine.home import home
 
 TOKEN = "origin"
-"""The token's file in a run's folder."""
+"""The file with the token, in a run's folder."""
 
 _LARGEST = 64 * 1024
 
@@ -32,16 +32,16 @@ class _Origin(Struct):
     token: str
     inode: int
     digests: list[str] = []
-    """Of what the run may start."""
+    """SHA-256 of each command and function that the run may start."""
 
 
 def record_origin(folder: Path, startable: Iterable[str] = ()) -> None:
-    """Notes that this home made the run in this folder, or that a person trusts it. Where that cannot be written, the
-    run counts as somebody else's.
+    """Records that this home made the run in this folder, or that a person trusts it. If the record cannot be written,
+    the run counts as somebody else's.
 
     Args:
-        folder: The run's.
-        startable: The commands and functions that it names.
+        folder: The run's folder.
+        startable: The commands and functions that the run names.
     """
     token = secrets.token_hex(16)
     with contextlib.suppress(OSError, LooptopError):
@@ -52,7 +52,7 @@ def record_origin(folder: Path, startable: Iterable[str] = ()) -> None:
 
 
 def allow(folder: Path, startable: str) -> None:
-    """Notes that this home has put a command into a run that it made; of another run nothing is noted."""
+    """Records that this home put a command into a run that it made; does nothing for other runs."""
     origin = _read(folder)
     if origin is not None:
         with contextlib.suppress(OSError, LooptopError):
@@ -65,13 +65,13 @@ def is_made_here(folder: Path) -> bool:
 
 
 def is_allowed(folder: Path, startable: str) -> bool:
-    """Whether this home made the run in this folder and has put this command or function into it."""
+    """Whether this home made the run in this folder and put this command or function into it."""
     origin = _read(folder)
     return origin is not None and _digest(startable) in origin.digests
 
 
 def _read(folder: Path) -> _Origin | None:
-    """The note of the run in this folder; None where it does not belong to it, or others can write there."""
+    """The record of the run in this folder; None if it belongs to another folder, or others can write there."""
     try:
         if any(map(who_else_writes, (home(), _origins(), folder.parent, folder))):
             return None
@@ -97,7 +97,7 @@ def _digest(startable: str) -> str:
 
 
 def forget_origin(folder: Path) -> None:
-    """Forgets a run that is deleted: the next one of its name is another."""
+    """Removes the record of a run that is deleted, so that it does not apply to the next run of this name."""
     if is_made_here(folder):
         with contextlib.suppress(OSError, LooptopError):
             (_origins() / folder.name).unlink()

@@ -1,8 +1,8 @@
-"""The processes that train one run together (DDP), each with a share of every step's samples on a device of its own.
+"""The processes that train one run together (DDP), each with a share of every step's samples on its own device.
 
-The first one is the run: it holds the lock, writes the journal, takes controls and decides. The others, its companions,
-compute their share and keep nothing; whatever the first decides reaches them through `decide`. Nearly every run is one
-process, `ALONE`, in which all of this costs nothing; `distributed` has the others.
+The first process is the run: it holds the lock, writes the journal, takes controls and decides. The others, its
+companions, only compute their share; they receive every decision through `decide`. Most runs have a single process,
+`ALONE`, in which nothing here costs time. `distributed` connects several.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class Processes:
-    """One of the processes of a run, and its ways to the others; here it is the only one.
+    """One of the processes of a run, and how it exchanges values with the others. This class is for a single process.
 
     Attributes:
-        index: Its place among them; the first is 0.
-        count: How many there are.
+        index: Its number; the first is 0.
+        count: The number of processes.
     """
 
     index = 0
@@ -30,29 +30,29 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the run, and no companion."""
+        """Whether this process is the run itself, not a companion."""
         return self.index == 0
 
     @property
     def several(self) -> bool:
-        """Whether there are others."""
+        """Whether there are other processes."""
         return self.count > 1
 
     def decide(self, make: Callable[[], T]) -> T:
-        """What the first process makes, in all of them; the others wait for it, however long it takes."""
+        """Calls `make` in the first process and returns its result in all; the others wait, however long it takes."""
         return make()
 
     def gather(self, mine: T) -> list[T]:
-        """What each process has, in their order, in all of them."""
+        """Returns the values of all processes, by index, in each of them."""
         return [mine]
 
     def total(self, mine: Tensor) -> Tensor:
-        """The sum of what each process has, a tensor of one shape on its device; changed in place."""
+        """Returns the sum of the tensors of all processes; they have the same shape, and `mine` is changed in place."""
         return mine
 
     @contextmanager
-    def first_before_the_others(self) -> Iterator[None]:
-        """Has the first process run the block before the others do: what it leaves on disk, they find there."""
+    def first_process_first(self) -> Iterator[None]:
+        """Runs the block in the first process before the others, so that they can use the files that it leaves."""
         if not self.is_first:
             self.decide(lambda: None)
         yield
@@ -61,4 +61,4 @@ class Processes:
 
 
 ALONE = Processes()
-"""A run that is one process."""
+"""The process of a run that has only one."""

@@ -1,6 +1,6 @@
-"""How far a run is with what lies between its steps: loading, preparing data, evaluating. A fact of its journal.
+"""The progress of work between steps, such as loading, preparing data and evaluating; a fact in the run's journal.
 
-Steps have metrics; an evaluation of a large data set takes hours and has none, so that nobody saw whether it moved.
+Steps have metrics that show progress. Evaluating a large data set can take hours without any.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.text import visible
 
 FACT = "progress"
-"""The fact that holds it; null while steps are made."""
+"""The name of the fact; its value is null while the run makes steps."""
 
 WRITE_SECONDS = 1.0
 
 
 class Progress(Struct, frozen=True):
-    """How far one activity is."""
+    """The progress of one activity."""
 
     text: str
     """What the run does: "evaluating after step 12"."""
     done: int = 0
     total: int = 0
-    """0 where nobody knows."""
+    """0 if unknown."""
     seconds_left: float | None = None
 
 
 class ProgressReport:
-    """Journals progress, of one activity once a second at most.
+    """Journals the progress of an activity, at most once a second.
 
     Args:
-        journal: The run's.
-        clock: Seconds that the run was not paused.
+        journal: The run's journal.
+        clock: Seconds since the run began, pauses not counted.
     """
 
     def __init__(self, journal: JournalWriter, clock: Callable[[], float]) -> None:
@@ -50,18 +50,18 @@ class ProgressReport:
         self._shown = False
 
     def at(self, text: str, done: int = 0, total: int = 0) -> None:
-        """Says how far an activity is: some microseconds, unless it is time to journal it.
+        """Reports progress; takes some microseconds, unless it is time to journal it.
 
         Args:
-            text: The activity; another one than last time begins with this call.
+            text: The activity. If it differs from the last call's, a new activity begins.
             done: How much of it is done.
-            total: Of how much; 0 where nobody knows.
+            total: The total; 0 if unknown.
         """
         now, real = self._clock(), time.monotonic()
         begins = text != self._text or done < self._done
         self._done = done
         if begins:
-            # Journalled at once: a run that is paused in it says nothing more.
+            # Journalled immediately: there are no more reports if the run is paused in it.
             self._text, self._began, self._begun_at = text, now, done
         elif real - self._written < WRITE_SECONDS:
             return
@@ -71,7 +71,7 @@ class ProgressReport:
         self._journal.facts(**{FACT: Progress(text, done, total, left)})
 
     def end(self) -> None:
-        """Says that no such activity goes on any more."""
+        """Ends the activity."""
         self._text = ""
         if self._shown:
             self._shown = False
@@ -79,7 +79,7 @@ class ProgressReport:
 
 
 def progress_of(facts: Mapping[str, Any]) -> Progress | None:
-    """The progress among a run's facts; None where there is none, or none that can be read."""
+    """The progress in a run's facts; None if there is none or it cannot be read."""
     try:
         return msgspec.convert(facts.get(FACT), Progress | None)
     except msgspec.ValidationError:
@@ -90,8 +90,8 @@ def progress_text(progress: Progress, duration: Callable[[float], str]) -> str:
     """Progress for people: "evaluating after step 12: 1,024 of 30,260, 2:03 left".
 
     Args:
-        progress: Of a live run.
-        duration: Writes seconds.
+        progress: The progress of a live run.
+        duration: Formats seconds.
     """
     words = visible(progress.text)
     if progress.total > 0:

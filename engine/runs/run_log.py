@@ -1,6 +1,4 @@
-"""Writes into a run's log what its journal is told, for people who read text: events, states, evaluations, and now and
-then a step.
-"""
+"""Writes a run's log, a text file for people: events, changes of state, evaluations, and a step every few seconds."""
 
 from __future__ import annotations
 
@@ -12,9 +10,9 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import Listener
 
 STEP_SECONDS = 5.0
-"""Between two lines about steps."""
+"""Seconds between two lines about steps."""
 
-_OF_A_STEP = {
+_STEP_METRICS = {
     "loss": "loss",
     "env/reward_mean": "reward",
     "objective/kl": "kl",
@@ -22,18 +20,18 @@ _OF_A_STEP = {
     "samples_per_second": "samples/s",
     "seconds_left": "seconds left",
 }
-"""What is said of a step, where it is known."""
+"""The metrics in the line of a step and their names there; a step without any of them shows all its metrics."""
 
 _MEASURED = ("eval_", "test_")
 _SPEED = ("_runtime", "_per_second")
 
 
 class RunLog(Listener):
-    """Hears what the journal is told.
+    """Writes the log of a run from what is added to its journal.
 
     Args:
         write: Adds a line to the log.
-        seconds: Between two lines about steps.
+        seconds: Seconds between two lines about steps.
     """
 
     def __init__(self, write: Callable[[str], object], seconds: float = STEP_SECONDS) -> None:
@@ -42,15 +40,15 @@ class RunLog(Listener):
         self._next = 0.0
 
     def on_event(self, kind: str, text: str, level: str) -> None:
-        """A line for each."""
+        """Writes a line."""
         self._write(text if level == "info" else f"{level}: {text}")
 
     def on_state(self, state: RunState, reason: str, cause: Cause | None) -> None:
-        """A line for each."""
+        """Writes a line."""
         self._write(f"{state}: {reason}" if reason else str(state))
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """A line for each evaluation, and for a step when it is time."""
+        """Writes a line for an evaluation, and for a step if it is time."""
         measured = {
             name: value for name, value in values.items() if name.startswith(_MEASURED) and not name.endswith(_SPEED)
         }
@@ -58,7 +56,7 @@ class RunLog(Listener):
             self._write(f"evaluation at step {step}: {_figures_text(measured)}")
         elif time.monotonic() >= self._next:
             self._next = time.monotonic() + self._seconds
-            known = {word: values[name] for name, word in _OF_A_STEP.items() if name in values}
+            known = {word: values[name] for name, word in _STEP_METRICS.items() if name in values}
             self._write(f"step {step}: {_figures_text(known or values)}")
 
 

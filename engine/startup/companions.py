@@ -1,8 +1,8 @@
-"""Starts the other processes of a run, watches over them, and is what each of them runs.
+"""The companions of a run, its further processes: starts them, watches them, and is the program that each one runs.
 
-A companion trains as the first process does, with a journal and controls that nobody sees: it keeps nothing, so it may
-end at any moment. It ends with the process that started it, however that one ends; and where a companion ends before
-the run does, the run has failed, with what the companion said last. Run as
+A companion trains as the first process does, with a journal and controls in a temporary folder that nobody reads, so
+it may end at any moment. It ends when the first process ends, in whatever way. If a companion ends before the run
+does, the run fails, with the companion's last line of output as the reason. Run as
 `python -m looptop.engine.startup.companions FOLDER MEETING INDEX COUNT`.
 """
 
@@ -28,11 +28,11 @@ import torch
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.errors import LONGEST, LooptopError, error_text
 from looptop.engine.files.private import append_private
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.runs.context import RunContext, RunStoppedError, why_out_of_memory
-from looptop.engine.runs.distributed import joined
+from looptop.engine.runs.context import RunContext, RunStoppedError, out_of_memory_reason
+from looptop.engine.runs.distributed import join_processes
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.processes import Processes
@@ -41,42 +41,44 @@ from looptop.engine.text import visible
 
 PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.startup.companions")
 
-_FAREWELL_SECONDS = 5.0
-"""How long companions have to end by themselves when the run has ended."""
-_FIRST_SECONDS = 0.5
-"""How long a companion that fails looks whether the first has ended."""
-_WORD_SECONDS = 3.0
-"""How long one that has broken off has to say why."""
+_EXIT_SECONDS = 5.0
+"""How long companions may take to end by themselves when the run has ended."""
+_FIRST_ENDED_SECONDS = 0.5
+"""How long a companion that fails waits to see whether the first process has ended."""
+_REASON_SECONDS = 3.0
+"""How long to wait for the reason of a companion that has failed."""
 
 
 @contextmanager
-def together(folder: RunFolder, count: int, device: str, on_loss: Callable[[str], object]) -> Iterator[Processes]:
-    """The run's processes, of which this one is the first, for as long as the block runs.
+def with_companions(
+    folder: RunFolder, count: int, device: str, on_loss: Callable[[str], object]
+) -> Iterator[Processes]:
+    """Starts the companions of a run, of which this process is the first; they live as long as the block runs.
 
     Args:
         folder: The run.
-        count: How many processes it has, more than one; the others are started here.
+        count: How many processes the run has, this one included; more than one.
         device: As in the configuration.
-        on_loss: Told, in another thread, when a companion ended before the run did, and why.
+        on_loss: Called in another thread, with the reason, when a companion has ended before the run.
 
     Raises:
-        LooptopError: The machine has no device for each of them, or one of them ended before the run did.
+        LooptopError: The machine does not have a device for each of them, or one of them ended before the run did.
     """
     on_gpus = _on_gpus(device, count)
     with tempfile.TemporaryDirectory(prefix="looptop-") as private:
         meeting = Path(private) / "meeting"
         companions: list[_Companion] = []
         with _watched(companions):
-            # One that does not start takes those before it along.
+            # If one does not start, those before it are ended.
             for index in range(1, count):
                 companions.append(_Companion(folder, meeting, index, count, on_loss))
-            with joined(meeting, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
+            with join_processes(meeting, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
                 yield processes
 
 
 @contextmanager
 def _watched(companions: Sequence[_Companion]) -> Iterator[None]:
-    """While the block runs: says why it broke off where a companion knows, and lets the companions go at its end."""
+    """Ends the companions when the block ends. If the block failed because a companion had, raises that reason."""
     try:
         yield
     except (LooptopError, RunStoppedError):
@@ -84,28 +86,28 @@ def _watched(companions: Sequence[_Companion]) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        # What else breaks here is the connection.
+        # Any other error here comes from the connection to a companion.
         for companion in companions:
-            if reason := companion.why_it_broke_off(_WORD_SECONDS):
+            if reason := companion.failure(_REASON_SECONDS):
                 raise LooptopError(reason) from error
         raise
     finally:
         for companion in companions:
-            companion.dismiss()
+            companion.end()
 
 
 class _Companion:
-    """One of them, seen from the first process."""
+    """One companion, seen from the first process."""
 
     def __init__(
         self, folder: RunFolder, meeting: Path, index: int, count: int, on_loss: Callable[[str], object]
     ) -> None:
         self.name = f"process {index + 1} of {count}"
-        self._dismissed = False
+        self._ended = False
         self._reason = ""
         with append_private(folder.log) as log:
-            # Its input stays open for as long as this process lives. It has a session of its own: ctrl-C in a terminal
-            # is for who started the run.
+            # Its input stays open as long as this process lives. It has a session of its own, so that ctrl-C in a
+            # terminal reaches only the program that started the run.
             self._process = subprocess.Popen(
                 [*PROGRAM, str(folder.path), str(meeting), str(index), str(count)],
                 stdin=subprocess.PIPE,
@@ -119,18 +121,18 @@ class _Companion:
         self._watch = threading.Thread(target=self._wait, args=(on_loss,), name=f"{folder.id} {self.name}", daemon=True)
         self._watch.start()
 
-    def why_it_broke_off(self, seconds: float) -> str:
-        """Why it ended before the run did, in words; empty where it has not within so many seconds."""
+    def failure(self, seconds: float) -> str:
+        """Why it ended before the run did; empty if it has not ended within so many seconds."""
         self._watch.join(seconds)
         return "" if self._watch.is_alive() else self._reason
 
-    def dismiss(self) -> None:
-        """Lets it end."""
-        self._dismissed = True
+    def end(self) -> None:
+        """Ends the process: closes its input, and kills it if it does not end by itself."""
+        self._ended = True
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
         try:
-            self._process.wait(_FAREWELL_SECONDS)
+            self._process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._watch.join()
@@ -138,7 +140,7 @@ class _Companion:
     def _wait(self, on_loss: Callable[[str], object]) -> None:
         lines = self._process.stdout.read().splitlines()  # type: ignore[union-attr]
         code = self._process.wait()
-        if self._dismissed or not code:
+        if self._ended or not code:
             return
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else "ended before the run did"
         self._reason = f"{self.name}: {visible(lines[-1])}" if lines else f"{self.name} {how}; see the log"
@@ -146,13 +148,13 @@ class _Companion:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """A companion, from its start to its end.
+    """Runs a companion.
 
     Args:
-        arguments: What stands on its command line.
+        arguments: Its command line.
 
     Returns:
-        The exit code: 1 where it failed; the last line on stdout says why.
+        The exit code: 1 if it failed; the last line on stdout is the reason.
     """
     parser = argparse.ArgumentParser(prog="python -m looptop.engine.startup.companions")
     parser.add_argument("folder", type=Path)
@@ -161,49 +163,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("count", type=int)
     given = parser.parse_args(arguments)
     private = given.meeting.parent
-    with_the_first = threading.Thread(target=_end_with_the_first, args=(private,), daemon=True)
-    with_the_first.start()
-    # What all of them would say, the first one says.
+    first_process = threading.Thread(target=_exit_with_the_first, args=(private,), daemon=True)
+    first_process.start()
+    # The first process logs what all of them would log.
     logging.getLogger("looptop").setLevel(logging.ERROR)
-    # Libraries may print what they like; who started this reads one line.
-    word = os.fdopen(os.dup(sys.stdout.fileno()), "w", errors="backslashreplace")
+    # Prints of libraries go to stderr: the first process reads the reason of a failure from stdout.
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w", errors="backslashreplace")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     folder = RunFolder(given.folder)
     config = folder.config()
     on_gpus = _on_gpus(config.training.device, given.count)
     context: RunContext | None = None
     try:
-        with joined(given.meeting, given.index, given.count, on_gpus=on_gpus) as processes:
+        with join_processes(given.meeting, given.index, given.count, on_gpus=on_gpus) as processes:
             unseen = RunFolder(private / str(given.index))
             unseen.controls.mkdir(parents=True)
             journal = JournalWriter(unseen.db)
             gate = Gate(unseen, journal)
             gate.processes = processes
             context = RunContext(folder, config, journal, gate)
-            context.begin_together()
+            context.share_resume_point()
             training_of(config.kind)(context)
     except RunStoppedError:
         return 0
     except BaseException as error:
         traceback.print_exc()
-        word.write(f"{_why(error, context)}\n")
-        word.flush()
-        # Where it was the first's end that broke this off, that is all there is to it.
-        with_the_first.join(_FIRST_SECONDS)
+        output.write(f"{_reason(error, context)}\n")
+        output.flush()
+        # If this failed because the first process has ended, that thread ends this process.
+        first_process.join(_FIRST_ENDED_SECONDS)
         return 1
     return 0
 
 
-def _why(error: BaseException, context: RunContext | None) -> str:
+def _reason(error: BaseException, context: RunContext | None) -> str:
     if context is not None and is_out_of_memory(error):
-        return why_out_of_memory(error, context)
-    return (visible(error) if isinstance(error, LooptopError) else said_of(error))[:LONGEST]
+        return out_of_memory_reason(error, context)
+    return (visible(error) if isinstance(error, LooptopError) else error_text(error))[:LONGEST]
 
 
-def _end_with_the_first(private: Path) -> None:
+def _exit_with_the_first(private: Path) -> None:
     sys.stdin.buffer.read()
-    # Where the first was killed, nobody else does. This process's other threads may write there all the while.
-    end = time.monotonic() + _FAREWELL_SECONDS
+    # If the first process was killed, nobody else removes the folder. Other threads may still write into it.
+    end = time.monotonic() + _EXIT_SECONDS
     while private.exists() and time.monotonic() < end:
         shutil.rmtree(private, ignore_errors=True)
         time.sleep(0.01)
@@ -211,10 +213,10 @@ def _end_with_the_first(private: Path) -> None:
 
 
 def _on_gpus(device: str, count: int) -> bool:
-    """Whether each process has a GPU of its own, or a part of the processor.
+    """Whether each process has a GPU of its own; otherwise they share the CPU.
 
     Raises:
-        LooptopError: The machine has not as many GPUs, or the device is one that cannot be shared.
+        LooptopError: The machine does not have that many GPUs, or the device takes one process only.
     """
     chosen: Device = pick(device)
     if ":" in device or chosen.torch_device == "mps":

@@ -1,7 +1,7 @@
-"""Settings that do nothing because of another setting: one table, read by the form and by the command.
+"""Settings that do nothing because of another setting: one table, used by the form and by the command.
 
-Only what a person set counts: what differs from the preset, and asks for something. An older run's configuration is
-never refused for it; it loads, resumes and can be duplicated.
+Only a person's own settings count: values that differ from the preset's and ask for something. An older run is never
+refused because of one: it can be loaded, resumed and duplicated.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from looptop.engine.text import visible
 
 @dataclass(frozen=True)
 class Effect:
-    """When a setting has an effect."""
+    """The condition under which a setting has an effect."""
 
     key: str
-    """`table.name`; of a part of a PPO run's reward, `rewards.*.name`."""
+    """`table.name`; for a part of a PPO run's reward, `rewards.*.name`."""
     holds: Callable[[Any], bool]
     """Whether the setting has an effect; called with the configuration, or with one part of the reward."""
     why_not: str
-    """Stands behind "has no effect"."""
+    """Follows "has no effect" in the message."""
     neutral: Any = None
-    """A value that asks for nothing, besides those that are empty or zero; of what is on by default, false asks for
-    something."""
+    """A value that asks for nothing. Empty values and zero never ask for anything; False does, unless it is this
+    value."""
 
 
 def _by_steps(config: Any) -> bool:
@@ -65,9 +65,9 @@ def _builds_from_parts(config: Any) -> bool:
     return not config.model.start_from
 
 
-def _is_of_the_hub(config: Any) -> bool:
-    # A reward run reads what was rated in a PPO run, too.
-    from looptop.engine.runs.folder import RunFolder  # reads configurations itself
+def _is_on_the_hub(config: Any) -> bool:
+    # The source of a reward run can also be a PPO run, whose ratings it reads.
+    from looptop.engine.runs.folder import RunFolder  # imports the configurations itself
 
     source = config.data.source
     if _is_newsroom(config) or Path(source).suffix.lower() in (".csv", ".jsonl", ".json", ".parquet"):
@@ -81,8 +81,8 @@ def _is_newsroom(config: Any) -> bool:
     return bool(config.data.source.partition(":")[0] == "newsroom")
 
 
-def _holds_images_out(config: Any) -> bool:
-    from looptop.engine.vqa.data.table import find_tables  # brings in the image library
+def _lacks_validation_split(config: Any) -> bool:
+    from looptop.engine.vqa.data.table import find_tables  # imports the image library
 
     source = path_of(config.data.source)
     if config.data.source in ("easy-vqa", "vqa-v2") or not source.exists():
@@ -92,11 +92,11 @@ def _holds_images_out(config: Any) -> bool:
             splits = read_config(source / "dataset_dict.json").get("splits")
             return not (isinstance(splits, list) and "validation" in splits)
         return (source / "state.json").is_file() or "validation" not in find_tables(source)
-    except (LooptopError, OSError):  # said where the data is tried
+    except (LooptopError, OSError):  # reported when the data is checked
         return True
 
 
-def _keeps_some(config: Any) -> bool:
+def _freezes_an_encoder(config: Any) -> bool:
     return not set(config.model.freeze) <= {"nothing", "decoder"}
 
 
@@ -134,17 +134,19 @@ EFFECTS = (
     Effect("training.logging_steps", _reports, "unless training.report_to is given: the journal holds every step"),
     Effect("training.adam_beta2", _has_momenta, "while training.optim is no kind of Adam"),
     Effect(
-        "training.keep_features", _keeps_some, "while model.freeze names no encoder: only a frozen one's are ever kept"
+        "training.keep_features",
+        _freezes_an_encoder,
+        "while model.freeze names no encoder: only a frozen encoder's features can be kept",
     ),
-    Effect("data.validation_fraction", _holds_images_out, "while data.source has a validation split of its own"),
+    Effect("data.validation_fraction", _lacks_validation_split, "while data.source has a validation split of its own"),
     Effect("data.min_agreement", _is_vqa_v2, _V2, neutral=1),
     Effect("data.annotations", _is_vqa_v2, _V2),
     Effect("data.questions", _is_vqa_v2, _V2),
-    Effect("data.images", _takes_image_folder, "while data.source is easy-vqa, which brings its images along"),
+    Effect("data.images", _takes_image_folder, "while data.source is easy-vqa, which has its own images"),
     Effect("model.text_encoder", _builds_from_parts, _PARTS),
     Effect("model.image_encoder", _builds_from_parts, _PARTS),
     Effect("model.decoder", _builds_from_parts, _PARTS),
-    Effect("data.split", _is_of_the_hub, "unless data.source is a data set on the hub"),
+    Effect("data.split", _is_on_the_hub, "unless data.source is a data set on the hub"),
     Effect("data.text_column", lambda config: not _is_newsroom(config), "while data.source is newsroom"),
     Effect("model.lora_alpha", _has_adapters, "while model.lora_rank is 0"),
     Effect("model.lora_modules", _has_adapters, "while model.lora_rank is 0"),
@@ -169,33 +171,33 @@ EFFECTS = (
 
 
 def without_effect(config: RunConfig, like: RunConfig | None = None) -> dict[str, str]:
-    """The settings that a person set and that do nothing: by key (`table.name`), a sentence each.
+    """A person's settings that have no effect, each with a sentence; by key (`table.name`).
 
     Args:
-        config: What was chosen.
-        like: A configuration that it was chosen on top of; like the preset's, its values count as nobody's choice.
+        config: The chosen configuration.
+        like: A configuration that it is based on. Its values do not count as a person's choice, nor do the preset's.
     """
     try:
         bases = [_values(preset(config.preset, config.kind))]
-    except LooptopError:  # a preset that this looptop does not bring along
+    except LooptopError:  # a preset that this version does not have
         return {}
     if like is not None:
         bases.append(_values(like))
-    refused: dict[str, str] = {}
+    idle: dict[str, str] = {}
     for key, (value, default, owner) in _values(config).items():
         if any(value == (base[key][0] if key in base else default) for base in bases):
             continue
         for effect in _BY_KEY.get(_pattern(key), ()):
             if (value or value is False) and value != effect.neutral and not effect.holds(owner):
-                refused.setdefault(key, f"{visible(key)} has no effect {effect.why_not}")
-    return refused
+                idle.setdefault(key, f"{visible(key)} has no effect {effect.why_not}")
+    return idle
 
 
 def refuse_without_effect(config: RunConfig, like: RunConfig | None = None) -> None:
     """Refuses settings that do nothing; see `without_effect`.
 
     Raises:
-        SettingError: Names one of them, and what it would need.
+        SettingError: There is one; names it and the setting that it depends on.
     """
     for key, sentence in without_effect(config, like).items():
         raise SettingError(key, f"{sentence}; or leave it out")

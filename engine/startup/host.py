@@ -1,7 +1,8 @@
-"""The engine process: one run, in a session of its own, so that it outlives the terminal and whoever started it.
+"""The engine process: trains one run in a session of its own, so that the run outlives the terminal and its starter.
 
-The worker thread trains. The main thread takes signals: SIGTERM or SIGINT once stops with a checkpoint, once more at
-once; SIGHUP means nothing here. Run as `python -m looptop.engine.startup.host FOLDER [--resume] [--lock-fd N]`.
+The worker thread trains; the main thread handles signals. The first SIGTERM or SIGINT stops the run with a checkpoint,
+the second stops it at once; SIGHUP is ignored. Run as
+`python -m looptop.engine.startup.host FOLDER [--resume] [--lock-fd N]`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from looptop.engine.compute.threads import WAITING
+from looptop.engine.compute.threads import WAIT_POLICY
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
@@ -33,48 +34,47 @@ from looptop.engine.runs.control import stop_is_waiting
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.preflight import refuse_unusable
 from looptop.engine.startup.run import lock_for_resume
-from looptop.engine.startup.sources import ready
+from looptop.engine.startup.sources import with_checked_sources
 from looptop.engine.startup.worker import RunThread
 from looptop.engine.text import visible
 
-# `-P`: a torch.py in the folder where somebody stands is not torch.
+# `-P`: a file torch.py in the current folder must not be imported instead of torch.
 PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.startup.host")
 
-KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
-"""Has glibc keep the memory that it has. Left to itself it gives each large tensor back to the system when it is freed,
-and the next one is laid out anew page by page: an eighth of the time of a PPO batch in bf16. Other systems pass over
-these. The training thread keeps an arena of its own: in the one that all threads would share (`MALLOC_ARENA_MAX=1`),
-torch's attention took twice as long in ten engine processes of 25, a step of the tiny VQA preset 75 ms instead of 52;
-why is not known."""
+MALLOC_SETTINGS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+"""Makes glibc keep freed memory. By default it returns each large tensor to the system, and the next one is mapped page
+by page again: an eighth of the time of a PPO batch in bf16. Other systems ignore these variables. The training thread
+keeps its own arena: with one arena for all threads (`MALLOC_ARENA_MAX=1`), torch's attention took twice as long in ten
+of 25 engine processes, and a step of the tiny VQA preset 75 ms instead of 52; the cause is not known."""
 
 NICENESS = 3
-"""The priority that a run gives up; the operating system's own measure, from 0 to 19."""
+"""The niceness of a run's process, from 0 (normal priority) to 19."""
 
 _START_SECONDS = 120.0
 _LARGEST_LOG = 256 * 2**20
 _SIGNAL_SECONDS = 0.1
 _LOST_SECONDS = 10.0
-"""How long a run whose companion is lost has to notice by itself: it may be held, or wait for a GPU that never
+"""How long a run has to notice that a companion is lost. It may not: it may be paused, or wait for a GPU that never
 answers."""
 _LOADING_SECONDS = 1.0
-"""How long a stop before the first step waits for the run to come to it by itself."""
+"""How long a stop before the first step waits for the run to stop by itself."""
 
 
 def launch(config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About | None = None) -> RunFolder:
     """Starts a run in an engine process of its own.
 
     Args:
-        config: All of the run.
-        program: What to start; it gets the run's folder and options behind it.
-        about: What a person says of it.
+        config: The run's configuration.
+        program: The command of the engine process; the run's folder and options are added.
+        about: The run's title, note and notify command.
 
     Returns:
         The run's folder; the run is live.
 
     Raises:
-        LooptopError: Something that the configuration names cannot be used, or the run did not start; says why.
+        LooptopError: Something that the configuration names cannot be used, or the run did not start.
     """
-    config = ready(config)
+    config = with_checked_sources(config)
     refuse_unusable(config)
     folder = RunFolder.create(config.kind, config)
     if about is not None:
@@ -84,16 +84,16 @@ def launch(config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About 
 
 
 def relaunch(run_id: str, program: Sequence[str] = PROGRAM, *, trust: bool = False) -> RunFolder:
-    """Goes on with a run that is not live, in an engine process of its own, from its newest whole checkpoint.
+    """Resumes a run that is not live from its newest complete checkpoint, in an engine process of its own.
 
     Args:
         run_id: The run, or its folder.
-        program: What to start.
-        trust: What a run that another home made would start (`runs.trust`) may be started.
+        program: The command of the engine process.
+        trust: Whether a run that was made in another home may start what it names (`runs.trust`).
 
     Raises:
-        LooptopError: There is no such run, it is live, it is finished, it is a newer looptop's, it would start
-            something that nobody has agreed to, or it did not start.
+        LooptopError: There is no such run; it is live, finished, or of a newer looptop; it would start something that
+            nobody has agreed to; or it did not start.
     """
     folder = RunFolder.find(run_id)
     _spawn(folder, lock_for_resume(folder, heartbeat=False, trust=trust), program, ["--resume"])
@@ -101,58 +101,58 @@ def relaunch(run_id: str, program: Sequence[str] = PROGRAM, *, trust: bool = Fal
 
 
 def serve(folder: RunFolder, train: Train | None = None, *, resume: bool = False, lock: RunLock | None = None) -> int:
-    """Trains a run in this process, of which it takes over the signals.
+    """Trains a run in this process and handles the process's signals.
 
     Args:
         folder: The run.
-        train: What trains; by default what the run's kind says.
-        resume: Go on from the newest whole checkpoint.
-        lock: The run's lock where it is held already.
+        train: The function that trains; by default that of the run's kind.
+        resume: Resume from the newest complete checkpoint.
+        lock: The run's lock, if it is held already.
 
     Returns:
-        The exit code: 1 where the run failed.
+        The exit code: 1 if the run failed.
     """
     os.umask(0o077)
-    # Behind whoever sits at a terminal: alone it costs nothing, beside the app a key is answered at once.
+    # Interactive programs come first, so that the app answers a key quickly. Alone, the run is as fast as without it.
     os.nice(NICENESS)
-    came: list[int] = []
+    received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: came.append(number))
+        signal.signal(number, lambda number, _frame: received.append(number))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     thread = RunThread(folder, train, resume=resume, lock=lock, keep_log=False)
     thread.start()
-    taken = 0
+    handled = 0
     gate = thread.context.gate
-    asked: float | None = None
-    lost: float | None = None
+    stop_requested: float | None = None
+    companion_lost: float | None = None
     while not thread.ended.wait(_SIGNAL_SECONDS):
         if not gate.has_stepped and gate.stop_is_wanted():
-            # Whatever it loads may take minutes and cannot be interrupted; nothing is lost by leaving it.
-            asked = time.monotonic() if asked is None else asked
-            if time.monotonic() - asked > _LOADING_SECONDS:
-                _leave_at_once(thread, gate.why_stopped())
+            # Loading may take minutes and cannot be interrupted; ending the process now loses nothing.
+            stop_requested = time.monotonic() if stop_requested is None else stop_requested
+            if time.monotonic() - stop_requested > _LOADING_SECONDS:
+                _exit_now(thread, gate.why_stopped())
         if thread.lost:
-            lost = time.monotonic() if lost is None else lost
-            if time.monotonic() - lost > _LOST_SECONDS:
-                _leave_at_once(thread, thread.lost, RunState.FAILED)
-        if len(came) > taken:
-            name = signal.Signals(came[taken]).name
-            taken += 1
-            # Who asked for a stop by a control and cannot wait for it sends a signal: that is the second time.
-            if taken > 1 or thread.context.stop_requested.is_set() or stop_is_waiting(folder):
-                _leave_at_once(thread, Stop(StopReason.AT_ONCE, detail=f"stopped at once by {name}"))
+            companion_lost = time.monotonic() if companion_lost is None else companion_lost
+            if time.monotonic() - companion_lost > _LOST_SECONDS:
+                _exit_now(thread, thread.lost, RunState.FAILED)
+        if len(received) > handled:
+            name = signal.Signals(received[handled]).name
+            handled += 1
+            # A signal after a stop control counts as the second one: somebody does not want to wait.
+            if handled > 1 or thread.context.stop_requested.is_set() or stop_is_waiting(folder):
+                _exit_now(thread, Stop(StopReason.IMMEDIATE, detail=f"stopped at once by {name}"))
             when = "after this step, with a checkpoint" if gate.has_stepped else "before its first step"
-            thread.journal.event("signal", f"{name}: stops {when}; again: at once")
+            thread.journal.event("signal", f"{name}: the run stops {when}; a second signal stops it at once")
             thread.context.request_stop()
     return 1 if thread.state is RunState.FAILED else 0
 
 
 def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> int:
-    """The engine process.
+    """Runs the engine process.
 
     Args:
-        arguments: What stands on its command line.
-        train: What trains; by default what the run's kind says.
+        arguments: Its command line.
+        train: The function that trains; by default that of the run's kind.
 
     Returns:
         The exit code.
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
     parser = argparse.ArgumentParser(prog="python -m looptop.engine.startup.host")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--lock-fd", type=int, help="an open file that holds the run's lock, from who started this")
+    parser.add_argument("--lock-fd", type=int, help="an inherited open file that holds the run's lock")
     given = parser.parse_args(arguments)
     faulthandler.enable()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -173,9 +173,9 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
         return 1
 
 
-def _leave_at_once(thread: RunThread, why: str | Stop, state: RunState = RunState.STOPPED) -> None:
+def _exit_now(thread: RunThread, why: str | Stop, state: RunState = RunState.STOPPED) -> None:
     if not thread.ended.is_set():
-        thread.end_at_once(state, why)
+        thread.end_now(state, why)
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
@@ -183,10 +183,10 @@ def _leave_at_once(thread: RunThread, why: str | Stop, state: RunState = RunStat
 
 
 def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Sequence[str]) -> None:
-    """Starts the engine process with the lock in its hands, and waits until the run is running."""
+    """Starts the engine process, hands the lock over to it, and waits until the run is running."""
     before = len(Journal(folder.db).states())
     try:
-        # Appending, as the child does as well: what two write does not overwrite each other.
+        # Opened to append, as the child does, so that the two do not overwrite each other's lines.
         log = open_regular(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError as error:
         lock.release()
@@ -200,7 +200,7 @@ def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Se
             start_new_session=True,
             pass_fds=[lock.descriptor],
             umask=0o077,
-            env=WAITING | KEEPING | os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=WAIT_POLICY | MALLOC_SETTINGS | os.environ | {"PYTHONUNBUFFERED": "1"},
         )
     except OSError as error:
         lock.release()
@@ -208,7 +208,7 @@ def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Se
     finally:
         os.close(log)
     lock.hand_over()
-    # Whoever started it reads its exit, or it would stay a zombie as long as the app lives.
+    # Somebody must wait for the process, or it stays a zombie as long as the app lives.
     threading.Thread(target=process.wait, name=f"{folder.id} process", daemon=True).start()
     end = time.monotonic() + _START_SECONDS
     while len(Journal(folder.db).states()) <= before:
@@ -227,7 +227,7 @@ def _last_line(log: Path) -> str:
         lines = read_regular(log, _LARGEST_LOG).decode("utf-8", "replace").splitlines()
     except OSError:
         lines = []
-    last = next((line for line in reversed(lines) if line.strip()), "its process ended without a word")
+    last = next((line for line in reversed(lines) if line.strip()), "its process ended without a message")
     return visible(last.removeprefix("looptop: "))
 
 

@@ -1,4 +1,4 @@
-"""What trains each kind of run."""
+"""The function that trains each kind of run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from looptop.engine.runs.context import Train
 def training_of(kind: str) -> Train:
     """The function that trains runs of a kind.
 
-    Each is imported on demand, because it brings torch: a process that only starts or checks runs never waits for it.
+    Each is imported on demand, because it imports torch: a process that only starts or checks runs need not wait for
+    that.
     """
     match kind:
         case "vqa":

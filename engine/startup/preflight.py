@@ -1,7 +1,7 @@
-"""What can be known before a run starts: its data, models and reward functions are tried before there is a folder.
+"""Checks a configuration before its run is created: the data, the models and the reward functions that it names.
 
-A model that is not on this machine is looked for on the hub, where that can be reached; a reward's function is called
-with two texts in a process of its own.
+A model that is not on this machine is searched for on the hub, if that can be reached. A reward function is called
+with two texts, in a process of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from looptop.engine.config import RunConfig
 from looptop.engine.config.ppo import PpoRunConfig, RewardConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.errors import LooptopError, SettingError, said_of
+from looptop.engine.errors import LooptopError, SettingError, error_text
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import BUNDLED, read_json, resolve, whole_model
 from looptop.engine.models.uses import Use, index_of_label, refuse_use
@@ -30,7 +30,7 @@ from looptop.engine.text import visible
 from looptop.engine.vqa import saved_models as vqa_models
 
 FUNCTION_SECONDS = 120.0
-"""So long a reward's function may take for two texts, its imports included."""
+"""How long a reward function may take for two texts, its imports included."""
 
 HUB_SECONDS = 5.0
 
@@ -48,15 +48,15 @@ _MODEL_FILES = ("config.json", "adapter_config.json")
 
 
 def refuse_unusable(config: RunConfig) -> None:
-    """Looks at the data, the models and the reward functions that a configuration names.
+    """Checks the data, the models and the reward functions that a configuration names.
 
     Raises:
-        SettingError: One cannot be used; says why.
+        SettingError: One of them cannot be used; says why.
     """
     if isinstance(config, VqaRunConfig):
         _check_vqa_data(config)
         if config.model.start_from:
-            with _of("model.start_from"):
+            with _setting("model.start_from"):
                 vqa_models.folder_of(config.model.start_from)
         else:
             for part, use in _PARTS.items():
@@ -79,8 +79,8 @@ def refuse_unusable(config: RunConfig) -> None:
 
 
 @contextlib.contextmanager
-def _of(key: str) -> Iterator[None]:
-    """An error in the block is one of a setting, where it does not name one itself."""
+def _setting(key: str) -> Iterator[None]:
+    """Turns an error in the block into a `SettingError` of this setting, unless it names a setting itself."""
     try:
         yield
     except SettingError:
@@ -90,7 +90,7 @@ def _of(key: str) -> Iterator[None]:
 
 
 def _check_vqa_data(config: VqaRunConfig) -> None:
-    from looptop.engine.vqa.data.table import check_columns, find_tables  # brings in the image library
+    from looptop.engine.vqa.data.table import check_columns, find_tables  # imports the image library
 
     data = config.data
     if data.source == "easy-vqa":
@@ -104,7 +104,7 @@ def _check_vqa_data(config: VqaRunConfig) -> None:
         return
     source = path_of(data.source)
     if not any((source / name).is_file() for name in ("state.json", "dataset_dict.json")):
-        with _of("data.source"):
+        with _setting("data.source"):
             for table in find_tables(source).values():
                 check_columns(table)
                 _check_first_rows(table, data.images)
@@ -120,7 +120,7 @@ def _check_first_rows(table: Path, images: str) -> None:
 
 
 def _check_source(config: PpoRunConfig | RewardRunConfig) -> None:
-    """Refuses a source that is neither on this machine nor a possible name of a data set."""
+    """Refuses a source that is not on this machine and cannot be the name of a data set on the hub."""
     source = config.data.source
     path = path_of(source)
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -128,13 +128,13 @@ def _check_source(config: PpoRunConfig | RewardRunConfig) -> None:
     if not (source.partition(":")[0] == "newsroom" or path.exists() or _is_hub_name(source)):
         raise SettingError(
             "data.source",
-            f"there is nothing at {visible(source)}, and no data set of the hub can be called so; give newsroom, or a"
+            f"there is nothing at {visible(source)}, and no data set on the hub can have this name; give newsroom, or a"
             " CSV, JSONL or Parquet file",
         )
 
 
 def _check_texts(config: PpoRunConfig) -> None:
-    """Refuses a local table without rows, without such a column, or with too few texts to hold some of them out."""
+    """Refuses a local table that has no rows, lacks the text column, or has too few texts to hold some out."""
     data = config.data
     wanted, held_out = data.text_column, data.held_out
     if data.source.partition(":")[0] == "newsroom":
@@ -155,20 +155,20 @@ def _check_texts(config: PpoRunConfig) -> None:
         raise SettingError(
             "data.held_out",
             f"{visible(data.source)} gives {min(limits)} texts, and {held_out} are to be held out; lower data.held_out"
-            " or give more",
+            " or give more texts",
         )
 
 
 def _refuse_empty(source: str, table: TablePeek) -> None:
     if table.whole and not table.rows:
-        raise SettingError("data.source", f"{visible(source)} holds no row; give a table with some")
+        raise SettingError("data.source", f"{visible(source)} holds no row; give a table that has rows")
 
 
 def _check_use(key: str, name: str, use: Use) -> Path | None:
-    """As `_check_model`; also refuses a model on this machine whose family rules the use out."""
+    """Does what `_check_model` does, and refuses a model on this machine whose family rules out the use."""
     folder = _check_model(key, name)
     if folder is not None:
-        with _of(key):
+        with _setting(key):
             check_model_files(folder, weights=True)
             refuse_use(use, name, read_json(Path(whole_model(str(folder))) / "config.json"))
     return folder
@@ -177,10 +177,10 @@ def _check_use(key: str, name: str, use: Use) -> Path | None:
 def _check_reward_model(reward: RewardConfig) -> None:
     key = f"rewards.{reward.name}.model"
     folder = _check_use(key, reward.model, "reward model")
-    # Empty of adapters alone, which bring their labels along.
+    # A folder of adapters has no config.json; the adapters hold their labels.
     config = {} if folder is None else read_json(folder / "config.json")
-    if config and "num_labels" not in config:  # of old configurations, which do not name the labels
-        with _of(f"rewards.{reward.name}.label"):
+    if config and "num_labels" not in config:  # Only old configurations have it; they do not name the labels.
+        with _setting(f"rewards.{reward.name}.label"):
             try:
                 index_of_label(reward.label, config.get("id2label"), config.get("label2id"))
             except LooptopError as error:
@@ -188,15 +188,15 @@ def _check_reward_model(reward: RewardConfig) -> None:
 
 
 def _check_model(key: str, name: str) -> Path | None:
-    """Refuses the name of a model that is neither on this machine nor, as far as can be known, on the hub.
+    """Refuses the name of a model that is neither on this machine nor, as far as can be checked, on the hub.
 
     Returns:
-        Its folder; None where it is the hub's.
+        The model's folder; None for a model on the hub.
     """
-    with _of(key):
-        where = resolve(name)
-    if where != name or name.startswith(BUNDLED):
-        return Path(where)
+    with _setting(key):
+        resolved = resolve(name)
+    if resolved != name or name.startswith(BUNDLED):
+        return Path(resolved)
     path = path_of(name)
     if path.is_dir():
         if not any((path / file).is_file() for file in _MODEL_FILES):
@@ -204,9 +204,11 @@ def _check_model(key: str, name: str) -> Path | None:
     elif path.exists():
         raise SettingError(key, f"{key} names the file {visible(name)}; name a model's folder")
     elif not _is_hub_name(name):
-        raise SettingError(key, f"{key}: there is no folder {visible(name)}, and no model of the hub can be called so")
+        raise SettingError(
+            key, f"{key}: there is no folder {visible(name)}, and no model on the hub can have this name"
+        )
     elif why := _why_not_on_hub(name):
-        raise SettingError(key, f"{key}: there is no model '{visible(name)}': it is no folder or run, and {why}")
+        raise SettingError(key, f"{key}: there is no model '{visible(name)}': it is not a folder or a run, and {why}")
     return path if path.is_dir() else None
 
 
@@ -215,30 +217,30 @@ def _is_hub_name(name: str) -> bool:
 
 
 def _why_not_on_hub(name: str) -> str:
-    """Why a model cannot be had from the hub; empty where it can, or nobody knows."""
+    """Why a model cannot be loaded from the hub; empty if it can, or if that is not known."""
     import huggingface_hub
     from huggingface_hub import constants, errors
 
     if any(isinstance(huggingface_hub.try_to_load_from_cache(name, file), str) for file in _MODEL_FILES):
         return ""
     if constants.HF_HUB_OFFLINE:
-        return "this machine holds no copy of it while HF_HUB_OFFLINE keeps it from the hub"
+        return "this machine holds no copy of it and does not use the hub, because HF_HUB_OFFLINE is set"
     try:
         huggingface_hub.model_info(name, timeout=HUB_SECONDS)
     except errors.GatedRepoError:
         return ""
     except errors.RepositoryNotFoundError:
-        return "the hub has none of this name (or a private one, which needs `hf auth login`)"
+        return "the hub has no model of this name (or a private one, which needs `hf auth login`)"
     except Exception as error:
-        # Of whichever HTTP library the hub's client was built with. What is slow or fails otherwise, the run will see.
+        # The class depends on the HTTP library that the hub's client uses. Other errors are left to the run.
         if any(base.__name__ in ("ConnectError", "ConnectionError") for base in type(error).__mro__):
-            return f"this machine holds no copy of it and cannot reach the hub ({said_of(error)})"
+            return f"this machine holds no copy of it and cannot reach the hub ({error_text(error)})"
         return ""
     return ""
 
 
 def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
-    """Calls a reward's function with two texts, in a process of its own."""
+    """Calls a reward function with two texts, in a process of its own."""
     key = f"rewards.{reward.name}.function"
     queries = [config.data.prefix + text for text in _sample_texts(config)]
     process = subprocess.Popen(
@@ -273,7 +275,7 @@ def _check_function(reward: RewardConfig, config: PpoRunConfig) -> None:
 
 
 def _sample_texts(config: PpoRunConfig) -> tuple[str, str]:
-    """Two queries, of the data itself where that is a text file: a function may read something out of them."""
+    """Two queries. They come from the data if that is a local table, because a function may parse its queries."""
     cells = (row.get(config.data.text_column) for row in peek(config.data.source, 20).rows)
     texts = [text for text in cells if isinstance(text, str) and text.strip()]
     return (texts[0], texts[1]) if len(texts) > 1 else _TEXTS

@@ -1,4 +1,4 @@
-"""Runs from Python: started in a worker thread of the caller's process, controlled, and waited for.
+"""Runs from Python: starts a run in a worker thread of the caller's process, controls it and waits for it.
 
 run = looptop.engine.start(looptop.engine.preset("tiny"))
 run.wait()
@@ -14,35 +14,35 @@ from typing import Any
 
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.files.lock import RunLock, beats_elsewhere
+from looptop.engine.files.lock import RunLock, is_live_elsewhere
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.context import Train
 from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.trust import require_trust
-from looptop.engine.startup.sources import ready
+from looptop.engine.startup.sources import with_checked_sources
 from looptop.engine.startup.worker import RunThread
 from looptop.engine.text import visible
 
 
 class Run:
-    """A run that trains in this process. It goes on when nobody holds this object, and the process waits for it."""
+    """A run that trains in this process. It continues if this object is dropped; the process waits for its end."""
 
     def __init__(self, thread: RunThread) -> None:
         self.folder = thread.folder
         self.journal = Journal(self.folder.db)
-        """A reader of what the run writes."""
+        """Reads what the run has written."""
         self._thread = thread
 
     @property
     def id(self) -> str:
-        """What a person types: `vqa-7`."""
+        """The run's id, such as `vqa-7`."""
         return self.folder.id
 
     @property
     def state(self) -> RunState:
-        """Where the run stands."""
+        """The run's state."""
         return self._thread.state if self._thread.ended.is_set() else self.folder.state()
 
     @property
@@ -51,15 +51,15 @@ class Run:
         return self._thread.reason
 
     def pause(self) -> Control:
-        """Holds the run at the end of its step."""
+        """Pauses the run at the end of its step."""
         return send(self.folder, "pause", by="python")
 
     def continue_(self) -> Control:
-        """Lets a paused run go on."""
+        """Continues a paused run."""
         return send(self.folder, "continue", by="python")
 
     def step(self, to: str = "") -> Control:
-        """Lets the run make one step, then holds it.
+        """Lets the run make one step, then pauses it.
 
         Args:
             to: Hold it at this stage of a PPO batch instead: `generated`, `scored`, `compared`, `updated`, or `next`.
@@ -67,24 +67,24 @@ class Run:
         return send(self.folder, "step", by="python", to=to)
 
     def checkpoint(self) -> Control:
-        """Has a checkpoint made at the end of the step, or at once where the run is paused."""
+        """Makes the run write a checkpoint at the end of the step, or immediately if it is paused."""
         return send(self.folder, "checkpoint", by="python")
 
     def stop(self, checkpoint: bool = True) -> None:
-        """Stops the run at the end of its step; harmless where it has ended."""
+        """Stops the run at the end of its step; does nothing if it has ended."""
         self._thread.context.request_stop(now=not checkpoint)
 
     def wait(self, timeout: float | None = None) -> RunState:
         """Waits until the run has ended.
 
-        Ctrl-C while it waits stops the run with a checkpoint, and is raised again when that is done; a second one is
-        raised at once, and the run stops without a checkpoint as soon as its step ends.
+        Ctrl-C stops the run with a checkpoint; KeyboardInterrupt is raised when that is done. A second ctrl-C raises it
+        immediately, and the run stops without a checkpoint when its step ends.
 
         Args:
             timeout: Wait at most this many seconds.
 
         Returns:
-            The state then.
+            The run's state afterwards.
         """
         try:
             self._thread.ended.wait(timeout)
@@ -99,7 +99,7 @@ class Run:
         return self.state
 
     def result(self) -> dict[str, Any]:
-        """Waits for the end and gives what came out: accuracy, loss, seconds.
+        """Waits for the end and returns the result: accuracy, loss, seconds.
 
         Raises:
             LooptopError: The run failed; says why.
@@ -113,51 +113,51 @@ class Run:
 def start(config: RunConfig, train: Train | None = None) -> Run:
     """Starts a run in a worker thread of this process.
 
-    A terminal that goes away no longer ends the process: SIGHUP, where it was left to its default and this is the main
-    thread, does nothing from now on. The process still ends when the caller's code and the run have.
+    From then on, closing the terminal does not end the process: SIGHUP is ignored, if it had its default handler and
+    this is the main thread. The process still ends when the caller's code and the run have ended.
 
     Args:
-        config: All of the run.
-        train: What trains; by default what the run's kind says.
+        config: The run's configuration.
+        train: The function that trains; by default that of the run's kind.
 
     Raises:
-        LooptopError: Another run trains in this process, something that the configuration names is missing, or no
-            folder can be made.
+        LooptopError: Another run trains in this process, something that the configuration names is missing, or the
+            folder cannot be made.
     """
-    folder = RunFolder.create(config.kind, ready(config))
+    folder = RunFolder.create(config.kind, with_checked_sources(config))
     try:
         thread = RunThread(folder, train)
     except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)  # Nothing has come of it.
+        shutil.rmtree(folder.path, ignore_errors=True)  # The run never started.
         raise
-    _outlive_the_terminal()
+    _ignore_hangup()
     thread.start()
     return Run(thread)
 
 
 def resume(run_id: str, train: Train | None = None, *, trust: bool = False) -> Run:
-    """Goes on with a run that is not live, in this process, from its newest whole checkpoint.
+    """Resumes a run that is not live from its newest complete checkpoint, in this process.
 
     Args:
         run_id: The run, or its folder.
-        train: What trains; by default what the run's kind says.
-        trust: What a run that another home made would start (`runs.trust`) may be started.
+        train: The function that trains; by default that of the run's kind.
+        trust: Whether a run that was made in another home may start what it names (`runs.trust`).
 
     Raises:
-        LooptopError: There is no such run, it is live, it is finished, it is a newer looptop's, or it would start
-            something that nobody has agreed to.
+        LooptopError: There is no such run; it is live, finished, or of a newer looptop; or it would start something
+            that nobody has agreed to.
     """
     folder = RunFolder.find(run_id)
     thread = RunThread(folder, train, resume=True, lock=lock_for_resume(folder, trust=trust))
-    _outlive_the_terminal()
+    _ignore_hangup()
     thread.start()
     return Run(thread)
 
 
-def _outlive_the_terminal() -> None:
-    """SIGHUP ends a Python process by default, and the run in it."""
+def _ignore_hangup() -> None:
+    """Ignores SIGHUP, which would by default end the process and the run in it."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        # A handler and not SIG_IGN, which the caller's child processes would inherit.
+        # Not SIG_IGN, which the caller's child processes would inherit.
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
@@ -165,18 +165,18 @@ def lock_for_resume(folder: RunFolder, *, heartbeat: bool = True, trust: bool = 
     """Takes the lock of a run that can be resumed.
 
     Raises:
-        LooptopError: It is live, it is finished, it cannot be read, or it would start what nobody has agreed to.
+        LooptopError: It is live, finished or cannot be read, or it would start something that nobody has agreed to.
     """
     folder.refuse_unsafe()
     folder.config()
-    require_trust(folder, goes_on=True, trust=trust)
-    if beats_elsewhere(folder.lock):
+    require_trust(folder, resuming=True, trust=trust)
+    if is_live_elsewhere(folder.lock):
         owner = folder.owner()
         raise LooptopError(f"{folder.id} is running on {visible(owner.host) if owner else 'another host'}")
     lock = RunLock(folder.lock, folder.id).acquire(heartbeat=heartbeat)
     try:
         if Journal(folder.db).state()[0] is RunState.FINISHED:
-            raise LooptopError(f"{folder.id} is finished; there is nothing left to go on with")
+            raise LooptopError(f"{folder.id} is finished; there is nothing to resume")
     except BaseException:
         lock.release()
         raise

@@ -1,7 +1,7 @@
-"""What a run is started with: names of files made absolute, and what can be seen to be missing said at once.
+"""Prepares a configuration for a new run: makes file names absolute, and refuses files and devices that are missing.
 
-A run goes on from its configuration alone, from whatever folder it is resumed in; and what is missing is better said
-before there is a run than by a run that failed.
+A run can be resumed from any folder, so its file names must be absolute. And a missing file is better reported before
+there is a run than by a run that fails.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import SettingError
 from looptop.engine.text import visible
 
-# Names that never mean a file, whatever lies in the folder where somebody stands.
-_WORDS = ("bundled", "easy-vqa", "vqa-v2", "newsroom")
+# Names that never mean a file, whatever the current folder holds.
+_RESERVED = ("bundled", "easy-vqa", "vqa-v2", "newsroom")
 _TABLES = (".csv", ".jsonl", ".json", ".parquet")
 _VQA_V2 = ("annotations", "questions", "images")
 _PATHS = ("/", "./", "../", "~")
 
 
-def ready(config: RunConfig) -> RunConfig:
-    """The configuration as a run is started with it: anchored, and everything there that can be looked for cheaply.
+def with_checked_sources(config: RunConfig) -> RunConfig:
+    """The configuration of a new run: with absolute file names, and checked for missing files and devices.
 
     Raises:
-        LooptopError: Something that it names is not there; says what else can be given.
+        LooptopError: Something that it names is missing; says what else can be given.
     """
-    config = anchored(config)
+    config = with_absolute_paths(config)
     refuse_missing(config)
     refuse_absent(config.training.device, config.training.precision)
     return config
 
 
-def anchored(config: RunConfig) -> RunConfig:
-    """The configuration with every name of a file or folder that is there made absolute; other names unchanged."""
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The configuration with the name of every file or folder that exists made absolute; other names unchanged."""
     data = to_dict(_without_files_of_the_preset(config))
     for table, name, _ in _names(data):
-        where, colon, function = table[name].partition(":") if name == "function" else (table[name], "", "")
-        if (path := _existing(where)) is not None:
+        file, colon, function = table[name].partition(":") if name == "function" else (table[name], "", "")
+        if (path := _existing(file)) is not None:
             table[name] = f"{path}{colon}{function}"
     return from_dict(data)
 
 
 def _without_files_of_the_preset(config: RunConfig) -> RunConfig:
-    """Other data than the preset's does not lie in the preset's folder of images."""
+    """Clears the preset's image folder and files if the person chose another data source."""
     if isinstance(config, VqaRunConfig) and config.data.images and config.preset in presets(config.kind):
         own = preset(config.preset, config.kind)
         if isinstance(own, VqaRunConfig) and own.data.source != config.data.source:
@@ -62,16 +62,16 @@ def _without_files_of_the_preset(config: RunConfig) -> RunConfig:
 
 
 def refuse_missing(config: RunConfig) -> None:
-    """Looks for the data and the models, as far as they lie on this machine.
+    """Refuses data and models that are named by a path on this machine and do not exist.
 
     Raises:
-        LooptopError: It is not there; says what else can be given.
+        LooptopError: One does not exist; says what else can be given.
     """
     source = config.data.source
     for table, name, key in _names(to_dict(config)):
-        where = table[name].partition(":")[0] if name == "function" else table[name]
-        if name != "source" and where.startswith(_PATHS) and _existing(where) is None:
-            raise SettingError(_full(key, config), f"{key} names {visible(where)}, which is not there")
+        file = table[name].partition(":")[0] if name == "function" else table[name]
+        if name != "source" and file.startswith(_PATHS) and _existing(file) is None:
+            raise SettingError(_full(key, config), f"{key} names {visible(file)}, which is not there")
     if isinstance(config, VqaRunConfig):
         _refuse_missing_vqa(config)
     elif source.lower().endswith(_TABLES) and _existing(source) is None:
@@ -100,7 +100,7 @@ def _refuse_missing_vqa(config: VqaRunConfig) -> None:
 
 
 def _names(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
-    """Each table, the name in it that may mean a file, and how a person sets that."""
+    """Each setting that may name a file: its table, its name in the table, and the key that a person types."""
     of_kind: dict[type[RunConfig], dict[str, tuple[str, ...]]] = {
         VqaRunConfig: {
             "data": ("source", "annotations", "questions", "images"),
@@ -117,17 +117,17 @@ def _names(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
 
 
 def _full(key: str, config: RunConfig) -> str:
-    """The setting with its table, where `_names` gives only its name."""
+    """The key with its table; `_names` gives some keys without it."""
     if "." in key:
         return key
     return f"data.{key}" if hasattr(config.data, key) else f"model.{key}"
 
 
 def _existing(name: str) -> Path | None:
-    """The file or folder of this name, absolute; None where there is none."""
-    if name.partition(":")[0] in _WORDS or _is_run(name):
+    """The absolute path of the file or folder with this name; None if there is none."""
+    if name.partition(":")[0] in _RESERVED or _is_run(name):
         return None
-    with contextlib.suppress(OSError, RuntimeError):  # too long for a name; ~somebody who is not
+    with contextlib.suppress(OSError, RuntimeError):  # a name that is too long; ~ with an unknown user
         path = Path(name).expanduser()
         if name and path.exists():
             return path.absolute()

@@ -1,4 +1,4 @@
-"""Looks at the beginning of a local table of texts, without torch and without reading all of it."""
+"""Reads the beginning of a local table of texts, without torch and without reading all of it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class TablePeek:
     columns: list[str]
     rows: list[dict[str, Any]]
     whole: bool
-    """Whether these are all of its rows; not so either where one cannot be read."""
+    """Whether these are all of its rows; False if a row could not be read."""
 
 
 def peek(source: str, count: int) -> TablePeek:
-    """The first rows of a local CSV, JSONL or Parquet file; nothing of other sources, or of what cannot be read.
+    """The first rows of a local CSV, JSONL or Parquet file; none of another source or of a file that cannot be read.
 
     Args:
-        source: As `data.source` names it.
+        source: The value of `data.source`.
         count: How many rows.
     """
     path = path_of(source)
@@ -46,10 +46,11 @@ def peek(source: str, count: int) -> TablePeek:
 
 
 def _rows_of(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """A table's rows; of a format that has a header, puts its columns into the list first.
+    """A table's rows. If its format has a header, the columns are added to the list first.
 
     Raises:
-        ValueError: It is of no format that is looked into, or damaged; as are the other errors that `peek` passes over.
+        ValueError: The format is another one, or the file is damaged. Damage also raises the other errors that `peek`
+            ignores.
     """
     kind = path.suffix.lower()
     if kind not in (".csv", ".jsonl", ".parquet") or path.is_dir():

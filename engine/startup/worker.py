@@ -1,7 +1,7 @@
-"""The thread that trains: the same class in the engine process and, from Python, in the caller's.
+"""The thread that trains a run: the same class in the engine process and, from Python, in the caller's process.
 
-It holds the run's lock and journal from its first to its last moment and turns every way in which training can end into
-a state with a reason. One run a process, since a device, random numbers and signals belong to the process.
+It holds the run's lock and journal from beginning to end, and turns every way in which training can end into a state
+with a reason. A process trains one run at a time, since device, random numbers and signals belong to the process.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from looptop.engine.compute.out_of_memory import give_back_memory, is_out_of_memory
-from looptop.engine.errors import LONGEST, LooptopError, said_of
+from looptop.engine.compute.out_of_memory import is_out_of_memory, release_memory
+from looptop.engine.errors import LONGEST, LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import touch_private
 from looptop.engine.journal.causes import Stop, StopReason, cause_text
@@ -24,7 +24,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.alerts import LossAlerts
-from looptop.engine.runs.context import RunContext, RunStoppedError, Train, why_out_of_memory
+from looptop.engine.runs.context import RunContext, RunStoppedError, Train, out_of_memory_reason
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
@@ -33,11 +33,8 @@ from looptop.engine.runs.run_log import RunLog
 from looptop.engine.startup.kinds import training_of
 from looptop.engine.text import visible
 
-if TYPE_CHECKING:
-    pass
-
 ROOM_SECONDS = 0.5
-"""Between two looks whether a full disk has room again."""
+"""How often to check whether a full disk has room again."""
 
 _one_run = threading.Lock()
 
@@ -45,14 +42,14 @@ _one_run = threading.Lock()
 class RunThread(threading.Thread):
     """Trains one run to its end.
 
-    Taking the lock and opening the journal happen here, so that who starts it is told at once what is wrong.
+    The constructor takes the lock and opens the journal, so that the caller gets errors in these immediately.
 
     Args:
         folder: The run.
-        train: What trains; by default what the run's kind says.
-        resume: Go on from the newest whole checkpoint.
-        lock: The run's lock where it is held already.
-        keep_log: Write warnings of the libraries into the run's log; not where all output goes there anyway.
+        train: The function that trains; by default that of the run's kind.
+        resume: Resume from the newest complete checkpoint.
+        lock: The run's lock, if it is held already.
+        keep_log: Write the libraries' log messages into the run's log; not needed if all output goes there anyway.
 
     Raises:
         LooptopError: Another run trains in this process, this run is live, or its folder cannot be used.
@@ -73,10 +70,10 @@ class RunThread(threading.Thread):
         self.reason = ""
         self.result: dict[str, Any] = {}
         self.ended = threading.Event()
-        """Set when all is written and released. Wait on this, not with `join`: interrupted by ctrl-C, Python 3.11's
-        `join` takes a thread that goes on for one that has ended."""
+        """Set when everything is written and released. Wait for this, not with `join`: if ctrl-C interrupts it, the
+        `join` of Python 3.11 takes a running thread for an ended one."""
         self.lost = ""
-        """Why another of the run's processes ended before its time."""
+        """Why a companion of the run ended too early; empty if none did."""
         self._train = train
         self._resume = resume
         self._ran_out_of_memory = False
@@ -106,11 +103,11 @@ class RunThread(threading.Thread):
         self.context = RunContext(folder, config, self.journal, gate)
         self.journal.listeners = [RunLog(self.context.log), self._notifier]
         self._alerts = LossAlerts(self.journal)
-        if config.kind != "ppo":  # its loss says nothing of how good the policy is; `ppo.health` judges it
+        if config.kind != "ppo":  # PPO's loss does not show how good the policy is; `ppo.health` checks it instead
             self.journal.listeners.append(self._alerts)
 
     def run(self) -> None:
-        """Trains, and says how it ended."""
+        """Trains, and journals how the run ended."""
         try:
             with _logging_to(self.folder.log) if self._keep_log else contextlib.nullcontext():
                 self._set(RunState.RUNNING)
@@ -119,38 +116,38 @@ class RunThread(threading.Thread):
             try:
                 self.context.gate.end()
                 self.context.gate.detach()
-                give_back_memory(thoroughly=self._ran_out_of_memory)
+                release_memory(thoroughly=self._ran_out_of_memory)
                 _make_private(self.folder.path)
                 self._wait_for_room()
                 if not self.journal.close():
-                    self.context.log("the journal could not be written to its end; is the disk full?")
+                    self.context.log("the journal could not be written completely; is the disk full?")
             finally:
                 self._lock.release()
                 _one_run.release()
-                # After everything else: the command finds the run as it will stay, and may even resume it.
-                self._notifier.tell(str(self.state), self.reason)
+                # After everything else, so that the notify command sees the ended run and may even resume it.
+                self._notifier.notify(str(self.state), self.reason)
                 self._notifier.close()
                 self.ended.set()
 
     def _wait_for_room(self) -> None:
-        """While the disk is full, how the run ended is in this process alone: it stays until that is written."""
+        """Waits while the disk is full, until it is written how the run ended, or until a further stop is asked for."""
         gate = self.context.gate
         stops = gate.stops
-        while not self.journal.flush(ROOM_SECONDS) and self.journal.disk_refuses and gate.stops == stops:
+        while not self.journal.flush(ROOM_SECONDS) and self.journal.waits_for_disk and gate.stops == stops:
             gate.end()
 
-    def end_at_once(self, state: RunState, why: str | Stop) -> None:
-        """Journals how the run ends, from another thread, for a process that exits without waiting for it."""
+    def end_now(self, state: RunState, why: str | Stop) -> None:
+        """Journals how the run ended; called by another thread that then exits the process without waiting."""
         self._set(state, why)
         self.journal.close(timeout=2.0)
-        self._notifier.tell(str(state), self.reason)
+        self._notifier.notify(str(state), self.reason)
         self._notifier.close()
 
     def _outcome(self) -> tuple[RunState, str | Stop]:
         try:
             self.context.gate.discard_before(self._lock.started)
             if self._resume:
-                self._go_back()
+                self._prepare_resume()
             train = self._train or training_of(self.context.config.kind)
             with self._all_processes():
                 self.result = train(self.context)
@@ -160,12 +157,12 @@ class RunThread(threading.Thread):
         except LooptopError as error:
             return self._failed(error, visible(error))
         except KeyboardInterrupt:
-            return RunState.STOPPED, Stop(StopReason.AT_ONCE, detail="stopped by the keyboard")
+            return RunState.STOPPED, Stop(StopReason.IMMEDIATE, detail="stopped by the keyboard")
         except SystemExit as error:
             return self._failed(error, f"the training code left with exit code {visible(error.code)}")
         except BaseException as error:
             self._ran_out_of_memory = is_out_of_memory(error)
-            reason = why_out_of_memory(error, self.context) if self._ran_out_of_memory else _one_line(error)
+            reason = out_of_memory_reason(error, self.context) if self._ran_out_of_memory else _one_line(error)
             return self._failed(error, reason)
         if self.context.stop_requested.is_set():
             return RunState.STOPPED, self.context.gate.why_stopped()
@@ -173,31 +170,31 @@ class RunThread(threading.Thread):
 
     @contextlib.contextmanager
     def _all_processes(self) -> Iterator[None]:
-        """The others of this run's processes live as long as the block runs."""
+        """Starts the run's other processes, if it has any; they live as long as the block runs."""
         training = self.context.config.training
         if training.processes == 1:
             yield
             return
-        from looptop.engine.startup.companions import together  # brings torch
+        from looptop.engine.startup.companions import with_companions  # imports torch
 
-        with together(self.folder, training.processes, training.device, self._lose) as processes:
+        with with_companions(self.folder, training.processes, training.device, self._lose) as processes:
             self.context.gate.processes = processes
-            self.context.begin_together()
+            self.context.share_resume_point()
             yield
 
     def _lose(self, why: str) -> None:
         self.lost = why
 
-    def _go_back(self) -> None:
-        """Finds where to go on from, and drops what was journalled after it."""
-        newest = checkpoint.newest_whole(self.folder.checkpoints, self.journal)
+    def _prepare_resume(self) -> None:
+        """Chooses the checkpoint to resume from, and marks what was journalled after it as superseded."""
+        newest = checkpoint.newest_complete(self.folder.checkpoints, self.journal)
         self.context.resume_from = newest
         step = checkpoint.step_of(newest) if newest else -1
         self.context.gate.begin_at(max(step, 0))
         self._alerts.replay(Journal(self.folder.db), step)
         self.journal.supersede(step)
         self.journal.event(
-            "resume", f"goes on from {newest.name}" if newest else "starts again: there is no checkpoint"
+            "resume", f"resumes from {newest.name}" if newest else "starts from the beginning: there is no checkpoint"
         )
 
     def _failed(self, error: BaseException, reason: str) -> tuple[RunState, str]:
@@ -211,14 +208,14 @@ class RunThread(threading.Thread):
 
 
 def _one_line(error: BaseException) -> str:
-    name, text = type(error).__name__, said_of(error)
+    name, text = type(error).__name__, error_text(error)
     return (name if text == name else f"{name}: {text}")[:LONGEST]
 
 
 @contextlib.contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    """Adds the run's log to the loggers that say something while it trains; the caller's own output stays as it is."""
-    # These libraries keep their records from the root logger, unless somebody told them otherwise.
+    """Writes log messages into the run's log as well while the block runs; the caller's own output does not change."""
+    # By default these libraries do not pass their messages on to the root logger.
     apart = ("transformers", "datasets")
     handlers = []
     for names in (("",), apart):
@@ -238,7 +235,7 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 
 def _make_private(folder: Path) -> None:
-    """Takes from everybody else what libraries wrote under the caller's own umask."""
+    """Removes other users' access to files that libraries wrote with the caller's own umask."""
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):
             if not path.is_symlink():

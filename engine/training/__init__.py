@@ -1,1 +1,1 @@
-"""What every trainer of looptop shares, and the callback that makes any Trainer a run."""
+"""The base of looptop's trainers, and the callback that makes any Trainer a run."""

@@ -1,18 +1,16 @@
-"""Connects a `transformers.Trainer` to a run: its logs go to the journal, controls are taken at its steps' ends.
+"""Connects a `transformers.Trainer` to a run: its logs go to the journal, and controls are taken when a step ends.
 
-In looptop's own training the callback gets the run. Added to anybody's Trainer, or TRL trainer, it makes a run of its
-own:
+In looptop's own training the callback gets the run. Added to any other Trainer, also of TRL, it makes a run of its own:
 
     trainer = SFTTrainer(..., callbacks=[looptop.engine.JournalCallback(name="my fine-tuning")])
 
-With GRPO and RLOO it journals what the model writes too, with rewards and advantages.
+With GRPO and RLOO it also journals the model's completions, with rewards and advantages.
 
-What the trainer logs before `train()` is kept for the run that begins then, and what it logs afterwards, as
-`evaluate()` and `predict()` do, goes into the run that has ended; with several trainers, into each one's own. A
-callback is not told when an exception leaves `train()`, which in a notebook would leave the run live for as long as
-the kernel, nor which trainer calls it: so `Trainer.train` is wrapped when the first callback with a run of its own is
-made. Nothing that goes wrong
-in such a callback reaches the training.
+What the trainer logs before `train()` is kept for the run that begins then. What it logs afterwards, in `evaluate()`
+and `predict()`, goes into the run that has ended; with several trainers, each has its own run. Trainer does not tell a
+callback when an exception leaves `train()`, so in a notebook the run would stay live as long as the kernel. Nor does it
+tell which trainer calls. So `Trainer.train` is wrapped when the first callback with a run of its own is made. Errors in
+such a callback never reach the training.
 """
 
 from __future__ import annotations
@@ -31,25 +29,25 @@ from typing import Any, TypeVar
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.completions import write_completions
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.external_run import ExternalRun
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.training.trl_completions import FromTrainer
+from looptop.engine.training.trl_completions import CompletionReader
 
 _log = logging.getLogger("looptop.callback")
 
 MOST_KEPT = 1000
-"""Logs that are kept before training begins."""
+"""How many logs are kept before training begins."""
 
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
 
 
-def _harmless(hook: _Hook) -> _Hook:
-    """Keeps what goes wrong in a run of the callback's own from the training that calls it."""
+def _never_raises(hook: _Hook) -> _Hook:
+    """Keeps errors of a callback with a run of its own away from the training that calls it."""
 
     @functools.wraps(hook)
     def call(self: JournalCallback, *args: Any, **kwargs: Any) -> None:
@@ -58,49 +56,50 @@ def _harmless(hook: _Hook) -> _Hook:
         try:
             hook(self, *args, **kwargs)
         except Exception as error:
-            self._tell_once(error)
+            self._warn_once(error)
 
     return call  # type: ignore[return-value]  # of the same signature
 
 
 class JournalCallback(TrainerCallback):
-    """Journals what a Trainer logs, and hands it the controls that were sent to the run.
+    """Journals what a Trainer logs, and passes on the controls that are sent to the run.
 
     Args:
         context: The run that trains; None makes a run of its own, of kind `trainer`, when training begins.
-        name: What to call a run of its own: text, or anything that has one (a path); None is no name.
-        leave_out: Names of metrics that somebody else journals. Trainer's `loss` is the mean of a window of
-            steps; where each step's own is journalled, the mean would replace the last one's.
+        name: The title of a run of its own: a text, or an object that can be written as one, such as a path; None for
+            no title.
+        leave_out: Names of metrics that are journalled elsewhere. Trainer's `loss` is the mean of a window of steps;
+            if each step's own loss is journalled, the mean would replace that of the last step.
     """
 
     def __init__(self, context: RunContext | None = None, name: object = "", leave_out: Collection[str] = ()) -> None:
         self.name = name
         self.leave_out = frozenset(leave_out)
         self.folder = context.folder if context else None
-        """The run's folder; of a run of its own from the beginning of training."""
+        """The run's folder; for a run of its own, set when training begins."""
         self._journal = context.journal if context else None
         self._gate = context.gate if context else None
         self._run: ExternalRun | None = None
         self._own = context is None
         self._logged: tuple[int, frozenset[str]] = (-1, frozenset())
         self.trainer: Any = None
-        """The trainer that trains now: a callback is not given it, and only it knows all completions."""
-        self._generations = FromTrainer()
+        """The trainer that trains now. Trainer does not pass itself to callbacks, and only it has the completions."""
+        self._completions = CompletionReader()
         self._before: list[tuple[int, dict[str, float]]] = []
         """What was logged before training began."""
         self._state: TrainerState | None = None
-        """Of the training that the run is, or was, of."""
+        """The state of the training that the run belongs to."""
         self._ended: list[tuple[weakref.ref[TrainerState], RunFolder]] = []
-        """The runs of its own that have ended, by the state of their training."""
-        self._told: set[str] = set()
+        """The callback's own runs that have ended, by the state of their training."""
+        self._warned: set[str] = set()
         if self._own:
             _wrap_train()
 
-    @_harmless
+    @_never_raises
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Says how long the run will be."""
+        """Begins a run of its own; journals how long the training will be."""
         if not state.is_world_process_zero:
             return
         if self._own:
@@ -108,7 +107,7 @@ class JournalCallback(TrainerCallback):
         if self._journal is not None:
             self._journal.facts(total_steps=state.max_steps, epochs=float(state.num_train_epochs))
 
-    @_harmless
+    @_never_raises
     def on_log(
         self,
         args: TrainingArguments,
@@ -117,10 +116,10 @@ class JournalCallback(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Journals the numbers."""
+        """Journals the logged numbers."""
         self._write(state, logs or {})
 
-    @_harmless
+    @_never_raises
     def on_evaluate(
         self,
         args: TrainingArguments,
@@ -129,14 +128,14 @@ class JournalCallback(TrainerCallback):
         metrics: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Journals the numbers that the evaluation did not log already."""
+        """Journals the numbers that the evaluation has not logged already."""
         step, names = self._logged
         known = names if step == state.global_step else frozenset()
         self._write(state, {name: value for name, value in (metrics or {}).items() if name not in known})
         if self.trainer is not None:
-            self._generations.skip(self.trainer)
+            self._completions.skip(self.trainer)
 
-    @_harmless
+    @_never_raises
     def on_predict(
         self,
         args: TrainingArguments,
@@ -145,38 +144,38 @@ class JournalCallback(TrainerCallback):
         metrics: Mapping[str, Any],
         **kwargs: Any,
     ) -> None:
-        """Journals what a prediction measured, which Trainer does not log."""
+        """Journals the metrics of a prediction, which Trainer does not log."""
         if self._own:
             self._write(state, metrics or {})
 
-    @_harmless
+    @_never_raises
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Passes the gate: may wait while the run is paused, may ask for a checkpoint or a stop."""
+        """Takes controls and waits while the run is paused; then may ask Trainer to save or stop."""
         if self._gate is None:
             return
         self._write_completions(state.global_step)
         verdict = self._gate.at_step_end(state.global_step)
-        # At an epoch's last step Trainer evaluates and saves in a moment: a checkpoint made before that would lack the
+        # After an epoch's last step Trainer evaluates and saves anyway. A checkpoint made before that would lack the
         # evaluation, and a run resumed from it would never make it.
-        comes_anyway = args.save_strategy == SaveStrategy.EPOCH and _is_whole(state.epoch)
-        control.should_save = control.should_save or (verdict.checkpoint and not comes_anyway)
+        saves_anyway = args.save_strategy == SaveStrategy.EPOCH and _is_whole(state.epoch)
+        control.should_save = control.should_save or (verdict.checkpoint and not saves_anyway)
         control.should_training_stop = control.should_training_stop or verdict.stop
 
-    @_harmless
+    @_never_raises
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Keeps Trainer from evaluating and saving again when it was stopped in the middle of an epoch."""
+        """Keeps Trainer from evaluating and saving once more after a stop in the middle of an epoch."""
         if self._gate is not None and self._gate.stop_requested.is_set() and not _is_whole(state.epoch):
             control.should_evaluate = control.should_save = control.should_log = False
 
-    @_harmless
+    @_never_raises
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Goes on waiting where the checkpoint was asked for during a pause."""
+        """Continues the pause if the checkpoint was asked for during one."""
         if self._gate is not None and self._gate.after_checkpoint(state.global_step):
             control.should_training_stop = True
 
-    @_harmless
+    @_never_raises
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -185,43 +184,42 @@ class JournalCallback(TrainerCallback):
             self._write_completions(state.global_step)
             self._end()
 
-    @_harmless
+    @_never_raises
     def end_by(self, error: BaseException | None) -> None:
         """Ends a run of its own whose `train()` was left.
 
         Args:
-            error: What left it; None where it returned and did not say that training had ended.
+            error: The exception that left it; None if it returned without calling `on_train_end`.
         """
         self._end(error)
 
     def _end(self, error: BaseException | None = None) -> None:
-        """Ends a run of its own."""
-        if run := self._let_go():
+        if run := self._detach_run():
             run.end(error)
 
-    def _let_go(self) -> ExternalRun | None:
-        """The run of its own that is live, for whoever ends it; what is logged from now on comes after it."""
+    def _detach_run(self) -> ExternalRun | None:
+        """Returns the live run of its own, for the caller to end it; later logs then belong to an ended run."""
         run, self._run = self._run, None
         if run is not None:
-            atexit.unregister(self._cut_short)
+            atexit.unregister(self._end_abandoned)
             self._journal = self._gate = None
             self._ended = [(state_of, folder) for state_of, folder in self._ended if state_of() is not None]
             if self._state is not None:
                 self._ended.append((weakref.ref(self._state), run.folder))
         return run
 
-    @_harmless
-    def _cut_short(self) -> None:
-        """The program ends, or trains anew, and nobody said that training had ended: it raised something."""
-        run = self._let_go()
+    @_never_raises
+    def _end_abandoned(self) -> None:
+        """Ends a run whose training was left by an exception, when the program ends or trains again."""
+        run = self._detach_run()
         error = getattr(sys, "last_value", None)
         if run is not None and error is None:
-            run.lose()
+            run.end_unexplained()
         elif run is not None:
             run.end(error)
 
     def _begin(self, args: TrainingArguments, state: TrainerState) -> None:
-        self._cut_short()  # A subclass of Trainer whose own `train` an exception has left.
+        self._end_abandoned()  # An exception may have left a subclass's own `train`, which is not wrapped.
         self._state = state
         self.folder = None
         settings = {key: value for key, value in args.to_sanitized_dict().items() if isinstance(value, _PLAIN)}
@@ -229,25 +227,25 @@ class JournalCallback(TrainerCallback):
             _as_text(self.name), settings, {"device": str(args.device), "output_dir": str(args.output_dir)}
         )
         self._run, self.folder, self._journal, self._gate = run, run.folder, run.journal, run.gate
-        atexit.register(self._cut_short)
+        atexit.register(self._end_abandoned)
         before, self._before = self._before, []
         for step, values in before:
             run.journal.metrics(step, values)
         if state.global_step:
-            run.journal.event("resume", f"goes on from step {state.global_step} of an earlier training")
+            run.journal.event("resume", f"resumes from step {state.global_step} of an earlier training")
 
-    def _tell_once(self, error: Exception) -> None:
-        """Logs what went wrong here, each thing once."""
-        message = f"{type(error).__name__}: {said_of(error)}"
-        if message not in self._told:
-            self._told.add(message)
-            _log.warning("the training goes on, but its run lacks something: %s", message)
+    def _warn_once(self, error: Exception) -> None:
+        """Logs an error of this callback, each message once."""
+        message = f"{type(error).__name__}: {error_text(error)}"
+        if message not in self._warned:
+            self._warned.add(message)
+            _log.warning("the training continues, but its run is incomplete: %s", message)
 
     def _write_completions(self, step: int) -> None:
-        """What the model wrote since the last time."""
+        """Journals the completions that are new since the last call."""
         if self._journal is None or not self._own or self.trainer is None:
             return
-        if completions := self._generations.fresh(self.trainer):
+        if completions := self._completions.fresh(self.trainer):
             write_completions(self._journal, step, completions)
 
     def _write(self, state: TrainerState, logs: Mapping[str, Any]) -> None:
@@ -259,7 +257,7 @@ class JournalCallback(TrainerCallback):
             for name, value in logs.items()
             if name not in self.leave_out and (number := _as_number(value)) is not None
         }
-        # Of another trainer's training perhaps than the one that runs now.
+        # The logs may belong to a training other than the running one.
         ended = next((folder for state_of, folder in self._ended if state_of() is state), None)
         if ended is not None:
             if values:
@@ -274,9 +272,9 @@ class JournalCallback(TrainerCallback):
 
     @contextlib.contextmanager
     def _reopened(self, folder: RunFolder) -> Iterator[JournalWriter]:
-        """The journal of a run that has ended, for what is logged after training; it stays ended."""
-        if not folder.db.is_file():  # It was deleted since.
-            raise LooptopError(f"{folder.id} is not there any more")
+        """Opens the journal of a run that has ended, for logs that come after training; the run stays ended."""
+        if not folder.db.is_file():
+            raise LooptopError(f"{folder.id} was deleted")
         with RunLock(folder.lock, folder.id).acquire(heartbeat=False):
             journal = JournalWriter(folder.db)
             try:
@@ -290,7 +288,7 @@ def _is_whole(epoch: float | None) -> bool:
 
 
 def _as_text(name: object) -> str:
-    """A name as text, of whatever type it is; empty where it is None."""
+    """A name of any type as text; empty for None."""
     if isinstance(name, bytes | os.PathLike):
         return os.fsdecode(name)
     return "" if name is None else str(name)
@@ -300,7 +298,7 @@ _PLAIN = (str, int, float, bool)
 
 
 def _as_number(value: object) -> float | None:
-    """A number that was logged; None where it is none, or too large for one."""
+    """A logged value as a float; None if it is not a number or is too large."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     try:
@@ -310,7 +308,7 @@ def _as_number(value: object) -> float | None:
 
 
 def _wrap_train() -> None:
-    """Wraps `Trainer.train`, once: callbacks then know the trainer, and the run ends however training is left."""
+    """Wraps `Trainer.train`, once, so that callbacks know the trainer and the run ends however `train()` ends."""
     plain = Trainer.train
     if hasattr(plain, "_tells_callbacks"):
         return
@@ -319,7 +317,7 @@ def _wrap_train() -> None:
     def train(self: Trainer, *args: Any, **kwargs: Any) -> Any:
         left_by: BaseException | None = None
         callbacks = [each for each in self.callback_handler.callbacks if isinstance(each, JournalCallback)]
-        # One callback may be in a trainer that trains inside another's training.
+        # A callback may belong to two trainers, of which one trains inside the other's training.
         outer = [callback.trainer for callback in callbacks]
         for callback in callbacks:
             callback.trainer = self

@@ -1,8 +1,8 @@
-"""What every Trainer of looptop does differently: steps are journalled one by one, and a checkpoint is whole or none.
+"""The base of looptop's trainers: each step is journalled, and a checkpoint is written completely or not at all.
 
-Trainer brings accelerate, mixed precision, schedules, checkpoints and reporters. Two of its habits would hurt a run
-that is watched and resumed: its loss is a window's mean, which starts anew on resume, and a checkpoint that the disk
-cut short looks like a whole one.
+Trainer brings accelerate, mixed precision, schedules, checkpoints and reporters. Two things in it do not suit a run
+that is watched and resumed: its loss is the mean of a window, which restarts on resume, and a checkpoint that a full
+disk cut short looks like a complete one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transformers import IntervalStrategy, Trainer, TrainerCallback, TrainerCont
 from looptop.engine.compute.device import Device
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.training import TrainingConfig
-from looptop.engine.errors import said_of
+from looptop.engine.errors import error_text
 from looptop.engine.journal.causes import StopReason
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
@@ -32,33 +32,33 @@ from looptop.engine.training.unreached import without_unreached
 _log = logging.getLogger("looptop.training")
 
 STEP_METRICS = ("loss", "grad_norm", "learning_rate", "epoch")
-"""Journalled for every step here, so Trainer's own, which are a window's, are left out."""
+"""Metrics that are journalled here for every step; Trainer's own values, means of a window, are left out."""
 
 EVALUATION_DUE = "evaluation-due"
-"""A file in a checkpoint whose step was to be evaluated when the run was stopped."""
+"""A file in a checkpoint whose evaluation had not been made when the run was stopped."""
 
 LOSS_SUM = "loss_sum.json"
-"""What a checkpoint holds of the losses of all steps before it."""
+"""The file in a checkpoint that holds the sum of the losses of all steps up to it."""
 
 MEAN_WEIGHT = 0.02
-"""What the latest step counts for in the mean time of a step."""
+"""The weight of the latest step in the running mean of a step's time."""
 
 
 class RunTrainer(Trainer):
-    """A Trainer that belongs to a run. Mix it in before another Trainer, and call `belong_to` when it is made."""
+    """A Trainer that belongs to a run. Mix it in before another Trainer, and call `attach_to` in the constructor."""
 
     context: RunContext
     step_loss: Tensor | float
     step_gradient_norm: Tensor | float | None
     loss_sum: float | None
-    """Of all steps of the run; None where it goes on from a checkpoint that does not hold it."""
+    """The sum of the losses of all steps; None if the run was resumed from a checkpoint without it."""
     best_loaded: int | None = None
-    """The step of the best checkpoint, once training has ended and the model is that one again."""
+    """The step of the best checkpoint, once training has ended and the model is loaded from it."""
     _evaluation_due = False
     _random_states: Sequence[tuple[str, bytes]] = ()
 
-    def belong_to(self, context: RunContext) -> None:
-        """Takes the run's journal, folder and controls."""
+    def attach_to(self, context: RunContext) -> None:
+        """Attaches the trainer to the run's journal, folder and controls."""
         self.context = context
         self.step_loss = 0.0
         self.step_gradient_norm = None
@@ -66,64 +66,66 @@ class RunTrainer(Trainer):
         self.callback_handler.callbacks.insert(0, StepJournal(self))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """As Trainer's; `train_loss` is the mean of all steps of the run, where Trainer knows those since a resume."""
+        """Logs as Trainer does, but `train_loss` is the mean over all steps, not only over those since a resume."""
         if "train_loss" in logs and self.loss_sum is not None:
             logs = logs | {"train_loss": self.loss_sum / max(self.state.global_step, 1)}
         super().log(logs, start_time)
 
     def step_activity(self, step: int) -> Activity:
-        """What the run is doing while it makes a step."""
+        """The run's activity while it makes a step, for a message about memory that ran out."""
         return Activity(f"in step {step}", "lower training.per_device_train_batch_size")
 
     def evaluation_activity(self) -> Activity:
-        """What the run is doing while it evaluates."""
+        """The run's activity while it evaluates."""
         step = self.state.global_step
         when = f"after step {step}" if step else "before its first step"
         return Activity(f"while it evaluated {when}", "lower training.per_device_eval_batch_size")
 
     def pass_in_evaluation(self, done: int, total: int) -> None:
-        """Comes by in an evaluation, between two of its batches, in all processes.
+        """Shows how far an evaluation is, takes controls and waits while the run is paused.
+
+        Called between two batches of the evaluation, in all processes.
 
         Args:
-            done: Batches, or queries, so far.
-            total: Of how many.
+            done: Batches or queries so far.
+            total: Their number.
 
         Raises:
-            RunStoppedError: The run shall stop.
+            RunStoppedError: The run must stop.
         """
         step = self.state.global_step
         text = f"evaluating after step {step}" if step else "evaluating before the first step"
         self.context.pass_between_steps(text, done, total)
 
     def samples_of_a_step(self) -> int:
-        """How many samples one step takes, in all processes."""
+        """The number of samples in one step, over all processes."""
         args = self.args
         return int(args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size)
 
     def mean_of_processes(self, mine: Tensor | float) -> float:
-        """The mean of a number that each of the run's processes has of its own share."""
+        """The mean of a number over the run's processes; each passes its own."""
         processes = self.context.processes
         if not processes.several:
             return float(mine)
         return float(processes.total(torch.as_tensor(mine, device=self.args.device).float().clone())) / processes.count
 
     def step_values(self) -> Mapping[str, float]:
-        """More numbers of the step that has just ended, by name."""
+        """Further metrics of the step that has just ended, by name."""
         return {}
 
     def save_more(self, folder: Path) -> None:
-        """Adds to a checkpoint's folder what Trainer does not know of."""
+        """Adds files to a checkpoint's folder that Trainer does not write."""
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """One forward and backward pass; the step's own loss is kept."""
+        """One forward and backward pass; also adds its loss to the step's own loss."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.step_loss = self.step_loss + loss
         return loss
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        # Trainer would look for gradients in the frozen parts of the model too, at every step.
+        # Trainer would look for gradients in the frozen parameters too, at every step.
         optimizer: Any = self.optimizer
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         return self.accelerator.clip_grad_norm_(trained, self.args.max_grad_norm)
@@ -133,7 +135,7 @@ class RunTrainer(Trainer):
         return self.step_gradient_norm
 
     def create_optimizer(self, model: nn.Module | None = None) -> Any:
-        """As Trainer's; it also loads the state of a checkpoint in which unreached parameters had moments."""
+        """Creates the optimiser; it also loads older checkpoints, which hold moments of unreached parameters."""
         new = self.optimizer is None
         optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
         if new and getattr(self.model, "unreached", None):
@@ -148,22 +150,22 @@ class RunTrainer(Trainer):
         return without_unreached(model, groups, state)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Not counted: Trainer's estimate knows one input of token ids, and these models have several."""
+        """Not counted: Trainer's estimate is for a single input of token ids, and these models have several."""
         return 0
 
     def store_flos(self) -> None:
-        """Nothing, since they are not counted; Trainer would have all processes meet for it."""
+        """Does nothing, since they are not counted; in Trainer's method all processes wait for each other."""
 
     @property
     def result_step(self) -> int:
-        """The step whose weights the model holds when training has ended."""
+        """The step whose weights the model has when training has ended."""
         return self.state.global_step if self.best_loaded is None else self.best_loaded
 
     def result_figures(self, *names: str) -> dict[str, float]:
-        """What the evaluation of `result_step` measured, by name; it may have been made before a resume."""
-        here = [entry for entry in self.state.log_history if entry.get("step") == self.result_step]
+        """The metrics of the evaluation of `result_step`, by name; it may have been made before a resume."""
+        logs = [entry for entry in self.state.log_history if entry.get("step") == self.result_step]
         return {
-            name: next((float(entry[f"eval_{name}"]) for entry in reversed(here) if f"eval_{name}" in entry), math.nan)
+            name: next((float(entry[f"eval_{name}"]) for entry in reversed(logs) if f"eval_{name}" in entry), math.nan)
             for name in names
         }
 
@@ -173,7 +175,7 @@ class RunTrainer(Trainer):
         try:
             super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *rest, **kw)
         except RunStoppedError:
-            # The step is made and its evaluation is not: whoever goes on from its checkpoint makes that first.
+            # The step is made, but not its evaluation. A run that is resumed from its checkpoint evaluates first.
             self._evaluation_due = True
             self.control.should_evaluate = self.control.should_save = False
             self.control.should_training_stop = True
@@ -185,41 +187,41 @@ class RunTrainer(Trainer):
         with self.context.during(self.evaluation_activity()):
             metrics = super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
         if skip_scheduler and self.state.global_step and self._determine_best_metric(metrics, trial):
-            # One that was due: it counts as if it had been made when the checkpoint was.
+            # This evaluation was due before the resume; it counts as if it had been made with the checkpoint.
             self.state.best_model_checkpoint = str(self.context.resume_from)
         return metrics
 
     def _load_best_model(self) -> None:
-        """Takes the best checkpoint where it is whole; else the result is the last step's, and is said to be."""
+        """Loads the best checkpoint if it is complete; otherwise keeps the last step's model and journals that."""
         best = Path(str(self.state.best_model_checkpoint))
-        if checkpoint.is_whole(best, reads=True):
+        if checkpoint.is_complete(best, reads=True):
             with self.context.during(Activity(f"while it loaded {best.name}", CLOSE_OTHERS)):
                 super()._load_best_model()
             self.best_loaded = checkpoint.step_of(best)
         else:
             self.context.journal.event(
                 "checkpoint",
-                f"the best checkpoint, {best.name}, is not whole any more: the result is that of step"
+                f"the best checkpoint, {best.name}, is no longer complete: the result is that of step"
                 f" {self.state.global_step}",
                 level="warning",
             )
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """A whole checkpoint or none: journal first, then the files, then the manifest that makes it count.
+        """Writes a complete checkpoint or none: journal first, then the files, then the manifest that makes it valid.
 
-        A disk that is full costs this checkpoint, not the run: it is said in the journal, and training goes on with the
-        checkpoints that stand. Where the run is to stop with it, nothing else would hold what was learned since the one
-        before: the run is held until there is room, or until it is stopped once more.
+        A full disk costs this checkpoint, not the run: it is journalled, and training continues with the earlier
+        checkpoints. But if the run is stopping with this checkpoint, everything learned since the last one would be
+        lost. So the run is held until there is room, or until it is stopped once more.
         """
         step, processes = self.state.global_step, self.context.processes
         folder = self.context.folder.checkpoints / f"checkpoint-{step}"
-        # One of this same step, written again, could only be lost, on a disk that has become full.
-        if not step or processes.decide(lambda: checkpoint.is_whole(folder)):
+        # Writing the checkpoint of this step again could only lose it, if the disk has become full.
+        if not step or processes.decide(lambda: checkpoint.is_complete(folder)):
             return
         if processes.several:
             self._random_states = processes.gather(self._random_state())
         if processes.is_first:
-            self._save_or_say_why_not(model, trial, folder)
+            self._save_or_report(model, trial, folder)
             processes.decide(lambda: False)
         else:
             while processes.decide(lambda: True):
@@ -227,31 +229,32 @@ class RunTrainer(Trainer):
         self.state.best_model_checkpoint = processes.decide(lambda: self.state.best_model_checkpoint)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """As Trainer's; the first process calls the others to the barrier that Trainer has behind it in a checkpoint.
+        """Saves as Trainer does. In a checkpoint, the first process then calls the others to Trainer's next barrier.
 
-        It stands there alone otherwise: only this process writes, and only it knows whether the disk took the weights.
+        Only the first process writes and knows whether the weights were saved, so the others would not come by
+        themselves.
         """
         super().save_model(output_dir, _internal_call)
         if _internal_call and self.context.processes.several and self.state.best_global_step:
             self.context.processes.decide(lambda: True)
 
-    def _save_or_say_why_not(self, model: nn.Module, trial: Any, folder: Path) -> None:
+    def _save_or_report(self, model: nn.Module, trial: Any, folder: Path) -> None:
         step = self.state.global_step
         while (error := self._try_to_save(model, trial, folder)) is not None:
-            failed = f"the checkpoint of step {step} could not be written: {said_of(error)}"
+            failed = f"the checkpoint of step {step} could not be written: {error_text(error)}"
             if not self.context.gate.saves_before_it_stops:
                 self.context.journal.event(
-                    "checkpoint", f"{failed}; training goes on, make room on the disk", step=step, level="warning"
+                    "checkpoint", f"{failed}; training continues, make room on the disk", step=step, level="warning"
                 )
                 return
-            if not self.context.try_again(failed, error):
+            if not self.context.hold_for_retry(failed, error):
                 return
         self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
         best = self.state.best_model_checkpoint
         checkpoint.rotate(folder.parent, best=checkpoint.step_of(Path(best)) if best else None)
 
     def _try_to_save(self, model: nn.Module, trial: Any, folder: Path) -> Exception | None:
-        """Writes a checkpoint whole; else leaves nothing of it, and says what went wrong."""
+        """Writes a complete checkpoint, or removes it again and returns the error."""
         best_before = self.state.best_model_checkpoint
         try:
             checkpoint.ensure_space(folder.parent, self._checkpoint_bytes())
@@ -267,7 +270,7 @@ class RunTrainer(Trainer):
                 (folder / EVALUATION_DUE).touch()
             checkpoint.seal(folder)
         except Exception as error:
-            # A full disk is an OSError, a RuntimeError of torch.save, or safetensors' own error, a plain Exception.
+            # A full disk raises an OSError, a RuntimeError from torch.save, or safetensors' own error, an Exception.
             shutil.rmtree(folder, ignore_errors=True)
             self.state.best_model_checkpoint = best_before
             _log.exception("%s could not be written", folder.name)
@@ -275,14 +278,14 @@ class RunTrainer(Trainer):
         return None
 
     def _random_state(self) -> tuple[str, bytes]:
-        """The file that a checkpoint holds of this process's random numbers: its name, and what is in it."""
+        """The name and content of the checkpoint file with this process's random state."""
         with tempfile.TemporaryDirectory() as folder:
             self._save_rng_state(folder)
             (file,) = Path(folder).iterdir()
             return file.name, file.read_bytes()
 
     def _checkpoint_bytes(self) -> int:
-        """What a checkpoint will take: all weights, and two more numbers for each that is trained (Adam)."""
+        """The size of a checkpoint: all weights, and for each trained one two more numbers (Adam)."""
         parameters: list[nn.Parameter] = list(self.accelerator.unwrap_model(self.model).parameters())
         weights = sum(p.numel() * p.element_size() for p in parameters)
         trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
@@ -290,7 +293,7 @@ class RunTrainer(Trainer):
 
 
 def _loss_sum_of(folder: Path | None) -> float | None:
-    """The losses of all steps up to a checkpoint; None where it does not hold them."""
+    """The sum of the losses of all steps up to a checkpoint; None if the checkpoint does not hold it."""
     if folder is None:
         return 0.0
     try:
@@ -300,11 +303,11 @@ def _loss_sum_of(folder: Path | None) -> float | None:
 
 
 class EvaluateAtTheEnd(TrainerCallback):
-    """Has the last step followed by an evaluation, wherever it falls: the curve ends where training ends."""
+    """Evaluates after the last step, whatever the interval, so that the curve ends where training ends."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Asks for it."""
-        # By epochs Trainer evaluates at the end of a broken one too.
+        """Asks for an evaluation after the last step."""
+        # With the strategy `epoch`, Trainer evaluates at the end of an unfinished epoch too.
         if state.global_step >= state.max_steps and args.eval_strategy == IntervalStrategy.STEPS:
             control.should_evaluate = True
 
@@ -319,17 +322,17 @@ class StepJournal(TrainerCallback):
         self.steps = 0
         self.seconds = 0.0
         self.evaluated = 0
-        """Batches of the evaluation that goes on."""
+        """Batches of the current evaluation so far."""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
         """Starts the clock, which stands still while the run is paused."""
         self.since = self.trainer.context.running_seconds()
         self.trainer.context.progress.end()
-        # Trainer reads a step's samples before it says that the step begins.
+        # Set here, because Trainer reads a step's samples before it calls `on_step_begin`.
         self.trainer.context.activity = self.trainer.step_activity(state.global_step + 1)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Starts the clock anew: evaluations and checkpoints are not training."""
+        """Restarts the clock, since evaluations and checkpoints do not count as training."""
         self.evaluated = 0
         self.on_train_begin(args, state, control)
 
@@ -338,7 +341,7 @@ class StepJournal(TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
     ) -> None:
-        """Says how far an evaluation is, waits while the run is paused, and leaves where it shall stop."""
+        """Shows how far an evaluation is, waits while the run is paused, and raises an error if it must stop."""
         self.evaluated += 1
         loader = kw.get("eval_dataloader")
         batches = len(loader) if loader is not None else 0
@@ -347,16 +350,16 @@ class StepJournal(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
     ) -> None:
-        """Remembers the rate that this step is made with; the scheduler moves on before the step ends."""
+        """Keeps the learning rate of this step; the scheduler changes it before the step ends."""
         self.learning_rate = self.trainer._get_learning_rate()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Writes the step."""
+        """Journals the step."""
         trainer = self.trainer
         now = trainer.context.running_seconds()
         took, self.since = now - self.since, now
         self.steps += 1
-        # A plain mean at first, then one that forgets, so that the time left follows a machine that slows down.
+        # First a plain mean, then an exponential one, so that the time left follows a machine that slows down.
         self.seconds += (took - self.seconds) * max(1 / self.steps, MEAN_WEIGHT)
         values = {
             "loss": trainer.mean_of_processes(trainer.step_loss),
@@ -375,14 +378,14 @@ class StepJournal(TrainerCallback):
 
 
 def save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
-    """Writes a run's result, whole or not at all, and holds the run where it cannot be written.
+    """Writes a run's result completely or not at all, and holds the run if it cannot be written.
 
     Args:
         context: The run.
-        write: Writes it into a folder.
+        write: Writes the result into a folder.
 
     Returns:
-        Whether it is written; False where a stop gave it up.
+        Whether it was written; False if a stop gave it up.
     """
     with context.during(Activity("while it wrote its result", CLOSE_OTHERS)):
         return context.processes.decide(lambda: _save_result(context, write))
@@ -402,20 +405,20 @@ def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
             shutil.rmtree(draft, ignore_errors=True)
             if is_out_of_memory(error):
                 raise
-            # Of a full disk: an OSError, or safetensors' own error, a plain Exception.
+            # A full disk raises an OSError, or safetensors' own error, an Exception.
             _log.exception("the result could not be written")
-            if not context.try_again(f"the result could not be written: {said_of(error)}", error):
+            if not context.hold_for_retry(f"the result could not be written: {error_text(error)}", error):
                 context.gate.stop_reason = StopReason.NO_RESULT
                 return False
 
 
 def evaluates_first(context: RunContext) -> bool:
-    """Whether training begins with an evaluation: figure 7.8's first point, or one that a stop left undone."""
+    """Whether training begins with an evaluation: figure 7.8's first point, or one that a stop prevented."""
     return context.resume_from is None or (context.resume_from / EVALUATION_DUE).exists()
 
 
 def trainer_arguments(chosen: TrainingConfig, output_dir: Path, device: Device) -> dict[str, Any]:
-    """What Trainer is told in every kind of run: the arguments that are chosen, and its habits settled on purpose."""
+    """The arguments of Trainer that every kind of run shares: the chosen settings, and fixed values."""
     return {
         "output_dir": str(output_dir),
         "num_train_epochs": chosen.num_train_epochs,
@@ -431,7 +434,7 @@ def trainer_arguments(chosen: TrainingConfig, output_dir: Path, device: Device) 
         "use_cpu": device.torch_device == "cpu",
         "bf16": device.precision == "bf16",
         "fp16": device.precision == "fp16",
-        # Rotation is ours: Trainer's would count broken checkpoints and delete whole ones in their favour.
+        # Old checkpoints are deleted elsewhere: Trainer would count broken ones and delete complete ones instead.
         "save_total_limit": None,
         "load_best_model_at_end": True,
         "logging_strategy": "steps" if chosen.report_to else "no",
@@ -440,7 +443,7 @@ def trainer_arguments(chosen: TrainingConfig, output_dir: Path, device: Device) 
         "report_to": list(chosen.report_to) or "none",
         "disable_tqdm": True,
         "remove_unused_columns": False,
-        # All that is trained has a part in every loss; Trainer would look for what has not, at every step.
+        # Every trained parameter is used in every loss; Trainer would search for unused ones at every step.
         "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": device.torch_device.startswith("cuda"),
     }

@@ -1,6 +1,6 @@
-"""What TRL's GRPO and RLOO trainers let their model write, taken from the trainer.
+"""Reads the completions of TRL's GRPO and RLOO trainers.
 
-It keeps the prompts, completions, rewards and advantages of its last generation in `_logs` (TRL 1.16).
+The trainer keeps the prompts, completions, rewards and advantages of its last generation in `_logs` (TRL 1.16).
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any
 from looptop.engine.journal.completions import Completion
 
 
-class FromTrainer:
-    """Reads a trainer's last generation, each once."""
+class CompletionReader:
+    """Reads a trainer's last generation, each one once."""
 
     def __init__(self) -> None:
         self._seen: list[Any] = []
 
     def skip(self, trainer: Any) -> None:
-        """What is there now is no training's: an evaluation generates too."""
+        """Marks the last generation as read. Called after an evaluation, whose completions are not training's."""
         self._seen = list(_logs(trainer).get("completion", ()))
 
     def fresh(self, trainer: Any) -> list[Completion]:
-        """The completions of a generation that was not read before; empty where there is none."""
+        """The completions of the last generation if it was not read before; otherwise empty."""
         logs = _logs(trainer)
         written = list(logs.get("completion", ()))
-        # The very objects: the same words may well be written twice.
+        # Compares the objects, not the texts: two generations may write the same.
         if not written or _same(written, self._seen):
             return []
         self._seen = written
@@ -44,7 +44,7 @@ class FromTrainer:
 
 
 def as_text(value: Any) -> str:
-    """A prompt or completion as text; a conversation's turns one below the other."""
+    """A prompt or completion as text; of a conversation, one turn below the other."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
 """Freezes the parameters that no loss reaches: a ViT's or BERT's pooler, DINOv2's mask token, CLIP's last vision norm.
 
-Names would have to be listed for each family of models. Instead one sample goes through the model, and autograd's graph
-of its loss says which parameters have a part in it. No gradient is computed, so a model of the book's size takes
-a fraction of a second and no further memory.
+A list of names would be needed for each family of models. Instead, one sample goes through the model, and the autograd
+graph of its loss shows which parameters it depends on. No gradient is computed, so this takes a fraction of a second
+and no extra memory for a model of the book's size.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 
 
 def freeze_unreached(model: nn.Module, loss: Callable[[], Tensor]) -> frozenset[str]:
-    """Stops trainable parameters from being trained that have no part in a loss.
+    """Freezes the trainable parameters that a loss does not depend on.
 
-    The optimiser then keeps no moments for them, and processes that train together do not wait for their gradients.
+    The optimiser then keeps no moments for them, and the processes of a run do not wait for their gradients.
 
     Args:
         model: Its frozen parameters stay frozen.
         loss: Computes the model's loss for any sample.
 
     Returns:
-        The names of the parameters that were trainable and are not any more; kept as `model.unreached` too.
+        The names of the parameters that it froze; also stored as `model.unreached`.
     """
     mode = model.training
-    model.eval()  # No layer is dropped.
+    model.eval()  # so that no layer is dropped
     try:
         with torch.enable_grad():
             reached = _reached(loss())
@@ -42,7 +42,7 @@ def freeze_unreached(model: nn.Module, loss: Callable[[], Tensor]) -> frozenset[
 
 
 def _reached(loss: Tensor) -> set[int]:
-    """The ids of the leaves of a tensor's graph."""
+    """The Python ids of the leaves of a tensor's autograd graph."""
     waiting: list[Any] = [loss.grad_fn]
     seen: set[Any] = set()
     leaves: set[int] = set()
@@ -58,12 +58,12 @@ def _reached(loss: Tensor) -> set[int]:
 
 
 def without_unreached(model: nn.Module, groups: list[list[str]], state: dict[str, Any]) -> dict[str, Any]:
-    """The optimiser's state of a checkpoint from before these parameters were frozen, without their moments.
+    """An optimiser's state without the moments of unreached parameters, which older checkpoints hold.
 
     Args:
         model: The model, after `freeze_unreached`.
-        groups: The names of each of the optimiser's groups, those of the unreached parameters among them, in order.
-        state: As the optimiser's `state_dict` wrote it; one that has no such moments is returned as it is.
+        groups: The parameter names of each optimiser group, in order, with those of the unreached parameters.
+        state: The optimiser's `state_dict`; returned unchanged if it holds no such moments.
     """
     unreached: frozenset[str] = getattr(model, "unreached", frozenset())
     sizes = [len(group["params"]) for group in state["param_groups"]]

@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrained
 from transformers.utils.generic import ModelOutput
 
 from looptop.engine.config.vqa import Fusion
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.weights import is_pooler, load_part, load_whole
 from looptop.engine.text import visible
 from looptop.engine.vqa.configuration import VqaConfig, frozen_parts, is_cross_attention
@@ -379,5 +379,5 @@ def load_model(folder: Path) -> VqaModel:
     try:
         model: VqaModel = load_whole(VqaModel.from_pretrained, folder, local_files_only=True)
     except OSError as error:
-        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {said_of(error)}") from error
+        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {error_text(error)}") from error
     return model

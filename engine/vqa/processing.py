@@ -21,7 +21,7 @@ from transformers.image_processing_backends import PilBackend
 # By its module: from the package itself, transformers 5.17 gives it only where torchvision is installed.
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.names import resolve
 from looptop.engine.models.token_text import known_ids
 from looptop.engine.models.weights import load_part
@@ -305,7 +305,7 @@ def _load(load: Callable[..., Any], folder: str, what: str) -> Any:
         return load_part(load, folder, f"{what} in")
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
         raise LooptopError(
-            f"cannot load {what}: it is neither in a local folder nor on the hub ({said_of(error)})"
+            f"cannot load {what}: it is neither in a local folder nor on the hub ({error_text(error)})"
         ) from error
 
 

@@ -69,7 +69,7 @@ class VqaTrainer(RunTrainer):
         )
         self.vqa = model
         self.processor = processor
-        self.belong_to(context)
+        self.attach_to(context)
         self.answer_samples = answer_samples
         # The model divides by the labels of the whole accumulated batch itself.
         self.model_accepts_loss_kwargs = True

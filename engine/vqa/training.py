@@ -17,9 +17,9 @@ from transformers.utils import logging as transformers_logging
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
-from looptop.engine.runs.alerts import QUESTION_ONLY, question_only_known
+from looptop.engine.runs.alerts import QUESTION_ONLY, read_question_only
 from looptop.engine.runs.context import CLOSE_OTHERS, READING, Activity, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
@@ -67,17 +67,17 @@ def train(context: RunContext) -> dict[str, Any]:
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     left_out = LeftOut(context.journal)
     try:
-        with context.during(READING), context.processes.first_before_the_others():
+        with context.during(READING), context.processes.first_process_first():
             splits = load_data(config.data, config.training.seed, left_out, _Progress(context))
     finally:
         left_out.report()
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     ways_out = vqa_ways_out(config.model)
     context.activity = loading(ways_out)
     context.report("loading the models")
     check_fit(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, ways_out)
     model, processor = build_model(config)
-    context.leave_if_stopped()
+    context.raise_if_stopped()
     model.to(device.torch_device)  # type: ignore[arg-type]  # A decorator of transformers hides the signature.
     if config.model.kernels == "fast":
         use_fast_kernels(model.decoder)
@@ -105,7 +105,7 @@ def train(context: RunContext) -> dict[str, Any]:
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
     )
-    known = question_only_known(context.folder.db) if context.resume_from else None
+    known = read_question_only(context.folder.db) if context.resume_from else None
     if context.processes.is_first:
         context.journal.facts(
             **{QUESTION_ONLY: question_only_accuracy(train_split, validation) if known is None else known}
@@ -163,7 +163,7 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
     except OSError as error:
         # The hub's message has several lines; the first names what it did not find.
         raise LooptopError(
-            f"a model cannot be loaded: {said_of(error)}; name a local folder or connect to the hub"
+            f"a model cannot be loaded: {error_text(error)}; name a local folder or connect to the hub"
         ) from None
     model.freeze(names.freeze)
     try:
@@ -174,7 +174,7 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
         if is_out_of_memory(error):
             raise
         raise LooptopError(
-            f"these three parts cannot answer a question together: {_families(model)}; {said_of(error)}; name others"
+            f"these three parts cannot answer a question together: {_families(model)}; {error_text(error)}; name others"
         ) from error
     if any(name.startswith(("text_projection", "image_projection")) for name in unreached):
         raise LooptopError(f"the decoder sees neither question nor image: {_families(model)}; name another decoder")
@@ -219,7 +219,7 @@ def training_arguments(
         dataloader_num_workers=chosen.dataloader_num_workers,
         label_names=["labels"],
     )
-    device.settle(arguments)
+    device.restrict_trainer(arguments)
     return arguments
 
 

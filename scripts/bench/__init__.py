@@ -1,1 +1,1 @@
-"""Speed, each figure as a ratio against a named peer measured in the same run (`make bench`)."""
+"""Benchmarks (`make bench`): each figure is a ratio to a named peer that is measured in the same run."""

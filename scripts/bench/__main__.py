@@ -1,4 +1,4 @@
-"""`make bench`: the speeds of docs/benchmarks.md, with the processor's name."""
+"""`make bench`: measures every figure of `docs/benchmarks.md` and prints it, with the CPU's name."""
 
 from __future__ import annotations
 

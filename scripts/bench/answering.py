@@ -1,4 +1,4 @@
-"""One answer of the loaded bundle, image prepared, against one bare forward pass of the same model."""
+"""The time of one answer of the bundled model, with the image prepared, against one bare forward pass of the model."""
 
 from __future__ import annotations
 

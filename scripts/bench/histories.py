@@ -1,7 +1,7 @@
-"""Opening long histories: how soon every chart is complete, in how many bytes, with how much memory; beside W&B LEET.
+"""Opening long histories: the time, bytes and memory until every chart is complete, beside W&B LEET.
 
-Both programs draw on a pseudo-terminal of 200 by 60 that is read as fast as it can be. Complete is a screen that does
-not change any more. LEET gets the same numbers, logged by `wandb` itself, offline, in an environment of its own.
+Both programs draw on a pseudo-terminal of 200 by 60 that is read as fast as possible. A screen is complete when it no
+longer changes. LEET gets the same numbers, logged offline by `wandb` itself, in an environment of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.terminal.tty import PROGRAM, Tty
 
 COLUMNS, ROWS = 200, 60
 QUIET = 3.0
-"""Seconds without a byte after which nothing more is expected."""
+"""Seconds without output after which the screen counts as complete."""
 
 LEET = Path("build/leet")
 WANDB = "wandb==0.31.0"
@@ -49,38 +49,38 @@ class Opening:
     """One opening of a history."""
 
     seconds: float
-    """From the command until the screen does not change any more."""
+    """From the command until the screen no longer changes."""
     kilobytes: float
     """Written to the terminal until then."""
     megabytes: float
-    """Resident then, child processes included."""
+    """Resident memory then, child processes included."""
     screen: str
 
 
 def opening(argv: list[str]) -> Opening:
-    """Runs a program until its screen stands still, then ends it."""
+    """Runs a program until its screen no longer changes, then ends it."""
     chunks: list[tuple[float, bytes]] = []
     began = time.perf_counter()
     with Tty(argv, cols=COLUMNS, rows=ROWS) as tty:
         last = began
         while time.perf_counter() - last < QUIET or not chunks:
-            # Not through the terminal's emulator, which reads far slower than a terminal.
+            # Read directly: the terminal emulator is far slower than a terminal.
             if select.select([tty.fd], [], [], 0.05)[0]:
                 chunks.append((time.perf_counter(), os.read(tty.fd, 65536)))
                 last = chunks[-1][0]
         process = psutil.Process(tty.pid)
-        held = sum(each.memory_info().rss for each in [process, *process.children(recursive=True)])
-    seen = []
+        resident = sum(each.memory_info().rss for each in [process, *process.children(recursive=True)])
+    texts = []
     for _, data in chunks:
         tty.feed(data)
-        seen.append(tty.text())
-    complete = next(place for place, text in enumerate(seen) if all(later == seen[-1] for later in seen[place:]))
+        texts.append(tty.text())
+    complete = next(index for index, text in enumerate(texts) if all(later == texts[-1] for later in texts[index:]))
     bytes_so_far = sum(len(data) for _, data in chunks[: complete + 1])
-    return Opening(chunks[complete][0] - began, bytes_so_far / 1000, held / 1e6, seen[-1])
+    return Opening(chunks[complete][0] - began, bytes_so_far / 1000, resident / 1e6, texts[-1])
 
 
 def median(openings: list[Opening]) -> str:
-    """The openings in a sentence."""
+    """The medians of the openings, as text."""
     seconds, kilobytes, megabytes = (
         statistics.median(getattr(each, name) for each in openings) for name in ("seconds", "kilobytes", "megabytes")
     )
@@ -88,7 +88,7 @@ def median(openings: list[Opening]) -> str:
 
 
 def redraw_milliseconds(run_id: str) -> float:
-    """Reading a window of a metric's series and drawing it at 120x30, as zooming and panning do; the median of many."""
+    """Milliseconds to read a window of a metric's series and draw it at 120x30, as zooming does; the median of many."""
     from looptop.engine.journal.reader import Journal
     from looptop.engine.runs.folder import RunFolder
     from looptop.tui.plots import curves, plot
@@ -106,12 +106,12 @@ def redraw_milliseconds(run_id: str) -> float:
 
 
 def leet_opening(folder: Path) -> Opening:
-    """LEET on the same numbers."""
+    """Opens the same numbers in LEET."""
     return opening([str((LEET / "bin" / "wandb").absolute()), "leet", "run", str(folder)])
 
 
 def leet_data(folder: Path) -> Path | None:
-    """Has wandb log the numbers; None where wandb cannot be had."""
+    """Logs the numbers with wandb and returns their folder; None if wandb cannot be installed."""
     if not (LEET / "bin" / "wandb").exists():
         made = subprocess.run([sys.executable, "-m", "venv", str(LEET)], check=False).returncode == 0
         command = [str(LEET / "bin" / "pip"), "install", "--quiet", WANDB]
@@ -125,7 +125,7 @@ def leet_data(folder: Path) -> Path | None:
 
 
 def main() -> None:
-    """Prints what opening costs; the goal is 2 s, 100 KB and less than 200 MB."""
+    """Prints the time, bytes and memory of opening; the goal is 2 s, 100 KB and less than 200 MB."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["LOOPTOP_HOME"] = home
         many, long = histories.make(METRICS, STEPS), histories.make(1, 5_000_000)
@@ -137,14 +137,14 @@ def main() -> None:
                 openings.append(opening([*PROGRAM, "attach", run_id]))
             if folder is not None:
                 theirs.append(leet_opening(folder))
-        assert "1/20" in ours[many.id][0].screen, "not all charts were there"
-        assert f"to {histories.SPIKE:,.0f}" in ours[long.id][0].screen, "the spike of one step was not seen"
+        assert "1/20" in ours[many.id][0].screen, "some charts are missing"
+        assert f"to {histories.SPIKE:,.0f}" in ours[long.id][0].screen, "the spike of one step is not shown"
         print(f"histories: {METRICS} x {STEPS:,}: {median(ours[many.id])} (goal: 2 s, 100 KB, 200 MB)")
         print(f"histories: 1 x 5,000,000: {median(ours[long.id])} (goal: the same)")
         if theirs:
             print(f"histories: {METRICS} x {STEPS:,} in W&B LEET: {median(theirs)}")
         else:
-            print("histories: wandb cannot be installed here, so there is no figure of W&B LEET")
+            print("histories: wandb cannot be installed here, so W&B LEET is not measured")
         for run in (many, long):
             print(
                 f"histories: {run.about().title}: redrawn at 120x30 in {redraw_milliseconds(run.id):.1f} ms (goal: 10)"

@@ -1,4 +1,4 @@
-"""Keys on the real program: how soon the screen answers one."""
+"""Presses keys in the real program and measures how soon the screen changes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pyte.screens import Char
 from tests.terminal.tty import Tty
 
 LONGEST = 2.0
-"""Seconds after which a key that changed nothing is an error."""
+"""Seconds after which it is an error that a key has changed nothing."""
 REST = 0.15
-"""Seconds after an answer in which what else the key does comes: it is not taken for the next key's."""
+"""Seconds to wait after a change, so that further output of this key does not count for the next one."""
 
 
 def press(tty: Tty, key: str) -> float:
-    """Presses a key and waits until any cell of the screen looks different.
+    """Presses a key and waits until any cell of the screen changes.
 
     Returns:
-        The seconds that took, with those that the screen's reader takes itself.
+        The seconds until then, with the time that reading the screen takes itself.
     """
-    before = look_of(tty)
+    before = cells_of(tty)
     tty.screen.dirty.clear()
     began = time.perf_counter()
     tty.send(key)
@@ -36,7 +36,7 @@ def press(tty: Tty, key: str) -> float:
     return took
 
 
-def look_of(tty: Tty) -> list[list[Char]]:
+def cells_of(tty: Tty) -> list[list[Char]]:
     """All cells of the screen, with their colours."""
     return [_line(tty, y) for y in range(tty.screen.lines)]
 
@@ -48,14 +48,14 @@ def _line(tty: Tty, y: int) -> list[Char]:
 
 
 def settle(tty: Tty) -> None:
-    """Lets the first full drawing pass: it is not what a key costs."""
+    """Waits for the first full drawing, which is not part of a key's time."""
     end = time.perf_counter() + 3.0
     while time.perf_counter() < end:
         tty.pump()
 
 
 def spread(took: list[float]) -> str:
-    """The median and the 95th percentile, in words."""
+    """The median and the 95th percentile, as text."""
     ordered = sorted(took)
     return (
         f"{statistics.median(ordered) * 1e3:.0f} ms,"

@@ -1,6 +1,6 @@
-"""How much slower a run is beside another one on the same processor.
+"""How much slower a run is beside another one on the same CPU.
 
-Two runs of one kind take turns of some seconds: one alone (the other is stopped by a signal), then both at once.
+Turns of a few seconds alternate: one run alone (the other is stopped by a signal), then both together.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tests.support import eventually
 TURNS = 6
 
 SECONDS = 5.0
-"""Length of a turn."""
+"""The length of a turn."""
 
 
 def slower_beside(kind: Watched) -> Ratio:
-    """How long a step takes beside another run of the same kind, over how long it takes alone."""
+    """The time of a step beside another run of the same kind, over its time alone."""
     with ExitStack() as at_the_end:
         runs = [launch(config.override(config.preset("tiny", kind.name), kind.endless)) for _ in range(2)]
         for folder in runs:
@@ -45,12 +45,12 @@ def slower_beside(kind: Watched) -> Ratio:
 
 
 def a_turn() -> Turn:
-    """Some steps."""
+    """One turn."""
     return turn(SECONDS)
 
 
 def main() -> None:
-    """Prints a ratio for each kind."""
+    """Prints a ratio for each kind of run."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["LOOPTOP_HOME"] = home
         for kind in (VQA, PPO):

@@ -1,4 +1,4 @@
-"""The app's first full Ask screen, against the first screen of a Textual app that does nothing."""
+"""The time until the app's Ask screen is complete, against the first screen of an empty Textual app."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ EMPTY = (
     "Empty().run()"
 )
 FULL_SCREEN = r"0\.png"
-"""The name under the picture: drawn with it, after everything else."""
+"""The name under the picture, which is drawn last."""
 
 
 def seconds_to(pattern: str, argv: list[str]) -> float:
-    """Seconds from the command to the first moment that the screen holds the pattern."""
+    """Seconds from the command until the screen shows the pattern."""
     began = time.perf_counter()
     with Tty(argv) as tty:
         tty.until(pattern)

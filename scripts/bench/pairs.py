@@ -1,4 +1,4 @@
-"""Alternating pairs: a machine's speed drifts, so a ratio is taken of two measurements made one after the other."""
+"""Ratios from alternating pairs: a machine's speed drifts, so both sides are measured one directly after the other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Ratio:
 
 
 def paired(ours: Callable[[], float], peer: Callable[[], float], pairs: int = PAIRS) -> Ratio:
-    """Measures both `pairs` times in turn, after one uncounted pair; the ratio is ours over the peer's."""
+    """Measures both `pairs` times in turn, after one pair that is not counted; the ratio is ours over the peer's."""
     ours(), peer()
     measured = [(ours(), peer()) for _ in range(pairs)]
     ratios = sorted(mine / theirs for mine, theirs in measured)
@@ -41,7 +41,7 @@ def paired(ours: Callable[[], float], peer: Callable[[], float], pairs: int = PA
 
 
 def processor() -> str:
-    """The processor's name, as the kernel gives it."""
+    """The CPU's name, from the kernel."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -1,8 +1,8 @@
 """A PPO batch of FLAN-T5-small's architecture, against TRL 0.11.4, plain transformers, and ours without fast kernels.
 
 Random weights, batch 8, queries of 256 tokens, responses of 48, 4 passes, two threads. Ours is a real run in its engine
-process, with its journal; TRL runs in an environment of its own, made once under `build/`, at the better of its
-mini-batch sizes; plain transformers is `peers/plain_ppo.py`.
+process, with its journal. TRL runs in an environment of its own, made once under `build/`, with the better of two
+mini-batch sizes. Plain transformers is `peers/plain_ppo.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.factories.published_models import T5_VOCABULARY, save_queries, save_t
 from tests.support import eventually
 
 BATCHES = 3
-"""Of each measurement; the first is not counted."""
+"""Batches of each measurement; the first is not counted."""
 
 GOALS = {"fp32": 1.6, "bf16": 4.2}
 """TRL's seconds a batch over ours."""
@@ -86,7 +86,7 @@ def say(precision: str, peer: str, ratio: Ratio, goal: str = "") -> None:
 
 
 def seconds(model: Path, queries: Path, precision: str, kernels: str = "fast") -> float:
-    """Seconds a batch of a real run, from one batch's end to the next, as it journalled."""
+    """Seconds a batch of a real run, from the end of one batch to the next, according to its journal."""
     chosen = config.override(
         config.preset("tiny", "ppo"),
         [
@@ -106,24 +106,24 @@ def seconds(model: Path, queries: Path, precision: str, kernels: str = "fast") -
 
 
 def trl_seconds(python: Path, model: Path, queries: Path, mini_batch: int) -> float:
-    """Seconds a batch of TRL's."""
+    """Seconds a batch with TRL."""
     words = [python, PROGRAM, model, queries, mini_batch, BATCHES, RESPONSE]
     done = subprocess.run(list(map(str, words)), check=True, capture_output=True, text=True)
     return statistics.median(json.loads(done.stdout.splitlines()[-1]))  # type: ignore[no-any-return]
 
 
 def plain_seconds(model: Path, precision: str) -> float:
-    """Seconds a batch of plain transformers'."""
+    """Seconds a batch with plain transformers."""
     words = [sys.executable, "-m", "scripts.bench.peers.plain_ppo", str(model), precision, str(BATCHES)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     return statistics.median(json.loads(done.stdout.splitlines()[-1]))  # type: ignore[no-any-return]
 
 
 def floor_seconds(folder: Path, precision: str) -> float:
-    """What a batch's matrix products cost at the speed of one of its largest, and nothing between them.
+    """Seconds that a batch's matrix products take alone, all at the speed of one of the largest.
 
-    Those of the four passes, forwards and backwards, and the reference's. Generation is left out: token by token it
-    waits for memory, not for arithmetic.
+    These are the products of the four passes, forward and backward, and of the reference. Generation is left out:
+    token by token it is limited by memory, not by arithmetic.
     """
     model = T5ForConditionalGeneration.from_pretrained(folder, attn_implementation="eager")
     with FlopCounterMode(display=False) as forward:
@@ -146,7 +146,7 @@ def floor_seconds(folder: Path, precision: str) -> float:
 
 
 def peer_python() -> Path:
-    """The Python of TRL 0.11.4's environment, made when missing."""
+    """The Python of TRL 0.11.4's environment, which is created if it is missing."""
     python = PEER / "bin" / "python"
     if not (PEER / "done").exists():
         print("ppo: making an environment for TRL 0.11.4 (once; some minutes) ...", flush=True)

@@ -1,4 +1,4 @@
-"""The PPO screen: how soon a large run is on it, how soon a key is answered, what it holds."""
+"""The PPO screen with a large run: the time to open it, the time to answer a key, and its memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SIZE = (160, 48)
 ROUNDS = 12
 DOWN, UP, RIGHT, END, PAGE_UP = "\x1b[B", "\x1b[A", "\x1b[C", "\x1b[F", "\x1b[5~"
 
-# Each changes the screen, whatever came before it.
+# Each key changes the screen, whatever was pressed before.
 RUN_KEYS = (UP, UP, PAGE_UP, "p", "n", "w", "]", "z", UP, "z", END)
 BATCH_KEYS = (DOWN, RIGHT, "]", "[", "t", "t", "p", "n", DOWN, "/", "r", "e", "w", "a", "r", "d", "<", "0", "\r", "/")
 SAMPLE_KEYS = ("n", "p", "\r", RIGHT, "v", RIGHT, "V", "t", DOWN, "t", "\x1b")
 
 
 def main() -> None:
-    """Prints the figures of the issue."""
+    """Prints the figures."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["LOOPTOP_HOME"] = home
         began = time.perf_counter()
@@ -40,10 +40,10 @@ def main() -> None:
 
 
 def large(run: RunFolder) -> None:
-    """Opening, keys and memory on the large run."""
+    """Measures opening, keys and memory on the large run."""
     opened: list[float] = []
     keys: dict[str, list[float]] = {"run": [], "batch": [], "sample and tokens": []}
-    held: list[float] = []
+    memory: list[float] = []
     for turn in range(3):
         with Tty(PROGRAM, cols=SIZE[0], rows=SIZE[1]) as tty:
             tty.until("bundled · ready")
@@ -78,13 +78,13 @@ def large(run: RunFolder) -> None:
                 tty.send("\x1b")
                 tty.until("batch reward")
                 settle(tty)
-            held.append((process.memory_info().rss - idle) / 2**20)
+            memory.append((process.memory_info().rss - idle) / 2**20)
             tty.send("q")
             tty.until_gone()
     print(f"ppo screen: complete {statistics.median(opened):.2f} s after it was chosen (goal: 1 s)")
-    for where, took in keys.items():
-        print(f"ppo screen: {where}: a key is answered in {spread(took)} (goal: 50 ms)")
-    print(f"ppo screen: holds {max(held):.0f} MiB above the idle app (goal: 150)")
+    for page, took in keys.items():
+        print(f"ppo screen: {page}: a key is answered in {spread(took)} (goal: 50 ms)")
+    print(f"ppo screen: takes {max(memory):.0f} MiB above the idle app (goal: 150)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training the tiny preset through the engine, against a bare PyTorch loop and against listing 7.4 as written."""
+"""The speed of training the tiny preset with the engine, against a bare PyTorch loop and against listing 7.4."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from tests.support import eventually
 
 STEPS = 100
 MEASURED = ("eval_strategy=steps", "eval_steps=1000000")
-"""No evaluation between the steps that are measured."""
+"""Settings that leave out evaluations between the measured steps."""
 
 ENDLESS = 1_000_000
-"""Steps of a run, or of a bare loop, that is ended when enough was measured."""
+"""Steps of a run or a bare loop that is ended when the measurement is complete."""
 
 TURNS = 34
-"""Of each of the two, a second and a half long."""
+"""Turns of each side, a second and a half long."""
 
 WARM = 20
 """Steps before the first turn."""
@@ -53,11 +53,11 @@ KERNEL_PAIRS, KERNEL_STEPS = 30, 10
 """Turns with each of the kernels, and the steps of a turn."""
 
 LISTING_STEPS = 6
-"""Optimiser steps of listing 7.4, each of 64 samples and slow."""
+"""Optimiser steps of listing 7.4, which are slow, of 64 samples each."""
 
 
 def engine_seconds_per_sample(*settings: str, steps: int = STEPS) -> float:
-    """A real run in its engine process, with its journal; timed from its first step to its last, as it journalled."""
+    """Seconds a sample of a real run in its engine process, from its first to its last journalled step."""
     chosen = config.override(config.preset("tiny"), [*MEASURED, f"max_steps={steps}", *settings])
     folder = launch(chosen)
     eventually(lambda: not folder.is_live(), limit=600)
@@ -68,7 +68,7 @@ def engine_seconds_per_sample(*settings: str, steps: int = STEPS) -> float:
 
 
 def listing_process_seconds_per_sample() -> float:
-    """Listing 7.4 in a process of its own too, with nothing set for it that is not set by default."""
+    """Seconds a sample of listing 7.4, also in a process of its own, with default settings."""
     done = subprocess.run(
         [sys.executable, "-m", "scripts.bench.training", "listing"], check=True, capture_output=True, text=True
     )
@@ -92,13 +92,13 @@ class BareLoop:
         self.questions = Questions(rows, processor, ignore, features, text)
 
     def train(self, file: Path) -> None:
-        """Trains a fresh model without end, and writes down when each step ended, a line a step."""
+        """Trains a new model without end, and writes the time of each step's end to a file, one a line."""
         with file.open("w", buffering=1) as times:
             for _ in self.steps():
                 times.write(f"{time.time()}\n")
 
     def steps(self, kernels: str = "fast") -> Iterator[None]:
-        """Trains a fresh model with these kernels (`model.kernels`), one step for each value taken."""
+        """Trains a new model with these kernels (`model.kernels`), one step for each item of the iterator."""
         chosen = self.config.training
         torch.manual_seed(chosen.seed)
         model, _ = build_model(self.config)
@@ -127,14 +127,14 @@ class BareLoop:
 
 
 def of_kernels() -> Ratio:
-    """A step with transformers' kernels over one with the fast kernels (`model.kernels`), in turns in one process."""
+    """The time of a step with transformers' kernels over one with the fast kernels (`model.kernels`)."""
     loop = BareLoop()
     plain, fast = loop.steps("transformers"), loop.steps("fast")
     return paired(lambda: seconds_of(plain), lambda: seconds_of(fast), KERNEL_PAIRS)
 
 
 def seconds_of(steps: Iterator[None]) -> float:
-    """Seconds for each of the next steps."""
+    """Mean seconds of the next steps."""
     began = time.perf_counter()
     for _ in itertools.islice(steps, KERNEL_STEPS):
         pass
@@ -142,7 +142,7 @@ def seconds_of(steps: Iterator[None]) -> float:
 
 
 def of_bare_loop() -> Ratio:
-    """A real run's speed, as a share of that of a bare loop in a process of its own, run as Python runs it."""
+    """A real run's speed as a share of a bare loop's, which has a process of its own with Python's defaults."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as at_the_end:
         times = Path(name) / "times"
         words = [sys.executable, "-m", "scripts.bench.training", "bare", str(times)]
@@ -165,7 +165,7 @@ def of_bare_loop() -> Ratio:
 
 
 def a_turn() -> Turn:
-    """Some forty steps."""
+    """One turn, about forty steps."""
     return turn(1.5)
 
 
@@ -176,7 +176,7 @@ def stop(folder: RunFolder) -> None:
 
 
 def listing_seconds_per_sample() -> float:
-    """Listing 7.4: images held as Pillow images, prepared one by one in the collator, Trainer's defaults."""
+    """Seconds a sample of listing 7.4: images held as Pillow images, prepared one by one in the collator."""
     chosen = config.preset("tiny")
     model, processor = build_model(config.override(chosen, ["freeze=nothing"]))
     rows = load_data(chosen.data, seed=1).train.select(range(64 * (LISTING_STEPS + 1)))
@@ -209,7 +209,7 @@ def listing_seconds_per_sample() -> float:
 
 
 def collate_one_by_one(rows: list[dict[str, Any]], processor: VqaProcessor) -> dict[str, Tensor]:
-    """The collator that the listing's text describes: every sample prepared alone, then padded together."""
+    """The collator that the listing's text describes: prepares every sample by itself, then pads them together."""
     images = [processor.image_processor(row["image"], return_tensors="pt")["pixel_values"][0] for row in rows]
     input_ids, mask = processor.questions([row["question"] for row in rows])
     inputs, labels = processor.answers([row["answer"] for row in rows])
@@ -223,18 +223,18 @@ def collate_one_by_one(rows: list[dict[str, Any]], processor: VqaProcessor) -> d
 
 
 class Clock(TrainerCallback):
-    """When the first and the last step ended."""
+    """Records when the first and the last step ended."""
 
     first = last = 0.0
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Notes the time."""
+        """Records the time."""
         self.last = time.perf_counter()
         self.first = self.first or self.last
 
 
 def ignore(problem: Problem) -> None:
-    """The benchmark's images are whole."""
+    """Fails: the benchmark's data has no problems."""
     raise AssertionError(str(problem))
 
 

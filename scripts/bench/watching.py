@@ -1,4 +1,4 @@
-"""Watching a run that trains: what the app costs, what training loses, how soon a key is answered."""
+"""Watching a run that trains: the app's CPU time, the run's loss of speed, and the time to answer a key."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch
-from scripts.bench.keys import look_of, settle, spread
+from scripts.bench.keys import cells_of, settle, spread
 from scripts.bench.turns import Turn, ratio_of, seconds_a_step, turn
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
 
 STEADY = 120.0
-"""Seconds in which the app's share and its keys are measured."""
+"""Seconds in which the app's CPU time and its keys are measured."""
 
 SECONDS = 5.0
-"""Length of each watched and each unwatched stretch."""
+"""The length of each turn, with or without the app."""
 
 TURNS = 24
-"""Of each of the two."""
+"""Turns with the app, and as many without."""
 
 CATCHING_UP = 1.5
-"""Seconds."""
+"""Seconds for the app to show what it has missed."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Watched:
     """A kind of run, and the screen that it is watched on.
 
     Attributes:
-        name: Of the run's preset, and of what is printed.
-        screen: Its key.
-        endless: What keeps the run from ending, and each step as much work as the one before.
-        warm: Steps after which it is measured.
-        keys: Each draws curves anew, the most that a key can cost there.
+        name: The kind of run, as it is printed.
+        screen: The screen's key.
+        endless: Settings that keep the run from ending, and each step equally long.
+        warm: Steps before the measurement begins.
+        keys: Keys that redraw all curves, the most expensive keys of the screen.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Watched:
 
 VQA = Watched("vqa", "2", ("num_train_epochs=100000", "eval_steps=1000000"), 20, ("s", "y"))
 PPO = Watched("ppo", "3", ("max_steps=1000000", "eval_steps=1000000", "learning_rate=1e-12"), 10, ("w",))
-"""A policy that learned would write shorter responses, in less time."""
+"""The learning rate is tiny, because a policy that learns writes shorter responses in less time."""
 
 
 def main() -> None:
-    """Prints the app's share of a core, training's speed of its headless one, and the keys' 95th percentile."""
+    """Prints the app's share of a core, the run's speed as a share of its speed alone, and the time of keys."""
     for kind in (VQA, PPO):
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOOPTOP_HOME"] = home
@@ -74,10 +74,10 @@ def main() -> None:
 
 
 def report(folder: RunFolder, kind: Watched) -> None:
-    """Watches for a while, then measures `TURNS` alternating stretches: the app stopped by a signal, and watched."""
+    """Watches for a while, then measures `TURNS` alternating turns: with the app stopped by a signal, and watching."""
     turns: list[tuple[Turn, Turn]] = []
     with Tty(PROGRAM, cols=160, rows=48) as tty:
-        # The answering process takes processor time while it starts, once, and none afterwards.
+        # The answering process takes CPU time only while it starts.
         tty.until("bundled · ready")
         tty.send(kind.screen)
         tty.until(f"{folder.id}.*running")
@@ -106,58 +106,58 @@ def report(folder: RunFolder, kind: Watched) -> None:
 
 
 def catch_up(tty: Tty) -> None:
-    """Lets the app show what it has missed, which is not what watching costs."""
+    """Lets the app show what it has missed, which is not part of the cost of watching."""
     end = time.perf_counter() + CATCHING_UP
     while (left := end - time.perf_counter()) > 0:
         tty.read(left)
 
 
 def steps(folder: RunFolder) -> int:
-    """Steps that the run has made."""
+    """The steps that a run has made."""
     point = Journal(folder.db).last("loss")
     return point.step if point else 0
 
 
 class Pressed(NamedTuple):
-    """A key, when it was pressed, and what was read from then on until the next one."""
+    """When a key was pressed, and the output from then until the next key."""
 
-    at: float
-    came: list[tuple[float, bytes]]
-    """When, and what."""
+    time: float
+    output: list[tuple[float, bytes]]
+    """Pieces of output, each with the time when it was read."""
 
 
 def press_keys(tty: Tty, keys: Sequence[str], seconds: float) -> list[Pressed]:
-    """Presses a key a second.
+    """Presses one key a second.
 
-    Whoever watches sits at another machine, whose terminal takes nothing from the training: what comes is read here, as
-    an SSH server reads it, and not shown.
+    The output is only read, as an SSH server would read it, and not shown: a person's terminal is on another machine
+    and takes no CPU time from the training.
     """
     pressed = []
     end = time.perf_counter() + seconds
     for key in cycle(keys):
         now = Pressed(time.perf_counter(), [])
-        if now.at > end:
+        if now.time > end:
             break
         tty.send(key)
         pressed.append(now)
-        while (left := now.at + 1.0 - time.perf_counter()) > 0:
+        while (left := now.time + 1.0 - time.perf_counter()) > 0:
             data = tty.read(left) or b""
-            now.came.append((time.perf_counter(), data))
+            now.output.append((time.perf_counter(), data))
     return pressed
 
 
 def answered(tty: Tty, key: Pressed) -> float:
-    """Shows what came after a key; gives the seconds until any cell of the screen looked different.
+    """Shows the output after a key; returns the seconds until any cell of the screen changed.
 
     Args:
-        tty: The terminal, which shows what it did before the key.
+        tty: The terminal as it was before the key.
         key: See `Pressed`.
     """
-    before, took = look_of(tty), None
-    for at, data in key.came:
+    before, took = cells_of(tty), None
+    for read_at, data in key.output:
         tty.feed(data)
-        if took is None and look_of(tty) != before:
-            took = at - key.at
+        if took is None and cells_of(tty) != before:
+            took = read_at - key.time
     if took is None:
         raise AssertionError(f"nothing changed for a key:\n{tty.text()}")
     return took

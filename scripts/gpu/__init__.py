@@ -1,1 +1,1 @@
-"""What must hold on a GPU, shown by one script (`make gpu`); docs/gpu.md says how to run it and what it has shown."""
+"""The checks of looptop on a GPU (`make gpu`); docs/gpu.md explains how to run them and has their latest results."""

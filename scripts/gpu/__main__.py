@@ -1,10 +1,10 @@
-"""`make gpu`: everything that must hold on a GPU. `python -m scripts.gpu [PART ...]` runs some of it.
+"""`make gpu`: runs all checks on a GPU. `python -m scripts.gpu [PART ...]` runs some of them.
 
-Each part runs in a process of its own, prints a line a check, goes on after a failure, and is cut off after its own
-time. Parts that measure neither speed nor memory run side by side. At the end there is a table, and `report.json` in
-the folder of the report.
+Each part runs in a process of its own, prints one line a check, continues after a failure, and has a time limit. Parts
+that measure neither speed nor memory run side by side. At the end a table is printed, and `report.json` is written into
+the report's folder.
 
-Exit codes: 0 all that ran holds, 1 something failed, 2 there is no such device or part.
+Exit codes: 0 no check failed, 1 a check failed, 2 there is no such device or part.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 FAILED, NO_DEVICE = 1, 2
 
 SIDE_BY_SIDE = 6
-"""Parts that run at once on a GPU, where the machine has the cores for it."""
+"""How many parts run side by side on a GPU, if the machine has enough cores."""
 CORES_OF_A_PART = 2
 
 PACKAGES = ("torch", "transformers", "accelerate", "huggingface_hub", "datasets", "numpy", "peft", "pillow", "pyarrow")
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the parts and reports.
 
     Args:
-        arguments: What was typed behind `python -m scripts.gpu`.
+        arguments: The words after `python -m scripts.gpu`.
 
     Returns:
         The exit code.
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (device := _device(given.device)):
         return _refuse(
             f"there is no device '{given.device}' on this machine; `make gpu DEVICE=cpu` runs the same checks at toy"
-            " size on the processor"
+            " size on the CPU"
         )
     chosen = [part for part in PARTS if not given.parts or part.name in given.parts]
     report: Path = given.report.absolute()
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = _machine(device)
     print("  ".join(f"{key}: {value}" for key, value in machine.items()), flush=True)
     if device == "cpu":
-        print("on the processor every size is a toy's, also where a check's name gives another", flush=True)
+        print("on the CPU all sizes are toy sizes, even if a check's name states another size", flush=True)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="looptop-gpu-") as scratch, _importable():
         runner = Runner(device, given.quick, given.trl and given.trl.absolute(), report, Path(scratch))
@@ -88,11 +88,11 @@ class Runner:
 
     Args:
         device: `cuda:0` or `cpu`.
-        quick: Leave out what takes long.
+        quick: Leave out the long checks.
         trl: A folder with TRL 0.11.4.
-        report: Where logs and traces stay.
-        scratch: Where each part gets a folder of its own.
-        package: Where the parts' modules are.
+        report: The folder for logs and traces.
+        scratch: A folder in which each part gets a folder of its own.
+        package: The package that holds the parts' modules.
     """
 
     def __init__(
@@ -113,16 +113,16 @@ class Runner:
         self._printing = threading.Lock()
 
     def run(self, parts: Sequence[Part]) -> list[Check]:
-        """All checks of the parts: those that may share the device side by side, then each of the others alone."""
-        together = [part for part in parts if not part.alone]
+        """Runs the parts and returns their checks: first those that may share the device, then the others alone."""
+        sharing = [part for part in parts if not part.alone]
         cores = os.cpu_count() or 1
-        at_once = 1 if self.device == "cpu" else max(1, min(SIDE_BY_SIDE, cores // CORES_OF_A_PART))
+        workers = 1 if self.device == "cpu" else max(1, min(SIDE_BY_SIDE, cores // CORES_OF_A_PART))
         checks: list[Check] = []
-        # The longest first, so that it does not begin when the others have ended.
-        together.sort(key=lambda part: -part.seconds)
-        with ThreadPoolExecutor(at_once) as pool:
-            for found in pool.map(lambda part: self.run_one(part, threads=cores // at_once), together):
-                checks += found
+        # The longest part first, so that it does not run on when the others have ended.
+        sharing.sort(key=lambda part: -part.seconds)
+        with ThreadPoolExecutor(workers) as pool:
+            for of_part in pool.map(lambda part: self.run_one(part, threads=cores // workers), sharing):
+                checks += of_part
         for part in parts:
             if part.alone:
                 checks += self.run_one(part)
@@ -130,11 +130,11 @@ class Runner:
         return sorted(checks, key=lambda check: order.index(check.part))
 
     def run_one(self, part: Part, threads: int | None = None) -> list[Check]:
-        """A part's checks; a part that ends early or hangs has one more, which failed and says so.
+        """Runs one part and returns its checks; one that ends early or hangs has a further, failed check.
 
         Args:
             part: The part.
-            threads: How many processor threads it may use; None for all.
+            threads: How many CPU threads it may use; None for all.
         """
         limit = part.seconds
         log = self.report / f"{part.name}.log"
@@ -185,11 +185,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"parts:\n{parts}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="one of those below; all without one")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="one of those below (default: all)")
     parser.add_argument("--device", default="cuda", help="cuda (the default), cuda:1, or cpu for toy sizes")
-    parser.add_argument("--quick", action="store_true", help="less of each: meant to take 3 minutes on an H100")
+    parser.add_argument("--quick", action="store_true", help="less of each part: about 3 minutes on an H100")
     parser.add_argument("--report", type=Path, default=Path("build/gpu"), help="a folder for report, logs and traces")
-    parser.add_argument("--trl", type=Path, help="a folder with TRL 0.11.4 and what it needs, to be measured as well")
+    parser.add_argument("--trl", type=Path, help="a folder with TRL 0.11.4 and its dependencies, to measure it as well")
     return parser
 
 
@@ -199,7 +199,7 @@ def _refuse(sentence: str) -> int:
 
 
 def _device(asked: str) -> str:
-    """The device's full name; empty where this machine does not have it."""
+    """The device's full name; empty if this machine does not have it."""
     if asked == "cpu":
         return "cpu"
     import torch
@@ -210,7 +210,7 @@ def _device(asked: str) -> str:
 
 
 def _machine(device: str) -> dict[str, str]:
-    """What the figures belong to."""
+    """The machine and the versions that the figures belong to."""
     import torch
 
     facts = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": _commit(), "device": device}
@@ -236,7 +236,7 @@ def _commit() -> str:
 
 @contextlib.contextmanager
 def _importable() -> Iterator[None]:
-    """Has this checkout's folders be `looptop.engine` and `looptop.tui` where looptop is not installed."""
+    """If looptop is not installed, makes this checkout importable as `looptop.engine` and `looptop.tui`."""
     if importlib.util.find_spec("looptop") is not None:
         yield
         return
@@ -257,12 +257,12 @@ def _importable() -> Iterator[None]:
 
 def _read(lines: IO[bytes]) -> Iterator[Check]:
     for line in lines:
-        with contextlib.suppress(msgspec.DecodeError):  # the half of a line that a part was cut off in
+        with contextlib.suppress(msgspec.DecodeError):  # half a line, if the part was cut off in it
             yield msgspec.json.decode(line, type=Check)
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """Ends a part with all that it has started: its group of processes, and runs, which have sessions of their own."""
+    """Ends a part and everything that it started: its process group, and its runs, which have sessions of their own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     for other in psutil.process_iter(["cmdline"]):

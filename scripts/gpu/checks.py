@@ -1,7 +1,7 @@
-"""One check of a part: what it is, whether it holds, and the figure that shows it.
+"""A check of a part: its name, its outcome, and the figure that was measured.
 
-A part runs in a process of its own and writes each finished check as a line of JSON, so that the process which started
-it can print checks as they come, and loses none of them when the part hangs or dies.
+A part runs in a process of its own and writes each finished check as a line of JSON. So the process that started it can
+print checks as they come, and loses none when the part hangs or dies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Check(Struct, kw_only=True):
     name: str
     state: State
     figure: str = ""
-    """What was measured, or what went wrong, in one line."""
+    """What was measured or what went wrong, in one line."""
     values: dict[str, float] = field(default_factory=dict)
     """The measured numbers, for programs."""
     seconds: float = 0.0
@@ -36,15 +36,15 @@ class NotRunError(Exception):
     """This machine lacks something that the check needs; the message says what."""
 
 
-class Finding:
-    """What a check measures while it runs."""
+class Measurement:
+    """What a running check has measured so far."""
 
     def __init__(self) -> None:
         self.figure = ""
         self.values: dict[str, float] = {}
 
     def measured(self, figure: str, **values: float) -> None:
-        """Keeps the figure to print and its numbers."""
+        """Stores the figure to print and its numbers."""
         self.figure = figure
         self.values |= values
 
@@ -61,10 +61,10 @@ class Checks:
     Args:
         part: The part's name.
         device: `cuda:0`, or `cpu`: the same checks at toy size.
-        quick: Leave out what takes long.
-        folder: A folder of the part's own for models, runs and traces.
-        trl: A folder that holds TRL 0.11.4 and what it needs; None where there is none.
-        emit: Told of each finished check.
+        quick: Leave out the long checks.
+        folder: The part's own folder for models, runs and traces.
+        trl: A folder with TRL 0.11.4 and its dependencies; None if there is none.
+        emit: Called with each finished check.
     """
 
     def __init__(
@@ -79,32 +79,32 @@ class Checks:
 
     @property
     def toy(self) -> bool:
-        """Whether this is the toy size that a processor computes."""
+        """Whether the part runs at toy size, on a CPU."""
         return self.device == "cpu"
 
     @contextmanager
-    def check(self, name: str) -> Iterator[Finding]:
-        """Runs one check; whatever goes wrong in the block fails this check and no other."""
-        finding, began = Finding(), time.perf_counter()
+    def check(self, name: str) -> Iterator[Measurement]:
+        """Runs one check; an error in the block fails only this check."""
+        measurement, began = Measurement(), time.perf_counter()
         state: State = "ok"
         try:
-            yield finding
+            yield measurement
         except NotRunError as reason:
-            state, finding.figure = "not run", str(reason)
+            state, measurement.figure = "not run", str(reason)
         except Exception as error:
             traceback.print_exc()
             state = "failed"
             first = next(iter(str(error).splitlines()), "") or type(error).__name__
             problem = first if isinstance(error, AssertionError) else f"{type(error).__name__}: {first}"
-            finding.figure = f"{problem} ({finding.figure})" if finding.figure else problem
+            measurement.figure = f"{problem} ({measurement.figure})" if measurement.figure else problem
         sys.stderr.flush()
         self._emit(
             Check(
                 part=self.part,
                 name=name,
                 state=state,
-                figure=finding.figure,
-                values=finding.values,
+                figure=measurement.figure,
+                values=measurement.values,
                 seconds=time.perf_counter() - began,
             )
         )

@@ -1,6 +1,6 @@
 """Runs one part in this process and writes its checks as JSON lines: `python -m scripts.gpu.part PART ...`.
 
-Everything else that a part or a library prints goes to stderr, which is the part's log.
+All other prints of the part or of a library go to stderr, which is the part's log.
 """
 
 from __future__ import annotations

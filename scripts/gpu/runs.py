@@ -1,4 +1,4 @@
-"""Runs of the parts: in this process, on the device that is checked, as `looptop.engine.start` makes them."""
+"""Starts and controls the runs of the parts: in this process, on the device that is checked."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from looptop.engine.startup.run import Run
 from tests.support import eventually
 
 LIMIT = 240.0
-"""Seconds that anything is waited for; a part is cut off before that."""
+"""Seconds to wait for anything; a part's time limit comes before that."""
 
 NOT_COMPARED = ("time/", "train_", "eval_runtime", "eval_samples_per", "eval_steps_per", "test_")
-"""How the names of metrics begin that depend on the clock."""
+"""The beginnings of names of metrics that depend on the clock."""
 
 
 def configured(kind: str, device: str, settings: Sequence[str], preset: str = "tiny") -> RunConfig:
-    """A preset on a device, with settings as behind `--set`."""
+    """A preset on a device, with settings as for `--set`."""
     return configuration.override(configuration.preset(preset, kind), [f"device={device}", *settings])
 
 
@@ -49,14 +49,14 @@ def stop(run: Run, checkpoint: bool = True) -> None:
 
 
 def answer(run: Run, control: Control) -> str:
-    """What the run answers to a control."""
+    """The run's answer to a control."""
     answered = wait_answer(run.folder, control, LIMIT)
     assert answered is not None, f"{run.id} did not answer {control.kind}: {run.state} {run.reason}"
     return answered.text
 
 
 def pause(run: Run) -> int:
-    """Pauses a run; the step that it is held at."""
+    """Pauses a run; returns the step at which it is held."""
     run.pause()
     eventually(lambda: run.state is not RunState.RUNNING and run.state is not RunState.CREATED, limit=LIMIT)
     assert run.state is RunState.PAUSED, f"{run.id} is {run.state}: {run.reason}"
@@ -65,7 +65,7 @@ def pause(run: Run) -> int:
 
 
 def make_step(run: Run) -> int:
-    """Lets a paused run make one step; the step that it is held at then."""
+    """Lets a paused run make one step; returns the step at which it is held then."""
     before = run.journal.last("loss")
     answer(run, run.step())
 
@@ -81,22 +81,22 @@ def make_step(run: Run) -> int:
 
 
 def hold(run: Run, stage: str) -> int:
-    """Lets a PPO run go on to a stage, of this batch or the next; the batch's step."""
+    """Lets a PPO run continue to a stage of this batch or the next; returns the batch's step."""
     journal = PpoJournal(run.folder.db)
 
-    def at() -> tuple[int, str] | None:
+    def held_at() -> tuple[int, str] | None:
         batch = journal.last_batch()
         return (batch.step, batch.stage) if batch is not None and run.state is RunState.PAUSED else None
 
-    before = at()
+    before = held_at()
     answer(run, run.step(stage))
 
     def is_held() -> bool:
-        now = at()
+        now = held_at()
         return run.state.ended or (now is not None and now != before and now[1] == stage)
 
     eventually(is_held, limit=LIMIT)
-    now = at()
+    now = held_at()
     assert now is not None, f"{run.id} is {run.state}: {run.reason}"
     return now[0]
 
@@ -112,19 +112,19 @@ def figures(folder: RunFolder) -> dict[str, dict[int, float | None]]:
 
 
 def largest_difference(ours: RunFolder, theirs: RunFolder, names: Sequence[str] | None = None) -> tuple[float, str]:
-    """The largest difference between two runs' figures, each taken relative to 1 + its size, and where it is.
+    """The largest difference between two runs' figures, relative to 1 + the figure's size, and the figure's name.
 
     Raises:
-        AssertionError: One has a figure that the other does not have.
+        AssertionError: A run has a figure that the other does not have.
     """
     one, two = figures(ours), figures(theirs)
     worst, where = 0.0, "nowhere"
     for name in names or sorted(one.keys() | two.keys()):
-        assert one.get(name, {}).keys() == two.get(name, {}).keys(), f"{name} is not there for the same steps"
+        assert one.get(name, {}).keys() == two.get(name, {}).keys(), f"the runs have {name} for different steps"
         for step, value in one[name].items():
             other = two[name][step]
             if value is None or other is None:
-                assert value is other, f"{name} of step {step} is a number in one run alone"
+                assert value is other, f"{name} of step {step} is a number in only one of the runs"
                 continue
             difference = abs(value - other) / (1 + abs(other))
             if difference > worst:
@@ -133,7 +133,7 @@ def largest_difference(ours: RunFolder, theirs: RunFolder, names: Sequence[str] 
 
 
 def seconds_between_steps(folder: RunFolder, first: int = 2) -> list[float]:
-    """Seconds that each step took, from one step's end to the next, beginning with a step."""
+    """Seconds of each step from the step `first` on, from the end of one step to the end of the next."""
     points = Journal(folder.db).values("loss")
     return [two.time - one.time for one, two in itertools.pairwise(points) if two.step >= first]
 

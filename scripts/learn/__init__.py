@@ -1,1 +1,1 @@
-"""What the tiny presets learn, at full length (`make learn`)."""
+"""Trains the tiny presets at full length and prints what they learn (`make learn`)."""

@@ -1,4 +1,4 @@
-"""`make learn`: the full learning figures, as docs/benchmarks.md reports them; `python -m scripts.learn ppo`: some."""
+"""`make learn`: prints the full learning figures; `python -m scripts.learn ppo` prints those of PPO only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The VQA preset `tiny`: trains with both fusions, as `looptop train vqa` does, and prints each run's curve.
+"""Trains the VQA preset `tiny` with both fusions, as `looptop train vqa` does, and prints each run's curve.
 
-Step, seconds since the command, validation loss and accuracy; then the test accuracy.
+The columns are step, seconds since the command, validation loss and accuracy; the test accuracy follows.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
-from scripts.command import told
+from scripts.command import json_of
 
 RUNS: dict[str, list[str]] = {
     "mean fusion, fp32 (the default)": [],
@@ -19,11 +19,11 @@ RUNS: dict[str, list[str]] = {
 
 
 def main() -> None:
-    """Runs each and prints what it learned."""
+    """Trains each variant and prints what it learned."""
     for name, options in RUNS.items():
         print(f"\n{name}: looptop train vqa {' '.join(options)}", flush=True)
         began = time.time()
-        result = told("train", "vqa", *options)
+        result = json_of("train", "vqa", *options)
         journal = Journal(RunFolder.find(result["run"]).db)
         losses = {point.step: point for point in journal.values("eval_loss")}
         print(f"{'step':>6} {'seconds':>8} {'validation loss':>16} {'accuracy':>9}")

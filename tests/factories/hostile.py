@@ -12,7 +12,7 @@ import tomli_w
 
 from looptop.engine.journal.completions import Completion, write_completions
 from looptop.engine.journal.reader import AnswerSample, JournalWriter
-from looptop.engine.journal.records import taken
+from looptop.engine.journal.records import accepted
 from looptop.engine.ppo.journal import write_judgement
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
@@ -44,7 +44,7 @@ def hostile_run(batches: int = 6) -> RunFolder:
     writer.answer_samples(batches, [AnswerSample("1", "1.png", "what?", "red", "blue", 0.5, 0.0)])
     write_completions(writer, batches, [Completion("a prompt", "a completion", {"length": 1.0}, 0.5)])
     write_judgement(writer, batches, 0, "rating", 1.0, "app")
-    writer.control("0", "pause", 1, taken("paused", "paused"))
+    writer.control("0", "pause", 1, accepted("paused", "paused"))
     writer.rows("INSERT INTO breakpoints VALUES (?, ?)", [("kl > 8", 0.0)])
     writer.facts(device="a processor", left_out={"broken": 2}, precision="fp32", project="one")
     writer.close()

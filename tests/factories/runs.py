@@ -22,7 +22,7 @@ class Steps:
 
     Args:
         total: Steps to make.
-        save: Called with the step where a checkpoint is asked for.
+        save: Called with the step if a checkpoint is requested.
     """
 
     def __init__(self, total: int = 1_000_000, save: Callable[[RunContext, int], object] | None = None) -> None:

@@ -53,7 +53,7 @@ def test_without_a_gpu_it_is_one_sentence(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr == (
         "make gpu: there is no device 'cuda' on this machine; `make gpu DEVICE=cpu` runs the same checks at toy size"
-        " on the processor\n"
+        " on the CPU\n"
     )
 
 

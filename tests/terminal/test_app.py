@@ -130,10 +130,11 @@ def test_a_terminal_that_stops_reading_does_not_keep_the_app() -> None:
 
 def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None:
     script = (
-        "import os, threading, looptop.tui.ask.screen as ask; warm = ask.AskScreen._warm\n"
+        "import os, threading; from looptop.tui.ask.screen import AskScreen; warm = AskScreen._warm\n"
         "def noisy(self): os.write(1, b'NOISE1'); os.write(2, b'NOISE2'); warm(self)\n"
-        "ask.AskScreen._warm = noisy; ask.Ask._decorated_handlers = {k: [(noisy if f is warm else f, s) for f, s in v]"
-        " for k, v in ask.Ask._decorated_handlers.items()}\n"
+        "AskScreen._warm = noisy\n"
+        "AskScreen._decorated_handlers = {k: [(noisy if f is warm else f, s) for f, s in v]"
+        " for k, v in AskScreen._decorated_handlers.items()}\n"
         "from looptop.tui.app import run_app; raise SystemExit(run_app())"
     )
     with Tty([sys.executable, "-c", script]) as tty:
@@ -213,7 +214,7 @@ def test_a_crash_of_the_app_is_an_exit_code(home: Path) -> None:
     script = (
         "import looptop.tui.ask.screen as ask\n"
         "def fails(self): raise ZeroDivisionError\n"
-        "ask.Ask.action_view = fails\n"
+        "ask.AskScreen.action_view = fails\n"
         "from looptop.tui.entry import main; raise SystemExit(main())"
     )
     with Tty([sys.executable, "-c", COLD + script]) as tty:

@@ -221,7 +221,7 @@ def test_detached_gives_the_prompt_back_and_needs_no_terminal() -> None:
     words = [sys.executable, "-m", "tests.engine.fake_engine", "train", "vqa", "--detach"]
     with Tty(["/usr/bin/env", "FAKE_TRAINING=wait", *words]) as tty:
         assert tty.until_gone(limit=60) == 0
-        assert "vqa-1 trains on its own" in tty.text()
+        assert "vqa-1 trains in the background" in tty.text()
         tty.hang_up()
     run = RunFolder.find("vqa-1")
     before = step_of(run)

@@ -25,8 +25,8 @@ PROGRAM = [sys.executable, "-c", MAIN]
 
 COLD = """
 import looptop.tui.ask.client as client
-ask = client.Answers.ask
-client.Answers.ask = lambda self, model, image="", question="": ask(self, model, image, question) if image else 0
+ask = client.AnswerClient.ask
+client.AnswerClient.ask = lambda self, model, image="", question="": ask(self, model, image, question) if image else 0
 """
 """Lines that keep the app from loading a model before it is asked: a process with torch in it, which most tests end
 before it has answered anything. A question still starts it."""

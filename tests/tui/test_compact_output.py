@@ -48,11 +48,11 @@ def cells(shown: pyte.Screen) -> list[list[tuple[object, ...]]]:
 
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=8).map("".join), max_size=6), st.booleans())
 def test_the_screen_looks_the_same_however_the_writes_are_cut(writes: list[str], erases: bool) -> None:
-    thrift = CompactOutput(erases)
-    squeezed = [thrift.compress(text) for text in writes]
-    plain, thrifty = screen(writes), screen(squeezed)
-    assert cells(thrifty) == cells(plain)
-    assert (thrifty.cursor.x, thrifty.cursor.y) == (plain.cursor.x, plain.cursor.y)
+    output = CompactOutput(erases)
+    shorter = [output.compress(text) for text in writes]
+    plain, compressed = screen(writes), screen(shorter)
+    assert cells(compressed) == cells(plain)
+    assert (compressed.cursor.x, compressed.cursor.y) == (plain.cursor.x, plain.cursor.y)
 
 
 def test_colours_are_said_once() -> None:
@@ -77,8 +77,8 @@ def test_terminfo_tells_which_terminal_does(term: str, erases: bool) -> None:
 
 
 def test_what_it_does_not_know_passes_and_finds_the_colours_as_they_should_be() -> None:
-    thrift = CompactOutput()
-    assert thrift.compress("\x1b[31mred") == "\x1b[31mred"
-    assert thrift.compress("\x1b[0m") == ""
-    assert thrift.compress("\x1b[?1049l") == "\x1b[39m\x1b[?1049l"
-    assert thrift.compress("\x1b]0;title\x07\x1b_Gi=1;AAAA\x1b\\") == "\x1b]0;title\x07\x1b_Gi=1;AAAA\x1b\\"
+    output = CompactOutput()
+    assert output.compress("\x1b[31mred") == "\x1b[31mred"
+    assert output.compress("\x1b[0m") == ""
+    assert output.compress("\x1b[?1049l") == "\x1b[39m\x1b[?1049l"
+    assert output.compress("\x1b]0;title\x07\x1b_Gi=1;AAAA\x1b\\") == "\x1b]0;title\x07\x1b_Gi=1;AAAA\x1b\\"

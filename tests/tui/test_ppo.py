@@ -7,7 +7,8 @@ import sqlite3
 from typing import Any
 
 import pytest
-from textual.widgets import Input, OptionList
+from textual.content import Content
+from textual.widgets import Input, OptionList, Static
 
 from looptop.engine.journal.causes import Hold, HoldReason
 from looptop.engine.journal.writer import JournalWriter
@@ -594,3 +595,19 @@ async def test_a_run_with_damaged_rows_is_shown_down_to_its_tokens(answers: Quic
         await until(pilot, lambda: screen.navigation.level == "sample" and "= reward" in shown(app))
         await pilot.press("enter")
         await until(pilot, lambda: screen.navigation.level == "tokens")
+
+
+async def test_the_legend_of_tokens_takes_the_colours_of_another_theme(answers: QuickAnswers) -> None:
+    run = small_run(4)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot, run, "tokens")
+        legend = screen.query_one("#legend", Static)
+
+        def colours() -> str:
+            assert isinstance(legend.content, Content)
+            return str(legend.content.spans)
+
+        before = colours()
+        await pilot.press("d")
+        await until(pilot, lambda: colours() != before)

@@ -14,7 +14,7 @@ from textual.widgets import Input
 from looptop.engine.config import RunConfig, preset
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
-from looptop.engine.journal.records import refused, taken
+from looptop.engine.journal.records import accepted, refused
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunState
@@ -129,7 +129,7 @@ async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             await go(pilot, run)
             for kind, key, answer in (
-                ("checkpoint", "c", taken("checkpoint", "makes a checkpoint after step 3")),
+                ("checkpoint", "c", accepted("checkpoint", "makes a checkpoint after step 3")),
                 ("step", "S", refused("stopping", "the run is stopping")),
             ):
                 await pilot.press(key)

@@ -42,13 +42,13 @@ async def test_a_run_with_a_pipe_in_it_is_listed_and_opened(name: str, answers: 
     app = app_of(answers)
     async with app.run_test(size=(200, 48)) as pilot:
         await go(pilot)
-        await until(pilot, lambda: f"{name} is no regular file" in shown(app))
+        await until(pilot, lambda: f"{name} is not a regular file" in shown(app))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, TrainScreen))
         await pilot.press("l")
         await pilot.pause()
         await pilot.press("escape")
-    assert "is no regular file" in _tail(run.log) or name != "log.txt"
+    assert "is not a regular file" in _tail(run.log) or name != "log.txt"
 
 
 COMMAND = "echo \x1b]0;hello > /dev/null"

@@ -91,7 +91,7 @@ class _OneRun(RunWatcher):
         return Head(
             self.run.id,
             about,
-            outline.state.seen(bool(live)),
+            outline.state.observed(bool(live)),
             outline.reason,
             live,
             outline.facts,

@@ -48,14 +48,14 @@ class BatchRows:
         self._on_read = on_read
         self._on_error = on_error
         self._known: OrderedDict[int, dict[int, BatchRow]] = OrderedDict()
-        self._old: set[int] = set()
+        self._changed: set[int] = set()
         """Stretches of which there is news."""
         self._reading: set[int] = set()
 
     def get(self, step: int) -> BatchRow | None:
         """A row; None where it is not read yet, which begins now."""
         number = step // STRETCH_LENGTH
-        if number not in self._known or number in self._old:
+        if number not in self._known or number in self._changed:
             self._read(number)
         stretch = self._known.get(number)
         if stretch is None:
@@ -66,22 +66,22 @@ class BatchRows:
     def is_known(self, step: int) -> bool:
         """Whether a row is read, and nothing is newer."""
         number = step // STRETCH_LENGTH
-        return number in self._known and number not in self._old and number not in self._reading
+        return number in self._known and number not in self._changed and number not in self._reading
 
-    def news(self, step: int) -> None:
+    def mark_changed(self, step: int) -> None:
         """Batches from this one on may have changed; what is known of them is shown until they are read again."""
         numbers = {*self._known, *self._reading}
-        self._old |= {number for number in numbers if number >= step // STRETCH_LENGTH}
+        self._changed |= {number for number in numbers if number >= step // STRETCH_LENGTH}
 
     def _read(self, number: int) -> None:
         if number in self._reading:
             return
         self._reading.add(number)
-        self._old.discard(number)
+        self._changed.discard(number)
         first, last = number * STRETCH_LENGTH, (number + 1) * STRETCH_LENGTH - 1
 
         def read() -> dict[int, BatchRow]:
-            with self.journal.at_once():
+            with self.journal.snapshot():
                 figures = self.journal.figures(self.names, first, last)
                 batches = self.journal.batches(first, last)
             return {record.step: BatchRow(record, figures.get(record.step, {})) for record in batches}
@@ -91,7 +91,7 @@ class BatchRows:
             try:
                 self._known[number] = future.result()
             except LooptopError as error:
-                self._old.add(number)
+                self._changed.add(number)
                 self._on_error(error)
                 return
             while len(self._known) > STRETCHES_KEPT:

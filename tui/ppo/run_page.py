@@ -40,7 +40,7 @@ HEIGHT_BELOW_ENLARGED = 8
 
 
 class RowsRead(NamedTuple):
-    """The news that the rows of batches were told last."""
+    """What was known of the run when changed rows were marked last."""
 
     version: int = -1
     last: int = 0
@@ -60,7 +60,7 @@ class RunPage(Vertical):
     class Moved(Message):
         """Another batch is under the cursor, because a person wanted it."""
 
-    class Redrawn(Message):
+    class CurvesWanted(Message):
         """Other curves are needed than were read."""
 
     def __init__(self) -> None:
@@ -141,8 +141,8 @@ class RunPage(Vertical):
         if specs != self._specs:
             self._specs = specs
             self._rows.names = tuple(dict.fromkeys([*self._rows.names, *(n for s in specs for n in s.metrics)]))
-            self._rows.news(0)
-            self.post_message(self.Redrawn())
+            self._rows.mark_changed(0)
+            self.post_message(self.CurvesWanted())
         cursor = snapshot.last if self.follow else self._wanted or snapshot.first
         if not snapshot.count or self._rows.is_known(cursor):
             self._draw()
@@ -150,14 +150,14 @@ class RunPage(Vertical):
             self._rows.get(cursor)
 
     def _mark_changed_rows(self, snapshot: PpoSnapshot) -> None:
-        """Has the rows that may have changed since they were told last read again, whatever was on the screen since."""
-        told, rows = self._rows_read, self._rows
-        if rows is None or snapshot.version == told.version:
+        """Marks the rows that may have changed since the last time, whatever was on the screen since."""
+        before, rows = self._rows_read, self._rows
+        if rows is None or snapshot.version == before.version:
             return
-        fresh = [event for event in snapshot.events if event.id > told.event]
-        again = any(event.kind == "resume" for event in fresh)  # it has made older batches anew
-        rows.news(0 if again else min(told.last, snapshot.last))
-        self._rows_read = RowsRead(snapshot.version, snapshot.last, fresh[-1].id if fresh else told.event)
+        fresh = [event for event in snapshot.events if event.id > before.event]
+        redone = any(event.kind == "resume" for event in fresh)  # it has made older batches anew
+        rows.mark_changed(0 if redone else min(before.last, snapshot.last))
+        self._rows_read = RowsRead(snapshot.version, snapshot.last, fresh[-1].id if fresh else before.event)
 
     def _draw(self) -> None:
         snapshot = self.snapshot
@@ -271,19 +271,19 @@ class RunPage(Vertical):
         self.query_one("#batches-box").styles.height = HEIGHT_BELOW_ENLARGED if self.enlarged else None
         self._charts.display = not self.enlarged
         self.query_one(LargeChart).display = self.enlarged
-        self.call_after_refresh(self.post_message, self.Redrawn())
+        self.call_after_refresh(self.post_message, self.CurvesWanted())
 
     def action_choose(self, by: int) -> None:
         """Chooses another chart."""
         if self._specs:
             self._charts.choose((self._charts.chosen + by) % len(self._specs))
             if self.enlarged:
-                self.post_message(self.Redrawn())
+                self.post_message(self.CurvesWanted())
 
     def action_smoothing(self) -> None:
         """Smooths more, then not at all."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        self.post_message(self.Redrawn())
+        self.post_message(self.CurvesWanted())
 
     @on(SmallCharts.Picked)
     def _picked(self, event: SmallCharts.Picked) -> None:
@@ -293,4 +293,4 @@ class RunPage(Vertical):
 
     def on_resize(self) -> None:
         """Curves are read for the columns that there are."""
-        self.post_message(self.Redrawn())
+        self.post_message(self.CurvesWanted())

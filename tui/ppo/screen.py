@@ -236,7 +236,7 @@ class PpoScreen(MainScreen):
     def _cursor_moved(self) -> None:
         self.navigation.show_head()
 
-    @on(RunPage.Redrawn)
+    @on(RunPage.CurvesWanted)
     def _curves_wanted(self) -> None:
         self._loop.poke()
 

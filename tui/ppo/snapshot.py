@@ -161,10 +161,10 @@ class PpoWatcher(RunWatcher):
             LooptopError: The run cannot be read; says why.
         """
         live = self.run.is_live()
-        with self.journal.at_once():
+        with self.journal.snapshot():
             version, outline = self.refresh()
             asked = (version, tuple(names), columns, weight)
-            state = outline.state.seen(live)
+            state = outline.state.observed(live)
             late = self._curves_late and time.monotonic() - self._curves_read >= CURVES_SECONDS
             if self._last is None or asked != self._read_for or late:
                 self._last = self._read(version, outline, live, names, (columns, weight))
@@ -179,7 +179,7 @@ class PpoWatcher(RunWatcher):
         first, last = self.journal.batch_ends()
         return PpoSnapshot(
             id=self.run.id,
-            state=outline.state.seen(live),
+            state=outline.state.observed(live),
             version=version,
             reason=outline.reason,
             cause=outline.cause,

@@ -71,6 +71,10 @@ class TokenPage(Vertical):
         yield self._rows
         yield Static(id="token-figures")
 
+    def on_mount(self) -> None:
+        """Draws the legend in the colours of another theme."""
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._shade())
+
     # What is shown.
 
     @property
@@ -183,8 +187,3 @@ class TokenPage(Vertical):
     def _row_moved(self, event: Table.Moved) -> None:
         event.stop()
         self._view.go_to(event.row)
-
-    def again(self) -> None:
-        """Draws the legend in the new colours."""
-        if self.is_mounted:
-            self._shade()

@@ -138,7 +138,7 @@ class RunControls:
         from looptop.tui.screens.dialog import Question
 
         dangers: list[Any] = []
-        if not self._screen.attempt(lambda: dangers.extend(untrusted(run, goes_on=resuming))):
+        if not self._screen.attempt(lambda: dangers.extend(untrusted(run, resuming=resuming))):
             return
         if not dangers:
             then(False)

@@ -99,9 +99,9 @@ class VqaWatcher(RunWatcher):
             "elsewhere": owner.host if owner is not None else "",
             "memory": self._memory() if live else None,
         }
-        with self._journal.at_once():
+        with self._journal.snapshot():
             version, outline = self.refresh()
-            current["state"] = outline.state.seen(live)
+            current["state"] = outline.state.observed(live)
             current["trouble"] = self._trouble(current["state"])
             asked = (version, columns, weight, sample_step)
             if self._last is None or asked != self._read_for:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.text import visible
 from looptop.engine.vqa.data.cells import Cells, RowError
 
@@ -58,7 +58,7 @@ def read_json_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise LooptopError(f"cannot read {visible(path)}: {said_of(error)}") from None
+        raise LooptopError(f"cannot read {visible(path)}: {error_text(error)}") from None
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise LooptopError(f"{visible(path)} is empty")

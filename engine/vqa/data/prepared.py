@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.table import InMemoryTable
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.home import home
 from looptop.engine.text import visible
 from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name
@@ -108,7 +108,7 @@ def open_folder(
         with quiet():
             opened = datasets.load_from_disk(str(folder))
     except Exception as error:
-        raise LooptopError(f"cannot open the prepared data set {visible(folder)}: {said_of(error)}") from None
+        raise LooptopError(f"cannot open the prepared data set {visible(folder)}: {error_text(error)}") from None
     splits = dict(opened) if isinstance(opened, datasets.DatasetDict) else {"train": opened}
     checked: dict[str, datasets.Dataset] = {}
     for name, dataset in splits.items():
@@ -255,7 +255,7 @@ def _cells(dataset: datasets.Dataset, columns: list[str], classes: dict[str, Any
                     values[name] = _with_names(values[name], feature)
                 yield Cells(**values)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise LooptopError(f"cannot read the prepared data set {visible(folder)}: {said_of(error)}") from None
+        raise LooptopError(f"cannot read the prepared data set {visible(folder)}: {error_text(error)}") from None
 
 
 def _image_of(value: Any, images: Path | None) -> tuple[str, str]:
@@ -286,7 +286,7 @@ def _as_file(data: bytes, name: str) -> tuple[str, str]:
             Path(file.name).replace(path)
     except OSError as error:
         raise LooptopError(
-            f"cannot write the data set's images into {visible(path.parent)}: {said_of(error)}"
+            f"cannot write the data set's images into {visible(path.parent)}: {error_text(error)}"
         ) from None
     try:
         check_image(path)

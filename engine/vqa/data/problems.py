@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.runs.wire import travels
+from looptop.engine.runs.messages import packable
 from looptop.engine.text import visible
 
 MISSING_IMAGE = "missing image"
@@ -32,7 +32,7 @@ NAMED = 100
 _log = logging.getLogger("looptop.data")
 
 
-@travels
+@packable
 class Problem(Struct, frozen=True):
     """One row or image that cannot be used, and why."""
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 
-from looptop.engine.errors import LooptopError, said_of
+from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.text import visible
 from looptop.engine.vqa.images import unread_formats
 from looptop.engine.vqa.images.jpeg_file import ignore_bad_metadata, without_end_mark
@@ -161,7 +161,7 @@ def _open(path: Path) -> Iterator[Image.Image]:
     except (FileNotFoundError, NotADirectoryError):
         raise LooptopError(f"there is no image {name}") from None
     except (OSError, ValueError) as error:
-        raise LooptopError(f"cannot open the image {name}: {said_of(error)}") from None
+        raise LooptopError(f"cannot open the image {name}: {error_text(error)}") from None
     if stat.S_ISDIR(info.st_mode):
         raise LooptopError(f"{name} is a directory; name an image in it")
     if not stat.S_ISREG(info.st_mode):
@@ -359,4 +359,4 @@ def _ends_as_jpeg(path: Path) -> bool:
 
 
 def _damaged(path: Path, error: Exception) -> LooptopError:
-    return LooptopError(f"the image {visible(path)} is damaged or cut off: {said_of(error)}")
+    return LooptopError(f"the image {visible(path)} is damaged or cut off: {error_text(error)}")

@@ -1,8 +1,8 @@
-"""A PPO batch as one would write it today: plain transformers, batched, nothing of ours (see `scripts/bench/ppo.py`).
+"""A PPO batch in plain transformers, batched, without any code of looptop (see `scripts/bench/ppo.py`).
 
 `python -m scripts.bench.peers.plain_ppo MODEL PRECISION BATCHES [DEVICE [SIZE [QUERY [RESPONSE]]]]` prints the seconds
-of each batch after the first. It keeps no journal, judges nothing and has no value head, so it does less than the TRL
-loop and than ours.
+of each batch after the first. It has no journal, no reward models and no value head, so it does less than the TRL loop
+and than ours.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
     if device.type == "cpu":
         torch.set_num_threads(2)
     policy = T5ForConditionalGeneration.from_pretrained(given.folder)
-    policy.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+    policy.to(device)  # type: ignore[arg-type]  # a decorator hides the signature
     for module in policy.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -60,7 +60,7 @@ def one_batch(
     queries: Tensor,
     length: int,
 ) -> None:
-    """Responses, what both models say of them, and four passes of the clipped policy loss."""
+    """Generates responses, scores them with both models, and makes four passes of the clipped policy loss."""
     with torch.no_grad():
         # torch types every part of a module as a tensor or a module.
         responses: Tensor = policy.generate(  # type: ignore[operator]
@@ -78,7 +78,7 @@ def one_batch(
 
 
 def logprobs(model: T5ForConditionalGeneration, queries: Tensor, responses: Tensor) -> Tensor:
-    """Each response token's log-probability, `[batch, response length]`."""
+    """The log-probabilities of the response tokens, `[batch, response length]`."""
     logits = model(input_ids=queries, labels=responses).logits.float()
     return logits.log_softmax(-1).gather(-1, responses.unsqueeze(-1)).squeeze(-1)
 

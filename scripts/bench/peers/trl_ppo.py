@@ -1,7 +1,7 @@
-"""Listing 7.6's loop on TRL 0.11.4, timed: run by the Python of an environment of its own (see `scripts/bench/ppo.py`).
+"""Measures listing 7.6's loop on TRL 0.11.4, in an environment of its own (see `scripts/bench/ppo.py`).
 
 `trl_ppo.py MODEL QUERIES MINI_BATCH BATCHES TOKENS [SIZE]` prints the seconds of each batch after the first, on the
-device that accelerate chooses. It generates the responses one by one, as the listing does; the reward is a constant, so
+device that accelerate chooses. It generates the responses one by one, as the listing does. The reward is a constant, so
 that no reward model is measured.
 """
 
@@ -21,7 +21,7 @@ def main() -> None:
     torch.manual_seed(0)
     with open(queries) as file:  # noqa: PTH123
         texts = [json.loads(line)["text"] for line in file]
-    # By its file: what transformers 5 wrote beside it names a class that 4.45 does not know.
+    # Loaded from its file: the configuration that transformers 5 wrote names a class that 4.45 does not have.
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=f"{folder}/tokenizer.json", pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
     )

@@ -1,4 +1,4 @@
-"""The tiny PPO preset learns on the device what it learns on a processor; a T5 in fp16 is refused."""
+"""The tiny PPO preset learns on the device as well as on a CPU; a T5 in fp16 is refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scripts.gpu.checks import Checks
 from tests.support import eventually
 
 LEAST_REWARD, MOST_KL = 3.5, 10.0
-"""On the held-out queries at the end; `make learn` on a processor ends between 3.8 and 4.1, at a KL of 5 to 6."""
+"""On the held-out queries at the end; `make learn` on a CPU ends between 3.8 and 4.1, at a KL of 5 to 6."""
 QUICK_STEPS, QUICK_RISE = 60, 0.3
-"""In so many batches the held-out reward rises by so much at least."""
+"""Number of batches, and how much the held-out reward must rise in them."""
 
 
 def run(checks: Checks) -> None:

@@ -1,4 +1,4 @@
-"""The tiny VQA preset learns on the device what it learns on a processor, in each precision."""
+"""The tiny VQA preset learns on the device as well as on a CPU, in each precision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scripts.gpu import runs
 from scripts.gpu.checks import Checks
 
 LEAST = 0.99
-"""Accuracy on the benchmark's test questions; `make learn` on a processor ends at 0.999."""
+"""Accuracy on the benchmark's test questions; `make learn` on a CPU ends at 0.999."""
 
 
 def run(checks: Checks) -> None:

@@ -1,7 +1,6 @@
-"""What `looptop doctor` and screen 4 tell of memory and use is what the driver tells.
+"""`looptop doctor` and screen 4 show the same memory and use as the driver.
 
-Both sides are read while memory is taken and the device computes, so that there is something to tell. On a processor
-the kernel is asked instead of the driver.
+Both are read while memory is taken and the device computes. On a CPU, the kernel's figures replace the driver's.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import torch
 from looptop.engine.home import home
 from looptop.engine.machine.gpus import Gpu, Gpus
 from looptop.engine.machine.usage import Machine
-from scripts.command import told
+from scripts.command import json_of
 from scripts.gpu.checks import Checks, NotRunError
 
 TAKEN = 2 * 2**30
@@ -27,13 +26,13 @@ TAKEN = 2 * 2**30
 MEMORY_TOLERANCE = 64 * 2**20
 """Bytes by which two readings may differ."""
 PROCESSOR_TOLERANCE = 2**30
-"""The same of a processor's memory, which other programs take and give back."""
+"""The same for the machine's memory, which other programs use too."""
 BUSY = 0.5
-"""Least share of the time that a device which does nothing but compute is said to be in use."""
+"""The least use that must be shown for a device that computes all the time."""
 
 
 def run(checks: Checks) -> None:
-    """Reads both sides."""
+    """Compares both."""
     home().mkdir(parents=True, exist_ok=True)
     if checks.toy:
         _processor(checks)
@@ -56,9 +55,9 @@ def _gpu(checks: Checks) -> None:
         # CUDA leaves out what the driver keeps for itself.
         check.require(abs((seen.memory_used or 0) - used[0]) < MEMORY_TOLERANCE, "screen 4 and nvidia-smi differ")
         check.require(abs((seen.memory_used or 0) - used[1]) < 2**30, "screen 4 and CUDA differ by more than 1 GiB")
-        check.require((seen.memory_used or 0) >= TAKEN, "the memory that was taken is not in it")
+        check.require((seen.memory_used or 0) >= TAKEN, "the memory that was taken is not counted")
     with checks.check("doctor's free memory agrees with screen 4's") as check:
-        devices = {device["device"]: device for device in told("doctor")["devices"]}
+        devices = {device["device"]: device for device in json_of("doctor")["devices"]}
         seen = _one(reader, number)
         free = int(devices[f"cuda:{number}"]["memory_free"])
         check.measured(f"doctor {_gib(free)}, screen 4 {_gib(seen.memory_free or 0)}")
@@ -76,7 +75,7 @@ def _gpu(checks: Checks) -> None:
             f"screen 4 {seen.use or 0:.0%}, nvidia-smi {smi:.0%}; {seen.temperature} degrees,"
             f" {seen.power or 0:.0f} W of {seen.power_limit or 0:.0f} W"
         )
-        check.require((seen.use or 0) >= BUSY and smi >= BUSY, "a device that computes is said to be idle")
+        check.require((seen.use or 0) >= BUSY and smi >= BUSY, "a device that computes is shown as idle")
         check.require(seen.temperature is not None and seen.power is not None, "temperature or power is missing")
     with checks.check("screen 4 reads all of it") as check:
         usage = Machine(home()).read()
@@ -87,12 +86,12 @@ def _gpu(checks: Checks) -> None:
 def _processor(checks: Checks) -> None:
     with checks.check("doctor's and screen 4's memory agree with the kernel's") as check:
         usage = Machine(home()).read()
-        doctor = next(device for device in told("doctor")["devices"] if device["device"] == "cpu")
+        doctor = next(device for device in json_of("doctor")["devices"] if device["device"] == "cpu")
         screen, kernel = usage.memory_total - usage.memory_used, psutil.virtual_memory().available
         check.measured(f"doctor {_gib(doctor['memory_free'])}, screen 4 {_gib(screen)}, kernel {_gib(kernel)} free")
         check.require(abs(doctor["memory_free"] - screen) < PROCESSOR_TOLERANCE, "doctor and screen 4 differ")
-        # A container may use less than the kernel has.
-        check.require(screen <= kernel + PROCESSOR_TOLERANCE, "screen 4 tells more than the kernel has")
+        # A container may be limited to less than the kernel has.
+        check.require(screen <= kernel + PROCESSOR_TOLERANCE, "screen 4 shows more memory than the kernel has")
 
 
 def _one(reader: Gpus, number: int) -> Gpu:
@@ -112,7 +111,7 @@ def _smi(number: int, what: str) -> float:
 
 @contextmanager
 def _computing(checks: Checks) -> Iterator[None]:
-    """While the block runs the device multiplies matrices without a pause."""
+    """While the block runs, the device multiplies matrices all the time."""
     done = threading.Event()
 
     def multiply() -> None:

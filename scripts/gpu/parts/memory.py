@@ -1,7 +1,7 @@
-"""What does not fit is refused before it is loaded; what runs out of memory ends in one sentence, checkpoint kept.
+"""Models that do not fit are refused before they are loaded; a run out of memory ends in one sentence and can resume.
 
-On a GPU the limit is torch's own (`torch.cuda.set_per_process_memory_fraction`). On a processor, which has no such
-limit, a step asks for more memory than any machine has.
+On a GPU the limit is torch's own (`torch.cuda.set_per_process_memory_fraction`). A CPU has no such limit, so there a
+step asks for more memory than any machine has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.runs.checkpoint import is_whole
+from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.startup.run import resume
 from looptop.engine.vqa.trainer import VqaTrainer
 from scripts.gpu import runs
@@ -29,22 +29,22 @@ VQA = (
 )  # fmt: skip
 HELD_AT = 4
 MORE = 2**28
-"""Bytes that a step takes more than the limit allows."""
+"""Bytes by which a step exceeds the limit."""
 EVERYTHING = 2**52
-"""Bytes: more than there are."""
+"""Bytes; more than any machine has."""
 
 
 def run(checks: Checks) -> None:
-    """Refuses, runs out, resumes, and looks what is left behind."""
+    """Checks refusal, running out of memory, resuming, and the memory after the runs."""
     _refused(checks)
     _out_of_memory(checks)
-    _given_back(checks)
+    _released(checks)
 
 
 def _refused(checks: Checks) -> None:
     with checks.check("PPO: models that do not fit are refused before they are loaded") as check:
         if checks.toy:
-            raise NotRunError("a processor has no limit to set; tests/engine/models/test_memory.py shows it")
+            raise NotRunError("a CPU has no limit to set; tests/engine/models/test_memory.py shows it")
         folder = save_gpt2(checks.folder / "gpt2")
         with _limit(checks.device, 2**30):
             try:
@@ -66,27 +66,27 @@ def _out_of_memory(checks: Checks) -> None:
         while step < HELD_AT:
             step = runs.make_step(run)
         runs.answer(run, run.checkpoint())
-        eventually(lambda: is_whole(run.folder.checkpoints / f"checkpoint-{step}"), limit=runs.LIMIT)
+        eventually(lambda: is_complete(run.folder.checkpoints / f"checkpoint-{step}"), limit=runs.LIMIT)
         with _nothing_left(checks):
             run.continue_()
             state = run.wait()
         check.measured(run.reason)
         check.require(state is RunState.FAILED, f"the run is {state}")
         check.require(
-            "memory" in run.reason and str(step + 1) in run.reason, "the reason does not say what failed, and where"
+            "memory" in run.reason and str(step + 1) in run.reason, "the reason does not name the memory and the step"
         )
-        check.require("\n" not in run.reason and "Traceback" not in run.reason, "the reason is no sentence")
-        check.require(is_whole(run.folder.checkpoints / f"checkpoint-{step}"), "the checkpoint is gone")
+        check.require("\n" not in run.reason and "Traceback" not in run.reason, "the reason is not one sentence")
+        check.require(is_complete(run.folder.checkpoints / f"checkpoint-{step}"), "the checkpoint is gone")
         again = resume(run.id)
         folder = runs.finish(again)
         last = Journal(folder.db).last("loss")
-        check.require(last is not None and last.step == 12, "the resumed run did not come to its end")
+        check.require(last is not None and last.step == 12, "the resumed run did not reach its end")
 
 
-def _given_back(checks: Checks) -> None:
-    with checks.check("what ended gives its memory back") as check:
+def _released(checks: Checks) -> None:
+    with checks.check("a run that has ended releases its memory") as check:
         if checks.toy:
-            raise NotRunError("a processor's allocator keeps no account")
+            raise NotRunError("a CPU's allocator does not count its memory")
         left = torch.cuda.memory_allocated(checks.device)
         check.measured(f"{left / 2**20:.1f} MiB are held after all runs have ended", bytes=left)
         check.require(left < 64 * 2**20, "a run that ended still holds memory")
@@ -94,7 +94,7 @@ def _given_back(checks: Checks) -> None:
 
 @contextmanager
 def _limit(device: str, allowed: int) -> Iterator[None]:
-    """While the block runs torch may take so many bytes on the device."""
+    """While the block runs, torch may take only so many bytes on the device."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     total = torch.cuda.get_device_properties(device).total_memory
@@ -107,7 +107,7 @@ def _limit(device: str, allowed: int) -> Iterator[None]:
 
 @contextmanager
 def _nothing_left(checks: Checks) -> Iterator[None]:
-    """While the block runs a step takes more memory than there is."""
+    """While the block runs, a step takes more memory than there is."""
     wanted, before = EVERYTHING if checks.toy else MORE, VqaTrainer.compute_loss
 
     def larger(self: Any, *args: Any, **kwargs: Any) -> Any:

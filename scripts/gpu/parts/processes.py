@@ -1,7 +1,4 @@
-"""Two processes make the run that one makes: on two GPUs by NCCL, on a processor by gloo.
-
-On one GPU they are refused.
-"""
+"""Two processes give the same run as one: on two GPUs with NCCL, on a CPU with gloo. On one GPU they are refused."""
 
 from __future__ import annotations
 
@@ -21,10 +18,10 @@ PPO = (
 
 def run(checks: Checks) -> None:
     """Runs PPO with one and with two processes."""
-    with checks.check("two processes on the processor, by gloo") as check:
+    with checks.check("two processes on the CPU, with gloo") as check:
         worst, where = _compared("cpu")
         check.measured(f"largest difference from one process {worst:.1e}, in {where}", difference=worst)
-        check.require(worst < TOLERANCE, "two processes make another run than one")
+        check.require(worst < TOLERANCE, "two processes give another run than one")
     with checks.check("two processes on one GPU are refused") as check:
         if torch.cuda.device_count() != 1:
             raise NotRunError(f"this machine has {torch.cuda.device_count()} GPUs")
@@ -36,16 +33,16 @@ def run(checks: Checks) -> None:
         except LooptopError as error:
             check.measured(str(error))
         check.require("each process needs" in check.figure, "the reason is another one")
-    with checks.check("two processes on two GPUs, by NCCL") as check:
+    with checks.check("two processes on two GPUs, with NCCL") as check:
         if torch.cuda.device_count() < 2:
             raise NotRunError(f"this machine has {torch.cuda.device_count()} GPUs")
         worst, where = _compared("cuda")
         check.measured(f"largest difference from one process {worst:.1e}, in {where}", difference=worst)
-        check.require(worst < TOLERANCE, "two processes make another run than one")
+        check.require(worst < TOLERANCE, "two processes give another run than one")
 
 
 def _compared(device: str) -> tuple[float, str]:
-    alone, together = (
+    one, two = (
         runs.finish(runs.start(runs.configured("ppo", device, [*PPO, f"processes={count}"]))) for count in (1, 2)
     )
-    return runs.largest_difference(together, alone)
+    return runs.largest_difference(two, one)

@@ -1,7 +1,7 @@
-"""PPO's arithmetic on the device is that of TRL 0.11.4: its recordings are played again.
+"""PPO's arithmetic on the device is that of TRL 0.11.4: recordings of TRL are replayed.
 
-In fp32 (TF32 off) every statistic must agree as it must in `tests/engine/ppo/test_replay.py`. For bf16 the distance is
-reported, not judged.
+In fp32 (TF32 off) every statistic must agree as closely as in `tests/engine/ppo/test_replay.py`. For bf16 the
+difference is only reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REPORTED = ("objective/kl", "objective/logprobs", "ppo/loss/policy", "ppo/loss/v
 
 
 def run(checks: Checks) -> None:
-    """Plays each recording in fp32, and the first one in bf16."""
+    """Replays each recording in fp32, and the default one in bf16."""
     pick(checks.device, "fp32").apply()
     names = sorted(path.stem for path in GOLDEN.glob("*.json") if "config" not in path.stem)
     for name in QUICK if checks.quick else names:
@@ -47,6 +47,6 @@ def run(checks: Checks) -> None:
 
 
 def _distance(ours: object, theirs: object, mask: np.ndarray) -> float:
-    """The largest difference; of tokens, where they count."""
+    """The largest difference; of figures of tokens, only those under the mask."""
     difference = np.abs(np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64))
     return float(difference[mask].max() if difference.ndim == 2 else difference.max())

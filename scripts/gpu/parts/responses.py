@@ -1,7 +1,8 @@
-"""The device writes the responses that the processor writes, from the same random numbers.
+"""The device writes the same responses as the CPU from the same random numbers.
 
-A token is drawn by inverting the model's cumulative distribution, so it differs only where a number falls between the
-two devices' roundings of one border. Behind such a token a response goes its own way; so the first tokens are compared.
+A token is drawn by inverting the model's cumulative distribution, so it differs only if a random number falls between
+the two devices' roundings of a border. After such a token the rest of a response differs too, so only the first tokens
+are compared.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def _compare(checks: Checks, name: str, folder: str, queries: list[list[int]], s
             first=first,
             whole=whole,
         )
-        check.require(first == len(pairs), "some responses begin otherwise than on the processor")
-    with checks.check(f"{name}, fp32: what it says while it writes is what it says when it reads") as check:
+        check.require(first == len(pairs), "some responses begin differently from those on the CPU")
+    with checks.check(f"{name}, fp32: the same figures while it writes and when it reads") as check:
         assert ours.output is not None
         batch = Batch.of(
             queries, ours.ids, pad_id=special.pad_id, end_id=special.end_id, start_tokens=ours_policy.start_tokens

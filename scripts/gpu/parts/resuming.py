@@ -1,4 +1,4 @@
-"""Runs that are held, edited, paused, stopped, and moved between processor and device go on as they should."""
+"""Runs that are held, edited, paused, stopped, or moved between CPU and device continue correctly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judgements import judge
-from looptop.engine.runs.checkpoint import is_whole
+from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch
 from looptop.engine.startup.run import resume
@@ -19,7 +19,7 @@ from scripts.gpu.checks import Checks, NotRunError
 from tests.support import eventually
 
 TOLERANCE = 1e-3
-"""On a GPU sums are made in an order that may change from run to run."""
+"""On a GPU the order of additions may change from run to run."""
 
 PPO = ("batch_size=8", "mini_batch_size=4", "held_out=8", "max_new_tokens=16", "eval_steps=100", "precision=fp32")
 VQA = ("max_images=60", "per_device_train_batch_size=64", "answer_samples=0", "precision=fp32", "eval_strategy=steps")
@@ -48,7 +48,7 @@ def _edited(checks: Checks) -> None:
         runs.answer(run, judge(run.folder, step, 1, "leave_out", 1.0, "gpu"))  # type: ignore[arg-type]
         before = [sample.response for sample in journal.samples(step)]
         runs.stop(run)
-        check.require(is_whole(run.folder.checkpoints / f"checkpoint-{step - 1}"), "there is no whole checkpoint")
+        check.require(is_complete(run.folder.checkpoints / f"checkpoint-{step - 1}"), "there is no complete checkpoint")
         runs.finish(resume(run.id))
         after = [sample.response for sample in journal.samples(step)]
         same = sum(one == two for one, two in zip(before, after, strict=True))
@@ -59,7 +59,7 @@ def _edited(checks: Checks) -> None:
         check.measured(f"{same} of {len(after)} responses the same again; the update used a reward of {used:.4f}")
         check.require(same == len(after), "the batch was made again with other responses")
         check.require(abs(used - REWARD) < TOLERANCE, f"the update did not use the reward {REWARD}")
-        check.require(left_out.advantage is None, "the sample that was left out was taught")
+        check.require(left_out.advantage is None, "the sample that was left out was used in the update")
 
 
 def _paused(checks: Checks) -> None:
@@ -92,15 +92,14 @@ def _moved(checks: Checks, first: str, second: str) -> None:
         worst, where = runs.largest_difference(begun, undisturbed)
         device = Journal(begun.db).facts()["device"]
         check.measured(
-            f"largest difference from the run that stayed on the processor {worst:.1e}, in {where}; it ended on"
-            f" {device}",
+            f"largest difference from the run that stayed on the CPU {worst:.1e}, in {where}; it ended on {device}",
             difference=worst,
         )
-        check.require(worst < 0.02, "the moved run went another way")
+        check.require(worst < 0.02, "the moved run differs from the one that stayed")
 
 
 def _begin_elsewhere(settings: list[str]) -> RunFolder:
-    """A run of six steps in an engine process that sees no GPU, as on a machine that has none."""
+    """A run of six steps in an engine process that sees no GPU, as on a machine without one."""
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
@@ -117,13 +116,13 @@ def _begin_here(device: str, settings: list[str]) -> RunFolder:
 
 
 def _stopped_after_six(folder: RunFolder) -> RunFolder:
-    """Ends a run as losing its machine would, once the checkpoint of step 6 is whole."""
-    eventually(lambda: is_whole(folder.checkpoints / "checkpoint-6") or not folder.is_live(), limit=runs.LIMIT)
+    """Kills a run, as a lost machine would, once the checkpoint of step 6 is complete."""
+    eventually(lambda: is_complete(folder.checkpoints / "checkpoint-6") or not folder.is_live(), limit=runs.LIMIT)
     if (owner := folder.owner()) is not None and folder.is_live():
         os.kill(owner.pid, 9)
     eventually(lambda: not folder.is_live(), limit=runs.LIMIT)
-    assert is_whole(folder.checkpoints / "checkpoint-6"), Path(folder.log).read_text("utf-8", "replace")[-300:]
-    # Those of later steps would be gone on from instead.
+    assert is_complete(folder.checkpoints / "checkpoint-6"), Path(folder.log).read_text("utf-8", "replace")[-300:]
+    # The run would otherwise be resumed from a later checkpoint.
     for later in folder.checkpoints.glob("checkpoint-1*"):
         shutil.rmtree(later)
     return folder

@@ -19,11 +19,11 @@ from scripts.gpu.checks import Checks
 from tests.factories.published_models import save_gpt2, save_t5
 
 TURNS = 5
-"""Each writes so often, in turn; the first is not counted."""
+"""How often each side writes, in turn; the first time is not counted."""
 
 
 def run(checks: Checks) -> None:
-    """Measures both for a T5 and a GPT-2, 8 and 32 responses at once, in bf16."""
+    """Measures both sides for a T5 and a GPT-2, with batches of 8 and 32 responses, in bf16."""
     pick(checks.device, "bf16").apply()
     query, response = (16, 6) if checks.toy else (256, 48)
     for name, save, end in (("T5", save_t5, 1), ("GPT-2", save_gpt2, 0)):

@@ -31,13 +31,13 @@ from tests.factories.published_models import (
 BENCH = Path(__file__).parents[2] / "bench"
 CONSTANT = BENCH / "peers" / "constant.py"
 BATCHES = 4
-"""Of a measurement; the first is not counted."""
+"""Batches of a measurement; the first is not counted."""
 STAGES = ("generated", "scored", "compared", "updated")
 PASSES = 4
 
 
 class Sizes(NamedTuple):
-    """How long queries and responses are, and the large batch."""
+    """The lengths of queries and responses in tokens, and the samples of the large batch."""
 
     query: int
     response: int
@@ -92,7 +92,7 @@ def run(checks: Checks) -> None:
             if checks.trl is None:
                 raise NotRunError("give a folder with TRL 0.11.4 by --trl")
             words = [t5, queries[t5], 8, BATCHES, sizes.response, samples]
-            # Nothing but that folder: the TRL and transformers beside this program are of another time.
+            # Only that folder: this environment's own TRL and transformers are other versions.
             environment = os.environ | {"PYTHONPATH": str(checks.trl)}
             seconds = _peer([sys.executable, BENCH / "peers" / "trl_ppo.py", *words], environment)
             check.measured(f"{seconds:.2f} s a batch, {samples / seconds:.1f} samples/s", seconds=seconds)

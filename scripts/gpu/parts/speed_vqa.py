@@ -1,6 +1,6 @@
-"""Seconds a step of the book's VQA model at full size, beside listing 7.4 as it is written.
+"""Seconds a step of the book's VQA model at full size, beside listing 7.4 as written.
 
-Random weights of the published sizes, photo-like JPEG files of 640 x 480. Ours are real runs with their journals.
+It uses random weights of the published sizes and photo-like JPEG files of 640 x 480. Ours are real runs with journals.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ STEPS = 6
 """Optimiser steps of a measurement; the first two are not counted."""
 WORKERS = 8
 NO_OTHER_DATA = ("data.annotations=", "data.questions=", "data.images=")
-"""The preset's own."""
+"""Settings that clear the preset's own files."""
 
 
 def run(checks: Checks) -> None:
-    """Measures."""
+    """Measures our runs and the listing."""
     parts = save_vqa_parts(checks.folder / "parts", checks.toy)
     images = 20 if checks.toy else 100 if checks.quick else 200
     photos = save_photos(checks.folder / "photos", images, size=(64, 48) if checks.toy else (640, 480))
@@ -79,7 +79,7 @@ def run(checks: Checks) -> None:
 
 
 def _measured(config: Any, checks: Checks) -> tuple[Any, int]:
-    """A run of a few steps that is stopped then, and the most memory that it had on the device."""
+    """Makes a run, stops it after a few steps, and returns it with its peak memory on the device in bytes."""
     if not checks.toy:
         torch.cuda.reset_peak_memory_stats(checks.device)
     run = runs.start(config)
@@ -95,7 +95,7 @@ def _measured(config: Any, checks: Checks) -> tuple[Any, int]:
 
 
 def _listing(checks: Checks, parts: tuple[str, str, str], photos: Path, batch: int, accumulation: int) -> float:
-    """Seconds a step of plain Trainer: each sample opened and prepared by itself, fp16 on a GPU."""
+    """Seconds a step of plain Trainer: each sample is opened and prepared by itself; fp16 on a GPU."""
     pick(checks.device, "fp32").apply()
     torch.manual_seed(42)
     model, processor = VqaModel.from_parts(*parts), VqaProcessor.from_parts(*parts)
@@ -129,7 +129,7 @@ def _listing(checks: Checks, parts: tuple[str, str, str], photos: Path, batch: i
 
 
 class _Opened(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Rows with their image opened."""
+    """Rows with their images opened."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
@@ -144,12 +144,12 @@ class _Opened(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
 
 class _Synchronise(TrainerCallback):
-    """Waits for the device at each step's end, so that the clock tells the step's time."""
+    """Waits for the device at each step's end, so that the step's whole time is measured."""
 
     def __init__(self, checks: Checks) -> None:
         self.checks = checks
 
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
-        """Waits."""
+        """Waits for the device."""
         if not self.checks.toy:
             torch.cuda.synchronize(self.checks.device)

@@ -1,7 +1,7 @@
-"""The share of time in which the GPU waits, its longest kernels, and its longest gaps, by torch's profiler.
+"""The share of time in which the GPU waits, its longest kernels and its longest gaps, from torch's profiler.
 
-A real run is profiled from its third step on. The trace opens in https://ui.perfetto.dev. On a processor its own
-operations stand for kernels, so that the same lines run.
+A real run is profiled from its third step on. The trace opens in https://ui.perfetto.dev. On a CPU, torch's operations
+take the place of kernels, so that the same code runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from looptop.engine.ppo.trainer import PpoTrainer
 from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.trainer import VqaTrainer
 from scripts.gpu import runs
-from scripts.gpu.checks import Checks, Finding
+from scripts.gpu.checks import Checks, Measurement
 from scripts.gpu.parts.speed_ppo import CONSTANT
 from scripts.gpu.parts.speed_vqa import NO_OTHER_DATA
 from tests.factories.published_models import T5_VOCABULARY, save_photos, save_queries, save_t5, save_vqa_parts
@@ -34,7 +34,7 @@ LONGEST = 10
 
 
 class Kernel(NamedTuple):
-    """Something that the device did, in microseconds since the trace began."""
+    """An operation of the device; times in microseconds since the trace began."""
 
     name: str
     start: float
@@ -71,7 +71,7 @@ def run(checks: Checks) -> None:
 
 
 def _report(
-    checks: Checks, check: Finding, name: str, config: RunConfig, trainer: type[RunTrainer], steps: int
+    checks: Checks, check: Measurement, name: str, config: RunConfig, trainer: type[RunTrainer], steps: int
 ) -> None:
     folder = Path(os.environ.get("LOOPTOP_GPU_REPORT", checks.folder))
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (not checks.toy)
@@ -83,7 +83,7 @@ def _report(
     trace = folder / f"trace-{name}.json.gz"
     profiler.export_chrome_trace(str(trace))
     kernels = _kernels(trace, checks.toy)
-    check.require(kernels, "the profiler saw nothing of the device")
+    check.require(kernels, "the profiler recorded nothing of the device")
     gaps, busy, whole = _gaps(kernels)
     spent: dict[str, float] = defaultdict(float)
     for kernel in kernels:
@@ -115,7 +115,7 @@ def _report(
 
 @contextmanager
 def _profiled(profiler: Any, trainer: type[RunTrainer], steps: int) -> Iterator[None]:
-    """While the block runs, some training steps of that kind of trainer are profiled, in the thread that trains."""
+    """While the block runs, profiles some training steps of this class of trainer, in the thread that trains."""
     before = trainer.training_step
     made = 0
 
@@ -138,7 +138,7 @@ def _profiled(profiler: Any, trainer: type[RunTrainer], steps: int) -> Iterator[
 
 
 def _kernels(trace: Path, toy: bool) -> list[Kernel]:
-    """What the device did by a trace, in order."""
+    """The device's operations in a trace, in order."""
     kinds = ("cpu_op",) if toy else ("kernel", "gpu_memcpy", "gpu_memset")
     with gzip.open(trace, "rt", encoding="utf-8") as file:
         events = json.load(file)["traceEvents"]

@@ -1,4 +1,4 @@
-"""The command line itself: help, wrong use, exit codes, and how quick it is. Nothing here trains or answers."""
+"""The command line itself: help, wrong use and exit codes. No test here trains or answers."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ def test_without_a_terminal_it_says_what_to_use_instead(capsys: Capture) -> None
         ("\x1b[31m", "there is no command '␛[31m'; see `looptop --help`"),
         ("--frob", "unrecognized arguments: --frob; see `looptop --help`"),
         ("--", "unrecognized arguments: --; see `looptop --help`"),
-        ("train", "train needs to know what: `looptop train vqa`, or `looptop train --like RUN`"),
+        ("train", "say what to train: `looptop train vqa`, or `looptop train --like RUN`"),
         ("train gan", "argument kind: invalid choice: 'gan' (choose from 'vqa', 'ppo', 'reward'); see"),
         ("ask a.png", "the following arguments are required: QUESTION; see `looptop ask --help`"),
         ("ask a.png what? --top x", "argument --top: invalid int value: 'x'; see `looptop ask --help`"),
-        ("ask a.png what? --top 0", "--top is 0; give from 1 to 100 candidates"),
+        ("ask a.png what? --top 0", "--top is 0; it must be from 1 to 100"),
         ("eval bundled --limit 0", "--limit 0 leaves no question; it must be at least 1"),
         ("train vqa --preset huge", "there is no preset 'huge'; the presets are: tiny, book"),
         ("train vqa --set x", "'x' is not key=value; write for example learning_rate=1e-4"),
@@ -116,7 +116,10 @@ def test_without_a_terminal_it_says_what_to_use_instead(capsys: Capture) -> None
         ("show vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
         ("metrics vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
         ("logs vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
-        ("logs vqa-7 -f --json", "--follow and --json do not go together: a log that goes on is not one JSON object"),
+        (
+            "logs vqa-7 -f --json",
+            "--follow cannot be combined with --json: a growing log is not one JSON object",
+        ),
         ("resume vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
         ("pause vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
         ("reward ppo-7 1 0 -1e308", "there is no run 'ppo-7'; there are no runs yet"),
@@ -138,7 +141,7 @@ def test_wrong_use_is_one_sentence(
 def test_a_home_that_cannot_be_made(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LOOPTOP_HOME", str(tmp_path / "file" / "home"))
-    assert "set LOOPTOP_HOME to one you can write" in refused(capsys, "runs")
+    assert "set LOOPTOP_HOME to a folder you can write to" in refused(capsys, "runs")
 
 
 def test_ctrl_c_is_one_line(capsys: Capture, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +217,7 @@ def test_a_run_that_is_not_live_takes_no_control(capsys: Capture, run: RunFolder
     assert "vqa-1 is not running, it is stopped; `looptop resume vqa-1`" in refused(capsys, control, "vqa-1")
 
 
-def test_near_ids_are_named(capsys: Capture, run: RunFolder) -> None:
+def test_similar_ids_are_named(capsys: Capture, run: RunFolder) -> None:
     assert refused(capsys, "show", "vqa1") == "there is no run 'vqa1'; there are: vqa-1"
 
 
@@ -281,6 +284,6 @@ def test_score_prints_the_official_figures(capsys: Capture, tmp_path: Path) -> N
         "export ~nobody-here/ppo-1 --to csv",
     ],
 )
-def test_a_home_of_nobody_is_a_sentence(capsys: Capture, words: str) -> None:
+def test_the_home_of_an_unknown_user_is_one_sentence(capsys: Capture, words: str) -> None:
     code, _, err = say(capsys, *words.split())
     assert code == 2 and err.startswith("looptop: ") and err.count("\n") == 1

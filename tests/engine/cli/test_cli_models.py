@@ -58,8 +58,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "questions.csv").write_text("\n".join(["image,question,answer", *rows]) + "\n")
     questions = [
-        {"question_id": place, "image_id": int(image), "question": question}
-        for place, (image, question) in enumerate(QUESTIONS)
+        {"question_id": index, "image_id": int(image), "question": question}
+        for index, (image, question) in enumerate(QUESTIONS)
     ]
     annotations = [
         row | {"answers": [{"answer": answer}] * 10, "question_type": "is", "answer_type": "other"}
@@ -141,22 +141,22 @@ def test_any_question_is_answered(capsys: Capture, model: str, image: str, quest
 
 
 @pytest.mark.parametrize(("question", "note"), [("这是什么颜色", True), ("这是 red", False)])
-def test_a_question_without_a_known_word_is_said_to_be_one(
+def test_a_question_without_a_known_word_is_answered_with_a_warning(
     capsys: Capture, model: str, image: str, question: str, note: bool
 ) -> None:
     assert main(["ask", image, question, "--model", model, "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["candidates"]
-    assert err == ("the model knows no word of this question: its answer says nothing of it\n" if note else "")
+    assert err == ("the model knows no word of this question; do not rely on its answer\n" if note else "")
 
 
-def test_what_is_wrong_is_said_before_a_model_is_loaded(
+def test_wrong_input_is_reported_before_a_model_is_loaded(
     capsys: Capture, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Answerer, "load", lambda *_words, **_options: pytest.fail("a model was loaded"))
     assert refused(capsys, "ask", "", "is it red?") == "IMAGE is empty; give the path of an image file"
     assert refused(capsys, "ask", image, "").startswith("the question is empty")
-    assert refused(capsys, "ask", image, "red?", "--top", "101") == "--top is 101; give from 1 to 100 candidates"
+    assert refused(capsys, "ask", image, "red?", "--top", "101") == "--top is 101; it must be from 1 to 100"
     assert refused(capsys, "ask", image, "red?", "--top", "0").startswith("--top is 0")
     assert refused(capsys, "ask", str(tmp_path / "none.png"), "red?").startswith("there is no image")
 
@@ -191,7 +191,7 @@ def test_an_image_that_cannot_be_opened(capsys: Capture, model: str, image: str,
         (["--device", "toaster"], ""),
     ],
 )
-def test_a_model_or_device_that_is_not_there(capsys: Capture, image: str, words: list[str], expected: str) -> None:
+def test_a_model_or_device_that_does_not_exist(capsys: Capture, image: str, words: list[str], expected: str) -> None:
     assert refused(capsys, "ask", image, "is it red?", *words).startswith(expected)
 
 
@@ -201,8 +201,8 @@ def test_a_model_or_device_that_is_not_there(capsys: Capture, image: str, words:
 def test_eval_agrees_with_predict_and_score(capsys: Capture, model: str, data: Path, tmp_path: Path) -> None:
     files = ["--questions", str(data / "q.json")]
     out = tmp_path / "r.json"
-    said = told(capsys, "predict", model, *files, "--images", str(data / "images"), "--out", str(out))
-    assert (said["n"], said["unanswered"]) == (len(QUESTIONS), 0)
+    printed = told(capsys, "predict", model, *files, "--images", str(data / "images"), "--out", str(out))
+    assert (printed["n"], printed["unanswered"]) == (len(QUESTIONS), 0)
     results = json.loads(out.read_text())
     assert [row["question_id"] for row in results] == list(range(len(QUESTIONS)))
     # Let one of the answers be right.
@@ -246,38 +246,38 @@ def test_a_question_that_cannot_be_answered_costs_no_other(
     out = tmp_path / "r.json"
     words = ["predict", model, "--questions", str(tmp_path / "q.json"), "--images", str(data / "images"), "--out"]
     assert main([*words, str(out)]) == 0
-    said, err = capsys.readouterr()
-    assert said == f"4 of 7 questions answered, in {out}\n"
+    printed, err = capsys.readouterr()
+    assert printed == f"4 of 7 questions answered, in {out}\n"
     assert "question 7 has no answer: " in err and "question 8 has no answer: the question is empty" in err
     assert "question 9 has no answer: the question has " in err and "more than the 24 that the model reads" in err
     answers = {row["question_id"]: row["answer"] for row in json.loads(out.read_text())}
-    assert answers[7] == answers[8] == "" and all(answers[place] for place in range(4))
+    assert answers[7] == answers[8] == "" and all(answers[index] for index in range(4))
     (tmp_path / "q.json").write_text(json.dumps({"questions": questions[4:6]}))
     assert refused(capsys, *words, str(tmp_path / "none.json")).startswith("none of the 2 questions could be answered")
     assert not (tmp_path / "none.json").exists()
 
 
 class Killed(Exception):
-    """Stands for what ends a program in the middle of its work."""
+    """Raised to end the program in the middle of its work."""
 
 
 def kill_after(patch: pytest.MonkeyPatch, batches: int) -> list[int]:
-    """Answers one question at a time and is killed; gives how many each call was asked."""
+    """Makes `predict` answer one question a batch and end after some; returns the number of questions of each batch."""
     asked: list[int] = []
-    real = answers_command._answered
+    real = answers_command._answer
 
-    def answered(answerer: Any, questions: list[str], features: Any) -> list[str]:
+    def answer(answerer: Any, questions: list[str], features: Any) -> list[str]:
         if len(asked) == batches:
             raise Killed
         asked.append(len(questions))
         return real(answerer, questions, features)
 
     patch.setattr(answers_command, "BATCH", 1)
-    patch.setattr(answers_command, "_answered", answered)
+    patch.setattr(answers_command, "_answer", answer)
     return asked
 
 
-def test_predict_that_was_killed_goes_on_where_it_was(
+def test_predict_that_was_killed_continues_where_it_was(
     capsys: Capture, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["predict", model, "--questions", str(data / "q.json"), "--images", str(data / "images"), "--out"]
@@ -295,7 +295,7 @@ def test_predict_that_was_killed_goes_on_where_it_was(
         asked = kill_after(patch, 100)
         assert main([*words, str(out)]) == 0
     assert len(asked) == len(QUESTIONS) - 2
-    assert f"2 of {len(QUESTIONS)} answers are there already" in capsys.readouterr().err
+    assert f"2 of {len(QUESTIONS)} answers are already in" in capsys.readouterr().err
     assert out.read_bytes() == (tmp_path / "whole.json").read_bytes()
     assert not partial.exists()
 
@@ -313,11 +313,11 @@ def test_answers_of_other_questions_are_not_taken(
     (tmp_path / "q.json").write_text(json.dumps(questions))
     capsys.readouterr()
     assert main([*words, str(tmp_path / "q.json")]) == 0
-    assert "there already" not in capsys.readouterr().err and not partial.exists()
+    assert "already in" not in capsys.readouterr().err and not partial.exists()
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "pipe"])
-def test_answers_are_kept_in_no_strange_file(
+def test_answers_are_not_saved_through_links_or_pipes(
     capsys: Capture, model: str, data: Path, tmp_path: Path, kind: str
 ) -> None:
     words = ["predict", model, "--images", str(data / "images"), "--out", str(tmp_path / "r.json"), "--questions"]
@@ -330,11 +330,11 @@ def test_answers_are_kept_in_no_strange_file(
     else:
         os.mkfifo(partial)
     assert main([*words, str(data / "q.json")]) == 0
-    assert "answers cannot be kept in" in capsys.readouterr().err
+    assert "answers cannot be saved in" in capsys.readouterr().err
     assert (tmp_path / "mine").read_text() == "mine" and (tmp_path / "r.json").is_file()
 
 
-def test_where_results_cannot_be_written_is_said_first_and_no_draft_is_left(
+def test_an_output_that_cannot_be_written_is_reported_first_and_no_draft_is_left(
     capsys: Capture, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["predict", model, "--questions", str(data / "q.json"), "--images", str(data / "images"), "--out"]

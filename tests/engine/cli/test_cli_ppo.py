@@ -79,14 +79,14 @@ def test_train_compare_and_generate(tiny: PpoRunConfig, capsys: Capture, tmp_pat
     assert "ppo-1  evaluation at step 0: reward " in err and ", kl " in err
     assert "held-out reward" in err
 
-    found = told(capsys, "compare", "ppo-1", "--n", 6)
-    assert found["n"] == len(found["rows"]) == 6
-    figures = found["figures"]
+    comparison = told(capsys, "compare", "ppo-1", "--n", 6)
+    assert comparison["n"] == len(comparison["rows"]) == 6
+    figures = comparison["figures"]
     assert list(figures)[:3] == ["reward", "grammar", "neutral"]
     assert figures["reward"]["low"] <= figures["reward"]["difference"] <= figures["reward"]["high"]
     assert figures["reward"]["after"] == pytest.approx(result["reward"], abs=2.0)
     assert figures["kl"]["before"] == pytest.approx(0, abs=1e-5)
-    assert all(row["query"] in TEXTS for row in found["rows"])
+    assert all(row["query"] in TEXTS for row in comparison["rows"])
     assert json.loads((RunFolder.find("ppo-1").path / "comparison.json").read_text())["n"] == 6
     text = shown(capsys, "compare", "ppo-1", "--n", 6, "--pairs", 1)
     assert "95 % interval" in text and "The largest gains in reward:" in text and "before" in text
@@ -128,9 +128,9 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert "left out" in shown(capsys, "reward", "ppo-1", step, 1, "--leave-out")
     assert "taken back" in shown(capsys, "reward", "ppo-1", step, 1, "none", "--leave-out")
     assert "there is no sample 9" in refused(capsys, "reward", "ppo-1", step, 9, "1")
-    assert "is no number" in refused(capsys, "reward", "ppo-1", step, 0, "much")
+    assert "is not a number" in refused(capsys, "reward", "ppo-1", step, 0, "much")
     for word in ("-inf", "-Infinity", "-nan"):
-        assert f"'{word}' is no number" in refused(capsys, "reward", "ppo-1", step, 0, word)
+        assert f"'{word}' is not a number" in refused(capsys, "reward", "ppo-1", step, 0, word)
     assert told(capsys, "samples", "ppo-1", step)["samples"][0]["judgements"] == {"reward": 2.5}
 
     assert "before an update when kl > -1000" in shown(capsys, "break", "ppo-1", "kl > -1000")
@@ -148,7 +148,7 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert folder.state() is RunState.STOPPED
     held = journal.last_batch()
     assert held is not None
-    assert checkpoint.newest_whole(folder.checkpoints) == folder.checkpoints / f"checkpoint-{held.step - 1}"
+    assert checkpoint.newest_complete(folder.checkpoints) == folder.checkpoints / f"checkpoint-{held.step - 1}"
     assert "was updated already" in refused(capsys, "reward", "ppo-1", step, 0, "1")
     assert "kept" in shown(capsys, "reward", "ppo-1", step, 0, "1", "--rate")
     assert "is gone" in shown(capsys, "break", "ppo-1", "kl > -1000", "--remove")
@@ -171,19 +171,19 @@ def test_words_and_options_come_in_any_order(capsys: Capture, words: tuple[str, 
     assert "is gone" in shown(capsys, *words)
     assert PpoJournal(run.db).breakpoints() == []
     assert "kept" in shown(capsys, "reward", run.id, 1, 2, "--rate", "-1.5")
-    assert [said.value for said in PpoJournal(run.db).judgements()] == [-1.5]
+    assert [judgement.value for judgement in PpoJournal(run.db).judgements()] == [-1.5]
     assert "--remove needs the CONDITION" in refused(capsys, "break", run.id, "--remove")
-    for wrong, said in ((["break"], "required: RUN"), (["break", run.id, "kl > 8", "more"], "arguments: more")):
+    for wrong, message in ((["break"], "required: RUN"), (["break", run.id, "kl > 8", "more"], "arguments: more")):
         with pytest.raises(SystemExit):
             main(wrong)
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert "there is no run" in refused(capsys, "break", "--", "--odd")
 
 
 def test_a_breakpoint_of_a_finished_run_says_that_it_cannot_take_effect(capsys: Capture) -> None:
     run = make_run(Maker(2, 4))
-    said = "is set, but ppo-1 is finished: it cannot take effect unless the run is resumed"
-    assert said in shown(capsys, "break", run.id, "kl > 8")
+    sentence = "is set, but ppo-1 is finished: it cannot take effect unless the run is resumed"
+    assert sentence in shown(capsys, "break", run.id, "kl > 8")
     assert "is gone" in shown(capsys, "break", run.id, "kl > 8", "--remove")
 
 
@@ -191,7 +191,7 @@ def test_a_run_of_another_kind_has_no_batches(capsys: Capture) -> None:
     RunFolder.create("vqa", configuration.preset("tiny"))
     for command in (["batches"], ["samples", "1"], ["break"], ["compare"]):
         word, *more = command
-        assert refused(capsys, word, "vqa-1", *more) == "vqa-1 is no PPO run; it is of kind vqa"
+        assert refused(capsys, word, "vqa-1", *more) == "vqa-1 is not a PPO run; its kind is vqa"
 
 
 def test_wrong_numbers_are_sentences(capsys: Capture) -> None:

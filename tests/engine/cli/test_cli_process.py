@@ -46,7 +46,7 @@ def test_heavy_libraries_are_not_imported(words: str, run: RunFolder) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_reader_that_has_read_enough_is_no_error(run: RunFolder) -> None:
+def test_a_reader_that_ends_early_is_no_error(run: RunFolder) -> None:
     run.log.write_text("a line\n" * 1_000_000)
     with subprocess.Popen([*CLI, "logs", "vqa-1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -64,7 +64,7 @@ def test_an_output_that_takes_nothing_is_one_sentence(run: RunFolder, words: str
 
 
 def test_ctrl_c_before_the_command_is_there_is_one_sentence() -> None:
-    """While its modules are imported."""
+    """The signal comes while the command's modules are imported."""
     program = (
         "import sys, os, signal; from looptop.tui import entry\n"
         "class Interrupts:\n"
@@ -119,11 +119,11 @@ def test_on_a_terminal_the_app_opens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_engine_alone_names_the_command_that_opens_the_app(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "`looptop` opens the app" in capsys.readouterr().err
+    assert "run `looptop` to open the app" in capsys.readouterr().err
 
 
 class Terminal:
-    """Says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True

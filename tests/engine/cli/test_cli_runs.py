@@ -1,4 +1,4 @@
-"""The commands about runs: list, filter, say something of them, delete, attach, duplicate, look at the machine."""
+"""The commands about runs: list, filter, title and note, delete, attach, duplicate; and `looptop doctor`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     assert main(["runs", "--sort", "los"]) == 2
     assert "sorted by 'los': no run has a metric 'los'; did you mean 'loss'?" in capsys.readouterr().err
     assert main(["runs", "nothing-like-this"]) == 0
-    assert "none of the 4 runs" in capsys.readouterr().out
+    assert "the filter matches none of the 4 runs" in capsys.readouterr().out
 
 
 def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture) -> None:
@@ -90,9 +90,9 @@ def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture)
     assert all("finished, with alerts" in lines[name] for name in ("vqa-2", "ppo-1", "reward-1", "trainer-1"))
     assert "alerts" not in lines["vqa-1"]
     assert main(["runs", "--json", "state:finished"]) == 0
-    found = {run["id"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
-    assert [found[name]["alerts"] for name in ("vqa-1", "vqa-2", "ppo-1")] == [0, 2, 2]
-    assert found["vqa-2"]["state"] == "finished"
+    by_id = {run["id"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
+    assert [by_id[name]["alerts"] for name in ("vqa-1", "vqa-2", "ppo-1")] == [0, 2, 2]
+    assert by_id["vqa-2"]["state"] == "finished"
     assert sorted(listed(capsys, "alerts>0")) == ["ppo-1", "reward-1", "trainer-1", "vqa-2"]
     assert main(["show", "vqa-2"]) == 0
     out = capsys.readouterr().out
@@ -101,7 +101,7 @@ def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture)
     assert json.loads(capsys.readouterr().out)["alerts"] == 2
 
 
-def test_which_step_a_figure_is_of_is_said(capsys: Capture) -> None:
+def test_a_figure_names_the_step_that_it_belongs_to(capsys: Capture) -> None:
     folder = RunFolder.create("vqa", preset("tiny"))
     writer = JournalWriter(folder.db)
     for step, accuracy in ((72, 0.6), (80, 0.195)):
@@ -113,10 +113,10 @@ def test_which_step_a_figure_is_of_is_said(capsys: Capture) -> None:
     assert main(["runs"]) == 0
     assert "50.5 %  test_accuracy of step 72" in capsys.readouterr().out
     assert main(["show", "vqa-1"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "accuracy 19.50 % at step 80, the last evaluation" in said
-    assert "test accuracy 50.50 % of the model of step 72" in said
-    assert "its model that of step 72, the best evaluation" in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "accuracy 19.50 % at step 80, the last evaluation" in printed
+    assert "test accuracy 50.50 % of the model of step 72" in printed
+    assert "its model that of step 72, the best evaluation" in printed
     assert main(["show", "vqa-1", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["evaluation_step"], shown["result_step"]) == (80, 72)
@@ -131,8 +131,8 @@ def test_a_title_and_a_note_are_shown_everywhere(capsys: Capture) -> None:
     assert main(["runs"]) == 0
     assert "wider ␛[2Jdecoder" in capsys.readouterr().out
     assert main(["show", "vqa-1"]) == 0
-    said = capsys.readouterr().out
-    assert "vqa-1 finished  wider ␛[2Jdecoder" in said and "  | second line" in said
+    printed = capsys.readouterr().out
+    assert "vqa-1 finished  wider ␛[2Jdecoder" in printed and "  | second line" in printed
     assert main(["note", "vqa-1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "run": "vqa-1",
@@ -144,10 +144,10 @@ def test_a_title_and_a_note_are_shown_everywhere(capsys: Capture) -> None:
     assert main(["rename", "vqa-9", "x"]) == 2
 
 
-def test_how_it_is_known_that_a_run_lives(capsys: Capture) -> None:
+def test_show_explains_why_a_run_counts_as_live(capsys: Capture) -> None:
     folder = make(state=RunState.RUNNING)
     assert main(["show", "vqa-1"]) == 0
-    assert "never had a process" in capsys.readouterr().out
+    assert "not live: no process has ever run it" in capsys.readouterr().out
     with RunLock(folder.lock, folder.id):
         assert main(["show", "vqa-1"]) == 0
         assert f"live: process {os.getpid()} on this machine holds its lock" in capsys.readouterr().out
@@ -162,7 +162,7 @@ def test_how_it_is_known_that_a_run_lives(capsys: Capture) -> None:
     assert main(["delete", "vqa-1", "--yes"]) == 2
     os.utime(folder.lock, (1.0, 1.0))
     assert main(["show", "vqa-1"]) == 0
-    assert "not live, as far as can be told here: its last heartbeat on far␛away" in capsys.readouterr().out
+    assert "probably not live: its last heartbeat on far␛away" in capsys.readouterr().out
 
 
 def test_deleting_asks(capsys: Capture, tmp_path: Path) -> None:
@@ -170,12 +170,12 @@ def test_deleting_asks(capsys: Capture, tmp_path: Path) -> None:
     assert main(["delete", "vqa-1"]) == 2
     assert "--yes deletes without asking" in capsys.readouterr().err
     with Tty([*PROGRAM, "delete", "vqa-1"]) as tty:
-        tty.until("checkpoints, model, journal, log")
+        tty.until("checkpoints, models, journals and logs")
         tty.send("n\r")
         assert tty.until_gone() == 0
     assert folder.path.is_dir()
     with Tty([*PROGRAM, "delete", "vqa-1"]) as tty:
-        tty.until("checkpoints, model, journal, log")
+        tty.until("checkpoints, models, journals and logs")
         tty.send("y\r")
         assert tty.until_gone() == 0
     assert not folder.path.exists()
@@ -208,20 +208,20 @@ def test_a_run_is_made_like_another_with_changes(
     assert first.about().title == "first"
     assert (second.about().title, second.about().note, second.about().notify) == ("", "again", "true")
     assert main(["train"]) == 2
-    assert "train needs to know what" in capsys.readouterr().err
+    assert "say what to train" in capsys.readouterr().err
     eventually(lambda: not second.is_live())
 
 
-def test_the_doctor_says_what_there_is(capsys: Capture, home: Path) -> None:
+def test_the_doctor_reports_the_machine(capsys: Capture, home: Path) -> None:
     assert main(["doctor"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for words in ("devices", "cpu", "terminal", f"home {home}", "when you log out", "versions", "free", "python"):
-        assert words in said
+        assert words in printed
     assert main(["doctor", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["devices"][0]["device"] == "cpu" and found["devices"][0]["memory_free"] > 0
-    assert found["versions"]["torch"].startswith("2.13")
-    assert {folder["what"] for folder in found["file_systems"]} >= {"home"}
+    report = json.loads(capsys.readouterr().out)
+    assert report["devices"][0]["device"] == "cpu" and report["devices"][0]["memory_free"] > 0
+    assert report["versions"]["torch"].startswith("2.13")
+    assert {folder["what"] for folder in report["file_systems"]} >= {"home"}
 
 
 def test_the_doctor_on_a_terminal_leaves_it_as_it_was() -> None:

@@ -1,4 +1,4 @@
-"""Watching a run from the command line: how it ends, ctrl-C, a terminal that goes away. The training is a script."""
+"""Watching a run from the command line: how it ends, ctrl-C, a closed terminal. The training is a script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from looptop.engine.cli.main import main
-from looptop.engine.cli.progress import Bar, Progress, Reading, progress_on
+from looptop.engine.cli.progress import Bar, Progress, Status, progress_on
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from tests.engine import fake_engine
@@ -47,11 +47,11 @@ def looptop(what: str, *words: str, **options: Any) -> subprocess.Popen[str]:
 def live_run() -> RunFolder:
     """The one run, as soon as it has made a step."""
 
-    def found() -> RunFolder | None:
+    def stepped_run() -> RunFolder | None:
         runs = RunFolder.all()
         return runs[0] if runs and runs[0].is_live() and Journal(runs[0].db).last("loss") else None
 
-    folder = eventually(found)
+    folder = eventually(stepped_run)
     assert isinstance(folder, RunFolder)
     return folder
 
@@ -86,7 +86,7 @@ def test_a_run_that_finished_with_alerts_says_so(monkeypatch: pytest.MonkeyPatch
     assert (result["state"], result["alerts"]) == ("finished", 2)
 
 
-def test_the_last_line_says_which_step_its_figures_are_of(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+def test_the_last_line_names_the_step_of_its_figures(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert train(monkeypatch, "best") == 0
     assert capsys.readouterr().out.splitlines()[0].endswith(", of step 7, the best evaluation")
 
@@ -117,7 +117,7 @@ def test_a_failed_run_is_resumed(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     assert json.loads(out)["state"] == "finished"
     assert err.startswith("vqa-1  resumed\n") and "not a number" not in err
     assert main(["resume", "vqa-1"]) == 2
-    assert capsys.readouterr().err == "looptop: vqa-1 is finished; there is nothing left to go on with\n"
+    assert capsys.readouterr().err == "looptop: vqa-1 is finished; there is nothing to resume\n"
 
 
 def test_a_detached_run(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
@@ -151,11 +151,11 @@ def test_a_folder_elsewhere_is_resumed_and_its_name_does_nothing_to_the_terminal
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
 ) -> None:
     assert train(monkeypatch, "fail") == 1
-    there = tmp_path / "mine \x1b[31m"
-    RunFolder.find("vqa-1").path.rename(there)
+    moved = tmp_path / "mine \x1b[31m"
+    RunFolder.find("vqa-1").path.rename(moved)
     monkeypatch.setenv("FAKE_TRAINING", "finish")
     capsys.readouterr()
-    assert main(["resume", str(there)]) == 0
+    assert main(["resume", str(moved)]) == 0
     out, err = capsys.readouterr()
     assert "mine ␛[31m finished" in out
     assert "\x1b[31m" not in out + err
@@ -168,9 +168,9 @@ def test_controls(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     answers = {}
     for control in ("pause", "step", "continue", "checkpoint", "stop"):
         assert main([control, "vqa-1", "--json"]) == 0
-        said = json.loads(capsys.readouterr().out)
-        assert (said["run"], said["control"], said["taken"]) == ("vqa-1", control, True)
-        answers[control] = said["answer"]
+        printed = json.loads(capsys.readouterr().out)
+        assert (printed["run"], printed["control"], printed["taken"]) == ("vqa-1", control, True)
+        answers[control] = printed["answer"]
     assert answers["pause"].startswith("paused after step ")
     assert answers["step"].startswith("makes step ")
     assert answers["checkpoint"].startswith("makes a checkpoint after step ")
@@ -183,7 +183,7 @@ def test_a_control_that_is_not_taken_yet(monkeypatch: pytest.MonkeyPatch, capsys
     capsys.readouterr()
     monkeypatch.setattr("looptop.engine.cli.control.SECONDS_TO_WAIT", 0.1)
     assert main(["pause", "vqa-1"]) == 0
-    assert "has not come to it yet; it takes the pause at the end of its step" in capsys.readouterr().out
+    assert "has not answered yet; it takes the pause at the end of its step" in capsys.readouterr().out
 
 
 # Signals ----------------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def test_the_second_interrupt_stops_at_once() -> None:
     assert not folder.is_live()
 
 
-def test_a_terminal_that_goes_away_leaves_the_run_going() -> None:
+def test_a_closed_terminal_leaves_the_run_running() -> None:
     with looptop("wait", "train", "vqa") as process:
         folder = live_run()
         process.send_signal(signal.SIGHUP)
@@ -258,7 +258,7 @@ def test_following_a_log_ends_with_ctrl_c() -> None:
 
 
 class Terminal(io.StringIO):
-    """Says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -270,7 +270,7 @@ def test_a_bar_is_drawn_over_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     bar = progress_on(stream)
     assert isinstance(bar, Bar)
-    bar.show(Reading("vqa-1", "running", 0.5, ["step 5/10", "loss 0.5", "accuracy 50.0 %", "0:01 left"]))
+    bar.show(Status("vqa-1", "running", 0.5, ["step 5/10", "loss 0.5", "accuracy 50.0 %", "0:01 left"]))
     line = stream.getvalue().removeprefix("\r").removesuffix("\x1b[K")
     assert line == "vqa-1  [############............]  50 %  step 5/10"
     bar.note("a line")
@@ -292,8 +292,8 @@ def test_lines_come_every_few_seconds() -> None:
     stream = io.StringIO()
     lines = Progress(stream, seconds=3600)
     for step in range(5):
-        lines.show(Reading("vqa-1", "running", 0.0, [f"step {step}"]))
-    lines.show(Reading("vqa-1", "paused", 0.0, ["step 4"]))
+        lines.show(Status("vqa-1", "running", 0.0, [f"step {step}"]))
+    lines.show(Status("vqa-1", "paused", 0.0, ["step 4"]))
     assert stream.getvalue() == "vqa-1  step 0\nvqa-1  step 4\n"
 
 

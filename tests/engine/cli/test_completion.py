@@ -1,4 +1,4 @@
-"""A shell completes looptop's words: bash here, as it does it itself."""
+"""Completion in a shell, with the code that bash itself runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 @pytest.fixture
 def complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Complete:
-    """What bash offers for a line that is typed."""
+    """What bash offers for a typed line."""
     program = tmp_path / "looptop"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m looptop.tui.entry "$@"\n')
     program.chmod(0o755)

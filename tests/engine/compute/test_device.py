@@ -1,4 +1,4 @@
-"""Where to compute: what is picked on machines with and without GPUs, and what is refused."""
+"""The choice of a device on machines with and without GPUs, and what is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Pretends another machine: `machine(gpus=2, capability=(9, 0))`."""
+    """Simulates another machine: `machine(gpus=2, capability=(9, 0))`."""
 
     def pretend(
         gpus: int = 0, capability: tuple[int, int] = (9, 0), mps: bool = False, cpu: dict[str, bool] | None = None
@@ -45,7 +45,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"mps": True}, ("mps", "fp32")),
     ],
 )
-def test_auto_takes_the_best_there_is(machine: Any, there: dict[str, Any], expected: tuple[str, str]) -> None:
+def test_auto_takes_the_best_device(machine: Any, there: dict[str, Any], expected: tuple[str, str]) -> None:
     machine(**there)
     chosen = pick()
     assert (chosen.torch_device, chosen.precision) == expected
@@ -70,7 +70,7 @@ def test_a_device_and_a_precision_can_be_asked_for(machine: Any, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("asked", "precision", "said"),
+    ("asked", "precision", "message"),
     [
         ("cuda", "auto", "'cuda' is not on this machine, which has: cpu"),
         ("cuda:1", "auto", "'cuda:1' is not on this machine"),
@@ -82,9 +82,9 @@ def test_a_device_and_a_precision_can_be_asked_for(machine: Any, monkeypatch: py
         ("cpu", "fp16", "fp16 needs a CUDA device"),
     ],
 )
-def test_what_is_not_there_is_refused(machine: Any, asked: str, precision: str, said: str) -> None:
+def test_an_unavailable_device_is_refused(machine: Any, asked: str, precision: str, message: str) -> None:
     machine()
-    with pytest.raises(LooptopError, match=said):
+    with pytest.raises(LooptopError, match=message):
         pick(asked, precision)
 
 
@@ -137,7 +137,7 @@ BEFORE: dict[str, list[tuple[Any, str, Any]]] = {
 
 @pytest.fixture
 def tf32_restored() -> Iterator[None]:
-    """Sets torch's own defaults of TF32 before the test and after it."""
+    """Restores torch's defaults for TF32 before and after the test."""
 
     def restore() -> None:
         torch.backends.fp32_precision = "none"  # type: ignore[attr-defined]
@@ -160,14 +160,14 @@ def test_tf32_is_allowed_in_half_precision_alone_whatever_was_set_before(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Device("cuda:0", precision, "a GPU", torch.get_num_threads()).apply()
-        # Both of torch's interfaces: where they contradict each other, reading the older one raises an error.
+        # Both of torch's interfaces: if they contradict each other, reading the older one raises an error.
         assert torch.backends.cuda.matmul.allow_tf32 is allowed
         assert torch.backends.cudnn.allow_tf32 is allowed
         for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # type: ignore[attr-defined]
             assert part.fp32_precision == ("tf32" if allowed else "ieee")
 
 
-def test_trainer_is_settled_on_one_device(machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_trainer_is_restricted_to_one_device(machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from transformers import TrainingArguments
 
     machine(gpus=4)
@@ -177,7 +177,7 @@ def test_trainer_is_settled_on_one_device(machine: Any, monkeypatch: pytest.Monk
     arguments._n_gpu = 4
     before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     try:
-        Device("cuda:2", "fp32", "a GPU", 1).settle(arguments)
+        Device("cuda:2", "fp32", "a GPU", 1).restrict_trainer(arguments)
         assert (arguments.n_gpu, arguments.device, set_to) == (1, torch.device("cuda:2"), ["cuda:2"])
         assert torch.get_num_threads() == 1
         assert not torch.backends.cudnn.allow_tf32
@@ -186,10 +186,10 @@ def test_trainer_is_settled_on_one_device(machine: Any, monkeypatch: pytest.Monk
         torch.backends.cudnn.allow_tf32 = before[1]
 
 
-def test_a_cpu_is_settled_as_it_is(tmp_path: Path) -> None:
+def test_trainer_on_a_cpu_is_unchanged(tmp_path: Path) -> None:
     from transformers import TrainingArguments
 
     arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
     threads = torch.get_num_threads()
-    Device("cpu", "fp32", "a CPU", threads).settle(arguments)
+    Device("cpu", "fp32", "a CPU", threads).restrict_trainer(arguments)
     assert (arguments.n_gpu, arguments.device.type) == (0, "cpu")

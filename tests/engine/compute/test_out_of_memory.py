@@ -1,4 +1,4 @@
-"""Memory that runs out ends a run or a command in one sentence, and takes nothing of what was saved before."""
+"""Running out of memory ends a run or a command in one sentence, and loses nothing that was saved before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 import looptop.engine as looptop
 from looptop.engine.cli.main import main
-from looptop.engine.compute.out_of_memory import give_back_memory, is_out_of_memory, out_of_memory
+from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text, release_memory
 from looptop.engine.config import override, preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answer_server import Server
@@ -43,11 +43,11 @@ CUDA = (
     " free. Including non-PyTorch memory, this process has 77.00 GiB memory in use. If reserved but unallocated memory"
     " is large try setting PYTORCH_ALLOC_CONF=expandable_segments:True"
 )
-WANTED = "1.0 PiB were wanted and "
+REQUESTED = "1.0 PiB was requested and "
 
 
 def allocate(*_: Any, **__: Any) -> Any:
-    """A real allocation that fails: a petabyte on the processor."""
+    """A real allocation that fails: a petabyte on the CPU."""
     return torch.empty(2**50, dtype=torch.uint8)
 
 
@@ -65,10 +65,13 @@ def error_of(call: Callable[[], object]) -> BaseException:
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (torch.OutOfMemoryError(CUDA), "out of memory on cuda:1 in step 3: 2.50 GiB were wanted and 1.20 GiB are free"),
+        (
+            torch.OutOfMemoryError(CUDA),
+            "out of memory on cuda:1 in step 3: 2.50 GiB was requested and 1.20 GiB is free",
+        ),
         (
             torch.OutOfMemoryError(CUDA.replace("If reserved", "1024.00 MiB allowed; If reserved")),
-            "out of memory on cuda:1 in step 3: 2.50 GiB were wanted and this process may take 1024.00 MiB in all",
+            "out of memory on cuda:1 in step 3: 2.50 GiB was requested and this process may use 1024.00 MiB in total",
         ),
         (
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
@@ -79,25 +82,25 @@ def error_of(call: Callable[[], object]) -> BaseException:
 )
 def test_errors_of_a_gpu_are_recognised(error: BaseException, sentence: str) -> None:
     assert is_out_of_memory(error)
-    assert out_of_memory(error, "in step 3") == sentence
+    assert out_of_memory_text(error, "in step 3") == sentence
 
 
-def test_errors_of_the_processor_are_recognised() -> None:
+def test_errors_of_the_cpu_are_recognised() -> None:
     for error in (error_of(allocate), error_of(lambda: np.empty(2**50, dtype=np.uint8)), error_of(lambda: [0] * 2**50)):
         assert is_out_of_memory(error), error
         # Also in a run that computes on a GPU.
-        assert out_of_memory(error, "in step 3", "cuda:0").startswith("out of memory on cpu in step 3: ")
-    assert WANTED in out_of_memory(error_of(allocate), "in step 3")
+        assert out_of_memory_text(error, "in step 3", "cuda:0").startswith("out of memory on cpu in step 3: ")
+    assert REQUESTED in out_of_memory_text(error_of(allocate), "in step 3")
 
 
 @pytest.mark.parametrize(
     "error", [RuntimeError("a shape is wrong"), OSError(28, "No space left on device"), LooptopError("out of memory")]
 )
-def test_other_errors_are_not(error: BaseException) -> None:
+def test_other_errors_are_not_recognised(error: BaseException) -> None:
     assert not is_out_of_memory(error)
 
 
-def test_memory_that_runs_out_while_weights_are_read_is_no_damaged_folder() -> None:
+def test_out_of_memory_while_weights_are_read_is_no_damaged_folder() -> None:
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         load_whole(allocate, "a model")
 
@@ -106,7 +109,7 @@ def test_memory_that_runs_out_while_weights_are_read_is_no_damaged_folder() -> N
 
 
 def fail_in_step(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, number: int) -> dict[str, Any]:
-    """Has a function fail by a real allocation, in its N-th call; keeps its first argument, weakly."""
+    """Makes a function fail by a real allocation in its N-th call; keeps a weak reference to its first argument."""
     real = getattr(home, name)
     seen: dict[str, Any] = {"calls": 0, "fails": True}
 
@@ -122,19 +125,19 @@ def fail_in_step(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, number: 
 
 
 def ended_in_a_sentence(run: Run, activity: str, advice: str, step: int) -> None:
-    """The run has failed with one sentence, a whole checkpoint of this step, and its traceback in the log alone."""
+    """Checks that the run failed with one sentence, a complete checkpoint of this step and its traceback in the log."""
     assert run.wait() is RunState.FAILED
     folder = run.folder
     beginning, _, rest = run.reason.partition(": ")
     assert beginning == f"out of memory on cpu {activity}"
-    assert rest.startswith(WANTED)
+    assert rest.startswith(REQUESTED)
     end = (
-        f"; {advice}; `looptop resume {run.id}` then goes on from the checkpoint of step {step}, with the settings of"
+        f"; {advice}; `looptop resume {run.id}` then continues from the checkpoint of step {step}, with the settings of"
         f" {folder.config_file}"
     )
     assert run.reason.endswith(end) and "\n" not in run.reason
     assert folder.summary().reason == run.reason
-    newest = checkpoint.newest_whole(folder.checkpoints)
+    newest = checkpoint.newest_complete(folder.checkpoints)
     assert newest is not None and checkpoint.step_of(newest) == step
     assert "Traceback" not in "".join(event.text for event in run.journal.events())
     assert "Traceback (most recent call last)" in folder.log.read_text("utf-8")
@@ -143,7 +146,7 @@ def ended_in_a_sentence(run: Run, activity: str, advice: str, step: int) -> None
 VQA = ["max_images=40", "per_device_train_batch_size=16", "eval_strategy=steps", "eval_steps=3", "max_steps=7"]
 
 
-def test_a_vqa_run_fails_in_a_sentence_gives_its_memory_back_and_goes_on_when_resumed(
+def test_a_vqa_run_fails_in_a_sentence_frees_its_memory_and_can_be_resumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = fail_in_step(monkeypatch, VqaModel, "forward", 6)  # One sample goes through it before the first step.
@@ -199,7 +202,7 @@ def test_a_later_evaluation_is_named_with_its_step(monkeypatch: pytest.MonkeyPat
         ),
     ],
 )  # fmt: skip
-def test_a_ppo_run_names_the_stage_of_its_batch_and_goes_on_when_resumed(
+def test_a_ppo_run_names_the_stage_of_its_batch_and_can_be_resumed(
     home: Any, name: str, stage: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = fail_in_step(monkeypatch, home, name, 3)
@@ -212,7 +215,7 @@ def test_a_ppo_run_names_the_stage_of_its_batch_and_goes_on_when_resumed(
     assert [point.step for point in again.journal.values("loss")] == [1, 2, 3, 4]
 
 
-def test_a_reward_run_is_no_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reward_run_fails_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_in_step(monkeypatch, RewardModelTrainer, "training_step", 5)
     settings = ["max_pairs=60", "eval_strategy=steps", "eval_steps=3", "max_steps=7", "precision=fp32", "device=cpu"]
     run = looptop.start(override(preset("tiny", "reward"), settings))
@@ -239,7 +242,7 @@ def test_a_companions_memory_is_why_the_run_failed(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(companions, "PROGRAM", (sys.executable, "-c", trouble))
     run = looptop.start(ppo_config(tmp_path, "processes=2", "device=cpu"))
     assert run.wait() is RunState.FAILED
-    assert run.reason.startswith(f"process 2 of 2: out of memory on cpu while it ran: {WANTED}")
+    assert run.reason.startswith(f"process 2 of 2: out of memory on cpu while it ran: {REQUESTED}")
     assert "\n" not in run.reason
 
 
@@ -249,10 +252,10 @@ def test_the_first_processs_memory_is_not_taken_for_a_broken_connection(
     fail_in_step(monkeypatch, PpoStep, "make_passes", 1)
     run = looptop.start(ppo_config(tmp_path, "processes=2", "device=cpu", "precision=fp32"))
     assert run.wait() is RunState.FAILED
-    assert run.reason.startswith(f"out of memory on cpu while batch 1 was updated: {WANTED}")
+    assert run.reason.startswith(f"out of memory on cpu while batch 1 was updated: {REQUESTED}")
 
 
-def test_models_that_hold_each_other_are_let_go() -> None:
+def test_models_that_refer_to_each_other_are_freed() -> None:
     class Holder:
         pass
 
@@ -262,7 +265,7 @@ def test_models_that_hold_each_other_are_let_go() -> None:
         one.itself = one  # type: ignore[attr-defined]
         kept = weakref.ref(one)
         del one
-        give_back_memory(thoroughly=True)
+        release_memory(thoroughly=True)
         assert kept() is None
     finally:
         gc.enable()
@@ -279,7 +282,7 @@ def test_a_command_ends_in_a_sentence(
     assert main(["ask", str(tmp_path / "picture.png"), "what color is it?", "--device", "cpu"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(f"looptop: out of memory on cpu in `looptop ask`: {WANTED}")
+    assert printed.err.startswith(f"looptop: out of memory on cpu in `looptop ask`: {REQUESTED}")
     assert printed.err.endswith("; use a smaller model or another device (--device), or end other programs\n")
     assert printed.err.count("\n") == 1
 
@@ -297,10 +300,10 @@ def test_a_commands_other_errors_keep_their_traceback(error: Exception, monkeypa
 def test_generating_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("looptop.engine.ppo.responding.roll_out", allocate)
     assert main(["generate", "bundled:summariser", "a text", "--device", "cpu"]) == 2
-    assert capsys.readouterr().err.startswith(f"looptop: out of memory on cpu in `looptop generate`: {WANTED}")
+    assert capsys.readouterr().err.startswith(f"looptop: out of memory on cpu in `looptop generate`: {REQUESTED}")
 
 
-def test_the_answering_process_says_so_and_lives_on(
+def test_the_answering_process_reports_it_and_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     written = io.BytesIO()
@@ -308,5 +311,5 @@ def test_the_answering_process_says_so_and_lives_on(
     monkeypatch.setattr(server, "answer", allocate)
     server.serve(b"{}\n")
     reply = msgspec.json.decode(written.getvalue(), type=AskReply)
-    assert reply.error is not None and reply.error.startswith(f"out of memory on cpu while it answered: {WANTED}")
+    assert reply.error is not None and reply.error.startswith(f"out of memory on cpu while it answered: {REQUESTED}")
     assert "Traceback" in capfd.readouterr().err

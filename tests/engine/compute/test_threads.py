@@ -1,4 +1,4 @@
-"""A run's CPU threads: fixed at its start, kept when it is resumed, and never decided by what runs beside it."""
+"""A run's CPU threads: fixed at its start, kept when it is resumed, and independent of what else is running."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support import eventually
 
 @pytest.fixture(autouse=True)
 def threads_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Undoes what a run in this process has set; the environment leaves the count open."""
+    """Undoes what a run in this process sets; the environment does not set the number."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     yield
@@ -45,7 +45,7 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Counting(Steps):
-    """Notes torch's threads after each start."""
+    """Records torch's threads after each start."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Counting(Steps):
 
 
 def one_life(run: Run, counting: Counting) -> None:
-    """Lets a run make some steps, then stops it."""
+    """Runs some steps, then stops the run."""
     eventually(lambda: counting.threads and counting.made)
     run.stop()
     assert run.wait(60) is RunState.STOPPED
@@ -102,11 +102,11 @@ def test_a_run_resumed_with_fewer_cores_than_threads_says_that_its_figures_may_d
     one_life(resume(run.id, counting), counting)
     assert counting.threads == [4, 2]
     warnings = [event.text for event in run.journal.events() if event.level == "warning"]
-    assert warnings == ["CPU threads: 2, before: 4; figures may differ from here on by rounding"]
+    assert warnings == ["CPU threads: 2, before: 4; results may differ by rounding from here on"]
 
 
 def test_a_seeded_ppo_run_has_the_same_figures_alone_and_beside_others() -> None:
-    # One thread for each core, as the preset has only one; in batches of this size another number of threads rounds
+    # One thread for each core (the preset has one); in batches of this size another number of threads rounds
     # sums in another way.
     small = ["training.threads=0", "batch_size=8", "mini_batch_size=8", "max_new_tokens=12", "held_out=8"]
     chosen = override(preset("tiny", "ppo"), [*small, "max_steps=4", "eval_steps=1000"])
@@ -172,7 +172,7 @@ def test_threads_are_the_cores_of_this_process_or_what_the_environment_says(monk
     assert cpu_threads() < 7 or (os.cpu_count() or 1) >= 7
 
 
-def test_processors_that_cannot_be_looked_up_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpus_without_topology_files_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "os", SimpleNamespace(environ={}, cpu_count=lambda: 3))
     monkeypatch.setattr(psutil, "cpu_count", lambda logical: None)

@@ -1,4 +1,4 @@
-"""A run's configuration: what may be typed, and what is said of what may not."""
+"""A run's configuration: which settings are accepted, and the messages for the others."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from looptop.engine import config
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.startup.sources import anchored, ready
+from looptop.engine.startup.sources import with_absolute_paths, with_checked_sources
 
 
-def test_both_presets_are_whole_and_hold_the_chapters_values() -> None:
+def test_both_presets_are_complete_and_have_the_chapters_values() -> None:
     assert config.presets() == ["tiny", "book"]
     book = config.preset("book")
     assert (book.model.text_encoder, book.model.image_encoder, book.model.decoder) == (
@@ -29,7 +29,7 @@ def test_both_presets_are_whole_and_hold_the_chapters_values() -> None:
     assert book.model.freeze == ("nothing",)
 
 
-def test_the_ppo_presets_hold_the_chapters_values() -> None:
+def test_the_ppo_presets_have_the_chapters_values() -> None:
     assert config.presets("ppo") == ["tiny", "book", "tiny-hackable"]
     book = config.preset("book", "ppo")
     assert isinstance(book, PpoRunConfig)
@@ -44,7 +44,7 @@ def test_the_ppo_presets_hold_the_chapters_values() -> None:
     ]
     assert (book.ppo.batch_size, book.ppo.gradient_accumulation_steps, book.ppo.samples) == (4, 8, 32)
     assert (book.training.learning_rate, book.training.num_train_epochs) == (2e-5, 2.0)
-    assert not book.generation.departures()
+    assert not book.generation.sampling_changes()
 
 
 def test_a_reward_is_changed_by_its_name() -> None:
@@ -64,7 +64,7 @@ def test_a_reward_is_changed_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("rewards.tone.weight=2", "there is no 'tone' among the rewards, which are: grammar, neutral"),
         ("rewards.neutral.wieght=2", "'rewards.neutral.wieght'; did you mean 'rewards.neutral.weight'?"),
@@ -81,17 +81,17 @@ def test_a_reward_is_changed_by_its_name() -> None:
         ("rewards.neutral.reads=all", "rewards[1].reads is 'all': it must be one of: response, both"),
         ("rewards.neutral.person=true", "rewards.neutral: give exactly one of model, function"),
         ("rewards=[]", "a PPO run needs at least one"),
-        ("rewards.neutral.name=grammar", "the names must differ, and they are: grammar, grammar"),
-        ("batch_size=24", "must be multiples one of the other"),
+        ("rewards.neutral.name=grammar", "the names must differ, but they are: grammar, grammar"),
+        ("batch_size=24", "must be such that one is a multiple of the other"),
         ("kl_penalty=foo", "ppo.kl_penalty is 'foo': it must be one of: kl, abs, mse, full"),
         ("score_clip=-1", "ppo.score_clip is -1.0: "),
         ("max_new_tokens=0", "generation.max_new_tokens is 0: "),
     ],
 )
-def test_a_bad_ppo_setting_is_one_sentence(setting: str, said: str) -> None:
+def test_a_bad_ppo_setting_is_one_sentence(setting: str, message: str) -> None:
     with pytest.raises(LooptopError) as caught:
         config.override(config.preset("tiny", "ppo"), [setting])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -106,9 +106,7 @@ def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
         config.load(path)
 
 
-def test_what_lies_on_this_machine_is_found_again_from_another_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_local_paths_still_work_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("texts.jsonl", "mine.py", "newsroom"):
         (tmp_path / name).write_text("")
@@ -116,16 +114,16 @@ def test_what_lies_on_this_machine_is_found_again_from_another_folder(
         config.preset("tiny", "ppo"),
         ["data.source=texts.jsonl", "policy=somebody/something", 'rewards=[{name = "a", function = "mine.py:short"}]'],
     )
-    found = anchored(chosen)
-    assert isinstance(found, PpoRunConfig)
-    assert found.data.source == str(tmp_path / "texts.jsonl")
-    assert found.model.policy == "somebody/something"
-    assert found.rewards[0].function == f"{tmp_path}/mine.py:short"
-    assert anchored(config.preset("tiny", "ppo")) == config.preset("tiny", "ppo")
+    result = with_absolute_paths(chosen)
+    assert isinstance(result, PpoRunConfig)
+    assert result.data.source == str(tmp_path / "texts.jsonl")
+    assert result.model.policy == "somebody/something"
+    assert result.rewards[0].function == f"{tmp_path}/mine.py:short"
+    assert with_absolute_paths(config.preset("tiny", "ppo")) == config.preset("tiny", "ppo")
     with pytest.raises(LooptopError, match=r"there is no file nowhere\.csv"):
-        ready(config.override(chosen, ["data.source=nowhere.csv"]))
+        with_checked_sources(config.override(chosen, ["data.source=nowhere.csv"]))
     with pytest.raises(LooptopError, match=r"policy names \./mine, which is not there"):
-        ready(config.override(chosen, ["policy=./mine"]))
+        with_checked_sources(config.override(chosen, ["policy=./mine"]))
 
 
 def test_a_saved_configuration_is_read_back_the_same(tmp_path: Path) -> None:
@@ -134,7 +132,7 @@ def test_a_saved_configuration_is_read_back_the_same(tmp_path: Path) -> None:
     assert config.load(tmp_path / "config.toml") == chosen
 
 
-def test_a_file_says_only_what_differs_from_its_preset(tmp_path: Path) -> None:
+def test_a_file_needs_only_what_differs_from_its_preset(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('preset = "book"\n[training]\nlearning_rate = 1e-3\n')
     chosen = config.load(path)
@@ -157,11 +155,11 @@ def test_a_file_says_only_what_differs_from_its_preset(tmp_path: Path) -> None:
         ("source=007", "007"),
     ],
 )
-def test_settings_are_taken_as_typed(setting: str, value: object) -> None:
+def test_typed_settings_are_parsed(setting: str, value: object) -> None:
     chosen = config.to_dict(config.override(config.preset("tiny"), [setting]))
     name = setting.partition("=")[0].rpartition(".")[2]
-    (found,) = [table[name] for table in chosen.values() if isinstance(table, dict) and name in table]
-    assert (tuple(found) if isinstance(found, list) else found) == value
+    (parsed,) = [table[name] for table in chosen.values() if isinstance(table, dict) and name in table]
+    assert (tuple(parsed) if isinstance(parsed, list) else parsed) == value
 
 
 @pytest.mark.parametrize(
@@ -179,7 +177,7 @@ def test_settings_are_taken_as_typed(setting: str, value: object) -> None:
         ("model=3", "there is no setting 'model'"),
     ],
 )
-def test_what_is_wrong_is_named_with_the_way_out(setting: str, words: str) -> None:
+def test_a_wrong_setting_is_named_with_a_remedy(setting: str, words: str) -> None:
     with pytest.raises(LooptopError) as caught:
         config.override(config.preset("tiny"), [setting])
     assert words in str(caught.value)
@@ -205,7 +203,7 @@ def test_what_is_wrong_is_named_with_the_way_out(setting: str, words: str) -> No
         ),
         ("kind = 'ppo'\n[[rewards]]\nname = 'a'\nmdel = 'b'\n", "did you mean 'rewards.a.model'?"),
         ("[data]\nsorce = 'x'\n", "there is no key 'data.sorce'; did you mean 'data.source'?"),
-        ("colour = 1\n", "there is no key 'colour'; a newer looptop may know it"),
+        ("colour = 1\n", "there is no key 'colour'; a newer looptop may have it"),
         ("preset = 'huge'\n", "there is no preset 'huge'; the presets are: tiny, book"),
         ("preset = 3\n", "preset must be a name"),
         ("training = 3\n", "expected object, got int"),
@@ -266,7 +264,7 @@ def test_a_damaged_file_is_a_sentence_that_names_it(tmp_path: Path, text: bytes)
 
 
 @pytest.mark.parametrize("kind", ["vqa", "ppo", "reward"])
-def test_any_value_of_any_key_is_taken_or_refused_in_a_sentence(kind: str) -> None:
+def test_any_value_of_any_key_is_accepted_or_refused_in_a_sentence(kind: str) -> None:
     whole = config.to_dict(config.preset("tiny", kind))
     values: list[object] = [
         None,

@@ -1,4 +1,4 @@
-"""Configurations of older and newer versions: older ones are read on, newer ones refused in a sentence."""
+"""Configurations of other versions: older ones are read, newer ones are refused in a sentence."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ RENAMED = (
 
 @pytest.fixture
 def third(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A looptop two versions on."""
+    """A looptop two versions later."""
     monkeypatch.setattr(versions, "VERSION", 3)
     monkeypatch.setattr(versions, "CHANGES", RENAMED)
 
 
 @pytest.mark.parametrize("version", ["", "version = 1\n"])
-def test_an_older_file_is_read_under_the_present_names(third: None, version: str, tmp_path: Path) -> None:
+def test_an_older_file_is_read_with_the_current_names(third: None, version: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(f'{version}[training]\nrate = 0.5\n[model]\nmerge = "mean"\n[data]\nshuffled = true\n')
     chosen = config.load(file)
@@ -43,7 +43,7 @@ def test_an_old_name_in_a_new_file_is_still_an_error(third: None, tmp_path: Path
         config.load(file)
 
 
-def test_a_runs_file_says_its_version_and_an_older_run_is_read(third: None) -> None:
+def test_a_runs_file_has_a_version_and_older_files_are_read(third: None) -> None:
     run = RunFolder.create("vqa", config.preset("tiny"))
     text = run.config_file.read_text()
     assert text.startswith("version = 3\n")

@@ -1,4 +1,4 @@
-"""The lock: one holder, gone with its process however it goes, and readers that do not disturb it."""
+"""The lock: one holder, released when its process ends in any way, and not disturbed by readers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run.lock"
 
 
-def test_who_holds_it_is_written_in_it(path: Path) -> None:
+def test_the_lock_file_names_its_holder(path: Path) -> None:
     assert not is_held(path)
     assert read_owner(path) is None
     with RunLock(path):
@@ -49,12 +49,12 @@ def test_who_holds_it_is_written_in_it(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_of_processes_that_race_for_it_one_gets_it(path: Path) -> None:
+def test_only_one_of_several_racing_processes_gets_the_lock(path: Path) -> None:
     processes = [python(HOLD, path, stdin=-1) for _ in range(4)]
-    said = [read_line(process) for process in processes]
-    assert said.count("held") == 1
-    holder = processes[said.index("held")]
-    refused = [line for line in said if line != "held"]
+    outputs = [read_line(process) for process in processes]
+    assert outputs.count("held") == 1
+    holder = processes[outputs.index("held")]
+    refused = [line for line in outputs if line != "held"]
     assert all(line.startswith("vqa-1 is running already") for line in refused)
     for process in processes:
         process.communicate("\n")
@@ -78,7 +78,7 @@ def test_killing_the_holder_frees_it(path: Path) -> None:
         assert is_held(path)
 
 
-def test_readers_that_ask_all_the_time_never_keep_a_run_from_starting(path: Path) -> None:
+def test_busy_readers_never_keep_a_run_from_starting(path: Path) -> None:
     path.touch()
     done = threading.Event()
 
@@ -105,7 +105,7 @@ def test_a_forked_worker_does_not_keep_the_lock(path: Path) -> None:
     child.start()
     try:
         assert is_held(path)
-        # As the kernel does when the process dies: it closes the file, and does not unlock it.
+        # As the kernel does when the process dies: the file is closed, not unlocked.
         os.close(lock.descriptor)
         lock._descriptor = None
         eventually(lambda: not is_held(path))
@@ -136,7 +136,7 @@ def test_a_program_that_the_run_starts_does_not_keep_the_lock(path: Path) -> Non
         os.kill(child, signal.SIGKILL)
 
 
-def test_the_heartbeat_goes_on_by_itself(path: Path) -> None:
+def test_the_heartbeat_continues_by_itself(path: Path) -> None:
     with RunLock(path):
         os.utime(path, (1.0, 1.0))
         eventually(lambda: (owner := read_owner(path)) and owner.heartbeat > 1.0)

@@ -1,4 +1,4 @@
-"""The answering process and whoever asks it: replies, errors, its end, its beginning again."""
+"""The answering process and its caller: replies, errors, the end of the process, starting it again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support import eventually
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home, a model and a picture."""
     folder = tmp_path_factory.mktemp("asked")
     save(*tiny_model(folder / "parts", "tokens"), folder / "model")
@@ -34,10 +34,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared(place: Path) -> Iterator[AnswerProcess]:
-    """One process for all tests that leave it as it was: it takes seconds to load torch."""
+def shared(folder: Path) -> Iterator[AnswerProcess]:
+    """One process for all tests that do not end it, since it takes seconds to load torch."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOOPTOP_HOME", str(place / "home"))
+        patch.setenv("LOOPTOP_HOME", str(folder / "home"))
         patch.setenv("OMP_NUM_THREADS", "1")
         process = AnswerProcess()
         process.start()
@@ -47,8 +47,8 @@ def shared(place: Path) -> Iterator[AnswerProcess]:
     process.close()
 
 
-def request(place: Path, number: int, **changes: Any) -> AskRequest:
-    asked = {"model": str(place / "model"), "image": str(place / "picture.png"), "question": QUESTIONS[0]}
+def request(folder: Path, number: int, **changes: Any) -> AskRequest:
+    asked = {"model": str(folder / "model"), "image": str(folder / "picture.png"), "question": QUESTIONS[0]}
     return AskRequest(id=number, **asked | changes)
 
 
@@ -64,15 +64,15 @@ def pid(process: AnswerProcess) -> int:
     return process._children[-1].process.pid
 
 
-def test_it_answers_as_the_model_does_and_says_what_it_is_doing(place: Path, shared: AnswerProcess) -> None:
-    shared.ask(request(place, 1, view=True, top=3))
+def test_it_answers_as_the_model_does_and_says_what_it_is_doing(folder: Path, shared: AnswerProcess) -> None:
+    shared.ask(request(folder, 1, view=True, top=3))
     replies = [shared.read()]
     while not replies[-1].done:
         replies.append(shared.read())
-    expected = Answerer.load(str(place / "model")).answer(place / "picture.png", QUESTIONS[0], top=3, view=True)
+    expected = Answerer.load(str(folder / "model")).answer(folder / "picture.png", QUESTIONS[0], top=3, view=True)
 
     *doing, reply = replies
-    assert [one.status for one in doing] in ([f"loading {place / 'model'}"], [])
+    assert [one.status for one in doing] in ([f"loading {folder / 'model'}"], [])
     assert (reply.id, reply.error, reply.status) == (1, None, "ready")
     assert reply.answer is not None
     assert reply.answer.answer == expected.answer
@@ -82,20 +82,20 @@ def test_it_answers_as_the_model_does_and_says_what_it_is_doing(place: Path, sha
     assert reply.answer.view.rgb == expected.view.rgb
 
 
-def test_requests_are_answered_one_after_another(place: Path, shared: AnswerProcess) -> None:
+def test_requests_are_answered_one_after_another(folder: Path, shared: AnswerProcess) -> None:
     for number in range(10, 20):
-        shared.ask(request(place, number))
+        shared.ask(request(folder, number))
     assert [last_reply(shared, number).id for number in range(10, 20)] == list(range(10, 20))
 
 
-def test_a_model_can_be_loaded_before_it_is_asked(place: Path, shared: AnswerProcess) -> None:
-    shared.ask(AskRequest(id=20, model=str(place / "model")))
+def test_a_model_can_be_loaded_before_it_is_asked(folder: Path, shared: AnswerProcess) -> None:
+    shared.ask(AskRequest(id=20, model=str(folder / "model")))
     reply = last_reply(shared, 20)
     assert (reply.answer, reply.error) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"image": "/nowhere/at all.png"}, "at all.png"),
         ({"image": "/tmp/\udcff\udcfe.png"}, "png"),
@@ -108,29 +108,33 @@ def test_a_model_can_be_loaded_before_it_is_asked(place: Path, shared: AnswerPro
     ],
 )
 def test_what_a_person_can_get_wrong_is_one_sentence_and_the_process_lives_on(
-    place: Path, shared: AnswerProcess, changes: dict[str, Any], said: str
+    folder: Path, shared: AnswerProcess, changes: dict[str, Any], message: str
 ) -> None:
-    shared.ask(request(place, 30, **changes))
+    shared.ask(request(folder, 30, **changes))
     reply = last_reply(shared, 30)
-    assert reply.error is not None and said in reply.error and "\n" not in reply.error
-    shared.ask(request(place, 31))
+    assert reply.error is not None and message in reply.error and "\n" not in reply.error
+    shared.ask(request(folder, 31))
     assert last_reply(shared, 31).answer is not None
 
 
-def test_a_mistake_of_the_program_is_in_the_log_and_the_process_lives_on(place: Path, shared: AnswerProcess) -> None:
-    shared.ask(request(place, 40, top="five"))
-    shared.ask(request(place, 41))
+def test_an_error_in_looptop_is_in_the_log_and_the_process_continues(folder: Path, shared: AnswerProcess) -> None:
+    shared.ask(request(folder, 40, top="five"))
+    shared.ask(request(folder, 41))
     reply = shared.read()
-    log = place / "home" / "answers.log"
-    assert reply.error is not None and "mistake (ValidationError)" in reply.error and str(log) in reply.error
+    log = folder / "home" / "answers.log"
+    assert (
+        reply.error is not None
+        and "an error in looptop itself (ValidationError)" in reply.error
+        and str(log) in reply.error
+    )
     assert "Traceback" in log.read_text() and log.stat().st_mode & 0o777 == 0o600
     assert last_reply(shared, 41).answer is not None
 
 
-def test_ctrl_c_in_the_terminal_is_not_for_it(place: Path, shared: AnswerProcess) -> None:
+def test_ctrl_c_in_the_terminal_is_not_for_it(folder: Path, shared: AnswerProcess) -> None:
     assert os.getsid(pid(shared)) != os.getsid(0)
     os.kill(pid(shared), signal.SIGINT)
-    shared.ask(request(place, 50))
+    shared.ask(request(folder, 50))
     assert last_reply(shared, 50).answer is not None
 
 
@@ -144,12 +148,12 @@ def test_it_is_started_once(shared: AnswerProcess) -> None:
     assert pid(shared) == before and shared.running
 
 
-def test_a_killed_process_is_reported_and_can_be_started_again(place: Path) -> None:
+def test_a_killed_process_is_reported_and_can_be_started_again(folder: Path) -> None:
     process = AnswerProcess()
     process.start()
     assert process.read().status == "starting"
-    process.ask(request(place, 1))
-    process.ask(request(place, 2))
+    process.ask(request(folder, 1))
+    process.ask(request(folder, 2))
     os.kill(pid(process), signal.SIGKILL)
 
     for number in (1, 2):
@@ -160,17 +164,17 @@ def test_a_killed_process_is_reported_and_can_be_started_again(place: Path) -> N
     assert reply.ended and reply.error is not None and "SIGKILL" in reply.error
     assert process.read().ended and not process.running
     with pytest.raises(LooptopError, match="start it again"):
-        process.ask(request(place, 3))
+        process.ask(request(folder, 3))
 
     process.start()
     assert process.read().status == "starting"
     process.close()
 
 
-def test_starting_again_before_the_end_was_read_loses_no_request(place: Path) -> None:
+def test_starting_again_before_the_end_was_read_loses_no_request(folder: Path) -> None:
     process = AnswerProcess()
     process.start()
-    process.ask(request(place, 1))
+    process.ask(request(folder, 1))
     os.kill(pid(process), signal.SIGKILL)
     eventually(lambda: not process.running)
     process.start()
@@ -217,7 +221,7 @@ def test_whatever_is_printed_goes_to_the_log(home: Path) -> None:
     result = subprocess.run([sys.executable, "-c", code], input=b"not read", capture_output=True, check=True)
     assert (result.stdout, result.stderr) == (b"", b"")
     log = (home / "answers.log").read_text()
-    assert all(said in log for said in ("by python", "by the system", "by a child"))
+    assert all(message in log for message in ("by python", "by the system", "by a child"))
     assert "old" not in log, "a log that has grown too long is begun anew"
 
 
@@ -234,10 +238,10 @@ def test_asking_imports_no_torch() -> None:
 # The server, without a process --------------------------------------------------------------------------------------
 
 
-def serve(server: Server, place: Path, model: Path) -> list[AskReply]:
+def serve(server: Server, folder: Path, model: Path) -> list[AskReply]:
     """The replies to one request."""
     wire = WireRequest(
-        id=1, model=str(model), image=os.fsencode(place / "picture.png"), question=QUESTIONS[0], top=1, view=False,
+        id=1, model=str(model), image=os.fsencode(folder / "picture.png"), question=QUESTIONS[0], top=1, view=False,
         device="cpu",
     )  # fmt: skip
     written = io.BytesIO()
@@ -246,12 +250,12 @@ def serve(server: Server, place: Path, model: Path) -> list[AskReply]:
     return [msgspec.json.decode(line, type=AskReply) for line in written.getvalue().splitlines()]
 
 
-def test_the_last_models_stay_loaded_and_one_that_was_written_anew_is_loaded_anew(place: Path, tmp_path: Path) -> None:
+def test_the_last_models_stay_loaded_and_one_that_was_written_anew_is_loaded_anew(folder: Path, tmp_path: Path) -> None:
     server = Server(io.BytesIO(), tmp_path / "log")
-    models = [Path(shutil.copytree(place / "model", tmp_path / name)) for name in "abc"]
+    models = [Path(shutil.copytree(folder / "model", tmp_path / name)) for name in "abc"]
 
     def loads(model: Path) -> bool:
-        *doing, reply = serve(server, place, model)
+        *doing, reply = serve(server, folder, model)
         assert reply.answer is not None and reply.answer.model == str(model)
         return bool(doing)
 
@@ -266,5 +270,5 @@ def test_a_line_that_is_no_request_gets_a_reply(tmp_path: Path, capfd: pytest.Ca
     written = io.BytesIO()
     Server(written, tmp_path / "log").serve(b"{not json\n")
     reply = msgspec.json.decode(written.getvalue(), type=AskReply)
-    assert reply.error is not None and "mistake" in reply.error
+    assert reply.error is not None and "an error in looptop itself" in reply.error
     assert "Traceback" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""What is imported of event files is what TensorBoard itself reads of them, point for point.
+"""Event files are imported as TensorBoard itself reads them, point for point.
 
 TensorBoard has two readers: one in Python (`plugin_event_accumulator`), which goes by `SessionLog.START` in the files,
 and the server that the `tensorboard` command starts, which goes by steps that are lower than those before.

@@ -1,4 +1,4 @@
-"""Other programs' files that are damaged, or hold what no clock and no counter gives: the rest of them is imported."""
+"""Damaged files of other programs, or files with impossible times and steps: everything else in them is imported."""
 
 from __future__ import annotations
 
@@ -74,31 +74,31 @@ def test_records_that_cannot_be_read_are_left_out_and_the_rest_is_imported(tmp_p
     events(tmp_path / "logs/mixed", scalar("loss", 0, 1.0), *bad, scalar("loss", 2, 3.0))
     events(tmp_path / "logs/a_other", *bad)
     assert main(["import", str(tmp_path / "logs")]) == 1
-    said = capsys.readouterr().err
-    assert "mixed: damaged: records that are no events, left out (3)" in said
-    assert "a_other holds no scalars and is left out; it holds: records that are no events, left out (3)" in said
+    printed = capsys.readouterr().err
+    assert "mixed: damaged: records that are not events, left out (3)" in printed
+    assert "a_other holds no scalars and is left out; it holds: records that are not events, left out (3)" in printed
     runs = {run.about().title: run for run in RunFolder.all()}
     assert sorted(runs) == ["logs/good", "logs/mixed"]
     assert points(runs["logs/mixed"]) == [(0, 1.0), (2, 3.0)]
-    assert "records that are no events, left out (3)" in warnings(runs["logs/mixed"])
+    assert "records that are not events, left out (3)" in warnings(runs["logs/mixed"])
     assert warnings(runs["logs/good"]) == ""
 
 
 @pytest.mark.parametrize("time", [math.inf, -math.inf, math.nan, 1e300, -1.0, 1e18])
-def test_a_wall_time_that_is_none_is_said_and_its_value_taken(time: float, tmp_path: Path, capsys: Capture) -> None:
+def test_an_impossible_wall_time_is_reported_and_its_value_kept(time: float, tmp_path: Path, capsys: Capture) -> None:
     events(tmp_path / "logs", scalar("loss", 1, 1.0), scalar("loss", 2, 2.0, time), scalar("loss", 3, 3.0))
     runs, words, complete = imported(tmp_path / "logs")
     run = runs["logs"]
     assert points(run) == [(1, 1.0), (2, 2.0), (3, 3.0)]
     assert [point.time - BEGAN for point in Journal(run.db).values("loss")] == [1, 1, 3]
     assert not complete
-    assert "times that no calendar has, replaced by the time before (1)" in words[0]
+    assert "times that are not possible, replaced by the time before (1)" in words[0]
     assert main(["show", run.id]) == 0
     assert main(["runs"]) == 0
 
 
 @pytest.mark.parametrize("step", [-1, -(2**63), 2**63 - 1, 2**60])
-def test_a_step_that_is_none_is_left_out_and_said(step: int, tmp_path: Path) -> None:
+def test_an_impossible_step_is_left_out_and_reported(step: int, tmp_path: Path) -> None:
     events(tmp_path / "logs", scalar("loss", 1, 1.0), scalar("loss", step, 9.0, BEGAN), scalar("loss", 2, 2.0))
     runs, words, _ = imported(tmp_path / "logs")
     assert points(runs["logs"]) == [(1, 1.0), (2, 2.0)]
@@ -115,7 +115,7 @@ def test_a_run_that_was_started_again_is_read_as_tensorboard_shows_it(tmp_path: 
     assert points(runs["logs"], "accuracy") == [(step, 1.0) for step in range(10)]
     assert runs["logs"].summary().total_steps == 13
     assert complete
-    assert "20 values that it went back over are left out" in words[0]
+    assert "20 earlier values that it wrote again are left out" in words[0]
 
 
 def test_a_lower_step_supersedes_later_ones_of_its_metric_alone(tmp_path: Path) -> None:
@@ -154,15 +154,15 @@ def test_a_step_that_is_written_twice_keeps_the_later_value_and_is_no_restart(tm
     assert (points(runs["logs"]), words, complete) == ([(1, 2.0)], [], True)
 
 
-def test_two_files_that_were_written_at_the_same_time_are_said(tmp_path: Path) -> None:
+def test_two_files_that_were_written_at_the_same_time_are_reported(tmp_path: Path) -> None:
     folder = events(tmp_path / "logs", *(scalar("loss", step, 1.0) for step in range(10)))
     events(folder, *(scalar("loss", step, 2.0, BEGAN + step + 0.5) for step in range(10)), number=2)
     runs, words, _ = imported(folder)
     assert points(runs["logs"]) == [(step, 2.0) for step in range(10)]
-    assert any("two files wrote at the same time to loss" in word for word in words)
+    assert any("two files wrote to loss at the same time" in word for word in words)
 
 
-def test_what_is_no_scalar_is_counted(tmp_path: Path) -> None:
+def test_values_that_are_not_scalars_are_counted(tmp_path: Path) -> None:
     event = Event(wall_time=BEGAN, step=1)
     event.summary.value.add(tag="weights", histo=b"")
     event.summary.value.add(tag="picture", image=b"")
@@ -188,7 +188,7 @@ def test_links_to_folders_and_files_are_followed_wherever_they_lead(tmp_path: Pa
     assert complete
     # The same run by another way.
     runs, words, _ = imported(elsewhere)
-    assert not runs and "already; --again imports it once more" in words[0]
+    assert not runs and "is already imported as tensorboard-2; --again imports it once more" in words[0]
 
 
 def test_what_several_links_lead_to_is_imported_once_and_a_circle_of_links_ends(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def named(name: str) -> Any:
     return record
 
 
-def test_steps_numbers_and_records_of_wandb_that_are_none_are_left_out(tmp_path: Path) -> None:
+def test_invalid_steps_numbers_and_records_of_wandb_are_left_out(tmp_path: Path) -> None:
     records = [
         named("odd"),
         history(_step=1, _timestamp=BEGAN, loss=1.0),
@@ -282,8 +282,8 @@ def test_steps_numbers_and_records_of_wandb_that_are_none_are_left_out(tmp_path:
     assert points(runs["other"]) == [(1, 1.0)]
     assert not complete
     for what in (
-        "steps whose number is negative, too large or none, left out (4)",
-        "records that are none of W&B's, left out (1)",
+        "steps whose number is negative, too large or not a number, left out (4)",
+        "records that are not W&B's, left out (1)",
         "numbers that are too large",
     ):
         assert what in words[0], words
@@ -321,10 +321,10 @@ def test_the_axis_that_was_defined_for_a_metric_counts_its_steps(tmp_path: Path)
     assert points(run, "val.loss") == [(0, 1.0), (9, 7.0), (10, 1.0), (20, 1.0), (30, 1.0)]
     assert points(run, "train.loss") == [(step * 1000, 2.0) for step in range(4)]
     assert [step for step, _ in points(run, "plain")] == [0, 1, 2, 3]
-    assert words[0].endswith("values whose axis gives no whole number stand at W&B's own step: epoch (1)")
+    assert words[0].endswith("values whose axis has no whole number are at W&B's own step: epoch (1)")
 
 
-def test_what_a_run_said_only_at_its_end_arrives(tmp_path: Path) -> None:
+def test_figures_that_a_run_set_only_at_its_end_are_imported(tmp_path: Path) -> None:
     summary = Record()
     for key, value in {"best_accuracy": "0.75", "_runtime": "3", "loss": "9"}.items():
         summary.summary.update.add(key=key, value_json=value)
@@ -375,9 +375,9 @@ def long_log(count: int) -> tuple[bytes, list[list[tuple[int, int]]]]:
     return data, spans
 
 
-def read_log(data: bytes, path: Path) -> tuple[list[int], wandb_files.Described]:
+def read_log(data: bytes, path: Path) -> tuple[list[int], wandb_files.RunDescription]:
     path.write_bytes(data)
-    described = wandb_files.Described()
+    described = wandb_files.RunDescription()
     steps = list(wandb_files.steps(path, described))
     assert all(step.values["loss"] == step.number for step in steps)
     return [step.number for step in steps], described
@@ -478,4 +478,4 @@ def test_any_bytes_are_read_as_far_as_they_go(text: bytes, held: list[bytes]) ->
             with contextlib.suppress(Damaged):
                 EventReader().read(path)
             path.write_bytes(b":W&B" + struct.pack("<HB", 0xBEE1, 0) + data)
-            list(wandb_files.steps(path, wandb_files.Described()))
+            list(wandb_files.steps(path, wandb_files.RunDescription()))

@@ -1,4 +1,4 @@
-"""What a run journalled, as files that other programs read."""
+"""A run's journal as files that other programs can read."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(
 ) -> None:
     (tmp_path / "there").mkdir()
     assert main(["export", "vqa-1", "--to", "csv", "--out", str(tmp_path / "there")]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -137,7 +137,7 @@ def ppo_run(batches: int) -> RunFolder:
     return folder
 
 
-def test_an_export_says_how_far_it_is_on_stderr(
+def test_an_export_shows_its_progress_on_stderr(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ppo_run(120)
@@ -163,7 +163,7 @@ def test_only_some_tables_and_batches_are_written(tmp_path: Path, capsys: Captur
     assert main([*words, str(tmp_path / "one"), "--batches", "8"]) == 0
     assert [row["batch"] for row in csv.DictReader((tmp_path / "one" / "batches.csv").open())] == ["8"]
     capsys.readouterr()
-    for wrong, said in (
+    for wrong, message in (
         (["--tables", "sample"], "this run has no table 'sample'; its tables are: metrics, events, batches"),
         (["--batches", "9:12"], "there is no batch from 9 to 12 in this run: its batches are 1 to 8"),
         (["--batches", "5:3"], "--batches is '5:3'; write the first and the last, for example 100:120"),
@@ -171,9 +171,9 @@ def test_only_some_tables_and_batches_are_written(tmp_path: Path, capsys: Captur
         (["--batches", ""], "--batches is ''"),
     ):
         assert main([*words, str(tmp_path / "no"), *wrong]) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert main(["export", "ppo-1", "--to", "tensorboard", "--out", str(tmp_path / "no"), "--tables", "metrics"]) == 2
-    assert "go with another format" in capsys.readouterr().err
+    assert "to choose tables or batches, use another format" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
 
 

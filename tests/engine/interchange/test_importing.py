@@ -1,4 +1,4 @@
-"""Files that TensorBoard and W&B wrote become runs, and what was exported comes back."""
+"""Files of TensorBoard and W&B become runs, and exported runs can be imported again."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_wandb_file_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path: Pat
     assert len(loss) < 100 and (cut < 1000 or len(loss) > 10)
     assert "was cut short" in Journal(run.db).events()[0].text
     assert "left out" not in Journal(run.db).events()[0].text
-    assert run.state() is RunState.INTERRUPTED  # it never said that it ended
+    assert run.state() is RunState.INTERRUPTED  # the file does not record its end
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
@@ -104,7 +104,8 @@ def test_what_was_imported_is_not_imported_twice(capsys: Capture) -> None:
     assert main(["import", folder, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 2
     assert main(["import", folder]) == 0
-    assert "already; --again imports it once more" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "is already imported as tensorboard-1; --again imports it once more" in printed
     assert len(RunFolder.all()) == 2
     assert main(["import", folder, "--again"]) == 0
     assert len(RunFolder.all()) == 4
@@ -115,9 +116,9 @@ def test_what_cannot_be_imported_is_one_sentence_and_leaves_no_run(tmp_path: Pat
     (tmp_path / "wandb" / "run-x.wandb").write_bytes(b"something else")
     (tmp_path / "wandb" / "events.out.tfevents.1.host").write_bytes(b"\0" * 40)
     assert main(["import", str(tmp_path / "wandb")]) == 1
-    said = capsys.readouterr().err
-    assert "is not a W&B file" in said
-    assert "holds no scalars and is left out; events.out.tfevents.1.host was cut short, or is damaged" in said
+    printed = capsys.readouterr().err
+    assert "is not a W&B file" in printed
+    assert "holds no scalars and is left out; events.out.tfevents.1.host was cut short, or is damaged" in printed
     (tmp_path / "none").mkdir()
     assert main(["import", str(tmp_path / "none")]) == 2
     assert "holds neither TensorBoard's event files" in capsys.readouterr().err

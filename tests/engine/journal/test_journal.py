@@ -1,4 +1,4 @@
-"""The journal: what is written is read back, by anybody, at any moment, and nothing else is needed to read it."""
+"""The journal: everything written is read back, by any process at any time, from this file alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample, Journal, JournalWriter
-from looptop.engine.journal.records import RunState, taken
+from looptop.engine.journal.records import RunState, accepted
 from looptop.engine.journal.schema import VERSION
 from looptop.engine.machine.file_systems import is_on_network
 from tests.support import eventually
@@ -27,17 +27,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run.db"
 
 
-def test_what_is_read_at_once_is_of_one_moment(path: Path) -> None:
+def test_a_snapshot_is_of_one_moment(path: Path) -> None:
     writer, journal = JournalWriter(path), Journal(path)
-    with journal.at_once():
+    with journal.snapshot():
         assert journal.names() == []
     writer.metrics(1, {"loss": 2.0}, time=5.0)
     assert writer.flush()
-    with journal.at_once():
+    with journal.snapshot():
         version = journal.version()
         writer.metrics(2, {"loss": 1.0}, time=6.0)
         assert writer.flush()
-        with journal.at_once():
+        with journal.snapshot():
             assert [point.step for point in journal.values("loss")] == [1]
         assert journal.version() == version
         elsewhere: list[int] = []
@@ -49,7 +49,7 @@ def test_what_is_read_at_once_is_of_one_moment(path: Path) -> None:
     writer.close()
 
 
-def test_a_journal_that_is_not_there_reads_as_empty(path: Path) -> None:
+def test_a_missing_journal_reads_as_empty(path: Path) -> None:
     journal = Journal(path)
     assert journal.state() == (RunState.CREATED, "")
     assert (journal.facts(), journal.names(), journal.latest(), journal.events()) == ({}, [], {}, [])
@@ -68,7 +68,7 @@ def test_all_that_is_written_is_read_back(path: Path, network: bool) -> None:
     writer.metrics(2, {"loss": 1}, time=6.0)
     writer.event("data", "a [b]word[/b]", step=1, level="warning")
     writer.answer_samples(2, [SAMPLE])
-    writer.control("c1", "pause", 2, taken("paused", "paused after step 2"))
+    writer.control("c1", "pause", 2, accepted("paused", "paused after step 2"))
     writer.state(RunState.FAILED, "the reason")
     assert writer.flush()
     journal = Journal(path)
@@ -103,7 +103,7 @@ def test_not_a_number_and_infinity_survive(path: Path) -> None:
     assert (thin.minimum, thin.maximum, thin.missing) == ([-math.inf], [math.inf], [1])
 
 
-def test_what_is_no_number_is_left_out_with_a_word_and_the_rest_stays(path: Path) -> None:
+def test_a_value_that_is_not_a_number_is_left_out_with_an_event(path: Path) -> None:
     writer = JournalWriter(path)
     writer.metrics(3, {"loss": "high", "accuracy": 0.5})  # type: ignore[dict-item]
     writer.metrics(2**70, {"loss": 1.0})
@@ -114,11 +114,11 @@ def test_what_is_no_number_is_left_out_with_a_word_and_the_rest_stays(path: Path
     assert [(point.step, point.value) for point in journal.values("loss")] == [(4, 0.5)]
     assert [point.value for point in journal.values("accuracy")] == [0.5]
     warning, name = journal.events()
-    assert "loss is no number" in warning.text
+    assert "loss is not a number" in warning.text
     assert name.text == "file \\udcff name"
 
 
-def test_rows_come_after_twenty_steps_or_a_second(path: Path) -> None:
+def test_rows_are_written_after_twenty_steps_or_a_second(path: Path) -> None:
     writer = JournalWriter(path, step_limit=20, seconds=1000.0)
     writer.flush()
     for step in range(19):
@@ -269,7 +269,7 @@ def test_reading_leaves_no_file_open_and_no_transaction(path: Path) -> None:
     writer.close()
 
 
-def test_an_ended_journal_goes_on_where_it_was(path: Path) -> None:
+def test_an_ended_journal_can_be_continued(path: Path) -> None:
     first = JournalWriter(path)
     first.metrics(1, {"loss": 1.0, "accuracy": 0.1})
     first.close()

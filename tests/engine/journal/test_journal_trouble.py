@@ -1,4 +1,4 @@
-"""Killed processes, full disks, locks and readers that hang: training never notices, and next to nothing is missing."""
+"""Killed processes, full disks, locks and hanging readers do not disturb training, and next to nothing is lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.factories.processes import python, read_line
     ("seconds", "pace"), [(0.0, 0.0), (0.35, 0.0), (1.4, 0.0), (0.6, 0.001), (1.0, 0.004), (1.5, 0.03)], ids=str
 )
 def test_after_kill_9_at_most_a_second_or_twenty_steps_are_missing(tmp_path: Path, seconds: float, pace: float) -> None:
-    """A handful of moments; `make kills` takes two hundred random ones."""
+    """Kills at a few moments; `make kills` tries two hundred random ones."""
     kill_at(tmp_path, seconds, pace)
 
 
@@ -64,7 +64,7 @@ FILL_THE_DISK = """
 
 @pytest.fixture(params=["disk", "limit"])
 def full(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
-    """A small disk of its own where one can be mounted; else, and always once, a limit on the size of files."""
+    """A small disk if one can be mounted; otherwise, and always once, a limit on the size of files."""
     if request.param == "disk":
         small = tmp_path / "small"
         small.mkdir()
@@ -77,7 +77,7 @@ def full(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     return "limit", tmp_path / "run.db"
 
 
-def test_a_full_disk_costs_nothing_but_time(full: tuple[str, Path]) -> None:
+def test_a_full_disk_loses_nothing(full: tuple[str, Path]) -> None:
     mode, path = full
     process = python(FILL_THE_DISK, path, mode)
     assert read_line(process) == "full"
@@ -140,7 +140,7 @@ def test_a_reader_that_hangs_in_a_transaction_keeps_nothing_from_being_written(t
         assert writer.flush()
         assert len(Journal(writer.path).values("loss")) == 500
         assert writer.close()
-        # Nor does it keep the run from being resumed.
+        # The run can also be resumed.
         again = JournalWriter(writer.path, network=False)
         again.metrics(500, {"loss": 1.0})
         assert again.close()
@@ -162,7 +162,7 @@ def test_a_journal_that_can_never_be_written_does_not_keep_a_run_from_ending(tmp
     other.close()
 
 
-def test_a_row_that_no_table_takes_is_left_out_and_those_behind_it_are_written(
+def test_a_row_that_no_table_accepts_is_dropped_and_later_rows_are_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = JournalWriter(tmp_path / "run.db")
@@ -177,17 +177,17 @@ def test_a_row_that_no_table_takes_is_left_out_and_those_behind_it_are_written(
     writer.metrics(1, {"loss": 0.5})
     writer.event("data", "the last thing that was said")
     assert writer.flush()
-    assert writer.left_out == 4
+    assert writer.dropped == 4
     assert writer.close()
     read = Journal(writer.path)
     assert [event.text for event in read.events()] == ["the last thing that was said"]
     assert [point.value for point in read.values("loss")] == [0.5]
     told = [record.getMessage() for record in caplog.records if "left out of the journal" in record.getMessage()]
-    assert len(told) == 2 and told[1].startswith("4 entries are left out of the journal")
+    assert len(told) == 2 and told[1].startswith("4 entries were left out of the journal")
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
-def test_a_reader_puts_a_killed_runs_journal_in_order(tmp_path: Path, mode: str) -> None:
+def test_a_reader_recovers_the_journal_of_a_killed_run(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "run.db"
     JournalWriter(path, network=mode == "DELETE").close()
     code = """
@@ -218,4 +218,4 @@ def test_a_state_of_a_newer_looptop_is_one_sentence_and_hides_no_other_run(capsy
     listed = capsys.readouterr().out
     assert known.id in listed and "finished" in listed and newer.id in listed
     assert main(["resume", newer.id]) == 2
-    assert "the run is 'hibernating', which this looptop does not know: a newer one" in capsys.readouterr().err
+    assert "the journal holds the unknown state 'hibernating': a newer looptop" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A chart of any length reads a screenful, and what it shows is true: held against every single row."""
+"""A chart of any length reads few rows, and is correct: compared with all single rows."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_buckets_hold_what_their_rows_hold(
     writes.write(entries(again))
     held |= again
     for span in SPANS:
-        found = {
+        stored = {
             bucket: (count, missing, low, high)
             for bucket, count, missing, low, high in connection.execute(
                 "SELECT bucket, count, missing, minimum, maximum FROM buckets WHERE span = ?", (span,)
             )
         }
-        assert found == brute_force(held, span)
+        assert stored == brute_force(held, span)
     connection.close()
 
 

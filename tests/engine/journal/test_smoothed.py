@@ -1,4 +1,4 @@
-"""Exponential averages of a metric: TensorBoard's, whatever the terminal's width and whatever comes later."""
+"""Exponential averages of a metric: as in TensorBoard, whatever the terminal's width and whatever comes later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from looptop.engine.journal.reader import Journal, JournalWriter
 
 
 def average(values: list[float | None], weight: float) -> list[float | None]:
-    """TensorBoard's, as its source has it."""
+    """The average as in TensorBoard's source."""
     last, count, out = 0.0, 0, list[float | None]()
     for value in values:
         if value is None or not math.isfinite(value):
@@ -34,15 +34,15 @@ def written(path: Path, values: list[float], begin: int = 1) -> Journal:
 
 @pytest.mark.parametrize("weight", [0.6, 0.9, 0.97])
 @pytest.mark.parametrize("columns", [1, 40, 117, 400, 5000])
-def test_it_is_every_steps_own_at_any_width(tmp_path: Path, weight: float, columns: int) -> None:
+def test_the_average_of_a_step_is_the_same_at_any_width(tmp_path: Path, weight: float, columns: int) -> None:
     noise = random.Random(1)
     values = [noise.gauss(3 - step / 2000, 1) for step in range(3000)]
     values[200] = math.nan
     wanted = average([*values], weight)
     journal = written(tmp_path / "run.db", values)
-    found = journal.smoothed("loss", journal.series("loss", columns), weight).smoothed
-    assert found[-1][0] == 3000 and len(found) >= min(columns, 3000) * 0.4
-    for step, value in found:
+    averages = journal.smoothed("loss", journal.series("loss", columns), weight).smoothed
+    assert averages[-1][0] == 3000 and len(averages) >= min(columns, 3000) * 0.4
+    for step, value in averages:
         assert value == pytest.approx(wanted[step - 1], abs=1e-6), step
 
 
@@ -64,15 +64,15 @@ def test_the_past_does_not_change_when_more_comes(tmp_path: Path) -> None:
         assert after[step] == pytest.approx(before[step], abs=1e-6)
 
 
-def test_a_window_knows_what_came_before_it_and_nothing_after(tmp_path: Path) -> None:
+def test_a_window_uses_earlier_values_and_no_later_ones(tmp_path: Path) -> None:
     values = [100.0] * 50 + [0.0] * 50
     journal = written(tmp_path / "run.db", values)
-    found = journal.smoothed("loss", journal.series("loss", 30, 51, 60), 0.9, 60).smoothed
-    assert [step for step, _ in found] == list(range(51, 61))
-    assert [value for _, value in found] == pytest.approx(average([*values], 0.9)[50:60])
+    averages = journal.smoothed("loss", journal.series("loss", 30, 51, 60), 0.9, 60).smoothed
+    assert [step for step, _ in averages] == list(range(51, 61))
+    assert [value for _, value in averages] == pytest.approx(average([*values], 0.9)[50:60])
 
 
-def test_where_nothing_is_asked_or_known_there_is_none(tmp_path: Path) -> None:
+def test_there_is_no_average_without_values_or_weight(tmp_path: Path) -> None:
     journal = written(tmp_path / "run.db", [1.0])
     assert journal.smoothed("loss", journal.series("loss"), 0.0).smoothed == []
     assert journal.smoothed("other", journal.series("other"), 0.9).smoothed == []

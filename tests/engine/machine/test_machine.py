@@ -1,4 +1,4 @@
-"""What the machine says of itself: GPUs by what stands for NVML, logout by files that stand for the host's."""
+"""The machine: GPUs through a fake NVML, logout by a fake host's files, terminals and file systems."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.machine import terminal
 from looptop.engine.machine.file_systems import home_folders
 from looptop.engine.machine.gpus import Gpu, Gpus
-from looptop.engine.machine.logout import at_logout
+from looptop.engine.machine.logout import logout_policy
 from looptop.engine.machine.usage import Machine, memory
 
 
 class FakeNvml:
-    """Two GPUs; the second says nothing of its power and temperature."""
+    """Two GPUs; the second does not report its power and temperature."""
 
     NVML_TEMPERATURE_GPU = 0
 
@@ -70,7 +70,7 @@ class FakeNvml:
         return value
 
 
-def test_gpus_are_read_and_what_one_does_not_say_is_left_out() -> None:
+def test_gpus_are_read_and_missing_values_are_none() -> None:
     nvml = FakeNvml()
     gpus = Gpus(nvml)
     first, second = gpus.read()
@@ -82,7 +82,7 @@ def test_gpus_are_read_and_what_one_does_not_say_is_left_out() -> None:
 
 
 class NewerNvml(FakeNvml):
-    """A driver that tells apart what programs use and what it keeps for itself."""
+    """A driver that reports reserved memory apart from used memory."""
 
     nvmlMemory_v2 = 33554472
 
@@ -98,14 +98,14 @@ class NewerNvml(FakeNvml):
         return SimpleNamespace(used=9 * 2**30, total=80 * 2**30, reserved=2**30)
 
 
-def test_what_the_driver_keeps_is_neither_used_nor_free() -> None:
-    """nvidia-smi leaves it out of the used memory as well."""
+def test_memory_that_the_driver_reserves_is_neither_used_nor_free() -> None:
+    """nvidia-smi does not count it as used, either."""
     newer, older = Gpus(NewerNvml()).read()[0], Gpus(NewerNvml(knows=False)).read()[0]
     assert (newer.memory_used, newer.memory_reserved, newer.memory_free) == (9 * 2**30, 2**30, 70 * 2**30)
     assert (older.memory_used, older.memory_reserved, older.memory_free) == (10 * 2**30, 0, 70 * 2**30)
 
 
-def test_without_a_driver_there_are_none() -> None:
+def test_without_a_driver_there_are_no_gpus() -> None:
     assert Gpus(FakeNvml(works=False)).read() == []
     assert Gpus(object()).read() == []
 
@@ -118,7 +118,7 @@ def test_the_machine_is_read(tmp_path: Path) -> None:
     assert len(usage.gpus) == 2
 
 
-def test_memory_is_the_containers_where_it_has_less_than_the_machine(tmp_path: Path) -> None:
+def test_memory_is_the_containers_if_that_is_less_than_the_machines(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.current").write_text("600000\n")
     (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 200000\n")
@@ -139,36 +139,36 @@ def host(root: Path, *, systemd: bool = True, cgroup: str = "0::/user.slice/sess
 
 def test_a_slurm_job_ends_what_it_started(tmp_path: Path) -> None:
     root = host(tmp_path)
-    said = at_logout(root, {"SLURM_JOB_ID": "77"}, lambda: "b false")
-    assert said.ends_runs and "Slurm job (77)" in said.why and "sbatch" in said.advice
+    logout = logout_policy(root, {"SLURM_JOB_ID": "77"}, lambda: "b false")
+    assert logout.ends_runs and "Slurm job (77)" in logout.why and "sbatch" in logout.advice
     (root / "proc/self/cgroup").write_text("0::/system.slice/slurmstepd.scope/job_5/step_0\n")
-    assert at_logout(root, {}, lambda: "").ends_runs
+    assert logout_policy(root, {}, lambda: "").ends_runs
 
 
 @pytest.mark.parametrize(("answer", "ends"), [("b true\n", True), ("b false\n", False)])
 def test_logind_is_asked(tmp_path: Path, answer: str, ends: bool) -> None:
-    said = at_logout(host(tmp_path), {}, lambda: answer, user="me")
-    assert said.ends_runs is ends and "KillUserProcesses" in said.why
-    assert ("loginctl enable-linger" in said.advice) is ends
+    logout = logout_policy(host(tmp_path), {}, lambda: answer, user="me")
+    assert logout.ends_runs is ends and "KillUserProcesses" in logout.why
+    assert ("loginctl enable-linger" in logout.advice) is ends
 
 
-def test_where_logind_does_not_answer_its_files_do_and_the_last_one_counts(tmp_path: Path) -> None:
+def test_without_an_answer_of_logind_the_last_of_its_files_counts(tmp_path: Path) -> None:
     root = host(tmp_path, conf="KillUserProcesses=no")
-    assert at_logout(root, {}, lambda: "", user="me").ends_runs is False
+    assert logout_policy(root, {}, lambda: "", user="me").ends_runs is False
     (root / "etc/systemd/logind.conf.d/site.conf").write_text("[Login]\nKillUserProcesses = yes\n")
-    assert at_logout(root, {}, lambda: "", user="me").ends_runs is True
-    assert at_logout(root, {}, lambda: "", user="root").ends_runs is False
+    assert logout_policy(root, {}, lambda: "", user="me").ends_runs is True
+    assert logout_policy(root, {}, lambda: "", user="root").ends_runs is False
     (root / "var/lib/systemd/linger").mkdir(parents=True)
     (root / "var/lib/systemd/linger/me").touch()
-    said = at_logout(root, {}, lambda: "", user="me")
-    assert said.ends_runs and said.advice.startswith("start with: systemd-run --user --scope")
+    logout = logout_policy(root, {}, lambda: "", user="me")
+    assert logout.ends_runs and logout.advice.startswith("start with: systemd-run --user --scope")
     (root / "proc/self/cgroup").write_text("0::/user.slice/user-1.slice/user@1.service/app.slice\n")
-    assert at_logout(root, {}, lambda: "", user="me").ends_runs is False
+    assert logout_policy(root, {}, lambda: "", user="me").ends_runs is False
 
 
-def test_what_cannot_be_told_is_said_so(tmp_path: Path) -> None:
-    assert at_logout(host(tmp_path), {}, lambda: "", user="me").ends_runs is None
-    assert at_logout(host(tmp_path / "other", systemd=False), {}, lambda: "").ends_runs is False
+def test_an_unknown_effect_of_logout_is_none(tmp_path: Path) -> None:
+    assert logout_policy(host(tmp_path), {}, lambda: "", user="me").ends_runs is None
+    assert logout_policy(host(tmp_path / "other", systemd=False), {}, lambda: "").ends_runs is False
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_terminal_can_draw_that_moves_the_cursor(
 
 @pytest.mark.parametrize(("term", "moves"), [("vt100", "True"), ("vt52", "False"), ("no-such-terminal", "None")])
 def test_terminfo_says_whether_the_cursor_moves(term: str, moves: str) -> None:
-    # In a process of its own: the first terminal that curses is asked for stays.
+    # In a process of its own, because curses keeps the first terminal of a process.
     script = f"from looptop.engine.machine.terminal import _moves_cursor; print(_moves_cursor('{term}'))"
     assert (
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
@@ -231,7 +231,7 @@ def test_terminfo_says_whether_the_cursor_moves(term: str, moves: str) -> None:
         ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "none"),
     ],
 )
-def test_colours_are_what_the_terminal_says(environment: dict[str, str], colours: str) -> None:
+def test_colours_follow_the_environment(environment: dict[str, str], colours: str) -> None:
     assert terminal.colours(environment) == colours
 
 
@@ -244,7 +244,7 @@ def test_colours_are_what_the_terminal_says(environment: dict[str, str], colours
         (b"", None),
     ],
 )
-def test_a_terminal_is_asked_for_its_graphics_and_left_as_it_was(
+def test_a_terminal_is_queried_for_graphics_and_restored(
     answer: bytes, graphics: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import termios
@@ -262,15 +262,15 @@ def test_a_terminal_is_asked_for_its_graphics_and_left_as_it_was(
     thread = threading.Thread(target=reply)
     thread.start()
     try:
-        found = terminal.look(theirs, {"TERM": "xterm", "TMUX": "x", "SSH_CONNECTION": "y"})
-        assert found is not None and found.graphics == graphics
-        assert found.through == ("ssh", "tmux")
+        shown = terminal.inspect(theirs, {"TERM": "xterm", "TMUX": "x", "SSH_CONNECTION": "y"})
+        assert shown is not None and shown.graphics == graphics
+        assert shown.through == ("ssh", "tmux")
         assert termios.tcgetattr(theirs) == before
     finally:
         thread.join()
         os.close(ours)
         os.close(theirs)
-    assert terminal.look(os.open(os.devnull, os.O_RDWR), {}) is None
+    assert terminal.inspect(os.open(os.devnull, os.O_RDWR), {}) is None
 
 
 def test_the_homes_file_systems_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A stranger's model is data: no code of its own runs, nothing asks on the terminal, what is wrong is a sentence."""
+"""A stranger's model cannot run code; nothing asks on the terminal; an error is one sentence."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ AUTO_MAP = {
 
 
 def plant(folder: Path) -> Path:
-    """Code that leaves a mark when it runs."""
+    """Code that creates a file when it runs."""
     mark = folder.parent / "it ran"
     for below in (folder, folder / "question_tokenizer", folder / "answer_tokenizer"):
         if below.is_dir():
@@ -160,7 +160,7 @@ def test_an_index_of_weights_names_files_of_its_folder_only(part: object, tmp_pa
     torch.save({}, tmp_path / "model/pytorch_model.bin")
     index = {"metadata": {}, "weight_map": {"shared.weight": part}}
     (tmp_path / "model/model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(LooptopError, match=r"index.json names weights that are no safetensors of its folder"):
+    with pytest.raises(LooptopError, match=r"index.json names weights that are not safetensors of its folder"):
         load_policy(tmp_path / "model")
 
 
@@ -257,7 +257,7 @@ def test_a_pipe_as_a_configuration_is_not_waited_for(tmp_path: Path) -> None:
     save_policy(tmp_path / "model")
     (tmp_path / "model/config.json").unlink()
     os.mkfifo(tmp_path / "model/config.json")
-    with pytest.raises(LooptopError, match="is no regular file"):
+    with pytest.raises(LooptopError, match="is not a regular file"):
         load_policy(tmp_path / "model")
 
 

@@ -1,4 +1,4 @@
-"""The tables of families say what transformers says."""
+"""The tables of model families agree with transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that are damaged or not all there are refused in a sentence, wherever they are loaded: nothing is made up."""
+"""Damaged or missing weights are refused in one sentence wherever they are loaded; none are initialised instead."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.factories.ppo import save_classifier, save_policy
 
 
 def without(folder: Path, word: str) -> None:
-    """Takes the first weight away whose name holds the word."""
+    """Removes the first weight whose name contains the word."""
     file = folder / "model.safetensors"
     weights = load_file(file)
     del weights[next(name for name in sorted(weights) if word in name)]
@@ -43,7 +43,7 @@ def halve(folder: Path) -> None:
 
 
 def damage(folder: Path) -> None:
-    """As many bytes as before, and none of them right."""
+    """Overwrites the file with as many other bytes."""
     file = folder / "model.safetensors"
     file.write_bytes(b"\xff" * file.stat().st_size)
 
@@ -98,7 +98,7 @@ def test_a_missing_tensor_is_an_error_that_names_it(save: Callable[[Path], Any],
     load = save(tmp_path / "model")
     load()
     without(tmp_path / "model", word)
-    with pytest.raises(LooptopError, match=rf"is not whole: 1 tensors are missing .*{word}"):
+    with pytest.raises(LooptopError, match=rf"is not complete: 1 tensors are missing .*{word}"):
         load()
 
 
@@ -121,7 +121,7 @@ def test_damaged_weights_are_an_error_in_a_sentence(save: Callable[[Path], Any],
 
 
 def test_what_is_new_may_be_missing(tmp_path: Path) -> None:
-    """A value head, a classifier's head, and a pooler, which published encoders come without."""
+    """A value head, a classifier's head, and a pooler, which published encoders lack."""
     without(save_policy(tmp_path / "policy"), "v_head.summary.weight")
     assert not load_policy(tmp_path / "policy").v_head.summary.weight.any()
     without(save_classifier(tmp_path / "classifier"), "classifier.dense")

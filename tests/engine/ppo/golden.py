@@ -120,6 +120,7 @@ class Replay:
                 # Around each forward pass alone: as long as autocast is on it keeps the weights that it has cast.
                 model.forward = torch.autocast(torch.device(device).type, precision)(model.forward)
         optimizer = torch.optim.Adam(self.policy.parameters(), lr=recorded["ppo"]["learning_rate"])
+        self.ppo_step: RecordedStep
         self.state = PpoState.begin(self.settings, recorded["ppo"]["seed"])
         reward = Reward((RewardConfig(name="recorded", person=True),), (lambda *_: self.ppo_step.recorded["scores"],))
         setup = Setup(
@@ -167,7 +168,6 @@ def compare_statistics(
     replay: Replay,
     batch: Batch,
     nudged: Sequence[Statistics],
-    slack: float = 1.0,
 ) -> None:
     """Every statistic of a step against its recording; raises with all that differ.
 
@@ -177,7 +177,6 @@ def compare_statistics(
         replay: What made ours.
         batch: Of the step.
         nudged: Those of the replays of `NUDGES`.
-        slack: How many times the tolerance is allowed.
     """
     assert statistics.keys() == recorded.keys()
     width = len(recorded["objective/logprobs"][0])
@@ -197,7 +196,7 @@ def compare_statistics(
             wanted = wanted.reshape(len(order), -1)[theirs[order]]
         allowed = (1e-4 if name == "objective/kl_dist" else 1e-5) + 1e-4 * np.abs(wanted) + 2 * spread
         excess = np.abs(ours - wanted) / allowed
-        if not (excess <= slack).all():
+        if not (excess <= 1).all():
             worst[name] = float(excess.max())
     assert not worst, f"outside of the tolerance by these factors: {worst}"
 

@@ -93,7 +93,7 @@ def test_an_empty_response_is_one_end_token(policy: Policy) -> None:
 
 def test_other_ways_of_writing_are_transformers_own_and_disturb_no_random_numbers(policy: Policy) -> None:
     settings = GenerationConfig(max_new_tokens=8, min_new_tokens=5, top_k=3)
-    assert settings.departures() == ["min_new_tokens = 5", "top_k = 3"]
+    assert settings.sampling_changes() == ["min_new_tokens = 5", "top_k = 3"]
     before = torch.random.get_rng_state()
     first = written(policy, [0, 1, 2], settings)
     assert first == written(policy, [0, 1, 2], settings)

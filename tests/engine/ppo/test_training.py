@@ -128,7 +128,7 @@ def test_a_run_held_in_a_batch_stopped_and_resumed_is_an_undisturbed_one(
     before = {sample.row: sample.response for sample in PpoJournal(run.folder.db).samples(step)}
     run.stop()
     assert run.wait() is RunState.STOPPED, run.reason
-    assert checkpoint.newest_whole(run.folder.checkpoints) == run.folder.checkpoints / f"checkpoint-{step - 1}"
+    assert checkpoint.newest_complete(run.folder.checkpoints) == run.folder.checkpoints / f"checkpoint-{step - 1}"
     again = resume(run)
     journal = finished(again)
     assert {sample.row: sample.response for sample in journal.samples(step)} == before
@@ -224,7 +224,7 @@ def test_a_checkpoint_of_a_held_batch_is_of_the_step_before_and_lets_nothing_go_
     run.step("scored")
     held(run, "scored", step + 1)
     assert answered(run, run.checkpoint()) == f"makes a checkpoint after step {step}"
-    eventually(lambda: checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{step}"))
+    eventually(lambda: checkpoint.is_complete(run.folder.checkpoints / f"checkpoint-{step}"))
     assert run.state is RunState.PAUSED and held(run, "scored") == step + 1
     assert answered(run, run.checkpoint()) == f"there is a checkpoint of step {step} already"
     run.continue_()
@@ -237,7 +237,7 @@ def test_kl_that_runs_away_stops_the_run_with_a_checkpoint_and_says_so(tiny: Ppo
     assert "above training.kl_limit (5)" in run.reason
     batch = PpoJournal(run.folder.db).last_batch()
     assert batch is not None and batch.stage == "compared"
-    assert checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{batch.step - 1}")
+    assert checkpoint.is_complete(run.folder.checkpoints / f"checkpoint-{batch.step - 1}")
 
 
 def test_adapters_train_and_the_reference_is_the_model_without_them(tiny: PpoRunConfig) -> None:
@@ -263,7 +263,7 @@ def test_a_live_or_stopped_run_with_adapters_answers_is_compared_and_is_a_policy
     eventually(lambda: max(checkpoint.steps(run.folder.checkpoints), default=0) >= 2)
     run.pause()
     eventually(lambda: run.state is RunState.PAUSED)
-    newest = checkpoint.newest_whole(run.folder.checkpoints)
+    newest = checkpoint.newest_complete(run.folder.checkpoints)
     assert newest is not None and not (newest / "config.json").exists()
 
     tuned = load_policy(resolve(run.id))
@@ -297,7 +297,7 @@ def test_adapters_that_are_damaged_are_refused_in_a_sentence(tiny: PpoRunConfig,
     with pytest.raises(LooptopError, match=r"the adapters in [^ ]+ cannot be loaded"):
         load_policy(copied)
     (copied / "adapter_config.json").write_text("{}")
-    with pytest.raises(LooptopError, match="does not say which model"):
+    with pytest.raises(LooptopError, match="does not name the model"):
         load_policy(copied)
 
 

@@ -1,4 +1,4 @@
-"""Kills a process that writes its journal as fast as it can, and looks at what is missing. No test by itself."""
+"""Kills a process that writes its journal as fast as it can, and checks what is missing. Not a test by itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from looptop.engine.journal.reader import Journal, JournalWriter
 from tests.factories.processes import python, read_line
 
-# The process counts for itself what it has said, so that nothing is taken on the journal's word.
+# The process also counts its steps in a file of its own, to compare the journal with.
 WRITE_FAST = """
     import sys, time
     from pathlib import Path
@@ -37,10 +37,10 @@ def kill_at(folder: Path, seconds: float, pace: float = 0.0) -> tuple[int, float
         pace: Seconds that it waits after each step.
 
     Returns:
-        How many steps are missing, and how many seconds before its death the last one was said that is there.
+        How many steps are missing, and how many seconds before the kill the last step in the journal was added.
 
     Raises:
-        AssertionError: The journal does not open, holds what was not said, or lacks more than 20 steps and a second.
+        AssertionError: The journal does not open, holds other values, or lacks more than 20 steps and a second.
     """
     path = folder / "run.db"
     process = python(WRITE_FAST, path, pace)
@@ -50,18 +50,18 @@ def kill_at(folder: Path, seconds: float, pace: float = 0.0) -> tuple[int, float
     process.wait()
     assert process.stdout is not None
     process.stdout.close()
-    said = [line.split() for line in (folder / "count.txt").read_bytes().splitlines() if line.count(b" ") == 1]
-    last, killed = (int(said[-1][0]), float(said[-1][1])) if said else (0, 0.0)
+    counted = [line.split() for line in (folder / "count.txt").read_bytes().splitlines() if line.count(b" ") == 1]
+    last, killed = (int(counted[-1][0]), float(counted[-1][1])) if counted else (0, 0.0)
     values = Journal(path).values("loss")
     assert [point.step for point in values] == list(range(1, len(values) + 1)), "the journal has holes"
     assert all(point.value == point.step for point in values), "the journal holds other values"
     missing = last - len(values)
-    ago = killed - (values[-1].time if values else float(said[0][1]) if said else killed)
+    ago = killed - (values[-1].time if values else float(counted[0][1]) if counted else killed)
     assert missing <= 20 or ago <= 1.0, f"{missing} steps of {ago:.2f} s are missing"
-    # It is not only readable: the next life of the run writes on where it was.
+    # The journal can also be continued, as by a resumed run.
     writer = JournalWriter(path)
     writer.metrics(len(values) + 1, {"loss": 0.0})
-    assert writer.close(), "the journal cannot be written on"
+    assert writer.close(), "the journal cannot be continued"
     assert len(Journal(path).values("grad_norm")) == len(values)
     assert len(Journal(path).values("loss")) == len(values) + 1
     return missing, ago

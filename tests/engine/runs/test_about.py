@@ -1,4 +1,4 @@
-"""Title and note of a run, summaries of many runs, and deleting them."""
+"""Title and note of a run, the list of runs, and deleting runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TEXTS = st.text(st.characters() | st.sampled_from("\udce9\\u\0\r"), max_size=50)
 
 
 @given(TEXTS.filter(lambda text: "\n" not in text), TEXTS)
-def test_what_is_said_is_kept_letter_by_letter(title: str, note: str) -> None:
+def test_any_title_and_note_is_read_back_unchanged(title: str, note: str) -> None:
     folder = RunFolder.all()[0] if RunFolder.all() else RunFolder.create("vqa", preset("tiny"))
     write_about(folder.path, title=title, note=note)
     kept = read_about(folder.path)
@@ -51,7 +51,7 @@ def test_what_is_said_is_kept_letter_by_letter(title: str, note: str) -> None:
     assert [each.title for each in Summaries().all()] == [kept.title]
 
 
-def test_saying_one_thing_leaves_the_others_and_the_file_is_private() -> None:
+def test_changing_one_text_keeps_the_others_and_the_file_is_private() -> None:
     folder = make()
     write_about(folder.path, title="a title", notify="true")
     assert write_about(folder.path, note="a note") == About("a title", "a note", "true")
@@ -63,7 +63,7 @@ def test_saying_one_thing_leaves_the_others_and_the_file_is_private() -> None:
 
 
 @pytest.mark.parametrize("text", ["caf\udce9", "\ud800", "nul\0here", "caf\\udce9"])
-def test_a_text_in_any_bytes_is_kept_and_takes_nothing_with_it(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_with_any_bytes_is_kept_and_loses_no_other_text(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make()
     write_about(folder.path, note="important", notify="true")
     assert main(["rename", folder.id, text]) == 0
@@ -78,7 +78,7 @@ def test_a_text_in_any_bytes_is_kept_and_takes_nothing_with_it(text: str, capsys
     "content", [b'note = "important"\ntitle = \xff\n', b"title = 3\n", b'title = "x', b"[" * 9_999]
 )
 @pytest.mark.parametrize("words", [["rename", "vqa-1", "new"], ["note", "vqa-1", "new"], ["notify", "vqa-1"]])
-def test_a_file_that_cannot_be_read_is_left_as_it_is(
+def test_an_unreadable_file_is_left_unchanged(
     content: bytes, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = make().path / "about.toml"
@@ -88,14 +88,14 @@ def test_a_file_that_cannot_be_read_is_left_as_it_is(
     assert path.read_bytes() == content
 
 
-def test_what_a_newer_looptop_keeps_stays() -> None:
+def test_keys_of_a_newer_looptop_are_kept() -> None:
     folder = make()
     (folder.path / "about.toml").write_text('title = "old"\nstars = 5\n')
     write_about(folder.path, title="new")
     assert tomllib.loads((folder.path / "about.toml").read_text()) == {"title": "new", "stars": 5}
 
 
-def test_settings_that_cannot_be_read_are_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_settings_are_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make()
     (home / "settings.toml").write_text("notify = [broken")
     assert main(["notify", folder.id]) == 2
@@ -104,7 +104,7 @@ def test_settings_that_cannot_be_read_are_named(home: Path, capsys: pytest.Captu
     assert (home / "settings.toml").read_text() == "notify = [broken"
 
 
-def test_a_damaged_file_says_nothing() -> None:
+def test_a_damaged_file_reads_as_empty() -> None:
     folder = make()
     (folder.path / "about.toml").write_bytes(b"title = \xff\n")
     assert read_about(folder.path) == About()
@@ -128,7 +128,7 @@ def test_a_summary_is_read_again_only_when_its_run_has_changed(monkeypatch: pyte
     assert len(read) == 4
     known.all()
     assert len(read) == 4
-    # The next program has them from the file.
+    # The next program reads them from the file.
     assert [each.loss for each in Summaries().all()] == [3.0, 2.0, 1.0, 0.0]
     assert len(read) == 4
     write_about(runs[0].path, title="new")
@@ -141,7 +141,7 @@ def test_a_summary_is_read_again_only_when_its_run_has_changed(monkeypatch: pyte
     writer.close()
 
 
-def test_a_run_that_is_killed_is_interrupted_though_its_files_stay_as_they_are() -> None:
+def test_a_killed_run_is_interrupted_although_its_files_do_not_change() -> None:
     folder = make(state=RunState.RUNNING)
     code = """
         import sys
@@ -160,7 +160,7 @@ def test_a_run_that_is_killed_is_interrupted_though_its_files_stay_as_they_are()
     assert [(each.state, each.live) for each in known.all()] == [(RunState.INTERRUPTED, "")]
 
 
-def test_a_list_that_is_damaged_or_of_another_version_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_list_of_summaries_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_WORTH_WRITING", 1)
     make(5.0)
     Summaries().all()
@@ -170,7 +170,7 @@ def test_a_list_that_is_damaged_or_of_another_version_is_made_anew(monkeypatch: 
     assert [each.loss for each in Summaries().all()] == [5.0]
 
 
-def test_deleting_takes_all_of_a_run_and_never_a_live_one() -> None:
+def test_deleting_removes_the_whole_run_and_never_a_live_one() -> None:
     folder, other = make(), make()
     with RunLock(folder.lock, folder.id), pytest.raises(LooptopError, match="vqa-1 is running; stop it first"):
         delete(folder)
@@ -181,7 +181,7 @@ def test_deleting_takes_all_of_a_run_and_never_a_live_one() -> None:
     assert [run.id for run in RunFolder.all()] == [other.id]
 
 
-def test_deleting_a_run_that_is_a_link_removes_the_link_and_nothing_behind_it(tmp_path: Path) -> None:
+def test_deleting_a_run_that_is_a_link_removes_only_the_link(tmp_path: Path) -> None:
     run = RunFolder.create("vqa", preset("tiny"))
     run.path.rename(tmp_path / "elsewhere")
     run.path.symlink_to(tmp_path / "elsewhere")
@@ -190,7 +190,7 @@ def test_deleting_a_run_that_is_a_link_removes_the_link_and_nothing_behind_it(tm
     assert (tmp_path / "elsewhere" / "config.toml").is_file()
 
 
-def test_nobody_resumes_a_run_while_it_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_cannot_be_resumed_while_it_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make(state=RunState.STOPPED)
     tried: list[str] = []
     plain = os.rename
@@ -210,7 +210,7 @@ def test_nobody_resumes_a_run_while_it_is_deleted(monkeypatch: pytest.MonkeyPatc
     assert not folder.path.exists()
 
 
-def test_nothing_of_a_home_can_be_read_or_driven_by_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_of_a_home_is_open_to_other_users(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_WORTH_WRITING", 1)
     before = os.umask(0)
     try:

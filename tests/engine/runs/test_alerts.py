@@ -1,4 +1,4 @@
-"""Alerts of a run that goes wrong without failing: each once, in words with the figures; none of a run that is well."""
+"""Alerts of a run that goes wrong without failing: each once, with its figures; none for a healthy run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_loss_that_stays_a_fifth_above_its_start_is_alerted(journal: JournalWr
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_noise_a_warm_up_and_spikes_are_no_alert(tmp_path: Path, seed: int) -> None:
+def test_noise_warm_up_and_spikes_raise_no_alert(tmp_path: Path, seed: int) -> None:
     random = np.random.default_rng(seed)
     courses: dict[str, Callable[[int], float]] = {
         # Batches of one sample: the loss of a step is as large as its noise, and the run learns slowly.

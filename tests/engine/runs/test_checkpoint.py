@@ -1,4 +1,4 @@
-"""A checkpoint counts when it is whole, and only then; what is broken is passed over with a word, and stays."""
+"""Only a complete checkpoint counts; incomplete ones are skipped with an event, and are kept."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def make(folder: Path, step: int, *, sealed: bool = True) -> Path:
     return path
 
 
-def test_a_sealed_checkpoint_is_whole_and_names_its_files(tmp_path: Path) -> None:
+def test_a_sealed_checkpoint_is_complete_and_lists_its_files(tmp_path: Path) -> None:
     path = make(tmp_path, 10)
-    assert checkpoint.is_whole(path)
+    assert checkpoint.is_complete(path)
     manifest = json.loads((path / "manifest.json").read_text())
     assert manifest == {
         "files": {"model.safetensors": 5000, "question_tokenizer/vocab.txt": 4},
@@ -39,7 +39,7 @@ def test_a_sealed_checkpoint_is_whole_and_names_its_files(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("harm", ["no manifest", "short file", "missing file", "broken manifest", "empty manifest"])
-def test_what_is_not_whole_does_not_count(tmp_path: Path, harm: str) -> None:
+def test_a_checkpoint_with_missing_parts_is_incomplete(tmp_path: Path, harm: str) -> None:
     path = make(tmp_path, 10)
     if harm == "no manifest":
         (path / "manifest.json").unlink()
@@ -51,56 +51,56 @@ def test_what_is_not_whole_does_not_count(tmp_path: Path, harm: str) -> None:
         (path / "manifest.json").write_bytes(b'{"files": {"model.saf\xff')
     else:
         (path / "manifest.json").write_text("{}")
-    assert not checkpoint.is_whole(path)
+    assert not checkpoint.is_complete(path)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "question_tokenizer/vocab.txt"])
-def test_one_with_a_damaged_file_of_the_same_size_is_passed_over(tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_with_a_damaged_file_of_the_same_size_is_skipped(tmp_path: Path, name: str) -> None:
     older, newer = make(tmp_path, 10), make(tmp_path, 20)
-    assert checkpoint.newest_whole(tmp_path) == newer
+    assert checkpoint.newest_complete(tmp_path) == newer
     data = bytearray((newer / name).read_bytes())
     data[-1] ^= 1
     (newer / name).write_bytes(data)
-    assert checkpoint.newest_whole(tmp_path) == older
+    assert checkpoint.newest_complete(tmp_path) == older
 
 
-def test_a_link_that_leads_nowhere_makes_way_for_a_checkpoint(tmp_path: Path) -> None:
+def test_a_broken_link_is_moved_aside_for_a_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint-20"
     for number in (1, 2):
         path.symlink_to(tmp_path / "nowhere")
         checkpoint.begin(path)
         assert not path.is_symlink()
         assert [left.name for left in tmp_path.iterdir()] == [f"broken-checkpoint-20-{number}"] or number == 2
-    assert len(list(tmp_path.iterdir())) == 1, "of those that were moved aside the last one is kept"
+    assert len(list(tmp_path.iterdir())) == 1, "only the last one that was moved aside is kept"
 
 
-def test_one_of_an_older_version_counts_without_checksums(tmp_path: Path) -> None:
+def test_a_checkpoint_of_an_older_version_needs_no_checksums(tmp_path: Path) -> None:
     path = make(tmp_path, 10)
     manifest = json.loads((path / "manifest.json").read_text())
     del manifest["checksums"]
     (path / "manifest.json").write_text(json.dumps(manifest))
-    assert checkpoint.newest_whole(tmp_path) == path
+    assert checkpoint.newest_complete(tmp_path) == path
 
 
-def test_the_newest_whole_one_is_found_and_broken_ones_are_named(tmp_path: Path) -> None:
+def test_the_newest_complete_checkpoint_is_chosen_and_incomplete_ones_are_named(tmp_path: Path) -> None:
     for step in (5, 100, 20):
         make(tmp_path, step)
     make(tmp_path, 300, sealed=False)
     (make(tmp_path, 200) / "model.safetensors").unlink()
     (tmp_path / "checkpoint-x").mkdir()
     writer = JournalWriter(tmp_path / "run.db")
-    assert checkpoint.newest_whole(tmp_path, writer) == tmp_path / "checkpoint-100"
+    assert checkpoint.newest_complete(tmp_path, writer) == tmp_path / "checkpoint-100"
     writer.close()
     texts = [event.text for event in Journal(writer.path).events()]
     assert texts == [
-        "checkpoint-300 is not whole and is passed over",
-        "checkpoint-200 is not whole and is passed over",
+        "checkpoint-300 is incomplete and was skipped",
+        "checkpoint-200 is incomplete and was skipped",
     ]
     assert (tmp_path / "checkpoint-300").is_dir()
-    assert checkpoint.newest_whole(tmp_path / "nowhere") is None
+    assert checkpoint.newest_complete(tmp_path / "nowhere") is None
 
 
-def test_the_last_two_and_the_best_are_kept_and_broken_ones_are_never_deleted(tmp_path: Path) -> None:
+def test_the_last_two_and_the_best_are_kept_and_incomplete_ones_are_never_deleted(tmp_path: Path) -> None:
     for step in (10, 20, 30, 40, 50):
         make(tmp_path, step)
     make(tmp_path, 45, sealed=False)
@@ -110,22 +110,22 @@ def test_the_last_two_and_the_best_are_kept_and_broken_ones_are_never_deleted(tm
     assert not list(tmp_path.glob(".deleting-*"))
 
 
-def test_a_deletion_that_was_cut_off_is_finished_the_next_time(tmp_path: Path) -> None:
+def test_an_interrupted_deletion_is_finished_the_next_time(tmp_path: Path) -> None:
     make(tmp_path, 10).rename(tmp_path / ".deleting-checkpoint-10")
-    assert checkpoint.newest_whole(tmp_path) is None
+    assert checkpoint.newest_complete(tmp_path) is None
     checkpoint.rotate(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writing_over_a_checkpoint_makes_it_count_only_when_it_is_sealed_again(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_written_again_is_incomplete_until_it_is_sealed(tmp_path: Path) -> None:
     path = make(tmp_path, 10)
     checkpoint.begin(path)
-    assert not checkpoint.is_whole(path)
+    assert not checkpoint.is_complete(path)
     checkpoint.seal(path)
-    assert checkpoint.is_whole(path)
+    assert checkpoint.is_complete(path)
 
 
-def test_a_broken_one_in_the_way_is_moved_aside_with_a_word(tmp_path: Path) -> None:
+def test_an_incomplete_checkpoint_in_the_way_is_moved_aside_with_an_event(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path / "run.db")
     for number in (1, 2):
         path = make(tmp_path, 10, sealed=False)
@@ -138,14 +138,14 @@ def test_a_broken_one_in_the_way_is_moved_aside_with_a_word(tmp_path: Path) -> N
     assert len(Journal(writer.path).events()) == 2
 
 
-def test_of_those_that_were_moved_aside_one_is_kept(tmp_path: Path) -> None:
+def test_only_the_last_checkpoint_that_was_moved_aside_is_kept(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path / "run.db")
     for step in (10, 10, 10, 12, 15):
         checkpoint.begin(make(tmp_path, step, sealed=False), writer)
     writer.close()
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["broken-checkpoint-15-1"]
     last = Journal(writer.path).events()[-1].text
-    assert "broken-checkpoint-12-1, broken before, is deleted" in last
+    assert "the older broken-checkpoint-12-1 is deleted" in last
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_of_those_that_were_moved_aside_one_is_kept(tmp_path: Path) -> None:
         b"",
     ],
 )
-def test_a_manifest_that_is_damaged_or_names_nothing_makes_no_whole_checkpoint(tmp_path: Path, manifest: bytes) -> None:
+def test_a_checkpoint_with_a_damaged_or_empty_manifest_is_incomplete(tmp_path: Path, manifest: bytes) -> None:
     whole, damaged = make(tmp_path, 10), make(tmp_path, 20)
     (damaged / checkpoint.MANIFEST).write_bytes(manifest)
-    assert not checkpoint.is_whole(damaged)
-    assert checkpoint.newest_whole(tmp_path) == whole
+    assert not checkpoint.is_complete(damaged)
+    assert checkpoint.newest_complete(tmp_path) == whole
 
 
-def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_anything_is_written(tmp_path: Path) -> None:
     checkpoint.ensure_space(tmp_path / "not" / "there" / "yet", 1000)
     with pytest.raises(LooptopError, match="MiB free and a checkpoint needs"):
         checkpoint.ensure_space(tmp_path, 2**60)

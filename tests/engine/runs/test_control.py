@@ -1,4 +1,4 @@
-"""Controls: sent by anybody of the same user, taken in order at a step's end and while paused, each answered."""
+"""Controls: sent by any process of the user, taken in order at the end of a step and while paused, each answered."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
+from looptop.engine.journal.causes import HoldReason
 from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.gate import Gate, StepVerdict
+from looptop.engine.runs.gate import POLL_SECONDS, Gate, StepVerdict
 from tests.factories.processes import python
 from tests.factories.runs import config
 from tests.support import eventually, wait_taken
@@ -74,7 +76,7 @@ def live() -> Iterator[Live]:
         run.end()
 
 
-def test_pause_holds_the_run_and_continue_lets_it_go(live: Live) -> None:
+def test_pause_holds_the_run_and_continue_resumes_it(live: Live) -> None:
     live.train()
     answer = live.send("pause")
     held = live.step
@@ -112,7 +114,7 @@ def test_steps_sent_together_are_all_made(live: Live) -> None:
     assert live.step == held + 5
 
 
-def test_a_checkpoint_during_a_pause_is_made_and_the_pause_goes_on(live: Live) -> None:
+def test_a_checkpoint_is_made_during_a_pause_which_then_continues(live: Live) -> None:
     live.train()
     live.send("pause")
     held = live.step
@@ -122,6 +124,40 @@ def test_a_checkpoint_during_a_pause_is_made_and_the_pause_goes_on(live: Live) -
     assert live.send("pause") == f"is paused already, after step {held}"
     assert live.step == held
     assert live.send("stop") == f"stops after step {held}, with a checkpoint"
+
+
+def test_the_answer_names_the_step_that_the_checkpoint_is_then_made_of(live: Live) -> None:
+    """During work between two steps nothing can be saved: it is made after the next one."""
+    live.step = 1
+    live.gate.at_step_end(live.step)
+    sent = [control.send(live.folder, kind) for kind in ("pause", "checkpoint", "continue")]
+    eventually(lambda: live.gate.between_steps() or wait_taken(live.folder, sent[-1], 0))
+    assert wait_taken(live.folder, sent[1], 0) == "makes a checkpoint after step 2"
+    live.train()
+    eventually(lambda: live.verdicts)
+    assert live.verdicts == [(2, StepVerdict(checkpoint=True))]
+
+    live.send("pause")
+    held = live.step
+    assert live.send("checkpoint") == f"makes a checkpoint after step {held}"
+    eventually(lambda: len(live.verdicts) == 2)
+    assert live.verdicts[1] == (held, StepVerdict(checkpoint=True))
+
+
+def test_a_paused_run_rests_between_two_reads_of_its_controls(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.train()
+    live.send("pause")
+    reads: list[float] = []
+    take = control.take
+
+    def counted(*args: Any, **kwargs: Any) -> list[control.Control]:
+        reads.append(time.monotonic())
+        return take(*args, **kwargs)
+
+    monkeypatch.setattr(control, "take", counted)
+    eventually(lambda: len(reads) > 5)
+    made = reads.copy()
+    assert len(made) <= (made[-1] - made[0]) / (0.9 * POLL_SECONDS) + 1
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])
@@ -176,7 +212,20 @@ def test_pauses_do_not_count_as_running(live: Live, monkeypatch: pytest.MonkeyPa
     assert live.gate.running_seconds() - before < 1000
 
 
-def test_a_checkpoint_is_asked_for_by_the_clock() -> None:
+def test_waiting_for_room_on_the_disk_does_not_count_as_running(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("looptop.engine.runs.gate.time", clock)
+    hold = threading.Thread(target=live.gate.hold_until_continued, args=(HoldReason.DISK, "No space left on device"))
+    hold.start()
+    eventually(lambda: live.folder.state() is RunState.PAUSED)
+    before = live.gate.running_seconds()
+    clock.ahead = 100_000.0
+    live.send("continue")
+    hold.join()
+    assert live.gate.running_seconds() - before < 1000
+
+
+def test_a_checkpoint_is_requested_when_it_is_due() -> None:
     folder = RunFolder.create("vqa", config())
     with RunLock(folder.lock):
         run = Live(folder, checkpoint_seconds=0.1)
@@ -186,7 +235,7 @@ def test_a_checkpoint_is_asked_for_by_the_clock() -> None:
     assert {verdict.checkpoint for _, verdict in run.verdicts} == {True}
 
 
-def test_a_file_that_holds_no_control_is_removed_with_a_word(live: Live) -> None:
+def test_a_file_that_holds_no_control_is_removed_with_an_event(live: Live) -> None:
     for number, content in enumerate(
         [b"", b"{", b"[]", b'{"id": "a", "kind": "explode", "by": "", "created": 0}', b"\xff"]
     ):
@@ -199,7 +248,7 @@ def test_a_file_that_holds_no_control_is_removed_with_a_word(live: Live) -> None
     assert [path.name for path in live.folder.controls.iterdir()] == [".half-written.json"]
 
 
-def test_what_was_sent_to_an_earlier_life_of_the_run_is_answered_and_not_done(live: Live) -> None:
+def test_a_control_from_before_a_resume_is_answered_and_not_carried_out(live: Live) -> None:
     old = control.send(live.folder, "stop")
     now = time.time()
     new = control.send(live.folder, "pause")
@@ -218,11 +267,11 @@ def test_any_process_can_send(live: Live) -> None:
         folder = RunFolder.find(sys.argv[1])
         print(control.wait_answer(folder, control.send(folder, "pause"), 60).text)
     """
-    said, _ = python(code, live.folder.id).communicate()
-    assert said.strip() == f"paused after step {live.step}"
+    output, _ = python(code, live.folder.id).communicate()
+    assert output.strip() == f"paused after step {live.step}"
 
 
-def test_a_run_that_is_not_live_takes_none() -> None:
+def test_a_run_that_is_not_live_takes_no_controls() -> None:
     folder = RunFolder.create("vqa", config())
     with pytest.raises(LooptopError, match=r"not running, it is interrupted; .looptop resume vqa-1. goes on"):
         control.send(folder, "pause")
@@ -231,7 +280,7 @@ def test_a_run_that_is_not_live_takes_none() -> None:
     assert list(folder.controls.iterdir()) == []
 
 
-def test_nobody_waits_for_a_run_that_died(live: Live) -> None:
+def test_waiting_for_an_answer_ends_when_the_run_dies(live: Live) -> None:
     sent = control.send(live.folder, "pause")
     folder = RunFolder(live.folder.path.with_name("vqa-77"))
     assert wait_taken(folder, sent, 60) is None
@@ -249,7 +298,7 @@ def test_a_step_that_is_short_does_not_pay_for_a_look_into_the_folder(
     assert live.gate.at_step_end(1000) == StepVerdict(checkpoint=True)
 
 
-def test_what_is_no_control_is_said_once_and_never_read_again(live: Live) -> None:
+def test_an_invalid_file_is_reported_once_and_never_read_again(live: Live) -> None:
     controls = live.folder.controls
     files = {
         "00000000000000000001-a.json": b'{"id": "\xff", "kind": "stop"}',
@@ -270,14 +319,14 @@ def test_what_is_no_control_is_said_once_and_never_read_again(live: Live) -> Non
     assert live.send("continue").startswith("continues")
     assert live.send("pause").startswith("paused")
     live.journal.flush()
-    said = [event.text for event in live.read.events() if event.kind == "control"]
+    texts = [event.text for event in live.read.events() if event.kind == "control"]
     for name in [*files, "folder.json", "pipe.json", "link.json"]:
-        assert len([text for text in said if f" {name} " in text]) == 1, (name, said)
-    assert not any("\n" in text for text in said)
+        assert len([text for text in texts if f" {name} " in text]) == 1, (name, texts)
+    assert not any("\n" in text for text in texts)
     assert live.gate.stop_is_wanted() is False
 
 
-def test_a_stop_that_is_dated_in_the_future_does_not_stop_the_next_life(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_dated_in_the_future_does_not_stop_the_resumed_run(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = RunFolder.create("vqa", config())
     with RunLock(folder.lock), monkeypatch.context() as patch:
         patch.setattr(time, "time_ns", lambda: int((now() + 7200) * 1e9))  # type: ignore[has-type]

@@ -1,4 +1,4 @@
-"""Runs whose files are damaged, edited or a stranger's: they are listed and shown, and never hide other runs."""
+"""Runs whose files are damaged, edited or from a stranger: they are listed and shown, and never hide other runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def change(run: RunFolder, sql: str, *values: object) -> None:
 
 
 @pytest.mark.parametrize("time", NO_TIMES)
-def test_a_time_that_is_none_is_a_question_mark(time: object, capsys: Capture) -> None:
+def test_an_invalid_time_is_a_question_mark(time: object, capsys: Capture) -> None:
     run = finished_run()
     for table in ("states", "events", "metrics"):
         change(run, f"UPDATE {table} SET time = ?", time)
@@ -80,7 +80,7 @@ def test_facts_of_the_wrong_type_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("text", [b"\xc3", b'{"host": "\xff"}', b"[" * 5000, b'{"host": 1}', b"\x00"])
-def test_a_lock_file_that_cannot_be_read_is_said_of_its_run_alone(text: bytes, capsys: Capture) -> None:
+def test_an_unreadable_lock_file_is_reported_for_its_run_only(text: bytes, capsys: Capture) -> None:
     run, other = finished_run(), finished_run()
     run.lock.write_bytes(text)
     assert main(["runs", "--json"]) == 0
@@ -102,7 +102,7 @@ LONG = "a = " + "9" * 6000
 
 @pytest.mark.parametrize("text", [b"\xff\xfe", DEEP.encode(), LONG.encode(), b"a = ", bytes(40)])
 @pytest.mark.parametrize("name", ["config.toml", "about.toml", "run.db"])
-def test_each_damaged_file_is_a_sentence_on_the_row_of_its_run(name: str, text: bytes, capsys: Capture) -> None:
+def test_each_damaged_file_is_reported_on_the_row_of_its_run(name: str, text: bytes, capsys: Capture) -> None:
     run, other = finished_run(), finished_run()
     (run.path / name).write_bytes(text)
     assert main(["runs"]) == 0
@@ -125,7 +125,7 @@ def test_a_very_long_answer_does_not_pad_the_others(capsys: Capture) -> None:
     assert "…" in out
 
 
-def test_numbers_that_no_clock_has_are_written_all_the_same() -> None:
+def test_impossible_times_are_still_shown() -> None:
     for value in (float("nan"), float("inf"), float("-inf"), 1e300, -1e300):
         assert moment(value) == "?"
         assert len(duration(value)) < 8

@@ -1,4 +1,4 @@
-"""A run's place on disk: whole from the first moment, its own, private, and found again."""
+"""The folder of a run: complete from the start, never shared by two runs, private, and found by id or path."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_runs_made_at_the_same_moment_never_share_a_folder() -> None:
     assert not [path for path in (home() / "runs").iterdir() if path.name.startswith(".")]
 
 
-def test_nobody_else_can_look_into_it() -> None:
+def test_other_users_cannot_read_a_run() -> None:
     before = os.umask(0)
     try:
         shutil.rmtree(home())
@@ -73,7 +73,7 @@ def test_a_run_is_also_found_by_its_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("run_id", ["vqa-9", "nonsense", "../vqa-1", "", "vqa-1\x1b[2J"])
-def test_an_unknown_run_is_refused_with_the_ones_there_are(run_id: str) -> None:
+def test_an_unknown_run_is_refused_with_a_list_of_runs(run_id: str) -> None:
     with pytest.raises(LooptopError, match="there are no runs yet"):
         RunFolder.find(run_id)
     RunFolder.create("vqa", config())
@@ -84,7 +84,7 @@ def test_an_unknown_run_is_refused_with_the_ones_there_are(run_id: str) -> None:
 
 
 @pytest.mark.parametrize("state", [RunState.CREATED, RunState.RUNNING, RunState.PAUSED])
-def test_a_run_whose_process_is_gone_is_interrupted(state: RunState) -> None:
+def test_a_run_whose_process_ended_is_interrupted(state: RunState) -> None:
     folder = RunFolder.create("vqa", config())
     with RunLock(folder.lock):
         writer = JournalWriter(folder.db)
@@ -97,7 +97,7 @@ def test_a_run_whose_process_is_gone_is_interrupted(state: RunState) -> None:
 
 
 @pytest.mark.parametrize("state", [RunState.FINISHED, RunState.STOPPED, RunState.FAILED])
-def test_a_run_that_ended_stays_what_it_said(state: RunState) -> None:
+def test_a_run_that_ended_keeps_its_state(state: RunState) -> None:
     folder = RunFolder.create("vqa", config())
     writer = JournalWriter(folder.db)
     writer.state(state, "why")
@@ -142,7 +142,7 @@ def test_a_list_of_runs_shows_also_those_that_cannot_be_read() -> None:
         other.config()
 
 
-def test_a_home_that_cannot_be_made_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_made_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LOOPTOP_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(LooptopError, match=r"cannot make the folder .*set LOOPTOP_HOME"):

@@ -1,4 +1,4 @@
-"""A full disk takes time, never work: the run is held with its reason until there is room, or a further stop comes."""
+"""On a full disk no work is lost: the run is held, with the reason, until there is room or it is stopped again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 class Disk:
-    """A disk that takes a result only when there is room."""
+    """A disk that accepts a result only when there is room."""
 
     def __init__(self) -> None:
         self.full = True
@@ -59,7 +59,7 @@ def test_a_result_that_cannot_be_written_holds_the_run_until_there_is_room() -> 
     eventually(lambda: run.state is RunState.PAUSED)
     reason = run.folder.summary().reason
     assert "the result could not be written: No space left on device; held" in reason
-    assert f"`looptop continue {run.id}` tries it again" in reason
+    assert f"`looptop continue {run.id}` tries again" in reason
     assert not run.folder.model.exists(), "half a result is no result"
     assert (run.journal.events()[-1].kind, run.journal.events()[-1].level) == ("alert", "error")
     assert wait_taken(run.folder, run.continue_(), 20) == "continues after step 3"
@@ -81,7 +81,7 @@ def test_a_stop_gives_up_a_result_that_cannot_be_written() -> None:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home on a disk of its own of a few megabytes."""
+    """A home on its own disk of a few megabytes."""
     folder = tmp_path / "small"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
@@ -129,7 +129,7 @@ def test_a_run_that_ends_on_a_full_disk_stays_until_its_end_is_written(
     assert run.journal.facts()["result"] == {"accuracy": 1.0}
 
 
-def test_a_process_that_is_gone_on_a_full_disk_is_not_blamed_alone(small: Path, launched: list[RunFolder]) -> None:
+def test_a_full_disk_is_mentioned_for_an_interrupted_run(small: Path, launched: list[RunFolder]) -> None:
     folder = launch(config(), program("Steps(600)"))
     launched.append(folder)
     going(folder)
@@ -137,8 +137,8 @@ def test_a_process_that_is_gone_on_a_full_disk_is_not_blamed_alone(small: Path, 
     process_of(folder).kill()
     eventually(lambda: not folder.is_live())
     assert folder.state() is RunState.INTERRUPTED
-    said = why_interrupted(folder)
-    assert said.startswith(f"its process ended unexpectedly, and the disk of {folder.path} is full")
+    reason = why_interrupted(folder)
+    assert reason.startswith(f"its process ended unexpectedly, and the disk of {folder.path} is full")
     ballast.unlink()
     assert why_interrupted(folder) == "its process ended unexpectedly"
 
@@ -158,10 +158,8 @@ def test_a_further_stop_ends_a_run_that_waits_for_room(small: Path, launched: li
     eventually(signalled, limit=30)
 
 
-def test_a_stop_that_could_not_be_sent_for_want_of_room_is_sent_by_a_signal(
-    small: Path, launched: list[RunFolder]
-) -> None:
-    from looptop.engine.cli.watch import _hand_on
+def test_a_stop_that_a_full_disk_prevents_is_sent_by_a_signal(small: Path, launched: list[RunFolder]) -> None:
+    from looptop.engine.cli.watch import _forward_interrupt
     from looptop.engine.errors import LooptopError
 
     folder = launch(config(), program())
@@ -170,7 +168,7 @@ def test_a_stop_that_could_not_be_sent_for_want_of_room_is_sent_by_a_signal(
     ballast = fill(small)
     with pytest.raises(LooptopError, match="No space left"):
         send(folder, "stop")
-    assert "stopping, with a checkpoint" in _hand_on(folder, 1, stepped=True)
+    assert "stopping, with a checkpoint" in _forward_interrupt(folder, 1, has_stepped=True)
     ballast.unlink()
     eventually(lambda: not folder.is_live())
     assert folder.state() is RunState.STOPPED

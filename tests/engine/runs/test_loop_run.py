@@ -1,4 +1,4 @@
-"""A loop that is nobody's Trainer becomes a run."""
+"""A training loop without a Trainer becomes a run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_loop_leaves_a_finished_run_with_what_it_logged(capsys: pytest.Capture
 
 
 def live_loop(saved: list[int], **options: Any) -> tuple[threading.Thread, RunFolder]:
-    """A loop in a thread that goes on until it is told to stop, and its run."""
+    """A loop in a thread that continues until it is stopped, and its run."""
 
     def train() -> None:
         with looptop.log("live", **options) as run:
@@ -81,14 +81,14 @@ def test_a_loop_without_a_save_function_says_that_nothing_is_saved() -> None:
     wait_taken(folder, send(folder, "stop"), 60)
     thread.join(60)
     (event,) = (event for event in Journal(folder.db).events() if event.kind == "checkpoint")
-    assert "no checkpoint is written" in event.text
+    assert "no checkpoint was written" in event.text
     assert folder.state() is RunState.STOPPED
 
 
 @pytest.mark.parametrize(
     ("error", "state"), [(ValueError("a bad batch"), RunState.FAILED), (KeyboardInterrupt(), RunState.STOPPED)]
 )
-def test_a_loop_that_an_exception_leaves_has_ended(error: BaseException, state: RunState) -> None:
+def test_a_loop_that_raises_has_failed(error: BaseException, state: RunState) -> None:
     with pytest.raises(type(error)), looptop.log() as run:
         run.end_step(1, {"loss": 1.0})
         raise error
@@ -98,7 +98,7 @@ def test_a_loop_that_an_exception_leaves_has_ended(error: BaseException, state: 
     assert Journal(folder.db).last("loss") is not None
 
 
-def test_a_metric_that_is_no_number_any_more_is_alerted_once() -> None:
+def test_a_metric_that_becomes_nan_is_alerted_once() -> None:
     with looptop.log() as run:
         for step in (1, 2):
             run.end_step(step, {"grad_norm": float("nan"), "loss": float("inf"), "note": "text"})

@@ -1,4 +1,4 @@
-"""A run says how it goes by a command of the person's choice, which can do it no harm."""
+"""A run reports by a command of the person's choice, which cannot disturb the run."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def lines(path: Path, count: int) -> list[str]:
     return path.read_text().splitlines()
 
 
-def test_the_homes_command_is_told_of_the_end(home: Path, tmp_path: Path) -> None:
+def test_the_homes_command_is_started_at_the_end(home: Path, tmp_path: Path) -> None:
     settle_for_all(home, SAY + str(tmp_path / "told"))
     run = start(config(), Steps(3))
     assert run.wait() is RunState.FINISHED
     assert lines(tmp_path / "told", 1) == ["vqa-1|finished||"]
 
 
-def test_a_runs_own_command_is_told_of_failure_in_an_engine_process(home: Path, tmp_path: Path) -> None:
+def test_a_runs_own_command_is_started_by_a_failure_in_an_engine_process(home: Path, tmp_path: Path) -> None:
     settle_for_all(home, SAY + str(tmp_path / "not-this"))
     about = About(title="my title", notify=SAY + str(tmp_path / "told"))
     folder = launch(config(), program("lambda context: 1 / 0"), about=about)
@@ -54,16 +54,16 @@ def test_a_runs_own_command_is_told_of_failure_in_an_engine_process(home: Path, 
 
 
 @pytest.mark.parametrize("text", ["nul\0here", "half \ud83d", "caf\udce9", "x" * 200_000])
-def test_any_title_and_reason_is_told(text: str, tmp_path: Path) -> None:
+def test_any_title_and_reason_is_passed_on(text: str, tmp_path: Path) -> None:
     folder = RunFolder.create("vqa", config())
     write_about(folder.path, title=text[:200], notify=f"echo told >> '{tmp_path}/told'")
     notifier = Notifier(folder.path)
-    notifier.tell("failed", text)
+    notifier.notify("failed", text)
     notifier.close()
     assert lines(tmp_path / "told", 1) == ["told"]
 
 
-def test_a_stop_by_two_signals_is_told_too(tmp_path: Path) -> None:
+def test_a_stop_by_two_signals_starts_the_command(tmp_path: Path) -> None:
     stuck = "lambda context: (context.journal.metrics(9, {'loss': 1.0}), time.sleep(1000))[1]"
     folder = launch(config(), program(stuck), about=About(notify=SAY + str(tmp_path / "told")))
     going(folder)
@@ -74,7 +74,7 @@ def test_a_stop_by_two_signals_is_told_too(tmp_path: Path) -> None:
     assert lines(tmp_path / "told", 1)[0].startswith("vqa-1|stopped|stopped at once by SIGTERM")
 
 
-def test_alerts_are_told_when_they_come_and_not_at_every_step(home: Path, tmp_path: Path) -> None:
+def test_alerts_start_the_command_but_not_at_every_step(home: Path, tmp_path: Path) -> None:
     settle_for_all(home, SAY + str(tmp_path / "told"))
 
     def train(context: RunContext) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def test_alerts_are_told_when_they_come_and_not_at_every_step(home: Path, tmp_pa
 
 
 @pytest.mark.parametrize("command", ["sleep 1000 & echo $! >> PIDS; wait", "exit 3", "/nowhere/at/all", "\0"])
-def test_a_command_that_hangs_or_fails_costs_the_run_nothing(home: Path, tmp_path: Path, command: str) -> None:
+def test_a_command_that_hangs_or_fails_does_not_disturb_the_run(home: Path, tmp_path: Path, command: str) -> None:
     run = start(config(), Steps(5))
     write_about(run.folder.path, notify=command.replace("PIDS", str(tmp_path / "pids")).replace("\0", "\x01"))
     assert run.wait() is RunState.FINISHED, run.reason
@@ -108,7 +108,7 @@ def test_a_command_that_hangs_or_fails_costs_the_run_nothing(home: Path, tmp_pat
         os.kill(int(pid), signal.SIGKILL)
 
 
-def test_what_it_prints_is_in_the_log_and_settings_that_are_broken_are_none(home: Path) -> None:
+def test_its_output_is_in_the_log_and_broken_settings_are_ignored(home: Path) -> None:
     (home / "settings.toml").write_text("notify = [1")
     run = start(config(), Steps(2))
     assert run.wait() is RunState.FINISHED
@@ -121,11 +121,11 @@ def test_what_it_prints_is_in_the_log_and_settings_that_are_broken_are_none(home
 
 
 @pytest.mark.parametrize("reason", ["a\0b", "a\ud800b", "x" * 200_000, "\0" * 5000, "é" * 100_000])
-def test_a_reason_that_no_program_can_be_given_is_cut_and_made_safe(tmp_path: Path, reason: str) -> None:
+def test_a_reason_that_is_no_valid_argument_is_shortened_and_made_safe(tmp_path: Path, reason: str) -> None:
     told = tmp_path / "told"
     (tmp_path / "about.toml").write_text(f"title = \"a\\u0000title\"\nnotify = '''{SAY}{told}'''\n")
     notifier = Notifier(tmp_path)
-    notifier.tell("failed", reason)
+    notifier.notify("failed", reason)
     notifier.close()
     (line,) = lines(told, 1)
     assert line.split("|")[1] == "failed"
@@ -133,10 +133,10 @@ def test_a_reason_that_no_program_can_be_given_is_cut_and_made_safe(tmp_path: Pa
     assert 0 < len(line.split("|")[2]) <= 2000
 
 
-def test_a_command_that_cannot_be_started_is_said_in_the_log(tmp_path: Path) -> None:
+def test_a_command_that_cannot_be_started_is_reported_in_the_log(tmp_path: Path) -> None:
     (tmp_path / "about.toml").write_text(f'notify = "{"x" * 200_000}"\n')
     notifier = Notifier(tmp_path)
-    notifier.tell("failed", "why")
+    notifier.notify("failed", "why")
     notifier.close()
     log = tmp_path / "log.txt"
     eventually(lambda: "the notify command cannot be started" in log.read_text())
@@ -174,11 +174,11 @@ def test_a_command_that_others_could_have_written_is_not_started(
     assert command_for(run.path) == command
     open_up(path, how)
     told = Notifier(run.path)
-    told.tell("finished")
+    told.notify("finished")
     told.close()
     assert "not started" in run.log.read_text() and str(path) in run.log.read_text()
     assert not (tmp_path / "told").exists()
-    with pytest.raises(LooptopError, match="the command to notify is not started"):
+    with pytest.raises(LooptopError, match="the notify command is not started"):
         command_for(run.path)
     if which in ("home", "settings.toml"):
         assert main(["doctor"]) == 0

@@ -1,7 +1,7 @@
-"""Runs of older versions, as they lie in `tests/versions`: opened, resumed, exported and copied by this one.
+"""Runs of older versions, stored in `tests/versions`: this version opens, resumes, exports and copies them.
 
 `version1` holds a VQA run that was stopped after step 41, a PPO run that was stopped in batch 2 with an edited reward,
-a rating and a breakpoint, and a run of anybody's Trainer. Their models and data lie beside them.
+a rating and a breakpoint, and a run of somebody's own Trainer. Their models and data are in the same folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def digest(run: RunFolder) -> str:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_they_are_read_and_not_changed_by_it(name: str, runs: dict[str, RunFolder], capsys: Capture) -> None:
+def test_reading_does_not_change_them(name: str, runs: dict[str, RunFolder], capsys: Capture) -> None:
     run = runs[name]
     before = digest(run)
     for words in (["show", name], ["show", name, "--json"], ["metrics", name], ["logs", name], ["runs"]):
@@ -56,7 +56,7 @@ def test_they_are_read_and_not_changed_by_it(name: str, runs: dict[str, RunFolde
     assert (digest(run), version_of(run)) == (before, 1)
 
 
-def test_what_was_answered_then_stands_as_it_did(runs: dict[str, RunFolder]) -> None:
+def test_old_answers_to_controls_are_shown_unchanged(runs: dict[str, RunFolder]) -> None:
     assert [answer.text for answer in Journal(runs["ppo-1"].db).controls()] == [
         "holds the run before an update when kl > -100",
         "the breakpoint kl > -100 is gone",
@@ -67,14 +67,14 @@ def test_what_was_answered_then_stands_as_it_did(runs: dict[str, RunFolder]) -> 
     ]
 
 
-def test_a_vqa_run_goes_on(runs: dict[str, RunFolder]) -> None:
+def test_a_vqa_run_is_resumed(runs: dict[str, RunFolder]) -> None:
     run = resume("vqa-1")
     assert run.wait() is RunState.FINISHED, run.reason
     assert [point.step for point in run.journal.values("loss")] == list(range(1, 201))
     assert version_of(run.folder) == VERSION
 
 
-def test_a_ppo_run_goes_on_with_what_a_person_said(runs: dict[str, RunFolder]) -> None:
+def test_a_ppo_run_is_resumed_with_its_judgements(runs: dict[str, RunFolder]) -> None:
     run = resume("ppo-1")
     assert run.wait() is RunState.FINISHED, run.reason
     journal = PpoJournal(run.folder.db)

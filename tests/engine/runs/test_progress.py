@@ -1,4 +1,4 @@
-"""What lies between a run's steps can be seen, and a run that is paused waits in it."""
+"""The progress of work between steps is shown, and a run can be paused during it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STARTED: list[Run] = []
 
 @pytest.fixture(autouse=True)
 def nothing_goes_on() -> Iterator[None]:
-    """A test that fails while its run is held must not leave it to the next one."""
+    """Stops a run that a failed test leaves held, so that it does not disturb the next test."""
     yield
     while STARTED:
         run = STARTED.pop()
@@ -45,7 +45,7 @@ def start(chosen: RunConfig) -> Run:
 
 
 class Facts:
-    """A journal that keeps facts alone."""
+    """A journal that keeps only facts."""
 
     def __init__(self) -> None:
         self.written: list[Any] = []
@@ -54,7 +54,7 @@ class Facts:
         self.written.append(values[FACT])
 
 
-def test_progress_is_written_once_a_second_and_says_how_long_still(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_written_once_a_second_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     journal, now = Facts(), [100.0]
     monkeypatch.setattr("looptop.engine.runs.progress.time.monotonic", lambda: now[0])
     report = ProgressReport(journal, lambda: now[0] / 2)  # type: ignore[arg-type]  # It was paused half the time.
@@ -85,7 +85,7 @@ def test_progress_is_text_that_is_safe_to_show() -> None:
 
 
 def held_in_its_evaluation(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """The run is paused before its first step, in an evaluation that everybody can see."""
+    """Checks that the run is paused before its first step, in an evaluation that is shown."""
     eventually(lambda: run.state is RunState.PAUSED)
     assert not run.journal.values("loss") and not run.journal.values("eval_loss")
     seen = eventually(lambda: progress_of(Journal(run.folder.db).facts()))
@@ -96,12 +96,12 @@ def held_in_its_evaluation(run: Run, capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert "paused: before its first step" in shown
     assert "evaluating before the first step: " in shown and f" of {seen.total:,}" in shown
-    words = " ".join(_Reader(run.folder, 0.0).reading(RunState.PAUSED).words)
+    words = " ".join(_Reader(run.folder, 0.0).status(RunState.PAUSED).details)
     assert f" of {seen.total:,}" in words
 
 
 def pause_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """A run is sent a pause when it first says that it does this."""
+    """Pauses a run when it first reports this activity."""
     real, sent = RunContext.report, set()
 
     def report(context: RunContext, now: str, done: int = 0, total: int = 0) -> None:
@@ -166,7 +166,7 @@ def test_a_run_is_paused_and_stopped_before_its_first_step(
     assert stopped.reason == "stopped on request, before its first step: there is no checkpoint"
 
 
-def test_what_only_a_step_can_do_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_controls_that_need_a_step_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pause_in(monkeypatch, "loading the models")
     run = start(ppo_config(tmp_path, "max_steps=2"))
     eventually(lambda: run.state is RunState.PAUSED, limit=60)

@@ -1,4 +1,4 @@
-"""The small language that chooses runs."""
+"""The small language for choosing runs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ RUN = RunSummary(
         "kind:vqa and (state:failed or took > 1h)", '"forgot" not "and"', "device:epyc tiny vqa-3",
     ],
 )  # fmt: skip
-def test_what_holds(text: str) -> None:
+def test_terms_that_match(text: str) -> None:
     assert parse(text).holds(RUN)
 
 
@@ -106,7 +106,7 @@ def test_what_holds(text: str) -> None:
         "not kind:vqa", "kind:ppo or loss>1 or failed", "decoder and not (loss<1 or loss>2)",
     ],
 )  # fmt: skip
-def test_what_does_not_hold(text: str) -> None:
+def test_terms_that_do_not_match(text: str) -> None:
     assert not parse(text).holds(RUN)
 
 
@@ -126,7 +126,7 @@ def test_what_does_not_hold(text: str) -> None:
         ("\x1b[2J:x", ""),
     ],
 )
-def test_what_is_wrong_is_said(text: str, words: str) -> None:
+def test_a_wrong_term_is_explained(text: str, words: str) -> None:
     try:
         parse(text)
     except LooptopError as error:
@@ -135,7 +135,7 @@ def test_what_is_wrong_is_said(text: str, words: str) -> None:
         assert not words
 
 
-def test_runs_without_a_figure_come_last_either_way() -> None:
+def test_runs_without_a_figure_come_last_in_both_orders() -> None:
     runs = [RunSummary(f"vqa-{number}", "vqa", RunState.FINISHED, metrics={"loss": value}) for number, value in
             ((1, 3.0), (2, None), (10, 1.0), (9, 2.0))]  # fmt: skip
     assert [each.id for each in ordered(runs, "loss")] == ["vqa-10", "vqa-9", "vqa-1", "vqa-2"]
@@ -145,7 +145,7 @@ def test_runs_without_a_figure_come_last_either_way() -> None:
         assert len(ordered([*runs, RUN], column)) == 5
 
 
-def test_the_headline_is_what_says_most() -> None:
+def test_the_headline_is_the_most_telling_metric() -> None:
     assert headline(RUN) == ("eval_accuracy", 0.9)
     assert headline(RunSummary("a-1", "a", RunState.FINISHED, metrics={"x": 1.0})) == ("x", 1.0)
     assert headline(RunSummary("a-1", "a", RunState.FINISHED)) == ("", None)

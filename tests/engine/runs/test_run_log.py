@@ -1,4 +1,4 @@
-"""A run's log tells how it went, also where nothing goes wrong: whoever is sent to it finds something to read."""
+"""A run's log tells how the run went, even if nothing goes wrong."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ EXPECTED = [
 
 
 def lines(folder: RunFolder) -> list[str]:
-    found = folder.log.read_text("utf-8").splitlines()
-    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in found)
-    return [line[20:] for line in found]
+    lines = folder.log.read_text("utf-8").splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in lines)
+    return [line[20:] for line in lines]
 
 
 def test_a_run_in_this_process_logs_what_it_journals() -> None:
@@ -52,19 +52,19 @@ def test_a_run_in_a_process_of_its_own_does_too() -> None:
     assert lines(folder) == EXPECTED
 
 
-def test_steps_have_a_line_now_and_then() -> None:
-    said: list[str] = []
-    log = RunLog(said.append, seconds=1000.0)
+def test_some_steps_have_a_line() -> None:
+    written: list[str] = []
+    log = RunLog(written.append, seconds=1000.0)
     for step in range(1, 500):
         log.on_metrics(step, {"something": 1.0})
-    assert said == ["step 1: something 1"]
-    often = RunLog(said.append, seconds=0.0)
+    assert written == ["step 1: something 1"]
+    often = RunLog(written.append, seconds=0.0)
     for step in range(1, 4):
         often.on_metrics(step, {"loss": float("nan"), "env/reward_mean": 1.5})
-    assert said[1:] == [f"step {step}: loss nan, reward 1.5" for step in (1, 2, 3)]
+    assert written[1:] == [f"step {step}: loss nan, reward 1.5" for step in (1, 2, 3)]
 
 
-def test_a_log_that_cannot_be_written_costs_no_run() -> None:
+def test_a_log_that_cannot_be_written_does_not_fail_the_run() -> None:
     def train(context: RunContext) -> dict[str, Any]:
         context.folder.log.unlink()
         context.folder.log.mkdir()

@@ -1,4 +1,4 @@
-"""A run's folder can come from anywhere: no link in it is followed, no pipe waited for, no device read."""
+"""A run's folder can come from anywhere: links in it are not followed, and pipes and devices are not read."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ print(json.dumps(ended))
 
 
 def commands(*each: list[str]) -> list[tuple[int, str, str]]:
-    """Commands in a process of their own, that nobody waits for longer than two minutes: code, output, errors."""
+    """Runs commands in a process of their own, for two minutes at most: exit code, output, errors."""
     ended = subprocess.run(
         [sys.executable, "-c", COMMANDS, json.dumps(each)], capture_output=True, text=True, timeout=120, check=True
     )
@@ -93,7 +93,7 @@ def as_it_was(path: Path) -> tuple[bytes, int]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_resume_refuses_a_link_and_leaves_what_it_points_to_alone(
+def test_resume_refuses_a_link_and_does_not_touch_its_target(
     name: str, folder: RunFolder, tmp_path: Path, capsys: Capture
 ) -> None:
     """Review: log.txt -> ~/.bashrc was made 0600 and written to, run.db -> a file became a database."""
@@ -126,7 +126,7 @@ def test_resume_refuses_a_folder_that_is_a_link(name: str, folder: RunFolder, tm
     assert [path.name for path in victim.iterdir()] == ["package.json"]
 
 
-def test_controls_are_not_taken_from_or_put_behind_a_link(folder: RunFolder, tmp_path: Path) -> None:
+def test_controls_are_neither_read_nor_written_through_a_link(folder: RunFolder, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "package.json").write_text("{}")
@@ -140,14 +140,14 @@ def test_controls_are_not_taken_from_or_put_behind_a_link(folder: RunFolder, tmp
     assert [path.name for path in victim.iterdir()] == ["package.json"]
 
 
-def test_a_control_that_is_a_link_or_a_pipe_is_left_out_with_a_word(folder: RunFolder, tmp_path: Path) -> None:
+def test_a_control_that_is_a_link_or_a_pipe_is_skipped_with_an_event(folder: RunFolder, tmp_path: Path) -> None:
     victim = tmp_path / "victim.json"
     victim.write_bytes(msgspec.json.encode(control.Control("a", "stop", "cli", 0.0)))
     (folder.controls / "1-a.json").symlink_to(victim)
     os.mkfifo(folder.controls / "2-b.json")
-    said: list[str] = []
-    assert control.take(folder, said.append) == []
-    assert len(said) == 2 and "is a link" in said[0] and "is no regular file" in said[1]
+    reports: list[str] = []
+    assert control.take(folder, reports.append) == []
+    assert len(reports) == 2 and "is a link" in reports[0] and "is not a regular file" in reports[1]
     assert victim.exists() and not list(folder.controls.iterdir())
 
 
@@ -160,7 +160,7 @@ def test_nothing_adds_to_a_log_that_is_a_link(folder: RunFolder, tmp_path: Path)
     append_to_log(folder, "`touch here`")
     told = Notifier(folder.path)
     (folder.path / "about.toml").write_text(f"notify = 'echo told; touch {tmp_path}/told'\n")
-    told.tell("finished")
+    told.notify("finished")
     told.close()
     assert as_it_was(victim) == before and not (tmp_path / "told").exists()
 
@@ -170,14 +170,14 @@ def test_checkpoints_and_results_behind_links_do_not_count(folder: RunFolder, tm
     elsewhere.mkdir()
     (elsewhere / "config.json").write_text("{}")
     checkpoint.seal(elsewhere)
-    assert checkpoint.is_whole(elsewhere)
+    assert checkpoint.is_complete(elsewhere)
     (folder.checkpoints / "checkpoint-7").symlink_to(elsewhere)
-    assert checkpoint.newest_whole(folder.checkpoints) is None
+    assert checkpoint.newest_complete(folder.checkpoints) is None
     shutil.copytree(elsewhere, folder.checkpoints / "checkpoint-8")
-    assert checkpoint.newest_whole(folder.checkpoints) is not None
+    assert checkpoint.newest_complete(folder.checkpoints) is not None
     (folder.checkpoints / "checkpoint-8/config.json").unlink()
     (folder.checkpoints / "checkpoint-8/config.json").symlink_to(elsewhere / "config.json")
-    assert checkpoint.newest_whole(folder.checkpoints) is None
+    assert checkpoint.newest_complete(folder.checkpoints) is None
     folder.model.mkdir()
     (folder.model / "model.safetensors").symlink_to(tmp_path / "weights")
     with pytest.raises(LooptopError, match=r"model.safetensors is a link"):
@@ -185,12 +185,12 @@ def test_checkpoints_and_results_behind_links_do_not_count(folder: RunFolder, tm
 
 
 @pytest.mark.parametrize("name", ["../../config.toml", "a\0b", "/etc/passwd"])
-def test_a_manifest_with_strange_names_is_not_whole(name: str, folder: RunFolder) -> None:
+def test_a_manifest_with_strange_names_is_incomplete(name: str, folder: RunFolder) -> None:
     made = folder.checkpoints / "checkpoint-1"
     made.mkdir()
     size = 1 if "\0" in name else (made / name).stat().st_size
     (made / checkpoint.MANIFEST).write_text(json.dumps({"files": {name: size}}))
-    assert not checkpoint.is_whole(made)
+    assert not checkpoint.is_complete(made)
 
 
 # Pipes, devices, large files -------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_large_files_are_refused(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"[" * 100_000, b'{"host": "a", "pid": -1, "started": 0}'])
-def test_a_lock_that_says_nonsense_is_nobodys(text: bytes, folder: RunFolder) -> None:
+def test_a_lock_file_with_nonsense_has_no_owner(text: bytes, folder: RunFolder) -> None:
     folder.lock.write_bytes(text)
     assert lock.read_owner(folder.lock) is None
     assert folder.summary().state is RunState.STOPPED
@@ -275,7 +275,7 @@ def test_a_rollback_journal_cannot_have_another_file_deleted(folder: RunFolder, 
 
 
 def hot_journal(folder: Path, db: Path) -> bytes:
-    """What a writer that is killed in a transaction leaves behind."""
+    """The files that a writer leaves if it is killed in a transaction."""
     shutil.copy(db, folder / "copy.db")
     code = f"""
 import os, sqlite3
@@ -302,8 +302,8 @@ os._exit(0)
 def test_a_journal_with_programs_in_it_is_not_opened(statement: str, folder: RunFolder) -> None:
     with contextlib.closing(sqlite3.connect(folder.db)) as connection:
         connection.execute(statement)
-    assert "looptop did not make" in folder.summary().reason
-    with pytest.raises(LooptopError, match="looptop did not make"):
+    assert "looptop did not create" in folder.summary().reason
+    with pytest.raises(LooptopError, match="looptop did not create"):
         relaunch(folder.id)
 
 
@@ -334,11 +334,11 @@ def test_only_regular_files_of_this_user_are_opened(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         (tmp_path / "theirs").touch()
         os.chown(tmp_path / "theirs", 12345, 12345)
-        with pytest.raises(UnsafeFileError, match="belongs to somebody else"):
+        with pytest.raises(UnsafeFileError, match="belongs to another user"):
             touch_private(tmp_path / "theirs")
 
 
-def test_a_run_that_is_what_it_should_be_goes_on(folder: RunFolder) -> None:
+def test_a_safe_run_is_resumed(folder: RunFolder) -> None:
     run = resume(folder.id, Steps(2))
     assert run.wait(60) is RunState.FINISHED
     assert "it said this" in folder.log.read_text()

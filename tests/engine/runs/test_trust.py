@@ -1,4 +1,4 @@
-"""A run of somebody else starts nothing on this machine before a person has agreed to it."""
+"""A run of somebody else starts nothing on this machine until a person agrees."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support import eventually
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Path:
-    """What the stranger's code leaves behind."""
+    """The file that the stranger's code writes."""
     return tmp_path / "it ran"
 
 
@@ -60,7 +60,7 @@ def theirs(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> RunFo
 
 
 def copied(run: RunFolder, name: str = "ppo-7") -> RunFolder:
-    """As somebody does who wants to have it in the own list."""
+    """Copies a run into this home, as a person does to see it in the list of runs."""
     runs = Path(os.environ["LOOPTOP_HOME"]) / "runs"
     runs.mkdir(exist_ok=True, mode=0o700)
     shutil.copytree(run.path, runs / name)
@@ -84,7 +84,7 @@ LOOKING = [
 ]  # fmt: skip
 
 
-def test_looking_at_a_run_starts_nothing_of_it(theirs: RunFolder, mark: Path, tmp_path: Path) -> None:
+def test_reading_a_run_starts_nothing(theirs: RunFolder, mark: Path, tmp_path: Path) -> None:
     here = copied(theirs)
     for place in (str(theirs.path), here.id):
         for words in LOOKING:
@@ -98,7 +98,7 @@ def test_looking_at_a_run_starts_nothing_of_it(theirs: RunFolder, mark: Path, tm
 
 
 @pytest.mark.parametrize("where", ["elsewhere", "copied into the home"])
-def test_what_would_start_something_says_so_and_needs_trust(
+def test_commands_that_would_start_something_need_trust(
     where: str, theirs: RunFolder, mark: Path, tmp_path: Path
 ) -> None:
     run = theirs if where == "elsewhere" else copied(theirs)
@@ -116,14 +116,14 @@ def test_what_would_start_something_says_so_and_needs_trust(
     assert not mark.exists()
 
 
-def test_what_is_trusted_is_started_and_remembered_in_this_home(theirs: RunFolder, mark: Path) -> None:
+def test_trusted_functions_are_started_and_remembered_in_this_home(theirs: RunFolder, mark: Path) -> None:
     run = copied(theirs)
     again = resume(run.id, Steps(2), trust=True)
     assert again.wait(60) is RunState.FINISHED
     eventually(lambda: mark.exists() and "command" in mark.read_text())
     assert is_made_here(run.path)
-    assert untrusted(run, goes_on=True) == []
-    # One that lies elsewhere is asked about each time.
+    assert untrusted(run, resuming=True) == []
+    # A run elsewhere needs agreement each time.
     with lock_for_resume(theirs, trust=True):
         pass
     assert not is_made_here(theirs.path)
@@ -137,7 +137,7 @@ def test_a_run_of_this_home_is_not_asked_about(mark: Path) -> None:
     eventually(mark.exists)
 
 
-def test_a_run_that_names_nothing_needs_no_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_nothing_to_start_needs_no_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = os.environ["LOOPTOP_HOME"]
     monkeypatch.setenv("LOOPTOP_HOME", str(tmp_path / "their home"))
     run = RunFolder.create("vqa", config())
@@ -150,7 +150,7 @@ def test_a_copy_is_not_taken_for_the_run_it_was_made_from(tmp_path: Path) -> Non
     run = RunFolder.create("vqa", config())
     assert is_made_here(run.path)
     assert not is_made_here(copied(run, "vqa-8").path)
-    # What comes back from somebody holds the token, and is another folder.
+    # A copy that comes back has the token, but is another folder.
     back = tmp_path / "vqa-1"
     shutil.copytree(run.path, back)
     write_about(back, notify="evil")
@@ -160,15 +160,15 @@ def test_a_copy_is_not_taken_for_the_run_it_was_made_from(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("how", ["unpacked over it", "unpacked in its place"])
-def test_what_comes_back_with_other_commands_needs_trust(
+def test_a_run_that_returns_with_other_commands_needs_trust(
     how: str, mark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The token comes back with the files, and a file system gives an inode that was freed to the next folder."""
+    """The copy has the token, and a file system may give a freed inode to the next folder."""
     good = tmp_path / "good.py"
     good.write_text("def score(queries, responses): return [0.0] * len(responses)\n")
     run = RunFolder.create("ppo", ppo_config(tmp_path / "models", f"rewards.mine.function={good}:score"))
     write_about(run.path, notify="true")
-    assert untrusted(run, goes_on=True) == []
+    assert untrusted(run, resuming=True) == []
     kept = {file.name: file.read_bytes() for file in run.path.iterdir() if file.is_file()}
     inode = run.path.stat().st_ino
     if how == "unpacked in its place":
@@ -179,16 +179,16 @@ def test_what_comes_back_with_other_commands_needs_trust(
         (run.path / name).write_bytes(data.replace(b"good.py", b"evil.py").replace(b'"true"', b'"evil"'))
     (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w')\n")
     assert is_made_here(run.path)
-    assert [each.text for each in untrusted(run, goes_on=True)] == ["evil", f"{tmp_path}/evil.py:score"]
+    assert [each.text for each in untrusted(run, resuming=True)] == ["evil", f"{tmp_path}/evil.py:score"]
     for words in (["resume", run.id], ["compare", run.id], ["train", "--like", run.id, "--detach"]):
         code, err = says(words)
         assert code == 2 and "--trust" in err, words
-    with pytest.raises(LooptopError, match="was not put there by this home"):
+    with pytest.raises(LooptopError, match="was not set by this home"):
         command_for(run.path, "true")
     assert not mark.exists()
-    # Set again by this home, or agreed to, it is this home's.
+    # A command that this home sets again, or a person agrees to, is this home's.
     write_about(run.path, notify="evil")
-    assert [each.key for each in untrusted(run, goes_on=True)] == ["rewards.mine.function"]
+    assert [each.key for each in untrusted(run, resuming=True)] == ["rewards.mine.function"]
     assert command_for(run.path) == "evil"
 
 
@@ -196,11 +196,11 @@ def test_a_command_that_this_home_changes_is_its_own(tmp_path: Path) -> None:
     run = RunFolder.create("vqa", config())
     for words in (["notify", run.id, "first"], ["notify", run.id, "second"], ["rename", run.id, "a title"]):
         assert main(words) == 0
-    assert untrusted(run, goes_on=True) == [] and command_for(run.path) == "second"
+    assert untrusted(run, resuming=True) == [] and command_for(run.path) == "second"
     # A new title does not make a stranger's command this home's.
     (run.path / "about.toml").write_text('notify = "evil"\n')
     assert main(["rename", run.id, "another"]) == 0
-    assert [each.text for each in untrusted(run, goes_on=True)] == ["evil"]
+    assert [each.text for each in untrusted(run, resuming=True)] == ["evil"]
 
 
 def test_runs_that_others_could_replace_are_not_this_homes() -> None:
@@ -231,7 +231,7 @@ def test_a_run_where_others_can_write_is_not_this_homes() -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"token": "", "inode": 0}', b"\xff"])
-def test_a_damaged_note_counts_as_none(damage: bytes) -> None:
+def test_a_damaged_record_counts_as_missing(damage: bytes) -> None:
     run = RunFolder.create("vqa", config())
     (Path(os.environ["LOOPTOP_HOME"]) / "origins" / run.id).write_bytes(damage)
     assert not is_made_here(run.path)
@@ -241,13 +241,13 @@ def test_a_damaged_note_counts_as_none(damage: bytes) -> None:
     assert not is_made_here(run.path)
 
 
-def test_what_is_shown_of_a_command_is_only_shown(tmp_path: Path) -> None:
+def test_a_command_is_made_safe_to_show(tmp_path: Path) -> None:
     run = RunFolder.create("ppo", ppo_config(tmp_path / "models"))
     write_about(run.path, notify="\x1b]0;x\x07 \u202e rm" + " " * 5000 + "end")
     (run.path / "origin").unlink()
-    (only,) = untrusted(run, goes_on=True)
+    (only,) = untrusted(run, resuming=True)
     text = str(only)
-    assert "\x1b" not in text and "\u202e" not in text and "letters more" in text
+    assert "\x1b" not in text and "\u202e" not in text and "characters more" in text
 
 
 def test_a_run_elsewhere_is_compared_and_used_and_not_this_homes_run_of_the_same_id(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_run_elsewhere_is_compared_and_used_and_not_this_homes_run_of_the_same
     theirs = RunFolder(tmp_path / "elsewhere" / mine.id)
     shutil.copytree(mine.path, theirs.path)
     save_policy(theirs.model)
-    # This home's has no model at all: whatever is computed is the other one's.
+    # This home's run has no model, so whatever is computed is of the other run.
     name = str(theirs.path)
     assert compare(theirs, 2, device="cpu").n == 2
     assert [each.text for each in generate(name, ["the tram opened in Oslo"], device="cpu")]

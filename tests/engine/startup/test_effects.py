@@ -1,4 +1,4 @@
-"""Settings that do nothing because of another one: named by the key that a person set; presets' own never count."""
+"""Settings without effect because of another setting are named by their key; a preset's own settings never count."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def test_a_split_of_what_is_not_on_the_hub_is_named(tmp_path: Path) -> None:
         ]
 
 
-def test_switching_off_what_does_nothing_is_nobodys_mistake() -> None:
+def test_switching_off_a_setting_without_effect_is_accepted() -> None:
     like = override(preset("tiny", "ppo"), ["use_score_scaling=true", "use_score_norm=true"])
     assert not without_effect(override(like, ["use_score_scaling=false", "use_score_norm=false"]), like)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in presets(kind)])
-def test_what_a_preset_says_itself_does_not_count(kind: str, name: str) -> None:
+def test_a_presets_own_settings_do_not_count(kind: str, name: str) -> None:
     config = preset(name, kind)
     other = {"vqa": "source=easy-vqa", "ppo": "source=texts.csv", "reward": "source=pairs.csv"}[kind]
     assert not without_effect(config)

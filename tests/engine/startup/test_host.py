@@ -1,4 +1,4 @@
-"""The engine process: lives on its own, obeys signals, and says how it ended."""
+"""The engine process: lives on its own, obeys signals, and journals how it ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.runs.checkpoint import is_whole
+from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch, relaunch
@@ -37,7 +37,7 @@ def test_a_launched_run_is_live_in_a_session_of_its_own_and_private(launched: li
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
 
 
-def test_a_run_outlives_who_started_it(launched: list[RunFolder]) -> None:
+def test_a_run_outlives_the_program_that_started_it(launched: list[RunFolder]) -> None:
     code = """
         import sys
         from tests.factories.processes import program
@@ -65,15 +65,16 @@ def test_the_first_signal_stops_with_a_checkpoint(launched: list[RunFolder], num
     assert folder.state() is RunState.STOPPED
     last = Journal(folder.db).last("loss")
     assert last is not None
-    assert is_whole(folder.checkpoints / f"checkpoint-{last.step}")
-    assert number.name in Journal(folder.db).events()[0].text
+    assert is_complete(folder.checkpoints / f"checkpoint-{last.step}")
+    (event,) = Journal(folder.db).events()
+    assert event.text == f"{number.name}: stops after this step, with a checkpoint; again: at once"
 
 
 # A second step that never ends: nothing but leaving at once helps.
 STUCK = "lambda context: (context.at_step_end(1), context.journal.metrics(9, {'loss': 1.0}), time.sleep(1000))[2]"
 
 
-def test_the_second_signal_leaves_at_once_and_what_was_saved_stays(launched: list[RunFolder]) -> None:
+def test_the_second_signal_ends_the_run_at_once_and_saved_metrics_stay(launched: list[RunFolder]) -> None:
     folder = launch(config(), program(STUCK))
     launched.append(folder)
     going(folder)
@@ -98,7 +99,7 @@ def test_a_signal_after_a_stop_that_waits_is_the_second_one(launched: list[RunFo
     assert folder.summary().reason == "stopped at once by SIGTERM, without a checkpoint"
 
 
-def test_a_terminal_that_goes_away_means_nothing(launched: list[RunFolder]) -> None:
+def test_a_closed_terminal_does_not_affect_the_run(launched: list[RunFolder]) -> None:
     folder = launch(config(), program())
     launched.append(folder)
     process_of(folder).send_signal(signal.SIGHUP)
@@ -109,7 +110,7 @@ def test_a_terminal_that_goes_away_means_nothing(launched: list[RunFolder]) -> N
     assert folder.state() is RunState.STOPPED
 
 
-def test_a_killed_run_is_interrupted_and_goes_on_when_resumed(launched: list[RunFolder]) -> None:
+def test_a_killed_run_is_interrupted_and_continues_when_resumed(launched: list[RunFolder]) -> None:
     folder = launch(config(), program())
     launched.append(folder)
     going(folder)
@@ -171,13 +172,13 @@ def test_the_log_holds_all_that_was_printed_and_the_traceback() -> None:
     assert folder.summary().reason == "ZeroDivisionError: division by zero"
 
 
-def test_a_process_that_does_not_start_is_said_with_its_reason() -> None:
+def test_a_process_that_does_not_start_is_reported_with_its_reason() -> None:
     with pytest.raises(LooptopError, match="vqa-1 did not start: no engine here"):
         launch(config(), [sys.executable, "-c", "raise SystemExit('no engine here')"])
     with pytest.raises(LooptopError, match="cannot start an engine process for vqa-2: No such file"):
         launch(config(), ["/nowhere/python"])
     assert [folder.is_live() for folder in RunFolder.all()] == [False, False]
-    with pytest.raises(LooptopError, match="vqa-3 did not start: its process ended without a word"):
+    with pytest.raises(LooptopError, match="vqa-3 did not start: its process ended without a message"):
         launch(config(), [sys.executable, "-c", ""])
 
 

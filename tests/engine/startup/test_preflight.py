@@ -1,4 +1,4 @@
-"""What cannot work is refused before there is a run: data, models and reward functions, each at its own setting."""
+"""Unusable data, models and reward functions are refused before there is a run, each with the name of its setting."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def model(folder: Path, **config: object) -> str:
     return str(folder)
 
 
-def test_a_label_that_a_reward_model_has_not_is_refused(tmp_path: Path) -> None:
+def test_a_label_that_a_reward_model_does_not_have_is_refused(tmp_path: Path) -> None:
     error = refused("ppo", "rewards.grammar.label=NOPE")
     assert error.key == "rewards.grammar.label"
     assert "the reward model bundled:grammar: it has no label 'NOPE'; its labels are: LABEL_0, LABEL_1" in str(error)
@@ -204,7 +204,7 @@ def test_a_model_that_brings_code_is_refused(tmp_path: Path) -> None:
     assert error.key == "model.policy" and "names code of its own" in str(error)
 
 
-def test_nothing_of_it_needs_torch(tmp_path: Path) -> None:
+def test_the_checks_do_not_need_torch(tmp_path: Path) -> None:
     (tmp_path / "texts.csv").write_text("text\n" + "a text\n" * 70)
     code = (
         "import sys\nfrom looptop.engine.config import override, preset\n"
@@ -227,7 +227,7 @@ def test_nothing_of_it_needs_torch(tmp_path: Path) -> None:
         ("vqa", "model.start_from"),
     ],
 )
-def test_a_model_that_is_not_there_is_refused(
+def test_a_model_that_does_not_exist_is_refused(
     kind: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty, file = tmp_path / "empty", tmp_path / "file.bin"
@@ -243,17 +243,17 @@ def test_a_model_that_is_not_there_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
-        (errors.RepositoryNotFoundError, "the hub has none of this name"),
+        (errors.RepositoryNotFoundError, "the hub has no model of this name"),
         (errors.GatedRepoError, ""),
         (ConnectionError, "holds no copy of it and cannot reach the hub"),
         (TimeoutError, ""),
         (None, ""),
     ],
 )
-def test_the_hub_is_asked_where_it_can_be_reached(
-    monkeypatch: pytest.MonkeyPatch, error: type[Exception] | None, said: str
+def test_the_hub_is_asked_if_it_can_be_reached(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception] | None, message: str
 ) -> None:
     def model_info(name: str, **_: object) -> None:
         assert name == "owner/something"
@@ -263,15 +263,14 @@ def test_the_hub_is_asked_where_it_can_be_reached(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "model_info", model_info)
     config = override(preset("tiny", "ppo"), ["policy=owner/something"])
-    if not said:
+    if not message:
         refuse_unusable(config)
         return
-    with pytest.raises(SettingError, match=said):
+    with pytest.raises(SettingError, match=message):
         refuse_unusable(config)
 
 
-@pytest.mark.slow
-def test_what_is_there_is_taken(tmp_path: Path) -> None:
+def test_data_and_models_that_exist_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import sys\nprint('noise')\ndef mine(queries, responses):\n    return [1, 2.5]\n"
     )
@@ -284,15 +283,15 @@ def test_what_is_there_is_taken(tmp_path: Path) -> None:
     refuse_unusable(override(preset("tiny", "ppo"), [f"rewards.mine.function={tmp_path}/mine.py:mine"]))
 
 
-@pytest.mark.parametrize(("body", "said"), BROKEN)
-def test_a_reward_function_that_cannot_work_is_refused(tmp_path: Path, body: str, said: str) -> None:
+@pytest.mark.parametrize(("body", "message"), BROKEN)
+def test_a_reward_function_that_cannot_work_is_refused(tmp_path: Path, body: str, message: str) -> None:
     (tmp_path / "mine.py").write_text(f"def mine(queries, responses):\n    {body}\n")
     error = refused("ppo", f"rewards.mine.function={tmp_path}/mine.py:mine")
-    assert error.key == "rewards.mine.function" and said in str(error)
+    assert error.key == "rewards.mine.function" and message in str(error)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("def mine(:\n", "cannot be imported: SyntaxError"),
         ("import no_such_module\n", "cannot be imported: No module named 'no_such_module'"),
@@ -301,9 +300,9 @@ def test_a_reward_function_that_cannot_work_is_refused(tmp_path: Path, body: str
         ("mine = 1\n", "there is no function 'mine'"),
     ],
 )
-def test_a_reward_function_that_cannot_be_had_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_reward_function_that_cannot_be_loaded_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.py").write_text(text)
-    assert said in what_is_wrong("mine", f"{tmp_path}/mine.py:mine", ["a", "b"], ["c", "d"])
+    assert message in what_is_wrong("mine", f"{tmp_path}/mine.py:mine", ["a", "b"], ["c", "d"])
 
 
 def test_a_reward_function_that_hangs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

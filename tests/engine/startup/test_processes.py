@@ -1,4 +1,4 @@
-"""A run of several processes is the run that one process makes, and one run to whoever watches, drives or ends it."""
+"""A run of several processes gives the same results as with one, and is one run to watch, control and end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.factories.published_models import save_vqa_parts
 from tests.support import eventually, last, wait_taken
 
 TOLERANCE = 1e-4
-"""Sums are made in another order."""
+"""Sums are added in another order."""
 
 
 def finished(run: Run) -> RunFolder:
@@ -58,8 +58,8 @@ def figures(folder: RunFolder) -> dict[str, list[tuple[int, Any]]]:
     }
 
 
-def agree(found: RunFolder, wanted: RunFolder) -> None:
-    ours, theirs = figures(found), figures(wanted)
+def agree(run: RunFolder, wanted: RunFolder) -> None:
+    ours, theirs = figures(run), figures(wanted)
     assert ours.keys() == theirs.keys()
     for name, points in ours.items():
         assert points == [
@@ -113,7 +113,7 @@ def images(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_a_run_of_two_processes_goes_on_exactly_and_names_every_image_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_run_of_two_processes_resumes_exactly_and_names_every_image_that_cannot_be_read(tmp_path: Path) -> None:
     source = images(tmp_path / "images", 24)
     chosen = configuration.override(
         configuration.preset("tiny"),
@@ -125,7 +125,7 @@ def test_a_run_of_two_processes_goes_on_exactly_and_names_every_image_that_canno
     )  # fmt: skip
     whole = finished(looptop.start(chosen))
     told = " ".join(event.text for event in Journal(whole.db).events() if event.kind == "data")
-    assert told.count("left out") == 1 and "5.png" in told, "whoever of the two met it, it is said once"
+    assert told.count("left out") == 1 and "5.png" in told, "whichever of the two met it, it is reported once"
     facts = Journal(whole.db).facts()
     assert list(facts["left_out"].values()) == [1]
 
@@ -133,7 +133,7 @@ def test_a_run_of_two_processes_goes_on_exactly_and_names_every_image_that_canno
     eventually(lambda: any("step 4 written" in event.text for event in run.journal.events()))
     run.stop(checkpoint=False)
     assert run.wait() is RunState.STOPPED, run.reason
-    kept = checkpoint.newest_whole(run.folder.checkpoints, None)
+    kept = checkpoint.newest_complete(run.folder.checkpoints, None)
     assert kept is not None and {file.name for file in kept.glob("rng_state*")} == {
         "rng_state_0.pth",
         "rng_state_1.pth",
@@ -206,7 +206,7 @@ def test_a_companion_that_does_not_start_takes_those_before_it_along(
 
     monkeypatch.setattr(companions.subprocess, "Popen", start)  # type: ignore[attr-defined]
     folder = RunFolder.create("ppo", ppo_config(tmp_path))
-    with pytest.raises(BlockingIOError), companions.together(folder, 3, "cpu", print):
+    with pytest.raises(BlockingIOError), companions.with_companions(folder, 3, "cpu", print):
         pass
     assert started[0].poll() == 0
 
@@ -221,14 +221,14 @@ def test_what_goes_wrong_in_a_companion_is_why_the_run_failed(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("processes=3", "training.processes \\(3\\) must divide the 8 samples of a batch"),
         ("processes=0", "processes"),
     ],
 )
-def test_processes_that_cannot_share_a_batch_are_refused(setting: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(LooptopError, match=said):
+def test_processes_that_cannot_share_a_batch_are_refused(setting: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(LooptopError, match=message):
         ppo_config(tmp_path, setting)
 
 
@@ -279,7 +279,7 @@ def test_a_checkpoint_with_moments_of_parts_that_no_loss_reaches_is_resumed(
         eventually(lambda: run.journal.last("loss") and run.state is RunState.PAUSED)
         run.stop()
         assert run.wait() is RunState.STOPPED, run.reason
-    kept = checkpoint.newest_whole(run.folder.checkpoints, None)
+    kept = checkpoint.newest_complete(run.folder.checkpoints, None)
     assert kept is not None
     groups = torch.load(kept / "optimizer.pt")["param_groups"]
     assert sum(len(group["params"]) for group in groups) == len(list(VqaModel.from_pretrained(kept).parameters()))

@@ -1,4 +1,4 @@
-"""A stop is taken within seconds whatever the run is doing, and what is said of it is true."""
+"""A run stops within seconds whatever it is doing, and its answer and reason are true."""
 
 from __future__ import annotations
 
@@ -54,11 +54,27 @@ def test_a_resumed_run_that_loads_can_be_stopped_too_and_has_its_checkpoint_stil
     assert folder.summary().reason == f"stopped on request, with a checkpoint of step {step.step}"
 
 
+# Longer than a run that loads is given to end by itself.
+LONG_STEP = (
+    "lambda context: (context.at_step_end(8), context.journal.metrics(9, {'loss': 1.0}), context.journal.flush(), "
+    "time.sleep(2), context.at_step_end(9), write_checkpoint(context, 9), {})[-1]"
+)
+
+
+def test_a_stop_waits_for_a_long_step_and_its_checkpoint(launched: list[RunFolder]) -> None:
+    folder = launch(config(), program(LONG_STEP))
+    launched.append(folder)
+    going(folder)
+    send(folder, "stop")
+    eventually(lambda: not folder.is_live())
+    assert folder.summary().reason == "stopped on request, with a checkpoint of step 9"
+
+
 def test_from_python_what_takes_long_leaves_when_it_is_stopped() -> None:
     def loads(context: RunContext) -> dict[str, Any]:
         while True:
             time.sleep(0.01)
-            context.leave_if_stopped()
+            context.raise_if_stopped()
 
     run = start(config(), loads)
     run.stop()
@@ -70,7 +86,7 @@ def test_a_stop_that_was_sent_is_found_by_what_takes_long() -> None:
     def loads(context: RunContext) -> dict[str, Any]:
         while True:
             time.sleep(0.01)
-            context.leave_if_stopped()
+            context.raise_if_stopped()
 
     run = start(config(), loads)
     assert main(["stop", run.id]) == 0

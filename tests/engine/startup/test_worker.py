@@ -54,6 +54,21 @@ def test_a_run_is_paused_stepped_saved_continued_and_stopped() -> None:
     assert steps.saved == [held + 1, steps.made[-1]]
 
 
+def test_a_step_whose_checkpoint_exists_is_not_saved_again() -> None:
+    steps = Steps(save=write_checkpoint)
+    run = start(config(), steps)
+    wait_taken(run.folder, run.pause(), 60)
+    held = steps.made[-1]
+    assert wait_taken(run.folder, run.checkpoint(), 60) == f"makes a checkpoint after step {held}"
+    assert wait_taken(run.folder, run.checkpoint(), 60) == f"there is a checkpoint of step {held} already"
+    run.step()
+    eventually(lambda: run.state is RunState.PAUSED and steps.made[-1] == held + 1)
+    assert wait_taken(run.folder, run.checkpoint(), 60) == f"makes a checkpoint after step {held + 1}"
+    run.stop()
+    assert run.wait(60) is RunState.STOPPED
+    assert steps.saved[:2] == [held, held + 1]
+
+
 def test_a_run_from_python_finds_its_data_from_whatever_folder_it_is_resumed_in(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -140,7 +155,7 @@ def test_resuming_goes_on_from_the_newest_whole_checkpoint() -> None:
     assert [point.step for point in second.journal.values("loss")] == list(range(1, saved + 16))
     texts = [event.text for event in second.journal.events()]
     assert f"checkpoint-{saved + 10} is not whole and is passed over" in texts
-    assert f"goes on from checkpoint-{saved}" in texts
+    assert f"resumes from checkpoint-{saved}" in texts
 
 
 def test_resuming_without_a_checkpoint_starts_again() -> None:
@@ -163,7 +178,7 @@ def test_what_cannot_be_resumed_is_refused_in_one_sentence() -> None:
     run.wait()
     finished = start(config(), Steps(1))
     finished.wait()
-    with pytest.raises(LooptopError, match="is finished; there is nothing left"):
+    with pytest.raises(LooptopError, match="is finished; there is nothing to resume"):
         resume(finished.id, Steps())
     with pytest.raises(LooptopError, match="there is no run 'vqa-9'"):
         resume("vqa-9", Steps())

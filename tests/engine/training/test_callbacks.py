@@ -1,4 +1,4 @@
-"""Trainer's own loop, as it is, watched and controlled through the callback: in a run of looptop's, or in anybody's."""
+"""Trainer's own loop, watched and controlled through the callback: in a run of looptop, or in any program."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_run_is_journalled_under_trainers_own_names() -> None:
     assert journal.facts()["epochs"] == 6.0
 
 
-def test_what_somebody_else_journals_is_left_alone() -> None:
+def test_metrics_that_are_journalled_elsewhere_are_left_out() -> None:
     def train(context: RunContext) -> dict[str, Any]:
         context.journal.metrics(10, {"loss": 77.0})
         trainer(context.folder.checkpoints, JournalCallback(context, leave_out=["loss"]), logging_steps=5).train()
@@ -100,7 +100,7 @@ def test_a_stopped_trainer_evaluates_only_where_it_would_have_anyway(stop_at: in
     assert evaluated == ([2] if stop_at == 1 else [2, 4])
 
 
-def test_anybodys_trainer_becomes_a_run_that_can_be_watched_and_controlled(tmp_path: Path) -> None:
+def test_any_trainer_becomes_a_run_that_can_be_watched_and_controlled(tmp_path: Path) -> None:
     callback = JournalCallback(name="mine")
     thread = threading.Thread(
         target=trainer(tmp_path, callback, steps=1_000_000, eval_strategy="no", logging_steps=2).train
@@ -177,7 +177,7 @@ def test_what_is_logged_before_and_after_training_is_in_the_run(tmp_path: Path) 
     assert not Journal(RunFolder.find("trainer-2").db).values("final_f1"), "that was the first training's"
 
 
-def test_what_one_callback_of_two_trainers_is_told_goes_into_each_ones_own_run(tmp_path: Path) -> None:
+def test_logs_of_two_trainers_with_one_callback_go_into_each_ones_own_run(tmp_path: Path) -> None:
     callback = JournalCallback()
     first, second = (trainer(tmp_path / name, callback, steps=3, eval_strategy="no") for name in "ab")
     first.train()
@@ -287,7 +287,7 @@ def test_nothing_that_goes_wrong_in_the_callback_reaches_the_training(
         assert loop.train().global_step == 2
         loop.evaluate()
     assert "No space left on device" in caplog.text
-    assert caplog.text.count("the training goes on") <= 2, "each thing is said once"
+    assert caplog.text.count("the training continues") <= 2, "each message is logged once"
     assert not any(folder.is_live() for folder in RunFolder.all())
 
     other = trainer(tmp_path, JournalCallback(name="next"), steps=2, eval_strategy="no")

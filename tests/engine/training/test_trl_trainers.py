@@ -1,4 +1,4 @@
-"""Real trainers of TRL, tiny, on the processor: each becomes a run by one callback."""
+"""Real trainers of TRL with tiny models on the CPU: one callback makes each a run."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PLAIN: dict[str, Any] = {"report_to": "none", "use_cpu": True, "disable_tqdm": T
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    """The bundled decoder's, which lies in the repository."""
-    found = PreTrainedTokenizerFast.from_pretrained(resolve("bundled:decoder"))
-    found.pad_token = found.eos_token
-    return found  # type: ignore[no-any-return]
+    """The bundled decoder's tokenizer."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(resolve("bundled:decoder"))
+    tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ SCRIPT = """
         ("KeyboardInterrupt", RunState.STOPPED, "KeyboardInterrupt: "),
     ],
 )
-def test_a_trainer_that_raises_has_failed_and_says_why(
+def test_a_trainer_that_raises_has_failed_with_its_reason(
     error: str, state: RunState, reason: str, tmp_path: Path
 ) -> None:
     script = textwrap.dedent(SCRIPT.format(error=error, folder=str(tmp_path)))

@@ -45,7 +45,7 @@ def test_killed_twice_and_without_its_terminal_it_computes_what_an_undisturbed_r
     disturbed = RunFolder.find("vqa-1")
     kill(disturbed, after_step=20)
     # The kill came while a checkpoint was written: the newest one was cut short.
-    newest = next(path for path in checkpoint.steps(disturbed.checkpoints).values() if checkpoint.is_whole(path))
+    newest = next(path for path in checkpoint.steps(disturbed.checkpoints).values() if checkpoint.is_complete(path))
     with (newest / "model.safetensors").open("r+b") as file:
         file.truncate(1000)
     relaunch(disturbed.id)
@@ -61,7 +61,7 @@ def test_killed_twice_and_without_its_terminal_it_computes_what_an_undisturbed_r
         assert [(point.step, point.value) for point in ours.values(name)] == same, name
     assert [point.step for point in ours.values("loss")] == list(range(1, STEPS + 1))
     events = ours.events()
-    assert f"{newest.name} is not whole and is passed over" in [event.text for event in events]
+    assert f"{newest.name} is incomplete and was skipped" in [event.text for event in events]
     gone_back = [(event.id, int(event.text.rpartition("-")[2])) for event in events if event.kind == "resume"]
     assert len(gone_back) == 2
     # What the journal tells of a step that was made again is marked. Nothing of one may be there: a checkpoint is whole

@@ -62,7 +62,7 @@ def test_a_run_stands_for_its_result(run: RunFolder) -> None:
 
 
 def test_before_its_result_a_run_stands_for_its_best_checkpoint(run: RunFolder) -> None:
-    with pytest.raises(LooptopError, match=f"{run.id} has no model yet: it is .* no whole checkpoint"):
+    with pytest.raises(LooptopError, match=f"{run.id} has no model yet: it is .* no complete checkpoint"):
         folder_of(run.id)
     for step in (9, 90, 100):
         put_checkpoint(run, step, best=90 if step == 100 else None)

@@ -67,7 +67,7 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     assert (run.folder.model / "README.md").is_file()
     answer = looptop.Answerer.load(run.id).answer(Path(samples[0].image), samples[0].question)
     assert answer.answer == samples[0].answer
-    whole = [path.name for path in checkpoint.steps(run.folder.checkpoints).values() if checkpoint.is_whole(path)]
+    whole = [path.name for path in checkpoint.steps(run.folder.checkpoints).values() if checkpoint.is_complete(path)]
     assert f"checkpoint-{total - total % 6}" in whole and len(whole) <= 3
 
 
@@ -188,14 +188,14 @@ def test_pause_step_checkpoint_and_stop_are_taken_at_a_steps_end() -> None:
     eventually(lambda: max(losses(run)) == held + 1)
     eventually(lambda: run.state is RunState.PAUSED)
     run.checkpoint()
-    eventually(lambda: checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{held + 1}"))
+    eventually(lambda: checkpoint.is_complete(run.folder.checkpoints / f"checkpoint-{held + 1}"))
     assert run.state is RunState.PAUSED, "a checkpoint does not let a paused run go on"
     run.continue_()
     eventually(lambda: max(losses(run)) > held + 3)
     run.stop()
     assert run.wait() is RunState.STOPPED, run.reason
     last = max(losses(run))
-    assert checkpoint.is_whole(run.folder.checkpoints / f"checkpoint-{last}")
+    assert checkpoint.is_complete(run.folder.checkpoints / f"checkpoint-{last}")
 
 
 def test_nan_in_the_loss_fails_the_run_and_names_tensor_and_step() -> None:
@@ -242,7 +242,7 @@ def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_run() 
     assert [point.step for point in journal.values("loss")] == list(range(1, 15))
     warnings = [event.text for event in journal.events() if event.level == "warning"]
     assert any("checkpoint of step 6 could not be written" in text and "goes on" in text for text in warnings)
-    assert checkpoint.newest_whole(folder.checkpoints) is None
+    assert checkpoint.newest_complete(folder.checkpoints) is None
     assert "the result could not be written" in journal.state()[1]
     make_room(folder)
     send(folder, "continue")
@@ -261,12 +261,12 @@ def test_a_stop_whose_checkpoint_cannot_be_written_holds_the_run_until_there_is_
     eventually(lambda: folder.state() is RunState.PAUSED)
     step = max(point.step for point in journal.values("loss"))
     assert f"the checkpoint of step {step} could not be written" in journal.state()[1]
-    assert not any("training goes on" in event.text for event in journal.events()), "which would not be true"
+    assert not any("training continues" in event.text for event in journal.events()), "which would not be true"
     make_room(folder)
     send(folder, "continue")
     eventually(lambda: not folder.is_live())
     assert journal.state() == (RunState.STOPPED, f"stopped on request, with a checkpoint of step {step}")
-    assert checkpoint.is_whole(folder.checkpoints / f"checkpoint-{step}")
+    assert checkpoint.is_complete(folder.checkpoints / f"checkpoint-{step}")
 
 
 def test_a_stop_leaves_an_evaluation_undone_and_whoever_goes_on_makes_it() -> None:

@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other: values and named records, never pickled objects."""
+"""Messages between the processes of a run: values and named records, never pickled objects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from looptop.engine.ppo.measure import Answered
 from looptop.engine.ppo.rollout import Responses, Rollout
 from looptop.engine.runs.distributed import _no_objects
 from looptop.engine.runs.gate import StepVerdict
-from looptop.engine.runs.wire import pack, unpack
+from looptop.engine.runs.messages import pack, unpack
 from looptop.engine.vqa.data.problems import Problem
 from tests.support import eventually
 
@@ -41,7 +41,7 @@ ROLLOUT = Rollout([Query(3, "the tram", [1, 2], False)], Responses([[4, 5], []],
         [Answered(ROLLOUT, [0.5])], ("rng_state_1.pth", b"\x80\x04"), ([1.0, 2.0], {3, 4}), {"reward": 1.0},
     ],
 )  # fmt: skip
-def test_what_is_sent_arrives_as_it_was(value: Any) -> None:
+def test_values_arrive_unchanged(value: Any) -> None:
     arrived = unpack(pack(value))
     assert arrived == value and type(arrived) is type(value)
 
@@ -51,8 +51,8 @@ def test_nan_arrives() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), torch.zeros(1), lambda: 1, type, ValueError("x"), 1 + 2j])
-def test_other_objects_do_not_travel(value: Any) -> None:
-    with pytest.raises(TypeError, match="does not travel between processes"):
+def test_other_objects_cannot_be_sent(value: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be sent between processes"):
         pack([value])
 
 
@@ -89,7 +89,7 @@ def test_any_bytes_are_a_value_or_an_error(data: bytes) -> None:
         unpack(data)
 
 
-def test_torchs_own_way_is_closed_while_processes_are_joined() -> None:
+def test_torchs_own_functions_for_objects_are_disabled() -> None:
     from torch.distributed import distributed_c10d as c10d
 
     data, size = c10d._object_to_tensor({"a": 1}, torch.device("cpu"), None)
@@ -126,7 +126,7 @@ with socket.create_server(("127.0.0.1", 0)) as server:
         pytest.param("12345", marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")),
     ],
 )
-def test_a_connection_that_ends_at_another_user_is_seen(user: str) -> None:
+def test_a_connection_to_another_user_is_noticed(user: str) -> None:
     with subprocess.Popen([sys.executable, "-c", LISTENS, user], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         with socket.create_connection(("127.0.0.1", int(other.stdout.readline()))):

@@ -1,7 +1,7 @@
-"""What the processes of a run tell each other, as bytes: plain values, and records that are named here.
+"""Encodes the messages between the processes of a run: plain values, and classes that are marked `packable`.
 
-Nothing is unpickled. Only classes that say `travels` can come out of `unpack`, with their fields and nothing else, so
-whoever gets between two processes can say something wrong and cannot have anything run.
+Nothing is unpickled: `unpack` makes plain values and instances of `packable` classes only. So an attacker between two
+processes could send wrong values, but could not have any code executed.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ _RECORDS: dict[str, type] = {}
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
 
-def travels(record: C) -> C:
-    """Says of a Struct, a dataclass or a named tuple that it may be sent between the processes of a run."""
+def packable(record: C) -> C:
+    """Class decorator: allows a Struct, dataclass or named tuple to be sent between the processes of a run."""
     _RECORDS[record.__name__] = record
     return record
 
 
 def pack(value: Any) -> bytes:
-    """The value as bytes.
+    """Encodes a value.
 
     Raises:
-        TypeError: It holds something that does not travel.
+        TypeError: It holds something that is neither plain nor `packable`.
     """
     return msgspec.msgpack.encode(_plain(value))
 
 
 def unpack(data: bytes) -> Any:
-    """The value that `pack` was given.
+    """Decodes a value that `pack` encoded.
 
     Raises:
-        LooptopError: It was not `pack` that made these bytes.
+        LooptopError: `pack` did not make these bytes.
     """
     try:
         return _value(msgspec.msgpack.decode(data))
     except (msgspec.DecodeError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        raise LooptopError("another process of the run said something that cannot be read; resume the run") from error
+        raise LooptopError("a message from another process of the run cannot be read; resume the run") from error
 
 
 def _plain(value: Any) -> Any:
@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
     if _RECORDS.get(kind.__name__) is kind:
         return ["record", kind.__name__, [_plain(getattr(value, name)) for name in _names(kind)]]
     if kind is list:
-        # Lists of plain values, such as token ids, go as they are.
+        # Lists of plain values, such as token ids, need no encoding of their items.
         if all(type(item) in _PLAIN for item in value):
             return ["plain", value]
         return ["list", [_plain(item) for item in value]]
@@ -65,7 +65,7 @@ def _plain(value: Any) -> Any:
         return ["dict", [[_plain(key), _plain(item)] for key, item in value.items()]]
     if isinstance(value, Path):
         return ["path", str(value)]
-    raise TypeError(f"{kind.__name__} does not travel between processes")
+    raise TypeError(f"{kind.__name__} cannot be sent between processes")
 
 
 def _value(plain: Any) -> Any:
