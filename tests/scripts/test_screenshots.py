@@ -15,6 +15,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
 from scripts import screenshots, tour
 from tests.factories import histories
+from tests.factories.quick_answers import QuickAnswers
 
 ROOT = Path(__file__).parents[2]
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+\.png)\)")
@@ -29,7 +30,7 @@ async def test_the_charts_are_those_of_the_run_with_twenty_metrics() -> None:
         writer.state(RunState.FINISHED)
         writer.close()
     for size in ((80, 24), (200, 60)):
-        app = LooptopApp()
+        app = LooptopApp(make_process=QuickAnswers)
         async with app.run_test(size=size) as pilot:
             await screenshots.charts(pilot)
             screenshots.check("charts", screenshots.text_of(app))
