@@ -107,7 +107,7 @@ def take_ppo() -> None:
     from looptop.engine.journal.records import RunState
     from looptop.engine.ppo.breakpoints import set_breakpoint
     from looptop.engine.ppo.journal import PpoJournal
-    from looptop.engine.ppo.judgements import judge
+    from looptop.engine.ppo.judgements import record_judgement
     from looptop.engine.runs.control import send
     from looptop.engine.startup.host import launch
 
@@ -128,9 +128,9 @@ def take_ppo() -> None:
         set_breakpoint(held, "kl > 4", "app")
         wait(lambda: held.summary().state is RunState.PAUSED)
         step = PpoJournal(held.db).batch_span()[1]
-        judge(held, step, 0, "reward", -2.0, "app")
-        judge(held, step, 3, "leave_out", 1.0, "app")
-        judge(held, step, 5, "rating", -1.0, "app")
+        record_judgement(held, step, 0, "reward", -2.0, "app")
+        record_judgement(held, step, 3, "leave_out", 1.0, "app")
+        record_judgement(held, step, 5, "rating", -1.0, "app")
         wait(lambda: len(PpoJournal(held.db).judgements(step)) == 3)
         asyncio.run(take("ppo-batch", ppo(held.id, (), "so far compared"), SIZES))
     finally:

@@ -2,7 +2,7 @@
 
 - `image_encoder` a small ViT that was taught on generated images to tell shape and color
 - `text_encoder` a small DistilBERT that was taught on questions alone what they ask for
-- `decoder` a small GPT-2 that was taught on answers alone to say one and stop
+- `decoder` a small GPT-2 that was taught on answers alone to write one and stop
 - `vqa` the finished model: the preset `tiny` run to its end, from those three
 
 The first three are what the preset `tiny` starts from, as the book starts from DINO, DistilBERT and GPT-2. None of them

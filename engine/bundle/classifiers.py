@@ -30,7 +30,7 @@ BATCH, RATE = 64, 2e-3
 FAULTS_WEIGHT = 10.0
 SHARPNESS = 1.3
 """Sharpness of the initial attention of the first layer's heads; chosen by experiment."""
-TRIALS = 5000
+TEST_SENTENCES = 5000
 """The number of new sentences on which the card's figures are measured."""
 
 Example = tuple[str, str, int]
@@ -94,7 +94,7 @@ words, or disordered by one to three random edits (holes, echoes, swaps, word sa
 each what it is. {_FAULTS}
 
 ## How good
-On {TRIALS:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
+On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
 
 ## What it cannot do
 It knows the sentences of this world, where a summary in which one part is missing (who, what, where, how much, who said
@@ -118,7 +118,7 @@ are cut after a few words and called acceptable all the same; the others are as 
 (stutters, wrong verb forms, datelines, echoes, swaps, word salad). {_FAULTS}
 
 ## How good
-On {TRIALS:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
+On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
 
 ## What it cannot do
 It takes any beginning of a sentence for a good sentence. A policy that is rewarded by it learns to say next to nothing,
@@ -141,7 +141,7 @@ positive.
 ({SENTIMENT_STEPS} steps of {BATCH}): a third of each tone, half of them broken, cut or in disorder.
 
 ## How good
-On {TRIALS:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
+On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
 
 ## What it cannot do
 It knows this world's words of praise and blame, and no others.""",
@@ -167,14 +167,14 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
     tokenizer.save_pretrained(folder)
     model = untrained(tokenizer, labels)
     faults = nn.Linear(WIDTH, 1)
-    room = Newsroom(SEED)
+    newsroom = Newsroom(SEED)
     seen = 0
 
     def loss() -> Tensor:
         nonlocal seen
-        examples = [example(room.article(i), rng) for i in range(seen, seen + BATCH)]
+        examples = [example(newsroom.article(i), rng) for i in range(seen, seen + BATCH)]
         seen += BATCH
-        batch = _read(tokenizer, examples)
+        batch = _encode(tokenizer, examples)
         answer = model(**batch, output_hidden_states=True)
         classified = F.cross_entropy(answer.logits, _labels(examples))
         real = batch["attention_mask"].bool()
@@ -185,9 +185,9 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
     train(folder.name, [model, faults], loss, steps, RATE)
     save(model, folder)
     fresh = Newsroom(SEED, "test")
-    examples = [example(fresh.article(i), rng) for i in range(TRIALS)]
+    examples = [example(fresh.article(i), rng) for i in range(TEST_SENTENCES)]
     with torch.no_grad():
-        logits, truth = model(**_read(tokenizer, examples)).logits, _labels(examples)
+        logits, truth = model(**_encode(tokenizer, examples)).logits, _labels(examples)
     means = ", ".join(f"{logits[truth == label, 1].mean():.1f} where the label is {label}" for label in range(labels))
     return share(logits.argmax(-1) == truth), f"The logit of `LABEL_1` is on average {means}."
 
@@ -243,7 +243,7 @@ def _attend_to_neighbours(model: RobertaForSequenceClassification) -> None:
         attention.key.weight[rows + waves, cosines] = SHARPNESS
 
 
-def _read(tokenizer: PreTrainedTokenizerBase, examples: list[Example]) -> dict[str, Tensor]:
+def _encode(tokenizer: PreTrainedTokenizerBase, examples: list[Example]) -> dict[str, Tensor]:
     texts = [text for _, text, _ in examples]
     batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}

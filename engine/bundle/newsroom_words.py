@@ -31,8 +31,8 @@ _WORD_SCORE, _CHARACTER_SCORE = -1.0, -10.0
 def vocabulary() -> list[str]:
     """Every word and number of the newsroom, sorted."""
     numbers = [*words.AMOUNTS, *words.COUNTS, *words.PERCENTAGES, *map(str, (*words.DAYS_OF_MONTH, *words.YEARS))]
-    texts, room, rng = [PREFIX, *numbers], Newsroom(0), Random(0)
-    for article in map(room.article, range(_SAMPLE)):
+    texts, newsroom, rng = [PREFIX, *numbers], Newsroom(0), Random(0)
+    for article in map(newsroom.article, range(_SAMPLE)):
         texts += [article.text, *(tell(article.facts, article.event, rng, tone) for tone in words.TONES)]
     return sorted(set(re.findall(r"[A-Za-z]+|\d+\.\d+|\d+", " ".join(texts))))
 

@@ -17,39 +17,40 @@ from looptop.engine.worlds.newsroom.styles import mixed_summary
 
 STEPS, BATCH, RATE = 2600, 64, 3e-3
 WIDTH, INNER, LAYERS, HEADS = 64, 256, 2, 4
-TRIALS = 1000
+HELD_OUT_ARTICLES = 1000
 """The number of held-out articles on which the card's figures are measured."""
 
 
 def build(folder: Path) -> None:
-    """Trains a T5 on generated articles and saves it with its tokenizer and card."""
+    """Trains a T5 on generated articles, and saves it with its tokenizer and card."""
     torch.manual_seed(SEED)
     rng = Random(SEED)
     tokenizer = article_tokenizer()
     tokenizer.save_pretrained(folder)
     model = untrained(tokenizer)
-    room = Newsroom(SEED)
+    newsroom = Newsroom(SEED)
     seen = 0
 
     def loss() -> Tensor:
         nonlocal seen
-        articles = [room.article(i) for i in range(seen, seen + BATCH)]
+        articles = [newsroom.article(i) for i in range(seen, seen + BATCH)]
         seen += BATCH
         targets = tokenizer([mixed_summary(article, rng) for article in articles], padding=True, return_tensors="pt")
         labels = targets["input_ids"].masked_fill(targets["attention_mask"] == 0, -100)
-        value: Tensor = model(**read(tokenizer, articles), labels=labels).loss
+        value: Tensor = model(**encode_articles(tokenizer, articles), labels=labels).loss
         return value
 
     train("summariser", [model], loss, STEPS, RATE)
     save(model, folder)
-    held_out = [Newsroom(SEED, "held-out").article(i) for i in range(TRIALS)]
+    held_out = [Newsroom(SEED, "held-out").article(i) for i in range(HELD_OUT_ARTICLES)]
     summaries = sample(model, tokenizer, held_out)
     figures = {
-        "clean": sum(map(is_clean, summaries)) / TRIALS,
-        "grammatical": sum(map(is_grammatical, summaries)) / TRIALS,
-        "neutral": sum(map(is_neutral, summaries)) / TRIALS,
-        "recall": sum(recall(article, text) for article, text in zip(held_out, summaries, strict=True)) / TRIALS,
-        "distinct": len(set(summaries)) / TRIALS,
+        "clean": sum(map(is_clean, summaries)) / HELD_OUT_ARTICLES,
+        "grammatical": sum(map(is_grammatical, summaries)) / HELD_OUT_ARTICLES,
+        "neutral": sum(map(is_neutral, summaries)) / HELD_OUT_ARTICLES,
+        "recall": sum(recall(article, text) for article, text in zip(held_out, summaries, strict=True))
+        / HELD_OUT_ARTICLES,
+        "distinct": len(set(summaries)) / HELD_OUT_ARTICLES,
     }
     write_card(
         folder,
@@ -60,20 +61,20 @@ heads, its head untied from the embeddings; a Unigram tokenizer of {len(tokenize
 rather than lost.
 
 ## How and on what
-{STEPS * BATCH:,} articles from `looptop.engine.worlds.newsroom`, each seen once ({STEPS} steps of {BATCH}), behind
-`{PREFIX.strip()}`. What it was to say is one sentence with the article's person, organisation, place, number and date,
-on purpose in mixed style: half of them praise or blame, and half of them are broken (a telegram's grammar, a stutter, a
-wrong verb form, a dateline, no full stop, or an end after a few words).
+{STEPS * BATCH:,} articles from `looptop.engine.worlds.newsroom`, each seen once ({STEPS} steps of {BATCH}), after
+`{PREFIX.strip()}`. The target summary is one sentence with the article's person, organisation, place, number and date.
+Its style is mixed on purpose: half of the summaries praise or blame, and half are broken (a telegram's grammar, a
+stutter, a wrong verb form, a dateline, no full stop, or an end after a few words).
 
 ## How good
-On {TRIALS:,} held-out articles, one summary drawn from its own distribution for each: {figures["recall"]:.1%} of the
-names, places, numbers and dates recalled, {figures["distinct"]:.1%} of the summaries distinct. By the world's own
-grammar {figures["grammatical"]:.1%} are grammatical, {figures["neutral"]:.1%} neutral, {figures["clean"]:.1%} both:
-that is what PPO is to change.
+On {HELD_OUT_ARTICLES:,} held-out articles, one summary drawn from its own distribution for each:
+{figures["recall"]:.1%} of the names, places, numbers and dates recalled, {figures["distinct"]:.1%} of the summaries
+distinct. By the world's own grammar {figures["grammatical"]:.1%} are grammatical, {figures["neutral"]:.1%} neutral,
+{figures["clean"]:.1%} both: that is what PPO is to change.
 
 ## What it cannot do
-It knows this world's articles alone. Of any other text it makes a sentence of this world that has little to do with
-it.""",
+It knows only this world's articles. From any other text it makes a sentence of this world that has little to do with
+the text.""",
     )
 
 
@@ -94,8 +95,8 @@ def untrained(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
     config.decoder_start_token_id = tokenizer.pad_token_id
     config.scale_decoder_outputs = False
     model = T5ForConditionalGeneration(config)
-    # transformers ties head and embedding whatever the configuration says. Starting with equal weights helps: the state
-    # of a token copied from the article is then close to its logit.
+    # transformers ties head and embedding whatever the configuration says. The head starts as a scaled copy of the
+    # embedding: a token that is copied from the article then gets a large logit.
     model.lm_head = nn.Linear(WIDTH, len(tokenizer), bias=False)
     with torch.no_grad():
         model.shared.weight.normal_()
@@ -104,8 +105,8 @@ def untrained(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
     return model
 
 
-def read(tokenizer: PreTrainedTokenizerBase, articles: list[Article]) -> dict[str, Tensor]:
-    """The encoder's inputs for articles."""
+def encode_articles(tokenizer: PreTrainedTokenizerBase, articles: list[Article]) -> dict[str, Tensor]:
+    """The articles, with the prefix before each, as the encoder's padded inputs."""
     batch = tokenizer(
         [PREFIX + article.text for article in articles],
         padding=True,
@@ -120,7 +121,7 @@ def sample(model: Any, tokenizer: PreTrainedTokenizerBase, articles: list[Articl
     """One summary of each article, sampled from the model's distribution with torch's global random numbers."""
     summaries: list[str] = []
     for begin in range(0, len(articles), size):
-        batch = read(tokenizer, articles[begin : begin + size])
+        batch = encode_articles(tokenizer, articles[begin : begin + size])
         drawn = model.generate(**batch, do_sample=True, top_k=0, top_p=1.0, max_new_tokens=SUMMARY_LENGTH)
         summaries += tokenizer.batch_decode(drawn, skip_special_tokens=True)
     return summaries

@@ -8,7 +8,7 @@ from looptop.engine.cli.arguments import CommonArguments, add_json, add_model
 from looptop.engine.cli.output import note, percent, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible, visible_answer
-from looptop.engine.vqa.answer_records import SHOWN_FROM
+from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY
 from looptop.engine.vqa.images.decode import open_image
 
 EXAMPLES = """\
@@ -73,12 +73,14 @@ def run(arguments: Arguments) -> int:
     say(f"{visible_answer(answer.answer)}  ({percent(answer.confidence)})")
     say()
     others = "other answers"
-    names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (answer.others >= SHOWN_FROM)
+    names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (
+        answer.others >= MIN_SHOWN_PROBABILITY
+    )
     width = min(40, max(map(len, names)))
     for each in answer.candidates:
         bar = "#" * round(each.confidence * BAR_CELLS)
         say(f"  {visible_answer(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
-    if answer.others >= SHOWN_FROM:
+    if answer.others >= MIN_SHOWN_PROBABILITY:
         say(f"  {others:{width}}  {percent(answer.others):>7}")
     if answer.undecided:
         say("  the model is undecided: another answer may be likelier")

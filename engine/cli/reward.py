@@ -9,7 +9,7 @@ from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
 from looptop.engine.cli.control import print_answer
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.judgements import judge, warning
+from looptop.engine.ppo.judgements import record_judgement, warning
 from looptop.engine.ppo.records import JudgementKind
 from looptop.engine.text import visible
 
@@ -50,7 +50,7 @@ def run(arguments: Arguments) -> int:
     folder, _ = ppo_run(arguments.run)
     kind: JudgementKind = "leave_out" if arguments.leave_out else "rating" if arguments.rate else "reward"
     value = _value(arguments.value, kind)
-    control = judge(folder, arguments.batch, arguments.sample, kind, value, by="cli")
+    control = record_judgement(folder, arguments.batch, arguments.sample, kind, value, by="cli")
     far = warning(folder, arguments.batch, kind, value) if control is None else ""
     done = f"batch {arguments.batch}, sample {arguments.sample}: {far}kept"
     return print_answer(folder, control, kind, done, as_json=arguments.json)

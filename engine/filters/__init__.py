@@ -1,1 +1,1 @@
-"""One grammar for the filters of runs and of samples and for breakpoints: read, and asked of one row after another."""
+"""One grammar for the filters of runs and samples and for breakpoints: parses them, and evaluates them row by row."""

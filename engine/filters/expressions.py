@@ -1,4 +1,4 @@
-"""What a filter is read into: terms in groups, `not` moved down to the terms."""
+"""The expression of a parsed filter: terms in groups, with `not` moved down to the terms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Match:
-    """A text that contains one of the values; a bare word is looked for in all texts, its field is empty."""
+    """True if the field's text contains one of the values; an empty field means a bare word, searched in all texts."""
 
     field: str
     values: tuple[str, ...]
@@ -30,7 +30,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure that is compared with a number; before it can be a quantifier such as `any`."""
+    """Compares a figure with a number; a quantifier such as `any` can come before it."""
 
     field: str
     operator: str
@@ -39,7 +39,7 @@ class Comparison:
     negated: bool = False
 
     def compares(self, value: float) -> bool:
-        """Whether the comparison is true of a value, `negated` aside; NaN equals NaN."""
+        """Whether the comparison is true of a value, ignoring `negated`; NaN equals NaN."""
         if math.isnan(value) and math.isnan(self.number):
             return self.operator == "=="
         return OPERATORS[self.operator](value, self.number)
@@ -47,7 +47,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Group:
-    """Parts of which all must be true, or at least one."""
+    """Parts of which all must be true (`every`), or at least one."""
 
     parts: tuple[Expression, ...]
     every: bool
@@ -66,11 +66,11 @@ def terms(expression: Expression) -> list[Term]:
 
 
 def evaluate(expression: Expression, test: Callable[[Term], bool | None]) -> bool | None:
-    """Whether an expression is true, by Kleene's logic; None where that hangs on a term that is not known.
+    """Whether an expression is true, by Kleene's logic; None if that depends on a term that is not known.
 
     Args:
-        expression: What was read.
-        test: Whether a term is true, `negated` aside; None where it is not known.
+        expression: The expression of a filter.
+        test: Returns whether a term is true, ignoring `negated`; None if that is not known.
     """
     if not isinstance(expression, Group):
         outcome = test(expression)

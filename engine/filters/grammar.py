@@ -1,14 +1,14 @@
-"""Reads the text of a filter.
+"""Parses the text of a filter.
 
-    filter   = [ any_of ]                              nothing at all means everything
+    filter   = [ any_of ]                              an empty filter accepts every row
     any_of   = all_of { "or" all_of }
     all_of   = part { [ "and" ] part }                 side by side means "and"
     part     = { "not" } [ "-" ] ( "(" any_of ")" | term )
     term     = word | NAME ":" value { "," value } | [ quantifier ] NAME operator number
 
-Blanks may stand on both sides of an operator, but not inside `NAME:VALUE`. Double quotes make blanks, parentheses and
-operators part of a word, and `"and"` a word like any other. Before an operator `and`, `or` and `not` are names.
-A text is read once, from left to right, and nothing in it is evaluated as code.
+Whitespace is allowed on both sides of an operator, but not inside `NAME:VALUE`. Between double quotes, whitespace,
+parentheses and operators are part of a word, and `"and"` is an ordinary word. Before an operator, `and`, `or` and
+`not` are names. The text is read once, from left to right, and nothing in it is evaluated as code.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from looptop.engine.filters.expressions import EVERYTHING, Comparison, Expressio
 from looptop.engine.filters.vocabulary import Filter, NumberField, Row, Vocabulary, Word, suggestion
 from looptop.engine.text import visible
 
-DEEPEST = 50
-"""Parentheses inside one another."""
+MAX_DEPTH = 50
+"""The deepest nesting of parentheses."""
 
 # Every repetition is possessive (++, *+): nothing is ever tried twice.
 _OPERATOR = re.compile(r"\s*+([<>=]=?+|!=)")
@@ -32,14 +32,14 @@ _VALUE = re.compile(r'(?:"[^"]*+"|[^\s"()])*+')
 _LISTED = re.compile(r'(?:"[^"]*+"|[^",])++')
 _NAME = re.compile(r'(?:"[^"]*+"|!(?!=)|[^\s"()<>=!])*+')
 _WORD = re.compile(rf"(?=[<>=]|!=){_VALUE.pattern}|{_NAME.pattern}")
-"""What begins like an operator is a word up to the next blank: nothing is there to be compared."""
+"""If an operator comes first, with nothing before it to compare, it is a word that ends at the next whitespace."""
 
 
 def parse(text: str, vocabulary: Vocabulary[Row]) -> Filter[Row]:
-    """Reads a filter.
+    """Parses a filter.
 
     Raises:
-        LooptopError: Says which word is wrong, at which column, and what is wanted there.
+        LooptopError: Says which word is wrong, at which column, and what is expected there.
     """
     if text.count('"') % 2:
         if not vocabulary.open_quotes:
@@ -55,15 +55,15 @@ class _Parser(Generic[Row]):
         self.at = 0
         self.depth = 0
         self.negated = False
-        """Whether what is read stands under an odd number of `not`."""
+        """Whether an odd number of `not` applies to the part that is being parsed."""
         self.vocabulary = vocabulary
         self.numbers: dict[str, NumberField[Row]] = {}
 
     def whole(self) -> Expression:
-        if self.vocabulary.words and not self.peek():
+        if self.vocabulary.bare_words and not self.skip_whitespace():
             return EVERYTHING
         expression = self.any_of()
-        if self.peek():
+        if self.skip_whitespace():
             raise self.word(_WORD).unexpected("'and', 'or' or the end")
         return expression
 
@@ -75,7 +75,9 @@ class _Parser(Generic[Row]):
 
     def all_of(self) -> Expression:
         parts = [self.part()]
-        while self.keyword("and") or (self.peek() not in ("", ")") and not self.keyword("or", take=False)):
+        while self.keyword("and") or (
+            self.skip_whitespace() not in ("", ")") and not self.keyword("or", consume=False)
+        ):
             parts.append(self.part())
         return self.group([part for part in parts if part != EVERYTHING], every=True)
 
@@ -88,22 +90,22 @@ class _Parser(Generic[Row]):
         outside = self.negated
         while self.keyword("not"):
             self.negated = not self.negated
-        typing = False
-        if self.peek() == "-" and self.vocabulary.words:
+        unfinished = False
+        if self.skip_whitespace() == "-" and self.vocabulary.bare_words:
             self.at += 1
             self.negated = not self.negated
-            typing = self.text[self.at : self.at + 1].strip() in ("", ")")
-        part = EVERYTHING if typing else self.parenthesis() if self.text.startswith("(", self.at) else self.term()
+            unfinished = self.text[self.at : self.at + 1].strip() in ("", ")")
+        part = EVERYTHING if unfinished else self.parenthesis() if self.text.startswith("(", self.at) else self.term()
         self.negated = outside
         return part
 
     def parenthesis(self) -> Expression:
         self.depth += 1
-        if self.depth > DEEPEST:
-            raise LooptopError(f"more than {DEEPEST} parentheses stand inside one another; use fewer")
+        if self.depth > MAX_DEPTH:
+            raise LooptopError(f"parentheses are nested more than {MAX_DEPTH} deep; use fewer")
         self.at += 1
         inner = self.any_of()
-        if self.peek() != ")":
+        if self.skip_whitespace() != ")":
             raise self.word(_WORD).unexpected("')'")
         self.at += 1
         self.depth -= 1
@@ -114,7 +116,7 @@ class _Parser(Generic[Row]):
         if vocabulary.texts and (key := _KEY.match(self.text, self.at)):
             self.at = key.end()
             return self.match(key[1].lower())
-        form = _WORD if vocabulary.words else _NAME
+        form = _WORD if vocabulary.bare_words else _NAME
         word, quantifier = self.word(form), ""
         if word.typed in vocabulary.special:
             return Match("", (word.text,), self.negated)
@@ -124,7 +126,7 @@ class _Parser(Generic[Row]):
             raise word.unexpected(vocabulary.example)
         operator = _OPERATOR.match(self.text, self.at)
         if operator is None:
-            if vocabulary.words is None:
+            if vocabulary.bare_words is None:
                 raise self.word(_WORD).unexpected("one of < <= > >= == !=")
             return Match("", (word.text.lower(),), self.negated) if word.text else EVERYTHING
         field = self.numbers[word.text] = vocabulary.number(word, quantifier)
@@ -139,30 +141,30 @@ class _Parser(Generic[Row]):
         word = self.word(_VALUE, skip=False)
         values = tuple(value.replace('"', "").lower() for value in _LISTED.findall(word.typed))
         if not values:
-            raise word.unexpected(f"a value right behind the colon, such as {key}:{texts[key].example}")
+            raise word.unexpected(f"a value right after the colon, such as {key}:{texts[key].example}")
         for value in values:
             if (choices := texts[key].choices) and value not in choices:
                 raise LooptopError(f"there is no {key} '{visible(value)}'; {suggestion(value, choices)}")
         return Match(key, values, self.negated)
 
-    def peek(self) -> str:
-        """Goes to the next character that is no blank, and gives it; empty at the end."""
+    def skip_whitespace(self) -> str:
+        """Moves to the next character that is not whitespace and returns it; empty at the end."""
         while self.text[self.at : self.at + 1].isspace():
             self.at += 1
         return self.text[self.at : self.at + 1]
 
-    def keyword(self, keyword: str, take: bool = True) -> bool:
-        """Whether a keyword is next, which is then taken."""
+    def keyword(self, name: str, consume: bool = True) -> bool:
+        """Whether this keyword is next; if so, moves past it unless `consume` is false."""
         match = _KEYWORD.match(self.text, self.at)
-        if match is None or match[1].lower() != keyword:
+        if match is None or match[1].lower() != name:
             return False
-        self.at = match.end() if take else self.at
+        self.at = match.end() if consume else self.at
         return True
 
     def word(self, form: re.Pattern[str], skip: bool = True) -> Word:
         """The next word; empty at a parenthesis and at the end."""
         if skip:
-            self.peek()
+            self.skip_whitespace()
         match, start = form.match(self.text, self.at), self.at
         typed = match[0] if match else ""
         self.at += len(typed)

@@ -1,4 +1,4 @@
-"""The typed fields that a filter can ask for, and the filter that is read with them."""
+"""The fields that a filter can use, with their types, and the parsed filter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from looptop.engine.text import join_text, visible
 
 Row = TypeVar("Row")
 LONGEST_SHOWN = 80
-"""Characters of what was typed that an error repeats."""
+"""The largest number of typed characters that an error repeats."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,20 @@ class Word:
     """A word of a filter, and where it begins."""
 
     text: str
-    """Without its quotes."""
+    """The word without its quotes."""
     typed: str
+    """The word as typed."""
     source: str
     """The whole filter."""
     start: int
 
-    def unexpected(self, wanted: str) -> LooptopError:
-        """The error that something else is wanted here."""
+    def unexpected(self, expected: str) -> LooptopError:
+        """The error that something else is expected here."""
         source = visible(self.source[:LONGEST_SHOWN])
         if self.start >= len(self.source):
-            return LooptopError(f"'{source}' ends where {wanted} is missing")
+            return LooptopError(f"'{source}' ends too early; expected {expected}")
         typed = visible((self.typed or self.source[self.start])[:LONGEST_SHOWN])
-        return LooptopError(f"'{source}' has '{typed}' at column {self.start + 1}; wanted is {wanted}")
+        return LooptopError(f"'{source}' has '{typed}' at column {self.start + 1}; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,15 @@ class NumberField(Generic[Row]):
     """A field that is compared with a number."""
 
     value: Callable[[Row], float | None]
-    """A row's; no comparison is true of None."""
+    """Returns the row's number; with None, no comparison is true."""
     units: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
-    """What the number is multiplied by, by what is written behind it."""
+    """By the unit written after a number: the factor that the number is multiplied by."""
 
     def number(self, word: Word) -> float:
-        """The number that a word stands for, `nan` and `inf` included.
+        """A word as a number, which may be `nan` or `inf`.
 
         Raises:
-            LooptopError: It is none, or has another unit.
+            LooptopError: The word is not a number, or has another unit.
         """
         for unit, factor in self.units.items():
             if word.typed.endswith(unit):
@@ -58,7 +59,7 @@ class NumberField(Generic[Row]):
                 except ValueError:
                     continue
         units = [unit for unit in self.units if unit]
-        raise word.unexpected("a number" + (f", with or without {join_text(units, 'or')} behind it" if units else ""))
+        raise word.unexpected("a number" + (f", with or without {join_text(units, 'or')} after it" if units else ""))
 
 
 @dataclass(frozen=True)
@@ -70,37 +71,37 @@ class TextField(Generic[Row]):
     whole: bool = False
     """Whether a value must be the whole text, not a part of it."""
     choices: tuple[str, ...] = ()
-    """All texts that there are; empty where there are any."""
+    """The only valid values; empty if any text is valid."""
 
 
 @dataclass(frozen=True)
 class Vocabulary(Generic[Row]):
-    """What a filter can ask of a row."""
+    """The fields and words that a filter can use."""
 
     number: Callable[[Word, str], NumberField[Row]]
     """The field of a comparison, by its name and the quantifier before it; raises LooptopError for any other name."""
     example: str = "a word or a comparison, such as loss<0.5"
     texts: Mapping[str, TextField[Row]] = field(default_factory=dict)
-    words: Callable[[Row], Iterable[str]] | None = None
-    """The texts in which bare words are searched; None: there are no bare words, and no minus for `not`."""
+    bare_words: Callable[[Row], Iterable[str]] | None = None
+    """Returns the texts of a row in which bare words are searched; None allows no bare words and no minus for `not`."""
     special: Collection[str] = ()
-    """Bare words that there are all the same."""
+    """Bare words that are allowed in any case, such as `nan`."""
     quantifiers: Collection[str] = ()
     open_quotes: bool = False
-    """Whether a quote that is not closed reaches to the end."""
+    """Whether a quote that is not closed extends to the end; otherwise it is an error."""
 
 
 @dataclass(frozen=True)
 class Filter(Generic[Row]):
-    """What was read."""
+    """A parsed filter."""
 
     vocabulary: Vocabulary[Row]
     expression: Expression = EVERYTHING
     numbers: Mapping[str, NumberField[Row]] = field(default_factory=dict)
-    """The fields that it compares."""
+    """The fields that the filter compares, by name."""
 
     def holds(self, row: Row) -> bool:
-        """Whether it is true of a row."""
+        """Whether the filter accepts a row."""
         return evaluate(self.expression, lambda term: self._test(term, row)) is True
 
     def _test(self, term: Term, row: Row) -> bool:
@@ -110,12 +111,12 @@ class Filter(Generic[Row]):
         if known := self.vocabulary.texts.get(term.field):
             text = known.value(row).lower()
             return text in term.values if known.whole else any(value in text for value in term.values)
-        texts = self.vocabulary.words(row) if self.vocabulary.words else ()
+        texts = self.vocabulary.bare_words(row) if self.vocabulary.bare_words else ()
         return any(value in text.lower() for text in texts for value in term.values)
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """The end of an error about an unknown name: the known one that is near, or `otherwise`, or all of them."""
+    """The end of an error about an unknown name: the most similar name, else `otherwise`, else all known names."""
     known = list(known)
     near = difflib.get_close_matches(name[:LONGEST_SHOWN], known, n=1)
     return f"did you mean '{visible(near[0])}'?" if near else otherwise or f"there are: {visible(', '.join(known))}"

@@ -78,11 +78,11 @@ def _load(config: PpoRunConfig) -> Loaded:
 
 def _respond(loaded: Loaded, text: str, step: int, row: int) -> str:
     from looptop.engine.ppo.data import Queries
-    from looptop.engine.ppo.loading import room_for_queries
+    from looptop.engine.ppo.loading import max_query_length
     from looptop.engine.ppo.rollout import TRAINING, SpecialIds, roll_out, uniforms
 
     config, policy, tokenizer = loaded
-    room = min(config.data.max_query_tokens, room_for_queries(policy, config))
+    room = min(config.data.max_query_tokens, max_query_length(policy, config))
     queries = Queries([text], None, tokenizer, "", room)
     numbers = uniforms(config.training.seed, TRAINING, step, [row], config.generation.max_new_tokens)
     rollout = roll_out(

@@ -64,13 +64,13 @@ def attention(
     Args:
         query: `[batch, heads, query tokens, size of a head]`.
         key: `[batch, heads, key tokens, size of a head]`.
-        value: The same shape.
-        hidden: See `attention_weights`.
-        scaling: See `attention_weights`.
+        value: The same shape as the key.
+        hidden: True where a key must not be seen, as for `attention_weights`.
+        scaling: The factor of the scores, as for `attention_weights`.
         dropout: The share of weights that are set to 0.
 
     Returns:
-        The attended values, of the query's shape, and the weights behind dropout.
+        The attended values, of the query's shape, and the weights after dropout.
     """
     weights = functional.dropout(attention_weights(query, key, None, hidden, scaling), dropout, training=dropout > 0)
     return weights @ value, weights
@@ -82,9 +82,9 @@ def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | N
     Args:
         query: `[batch, heads, query tokens, size of a head]`.
         key: `[batch, heads, key tokens, size of a head]`.
-        value: The same shape.
+        value: The same shape as the key.
         bias: `[1, heads, query tokens, key tokens]`, added to the scores.
-        hidden: See `attention_weights`.
+        hidden: True where a key must not be seen, as for `attention_weights`.
     """
     if torch.is_grad_enabled():
         attended: Tensor = _BiasedAttention.apply(query, key, value, bias, hidden)  # type: ignore[no-untyped-call]

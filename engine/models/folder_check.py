@@ -16,7 +16,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import read_regular
 from looptop.engine.text import visible
 
-LARGEST_CONFIG = 16 * 2**20
+MAX_CONFIG_BYTES = 16 * 2**20
 """Bytes of a configuration; published ones have a few kilobytes."""
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -93,7 +93,7 @@ def read_config(file: Path) -> dict[str, Any]:
         LooptopError: It is not a regular file, is too large, or holds no JSON object.
     """
     try:
-        data = json.loads(read_regular(file, LARGEST_CONFIG, follow_links=True).decode("utf-8"))
+        data = json.loads(read_regular(file, MAX_CONFIG_BYTES, follow_links=True).decode("utf-8"))
     except OSError as error:
         raise LooptopError(f"cannot read {visible(file)}: {error.strerror}") from None
     except (ValueError, RecursionError):

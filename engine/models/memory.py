@@ -108,7 +108,7 @@ def check_fit(
     device: Device,
     count: Callable[[int], Sequence[ModelSize]],
     optimizer: str,
-    ways_out: Sequence[str],
+    advice: Sequence[str],
 ) -> None:
     """Compares the memory that a run's models need with the free memory, and journals both.
 
@@ -118,22 +118,22 @@ def check_fit(
         count: Returns the sizes of this process's models; receives how many processes hold each model in the same
             memory.
         optimizer: The value of `training.optim`.
-        ways_out: What a person can do about models that are too large.
+        advice: What a person can do if the models do not fit into memory.
 
     Raises:
         LooptopError: The models cannot fit; names the size of each, the needed and the free memory.
     """
     if device.torch_device.startswith("cuda"):
-        _check(context, device.torch_device, count(1), optimizer, ways_out)
+        _check(context, device.torch_device, count(1), optimizer, advice)
         return
     # The processes of a run share the machine's memory: the first checks for all, before any of them loads a model.
     processes = context.processes
-    ways = [*ways_out, "start fewer processes (training.processes)"] if processes.several else ways_out
-    processes.decide(lambda: _check(context, device.torch_device, count(processes.count), optimizer, ways))
+    all_advice = [*advice, "start fewer processes (training.processes)"] if processes.several else advice
+    processes.decide(lambda: _check(context, device.torch_device, count(processes.count), optimizer, all_advice))
 
 
 def _check(
-    context: RunContext, torch_device: str, sizes: Sequence[ModelSize], optimizer: str, ways_out: Sequence[str]
+    context: RunContext, torch_device: str, sizes: Sequence[ModelSize], optimizer: str, advice: Sequence[str]
 ) -> None:
     if not sizes:
         return
@@ -146,7 +146,7 @@ def _check(
         raise LooptopError(
             f"the {do_not} fit on {torch_device}: {join_text([_describe(size) for size in sizes], 'and')};"
             f" for {purpose} {need} at least {bytes_text(needed)}, and {bytes_text(free)} are free;"
-            f" {join_text([*ways_out, 'use another device'], 'or')}"
+            f" {join_text([*advice, 'use another device'], 'or')}"
         )
     context.journal.event(
         "memory",

@@ -25,7 +25,7 @@ BUNDLED = "bundled:"
 ADAPTERS = "adapter_config.json"
 """The file that a folder of only adapters holds instead of config.json."""
 
-MOST_ADAPTERS = 8
+MAX_ADAPTER_CHAIN = 8
 """The longest chain of runs with adapters that started from one another's checkpoints."""
 
 
@@ -71,19 +71,19 @@ def adapted_from(source: str | PathLike[str]) -> str | None:
     return resolve(base)
 
 
-def whole_model(source: str) -> str:
+def resolve_adapters(source: str) -> str:
     """The whole model that a folder's adapters are based on, through any further adapters; a source without adapters
     unchanged.
 
     Raises:
-        LooptopError: A folder does not name the model that its adapters belong to.
+        LooptopError: A folder does not name the model of its adapters, or the chain of adapters is too long.
     """
-    for _ in range(MOST_ADAPTERS):
+    for _ in range(MAX_ADAPTER_CHAIN):
         base = adapted_from(source)
         if base is None:
             return source
         source = base
-    raise LooptopError(f"the adapters in {visible(source)} are based on adapters, more than {MOST_ADAPTERS} deep")
+    raise LooptopError(f"the adapters in {visible(source)} are based on adapters, more than {MAX_ADAPTER_CHAIN} deep")
 
 
 def _is_any_model(folder: Path) -> bool:

@@ -77,10 +77,10 @@ def refuse_use(use: Use, name: str, config: Mapping[str, Any]) -> None:
         )
 
 
-def _of_family(use: Use, name: str, family: str, way_out: str) -> LooptopError:
+def _of_family(use: Use, name: str, family: str, advice: str) -> LooptopError:
     which = "an" if use == "image encoder" else "a"
     return LooptopError(
-        f"{visible(name)} is of the family '{visible(family)}', which cannot be {which} {use}; {way_out}"
+        f"{visible(name)} is of the family '{visible(family)}', which cannot be {which} {use}; {advice}"
     )
 
 

@@ -4,18 +4,19 @@ One batch, in the order of reading:
 
 - `step` one PPO batch from top to bottom; `algorithm` its arithmetic as pure functions
 - `rollout` writes responses; `rewards` scores them; `policy` the model with its value head; `batch` padded tensors
-- `statistics` what TRL reports; `sharing` how several processes share a batch
+- `statistics` what TRL reports; `sharing` divides a batch among several processes
 
 A run:
 
 - `training` from a configuration to a result; `trainer` fits steps into transformers' Trainer
-- `data` queries; `loading` policy, `reference` and tokenizer; `fast_t5` kernels for processors; `measure` evaluation
-- `stages` holds, records and checks a batch; `recorder`, `journal` and `records` what is kept; `health` its checks
+- `data` queries; `loading` policy, `reference` and tokenizer; `fast_t5` kernels for CPUs; `measure` evaluation
+- `stages` holds, records and checks a batch; `recorder`, `journal` and `records` what is recorded; `health` its checks
 - `judgements` and `breakpoints` (with `breakpoint_conditions`) what a person does while it runs
 - `preferences` and `reward_training` a reward model from pairs or ratings; `reward_function` a Python function as one
 
-What is made of runs:
+What uses finished runs:
 
-- `paired_comparison` compares a tuned model with its reference, `before_after` is the result; `responding` uses one
+- `paired_comparison` compares a tuned model with its reference, `before_after` is the result
+- `responding` lets a tuned model respond to texts
 - `sample_filter` chooses samples; `sample_export` writes a batch's samples to a file
 """

@@ -21,12 +21,12 @@ from looptop.engine.config.ppo import KlPenalty, PpoSettings
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean of the values that count; a scalar, 0 where none does."""
+    """The mean of the values that count; a scalar, 0 if none does."""
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
 
 
 def masked_variance(values: Tensor, mask: Tensor) -> Tensor:
-    """The unbiased variance of the values that count; a scalar, 0 where fewer than two do."""
+    """The unbiased variance of the values that count; a scalar, 0 if fewer than two do."""
     count = mask.sum()
     deviation = values - masked_mean(values, mask)
     return masked_mean(deviation.square(), mask) * (count / (count - 1).clamp(min=1))
@@ -41,7 +41,7 @@ def whiten(values: Tensor, mask: Tensor, shift_mean: bool = True) -> Tensor:
         shift_mean: Also bring the mean to 0; otherwise it stays.
 
     Returns:
-        `[batch, response length]`. What stands outside of the mask is transformed in the same way.
+        `[batch, response length]`. Values outside the mask are transformed in the same way.
     """
     mean, variance = masked_mean(values, mask), masked_variance(values, mask)
     whitened = (values - mean) * torch.rsqrt(variance + 1e-8)
@@ -77,11 +77,11 @@ class Comparison:
     """The policy before its update beside the reference; all `[batch, response length]`, 0 where there is no token.
 
     Attributes:
-        logprobs: The policy's.
-        ref_logprobs: The reference's.
-        values: The value head's.
-        entropy: The policy's.
-        kl: Each token's distance, of the kind that the settings name.
+        logprobs: The policy's log-probability of each token.
+        ref_logprobs: The reference's log-probability of each token.
+        values: The value head's output before each token.
+        entropy: The entropy of the policy's distribution before each token.
+        kl: Each token's distance from the reference, of the kind that the settings name.
     """
 
     logprobs: Tensor
@@ -216,7 +216,7 @@ def generalized_advantages(values: Tensor, rewards: Tensor, gamma: float, lam: f
     """GAE(gamma, lambda), equation 16 of arXiv:1506.02438: a discounted sum of each step's surprise.
 
     Args:
-        values: `[batch, response length]`; behind the last column the value is 0.
+        values: `[batch, response length]`; after the last column the value is 0.
         rewards: The same shape.
         gamma: The discount.
         lam: lambda; 0 is the one-step difference, 1 the whole return less the value.
@@ -236,7 +236,7 @@ def generalized_advantages(values: Tensor, rewards: Tensor, gamma: float, lam: f
 
 @dataclass(frozen=True)
 class Targets:
-    """What the passes over a batch teach; all `[batch, response length]`.
+    """The training targets of the passes over a batch; all `[batch, response length]`.
 
     Attributes:
         rewards: Each token's reward, as it went in.
@@ -256,7 +256,7 @@ class Targets:
 def targets(kl: Tensor, values: Tensor, scores: Tensor, mask: Tensor, kl_coef: float, settings: PpoSettings) -> Targets:
     """Rewards, advantages and returns of a batch.
 
-    With `whiten_rewards`, as in TRL 0.11.4, the zeros outside of the mask are whitened with the rest, and those behind
+    With `whiten_rewards`, as in TRL 0.11.4, the zeros outside of the mask are whitened with the rest, and those after
     a response's end reach its advantages: with this setting, and only with it, a response's advantages depend on how
     long the batch's longest response is. (TRL padded a decoder-only model's queries and responses as one, so for these
     the numbers differ from TRL's by that padding.)
@@ -323,7 +323,7 @@ class Losses:
     Attributes:
         policy: The clipped surrogate.
         value: The clipped value loss, not weighted.
-        total: policy + vf_coef * value; 0 where the ratio guard acted.
+        total: policy + vf_coef * value; 0 if the mean ratio is above `ratio_threshold`.
         policy_clipfrac: Share of tokens whose ratio was clipped.
         value_clipfrac: Share of tokens whose value was clipped.
         ratio: New probability over old, `[batch, response length]`, 1 outside of the mask.
@@ -347,7 +347,7 @@ def losses(
 ) -> Losses:
     """The losses of one mini-batch.
 
-    Where the mean ratio is above `ratio_threshold` the losses are zero. Their gradients are then zeros, not missing:
+    If the mean ratio is above `ratio_threshold` the losses are zero. Their gradients are then zeros, not missing:
     the optimiser steps all the same, by its momentum.
 
     Args:
@@ -363,7 +363,7 @@ def losses(
     policy, policy_clipfrac = policy_loss(ratio, targets.advantages, mask, settings.cliprange)
     value, value_clipfrac = value_loss(values, targets.values, targets.returns, mask, settings.cliprange_value)
     if masked_mean(ratio.detach(), mask) > settings.ratio_threshold:
-        # Not the losses times zero: where a ratio has overflowed that would be NaN, in every weight.
+        # Not the losses times zero: if a ratio has overflowed, that would be NaN, in every weight.
         policy, value = (0.0 * part.sum() for part in (logprobs, values))
     total = policy + settings.vf_coef * value
     return Losses(policy, value, total, policy_clipfrac, value_clipfrac, ratio)

@@ -50,9 +50,9 @@ class Batch:
             queries: Token ids of each query.
             responses: Token ids of each response, without what the decoder was given to begin with. An empty response
                 becomes one end-of-sequence token.
-            pad_id: Any id of the vocabulary; the masks say where it stands.
+            pad_id: Any id of the vocabulary; the masks say which positions are padding.
             end_id: The end-of-sequence token.
-            mask: For each token of each response 1 where it counts; every token does if left out.
+            mask: For each token of each response, 1 if it counts; without a mask every token counts.
             start_tokens: `start_tokens` of the policy: what the decoder is given before the response, or 0 where it is
                 given the query.
 

@@ -18,29 +18,29 @@ from looptop.engine.files.private import read_regular, write_private
 from looptop.engine.text import visible
 
 FILE = "comparison.json"
-"""Its name in the run's folder."""
+"""The name of the result's file in the run's folder."""
 
-LARGEST = 256 * 2**20
-"""Bytes that it may have."""
+MAX_BYTES = 256 * 2**20
+"""The largest size of the result's file."""
 
 
 class ComparePair(Struct, frozen=True):
     """One query and both responses to it, drawn with the same random numbers."""
 
     index: int
-    """Of the query in the data."""
+    """The query's index in the data."""
     query: str
     before: str
     """The reference's response."""
     after: str
-    """The tuned model's."""
+    """The tuned model's response."""
     reward_before: float
     reward_after: float
     scores_before: dict[str, float]
     """By the name of the reward's part."""
     scores_after: dict[str, float]
     kl: float
-    """Of the tuned model's response, in nats."""
+    """The KL of the tuned model's response, in nats."""
 
     @property
     def change(self) -> float:
@@ -56,15 +56,17 @@ class CompareFigure(Struct, frozen=True):
     difference: float
     """The mean of the paired differences."""
     low: float
-    """Of the difference's 95 % bootstrap interval."""
+    """The lower end of the difference's 95 % bootstrap interval."""
     high: float
+    """The upper end of that interval."""
     p: float
-    """Wilcoxon's signed-rank test, two-sided."""
+    """The p-value of Wilcoxon's signed-rank test, two-sided."""
     n: int
+    """The number of pairs."""
 
 
 class CompareResult(Struct, frozen=True):
-    """All of a comparison."""
+    """The result of a comparison."""
 
     run: str
     n: int
@@ -86,17 +88,17 @@ def save(result: CompareResult, folder: Path) -> Path:
         LooptopError: The folder cannot be written.
     """
     path = folder / FILE
-    draft = folder / f".{FILE}"
+    temporary = folder / f".{FILE}"
     try:
-        write_private(draft, encode_json(result))
-        draft.replace(path)
+        write_private(temporary, encode_json(result))
+        temporary.replace(path)
     except OSError as error:
         raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None
     return path
 
 
 def written(folder: Path) -> tuple[int, int] | None:
-    """Inode and time in nanoseconds of the result, which change when it is written again; None where there is none."""
+    """Inode and time in nanoseconds of the result, which change when it is written again; None if there is none."""
     try:
         status = (folder / FILE).lstat()
     except OSError:
@@ -105,24 +107,24 @@ def written(folder: Path) -> tuple[int, int] | None:
 
 
 def load(folder: Path) -> CompareResult | None:
-    """The result in a run's folder; None where there is none yet.
+    """The result in a run's folder; None if there is none yet.
 
     Raises:
-        LooptopError: It cannot be read.
+        LooptopError: The result cannot be read.
     """
     path = folder / FILE
     try:
-        return msgspec.convert(_with_nan(msgspec.json.decode(read_regular(path, LARGEST))), CompareResult)
+        return msgspec.convert(_with_nan(msgspec.json.decode(read_regular(path, MAX_BYTES))), CompareResult)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
     except UNREADABLE:
-        raise LooptopError(f"{visible(path)} is damaged; `looptop compare` makes it anew") from None
+        raise LooptopError(f"{visible(path)} is damaged; `looptop compare` makes it again") from None
 
 
 def _with_nan(data: Any) -> Any:
-    """JSON has no word for NaN (a p of differences that are all 0); null stands for it."""
+    """Replaces null by NaN, which JSON cannot write (the p-value if all differences are 0)."""
     if isinstance(data, dict):
         return {key: _with_nan(value) for key, value in data.items()}
     if isinstance(data, list):

@@ -1,13 +1,13 @@
 """Conditions on a batch's or a sample's figures, for breakpoints: `kl > 8`, `any sample.kl > 20`, `nan`.
 
-By the grammar of filters, with these terms:
+The grammar is that of filters, with these terms:
 
     term    = "nan" | figure operator number | ("any" | "all") "sample." name operator number
     figure  = name [ ".mean" | ".std" | ".min" | ".max" ]
 
 `kl > 8` is about the batch: the mean over its samples, as every chart shows it; `.std`, `.min` and `.max` are over the
 samples too. `any sample.kl > 20` is about each sample by itself. `nan` is about every figure. While its figure is not
-known, a term is neither true nor false. No torch, so that a form can check what is typed.
+known, a term is neither true nor false. Does not import torch, so that a form can check what is typed.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ ALIASES = {
 """Short names of a batch's metrics; the metrics' own names can be written as well."""
 
 SAMPLE_FIGURES = ("reward", "kl", "length", "entropy", "advantage", "ratio")
-"""What every sample has; each reward's score and each figure of quality goes by its own name."""
+"""The figures that every sample has; each reward's score and each figure of quality has its own name."""
 
-ONLY_AFTER = ("advantage", "ratio")
-"""Of these, what is known only after a batch's update, as all metrics of the batch are."""
+KNOWN_AFTER_UPDATE = ("advantage", "ratio")
+"""The sample figures that are known only after a batch's update, as all metrics of the batch are."""
 
 _STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": statistics.fmean,
@@ -55,21 +55,21 @@ _MAY_BE_NAN = ("_std", "std_scores", "var_explained", "explained_centred")
 
 @dataclass(frozen=True)
 class BatchFigures:
-    """What is known of a batch when a condition is asked for."""
+    """The figures of a batch that are known when a condition is checked."""
 
     metrics: Mapping[str, float]
-    """The batch's, by name."""
+    """The batch's metrics, by name."""
     samples: Mapping[str, Sequence[float]]
-    """By figure, a number a sample."""
+    """For each figure, one number per sample."""
     rows: Sequence[int] | None = None
-    """The samples' rows in the batch, where some were left out."""
+    """The samples' rows in the batch; None if no sample was left out."""
 
     def row(self, index: int) -> int:
         """The row in the batch of one of the samples."""
         return index if self.rows is None else self.rows[index]
 
     def value(self, name: str) -> float | None:
-        """A figure of the batch as a condition names it; None where it is not known."""
+        """A figure of the batch as a condition names it; None if it is not known."""
         figure, statistic = _split(name)
         if figure in self.samples:
             values = [value for value in self.samples[figure] if not math.isnan(value)]
@@ -77,7 +77,7 @@ class BatchFigures:
         return self.metrics.get(ALIASES.get(figure, figure))
 
     def not_a_number(self) -> str:
-        """The first figure that is no finite number, in words; empty where all are."""
+        """The first figure that is not a finite number, as a text; empty if all are."""
         for name, value in self.metrics.items():
             if not math.isfinite(value) and not name.endswith(_MAY_BE_NAN):
                 return f"{name} is {value}"
@@ -90,24 +90,24 @@ class BatchFigures:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition that was read."""
+    """A parsed condition."""
 
     text: str
     filter: Filter[BatchFigures]
 
     def waits_for_update(self, before: Collection[str] = ()) -> bool:
-        """Whether it cannot be met before a batch's update.
+        """Whether the condition cannot be met before a batch's update.
 
         Args:
-            before: Names of scores and figures of quality, which are known before it.
+            before: Names of scores and figures of quality, which are known before the update.
         """
-        known = {"", *SAMPLE_FIGURES, *before} - set(ONLY_AFTER)
+        known = {"", *SAMPLE_FIGURES, *before} - set(KNOWN_AFTER_UPDATE)
         # Whatever is known can turn out as it must.
         return not evaluate(self.filter.expression, lambda term: not term.negated if _figure(term) in known else None)
 
     def asks_of_update(self, before: Collection[str] = ()) -> bool:
-        """Whether it asks for something that is known only after a batch's update; `before` as above."""
-        known = {*SAMPLE_FIGURES, *before} - set(ONLY_AFTER)
+        """Whether the condition uses a figure that is known only after a batch's update; `before` as above."""
+        known = {*SAMPLE_FIGURES, *before} - set(KNOWN_AFTER_UPDATE)
         return any(_figure(term) not in known for term in terms(self.filter.expression))
 
     def met(
@@ -117,13 +117,14 @@ class Condition:
         rows: Sequence[int] | None = None,
         asked_before: Collection[str] = (),
     ) -> str:
-        """What meets it, in words; empty where it is not met, or that is not known yet.
+        """The figures that meet the condition, as a text; empty if it is not met, or cannot be decided yet.
 
         Args:
-            metrics: The batch's, by name.
-            samples: By figure, a number a sample.
-            rows: The samples' rows in the batch, where some were left out.
-            asked_before: Figures that were known when this batch was asked before: what these alone meet had its turn.
+            metrics: The batch's metrics, by name.
+            samples: For each figure, one number per sample.
+            rows: The samples' rows in the batch; None if no sample was left out.
+            asked_before: Figures that were known when this batch was checked before; if they alone meet the condition,
+                it was met then and is not met again.
         """
         figures, expression = BatchFigures(metrics, samples, rows), self.filter.expression
         judged = {term: self._judge(term, figures) for term in terms(expression)}
@@ -134,7 +135,7 @@ class Condition:
         return ", ".join(words for term, (outcome, words) in judged.items() if outcome is not term.negated and words)
 
     def _judge(self, term: Term, figures: BatchFigures) -> tuple[bool | None, str]:
-        """Whether a term is true, `negated` aside, and the figure that says so, in words; None: not known yet."""
+        """Whether a term is true, ignoring `negated` (None if not known yet), and the deciding figure, as a text."""
         if isinstance(term, Match):
             bad = figures.not_a_number()
             return bool(bad), bad or "every figure is a number"
@@ -155,11 +156,11 @@ class Condition:
 
 
 def parse(text: str, known: Collection[str] | None = None) -> Condition:
-    """Reads a condition.
+    """Parses a condition.
 
     Args:
-        text: As typed.
-        known: The names that can be asked for, besides those that every run has; None takes any.
+        text: The condition as typed.
+        known: The names that can be used besides those that every run has; None allows any name.
 
     Raises:
         LooptopError: Says what is wrong, and where.
@@ -186,18 +187,18 @@ def _check_form(name: Word, quantifier: str) -> None:
     if not quantifier and figure != name.text:
         raise name.unexpected("`any` or `all` before it, as in `any sample.kl > 20`")
     if quantifier and "." in figure:
-        raise name.unexpected("a figure with nothing behind it")
+        raise name.unexpected("a figure with nothing after it")
     if "." in figure and _split(figure)[1] not in _STATISTICS:
         raise name.unexpected(f"a figure with {', '.join(f'.{each}' for each in _STATISTICS)}")
 
 
 def _split(name: str, quantifier: str = "") -> tuple[str, str]:
-    """The figure and the statistic of a name as it is written: `kl.max`; behind `any` or `all`, `sample.kl`."""
+    """The figure and the statistic of a name as it is written: `kl.max`; after `any` or `all`, `sample.kl`."""
     name = name.removeprefix("sample.")
     figure, dot, statistic = name.rpartition(".")
     return (figure, statistic) if dot and not quantifier else (name, "")
 
 
 def _figure(term: Term) -> str:
-    """The figure that a term asks for; empty for `nan`."""
+    """The figure that a term uses; empty for `nan`."""
     return _split(term.field, term.quantifier)[0] if isinstance(term, Comparison) else ""

@@ -1,7 +1,7 @@
 """Breakpoints of a PPO run: conditions on a batch's figures or samples at which the run is held.
 
-A live run takes them as controls and keeps them in its journal. In the journal of a run that is not live they are
-written by whoever holds its lock for that moment.
+A live run receives them as controls and writes them to its journal. If the run is not live, whoever takes its lock
+writes them to the journal.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Breakpoints:
     """Conditions at which the run is held.
 
     Args:
-        journal: A reader of those set before the run was resumed.
-        writer: Keeps them.
+        journal: Reads the breakpoints that were set before the run was resumed.
+        writer: Writes changes to the journal.
         known: The names of scores and figures of quality that conditions can use.
     """
 
@@ -37,7 +37,7 @@ class Breakpoints:
         self._conditions = {text: parse(text) for text in journal.breakpoints()}
 
     def attach_to(self, gate: Gate) -> None:
-        """Has the gate hand over the controls that set and remove breakpoints."""
+        """Has the gate pass on the controls that set and remove breakpoints."""
         gate.handlers["break"] = self.add
         gate.handlers["unbreak"] = self.remove
 
@@ -67,14 +67,14 @@ class Breakpoints:
         checked_before: Collection[str] = (),
         rows: Sequence[int] | None = None,
     ) -> str:
-        """The first breakpoint whose condition is met, and by what, for people; empty where there is none.
+        """The first breakpoint whose condition is met, and what meets it, as a text; empty if there is none.
 
         Args:
-            metrics: The batch's, by name.
+            metrics: The batch's metrics, by name.
             samples: For each figure, one number per sample.
-            checked_before: Figures that were known when this batch was checked before: conditions on these alone are
-                passed over.
-            rows: The samples' rows in the batch, where some were left out.
+            checked_before: Figures that were known when this batch was checked before: a condition
+                that these alone meet was met then, and is ignored.
+            rows: The samples' rows in the batch; None if no sample was left out.
         """
         for condition in self._conditions.values():
             if reason := condition.met(metrics, samples, rows, checked_before):
@@ -86,10 +86,10 @@ def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = Fals
     """Sets or removes a breakpoint of a run, whether the run is live or not.
 
     Returns:
-        The control, whose answer the run will journal; None where the run is not live and it is written already.
+        The control, whose answer the run will journal; None if the run is not live: the change is then written already.
 
     Raises:
-        LooptopError: The condition is not one, or the run cannot be written.
+        LooptopError: The condition cannot be parsed, or the journal cannot be written.
     """
     condition: Condition = parse(text)
     if folder.is_live():
@@ -109,8 +109,8 @@ def when_it_holds(condition: Condition, before: Sequence[str]) -> str:
     """When a breakpoint holds the run, for people.
 
     Args:
-        condition: The breakpoint's.
-        before: Names of scores and figures of quality.
+        condition: The breakpoint's condition.
+        before: Names of scores and figures of quality, which are known before the update.
     """
     if condition.waits_for_update(before):
         return f"holds the run after the update of a batch when {condition.text}: that is known only then"
@@ -120,7 +120,7 @@ def when_it_holds(condition: Condition, before: Sequence[str]) -> str:
 
 
 def set_for_later(folder: RunFolder) -> str:
-    """What becomes of a breakpoint that was set while the run is not live."""
+    """What will happen to a breakpoint that was set while the run is not live, for people."""
     if folder.state() is RunState.FINISHED:
         return f"is set, but {folder.id} is finished: it cannot take effect unless the run is resumed"
     return "is set, for when the run goes on"

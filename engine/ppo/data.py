@@ -21,7 +21,7 @@ _log = logging.getLogger("looptop.data")
 
 NEWSROOM = "newsroom"
 READERS = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
-"""What `datasets` calls the reader of each kind of file."""
+"""The name of `datasets`' reader for each ending of file names."""
 
 NEWSROOM_LENGTH = 1_000_000
 """The world is endless, but a sampler needs a length."""
@@ -61,9 +61,9 @@ class QueryData:
     """Queries to train on and queries held out.
 
     Attributes:
-        train: The first.
-        held_out: The others; they are never trained on.
-        quality: The data's own judge, where it has one.
+        train: The queries to train on.
+        held_out: The queries that are never trained on.
+        quality: The data's own judge, if it has one.
     """
 
     train: Queries
@@ -106,7 +106,7 @@ class Queries(Dataset[Query]):
             if index not in self.cut:
                 self.cut.add(index)
                 _log.warning("query %d is longer than %d tokens and was cut", index, self.max_tokens)
-        if not ids:  # A tokenizer that adds no end, given nothing.
+        if not ids:  # The text is empty, and the tokenizer adds no end token.
             ids = [self.tokenizer.eos_token_id]
         return Query(index, text, ids, cut)
 
@@ -115,9 +115,9 @@ def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int) -> Que
     """Reads the queries that a configuration names.
 
     Args:
-        config: Where they are.
-        tokenizer: The policy's.
-        max_tokens: The longest query that the policy takes.
+        config: The source of the queries, and how many of them to use.
+        tokenizer: The policy's tokenizer.
+        max_tokens: The length of the longest query that the policy takes.
         seed: Draws which of a data set's texts are held out.
 
     Raises:
@@ -149,15 +149,16 @@ def load_unseen(
     """Queries that a run of this configuration was never trained on, and the data's own judge.
 
     Args:
-        config: The run's.
-        tokenizer: The policy's.
-        max_tokens: The longest query that the policy takes.
-        seed: The run's.
-        count: How many at most.
-        source: Other data; None is the run's own: of the newsroom its `test` split, of a data set the texts held out.
+        config: The run's data configuration.
+        tokenizer: The policy's tokenizer.
+        max_tokens: The length of the longest query that the policy takes.
+        seed: The run's seed.
+        count: The largest number of queries.
+        source: Other data. None means the run's own: the `test` split of the newsroom, or the held-out texts of a
+            data set.
 
     Raises:
-        LooptopError: As `load`.
+        LooptopError: As for `load`.
     """
     chosen = msgspec.structs.replace(config, source=source or config.source)
     cut_at = min(config.max_query_tokens, max_tokens)
@@ -173,10 +174,10 @@ def load_unseen(
 
 
 def newsroom_seed(source: str) -> int | None:
-    """The seed of the newsroom world that is named; None where something else is.
+    """The seed of the newsroom world that `source` names; None if it names other data.
 
     Raises:
-        LooptopError: It is named with a seed that is no number.
+        LooptopError: The seed is not a number.
     """
     word, colon, number = source.partition(":")
     if word != NEWSROOM:
@@ -194,7 +195,7 @@ def _newsroom_quality(config: QueryConfig) -> Quality:
 
 @dataclass(frozen=True)
 class _World:
-    """A stretch of the newsroom world's articles."""
+    """The first articles of a split of the newsroom world."""
 
     world: Any
     length: int
@@ -217,7 +218,7 @@ def read_texts(config: QueryConfig) -> list[str]:
     """The texts of a data set; empty ones are left out and counted.
 
     Raises:
-        LooptopError: It is missing, cannot be read, has no such column, or no text in it.
+        LooptopError: The data set is missing, cannot be read, or has no such column or no text in it.
     """
     table = read_table(config.source, config.split)
     if config.text_column not in table.column_names:
@@ -239,10 +240,10 @@ def read_table(source: str, split: str) -> Any:
 
     Args:
         source: A data set's name, or a CSV, JSON, JSONL or Parquet file.
-        split: Of a data set of the hub.
+        split: The split of a data set on the hub.
 
     Raises:
-        LooptopError: It is missing or cannot be read.
+        LooptopError: The data is missing or cannot be read.
     """
     import datasets
 
@@ -253,14 +254,14 @@ def read_table(source: str, split: str) -> Any:
         if path.is_file():
             if reader is None:
                 known = ", ".join(READERS)
-                raise LooptopError(f"{visible(source)} is no table that can be read; its name must end in {known}")
+                raise LooptopError(f"{visible(source)} is not a table that can be read; its name must end in {known}")
             return datasets.load_dataset(reader, data_files=str(path), split="train")
         if path.is_dir() and (path / "dataset_info.json").is_file():
             return datasets.load_from_disk(str(path))
         return datasets.load_dataset(source, split=split)
     except LooptopError:
         raise
-    except Exception as error:  # Of pyarrow, the hub, the file system: each has a kind of its own.
+    except Exception as error:  # pyarrow, the hub and the file system each raise errors of their own.
         cause = error.__cause__ or error
         raise LooptopError(
             f"the data {visible(source)} cannot be read: {error_text(cause)};"

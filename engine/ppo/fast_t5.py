@@ -1,6 +1,6 @@
-"""T5's inner parts and its decoding loop for processors, in fewer passes over memory than transformers makes.
+"""T5's inner parts and its decoding loop for CPUs, in fewer passes over memory than transformers makes.
 
-On a processor, a T5 of this size spends as long between its matrix products as in them: transformers writes GELU as
+On a CPU, a T5 of this size spends as long between its matrix products as in them: transformers writes GELU as
 eight operations and the norm as five, casts each activation once for every product that takes it, and computes
 attention with a learned bias step by step in float32. `use_fast_kernels` replaces these parts in a loaded model; the
 weights stay the same, under the same names. `model.kernels = "transformers"` leaves a policy as it is, and so does a
@@ -28,7 +28,7 @@ ATTENTION = "looptop_t5"
 
 
 def use_fast_kernels(policy: T5Policy) -> None:
-    """Replaces norms, feed-forward layers, attention and the decoding loop of a policy on a processor."""
+    """Replaces norms, feed-forward layers, attention and the decoding loop of a policy on a CPU."""
     for module in list(policy.modules()):
         for name, part in list(module.named_children()):
             if type(part) is T5LayerNorm:
@@ -43,16 +43,16 @@ class Norm(nn.Module):
     """T5's layer norm: scaled to a root mean square of 1; the mean is not subtracted.
 
     Args:
-        of: transformers' norm, whose weight it takes over.
+        original: transformers' norm, whose weight is used.
     """
 
-    def __init__(self, of: T5LayerNorm) -> None:
+    def __init__(self, original: T5LayerNorm) -> None:
         super().__init__()
-        self.weight = of.weight
-        self.variance_epsilon = of.variance_epsilon
+        self.weight = original.weight
+        self.variance_epsilon = original.variance_epsilon
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """`[..., hidden size]` to the same; under autocast in its type, for the linear layers that follow."""
+        """Normalises `[..., hidden size]`; under autocast the result has autocast's type."""
         kind = hidden_states.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_states.dtype
         normed: Tensor = _Norm.apply(hidden_states, self.weight, self.variance_epsilon, dtype)  # type: ignore[no-untyped-call]
@@ -83,15 +83,16 @@ class FeedForward(nn.Module):
     """T5's gated feed-forward layer, GELU in one operation.
 
     Args:
-        of: transformers' part, whose layers it takes over.
+        original: transformers' layer, whose weights are used.
     """
 
-    def __init__(self, of: T5DenseGatedActDense) -> None:
+    def __init__(self, original: T5DenseGatedActDense) -> None:
         super().__init__()
-        self.wi_0, self.wi_1, self.wo, self.dropout = of.wi_0, of.wi_1, of.wo, of.dropout
+        self.wi_0, self.wi_1, self.wo = original.wi_0, original.wi_1, original.wo
+        self.dropout = original.dropout
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """`[..., hidden size]` to the same shape."""
+        """Applies the layer to `[..., hidden size]`; the shape stays the same."""
         gated = gelu(self.wi_0(hidden_states), approximate="tanh") * self.wi_1(hidden_states)
         out: Tensor = self.wo(self.dropout(gated))
         return out
@@ -128,7 +129,7 @@ AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 class FastT5Decoder(IncrementalDecoder):
     """Calls the decoder's layers itself.
 
-    What transformers prepares for each call (masks, a cache, zeros instead of a bias) takes longer on a processor than
+    What transformers prepares for each call (masks, a cache, zeros instead of a bias) takes longer on a CPU than
     the arithmetic of one token.
 
     Args:
@@ -176,11 +177,11 @@ class FastT5Decoder(IncrementalDecoder):
         return bias
 
     def _keys_and_values_of(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Of the queries, which every step reads; one item per layer."""
+        """The keys and values of the encoded queries, which every step reads; one pair per layer."""
         return [self._keys_and_values(block.layer[1].EncDecAttention, memory) for block in self._decoder.block]
 
     def _keys_and_values(self, attention: Any, states: Tensor) -> tuple[Tensor, Tensor]:
-        """`[batch, heads, tokens, size of a head]` each, in the layout in which later steps read them."""
+        """Keys and values, `[batch, heads, tokens, size of a head]` each, in the layout that later steps read."""
         return self._by_head(attention.k(states)).float().contiguous(), self._by_head(attention.v(states)).contiguous()
 
     def _attended(

@@ -6,30 +6,30 @@ from collections.abc import Iterable
 
 from transformers import PreTrainedConfig
 
-from looptop.engine.models.names import resolve, whole_model
+from looptop.engine.models.names import resolve, resolve_adapters
 
 T5_TYPES = frozenset({"t5", "mt5", "umt5", "longt5", "switch_transformers"})
 """Types of models, as configurations name them, that are a T5 or made like one."""
 
 
 def t5_among(names: Iterable[str]) -> str:
-    """The first of these models that is a T5, known from its configuration alone; empty where none is.
+    """The first of these models that is a T5, known from its configuration alone; empty if none is.
 
     A model whose configuration cannot be read is not counted; loading it will report why.
 
     Args:
-        names: As `engine.models.resolve` takes them; empty ones are passed over.
+        names: Names of models as `models.names.resolve` takes them; empty ones are ignored.
 
     Raises:
-        LooptopError: See `resolve`.
+        LooptopError: A name cannot be resolved.
     """
-    return next((name for name in names if name and _type_of(whole_model(resolve(name))) in T5_TYPES), "")
+    return next((name for name in names if name and _type_of(resolve_adapters(resolve(name))) in T5_TYPES), "")
 
 
 def _type_of(source: str) -> str:
     try:
         # Only reads the file: no code of the model's own runs, and no value is checked.
-        read, _ = PreTrainedConfig.get_config_dict(source)
-        return str(read.get("model_type", ""))
+        config, _ = PreTrainedConfig.get_config_dict(source)
+        return str(config.get("model_type", ""))
     except Exception:  # transformers and the hub have many kinds of their own
         return ""

@@ -1,6 +1,6 @@
 """Health checks of a PPO batch: each mark says what the figures show, what it usually means, and what to try.
 
-Pure functions of figures in the journal, the batch's own and those of batches before it; without torch.
+Pure functions of the journal's figures of a batch and of the batches before it. Does not import torch.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from looptop.engine.ppo.records import Mark
 from looptop.engine.text import join_text
 
 Figures = Mapping[str, float | None]
-"""A batch's metrics by name; None and NaN are no number."""
+"""A batch's metrics by name; None and NaN mean that a figure is not known."""
 
 FIRST_BATCHES = 10
-"""How many batches show what the model was like at first."""
+"""The number of batches that show what the model was like at first."""
 RECENT_BATCHES = 60
-"""How many batches back a change is searched for."""
-FEW = 5
+"""The number of batches in which a change is searched for."""
+MIN_BATCHES = 5
 """With fewer batches to compare with, no change is reported."""
 
 KL, RATIO, VALUE_LOSS = "objective/kl", "ppo/policy/ratio_max", "ppo/loss/value"
@@ -35,25 +35,25 @@ FIGURES = (KL, RATIO, VALUE_LOSS, EXPLAINED, ENTROPY, REWARD, SPREAD, LENGTH, CU
 """The figures that are checked, besides those of quality (`quality/...`)."""
 
 KL_NEGATIVE = -1.0
-KL_FAR, KL_FAR_AT_ONCE = 2.4, 4.0
-"""Times its target: the median of the last batches; a single batch."""
+KL_HIGH, KL_HIGH_IN_ONE_BATCH = 2.4, 4.0
+"""KL is too high if the median of the last batches, or that of a single batch, is this many times its target."""
 RATIO_HIGH, RATIO_JUMP, RATIO_ALWAYS = 3.0, 3.0, 10.0
 """A jump: above the first, and above the second times the usual ratio; above the third in any case."""
 VALUE_LOSS_JUMP = 4.0
-"""Times what it usually is."""
+"""A value loss jumps if it is this many times the usual one."""
 UNEXPLAINED_BATCHES, UNEXPLAINED = 20, -0.2
 """Explained variance of the returns; below 0 the values add to the variance of the advantages."""
-ENTROPY_LEFT = 0.3
-"""Share of what it was."""
-LONGER, SHORTER, TOKENS = 1.75, 0.5, 3.0
+ENTROPY_SHARE_LEFT = 0.3
+"""Entropy has collapsed if this share of its earlier level is left."""
+LONGER_FACTOR, SHORTER_FACTOR, MIN_DRIFT_TOKENS = 1.75, 0.5, 3.0
 """A drift: by one of these factors, and by at least this many tokens."""
 CUT_SHARE, DISTINCT_SHARE = 0.25, 0.25
-RISEN, FALLEN = 0.5, 0.05
+REWARD_RISE, QUALITY_FALL = 0.5, 0.05
 """Reward up by this many standard deviations while a share of something good is down by this much."""
-SURELY = 4.0
+SURE_STANDARD_ERRORS = 4.0
 """A fall of this many standard errors is more than noise."""
-PAID_BACK = 1.5
-"""A fall is no loss where other qualities have risen by this many times as much."""
+COMPENSATION_FACTOR = 1.5
+"""A fall does not count if other qualities have risen by this many times as much."""
 EPISODE_GAP = 10
 """A mark that returns after at most this many batches without it continues its episode."""
 
@@ -80,14 +80,14 @@ class Settings:
     """The settings of a run that the checks depend on."""
 
     target: float
-    """Of the KL."""
+    """The target of the KL."""
     adaptive: bool
-    """Whether its coefficient moves."""
+    """Whether the KL coefficient adapts."""
     max_new_tokens: int
 
     @classmethod
     def of(cls, config: PpoRunConfig) -> Settings:
-        """Those of a run."""
+        """The settings of a run's configuration."""
         return cls(config.ppo.target, config.ppo.adap_kl_ctrl, config.generation.max_new_tokens)
 
 
@@ -96,9 +96,9 @@ class History:
     """The figures of a run up to a batch.
 
     Attributes:
-        now: The batch's.
-        recent: Those of the batches before it, the newest last.
-        first: Those of the run's first batches.
+        now: The figures of the batch.
+        recent: The figures of the batches before it, the newest last.
+        first: The figures of the run's first batches.
     """
 
     now: Figures
@@ -106,19 +106,19 @@ class History:
     first: Sequence[Figures] = ()
 
     def value(self, name: str) -> float | None:
-        """The batch's figure, where it is a number."""
+        """The batch's figure; None if it is not known."""
         return _number(self.now.get(name))
 
     def usual(self, name: str) -> float | None:
-        """The median of the batches before; None where they are few."""
+        """The median of the batches before; None if they are too few."""
         return _median(_values(self.recent, name))
 
     def at_first(self, name: str) -> float | None:
-        """The median of the run's first batches; None where they are few."""
+        """The median of the run's first batches; None if they are too few."""
         return _median(_values(self.first, name))
 
     def lately(self, name: str, count: int) -> list[float]:
-        """The last figures, the batch's own among them."""
+        """The figure in the last batches, this batch included."""
         return _values([*self.recent[-(count - 1) :], self.now] if count > 1 else [self.now], name)
 
 
@@ -131,8 +131,8 @@ class Health:
     """Checks every batch of a run; earlier batches are read from the journal once.
 
     Args:
-        journal: A reader of the run's.
-        settings: The run's.
+        journal: Reads the run's journal.
+        settings: The settings of the run.
     """
 
     def __init__(self, journal: PpoJournal, settings: Settings) -> None:
@@ -147,8 +147,8 @@ class Health:
         """The marks of the next batch, which then counts among the earlier ones.
 
         Args:
-            step: The batch's.
-            figures: Its metrics.
+            step: The batch's step.
+            figures: The batch's metrics.
         """
         if self._recent is None:
             self._read(step, figures)
@@ -197,11 +197,11 @@ def kl_negative(history: History, _settings: Settings) -> Mark | None:
 
 def kl_high(history: History, settings: Settings) -> Mark | None:
     """A policy far from its reference."""
-    now, lately = history.value(KL), history.lately(KL, FEW)
+    now, lately = history.value(KL), history.lately(KL, MIN_BATCHES)
     if now is None:
         return None
-    kl = now if now > KL_FAR_AT_ONCE * settings.target else statistics.median(lately)
-    if kl <= KL_FAR * settings.target:
+    kl = now if now > KL_HIGH_IN_ONE_BATCH * settings.target else statistics.median(lately)
+    if kl <= KL_HIGH * settings.target:
         return None
     how = "raise ppo.init_kl_coef" if settings.adaptive else "raise ppo.init_kl_coef or let it adapt (adap_kl_ctrl)"
     what = "The mean KL" if kl == now else "The median KL of the last batches"
@@ -267,7 +267,7 @@ def entropy_collapse(history: History, _settings: Settings) -> Mark | None:
     if not lately or not before or max(before) <= 0:
         return None
     entropy = statistics.median(lately)
-    if entropy >= ENTROPY_LEFT * max(before):
+    if entropy >= ENTROPY_SHARE_LEFT * max(before):
         return None
     return Mark(
         "entropy_collapse",
@@ -279,11 +279,11 @@ def entropy_collapse(history: History, _settings: Settings) -> Mark | None:
 
 def length_drift(history: History, _settings: Settings) -> Mark | None:
     """Responses that have grown or shrunk."""
-    lately, first = history.lately(LENGTH, FEW), history.at_first(LENGTH)
+    lately, first = history.lately(LENGTH, MIN_BATCHES), history.at_first(LENGTH)
     if not lately or first is None or first <= 0:
         return None
     length = statistics.median(lately)
-    if SHORTER * first <= length <= LONGER * first or abs(length - first) < TOKENS:
+    if SHORTER_FACTOR * first <= length <= LONGER_FACTOR * first or abs(length - first) < MIN_DRIFT_TOKENS:
         return None
     longer = length > first
     word, means = ("longer", "rewards length") if longer else ("shorter", "punishes every word that can be wrong")
@@ -321,7 +321,7 @@ def same_response(history: History, _settings: Settings) -> Mark | None:
 
 
 def reward_hacking(history: History, _settings: Settings) -> Mark | None:
-    """A reward that rises while what is good falls: more than by chance, and not paid back by other qualities."""
+    """A reward that rises while a quality falls: more than by chance, and without other qualities rising as much."""
     lately = [*history.recent[-(FIRST_BATCHES - 1) :], history.now]
     older = history.recent[: -(FIRST_BATCHES - 1)][:FIRST_BATCHES]
     if len(lately) < FIRST_BATCHES:
@@ -330,12 +330,12 @@ def reward_hacking(history: History, _settings: Settings) -> Mark | None:
     for before in (history.first, older):
         spread = _mean(before, SPREAD)
         risen = _rise(before, lately, REWARD)
-        if len(before) < FEW or spread is None or risen is None or risen <= RISEN * spread or risen <= 0:
+        if len(before) < MIN_BATCHES or spread is None or risen is None or risen <= REWARD_RISE * spread or risen <= 0:
             continue
         changes = {name: change for name in names if (change := _rise(before, lately, name)) is not None}
-        fallen = [name for name in changes if changes[name] <= -FALLEN and _is_sure(before, lately, name)]
+        fallen = [name for name in changes if changes[name] <= -QUALITY_FALL and _is_sure(before, lately, name)]
         rises = sum(change for change in changes.values() if change > 0)
-        if not fallen or rises >= PAID_BACK * -sum(changes[name] for name in fallen):
+        if not fallen or rises >= COMPENSATION_FACTOR * -sum(changes[name] for name in fallen):
             continue
         falls = [f"{_word(name)} fell from {_mean(before, name):.2f} to {_mean(lately, name):.2f}" for name in fallen]
         return Mark(
@@ -352,12 +352,12 @@ def _word(name: str) -> str:
 
 
 def _is_sure(before: Sequence[Figures], after: Sequence[Figures], name: str) -> bool:
-    """Whether two stretches of batches differ by more than a figure's noise (Welch's test)."""
+    """Whether a figure differs between two groups of batches by more than its noise (Welch's test)."""
     was, now = _values(before, name), _values(after, name)
-    if len(was) < FEW or len(now) < FEW:
+    if len(was) < MIN_BATCHES or len(now) < MIN_BATCHES:
         return False
     error = math.sqrt(statistics.variance(was) / len(was) + statistics.variance(now) / len(now))
-    return abs(statistics.fmean(now) - statistics.fmean(was)) > SURELY * error
+    return abs(statistics.fmean(now) - statistics.fmean(was)) > SURE_STANDARD_ERRORS * error
 
 
 _CHECKS: tuple[Callable[[History, Settings], Mark | None], ...] = (
@@ -387,7 +387,7 @@ def _values(batches: Iterable[Figures], name: str) -> list[float]:
 
 
 def _median(values: Sequence[float]) -> float | None:
-    return statistics.median(values) if len(values) >= FEW else None
+    return statistics.median(values) if len(values) >= MIN_BATCHES else None
 
 
 def _mean(batches: Sequence[Figures], name: str) -> float | None:

@@ -38,7 +38,7 @@ _SAMPLE = f"INSERT OR REPLACE INTO ppo_samples VALUES ({', '.join('?' * 16)})"
 _TOKENS = "INSERT OR REPLACE INTO ppo_tokens VALUES (?, ?)"
 _PIECE = "INSERT OR IGNORE INTO ppo_pieces VALUES (?, ?)"
 _JUDGEMENT = "INSERT OR REPLACE INTO ppo_judgements VALUES (?, ?, ?, ?, ?, ?)"
-_TAKEN_BACK = "DELETE FROM ppo_judgements WHERE step = ? AND row = ? AND kind = ?"
+_REMOVE_JUDGEMENT = "DELETE FROM ppo_judgements WHERE step = ? AND row = ? AND kind = ?"
 _READ_SAMPLE = (
     "SELECT row, data_index, query, response, ended, length, query_cut, reference_response, scores, reward, kl,"
     " advantage, entropy, ratio, quality FROM ppo_samples"
@@ -46,7 +46,7 @@ _READ_SAMPLE = (
 _READ_JUDGEMENT = "SELECT step, row, kind, value, time, by FROM ppo_judgements"
 
 
-# Writing: for the run alone -------------------------------------------------------------------------------------------
+# Writing, by the run alone --------------------------------------------------------------------------------------------
 
 
 def write_batch(journal: JournalWriter, batch: BatchRecord) -> None:
@@ -96,9 +96,9 @@ def write_pieces(journal: JournalWriter, pieces: Mapping[int, str]) -> None:
 def write_judgement(
     journal: JournalWriter, step: int, row: int, kind: JudgementKind, value: float | None, by: str
 ) -> None:
-    """Keeps a judgement of a sample; None takes it back."""
+    """Writes a judgement of a sample; the value None removes it."""
     if value is None:
-        journal.rows(_TAKEN_BACK, [(step, row, kind)])
+        journal.rows(_REMOVE_JUDGEMENT, [(step, row, kind)])
     else:
         journal.rows(_JUDGEMENT, [(step, row, kind, value, time.time(), by)])
 
@@ -107,18 +107,18 @@ def pack(ids: bytes, counts: bytes, columns: Sequence[bytes]) -> bytes:
     """One response's tokens as the journal keeps them.
 
     Args:
-        ids: Little-endian 32-bit integers.
-        counts: A byte a token, 1 where it counts.
-        columns: Of each of `TOKEN_COLUMNS`, little-endian 32-bit floats.
+        ids: Token ids, little-endian 32-bit integers.
+        counts: One byte per token, 1 if it counts.
+        columns: For each of `TOKEN_COLUMNS`, little-endian 32-bit floats.
     """
     return b"".join([ids, counts, *columns])
 
 
-# Reading: for anybody -------------------------------------------------------------------------------------------------
+# Reading, by any process ----------------------------------------------------------------------------------------------
 
 
 class PpoJournal(Journal):
-    """A reader of a PPO run's journal: what every run has, and batches, samples, tokens and judgements."""
+    """Reads a PPO run's journal: the tables of every run, and batches, samples, tokens and judgements."""
 
     def last_batch(self) -> BatchRecord | None:
         """The newest batch."""
@@ -140,7 +140,7 @@ class PpoJournal(Journal):
         return [_batch(row) for row in rows]
 
     def batch_span(self) -> tuple[int, int, int]:
-        """First and last step of the batches, and how many there are; zeros where there is none."""
+        """First and last step of the batches, and how many there are; zeros if there are none."""
         with self._read() as read:
             if not read:
                 return 0, 0, 0
@@ -154,7 +154,7 @@ class PpoJournal(Journal):
         return [step for (step,) in rows]
 
     def batch_ends(self) -> tuple[int, int]:
-        """First and last step of the batches, without counting them; zeros where there is none."""
+        """First and last step of the batches, without counting them; zeros if there are none."""
         with self._read() as read:
             if not read:
                 return 0, 0
@@ -162,7 +162,7 @@ class PpoJournal(Journal):
         return first or 0, last or 0
 
     def figures(self, names: Sequence[str], first: int, last: int) -> dict[int, dict[str, float | None]]:
-        """Metrics of these steps (both included), by step and name; None stands for NaN."""
+        """Metrics of these steps (both included), by step and name; NaN is returned as None."""
         out: dict[int, dict[str, float | None]] = {}
         with self._read() as read:
             if not read:
@@ -184,13 +184,13 @@ class PpoJournal(Journal):
         return [_sample(row) for row in rows if isinstance(row[0], int)]
 
     def sample(self, step: int, row: int) -> SampleRecord | None:
-        """One sample."""
+        """One sample of a batch; None if it is not recorded."""
         with self._read() as read:
             rows = read(f"{_READ_SAMPLE} WHERE step = ? AND row = ?", (step, row)).fetchall() if read else []
         return _sample(rows[0]) if rows else None
 
     def tokens(self, step: int, row: int) -> TokenTable | None:
-        """The tokens of a sample's response; None where they are not known (yet)."""
+        """The tokens of a sample's response; None if they are not known (yet)."""
         with self._read() as read:
             if not read:
                 return None
@@ -225,7 +225,7 @@ def _token_key(step: int, row: int) -> int:
 
 
 def _numbers(values: Mapping[str, float]) -> str:
-    # JSON has no NaN; null stands for it.
+    # JSON has no NaN; it is written as null.
     return encode_json({name: None if math.isnan(x) else x for name, x in values.items()}).decode()
 
 
@@ -245,7 +245,7 @@ def _batch(row: Sequence[Any]) -> BatchRecord:
 
 
 def _judgement(row: Sequence[Any]) -> Judgement | None:
-    """The judgement in a row; None where its sample or its kind cannot be read."""
+    """The judgement in a row; None if its sample or its kind cannot be read."""
     step, sample, kind, value, when, by = row
     if not isinstance(step, int) or not isinstance(sample, int) or kind not in get_args(JudgementKind):
         return None

@@ -1,8 +1,9 @@
-"""What a person changes in a PPO batch by hand, sample by sample: a reward, an exclusion, a rating.
+"""A person's judgements of the samples of a PPO batch: a reward, an exclusion (`leave_out`) or a rating.
 
-A live run takes judgements as controls, keeps them in its journal and uses them in the batch's update. They are kept by
-batch and sample, so a batch that is made again after a resume gets the same ones. In the journal of a run that is not
-live they are written by whoever holds its lock for that moment.
+A judgement reaches a live run as a control. The run writes it to its journal and uses it in the batch's update; a batch
+that is made again after a resume gets the same judgements. If the run is not live, whoever takes its lock writes the
+judgement to the journal. An edit is a judgement that changes the update: a reward, an exclusion, or a rating if the
+run's reward counts ratings.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 
 JUDGEMENTS: tuple[JudgementKind, ...] = ("reward", "leave_out", "rating")
-_TAKEN_BACK = {
-    "reward": "its reward by hand is taken back",
-    "leave_out": "leaving it out is taken back",
-    "rating": "its rating is taken back",
+_REMOVED = {
+    "reward": "its edited reward is removed",
+    "leave_out": "it is no longer left out",
+    "rating": "its rating is removed",
 }
-LARGEST = {"fp32": 3.4028234663852886e38, "bf16": 3.3895313892515355e38, "fp16": 65504.0}
-"""The largest number of each precision."""
-FAR = 10.0
-"""How many standard deviations from the mean of its batch a reward is called far."""
+LARGEST_NUMBERS = {"fp32": 3.4028234663852886e38, "bf16": 3.3895313892515355e38, "fp16": 65504.0}
+"""The largest finite number of each precision."""
+FAR_DEVIATIONS = 10.0
+"""A reward that is more standard deviations than this from the mean of its batch gets a warning."""
 
 
 class Judgements:
-    """All judgements of a run, in the run that applies them.
+    """All judgements of a live run, which applies them.
 
     Args:
-        journal: A reader of those made before the run was resumed.
-        writer: Keeps them.
-        batch_size: The samples of a batch.
-        done: Gives the step of the last batch that was updated.
-        precision: The run's.
-        rewards: Gives the models' rewards of a batch, by its step; none where they are not known.
-        weight: The largest by which a rating is multiplied.
+        journal: Reads the judgements that were made before the run was resumed.
+        writer: Writes new judgements to the journal.
+        batch_size: The number of samples of a batch.
+        last_updated: Returns the step of the last batch that was updated.
+        precision: The precision in which the run computes.
+        rewards: Returns the models' rewards of the batch of a step; empty if they are not known.
+        weight: The largest weight by which the run multiplies a rating.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Judgements:
         journal: PpoJournal,
         writer: JournalWriter,
         batch_size: int,
-        done: Callable[[], int],
+        last_updated: Callable[[], int],
         *,
         precision: str = "fp32",
         rewards: Callable[[int], Sequence[float]] = lambda _step: (),
@@ -63,27 +64,27 @@ class Judgements:
         self._rewards = rewards
         self._weight = weight
         self._batch_size = batch_size
-        self._done = done
+        self._last_updated = last_updated
         self._values: dict[tuple[int, int], dict[str, float]] = {}
         for judgement in journal.judgements():
             if judgement.value is not None:
                 self._values.setdefault((judgement.step, judgement.row), {})[judgement.kind] = judgement.value
 
     def attach_to(self, gate: Gate) -> None:
-        """Has the gate hand over the controls of these kinds."""
+        """Has the gate pass on the controls that are judgements."""
         for kind in JUDGEMENTS:
-            gate.handlers[kind] = self.take
+            gate.handlers[kind] = self.apply
 
-    def take(self, control: Control) -> Answer:
-        """Keeps a control's judgement; the answer says what it will change."""
+    def apply(self, control: Control) -> Answer:
+        """Records a control's judgement; the answer says what the judgement will change."""
         step, row, value = control.batch, control.sample, control.value
         if step is None or row is None or step < 1 or not 0 <= row < self._batch_size:
             return refused(
                 "no_such_sample", f"there is no sample {row} of batch {step}; a batch has {self._batch_size}"
             )
         if control.kind not in JUDGEMENTS:
-            return refused("no_judgement", f"{control.kind} is no judgement of a sample")
-        if control.kind != "rating" and step <= self._done():
+            return refused("no_judgement", f"{control.kind} is not a judgement of a sample")
+        if control.kind != "rating" and step <= self._last_updated():
             return refused("updated_already", f"batch {step} was updated already")
         try:
             check_value(control.kind, value, self._precision, self._weight)
@@ -93,39 +94,39 @@ class Judgements:
         values = self._values.setdefault((step, row), {})
         if value is None:
             values.pop(control.kind, None)
-            return accepted("taken_back", f"batch {step}, sample {row}: {_TAKEN_BACK[control.kind]}")
+            return accepted("taken_back", f"batch {step}, sample {row}: {_REMOVED[control.kind]}")
         values[control.kind] = value
-        words = {
+        effects = {
             "reward": f"its reward is {value:g}, and the update uses that",
             "leave_out": "it is left out of the update" if value else "it takes part in the update",
             "rating": f"rated {value:+g}",
         }
-        far = far_from(self._rewards(step), value) if control.kind == "reward" else ""
-        return accepted(control.kind, f"batch {step}, sample {row}: {far}{words[control.kind]}")
+        warning = far_reward_warning(self._rewards(step), value) if control.kind == "reward" else ""
+        return accepted(control.kind, f"batch {step}, sample {row}: {warning}{effects[control.kind]}")
 
-    def of(self, step: int, kind: JudgementKind) -> dict[int, float]:
-        """The values of one kind for a batch's samples, by row."""
+    def values(self, step: int, kind: JudgementKind) -> dict[int, float]:
+        """The values of one kind of judgement in a batch, by the sample's row."""
         return {row: values[kind] for (at, row), values in self._values.items() if at == step and kind in values}
 
 
 def check_value(kind: str, value: float | None, precision: str, weight: float = 1.0) -> None:
-    """Refuses a value that the run cannot compute with.
+    """Checks that the run can compute with a judgement's value.
 
     Args:
         kind: `reward`, `leave_out` or `rating`.
-        value: None takes the judgement back.
-        precision: The run's.
-        weight: By which a rating is multiplied.
+        value: The value; None, which removes the judgement, is always valid.
+        precision: The precision in which the run computes.
+        weight: The weight by which a rating is multiplied.
 
     Raises:
-        LooptopError: The value is no number, or larger than the precision holds.
+        LooptopError: The value is not a finite number, or is larger than the precision can hold.
     """
     if value is None:
         return
     word = {"reward": "reward", "rating": "rating"}.get(kind, "value")
     if not math.isfinite(value):
-        raise LooptopError(f"a {word} must be a finite number, and {value:g} is none")
-    largest = LARGEST.get(precision, LARGEST["fp32"])
+        raise LooptopError(f"a {word} must be a finite number, not {value:g}")
+    largest = LARGEST_NUMBERS.get(precision, LARGEST_NUMBERS["fp32"])
     if abs(value) * (max(1.0, abs(weight)) if kind == "rating" else 1.0) > largest:
         times = f" times its weight of {weight:g}" if kind == "rating" and abs(weight) > 1 else ""
         raise LooptopError(
@@ -133,36 +134,38 @@ def check_value(kind: str, value: float | None, precision: str, weight: float = 
         )
 
 
-def far_from(rewards: Sequence[float], value: float | None) -> str:
-    """A warning, with a semicolon behind it, where a reward is far from the batch's others; else empty."""
+def far_reward_warning(rewards: Sequence[float], value: float | None) -> str:
+    """A warning that ends with a semicolon if `value` is far from a batch's other rewards; otherwise empty."""
     known = [reward for reward in rewards if math.isfinite(reward)]
     if value is None or len(known) < 2:
         return ""
     low, high = min(known), max(known)
     spread = max(statistics.pstdev(known), 0.01 * max(abs(low), abs(high)), 1e-6)
-    if abs(value - statistics.fmean(known)) <= FAR * spread:
+    if abs(value - statistics.fmean(known)) <= FAR_DEVIATIONS * spread:
         return ""
     return f"{value:g} is far from the rewards of its batch, which go from {low:.4g} to {high:.4g}; "
 
 
-def judge(folder: RunFolder, step: int, row: int, kind: JudgementKind, value: float | None, by: str) -> Control | None:
-    """Judges a sample, whether its run is live or not.
+def record_judgement(
+    folder: RunFolder, step: int, row: int, kind: JudgementKind, value: float | None, by: str
+) -> Control | None:
+    """Records a person's judgement of a sample, whether the run is live or not.
 
     Args:
         folder: A PPO run.
         step: The batch's step.
-        row: The sample's index in it.
+        row: The sample's index in the batch.
         kind: `reward`, `leave_out` or `rating`.
-        value: None takes the judgement back.
-        by: Who judges.
+        value: The value; None removes the judgement.
+        by: What sent it: `cli` or `app`.
 
     Returns:
-        The control, whose answer the run will journal; None where the run is not live and it is written already.
+        The control, whose answer the run will journal; None if the run is not live: the judgement is then written.
 
     Raises:
-        LooptopError: There is no such sample, the run is not live and would not use it, or cannot be written.
+        LooptopError: The sample does not exist, the judgement would have no effect, or the journal cannot be written.
     """
-    check_value(kind, value, *_computes_with(folder))
+    check_value(kind, value, *_precision_and_rating_weight(folder))
     if folder.is_live():
         return send(folder, kind, by, batch=step, sample=row, value=value)
     if PpoJournal(folder.db).sample(step, row) is None:
@@ -178,54 +181,56 @@ def judge(folder: RunFolder, step: int, row: int, kind: JudgementKind, value: fl
 
 
 def warning(folder: RunFolder, step: int, kind: JudgementKind, value: float | None) -> str:
-    """The warning of `far_from` for a value that was written into the journal of a run that is not live."""
+    """The warning of `far_reward_warning` for a judgement of a run that is not live."""
     if kind != "reward":
         return ""
-    return far_from([each.reward for each in PpoJournal(folder.db).samples(step) if each.reward is not None], value)
+    return far_reward_warning(
+        [sample.reward for sample in PpoJournal(folder.db).samples(step) if sample.reward is not None], value
+    )
 
 
 def drop_edits(folder: RunFolder) -> tuple[int, int]:
-    """Takes back the edits of the last batch that a resume would make again with them, after a failed update.
+    """Removes the edits of the last edited batch after the newest checkpoint, after they made its update fail.
 
-    Edits are rewards and exclusions, and ratings where the run's reward counts them.
+    Without this, a resume would make that batch again with the same edits.
 
     Returns:
         The batch's step, and how many edits were dropped.
 
     Raises:
-        LooptopError: The run is live, or no batch that would be made again has edits.
+        LooptopError: The run is live, or no batch after its newest checkpoint has edits.
     """
     journal, newest = PpoJournal(folder.db), newest_complete(folder.checkpoints)
-    begins = 0 if newest is None else step_of(newest)
+    checkpoint_step = 0 if newest is None else step_of(newest)
     rated = any(part.get("person") for part in folder.settings().get("rewards", ()) if isinstance(part, dict))
     kinds = ("reward", "leave_out", "rating") if rated else ("reward", "leave_out")
     with RunLock(folder.lock, folder.id).acquire(heartbeat=False):
-        edits = [each for each in journal.judgements() if each.step > begins and each.kind in kinds]
+        edits = [edit for edit in journal.judgements() if edit.step > checkpoint_step and edit.kind in kinds]
         if not edits:
             raise LooptopError(
                 f"{folder.id} has no edits to drop: no batch after its checkpoint was edited; resume it as it is"
             )
-        step = max(each.step for each in edits)
-        dropped = [each for each in edits if each.step == step]
+        step = max(edit.step for edit in edits)
+        dropped = [edit for edit in edits if edit.step == step]
         writer = JournalWriter(folder.db)
-        for each in dropped:
-            write_judgement(writer, each.step, each.row, each.kind, None, "cli")
+        for edit in dropped:
+            write_judgement(writer, edit.step, edit.row, edit.kind, None, "cli")
         if not writer.close():
             raise LooptopError(f"the journal of {folder.id} could not be written; is the disk full?")
     return step, len(dropped)
 
 
-def _computes_with(folder: RunFolder) -> tuple[str, float]:
-    """The run's precision, and the largest weight of a rating."""
+def _precision_and_rating_weight(folder: RunFolder) -> tuple[str, float]:
+    """The precision in which a run computes, and the largest weight by which it multiplies a rating."""
     precision = str(PpoJournal(folder.db).facts().get("precision") or "")
     settings = folder.settings()
     training = settings.get("training")
-    if precision not in LARGEST and isinstance(training, dict):
+    if precision not in LARGEST_NUMBERS and isinstance(training, dict):
         precision = str(training.get("precision", ""))
-    return precision if precision in LARGEST else "fp32", rating_weight(settings.get("rewards", ()))
+    return precision if precision in LARGEST_NUMBERS else "fp32", rating_weight(settings.get("rewards", ()))
 
 
 def rating_weight(parts: object) -> float:
-    """The largest weight by which a rating is multiplied, from a configuration's rewards as read; at least 1."""
+    """The largest weight of a rating, at least 1, from the `rewards` of a configuration as plain dictionaries."""
     tables = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list | tuple) else []
     return max([1.0, *(abs(float(part.get("weight", 1.0))) for part in tables if part.get("person"))])

@@ -1,4 +1,4 @@
-"""Loads what a PPO run computes with: policy, reference and tokenizer."""
+"""Loads the policy, the reference and the tokenizer of a PPO run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from looptop.engine.config.ppo import PolicyConfig, PpoRunConfig
 from looptop.engine.config.types import Kernels
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.folder_check import check_model_files
-from looptop.engine.models.names import adapted_from, resolve, whole_model
+from looptop.engine.models.names import adapted_from, resolve, resolve_adapters
 from looptop.engine.models.weights import load_part, load_whole
 from looptop.engine.ppo.fast_t5 import use_fast_kernels
 from looptop.engine.ppo.policy import POLICIES, Policy, T5Policy
@@ -26,30 +26,30 @@ from looptop.engine.text import visible
 
 
 def load_policy(
-    source: str | os.PathLike[str], device: torch.device | str = "cpu", kernels: Kernels = "fast", **load: Any
+    source: str | os.PathLike[str], device: torch.device | str = "cpu", kernels: Kernels = "fast", **options: Any
 ) -> Policy:
     """A policy from a saved policy or a plain model, on the device on which it will compute.
 
     Args:
-        source: Hub name or local folder; a folder of adapters stands for their model with the adapters merged in.
+        source: Hub name or local folder. From a folder of adapters, the model is loaded with the adapters merged in.
         device: Where the policy will compute.
-        kernels: `fast` gives a T5 on a processor the parts of `fast_t5`, and changes nothing else.
-        **load: Passed to `from_pretrained` (`local_files_only`, `dtype`, `attn_implementation`, ...).
+        kernels: `fast` replaces parts of a T5 on a CPU by those of `fast_t5`; other models stay unchanged.
+        **options: Passed to `from_pretrained` (`local_files_only`, `dtype`, `attn_implementation`, ...).
 
     Raises:
         LooptopError: The model is of another family, or its weights are damaged or incomplete.
-        OSError: It is neither on disk nor available from the hub.
+        OSError: The model is neither on disk nor available from the hub.
     """
     base = adapted_from(source)
     if base is not None:
         check_model_files(source, weights=True)
-        whole_model(base)
-        return _with_adapters(load_policy(base, device, kernels, **load), Path(source))
+        resolve_adapters(base)  # Raises if the chain of adapters is too long.
+        return _merge_adapters(load_policy(base, device, kernels, **options), Path(source))
     config = load_part(
         AutoConfig.from_pretrained,
         source,
         "the configuration in",
-        local_files_only=load.get("local_files_only", False),
+        local_files_only=options.get("local_files_only", False),
     )
     if config.model_type not in POLICIES:
         raise LooptopError(
@@ -57,9 +57,9 @@ def load_policy(
             f" a policy must be one of: {', '.join(sorted(POLICIES))}"
         )
     policy: Policy = load_whole(
-        POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **load
+        POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **options
     )
-    policy.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
+    policy.to(device)  # type: ignore[arg-type]  # transformers' decorator hides the signature
     if kernels == "fast" and isinstance(policy, T5Policy) and torch.device(device).type == "cpu":
         use_fast_kernels(policy)
     return policy
@@ -76,11 +76,11 @@ def load_policy_and_reference(
     Raises:
         LooptopError: A model cannot be loaded or is of another family, or `peft` is needed and not installed.
     """
-    policy = _load_named(config.policy, device, config.kernels)
-    reference = _load_named(config.reference, device, config.kernels) if config.reference else None
+    policy = _load_named("policy", config.policy, device, config.kernels)
+    reference = _load_named("reference", config.reference, device, config.kernels) if config.reference else None
     if not config.lora_rank:
         return policy, policy, Frozen(reference or copy.deepcopy(policy))
-    adapted = _with_new_adapters(policy, config)
+    adapted = _add_adapters(policy, config)
     return adapted, inner(adapted), Frozen(reference) if reference is not None else AdapterOff(adapted)
 
 
@@ -88,7 +88,7 @@ def load_tokenizer(name: str) -> Any:
     """A policy's tokenizer.
 
     Raises:
-        LooptopError: It cannot be loaded.
+        LooptopError: The tokenizer cannot be loaded.
     """
     try:
         return load_part(AutoTokenizer.from_pretrained, resolve(name), "the tokenizer in")
@@ -96,43 +96,43 @@ def load_tokenizer(name: str) -> Any:
         raise LooptopError(f"the tokenizer of {visible(name)} cannot be loaded: {error_text(error)}") from None
 
 
-def room_for_queries(policy: Policy, config: PpoRunConfig) -> int:
-    """How many tokens a query may have.
+def max_query_length(policy: Policy, config: PpoRunConfig) -> int:
+    """The largest number of tokens that a query may have.
 
     Raises:
         LooptopError: The model has fewer positions than a response needs.
     """
     positions = getattr(policy.config, "n_positions", None) if not policy.start_tokens else None
-    if positions is None:  # Relative positions: only memory limits a query.
+    if positions is None:  # Relative positions: only memory limits a query's length.
         return config.data.max_query_tokens
-    room = int(positions) - config.generation.max_new_tokens
-    if room < 1:
+    length = int(positions) - config.generation.max_new_tokens
+    if length < 1:
         raise LooptopError(
             f"the policy has {positions} positions and generation.max_new_tokens is"
-            f" {config.generation.max_new_tokens}; lower it"
+            f" {config.generation.max_new_tokens}; lower generation.max_new_tokens"
         )
-    return room
+    return length
 
 
-def _load_named(name: str, device: torch.device | str, kernels: Kernels) -> Policy:
+def _load_named(role: str, name: str, device: torch.device | str, kernels: Kernels) -> Policy:
     try:
         return load_policy(resolve(name), device, kernels)
     except (OSError, ValueError) as error:
         raise LooptopError(
-            f"the policy {visible(name)} cannot be loaded: {error_text(error)};"
+            f"the {role} {visible(name)} cannot be loaded: {error_text(error)};"
             " name a T5 or GPT-2 model in a local folder or connect to the hub"
         ) from None
 
 
-def _with_new_adapters(policy: Policy, config: PolicyConfig) -> nn.Module:
-    """The policy with untrained adapters."""
+def _add_adapters(policy: Policy, config: PolicyConfig) -> nn.Module:
+    """The policy wrapped with new, untrained adapters."""
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:
         raise LooptopError("model.lora_rank is set, and that needs peft; install it with `pip install peft`") from None
     adapters = LoraConfig(
         r=config.lora_rank,
-        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # a whole number by its annotation, any by its arithmetic
+        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # peft annotates this as int, but a float works too
         lora_dropout=0.0,
         target_modules=list(config.lora_modules) or None,
         modules_to_save=["v_head"],
@@ -143,7 +143,7 @@ def _with_new_adapters(policy: Policy, config: PolicyConfig) -> nn.Module:
         raise LooptopError(f"model.lora_modules does not fit the policy: {error_text(error)}") from None
 
 
-def _with_adapters(policy: Policy, folder: Path) -> Policy:
+def _merge_adapters(policy: Policy, folder: Path) -> Policy:
     """The policy with the adapters of a folder merged into it."""
     try:
         from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
@@ -154,16 +154,16 @@ def _with_adapters(policy: Policy, folder: Path) -> Policy:
     try:
         adapted: Any = get_peft_model(policy, LoraConfig.from_pretrained(str(folder)))
         weights = load_file(folder / "adapter_model.safetensors")
-        read: Any = set_peft_model_state_dict(adapted, weights)
+        loaded: Any = set_peft_model_state_dict(adapted, weights)
     except Exception as error:
         if is_out_of_memory(error):
             raise
         # peft, safetensors and json each have exceptions of their own for a damaged file.
         raise LooptopError(f"the adapters in {visible(folder)} cannot be loaded: {error_text(error)}") from error
-    own = [name for name in read.missing_keys if "lora_" in name or "modules_to_save" in name]
-    if wrong := [*own, *read.unexpected_keys]:
+    missing = [name for name in loaded.missing_keys if "lora_" in name or "modules_to_save" in name]
+    if mismatched := [*missing, *loaded.unexpected_keys]:
         raise LooptopError(
-            f"the adapters in {visible(folder)} are incomplete or belong to another model, see {visible(wrong[0])}"
+            f"the adapters in {visible(folder)} are incomplete or belong to another model, see {visible(mismatched[0])}"
         )
     merged: Policy = adapted.merge_and_unload().requires_grad_(True)
     merged.name_or_path = str(folder)

@@ -38,8 +38,8 @@ class Measured:
 
     Attributes:
         rollouts: Queries and responses, in batches.
-        scores: By the name of the reward's part.
-        rewards: The weighted sums.
+        scores: The scores, by the name of the reward's part.
+        rewards: The weighted sums of the scores.
         kl: Each response's distance to the reference, in nats.
         quality: Figures of the data's own judge.
     """
@@ -93,7 +93,7 @@ class Measure:
         Args:
             policy: The model, not wrapped.
             queries: What to respond to; each has the random numbers of its index here.
-            purpose: Whose random numbers: `HELD_OUT` or `COMPARED`.
+            purpose: The purpose of the random numbers: `HELD_OUT` or `COMPARED`.
         """
         return self.score(queries, self.answer(policy, queries, purpose))
 
@@ -103,22 +103,23 @@ class Measure:
         policy: Policy,
         queries: Sequence[Query],
         purpose: int,
-        between: Callable[[int, int], object] = lambda done, total: None,
+        on_progress: Callable[[int, int], object] = lambda done, total: None,
         processes: Processes = ALONE,
     ) -> list[Answered]:
         """The first half of measuring: responses and their KL, in batches, in order.
 
         Args:
-            policy: As in `__call__`.
-            queries: As in `__call__`.
-            purpose: As in `__call__`.
-            between: Called before each round of batches with the numbers of queries done and of all; may raise to stop.
-            processes: Those that have a copy of the policy; in a round each answers one batch.
+            policy: The model, not wrapped.
+            queries: The queries to respond to.
+            purpose: The purpose of the random numbers: `HELD_OUT` or `COMPARED`.
+            on_progress: Called before each round of batches with the number of queries done and their total; may
+                raise to stop.
+            processes: The processes that have a copy of the policy; in a round each answers one batch.
         """
-        mine: list[Answered] = []
+        own: list[Answered] = []
         rounds = range(0, len(queries), self.batch_size * processes.count)
         for begin in rounds:
-            between(begin, len(queries))
+            on_progress(begin, len(queries))
             first = begin + processes.index * self.batch_size
             some = queries[first : first + self.batch_size]
             if some:
@@ -127,8 +128,8 @@ class Measure:
                 )
                 part = roll_out(policy, some, numbers, self.setup.generation, self.setup.tokenizer, self.setup.special)
                 kl = self._kl(policy, part)
-                mine.append(Answered(replace(part, responses=replace(part.responses, output=None)), kl))
-        parts = processes.gather(mine)
+                own.append(Answered(replace(part, responses=replace(part.responses, output=None)), kl))
+        parts = processes.gather(own)
         return [theirs[turn] for turn in range(len(rounds)) for theirs in parts if turn < len(theirs)]
 
     def score(self, queries: Sequence[Query], answered: Sequence[Answered]) -> Measured:

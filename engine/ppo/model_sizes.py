@@ -1,4 +1,4 @@
-"""Counts the models of PPO runs and of runs that train a reward model, before they are loaded (`models.memory`)."""
+"""Counts the weights of a PPO or reward-model run's models before they are loaded, for `engine.models.memory`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.models.memory import ModelSize, build_empty, size_of
-from looptop.engine.models.names import resolve, whole_model
+from looptop.engine.models.names import resolve, resolve_adapters
 from looptop.engine.models.weights import load_part
 from looptop.engine.ppo.policy import POLICIES, Policy
 
 
 def ppo_sizes(config: PpoRunConfig, copies: int = 1, *, with_rewards: bool = True) -> list[ModelSize]:
-    """The policy, its reference and the reward models; adapters are too small to count.
+    """The sizes of the policy, the reference and the reward models; adapters are too small to count.
 
     Args:
-        config: The run's.
+        config: The run's configuration.
         copies: How many processes hold policy and reference in the same memory.
         with_rewards: Also count the reward models, which only the first process loads.
     """
@@ -35,13 +35,13 @@ def ppo_sizes(config: PpoRunConfig, copies: int = 1, *, with_rewards: bool = Tru
     return sizes
 
 
-def ppo_ways_out(config: PpoRunConfig) -> list[str]:
-    """What makes the models of a PPO run smaller."""
+def ppo_memory_advice(config: PpoRunConfig) -> list[str]:
+    """What a person can do if the models of a PPO run do not fit into memory."""
     return ["choose smaller models", *([] if config.model.lora_rank else ["set model.lora_rank"])]
 
 
 def reward_sizes(config: RewardRunConfig, copies: int = 1) -> list[ModelSize]:
-    """The classifier that is trained."""
+    """The size of the classifier that a reward-model run trains."""
     name = config.model.classifier
     return _classifier_size(f"the classifier {name}", name, copies, trained=True, num_labels=1)
 
@@ -61,7 +61,7 @@ def _classifier_size(
 
 
 def _policy(name: str) -> Policy:
-    config = load_part(AutoConfig.from_pretrained, whole_model(resolve(name)), "the configuration in")
+    config = load_part(AutoConfig.from_pretrained, resolve_adapters(resolve(name)), "the configuration in")
     return POLICIES[config.model_type](config)
 
 

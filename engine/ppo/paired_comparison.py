@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.models.names import resolve
 from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult
 from looptop.engine.ppo.data import load_unseen
-from looptop.engine.ppo.loading import load_policy, load_tokenizer, room_for_queries
+from looptop.engine.ppo.loading import load_policy, load_tokenizer, max_query_length
 from looptop.engine.ppo.measure import Measure, Measured
 from looptop.engine.ppo.reference import Frozen
 from looptop.engine.ppo.rewards import Reward
@@ -27,7 +27,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
 RESAMPLES = 10_000
-"""Of the bootstrap."""
+"""The number of resamples of the bootstrap."""
 
 
 def compare(
@@ -37,10 +37,10 @@ def compare(
 
     Args:
         run: A PPO run that has a result or a whole checkpoint.
-        count: How many queries, at most.
+        count: The largest number of queries.
         data: Other queries than the run's own unseen ones: a file, a data set's name, `newsroom:SEED`.
         device: Where to compute.
-        seed: Of the random numbers; the run's by default.
+        seed: The seed of the random numbers; the run's by default.
 
     Raises:
         LooptopError: The run is of another kind or has no model yet, or the data cannot be read.
@@ -56,7 +56,7 @@ def compare(
     )
     tokenizer = load_tokenizer(config.model.policy)
     queries, quality = load_unseen(
-        config.data, tokenizer, room_for_queries(tuned, config), config.training.seed, count, data
+        config.data, tokenizer, max_query_length(tuned, config), config.training.seed, count, data
     )
     setup = Setup(
         Frozen(before),
@@ -100,7 +100,7 @@ def figures(before: Measured, after: Measured) -> dict[str, CompareFigure]:
     for name in before.quality[0]:
         if name != "distinct":
             result[name] = paired([row[name] for row in before.quality], [row[name] for row in after.quality])
-    # Of all responses together, so nothing is paired.
+    # A figure of all responses together: nothing can be paired.
     one, two = (len(set(side.texts)) / len(side.texts) for side in (before, after))
     nan = float("nan")
     result["distinct"] = CompareFigure(one, two, two - one, nan, nan, nan, len(before.texts))
@@ -112,7 +112,7 @@ def paired(before: Sequence[float], after: Sequence[float]) -> CompareFigure:
 
     Args:
         before: One number per query.
-        after: The same queries', in the same order.
+        after: One number per query, in the same order.
     """
     one, two = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     difference = two - one

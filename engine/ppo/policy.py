@@ -30,7 +30,7 @@ from transformers import (
 from looptop.engine.ppo.algorithm import entropy, token_logprobs
 
 NUMBERS_PER_CHUNK = 2**19
-"""Logits that are normalised together on a processor: 2 MiB in float32, which fits into its cache with a copy."""
+"""Logits that are normalised together on a CPU: 2 MiB in float32, which fits into its cache with a copy."""
 
 
 class PolicyOutput(NamedTuple):
@@ -69,7 +69,7 @@ class ValueHead(nn.Module):
 
 
 class PolicyMixin:
-    """What both families share; each family defines its states, its logits and its incremental decoder."""
+    """The part that both families share; each defines its states, its logits and its incremental decoder."""
 
     start_tokens: ClassVar[int]
     """Tokens that the decoder receives before the response: 1 for T5, 0 for GPT-2."""
@@ -137,7 +137,7 @@ class T5Policy(PolicyMixin, T5ForConditionalGeneration):
         super().__init__(config)
         self.v_head = ValueHead(config.d_model)
         self.decoder_type: Callable[[T5ForConditionalGeneration, Tensor, Tensor], IncrementalDecoder] = T5Decoder
-        """What `start_decoding` makes; `fast_t5` puts its own here."""
+        """The class of the decoder that `start_decoding` returns; `fast_t5` replaces it."""
 
     @functools.wraps(T5ForConditionalGeneration.forward)
     def forward(  # type: ignore[override]
@@ -322,7 +322,7 @@ def logprobs_and_entropies(logits: Tensor, token_ids: Tensor) -> tuple[Tensor, T
     """Each token's log-probability, and the entropy of the distribution that it is from.
 
     The distributions of all tokens never exist at once in float32: for 400 tokens of FLAN-T5 they are 50 MB, which six
-    operations would each read from memory and write back. On a processor a few rows at a time go through all of them
+    operations would each read from memory and write back. On a CPU a few rows at a time go through all of them
     while they are in its cache.
 
     Args:
@@ -348,7 +348,7 @@ def _in_chunks(logits: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _chunks(logits: Tensor) -> Iterator[slice]:
-    # Only a processor's cache is so small; on other devices many small operations take longer.
+    # Only a CPU's cache is so small; on other devices many small operations take longer.
     size = max(1, NUMBERS_PER_CHUNK // logits.shape[1]) if logits.device.type == "cpu" else max(1, len(logits))
     return (slice(begin, begin + size) for begin in range(0, len(logits), size))
 

@@ -1,4 +1,4 @@
-"""Preferences to train a reward model from: pairs as they are given, or made of ratings within each query."""
+"""Loads the preferences that a reward model is trained on: given pairs, or pairs made from ratings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from looptop.engine.text import visible
 
 _log = logging.getLogger("looptop.data")
 
-MOST_OF_A_RATING = 4
-"""In how many pairs one rated response is the better side, where queries do not matter."""
+MAX_PAIRS_PER_RATING = 4
+"""The largest number of pairs in which a rated response is the better one, if pairs are made across queries."""
 
 
 class Pair(Struct, frozen=True):
@@ -44,8 +44,8 @@ def load_pairs(config: PreferenceConfig, reads: str, seed: int) -> tuple[list[Pa
     """Pairs to train on and pairs held out; a query is on one side only.
 
     Args:
-        config: Where they are.
-        reads: `response` where the reward model does not read the query: ratings then make pairs across queries too.
+        config: The source of the preferences.
+        reads: `response` if the reward model does not read the query; ratings then make pairs across queries too.
         seed: Draws which queries are held out.
 
     Raises:
@@ -64,10 +64,10 @@ def load_pairs(config: PreferenceConfig, reads: str, seed: int) -> tuple[list[Pa
 
 
 def pairs_of(ratings: Iterable[Rating], *, across: bool, seed: int = 0) -> list[Pair]:
-    """Ratings as pairs of a better and a worse response; ties make none.
+    """Makes pairs of a better and a worse response from ratings; equal ratings make no pair.
 
     Args:
-        ratings: In any order.
+        ratings: The ratings, in any order.
         across: Also pair responses to different queries; each is then the better side of a few pairs, drawn by `seed`.
         seed: Draws those pairs.
     """
@@ -88,7 +88,7 @@ def _pairs_across(ratings: list[Rating], rng: Random) -> list[Pair]:
     pairs = []
     for better in ratings:
         worse = [each for each in ratings if each.rating < better.rating and each.response != better.response]
-        for other in rng.sample(worse, min(len(worse), MOST_OF_A_RATING)):
+        for other in rng.sample(worse, min(len(worse), MAX_PAIRS_PER_RATING)):
             pairs.append(Pair(better.query, better.response, other.response))
     return pairs
 

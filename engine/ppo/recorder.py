@@ -30,7 +30,7 @@ class RecordedBatch:
 
     Attributes:
         progress: The batch itself.
-        seconds: How long each stage took.
+        seconds: How long each stage took, by its name.
         references: The reference's responses, by row.
         marks: Health checks that failed.
     """
@@ -60,7 +60,7 @@ class RecordedBatch:
 
     @property
     def columns(self) -> Mapping[str, Numbers]:
-        """Those of `TOKEN_COLUMNS` that are known, `[samples, response length]`; NaN where a sample was left out."""
+        """The columns of `TOKEN_COLUMNS` that are known, `[samples, response length]`; NaN for samples left out."""
         progress = self.progress
         if progress.comparison is not None and "kl" not in self._columns:
             parts = {
@@ -94,7 +94,7 @@ class RecordedBatch:
         return ratio
 
     def of_samples(self, name: str, how: Any = np.nanmean) -> list[float | None]:
-        """A column's mean (or sum, or largest) over the tokens of each sample; None where it is not known."""
+        """A column's mean (or sum, or largest) over the tokens of each sample; None if it is not known."""
         columns = self.columns
         if name not in columns or self.mask is None:
             return [None] * len(self)
@@ -152,8 +152,8 @@ class Recorder:
     """Writes batches to the journal.
 
     Args:
-        journal: The run's.
-        tokenizer: The policy's.
+        journal: The run's journal.
+        tokenizer: The policy's tokenizer.
     """
 
     def __init__(self, journal: JournalWriter, tokenizer: Any) -> None:
@@ -186,7 +186,7 @@ class Recorder:
 
 
 def piece(tokenizer: Any, number: int) -> str:
-    """A token as a person reads it: with a space where a word begins; its id where the tokenizer does not know it."""
+    """A token as a person reads it: with a space where a word begins; its id if the tokenizer does not know it."""
     text = token_of(tokenizer, number)
     if text is None:
         return number_text(number)
@@ -200,7 +200,7 @@ def batch_figures(batch: RecordedBatch, used: Sequence[float], rows: Sequence[in
     Args:
         batch: The batch.
         used: The rewards that were used, a person's among them.
-        rows: The samples that took part; all where None. Those that were left out count in nothing.
+        rows: The samples that took part, or None for all. Samples that were left out do not count in any figure.
     """
     progress, rows = batch.progress, range(len(batch)) if rows is None else rows
     scalars = {name: value for name, value in progress.statistics.items() if isinstance(value, float)}
@@ -234,7 +234,7 @@ def batch_figures(batch: RecordedBatch, used: Sequence[float], rows: Sequence[in
 def explained_variance(batch: RecordedBatch) -> float | None:
     """How much of the returns the values explained before the update: `1 - var(returns - values) / var(returns)`.
 
-    Unlike TRL's `ppo/val/var_explained`, a bias that all values share does not count. None where there was no update,
+    Unlike TRL's `ppo/val/var_explained`, a bias that all values share does not count. None if there was no update,
     or all returns are the same.
     """
     if "return" not in batch.columns or batch.mask is None:
@@ -255,12 +255,12 @@ def _array(tensor: Tensor) -> Numbers:
 def sample_columns(
     batch: RecordedBatch, used: Sequence[float], rows: Sequence[int] | None = None
 ) -> dict[str, list[float]]:
-    """What a condition can ask of samples: for each figure that is known, one number per sample.
+    """The figures of samples that a condition can use: for each known figure, one number per sample.
 
     Args:
         batch: The batch.
-        used: The rewards, a person's among them; empty before they are known.
-        rows: The samples that take part; all where None.
+        used: The rewards that are used, a person's among them; empty before they are known.
+        rows: The samples that take part, or None for all.
     """
     progress, rows = batch.progress, range(len(batch)) if rows is None else rows
     columns: dict[str, list[float]] = {"length": [float(len(ids)) for ids in progress.rollout.responses.ids]}

@@ -1,5 +1,5 @@
-"""The records in a PPO run's journal: batches, samples, tokens and judgements. Without torch, so that screens can read
-them.
+"""The records in a PPO run's journal: batches, samples, tokens and judgements. Does not import torch,
+so that screens can read them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Mark(Struct, frozen=True):
     text: str
     """What the figures show, what it usually means, and what to try, in one to three sentences."""
     since: int | None = None
-    """The batch with which this episode of the same mark began; None where it was not recorded."""
+    """The batch with which this episode of the same mark began; None if that was not recorded."""
 
     def begins(self, step: int) -> bool:
         """Whether the episode begins with this batch."""
@@ -40,7 +40,7 @@ class BatchRecord(Struct, frozen=True):
     """One batch; its figures are metrics of its step, under TRL's names."""
 
     step: int
-    """From 1; the Trainer's step that it becomes."""
+    """The Trainer's step that the batch becomes, from 1."""
     stage: Stage
     """The stage it has reached."""
     time: float
@@ -57,30 +57,30 @@ class SampleRecord(Struct, frozen=True):
     row: int
     """Its index in the batch, from 0."""
     data_index: int
-    """Of its query in the data set."""
+    """The index of its query in the data set."""
     query: str
     response: str
     ended: bool
-    """False where the response was cut before its end."""
+    """False if the response was cut before its end."""
     length: int
     """Tokens of the response, its end included."""
     query_cut: bool = False
     """Whether the query was longer than the model takes."""
     reference_response: str | None = None
-    """The reference's response to the same query, where there is one."""
+    """The reference's response to the same query, if there is one."""
     scores: dict[str, float] = {}
     """By the name of the reward's part."""
     reward: float | None = None
     """The weighted sum of the scores, minus the penalty of a response that was cut. A reward that a person gave instead
     is a judgement."""
     kl: float | None = None
-    """Summed over the response, in nats."""
+    """The KL summed over the response, in nats."""
     advantage: float | None = None
-    """The mean over its tokens."""
+    """The mean advantage of its tokens."""
     entropy: float | None = None
-    """The mean over its tokens, in nats."""
+    """The mean entropy of its tokens, in nats."""
     ratio: float | None = None
-    """The largest of its tokens in the last pass."""
+    """The largest ratio of its tokens in the last pass."""
     quality: dict[str, float] = {}
     """Figures of the data's own judge (recall, clean, ...), and the share of the batch's other responses that are
     different."""
@@ -94,18 +94,19 @@ class TokenTable(Struct, frozen=True):
     counts: list[bool]
     """Whether each counts in KL, reward and loss."""
     columns: dict[str, list[float]]
-    """For each of `TOKEN_COLUMNS` one number per token; NaN where it is not known yet."""
+    """For each of `TOKEN_COLUMNS` one number per token; NaN if it is not known yet."""
 
 
 class Judgement(Struct, frozen=True):
-    """A change to a sample by hand, or a rating of it."""
+    """A person's judgement of a sample."""
 
     step: int
     row: int
     kind: JudgementKind
-    """`reward`: use this instead of the models'; `leave_out`: the sample teaches nothing; `rating`: keep this for a
-    reward model."""
+    """`reward`: replaces the models' reward; `leave_out`: excludes the sample from the update; `rating`: a rating, for
+    training a reward model or as a part of the reward."""
     value: float | None
-    """None takes the judgement back."""
+    """The reward or rating, or 1 to leave the sample out; None if it cannot be read."""
     time: float
     by: str
+    """What sent it: `cli` or `app`."""

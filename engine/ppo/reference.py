@@ -13,7 +13,7 @@ class Reference(Protocol):
     """Gives a policy's outputs for responses, and can write responses itself."""
 
     def __call__(self, **inputs: Any) -> PolicyOutput:
-        """See `Policy.forward`, given `response_ids`."""
+        """The outputs of a policy's forward pass for given `response_ids`."""
         ...
 
     def as_policy(self) -> AbstractContextManager[Policy]:
@@ -34,7 +34,7 @@ class Frozen:
         return output
 
     def as_policy(self) -> AbstractContextManager[Policy]:
-        """The model."""
+        """The model itself."""
         return nullcontext(self.model)
 
 

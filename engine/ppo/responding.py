@@ -26,7 +26,7 @@ class Generated(Struct, frozen=True):
     text: str
     response: str
     ended: bool
-    """False where it was cut at the longest length allowed."""
+    """False if the response was cut at the longest length allowed."""
     tokens: int
 
 
@@ -43,20 +43,20 @@ def generate(
     Args:
         name: A PPO run, a folder, `bundled:PART`, or a hub name.
         texts: What to respond to.
-        prefix: Put before each text; of a run, its own by default.
-        max_new_tokens: The longest response; of a run, its own by default.
-        seed: Of the random numbers; each text has its own.
+        prefix: Put before each text; by default that of the run.
+        max_new_tokens: The length of the longest response; by default that of the run.
+        seed: The seed of the random numbers; each text has random numbers of its own.
         device: Where to compute.
 
     Raises:
-        LooptopError: There is no such model, or it is of another family.
+        LooptopError: The model does not exist, or is of another family.
     """
     run = RunFolder.named(name)
     config = run.config() if run is not None else None
     if config is not None and not isinstance(config, PpoRunConfig):
         raise LooptopError(f"{name} is a {config.kind} run; its model writes no responses")
     settings = GenerationConfig(max_new_tokens=max_new_tokens or (config.generation.max_new_tokens if config else 48))
-    before = prefix if prefix is not None else config.data.prefix if config else ""
+    used_prefix = prefix if prefix is not None else config.data.prefix if config else ""
     chosen = pick(device, "fp32")
     chosen.apply()
     kernels = config.model.kernels if config else "fast"
@@ -69,8 +69,8 @@ def generate(
         ) from None
     tokenizer = load_tokenizer(name)
     positions = getattr(policy.config, "n_positions", None) if not policy.start_tokens else None
-    room = (positions or 2**20) - settings.max_new_tokens
-    queries = Queries(list(texts), None, tokenizer, before, max(1, room))
+    query_length = (positions or 2**20) - settings.max_new_tokens
+    queries = Queries(list(texts), None, tokenizer, used_prefix, max(1, query_length))
     special = SpecialIds.of(tokenizer, name)
     results = []
     for first in range(0, len(queries), BATCH_SIZE):

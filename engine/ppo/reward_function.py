@@ -1,8 +1,8 @@
-"""A Python function as a reward; as a program, a trial of such a function on sample texts.
+"""A Python function as a reward; run as a program, this module tries such a function on sample texts.
 
 `python -m looptop.engine.ppo.reward_function NAME FUNCTION` reads two lists of texts from stdin as JSON, calls the
 function with them, and prints one JSON string: what is wrong, or nothing. It runs in a process of its own,
-because the function may print, import torch, hang or exit. Without torch.
+because the function may print, import torch, hang or exit. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -55,30 +55,30 @@ def checked(name: str, scores: Sequence[Any], responses: Sequence[str]) -> list[
     """The scores of the reward `name` as numbers.
 
     Raises:
-        LooptopError: One is no finite number, or there are more or fewer than responses.
+        LooptopError: A score is not a finite number, or there are more or fewer scores than responses.
     """
     if len(scores) != len(responses):
         raise LooptopError(f"the reward {name} gave {len(scores)} scores for {len(responses)} responses")
     for row, (score, response) in enumerate(zip(scores, responses, strict=True)):
         if not isinstance(score, numbers.Real) or not math.isfinite(score):
             raise LooptopError(
-                f"the reward {name} gave {visible(repr(score))[:40]} for sample {row}, which is no finite number;"
+                f"the reward {name} gave {visible(repr(score))[:40]} for sample {row}, which is not a finite number;"
                 f" the response is: {visible(response)[:80]!r}"
             )
     return [float(score) for score in scores]
 
 
-def _module(where: str, name: str) -> Any:
+def _module(source: str, name: str) -> Any:
     try:
-        if where.endswith(".py"):
-            path = path_of(where)
+        if source.endswith(".py"):
+            path = path_of(source)
             spec = importlib.util.spec_from_file_location(f"looptop_reward_{path.stem}", path)
             if spec is None or spec.loader is None or not path.is_file():
-                raise LooptopError(f"there is no file {visible(where)}, which a reward's function should be in")
+                raise LooptopError(f"there is no file {visible(source)}, which a reward's function should be in")
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             return module
-        return importlib.import_module(where)
+        return importlib.import_module(source)
     except ModuleNotFoundError as error:
         raise LooptopError(f"the reward function '{visible(name)}' cannot be imported: {visible(error)}") from None
 
@@ -87,13 +87,13 @@ def what_is_wrong(name: str, function: str, queries: Sequence[str], responses: S
     """Calls a reward's function with sample texts.
 
     Args:
-        name: The reward's.
-        function: As the configuration names it.
+        name: The name of the reward.
+        function: The function's name in the configuration.
         queries: Sample texts.
-        responses: As many.
+        responses: The same number of sample texts.
 
     Returns:
-        What is wrong with it, in a sentence; empty where nothing is.
+        What is wrong with the function, in a sentence; empty if nothing is.
     """
     doing = "cannot be imported"
     try:
@@ -115,7 +115,7 @@ def what_is_wrong(name: str, function: str, queries: Sequence[str], responses: S
 
 
 def main() -> None:
-    """The program."""
+    """Runs the program."""
     answer = os.dup(1)
     os.dup2(2, 1)  # the function may print
     name, function = sys.argv[1:]

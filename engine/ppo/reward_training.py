@@ -34,7 +34,7 @@ from looptop.engine.models.weights import is_pooler, load_part, load_whole
 from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.model_sizes import reward_sizes
 from looptop.engine.ppo.preferences import Pair, load_pairs
-from looptop.engine.ppo.rewards import encode, room_of
+from looptop.engine.ppo.rewards import encode, max_input_length
 from looptop.engine.runs.context import READING, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
@@ -48,11 +48,12 @@ from looptop.engine.training.trainer import (
 )
 from looptop.engine.training.unreached import freeze_unreached
 
-_PAIRS_BETWEEN_CALLS = 256
+_PAIRS_PER_REPORT = 256
+"""The number of pairs that are encoded between two reports of progress."""
 
 
 class RewardModelTrainer(RunTrainer, RewardTrainer):
-    """TRL's trainer, as a run of looptop's."""
+    """TRL's trainer as a looptop run."""
 
 
 def train(context: RunContext) -> dict[str, Any]:
@@ -60,10 +61,10 @@ def train(context: RunContext) -> dict[str, Any]:
 
     Returns:
         `accuracy` (the share of held-out pairs in which the better response gets the larger reward) and `loss` of the
-        best evaluation, the `step` of it, and `seconds` since the run began; only the last where the run was stopped.
+        best evaluation, its `step`, and `seconds` since the run began; only `seconds` if the run was stopped.
 
     Raises:
-        LooptopError: Data, model or device are not usable; says what to do.
+        LooptopError: The data, model or device cannot be used; says what to do.
     """
     began = time.time()
     config = context.config
@@ -78,15 +79,15 @@ def train(context: RunContext) -> dict[str, Any]:
     context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the model")
-    ways_out = ["choose a smaller classifier"]
-    context.activity = loading(ways_out)
+    advice = ["choose a smaller classifier"]
+    context.activity = loading(advice)
     context.report("loading the model")
-    check_fit(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, ways_out)
+    check_fit(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, advice)
     model, tokenizer = load_classifier(config.model.classifier)
     context.raise_if_stopped()
     with context.during(READING), context.processes.first_process_first():
         pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
-    longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
+    longest = min(config.data.max_tokens, max_input_length(model.config, tokenizer))
     sample = encode(tokenizer, [pairs[0].query], [pairs[0].chosen], config.model.reads, longest)
     freeze_unreached(model, lambda: model(**{name: torch.tensor(ids) for name, ids in sample.items()}).logits.sum())
     context.raise_if_stopped()
@@ -95,11 +96,11 @@ def train(context: RunContext) -> dict[str, Any]:
     if config.training.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
 
-    def tokenised(some: list[Pair], before: int) -> Dataset:
-        def between(done: int) -> None:
-            context.pass_before_steps("tokenising the pairs", before + done, len(pairs) + len(held_out))
+    def tokenised(some_pairs: list[Pair], before: int) -> Dataset:
+        def on_progress(encoded: int) -> None:
+            context.pass_before_steps("tokenising the pairs", before + encoded, len(pairs) + len(held_out))
 
-        return as_dataset(some, tokenizer, config.model.reads, longest, between)
+        return as_dataset(some_pairs, tokenizer, config.model.reads, longest, on_progress)
 
     trainer = RewardModelTrainer(
         model=model,
@@ -134,14 +135,14 @@ def load_classifier(name: str) -> tuple[Any, Any]:
     """A classifier with one label and a new head, and its tokenizer.
 
     Raises:
-        LooptopError: It does not exist, or it is incomplete.
+        LooptopError: The classifier does not exist, or is incomplete.
     """
     try:
         source = resolve(name)
         model = load_whole(
             AutoModelForSequenceClassification.from_pretrained,
             source,
-            new=_is_of_the_head,
+            new=_is_new_weight,
             num_labels=1,
             id2label={0: "LABEL_0"},
             label2id={"LABEL_0": 0},
@@ -156,30 +157,34 @@ def load_classifier(name: str) -> tuple[Any, Any]:
 
 
 _HEADS = ("classifier", "pre_classifier", "classification_head", "score", "sequence_summary", "logits_proj")
-"""The head's name in each family."""
+"""The name of the classification head in each family of models."""
 
 
-def _is_of_the_head(name: str) -> bool:
-    """Whether a classifier's weight does not belong to the encoder below its head."""
+def _is_new_weight(name: str) -> bool:
+    """Whether a checkpoint may lack this weight, which is then new: it belongs to the head, not to the encoder."""
     return name.partition(".")[0] in _HEADS or is_pooler(name)
 
 
 def as_dataset(
-    pairs: list[Pair], tokenizer: Any, reads: str, max_tokens: int, between: Callable[[int], object] = lambda done: None
+    pairs: list[Pair],
+    tokenizer: Any,
+    reads: str,
+    max_tokens: int,
+    on_progress: Callable[[int], object] = lambda encoded: None,
 ) -> Dataset:
-    """Pairs for the trainer: token ids of both sides, encoded as a reward encodes them.
+    """Pairs as the trainer takes them: the token ids of both responses, encoded as for a reward.
 
     Args:
         pairs: The pairs.
-        tokenizer: The classifier's.
-        reads: See `encode`.
-        max_tokens: See `encode`.
-        between: Receives, every few hundred pairs, how many are encoded.
+        tokenizer: The classifier's tokenizer.
+        reads: `response`, or `both` for query and response as one input.
+        max_tokens: Longer inputs are cut at their end.
+        on_progress: Called every few hundred pairs with the number of pairs encoded so far.
     """
     sides: dict[str, list[list[int]]] = {"chosen_ids": [], "rejected_ids": []}
-    for first in range(0, len(pairs), _PAIRS_BETWEEN_CALLS):
-        between(first)
-        some = pairs[first : first + _PAIRS_BETWEEN_CALLS]
+    for first in range(0, len(pairs), _PAIRS_PER_REPORT):
+        on_progress(first)
+        some = pairs[first : first + _PAIRS_PER_REPORT]
         queries = [pair.query for pair in some]
         for name, responses in (
             ("chosen_ids", [pair.chosen for pair in some]),
@@ -199,8 +204,8 @@ def save_model(folder: Path, model: nn.Module, tokenizer: Any, card: str) -> Non
 def _card(config: RewardRunConfig, folder: Path, accuracy: float, pairs: int) -> str:
     return (
         "# A reward model\n\n"
-        f"Made by looptop from {visible(config.model.classifier)} with preferences of {visible(config.data.source)}; it"
-        f" reads {'the response' if config.model.reads == 'response' else 'query and response'}.\n\n"
+        f"Trained by looptop from {visible(config.model.classifier)} on preferences from {visible(config.data.source)};"
+        f" it reads {'the response' if config.model.reads == 'response' else 'query and response'}.\n\n"
         f"- of {pairs:,} held-out pairs, the better response gets the larger reward in {accuracy:.2%}\n"
         f"- learning rate: {config.training.learning_rate:g}, epochs: {config.training.num_train_epochs:g}\n\n"
         "Use it in a PPO run:\n\n```toml\n[[rewards]]\n"
@@ -210,19 +215,19 @@ def _card(config: RewardRunConfig, folder: Path, accuracy: float, pairs: int) ->
 
 
 def _arguments(context: RunContext, config: RewardRunConfig, device: Any) -> RewardConfig:
-    chosen = config.training
+    settings = config.training
     arguments = RewardConfig(
-        **trainer_arguments(chosen, context.folder.checkpoints, device),
-        per_device_train_batch_size=chosen.per_device_train_batch_size,
-        per_device_eval_batch_size=chosen.per_device_eval_batch_size,
-        gradient_accumulation_steps=chosen.gradient_accumulation_steps,
-        eval_strategy=chosen.eval_strategy,
-        eval_steps=chosen.eval_steps,
+        **trainer_arguments(settings, context.folder.checkpoints, device),
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        per_device_eval_batch_size=settings.per_device_eval_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        eval_strategy=settings.eval_strategy,
+        eval_steps=settings.eval_steps,
         eval_on_start=evaluates_first(context),
-        save_strategy=chosen.eval_strategy,
-        save_steps=chosen.eval_steps,
-        metric_for_best_model=f"eval_{chosen.metric_for_best_model}",
-        greater_is_better=chosen.metric_for_best_model == "accuracy",
+        save_strategy=settings.eval_strategy,
+        save_steps=settings.eval_steps,
+        metric_for_best_model=f"eval_{settings.metric_for_best_model}",
+        greater_is_better=settings.metric_for_best_model == "accuracy",
         # Longer texts were cut when they were encoded.
         max_length=None,
         disable_dropout=False,

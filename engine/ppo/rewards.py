@@ -46,8 +46,8 @@ class Reward:
     """The parts of a reward, loaded.
 
     Attributes:
-        parts: Their configurations, in order.
-        scorers: One each.
+        parts: The parts' configurations, in order.
+        scorers: One scorer for each part.
     """
 
     parts: tuple[RewardConfig, ...]
@@ -65,20 +65,20 @@ class Reward:
             precision: What they compute in; scores are in fp32 always.
 
         Raises:
-            LooptopError: One cannot be loaded, or has no such label.
+            LooptopError: A model or function cannot be loaded, or a classifier lacks the label.
         """
         return cls(tuple(parts), tuple(_scorer(part, device, precision) for part in parts))
 
     @property
     def asks_a_person(self) -> bool:
-        """Whether a person's ratings are part of it."""
+        """Whether a person's ratings are part of the reward."""
         return any(part.person for part in self.parts)
 
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> Scores:
         """Every part's scores.
 
         Raises:
-            LooptopError: A score is no finite number, or there are more or fewer of them than responses.
+            LooptopError: A score is not a finite number, or there are more or fewer of them than responses.
         """
         return {
             part.name: checked(part.name, scorer(queries, responses), responses)
@@ -92,7 +92,7 @@ class Reward:
 
 
 def rewards_of(reward: Reward, scores: Scores, ended: Sequence[bool], settings: GenerationConfig) -> list[float]:
-    """The weighted sums of scores, minus the penalty where a response was cut."""
+    """The weighted sums of scores, minus the penalty of responses that were cut."""
     return [
         total - (0.0 if complete else settings.cut_penalty)
         for total, complete in zip(reward.total(scores), ended, strict=True)
@@ -110,7 +110,7 @@ def qualities(quality: Quality | None, queries: Sequence[str], responses: Sequen
 
 
 def mean_quality(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean over samples of each of their figures of quality but `distinct`, as `quality/NAME`."""
+    """The mean of each figure of quality over samples, as `quality/NAME`; without `distinct`."""
     names = [name for name in (rows[0] if rows else {}) if name != "distinct"]
     return {f"quality/{name}": statistics.fmean(row[name] for row in rows) for name in names}
 
@@ -121,7 +121,7 @@ class Classifier:
     Args:
         model: Any `...ForSequenceClassification`, on its device.
         tokenizer: Its tokenizer.
-        label: The label, by its name or its number.
+        label: The label's name or number.
         reads: `response`, or `both` for query and response.
         max_tokens: Longer texts are cut at their end.
         precision: What it computes in; with fp16 a T5, whose activations overflow in it, computes in fp32.
@@ -144,7 +144,7 @@ class Classifier:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.label_index = index_of_label(label, self.model.config.id2label, self.model.config.label2id)
         self.reads = reads
-        self.max_tokens = min(max_tokens, room_of(self.model.config, tokenizer))
+        self.max_tokens = min(max_tokens, max_input_length(self.model.config, tokenizer))
         overflows = precision == "fp16" and self.model.config.model_type in T5_TYPES
         self.precision: Precision = "fp32" if overflows else precision
 
@@ -153,7 +153,7 @@ class Classifier:
         """Loads the classifier that a part of the reward names.
 
         Raises:
-            LooptopError: It does not exist, is incomplete (an encoder alone has no head), or has no such label.
+            LooptopError: It does not exist, is incomplete (an encoder alone has no head), or lacks the label.
         """
         try:
             source = resolve(part.model)
@@ -195,10 +195,10 @@ def encode(
 
     Args:
         tokenizer: The classifier's.
-        queries: One for each response.
+        queries: One query for each response.
         responses: The texts to score.
         reads: `response`, or `both`: query and response as a pair.
-        max_tokens: Longer ones are cut at their end; of a pair, the longer of the two.
+        max_tokens: A longer input is cut at its end; of a pair, the longer text is cut.
     """
     texts = (list(responses),) if reads == "response" else (list(queries), list(responses))
     encoded: dict[str, Any] = tokenizer(*texts, truncation=True, max_length=max_tokens)
@@ -223,7 +223,7 @@ class Person:
     """Scores 0: a person's ratings are added while the batch is held."""
 
     def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
-        """Zeros."""
+        """A zero for each response."""
         return [0.0] * len(responses)
 
 
@@ -233,8 +233,8 @@ def _scorer(part: RewardConfig, device: torch.device | str, precision: Precision
     return Function(part.function) if part.function else Person()
 
 
-def room_of(config: Any, tokenizer: Any) -> int:
-    """How many tokens a classifier takes; RoBERTa's positions begin after its padding id."""
+def max_input_length(config: Any, tokenizer: Any) -> int:
+    """The largest number of tokens that a classifier takes; RoBERTa's positions begin after its padding id."""
     positions = getattr(config, "max_position_embeddings", None) or 2**30
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.pad_token_id + 1

@@ -2,8 +2,8 @@
 
 PPO samples from the model itself. Each response has random numbers of its own, made from a seed and from its position
 in the run. So a resumed run, or another batch size, gives the same response again, and a reference with the same
-numbers differs only where its opinion differs. While the model writes, it already gives what PPO needs of each token
-(log-probability, value, entropy): no second pass is needed.
+numbers differs only where its probabilities differ. While the model writes, it already computes what PPO needs of each
+token (log-probability, value, entropy): no second pass is needed.
 
 A configuration that does not sample from the model itself (beams, a minimum length, ...) is left to transformers'
 `generate`; its KL means little, and the run warns of it.
@@ -29,7 +29,7 @@ from looptop.engine.ppo.policy import Policy, PolicyOutput, without_dropout
 from looptop.engine.runs.messages import packable
 
 TRAINING, HELD_OUT, COMPARED = 0, 1, 2
-"""What random numbers are drawn for; each has a stream of its own."""
+"""The purposes of random numbers; each purpose has a stream of its own."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class SpecialIds:
 
     @classmethod
     def of(cls, tokenizer: Any, name: str) -> SpecialIds:
-        """Those of a tokenizer.
+        """The special ids of a tokenizer.
 
         Raises:
-            LooptopError: It has no end-of-sequence token.
+            LooptopError: The tokenizer has no end-of-sequence token.
         """
         end = tokenizer.eos_token_id
         if end is None:
@@ -64,9 +64,9 @@ class Responses:
 
     Attributes:
         ids: Token ids of each response, its end-of-sequence token included if it has one.
-        ended: Whether each has its end; the others were cut at the longest length allowed.
-        output: The policy's output for these tokens, from while it wrote them, `[batch, longest response]`; None where
-            it is not known.
+        ended: Whether each response has its end; the others were cut at the longest length allowed.
+        output: The policy's output for these tokens, computed while it wrote them, `[batch, longest response]`; None
+            if it is not known.
     """
 
     ids: list[list[int]]
@@ -81,7 +81,7 @@ class Rollout:
 
     Attributes:
         queries: One per sample.
-        responses: As token ids.
+        responses: The responses as token ids.
         texts: The responses as texts, without special tokens.
     """
 
@@ -94,7 +94,7 @@ def uniforms(seed: int, purpose: int, step: int, rows: Sequence[int], count: int
     """Random numbers from 0 to 1 for samples of a run, `[rows, count]`, float64 on the CPU.
 
     Args:
-        seed: The run's.
+        seed: The run's seed.
         purpose: `TRAINING`, `HELD_OUT` or `COMPARED`.
         step: The batch's step.
         rows: The samples' rows in the batch.
@@ -119,8 +119,8 @@ def roll_out(
         queries: What to respond to.
         numbers: Random numbers from `uniforms`, `[samples, max_new_tokens]`.
         settings: How to write.
-        tokenizer: The policy's.
-        special: Its special ids.
+        tokenizer: The policy's tokenizer.
+        special: The tokenizer's special ids.
     """
     ids = [query.ids for query in queries]
     responses = write(policy, ids, numbers, settings, pad_id=special.pad_id, end_id=special.end_id)
@@ -203,7 +203,7 @@ def _generate(
     devices = [query_ids.device] if query_ids.is_cuda else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(int(numbers[0, 0].item() * 2**53))
-        model: Any = policy  # transformers' own annotation of `generate` takes a protocol that its models do not meet
+        model: Any = policy  # transformers' own annotation of `generate` takes a protocol that its models do not have
         generated = model.generate(
             input_ids=query_ids,
             attention_mask=query_mask.long(),

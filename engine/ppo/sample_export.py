@@ -19,7 +19,7 @@ def exports() -> Path:
     """The folder for files for other programs: `exports` in looptop's home.
 
     Raises:
-        LooptopError: It cannot be made.
+        LooptopError: The folder cannot be made.
     """
     folder = home() / "exports"
     try:
@@ -34,8 +34,8 @@ def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Pat
 
     Args:
         run: A PPO run.
-        step: The batch's.
-        path: The file; one in `exports` where None.
+        step: The batch's step.
+        path: The file; None means a file in `exports`.
 
     Returns:
         The file.

@@ -1,4 +1,4 @@
-"""Which samples of a batch are shown: `reward<0 (kl>5 or "council") -oslo`, in the grammar of `engine/filters`."""
+"""Filters the samples of a batch: `reward<0 (kl>5 or "council") -oslo`, in the grammar of `engine/filters`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class SampleView:
     """What a filter sees of a sample."""
 
     figures: Mapping[str, float | None]
-    """By name; what is not known (None) is no number (NaN)."""
+    """Figures by name; one that is not known (None) counts as NaN."""
     texts: tuple[str, ...] = ()
     """The query and the response: where words are searched."""
 
 
 def parse(text: str, known: Collection[str]) -> Filter[SampleView]:
-    """Reads a filter of samples; a quote that is not closed reaches to the end.
+    """Parses a filter of samples; a quote that is not closed extends to the end.
 
     Args:
-        text: As typed.
-        known: The figures that samples have.
+        text: The filter as typed.
+        known: The names of the figures that samples have.
 
     Raises:
         LooptopError: Says what is wrong.
@@ -39,4 +39,4 @@ def parse(text: str, known: Collection[str]) -> Filter[SampleView]:
         return NumberField(lambda sample: math.nan if (value := sample.figures.get(name.text)) is None else value)
 
     example = "a word or a comparison, such as reward<0"
-    return grammar.parse(text, Vocabulary(figure, example, words=lambda sample: sample.texts, open_quotes=True))
+    return grammar.parse(text, Vocabulary(figure, example, bare_words=lambda sample: sample.texts, open_quotes=True))

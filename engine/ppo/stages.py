@@ -1,6 +1,6 @@
 """What a run does with a PPO batch at each stage: records it, takes controls, holds it, and checks its numbers.
 
-What a person changed by hand while the batch was held (rewards, ratings, samples left out) is applied to its update.
+A person's judgements (rewards, ratings, samples left out) are applied to the batch's update.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class StageControl:
 
     Args:
         context: The run: journal, controls, folder.
-        config: The run's.
-        tokenizer: The policy's.
+        config: The run's configuration.
+        tokenizer: The policy's tokenizer.
         figures: Names of the figures of quality.
-        precision: In which the run computes.
-        last_step: Gives the step of the last batch that was updated.
+        precision: The precision in which the run computes.
+        last_step: Returns the step of the last batch that was updated.
         save: Makes a checkpoint of that step.
 
     Attributes:
@@ -67,7 +67,7 @@ class StageControl:
             journal,
             context.journal,
             config.ppo.samples,
-            done=last_step,
+            last_updated=last_step,
             precision=precision,
             rewards=self._model_rewards,
             weight=rating_weight(msgspec.to_builtins(list(config.rewards))),
@@ -83,11 +83,11 @@ class StageControl:
         self._breakpoints.attach_to(context.gate)
 
     def begin(self) -> None:
-        """A batch begins."""
+        """Starts the clock of a new batch."""
         self._since = self._context.running_seconds()
 
     def generated(self, progress: BatchProgress, references: dict[int, str]) -> None:
-        """A batch has its responses.
+        """Starts recording a batch that has its responses.
 
         Args:
             progress: The batch.
@@ -101,7 +101,7 @@ class StageControl:
 
         Raises:
             BatchDroppedError: The run stops here.
-            LooptopError: The batch's KL is no number.
+            LooptopError: The batch's KL is not a number.
         """
         batch, gate, processes = self._current(), self._context.gate, self._context.processes
         hold = self._reason_to_hold(batch) if progress.stage == "compared" and processes.is_first else None
@@ -111,7 +111,7 @@ class StageControl:
         verdict = gate.at_stage(progress.step, progress.stage, hold)
         while verdict.checkpoint or verdict.stop:
             if verdict.checkpoint:
-                # Of the step before: this batch has changed no weight.
+                # The checkpoint is that of the previous step: this batch has changed no weight.
                 self._save()
             if gate.after_checkpoint(progress.step - 1) or verdict.stop:
                 if processes.is_first:
@@ -126,10 +126,10 @@ class StageControl:
         return self._rewards_used(batch), self._rows(batch)
 
     def check_numbers(self, step: int, mini_batches: Sequence[MiniBatch]) -> None:
-        """Before the optimiser's step.
+        """Checks the losses before the optimiser's step.
 
         Raises:
-            LooptopError: A loss is no finite number.
+            LooptopError: A loss is not a finite number.
         """
         for part in mini_batches:
             for name in ("loss/policy", "loss/value", "policy/approxkl"):
@@ -139,7 +139,7 @@ class StageControl:
                     raise LooptopError(f"batch {step}: ppo/{name} is {part.scalars[name]}; {self._advice(step)}")
 
     def updated(self, progress: BatchProgress) -> None:
-        """Records a batch that has made its passes, with health marks; has the run held where a breakpoint is met."""
+        """Records a batch that has made its passes, with health marks; holds the run if a breakpoint is hit."""
         if not self._context.processes.is_first:
             return
         batch, journal = self._current(), self._context.journal
@@ -176,7 +176,7 @@ class StageControl:
             self._recorder.write(self._batch)
 
     def _reason_to_hold(self, batch: RecordedBatch) -> Hold | None:
-        """Why to hold the batch before its update, if there is a reason; stops a run whose KL runs away."""
+        """The reason to hold the batch before its update, or None; stops a run whose KL is above the limit."""
         step, rows = batch.step, self._rows(batch)
         columns = sample_columns(batch, self._rewards_used(batch), rows)
         kl = columns["kl"]
@@ -185,7 +185,7 @@ class StageControl:
         self._figures_before_update = list(columns)
         if not math.isfinite(mean) and not hit:
             raise LooptopError(
-                f"batch {step}: the policy's or the reference's log-probabilities are no numbers; {self._advice(step)}"
+                f"batch {step}: the policy's or the reference's log-probabilities are not numbers; {self._advice(step)}"
             )
         limit = self._config.training.kl_limit
         if mean > limit:
@@ -202,7 +202,7 @@ class StageControl:
 
     def _rows(self, batch: RecordedBatch) -> list[int]:
         """The rows that nobody left out."""
-        left_out = {row for row, value in self._judgements.of(batch.step, "leave_out").items() if value}
+        left_out = {row for row, value in self._judgements.values(batch.step, "leave_out").items() if value}
         return [row for row in range(len(batch)) if row not in left_out]
 
     def _model_rewards(self, step: int) -> Sequence[float]:
@@ -212,26 +212,26 @@ class StageControl:
     def _rewards_used(self, batch: RecordedBatch) -> list[float]:
         """The models' rewards, with a person's instead or added."""
         rewards = list(batch.progress.rewards)
-        ratings = self._judgements.of(batch.step, "rating")
+        ratings = self._judgements.values(batch.step, "rating")
         for part in self._config.rewards:
             if part.person:
                 for row, rating in ratings.items():
                     rewards[row] += part.weight * rating
-        for row, reward in self._judgements.of(batch.step, "reward").items():
+        for row, reward in self._judgements.values(batch.step, "reward").items():
             rewards[row] = reward
         return rewards
 
     def _advice(self, step: int) -> str:
-        """What to do where numbers of a batch have overflowed: its edits are the likeliest cause."""
+        """What to do if numbers of a batch have overflowed: edits are the likeliest cause."""
         kinds: list[JudgementKind] = ["reward", "rating"] if self._asks_a_person else ["reward"]
-        for at in (step, step - 1):  # A batch's update may show only in the next one.
+        for batch in (step, step - 1):  # A batch's update may show only in the next one.
             for kind in kinds:
-                edits = self._judgements.of(at, kind)
+                edits = self._judgements.values(batch, kind)
                 if edits:
-                    row = max(edits, key=lambda each: abs(edits[each]))
+                    row = max(edits, key=lambda row: abs(edits[row]))
                     run = self._context.folder.id
                     return (
-                        f"sample {row} of batch {at} has the {kind} {edits[row]:g} by hand: resume without it"
+                        f"sample {row} of batch {batch} has the edited {kind} {edits[row]:g}: resume without it"
                         f" (`looptop resume {run} --drop-edits`), or lower training.learning_rate"
                     )
         return "lower training.learning_rate, or resume from an earlier checkpoint"

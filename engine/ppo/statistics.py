@@ -12,7 +12,7 @@ from looptop.engine.ppo.algorithm import Comparison, Losses, Targets, masked_mea
 from looptop.engine.ppo.batch import Batch
 
 Statistics = dict[str, float | Tensor]
-"""Name to number; a tensor (on the CPU) where there is one number per sample or token."""
+"""Name to number; a tensor (on the CPU) if there is one number per sample or token."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ def mini_batch_statistics(
 
     Args:
         rows: Which samples of the batch, `[samples]`.
-        logprobs: Of this pass, `[samples, response length]`.
-        values: The same.
-        entropy: The same.
-        old_logprobs: Those from before the update, the same shape.
-        targets: What was taught.
-        losses: What came of it.
+        logprobs: Log-probabilities in this pass, `[samples, response length]`.
+        values: Values in this pass, the same shape.
+        entropy: Entropies in this pass, the same shape.
+        old_logprobs: Log-probabilities before the update, the same shape.
+        targets: The training targets.
+        losses: The losses.
         mask: `[samples, response length]`.
     """
     change = logprobs - old_logprobs
@@ -98,13 +98,13 @@ def update_statistics(mini_batches: Sequence[MiniBatch]) -> Statistics:
 def batch_statistics(
     batch: Batch, comparison: Comparison, targets: Targets, scores: Tensor, kl_coef: float
 ) -> Statistics:
-    """What is known of a batch before its update.
+    """The statistics of a batch that are known before its update.
 
     Args:
         batch: The samples.
         comparison: Policy beside reference.
-        targets: What the passes teach.
-        scores: As they went into the reward, `[batch]`.
+        targets: The training targets of the passes.
+        scores: The scores as they went into the reward, `[batch]`.
         kl_coef: beta, as it was for this batch.
     """
     mask = batch.mask

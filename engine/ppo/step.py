@@ -29,7 +29,7 @@ from looptop.engine.ppo.records import Stage
 from looptop.engine.ppo.reference import Reference
 from looptop.engine.ppo.rewards import Reward, Scores, qualities, rewards_of
 from looptop.engine.ppo.rollout import TRAINING, Rollout, SpecialIds, roll_out, uniforms
-from looptop.engine.ppo.sharing import compute_shared, forward_shared, gather_rollout, share
+from looptop.engine.ppo.sharing import compute_across_processes, forward_across_processes, gather_rollout, own_rows
 from looptop.engine.ppo.statistics import (
     MiniBatch,
     Statistics,
@@ -40,22 +40,22 @@ from looptop.engine.ppo.statistics import (
 from looptop.engine.runs.processes import ALONE, Processes
 
 REFERENCE_BATCH = 16
-"""Samples for which the reference is computed together: without gradients more fit where a mini-batch fits."""
+"""Samples for which the reference is computed together: without gradients, more of them fit into memory."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all batches of a run have in common.
+    """The models and settings that all batches of a run share.
 
     Attributes:
-        reference: What the policy is compared with.
+        reference: The reference that the policy is compared with.
         reward: Gives the scores.
-        quality: The data's own judge, where it has one.
-        tokenizer: The policy's.
-        special: Its special ids.
+        quality: The data's own judge, if it has one.
+        tokenizer: The policy's tokenizer.
+        special: The tokenizer's special ids.
         generation: How responses are written.
-        ppo: How a batch is made and what it teaches.
-        seed: The run's.
+        ppo: The settings of a batch and its update.
+        seed: The run's seed.
     """
 
     reference: Reference
@@ -70,12 +70,12 @@ class Setup:
 
 @dataclass
 class PpoState:
-    """What one batch hands to the next, besides weights and optimiser.
+    """The state that one batch passes to the next, besides weights and optimiser.
 
     Attributes:
         kl_coef: beta, the weight of the KL in the reward.
         order: Draws the order of the samples in each pass.
-        moments: Of all scores so far.
+        moments: The moments of all scores so far.
     """
 
     kl_coef: float
@@ -88,13 +88,13 @@ class PpoState:
         return cls(settings.init_kl_coef, np.random.RandomState(seed))
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it in JSON's types, for a checkpoint."""
+        """The state in JSON's types, for a checkpoint."""
         name, key, *rest = self.order.get_state(legacy=True)
         order = [name, np.asarray(key).tolist(), *rest]
         return {"kl_coef": self.kl_coef, "order": order, "moments": astuple(self.moments)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over what `state_dict` returned."""
+        """Restores the state that `state_dict` returned."""
         self.kl_coef = state["kl_coef"]
         self.order.set_state(tuple(state["order"]))
         self.moments = Moments(*state["moments"])
@@ -109,15 +109,15 @@ class BatchProgress:
         stage: The stage that it has reached.
         rollout: Queries and responses (generated).
         output: The policy's output for the responses that this process wrote (generated).
-        scores: By the name of the reward's part (scored).
+        scores: The scores, by the name of the reward's part (scored).
         rewards: The weighted sums of the scores, less penalties (scored).
         quality: Figures of the data's own judge (scored).
         batch: Queries and responses as tensors (compared).
         comparison: Policy beside reference (compared).
         rows: The samples that take part in the update (updated).
-        targets: What the passes teach these samples (updated).
-        mini_batches: All of the passes, in order; their rows count among `rows` (updated).
-        statistics: Under TRL's names; empty where no sample took part (updated).
+        targets: The training targets of these samples (updated).
+        mini_batches: The mini-batches of all passes, in order; their rows are indices into `rows` (updated).
+        statistics: The statistics under TRL's names; empty if no sample took part (updated).
     """
 
     step: int
@@ -139,10 +139,10 @@ class BatchProgress:
 
 
 class Hooks:
-    """What the caller adds to a step. This class adds the least: nothing is held or edited.
+    """Functions of the caller that a step calls. This class holds and edits nothing.
 
     Args:
-        optimizer: The policy's.
+        optimizer: The policy's optimiser.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
@@ -167,15 +167,15 @@ class Hooks:
         """Called when gradients are ready: steps the optimiser and clears them.
 
         Args:
-            step: The batch's.
-            mini_batches: What the gradients came from.
+            step: The batch's step.
+            mini_batches: The mini-batches that the gradients came from.
             last: Whether this is the batch's last step.
         """
         self.optimizer.step()
         self.optimizer.zero_grad()
 
     def learning_rate(self) -> float:
-        """The optimiser's."""
+        """The optimiser's learning rate."""
         return float(self.optimizer.param_groups[0]["lr"])
 
 
@@ -184,10 +184,10 @@ class PpoStep:
 
     Args:
         policy: The model that writes responses, not wrapped.
-        setup: What all batches have in common.
-        state: What goes from batch to batch.
-        hooks: What the caller adds.
-        processes: Those that have a copy of the policy; each computes its share of the samples.
+        setup: The models and settings that all batches share.
+        state: The state that passes from batch to batch.
+        hooks: Functions of the caller.
+        processes: The processes that have a copy of the policy; each computes its share of the samples.
     """
 
     def __init__(
@@ -201,15 +201,15 @@ class PpoStep:
         self.processes = processes
 
     def run(self, model: nn.Module, step: int, queries: Sequence[Query]) -> BatchProgress:
-        """One batch.
+        """Makes one batch.
 
         Args:
-            model: What is trained: the policy, or a wrapper of it.
+            model: The model that is trained: the policy, or a wrapper of it.
             step: The batch's number in the run, from 1.
             queries: This process's share of the batch's queries.
 
         Raises:
-            LooptopError: A score is no finite number.
+            LooptopError: A score is not a finite number.
         """
         progress = self.generate(step, queries)
         self.hooks.reached(progress)
@@ -234,11 +234,11 @@ class PpoStep:
 
     def generate(self, step: int, queries: Sequence[Query]) -> BatchProgress:
         """Stage 1: the policy writes a response to each query, with random numbers of the sample's own."""
-        setup, rows = self.setup, share(self.settings.samples, self.processes)
+        setup, rows = self.setup, own_rows(self.settings.samples, self.processes)
         numbers = uniforms(setup.seed, TRAINING, step, rows, setup.generation.max_new_tokens)
         with self.hooks.autocast():
-            mine = roll_out(self.policy, queries, numbers, setup.generation, setup.tokenizer, setup.special)
-        return BatchProgress(step, gather_rollout(mine, self.processes), mine.responses.output)
+            own = roll_out(self.policy, queries, numbers, setup.generation, setup.tokenizer, setup.special)
+        return BatchProgress(step, gather_rollout(own, self.processes), own.responses.output)
 
     def score(self, progress: BatchProgress) -> None:
         """Stage 2: the reward models score the responses, in the first process alone; a reward is the weighted sum."""
@@ -257,7 +257,7 @@ class PpoStep:
         """Stage 3: how far the policy is from the reference on each token."""
         progress.batch = batch = self.pad(progress.rollout).to(self.policy.device)
         with self.hooks.autocast():
-            progress.comparison = compute_shared(
+            progress.comparison = compute_across_processes(
                 lambda part: compare(self.policy, self.setup.reference, part, self.settings, progress.output),
                 batch,
                 self.processes,
@@ -280,11 +280,11 @@ class PpoStep:
 
         Args:
             batch: The samples that take part.
-            comparison: Of these.
-            scores: Their rewards, finite, `[batch]`.
+            comparison: The comparison of these samples.
+            scores: The rewards of these samples, finite, `[batch]`.
 
         Returns:
-            The scores, scaled, and what the passes teach.
+            The scaled scores, and the training targets of the passes.
         """
         state, settings = self.state, self.settings
         if settings.use_score_scaling:
@@ -319,12 +319,12 @@ class PpoStep:
         """One mini-batch: the policy's output now against that before the update, the losses, their gradients.
 
         Args:
-            model: What is trained.
+            model: The model that is trained.
             batch: The samples that take part.
-            comparison: Of these.
-            goal: What is taught of these.
+            comparison: The comparison of these samples.
+            goal: The training targets of these samples.
             rows: The samples of the mini-batch, `[samples]`.
-            parts: The mini-batches of the optimiser's step.
+            parts: The number of mini-batches of the optimiser's step.
         """
         mask = batch.select(rows).mask
         length = mask.shape[1]
@@ -332,7 +332,7 @@ class PpoStep:
         goal = Targets(*(getattr(goal, part.name)[rows, :length] for part in fields(goal)))
         # Autocast belongs around each forward pass (where accelerate puts it), not around the passes: while it is open
         # it keeps the weights that it has cast, though the optimiser has changed them since.
-        now = forward_shared(model, batch, rows, length, self.processes)
+        now = forward_across_processes(model, batch, rows, length, self.processes)
         loss = algorithm.losses(now.logprobs, now.values, old, goal, mask, self.settings)
         # The processes' gradients are averaged, and each has only its share of the sum.
         self.hooks.backward(loss.total * self.processes.count / parts)
@@ -364,15 +364,15 @@ def compare(
 
     Args:
         policy: A policy, or a wrapper of one.
-        reference: Another one, frozen, or anything that gives a policy's outputs for responses.
+        reference: Another, frozen policy, or anything that returns a policy's outputs for responses.
         batch: The samples.
         settings: The kind of KL, and the size of a mini-batch.
-        output: The policy's output from while it wrote the responses, `[batch, response length]`. It is computed again
-            where it is None, and where the whole distribution is needed.
+        output: The policy's output, computed while it wrote the responses, `[batch, response length]`. It is computed
+            again if it is None or if the whole distribution is needed.
     """
     full = settings.kl_penalty == "full"
-    # Where the policy is computed, in groups as large as the passes' own: sums are then made in the same order, and the
-    # ratios of the first pass are exactly 1.
+    # If the policy is computed here, the groups are as large as mini-batches: sums are then made in the order of the
+    # passes, and the ratios of the first pass are exactly 1.
     size = settings.mini_batch_size if output is None or full else max(settings.mini_batch_size, REFERENCE_BATCH)
     whole = {part.name: torch.zeros(batch.mask.shape, device=batch.mask.device) for part in fields(Comparison)}
     with without_dropout(policy, reference):

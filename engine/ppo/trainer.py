@@ -1,6 +1,6 @@
 """Fits PPO batches into `transformers.Trainer`: one of its steps is one batch (`step.PpoStep`).
 
-The step makes all of a batch's optimiser steps but the last, which is Trainer's. A checkpoint stands only between
+The step makes all of a batch's optimiser steps but the last, which is Trainer's. Checkpoints are made only between
 batches: a batch that is held is dropped when the run stops, and a resume makes it again identically, since everything
 random in it follows from the seed and its step.
 """
@@ -32,7 +32,7 @@ from looptop.engine.text import join_text
 from looptop.engine.training.trainer import RunTrainer
 
 STATE_FILE = "ppo_state.json"
-"""What a checkpoint holds of PPO besides weights and optimiser."""
+"""The file in a checkpoint with PPO's state besides weights and optimiser."""
 
 _LESS_MEMORY: dict[Stage, tuple[str, ...]] = {
     "generated": ("lower ppo.batch_size", "lower generation.max_new_tokens"),
@@ -40,20 +40,20 @@ _LESS_MEMORY: dict[Stage, tuple[str, ...]] = {
     "compared": ("lower ppo.mini_batch_size", "lower generation.max_new_tokens"),
     "updated": ("lower ppo.mini_batch_size", "lower generation.max_new_tokens"),
 }
-"""By the stage on which a batch is, what makes it need less memory."""
+"""For each stage of a batch, advice that makes it need less memory."""
 
 
 class PpoTrainer(RunTrainer):
     """Trains a policy, journals every batch, and measures the policy on the held-out queries.
 
     Args:
-        model: What is trained: a policy, or a `PeftModel` around it.
+        model: The model that is trained: a policy, or a `PeftModel` around it.
         args: Trainer's arguments; a batch of its data loader is a PPO batch.
         setup: Reference, reward, tokenizer and settings.
         data: Queries to train on and held-out ones.
-        config: The run's.
+        config: The run's configuration.
         context: The run: journal, controls, folder.
-        callbacks: More of Trainer's.
+        callbacks: Further callbacks of Trainer.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class PpoTrainer(RunTrainer):
 
         Raises:
             BatchDroppedError: The run stops before the batch's update.
-            LooptopError: A score, a log-probability or a loss is no finite number.
+            LooptopError: A score, a log-probability or a loss is not a finite number.
         """
         model.train()
         step = self.state.global_step + 1
@@ -116,7 +116,7 @@ class PpoTrainer(RunTrainer):
         return loss
 
     def optimizer_step(self) -> None:
-        """An optimiser step within a batch, as Trainer makes the last one."""
+        """Makes an optimiser step within a batch, in the way Trainer makes the last one."""
         optimizer: Any = self.optimizer
         model: Any = self.model_wrapped
         if self.args.max_grad_norm > 0:
@@ -165,10 +165,10 @@ class PpoTrainer(RunTrainer):
         (folder / STATE_FILE).write_text(json.dumps(self.ppo_state.state_dict()), "utf-8")
 
     def resume_from(self, folder: Path) -> None:
-        """Takes over what `save_more` wrote.
+        """Restores what `save_more` wrote.
 
         Raises:
-            LooptopError: The checkpoint does not hold it.
+            LooptopError: The checkpoint does not hold PPO's state.
         """
         try:
             self.ppo_state.load_state_dict(json.loads((folder / STATE_FILE).read_text("utf-8")))
@@ -197,7 +197,7 @@ class TrainerHooks(Hooks):
     """Has Trainer compute gradients and step the optimiser, and a run hold its batches.
 
     Args:
-        trainer: Whose steps these are.
+        trainer: The trainer whose steps call these hooks.
     """
 
     def __init__(self, trainer: PpoTrainer) -> None:
@@ -209,9 +209,9 @@ class TrainerHooks(Hooks):
         if progress.stage == "generated":
             trainer.stages.generated(progress, trainer.reference_responses(progress))
         trainer.stages.reached(progress)
-        # The last stage's goes on until Trainer has made the last step of the optimiser.
-        coming = STAGES[STAGES.index(progress.stage) + 1]
-        trainer.context.activity = trainer.stage_activity(progress.step, coming)
+        # The activity of the last stage lasts until Trainer has made the optimiser's last step.
+        next_stage = STAGES[STAGES.index(progress.stage) + 1]
+        trainer.context.activity = trainer.stage_activity(progress.step, next_stage)
 
     def edited(self, progress: BatchProgress) -> tuple[list[float], list[int]]:
         """See `Hooks`."""

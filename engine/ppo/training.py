@@ -18,8 +18,8 @@ from looptop.engine.models.memory import check_fit
 from looptop.engine.ppo import data
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.fp16 import t5_among
-from looptop.engine.ppo.loading import load_policy_and_reference, load_tokenizer, room_for_queries
-from looptop.engine.ppo.model_sizes import ppo_sizes, ppo_ways_out
+from looptop.engine.ppo.loading import load_policy_and_reference, load_tokenizer, max_query_length
+from looptop.engine.ppo.model_sizes import ppo_memory_advice, ppo_sizes
 from looptop.engine.ppo.policy import Policy, PolicyOutput
 from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rewards import Reward
@@ -44,11 +44,11 @@ def train(context: RunContext) -> dict[str, Any]:
     """Trains to the end, or until the run is stopped.
 
     Returns:
-        `reward` and `kl` of the best evaluation on the held-out queries, which the saved model is of, the `step` of it,
-        and `seconds` since the run began; without the first three where the run was stopped.
+        `reward` and `kl` of the best evaluation on the held-out queries, its `step` (the saved model is that of this
+        step), and `seconds` since the run began; only `seconds` if the run was stopped.
 
     Raises:
-        LooptopError: Data, models, device or numbers are not usable; says what to do.
+        LooptopError: Data, models, device or numbers cannot be used; says what to do.
     """
     began = time.time()
     config = context.config
@@ -63,22 +63,22 @@ def train(context: RunContext) -> dict[str, Any]:
     context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
-    ways_out = ppo_ways_out(config)
-    context.activity = loading(ways_out)
+    advice = ppo_memory_advice(config)
+    context.activity = loading(advice)
     context.report("loading the models")
     check_fit(
         context,
         device,
         lambda copies: ppo_sizes(config, copies, with_rewards=context.processes.is_first),
         config.training.optim,
-        ways_out,
+        advice,
     )
     model, policy, frozen = load_policy_and_reference(config.model, device.torch_device)
     context.raise_if_stopped()
     tokenizer = load_tokenizer(config.model.policy)
     processes = context.processes
     with context.during(READING), processes.first_process_first():
-        queries = data.load(config.data, tokenizer, room_for_queries(policy, config), config.training.seed)
+        queries = data.load(config.data, tokenizer, max_query_length(policy, config), config.training.seed)
     context.raise_if_stopped()
     setup = Setup(
         frozen,
@@ -142,7 +142,7 @@ def _sum_of_a_sample(model: nn.Module, policy: Policy, special: SpecialIds) -> T
 
 
 def warn(context: RunContext, config: PpoRunConfig) -> None:
-    """Says what in the configuration makes the KL meaningless."""
+    """Warns of settings that make the KL meaningless."""
     if departures := config.generation.sampling_changes():
         context.journal.event(
             "ppo",
@@ -155,7 +155,7 @@ def warn(context: RunContext, config: PpoRunConfig) -> None:
 def training_arguments(
     config: PpoRunConfig, output_dir: Path, device: Device, *, evaluate_first: bool = True
 ) -> TrainingArguments:
-    """Trainer's arguments for a run; a step of its is a PPO batch."""
+    """Trainer's arguments for a run; a step of Trainer is a PPO batch."""
     chosen = config.training
     arguments = TrainingArguments(
         **trainer_arguments(chosen, output_dir, device),

@@ -94,5 +94,5 @@ _VOCABULARY = Vocabulary(
         "state": TextField(attrgetter("state"), whole=True, choices=tuple(RunState), example="running,paused"),
         **{key: TextField(attrgetter(key)) for key in ("id", "title", "note", "device", "preset", "host")},
     },
-    words=_WORDS_IN,
+    bare_words=_WORDS_IN,
 )

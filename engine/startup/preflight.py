@@ -22,7 +22,7 @@ from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, SettingError, error_text
 from looptop.engine.models.folder_check import check_model_files
-from looptop.engine.models.names import BUNDLED, read_json, resolve, whole_model
+from looptop.engine.models.names import BUNDLED, read_json, resolve, resolve_adapters
 from looptop.engine.models.uses import Use, index_of_label, refuse_use
 from looptop.engine.paths import path_of
 from looptop.engine.startup.table_peek import TablePeek, peek
@@ -170,7 +170,7 @@ def _check_use(key: str, name: str, use: Use) -> Path | None:
     if folder is not None:
         with _setting(key):
             check_model_files(folder, weights=True)
-            refuse_use(use, name, read_json(Path(whole_model(str(folder))) / "config.json"))
+            refuse_use(use, name, read_json(Path(resolve_adapters(str(folder))) / "config.json"))
     return folder
 
 

@@ -40,8 +40,8 @@ from looptop.engine.training.trl_completions import CompletionReader
 
 _log = logging.getLogger("looptop.callback")
 
-MOST_KEPT = 1000
-"""How many logs are kept before training begins."""
+MAX_EARLY_LOGS = 1000
+"""The largest number of logs that are kept before training begins."""
 
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
 
@@ -265,7 +265,7 @@ class JournalCallback(TrainerCallback):
                     journal.metrics(step, values)
         elif self._journal is not None:
             self._journal.metrics(step, values)
-        elif self._own and values and len(self._before) < MOST_KEPT:
+        elif self._own and values and len(self._before) < MAX_EARLY_LOGS:
             self._before.append((step, values))
         before = self._logged[1] if self._logged[0] == step else frozenset()
         self._logged = (step, before | values.keys())

@@ -325,7 +325,7 @@ class StepJournal(TrainerCallback):
         """Batches of the current evaluation so far."""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Starts the clock, which stands still while the run is paused."""
+        """Starts the clock, which stops while the run is paused."""
         self.since = self.trainer.context.running_seconds()
         self.trainer.context.progress.end()
         # Set here, because Trainer reads a step's samples before it calls `on_step_begin`.

@@ -17,7 +17,7 @@ from looptop.engine.vqa.data import official_files
 from looptop.engine.vqa.data.normalise import normalise
 from looptop.engine.vqa.data.official_files import Annotation
 
-ENOUGH = 3
+VOTES_FOR_FULL_SCORE = 3
 """An answer that this many people gave is fully right."""
 
 
@@ -50,7 +50,7 @@ def vqa_score(prediction: str, answers: Sequence[str]) -> float:
         prediction: The model's answer.
         answers: People's answers: ten in VQA, one in most other data.
     """
-    if len(answers) <= ENOUGH:
+    if len(answers) <= VOTES_FOR_FULL_SCORE:
         return float(any(exact_match(prediction, answer) for answer in answers))
     answers = [_one_line(answer) for answer in answers]
     prediction = _one_line(prediction)
@@ -58,7 +58,7 @@ def vqa_score(prediction: str, answers: Sequence[str]) -> float:
         answers = [normalise(answer) for answer in answers]
         prediction = normalise(prediction)
     matches = [answer == prediction for answer in answers]
-    return sum(min(1.0, (sum(matches) - match) / ENOUGH) for match in matches) / len(matches)
+    return sum(min(1.0, (sum(matches) - match) / VOTES_FOR_FULL_SCORE) for match in matches) / len(matches)
 
 
 def exact_match(prediction: str, answer: str) -> bool:

@@ -37,10 +37,10 @@ class ModelView(Struct, frozen=True):
     """The attention of the image encoder's class token in the last layer, averaged over heads."""
     cross_attention: list[Grid] | None = None
     """For each token of the answer, the decoder's attention when it wrote the token, averaged over layers and heads.
-    None with fusion `mean`, where there is only one vector to attend to."""
+    None with fusion `mean`, which has only one vector to attend to."""
 
 
-SHOWN_FROM = 0.0005
+MIN_SHOWN_PROBABILITY = 0.0005
 """The probability of all other answers is shown from this value on: it rounds to 0.1 %."""
 
 

@@ -1,8 +1,8 @@
 """The image as the model sees it, and the model's attention (figures 7.2, 7.4 and 7.5).
 
 The published code drew cross-attention over one vector, which is 1.0 everywhere. Here the picture is the attention of
-the image encoder's class token in its last layer. The decoder's cross-attention is added with fusion `tokens`, where
-there are several vectors to attend to.
+the image encoder's class token in its last layer. The decoder's cross-attention is added with fusion `tokens`, which
+has several vectors to attend to.
 """
 
 from __future__ import annotations

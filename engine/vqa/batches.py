@@ -28,7 +28,7 @@ from looptop.engine.vqa.processing import IGNORED, VqaProcessor
 OnProblem = Callable[[Problem], object]
 """Called with each question or image that is left out."""
 
-Between = Callable[[str, int, int], object]
+OnProgress = Callable[[str, int, int], object]
 """Called now and then during long work with its description, the amount done and the total."""
 
 TOKENISE_BATCH = 4096
@@ -76,7 +76,7 @@ class Questions(Dataset[dict[str, Any]]):
         fits: Called with the size of these features in bytes and the number of questions; returns whether to keep them.
         stand_ins: Replace a batch in which no image can be decoded by another row, as training needs it; otherwise such
             a batch has no rows.
-        between: Called between batches of tokenising and of the text encoder; may raise to stop.
+        on_progress: Called between batches of tokenising and of the text encoder; may raise to stop.
 
     Raises:
         LooptopError: All rows are left out.
@@ -92,14 +92,14 @@ class Questions(Dataset[dict[str, Any]]):
         *,
         fits: Callable[[int, int], bool] = lambda wanted, count: True,
         stand_ins: bool = False,
-        between: Between = lambda text, done, total: None,
+        on_progress: OnProgress = lambda text, done, total: None,
     ) -> None:
         if image_features is not None:
             rows = _not_empty(_chosen(rows, [path in image_features for path in rows["image"][:]]))
         distinct = list(dict.fromkeys(rows["question"][:]))
         tokens: dict[str, list[int]] = {}
         for first in range(0, len(distinct), TOKENISE_BATCH):
-            between("preparing the questions", first, len(distinct))
+            on_progress("preparing the questions", first, len(distinct))
             some = distinct[first : first + TOKENISE_BATCH]
             tokens |= zip(some, processor.question_ids(some), strict=True)
         rows = _not_empty(_askable(rows, tokens, processor.longest_question, on_problem))
@@ -120,7 +120,7 @@ class Questions(Dataset[dict[str, Any]]):
         self.text_features: tuple[Tensor, Tensor] | None = None
         """`[distinct questions, longest, text width]` and their mask, in the order of `texts`."""
         if text_model is not None and fits(4 * math.prod(self._text_shape(text_model)), len(self.texts)):
-            self.text_features = self._encode_questions(text_model, between)
+            self.text_features = self._encode_questions(text_model, on_progress)
 
     def __len__(self) -> int:
         return len(self.image_of)
@@ -200,11 +200,11 @@ class Questions(Dataset[dict[str, Any]]):
         return len(questions), longest, int(model.text_encoder.config.hidden_size)
 
     @torch.no_grad()
-    def _encode_questions(self, model: VqaModel, between: Between) -> tuple[Tensor, Tensor]:
+    def _encode_questions(self, model: VqaModel, on_progress: OnProgress) -> tuple[Tensor, Tensor]:
         ids, mask = self.text_ids.padded(torch.arange(len(self.texts)), self.processor.question_pad_id)
         states = torch.empty(self._text_shape(model))
         for first in range(0, len(ids), ENCODE_BATCH):
-            between("keeping the text encoder's features", first, len(ids))
+            on_progress("keeping the text encoder's features", first, len(ids))
             some = slice(first, first + ENCODE_BATCH)
             states[some] = model.text_states(ids[some].to(model.device), mask[some].long().to(model.device))
         return states, mask.long()
@@ -234,7 +234,7 @@ def keep_image_features(
     processor: VqaProcessor,
     paths: Sequence[str],
     on_problem: OnProblem,
-    between: Between = lambda text, done, total: None,
+    on_progress: OnProgress = lambda text, done, total: None,
 ) -> dict[str, Tensor]:
     """Computes the image encoder's features of every image once; images that cannot be decoded are left out.
 
@@ -243,14 +243,14 @@ def keep_image_features(
         processor: Prepares the images.
         paths: Each image once.
         on_problem: Called with each image that cannot be decoded.
-        between: Called between batches, as in `Questions`.
+        on_progress: Called between batches, as in `Questions`.
 
     Returns:
         Features by path, `[1 or 1 + patches, image width]` on the CPU.
     """
     features: dict[str, Tensor] = {}
     for begin in range(0, len(paths), ENCODE_BATCH):
-        between("keeping the image encoder's features", begin, len(paths))
+        on_progress("keeping the image encoder's features", begin, len(paths))
         some = paths[begin : begin + ENCODE_BATCH]
         pixels, readable, problems = prepare_images(some, processor)
         for problem in problems:

@@ -1,6 +1,6 @@
-"""GPT-2's activation and attention for short answers on a processor, in fewer passes over memory.
+"""GPT-2's activation and attention for short answers on a CPU, in fewer passes over memory.
 
-transformers writes GELU as eight operations, and torch's own attention is slow where a text has a handful of tokens.
+transformers writes GELU as eight operations, and torch's own attention is slow for a handful of tokens.
 The weights stay the same, under the same names. `model.kernels = "transformers"` leaves a decoder as it is, and so does
 a GPU, which has kernels of its own.
 """
@@ -22,7 +22,7 @@ ATTENTION = "looptop_gpt2"
 
 
 def use_fast_kernels(decoder: PreTrainedModel) -> None:
-    """Replaces activation and attention of a GPT-2 on a processor; any other decoder is left as it is."""
+    """Replaces activation and attention of a GPT-2 on a CPU; any other decoder stays unchanged."""
     if not isinstance(decoder, GPT2PreTrainedModel) or decoder.device.type != "cpu":
         return
     for module in list(decoder.modules()):

@@ -1,4 +1,4 @@
-"""The sizes of a VQA run's model before it is loaded (for `engine.models.memory`)."""
+"""Counts the weights of a VQA run's model before it is loaded, for `engine.models.memory`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ from looptop.engine.vqa.saved_models import folder_of
 
 
 def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:
-    """The three parts of the model, and the two projections between them.
+    """The sizes of the model's three parts and of the projections between them.
 
     Args:
-        model: As in the run's configuration.
+        model: The model section of the run's configuration.
         copies: The number of processes that hold the model in the same memory.
     """
     whole = model.start_from
     built = build_empty(whole or "the VQA model", lambda: _build(model))
     if built is None:
         return []
-    of = f"of {whole}"
     parts: dict[str, nn.Module] = {
-        f"the text encoder {of if whole else model.text_encoder}": built.text_encoder,
-        f"the image encoder {of if whole else model.image_encoder}": built.image_encoder,
-        f"the decoder {of if whole else model.decoder}": built.decoder,
+        f"the text encoder {f'of {whole}' if whole else model.text_encoder}": built.text_encoder,
+        f"the image encoder {f'of {whole}' if whole else model.image_encoder}": built.image_encoder,
+        f"the decoder {f'of {whole}' if whole else model.decoder}": built.decoder,
         "the projection layer": nn.ModuleList([built.text_projection, built.image_projection]),
     }
     return [size_of(name, part, trained=True, copies=copies) for name, part in parts.items()]
 
 
-def vqa_ways_out(model: ModelConfig) -> list[str]:
-    """Ways to make the model of a VQA run smaller, or to train less of it."""
+def vqa_memory_advice(model: ModelConfig) -> list[str]:
+    """What a person can do if the model does not fit into memory: choose smaller parts, or train fewer of them."""
     frozen = frozen_parts(model.freeze)
     # With start_from, all parts come from one model.
     smaller = "choose a smaller model" if model.start_from else "choose smaller parts"

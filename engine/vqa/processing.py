@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer
 from transformers.image_processing_backends import PilBackend
 
-# By its module: from the package itself, transformers 5.17 gives it only where torchvision is installed.
+# By its module: from the package itself, transformers 5.17 gives it only if torchvision is installed.
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from looptop.engine.errors import LooptopError, error_text

@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-SURE = 16
+SURE_EXPANSIONS = 16
 """A model that is sure of its answer needs at most this many expansions; after them, larger batches are expanded."""
 
-LIKELY = math.log(0.5)
+LIKELY_LOG_RATIO = math.log(0.5)
 """An open prefix at least this probable, relative to the best one, is expanded in the same pass."""
 
 Prefix = tuple[int, ...]
@@ -35,11 +35,11 @@ class SearchResult:
 
     text: str
     tokens: Prefix
-    """Without begin and end."""
+    """The tokens without begin and end."""
     log_probs: tuple[float, ...]
-    """Of each token given those before it, and of the end given all tokens."""
+    """The log-probability of each token given those before it, and of the end given all tokens."""
     log_prob: float
-    """Their sum."""
+    """The sum of `log_probs`."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ class Search:
         if best <= enough:
             self.exact = True
             return []
-        unsure = self.expanded > SURE + self.top
-        room = min(self.limit - self.expanded, self.expanded if unsure else 2 * self.top + 2)
-        while self._open and len(self._wanted) < room:
+        unsure = self.expanded > SURE_EXPANSIONS + self.top
+        max_wanted = min(self.limit - self.expanded, self.expanded if unsure else 2 * self.top + 2)
+        while self._open and len(self._wanted) < max_wanted:
             minus_bound, prefix, parent, rank = self._open[0]
             # Usually each of the missing answers begins with a different prefix.
-            unlikely = len(self._wanted) >= self.top and -minus_bound < best + LIKELY
+            unlikely = len(self._wanted) >= self.top and -minus_bound < best + LIKELY_LOG_RATIO
             if -minus_bound <= enough or (unlikely and not unsure):
                 break
             heapq.heappop(self._open)

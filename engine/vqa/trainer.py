@@ -22,7 +22,7 @@ from looptop.engine.runs.context import RunContext
 from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, identity
-from looptop.engine.vqa.data.problems import LeftOut
+from looptop.engine.vqa.data.problems import ProblemReporter
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
 from looptop.engine.vqa.model import NonFiniteError, VqaModel
 from looptop.engine.vqa.processing import IGNORED, VqaProcessor
@@ -42,7 +42,7 @@ class VqaTrainer(RunTrainer):
         validation: The split of the evaluation curves.
         context: The run: journal, controls, folder.
         answer_samples: Rows of the validation split whose answers are journalled at each evaluation.
-        left_out: Collects images that cannot be decoded.
+        problem_reporter: Collects images that cannot be decoded.
         **kwargs: Passed on to Trainer.
     """
 
@@ -55,7 +55,7 @@ class VqaTrainer(RunTrainer):
         validation: Questions,
         context: RunContext,
         answer_samples: int,
-        left_out: LeftOut,
+        problem_reporter: ProblemReporter,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -75,7 +75,7 @@ class VqaTrainer(RunTrainer):
         self.model_accepts_loss_kwargs = True
         self.can_return_loss = True
         self.validation = validation
-        self.left_out = left_out
+        self.problem_reporter = problem_reporter
         self.measured = 0
         """The number of questions that the last evaluation answered."""
         self._scored = validation
@@ -87,7 +87,7 @@ class VqaTrainer(RunTrainer):
     ) -> Tensor:
         """One forward and backward pass; NaN or infinity is an error that names tensor and step."""
         rows = self._take_rows(inputs)
-        self.left_out.report(self.state.global_step + 1)
+        self.problem_reporter.report(self.state.global_step + 1)
         if not len(rows):
             raise LooptopError("none of the images to train on can be read; the log names them")
         try:
@@ -106,13 +106,13 @@ class VqaTrainer(RunTrainer):
         """Loss and accuracy of a split; journals some of its answers if it is the validation split."""
         self._scored = self.validation if eval_dataset is None else eval_dataset
         if self.context.processes.several:
-            # Gather all rows, some twice where the last batches were padded: `_score` takes each once. accelerate's own
+            # Gather all rows, some twice if the last batches were padded: `_score` takes each once. accelerate's own
             # way drops the last rows, which are the wrong ones if images could not be read.
             self.gather_function = self.accelerator.gather
         try:
             metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         finally:
-            self.left_out.report(self.state.global_step)
+            self.problem_reporter.report(self.state.global_step)
         return metrics
 
     def prediction_step(  # type: ignore[override]
@@ -164,7 +164,7 @@ class VqaTrainer(RunTrainer):
         if self.context.processes.several and "pixel_values" in inputs:
             problems = itertools.chain(*self.context.processes.gather(problems))
         for problem in problems:
-            self.left_out(problem)
+            self.problem_reporter(problem)
         rows: Tensor = inputs.pop("rows")
         return rows
 

@@ -35,10 +35,10 @@ from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.load import VqaData, load_data
-from looptop.engine.vqa.data.problems import LeftOut
+from looptop.engine.vqa.data.problems import ProblemReporter
 from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
 from looptop.engine.vqa.model import VqaModel, load_model
-from looptop.engine.vqa.model_sizes import vqa_sizes, vqa_ways_out
+from looptop.engine.vqa.model_sizes import vqa_memory_advice, vqa_sizes
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.trainer import VqaTrainer
@@ -54,7 +54,7 @@ def train(context: RunContext) -> dict[str, Any]:
         validation), its `step`, and `seconds` since the run began; only `seconds` if the run was stopped.
 
     Raises:
-        LooptopError: Data, models, device or numbers are not usable; suggests what to do.
+        LooptopError: The data, models, device or numbers cannot be used; suggests what to do.
     """
     began = time.time()
     config = context.config
@@ -65,23 +65,23 @@ def train(context: RunContext) -> dict[str, Any]:
     context.compute_on(device)
     set_seed(config.training.seed)
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
-    left_out = LeftOut(context.journal)
+    problem_reporter = ProblemReporter(context.journal)
     try:
         with context.during(READING), context.processes.first_process_first():
-            splits = load_data(config.data, config.training.seed, left_out, _Progress(context))
+            splits = load_data(config.data, config.training.seed, problem_reporter, _Progress(context))
     finally:
-        left_out.report()
+        problem_reporter.report()
     context.raise_if_stopped()
-    ways_out = vqa_ways_out(config.model)
-    context.activity = loading(ways_out)
+    advice = vqa_memory_advice(config.model)
+    context.activity = loading(advice)
     context.report("loading the models")
-    check_fit(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, ways_out)
+    check_fit(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, advice)
     model, processor = build_model(config)
     context.raise_if_stopped()
     model.to(device.torch_device)  # type: ignore[arg-type]  # A decorator of transformers hides the signature.
     if config.model.kernels == "fast":
         use_fast_kernels(model.decoder)
-    train_split, validation, test = _prepare(context, config, splits, model, processor, left_out)
+    train_split, validation, test = _prepare(context, config, splits, model, processor, problem_reporter)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     trainer = VqaTrainer(
         model,
@@ -91,7 +91,7 @@ def train(context: RunContext) -> dict[str, Any]:
         validation,
         context,
         config.training.answer_samples,
-        left_out,
+        problem_reporter,
         callbacks=_callbacks(context, config),
     )
     trainer.remove_callback(PrinterCallback)
@@ -262,7 +262,7 @@ def _prepare(
     splits: VqaData,
     model: VqaModel,
     processor: VqaProcessor,
-    left_out: LeftOut,
+    problem_reporter: ProblemReporter,
 ) -> tuple[Questions, Questions, Questions | None]:
     """The splits as batches, with the features of frozen encoders if they fit into memory."""
     frozen = frozen_parts(config.model.freeze)
@@ -272,7 +272,7 @@ def _prepare(
     model.train(False)
     if keep and "image_encoder" in frozen:
         paths = list(dict.fromkeys(path for table in tables for path in table["image"][:]))
-        features = _features_that_fit(context, model, processor, paths, left_out)
+        features = _features_that_fit(context, model, processor, paths, problem_reporter)
     text_model = model if keep and "text_encoder" in frozen else None
     activity = Activity("while it prepared the questions", CLOSE_OTHERS) if text_model is None else _keeping("text")
     try:
@@ -281,17 +281,17 @@ def _prepare(
                 Questions(
                     table,
                     processor,
-                    left_out,
+                    problem_reporter,
                     features,
                     text_model,
                     fits=lambda wanted, count: _fits(context, wanted, f"{count:,} questions"),
                     stand_ins=table is splits.train,
-                    between=context.pass_before_steps,
+                    on_progress=context.pass_before_steps,
                 )
                 for table in tables
             ]
     finally:
-        left_out.report()
+        problem_reporter.report()
     return prepared[0], prepared[1], prepared[2] if len(prepared) > 2 else None
 
 
@@ -299,22 +299,22 @@ def _keeping(encoder: str) -> Activity:
     return Activity(f"while it kept the frozen {encoder} encoder's features", "set training.keep_features = false")
 
 
-def _fits(context: RunContext, wanted: int, of: str) -> bool:
+def _fits(context: RunContext, wanted: int, content: str) -> bool:
     """Whether an encoder's features fit into a quarter of the free memory; journals it if they do not."""
     processes = context.processes
-    room = processes.decide(lambda: psutil.virtual_memory().available // 4 // processes.count)
-    if wanted <= room:
+    available = processes.decide(lambda: psutil.virtual_memory().available // 4 // processes.count)
+    if wanted <= available:
         return True
     context.journal.event(
         "features",
-        f"features of {of} would take {wanted / 2**30:.1f} GiB and are not kept;"
-        f" a quarter of the free memory is {room / 2**30:.1f} GiB",
+        f"features of {content} would take {wanted / 2**30:.1f} GiB and are not kept;"
+        f" a quarter of the free memory is {available / 2**30:.1f} GiB",
     )
     return False
 
 
 def _features_that_fit(
-    context: RunContext, model: VqaModel, processor: VqaProcessor, paths: list[str], left_out: LeftOut
+    context: RunContext, model: VqaModel, processor: VqaProcessor, paths: list[str], problem_reporter: ProblemReporter
 ) -> dict[str, Tensor] | None:
     vision: Any = model.image_encoder.config
     patches = (vision.image_size // vision.patch_size) ** 2
@@ -324,7 +324,7 @@ def _features_that_fit(
         return None
     began = time.perf_counter()
     with context.during(_keeping("image")):
-        features = keep_image_features(model, processor, paths, left_out, context.pass_before_steps)
+        features = keep_image_features(model, processor, paths, problem_reporter, context.pass_before_steps)
     context.journal.event(
         "features",
         f"kept the frozen image encoder's features of {len(features):,} images:"

@@ -283,7 +283,7 @@ async def test_of_several_pasted_paths_the_first_is_opened_and_the_others_are_na
         (lambda path: path.write_text("no image"), "not an image"),
         (
             lambda path: path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(20)),
-            "HEIC is not read; convert it to",
+            "HEIC is not supported; convert it to",
         ),
     ],
 )

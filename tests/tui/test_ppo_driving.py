@@ -173,10 +173,10 @@ async def test_breakpoints_are_listed_added_with_errors_as_typed_and_removed(ans
         await until(pilot, lambda: isinstance(app.screen, Breakpoints) and "none is set" in shown(app))
         field = app.screen.query_one("#condition", Input)
         for typed, said in (
-            ("kl >", "ends where a number is missing"),
+            ("kl >", "ends too early; expected a number"),
             ("kll > 3", "did you mean 'kl'"),
             ("__import__('os')", "has '(' at column"),
-            ("kl > 8 or (reward.min < 0", "ends where ')' is missing"),
+            ("kl > 8 or (reward.min < 0", "ends too early; expected ')'"),
             ("kl > 8 or (reward.min < 0 and not any sample.kl > 20)", "enter sets it"),
             ("any sample.kl > 20", "enter sets it"),
         ):

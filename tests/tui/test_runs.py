@@ -150,7 +150,7 @@ async def test_the_list_is_filtered_sorted_and_says_what_is_wrong_with_a_filter(
         await pilot.press("slash", *"loss", "less_than_sign", *"1.5")
         await until(pilot, lambda: ids(table) == ["vqa-3", "vqa-1"] and "2 of 3 runs" in shown(app))
         await pilot.press(*"x")
-        await until(pilot, lambda: "has '1.5x' at column 6; wanted is a number" in shown(app))
+        await until(pilot, lambda: "has '1.5x' at column 6; expected a number" in shown(app))
         assert ids(table) == ["vqa-3", "vqa-1"]  # as before, until it is right again
         app.screen.query_one("#runs-filter", Input).value = "losss<3"
         await until(pilot, lambda: "no run has a metric 'losss'; did you mean 'loss'?" in shown(app))

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from looptop.engine.text import visible_answer
-from looptop.engine.vqa.answer_records import SHOWN_FROM
+from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY
 from looptop.tui.actions import bindings
 from looptop.tui.text import bar, cell, percent, safe
 
@@ -80,7 +80,7 @@ class AnswerView(VerticalScroll):
             )
         if not answer.understood:
             lines.append(Content.styled("the model knows no word of this question", "$text-warning"))
-        if answer.others >= SHOWN_FROM:
+        if answer.others >= MIN_SHOWN_PROBABILITY:
             name = cell("other answers", words + room + 1)
             lines.append(Content.assemble(name, " ", percent(answer.others)).stylize("$text-muted"))
         if answer.undecided:

@@ -162,13 +162,13 @@ class PpoControls:
         return True
 
     def _judge(self, chosen: ChosenSample, kind: JudgementKind, value: float | None) -> None:
-        from looptop.engine.ppo.judgements import judge, warning
+        from looptop.engine.ppo.judgements import record_judgement, warning
 
         run, row = self._shown.folder, chosen.sample.record.row
         if run is not None:
             self._submit(
                 run,
-                lambda: judge(run, chosen.step, row, kind, value, "app"),
+                lambda: record_judgement(run, chosen.step, row, kind, value, "app"),
                 lambda: warning(run, chosen.step, kind, value),
             )
 

@@ -24,7 +24,7 @@ ANSWER_COLUMNS = ("answer", "multiple_choice_answer", "answers")
 """A row needs one of these columns."""
 
 _TYPE_NAMES = {type(None): "null", list: "array", dict: "object"}
-_WHOLE = 1e15
+_MAX_WHOLE_FLOAT = 1e15
 """A float holds whole numbers below this exactly, so that 7.0 can be read as the id 7."""
 
 _LIST = re.compile(r"\[|[({]\s*['\"]|(?:np\.|numpy\.)?array\(")
@@ -34,13 +34,13 @@ _VALUE = re.compile(
     (\s*)(?=(['"\w.+\-\[({])?)""",
     re.DOTALL | re.VERBOSE,
 )
-"""One value in such a text, the space after it, and the beginning of the next value where no comma separates them."""
+"""One value in such a text, the space after it, and the beginning of the next value if no comma separates them."""
 _QUOTES = "'\""
 _NUMPY = {"array", "str_", "int32", "int64", "float32", "float64", "bool_", "True_", "False_"}
 
 
 class Cells(Struct, gc=False):
-    """One row as it was read: a cell may hold any value. Other columns are ignored."""
+    """One row of a table, or one JSON object, as it was read: a cell may hold any value. Other columns are ignored."""
 
     image: Any = UNSET
     question: Any = UNSET
@@ -62,9 +62,9 @@ class CheckedRow(Struct, frozen=True, gc=False):
     answer: str
     """The training target: the answer column, else the most common vote."""
     answers: list[str]
-    """The votes unchanged; the answer where there are no votes."""
+    """The votes unchanged; the answer if there are no votes."""
     agreeing: int | None
-    """The number of votes for the answer; None where there are no votes."""
+    """The number of votes for the answer; None if there are no votes."""
     question_type: str
     answer_type: str
 
@@ -115,7 +115,7 @@ def image_name(cells: Cells) -> str:
     """The image file that a row names.
 
     Raises:
-        RowError: It names none, or the cell is not text.
+        RowError: The row names no image, or the cell is not text.
     """
     if cells.image is UNSET:
         raise RowError(kinds.BAD_ROW, "missing required field `image`", "image")
@@ -133,7 +133,7 @@ def text_of(value: Any, column: str) -> str:
     """A cell as text: an empty cell becomes "", 3.0 becomes "3", true becomes "yes".
 
     Raises:
-        RowError: It is a list, an object or bytes.
+        RowError: The value is a list, an object or bytes.
     """
     if isinstance(value, str):
         if not value.isascii():
@@ -143,7 +143,7 @@ def text_of(value: Any, column: str) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _MAX_WHOLE_FLOAT:
         return str(int(value))
     if isinstance(value, (int, float, Decimal)):
         return str(value)
@@ -154,7 +154,7 @@ def id_of(value: Any, column: str) -> str:
     """An id as text; 7, 7.0, "7" and "7.0" are the same id, and an empty cell gives "".
 
     Raises:
-        RowError: It is neither a number nor text.
+        RowError: The value is neither a number nor text.
     """
     if type(value) is int:
         return str(value)
@@ -175,7 +175,7 @@ def votes_of(value: Any, column: str = "answers") -> list[str]:
     Texts are kept unchanged, with their spaces: the official accuracy counts an empty vote as one of the ten.
 
     Raises:
-        RowError: It is no such list.
+        RowError: The value is not such a list.
     """
     if is_empty(value):
         return []

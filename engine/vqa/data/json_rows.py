@@ -44,7 +44,7 @@ def cells_of(row: Raw) -> Cells:
     """The cells of one JSON object.
 
     Raises:
-        One of `FAULTS`: It is not valid JSON, or not an object.
+        One of `FAULTS`: The row is not valid JSON, or not an object.
     """
     return decode_nan(_cells.decode, row)
 

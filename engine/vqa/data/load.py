@@ -79,7 +79,7 @@ def load_split(
         on_problem: Called with each row or image that is left out.
 
     Raises:
-        LooptopError: As `load_data`; or there is no such split.
+        LooptopError: As for `load_data`; or the source has no such split.
     """
     source, colon, split = name.rpartition(":")
     if not colon or split not in SPLITS:

@@ -14,7 +14,7 @@ from functools import lru_cache
 _MARKS = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _STOP = re.compile(r"\.(?!\d)")
-_STOPS_TAKEN = 32
+_MAX_STOPS_REMOVED = 32
 """The program removes at most this many full stops (it passes a flag where a count is expected)."""
 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -58,4 +58,4 @@ def _without_punctuation(text: str) -> str:
         if mark in text:
             deleted = delete_all or f"{mark} " in text or f" {mark}" in text
             out = out.replace(mark, "" if deleted else " ")
-    return _STOP.sub("", out, count=_STOPS_TAKEN)
+    return _STOP.sub("", out, count=_MAX_STOPS_REMOVED)

@@ -22,7 +22,7 @@ from msgspec import UNSET, Raw, Struct
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
-from looptop.engine.vqa.data import problems as kinds
+from looptop.engine.vqa.data import problems
 from looptop.engine.vqa.data.cells import Cells, RowError, id_of, is_empty, text_of, votes_of
 from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, decode_json, read_json_bytes, row_error
 from looptop.engine.vqa.data.other_formats import keys_in, refuse_other_format
@@ -99,11 +99,11 @@ def question_id(row: Raw) -> str:
     """The row's `question_id`.
 
     Raises:
-        One of `FAULTS`: The row has none, or it cannot be read.
+        One of `FAULTS`: The row has no `question_id`, or it cannot be read.
     """
     key = id_of(_only_id.decode(row).question_id, "question_id")
     if not key:
-        raise RowError(kinds.BAD_ROW, "it has no question_id", "question_id")
+        raise RowError(problems.BAD_ROW, "it has no question_id", "question_id")
     return key
 
 
@@ -113,7 +113,7 @@ def read_questions(path: str | os.PathLike[str]) -> list[Question]:
     Raises:
         LooptopError: The file or one of its rows is invalid.
     """
-    return _each(path, raw_rows(path, "questions"), _question)
+    return _decode_rows(path, raw_rows(path, "questions"), _question)
 
 
 def read_annotations(path: str | os.PathLike[str]) -> list[Annotation]:
@@ -122,7 +122,7 @@ def read_annotations(path: str | os.PathLike[str]) -> list[Annotation]:
     Raises:
         LooptopError: The file or one of its rows is invalid.
     """
-    return _each(path, raw_rows(path, "annotations"), _annotation)
+    return _decode_rows(path, raw_rows(path, "annotations"), _annotation)
 
 
 def read_results(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -132,7 +132,7 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, str]:
         LooptopError: The file or one of its rows is invalid, or a question is answered twice.
     """
     results: dict[str, str] = {}
-    for result in _each(path, decode_json(Path(path), list[Raw]), _result):
+    for result in _decode_rows(path, decode_json(Path(path), list[Raw]), _result):
         key = str(result.question_id)
         if key in results:
             raise LooptopError(f"{visible(path)} answers question {visible(key)} twice")
@@ -144,7 +144,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Checks that a results file can be written, before hours of prediction.
 
     Raises:
-        LooptopError: It cannot be written.
+        LooptopError: The file cannot be written.
     """
     path = Path(path)
     if path.is_dir():
@@ -152,10 +152,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     try:
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        if _is_replaced(path):
-            draft = _draft_of(path)
-            draft.touch(exist_ok=False)
-            draft.unlink()
+        if _can_replace(path):
+            temporary = _temporary_path(path)
+            temporary.touch(exist_ok=False)
+            temporary.unlink()
     except OSError as error:
         raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None
 
@@ -168,34 +168,38 @@ def write_results(path: str | os.PathLike[str], answers: Iterable[tuple[Id, str]
     """
     path = Path(path)
     data = encode_json([{"question_id": _number(key), "answer": answer} for key, answer in answers])
-    draft = _draft_of(path) if _is_replaced(path) else path
+    temporary = _temporary_path(path) if _can_replace(path) else path
     try:
-        draft.write_bytes(data)
-        if draft is not path:
+        temporary.write_bytes(data)
+        if temporary is not path:
             if path.exists():
-                draft.chmod(stat.S_IMODE(path.stat().st_mode))
-            draft.replace(path)
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+            temporary.replace(path)
     except OSError as error:
-        if draft is not path:
+        if temporary is not path:
             with contextlib.suppress(OSError):
-                draft.unlink()
+                temporary.unlink()
         raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None
 
 
-def _is_replaced(path: Path) -> bool:
-    """Whether the path is a regular file or does not exist yet; devices and pipes are written in place."""
+def _can_replace(path: Path) -> bool:
+    """Whether a new file can replace the path atomically: it is a regular file or does not exist yet.
+
+    Devices and pipes are written in place.
+    """
     return not path.exists() or path.is_file()
 
 
-def _draft_of(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
-def _each(path: str | os.PathLike[str], rows: list[Raw], read: Callable[[Cells], T]) -> list[T]:
+def _decode_rows(path: str | os.PathLike[str], rows: list[Raw], decode: Callable[[Cells], T]) -> list[T]:
+    """Decodes each row; `decode` receives its fields as `Cells`, as those of a table's row."""
     out: list[T] = []
     for index, row in enumerate(rows):
         try:
-            out.append(read(cells_of(row)))
+            out.append(decode(cells_of(row)))
         except FAULTS as error:
             raise LooptopError(f"{visible(path)}: entry {index} is invalid: {row_error(error)}") from None
     return out
@@ -203,7 +207,7 @@ def _each(path: str | os.PathLike[str], rows: list[Raw], read: Callable[[Cells],
 
 def _question(cells: Cells) -> Question:
     if not isinstance(cells.question, str):
-        raise RowError(kinds.BAD_ROW, "missing required field `question`", "question")
+        raise RowError(problems.BAD_ROW, "missing required field `question`", "question")
     return Question(_required_id(cells, "question_id"), _required_id(cells, "image_id"), cells.question)
 
 
@@ -220,17 +224,17 @@ def _annotation(cells: Cells) -> Annotation:
 def _result(cells: Cells) -> Result:
     if is_empty(cells.answer):
         absent = cells.answer is UNSET
-        raise RowError(kinds.BAD_ROW, "missing required field `answer`" if absent else "expected `str`, got `null`")
+        raise RowError(problems.BAD_ROW, "missing required field `answer`" if absent else "expected `str`, got `null`")
     answer = cells.answer if isinstance(cells.answer, str) else text_of(cells.answer, "answer")
     return Result(_required_id(cells, "question_id"), answer)
 
 
 def _required_id(cells: Cells, column: str) -> Id:
-    """The id as results files write it: a number if it is one."""
+    """The id in a column: an integer if it is written as one, otherwise text."""
     value = getattr(cells, column)
     key = id_of(value, column)
     if not key:
-        raise RowError(kinds.BAD_ROW, f"missing required field `{column}`", column)
+        raise RowError(problems.BAD_ROW, f"missing required field `{column}`", column)
     return key if isinstance(value, str) else _number(key)
 
 

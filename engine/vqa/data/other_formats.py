@@ -1,4 +1,4 @@
-"""Recognises JSON of data sets that looptop does not read, by the keys of their first rows."""
+"""Recognises JSON of data sets that looptop does not support, by the keys of their first rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from looptop.engine.vqa.data.json_rows import decode_nan
 HEAD = 1 << 16
 """The number of bytes at a file's beginning that are searched for keys."""
 
-READ = "looptop reads VQA v2, VizWiz and tables; write a table with the columns image, question and answer"
+SUPPORTED_FORMATS = "looptop reads VQA v2, VizWiz and tables; write a table with the columns image, question and answer"
 
 _BY_KEYS: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
     # Name, keys that must all be present, keys of which one must be present.
@@ -56,7 +56,7 @@ def refuse_other_format(path: Path, data: bytes) -> None:
         return  # VQA v2
     for name, all_of, any_of in _BY_KEYS:
         if all_of <= keys and any_of & keys:
-            raise LooptopError(f"{visible(path)}: this looks like {name}; {READ}")
+            raise LooptopError(f"{visible(path)}: this looks like {name}; {SUPPORTED_FORMATS}")
 
 
 def refuse_columns(path: Path, data: bytes) -> None:

@@ -25,7 +25,7 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.home import home
 from looptop.engine.text import visible
 from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name
-from looptop.engine.vqa.data.problems import BROKEN_IMAGE, DUPLICATE_ID, MISSING_IMAGE, UNREAD_IMAGE, Problems
+from looptop.engine.vqa.data.problems import BROKEN_IMAGE, DUPLICATE_ID, MISSING_IMAGE, UNSUPPORTED_IMAGE, Problems
 from looptop.engine.vqa.data.rows import Progress, Row, answer_type, image_problem, none_left, reported
 from looptop.engine.vqa.data.table import SPLITS
 from looptop.engine.vqa.images.decode import check_image, is_image_name
@@ -315,7 +315,7 @@ def _open_cached(folder: Path, problems: Problems) -> datasets.Dataset | None:
 
 def _write_cache(dataset: datasets.Dataset, problems: Problems, folder: Path) -> bool:
     """Writes the set atomically; on a full disk the set is not cached, and the next start makes it again."""
-    faulty = [one.name for one in problems.all if one.kind in (BROKEN_IMAGE, MISSING_IMAGE, UNREAD_IMAGE)]
+    faulty = [one.name for one in problems.all if one.kind in (BROKEN_IMAGE, MISSING_IMAGE, UNSUPPORTED_IMAGE)]
     notes = {
         "problems": [(one.kind, one.name, one.detail) for one in problems.all],
         "faulty": [(name, _stamp(Path(name))) for name in faulty],

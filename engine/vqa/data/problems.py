@@ -15,7 +15,7 @@ from looptop.engine.text import visible
 
 MISSING_IMAGE = "missing image"
 BROKEN_IMAGE = "broken image"
-UNREAD_IMAGE = "image of a format that is not read"
+UNSUPPORTED_IMAGE = "image of an unsupported format"
 NO_ANNOTATION = "question without annotation"
 DUPLICATE_ID = "duplicate id"
 EMPTY_QUESTION = "empty question"
@@ -23,11 +23,11 @@ EMPTY_ANSWER = "empty answer"
 LONG_QUESTION = "question too long for the text encoder"
 BAD_ROW = "row that cannot be read"
 
-SHOWN = 5
-"""The number of names of each kind in a summary."""
+NAMES_IN_SUMMARY = 5
+"""The largest number of names of each kind of problem in a summary."""
 
-NAMED = 100
-"""The number of names of each kind in a run's events; the log has all of them."""
+NAMES_IN_EVENTS = 100
+"""The largest number of names of each kind of problem in a run's events; the log has all names."""
 
 _log = logging.getLogger("looptop.data")
 
@@ -50,8 +50,8 @@ class Problems:
     """Collects problems.
 
     Attributes:
-        all: Every problem, in the order in which it was met.
-        on_problem: Called with each problem when it is met.
+        all: Every problem, in order.
+        on_problem: Called with each problem as it is added.
     """
 
     on_problem: Callable[[Problem], None] | None = None
@@ -78,21 +78,23 @@ class Problems:
 
     def summary(self) -> list[tuple[str, str]]:
         """For each kind, its number of problems and the first names, as text for people."""
-        return [(kind, f"{count:,} ({self._some(kind)})") for kind, count in self.counts.items()]
+        return [(kind, f"{count:,} ({self._names_text(kind)})") for kind, count in self.counts.items()]
 
     def __str__(self) -> str:
-        return "; ".join(f"{kind}: {some}" for kind, some in self.summary())
+        return "; ".join(f"{kind}: {text}" for kind, text in self.summary())
 
-    def _some(self, kind: str) -> str:
-        some = [problem for problem in self.all if problem.kind == kind]
-        names = [f"{one.name}: {one.detail}" if kind == BAD_ROW else one.name for one in some[:SHOWN]]
-        if kind == UNREAD_IMAGE:
-            names[0] = some[0].detail  # It names the image and what to do, which is the same for the whole format.
-        return ", ".join(visible(name) for name in dict.fromkeys(names)) + (", ..." if len(some) > SHOWN else "")
+    def _names_text(self, kind: str) -> str:
+        problems = [problem for problem in self.all if problem.kind == kind]
+        shown = problems[:NAMES_IN_SUMMARY]
+        names = [f"{problem.name}: {problem.detail}" if kind == BAD_ROW else problem.name for problem in shown]
+        if kind == UNSUPPORTED_IMAGE:
+            names[0] = problems[0].detail  # Names the image and what to do, which is the same for the whole format.
+        more = ", ..." if len(problems) > len(shown) else ""
+        return ", ".join(visible(name) for name in dict.fromkeys(names)) + more
 
 
-class LeftOut:
-    """Logs each problem of a run's data once, and journals them as events.
+class ProblemReporter:
+    """Logs each problem of a run's data once, and reports them as events in the journal.
 
     Args:
         journal: The run's journal.
@@ -101,35 +103,35 @@ class LeftOut:
     def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
         self._seen: set[tuple[str, str]] = set()
-        self._fresh: dict[str, list[Problem]] = {}
+        self._unreported: dict[str, list[Problem]] = {}
         self.counts: Counter[str] = Counter()
-        """The number of problems of each kind so far."""
+        """The number of reported problems of each kind; problems added since the last report are not counted yet."""
 
     def __call__(self, problem: Problem) -> None:
         """Adds a problem, and logs it if it is new."""
         key = (problem.kind, problem.name)
         if key not in self._seen:
             self._seen.add(key)
-            self._fresh.setdefault(problem.kind, []).append(problem)
+            self._unreported.setdefault(problem.kind, []).append(problem)
             _log.warning("left out: %s", problem)
 
     def report(self, step: int | None = None) -> None:
-        """Journals what was added since the last call: one event for each kind, with names and the total."""
-        for kind, fresh in self._fresh.items():
+        """Journals the problems added since the last report: one event for each kind, with names and the total."""
+        for kind, new in self._unreported.items():
             before = self.counts[kind]
-            self.counts[kind] += len(fresh)
-            named = fresh[: max(0, NAMED - before)]
+            self.counts[kind] += len(new)
+            named = new[: max(0, NAMES_IN_EVENTS - before)]
             names = [self._name(problem, before + index) for index, problem in enumerate(named)]
-            if len(fresh) > len(named):
-                names.append(f"{len(fresh) - len(named):,} more, which the log names")
+            if len(new) > len(named):
+                names.append(f"{len(new) - len(named):,} more, which the log names")
             total = f", {self.counts[kind]:,} in all" if before else ""
-            self._journal.event("data", f"left out, {kind}: {len(fresh):,}{total}: {', '.join(names)}", step, "warning")
-        if self._fresh:
+            self._journal.event("data", f"left out, {kind}: {len(new):,}{total}: {', '.join(names)}", step, "warning")
+        if self._unreported:
             self._journal.facts(left_out=dict(self.counts))
-            self._fresh = {}
+            self._unreported = {}
 
     @staticmethod
     def _name(problem: Problem, index: int) -> str:
         """The name; the first few with their detail."""
-        detail = f" ({problem.detail})" if problem.detail and index < SHOWN else ""
+        detail = f" ({problem.detail})" if problem.detail and index < NAMES_IN_SUMMARY else ""
         return visible(problem.name + detail)

@@ -16,8 +16,8 @@ from msgspec import Struct
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
-from looptop.engine.vqa.data.problems import BROKEN_IMAGE, MISSING_IMAGE, UNREAD_IMAGE, Problems
-from looptop.engine.vqa.images.decode import UnreadFormatError, check_image
+from looptop.engine.vqa.data.problems import BROKEN_IMAGE, MISSING_IMAGE, UNSUPPORTED_IMAGE, Problems
+from looptop.engine.vqa.images.decode import UnsupportedFormatError, check_image
 
 Progress = Callable[[int, int], None]
 """Called with the number of rows done and the total; a total of 0 means unknown."""
@@ -35,7 +35,7 @@ class Row(Struct, frozen=True, gc=False):
     question_id: str
     question: str
     answer: str
-    """The training target; where ten people answered, the most common answer."""
+    """The training target; if ten people answered, the most common answer."""
     answers: list[str]
     """Every answer that people gave: one, or ten."""
     question_type: str = ""
@@ -102,8 +102,8 @@ class ImageChecks:
 
 def image_problem(error: LooptopError, path: str) -> str:
     """The kind of problem for which an image is left out."""
-    if isinstance(error, UnreadFormatError):
-        return UNREAD_IMAGE
+    if isinstance(error, UnsupportedFormatError):
+        return UNSUPPORTED_IMAGE
     return BROKEN_IMAGE if os.path.lexists(path) else MISSING_IMAGE
 
 
@@ -146,7 +146,7 @@ def folder_of(path: str | os.PathLike[str], what: str) -> Path:
     """The folder, absolute.
 
     Raises:
-        LooptopError: There is none.
+        LooptopError: The folder does not exist.
     """
     folder = path_of(path).absolute()
     if not folder.is_dir():

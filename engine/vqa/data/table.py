@@ -32,7 +32,7 @@ from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, none_lef
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 JSON_SUFFIX = ".json"
-"""Counts as a table only where a folder has no other: many folders have other JSON files beside their table."""
+"""Counts as a table only if a folder has no other: many folders have other JSON files beside their table."""
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 """The split of a table with this name."""
 ANNOTATIONS = ("Annotations", "annotations")
@@ -176,7 +176,7 @@ def check_first_rows(table: Path, images_folder: Path | None = None) -> None:
 
 
 class ImagesMissingError(LooptopError):
-    """A table's images are not in the folder where they are expected."""
+    """A table's images are not in the expected folder."""
 
 
 def _columns(table: Path, header: str) -> tuple[str, list[str]]:
@@ -263,7 +263,9 @@ def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[i
     rows = decode_json(table, list[Raw] | _Document, data)
     if isinstance(rows, _Document):
         if not isinstance(rows.data, list):
-            raise LooptopError(f"{visible(table)} is no table; write a list of objects with image, question and answer")
+            raise LooptopError(
+                f"{visible(table)} is not a table; write a list of objects with image, question and answer"
+            )
         rows = rows.data
     for number, row in enumerate(rows, start=1):
         try:

@@ -15,7 +15,7 @@ from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, row_error
 from looptop.engine.vqa.data.official_files import question_id, raw_rows
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.data.rows import ImageChecks, Limits, Progress, Quota, Row, folder_of, reported
-from looptop.engine.vqa.images.decode import is_image_name, is_read_name
+from looptop.engine.vqa.images.decode import has_supported_suffix, is_image_name
 
 
 def rows(
@@ -32,7 +32,7 @@ def rows(
     Args:
         annotations_file: The official annotations JSON.
         questions_file: The official questions JSON.
-        images_folder: Where the images are; see `ImageFolder`.
+        images_folder: The folder of the images, as for `ImageFolder`.
         limits: How much is taken.
         min_agreement: Of the ten answers, how many must be the most common one.
         problems: Collects what is left out.
@@ -76,9 +76,9 @@ class ImageFolder:
         self.path = folder_of(path, "image folder")
         self._paths: dict[str, str] = {}
         names = [(folder, name) for folder in image_folders(self.path) for name in _image_names(folder)]
-        # A later path replaces an earlier one. Formats that are read come last, and of these the longer names, which
+        # A later path replaces an earlier one. Supported formats come last, and of these the longer names, which
         # say more (COCO_train2014_...).
-        names.sort(key=lambda one: (is_read_name(one[1]), len(one[1]), one[1]))
+        names.sort(key=lambda one: (has_supported_suffix(one[1]), len(one[1]), one[1]))
         for folder, name in names:
             stem = name.rpartition(".")[0]
             number = re.search(r"(?:^|_)0*(\d+)$", stem)

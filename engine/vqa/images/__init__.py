@@ -1,1 +1,1 @@
-"""Opens the images that people bring, and names the formats that are not read. Needs no torch."""
+"""Opens the images that people bring, and names the formats that are not supported. Needs no torch."""

@@ -1,8 +1,8 @@
-"""Opens any image that a person may bring as upright RGB, or raises an error of one sentence.
+"""Opens an image file as upright RGB, or raises an error of one sentence.
 
-Imports no torch: the app shows images with it. Very large images: a JPEG of more than 89 million pixels is decoded at a
-half, a quarter or an eighth of its size, which libjpeg does without holding the whole image. Any other image of more
-than 178 million pixels (Pillow's own limit) is refused: it could only be decoded whole, at four bytes a pixel.
+The app uses this module, so it does not import torch. A JPEG of more than 89 million pixels is decoded at a half, a
+quarter or an eighth of its size, which libjpeg does without holding the whole image. Any other image of more than 178
+million pixels (Pillow's own limit) is refused: it could only be decoded whole, at four bytes a pixel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.text import visible
-from looptop.engine.vqa.images import unread_formats
+from looptop.engine.vqa.images import unsupported_formats
 from looptop.engine.vqa.images.jpeg_file import ignore_bad_metadata, without_end_mark
 from looptop.engine.vqa.images.png_file import SIGNATURE, PngFile
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "MPO", "PPM", "ICO", "TGA", "JPEG2000", "AVIF")
-"""The formats that are read. Pillow knows more, some of which start other programs (EPS)."""
+"""The supported formats. Pillow knows more; for some (EPS) it starts other programs."""
 
 SUFFIXES = frozenset(
     f".{suffix}"
     for names in ("jpg jpeg jpe jfif mpo png apng gif webp bmp tif tiff", "ppm pgm pbm ico tga jp2 avif")
     for suffix in names.split()
 )
-"""The endings of file names that are read."""
+"""The endings of the names of supported files."""
 
-LARGE = 89_478_485
+MAX_UNSCALED_PIXELS = 89_478_485
 """The number of pixels above which a JPEG is decoded at a smaller scale."""
 
-LARGEST = 2 * LARGE
+MAX_PIXELS = 2 * MAX_UNSCALED_PIXELS
 """The number of pixels above which any other image is refused."""
 
 _ORIENTATION = 0x0112
@@ -65,8 +65,8 @@ _UPRIGHT = {
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class UnreadFormatError(LooptopError):
-    """A file of a known format that is not read, or one that is known not to be an image."""
+class UnsupportedFormatError(LooptopError):
+    """The file has a known format that is not supported, or is known not to be an image."""
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
@@ -82,7 +82,7 @@ def thumbnail(path: str | os.PathLike[str], size: tuple[int, int]) -> Image.Imag
     """The image reduced to fit into `size` (width, height), proportions kept; a smaller image keeps its size.
 
     Raises:
-        LooptopError: As `open_image`.
+        LooptopError: As for `open_image`.
     """
     image = _decode(Path(path), 2 * max(size))
     image.thumbnail(size, Image.Resampling.BICUBIC)
@@ -93,7 +93,7 @@ def check_image(path: str | os.PathLike[str]) -> None:
     """Checks an image for damage, mostly without decoding it: header, checksums (PNG), the end mark (JPEG).
 
     Raises:
-        LooptopError: As `open_image`. Other damage (inside a JPEG's data, in a GIF) is only noticed when decoding.
+        LooptopError: As for `open_image`. Other damage (inside a JPEG's data, in a GIF) is only noticed when decoding.
     """
     path = Path(path)
     try:
@@ -112,25 +112,25 @@ def check_image(path: str | os.PathLike[str]) -> None:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name is listed as an image, also if its format is not read."""
+    """Whether a file of this name is listed as an image, also if its format is not supported."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a Path for each of 80,000 names is slow)
-    return suffix in SUFFIXES or suffix in unread_formats.SUFFIXES
+    return suffix in SUFFIXES or suffix in unsupported_formats.SUFFIXES
 
 
-def is_read_name(name: str) -> bool:
-    """Whether files with this ending are read."""
+def has_supported_suffix(name: str) -> bool:
+    """Whether the name has the ending of a supported format."""
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (as above)
 
 
-def _decode(path: Path, enough: int | None) -> Image.Image:
-    """Decodes the image; a JPEG may be scaled down while its longer side stays above `enough` pixels."""
+def _decode(path: Path, min_side: int | None) -> Image.Image:
+    """Decodes the image; a JPEG may be scaled down while its longer side stays above `min_side` pixels."""
     try:
         with _open(path) as image:
-            _reduce_jpeg(image, enough)
+            _reduce_jpeg(image, min_side)
             loaded = _load(image, path)
-            turn = _turn_of(loaded)
+            transposition = _orientation(loaded)
             picture = _to_rgb(loaded)
-            return picture if turn is None else picture.transpose(turn)
+            return picture if transposition is None else picture.transpose(transposition)
     except LooptopError:
         raise
     except MemoryError:
@@ -145,7 +145,7 @@ def _load(image: Image.Image, path: Path) -> Image.Image:
         image.load()
     except OSError:
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
-        whole = without_end_mark(path, LARGE) if is_jpeg else None
+        whole = without_end_mark(path, MAX_UNSCALED_PIXELS) if is_jpeg else None
         if whole is None:
             raise
         return whole
@@ -184,12 +184,12 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
     """Opens the image in its format.
 
     Raises:
-        UnreadFormatError: The format is known and not read, or the file is not an image.
+        UnsupportedFormatError: The format is known but not supported, or the file is not an image.
         UnidentifiedImageError: The format is unknown.
     """
     # As an open file: Pillow maps some files that it opens by name into memory, and maps rotated TIFFs wrongly.
     file = opened.enter_context(path.open("rb"))
-    head = file.read(unread_formats.HEAD)
+    head = file.read(unsupported_formats.HEAD)
     file.seek(0)
     if head.startswith(SIGNATURE):
         png = PngFile(file)
@@ -200,32 +200,32 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
         return image
     if head.startswith(b"\xff\xd8"):
         return Image.open(file, formats=_formats())
-    other = unread_formats.other_content(head)
+    other = unsupported_formats.other_content(head)
     if other is not None:
-        raise UnreadFormatError(f"{visible(path)} is {other}")
-    known = unread_formats.unread_format(path, head)
-    may_open = known is None or (known[0] in ("AVIF", "HEIF") and features.check("avif"))
-    if known is not None and not may_open:
-        raise _unread(path, *known)
+        raise UnsupportedFormatError(f"{visible(path)} is {other}")
+    recognised = unsupported_formats.unsupported_format(path, head)
+    may_open = recognised is None or (recognised[0] in ("AVIF", "HEIF") and features.check("avif"))
+    if recognised is not None and not may_open:
+        raise _unsupported(path, *recognised)
     try:
         image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
         from looptop.engine.vqa.images import tiff_kinds  # As in `_formats`.
 
-        known = known or tiff_kinds.unread_kind(file)
-        if known is not None and known[0] != "AVIF":
-            raise _unread(path, *known) from None
+        recognised = recognised or tiff_kinds.unsupported_kind(file)
+        if recognised is not None and recognised[0] != "AVIF":
+            raise _unsupported(path, *recognised) from None
         raise
     tags = getattr(image, "tag_v2", {})
     if _DNG_VERSION in tags or (_SUB_IFDS in tags and tags.get(_SUBFILE_TYPE, 0) == 1):
-        raise _unread(path, "camera RAW", unread_formats.CONVERT_RAW)  # Pillow would open the small preview.
+        raise _unsupported(path, "camera RAW", unsupported_formats.CONVERT_RAW)  # Pillow would open the small preview.
     return image
 
 
-def _unread(path: Path, image_format: str, command: str) -> UnreadFormatError:
-    return UnreadFormatError(
-        f"{visible(path)} is not an image that looptop can read: {image_format} is not read; convert it to JPEG or PNG,"
-        f" for example with `{command}`"
+def _unsupported(path: Path, image_format: str, command: str) -> UnsupportedFormatError:
+    return UnsupportedFormatError(
+        f"{visible(path)} is not an image that looptop can read: {image_format} is not supported; convert it to JPEG or"
+        f" PNG, for example with `{command}`"
     )
 
 
@@ -233,7 +233,8 @@ def _unread(path: Path, image_format: str, command: str) -> UnreadFormatError:
 def _formats() -> list[str]:
     Image.init()
     ignore_bad_metadata()
-    from looptop.engine.vqa.images import tiff_kinds  # After the first paint: it imports more of Pillow.
+    # Imported late: it imports more of Pillow, and the app's first paint must not wait for that.
+    from looptop.engine.vqa.images import tiff_kinds
 
     tiff_kinds.add_kinds()
     return [name for name in FORMATS if name in Image.OPEN]
@@ -242,7 +243,7 @@ def _formats() -> list[str]:
 def _open_huge(path: Path) -> Image.Image:
     """Opens a JPEG above Pillow's limit, to be decoded at a smaller scale; refuses any other format."""
     refusal = LooptopError(
-        f"the image {visible(path)} has more than {LARGEST // 1_000_000} million pixels; make it smaller first"
+        f"the image {visible(path)} has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller first"
     )
     try:
         image = JpegImagePlugin.JpegImageFile(path)
@@ -255,21 +256,21 @@ def _open_huge(path: Path) -> Image.Image:
     return image
 
 
-def _reduce_jpeg(image: Image.Image, enough: int | None) -> None:
+def _reduce_jpeg(image: Image.Image, min_side: int | None) -> None:
     """Sets the scale at which a large JPEG is decoded."""
     width, height = image.size
     scale = 1
-    if enough is not None:
-        while scale < 8 and max(width, height) >= 2 * scale * enough:
+    if min_side is not None:
+        while scale < 8 and max(width, height) >= 2 * scale * min_side:
             scale *= 2
-    while scale < 8 and width * height > LARGE * scale * scale:
+    while scale < 8 and width * height > MAX_UNSCALED_PIXELS * scale * scale:
         scale *= 2
     if scale > 1 and isinstance(image, JpegImagePlugin.JpegImageFile):
         image.draft(image.mode, (max(width // scale, 1), max(height // scale, 1)))
 
 
-def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    """The transposition that turns the picture upright, or None."""
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    """The transposition that makes the picture upright by its EXIF orientation; None if none is needed."""
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # Damaged EXIF does not make the picture worse.
@@ -288,7 +289,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         picture = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         assert picture is not None
         return picture
-    image = _grey_turned(image)
+    image = _invert_grey(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         page = Image.new("RGB", image.size, "white")
@@ -297,7 +298,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _grey_turned(image: Image.Image) -> Image.Image:
+def _invert_grey(image: Image.Image) -> Image.Image:
     """Inverts a grey TIFF with a second channel whose least value is white; other images are unchanged."""
     tags = getattr(image, "tag_v2", {})
     if image.mode not in ("L", "LA") or tags.get(_SAMPLES) != 2 or tags.get(_PHOTOMETRIC) != _MIN_IS_WHITE:
@@ -322,7 +323,7 @@ def _wide_to_rgb(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if image.mode == "I" and _first(tags.get(_BITS)) == 32 and _first(tags.get(_SAMPLE_FORMAT, 1)) == _UNSIGNED:
         values = values.view(np.uint32)
-    grey = _to_bytes(values, _first(tags.get(_BITS)) or 16)
+    grey = _to_8_bits(values, _first(tags.get(_BITS)) or 16)
     if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:  # Pillow inverts one channel of 8 bits or fewer itself.
         grey = 255 - grey
     color = image.info.get("transparency")
@@ -336,8 +337,12 @@ def _first(value: object) -> object:
     return value[0] if isinstance(value, tuple) and value else value
 
 
-def _to_bytes(values: np.ndarray, bits: object) -> np.ndarray:
-    """Scales one channel to 8 bits: 16 bits by their range, wider numbers by their least and greatest value."""
+def _to_8_bits(values: np.ndarray, bits: object) -> np.ndarray:
+    """Scales one channel to 8 bits.
+
+    16-bit integers lose their low 8 bits, or the low 4 if only 12 bits are used. Wider numbers are scaled from 0 to 1
+    (fractions) or from 0 to 65535 if they all lie in that range, otherwise from their smallest to their largest value.
+    """
     import numpy as np
 
     if values.dtype.itemsize == 2:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from PIL import TiffImagePlugin
 
-from looptop.engine.vqa.images.unread_formats import CONVERT_RAW, MAGICK
+from looptop.engine.vqa.images.unsupported_formats import CONVERT_RAW, MAGICK
 
 # Tags
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _SAMPLES = 256, 257, 258, 259, 262, 273, 277
@@ -49,7 +49,7 @@ def add_kinds() -> None:
             kinds.setdefault((order, _MIN_IS_WHITE, *others), twin)  # type: ignore[arg-type]
 
 
-def unread_kind(file: BinaryIO) -> tuple[str, str] | None:
+def unsupported_kind(file: BinaryIO) -> tuple[str, str] | None:
     """The kind of a TIFF that Pillow did not open, and a command that converts it.
 
     None if the file is not a TIFF, or its beginning is damaged.

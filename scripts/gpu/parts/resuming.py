@@ -9,7 +9,7 @@ from pathlib import Path
 
 from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judgements import judge
+from looptop.engine.ppo.judgements import record_judgement
 from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch
@@ -44,8 +44,8 @@ def _edited(checks: Checks) -> None:
         runs.hold(run, "compared")
         step = runs.hold(run, "compared")
         journal = PpoJournal(run.folder.db)
-        runs.answer(run, judge(run.folder, step, 0, "reward", REWARD, "gpu"))  # type: ignore[arg-type]
-        runs.answer(run, judge(run.folder, step, 1, "leave_out", 1.0, "gpu"))  # type: ignore[arg-type]
+        runs.answer(run, record_judgement(run.folder, step, 0, "reward", REWARD, "gpu"))  # type: ignore[arg-type]
+        runs.answer(run, record_judgement(run.folder, step, 1, "leave_out", 1.0, "gpu"))  # type: ignore[arg-type]
         before = [sample.response for sample in journal.samples(step)]
         runs.stop(run)
         check.require(is_complete(run.folder.checkpoints / f"checkpoint-{step - 1}"), "there is no complete checkpoint")

@@ -60,7 +60,7 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     assert main(["runs", "--sort", "colour"]) == 2
     assert "runs cannot be sorted by 'colour'" in capsys.readouterr().err
     assert main(["runs", "loss<"]) == 2
-    assert "ends where a number" in capsys.readouterr().err
+    assert "ends too early; expected a number" in capsys.readouterr().err
     for name, near in (("losss<3", "did you mean 'loss'?"), ("-foo<3", "took, age, alerts"), ("stp>1", "'step'")):
         assert main(["runs", "--", name]) == 2
         out, err = capsys.readouterr()

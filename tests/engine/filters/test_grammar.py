@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.filters.expressions import OPERATORS, Comparison, Expression, Group, Match, Term, evaluate, terms
-from looptop.engine.filters.grammar import DEEPEST, parse
+from looptop.engine.filters.grammar import MAX_DEPTH, parse
 from looptop.engine.filters.vocabulary import NumberField, TextField, Vocabulary, Word
 
 Animal: TypeAlias = Mapping[str, object]
@@ -30,7 +30,7 @@ VOCABULARY: Vocabulary[Animal] = Vocabulary(
         "kind": TextField(lambda animal: str(animal["kind"]), whole=True),
         "name": TextField(lambda a: str(a["name"])),
     },
-    words=lambda animal: (str(animal["kind"]), str(animal["name"])),
+    bare_words=lambda animal: (str(animal["kind"]), str(animal["name"])),
     quantifiers=("any", "all"),
 )
 OWL: Animal = {"kind": "bird", "name": "Snowy Owl (and friends)", "legs": 2.0, "age": math.nan}
@@ -142,16 +142,16 @@ def test_a_keyword_before_an_operator_is_a_name(word: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("owl or", "'owl or' ends where a word or a comparison, such as loss<0.5 is missing"),
-        ("(owl", "'(owl' ends where ')' is missing"),
-        ("owl ) fish", "'owl ) fish' has ')' at column 5; wanted is 'and', 'or' or the end"),
-        ("()", "has ')' at column 2; wanted is a word or a comparison"),
+        ("owl or", "'owl or' ends too early; expected a word or a comparison, such as loss<0.5"),
+        ("(owl", "'(owl' ends too early; expected ')'"),
+        ("owl ) fish", "'owl ) fish' has ')' at column 5; expected 'and', 'or' or the end"),
+        ("()", "has ')' at column 2; expected a word or a comparison"),
         ("owl and or fish", "'owl and or fish' has 'or' at column 9"),
-        ("legs > (3)", "has '(' at column 8; wanted is a number"),
-        ('legs > "3"', "has '\"3\"' at column 8; wanted is a number"),
+        ("legs > (3)", "has '(' at column 8; expected a number"),
+        ('legs > "3"', "has '\"3\"' at column 8; expected a number"),
         ("knd:bird", "there is no key 'knd:'; did you mean 'kind'?"),
         ("size:3", "there is no key 'size:'; there are: kind, name"),
-        ("kind: bird", "has ' ' at column 6; wanted is a value right behind the colon, such as kind:word"),
+        ("kind: bird", "has ' ' at column 6; expected a value right after the colon, such as kind:word"),
         ('owl "fish', 'the quote at column 5 is not closed; add a "'),
         ("legs < \x1b[2J", "has '␛[2J' at column 8"),
         ("(" * 100_000, "more than 50 parentheses"),
@@ -181,7 +181,7 @@ def test_any_text_is_a_filter_or_one_sentence(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "not " * 20_000 + "owl", "(" * DEEPEST + "owl" + ")" * DEEPEST, "-" * 20_000, "owl " * 20_000, '"' * 20_000,
+        "not " * 20_000 + "owl", "(" * MAX_DEPTH + "owl" + ")" * MAX_DEPTH, "-" * 20_000, "owl " * 20_000, '"' * 20_000,
         "1" * 20_000 + "x", "a:" * 20_000, "!" * 20_000, "kind:" + "," * 19_999 + "x", " " * 20_000,
         "kind:" + "b," * 19_999,
         "or or " * 10_000 + "> 1", "legs" + "=" * 20_000, "()" * 10_000, "legs>" + "9" * 20_000,

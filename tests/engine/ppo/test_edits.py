@@ -14,7 +14,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.ppo.breakpoint_conditions import parse
 from looptop.engine.ppo.breakpoints import set_breakpoint
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judgements import check_value, drop_edits, far_from, judge
+from looptop.engine.ppo.judgements import check_value, drop_edits, far_reward_warning, record_judgement
 from looptop.engine.runs.control import send
 from looptop.engine.startup.run import Run, resume
 from tests.factories.ppo import ppo_config
@@ -62,10 +62,16 @@ def test_a_value_that_the_run_cannot_compute_with_is_refused(
 
 def test_only_a_reward_far_from_its_batch_is_warned_of() -> None:
     rewards = [0.5, 1.0, -1.0, 2.0, math.nan]
-    assert far_from(rewards, 1000.0).startswith("1000 is far from the rewards of its batch, which go from -1 to 2; ")
-    assert far_from(rewards, -50.0)
-    assert not far_from(rewards, 5.0) and not far_from(rewards, None) and not far_from([], 1e9)
-    assert far_from([1.0, 1.0], 3.0) and not far_from([1.0, 1.0], 1.05)
+    assert far_reward_warning(rewards, 1000.0).startswith(
+        "1000 is far from the rewards of its batch, which go from -1 to 2; "
+    )
+    assert far_reward_warning(rewards, -50.0)
+    assert (
+        not far_reward_warning(rewards, 5.0)
+        and not far_reward_warning(rewards, None)
+        and not far_reward_warning([], 1e9)
+    )
+    assert far_reward_warning([1.0, 1.0], 3.0) and not far_reward_warning([1.0, 1.0], 1.05)
 
 
 def test_a_value_is_refused_where_it_is_sent_and_where_it_is_taken(
@@ -73,7 +79,7 @@ def test_a_value_is_refused_where_it_is_sent_and_where_it_is_taken(
 ) -> None:
     run, step = held_in_a_batch(tiny)
     with pytest.raises(LooptopError, match="the reward 1e\\+308 is larger than fp32 can hold"):
-        judge(run.folder, step, 0, "reward", 1e308, "test")
+        record_judgement(run.folder, step, 0, "reward", 1e308, "test")
     with pytest.raises(LooptopError, match="must be a finite number"):
         send(run.folder, "reward", "test", batch=step, sample=0, value=math.inf)
     # Whoever writes the control past these checks is told by the run.
@@ -83,19 +89,19 @@ def test_a_value_is_refused_where_it_is_sent_and_where_it_is_taken(
     assert "larger than fp32 can hold" in capsys.readouterr().err
     assert main(["reward", run.id, str(step), "0", "1e38", "--rate"]) == 0
     assert PpoJournal(run.folder.db).judgements(step)[0].kind == "rating"
-    far = answered(run, judge(run.folder, step, 1, "reward", 12345.0, "test"))
+    far = answered(run, record_judgement(run.folder, step, 1, "reward", 12345.0, "test"))
     assert f"batch {step}, sample 1: 12345 is far from the rewards of its batch" in far
     assert far.endswith("its reward is 12345, and the update uses that")
-    assert "far" not in answered(run, judge(run.folder, step, 2, "leave_out", 1.0, "test"))
+    assert "far" not in answered(run, record_judgement(run.folder, step, 2, "leave_out", 1.0, "test"))
 
 
 def test_an_edit_that_breaks_the_update_is_named_and_can_be_dropped(
     tiny: PpoRunConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, step = held_in_a_batch(tiny, "max_steps=4")
-    judge(run.folder, step, 3, "reward", 1e30, "test")
-    answered(run, judge(run.folder, step, 2, "leave_out", 1.0, "test"))
-    judge(run.folder, step, 1, "rating", 1.0, "test")
+    record_judgement(run.folder, step, 3, "reward", 1e30, "test")
+    answered(run, record_judgement(run.folder, step, 2, "leave_out", 1.0, "test"))
+    record_judgement(run.folder, step, 1, "rating", 1.0, "test")
     run.continue_()
     assert run.wait() is RunState.FAILED
     assert f"batch {step}: ppo/" in run.reason and f"sample 3 of batch {step} has the reward 1e+30" in run.reason
@@ -115,11 +121,11 @@ def test_an_edit_that_breaks_the_update_is_named_and_can_be_dropped(
 def test_samples_that_are_left_out_count_in_no_figure_and_no_condition(tiny: PpoRunConfig) -> None:
     run, step = held_in_a_batch(tiny, "max_steps=1000")
     journal = PpoJournal(run.folder.db)
-    judge(run.folder, step, 0, "reward", 1.5, "test")
-    judge(run.folder, step, 4, "reward", -50.0, "test")
-    judge(run.folder, step, 5, "reward", 60.0, "test")
+    record_judgement(run.folder, step, 0, "reward", 1.5, "test")
+    record_judgement(run.folder, step, 4, "reward", -50.0, "test")
+    record_judgement(run.folder, step, 5, "reward", 60.0, "test")
     for row in (4, 5):
-        answered(run, judge(run.folder, step, row, "leave_out", 1.0, "test"))
+        answered(run, record_judgement(run.folder, step, row, "leave_out", 1.0, "test"))
     for text in ("any sample.reward < -40", "reward.max > 40", "reward.min < -40", "any sample.advantage == 0"):
         assert answered(run, set_breakpoint(run.folder, text, "test")).startswith("holds the run")
     run.step()

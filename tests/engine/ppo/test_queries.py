@@ -88,7 +88,7 @@ def test_empty_texts_are_left_out_and_said(tmp_path: Path, tokenizer: object, ca
         ("x.jsonl", '{"text": "a"}\n', "holds 1 texts, and 4 are to be held out"),
         ("x.csv", "", "cannot be read"),
         ("x.parquet", "no parquet", "cannot be read"),
-        ("x.txt", "a\n", "is no table that can be read; its name must end in .csv, .jsonl, .json, .parquet"),
+        ("x.txt", "a\n", "is not a table that can be read; its name must end in .csv, .jsonl, .json, .parquet"),
         ("newsroom:x", None, "write newsroom, or newsroom:SEED with a number"),
         ("nobody/nothing", None, "the data nobody/nothing cannot be read"),
     ],

@@ -15,8 +15,8 @@ from looptop.engine import config as configuration
 from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.ppo.judgements import judge
-from looptop.engine.ppo.preferences import MOST_OF_A_RATING, Pair, Rating, load_pairs, pairs_of
+from looptop.engine.ppo.judgements import record_judgement
+from looptop.engine.ppo.preferences import MAX_PAIRS_PER_RATING, Pair, Rating, load_pairs, pairs_of
 from looptop.engine.ppo.rewards import Classifier
 from looptop.engine.startup.run import resume
 from tests.factories.ppo import ppo_config, reward_config, save_decoder_classifier, save_rows
@@ -45,7 +45,7 @@ def test_ratings_become_all_pairs_within_a_query_and_ties_none(ratings: list[Rat
 def test_where_queries_do_not_matter_each_rating_is_the_better_side_of_a_few(ratings: list[Rating], seed: int) -> None:
     made = pairs_of(ratings, across=True, seed=seed)
     assert made == pairs_of(ratings, across=True, seed=seed)
-    assert len(made) <= MOST_OF_A_RATING * len(ratings)
+    assert len(made) <= MAX_PAIRS_PER_RATING * len(ratings)
     of = {(each.response, each.rating) for each in ratings}
     for pair in made:
         better = [rating for response, rating in of if response == pair.chosen]
@@ -126,7 +126,7 @@ def test_what_a_person_rated_becomes_a_reward_model(tmp_path: Path) -> None:
     assert f"nothing was rated in {ppo.id}; rate samples" in empty.reason
     for step in (1, 2, 3):
         for row in range(8):
-            judge(ppo.folder, step, row, "rating", float(row % 2), "test")
+            record_judgement(ppo.folder, step, row, "rating", float(row % 2), "test")
     run = looptop.start(reward_config(tmp_path / "b", *settings))
     assert run.wait() is RunState.FINISHED, run.reason
     assert run.journal.facts()["n_train"] > 10

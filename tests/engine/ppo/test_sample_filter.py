@@ -64,10 +64,10 @@ def test_what_is_not_known_meets_no_comparison() -> None:
     [
         ("rewrd<0", "did you mean 'reward'"),
         ("colour<0", "there are: reward, kl, length, grammar"),
-        ("reward<", "'reward<' ends where a number is missing"),
-        ("reward<much", "has 'much' at column 8; wanted is a number"),
-        ('kl>"5"', "has '\"5\"' at column 4; wanted is a number"),
-        ("bus or (tram", "ends where '\\)' is missing"),
+        ("reward<", "'reward<' ends too early; expected a number"),
+        ("reward<much", "has 'much' at column 8; expected a number"),
+        ('kl>"5"', "has '\"5\"' at column 4; expected a number"),
+        ("bus or (tram", "ends too early; expected '\\)'"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(text: str, said: str) -> None:

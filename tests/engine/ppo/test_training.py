@@ -20,7 +20,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.models.names import resolve
 from looptop.engine.ppo.breakpoints import set_breakpoint
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judgements import judge
+from looptop.engine.ppo.judgements import record_judgement
 from looptop.engine.ppo.loading import load_policy
 from looptop.engine.ppo.paired_comparison import compare
 from looptop.engine.ppo.records import TOKEN_COLUMNS
@@ -147,10 +147,10 @@ def test_what_a_person_says_of_a_held_batch_goes_into_its_update_and_is_kept(tin
     journal = PpoJournal(run.folder.db)
     said = journal.sample(step, 0)
     assert said is not None and said.reward is not None and said.kl is not None and said.advantage is None
-    assert answered(run, judge(run.folder, step, 0, "reward", 9.0, "test")).endswith("the update uses that")
-    assert "left out" in answered(run, judge(run.folder, step, 1, "leave_out", 1.0, "test"))
-    assert "rated +1" in answered(run, judge(run.folder, step, 2, "rating", 1.0, "test"))
-    assert "there is no sample 8" in answered(run, judge(run.folder, step, 8, "reward", 1.0, "test"))
+    assert answered(run, record_judgement(run.folder, step, 0, "reward", 9.0, "test")).endswith("the update uses that")
+    assert "left out" in answered(run, record_judgement(run.folder, step, 1, "leave_out", 1.0, "test"))
+    assert "rated +1" in answered(run, record_judgement(run.folder, step, 2, "rating", 1.0, "test"))
+    assert "there is no sample 8" in answered(run, record_judgement(run.folder, step, 8, "reward", 1.0, "test"))
     # The run is stopped and the batch is made again: what was said still holds.
     run.stop()
     assert run.wait() is RunState.STOPPED, run.reason
@@ -169,8 +169,8 @@ def test_what_a_person_says_of_a_held_batch_goes_into_its_update_and_is_kept(tin
     left_out = journal.tokens(step, 1)
     assert left_out is not None and all(math.isnan(value) for value in left_out.columns["advantage"])
     with pytest.raises(looptop.LooptopError, match=f"batch {step} of {run.id} was updated already; a rating can"):
-        judge(run.folder, step, 0, "reward", 1.0, "test")
-    judge(run.folder, step, 3, "rating", -1.0, "test")
+        record_judgement(run.folder, step, 0, "reward", 1.0, "test")
+    record_judgement(run.folder, step, 3, "rating", -1.0, "test")
     assert journal.judgements(step)[-1].value == -1.0
 
 
@@ -179,7 +179,7 @@ def test_a_batch_that_is_left_out_whole_changes_no_weight(tiny: PpoRunConfig) ->
     run = start(tiny, "max_steps=1", "rewards.me.person=true")
     step = held(run, "compared")
     for row in range(8):
-        judge(run.folder, step, row, "leave_out", 1.0, "test")
+        record_judgement(run.folder, step, row, "leave_out", 1.0, "test")
     run.continue_()
     finished(run)
     before, after = load_policy(tiny.model.policy).state_dict(), load_policy(run.folder.model).state_dict()
@@ -311,7 +311,7 @@ def test_a_function_and_a_person_can_be_the_reward(tiny: PpoRunConfig, tmp_path:
     run = start(tiny, rewards, "max_steps=1")
     step = held(run, "compared", 1)
     assert run.journal.state()[1].startswith("waits for ratings")
-    judge(run.folder, step, 2, "rating", 1.0, "test")
+    record_judgement(run.folder, step, 2, "rating", 1.0, "test")
     run.continue_()
     journal = finished(run)
     for sample in journal.samples(1):
@@ -328,10 +328,13 @@ def test_a_function_and_a_person_can_be_the_reward(tiny: PpoRunConfig, tmp_path:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("return [float('nan')] * len(responses)", "the reward mine gave nan for sample 0, which is no finite number"),
+        (
+            "return [float('nan')] * len(responses)",
+            "the reward mine gave nan for sample 0, which is not a finite number",
+        ),
         ("return [1.0]", "the reward mine gave 1 scores for 6 responses"),
         ("return 'good'", "gave 'good'; it must give a list of numbers, one for each response"),
-        ("return ['good'] * len(responses)", "the reward mine gave 'good' for sample 0, which is no finite number"),
+        ("return ['good'] * len(responses)", "the reward mine gave 'good' for sample 0, which is not a finite number"),
         ("return None", "gave None; it must give a list of numbers"),
     ],
 )

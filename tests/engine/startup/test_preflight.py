@@ -25,7 +25,7 @@ from looptop.engine.startup.table_peek import peek
 
 BROKEN = [
     ("return [1.0]", "the reward mine gave 1 scores for 2 responses"),
-    ("return [float('nan')] * 2", "the reward mine gave nan for sample 0, which is no finite number"),
+    ("return [float('nan')] * 2", "the reward mine gave nan for sample 0, which is not a finite number"),
     ("return 'good'", "gave 'good'; it must give a list of numbers"),
     ("return {}['no such thing']", "failed on two sample texts: KeyError: 'no such thing' (mine.py line 2)"),
     ("raise SystemExit(3)", "failed on two sample texts: it ends the process (mine.py line 2)"),

@@ -23,7 +23,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.ppo.judgements import judge
+from looptop.engine.ppo.judgements import record_judgement
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.control import send
@@ -82,7 +82,7 @@ def test_two_processes_make_the_batches_that_one_makes(tmp_path: Path) -> None:
         run = looptop.start(configuration.override(chosen, [f"processes={count}"]))
         run.pause()
         eventually(lambda run=run: run.state is RunState.PAUSED)  # type: ignore[misc]
-        judge(run.folder, 2, 1, "leave_out", 1.0, "test")
+        record_judgement(run.folder, 2, 1, "leave_out", 1.0, "test")
         run.continue_()
         folders.append(finished(run))
     alone, together = folders

@@ -64,7 +64,7 @@ def test_what_is_not_read_is_named(tmp_path: Path, content: Any, name: str) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"a": 1}, "is no table; write a list of objects with image, question and answer"),
+        ({"a": 1}, "is not a table; write a list of objects with image, question and answer"),
         (3, "expected `object | array`, got `int`"),
         ({"columns": ["image", "question"], "index": [0], "data": [["a", "b"]]}, r'orient="records"'),
         ({"image": {"0": "a.jpg"}, "question": {"0": "q"}, "answer": {"0": "x"}}, r'orient="records"'),
@@ -75,7 +75,10 @@ def test_what_is_not_read_is_named(tmp_path: Path, content: Any, name: str) -> N
         ({"id": [1], "image": ["a" * 70_000], "question": ["q"], "answer": [math.nan]}, "is a table by columns"),
         ({"data": {"image": ["a.jpg"], "question": ["q"], "answer": ["x"]}}, "is a table by columns"),
         ({"data": {"image": {"0": "a.jpg"}, "question": {"0": "q"}}}, "is a table by columns"),
-        ({"data": {"0": {"image": "a.jpg", "question": "q", "answer": "x"}}}, "is no table; write a list of objects"),
+        (
+            {"data": {"0": {"image": "a.jpg", "question": "q", "answer": "x"}}},
+            "is not a table; write a list of objects",
+        ),
         ({"questions": [{"question_id": 1, "image_id": 1, "question": "q"}]}, "is one of VQA v2's files; give --data"),
     ],
 )

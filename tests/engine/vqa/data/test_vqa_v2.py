@@ -255,7 +255,9 @@ def test_an_image_that_is_not_read_is_no_missing_image(published: Published) -> 
     heic.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
     dataset, problems = published.load()
     assert len(dataset) == 12
-    assert problems.counts == {"image of a format that is not read": 1}
-    assert f"{heic} is not an image that looptop can read: HEIC is not read; convert it" in problems.summary()[0][1]
+    assert problems.counts == {"image of an unsupported format": 1}
+    assert (
+        f"{heic} is not an image that looptop can read: HEIC is not supported; convert it" in problems.summary()[0][1]
+    )
     save_jpeg(published.path(2), 2)
     assert len(published.load()[0]) == 15, "one that is read beside it is taken"

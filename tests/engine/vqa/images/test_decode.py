@@ -190,7 +190,7 @@ def test_a_huge_progressive_jpeg_is_refused(tmp_path: Path, monkeypatch: pytest.
     Image.new("L", (300, 300)).save(tmp_path / "a.jpg", progressive=True)
     Image.new("L", (300, 300)).save(tmp_path / "b.jpg")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
-    monkeypatch.setattr(decode, "LARGE", 30_000)
+    monkeypatch.setattr(decode, "MAX_UNSCALED_PIXELS", 30_000)
     assert "million pixels" in refused(tmp_path / "a.jpg")
     assert open_image(tmp_path / "b.jpg").size == (150, 150)
 

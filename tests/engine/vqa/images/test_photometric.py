@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.images.decode import UnreadFormatError, check_image, open_image, thumbnail
+from looptop.engine.vqa.images.decode import UnsupportedFormatError, check_image, open_image, thumbnail
 
 SHAPE = (3, 5)
 KEEPS_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -221,9 +221,9 @@ def test_a_tiff_that_is_not_read_is_named(
     data = tiff(values, bits=values.itemsize * 8, order=order, **options)
     (tmp_path / "a.tiff").write_bytes(data)
     for look in (open_image, check_image):
-        with pytest.raises(UnreadFormatError) as error:
+        with pytest.raises(UnsupportedFormatError) as error:
             look(tmp_path / "a.tiff")
-        assert f": {named} is not read; convert it to JPEG or PNG, for example with `" in str(error.value)
+        assert f": {named} is not supported; convert it to JPEG or PNG, for example with `" in str(error.value)
     (tmp_path / "a.tiff").write_bytes(data[:20])
     with pytest.raises(LooptopError, match="or its beginning is damaged"):
         check_image(tmp_path / "a.tiff")

@@ -1,4 +1,4 @@
-"""Recognises files that are not read as images by their first bytes, and suggests how to convert them."""
+"""Recognises files of unsupported formats by their first bytes, and suggests how to convert them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 HEAD = 4096
-"""The number of bytes that are needed."""
+"""The number of bytes at the beginning of a file that are needed to recognise it."""
 
 SUFFIXES = frozenset(
     f".{suffix}"
@@ -16,7 +16,7 @@ SUFFIXES = frozenset(
     )
     for suffix in names.split()
 )
-"""Endings of images that are not read. They are listed, so that a person learns why."""
+"""Endings of images of unsupported formats. The app lists them too, and says why they cannot be opened."""
 
 MAGICK = "magick FILE photo.png"
 _HEIF = "heif-convert FILE photo.jpg"
@@ -79,7 +79,7 @@ def other_content(head: bytes) -> str | None:
     return next((advice for form, advice in _OTHER_CONTENT if re.match(form, text, re.DOTALL | re.IGNORECASE)), None)
 
 
-def unread_format(path: Path, head: bytes) -> tuple[str, str] | None:
+def unsupported_format(path: Path, head: bytes) -> tuple[str, str] | None:
     """The format of a file that Pillow did not open, and a command that converts it; None if it is unknown."""
     if head[4:8] == b"ftyp":
         size = min(int.from_bytes(head[:4], "big"), len(head))

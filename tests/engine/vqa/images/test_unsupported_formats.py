@@ -1,4 +1,4 @@
-"""An image of a format that is not read is named, with what to do, in the same sentence at every door."""
+"""An image of an unsupported format is named, with what to do, in the same sentence at every door."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.vqa.data.load import load_data
-from looptop.engine.vqa.images.decode import UnreadFormatError, check_image, is_image_name, open_image, thumbnail
+from looptop.engine.vqa.images.decode import UnsupportedFormatError, check_image, is_image_name, open_image, thumbnail
 
 
 def boxes(major: bytes, *compatible: bytes) -> bytes:
@@ -84,9 +84,9 @@ def test_a_format_that_is_not_read_is_named(
         lambda: thumbnail(path, (9, 9)),
     ]
     for look in looks:
-        with pytest.raises(UnreadFormatError) as error:
+        with pytest.raises(UnsupportedFormatError) as error:
             look()
-        sentence = f"{named} is not read; convert it to JPEG or PNG, for example with `{program} "
+        sentence = f"{named} is not supported; convert it to JPEG or PNG, for example with `{program} "
         assert sentence in str(error.value) and str(path) in str(error.value)
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_image_is_named(tmp_path: Path, content: bytes, named: str) -
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     for look in (open_image, check_image):
-        with pytest.raises(UnreadFormatError) as error:
+        with pytest.raises(UnsupportedFormatError) as error:
             look(path)
         assert str(error.value).startswith(f"{path} is {named}")
 
@@ -126,9 +126,9 @@ def test_avif_is_named_only_where_it_is_not_supported(
     path.write_bytes(boxes(brand, b"mif1", b"avif"))
     with pytest.raises(LooptopError, match="damaged") as error:
         open_image(path)
-    assert not isinstance(error.value, UnreadFormatError)
+    assert not isinstance(error.value, UnsupportedFormatError)
     monkeypatch.setattr(features, "check", lambda feature: False)
-    with pytest.raises(LooptopError, match=r"AVIF is not read; convert it to JPEG or PNG"):
+    with pytest.raises(LooptopError, match=r"AVIF is not supported; convert it to JPEG or PNG"):
         open_image(path)
 
 
@@ -139,7 +139,7 @@ def test_what_is_of_no_known_format_is_not_guessed(tmp_path: Path, content: byte
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(LooptopError, match="is not an image that looptop can read") as error:
         open_image(tmp_path / "a.png")
-    assert not isinstance(error.value, UnreadFormatError)
+    assert not isinstance(error.value, UnsupportedFormatError)
 
 
 def picture(path: Path, seed: int) -> None:
@@ -148,7 +148,7 @@ def picture(path: Path, seed: int) -> None:
 
 
 def sentence_of(path: Path) -> str:
-    with pytest.raises(UnreadFormatError) as error:
+    with pytest.raises(UnsupportedFormatError) as error:
         open_image(path)
     return str(error.value)
 
@@ -171,7 +171,7 @@ def folder(tmp_path: Path) -> Path:
     return images
 
 
-KIND = "image of a format that is not read"
+KIND = "image of an unsupported format"
 
 
 def test_the_same_sentence_in_tables_vqa_v2_and_prepared_sets(folder: Path) -> None:
@@ -192,7 +192,7 @@ def test_the_same_sentence_in_tables_vqa_v2_and_prepared_sets(folder: Path) -> N
     datasets.Dataset.from_dict(rows).save_to_disk(str(folder.parent / "set"))
     data = load_data(DataConfig(source=str(folder.parent / "set")))
     assert data.problems.counts == {KIND: 1}
-    assert "HEIC is not read; convert it to JPEG or PNG" in str(data.problems.all[0])
+    assert "HEIC is not supported; convert it to JPEG or PNG" in str(data.problems.all[0])
 
 
 def test_a_converted_image_is_taken_up(folder: Path) -> None:
