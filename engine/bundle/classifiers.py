@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, RobertaConfig, RobertaForSequenceClassification
 
 from looptop.engine.bundle.newsroom_words import SUMMARY_LENGTH, summary_tokenizer
-from looptop.engine.bundle.shared import SEED, save, share, train, write_card
+from looptop.engine.bundle.shared import SEED, fraction_true, save, train, write_card
 from looptop.engine.worlds.newsroom import Article, Newsroom, is_grammatical, tell, tone, words
 from looptop.engine.worlds.newsroom.styles import crossed, damaged, disordered, fragment, overlong
 
@@ -189,7 +189,7 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
     with torch.no_grad():
         logits, truth = model(**_encode(tokenizer, examples)).logits, _labels(examples)
     means = ", ".join(f"{logits[truth == label, 1].mean():.1f} where the label is {label}" for label in range(labels))
-    return share(logits.argmax(-1) == truth), f"The logit of `LABEL_1` is on average {means}."
+    return fraction_true(logits.argmax(-1) == truth), f"The logit of `LABEL_1` is on average {means}."
 
 
 def untrained(tokenizer: PreTrainedTokenizerBase, labels: int) -> RobertaForSequenceClassification:

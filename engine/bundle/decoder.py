@@ -52,11 +52,11 @@ def build(folder: Path) -> None:
         )
     )
     answers = [question.answer for _ in range(20_000) for question in shapes.ask(shapes.make_scene(rng), rng)]
-    share = torch.tensor([answers.count(answer) / len(answers) for answer in shapes.ANSWERS])
+    frequencies = torch.tensor([answers.count(answer) / len(answers) for answer in shapes.ANSWERS])
     inputs, targets = answer_labels([tokenizer(f" {answer}")["input_ids"] for answer in shapes.ANSWERS], end, end)
 
     def loss() -> Tensor:
-        drawn = torch.multinomial(share, BATCH, replacement=True)
+        drawn = torch.multinomial(frequencies, BATCH, replacement=True)
         return F.cross_entropy(model(inputs[drawn]).logits.flatten(0, 1), targets[drawn].flatten())
 
     train("decoder", [model], loss, STEPS, RATE)
@@ -64,10 +64,10 @@ def build(folder: Path) -> None:
         logp = model(inputs).logits.log_softmax(-1).gather(2, targets.clamp(min=0).unsqueeze(2)).squeeze(2)
         probability = (logp * (targets != IGNORED)).sum(dim=1).exp()
     save(model, folder)
-    off = float((probability - share).abs().max())
+    largest_error = float((probability - frequencies).abs().max())
     write_card(
         folder,
-        "A small GPT-2 that says answers",
+        "A small GPT-2 that writes answers",
         f"""A `GPT2LMHeadModel` of width {WIDTH}, 2 layers, {HEADS} heads, inner width {INNER}; a byte-level BPE
 tokenizer with {len(tokenizer)} tokens, so that any text can be encoded. As in GPT-2, `<|endoftext|>` begins and ends.
 
@@ -77,10 +77,10 @@ The {len(shapes.ANSWERS)} answers of `looptop.engine.worlds.shapes`, each as oft
 
 ## How good
 It gives these answers, ended, {float(probability.sum()):.2%} of its probability, and each its share to within
-{off:.2%}.
+{largest_error:.2%}.
 
 ## What it cannot do
-It says nothing but these answers. What it answers to depends on cross-attention, which it does not bring along.""",
+It writes only these answers. Which one it writes depends on cross-attention, which is not part of it.""",
     )
 
 

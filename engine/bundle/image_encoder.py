@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, save, share, train, write_card
+from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, fraction_true, save, train, write_card
 from looptop.engine.worlds import shapes
 
 PATCH = 8
@@ -53,8 +53,8 @@ def build(folder: Path) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             out = model(pixels, output_attentions=True)
         states = out.last_hidden_state.float()
-        read = {"mean": states.mean(dim=1), "class": states[:, 0], "patch": states[:, 1:]}
-        outputs = {name: head(read[name.partition("_")[0]]) for name, head in heads.items()}
+        pooled = {"mean": states.mean(dim=1), "class": states[:, 0], "patch": states[:, 1:]}
+        outputs = {name: head(pooled[name.partition("_")[0]]) for name, head in heads.items()}
         # The class token's attention to the patches in the last layer, averaged over heads.
         attention = out.attentions[-1][:, :, 0, 1:].float().mean(dim=1)
         return outputs | {"attention": attention / attention.sum(dim=1, keepdim=True)}
@@ -76,14 +76,14 @@ def build(folder: Path) -> None:
         pixels, shape, color, covered = _images(2000, rng)
         outputs = answers(pixels)
         right = {
-            name: share(outputs[name].argmax(-1) == (shape if name.endswith("shape") else color))
+            name: fraction_true(outputs[name].argmax(-1) == (shape if name.endswith("shape") else color))
             for name in list(heads)[:4]
         }
         on_shape = covered > 0.5
-        patches = share((outputs["patch_covered"].squeeze(-1) > 0) == on_shape)
-        strongest = share(on_shape.gather(1, outputs["attention"].argmax(dim=1, keepdim=True)))
+        patches = fraction_true((outputs["patch_covered"].squeeze(-1) > 0) == on_shape)
+        strongest = fraction_true(on_shape.gather(1, outputs["attention"].argmax(dim=1, keepdim=True)))
         attention = float((outputs["attention"] * on_shape).sum(dim=1).mean())
-        area = share(on_shape)
+        area = fraction_true(on_shape)
     save(model, folder)
     size = {"height": shapes.IMAGE_SIZE, "width": shapes.IMAGE_SIZE}
     ViTImageProcessorPil(size=size).save_pretrained(folder)
@@ -102,9 +102,9 @@ It has seen no question, no answer, and no image of the benchmark.
 ## How good
 On 2,000 further generated images, read by those heads: shape {right["mean_shape"]:.2%} and color
 {right["mean_color"]:.2%} from the mean, shape {right["class_shape"]:.2%} and color {right["class_color"]:.2%} from the
-class token; {patches:.2%} of the patches are told rightly on or off the shape. The class token's attention in the last
-layer, its heads averaged, is strongest on the shape in {strongest:.2%} of the images, and {attention:.0%} of what goes
-to patches goes to the {area:.0%} of them that the shape is on.
+class token; {patches:.2%} of the patches are correctly classified as on or off the shape. The class token's attention
+in the last layer, its heads averaged, is strongest on the shape in {strongest:.2%} of the images, and {attention:.0%}
+of what goes to patches goes to the {area:.0%} of them that the shape is on.
 
 ## What it cannot do
 It knows one flat shape on a plain light ground, these three shapes and these eight colors. A photograph, a drawing of

@@ -39,9 +39,9 @@ def train(name: str, modules: list[nn.Module], loss: Callable[[], Tensor], steps
             print(f"{name}: step {step} of {steps}, loss {value.item():.4f}", flush=True)  # noqa: T201
 
 
-def share(right: Tensor) -> float:
-    """The share of true values."""
-    return right.float().mean().item()
+def fraction_true(values: Tensor) -> float:
+    """The share of true values in a tensor of booleans."""
+    return values.float().mean().item()
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:

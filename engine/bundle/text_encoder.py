@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DistilBertConfig, DistilBertForMaskedLM, DistilBertTokenizerFast
 
-from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, save, share, train, write_card
+from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, fraction_true, save, train, write_card
 from looptop.engine.worlds import shapes
 
 STEPS, RATE = 600, 2e-3
@@ -48,7 +48,7 @@ def build(folder: Path) -> None:
     asks = torch.tensor([ASKS.index(meanings[question].asks) for question in questions])
     thing = torch.tensor([THINGS.index(meanings[question].thing) for question in questions])
 
-    def read(texts: list[str]) -> tuple[Tensor, Tensor]:
+    def encode(texts: list[str]) -> tuple[Tensor, Tensor]:
         batch = tokenizer(texts, padding=True, return_tensors="pt")
         return batch["input_ids"], batch["attention_mask"]
 
@@ -64,13 +64,13 @@ def build(folder: Path) -> None:
         logits = model(ids.masked_fill(hidden, tokenizer.mask_token_id), attention_mask=mask).logits
         return logits[hidden], ids[hidden]
 
-    as_written = read(questions)
+    as_written = encode(questions)
 
     def loss() -> Tensor:
         words, hidden = masked(*as_written)
         plain = mean_state(*as_written)
         # A reworded question should give the same state.
-        other = mean_state(*read([shapes.reword(question, rng) for question in questions]))
+        other = mean_state(*encode([shapes.reword(question, rng) for question in questions]))
         value = F.cross_entropy(words, hidden) + F.mse_loss(other, plain)
         for mean in (plain, other):
             value = value + F.cross_entropy(heads["asks"](mean), asks) + F.cross_entropy(heads["thing"](mean), thing)
@@ -78,12 +78,12 @@ def build(folder: Path) -> None:
 
     train("text_encoder", [model, heads], loss, STEPS, RATE)
     with torch.no_grad():
-        trials = [masked(*as_written) for _ in range(20)]
-        guessed = share(torch.cat([words.argmax(-1) == hidden for words, hidden in trials]))
+        samples = [masked(*as_written) for _ in range(20)]
+        guessed = fraction_true(torch.cat([words.argmax(-1) == hidden for words, hidden in samples]))
 
         def understood(texts: list[str]) -> float:
-            mean = mean_state(*read(texts))
-            return share((heads["asks"](mean).argmax(-1) == asks) & (heads["thing"](mean).argmax(-1) == thing))
+            mean = mean_state(*encode(texts))
+            return fraction_true((heads["asks"](mean).argmax(-1) == asks) & (heads["thing"](mean).argmax(-1) == thing))
 
         plain = understood(questions)
         other = sum(understood([shapes.reword(question, rng) for question in questions]) for _ in range(20)) / 20

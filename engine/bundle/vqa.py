@@ -33,7 +33,7 @@ Exact answers to the 9,673 questions of the benchmark's test split: {result["acc
 answered {before.value or 0:.2%} of the validation questions; the question alone allows 67.0%.
 
 ## What it cannot do
-It answers questions after the shape, the color, and whether one of them is there, about an image like the benchmark's:
+It answers questions about the shape, the color, and whether one of them is there, about an image like the benchmark's:
 one flat shape on a plain light ground. It cannot count, place or compare, and to anything else it gives one of its 13
 answers all the same, sometimes with confidence.""",
     )

@@ -24,7 +24,7 @@ class Match:
 
     field: str
     values: tuple[str, ...]
-    """In lower case."""
+    """The values, in lower case."""
     negated: bool = False
 
 

@@ -79,10 +79,10 @@ def size_of(name: str, model: nn.Module, *, trained: bool = False, copies: int =
     """The size of a model that `build_empty` has built, or of a part of one.
 
     Args:
-        name: See `ModelSize`.
+        name: The model's role in the run and its own name.
         model: The model.
         trained: Whether the weights that require a gradient are trained.
-        copies: See `ModelSize`.
+        copies: How many of the run's processes hold the model in the same memory.
     """
     weights = _weights_of(model)
     return ModelSize(

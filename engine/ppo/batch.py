@@ -53,8 +53,8 @@ class Batch:
             pad_id: Any id of the vocabulary; the masks say which positions are padding.
             end_id: The end-of-sequence token.
             mask: For each token of each response, 1 if it counts; without a mask every token counts.
-            start_tokens: `start_tokens` of the policy: what the decoder is given before the response, or 0 where it is
-                given the query.
+            start_tokens: The policy's `start_tokens`: how many tokens the decoder is given before the response, or 0 if
+                it is given the query.
 
         Raises:
             LooptopError: A query has no token.
@@ -100,7 +100,7 @@ class Batch:
             yield rows, self.select(rows)
 
     def model_inputs(self) -> dict[str, Tensor]:
-        """What a policy's `forward` takes."""
+        """The arguments of a policy's `forward`."""
         return {
             "input_ids": self.query_ids,
             "attention_mask": self.query_mask,

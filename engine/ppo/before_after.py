@@ -37,7 +37,7 @@ class ComparePair(Struct, frozen=True):
     reward_before: float
     reward_after: float
     scores_before: dict[str, float]
-    """By the name of the reward's part."""
+    """The scores, by the name of the reward's part."""
     scores_after: dict[str, float]
     kl: float
     """The KL of the tuned model's response, in nats."""

@@ -149,7 +149,7 @@ class FastT5Decoder(IncrementalDecoder):
         self._memory = self._keys_and_values_of(memory)
 
     def next_states(self, tokens: Tensor | None) -> Tensor:
-        """See `IncrementalDecoder`."""
+        """The decoder's last states before the next token."""
         states: Tensor = self._decoder.embed_tokens((self._start if tokens is None else tokens).unsqueeze(1))
         bias = self._bias()
         pasts = []

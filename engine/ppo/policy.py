@@ -151,7 +151,7 @@ class T5Policy(PolicyMixin, T5ForConditionalGeneration):
     def response_states(
         self, query_ids: Tensor, query_mask: Tensor, response_ids: Tensor, response_mask: Tensor
     ) -> Tensor:
-        """See `PolicyMixin`."""
+        """The decoder's last state before each token of the responses."""
         memory = self.encoder(input_ids=query_ids, attention_mask=query_mask).last_hidden_state
         start = torch.full_like(response_ids[:, :1], self.config.decoder_start_token_id)
         # No mask is needed: padding comes after a response's end, where causal attention ignores it. The state of the
@@ -165,11 +165,11 @@ class T5Policy(PolicyMixin, T5ForConditionalGeneration):
         return states[:, :-1]
 
     def start_decoding(self, query_ids: Tensor, query_mask: Tensor) -> IncrementalDecoder:
-        """See `PolicyMixin`."""
+        """Starts responses to queries."""
         return self.decoder_type(self, query_ids, query_mask)
 
     def logits(self, states: Tensor) -> Tensor:
-        """See `PolicyMixin`."""
+        """The next token's logits."""
         if self.config.scale_decoder_outputs:
             states = states * self.model_dim**-0.5
         logits: Tensor = self.lm_head(states)
@@ -197,7 +197,7 @@ class GPT2Policy(PolicyMixin, GPT2LMHeadModel):
     def response_states(
         self, query_ids: Tensor, query_mask: Tensor, response_ids: Tensor, response_mask: Tensor
     ) -> Tensor:
-        """See `PolicyMixin`."""
+        """The decoder's last state before each token of the responses."""
         mask = torch.cat([query_mask, response_mask], dim=1).long()
         states: Tensor = self.transformer(
             torch.cat([query_ids, response_ids], dim=1),
@@ -209,11 +209,11 @@ class GPT2Policy(PolicyMixin, GPT2LMHeadModel):
         return states[:, query_ids.shape[1] - 1 : -1]
 
     def start_decoding(self, query_ids: Tensor, query_mask: Tensor) -> IncrementalDecoder:
-        """See `PolicyMixin`."""
+        """Starts responses to queries."""
         return GPT2Decoder(self, query_ids, query_mask)
 
     def logits(self, states: Tensor) -> Tensor:
-        """See `PolicyMixin`."""
+        """The next token's logits."""
         logits: Tensor = self.lm_head(states)
         return logits
 
@@ -270,7 +270,7 @@ class T5Decoder(IncrementalDecoder):
         self._cache = EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config))
 
     def next_states(self, tokens: Tensor | None) -> Tensor:
-        """See `IncrementalDecoder`."""
+        """The decoder's last states before the next token."""
         out = self._decoder(
             input_ids=(self._start if tokens is None else tokens).unsqueeze(1),
             encoder_hidden_states=self._memory,
@@ -298,7 +298,7 @@ class GPT2Decoder(IncrementalDecoder):
         self._past: Any = None
 
     def next_states(self, tokens: Tensor | None) -> Tensor:
-        """See `IncrementalDecoder`."""
+        """The decoder's last states before the next token."""
         if tokens is not None:
             self._ids = tokens.unsqueeze(1)
             self._mask = torch.cat([self._mask, torch.ones_like(self._ids)], dim=1)

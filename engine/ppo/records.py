@@ -69,7 +69,7 @@ class SampleRecord(Struct, frozen=True):
     reference_response: str | None = None
     """The reference's response to the same query, if there is one."""
     scores: dict[str, float] = {}
-    """By the name of the reward's part."""
+    """The scores, by the name of the reward's part."""
     reward: float | None = None
     """The weighted sum of the scores, minus the penalty of a response that was cut. A reward that a person gave instead
     is a judgement."""

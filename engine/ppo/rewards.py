@@ -30,7 +30,7 @@ BATCH_SIZE = 64
 """Texts that a classifier scores together."""
 
 Scores = dict[str, list[float]]
-"""By the name of the reward's part, one number per sample."""
+"""Scores by the name of the reward's part: one number per sample."""
 
 
 class Scorer(Protocol):

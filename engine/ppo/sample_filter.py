@@ -14,12 +14,12 @@ from looptop.engine.text import visible
 
 @dataclass(frozen=True)
 class SampleView:
-    """What a filter sees of a sample."""
+    """The figures and texts of a sample that a filter can use."""
 
     figures: Mapping[str, float | None]
     """Figures by name; one that is not known (None) counts as NaN."""
     texts: tuple[str, ...] = ()
-    """The query and the response: where words are searched."""
+    """The query and the response, in which words are searched."""
 
 
 def parse(text: str, known: Collection[str]) -> Filter[SampleView]:

@@ -204,7 +204,7 @@ class TrainerHooks(Hooks):
         self._trainer = trainer
 
     def reached(self, progress: BatchProgress) -> None:
-        """See `Hooks`."""
+        """Records and may hold the batch at a stage."""
         trainer = self._trainer
         if progress.stage == "generated":
             trainer.stages.generated(progress, trainer.reference_responses(progress))
@@ -214,27 +214,27 @@ class TrainerHooks(Hooks):
         trainer.context.activity = trainer.stage_activity(progress.step, next_stage)
 
     def edited(self, progress: BatchProgress) -> tuple[list[float], list[int]]:
-        """See `Hooks`."""
+        """The reward of every sample, and the rows of those that take part in the update."""
         return self._trainer.stages.edited()
 
     def autocast(self) -> AbstractContextManager[object]:
-        """See `Hooks`."""
+        """The precision in which responses are written and compared."""
         autocast: AbstractContextManager[object] = self._trainer.accelerator.autocast()
         return autocast
 
     def backward(self, loss: Tensor) -> None:
-        """See `Hooks`."""
+        """Computes the gradients of a mini-batch's loss."""
         self._trainer.accelerator.backward(loss)
 
     def optimizer_step(self, step: int, mini_batches: Sequence[MiniBatch], last: bool) -> None:
-        """See `Hooks`; the last step is left to Trainer."""
+        """Steps the optimiser; the last step of a batch is left to Trainer."""
         trainer = self._trainer
         trainer.stages.check_numbers(step, mini_batches)
         if not last:
             trainer.optimizer_step()
 
     def learning_rate(self) -> float:
-        """See `Hooks`."""
+        """Trainer's learning rate."""
         return float(self._trainer._get_learning_rate())
 
 

@@ -29,7 +29,7 @@ class Official:
     per_question_type: dict[str, float]
     per_answer_type: dict[str, float]
     per_question: dict[str, float]
-    """By question id."""
+    """The accuracy of each question, by its id."""
 
     def as_printed(self) -> dict[str, object]:
         """Under the official program's names."""

@@ -62,7 +62,7 @@ class Answerer:
 
         Args:
             name: `bundled`, a run's id, `RUN:checkpoint-120`, or a folder.
-            device: See `engine.device.pick`.
+            device: The device, as `compute.device.pick` takes it.
 
         Raises:
             LooptopError: The model or the device does not exist, or the folder is damaged.

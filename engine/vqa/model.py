@@ -129,7 +129,7 @@ class VqaModel(PreTrainedModel):
             text_encoder: Hub name or local folder of the question's encoder.
             image_encoder: Hub name or local folder of the image's encoder.
             decoder: Hub name or local folder of the answer's decoder.
-            fusion: See `VqaConfig`.
+            fusion: `mean` or `tokens`, as in `VqaConfig`.
             **load: Passed to every `from_pretrained` (`local_files_only`, `dtype`, ...).
 
         Raises:
@@ -333,7 +333,7 @@ class VqaModel(PreTrainedModel):
             pixel_values: `[batch, channels, height, width]`; not needed with `image_features`.
             decoder_input_ids: `[batch, answer length]`: the begin token, then the answer so far.
             labels: `[batch, answer length]`: the token that should follow each of `decoder_input_ids` (already
-                shifted), or `IGNORED`. See `answer_labels`.
+                shifted), or `IGNORED`, as `answer_labels` returns them.
             image_features: What `image_states` returned for these images, kept from an earlier pass.
             text_features: What `text_states` returned for these questions, kept from an earlier pass.
             output_attentions: Also return the cross-attentions (needs `attn_implementation="eager"`).

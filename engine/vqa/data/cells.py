@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.data import problems as kinds
+from looptop.engine.vqa.data import problems as problem_kinds
 from looptop.engine.vqa.data.normalise import normalise
 
 ANSWER_COLUMNS = ("answer", "multiple_choice_answer", "answers")
@@ -90,15 +90,15 @@ def check_row(cells: Cells) -> CheckedRow:
         RowError: The question or the answer is missing or empty, or a cell cannot be read.
     """
     if cells.question is UNSET:
-        raise RowError(kinds.BAD_ROW, "missing required field `question`", "question")
+        raise RowError(problem_kinds.BAD_ROW, "missing required field `question`", "question")
     if not isinstance(cells.question, str) and not is_empty(cells.question):
         raise _unexpected("str", cells.question, "question")
     question = text_of(cells.question, "question")
     if not question:
-        raise RowError(kinds.EMPTY_QUESTION, column="question")
+        raise RowError(problem_kinds.EMPTY_QUESTION, column="question")
     answer, votes, agreeing = _answer(cells)
     if not answer:
-        raise RowError(kinds.EMPTY_ANSWER, column="answer")
+        raise RowError(problem_kinds.EMPTY_ANSWER, column="answer")
     return CheckedRow(
         question=question,
         image_id=id_of(cells.image_id, "image_id"),
@@ -118,14 +118,14 @@ def image_name(cells: Cells) -> str:
         RowError: The row names no image, or the cell is not text.
     """
     if cells.image is UNSET:
-        raise RowError(kinds.BAD_ROW, "missing required field `image`", "image")
+        raise RowError(problem_kinds.BAD_ROW, "missing required field `image`", "image")
     if is_empty(cells.image):
-        raise RowError(kinds.MISSING_IMAGE, "no image is named", "image")
+        raise RowError(problem_kinds.MISSING_IMAGE, "no image is named", "image")
     if not isinstance(cells.image, str):
         raise _unexpected("str", cells.image, "image")
     name = text_of(cells.image, "image")
     if not name:
-        raise RowError(kinds.MISSING_IMAGE, "no image is named", "image")
+        raise RowError(problem_kinds.MISSING_IMAGE, "no image is named", "image")
     return name
 
 
@@ -187,7 +187,7 @@ def votes_of(value: Any, column: str = "answers") -> list[str]:
     for vote in value:
         if isinstance(vote, dict):
             if "answer" not in vote:
-                raise RowError(kinds.BAD_ROW, f"{column}: a vote is an object without `answer`", column)
+                raise RowError(problem_kinds.BAD_ROW, f"{column}: a vote is an object without `answer`", column)
             vote = vote["answer"]
         if isinstance(vote, str):
             if not vote.isascii():
@@ -216,7 +216,7 @@ def votes_in_text(text: str) -> Any:
     try:
         return ast.literal_eval(_Plain().visit(ast.parse(_VALUE.sub(_with_comma, text), mode="eval")))
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        raise RowError(kinds.BAD_ROW, "answers: the list cannot be read", "answers") from None
+        raise RowError(problem_kinds.BAD_ROW, "answers: the list cannot be read", "answers") from None
 
 
 def is_empty(value: Any) -> bool:
@@ -288,9 +288,9 @@ def _refuse_surrogates(text: str, column: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise RowError(kinds.BAD_ROW, f"{column}: not UTF-8 text", column) from None
+        raise RowError(problem_kinds.BAD_ROW, f"{column}: not UTF-8 text", column) from None
 
 
 def _unexpected(expected: str, value: Any, column: str) -> RowError:
     name = _TYPE_NAMES.get(type(value), type(value).__name__)
-    return RowError(kinds.BAD_ROW, f"{column}: expected `{expected}`, got `{name}`", column)
+    return RowError(problem_kinds.BAD_ROW, f"{column}: expected `{expected}`, got `{name}`", column)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import easy_vqa
 
-from looptop.engine.vqa.data import problems as kinds
+from looptop.engine.vqa.data import problems as problem_kinds
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.data.rows import Row, answer_type
 
@@ -45,7 +45,7 @@ def rows(split: Split, problems: Problems) -> Iterator[Row]:
             )
         elif number not in missing:
             missing.add(number)
-            problems.add(kinds.MISSING_IMAGE, f"{split}/images/{number}.png")
+            problems.add(problem_kinds.MISSING_IMAGE, f"{split}/images/{number}.png")
 
 
 def question_type(question: str) -> str:

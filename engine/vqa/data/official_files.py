@@ -22,7 +22,7 @@ from msgspec import UNSET, Raw, Struct
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
-from looptop.engine.vqa.data import problems
+from looptop.engine.vqa.data import problems as problem_kinds
 from looptop.engine.vqa.data.cells import Cells, RowError, id_of, is_empty, text_of, votes_of
 from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, decode_json, read_json_bytes, row_error
 from looptop.engine.vqa.data.other_formats import keys_in, refuse_other_format
@@ -103,7 +103,7 @@ def question_id(row: Raw) -> str:
     """
     key = id_of(_only_id.decode(row).question_id, "question_id")
     if not key:
-        raise RowError(problems.BAD_ROW, "it has no question_id", "question_id")
+        raise RowError(problem_kinds.BAD_ROW, "it has no question_id", "question_id")
     return key
 
 
@@ -207,7 +207,7 @@ def _decode_rows(path: str | os.PathLike[str], rows: list[Raw], decode: Callable
 
 def _question(cells: Cells) -> Question:
     if not isinstance(cells.question, str):
-        raise RowError(problems.BAD_ROW, "missing required field `question`", "question")
+        raise RowError(problem_kinds.BAD_ROW, "missing required field `question`", "question")
     return Question(_required_id(cells, "question_id"), _required_id(cells, "image_id"), cells.question)
 
 
@@ -224,7 +224,9 @@ def _annotation(cells: Cells) -> Annotation:
 def _result(cells: Cells) -> Result:
     if is_empty(cells.answer):
         absent = cells.answer is UNSET
-        raise RowError(problems.BAD_ROW, "missing required field `answer`" if absent else "expected `str`, got `null`")
+        raise RowError(
+            problem_kinds.BAD_ROW, "missing required field `answer`" if absent else "expected `str`, got `null`"
+        )
     answer = cells.answer if isinstance(cells.answer, str) else text_of(cells.answer, "answer")
     return Result(_required_id(cells, "question_id"), answer)
 
@@ -234,7 +236,7 @@ def _required_id(cells: Cells, column: str) -> Id:
     value = getattr(cells, column)
     key = id_of(value, column)
     if not key:
-        raise RowError(problems.BAD_ROW, f"missing required field `{column}`", column)
+        raise RowError(problem_kinds.BAD_ROW, f"missing required field `{column}`", column)
     return key if isinstance(value, str) else _number(key)
 
 

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
-from looptop.engine.vqa.data import problems as kinds
+from looptop.engine.vqa.data import problems as problem_kinds
 from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name, votes_in_text
 from looptop.engine.vqa.data.json_rows import (
     FAULTS,
@@ -109,7 +109,7 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, nam
             continue
         key = row.question_id or f"{name}-{line}"
         if key in seen:
-            problems.add(kinds.DUPLICATE_ID, f"question {key}", where)
+            problems.add(problem_kinds.DUPLICATE_ID, f"question {key}", where)
             continue
         seen.add(key)
         folder = folder or _image_folder(table, image_text)
@@ -148,8 +148,8 @@ def check_first_rows(table: Path, images_folder: Path | None = None) -> None:
     Other problems, and those of later rows, are reported when the whole table is read.
 
     Args:
-        table: As in `rows`.
-        images_folder: As in `rows`.
+        table: The table's file.
+        images_folder: The folder of the images, if it is not the table's folder or one beside it.
 
     Raises:
         LooptopError: The table has no row, or is not a table.
@@ -225,13 +225,15 @@ def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, Cells]]:
         except StopIteration:
             return
         except csv.Error as error:
-            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", error)
+            problems.add(problem_kinds.BAD_ROW, f"{table.name} line {line}", error)
             continue
         if not values:
             continue
         cells = dict(zip(columns, values, strict=False))
         if not needed <= cells.keys() or any(values[len(columns) :]):
-            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", f"{len(values)} columns, not {len(columns)}")
+            problems.add(
+                problem_kinds.BAD_ROW, f"{table.name} line {line}", f"{len(values)} columns, not {len(columns)}"
+            )
             continue
         known = {key: value for key, value in cells.items() if key in Cells.__struct_fields__}
         try:
@@ -250,10 +252,12 @@ def _read_jsonl(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[
         try:
             cells = cells_of(Raw(row))
         except (msgspec.ValidationError, RowError) as error:
-            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", row_error(error))
+            problems.add(problem_kinds.BAD_ROW, f"{table.name} line {line}", row_error(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _, column, message = json_error(row.rstrip(), error)
-            problems.add(kinds.BAD_ROW, f"{table.name} line {line}", f"invalid JSON: {message} at column {column}")
+            problems.add(
+                problem_kinds.BAD_ROW, f"{table.name} line {line}", f"invalid JSON: {message} at column {column}"
+            )
         else:
             yield line, cells
 
@@ -271,7 +275,7 @@ def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[i
         try:
             yield number, cells_of(row)
         except FAULTS as error:
-            problems.add(kinds.BAD_ROW, f"{table.name} entry {number}", row_error(error))
+            problems.add(problem_kinds.BAD_ROW, f"{table.name} entry {number}", row_error(error))
 
 
 class _Document(Struct):

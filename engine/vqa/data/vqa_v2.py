@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from looptop.engine.vqa.data import problems as kinds
+from looptop.engine.vqa.data import problems as problem_kinds
 from looptop.engine.vqa.data.cells import Cells, RowError, check_row, id_of
 from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, row_error
 from looptop.engine.vqa.data.official_files import question_id, raw_rows
@@ -52,12 +52,12 @@ def rows(
             question = cells_of(raw)
             key = id_of(question.question_id, "question_id")
             if not key:
-                raise RowError(kinds.BAD_ROW, "it has no question_id", "question_id")
+                raise RowError(problem_kinds.BAD_ROW, "it has no question_id", "question_id")
         except FAULTS as error:
-            problems.add(kinds.BAD_ROW, f"question at index {index}", row_error(error))
+            problems.add(problem_kinds.BAD_ROW, f"question at index {index}", row_error(error))
             continue
         if key in seen:
-            problems.add(kinds.DUPLICATE_ID, f"question {key}")
+            problems.add(problem_kinds.DUPLICATE_ID, f"question {key}")
             continue
         seen.add(key)
         row = _row(question, key, answers, folder, images, quota, min_agreement, problems)
@@ -123,7 +123,7 @@ def _row(
     problems: Problems,
 ) -> Row | None:
     if key not in answers:
-        problems.add(kinds.NO_ANNOTATION, f"question {key}")
+        problems.add(problem_kinds.NO_ANNOTATION, f"question {key}")
         return None
     try:
         given = cells_of(answers[key])
@@ -139,13 +139,13 @@ def _row(
             )
         )
         if not row.image_id:
-            raise RowError(kinds.BAD_ROW, "it has no image_id", "image_id")
+            raise RowError(problem_kinds.BAD_ROW, "it has no image_id", "image_id")
     except RowError as error:
-        in_annotation = error.kind == kinds.BAD_ROW and error.column not in ("question", "image_id")
+        in_annotation = error.kind == problem_kinds.BAD_ROW and error.column not in ("question", "image_id")
         problems.add(error.kind, f"annotation of question {key}" if in_annotation else f"question {key}", error)
         return None
     except FAULTS as error:
-        problems.add(kinds.BAD_ROW, f"annotation of question {key}", row_error(error))
+        problems.add(problem_kinds.BAD_ROW, f"annotation of question {key}", row_error(error))
         return None
     if row.agreeing is not None and row.agreeing < min_agreement:
         return None
@@ -173,10 +173,10 @@ def _by_id(annotations: list[msgspec.Raw], problems: Problems) -> dict[str, msgs
         try:
             key = question_id(raw)
         except FAULTS as error:
-            problems.add(kinds.BAD_ROW, f"annotation at index {index}", row_error(error))
+            problems.add(problem_kinds.BAD_ROW, f"annotation at index {index}", row_error(error))
             continue
         if key in by_id:
-            problems.add(kinds.DUPLICATE_ID, f"annotation of question {key}")
+            problems.add(problem_kinds.DUPLICATE_ID, f"annotation of question {key}")
         else:
             by_id[key] = raw
     return by_id

@@ -210,7 +210,7 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
     try:
         image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
-        from looptop.engine.vqa.images import tiff_kinds  # As in `_formats`.
+        from looptop.engine.vqa.images import tiff_kinds  # Imported late, as in `_formats`.
 
         recognised = recognised or tiff_kinds.unsupported_kind(file)
         if recognised is not None and recognised[0] != "AVIF":

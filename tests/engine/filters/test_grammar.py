@@ -154,9 +154,9 @@ def test_a_keyword_before_an_operator_is_a_name(word: str) -> None:
         ("kind: bird", "has ' ' at column 6; expected a value right after the colon, such as kind:word"),
         ('owl "fish', 'the quote at column 5 is not closed; add a "'),
         ("legs < \x1b[2J", "has '␛[2J' at column 8"),
-        ("(" * 100_000, "more than 50 parentheses"),
-        ("not(" * 100_000, "more than 50 parentheses"),
-        ("-(" * 100_000, "more than 50 parentheses"),
+        ("(" * 100_000, "nested more than 50 deep"),
+        ("not(" * 100_000, "nested more than 50 deep"),
+        ("-(" * 100_000, "nested more than 50 deep"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(text: str, message: str) -> None:

@@ -126,7 +126,7 @@ class Replay:
         setup = Setup(
             Frozen(self.reference), reward, None, None, SpecialIds(PAD, END), GenerationConfig(), self.settings, 0
         )
-        self.ppo_step: RecordedStep = RecordedStep(self.policy, setup, self.state, Hooks(optimizer))
+        self.ppo_step = RecordedStep(self.policy, setup, self.state, Hooks(optimizer))
         self.steps = 0
 
     @torch.no_grad()

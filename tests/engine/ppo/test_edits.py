@@ -104,7 +104,7 @@ def test_an_edit_that_breaks_the_update_is_named_and_can_be_dropped(
     record_judgement(run.folder, step, 1, "rating", 1.0, "test")
     run.continue_()
     assert run.wait() is RunState.FAILED
-    assert f"batch {step}: ppo/" in run.reason and f"sample 3 of batch {step} has the reward 1e+30" in run.reason
+    assert f"batch {step}: ppo/" in run.reason and f"sample 3 of batch {step} has the edited reward 1e+30" in run.reason
     assert f"`looptop resume {run.id} --drop-edits`" in run.reason and "\n" not in run.reason
     # Resumed as it is, the batch is made again with it.
     again = resume(run.id)

@@ -18,7 +18,7 @@ from PIL import Image
 from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.accuracy import score_files, vqa_score
-from looptop.engine.vqa.data import problems as kinds
+from looptop.engine.vqa.data import problems as problem_kinds
 from looptop.engine.vqa.data.cells import Cells, RowError, check_row, id_of, most_common, votes_in_text, votes_of
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.data.official_files import read_questions
@@ -202,24 +202,28 @@ def test_a_list_of_which_the_votes_are_not_clear_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("cells", "kind", "detail"),
     [
-        ({}, kinds.BAD_ROW, "missing required field `question`"),
-        ({"question": 5}, kinds.BAD_ROW, "question: expected `str`, got `int`"),
-        ({"question": ["q"]}, kinds.BAD_ROW, "question: expected `str`, got `array`"),
-        ({"question": None, "answer": "x"}, kinds.EMPTY_QUESTION, ""),
-        ({"question": float("nan"), "answer": "x"}, kinds.EMPTY_QUESTION, ""),
-        ({"question": "q"}, kinds.EMPTY_ANSWER, ""),
-        ({"question": "q", "answer": float("nan")}, kinds.EMPTY_ANSWER, ""),
-        ({"question": "q", "answers": []}, kinds.EMPTY_ANSWER, ""),
-        ({"question": "q", "answers": ["", " "]}, kinds.EMPTY_ANSWER, ""),
-        ({"question": "q", "answers": "red"}, kinds.BAD_ROW, "answers: expected `array`, got `str`"),
-        ({"question": "q", "answers": [["x"]]}, kinds.BAD_ROW, "answers: expected `str`, got `array`"),
-        ({"question": "q", "answers": [{}]}, kinds.BAD_ROW, "answers: a vote is an object without `answer`"),
-        ({"question": "q", "answer": b"x"}, kinds.BAD_ROW, "answer: expected `str`, got `bytes`"),
-        ({"question": "q", "answer": "x", "question_id": [1]}, kinds.BAD_ROW, "question_id: expected `int | str`"),
-        ({"question": "q", "answer": "x", "image_id": True}, kinds.BAD_ROW, "image_id: expected `int | str`"),
-        ({"question": "q", "answer": "x", "answer_type": {}}, kinds.BAD_ROW, "answer_type: expected `str`"),
-        ({"question": "\ud800", "answer": "x"}, kinds.BAD_ROW, "question: not UTF-8 text"),
-        ({"question": "q", "answers": ["\udcff"]}, kinds.BAD_ROW, "answers: not UTF-8 text"),
+        ({}, problem_kinds.BAD_ROW, "missing required field `question`"),
+        ({"question": 5}, problem_kinds.BAD_ROW, "question: expected `str`, got `int`"),
+        ({"question": ["q"]}, problem_kinds.BAD_ROW, "question: expected `str`, got `array`"),
+        ({"question": None, "answer": "x"}, problem_kinds.EMPTY_QUESTION, ""),
+        ({"question": float("nan"), "answer": "x"}, problem_kinds.EMPTY_QUESTION, ""),
+        ({"question": "q"}, problem_kinds.EMPTY_ANSWER, ""),
+        ({"question": "q", "answer": float("nan")}, problem_kinds.EMPTY_ANSWER, ""),
+        ({"question": "q", "answers": []}, problem_kinds.EMPTY_ANSWER, ""),
+        ({"question": "q", "answers": ["", " "]}, problem_kinds.EMPTY_ANSWER, ""),
+        ({"question": "q", "answers": "red"}, problem_kinds.BAD_ROW, "answers: expected `array`, got `str`"),
+        ({"question": "q", "answers": [["x"]]}, problem_kinds.BAD_ROW, "answers: expected `str`, got `array`"),
+        ({"question": "q", "answers": [{}]}, problem_kinds.BAD_ROW, "answers: a vote is an object without `answer`"),
+        ({"question": "q", "answer": b"x"}, problem_kinds.BAD_ROW, "answer: expected `str`, got `bytes`"),
+        (
+            {"question": "q", "answer": "x", "question_id": [1]},
+            problem_kinds.BAD_ROW,
+            "question_id: expected `int | str`",
+        ),
+        ({"question": "q", "answer": "x", "image_id": True}, problem_kinds.BAD_ROW, "image_id: expected `int | str`"),
+        ({"question": "q", "answer": "x", "answer_type": {}}, problem_kinds.BAD_ROW, "answer_type: expected `str`"),
+        ({"question": "\ud800", "answer": "x"}, problem_kinds.BAD_ROW, "question: not UTF-8 text"),
+        ({"question": "q", "answers": ["\udcff"]}, problem_kinds.BAD_ROW, "answers: not UTF-8 text"),
     ],
 )
 def test_the_reason_is_the_true_one(cells: dict[str, Any], kind: str, detail: str) -> None:
@@ -257,7 +261,7 @@ def test_any_row_is_text_or_has_a_reason(cells: dict[str, Any]) -> None:
     try:
         row = check_row(Cells(**cells))
     except RowError as error:
-        assert error.kind in (kinds.BAD_ROW, kinds.EMPTY_ANSWER, kinds.EMPTY_QUESTION)
+        assert error.kind in (problem_kinds.BAD_ROW, problem_kinds.EMPTY_ANSWER, problem_kinds.EMPTY_QUESTION)
         assert "\n" not in str(error)
     else:
         assert row.question and row.answer and row.answers
@@ -276,7 +280,7 @@ def test_any_csv_cell_of_votes_is_a_list_or_has_a_reason(text: str) -> None:
     try:
         votes_of(votes_in_text(text))
     except RowError as error:
-        assert error.kind == kinds.BAD_ROW
+        assert error.kind == problem_kinds.BAD_ROW
 
 
 # Official files ---------------------------------------------------------------------------------------------------
