@@ -176,11 +176,11 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
         seen += BATCH
         batch = _encode(tokenizer, examples)
         answer = model(**batch, output_hidden_states=True)
-        classified = F.cross_entropy(answer.logits, _labels(examples))
+        label_loss = F.cross_entropy(answer.logits, _labels(examples))
         real = batch["attention_mask"].bool()
         fault_logits = faults(answer.hidden_states[-1]).squeeze(-1)[real]
-        pointed = F.binary_cross_entropy_with_logits(fault_logits, _fault_labels(tokenizer, examples, real)[real])
-        return classified + FAULTS_WEIGHT * pointed
+        fault_loss = F.binary_cross_entropy_with_logits(fault_logits, _fault_labels(tokenizer, examples, real)[real])
+        return label_loss + FAULTS_WEIGHT * fault_loss
 
     train(folder.name, [model, faults], loss, steps, RATE)
     save(model, folder)
@@ -232,13 +232,13 @@ def _attend_to_neighbours(model: RobertaForSequenceClassification) -> None:
     for head, steps in enumerate((-1, 1, -2)):
         sines = torch.arange(waves) * (WIDTH // 2 // waves) + head
         cosines, rows = sines + WIDTH // 2, torch.arange(waves) + head * 2 * waves
-        turn = frequencies[sines] * steps
+        angle = frequencies[sines] * steps
         for weight in (attention.query.weight, attention.key.weight):
             weight[rows[0] : rows[0] + 2 * waves] = 0.0
-        attention.query.weight[rows, sines] = SHARPNESS * turn.cos()
-        attention.query.weight[rows, cosines] = SHARPNESS * turn.sin()
-        attention.query.weight[rows + waves, sines] = -SHARPNESS * turn.sin()
-        attention.query.weight[rows + waves, cosines] = SHARPNESS * turn.cos()
+        attention.query.weight[rows, sines] = SHARPNESS * angle.cos()
+        attention.query.weight[rows, cosines] = SHARPNESS * angle.sin()
+        attention.query.weight[rows + waves, sines] = -SHARPNESS * angle.sin()
+        attention.query.weight[rows + waves, cosines] = SHARPNESS * angle.cos()
         attention.key.weight[rows, sines] = SHARPNESS
         attention.key.weight[rows + waves, cosines] = SHARPNESS
 

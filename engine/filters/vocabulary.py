@@ -12,7 +12,7 @@ from looptop.engine.filters.expressions import EVERYTHING, Expression, Match, Te
 from looptop.engine.text import join_text, visible
 
 Row = TypeVar("Row")
-LONGEST_SHOWN = 80
+MAX_SHOWN_CHARACTERS = 80
 """The largest number of typed characters that an error repeats."""
 
 
@@ -30,10 +30,10 @@ class Word:
 
     def unexpected(self, expected: str) -> LooptopError:
         """The error that something else is expected here."""
-        source = visible(self.source[:LONGEST_SHOWN])
+        source = visible(self.source[:MAX_SHOWN_CHARACTERS])
         if self.start >= len(self.source):
             return LooptopError(f"'{source}' ends too early; expected {expected}")
-        typed = visible((self.typed or self.source[self.start])[:LONGEST_SHOWN])
+        typed = visible((self.typed or self.source[self.start])[:MAX_SHOWN_CHARACTERS])
         return LooptopError(f"'{source}' has '{typed}' at column {self.start + 1}; expected {expected}")
 
 
@@ -118,5 +118,5 @@ class Filter(Generic[Row]):
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """The end of an error about an unknown name: the most similar name, else `otherwise`, else all known names."""
     known = list(known)
-    near = difflib.get_close_matches(name[:LONGEST_SHOWN], known, n=1)
+    near = difflib.get_close_matches(name[:MAX_SHOWN_CHARACTERS], known, n=1)
     return f"did you mean '{visible(near[0])}'?" if near else otherwise or f"there are: {visible(', '.join(known))}"

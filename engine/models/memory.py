@@ -26,10 +26,10 @@ M = TypeVar("M")
 
 _log = logging.getLogger("looptop.memory")
 
-BYTES = torch.float32.itemsize
+BYTES_PER_NUMBER = torch.float32.itemsize
 """Bytes of a weight, a gradient or a moment: every model of a run is loaded in fp32."""
 
-MOMENTS = {"adamw_torch": 2, "adamw_torch_fused": 2, "adamw_apex_fused": 2}
+MOMENTS_PER_WEIGHT = {"adamw_torch": 2, "adamw_torch_fused": 2, "adamw_apex_fused": 2}
 """How many numbers an optimiser (`training.optim`) keeps for each trained weight. Other optimisers keep fewer or
 smaller ones; they count as none."""
 
@@ -52,8 +52,8 @@ class ModelSize:
 
     def bytes_needed(self, optimizer: str) -> int:
         """The least memory, in bytes, that the model takes while it is trained with this optimiser."""
-        numbers = 1 + MOMENTS.get(optimizer, 0)
-        return self.copies * BYTES * (self.parameters + numbers * self.trained)
+        numbers = 1 + MOMENTS_PER_WEIGHT.get(optimizer, 0)
+        return self.copies * BYTES_PER_NUMBER * (self.parameters + numbers * self.trained)
 
 
 def build_empty(what: str, build: Callable[[], M]) -> M | None:
@@ -162,11 +162,11 @@ def count_text(count: int) -> str:
 
 
 def _describe(size: ModelSize) -> str:
-    of = f"{visible(size.name)} has {count_text(size.parameters)} parameters"
-    return f"{of} in each of {size.copies} processes" if size.copies > 1 else of
+    text = f"{visible(size.name)} has {count_text(size.parameters)} parameters"
+    return f"{text} in each of {size.copies} processes" if size.copies > 1 else text
 
 
 def _purpose(trains: bool, optimizer: str) -> str:
     if not trains:
         return "weights"
-    return "weights, gradients and Adam" if optimizer in MOMENTS else "weights and gradients"
+    return "weights, gradients and Adam" if optimizer in MOMENTS_PER_WEIGHT else "weights and gradients"

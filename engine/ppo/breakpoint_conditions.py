@@ -137,8 +137,8 @@ class Condition:
     def _judge(self, term: Term, figures: BatchFigures) -> tuple[bool | None, str]:
         """Whether a term is true, ignoring `negated` (None if not known yet), and the deciding figure, as a text."""
         if isinstance(term, Match):
-            bad = figures.not_a_number()
-            return bool(bad), bad or "every figure is a number"
+            problem = figures.not_a_number()
+            return bool(problem), problem or "every figure is a number"
         if term.quantifier:
             name, values = _figure(term), figures.samples.get(_figure(term), ())
         else:

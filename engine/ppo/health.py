@@ -71,7 +71,7 @@ LABELS = {
 }
 """Each kind of mark in a word or two, the most important first."""
 
-ALERTS = ("reward_hacking", "same_response")
+ALERT_KINDS = ("reward_hacking", "same_response")
 """Kinds of marks of a run that does not learn what was intended: an episode of one is an alert."""
 
 

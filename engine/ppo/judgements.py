@@ -170,7 +170,7 @@ def record_judgement(
         return send(folder, kind, by, batch=step, sample=row, value=value)
     if PpoJournal(folder.db).sample(step, row) is None:
         raise LooptopError(f"{folder.id} has no sample {row} of a batch {step}")
-    if kind != "rating" and (done := PpoJournal(folder.db).batch(step)) is not None and done.stage == "updated":
+    if kind != "rating" and (batch := PpoJournal(folder.db).batch(step)) is not None and batch.stage == "updated":
         raise LooptopError(f"batch {step} of {folder.id} was updated already; a rating can still be given")
     with RunLock(folder.lock, folder.id).acquire(heartbeat=False):
         writer = JournalWriter(folder.db)

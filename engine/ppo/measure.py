@@ -121,12 +121,16 @@ class Measure:
         for begin in rounds:
             on_progress(begin, len(queries))
             first = begin + processes.index * self.batch_size
-            some = queries[first : first + self.batch_size]
-            if some:
+            asked = queries[first : first + self.batch_size]
+            if asked:
                 numbers = uniforms(
-                    self.setup.seed, purpose, 0, range(first, first + len(some)), self.setup.generation.max_new_tokens
+                    self.setup.seed,
+                    purpose,
+                    0,
+                    range(first, first + len(asked)),
+                    self.setup.generation.max_new_tokens,
                 )
-                part = roll_out(policy, some, numbers, self.setup.generation, self.setup.tokenizer, self.setup.special)
+                part = roll_out(policy, asked, numbers, self.setup.generation, self.setup.tokenizer, self.setup.special)
                 kl = self._kl(policy, part)
                 own.append(Answered(replace(part, responses=replace(part.responses, output=None)), kl))
         parts = processes.gather(own)

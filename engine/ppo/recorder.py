@@ -84,8 +84,8 @@ class RecordedBatch:
                 self._columns[name] = column
         return self._columns
 
-    def _ratio_of_the_last_pass(self, like: Tensor) -> Tensor:
-        ratio = torch.ones_like(like)
+    def _ratio_of_the_last_pass(self, targets: Tensor) -> Tensor:
+        ratio = torch.ones_like(targets)
         seen: set[int] = set()
         for part in reversed(self.progress.mini_batches):
             new = [index for index, row in enumerate(part.rows.tolist()) if row not in seen]

@@ -184,11 +184,11 @@ def as_dataset(
     sides: dict[str, list[list[int]]] = {"chosen_ids": [], "rejected_ids": []}
     for first in range(0, len(pairs), _PAIRS_PER_REPORT):
         on_progress(first)
-        some = pairs[first : first + _PAIRS_PER_REPORT]
-        queries = [pair.query for pair in some]
+        part = pairs[first : first + _PAIRS_PER_REPORT]
+        queries = [pair.query for pair in part]
         for name, responses in (
-            ("chosen_ids", [pair.chosen for pair in some]),
-            ("rejected_ids", [pair.rejected for pair in some]),
+            ("chosen_ids", [pair.chosen for pair in part]),
+            ("rejected_ids", [pair.rejected for pair in part]),
         ):
             sides[name] += encode(tokenizer, queries, responses, reads, max_tokens)["input_ids"]
     return Dataset.from_dict(sides)

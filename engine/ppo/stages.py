@@ -152,7 +152,7 @@ class StageControl:
         self.figures = batch_figures(batch, used, rows)
         batch.marks = self._health.check(progress.step, self.figures)
         for mark in batch.marks:
-            if mark.kind in health.ALERTS and mark.begins(progress.step):
+            if mark.kind in health.ALERT_KINDS and mark.begins(progress.step):
                 text = f"batch {progress.step}: {mark.text}"
                 journal.event("alert", text, progress.step, "warning", code=mark.kind)
         self._recorder.write(batch)

@@ -39,7 +39,7 @@ from looptop.engine.ppo.statistics import (
 )
 from looptop.engine.runs.processes import ALONE, Processes
 
-REFERENCE_BATCH = 16
+REFERENCE_BATCH_SIZE = 16
 """Samples for which the reference is computed together: without gradients, more of them fit into memory."""
 
 
@@ -373,7 +373,7 @@ def compare(
     full = settings.kl_penalty == "full"
     # If the policy is computed here, the groups are as large as mini-batches: sums are then made in the order of the
     # passes, and the ratios of the first pass are exactly 1.
-    size = settings.mini_batch_size if output is None or full else max(settings.mini_batch_size, REFERENCE_BATCH)
+    size = settings.mini_batch_size if output is None or full else max(settings.mini_batch_size, REFERENCE_BATCH_SIZE)
     whole = {part.name: torch.zeros(batch.mask.shape, device=batch.mask.device) for part in fields(Comparison)}
     with without_dropout(policy, reference):
         for rows, samples in batch.split(size):

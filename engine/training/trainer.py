@@ -37,7 +37,7 @@ STEP_METRICS = ("loss", "grad_norm", "learning_rate", "epoch")
 EVALUATION_DUE = "evaluation-due"
 """A file in a checkpoint whose evaluation had not been made when the run was stopped."""
 
-LOSS_SUM = "loss_sum.json"
+LOSS_SUM_FILE = "loss_sum.json"
 """The file in a checkpoint that holds the sum of the losses of all steps up to it."""
 
 MEAN_WEIGHT = 0.02
@@ -102,12 +102,12 @@ class RunTrainer(Trainer):
         args = self.args
         return int(args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size)
 
-    def mean_of_processes(self, mine: Tensor | float) -> float:
+    def mean_of_processes(self, own: Tensor | float) -> float:
         """The mean of a number over the run's processes; each passes its own."""
         processes = self.context.processes
         if not processes.several:
-            return float(mine)
-        return float(processes.total(torch.as_tensor(mine, device=self.args.device).float().clone())) / processes.count
+            return float(own)
+        return float(processes.total(torch.as_tensor(own, device=self.args.device).float().clone())) / processes.count
 
     def step_values(self) -> Mapping[str, float]:
         """Further metrics of the step that has just ended, by name."""
@@ -264,7 +264,7 @@ class RunTrainer(Trainer):
             for name, state in self._random_states:
                 (folder / name).write_bytes(state)
             if self.loss_sum is not None:
-                (folder / LOSS_SUM).write_text(json.dumps(self.loss_sum), "utf-8")
+                (folder / LOSS_SUM_FILE).write_text(json.dumps(self.loss_sum), "utf-8")
             self.save_more(folder)
             if self._evaluation_due:
                 (folder / EVALUATION_DUE).touch()
@@ -297,7 +297,7 @@ def _loss_sum_of(folder: Path | None) -> float | None:
     if folder is None:
         return 0.0
     try:
-        return float(json.loads((folder / LOSS_SUM).read_text("utf-8")))
+        return float(json.loads((folder / LOSS_SUM_FILE).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -33,7 +33,7 @@ from looptop.engine.vqa.search import Search, SearchResult
 
 __all__ = ["Answer", "Answerer", "Candidate", "ModelView", "TokenProbability"]
 
-MAX_BATCH = 64
+BATCH_SIZE = 64
 """The number of questions in a batch."""
 
 
@@ -108,11 +108,11 @@ class Answerer:
         if len(questions) != len(images):
             raise ValueError(f"{len(images)} images and {len(questions)} questions")
         answers: list[Answer] = []
-        for first in range(0, len(images), MAX_BATCH):
+        for first in range(0, len(images), BATCH_SIZE):
             begin = time.perf_counter()
-            some = slice(first, first + MAX_BATCH)
-            pixel_values = self.processor.images([_open(image) for image in images[some]])
-            answers += self._answer(pixel_values, questions[some], top, False, begin)
+            rows = slice(first, first + BATCH_SIZE)
+            pixel_values = self.processor.images([_open(image) for image in images[rows]])
+            answers += self._answer(pixel_values, questions[rows], top, False, begin)
         return answers
 
     @torch.inference_mode()

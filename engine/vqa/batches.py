@@ -31,10 +31,10 @@ OnProblem = Callable[[Problem], object]
 OnProgress = Callable[[str, int, int], object]
 """Called now and then during long work with its description, the amount done and the total."""
 
-TOKENISE_BATCH = 4096
+TOKENISE_BATCH_SIZE = 4096
 """The number of questions that are tokenised together."""
 
-ENCODE_BATCH = 64
+ENCODE_BATCH_SIZE = 64
 """The number of images or questions in a batch of a frozen encoder whose features are kept."""
 
 
@@ -98,9 +98,9 @@ class Questions(Dataset[dict[str, Any]]):
             rows = _not_empty(_chosen(rows, [path in image_features for path in rows["image"][:]]))
         distinct = list(dict.fromkeys(rows["question"][:]))
         tokens: dict[str, list[int]] = {}
-        for first in range(0, len(distinct), TOKENISE_BATCH):
+        for first in range(0, len(distinct), TOKENISE_BATCH_SIZE):
             on_progress("preparing the questions", first, len(distinct))
-            some = distinct[first : first + TOKENISE_BATCH]
+            some = distinct[first : first + TOKENISE_BATCH_SIZE]
             tokens |= zip(some, processor.question_ids(some), strict=True)
         rows = _not_empty(_askable(rows, tokens, processor.longest_question, on_problem))
         self.rows = rows
@@ -203,9 +203,9 @@ class Questions(Dataset[dict[str, Any]]):
     def _encode_questions(self, model: VqaModel, on_progress: OnProgress) -> tuple[Tensor, Tensor]:
         ids, mask = self.text_ids.padded(torch.arange(len(self.texts)), self.processor.question_pad_id)
         states = torch.empty(self._text_shape(model))
-        for first in range(0, len(ids), ENCODE_BATCH):
+        for first in range(0, len(ids), ENCODE_BATCH_SIZE):
             on_progress("keeping the text encoder's features", first, len(ids))
-            some = slice(first, first + ENCODE_BATCH)
+            some = slice(first, first + ENCODE_BATCH_SIZE)
             states[some] = model.text_states(ids[some].to(model.device), mask[some].long().to(model.device))
         return states, mask.long()
 
@@ -249,9 +249,9 @@ def keep_image_features(
         Features by path, `[1 or 1 + patches, image width]` on the CPU.
     """
     features: dict[str, Tensor] = {}
-    for begin in range(0, len(paths), ENCODE_BATCH):
+    for begin in range(0, len(paths), ENCODE_BATCH_SIZE):
         on_progress("keeping the image encoder's features", begin, len(paths))
-        some = paths[begin : begin + ENCODE_BATCH]
+        some = paths[begin : begin + ENCODE_BATCH_SIZE]
         pixels, readable, problems = prepare_images(some, processor)
         for problem in problems:
             on_problem(problem)
@@ -279,18 +279,18 @@ def _not_empty(rows: Any) -> Any:
 
 def _askable(rows: Any, tokens: Mapping[str, Sequence[int]], longest: int, on_problem: OnProblem) -> Any:
     """The rows whose question is not empty, and not longer than the text encoder reads."""
-    wrong = {
+    problem_of = {
         text: LONG_QUESTION if text.strip() else EMPTY_QUESTION
         for text, row in tokens.items()
         if len(row) > longest or not text.strip()
     }
-    if not wrong:
+    if not problem_of:
         return rows
     questions, names = rows["question"][:], rows["question_id"][:]
     for text, name in zip(questions, names, strict=True):
-        if text in wrong:
-            on_problem(Problem(wrong[text], f"question {name}", f"{len(text):,} letters" if text.strip() else ""))
-    return _chosen(rows, [text not in wrong for text in questions])
+        if text in problem_of:
+            on_problem(Problem(problem_of[text], f"question {name}", f"{len(text):,} letters" if text.strip() else ""))
+    return _chosen(rows, [text not in problem_of for text in questions])
 
 
 def _distinct(values: Iterable[str]) -> tuple[list[str], Tensor]:

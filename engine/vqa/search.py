@@ -87,9 +87,9 @@ class Search:
         """The prefixes to expand next; empty when the search is done."""
         if self._wanted:
             return list(self._wanted)
-        enough = self._log_prob_to_beat()
+        to_beat = self._log_prob_to_beat()
         best = -self._open[0][0] if self._open else -math.inf
-        if best <= enough:
+        if best <= to_beat:
             self.exact = True
             return []
         unsure = self.expanded > SURE_EXPANSIONS + self.top
@@ -98,7 +98,7 @@ class Search:
             minus_bound, prefix, parent, rank = self._open[0]
             # Usually each of the missing answers begins with a different prefix.
             unlikely = len(self._wanted) >= self.top and -minus_bound < best + LIKELY_LOG_RATIO
-            if -minus_bound <= enough or (unlikely and not unsure):
+            if -minus_bound <= to_beat or (unlikely and not unsure):
                 break
             heapq.heappop(self._open)
             self._push(parent, rank + 1)

@@ -249,11 +249,11 @@ class _Progress:
         self._context = context
         self._next = time.monotonic() + PROGRESS_SECONDS
 
-    def __call__(self, done: int, of: int) -> None:
-        self._context.pass_before_steps("reading the data", done, of)
+    def __call__(self, done: int, total: int) -> None:
+        self._context.pass_before_steps("reading the data", done, total)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
-            self._context.journal.event("data", f"prepared {done:,}{f' of {of:,}' if of else ''} questions")
+            self._context.journal.event("data", f"prepared {done:,}{f' of {total:,}' if total else ''} questions")
 
 
 def _prepare(

@@ -11,7 +11,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.engine.vqa.data.json_rows import decode_nan
 
-HEAD = 1 << 16
+HEAD_BYTES = 1 << 16
 """The number of bytes at a file's beginning that are searched for keys."""
 
 SUPPORTED_FORMATS = "looptop reads VQA v2, VizWiz and tables; write a table with the columns image, question and answer"
@@ -38,7 +38,7 @@ _KEY = re.compile(rb'"([A-Za-z_][A-Za-z_0-9]{0,40})"\s*:')
 
 def keys_in(data: bytes) -> set[str]:
     """The keys of the first rows."""
-    return {key.decode() for key in _KEY.findall(data[:HEAD])}
+    return {key.decode() for key in _KEY.findall(data[:HEAD_BYTES])}
 
 
 def refuse_other_format(path: Path, data: bytes) -> None:

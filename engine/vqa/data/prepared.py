@@ -30,13 +30,13 @@ from looptop.engine.vqa.data.rows import Progress, Row, answer_type, image_probl
 from looptop.engine.vqa.data.table import SPLITS
 from looptop.engine.vqa.images.decode import check_image, is_image_name
 
-FORMAT = 3
+CACHE_FORMAT = 3
 """Part of every digest, so that sets of an older format are made again."""
 
-CHUNK = 10_000
+ROWS_PER_CHUNK = 10_000
 """The number of rows that are Python objects at the same time."""
 
-BATCH = 100
+ROWS_PER_READ = 100
 """The number of rows of a prepared set that are read together: each may contain a picture."""
 
 FEATURES = datasets.Features(
@@ -51,7 +51,7 @@ def to_dataset(rows: Iterable[Row]) -> datasets.Dataset:
     schema = FEATURES.arrow_schema
     rows = iter(rows)
     chunks = []
-    while chunk := list(islice(rows, CHUNK)):
+    while chunk := list(islice(rows, ROWS_PER_CHUNK)):
         chunks.append(pa.table({name: [getattr(row, name) for row in chunk] for name in FEATURES}, schema=schema))
     table = pa.concat_tables(chunks) if chunks else schema.empty_table()
     return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=FEATURES))
@@ -68,7 +68,7 @@ def cached(
         make: Makes the rows, and adds what is left out to the problems it is given.
         problems: Collects what was left out, now or when the set was made.
     """
-    digest = hashlib.sha256(json.dumps([FORMAT, key, [_stamp(file) for file in files]]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([CACHE_FORMAT, key, [_stamp(file) for file in files]]).encode()).hexdigest()
     folder = home() / "data-sets" / digest[:32]
     dataset = _open_cached(folder, problems)
     if dataset is not None:
@@ -249,7 +249,7 @@ def _with_names(value: Any, feature: Any) -> Any:
 def _cells(dataset: datasets.Dataset, columns: list[str], classes: dict[str, Any], folder: Path) -> Iterator[Cells]:
     """Each row as Arrow holds it, with class names; pictures are not decoded."""
     try:
-        for batch in dataset.select_columns(columns).with_format("arrow").iter(BATCH):
+        for batch in dataset.select_columns(columns).with_format("arrow").iter(ROWS_PER_READ):
             for values in batch.to_pylist():
                 for name, feature in classes.items():
                     values[name] = _with_names(values[name], feature)

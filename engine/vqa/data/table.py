@@ -26,7 +26,7 @@ from looptop.engine.vqa.data.json_rows import (
     read_json_bytes,
     row_error,
 )
-from looptop.engine.vqa.data.other_formats import HEAD, is_vqa_v2, refuse_columns, refuse_other_format
+from looptop.engine.vqa.data.other_formats import HEAD_BYTES, is_vqa_v2, refuse_columns, refuse_other_format
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, none_left
 
@@ -292,7 +292,7 @@ def _json_tables(files: list[Path]) -> list[Path]:
     for path in files:
         try:
             with path.open("rb") as file:
-                _refuse_others(path, file.read(HEAD))
+                _refuse_others(path, file.read(HEAD_BYTES))
             tables.append(path)
         except LooptopError as error:
             refused.append(error)

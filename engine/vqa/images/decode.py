@@ -189,7 +189,7 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
     """
     # As an open file: Pillow maps some files that it opens by name into memory, and maps rotated TIFFs wrongly.
     file = opened.enter_context(path.open("rb"))
-    head = file.read(unsupported_formats.HEAD)
+    head = file.read(unsupported_formats.HEAD_BYTES)
     file.seek(0)
     if head.startswith(SIGNATURE):
         png = PngFile(file)

@@ -14,7 +14,7 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _SAMPLES = 256, 257
 _TILES, _EXTRA, _SAMPLE_FORMAT = 324, 338, 339
 _MIN_IS_WHITE = 0
 _CFA, _LINEAR_RAW = 32803, 34892
-_BIG = 43
+_BIG_TIFF = 43
 """The version number of a BigTIFF, whose header is longer."""
 
 _COLORS = {
@@ -57,7 +57,7 @@ def unsupported_kind(file: BinaryIO) -> tuple[str, str] | None:
     try:
         file.seek(0)
         head = file.read(8)
-        head += file.read(8) if _BIG in head[2:4] else b""
+        head += file.read(8) if _BIG_TIFF in head[2:4] else b""
         tags = TiffImagePlugin.ImageFileDirectory_v2(head)
         file.seek(tags.next)
         tags.load(file)

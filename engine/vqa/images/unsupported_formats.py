@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-HEAD = 4096
+HEAD_BYTES = 4096
 """The number of bytes at the beginning of a file that are needed to recognise it."""
 
 SUFFIXES = frozenset(
