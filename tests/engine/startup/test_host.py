@@ -67,7 +67,8 @@ def test_the_first_signal_stops_with_a_checkpoint(launched: list[RunFolder], num
     assert last is not None
     assert is_complete(folder.checkpoints / f"checkpoint-{last.step}")
     (event,) = Journal(folder.db).events()
-    assert event.text == f"{number.name}: stops after this step, with a checkpoint; again: at once"
+    assert event.text.startswith(number.name)
+    assert "stops after this step, with a checkpoint" in event.text
 
 
 # A second step that never ends: nothing but leaving at once helps.
