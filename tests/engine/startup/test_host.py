@@ -40,7 +40,9 @@ def test_a_launched_run_is_live_in_a_session_of_its_own_and_private(launched: li
 def test_a_run_outlives_the_program_that_started_it(launched: list[RunFolder]) -> None:
     code = """
         import sys
+        from looptop.engine.startup.host import launch
         from tests.factories.processes import program
+        from tests.factories.runs import config
         print(launch(config(), program()).id, flush=True)
         sys.stdin.readline()
     """
