@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 EVENTS_INTERVAL = 1.0
 """Seconds between two reads of what has happened to runs, whatever is on the screen."""
 
-YOUNG = 5000
+YOUNG_GC_THRESHOLD = 5000
 """New objects after which young garbage is collected; Python's own 700 took a sixteenth of what the app costs."""
 
-LAST_RESORT = 6.0
+FORCED_EXIT_SECONDS = 6.0
 """Seconds after which a leaving app is ended by force."""
 
 
@@ -152,7 +152,9 @@ class LooptopApp(App[str]):
         """Shows the form of a new run, filled in with this one's configuration."""
         name = _screen_of(run)
         if name == "charts":
-            self.tell(f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one", "warning")
+            self.show_notice(
+                f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one", "warning"
+            )
         else:
             self._go(name, lambda screen: screen.duplicate(run))
 
@@ -164,7 +166,7 @@ class LooptopApp(App[str]):
 
         work(self, go(), "screens")
 
-    def tell(self, sentence: object, severity: str = "information") -> None:
+    def show_notice(self, sentence: object, severity: str = "information") -> None:
         """Shows a sentence for a moment; text from outside is made visible."""
         self.notify(visible(sentence), severity=severity, markup=False)  # type: ignore[arg-type]
 
@@ -256,7 +258,7 @@ class LooptopApp(App[str]):
         """Leaves, and ends the process by force if that takes too long."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
-            resort = threading.Timer(LAST_RESORT, os._exit, (kwargs.get("return_code", 0),))
+            resort = threading.Timer(FORCED_EXIT_SECONDS, os._exit, (kwargs.get("return_code", 0),))
             resort.daemon = True
             resort.start()
         super().exit(*args, **kwargs)
@@ -280,17 +282,17 @@ class LooptopApp(App[str]):
         """Starts what waits for the first paint."""
         if self._drawn_on is not None:
             gc.freeze()
-            gc.set_threshold(YOUNG)
+            gc.set_threshold(YOUNG_GC_THRESHOLD)
             gc.enable()
         if self._opened_on is not None:
             self.watch_events(self._opened_on)
-        work(self, self._tell_events(), "run events")
+        work(self, self._show_events(), "run events")
 
     def watch_events(self, run: RunFolder) -> None:
         """Tells from now on what happens to this run, on whatever screen."""
         self._run_events.add(run)
 
-    async def _tell_events(self) -> None:
+    async def _show_events(self) -> None:
         """Rings and tells when something happens to a run that is, or was, shown or started here."""
         while True:
             await asyncio.sleep(EVENTS_INTERVAL)
@@ -299,7 +301,7 @@ class LooptopApp(App[str]):
             if not self._run_events.is_empty:
                 for notice in await in_thread(self._run_events.poll):
                     self.bell()
-                    self.tell(notice.sentence, notice.severity)
+                    self.show_notice(notice.sentence, notice.severity)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the actions that work here."""

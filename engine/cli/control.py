@@ -19,7 +19,7 @@ EXAMPLES = """\
 """
 
 SECONDS_TO_WAIT = 5.0
-REFUSAL_IS_ERROR = ("break", "unbreak", "reward", "leave_out", "rating")
+KINDS_REFUSED_WITH_ERROR = ("break", "unbreak", "reward", "leave_out", "rating")
 """Controls that can be wrong in themselves, so that a refusal is an error. The others are refused only because they
 come too late."""
 
@@ -41,10 +41,10 @@ def run(arguments: Arguments) -> int:
     """Sends the control that the command is named after."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, arguments.command, by="cli")
-    return print_answer(folder, control, arguments.command, "", as_json=arguments.json)
+    return wait_and_print_answer(folder, control, arguments.command, "", as_json=arguments.json)
 
 
-def print_answer(folder: RunFolder, control: Control | None, kind: str, done: str, *, as_json: bool) -> int:
+def wait_and_print_answer(folder: RunFolder, control: Control | None, kind: str, done: str, *, as_json: bool) -> int:
     """Waits for the run's answer and prints it.
 
     Args:
@@ -62,7 +62,7 @@ def print_answer(folder: RunFolder, control: Control | None, kind: str, done: st
         answer = wait_answer(folder, control, 0)
         if answer is None:
             raise LooptopError(f"{folder.id} ended before it took the {kind}; see `looptop show {folder.shell_name}`")
-    if answer is not None and answer.ok is False and kind in REFUSAL_IS_ERROR:
+    if answer is not None and answer.ok is False and kind in KINDS_REFUSED_WITH_ERROR:
         raise LooptopError(answer.message)
     text = done if control is None else None if answer is None else answer.text
     if as_json:

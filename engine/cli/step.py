@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
-from looptop.engine.cli.control import print_answer
+from looptop.engine.cli.control import wait_and_print_answer
 from looptop.engine.ppo.records import STAGES
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
@@ -41,4 +41,4 @@ def run(arguments: Arguments) -> int:
     """Sends the control and prints the run's answer."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, "step", by="cli", to=arguments.to)
-    return print_answer(folder, control, "step", "", as_json=arguments.json)
+    return wait_and_print_answer(folder, control, "step", "", as_json=arguments.json)

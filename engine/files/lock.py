@@ -27,7 +27,7 @@ HEARTBEAT_SECONDS = 2.0
 _ALIVE_SECONDS = 15.0
 # A reader that tests the lock holds it for microseconds; whoever still holds it after this long is another run.
 PATIENCE_SECONDS = 0.5
-_LARGEST = 64 * 1024
+_MAX_BYTES = 64 * 1024
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -170,7 +170,7 @@ def is_held(path: Path) -> bool:
 def read_owner(path: Path) -> Owner | None:
     """The process that holds, or last held, the lock; None if there was none or the file is damaged."""
     try:
-        record = msgspec.json.decode(read_regular(path, _LARGEST), type=_Record)
+        record = msgspec.json.decode(read_regular(path, _MAX_BYTES), type=_Record)
         return Owner(record.host, record.pid, record.started, path.lstat().st_mtime)
     except (OSError, *UNREADABLE):
         return None

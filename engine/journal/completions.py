@@ -42,7 +42,7 @@ def write_completions(writer: JournalWriter, step: int, new: Iterable[Completion
     )
 
 
-def completion_steps(journal: Journal) -> list[int]:
+def read_completion_steps(journal: Journal) -> list[int]:
     """The steps that have completions."""
     with journal.transaction() as read:
         if not read:
@@ -51,7 +51,7 @@ def completion_steps(journal: Journal) -> list[int]:
         return [step for (step,) in rows if isinstance(step, int)]
 
 
-def completions(journal: Journal, step: int | None = None) -> list[Completion]:
+def read_completions(journal: Journal, step: int | None = None) -> list[Completion]:
     """The completions of a step in their order; by default of the latest step."""
     with journal.transaction() as read:
         if not read:

@@ -18,7 +18,7 @@ VERSION = 2
 READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a journal raises; the second if SQLite quotes damaged bytes in its message."""
 
-SPANS = (16, 256, 4096, 65536)
+BUCKET_WIDTHS = (16, 256, 4096, 65536)
 """Steps that one bucket covers, from the finest buckets to the coarsest."""
 
 # Metrics are clustered by name and step, as a chart reads them. A later row of the same step replaces an earlier one.
@@ -96,7 +96,7 @@ _VIEWS: dict[int, tuple[str, ...]] = {
 }
 """For readers, which change nothing: views that show the tables of an older version as those of this one."""
 
-SAMPLES_OF_A_BATCH = 1 << 16
+TOKEN_KEY_STRIDE = 1 << 16
 """The column `place` of a token table is the batch's step times this, plus the sample's row."""
 
 
@@ -175,7 +175,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
                 connection.close()
                 return None
             if version < VERSION:
-                _read_as_new(connection, version)
+                _show_as_current(connection, version)
             return connection
         except sqlite3.OperationalError as error:
             connection.close()
@@ -189,7 +189,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     raise LooptopError(f"cannot read the journal {visible(path)}: {error_text(problem)}")
 
 
-def _read_as_new(connection: sqlite3.Connection, version: int) -> None:
+def _show_as_current(connection: sqlite3.Connection, version: int) -> None:
     """Hides the tables of an older version behind views with the columns of this one, for this connection only."""
     connection.execute("PRAGMA temp_store = MEMORY")
     for statement in _VIEWS[version]:
@@ -200,7 +200,7 @@ SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
 """What SQLite appends to the journal's name for its side files."""
 
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-_OUR_TABLES_ONLY = """
+_FIRST_FOREIGN_OBJECT = """
     SELECT type, name FROM sqlite_schema
     WHERE type NOT IN ('table', 'index') OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%') LIMIT 1
 """
@@ -240,7 +240,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
             f" this one reads up to {VERSION}); update looptop to open it"
         )
     # A stranger's view could compute for ever, and a trigger would act when the run writes.
-    if strange := connection.execute(_OUR_TABLES_ONLY).fetchone():
+    if strange := connection.execute(_FIRST_FOREIGN_OBJECT).fetchone():
         raise LooptopError(
             f"the journal {visible(path)} holds the {visible(strange[0])} {visible(strange[1])}, which looptop did not"
             " create; it is not opened"

@@ -35,7 +35,7 @@ from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.model_sizes import reward_sizes
 from looptop.engine.ppo.preferences import Pair, load_pairs
 from looptop.engine.ppo.rewards import encode, room_of
-from looptop.engine.runs.context import READING, RunContext, loading
+from looptop.engine.runs.context import READING_DATA, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.trainer import (
@@ -84,7 +84,7 @@ def train(context: RunContext) -> dict[str, Any]:
     check_fit(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, ways_out)
     model, tokenizer = load_classifier(config.model.classifier)
     context.raise_if_stopped()
-    with context.during(READING), context.processes.first_process_first():
+    with context.during(READING_DATA), context.processes.first_process_first():
         pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, room_of(model.config, tokenizer))
     sample = encode(tokenizer, [pairs[0].query], [pairs[0].chosen], config.model.reads, longest)

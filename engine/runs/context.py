@@ -46,7 +46,7 @@ CLOSE_OTHERS = "end other programs that use this memory"
 
 UNKNOWN_ACTIVITY = Activity("while it ran", CLOSE_OTHERS)
 """The activity of a run whose training code does not set one."""
-READING = Activity("while it read the data", CLOSE_OTHERS)
+READING_DATA = Activity("while it read the data", CLOSE_OTHERS)
 
 
 def loading(remedies: Sequence[str]) -> Activity:

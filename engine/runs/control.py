@@ -31,7 +31,7 @@ Kind = Literal[
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 
-_LARGEST = 64 * 1024
+_MAX_BYTES = 64 * 1024
 
 
 class Control(Struct, frozen=True):
@@ -186,4 +186,4 @@ def _sent(name: str) -> float:
 
 
 def _read(path: Path) -> Control:
-    return msgspec.json.decode(read_regular(path, _LARGEST), type=Control)
+    return msgspec.json.decode(read_regular(path, _MAX_BYTES), type=Control)

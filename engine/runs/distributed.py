@@ -22,14 +22,14 @@ from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.runs.messages import pack, unpack
 from looptop.engine.runs.processes import Processes, T
 
-STARTING = timedelta(minutes=10)
+STEP_TIMEOUT = timedelta(minutes=10)
 """How long the processes wait for each other to start, and for each other's values within a step."""
 
-PATIENCE = timedelta(days=365)
+DECISION_TIMEOUT = timedelta(days=365)
 """How long companions wait for a decision: a run may be paused for a weekend."""
 
 
-class Distributed(Processes):
+class DistributedProcesses(Processes):
     """One of several processes of a run.
 
     Args:
@@ -96,7 +96,7 @@ def refuse_other_users() -> None:
 
 
 @contextmanager
-def _no_objects() -> Iterator[None]:
+def _refuse_pickled_objects() -> Iterator[None]:
     """While the block runs, torch's functions that receive objects, which would unpickle them, raise an error."""
 
     def refuse(*_arguments: object, **_named: object) -> NoReturn:
@@ -111,11 +111,11 @@ def _no_objects() -> Iterator[None]:
 
 
 @contextmanager
-def join_processes(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[Processes]:
+def connect_processes(rendezvous_file: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[Processes]:
     """Connects this process to the others, until the block ends.
 
     Args:
-        meeting: A file through which the processes find each other; it must not exist yet, is the same for all, and is
+        rendezvous_file: A file through which the processes find each other; it must not exist yet, is the same for all, and is
             in a folder that only this user can read.
         index: The number of this process.
         count: The number of processes.
@@ -138,15 +138,15 @@ def join_processes(meeting: Path, index: int, count: int, *, on_gpus: bool) -> I
             torch.cuda.set_device(index)
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
-            store=dist.FileStore(str(meeting), count),  # type: ignore[attr-defined]  # missing in its `__all__`
+            store=dist.FileStore(str(rendezvous_file), count),  # type: ignore[attr-defined]  # missing in its `__all__`
             rank=index,
             world_size=count,
-            timeout=STARTING,
+            timeout=STEP_TIMEOUT,
         )
         try:
-            processes = Distributed(index, count, dist.new_group(backend="gloo", timeout=PATIENCE))
+            processes = DistributedProcesses(index, count, dist.new_group(backend="gloo", timeout=DECISION_TIMEOUT))
             refuse_other_users()
-            with _no_objects():
+            with _refuse_pickled_objects():
                 yield processes
         finally:
             dist.destroy_process_group()

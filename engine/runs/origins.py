@@ -25,7 +25,7 @@ from looptop.engine.home import home
 TOKEN = "origin"
 """The file with the token, in a run's folder."""
 
-_LARGEST = 64 * 1024
+_MAX_BYTES = 64 * 1024
 
 
 class _Origin(Struct):
@@ -35,28 +35,28 @@ class _Origin(Struct):
     """SHA-256 of each command and function that the run may start."""
 
 
-def record_origin(folder: Path, startable: Iterable[str] = ()) -> None:
+def record_origin(folder: Path, command_or_function: Iterable[str] = ()) -> None:
     """Records that this home made the run in this folder, or that a person trusts it. If the record cannot be written,
     the run counts as somebody else's.
 
     Args:
         folder: The run's folder.
-        startable: The commands and functions that the run names.
+        command_or_function: The commands and functions that the run names.
     """
     token = secrets.token_hex(16)
     with contextlib.suppress(OSError, LooptopError):
         _origins().mkdir(mode=0o700, exist_ok=True)
         refuse_unsafe_folder(_origins())
         write_private(folder / TOKEN, token.encode())
-        _write(folder, _Origin(token, _inode(folder), sorted(map(_digest, startable))))
+        _write(folder, _Origin(token, _inode(folder), sorted(map(_digest, command_or_function))))
 
 
-def allow(folder: Path, startable: str) -> None:
+def allow(folder: Path, command_or_function: str) -> None:
     """Records that this home put a command into a run that it made; does nothing for other runs."""
     origin = _read(folder)
     if origin is not None:
         with contextlib.suppress(OSError, LooptopError):
-            _write(folder, _Origin(origin.token, origin.inode, sorted({*origin.digests, _digest(startable)})))
+            _write(folder, _Origin(origin.token, origin.inode, sorted({*origin.digests, _digest(command_or_function)})))
 
 
 def is_made_here(folder: Path) -> bool:
@@ -64,10 +64,10 @@ def is_made_here(folder: Path) -> bool:
     return _read(folder) is not None
 
 
-def is_allowed(folder: Path, startable: str) -> bool:
+def is_allowed(folder: Path, command_or_function: str) -> bool:
     """Whether this home made the run in this folder and put this command or function into it."""
     origin = _read(folder)
-    return origin is not None and _digest(startable) in origin.digests
+    return origin is not None and _digest(command_or_function) in origin.digests
 
 
 def _read(folder: Path) -> _Origin | None:
@@ -76,8 +76,8 @@ def _read(folder: Path) -> _Origin | None:
         if any(map(who_else_writes, (home(), _origins(), folder.parent, folder))):
             return None
         refuse_unsafe_folder(_origins())
-        origin = msgspec.json.decode(read_regular(_origins() / folder.name, _LARGEST), type=_Origin)
-        token = read_regular(folder / TOKEN, _LARGEST).decode("ascii")
+        origin = msgspec.json.decode(read_regular(_origins() / folder.name, _MAX_BYTES), type=_Origin)
+        token = read_regular(folder / TOKEN, _MAX_BYTES).decode("ascii")
         same = secrets.compare_digest(token, origin.token) and _inode(folder) == origin.inode
     except (OSError, LooptopError, ValueError, TypeError, msgspec.DecodeError):
         return None
@@ -92,8 +92,8 @@ def _write(folder: Path, origin: _Origin) -> None:
     write_private(_origins() / folder.name, msgspec.json.encode(origin))
 
 
-def _digest(startable: str) -> str:
-    return hashlib.sha256(startable.encode("utf-8", "surrogatepass")).hexdigest()
+def _digest(command_or_function: str) -> str:
+    return hashlib.sha256(command_or_function.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def forget_origin(folder: Path) -> None:

@@ -21,24 +21,24 @@ from looptop.engine.journal.records import RunState, RunSummary
 from looptop.engine.runs.listing import progress, took
 from looptop.engine.text import visible
 
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PERCENT = {"": 0.01, "%": 0.01}
-_PLAIN = {"": 1.0, "%": 0.01}
+_DURATION_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PERCENT_UNITS = {"": 0.01, "%": 0.01}
+_FRACTION_UNITS = {"": 1.0, "%": 0.01}
 
 
 def _age(summary: RunSummary) -> float | None:
     return None if summary.created is None else time.time() - summary.created
 
 
-NUMBERS: dict[str, NumberField[RunSummary]] = {
-    "step": NumberField(attrgetter("step"), _PLAIN),
-    "progress": NumberField(progress, _PERCENT),
-    "took": NumberField(took, _SECONDS),
-    "age": NumberField(_age, _SECONDS),
-    "alerts": NumberField(attrgetter("alerts"), _PLAIN),
+NUMBER_FIELDS: dict[str, NumberField[RunSummary]] = {
+    "step": NumberField(attrgetter("step"), _FRACTION_UNITS),
+    "progress": NumberField(progress, _PERCENT_UNITS),
+    "took": NumberField(took, _DURATION_UNITS),
+    "age": NumberField(_age, _DURATION_UNITS),
+    "alerts": NumberField(attrgetter("alerts"), _FRACTION_UNITS),
 }
 """Besides the metrics, which each go by their own name."""
-_WORDS_IN = attrgetter("id", "kind", "state", "title", "note", "device", "preset")
+_TEXT_FIELDS = attrgetter("id", "kind", "state", "title", "note", "device", "preset")
 
 
 def parse(text: str) -> Filter[RunSummary]:
@@ -57,8 +57,8 @@ def refuse_unknown_metrics(chosen: Filter[RunSummary], summaries: Sequence[RunSu
         LooptopError: None has one of them; says which name is near.
     """
     for term in terms(chosen.expression):
-        if isinstance(term, Comparison) and term.field not in NUMBERS:
-            refuse_unknown_metric(term.field, summaries, also=NUMBERS)
+        if isinstance(term, Comparison) and term.field not in NUMBER_FIELDS:
+            refuse_unknown_metric(term.field, summaries, also=NUMBER_FIELDS)
 
 
 def refuse_unknown_metric(name: str, summaries: Sequence[RunSummary], also: Iterable[str]) -> None:
@@ -84,7 +84,7 @@ def _number(name: Word, _quantifier: str) -> NumberField[RunSummary]:
         value = summary.metrics.get(name.text)
         return math.nan if value is None and name.text in summary.metrics else value
 
-    return NUMBERS.get(name.text) or NumberField(last, _PLAIN)
+    return NUMBER_FIELDS.get(name.text) or NumberField(last, _FRACTION_UNITS)
 
 
 _VOCABULARY = Vocabulary(
@@ -94,5 +94,5 @@ _VOCABULARY = Vocabulary(
         "state": TextField(attrgetter("state"), whole=True, choices=tuple(RunState), example="running,paused"),
         **{key: TextField(attrgetter(key)) for key in ("id", "title", "note", "device", "preset", "host")},
     },
-    words=_WORDS_IN,
+    words=_TEXT_FIELDS,
 )

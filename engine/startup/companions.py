@@ -28,11 +28,11 @@ import torch
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.errors import LONGEST, LooptopError, error_text
+from looptop.engine.errors import MAX_ERROR_LENGTH, LooptopError, error_text
 from looptop.engine.files.private import append_private
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.context import RunContext, RunStoppedError, out_of_memory_reason
-from looptop.engine.runs.distributed import join_processes
+from looptop.engine.runs.distributed import connect_processes
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.processes import Processes
@@ -66,13 +66,13 @@ def with_companions(
     """
     on_gpus = _on_gpus(device, count)
     with tempfile.TemporaryDirectory(prefix="looptop-") as private:
-        meeting = Path(private) / "meeting"
+        rendezvous_file = Path(private) / "rendezvous_file"
         companions: list[_Companion] = []
         with _watched(companions):
             # If one does not start, those before it are ended.
             for index in range(1, count):
-                companions.append(_Companion(folder, meeting, index, count, on_loss))
-            with join_processes(meeting, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
+                companions.append(_Companion(folder, rendezvous_file, index, count, on_loss))
+            with connect_processes(rendezvous_file, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
                 yield processes
 
 
@@ -100,7 +100,7 @@ class _Companion:
     """One companion, seen from the first process."""
 
     def __init__(
-        self, folder: RunFolder, meeting: Path, index: int, count: int, on_loss: Callable[[str], object]
+        self, folder: RunFolder, rendezvous_file: Path, index: int, count: int, on_loss: Callable[[str], object]
     ) -> None:
         self.name = f"process {index + 1} of {count}"
         self._ended = False
@@ -109,7 +109,7 @@ class _Companion:
             # Its input stays open as long as this process lives. It has a session of its own, so that ctrl-C in a
             # terminal reaches only the program that started the run.
             self._process = subprocess.Popen(
-                [*PROGRAM, str(folder.path), str(meeting), str(index), str(count)],
+                [*PROGRAM, str(folder.path), str(rendezvous_file), str(index), str(count)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -158,11 +158,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m looptop.engine.startup.companions")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("meeting", type=Path)
+    parser.add_argument("rendezvous_file", type=Path)
     parser.add_argument("index", type=int)
     parser.add_argument("count", type=int)
     given = parser.parse_args(arguments)
-    private = given.meeting.parent
+    private = given.rendezvous_file.parent
     first_process = threading.Thread(target=_exit_with_the_first, args=(private,), daemon=True)
     first_process.start()
     # The first process logs what all of them would log.
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     on_gpus = _on_gpus(config.training.device, given.count)
     context: RunContext | None = None
     try:
-        with join_processes(given.meeting, given.index, given.count, on_gpus=on_gpus) as processes:
+        with connect_processes(given.rendezvous_file, given.index, given.count, on_gpus=on_gpus) as processes:
             unseen = RunFolder(private / str(given.index))
             unseen.controls.mkdir(parents=True)
             journal = JournalWriter(unseen.db)
@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _reason(error: BaseException, context: RunContext | None) -> str:
     if context is not None and is_out_of_memory(error):
         return out_of_memory_reason(error, context)
-    return (visible(error) if isinstance(error, LooptopError) else error_text(error))[:LONGEST]
+    return (visible(error) if isinstance(error, LooptopError) else error_text(error))[:MAX_ERROR_LENGTH]
 
 
 def _exit_with_the_first(private: Path) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from textual.binding import Binding
 
 from looptop.tui.actions.action import Action as Action
-from looptop.tui.actions.ask import ASK
-from looptop.tui.actions.everywhere import EVERYWHERE
-from looptop.tui.actions.ppo import PPO
-from looptop.tui.actions.runs import RUNS
+from looptop.tui.actions.ask import ASK_ACTIONS
+from looptop.tui.actions.shared import SHARED_ACTIONS
+from looptop.tui.actions.ppo import PPO_ACTIONS
+from looptop.tui.actions.runs import RUN_ACTIONS
 
 KEY_CONTEXTS = {
     "app": "Everywhere",
@@ -53,7 +53,7 @@ KEY_CONTEXTS = {
 }
 """The title of each key context in the help, in the help's order."""
 
-ACTIONS: dict[str, tuple[Action, ...]] = {**EVERYWHERE, **ASK, **RUNS, **PPO}
+ACTIONS: dict[str, tuple[Action, ...]] = {**SHARED_ACTIONS, **ASK_ACTIONS, **RUN_ACTIONS, **PPO_ACTIONS}
 """By key context."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from looptop.tui.actions.action import Action
 
-ASK = {
+ASK_ACTIONS = {
     "ask": (
         Action("question", "a", "ask", "Type a question about the image.", palette=True),
         Action(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from looptop.tui.actions.action import Action
 
-PPO = {
+PPO_ACTIONS = {
     "ppo-run": (
         Action("open", "enter", "open", "Open the batch under the cursor: its samples."),
         Action(
@@ -105,7 +105,7 @@ PPO = {
     "breakpoints": (
         Action("remove", "delete,x", "remove", "Remove the breakpoint under the cursor.", shown="x"),
         Action("list", "down", "list", "Go from the field to the list.", shown="↓"),
-        Action("dismiss_none", "escape", "close", "Close the breakpoints.", always=True),
+        Action("close_overlay", "escape", "close", "Close the breakpoints.", always=True),
     ),
-    "health": (Action("dismiss_none", "escape,i,q", "close", "Close the health marks.", shown="esc"),),
+    "health": (Action("close_overlay", "escape,i,q", "close", "Close the health marks.", shown="esc"),),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from looptop.tui.actions.action import Action
 
-RUNS = {
+RUN_ACTIONS = {
     "train": (
         Action("new", "n", "new run", "Fill in the form of a new run.", palette=True),
         Action("open", "o", "open run", "Choose a run to watch: live, finished or interrupted.", palette=True),
@@ -176,17 +176,17 @@ RUNS = {
         Action("move(0, 1)", "down,j", "down", "The chart below.", footer=False, shown="↓ j"),
         Action("page(-1)", "pageup", "page up", "The page before.", footer=False, shown="PgUp"),
         Action("page(1)", "pagedown", "page down", "The next page of charts.", footer=False, shown="PgDn"),
-        Action("end(False)", "home,g", "first", "The first chart.", footer=False, shown="Home g"),
-        Action("end(True)", "end,G", "last", "The last chart.", footer=False, shown="End G"),
+        Action("jump('first')", "home,g", "first", "The first chart.", footer=False, shown="Home g"),
+        Action("jump('last')", "end,G", "last", "The last chart.", footer=False, shown="End G"),
     ),
     "configurations": (
         Action("all", "a", "all", "Show also what is the same in all, or only what differs."),
-        Action("dismiss_none", "escape,t,q", "close", "Close the configurations.", shown="esc"),
+        Action("close_overlay", "escape,t,q", "close", "Close the configurations.", shown="esc"),
     ),
     "completions": (
         Action("turn(-1)", "left_square_bracket", "earlier", "The completions of the step before.", shown="["),
         Action("turn(1)", "right_square_bracket", "later", "The completions of the step after.", shown="]"),
         Action("order", "s", "sort", "The largest advantage first, or as they came."),
-        Action("dismiss_none", "escape,w,q", "close", "Close the completions.", shown="esc"),
+        Action("close_overlay", "escape,w,q", "close", "Close the completions.", shown="esc"),
     ),
 }

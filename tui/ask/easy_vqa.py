@@ -20,7 +20,7 @@ class BenchmarkQuestion(NamedTuple):
     answer: str
 
 
-HEAD = 16 * 1024
+HEAD_BYTES = 16 * 1024
 """Bytes of the questions' file that the first images need; the rest takes longer than the first paint should wait."""
 
 SHAPES = ("circle", "rectangle", "triangle")
@@ -63,7 +63,7 @@ class Benchmark:
         number = int(path.stem)
         if self._all is None:
             if self._head is None:
-                self._head = _group(_read(self.folder / "questions.json", HEAD))
+                self._head = _group(_read(self.folder / "questions.json", HEAD_BYTES))
                 self._head.pop(max(self._head, default=0), None)  # It may be cut off in the middle.
             if number in self._head:
                 return self._head[number]

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.journal.completions import Completion, completion_steps, completions
+from looptop.engine.journal.completions import Completion, read_completion_steps, read_completions
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import bindings
@@ -69,8 +69,8 @@ class Completions(Overlay[None]):
         box, text = self.query_one(VerticalScroll), self.query_one("#completions", Static)
         wanted = self._step
         try:
-            self._steps = await in_thread(lambda: completion_steps(self._journal))
-            written = await in_thread(lambda: completions(self._journal, wanted))
+            self._steps = await in_thread(lambda: read_completion_steps(self._journal))
+            written = await in_thread(lambda: read_completions(self._journal, wanted))
         except LooptopError as error:
             text.update(safe(error, "$text-error"))
             return

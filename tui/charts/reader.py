@@ -13,7 +13,7 @@ from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.screens.watch import RunWatcher
 
-EVENTS = 50
+MAX_EVENTS = 50
 """How many of a run's last events are kept."""
 
 
@@ -76,7 +76,7 @@ class _OneRun(RunWatcher):
 
     def __init__(self, run: RunFolder) -> None:
         self.journal = Journal(run.db)
-        super().__init__(run, self.journal, EVENTS)
+        super().__init__(run, self.journal, MAX_EVENTS)
         self._asked: tuple[int, Window, float] | None = None
         self._series: dict[str, tuple[Point, Series]] = {}
         self._ends: dict[str, Point | None] = {}

@@ -19,7 +19,7 @@ from looptop.tui.background import in_thread
 from looptop.tui.charts import text as chart_text
 from looptop.tui.charts.reader import ChartReader, ChartsSnapshot, Window
 from looptop.tui.plots.chart_wall import ChartWall
-from looptop.tui.plots.curves import SMOOTHING, Axes, of_runs
+from looptop.tui.plots.curves import SMOOTHING, Axes, curves_of_runs
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
 from looptop.tui.screens.watch import WatchLoop
@@ -139,7 +139,9 @@ class ChartsScreen(MainScreen):
             wanted = (series, axes, self._smoothing, self._chosen, wall.chart_columns())
             if self._drawn.get(name) != wanted:
                 self._drawn[name] = wanted
-                lines = of_runs(list(series.values()), wall.chart_columns(), SMOOTHING[self._smoothing], self._chosen)
+                lines = curves_of_runs(
+                    list(series.values()), wall.chart_columns(), SMOOTHING[self._smoothing], self._chosen
+                )
                 wall.draw(name, lines, axes)
 
     def _bounds(self, snapshot: ChartsSnapshot) -> tuple[int, int]:
@@ -254,7 +256,7 @@ class ChartsScreen(MainScreen):
             try:
                 settings.append((run.id, run.settings()))
             except LooptopError as error:
-                self.services.tell(error, "error")
+                self.services.show_notice(error, "error")
         self.app.push_screen(Configurations(settings))
 
     def action_completions(self) -> None:

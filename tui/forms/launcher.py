@@ -117,7 +117,7 @@ class Launcher:
             run = await in_thread(lambda: launch(config))
         except LooptopError as error:
             form.fail(str(error), getattr(error, "key", ""))
-            screen.services.tell(error, "error")
+            screen.services.show_notice(error, "error")
             return
         finally:
             form.busy = False

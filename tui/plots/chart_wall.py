@@ -17,7 +17,7 @@ from looptop.tui.plots.chart import Chart
 from looptop.tui.plots.curves import Axes, Curve
 from looptop.tui.text import safe
 
-NARROWEST, LOWEST = 36, 9
+MIN_CHART_WIDTH, MIN_CHART_HEIGHT = 36, 9
 """Cells of a chart on a page of many."""
 
 
@@ -106,9 +106,9 @@ class ChartWall(Container, can_focus=True):
         columns, rows = (1, 1) if self._large else self._room()
         self._go(self._cursor + pages * columns * rows)
 
-    def action_end(self, last: bool) -> None:
-        """Moves the cursor to the first or last chart."""
-        self._go(len(self._names) - 1 if last else 0)
+    def action_jump(self, to: str) -> None:
+        """Moves the cursor to the `first` or `last` chart."""
+        self._go(len(self._names) - 1 if to == "last" else 0)
 
     def action_enlarge(self) -> None:
         """Shows the chart under the cursor alone, or all of them again."""
@@ -149,8 +149,8 @@ class ChartWall(Container, can_focus=True):
     def _room(self, count: int | None = None) -> tuple[int, int]:
         """How many charts fit beside and above one another, where there are so many metrics."""
         count = max(1, len(self._names) if count is None else count)
-        columns = max(1, min(self.size.width // NARROWEST, count))
-        rows = max(1, min(self.size.height // LOWEST, -(-count // columns)))
+        columns = max(1, min(self.size.width // MIN_CHART_WIDTH, count))
+        rows = max(1, min(self.size.height // MIN_CHART_HEIGHT, -(-count // columns)))
         # Not more columns than the rows need: four charts are two by two.
         while columns > 1 and (columns - 1) * rows >= count:
             columns -= 1

@@ -29,17 +29,17 @@ ROLE_CLASSES = {
 }
 """The component class of each role, from which the style sheets give it a colour."""
 
-LARGEST = 1e30
+MAX_DRAWN_VALUE = 1e30
 """Values beyond are drawn here, and those nearer to 0 than its inverse at 0: nobody can read such a scale, and its
 arithmetic would overflow."""
 
-NOISE = 4e-7
+ROUNDING_NOISE = 4e-7
 """What differs by no more than this share of itself is a constant: it is how 32-bit numbers round."""
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
 """Weights of the exponential average that a key goes through; 0 is none."""
 
-SPARSE = 4
+COLUMNS_PER_POINT = 4
 """Points are marked one by one where there is at most one in so many columns."""
 
 
@@ -72,7 +72,9 @@ class Axes(NamedTuple):
     log: bool = False
 
 
-def of_runs(series_of_runs: Sequence[Series | None], columns: int, weight: float, chosen: int = -1) -> list[Curve]:
+def curves_of_runs(
+    series_of_runs: Sequence[Series | None], columns: int, weight: float, chosen: int = -1
+) -> list[Curve]:
     """The curves of one metric.
 
     Args:
@@ -88,7 +90,7 @@ def of_runs(series_of_runs: Sequence[Series | None], columns: int, weight: float
         if series is None or not series.steps:
             continue
         role = ROLES[index % len(ROLES)] if chosen < 0 else (FIRST if index == chosen else FAINT)
-        few = len(series.steps) * SPARSE <= columns
+        few = len(series.steps) * COLUMNS_PER_POINT <= columns
         if weight and series.smoothed and not few:
             if chosen < 0 or index == chosen:
                 curves.append(Curve(FAINT, *envelope(series)))
@@ -126,7 +128,7 @@ def envelope(series: Series) -> tuple[list[float], list[float]]:
 def finite(curve: Curve, log: bool = False) -> Curve:
     """The points that can be drawn, their values within what a chart can show; with `log`, logarithms of them."""
     points = [
-        (step, math.log10(max(1 / LARGEST, min(value, LARGEST))) if log else _drawable(value))
+        (step, math.log10(max(1 / MAX_DRAWN_VALUE, min(value, MAX_DRAWN_VALUE))) if log else _drawable(value))
         for step, value in zip(curve.steps, curve.values, strict=True)
         if value is not None and math.isfinite(value) and (value > 0 or not log)
     ]
@@ -134,7 +136,7 @@ def finite(curve: Curve, log: bool = False) -> Curve:
 
 
 def _drawable(value: float) -> float:
-    return 0.0 if abs(value) < 1 / LARGEST else max(-LARGEST, min(value, LARGEST))
+    return 0.0 if abs(value) < 1 / MAX_DRAWN_VALUE else max(-MAX_DRAWN_VALUE, min(value, MAX_DRAWN_VALUE))
 
 
 def thinned(curve: Curve, first: float, last: float, bins: int) -> Curve:

@@ -15,7 +15,7 @@ from looptop.tui.plots.curves import AXIS, Axes, Curve, Run, finite, thinned
 from looptop.tui.plots.scales import labels, round_steps, scale
 
 _ESCAPE = re.compile(r"\x1b\[([\d;]*)m")
-BINS = 4
+BINS_PER_COLUMN = 4
 """In a column: two for each dot, since plotext may round another way than we do."""
 
 
@@ -48,7 +48,7 @@ def draw(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> list[l
     figure.axes(True, pixel=axis, axis=1, side=0)
     _rule(figure, "y", (lowest, highest), list(zip(ticks, labels(ticks, axes.log), strict=True)), axis)
     last = max(axes.last, axes.first + 1)
-    curves = [curve if curve.dots else thinned(curve, axes.first, last, BINS * width) for curve in curves]
+    curves = [curve if curve.dots else thinned(curve, axes.first, last, BINS_PER_COLUMN * width) for curve in curves]
     steps = round_steps(axes.first, last, max(2, width // 16))
     _rule(figure, "x", (axes.first, last), [(step, f"{step:,.0f}") for step in steps], axis)
     for curve in curves:

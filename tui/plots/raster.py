@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from looptop.tui.plots.curves import FAINT, NOISE, TARGET, Axes, Curve, Run, finite
+from looptop.tui.plots.curves import FAINT, ROUNDING_NOISE, TARGET, Axes, Curve, Run, finite
 
 _BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Of a Braille character, by column and row of its dots."""
@@ -38,7 +38,7 @@ def draw_small(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> 
     lowest = min(values) if axes.lowest is None else axes.lowest
     highest = max(values) if axes.highest is None else axes.highest
     constant = None
-    if highest - lowest <= NOISE * max(abs(lowest), abs(highest)):
+    if highest - lowest <= ROUNDING_NOISE * max(abs(lowest), abs(highest)):
         constant = lowest
         lowest, highest = lowest - 0.5 * (abs(lowest) or 1), lowest + 0.5 * (abs(lowest) or 1)
     across, up = 2 * width - 1, 4 * height - 1

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from looptop.tui.plots.curves import NOISE
+from looptop.tui.plots.curves import ROUNDING_NOISE
 
-LABEL = 7
+LABEL_WIDTH = 7
 """Cells of the labels at the left, so that charts above one another begin at the same column."""
 
 
 def scale(lowest: float, highest: float, count: int, log: bool) -> tuple[float, float, list[float]]:
     """Limits with a little air around the data, and round values between them: at least two."""
-    if highest - lowest <= NOISE * max(abs(lowest), abs(highest)):
+    if highest - lowest <= ROUNDING_NOISE * max(abs(lowest), abs(highest)):
         # A constant has its own value beside it, between two that say how high the chart is.
         apart = 1.0 if log else abs(highest) / 2 or 1.0
         return lowest - apart, lowest + apart, [lowest - apart, lowest, lowest + apart]
@@ -58,7 +58,7 @@ def round_steps(first: float, last: float, count: int) -> list[float]:
 
 
 def labels(ticks: Sequence[float], log: bool) -> list[str]:
-    """What stands beside the ticks of an axis: as many digits as tell them apart, in `LABEL` cells where that does."""
+    """What stands beside the ticks of an axis: as many digits as tell them apart, in `LABEL_WIDTH` cells where that does."""
     values = [10**value if log else value for value in ticks]
     spread = max(values) - min(values) if values else 0.0
     values = [0.0 if abs(value) < 1e-9 * spread else value for value in values]
@@ -69,10 +69,10 @@ def labels(ticks: Sequence[float], log: bool) -> list[str]:
     for narrow in (True, False):
         for way in ways:
             written = [way(value) for value in values]
-            fits = not narrow or max(map(len, written), default=0) <= LABEL
+            fits = not narrow or max(map(len, written), default=0) <= LABEL_WIDTH
             if fits and len(set(written)) == len(written) and _agree(written, values, spread):
-                return [text.rjust(LABEL) for text in written]
-    return [text.rjust(LABEL) for text in written]
+                return [text.rjust(LABEL_WIDTH) for text in written]
+    return [text.rjust(LABEL_WIDTH) for text in written]
 
 
 def _agree(written: Sequence[str], values: Sequence[float], spread: float) -> bool:
@@ -104,7 +104,7 @@ def edges(lowest: float, highest: float) -> tuple[str, str]:
         low, high = (
             f"{value:.{digits}f}".replace("0.", ".", 1 if abs(value) < 1 else 0) for value in (lowest, highest)
         )
-        if max(len(low), len(high)) > LABEL - 1:
+        if max(len(low), len(high)) > LABEL_WIDTH - 1:
             low = high = ""
     if low == high or not low:
         # Nothing of six cells tells them apart: the upper one shows how far it is above the lower.

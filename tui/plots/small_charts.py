@@ -18,16 +18,16 @@ from textual.strip import Strip
 
 from looptop.tui.plots.curves import ROLE_CLASSES, Axes, Curve
 from looptop.tui.plots.raster import Picture, column_of, draw_small
-from looptop.tui.plots.scales import LABEL, edge, edges
+from looptop.tui.plots.scales import LABEL_WIDTH, edge, edges
 from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.text import short_number
 from looptop.tui.widgets.style_cache import StyleCache
 
-LEGEND_FROM_HEIGHT = 6
+LEGEND_MIN_HEIGHT = 6
 """Lines of a chart in which the curves' names have one of their own."""
 FIGURES_WIDTH = 18
 """Cells of a title in which figures have room."""
-NARROWEST = 25
+MIN_CHART_WIDTH = 25
 """Cells of a chart's width, the gap to the next included."""
 
 
@@ -84,7 +84,7 @@ class SmallCharts(StyleCache, can_focus=False):
         self._specs, self._weight = specs, weight
         width, height = self._room()
         for spec in specs:
-            size = (width - LABEL - 1, height - self._lines_above(spec, (width, height)))
+            size = (width - LABEL_WIDTH - 1, height - self._lines_above(spec, (width, height)))
             before = self._drawn.get(spec.key)
             wanted, ax = curves.get(spec.key, ()), axes[spec.key]
             if before is None or (before.curves, before.axes, before.size) != (wanted, ax, size):
@@ -107,7 +107,7 @@ class SmallCharts(StyleCache, can_focus=False):
 
     def _marked_cells(self) -> list[int | None]:
         """The cell of each chart in which the batch lies."""
-        room, step = self._room()[0] - LABEL - 1, self._mark
+        room, step = self._room()[0] - LABEL_WIDTH - 1, self._mark
         return [None if step is None else column_of(step, drawn.axes, room) for drawn in self._drawn.values()]
 
     def choose(self, index: int) -> None:
@@ -120,13 +120,13 @@ class SmallCharts(StyleCache, can_focus=False):
     @property
     def plot_columns(self) -> int:
         """How many columns a curve is wanted in: two dots a cell."""
-        return max(20, 2 * (self._room()[0] - LABEL - 1))
+        return max(20, 2 * (self._room()[0] - LABEL_WIDTH - 1))
 
     @property
     def across(self) -> int:
         """How many charts stand side by side."""
         count = max(1, len(self._specs) or 12)
-        most = max(1, min(count, self.size.width // NARROWEST))
+        most = max(1, min(count, self.size.width // MIN_CHART_WIDTH))
         rows = -(-count // most)
         return -(-count // rows)
 
@@ -182,12 +182,12 @@ class SmallCharts(StyleCache, can_focus=False):
         """Lines above the curve: a title, and below it the curves' names where there is room."""
         return (
             2
-            if size[1] >= LEGEND_FROM_HEIGHT and sum(1 for line in spec.lines if line.label and not line.dots) > 1
+            if size[1] >= LEGEND_MIN_HEIGHT and sum(1 for line in spec.lines if line.label and not line.dots) > 1
             else 1
         )
 
     def _legend(self, spec: ChartSpec, width: int) -> list[Segment]:
-        segments, room = [Segment(" " * LABEL, self.base_style)], width - LABEL
+        segments, room = [Segment(" " * LABEL_WIDTH, self.base_style)], width - LABEL_WIDTH
         for line in spec.lines:
             word = f" {line.label}"
             if len(word) <= room:
@@ -235,8 +235,8 @@ class SmallCharts(StyleCache, can_focus=False):
         kept = self._kept_lines.get((spec.key, line))
         if kept is None:
             kept = self._kept_lines[spec.key, line] = self._curve_line(drawn.picture, line)
-        at = None if self._mark is None else column_of(self._mark, drawn.axes, width - LABEL - 1)
-        return kept if at is None else self._marked(kept, LABEL + at)
+        at = None if self._mark is None else column_of(self._mark, drawn.axes, width - LABEL_WIDTH - 1)
+        return kept if at is None else self._marked(kept, LABEL_WIDTH + at)
 
     def _marked(self, segments: Sequence[Segment], at: int) -> list[Segment]:
         """The same with a mark on one cell."""
@@ -257,7 +257,7 @@ class SmallCharts(StyleCache, can_focus=False):
     def _curve_line(self, picture: Picture, line: int) -> list[Segment]:
         """A label, and the curves' part of a line."""
         label = label_of(picture, line)
-        segments = [Segment(f"{label:>{LABEL - 1}}▏", self._style("axis"))]
+        segments = [Segment(f"{label:>{LABEL_WIDTH - 1}}▏", self._style("axis"))]
         for run in picture.lines[line]:
             style = self._style_of(run.role) if run.role else self.base_style
             segments.append(Segment(run.text, style))

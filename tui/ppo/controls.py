@@ -91,12 +91,12 @@ class PpoControls:
             control = await in_thread(submit)
             warned = await in_thread(warning) if control is None else ""
         except LooptopError as error:
-            screen.services.tell(error, "error")
+            screen.services.show_notice(error, "error")
             return
         if control is None:
             screen.show_status("journalled", "$text-success")
             if warned:
-                screen.services.tell(f"{run.id}: {warned}it is journalled", "warning")
+                screen.services.show_notice(f"{run.id}: {warned}it is journalled", "warning")
         elif run is self._shown.folder:
             self._unanswered[control.id] = time.monotonic() + ANSWER_SECONDS
         self._on_sent()
@@ -110,7 +110,7 @@ class PpoControls:
             if self._unanswered.pop(answer.id, None) is None:
                 continue
             if answer.ok is False:
-                screen.services.tell(f"{run.id}: {answer.text}", "error")
+                screen.services.show_notice(f"{run.id}: {answer.text}", "error")
             else:
                 screen.show_status(answer.text, "$text-success")
         late = [control_id for control_id, end in self._unanswered.items() if time.monotonic() > end]
@@ -158,7 +158,9 @@ class PpoControls:
         batch = f"batch {chosen.step:,}" if run is None else f"batch {chosen.step:,} of {run.id}"
         live = snapshot.reached if snapshot is not None else None
         other = f", batch {live.step:,} not yet" if live is not None and live.step != chosen.step else ""
-        self._screen.services.tell(f"{batch} was updated already{other}; here only a rating can be given", "error")
+        self._screen.services.show_notice(
+            f"{batch} was updated already{other}; here only a rating can be given", "error"
+        )
         return True
 
     def _judge(self, chosen: ChosenSample, kind: JudgementKind, value: float | None) -> None:

@@ -17,7 +17,7 @@ from looptop.tui.ppo.text import crumbs, status_line
 from looptop.tui.ppo.typed_line import TypedLine
 from looptop.tui.screens.base import MainScreen
 
-ABOVE: dict[Level, Level] = {"batch": "run", "sample": "batch", "tokens": "sample", "compare": "run"}
+PARENT_LEVEL: dict[Level, Level] = {"batch": "run", "sample": "batch", "tokens": "sample", "compare": "run"}
 """Where esc goes from a level."""
 IN_BATCH = ("batch", "sample", "tokens")
 """Levels below a run."""
@@ -84,8 +84,8 @@ class Navigation:
 
     def up(self) -> None:
         """Goes up a level, if there is one."""
-        if self.level in ABOVE:
-            self.show_level(ABOVE[self.level])
+        if self.level in PARENT_LEVEL:
+            self.show_level(PARENT_LEVEL[self.level])
 
     def show_head(self) -> None:
         """Shows the two lines at the top."""
@@ -126,7 +126,7 @@ class Navigation:
             try:
                 data = await in_thread(lambda: read_batch(journal, step, known))
             except LooptopError as error:
-                self._screen.services.tell(error, "error")
+                self._screen.services.show_notice(error, "error")
                 return
             if journal is self._shown.journal and step == self.step:
                 self._show_batch(data, level)
@@ -219,7 +219,7 @@ class Navigation:
             try:
                 table = await in_thread(lambda: journal.tokens(step, row))
             except LooptopError as error:
-                self._screen.services.tell(error, "error")
+                self._screen.services.show_notice(error, "error")
                 return
             if (journal, step, row) == (self._shown.journal, self.step, self.row):
                 page = self._pages.tokens
@@ -260,7 +260,7 @@ class Navigation:
             self._open_sample(row, self.level)
         else:
             count = len(self._data.samples)
-            self._screen.services.tell(f"there is no sample {row}; the batch has {count}")
+            self._screen.services.show_notice(f"there is no sample {row}; the batch has {count}")
 
     def go_to_held(self, step: int) -> None:
         """Goes to the batch in which the run is held."""
@@ -301,7 +301,7 @@ class Navigation:
         async def go_on() -> None:
             step = await in_thread(lambda: next_mark(journal, after))
             if step is None:
-                self._screen.services.tell("no batch after this one has a new mark")
+                self._screen.services.show_notice("no batch after this one has a new mark")
             else:
                 self.go_to_batch(step)
 

@@ -36,9 +36,9 @@ def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
         try:
             path = await in_thread(lambda: write_batch_file(run, step))
         except LooptopError as error:
-            screen.services.tell(error, "error")
+            screen.services.show_notice(error, "error")
             return
-        screen.services.tell(f"batch {step} is in {path}")
+        screen.services.show_notice(f"batch {step} is in {path}")
 
     work(screen, write(), "saving")
 
@@ -58,8 +58,8 @@ def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
             path = path.with_name(f"{name}-{number}.svg")
         write_private(path, screen.app.export_screenshot(title="looptop").encode())
     except OSError as error:
-        screen.services.tell(f"the picture cannot be written: {error.strerror}", "error")
+        screen.services.show_notice(f"the picture cannot be written: {error.strerror}", "error")
     except LooptopError as error:
-        screen.services.tell(error, "error")
+        screen.services.show_notice(error, "error")
     else:
-        screen.services.tell(f"the screen is in {visible(path)}")
+        screen.services.show_notice(f"the screen is in {visible(path)}")

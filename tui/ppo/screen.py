@@ -161,7 +161,7 @@ class PpoScreen(MainScreen):
         self._held = held
         if held is not None and held != held_before and held.why:
             if before is not None:
-                self.services.tell(f"{snapshot.id} is held: {held.why}", "warning")
+                self.services.show_notice(f"{snapshot.id} is held: {held.why}", "warning")
             navigation.go_to_held(held.step)
         elif navigation.level in IN_BATCH and (before is None or before.version != snapshot.version):
             newest = page.follow and navigation.level == "batch" and snapshot.last > navigation.step

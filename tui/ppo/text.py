@@ -15,11 +15,11 @@ from looptop.tui.ppo.snapshot import PpoSnapshot
 from looptop.tui.run_text import COLOURS, state_word
 from looptop.tui.text import duration, reason, safe
 
-CRUMB = "\u203a"
-WIDE_ENOUGH = 100
+PATH_SEPARATOR = "\u203a"
+ALL_STAGES_WIDTH = 100
 """Cells of a line in which all four stages have their names."""
 
-SIGNS = {"passed": "●", "reached": "◉", "ahead": "○"}
+STAGE_SIGNS = {"passed": "●", "reached": "◉", "ahead": "○"}
 
 
 # The two lines at the top ---------------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: 
     for index, word in enumerate((snapshot.id, *words)):
         last = index == len(words)
         if index:
-            parts.append(Content.styled(f" {CRUMB} ", "$text-muted"))
+            parts.append(Content.styled(f" {PATH_SEPARATOR} ", "$text-muted"))
         parts.append(safe(word, "bold $text-primary" if last else ""))
     left = Content.assemble(*parts)
     right = Content.assemble(
@@ -72,8 +72,10 @@ def track(stage: str, width: int) -> Content:
     for number, name in enumerate(STAGES):
         word = "passed" if number < reached else "reached" if number == reached else "ahead"
         style = "$text-warning bold" if word == "reached" else "$text-muted"
-        parts.append(Content.styled(SIGNS[word] if width < WIDE_ENOUGH else f"{SIGNS[word]} {name}  ", style))
-    if width < WIDE_ENOUGH:
+        parts.append(
+            Content.styled(STAGE_SIGNS[word] if width < ALL_STAGES_WIDTH else f"{STAGE_SIGNS[word]} {name}  ", style)
+        )
+    if width < ALL_STAGES_WIDTH:
         parts.append(safe(f" {stage}  ", "$text-warning bold"))
     return Content.assemble(*parts)
 

@@ -88,9 +88,9 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
         self.go_to(min(range(self._begins[line], end), key=lambda index: abs(self._tokens[index].left - current.left)))
 
-    def action_end(self, last: bool) -> None:
-        """Moves the cursor to the first or last token."""
-        self.go_to(len(self._tokens) - 1 if last else 0)
+    def action_jump(self, to: str) -> None:
+        """Moves the cursor to the `first` or `last` token."""
+        self.go_to(len(self._tokens) - 1 if to == "last" else 0)
 
     def go_to(self, index: int) -> None:
         """Puts the cursor on a token."""

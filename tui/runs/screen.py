@@ -37,9 +37,9 @@ from looptop.tui.widgets.table import Table
 if TYPE_CHECKING:
     from looptop.engine.machine.usage import Machine
 
-INTERVAL = 2.0
+READ_INTERVAL = 2.0
 """Seconds between two readings of all runs, and of the machine."""
-MOST_LOAD = 0.1
+MAX_LOAD = 0.1
 """The largest share of the time that reading may take: a home may hold thousands of runs on a slow disk."""
 
 MOST_COMPARED = 6
@@ -61,9 +61,9 @@ class RunsScreen(MainScreen):
         """What is wrong with the filter as far as these runs go."""
         self._wrong = ""
         self._sort = ("created", True)
-        self._loop = WatchLoop(self, self._read, INTERVAL, MOST_LOAD)
+        self._loop = WatchLoop(self, self._read, READ_INTERVAL, MAX_LOAD)
         self._machine: Machine | None = None
-        self._machine_loop = WatchLoop(self, self._read_machine, INTERVAL)
+        self._machine_loop = WatchLoop(self, self._read_machine, READ_INTERVAL)
         self._controls = RunControls(self, self._loop.poke)
 
     def compose(self) -> Iterable[Widget]:
@@ -214,7 +214,9 @@ class RunsScreen(MainScreen):
         """Shows all metrics of the run, or those of the selected ones laid over each other."""
         chosen = list(self.query_one(RunTable).selected) or self._run_ids
         if len(chosen) > MOST_COMPARED:
-            self.services.tell(f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning")
+            self.services.show_notice(
+                f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning"
+            )
             return
         runs: list[RunFolder] = []
         if chosen and self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
@@ -277,11 +279,11 @@ class RunsScreen(MainScreen):
         try:
             files = await in_thread(lambda: export(RunFolder.find(run_id), form, out))
         except LooptopError as error:
-            self.services.tell(error, "error")
+            self.services.show_notice(error, "error")
             return
         finally:
             self.show_status("")
-        self.services.tell(f"{run_id}: {len(files)} files in {out}")
+        self.services.show_notice(f"{run_id}: {len(files)} files in {out}")
 
     def action_delete(self) -> None:
         """Asks, then deletes the selected runs, or the one under the cursor."""
@@ -291,7 +293,7 @@ class RunsScreen(MainScreen):
             return
         live = [run.id for run in runs if run.is_live()]
         if live:
-            self.services.tell(f"{', '.join(live)} is live; x stops it first", "warning")
+            self.services.show_notice(f"{', '.join(live)} is live; x stops it first", "warning")
             return
         work(self, self._ask_delete(runs), "delete", exclusive=True)
 
@@ -317,7 +319,7 @@ class RunsScreen(MainScreen):
             try:
                 await in_thread(lambda r=run: delete(r))  # type: ignore[misc]
             except LooptopError as error:
-                self.services.tell(error, "error")
+                self.services.show_notice(error, "error")
                 break
             self.query_one(RunTable).selected.pop(run.id, None)
         self._loop.poke()

@@ -39,7 +39,7 @@ class Services(Protocol):
         """Summaries of all runs, shared by all screens."""
         ...
 
-    def tell(self, sentence: object, severity: str = "information") -> None:
+    def show_notice(self, sentence: object, severity: str = "information") -> None:
         """Shows a sentence for a moment."""
 
     def watch_events(self, run: RunFolder) -> None:
@@ -126,7 +126,7 @@ class MainScreen(BaseScreen[None]):
         try:
             call()
         except LooptopError as error:
-            self.services.tell(error, "error")
+            self.services.show_notice(error, "error")
             return False
         return True
 
@@ -152,6 +152,6 @@ class Overlay(BaseScreen[Result], ModalScreen[Result]):
     CSS_PATH = ["../styles/lists.tcss", "../styles/overlay.tcss"]  # noqa: RUF012
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ()
 
-    def action_dismiss_none(self) -> None:
+    def action_close_overlay(self) -> None:
         """Closes it without a result."""
         self.dismiss(None)

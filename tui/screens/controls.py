@@ -14,7 +14,7 @@ from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.text import safe
 
-FOREIGN = ("trainer", "tensorboard", "wandb")
+TRAINED_ELSEWHERE = ("trainer", "tensorboard", "wandb")
 """Kinds of runs that another program trains or trained: looptop cannot start them again."""
 
 SHOWN_LETTERS, MOST_SHOWN = 160, 3
@@ -32,7 +32,7 @@ class RunControls:
         screen: The screen.
         on_sent: Called when something was sent whose effect may soon be seen.
         on_resumed: Called with a run that was resumed; by default the app opens it.
-        send: Sends a control: run, kind, details; by default `send_and_tell`.
+        send: Sends a control: run, kind, details; by default `send_and_confirm`.
         stopping: What the question before a stop says will happen.
     """
 
@@ -48,15 +48,15 @@ class RunControls:
         self._screen = screen
         self._on_sent = on_sent
         self._on_resumed = on_resumed
-        self._send = send or self.send_and_tell
+        self._send = send or self.send_and_confirm
         self._stopping = stopping
 
-    def send_and_tell(self, run: RunFolder, kind: str, **details: Any) -> None:
+    def send_and_confirm(self, run: RunFolder, kind: str, **details: Any) -> None:
         """Sends a control, with the details that `engine.runs.control.send` takes, and tells that it was sent."""
         from looptop.engine.runs.control import send
 
         if self._screen.attempt(lambda: send(run, kind, by="app", **details)):
-            self._screen.services.tell(f"{run.id} {_SENT.get(kind, f'will {kind}')}")
+            self._screen.services.show_notice(f"{run.id} {_SENT.get(kind, f'will {kind}')}")
         self._on_sent()
 
     def perform(self, run: RunFolder, command: str, state: RunState) -> bool:
@@ -91,7 +91,7 @@ class RunControls:
         from looptop.tui.screens.dialog import Question
 
         if not run.is_live():
-            self._screen.services.tell(f"{run.id} is not running")
+            self._screen.services.show_notice(f"{run.id} is not running")
             return
         question = Question(
             "Stop the run",
@@ -113,11 +113,11 @@ class RunControls:
         """Resumes a run that is not live, and shows it."""
         from looptop.engine.startup.host import relaunch
 
-        if run.kind in FOREIGN:
-            self._screen.services.tell(f"{run.id} was trained by another program: start that one again")
+        if run.kind in TRAINED_ELSEWHERE:
+            self._screen.services.show_notice(f"{run.id} was trained by another program: start that one again")
             return
         if run.is_live():
-            self._screen.services.tell(f"{run.id} is live already; space pauses it or lets it go on")
+            self._screen.services.show_notice(f"{run.id} is live already; space pauses it or lets it go on")
             return
 
         def start(asked: bool) -> None:
@@ -166,7 +166,7 @@ class RunControls:
         try:
             await in_thread(lambda: relaunch(str(run.path)))
         except LooptopError as error:
-            screen.services.tell(error, "error")
+            screen.services.show_notice(error, "error")
             return
         finally:
             screen.show_status("")

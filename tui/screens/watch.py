@@ -14,7 +14,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.tui.background import work
 from looptop.tui.screens.base import MainScreen
 
-HURRY_SECONDS, HURRY_FOR = 0.1, 2.0
+HURRY_SECONDS, HURRY_DURATION = 0.1, 2.0
 """The time between two reads after `WatchLoop.hurry`, and how long it stays so short."""
 
 
@@ -50,7 +50,7 @@ class WatchLoop:
 
     def hurry(self) -> None:
         """Reads now, and more often for a while."""
-        self._hurry_until = time.monotonic() + HURRY_FOR
+        self._hurry_until = time.monotonic() + HURRY_DURATION
         self._poked.set()
 
     async def _run(self) -> None:

@@ -31,14 +31,14 @@ from looptop.tui.terminal.replies import Replies
 if TYPE_CHECKING:
     from textual.app import App
 
-PATIENCE = 2.0
+EXIT_WRITE_SECONDS = 2.0
 """Seconds that a leaving app waits for a terminal that does not read."""
 
-ALONE = 0.015
+ESCAPE_SECONDS = 0.015
 """Seconds after which an ESC is the key: a terminal sends the rest of a sequence with it. Textual waits for 0.1 s, or
 for as many milliseconds as ESCDELAY says, which goes before this too."""
 
-EXIT_INTERVAL = 0.1
+EXIT_CHECK_SECONDS = 0.1
 """Seconds between two checks whether the app leaves."""
 
 
@@ -61,7 +61,7 @@ class TerminalFile(io.TextIOBase):
         """Whether it is a terminal."""
         return os.isatty(self._fd)
 
-    def leave(self, patience: float = PATIENCE) -> None:
+    def leave(self, patience: float = EXIT_WRITE_SECONDS) -> None:
         """Spends at most `patience` seconds more on writing."""
         self._deadline = time.monotonic() + patience
 
@@ -103,7 +103,7 @@ class Keys(XTermParser):
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
-        self._replies = Replies(0.0 if "ESCDELAY" in os.environ else ALONE)
+        self._replies = Replies(0.0 if "ESCDELAY" in os.environ else ESCAPE_SECONDS)
 
     def feed(self, data: str) -> Iterable[Message]:
         """Yields the events of keys and sequences."""
@@ -125,7 +125,7 @@ class Keys(XTermParser):
     def patience(self) -> float:
         """Seconds until what has come is to be looked at again, whether or not more comes."""
         soonest = min(self._replies.deadline, float("inf") if self._timeout_time is None else self._timeout_time)
-        return max(0.0, min(EXIT_INTERVAL, soonest - time.monotonic()))
+        return max(0.0, min(EXIT_CHECK_SECONDS, soonest - time.monotonic()))
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
         if len(sequence) == 2 and sequence[0] == "\x1b" and sequence[1] in "123456789":

@@ -20,10 +20,10 @@ from textual.widget import Widget
 
 from looptop.tui.actions import actions_of
 
-PATIENCE = 2.0
+KEY_TIMEOUT = 2.0
 """Seconds after which the next key acts, whatever the one before it still waits for."""
 
-ROUNDS = 6
+MAX_ROUNDS = 6
 """How often at most what a key set off may set off more before the next one acts."""
 
 LEAVE_KEYS = {key for action in actions_of(["app"]) if action.name == "leave_now" for key in action.keys.split(",")}
@@ -74,7 +74,7 @@ class KeyOrder:
 
     async def _follow(self, target: MessagePump) -> None:
         seen: MessagePump | None = None
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             # Twice at least: what a key has a widget say to its screen comes behind the first.
             await self._acted(target)
             target = self._target()
@@ -98,7 +98,7 @@ class KeyOrder:
         # What closes takes with it what was on its way up, and nothing arrives: so its end counts as well.
         arrival = asyncio.create_task(arrived.wait())
         ends = [arrival] if task is None else [arrival, task]
-        await asyncio.wait(ends, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, timeout=KEY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         arrival.cancel()
 
 

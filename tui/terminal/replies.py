@@ -10,7 +10,7 @@ sends. Text between the marks of a paste is left alone.
 A reply may come in pieces with pauses between. What began as nothing that is typed is waited for, and dropped with its
 rest. What may be typed too (alt+], alt+[, alt+X, esc and a bracket) is handed on after a moment; if then the rest of a
 reply comes in one piece with its end, only that is dropped. Kept as typing is what cannot be told from it: an ESC that
-came alone, which is the key; a rest that comes later than `LONGEST_PAUSE` in several pieces, or is a single letter.
+came alone, which is the key; a rest that comes later than `MAX_PAUSE_SECONDS` in several pieces, or is a single letter.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from __future__ import annotations
 import re
 import time
 
-LONGEST_PAUSE = 1.0
+MAX_PAUSE_SECONDS = 1.0
 """Seconds after which the rest of a reply does not come any more, unless in one piece with its end."""
 
-HELD = 0.1
+HOLD_SECONDS = 0.1
 """Seconds that the beginning of what may be a reply, or typing, is held back."""
 
 _PASTE, _PASTE_END = "\x1b[200~", "\x1b[201~"
@@ -73,8 +73,8 @@ class Replies:
         if self._held == "\x1b":
             return self._since + self._alone
         if _is_no_typing(self._held):
-            return self._since + LONGEST_PAUSE
-        return min(self._since + HELD, self._began + LONGEST_PAUSE)
+            return self._since + MAX_PAUSE_SECONDS
+        return min(self._since + HOLD_SECONDS, self._began + MAX_PAUSE_SECONDS)
 
     @property
     def is_key(self) -> bool:

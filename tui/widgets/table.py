@@ -52,7 +52,7 @@ class Cell(NamedTuple):
     """One of `STYLES`."""
 
 
-MORE = "\u203a"
+MORE_COLUMNS = "\u203a"
 """Marks that there are more columns to the right."""
 
 STYLES = ("muted", "primary", "good", "bad", "warn", "accent", "bold", "out")
@@ -200,9 +200,9 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         seen = (self.size.height - self.HEADER_HEIGHT) // self.ROW_HEIGHT
         self.cursor += pages * max(1, seen - 1)
 
-    def action_end(self, last: bool) -> None:
-        """Moves the cursor to the first or last row."""
-        self.cursor = self.count - 1 if last else 0
+    def action_jump(self, to: str) -> None:
+        """Moves the cursor to the `first` or `last` row."""
+        self.cursor = self.count - 1 if to == "last" else 0
 
     def action_choose(self) -> None:
         """Chooses the row under the cursor, if there is one."""
@@ -298,7 +298,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             segments += [Segment(fitted(title, room, column.text), style), Segment(" ", plain)]
         strip = Strip(segments).adjust_cell_length(width, plain)
         if laid_out and laid_out[-1][0] < len(self._columns) - 1 and width > 2:
-            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment(MORE, plain)])])
+            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment(MORE_COLUMNS, plain)])])
         return strip
 
     def _laid_out(self) -> list[tuple[int, int]]:

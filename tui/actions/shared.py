@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from looptop.tui.actions.action import Action
 
-EVERYWHERE = {
+SHARED_ACTIONS = {
     "app": (
         Action(
             "go('ask')",
@@ -71,8 +71,8 @@ EVERYWHERE = {
         Action("move(1)", "down,j", "down", "The row after.", footer=False, shown="↓ j"),
         Action("page(-1)", "pageup", "page up", "A page up.", footer=False, shown="PgUp"),
         Action("page(1)", "pagedown", "page down", "A page down.", footer=False, shown="PgDn"),
-        Action("end(False)", "home,g", "first", "The first row.", footer=False, shown="Home g"),
-        Action("end(True)", "end,G", "last", "The last row.", footer=False, shown="End G"),
+        Action("jump('first')", "home,g", "first", "The first row.", footer=False, shown="Home g"),
+        Action("jump('last')", "end,G", "last", "The last row.", footer=False, shown="End G"),
     ),
     "columns": (
         Action("column(-1)", "left", "column", "The column before.", footer=False, shown="←"),
@@ -88,18 +88,18 @@ EVERYWHERE = {
         Action("move(1)", "right", "token", "The next token.", footer=False, shown="→"),
         Action("line(-1)", "up,k", "line", "The line above.", footer=False, shown="↑ k"),
         Action("line(1)", "down,j", "line", "The line below.", footer=False, shown="↓ j"),
-        Action("end(False)", "home", "first", "The first token.", footer=False, shown="Home"),
-        Action("end(True)", "end", "last", "The last token.", footer=False, shown="End"),
+        Action("jump('first')", "home", "first", "The first token.", footer=False, shown="Home"),
+        Action("jump('last')", "end", "last", "The last token.", footer=False, shown="End"),
     ),
     "picker": (
         Action("move(-1)", "up", "up, down", "The line before or after.", always=True, shown="↑↓"),
         Action("move(1)", "down", "down", "", footer=False, always=True, shown="↓"),
-        Action("dismiss_none", "escape", "close", "Close the list without choosing.", always=True),
+        Action("close_overlay", "escape", "close", "Close the list without choosing.", always=True),
     ),
-    "help": (Action("dismiss_none", "escape,question_mark,f1,q", "close", "Close the help.", shown="esc"),),
+    "help": (Action("close_overlay", "escape,question_mark,f1,q", "close", "Close the help.", shown="esc"),),
     "log": (
         Action("follow", "f", "follow", "Follow the end of the log, or stand still."),
         Action("close", "escape,l,q", "close", "Close the log.", shown="esc"),
     ),
-    "dialog": (Action("dismiss_none", "escape", "no", "Close the question and change nothing."),),
+    "dialog": (Action("close_overlay", "escape", "no", "Close the question and change nothing."),),
 }

@@ -24,7 +24,7 @@ LOOPTOP_EVENT (finished, stopped, failed, breakpoint, alert), LOOPTOP_REASON and
 For all runs: notify = "COMMAND" in settings.toml in looptop's home.
 """
 
-_PROPERTY = {"rename": "title", "note": "note", "notify": "notify"}
+_FIELD_OF_COMMAND = {"rename": "title", "note": "note", "notify": "notify"}
 
 
 class Arguments(CommonArguments):
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: Arguments) -> int:
     """Sets the text and prints it; without a text, only prints."""
     folder = RunFolder.find(arguments.run)
-    key = _PROPERTY[arguments.command]
+    key = _FIELD_OF_COMMAND[arguments.command]
     text = arguments.text
     about = load_about(folder.path) if text is None else write_about(folder.path, **{key: text})
     if arguments.json:
