@@ -1,4 +1,4 @@
-"""The app: its screens, how it changes between them, and how it leaves.
+"""The app: its screens, how it changes between them, and how it quits.
 
 Only what the first paint needs is imported at the top.
 """
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
     from looptop.tui.ask.client import AnswerHelper
 
 EVENTS_INTERVAL = 1.0
-"""Seconds between two reads of what has happened to runs, whatever is on the screen."""
+"""Seconds between two checks of what has happened to runs."""
 
 YOUNG_GC_THRESHOLD = 5000
 """New objects after which young garbage is collected; Python's own 700 took a sixteenth of what the app costs."""
 
 FORCED_EXIT_SECONDS = 6.0
-"""Seconds after which a leaving app is ended by force."""
+"""Seconds after which an app that is quitting is ended by force."""
 
 
 class LooptopApp(App[str]):
-    """looptop on a terminal. Returns the sentences to print after it has left."""
+    """looptop on a terminal. Returns the sentences to print after it has quit."""
 
     TITLE = "looptop"
     CSS_PATH: ClassVar[list[str]] = ["styles/app.tcss", "styles/ask.tcss"]  # type: ignore[assignment]
@@ -69,7 +69,7 @@ class LooptopApp(App[str]):
 
         Args:
             make_process: Makes the answering process; the engine's own by default.
-            drawn_on: The terminal, where the app was started on one.
+            drawn_on: The terminal, if the app was started on one.
             attach: The run to open on.
         """
         options: dict[str, Any] = {"driver_class": terminal.Driver} if drawn_on is not None else {}
@@ -83,7 +83,7 @@ class LooptopApp(App[str]):
         self._visible_lines = VisibleLines()
         self._key_order = KeyOrder(self)
         self.started_here: list[RunFolder] = []
-        """Runs that were started or resumed here."""
+        """Runs that were started or resumed in this app."""
         self.animation_level = "none"
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -161,13 +161,13 @@ class LooptopApp(App[str]):
     def _go(self, name: str, then: Callable[[Any], object]) -> None:
         async def go() -> None:
             await self.action_go(name)
-            if self.screen_stack:  # else the app ends
+            if self.screen_stack:  # empty while the app quits
                 then(self.screen_stack[0])
 
         work(self, go(), "screens")
 
     def show_notice(self, sentence: object, severity: str = "information") -> None:
-        """Shows a sentence for a moment; text from outside is made visible."""
+        """Shows a sentence for a few seconds; control characters in it are made visible."""
         self.notify(visible(sentence), severity=severity, markup=False)  # type: ignore[arg-type]
 
     def ask_about(self, model: str) -> None:
@@ -177,14 +177,14 @@ class LooptopApp(App[str]):
     # Actions that work everywhere.
 
     async def action_go(self, name: str) -> None:
-        """Changes the screen; closes what lies over the present one."""
+        """Goes to another screen; closes the overlays over the current one."""
         while isinstance(self.screen, Overlay):
             await self.pop_screen()
         if self.current_mode != name:
             await self.switch_mode(name)
 
     async def action_back(self) -> None:
-        """Esc: leaves a field, or closes what lies over the screen."""
+        """Esc: leaves a field, or closes an overlay."""
         if isinstance(self.screen, MainScreen):
             self.screen.back()
         elif len(self.screen_stack) > 1:
@@ -209,7 +209,7 @@ class LooptopApp(App[str]):
             self.push_screen(Help(self._key_contexts(self.screen)))
 
     def action_leave(self) -> None:
-        """Leaves; asks first if something would be lost, or if a run that was started here is live."""
+        """Quits; asks first if something would be lost, or if a run that was started here is live."""
         from looptop.tui.quitting import farewell, live_runs, question
 
         live = live_runs(self.started_here)
@@ -232,13 +232,13 @@ class LooptopApp(App[str]):
             self.exit("\n".join(filter(None, [stop_all(here), farewell(others)])))
 
     def action_leave_now(self) -> None:
-        """Leaves at once."""
+        """Quits immediately."""
         from looptop.tui.quitting import farewell, live_runs
 
         self.exit(farewell(live_runs(self.started_here)))
 
     def leave_from_outside(self) -> None:
-        """Leaves because the terminal is gone or a signal came; runs go on."""
+        """Quits because the terminal is gone or a signal came; runs continue."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
         self.action_leave_now()
@@ -249,13 +249,13 @@ class LooptopApp(App[str]):
         self._clipboard = text
 
     def draw_anew(self) -> None:
-        """Draws the whole screen, because nothing of it may be left on the terminal."""
+        """Draws the whole screen again; another program may have drawn over it."""
         if self._drawn_on is not None:
             self._drawn_on.forget_colours()
         self.refresh(layout=True)
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
-        """Leaves, and ends the process by force if that takes too long."""
+        """Quits, and ends the process by force if that takes too long."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
             resort = threading.Timer(FORCED_EXIT_SECONDS, os._exit, (kwargs.get("return_code", 0),))
@@ -275,11 +275,11 @@ class LooptopApp(App[str]):
             await super().on_event(event)
 
     def on_key_done(self, event: KeyDone) -> None:
-        """A key has done what it does."""
+        """The app hears that a key has acted (see `key_order`)."""
         event.arrived.set()
 
     def on_ready(self) -> None:
-        """Starts what waits for the first paint."""
+        """Starts work that waits for the first paint."""
         if self._drawn_on is not None:
             gc.freeze()
             gc.set_threshold(YOUNG_GC_THRESHOLD)
@@ -289,11 +289,11 @@ class LooptopApp(App[str]):
         work(self, self._show_events(), "run events")
 
     def watch_events(self, run: RunFolder) -> None:
-        """Tells from now on what happens to this run, on whatever screen."""
+        """From now on, shows a notice when something happens to this run, whichever screen is open."""
         self._run_events.add(run)
 
     async def _show_events(self) -> None:
-        """Rings and tells when something happens to a run that is, or was, shown or started here."""
+        """Rings the bell and shows a notice when something happens to a run that was shown or started here."""
         while True:
             await asyncio.sleep(EVENTS_INTERVAL)
             for run in self.started_here:
@@ -318,7 +318,7 @@ class LooptopApp(App[str]):
         def run() -> None:
             key, screen, focused = action.keys.split(",")[-1], self.screen, self.focused
             if isinstance(screen, MainScreen) and focused and focused.check_consume_key(key, key_to_character(key)):
-                screen.leave_field()  # which would take the key for text
+                screen.leave_field()  # The field would take the key as text.
             self.simulate_key(key)
 
         return run
@@ -329,7 +329,7 @@ if TYPE_CHECKING:
 
 
 def _screen_of(run: RunFolder) -> str:
-    """The screen that shows runs of its kind."""
+    """The name of the screen that shows runs of this kind."""
     kind = run.kind
     if not kind:  # A folder that lies elsewhere, under a name of its own.
         with contextlib.suppress(LooptopError):
@@ -348,7 +348,7 @@ def run_app(attach: RunFolder | None = None) -> int:
         attach: The run to open on.
 
     Returns:
-        The exit code: 0, or 1 where the app itself failed (its log says how).
+        The exit code: 0, or 1 if the app itself failed (its log says how).
     """
     gc.disable()  # until the first paint: nothing that is made before it can be freed
     log = home() / LOG

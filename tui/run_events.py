@@ -32,7 +32,7 @@ class _Watched:
 
 
 class RunEvents:
-    """Follows the runs that it was given; from any thread, but one at a time."""
+    """Follows runs; may be called from any thread, but from one at a time."""
 
     def __init__(self) -> None:
         self._watched: dict[str, _Watched] = {}

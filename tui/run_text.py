@@ -73,7 +73,7 @@ _SHORT = {"test_accuracy": "test", "eval_accuracy": "val."}
 
 
 def events_of(events: Sequence[Event], width: int, height: int) -> Content:
-    """The last of these events that fit, the newest below."""
+    """The last of these events that fit, the newest at the bottom."""
     shown = [event for event in events if not event.superseded][-max(height, 1) :]
     if not shown:
         return Content.styled("nothing yet", "$text-muted")

@@ -1,4 +1,4 @@
-"""`looptop rename`, `note`, `notify`: sets a run's title, its note, and the command that is started at its events."""
+"""`looptop rename`, `note`, `notify`: sets what a person attaches to a run: a title, a note, a notify command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLES = """\
   looptop notify vqa-3 'mail -s "$LOOPTOP_RUN $LOOPTOP_EVENT" me@example.org < /dev/null'
   looptop notify vqa-3                          prints the command
 
-The command is started when the run ends, fails, hits a breakpoint or raises an alert, with LOOPTOP_RUN, LOOPTOP_TITLE,
+The command starts when the run ends, fails, hits a breakpoint or raises an alert, with LOOPTOP_RUN, LOOPTOP_TITLE,
 LOOPTOP_EVENT (finished, stopped, failed, breakpoint, alert), LOOPTOP_REASON and LOOPTOP_FOLDER in its environment.
 For all runs: notify = "COMMAND" in settings.toml in looptop's home.
 """

@@ -1,10 +1,10 @@
-"""The `looptop` command: runs the subcommand that was typed and reports an error in one sentence.
+"""The `looptop` command: runs the subcommand that was typed and reports errors, each in one sentence.
 
 A subcommand is a module of this package with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one
 that was typed is imported, and torch only when it is needed, so that `looptop runs`, every help text and the app
 start quickly.
 
-Exit codes: 0 done, 1 a run failed, 2 wrong use or input, 130 interrupted with ctrl-C.
+Exit codes: 0 done, 1 a run failed, 2 an error that a person can correct, 130 interrupted with ctrl-C.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from looptop.engine.text import visible
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-MEMORY_ADVICE = "use a smaller model or another device (--device), or end other programs"
+MEMORY_ADVICE = "use a smaller model or another device (--device), or close other programs"
 """What a person can do when a command has run out of memory."""
 
 NO_TERMINAL = (
@@ -102,14 +102,14 @@ GROUPS = {
     },
     "data": {
         "export": Command("export", "write a run's metrics and events as CSV, Parquet or TensorBoard files"),
-        "import": Command("importing", "make runs from a TensorBoard or W&B offline folder"),
+        "import": Command("importing", "import runs from a TensorBoard or W&B offline folder"),
     },
     "housekeeping": {
         "rename": Command("annotate", "give a run a title"),
         "note": Command("annotate", "keep a note with a run"),
         "notify": Command("annotate", "choose the command that is started when a run ends, fails or raises an alert"),
         "delete": Command("delete", "delete runs with all their files; asks first"),
-        "config": Command("config", "print a preset's whole configuration, as a start for a --config file"),
+        "config": Command("config", "print a preset's whole configuration, as a starting point for --config"),
         "doctor": Command("doctor", "report what this machine, terminal and home offer, and what may end a run"),
         "completion": Command("completion", "print the code that completes looptop's commands in your shell"),
     },
@@ -146,7 +146,8 @@ class Parser(argparse.ArgumentParser):
             self._intermixing = False
 
     def _parse_optional(self, arg_string: str) -> Any:
-        # argparse itself takes only -1 and -1.5 for numbers, and -host:here for -h. No public method changes that.
+        # argparse itself treats only words such as -1 and -1.5 as numbers, and -host:here as the option -h. No public
+        # method changes that.
         if _NEGATIVE_NUMBER.fullmatch(arg_string) or (self.takes_filters and _EXCLUDING_TERM.match(arg_string)):
             return None
         return super()._parse_optional(arg_string)
@@ -201,7 +202,7 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
         sys.stderr.write("looptop: interrupted\n")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of the output, such as `head`, has ended.
+        # The program that reads the output, such as `head`, has exited.
         _discard_output()
         return 0
     except OSError as error:
@@ -265,7 +266,7 @@ def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
 
 
 def _print_completions() -> int:
-    """Writes the words that can come next, for the shell (see `completion.py`)."""
+    """Prints the words that can come next, for the shell's completion (see `completion.py`)."""
     from looptop.engine.cli.completion import complete, typed_words
 
     chosen = next((word for word in typed_words() if word in COMMANDS), None)

@@ -24,7 +24,7 @@ class Completion(Struct, frozen=True):
 
 
 def write_completions(writer: JournalWriter, step: int, new: Iterable[Completion]) -> None:
-    """Journals the completions of a step; earlier ones of the same step are replaced."""
+    """Writes the completions of a step to the journal; they replace earlier ones of the same step."""
     writer.rows("DELETE FROM completions WHERE step = ?", [(step,)])
     writer.rows(
         "INSERT INTO completions VALUES (?, ?, ?, ?, ?, ?)",
@@ -43,7 +43,7 @@ def write_completions(writer: JournalWriter, step: int, new: Iterable[Completion
 
 
 def read_completion_steps(journal: Journal) -> list[int]:
-    """The steps that have completions."""
+    """The steps that have completions, in rising order."""
     with journal.transaction() as read:
         if not read:
             return []

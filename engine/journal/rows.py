@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from looptop.engine.encoding import storable
 from looptop.engine.journal.records import AnswerSample
-from looptop.engine.journal.schema import TOKEN_KEY_STRIDE, BUCKET_WIDTHS
+from looptop.engine.journal.schema import BUCKET_WIDTHS, TOKEN_KEY_STRIDE
 
 
 class Metrics(NamedTuple):

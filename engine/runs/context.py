@@ -41,7 +41,7 @@ class Activity(NamedTuple):
     """How to need less memory: "lower training.per_device_train_batch_size"."""
 
 
-CLOSE_OTHERS = "end other programs that use this memory"
+CLOSE_OTHERS = "close other programs that use this memory"
 """The advice if no setting of the run reduces its memory."""
 
 UNKNOWN_ACTIVITY = Activity("while it ran", CLOSE_OTHERS)

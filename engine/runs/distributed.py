@@ -1,4 +1,4 @@
-"""Connects the processes of a run by torch's process groups. They meet through a file that only this user can read."""
+"""Connects the processes of a run by torch's process groups, through a rendezvous file that only this user can read."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from looptop.engine.runs.messages import pack, unpack
 from looptop.engine.runs.processes import Processes, T
 
 STEP_TIMEOUT = timedelta(minutes=10)
-"""How long the processes wait for each other to start, and for each other's values within a step."""
+"""How long a process waits for the others to start, and for their values within a step."""
 
 DECISION_TIMEOUT = timedelta(days=365)
-"""How long companions wait for a decision: a run may be paused for a weekend."""
+"""How long companions wait for a decision of the first process: a run may be paused for a weekend."""
 
 
 class DistributedProcesses(Processes):
-    """One of several processes of a run.
+    """One process of a run that has several; it exchanges values with the others.
 
     Args:
-        index: Its number; the first is 0.
+        index: The number of this process; the first is 0.
         count: The number of processes.
-        group: The process group for decisions, between CPUs; sums use torch's default group.
+        group: The process group for decisions, on CPUs; sums use torch's default group.
     """
 
     def __init__(self, index: int, count: int, group: Any) -> None:
@@ -81,12 +81,12 @@ def _as_bytes(data: Tensor) -> bytes:
 
 
 def refuse_other_users() -> None:
-    """Checks that all connections of this process on this machine end at processes of the same user.
+    """Checks that this process is connected only to processes of the same user on this machine.
 
     The processes of a run listen on ports of the loopback interface, to which any user can connect while they start.
 
     Raises:
-        LooptopError: A connection ends at another user.
+        LooptopError: Another user's process is connected.
     """
     if strangers := foreign_peers():
         raise LooptopError(
@@ -97,10 +97,10 @@ def refuse_other_users() -> None:
 
 @contextmanager
 def _refuse_pickled_objects() -> Iterator[None]:
-    """While the block runs, torch's functions that receive objects, which would unpickle them, raise an error."""
+    """While the block runs, torch raises an error instead of unpickling objects that other processes send."""
 
     def refuse(*_arguments: object, **_named: object) -> NoReturn:
-        raise LooptopError("another process sent a pickled object, which looptop does not read")
+        raise LooptopError("another process sent a pickled object, which looptop does not accept")
 
     before = distributed_c10d._tensor_to_object
     distributed_c10d._tensor_to_object = refuse
@@ -115,8 +115,8 @@ def connect_processes(rendezvous_file: Path, index: int, count: int, *, on_gpus:
     """Connects this process to the others, until the block ends.
 
     Args:
-        rendezvous_file: A file through which the processes find each other; it must not exist yet, is the same for all, and is
-            in a folder that only this user can read.
+        rendezvous_file: A file through which the processes find each other: the same for all, not existing yet, in a
+            folder that only this user can read.
         index: The number of this process.
         count: The number of processes.
         on_gpus: Whether gradients are exchanged between GPUs.

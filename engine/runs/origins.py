@@ -1,10 +1,13 @@
-"""Records which runs this home made and what they may start. The records are in the home, outside the run folders.
+"""Records which runs this home made, and which commands and functions they may start.
 
-A run of this home may start what this home put into it (a command, Python functions). A run that was copied, unpacked
-or mounted is only data. So a record holds a random token, which is also in the run's folder, the folder's inode, and a
-digest of each command and function that the run was made with, that was set later, or that a person agreed to. Files
-that are unpacked over a run's folder may bring its token and do not change its inode, but the record does not list what
-they would start.
+"This home" is the home folder of this user's looptop (`home.home`). The records are in it, outside the run folders. A
+run that this home made may start the commands and Python functions that it was made with. A run that was copied,
+unpacked or mounted is only data.
+
+A record holds a random token, which is also in the run's folder; the inode of that folder; and a digest of each command
+and function that the run was made with, that was set later, or that a person agreed to. The token and the inode tell a
+copied folder from the original. The digests protect against files that are unpacked over the original folder: these
+may contain the right token and keep the inode, but what they would start is not in the record.
 """
 
 from __future__ import annotations
@@ -52,7 +55,9 @@ def record_origin(folder: Path, command_or_function: Iterable[str] = ()) -> None
 
 
 def allow(folder: Path, command_or_function: str) -> None:
-    """Records that this home put a command into a run that it made; does nothing for other runs."""
+    """Records that a run may start a command, which was set here or which a person agreed to. Does nothing if this home
+    did not make the run.
+    """
     origin = _read(folder)
     if origin is not None:
         with contextlib.suppress(OSError, LooptopError):
@@ -65,7 +70,7 @@ def is_made_here(folder: Path) -> bool:
 
 
 def is_allowed(folder: Path, command_or_function: str) -> bool:
-    """Whether this home made the run in this folder and put this command or function into it."""
+    """Whether this home made the run in this folder, and its record lists this command or function."""
     origin = _read(folder)
     return origin is not None and _digest(command_or_function) in origin.digests
 

@@ -1,7 +1,7 @@
 """The companions of a run, its further processes: starts them, watches them, and is the program that each one runs.
 
 A companion trains as the first process does, with a journal and controls in a temporary folder that nobody reads, so
-it may end at any moment. It ends when the first process ends, in whatever way. If a companion ends before the run
+it may end at any moment. It ends when the first process ends, for whatever reason. If a companion ends before the run
 does, the run fails, with the companion's last line of output as the reason. Run as
 `python -m looptop.engine.startup.companions FOLDER MEETING INDEX COUNT`.
 """

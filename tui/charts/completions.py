@@ -1,4 +1,4 @@
-"""What a model wrote at a step: prompts, completions, each reward function's word, advantages."""
+"""Shows what a model wrote at a step: prompts, completions, rewards and advantages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_COMPLETIONS = "no completions: they come with TRL's GRPO and RLOO trainers"
 
 
 class Completions(Overlay[None]):
-    """The completions of one step; those of the newest at first."""
+    """The completions of one step, at first of the latest."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("completions")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("completions",)
@@ -51,14 +51,14 @@ class Completions(Overlay[None]):
         self._read()
 
     def action_turn(self, by: int) -> None:
-        """The step before or after."""
+        """Shows the previous or the next step."""
         if self._steps:
             at = len(self._steps) - 1 if self._step is None else self._steps.index(self._step)
             self._step = self._steps[max(0, min(at + by, len(self._steps) - 1))]
             self._read()
 
     def action_order(self) -> None:
-        """The best first, or as they came."""
+        """Sorts by advantage, or restores the original order."""
         self._by_reward = not self._by_reward
         self._read()
 

@@ -1,4 +1,4 @@
-"""The configurations of runs side by side, those lines first that are not the same in all."""
+"""Shows the configurations of runs side by side, the settings that differ first."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ WIDEST_VALUE = 44
 
 
 class Configurations(Overlay[None]):
-    """A table: a line a setting, a column a run."""
+    """A table with a line for each setting and a column for each run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("configurations")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("configurations",)
 
     def __init__(self, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Runs are (name, configuration)."""
+        """`runs`: name and configuration of each."""
         super().__init__()
         self._names = [name for name, _ in runs]
         self._lines = side_by_side([settings for _, settings in runs])
@@ -45,12 +45,12 @@ class Configurations(Overlay[None]):
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self, event: Any) -> None:
-        """The columns share the room."""
+        """Divides the width among the columns."""
         super().on_resize(event)
         self.call_after_refresh(self._show)
 
     def action_all(self) -> None:
-        """Shows also what is the same in all, or only what differs."""
+        """Shows all settings, or only those that differ."""
         self._all = not self._all
         self._show()
 

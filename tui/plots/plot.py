@@ -16,16 +16,16 @@ from looptop.tui.plots.scales import labels, round_steps, scale
 
 _ESCAPE = re.compile(r"\x1b\[([\d;]*)m")
 BINS_PER_COLUMN = 4
-"""In a column: two for each dot, since plotext may round another way than we do."""
+"""Two bins for each of a column's two dots, since plotext may round differently."""
 
 
 def load() -> None:
-    """Brings plotext in, which takes a tenth of a second, before a key waits for the first chart; from any thread."""
+    """Imports plotext, which takes a tenth of a second, before the first chart needs it; may be called from any thread."""
     import plotext  # noqa: F401
 
 
 def draw(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> list[list[Run]]:
-    """The chart as `height` lines of `width` cells; empty where there is not one finite point or no room."""
+    """The chart as `height` lines of `width` cells; empty if there is no finite point or no room."""
     curves = [finite(curve, axes.log) for curve in curves]
     values = [value for curve in curves for value in curve.values]
     if not values or width < 16 or height < 4:
@@ -69,7 +69,7 @@ def _rule(figure: Any, axis: str, limits: tuple[float, float], ticks: list[tuple
 
 
 def _runs(line: str) -> list[Run]:
-    """Plotext's line, taken apart at its colour codes: a code `38;5;ROLE` begins a run, any other ends it."""
+    """Splits plotext's line at its colour codes: a code `38;5;ROLE` begins a run, any other ends it."""
     out: list[Run] = []
     role, at = 0, 0
     for match in _ESCAPE.finditer(line):

@@ -20,7 +20,7 @@ from looptop.tui.plots.histogram import Histogram, Range
 from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
 from looptop.tui.ppo.sample_text import sample_in_short
 from looptop.tui.ppo.snapshot import Reward
-from looptop.tui.ppo.text import WIDE_ENOUGH, marks_in_full, marks_on_a_line
+from looptop.tui.ppo.text import ALL_STAGES_WIDTH, marks_in_full, marks_on_a_line
 from looptop.tui.text import safe
 from looptop.tui.widgets.table import ColumnTable, Row, Table
 
@@ -179,7 +179,7 @@ class BatchPage(Vertical):
         if judged:
             parts.append(safe(f"{judged} judged", "$text-warning"))
         if rated:
-            learn = f": looptop train reward --data {self._run}" if self.size.width >= WIDE_ENOUGH else ""
+            learn = f": looptop train reward --data {self._run}" if self.size.width >= ALL_STAGES_WIDTH else ""
             parts.append(safe(f"{rated} rated{learn}", "$text-warning"))
         self.query_one("#batch-line", Static).update(Content("   ").join(parts), layout=False)
 

@@ -1,4 +1,4 @@
-"""The rows of the list of batches: a block of them is read when one of it is to be seen, the last ones are kept."""
+"""Loads rows of the batch list in blocks, when one of a block's rows is first shown; keeps the blocks used last."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from looptop.engine.ppo.records import BatchRecord
 from looptop.tui.background import in_thread
 
 BLOCK_SIZE = 128
-"""Batches that are read at once."""
+"""Rows that are read together."""
 MAX_CACHED_BLOCKS = 32
-"""Stretches that are kept."""
+"""The block that was used least recently is dropped first."""
 
 
 @dataclass(frozen=True)
 class BatchRow:
-    """A batch with its figures."""
+    """A batch and the values of its metrics."""
 
     record: BatchRecord
     figures: dict[str, float | None]
 
 
 class BatchRows:
-    """Reads rows in threads of their own, for the event loop.
+    """The rows that are loaded so far. Threads read them; the event loop calls all methods.
 
     Args:
-        journal: The run's.
-        names: The figures of a row.
-        on_read: Called with the steps that were read, first and last.
-        on_error: Called with what keeps them from being read.
+        journal: The run's journal.
+        names: The metrics whose values a row shows.
+        on_read: Called with the first and the last step of a block that was read.
+        on_error: Called with the error if a block cannot be read.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class BatchRows:
         self._on_error = on_error
         self._blocks: OrderedDict[int, dict[int, BatchRow]] = OrderedDict()
         self._stale: set[int] = set()
-        """Stretches of which there is news."""
+        """Numbers of blocks that may have changed since they were read."""
         self._loading: set[int] = set()
 
     def get(self, step: int) -> BatchRow | None:
-        """A row; None where it is not read yet, which begins now."""
+        """The row of a batch; None if it is not loaded yet, which this call starts."""
         number = step // BLOCK_SIZE
         if number not in self._blocks or number in self._stale:
             self._load_block(number)
@@ -64,12 +64,12 @@ class BatchRows:
         return block.get(step)
 
     def is_known(self, step: int) -> bool:
-        """Whether a row is read, and nothing is newer."""
+        """Whether a row is loaded and up to date."""
         number = step // BLOCK_SIZE
         return number in self._blocks and number not in self._stale and number not in self._loading
 
     def mark_changed(self, step: int) -> None:
-        """Batches from this one on may have changed; what is known of them is shown until they are read again."""
+        """Marks the loaded rows from this batch on as stale; they are shown until they have been read again."""
         numbers = {*self._blocks, *self._loading}
         self._stale |= {number for number in numbers if number >= step // BLOCK_SIZE}
 

@@ -282,7 +282,7 @@ class Navigation:
         return True
 
     def follow(self) -> None:
-        """Follows the newest batch, or stands still."""
+        """Follows the newest batch, or stops following it."""
         page, snapshot = self._pages.run, self._shown.snapshot
         page.follow = not page.follow
         if page.follow and snapshot is not None and snapshot.count:

@@ -107,7 +107,7 @@ class PpoScreen(MainScreen):
         self._comparing.close()
 
     def on_screen_resume(self) -> None:
-        """Reads at once when the screen comes back."""
+        """Reads immediately when the screen comes back."""
         self._loop.poke()
 
     def on_resize(self, event: Resize) -> None:
@@ -129,7 +129,7 @@ class PpoScreen(MainScreen):
         self.navigation.show_level("run")
 
     def duplicate(self, run: RunFolder) -> None:
-        """Shows the form with what this run was started with."""
+        """Shows the form, filled in with the settings of a run."""
         self._launcher.duplicate(run)
 
     async def _read(self) -> bool:
@@ -250,7 +250,7 @@ class PpoScreen(MainScreen):
         self.navigation.turn(by)
 
     def action_follow(self) -> None:
-        """Follows the newest batch, or stands still."""
+        """Follows the newest batch, or stops following it."""
         self.navigation.follow()
 
     def action_next_mark(self) -> None:
@@ -331,7 +331,7 @@ class PpoScreen(MainScreen):
         self._launcher.open_form()
 
     def action_open_run(self) -> None:
-        """Has a person choose a run."""
+        """Opens the list of runs to choose from."""
         self._launcher.choose("Choose a PPO run", "There are none yet: N starts one.")
 
     @on(OptionList.OptionSelected, "#runs")

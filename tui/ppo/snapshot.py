@@ -41,7 +41,7 @@ class Reward(NamedTuple):
 
 @dataclass(frozen=True)
 class PpoSnapshot:
-    """What is known of a run at one moment."""
+    """The data of a run at one moment."""
 
     id: str
     state: RunState
@@ -150,12 +150,12 @@ class PpoWatcher(RunWatcher):
         """Whether a curve on the screen lacks what is journalled."""
 
     def poll(self, names: Sequence[str] = (), columns: int = 0, weight: float = 0.0) -> PpoSnapshot:
-        """What is known now; the very same object as before where nothing changed.
+        """The current data; the same object as last time if nothing has changed.
 
         Args:
             names: The metrics whose curves are on the screen.
-            columns: Of each chart.
-            weight: Of their smoothing; 0 for none.
+            columns: The width of each chart, in columns.
+            weight: The weight of their smoothing; 0 for none.
 
         Raises:
             LooptopError: The run cannot be read; says why.

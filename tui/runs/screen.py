@@ -83,7 +83,7 @@ class RunsScreen(MainScreen):
         self._machine_loop.start()
 
     def on_screen_resume(self) -> None:
-        """Reads at once when the screen comes back."""
+        """Reads immediately when the screen comes back."""
         self._loop.poke()
 
     def on_resize(self, event: Resize) -> None:

@@ -59,7 +59,7 @@ class Log(Overlay[None]):
             await asyncio.sleep(1)
 
     def action_follow(self) -> None:
-        """Follows the end, or stands still."""
+        """Follows the end, or stops following it."""
         self._follow = not self._follow
         box = self.query_one(VerticalScroll)
         box.border_title = "Log" if self._follow else "Log, not followed: f follows"

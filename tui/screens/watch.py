@@ -77,7 +77,7 @@ class WatchLoop:
 class RunWatcher:
     """Reads one run's journal again and again, but nothing twice that has not changed.
 
-    From any thread, but one at a time.
+    May be called from any thread, but from one at a time.
 
     Args:
         run: The run.

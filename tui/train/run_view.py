@@ -60,7 +60,7 @@ class RunView(Vertical, can_focus=True):
 
     @property
     def columns(self) -> int:
-        """How many columns a series is wanted in: two points each are what Braille can show."""
+        """The columns in which to read a series: two for each cell, as Braille has."""
         return max(40, self.query_one("#loss-chart").size.width - 8)
 
     @property

@@ -70,7 +70,7 @@ class TrainScreen(MainScreen):
         self._launcher.open_first(lambda: self._watcher is not None)
 
     def on_screen_resume(self) -> None:
-        """Reads at once when the screen comes back."""
+        """Reads immediately when the screen comes back."""
         self._loop.poke()
 
     # Watching.
@@ -85,7 +85,7 @@ class TrainScreen(MainScreen):
         self._loop.poke()
 
     def duplicate(self, run: RunFolder) -> None:
-        """Shows the form with what this run was started with."""
+        """Shows the form, filled in with the settings of a run."""
         self._launcher.duplicate(run)
 
     def _show_form(self) -> None:
@@ -118,7 +118,7 @@ class TrainScreen(MainScreen):
         self._launcher.open_form()
 
     def action_open(self) -> None:
-        """Has a person choose a run."""
+        """Opens the list of runs to choose from."""
         self._launcher.choose("Choose a run", "There are no runs yet: start one here.")
 
     @on(OptionList.OptionSelected, "#runs")

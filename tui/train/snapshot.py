@@ -19,7 +19,7 @@ NO_SERIES = Series([], [], [], [], [])
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is known of a run at one moment."""
+    """The data of a run at one moment."""
 
     id: str
     state: RunState
@@ -81,12 +81,12 @@ class VqaWatcher(RunWatcher):
         self._drawn_for: tuple[int, float] | None = None
 
     def poll(self, columns: int, sample_step: int | None = None, weight: float = 0.0) -> Snapshot:
-        """What is known now; the very same object as before where nothing changed.
+        """The current data; the same object as last time if nothing has changed.
 
         Args:
-            columns: Of the chart.
+            columns: The width of the chart, in columns.
             sample_step: The evaluation whose answers are shown; None for the latest.
-            weight: Of the smoothing of the loss; 0 for none.
+            weight: The weight of the loss's smoothing; 0 for none.
 
         Raises:
             LooptopError: The run cannot be read; says why.

@@ -42,7 +42,7 @@ class StyleCache(Widget):
         return super().refresh(*regions, **options)
 
     def notify_style_update(self) -> None:
-        """Draws in the new colours."""
+        """Redraws in the new colours."""
         super().notify_style_update()
         self._kept_style = None
         self.refresh()
