@@ -47,7 +47,7 @@ def typed_path(text: str) -> Path:
 
 
 def is_path_text(text: str) -> bool:
-    """Whether a pasted text is a path and not a question: one line that starts like a path and names an existing file."""
+    """Whether a pasted text is a path, not a question: one line that starts like a path and names an existing file."""
     line = text.strip().strip("'\"")
     if not line or "\n" in line or len(line) > 4096 or not _ROOTED.match(line):
         return False
@@ -58,7 +58,7 @@ def is_path_text(text: str) -> bool:
 
 
 def pasted_paths(text: str) -> list[Path]:
-    """The paths in a pasted or dropped text: one in each line, or separated as in a shell. Empty if the text is not paths.
+    """The paths in a pasted or dropped text, one in each line or separated as in a shell; empty for any other text.
 
     Several words count as paths if all of them start like paths and at least one is an existing file.
     """

@@ -39,7 +39,7 @@ class Completions(Overlay[None]):
         self._by_reward = False
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(id="completions"), classes="box -log")
         box.border_title = "Completions"
         yield box

@@ -34,7 +34,7 @@ class Configurations(Overlay[None]):
         self._all = len(runs) == 1
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(id="configurations"), classes="box -log")
         box.border_title = "Configuration" if len(self._names) == 1 else "Configurations side by side"
         yield box

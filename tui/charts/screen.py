@@ -1,4 +1,4 @@
-"""The charts screen: all metrics of a run, or of several runs in the same charts; a page at a time, or one chart large."""
+"""The charts screen: all metrics of a run, or of several runs in the same charts, a page at a time."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class ChartsScreen(MainScreen):
         self.action_zoom(2.0)
 
     def action_smoothing(self) -> None:
-        """Smooths more, then not at all."""
+        """Switches to the next smoothing; after the strongest to none."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
         weight = SMOOTHING[self._smoothing]
         self.query_one(ChartWall).note(f"smoothed {weight:g}" if weight else "")

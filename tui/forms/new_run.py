@@ -1,4 +1,4 @@
-"""The form of a new run: the settings that people change most, checked as they are typed; below it the existing runs."""
+"""The form of a new run: the settings that people change most, checked as they are typed; and the existing runs."""
 
 from __future__ import annotations
 

@@ -23,7 +23,6 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 3
 """Cells from one bar to the next."""
 MOST_BARS = 24
-"""Bars."""
 
 
 class Range(NamedTuple):

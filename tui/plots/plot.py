@@ -20,7 +20,7 @@ BINS_PER_COLUMN = 4
 
 
 def load() -> None:
-    """Imports plotext, which takes a tenth of a second, before the first chart needs it; may be called from any thread."""
+    """Imports plotext, which takes a tenth of a second, before a chart needs it; may be called from any thread."""
     import plotext  # noqa: F401
 
 

@@ -1,4 +1,4 @@
-"""The health marks of a batch in full: what was seen, what it usually means, what to try."""
+"""The overlay with the health marks of a batch: what was measured, what it usually means, what to try."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Health(Overlay[None]):
         self._batch = batch
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled where it is long."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(_text(self._batch)), classes="box -help")
         box.border_title = f"Health of batch {self._batch.step:,}"
         yield box

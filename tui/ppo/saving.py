@@ -1,4 +1,4 @@
-"""Taking things out of the PPO screen: to the clipboard, to a file of samples, to a picture."""
+"""Saves from the PPO screen: copies to the clipboard, a batch as a file, the screen as a picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def copy(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
 
 
 def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
-    """Writes the batch on the screen to a file, and tells where it is."""
+    """Writes the batch on the screen to a file, and shows its path."""
     from looptop.engine.ppo.sample_export import write_batch_file
 
     run, step = shown.folder, navigation.chosen_step
@@ -44,7 +44,7 @@ def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
 
 
 def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
-    """Saves the screen as an SVG picture, and tells where it is."""
+    """Saves the screen as an SVG picture, and shows its path."""
     from looptop.engine.files.private import write_private
     from looptop.engine.ppo.sample_export import exports
 

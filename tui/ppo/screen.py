@@ -274,7 +274,7 @@ class PpoScreen(MainScreen):
         self.controls.edit_reward()
 
     def action_leave_out(self) -> None:
-        """Leaves the sample out of the update, or takes it in again."""
+        """Leaves the sample out of the update, or includes it again."""
         self.controls.leave_out()
 
     def action_rate(self, by: int) -> None:
@@ -282,7 +282,7 @@ class PpoScreen(MainScreen):
         self.controls.rate(by)
 
     def action_breakpoints(self) -> None:
-        """Lists breakpoints, to add and to remove some."""
+        """Opens the list of breakpoints."""
         self.controls.open_breakpoints()
 
     def action_copy(self) -> None:

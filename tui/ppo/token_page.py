@@ -84,7 +84,7 @@ class TokenPage(Vertical):
 
     @property
     def main(self) -> TokenView | Table:
-        """What has the cursor."""
+        """The widget with the cursor."""
         return self._rows if self.as_table else self._view
 
     def show(self, table: TokenTable | None) -> None:
@@ -172,7 +172,7 @@ class TokenPage(Vertical):
         self._rows.cursor = self._view.cursor
 
     def on_resize(self) -> None:
-        """There may be room for both now."""
+        """Shows the text and the table, or only one of them, depending on the room."""
         self.call_after_refresh(self._arrange)
 
     @on(TokenView.Moved)

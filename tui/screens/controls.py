@@ -30,7 +30,7 @@ class RunControls:
 
     Args:
         screen: The screen.
-        on_sent: Called when something was sent whose effect may soon be seen.
+        on_sent: Called after a control was sent, so that the screen can read more often.
         on_resumed: Called with a run that was resumed; by default the app opens it.
         send: Sends a control: run, kind, details; by default `send_and_confirm`.
         stopping: What the question before a stop says will happen.

@@ -27,7 +27,7 @@ class Help(Overlay[None]):
         self._contexts = contexts
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled where it is long."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(text_of(self._contexts)), classes="box -help")
         box.border_title = "Help"
         yield box

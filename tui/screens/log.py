@@ -36,14 +36,14 @@ class Log(Overlay[None]):
         self._follow = True
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(id="log-text"), classes="box -log")
         box.border_title = "Log"
         yield box
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Reads it, and goes on reading."""
+        """Starts to read the log again and again."""
         self.query_one(VerticalScroll).focus()
         work(self, self._read(), "log")
 

@@ -97,7 +97,7 @@ class RunView(Vertical, can_focus=True):
         self.call_after_refresh(self.again)
 
     def action_smoothing(self) -> None:
-        """Smooths more, then not at all."""
+        """Switches to the next smoothing; after the strongest to none."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
         self.post_message(self.Command("smoothing"))
 
