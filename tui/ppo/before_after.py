@@ -1,4 +1,4 @@
-"""Compares a run's model before and after training, in a child process (`looptop compare RUN`), and reads the result."""
+"""Compares a run's model before and after training in a child process (`looptop compare RUN`), and reads the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of the PPO screen about a run: where one is, how it stands, its stage, the health marks of a batch."""
+"""The PPO screen's lines of text: the position, the run's state and stage, a batch's health marks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from looptop.tui.text import duration, reason, safe
 
 PATH_SEPARATOR = "\u203a"
 ALL_STAGES_WIDTH = 100
-"""Cells of a line in which all four stages have their names."""
+"""The width of a line, in cells, from which all four stages have their names."""
 
 STAGE_SIGNS = {"passed": "●", "reached": "◉", "ahead": "○"}
 
@@ -26,7 +26,7 @@ STAGE_SIGNS = {"passed": "●", "reached": "◉", "ahead": "○"}
 
 
 def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: int) -> Content:
-    """Where one is (run, batch, sample, token), and at the right how the run stands."""
+    """The position (run, batch, sample, token), and at the right the run's state."""
     parts: list[Content] = [Content(" ")]
     for index, word in enumerate((snapshot.id, *words)):
         last = index == len(words)
@@ -44,12 +44,12 @@ def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: 
 
 
 def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> Content:
-    """The stage that the batch in the making has reached, or how far the run is, or how it ended.
+    """The stage that the batch in progress has reached, or the run's progress, or how it ended.
 
     Args:
         snapshot: The run.
-        width: Cells of the line.
-        seen: The batch on the screen: the line names another one; None names none.
+        width: The width of the line in cells.
+        seen: The step of the batch on the screen. If the batch in progress is another, the line names it; None: never.
     """
     state, reached = snapshot.state, snapshot.reached
     held_elsewhere = state is RunState.PAUSED and snapshot.held is None
@@ -66,7 +66,7 @@ def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> C
 
 
 def track(stage: str, width: int) -> Content:
-    """The four stages of a batch, and which it has reached; where there is little room, only that one's name."""
+    """The four stages of a batch, with the one reached marked; on a narrow line only that one has its name."""
     parts = [Content(" ")]
     reached = STAGES.index(stage) if stage in STAGES else -1
     for number, name in enumerate(STAGES):
@@ -124,7 +124,7 @@ def progress(snapshot: PpoSnapshot, width: int) -> Content:
 
 
 def marks_on_a_line(batch: BatchRecord) -> Content:
-    """The health marks of a batch in short."""
+    """The health marks of a batch in one line."""
     if not batch.marks:
         return Content("")
     return Content.assemble(
@@ -134,7 +134,7 @@ def marks_on_a_line(batch: BatchRecord) -> Content:
 
 
 def mark_title(batch: BatchRecord, mark: Mark) -> str:
-    """What a mark is, and since when where its episode began earlier."""
+    """The name of a mark, and its first batch if it began earlier."""
     since = "" if mark.begins(batch.step) else f" since batch {mark.since:,}"
     return f"{LABELS.get(mark.kind, mark.kind)}{since}"
 

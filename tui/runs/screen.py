@@ -1,4 +1,4 @@
-"""Runs: all there are, live or not; open, compare, name, go on with, export and delete them; and the machine."""
+"""Runs: the list of all runs, to open, compare, rename, resume, export and delete them; and the machine's load."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 READ_INTERVAL = 2.0
 """Seconds between two readings of all runs, and of the machine."""
 MAX_LOAD = 0.1
-"""The largest share of the time that reading may take: a home may hold thousands of runs on a slow disk."""
+"""The largest fraction of the time that reading may take: a home may hold thousands of runs on a slow disk."""
 
 MOST_COMPARED = 6
 
@@ -58,7 +58,7 @@ class RunsScreen(MainScreen):
         self._read_once = False
         self._run_filter = run_filter.parse("")
         self._unknown = ""
-        """What is wrong with the filter as far as these runs go."""
+        """The filter's error that depends on the runs: an unknown metric; empty if there is none."""
         self._wrong = ""
         self._sort = ("created", True)
         self._loop = WatchLoop(self, self._read, READ_INTERVAL, MAX_LOAD)
@@ -67,7 +67,7 @@ class RunsScreen(MainScreen):
         self._controls = RunControls(self, self._loop.poke)
 
     def compose(self) -> Iterable[Widget]:
-        """The filter, what is wrong with it, the list, the machine."""
+        """The filter, its error, the list, the machine."""
         yield TopBar("runs")
         with Horizontal(id="runs-bar"):
             yield Field(placeholder='/ filters:  kind:vqa state:running loss<0.5 "some words"', id="runs-filter")
@@ -87,7 +87,7 @@ class RunsScreen(MainScreen):
         self._loop.poke()
 
     def on_resize(self, event: Resize) -> None:
-        """The machine has as many lines as it needs."""
+        """Fits the machine's panel to the new size."""
         super().on_resize(event)
         self._show()
 
@@ -167,7 +167,7 @@ class RunsScreen(MainScreen):
         self.query_one(RunTable).focus()
 
     def back(self) -> None:
-        """Esc: out of the filter; in the list it takes marks and filter away."""
+        """Esc: leaves the filter; in the list, clears the selection and the filter."""
         table = self.query_one(RunTable)
         if isinstance(self.focused, Field):
             self.leave_field()
@@ -196,7 +196,7 @@ class RunsScreen(MainScreen):
             self._sort_by(event.key)
 
     def _sort_by(self, key: str) -> None:
-        # The newest and the longest first, as a person looks for them; names from a to z.
+        # The newest and the longest first; names from a to z.
         self._sort = (key, key in ("created", "started", "took", "progress", "headline"))
         self._show()
 
@@ -211,7 +211,7 @@ class RunsScreen(MainScreen):
         self._with_run(self.services.open_run)
 
     def action_charts(self) -> None:
-        """Shows all metrics of the run, or those of the selected ones laid over each other."""
+        """Opens the charts of the run, or of the selected runs."""
         chosen = list(self.query_one(RunTable).selected) or self._run_ids
         if len(chosen) > MOST_COMPARED:
             self.services.show_notice(
@@ -244,7 +244,7 @@ class RunsScreen(MainScreen):
             self.app.push_screen(question, answered)
 
     def action_resume(self) -> None:
-        """Goes on with the run."""
+        """Resumes the run."""
         self._with_run(self._controls.resume)
 
     def action_duplicate(self) -> None:
@@ -252,7 +252,7 @@ class RunsScreen(MainScreen):
         self._with_run(self.services.duplicate)
 
     def action_command(self, command: str) -> None:
-        """Drives the run under the cursor."""
+        """Sends a command to the run under the cursor."""
         run = self.query_one(RunTable).run
         if run is not None:
             self._with(run.id, lambda folder: self._controls.perform(folder, command, run.state))

@@ -1,4 +1,4 @@
-"""Driving a run from any screen that shows one: pause, step, checkpoint, stop, resume, its log."""
+"""The keys that drive a run on every screen that shows one: pause, step, checkpoint, stop, resume, log."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from looptop.tui.screens.base import MainScreen
 from looptop.tui.text import safe
 
 TRAINED_ELSEWHERE = ("trainer", "tensorboard", "wandb")
-"""Kinds of runs that another program trains or trained: looptop cannot start them again."""
+"""Kinds of runs that another program trains or trained; looptop cannot resume them."""
 
 SHOWN_LETTERS, MOST_SHOWN = 160, 3
-"""Letters of what a run would start, and how many such things, that a question shows beside its answers."""
+"""A question about trust shows so many characters of each command or function, and so many of these."""
 
 STOPPING = "ends after its step. With a checkpoint it can be resumed from there."
 
@@ -33,7 +33,7 @@ class RunControls:
         on_sent: Called after a control was sent, so that the screen can read more often.
         on_resumed: Called with a run that was resumed; by default the app opens it.
         send: Sends a control: run, kind, details; by default `send_and_confirm`.
-        stopping: What the question before a stop says will happen.
+        stopping: The end of the sentence in the question before a stop.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class RunControls:
         self._stopping = stopping
 
     def send_and_confirm(self, run: RunFolder, kind: str, **details: Any) -> None:
-        """Sends a control, with the details that `engine.runs.control.send` takes, and tells that it was sent."""
+        """Sends a control, with the details that `engine.runs.control.send` takes, and shows a notice that it was sent."""
         from looptop.engine.runs.control import send
 
         if self._screen.attempt(lambda: send(run, kind, by="app", **details)):
@@ -60,12 +60,12 @@ class RunControls:
         self._on_sent()
 
     def perform(self, run: RunFolder, command: str, state: RunState) -> bool:
-        """Does what a key asks for, where every run takes it.
+        """Carries out the command of a key, if it is one that every run accepts.
 
         Args:
             run: The run.
             command: `pause`, `step`, `checkpoint`, `stop`, `resume` or `log`.
-            state: The run's, as the screen shows it.
+            state: The run's state on the screen.
 
         Returns:
             Whether it is one of these commands.
@@ -127,11 +127,11 @@ class RunControls:
         self.with_trust(run, start, resuming=True)
 
     def with_trust(self, run: RunFolder, then: Callable[[bool], object], *, resuming: bool = False) -> None:
-        """Does something that would start what a run names, after a question where this home did not make the run.
+        """Calls `then`. If that would start commands or functions of a run that this home did not make, asks first.
 
         Args:
             run: The run.
-            then: What to do; receives whether a person was asked, and agreed.
+            then: The action; receives whether a person was asked and agreed.
             resuming: Whether the run is being resumed.
         """
         from looptop.engine.runs.trust import untrusted

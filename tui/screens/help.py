@@ -1,4 +1,4 @@
-"""Help for where you are, gathered from the one table of actions."""
+"""The help overlay, made from the table of actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that a run printed: its log's end, followed while it grows."""
+"""The log overlay: the end of a run's log, followed while it grows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar
 
 MOST_BYTES = 64 * 1024
-"""Bytes that are shown of the end."""
+"""How many bytes of the log's end are shown."""
 
 
 class Log(Overlay[None]):
@@ -67,7 +67,7 @@ class Log(Overlay[None]):
             box.scroll_end(animate=False)
 
     def action_close(self) -> None:
-        """Closes it."""
+        """Closes the log."""
         self.dismiss(None)
 
 
@@ -81,6 +81,6 @@ def _tail(path: Path) -> str:
     except OSError:
         return ""
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
-    # A progress bar draws over its line: of such a line, what was drawn last is shown.
+    # A progress bar overwrites its line: only its last state is shown.
     lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
     return "\n".join(lines[1:] if len(data) == MOST_BYTES else lines)

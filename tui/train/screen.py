@@ -76,7 +76,7 @@ class TrainScreen(MainScreen):
     # Watching.
 
     def attach(self, run: RunFolder) -> None:
-        """Shows this run."""
+        """Shows a run."""
         self._watcher, self._sample_step = VqaWatcher(run), None
         self.services.watch_events(run)
         self._view.snapshot = None
@@ -103,7 +103,7 @@ class TrainScreen(MainScreen):
         return True
 
     def unsaved(self) -> list[str]:
-        """What was typed into the form."""
+        """What was typed into the form of a new run."""
         return ["a form of a new run, half filled in"] if self._form.half_filled else []
 
     def leave_field(self) -> None:

@@ -41,7 +41,7 @@ class Snapshot:
     elsewhere: str = ""
     """The host whose heartbeat tells that it lives; empty where its lock does."""
     alerts: int = 0
-    """How many the run raised."""
+    """The number of alerts that the run raised."""
     memory: int | None = None
     """Bytes that the run's process holds; None where it is not on this machine."""
     trouble: str = ""
@@ -77,7 +77,7 @@ class VqaWatcher(RunWatcher):
         super().__init__(run, self._journal)
         self._last: Snapshot | None = None
         self._read_for: object = None
-        """The journal's version that `_last` is of, and what was asked for."""
+        """The journal's version and the arguments of the call that made `_last`."""
         self._drawn_for: tuple[int, float] | None = None
 
     def poll(self, columns: int, sample_step: int | None = None, weight: float = 0.0) -> Snapshot:
