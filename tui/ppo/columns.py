@@ -53,7 +53,7 @@ def batch_cells(batch: BatchRow) -> Row:
 
 
 def marks_in_short(batch: BatchRecord) -> str:
-    """A batch's marks in few words: `! KL high, cut`; for a mark that began earlier, its first batch: `cheating? since 80`."""
+    """A batch's marks in few words, such as `! KL high, cut`; a mark that began earlier as `cheating? since 80`."""
     begin = [LABELS.get(mark.kind, mark.kind) for mark in batch.marks if mark.begins(batch.step)]
     go_on = [mark for mark in batch.marks if not mark.begins(batch.step)]
     words = [f"! {', '.join(begin)}"] if begin else []

@@ -300,7 +300,7 @@ class PpoScreen(MainScreen):
     # Before and after.
 
     def action_compare(self) -> None:
-        """Opens or leaves the page \"before and after\"."""
+        """Opens or leaves the page that compares before and after."""
         self.navigation.show_level("run" if self.navigation.level == "compare" else "compare")
         self._comparing.read_result()
         self._show_comparison()

@@ -1,7 +1,7 @@
 """Shades tokens by a figure: a colour and a sign for each value.
 
-Orange is below and blue above the middle (after Okabe and Ito), which colour-blind people can tell apart; the signs show
-the same without colour.
+Orange is below and blue above the middle (after Okabe and Ito), which colour-blind people can tell apart; the signs
+show the same without colour.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class RunControls:
         self._stopping = stopping
 
     def send_and_confirm(self, run: RunFolder, kind: str, **details: Any) -> None:
-        """Sends a control, with the details that `engine.runs.control.send` takes, and shows a notice that it was sent."""
+        """Sends a control, with details as in `engine.runs.control.send`, and shows a notice that it was sent."""
         from looptop.engine.runs.control import send
 
         if self._screen.attempt(lambda: send(run, kind, by="app", **details)):

@@ -1,4 +1,4 @@
-"""A run on the screen: how far it is, its losses and accuracy, its figures, answers and events."""
+"""The view of a run: its progress, losses, accuracy, figures, answers and events."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class RunView(Vertical, can_focus=True):
-    """One run, by snapshots."""
+    """Shows snapshots of one run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("run")]
 
     @dataclass
     class Command(Message):
-        """A key gives a command that the screen carries out."""
+        """A key asked for a command, which the screen carries out."""
 
         command: str
 
@@ -41,7 +41,7 @@ class RunView(Vertical, can_focus=True):
         self._drawn: dict[str, object] = {}
 
     def compose(self) -> ComposeResult:
-        """Two lines above, charts, then figures, answers and events."""
+        """Two lines at the top, charts, then figures, answers and events."""
         yield Panel(id="run-head")
         yield Panel(id="run-progress")
         with Horizontal(id="charts"):
@@ -65,11 +65,11 @@ class RunView(Vertical, can_focus=True):
 
     @property
     def weight(self) -> float:
-        """Of the loss's smoothing; 0 for none."""
+        """The weight of the loss's smoothing; 0 for none."""
         return SMOOTHING[self._smoothing]
 
     def show(self, snapshot: Snapshot) -> None:
-        """Draws what is new in it."""
+        """Draws what has changed."""
         before, self.snapshot = self.snapshot, snapshot
         if snapshot is before:
             return
@@ -86,7 +86,7 @@ class RunView(Vertical, can_focus=True):
         self._show_samples(snapshot)
 
     def again(self) -> None:
-        """Redraws all of it: the size or a choice has changed."""
+        """Redraws everything, because the size or a choice has changed."""
         snapshot, self.snapshot = self.snapshot, None
         self._drawn.clear()
         if snapshot is not None:

@@ -1,4 +1,4 @@
-"""Train: start a run and watch it, or any other; what is shown comes from its journal alone."""
+"""Train: start a run and watch it, or watch any other; all data come from its journal."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TrainScreen(MainScreen):
         )
 
     def compose(self) -> Iterable[Widget]:
-        """The form and the view, between the two lines."""
+        """The form and the view, between the top and the bottom line."""
         yield TopBar("train")
         yield self._form
         yield self._view

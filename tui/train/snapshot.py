@@ -1,6 +1,6 @@
-"""What the Train screen reads of a run, live or not: its journal, its lock, its process's memory.
+"""Reads the data of a run for the Train screen: its journal, its lock, its process's memory.
 
-Curves come thinned to the columns of the chart.
+Curves are thinned to the columns of the chart.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ class Snapshot:
     ended: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     title: str = ""
-    """What a person calls it."""
+    """The title that a person gave the run."""
     elsewhere: str = ""
-    """The host whose heartbeat tells that it lives; empty where its lock does."""
+    """The host whose heartbeat shows that the run is live; empty if its lock shows it."""
     alerts: int = 0
     """The number of alerts that the run raised."""
     memory: int | None = None
-    """Bytes that the run's process holds; None where it is not on this machine."""
+    """Memory of the run's process in bytes; None if it is not on this machine."""
     trouble: str = ""
-    """What keeps the run from saying how it goes, in half a sentence: the disk is full, its process is gone."""
+    """Why the run may not write its progress, as part of a sentence: the disk is full, its process is gone."""
 
     @property
     def live(self) -> bool:
-        """Whether it is going on, or should be."""
+        """Whether the run is created, running or paused."""
         return self.state in (RunState.CREATED, RunState.RUNNING, RunState.PAUSED)
 
     def value(self, name: str) -> float | None:
@@ -59,12 +59,12 @@ class Snapshot:
 
     @property
     def step(self) -> int:
-        """The last step that was made."""
+        """The last completed step."""
         return self.latest["loss"].step if "loss" in self.latest else 0
 
     @property
     def total_steps(self) -> int:
-        """How many steps there will be; 0 where it is not known yet."""
+        """How many steps there will be; 0 if not known yet."""
         total = self.facts.get("total_steps")
         return int(total) if isinstance(total, int | float) and total > 0 else 0
 
@@ -164,7 +164,7 @@ class VqaWatcher(RunWatcher):
             held: int = psutil.Process(owner.pid).memory_info().rss
         except psutil.Error:
             return None
-        # To two digits: a number that changes with every reading would be redrawn with every reading.
+        # Rounded to two digits, so that not every reading changes the screen.
         unit = 2 ** max(20, held.bit_length() - 7)
         rounded: int = held // unit * unit
         return rounded

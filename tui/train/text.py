@@ -16,7 +16,7 @@ from looptop.tui.train.snapshot import Snapshot
 
 
 def head(snapshot: Snapshot, width: int) -> Content:
-    """Which run this is, how it stands, and what it trains on what."""
+    """The run's name, its state, its model and its data."""
     settings = snapshot.settings
     model, training = _table(settings, "model"), _table(settings, "training")
     words = [
@@ -68,7 +68,7 @@ def progress(snapshot: Snapshot, width: int) -> Content:
 
 
 def figures(snapshot: Snapshot) -> Content:
-    """The latest figures, one a line."""
+    """The latest figures, one on each line."""
     value = snapshot.value
     rows = [
         ("train loss", _figure(value("loss"))),
@@ -102,7 +102,7 @@ def figures(snapshot: Snapshot) -> Content:
 
 
 def samples(snapshot: Snapshot, width: int) -> Content:
-    """The answers of an evaluation, one a line."""
+    """The answers of an evaluation, one on each line."""
     if not snapshot.samples:
         return Content.styled("after the first evaluation", "$text-muted")
     answers = min(12, max(6, *(len(visible_answer(sample.answer)) for sample in snapshot.samples)))
