@@ -331,7 +331,7 @@ if TYPE_CHECKING:
 def _screen_of(run: RunFolder) -> str:
     """The name of the screen that shows runs of this kind."""
     kind = run.kind
-    if not kind:  # A folder that lies elsewhere, under a name of its own.
+    if not kind:  # a folder outside this home, with a name that is not an id
         with contextlib.suppress(LooptopError):
             kind = str(run.settings().get("kind", ""))
     return _SCREENS.get(kind, "charts")
@@ -367,7 +367,7 @@ def run_app(attach: RunFolder | None = None) -> int:
         with terminal.signals(leave), threads_report(failed):
             farewell = app.run()
     if app.return_code:
-        sys.stderr.write(f"looptop: the app failed; please report what {visible(log)} says. Runs go on.\n")
+        sys.stderr.write(f"looptop: the app failed; please report what {visible(log)} says. Runs continue.\n")
         return 1
     if farewell and not screen.gone:
         sys.stdout.write(farewell + "\n")

@@ -25,10 +25,10 @@ EXAMPLES = """\
 """
 
 IMAGE_COUNT = 4
-"""How many images the questions are about."""
+"""The number of images that the questions are about."""
 
 BATCH_COUNT = 10
-"""Batches of PPO."""
+"""The number of PPO batches."""
 
 ARTICLE_SHOWN = 100
 """Characters of an article that are printed."""

@@ -1,4 +1,4 @@
-"""`looptop step`: lets a paused run make one step, or a PPO batch go on to its next stage."""
+"""`looptop step`: lets a paused run make one step, or lets a PPO batch continue to its next stage."""
 
 from __future__ import annotations
 

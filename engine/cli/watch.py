@@ -1,7 +1,8 @@
 """Watches a run in the foreground until it ends, and forwards ctrl-C to it.
 
 The run has an engine process and a session of its own, so closing the terminal ends only the watcher. Ctrl-C, or a
-SIGTERM to the watcher, is forwarded to the run: the first stops it with a checkpoint, the second stops it at once.
+SIGTERM to the watcher, is forwarded to the run: the first stops it with a checkpoint, the second stops it
+immediately.
 """
 
 from __future__ import annotations

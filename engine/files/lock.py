@@ -1,4 +1,4 @@
-"""The lock of a live run. Its process holds it, and the kernel releases it when the process ends, in whatever way.
+"""The lock of a live run. Its process holds it, and the kernel releases it when that process exits, even if killed.
 
 The lock is a `flock` on `run.lock`. The file also names the process that holds it. Other hosts cannot see the lock, so
 a thread updates the file's modification time every two seconds as a heartbeat, and readers there check that.
@@ -201,7 +201,7 @@ _held: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 
 def _forget_after_fork() -> None:
-    """Closes the lock in a forked child (a data loader's worker), which would keep it after its parent has ended."""
+    """Closes the lock in a forked child (a data loader's worker), which would keep it after its parent has exited."""
     for lock in list(_held):
         with contextlib.suppress(OSError):
             lock.hand_over()

@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
 MAX_FILE_BYTES = 4 * 2**20
-"""The largest file that is read as a whole, in bytes: a configuration, a title and note."""
+"""The largest file that is read as a whole, in bytes; such files hold a configuration, or a title and note."""
 
 _NEVER_WAIT = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 

@@ -49,13 +49,13 @@ UNKNOWN_ACTIVITY = Activity("while it ran", CLOSE_OTHERS)
 READING_DATA = Activity("while it read the data", CLOSE_OTHERS)
 
 
-def loading(remedies: Sequence[str]) -> Activity:
+def loading(advice: Sequence[str]) -> Activity:
     """The activity of loading models.
 
     Args:
-        remedies: How to make them smaller.
+        advice: What a person can do to make the models smaller.
     """
-    return Activity("while it loaded the models", join_text(remedies, "or"))
+    return Activity("while it loaded the models", join_text(advice, "or"))
 
 
 class RunContext:
@@ -144,9 +144,9 @@ class RunContext:
         processes of the run call it together.
 
         Args:
-            text: See `ProgressReport.at`.
-            done: See there.
-            total: See there.
+            text: The activity, as in `ProgressReport.at`.
+            done: How much of it is done.
+            total: The total; 0 if unknown.
 
         Raises:
             RunStoppedError: The run must stop.
@@ -160,9 +160,9 @@ class RunContext:
         run calls it on its own.
 
         Args:
-            text: See `ProgressReport.at`.
-            done: See there.
-            total: See there.
+            text: The activity, as in `ProgressReport.at`.
+            done: How much of it is done.
+            total: The total; 0 if unknown.
 
         Raises:
             RunStoppedError: The run must stop.

@@ -42,11 +42,11 @@ from looptop.engine.text import visible
 PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.startup.companions")
 
 _EXIT_SECONDS = 5.0
-"""How long companions may take to end by themselves when the run has ended."""
+"""Seconds that companions may take to exit by themselves after the run."""
 _FIRST_ENDED_SECONDS = 0.5
-"""How long a companion that fails waits to see whether the first process has ended."""
+"""Seconds that a companion that fails waits to see whether the first process has exited."""
 _REASON_SECONDS = 3.0
-"""How long to wait for the reason of a companion that has failed."""
+"""Seconds to wait for the reason of a companion that has failed."""
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def with_companions(
         folder: The run.
         count: How many processes the run has, this one included; more than one.
         device: As in the configuration.
-        on_loss: Called in another thread, with the reason, when a companion has ended before the run.
+        on_loss: Called in another thread, with the reason, when a companion exits before the run has ended.
 
     Raises:
         LooptopError: The machine does not have a device for each of them, or one of them ended before the run did.
@@ -122,7 +122,7 @@ class _Companion:
         self._watch.start()
 
     def failure(self, seconds: float) -> str:
-        """Why it ended before the run did; empty if it has not ended within so many seconds."""
+        """Why the process exited before the run ended; empty if it has not exited within this many seconds."""
         self._watch.join(seconds)
         return "" if self._watch.is_alive() else self._reason
 
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         output.write(f"{_reason(error, context)}\n")
         output.flush()
-        # If this failed because the first process has ended, that thread ends this process.
+        # If this failed because the first process has exited, that thread ends this process.
         first_process.join(_FIRST_ENDED_SECONDS)
         return 1
     return 0

@@ -31,7 +31,7 @@ class AnswerView(VerticalScroll):
         self._text = Static(id="answer-text")
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """One widget with text."""
         yield self._text
 
     def show_lines(self, *lines: Content, model: str = "") -> None:

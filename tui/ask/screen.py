@@ -38,7 +38,7 @@ NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
 
 
 class AskScreen(MainScreen):
-    """Screen 1."""
+    """The Ask screen, on key 1."""
 
     KEY_CONTEXTS = ("ask", "question", "images", "rows", "tree", "history")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
@@ -237,7 +237,7 @@ class AskScreen(MainScreen):
         return lost
 
     def leave_field(self) -> None:
-        """The single keys work in the answer."""
+        """Moves the focus to the answer, where single keys work."""
         self.query_one(AnswerView).focus()
 
     def action_question(self) -> None:

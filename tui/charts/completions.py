@@ -46,7 +46,7 @@ class Completions(Overlay[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The arrows scroll."""
+        """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
         self._read()
 

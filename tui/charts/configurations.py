@@ -41,7 +41,7 @@ class Configurations(Overlay[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The arrows scroll."""
+        """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self, event: Any) -> None:

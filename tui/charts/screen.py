@@ -189,11 +189,11 @@ class ChartsScreen(MainScreen):
         self._loop.poke()
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        """The wheel zooms."""
+        """Zooms with the wheel."""
         self.action_zoom(0.5)
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        """The wheel zooms."""
+        """Zooms with the wheel."""
         self.action_zoom(2.0)
 
     def action_smoothing(self) -> None:
@@ -232,7 +232,7 @@ class ChartsScreen(MainScreen):
         self.leave_field()
 
     def leave_field(self) -> None:
-        """The single keys work in the charts."""
+        """Moves the focus to the charts, where single keys work."""
         field = self.query_one("#chart-filter", Field)
         field.display = bool(field.value)
         self.query_one(ChartWall).focus()

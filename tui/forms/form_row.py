@@ -113,7 +113,7 @@ class FormRow(Horizontal):
         self._hint = Static(safe(spec.hint), classes="form-hint")
 
     def compose(self) -> ComposeResult:
-        """Name, field, hint."""
+        """The name, the field and the hint."""
         yield Static(self.spec.label, classes="form-label")
         yield self.field
         yield self._hint

@@ -89,7 +89,7 @@ class NewRunForm(Vertical):
         self.query(Field).first().focus()
 
     def leave_field(self) -> None:
-        """The single keys work in the list of runs."""
+        """Moves the focus to the list of runs, where single keys work."""
         self.screen.set_focus(None)
         self.query_one("#runs", OptionList).focus()
 
@@ -198,7 +198,7 @@ class NewRunForm(Vertical):
         try:
             preset = self._preset()
         except LooptopError as error:
-            # Shown once: no other value can be judged without a preset.
+            # Shown once: without a preset no other value can be checked.
             if row.spec.key == "preset":
                 row.refuse(str(error))
             else:

@@ -33,7 +33,7 @@ class Range(NamedTuple):
     closed: bool
 
     def holds(self, value: float | None) -> bool:
-        """Whether a figure lies in it."""
+        """Whether a figure is in the range."""
         if value is None or math.isnan(value):
             return False
         return self.low <= value < self.high or (self.closed and value == self.high)

@@ -1,4 +1,4 @@
-"""Draws curves into a few cells of Braille, without axes: for charts so small that many stand side by side.
+"""Draws curves into a few cells of Braille, without axes: for charts so small that many fit side by side.
 
 plotext draws all larger charts (`plot.py`). It puts the ends of an axis into the middle of a cell, so a chart of two
 lines, as there are at 80x24, would have five of its eight rows of dots; and a dozen charts take it 14 ms, not 2.

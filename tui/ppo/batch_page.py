@@ -51,7 +51,7 @@ class BatchPage(Vertical):
         self._rows: list[SampleRow] = []
         self._filter = parse("", ())
         self.filter_text = ""
-        """As it was typed."""
+        """The filter as it was typed."""
         self._ranges: dict[str, Range] = {}
         self._row: int | None = None
         """The sample under the cursor, by its row in the batch."""

@@ -20,7 +20,7 @@ from looptop.tui.widgets.bars import KeyBar
 
 
 class Health(Overlay[None]):
-    """A batch's marks."""
+    """The health marks of a batch."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("health")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("health",)
@@ -37,7 +37,7 @@ class Health(Overlay[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The arrows scroll."""
+        """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
 
 

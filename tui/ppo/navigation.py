@@ -27,7 +27,7 @@ class ChosenSample(NamedTuple):
     """The sample that keys apply to."""
 
     step: int
-    """Its batch's."""
+    """The step of its batch."""
     sample: SampleRow
     reference: str | None
     """The reference's response, if it is known."""

@@ -33,7 +33,7 @@ class TextBox(VerticalScroll):
         self._text = Static()
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """One widget with text."""
         yield self._text
 
     def show(self, content: Content) -> None:

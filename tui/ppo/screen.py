@@ -52,7 +52,7 @@ LIST_CONTEXTS: dict[Level, tuple[str, ...]] = {
 
 
 class PpoScreen(MainScreen):
-    """Screen 3."""
+    """The PPO screen, on key 3."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/form.tcss", "../styles/ppo.tcss"]  # noqa: RUF012
     AUTO_FOCUS = ""

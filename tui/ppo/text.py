@@ -56,7 +56,7 @@ def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> C
     if (held_elsewhere or state in (RunState.FAILED, RunState.STOPPED)) and snapshot.reason:
         return reason(safe(f" {snapshot.reason}", COLOURS[state]), width)
     if state is RunState.INTERRUPTED:
-        return _cut(Content.styled(" its process is gone; r goes on from its last checkpoint", "$text-muted"), width)
+        return _cut(Content.styled(" its process is gone; r resumes from its last checkpoint", "$text-muted"), width)
     if reached is not None:
         on_screen = seen in (None, reached.step)
         named = seen == reached.step  # above, with the run

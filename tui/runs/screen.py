@@ -46,7 +46,7 @@ MOST_COMPARED = 6
 
 
 class RunsScreen(MainScreen):
-    """Screen 4."""
+    """The Runs screen, on key 4."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/runs.tcss"]  # noqa: RUF012
     KEY_CONTEXTS = ("runs", "runs-list", "rows")
@@ -163,7 +163,7 @@ class RunsScreen(MainScreen):
         self.leave_field()
 
     def leave_field(self) -> None:
-        """The single keys work in the list."""
+        """Moves the focus to the list, where single keys work."""
         self.query_one(RunTable).focus()
 
     def back(self) -> None:

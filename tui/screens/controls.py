@@ -117,7 +117,7 @@ class RunControls:
             self._screen.services.show_notice(f"{run.id} was trained by another program: start that one again")
             return
         if run.is_live():
-            self._screen.services.show_notice(f"{run.id} is live already; space pauses it or lets it go on")
+            self._screen.services.show_notice(f"{run.id} is live already; space pauses or continues it")
             return
 
         def start(asked: bool) -> None:

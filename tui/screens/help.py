@@ -34,7 +34,7 @@ class Help(Overlay[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The arrows scroll."""
+        """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
 
 

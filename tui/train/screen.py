@@ -24,7 +24,7 @@ from looptop.tui.widgets.bars import KeyBar, TopBar
 
 
 class TrainScreen(MainScreen):
-    """Screen 2: the form of a new run, and the view of one; one of them is shown."""
+    """The Train screen, on key 2: shows the form of a new run, or the view of a run."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/form.tcss", "../styles/train.tcss"]  # noqa: RUF012
     AUTO_FOCUS = "#runs"

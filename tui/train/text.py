@@ -35,7 +35,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
     if snapshot.state in (RunState.PAUSED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:
         return reason(line + safe(snapshot.reason, COLOURS[snapshot.state]), width)
     if snapshot.state is RunState.INTERRUPTED:
-        return line + safe(f"{snapshot.trouble}; r goes on from its last checkpoint", "$text-muted")
+        return line + safe(f"{snapshot.trouble}; r resumes from its last checkpoint", "$text-muted")
     if snapshot.trouble:
         return line + safe(f"{snapshot.trouble}: what the run has to say waits in its memory", "$text-error")
     return (line + safe(" · ".join(word for word in words if word), "$text-muted")).truncate(width, ellipsis=True)

@@ -80,7 +80,7 @@ class KeyBar(ClickableLine):
         super().__init__(id="keys")
 
     def on_mount(self) -> None:
-        """Follows the focus."""
+        """Redraws whenever the focus moves."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _screen: self.refresh())
 
     def shown(self) -> list[Binding]:

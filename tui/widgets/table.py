@@ -75,7 +75,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     }
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows")]
     ROW_HEIGHT: ClassVar[int] = 1
-    """Lines of a row."""
+    """The number of lines in a row."""
     HEADER_HEIGHT: ClassVar[int] = 1
     """1, or 0 if the columns have no titles."""
 
@@ -90,7 +90,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
         @property
         def control(self) -> Table:
-            """The table."""
+            """The table that posted it."""
             return self.table
 
     @dataclass
@@ -101,7 +101,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
         @property
         def control(self) -> Table:
-            """The table."""
+            """The table that posted it."""
             return self.table
 
     @dataclass
@@ -113,7 +113,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
         @property
         def control(self) -> Table:
-            """The table."""
+            """The table that posted it."""
             return self.table
 
     def __init__(self, columns: Sequence[Column] = (), *, id: str) -> None:  # noqa: A002 (Textual's name)
