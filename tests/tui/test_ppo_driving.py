@@ -362,7 +362,7 @@ async def test_the_form_has_the_names_of_trl_and_what_the_preset_says(answers: Q
         ("preset", "tidy", "the presets are"),
         ("rewards.neutral.weight", "half", "half"),
         ("ppo.batch_size", "0", "0"),
-        ("ppo.batch_size", "30", "multiples"),
+        ("ppo.batch_size", "30", "multiple of"),
         ("ppo.kl_penalty", "none", "kl, abs, mse, full"),
         ("ppo.adap_kl_ctrl", "maybe", "maybe"),
         ("training.learning_rate", "-1", "-1"),

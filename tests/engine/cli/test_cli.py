@@ -254,7 +254,7 @@ def test_a_printed_configuration_names_what_has_no_value(
     assert all(any(table.get(name) == 3 for table in chosen.values() if isinstance(table, dict)) for name in unset)
     config.from_dict(chosen)
     if kind == "vqa":
-        assert "\n# max_images =  # The greatest number of images in each split.\n" in out
+        assert "\n# max_images =  # Use at most this many images of each split.\n" in out
 
 
 def test_score_prints_the_official_figures(capsys: Capture, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_show_explains_why_a_run_counts_as_live(capsys: Capture) -> None:
     record = lock_module._Record("far\x1baway", 12, time.time())
     folder.lock.write_bytes(msgspec.json.encode(record))
     assert main(["show", "vqa-1"]) == 0
-    assert "live, by its heartbeat of 0 s ago on far␛away: the lock of another machine" in capsys.readouterr().out
+    assert "live: its heartbeat on far␛away was 0 s ago" in capsys.readouterr().out
     assert main(["runs"]) == 0
     assert "running on far␛away, by its heartbeat" in capsys.readouterr().out
     assert main(["delete", "vqa-1", "--yes"]) == 2
