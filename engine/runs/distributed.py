@@ -44,7 +44,7 @@ class DistributedProcesses(Processes):
         self._group = group
 
     def decide(self, make: Callable[[], T]) -> T:
-        """See `Processes`."""
+        """As `Processes.decide`, across processes."""
         made = make() if self.is_first else None
         data = _as_tensor(pack(made) if self.is_first else b"")
         size = torch.tensor([len(data)])
@@ -56,9 +56,9 @@ class DistributedProcesses(Processes):
         decided: T = unpack(_as_bytes(data))
         return decided
 
-    def gather(self, mine: T) -> list[T]:
-        """See `Processes`."""
-        data = _as_tensor(pack(mine))
+    def gather(self, value: T) -> list[T]:
+        """As `Processes.gather`, across processes."""
+        data = _as_tensor(pack(value))
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
         dist.all_gather(sizes, torch.tensor([len(data)]), group=self._group)
         largest = max(int(size) for size in sizes)
@@ -66,10 +66,10 @@ class DistributedProcesses(Processes):
         dist.all_gather(parts, pad(data, (0, largest - len(data))), group=self._group)
         return [unpack(_as_bytes(part[: int(size)])) for part, size in zip(parts, sizes, strict=True)]
 
-    def total(self, mine: Tensor) -> Tensor:
-        """See `Processes`."""
-        dist.all_reduce(mine)
-        return mine
+    def total(self, tensor: Tensor) -> Tensor:
+        """As `Processes.total`, across processes."""
+        dist.all_reduce(tensor)
+        return tensor
 
 
 def _as_tensor(data: bytes) -> Tensor:
