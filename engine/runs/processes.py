@@ -47,7 +47,7 @@ class Processes:
         return [value]
 
     def total(self, tensor: Tensor) -> Tensor:
-        """Returns the sum of the tensors of all processes; they have the same shape, and `tensor` is changed in place."""
+        """Returns the sum of all processes' tensors, which have the same shape, and `tensor` is changed in place."""
         return tensor
 
     @contextmanager
