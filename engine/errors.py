@@ -6,7 +6,7 @@ import msgspec
 
 from looptop.engine.text import visible
 
-LONGEST = 500
+MAX_ERROR_LENGTH = 500
 """The longest error text that is passed on, in characters."""
 
 UNREADABLE = (ValueError, RecursionError, msgspec.MsgspecError)
@@ -38,4 +38,4 @@ def error_text(error: BaseException) -> str:
     """The first line of an error's message, safe to show; the name of its type if it has no message."""
     lines = str(getattr(error, "strerror", None) or error).splitlines()
     line = next((line.strip() for line in lines if line.strip()), type(error).__name__)
-    return visible(line)[:LONGEST]
+    return visible(line)[:MAX_ERROR_LENGTH]

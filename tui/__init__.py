@@ -1,1 +1,1 @@
-"""looptop's terminal app: shows what the engine wrote, asks what the person wants."""
+"""looptop's terminal app: shows what the engine wrote, and lets a person drive it."""

@@ -1,4 +1,4 @@
-"""The app: its screens, how it changes between them, and how it leaves.
+"""The app: its screens, how it changes between them, and how it quits.
 
 Only what the first paint needs is imported at the top.
 """
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
     from looptop.tui.ask.client import AnswerHelper
 
 EVENTS_INTERVAL = 1.0
-"""Seconds between two reads of what has happened to runs, whatever is on the screen."""
+"""Seconds between two checks of what has happened to runs."""
 
-YOUNG = 5000
+YOUNG_GC_THRESHOLD = 5000
 """New objects after which young garbage is collected; Python's own 700 took a sixteenth of what the app costs."""
 
-LAST_RESORT = 6.0
-"""Seconds after which a leaving app is ended by force."""
+FORCED_EXIT_SECONDS = 6.0
+"""Seconds after which an app that is quitting is ended by force."""
 
 
 class LooptopApp(App[str]):
-    """looptop on a terminal. Returns the sentences to print after it has left."""
+    """looptop on a terminal. Returns the sentences to print after it has quit."""
 
     TITLE = "looptop"
     CSS_PATH: ClassVar[list[str]] = ["styles/app.tcss", "styles/ask.tcss"]  # type: ignore[assignment]
@@ -69,7 +69,7 @@ class LooptopApp(App[str]):
 
         Args:
             make_process: Makes the answering process; the engine's own by default.
-            drawn_on: The terminal, where the app was started on one.
+            drawn_on: The terminal, if the app was started on one.
             attach: The run to open on.
         """
         options: dict[str, Any] = {"driver_class": terminal.Driver} if drawn_on is not None else {}
@@ -83,7 +83,7 @@ class LooptopApp(App[str]):
         self._visible_lines = VisibleLines()
         self._key_order = KeyOrder(self)
         self.started_here: list[RunFolder] = []
-        """Runs that were started or resumed here."""
+        """Runs that were started or resumed in this app."""
         self.animation_level = "none"
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -152,20 +152,22 @@ class LooptopApp(App[str]):
         """Shows the form of a new run, filled in with this one's configuration."""
         name = _screen_of(run)
         if name == "charts":
-            self.tell(f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one", "warning")
+            self.show_notice(
+                f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one", "warning"
+            )
         else:
             self._go(name, lambda screen: screen.duplicate(run))
 
     def _go(self, name: str, then: Callable[[Any], object]) -> None:
         async def go() -> None:
             await self.action_go(name)
-            if self.screen_stack:  # else the app ends
+            if self.screen_stack:  # empty while the app quits
                 then(self.screen_stack[0])
 
         work(self, go(), "screens")
 
-    def tell(self, sentence: object, severity: str = "information") -> None:
-        """Shows a sentence for a moment; text from outside is made visible."""
+    def show_notice(self, sentence: object, severity: str = "information") -> None:
+        """Shows a sentence for a few seconds; control characters in it are made visible."""
         self.notify(visible(sentence), severity=severity, markup=False)  # type: ignore[arg-type]
 
     def ask_about(self, model: str) -> None:
@@ -175,14 +177,14 @@ class LooptopApp(App[str]):
     # Actions that work everywhere.
 
     async def action_go(self, name: str) -> None:
-        """Changes the screen; closes what lies over the present one."""
+        """Goes to another screen; closes the overlays over the current one."""
         while isinstance(self.screen, Overlay):
             await self.pop_screen()
         if self.current_mode != name:
             await self.switch_mode(name)
 
     async def action_back(self) -> None:
-        """Esc: leaves a field, or closes what lies over the screen."""
+        """Esc: leaves a field, or closes an overlay."""
         if isinstance(self.screen, MainScreen):
             self.screen.back()
         elif len(self.screen_stack) > 1:
@@ -207,7 +209,7 @@ class LooptopApp(App[str]):
             self.push_screen(Help(self._key_contexts(self.screen)))
 
     def action_leave(self) -> None:
-        """Leaves; asks first if something would be lost, or if a run that was started here is live."""
+        """Quits; asks first if something would be lost, or if a run that was started here is live."""
         from looptop.tui.quitting import farewell, live_runs, question
 
         live = live_runs(self.started_here)
@@ -230,13 +232,13 @@ class LooptopApp(App[str]):
             self.exit("\n".join(filter(None, [stop_all(here), farewell(others)])))
 
     def action_leave_now(self) -> None:
-        """Leaves at once."""
+        """Quits immediately."""
         from looptop.tui.quitting import farewell, live_runs
 
         self.exit(farewell(live_runs(self.started_here)))
 
     def leave_from_outside(self) -> None:
-        """Leaves because the terminal is gone or a signal came; runs go on."""
+        """Quits because the terminal is gone or a signal came; runs continue."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
         self.action_leave_now()
@@ -247,16 +249,16 @@ class LooptopApp(App[str]):
         self._clipboard = text
 
     def draw_anew(self) -> None:
-        """Draws the whole screen, because nothing of it may be left on the terminal."""
+        """Draws the whole screen again; another program may have drawn over it."""
         if self._drawn_on is not None:
             self._drawn_on.forget_colours()
         self.refresh(layout=True)
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
-        """Leaves, and ends the process by force if that takes too long."""
+        """Quits, and ends the process by force if that takes too long."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
-            resort = threading.Timer(LAST_RESORT, os._exit, (kwargs.get("return_code", 0),))
+            resort = threading.Timer(FORCED_EXIT_SECONDS, os._exit, (kwargs.get("return_code", 0),))
             resort.daemon = True
             resort.start()
         super().exit(*args, **kwargs)
@@ -273,25 +275,25 @@ class LooptopApp(App[str]):
             await super().on_event(event)
 
     def on_key_done(self, event: KeyDone) -> None:
-        """A key has done what it does."""
+        """The app hears that a key has acted (see `key_order`)."""
         event.arrived.set()
 
     def on_ready(self) -> None:
-        """Starts what waits for the first paint."""
+        """Starts work that waits for the first paint."""
         if self._drawn_on is not None:
             gc.freeze()
-            gc.set_threshold(YOUNG)
+            gc.set_threshold(YOUNG_GC_THRESHOLD)
             gc.enable()
         if self._opened_on is not None:
             self.watch_events(self._opened_on)
-        work(self, self._tell_events(), "run events")
+        work(self, self._show_events(), "run events")
 
     def watch_events(self, run: RunFolder) -> None:
-        """Tells from now on what happens to this run, on whatever screen."""
+        """From now on, shows a notice when something happens to this run, whichever screen is open."""
         self._run_events.add(run)
 
-    async def _tell_events(self) -> None:
-        """Rings and tells when something happens to a run that is, or was, shown or started here."""
+    async def _show_events(self) -> None:
+        """Rings the bell and shows a notice when something happens to a run that was shown or started here."""
         while True:
             await asyncio.sleep(EVENTS_INTERVAL)
             for run in self.started_here:
@@ -299,7 +301,7 @@ class LooptopApp(App[str]):
             if not self._run_events.is_empty:
                 for notice in await in_thread(self._run_events.poll):
                     self.bell()
-                    self.tell(notice.sentence, notice.severity)
+                    self.show_notice(notice.sentence, notice.severity)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the actions that work here."""
@@ -316,7 +318,7 @@ class LooptopApp(App[str]):
         def run() -> None:
             key, screen, focused = action.keys.split(",")[-1], self.screen, self.focused
             if isinstance(screen, MainScreen) and focused and focused.check_consume_key(key, key_to_character(key)):
-                screen.leave_field()  # which would take the key for text
+                screen.leave_field()  # The field would take the key as text.
             self.simulate_key(key)
 
         return run
@@ -327,9 +329,9 @@ if TYPE_CHECKING:
 
 
 def _screen_of(run: RunFolder) -> str:
-    """The screen that shows runs of its kind."""
+    """The name of the screen that shows runs of this kind."""
     kind = run.kind
-    if not kind:  # A folder that lies elsewhere, under a name of its own.
+    if not kind:  # a folder outside this home, with a name that is not an id
         with contextlib.suppress(LooptopError):
             kind = str(run.settings().get("kind", ""))
     return _SCREENS.get(kind, "charts")
@@ -346,7 +348,7 @@ def run_app(attach: RunFolder | None = None) -> int:
         attach: The run to open on.
 
     Returns:
-        The exit code: 0, or 1 where the app itself failed (its log says how).
+        The exit code: 0, or 1 if the app itself failed (its log says how).
     """
     gc.disable()  # until the first paint: nothing that is made before it can be freed
     log = home() / LOG
@@ -365,7 +367,7 @@ def run_app(attach: RunFolder | None = None) -> int:
         with terminal.signals(leave), threads_report(failed):
             farewell = app.run()
     if app.return_code:
-        sys.stderr.write(f"looptop: the app failed; please report what {visible(log)} says. Runs go on.\n")
+        sys.stderr.write(f"looptop: the app failed; please report what {visible(log)} says. Runs continue.\n")
         return 1
     if farewell and not screen.gone:
         sys.stdout.write(farewell + "\n")

@@ -1,7 +1,7 @@
-"""Background work: slow calls in threads that never keep the app from leaving, and reports of what goes wrong there.
+"""Background work: slow calls in threads that never keep the app from quitting, and reports of their errors.
 
-`asyncio.to_thread` and Textual's thread workers use a pool that Python waits for at its end: one image on a dead
-network drive would hold the app for ever. These threads are daemons: nobody waits for them.
+`asyncio.to_thread` and Textual's thread workers use a pool that Python waits for when it exits: one image on a dead
+network drive would block the app forever. These threads are daemons, which Python does not wait for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 LOG = "app.log"
-"""In the home: errors of looptop itself, and whatever is printed while the app draws."""
+"""A file in the home for errors of looptop itself, and for everything that is printed while the app draws."""
 
 
 def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
@@ -46,11 +46,11 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
         result, failure = None, None
         try:
             result = call()
-        except BaseException as error:  # It is raised where the future is awaited.
+        except BaseException as error:  # Awaiting the future raises it.
             failure = error
         try:
             loop.call_soon_threadsafe(settle, result, failure)
-        except RuntimeError:  # The loop is closed: the app has left.
+        except RuntimeError:  # The loop is closed: the app has quit.
             return
 
     threading.Thread(target=run, name="looptop-work", daemon=True).start()
@@ -60,14 +60,14 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
 def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
     """Runs a coroutine as a worker of the node.
 
-    Failing because the node was taken off the screen meanwhile is no error. Any other error is one in looptop: it is
+    A failure because the node was removed from the screen is ignored. Any other exception is an error in looptop: it is
     reported (`report`) and ends this work, not the app.
 
     Args:
-        node: What the work is for.
+        node: The widget or app that the work is for.
         what: The coroutine.
-        group: The name of the workers that it belongs to.
-        exclusive: Whether the workers of this group that still run are cancelled.
+        group: The name of a group of workers.
+        exclusive: Whether to cancel the running workers of this group first.
     """
     app = node.app
 
@@ -75,7 +75,7 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
         try:
             await what
         except Exception as error:
-            # A node that is taken down is no longer displayed, and loses its children one by one.
+            # A node that is being removed is no longer displayed, and loses its children one by one.
             if not isinstance(error, NoMatches) or (node.display and node.is_attached):
                 report(app, error)
 
@@ -83,7 +83,7 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
 
 
 def report(app: App[Any], error: BaseException) -> None:
-    """Writes the traceback to the log and tells where it is; call it in the app's thread."""
+    """Writes the traceback to the log and shows a notice that names the log; call it in the app's thread."""
     log = home() / LOG
     with contextlib.suppress(OSError), log.open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {''.join(traceback.format_exception(error))}\n")
@@ -94,7 +94,7 @@ def report(app: App[Any], error: BaseException) -> None:
 
 @contextlib.contextmanager
 def threads_report(to: Callable[[BaseException], object]) -> Iterator[None]:
-    """Passes on what threads raise, which Python would print where nobody sees it while the app draws."""
+    """Passes on exceptions of threads, which Python would print where nobody sees them while the app draws."""
 
     def caught(arguments: threading.ExceptHookArgs) -> None:
         if arguments.exc_value is not None:

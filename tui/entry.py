@@ -1,6 +1,6 @@
 """The `looptop` command: opens the app, and hands every other command to the engine.
 
-It imports nothing before it is ready for ctrl-C, and the app only when the app is to open.
+It imports nothing before ctrl-C is handled, and imports the app only to open it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ def main() -> int:
         from looptop.engine.cli.main import main as run
 
         return run(open_app=open_app)
-    except KeyboardInterrupt:  # Before the command was there to take it.
+    except KeyboardInterrupt:  # before `main` of the command line handles it
         sys.stderr.write("looptop: interrupted\n")
         return 130
 
 
 def open_app(folder: RunFolder | None) -> int:
-    """Opens the app, on a run where one is given; returns its exit code."""
+    """Opens the app, on a run if one is given; returns its exit code."""
     from looptop.tui.app import run_app
 
     return run_app(folder)

@@ -1,7 +1,7 @@
-"""The app's side of a helper process: requests to it, and its replies brought to the event loop.
+"""The app's side of a helper process: sends requests, and delivers replies to the event loop.
 
-The process loads torch and answers; a thread here waits for its replies and hands each over without waiting for the
-app, so neither ever holds up a key.
+The process loads torch and answers. A thread here waits for its replies and passes each on without waiting for the
+app, so neither of them ever delays a key.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ ReplyType = TypeVar("ReplyType", bound="Reply")
 
 
 class HelperProcess(Protocol[RequestIn, ReplyOut]):
-    """What the client needs of a helper process; tests use something quicker instead."""
+    """The methods of a helper process that the client uses; tests use a faster substitute."""
 
     def start(self) -> None:
-        """Starts the process, unless it runs."""
+        """Starts the process, unless it is running."""
 
     def ask(self, request: RequestIn) -> None:
         """Sends a request."""
@@ -42,7 +42,7 @@ class HelperClient(Generic[RequestType, ReplyType]):
 
     Args:
         on_reply: Called with each reply.
-        make: Makes the process, once something is asked.
+        make: Makes the process; called at the first request.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HelperClient(Generic[RequestType, ReplyType]):
         """Sends a request.
 
         Args:
-            make_request: Makes it, given the id that its replies will have.
+            make_request: Makes the request from the id that its replies will have.
 
         Returns:
             The id.
@@ -84,7 +84,7 @@ class HelperClient(Generic[RequestType, ReplyType]):
         return self._last_id
 
     def close(self) -> None:
-        """Ends the process; no more replies are handed over."""
+        """Ends the process; no more replies are delivered."""
         self._closed.set()
         self._asked.set()
         if self._process is not None:
@@ -98,9 +98,9 @@ class HelperClient(Generic[RequestType, ReplyType]):
                 return
             try:
                 loop.call_soon_threadsafe(self._deliver, reply)
-            except RuntimeError:  # The loop is closed: the app has left.
+            except RuntimeError:  # The loop is closed: the app has quit.
                 return
-            if reply.ended:  # Nothing more comes until somebody asks again, which starts the process anew.
+            if reply.ended:  # No more replies come until the next request, which starts the process again.
                 self._asked.wait()
 
     def _deliver(self, reply: ReplyType) -> None:

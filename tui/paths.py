@@ -1,4 +1,4 @@
-"""Paths as people type, paste and drop them: quoted, escaped, as a URL, from their home."""
+"""Reads paths as people type, paste and drop them: quoted, escaped, as URLs, or with `~`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _ROOTED = re.compile(r"^(file:|~|/|\./|\.\./)")
 def typed_path(text: str) -> Path:
     """The path that a person means.
 
-    Takes quotes, backslash-escaped spaces, `file://` URLs and `~` as terminals and file managers write them. A file
-    whose name is exactly what was typed goes before any such reading.
+    Accepts quotes, backslash-escaped spaces, `file://` URLs and `~`, as terminals and file managers write them. If a
+    file has exactly the typed name, that file is meant.
 
     Raises:
-        LooptopError: Nothing was typed, or a URL of another machine.
+        LooptopError: Nothing was typed, or the URL names another machine.
     """
     text = text.strip("\r\n\t \0")
     if not text:
@@ -47,7 +47,7 @@ def typed_path(text: str) -> Path:
 
 
 def is_path_text(text: str) -> bool:
-    """Whether a pasted text is a path rather than a question: rooted somewhere, on one line, and there."""
+    """Whether a pasted text is a path, not a question: one line that starts like a path and names an existing file."""
     line = text.strip().strip("'\"")
     if not line or "\n" in line or len(line) > 4096 or not _ROOTED.match(line):
         return False
@@ -58,9 +58,9 @@ def is_path_text(text: str) -> bool:
 
 
 def pasted_paths(text: str) -> list[Path]:
-    """The paths that a pasted or dropped text consists of, one a line or as a shell takes them; else none.
+    """The paths in a pasted or dropped text, one in each line or separated as in a shell; empty for any other text.
 
-    Several are paths where all are rooted somewhere and at least one is a file.
+    Several words count as paths if all of them start like paths and at least one is an existing file.
     """
     if is_path_text(text):
         return [typed_path(text)]

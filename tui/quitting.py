@@ -1,4 +1,4 @@
-"""Leaving the app while runs are live: they go on, unless a person decides otherwise."""
+"""Quitting the app while runs are live: they continue, unless a person decides otherwise."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 MOST_NAMED = 4
-"""Runs that the last lines name one by one."""
+"""The last lines name at most this many runs."""
 
 
 def live_runs(started: Sequence[RunFolder]) -> list[RunFolder]:
-    """All runs that live: those that were started here first, then those of the home.
+    """All live runs: first those that were started in this app, then the others of the home.
 
-    Some microseconds a run: it asks for their locks and reads no journal.
+    Takes some microseconds for each run, since it tests locks and reads no journal.
     """
     by_path = {run.path: run for run in (*started, *RunFolder.all())}
     return [run for run in by_path.values() if run.is_live()]
 
 
 def question(live: Sequence[RunFolder], others: Sequence[RunFolder], lost: Sequence[str] = ()) -> Question:
-    """Asks whether to leave, and whether runs that were started here go on.
+    """The question whether to quit, and whether runs that were started in this app continue.
 
     Args:
-        live: Those that live.
-        others: Live ones that were started elsewhere: they are only named.
-        lost: What is not kept, each in a few words.
+        live: Live runs that were started in this app.
+        others: Live runs that were started elsewhere; they are only named.
+        lost: What would be lost, each item in a few words.
     """
     from looptop.tui.screens.dialog import Question
 
@@ -66,7 +66,7 @@ def question(live: Sequence[RunFolder], others: Sequence[RunFolder], lost: Seque
 
 
 def farewell(live: Sequence[RunFolder]) -> str:
-    """The last words on the terminal."""
+    """The sentences to print after the app has quit."""
     words = [
         f"{run} goes on. Watch it: `looptop attach {run}`, or `looptop logs {run} -f`. Stop it: `looptop stop {run}`."
         for run in (folder.shell_name for folder in live[:MOST_NAMED])
@@ -77,10 +77,10 @@ def farewell(live: Sequence[RunFolder]) -> str:
 
 
 def stop_all(live: Sequence[RunFolder]) -> str:
-    """Has the runs stop with a checkpoint, without waiting for them.
+    """Stops the runs with a checkpoint, without waiting for them.
 
     Returns:
-        The last words on the terminal.
+        The sentences to print after the app has quit.
     """
     from looptop.engine.runs.control import send
 

@@ -1,4 +1,4 @@
-"""What happens to runs, whatever is on the screen: that one ends or fails, raises an alert, hits a breakpoint."""
+"""Notices about runs, whichever screen is open: a run ended, failed, raised an alert or hit a breakpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SEVERITY = {RunState.FAILED: "error", RunState.INTERRUPTED: "error", RunState.S
 
 @dataclass(frozen=True)
 class Notice:
-    """A sentence for the person."""
+    """A sentence to show to the person."""
 
     sentence: str
     severity: str
@@ -32,13 +32,13 @@ class _Watched:
 
 
 class RunEvents:
-    """Follows the runs that it was given; from any thread, but one at a time."""
+    """Follows runs; may be called from any thread, but from one at a time."""
 
     def __init__(self) -> None:
         self._watched: dict[str, _Watched] = {}
 
     def add(self, run: RunFolder) -> None:
-        """Follows a run from now on, if it is live; what has happened before is not told."""
+        """Follows a run from now on, if it is live; earlier events give no notices."""
         key = str(run.path)
         if key not in self._watched and run.is_live():
             watched = _Watched(run, Journal(run.db))
@@ -56,10 +56,10 @@ class RunEvents:
         return not self._watched
 
     def poll(self) -> list[Notice]:
-        """What has happened since the last call."""
+        """Notices of what has happened since the last call."""
         notices = []
         for key, watched in list(self._watched.items()):
-            # Asked before the journal is read: a run journals how it ended before it frees its lock.
+            # Tested before the journal is read: a run journals its end before it releases its lock.
             live = watched.run.is_live()
             try:
                 with watched.journal.snapshot():

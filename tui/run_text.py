@@ -1,4 +1,4 @@
-"""A run in a line: its state with mark and colour, its main figure, its last events."""
+"""A run as text: its state with mark and colour, its headline figure, its last events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MARKS = {
     RunState.INTERRUPTED: "✗",
 }
 WITH_ALERTS = "!"
-"""Marks a run that finished and raised alerts on its way."""
+"""The mark of a run that finished but raised alerts."""
 LEVELS = {"warning": "$text-warning", "error": "$text-error"}
 
 
@@ -43,7 +43,7 @@ def state_word(state: RunState, alerts: int = 0) -> Content:
 
 
 def run_line(summary: RunSummary) -> Content:
-    """A run in a list."""
+    """A run's line in a list."""
     how_far = f"{summary.step or 0:,}/{summary.total_steps:,}" if summary.total_steps else ""
     figure = figure_text(summary) if headline(summary)[0].endswith("accuracy") else ""
     return Content.assemble(
@@ -56,11 +56,11 @@ def run_line(summary: RunSummary) -> Content:
 
 
 def figure_text(summary: RunSummary) -> str:
-    """The figure of a list, with the step of the model that it measures: the last evaluation's, or the best's test."""
+    """A run's headline figure, with the step of the model that it measures."""
     name, value = headline(summary)
     if value is None:
         return f"nan {name}" if name else ""
-    # A share, unless the journal is damaged.
+    # An accuracy is a fraction, unless the journal is damaged.
     if not name.endswith("accuracy") or abs(value) >= 1e4:
         return f"{number(value)} {name}"
     step = headline_step(summary)
@@ -73,7 +73,7 @@ _SHORT = {"test_accuracy": "test", "eval_accuracy": "val."}
 
 
 def events_of(events: Sequence[Event], width: int, height: int) -> Content:
-    """The last of these events that fit, the newest below."""
+    """The last of these events that fit, the newest at the bottom."""
     shown = [event for event in events if not event.superseded][-max(height, 1) :]
     if not shown:
         return Content.styled("nothing yet", "$text-muted")

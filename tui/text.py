@@ -1,7 +1,7 @@
 """Text from outside made safe to show: answers, questions, file names, errors, values of configurations.
 
-Textual takes a plain `str` for markup (`"[b]"` vanishes, `"[/b]"` ends the app, `"[@click=…]"` can be clicked), and
-lets escape sequences through to the terminal. So everything that was not written in this package comes through `safe`.
+Textual takes a plain `str` as markup (`"[b]"` vanishes, `"[/b]"` ends the app, `"[@click=…]"` can be clicked), and
+passes escape sequences to the terminal. So all text from outside this package must go through `safe`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from looptop.engine.times import UNKNOWN, is_duration
 
 
 def safe(text: object, style: str = "", *, keep_lines: bool = False) -> Content:
-    """The text as it is, letter by letter: no markup, and a visible mark for whatever could act on the terminal."""
+    """The text without markup, with a visible mark for every character that could control the terminal."""
     return Content.styled(visible(text, keep_lines=keep_lines), style)
 
 
 def cell(text: object, width: int, style: str = "") -> Content:
     """The text in exactly `width` cells: cut with an ellipsis, or filled up with spaces."""
-    # Nobody sees more than a line of it: a text of a million characters is not measured to its end.
+    # Cut first, so that a text of a million characters is not measured to its end.
     return safe(str(text)[: 4 * width + 4], style).truncate(max(width, 1), ellipsis=True, pad=True)
 
 
 class VisibleLines(LineFilter):
-    """Lets nothing through to the terminal that could act on it: the last net, below all widgets."""
+    """Removes everything that could control the terminal from the output of all widgets, as a last safeguard."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """The segments, with a visible mark for each such character."""
+        """The segments, with a visible mark for each control character."""
         if all(segment.text.isprintable() for segment in segments):
             return segments
         return [
@@ -46,7 +46,7 @@ IN_THE_LOG = "  l: all of it, in the log"
 
 
 def reason(line: Content, width: int) -> Content:
-    """A line that ends with why a run ended; a cut line also says where to read the rest."""
+    """A line with the reason why a run ended, cut to the width; a cut line says where to read the rest."""
     if line.cell_length <= width:
         return line
     return line.truncate(max(1, width - len(IN_THE_LOG)), ellipsis=True) + Content.styled(IN_THE_LOG, "bold")
@@ -67,7 +67,7 @@ def number(value: float) -> str:
 
 
 def short_number(value: float | None, decimals: int = 2) -> str:
-    """A number with so many decimals, in seven characters at most; a dot where it is not known yet."""
+    """A number with this many decimals, in seven characters at most; a dot if it is not known yet."""
     if value is None or math.isnan(value):
         return "·"
     if math.isinf(value):
@@ -79,7 +79,7 @@ def short_number(value: float | None, decimals: int = 2) -> str:
 
 
 def duration(seconds: float) -> str:
-    """How long, in two units at most: 45 s, 3 min 20 s, 2 h 5 min."""
+    """A duration in two units at most: 45 s, 3 min 20 s, 2 h 5 min."""
     if not math.isfinite(seconds) or (seconds > 0 and not is_duration(seconds)):
         return "unknown"
     whole = max(0, round(seconds))
@@ -91,7 +91,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as MiB or GiB."""
+    """A number of bytes as MiB or GiB."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
@@ -101,7 +101,7 @@ def percent(fraction: float) -> str:
 
 
 def bar(fraction: float, width: int) -> str:
-    """A horizontal bar of at most `width` cells, to an eighth of a cell."""
+    """A horizontal bar of at most `width` cells, drawn to an eighth of a cell."""
     eighths = round(max(0.0, min(fraction, 1.0)) * width * 8)
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
 

@@ -1,6 +1,6 @@
 """The dark and the light theme, in colours (after Okabe and Ito) that colour-blind people can tell apart.
 
-Marks and words tell the same without colour.
+Marks and words show the same without colour.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from textual.theme import Theme
 
 _CURVES_ON_DARK = {"curve-3": "#3cc79a", "curve-4": "#d98cc0", "curve-5": "#f0e442", "curve-6": "#a9b4c2"}
 _CURVES_ON_LIGHT = {"curve-3": "#00704f", "curve-4": "#a0397f", "curve-5": "#7d6a00", "curve-6": "#59636f"}
-"""Of the third to sixth run that are laid over each other; the first two have the theme's own colours."""
+"""Colours of the third to sixth run in a chart; the first two have the theme's own colours."""
 
 DARK = Theme(
     name="looptop-dark",

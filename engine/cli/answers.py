@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from looptop.engine.vqa.answering import Answerer
 
-BATCH = 256
+BATCH_SIZE = 256
 """Questions that are answered in one batch."""
 
 OnBad = Callable[[int, LooptopError], object]
@@ -49,9 +49,9 @@ def answer_all(
         if error is not None:
             on_bad(index, LooptopError(error))
     with contextlib.closing(progress_on(sys.stderr)) as progress:
-        for first in range(0, len(questions), BATCH):
+        for first in range(0, len(questions), BATCH_SIZE):
             progress.show(Status("answering", "", first / len(questions), [f"question {first}/{len(questions)}"]))
-            indices = [index for index in range(first, min(first + BATCH, len(questions))) if index not in before]
+            indices = [index for index in range(first, min(first + BATCH_SIZE, len(questions))) if index not in before]
             if not indices:
                 continue
             errors: dict[int, str] = {}

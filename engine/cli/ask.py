@@ -19,7 +19,7 @@ EXAMPLES = """\
 
 BAR_CELLS = 30
 
-MOST_CANDIDATES = 100
+MAX_CANDIDATES = 100
 """More candidates would take long to search, and nobody reads them."""
 
 
@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: Arguments) -> int:
     """Prints the answer, the candidates and the tokens."""
-    if not 1 <= arguments.top <= MOST_CANDIDATES:
-        raise LooptopError(f"--top is {arguments.top}; it must be from 1 to {MOST_CANDIDATES}")
+    if not 1 <= arguments.top <= MAX_CANDIDATES:
+        raise LooptopError(f"--top is {arguments.top}; it must be from 1 to {MAX_CANDIDATES}")
     if not arguments.image:
         raise LooptopError("IMAGE is empty; give the path of an image file")
     if not arguments.question.strip():

@@ -19,7 +19,7 @@ EXAMPLES = """\
   looptop batches ppo-3 --json          all figures
 """
 
-SHOWN = 20
+DEFAULT_COUNT = 20
 
 COLUMNS = {
     "reward": "env/reward_mean",
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a PPO run, such as ppo-3")
     parser.add_argument(
-        "--first", type=int, metavar="N", help=f"the first batch (default: number {SHOWN} from the end)"
+        "--first", type=int, metavar="N", help=f"the first batch (default: number {DEFAULT_COUNT} from the end)"
     )
     parser.add_argument("--last", type=int, metavar="N", help="the last batch (default: the newest)")
     add_json(parser)
@@ -57,7 +57,7 @@ def run(arguments: Arguments) -> int:
     folder, journal = ppo_run(arguments.run)
     _, newest, _ = journal.batch_span()
     last = newest if arguments.last is None else arguments.last
-    first = max(1, last - SHOWN + 1) if arguments.first is None else arguments.first
+    first = max(1, last - DEFAULT_COUNT + 1) if arguments.first is None else arguments.first
     batches = journal.batches(first, last)
     if arguments.json:
         figures = journal.figures(journal.names(), first, last)

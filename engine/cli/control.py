@@ -19,8 +19,8 @@ EXAMPLES = """\
 """
 
 SECONDS_TO_WAIT = 5.0
-REFUSAL_IS_ERROR = ("break", "unbreak", "reward", "leave_out", "rating")
-"""Controls that can be wrong in themselves, so that a refusal is an error. The others are refused only because they
+KINDS_REFUSED_WITH_ERROR = ("break", "unbreak", "reward", "leave_out", "rating")
+"""The kinds of controls that a person can get wrong, so that a refusal is an error. The others are refused only if they
 come too late."""
 
 
@@ -41,17 +41,19 @@ def run(arguments: Arguments) -> int:
     """Sends the control that the command is named after."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, arguments.command, by="cli")
-    return print_answer(folder, control, arguments.command, "", as_json=arguments.json)
+    return wait_and_print_answer(folder, control, arguments.command, "", as_json=arguments.json)
 
 
-def print_answer(folder: RunFolder, control: Control | None, kind: str, done: str, *, as_json: bool) -> int:
+def wait_and_print_answer(
+    folder: RunFolder, control: Control | None, kind: str, default_text: str, *, as_json: bool
+) -> int:
     """Waits for the run's answer and prints it.
 
     Args:
         folder: The run.
         control: The control that was sent; None if the change was made without one.
         kind: The kind of control.
-        done: What to print if no control was sent.
+        default_text: What to print if no control was sent.
         as_json: Print one JSON object.
 
     Returns:
@@ -61,14 +63,16 @@ def print_answer(folder: RunFolder, control: Control | None, kind: str, done: st
     if answer is None and control is not None and not folder.is_live():
         answer = wait_answer(folder, control, 0)
         if answer is None:
-            raise LooptopError(f"{folder.id} ended before it took the {kind}; see `looptop show {folder.shell_name}`")
-    if answer is not None and answer.ok is False and kind in REFUSAL_IS_ERROR:
+            raise LooptopError(
+                f"{folder.id} ended before it answered the {kind}; see `looptop show {folder.shell_name}`"
+            )
+    if answer is not None and answer.ok is False and kind in KINDS_REFUSED_WITH_ERROR:
         raise LooptopError(answer.message)
-    text = done if control is None else None if answer is None else answer.text
+    text = default_text if control is None else None if answer is None else answer.text
     if as_json:
         say_json({"run": folder.id, "control": kind, "taken": text is not None, "answer": text})
     elif text is not None:
         say(f"{folder.id}  {visible(text)}")
     else:
-        say(f"{folder.id}  has not answered yet; it takes the {kind} at the end of its step")
+        say(f"{folder.id}  has not answered yet; it answers the {kind} at the end of its step")
     return 0

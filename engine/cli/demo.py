@@ -12,7 +12,7 @@ from looptop.engine.cli.arguments import CommonArguments
 from looptop.engine.cli.batches import batch_table
 from looptop.engine.cli.output import duration, number, percent, quiet_libraries, say, table
 from looptop.engine.cli.progress import Progress
-from looptop.engine.cli.watch import DONE, Interrupts, Outcome, show_outcome, watch
+from looptop.engine.cli.watch import EXIT_DONE, Interrupts, Outcome, show_outcome, watch
 from looptop.engine.config import override, preset
 from looptop.engine.journal.records import RunState
 from looptop.engine.ppo.journal import PpoJournal
@@ -24,11 +24,11 @@ EXAMPLES = """\
   looptop demo --epochs 6                  train longer, answer better
 """
 
-IMAGES = 4
-"""How many images the questions are about."""
+IMAGE_COUNT = 4
+"""The number of images that the questions are about."""
 
-BATCHES = 10
-"""Batches of PPO."""
+BATCH_COUNT = 10
+"""The number of PPO batches."""
 
 ARTICLE_SHOWN = 100
 """Characters of an article that are printed."""
@@ -88,7 +88,7 @@ def run(arguments: Arguments) -> int:
     took = duration(time.time() - arguments.began)
     say(f"That took {took}. The runs are kept: `looptop show {folder.id}`, or open the app with `looptop`.")
     say("`looptop train vqa` and `looptop train ppo` train longer and give better models.")
-    return DONE
+    return EXIT_DONE
 
 
 def _tune(interrupts: Interrupts) -> Outcome:
@@ -97,7 +97,7 @@ def _tune(interrupts: Interrupts) -> Outcome:
     sys.stdout.flush()
     began = time.time()
     with interrupts.counted():
-        settings = [f"max_steps={BATCHES}", f"eval_steps={BATCHES}", "held_out=32", "reference_responses=32"]
+        settings = [f"max_steps={BATCH_COUNT}", f"eval_steps={BATCH_COUNT}", "held_out=32", "reference_responses=32"]
         folder = launch(override(preset("tiny", "ppo"), settings))
         outcome = watch(folder, began, interrupts, Progress(sys.stdout))
     journal = PpoJournal(folder.db)
@@ -126,7 +126,7 @@ def questions_to_ask() -> list[Example]:
     for question, truth, image in zip(*easy_vqa.get_test_questions(), strict=True):
         of_image.setdefault(image, []).append(Example(Path(paths[image]), question, truth))
     chosen = []
-    for image in sorted(of_image)[:IMAGES]:
+    for image in sorted(of_image)[:IMAGE_COUNT]:
         open_questions = [each for each in of_image[image] if each.truth not in ("yes", "no")]
         # Questions such as "is there not a circle?" are hard to read.
         positive = [each for each in of_image[image] if each.truth == "yes" and " no" not in each.question]

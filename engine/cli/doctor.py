@@ -125,7 +125,7 @@ def _say_devices(gpus: list[Gpu], used: int, total: int, torch: str) -> None:
         say("  choose one: looptop train … --set device=cuda:0, or for the whole shell: export CUDA_VISIBLE_DEVICES=0")
         say("  (numbered as on the PCI bus; export CUDA_DEVICE_ORDER=PCI_BUS_ID makes CUDA count the same way)")
         if "+cpu" in torch:
-            say(f"  ! torch {visible(torch)} computes on processors only; install a CUDA build to use the GPUs")
+            say(f"  ! torch {visible(torch)} computes on CPUs only; install a CUDA build to use the GPUs")
     else:
         say("  no NVIDIA GPU, or no driver for one; choose with: looptop train … --set device=cpu")
 

@@ -1,4 +1,4 @@
-"""`looptop import`: makes runs from files of TensorBoard or W&B."""
+"""`looptop import`: imports runs from files of TensorBoard or W&B."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ EXAMPLES = """\
 """
 
 POLL_SECONDS = 0.2
-CHUNK = 1 << 16
+CHUNK_BYTES = 1 << 16
 
 
 class Arguments(CommonArguments):
@@ -87,5 +87,5 @@ def _open_log(log: Path) -> BinaryIO:
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK):
+    while chunk := file.read(CHUNK_BYTES):
         yield chunk

@@ -1,10 +1,10 @@
-"""The `looptop` command: runs the subcommand that was typed and reports an error in one sentence.
+"""The `looptop` command: runs the subcommand that was typed and reports errors, each in one sentence.
 
 A subcommand is a module of this package with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one
 that was typed is imported, and torch only when it is needed, so that `looptop runs`, every help text and the app
 start quickly.
 
-Exit codes: 0 done, 1 a run failed, 2 wrong use or input, 130 interrupted with ctrl-C.
+Exit codes: 0 done, 1 a run failed, 2 an error that a person can correct, 130 interrupted with ctrl-C.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from looptop.engine.cli.arguments import CommonArguments, OpenApp
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
-WRONG_USE = 2
-INTERRUPTED = 130
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
 
-MEMORY_ADVICE = "use a smaller model or another device (--device), or end other programs"
+MEMORY_ADVICE = "use a smaller model or another device (--device), or close other programs"
 """What a person can do when a command has run out of memory."""
 
 NO_TERMINAL = (
@@ -102,14 +102,14 @@ GROUPS = {
     },
     "data": {
         "export": Command("export", "write a run's metrics and events as CSV, Parquet or TensorBoard files"),
-        "import": Command("importing", "make runs from a TensorBoard or W&B offline folder"),
+        "import": Command("importing", "import runs from a TensorBoard or W&B offline folder"),
     },
     "housekeeping": {
-        "rename": Command("about", "give a run a title"),
-        "note": Command("about", "keep a note with a run"),
-        "notify": Command("about", "choose the command that is started when a run ends, fails or raises an alert"),
+        "rename": Command("annotate", "give a run a title"),
+        "note": Command("annotate", "keep a note with a run"),
+        "notify": Command("annotate", "choose the command that is started when a run ends, fails or raises an alert"),
         "delete": Command("delete", "delete runs with all their files; asks first"),
-        "config": Command("config", "print a preset's whole configuration, as a start for a --config file"),
+        "config": Command("config", "print a preset's whole configuration, as a starting point for --config"),
         "doctor": Command("doctor", "report what this machine, terminal and home offer, and what may end a run"),
         "completion": Command("completion", "print the code that completes looptop's commands in your shell"),
     },
@@ -119,8 +119,8 @@ GROUPS = {
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
-_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf(inity)?|-nan", re.IGNORECASE)
-_NEGATED = re.compile(r"-[^-\s][^\s]*?[:<>=!]")
+_NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf(inity)?|-nan", re.IGNORECASE)
+_EXCLUDING_TERM = re.compile(r"-[^-\s][^\s]*?[:<>=!]")
 
 
 class Parser(argparse.ArgumentParser):
@@ -133,7 +133,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints the sentence and exits with code 2."""
-        self.exit(WRONG_USE, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
+        self.exit(EXIT_ERROR, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Takes options and other words in any order: `break RUN --remove CONDITION` too."""
@@ -146,8 +146,9 @@ class Parser(argparse.ArgumentParser):
             self._intermixing = False
 
     def _parse_optional(self, arg_string: str) -> Any:
-        # argparse itself takes only -1 and -1.5 for numbers, and -host:here for -h. No public method changes that.
-        if _NEGATIVE.fullmatch(arg_string) or (self.takes_filters and _NEGATED.match(arg_string)):
+        # argparse itself treats only words such as -1 and -1.5 as numbers, and -host:here as the option -h. No public
+        # method changes that.
+        if _NEGATIVE_NUMBER.fullmatch(arg_string) or (self.takes_filters and _EXCLUDING_TERM.match(arg_string)):
             return None
         return super()._parse_optional(arg_string)
 
@@ -190,26 +191,26 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
     try:
         try:
             if "_ARGCOMPLETE" in os.environ:
-                return _complete()
+                return _print_completions()
             return _run(words, began, open_app)
         finally:  # also after a help text, which raises SystemExit
             sys.stdout.flush()
     except LooptopError as error:
         sys.stderr.write(f"looptop: {visible(error)}\n")
-        return WRONG_USE
+        return EXIT_ERROR
     except KeyboardInterrupt:
         sys.stderr.write("looptop: interrupted\n")
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of the output, such as `head`, has ended.
-        _drop_output()
+        # The program that reads the output, such as `head`, has exited.
+        _discard_output()
         return 0
     except OSError as error:
         if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
             raise
-        _drop_output()
+        _discard_output()
         sys.stderr.write(f"looptop: cannot write the output: {error.strerror}\n")
-        return WRONG_USE
+        return EXIT_ERROR
     except (MemoryError, RuntimeError) as error:
         from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text
 
@@ -217,10 +218,10 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
             raise
         sentence = out_of_memory_text(error, f"in `looptop {_command_of(words) or ''}".rstrip() + "`")
         sys.stderr.write(f"looptop: {visible(sentence)}; {MEMORY_ADVICE}\n")
-        return WRONG_USE
+        return EXIT_ERROR
 
 
-def _drop_output() -> None:
+def _discard_output() -> None:
     """Redirects stdout to nowhere, so that Python's own flush at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -236,12 +237,12 @@ def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
             raise LooptopError(NO_APP)
         if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
             sys.stderr.write(NO_TERMINAL + "\n")
-            return WRONG_USE
+            return EXIT_ERROR
         from looptop.engine.machine.terminal import can_draw
 
         if not can_draw():
             sys.stderr.write(f"looptop: {CANNOT_DRAW}\n")
-            return WRONG_USE
+            return EXIT_ERROR
         return open_app(None)
     chosen = _command_of(words)
     if chosen is not None and chosen not in COMMANDS:
@@ -264,8 +265,8 @@ def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
     return code
 
 
-def _complete() -> int:
-    """Writes the words that can come next, for the shell (see `completion.py`)."""
+def _print_completions() -> int:
+    """Prints the words that can come next, for the shell's completion (see `completion.py`)."""
     from looptop.engine.cli.completion import complete, typed_words
 
     chosen = next((word for word in typed_words() if word in COMMANDS), None)

@@ -24,7 +24,7 @@ class Status:
     name: str
     """The run's id, or what the command does."""
     phase: str
-    """What it is doing now; a change shows a new line at once. May be empty."""
+    """The current activity; a change shows a new line immediately. May be empty."""
     fraction: float
     """How much is done, from 0 to 1."""
     details: Sequence[str]

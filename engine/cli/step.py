@@ -1,11 +1,11 @@
-"""`looptop step`: lets a paused run make one step, or a PPO batch go on to its next stage."""
+"""`looptop step`: lets a paused run make one step, or lets a PPO batch continue to its next stage."""
 
 from __future__ import annotations
 
 import argparse
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
-from looptop.engine.cli.control import print_answer
+from looptop.engine.cli.control import wait_and_print_answer
 from looptop.engine.ppo.records import STAGES
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
@@ -41,4 +41,4 @@ def run(arguments: Arguments) -> int:
     """Sends the control and prints the run's answer."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, "step", by="cli", to=arguments.to)
-    return print_answer(folder, control, "step", "", as_json=arguments.json)
+    return wait_and_print_answer(folder, control, "step", "", as_json=arguments.json)

@@ -1,7 +1,8 @@
 """Watches a run in the foreground until it ends, and forwards ctrl-C to it.
 
 The run has an engine process and a session of its own, so closing the terminal ends only the watcher. Ctrl-C, or a
-SIGTERM to the watcher, is forwarded to the run: the first stops it with a checkpoint, the second stops it at once.
+SIGTERM to the watcher, is forwarded to the run: the first stops it with a checkpoint, the second stops it
+immediately.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from looptop.engine.text import visible
 POLL_SECONDS = 0.2
 _STEP_FIGURES = {"vqa": (("loss", "loss"),), "ppo": (("reward", "env/reward_mean"), ("kl", "objective/kl"))}
 """The figures of the last step on a progress line, by kind of run: label and metric."""
-DONE, FAILED, INTERRUPTED = 0, 1, 130
+EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 
 class Interrupts:
@@ -83,8 +84,8 @@ class Outcome:
     def exit_code(self) -> int:
         """The exit code of the command that watched."""
         if self.state in (RunState.FAILED, RunState.INTERRUPTED):
-            return INTERRUPTED if self.interrupted else FAILED
-        return INTERRUPTED if self.interrupted and self.state is not RunState.FINISHED else DONE
+            return EXIT_INTERRUPTED if self.interrupted else EXIT_FAILED
+        return EXIT_INTERRUPTED if self.interrupted and self.state is not RunState.FINISHED else EXIT_DONE
 
 
 def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Progress) -> Outcome:

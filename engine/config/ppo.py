@@ -39,7 +39,7 @@ class PolicyConfig(Table, frozen=True, kw_only=True):
     lora_modules: tuple[str, ...] = ()
     """Names of the layers that get adapters; if empty, `peft`'s choice for the family."""
     kernels: Kernels = "fast"
-    """`fast`: on a processor a T5 computes with looptop's own norms, attention and decoding loop. `transformers`: with
+    """`fast`: on a CPU a T5 computes with looptop's own norms, attention and decoding loop. `transformers`: with
     those of transformers, as it always does on a GPU."""
 
 

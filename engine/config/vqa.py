@@ -28,7 +28,7 @@ class ModelConfig(Table, frozen=True, kw_only=True):
     start_from: str = ""
     """A complete VQA model to start from instead of the three parts: `bundled`, a run's id, or a folder."""
     kernels: Kernels = "fast"
-    """`fast`: on a processor a GPT-2 computes with looptop's own activation and attention. `transformers`: with
+    """`fast`: on a CPU a GPT-2 computes with looptop's own activation and attention. `transformers`: with
     transformers' own, as it always does on a GPU."""
 
 

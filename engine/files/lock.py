@@ -1,4 +1,4 @@
-"""The lock of a live run. Its process holds it, and the kernel releases it when the process ends, in whatever way.
+"""The lock of a live run. Its process holds it, and the kernel releases it when that process exits, even if killed.
 
 The lock is a `flock` on `run.lock`. The file also names the process that holds it. Other hosts cannot see the lock, so
 a thread updates the file's modification time every two seconds as a heartbeat, and readers there check that.
@@ -27,7 +27,7 @@ HEARTBEAT_SECONDS = 2.0
 _ALIVE_SECONDS = 15.0
 # A reader that tests the lock holds it for microseconds; whoever still holds it after this long is another run.
 PATIENCE_SECONDS = 0.5
-_LARGEST = 64 * 1024
+_MAX_BYTES = 64 * 1024
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -170,7 +170,7 @@ def is_held(path: Path) -> bool:
 def read_owner(path: Path) -> Owner | None:
     """The process that holds, or last held, the lock; None if there was none or the file is damaged."""
     try:
-        record = msgspec.json.decode(read_regular(path, _LARGEST), type=_Record)
+        record = msgspec.json.decode(read_regular(path, _MAX_BYTES), type=_Record)
         return Owner(record.host, record.pid, record.started, path.lstat().st_mtime)
     except (OSError, *UNREADABLE):
         return None
@@ -201,7 +201,7 @@ _held: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 
 def _forget_after_fork() -> None:
-    """Closes the lock in a forked child (a data loader's worker), which would keep it after its parent has ended."""
+    """Closes the lock in a forked child (a data loader's worker), which would keep it after its parent has exited."""
     for lock in list(_held):
         with contextlib.suppress(OSError):
             lock.hand_over()

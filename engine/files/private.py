@@ -16,8 +16,8 @@ from typing import BinaryIO
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
-LARGEST = 4 * 2**20
-"""The largest file that is read as a whole, in bytes: a configuration, a title and note."""
+MAX_FILE_BYTES = 4 * 2**20
+"""The largest file that is read as a whole, in bytes; such files hold a configuration, or a title and note."""
 
 _NEVER_WAIT = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
@@ -79,7 +79,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, fol
     return descriptor
 
 
-def read_regular(path: Path, largest: int = LARGEST, *, follow_links: bool = False) -> bytes:
+def read_regular(path: Path, largest: int = MAX_FILE_BYTES, *, follow_links: bool = False) -> bytes:
     """The whole content of a regular file.
 
     Args:

@@ -19,7 +19,7 @@ from looptop.engine.text import visible
 if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer
 
-KEPT = 2
+MAX_LOADED_MODELS = 2
 """How many models stay loaded: the one that is asked, and one to compare it with."""
 
 LOG = "answers.log"
@@ -58,7 +58,7 @@ class Server(HelperServer[AskReply]):
         key = (str(folder), request.device, written)
         if key not in self.loaded:
             self.report(f"loading {visible(request.model)}")
-            while len(self.loaded) >= KEPT:
+            while len(self.loaded) >= MAX_LOADED_MODELS:
                 self.loaded.popitem(last=False)
             self.loaded[key] = Answerer.load(request.model, request.device)
         self.loaded.move_to_end(key)

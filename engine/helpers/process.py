@@ -35,7 +35,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     error: str | None = None
     """One sentence."""
     status: str = ""
-    """`starting`, `loading MODEL`, `ready`; `ended` if the process has ended."""
+    """`starting`, `loading MODEL`, `ready`; `ended` if the process has exited."""
 
     @property
     def done(self) -> bool:
@@ -44,7 +44,7 @@ class Reply(Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Whether the process has ended: no more replies come until it is started again."""
+        """Whether the process has exited: no more replies come until it is started again."""
         return self.id == 0 and self.status == "ended"
 
 
@@ -72,7 +72,7 @@ class HelperProcess(Generic[R]):
     def __init__(self, reply: type[R]) -> None:
         self._reply = reply
         self._children: list[_Child] = []
-        """The running process, after ended ones whose replies are not all read yet."""
+        """The running process, after exited ones whose replies are not all read yet."""
         self._lock = threading.Lock()
 
     @property
@@ -120,7 +120,7 @@ class HelperProcess(Generic[R]):
             child = self._children[-1]
             child.unanswered[request_id] = None
             stdin = _pipe(child.process.stdin)
-            # If the process has just ended, `read` reports it, also for this request.
+            # If the process has just exited, `read` reports it, also for this request.
             with contextlib.suppress(OSError):
                 stdin.write(msgspec.json.encode(request) + b"\n")
                 stdin.flush()
@@ -128,8 +128,8 @@ class HelperProcess(Generic[R]):
     def read(self) -> R:
         """Waits for the next reply.
 
-        When the process has ended, each unanswered request gets an error. Then comes a reply that is `ended`, unless
-        the process was started again meanwhile; its error is the reason, unless the process was closed.
+        When the process has exited, each unanswered request gets an error. Then comes a reply that is `ended`, unless
+        the process was started again by then; its error is the reason, unless the process was closed.
         """
         while True:
             with self._lock:
@@ -165,7 +165,7 @@ class HelperProcess(Generic[R]):
                 child.process.wait()
 
     def _end(self, child: _Child) -> str:
-        """Waits for the process to end; returns a sentence about how it ended."""
+        """Waits for the process to exit; returns a sentence about how it ended."""
         code = child.process.wait()
         if child.closed:
             return f"{self.NAME} was closed"

@@ -68,7 +68,7 @@ class HelperServer(Generic[R]):
             sys.stderr.flush()
             if is_out_of_memory(error):
                 reason = out_of_memory_text(error, "while it answered")
-                message = f"{reason}; end other programs, or use a smaller model"
+                message = f"{reason}; close other programs, or use a smaller model"
             else:
                 message = f"an error in looptop itself ({visible(type(error).__name__)}); see {visible(self.log)}"
             self.reply(self.reply_type(id=self.request_id, error=message, status="ready"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.interchange.run_tables import PAGE, tables_of
+from looptop.engine.interchange.run_tables import ROWS_PER_PAGE, tables_of
 from looptop.engine.interchange.table import Row, Table
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
@@ -135,7 +135,7 @@ def _tensorboard(journal: Journal, folder: Path, on_part: OnPart | None) -> None
         names, rows = journal.names(), 0
         for number, name in enumerate(names):
             after = -(2**63)
-            while points := journal.values(name, after, PAGE):
+            while points := journal.values(name, after, ROWS_PER_PAGE):
                 rows += len(points)
                 if on_part is not None:
                     on_part("scalars", rows, number / len(names))

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from looptop.engine.interchange.ppo_tables import ppo_tables
 from looptop.engine.interchange.table import Row, Table
-from looptop.engine.journal.completions import completion_steps, completions
+from looptop.engine.journal.completions import read_completion_steps, read_completions
 from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
 
-PAGE = 50_000
+ROWS_PER_PAGE = 50_000
 """Rows that are in memory at a time."""
 
 
@@ -43,7 +43,7 @@ def tables_of(journal: Journal, batches: tuple[int, int] | None = None) -> list[
         tables.append(
             Table("answers", {**columns, "confidence": float, "correct": float}, lambda: _answers(journal), len(steps))
         )
-    if steps := completion_steps(journal):
+    if steps := read_completion_steps(journal):
         columns = {"step": int, "place": int, "prompt": str, "completion": str, "rewards": str}
         tables.append(Table("completions", {**columns, "advantage": float}, lambda: _completions(journal), len(steps)))
     return [*tables, *ppo_tables(PpoJournal(journal.path), batches)]
@@ -52,7 +52,7 @@ def tables_of(journal: Journal, batches: tuple[int, int] | None = None) -> list[
 def _metrics(journal: Journal) -> Iterator[list[Row]]:
     for name in journal.names():
         after = -(2**63)
-        while points := journal.values(name, after, PAGE):
+        while points := journal.values(name, after, ROWS_PER_PAGE):
             yield [(name, each.step, math.nan if each.value is None else each.value, each.time) for each in points]
             after = points[-1].step
 
@@ -72,8 +72,8 @@ def _answers(journal: Journal) -> Iterator[list[Row]]:
 def _completions(journal: Journal) -> Iterator[list[Row]]:
     import json
 
-    for step in completion_steps(journal):
+    for step in read_completion_steps(journal):
         yield [
             (step, index, each.prompt, each.completion, json.dumps(each.rewards), each.advantage)
-            for index, each in enumerate(completions(journal, step))
+            for index, each in enumerate(read_completions(journal, step))
         ]

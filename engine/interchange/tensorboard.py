@@ -30,7 +30,7 @@ VERSION = "brain.Event:2"
 _LENGTH = struct.Struct("<Q")
 _CHECK = struct.Struct("<I")
 # A scalar takes about fifty bytes; a file with a record larger than this is not an event file.
-_LARGEST = 2**31
+_MAX_RECORD_BYTES = 2**31
 _FLOAT, _DOUBLE, _INT32, _INT64 = 1, 2, 3, 9
 """TensorFlow's numbers for its data types."""
 _SESSION_START = 1
@@ -246,7 +246,7 @@ def records(file: BinaryIO) -> Iterator[bytes]:
         if len(head) < 12 or _CHECK.unpack(head[8:])[0] != _masked(head[:8]):
             raise Damaged
         (length,) = _LENGTH.unpack(head[:8])
-        if length > _LARGEST:
+        if length > _MAX_RECORD_BYTES:
             raise Damaged
         data = file.read(length)
         check = file.read(4)

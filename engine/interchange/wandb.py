@@ -32,7 +32,7 @@ from looptop.engine.times import is_time
 _HEADER = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
 _BLOCK = 32 * 1024
 _FRAGMENT = struct.Struct("<IHB")
-_DEEPEST = 20
+_MAX_DEPTH = 20
 _MEDIA = {
     "table": "tables", "table-file": "tables", "partitioned-table": "tables", "joined-table": "tables",
     "image-file": "images", "images/separated": "images", "images": "images", "histogram": "histograms",
@@ -296,7 +296,7 @@ def _numbers(name: str, value: Any, described: RunDescription, depth: int = 0) -
             described.unreadable["numbers that are too large, left out"] += 1
     elif isinstance(value, dict) and "_type" in value:
         described.other[_MEDIA.get(str(value["_type"]), "other media")] += 1
-    elif isinstance(value, dict) and depth < _DEEPEST:
+    elif isinstance(value, dict) and depth < _MAX_DEPTH:
         for key, inner in value.items():
             yield from _numbers(f"{name}.{storable(key)}", inner, described, depth + 1)
 

@@ -24,7 +24,7 @@ class Completion(Struct, frozen=True):
 
 
 def write_completions(writer: JournalWriter, step: int, new: Iterable[Completion]) -> None:
-    """Journals the completions of a step; earlier ones of the same step are replaced."""
+    """Writes the completions of a step to the journal; they replace earlier ones of the same step."""
     writer.rows("DELETE FROM completions WHERE step = ?", [(step,)])
     writer.rows(
         "INSERT INTO completions VALUES (?, ?, ?, ?, ?, ?)",
@@ -42,8 +42,8 @@ def write_completions(writer: JournalWriter, step: int, new: Iterable[Completion
     )
 
 
-def completion_steps(journal: Journal) -> list[int]:
-    """The steps that have completions."""
+def read_completion_steps(journal: Journal) -> list[int]:
+    """The steps that have completions, in rising order."""
     with journal.transaction() as read:
         if not read:
             return []
@@ -51,7 +51,7 @@ def completion_steps(journal: Journal) -> list[int]:
         return [step for (step,) in rows if isinstance(step, int)]
 
 
-def completions(journal: Journal, step: int | None = None) -> list[Completion]:
+def read_completions(journal: Journal, step: int | None = None) -> list[Completion]:
     """The completions of a step in their order; by default of the latest step."""
     with journal.transaction() as read:
         if not read:

@@ -105,7 +105,7 @@ def structure(value: object, expected: type[T], default: T) -> T:
 
 def cause(value: object) -> Cause | None:
     """The cause of a run's state; None if there is none, or it cannot be read."""
-    why: Cause | None = structure(value, Cause, None)  # type: ignore[arg-type]  # a union is no class
+    why: Cause | None = structure(value, Cause, None)  # type: ignore[arg-type]  # a union is not a class
     return msgspec.structs.replace(why, stage=name(why.stage)) if isinstance(why, Hold) else why
 
 

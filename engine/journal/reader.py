@@ -2,7 +2,7 @@
 
 Every call opens the file, reads in one short transaction, and closes it. So a reader never blocks the run or lets its
 write-ahead log grow, and may call from any thread. Calls in a `snapshot` block share one transaction. A missing journal
-reads as empty.
+counts as empty.
 """
 
 from __future__ import annotations

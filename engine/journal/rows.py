@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from looptop.engine.encoding import storable
 from looptop.engine.journal.records import AnswerSample
-from looptop.engine.journal.schema import SAMPLES_OF_A_BATCH, SPANS
+from looptop.engine.journal.schema import BUCKET_WIDTHS, TOKEN_KEY_STRIDE
 
 
 class Metrics(NamedTuple):
@@ -60,10 +60,10 @@ class Mark(NamedTuple):
 
 Entry = Metrics | Answers | Supersede | Statement | Statements | Mark
 
-EVENT = "INSERT INTO events (time, step, kind, level, text, code) VALUES (?, ?, ?, ?, ?, ?)"
-STATE = "INSERT INTO states (time, state, reason, cause) VALUES (?, ?, ?, ?)"
-FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
-CONTROL = "INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_EVENT = "INSERT INTO events (time, step, kind, level, text, code) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_STATE = "INSERT INTO states (time, state, reason, cause) VALUES (?, ?, ?, ?)"
+INSERT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
+INSERT_CONTROL = "INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 _ADD_TO_BUCKET = """
 INSERT INTO buckets VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -134,7 +134,7 @@ class Tables:
         self._connection.executemany("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", rows)
         fresh = [row for row in rows if (row[0], row[1]) not in rewritten] if rewritten else rows
         self._connection.executemany(_ADD_TO_BUCKET, _buckets(fresh))
-        for name, span, bucket in {(name, span, step // span) for name, step in rewritten for span in SPANS}:
+        for name, span, bucket in {(name, span, step // span) for name, step in rewritten for span in BUCKET_WIDTHS}:
             self._rebuild(name, span, bucket)
 
     def _write_answers(self, entry: Answers) -> None:
@@ -161,7 +161,7 @@ class Tables:
         run = self._connection.execute
         for (name,) in run("SELECT id FROM names").fetchall():
             run("DELETE FROM metrics WHERE name = ? AND step > ?", (name, after_step))
-            for span in SPANS:
+            for span in BUCKET_WIDTHS:
                 # Floor division: if nothing is left (after_step -1), this is bucket -1, which does not exist.
                 border = after_step // span
                 run("DELETE FROM buckets WHERE name = ? AND span = ? AND bucket >= ?", (name, span, border))
@@ -169,7 +169,7 @@ class Tables:
         # What a person changed by hand stays: it is applied again when the batch is made again.
         for table in ("answer_samples", "completions", "ppo_batches", "ppo_samples"):
             run(f"DELETE FROM {table} WHERE step > ?", (after_step,))
-        run("DELETE FROM ppo_tokens WHERE place >= ?", ((after_step + 1) * SAMPLES_OF_A_BATCH,))
+        run("DELETE FROM ppo_tokens WHERE place >= ?", ((after_step + 1) * TOKEN_KEY_STRIDE,))
         run("UPDATE events SET superseded = 1 WHERE step > ?", (after_step,))
         self.forget()
 
@@ -214,7 +214,7 @@ class _Bucket:
 def _buckets(rows: Iterable[tuple[int, int, float, float]]) -> list[tuple[object, ...]]:
     buckets: dict[tuple[int, int, int], _Bucket] = {}
     for name, step, value, _ in rows:
-        for span in SPANS:
+        for span in BUCKET_WIDTHS:
             key = (name, span, step // span)
             bucket = buckets.get(key)
             if bucket is None:

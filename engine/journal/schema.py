@@ -1,4 +1,4 @@
-"""The journal's tables, and how its file is opened: by the one run that writes it, and by readers."""
+"""The journal's tables, and how the run that writes them and its readers open the file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ from looptop.engine.text import visible
 VERSION = 2
 
 READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""What reading a journal raises; the second if SQLite quotes damaged bytes in its message."""
+"""The errors that reading a journal raises; UnicodeDecodeError if SQLite quotes damaged bytes in a message."""
 
-SPANS = (16, 256, 4096, 65536)
-"""Steps that one bucket covers, from the finest buckets to the coarsest."""
+BUCKET_WIDTHS = (16, 256, 4096, 65536)
+"""The number of steps in one bucket, from the finest buckets to the coarsest; the column `span` holds it."""
 
 # Metrics are clustered by name and step, as a chart reads them. A later row of the same step replaces an earlier one.
+#
+# Columns whose names do not explain themselves:
+# - `place`: in answer_samples and completions the index within the step; in ppo_batches the batch's stage; in
+#   ppo_tokens a key made of step and row, see `TOKEN_KEY_STRIDE`
+# - `missing`: the number of NaN values; `marks`: health marks as JSON; `by`: who sent the judgement (`cli`, `app`, ...)
+# - `query_cut`: 1 if the query was cut to its maximal length
+# The table `facts` holds facts about the run, such as its total steps, by name; `ppo_pieces` the texts of tokens by id.
 _TABLES = """
 CREATE TABLE changes (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL);
 INSERT INTO changes VALUES (1, 0);
@@ -85,7 +92,7 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE controls ADD COLUMN code TEXT NOT NULL DEFAULT ''",
     ),
 }
-"""The statements by which the writer brings a journal from a version to the next one."""
+"""The statements that upgrade a journal from a version to the next one; only the writer runs them."""
 
 _VIEWS: dict[int, tuple[str, ...]] = {
     1: (
@@ -94,10 +101,10 @@ _VIEWS: dict[int, tuple[str, ...]] = {
         "CREATE TEMP VIEW controls AS SELECT rowid AS rowid, *, NULL AS ok, '' AS code FROM main.controls",
     ),
 }
-"""For readers, which change nothing: views that show the tables of an older version as those of this one."""
+"""Views that show the tables of an older version as those of this one, for readers, which cannot upgrade the file."""
 
-SAMPLES_OF_A_BATCH = 1 << 16
-"""The column `place` of a token table is the batch's step times this, plus the sample's row."""
+TOKEN_KEY_STRIDE = 1 << 16
+"""The key of a token table is the batch's step times this, plus the sample's row (less than this)."""
 
 
 def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Connection:
@@ -120,7 +127,8 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
     try:
         _check_version(connection, path)
         on_network = is_on_network(path) if network is None else network
-        # A reader that hangs inside a transaction can prevent the change of mode. Both modes work; one is faster.
+        # A reader that hangs inside a transaction can prevent the change of mode. That is harmless: the journal works
+        # in both modes, and one is only faster.
         with contextlib.suppress(sqlite3.OperationalError):
             connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network else 'WAL'}")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -136,7 +144,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Makes missing tables, or brings tables of an older version up to date, in one transaction: a run that is killed
-    meanwhile leaves them unchanged.
+    during it leaves them unchanged.
     """
     connection.execute("BEGIN IMMEDIATE")
     version = _version(connection)
@@ -175,7 +183,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
                 connection.close()
                 return None
             if version < VERSION:
-                _read_as_new(connection, version)
+                _show_as_current(connection, version)
             return connection
         except sqlite3.OperationalError as error:
             connection.close()
@@ -189,25 +197,25 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     raise LooptopError(f"cannot read the journal {visible(path)}: {error_text(problem)}")
 
 
-def _read_as_new(connection: sqlite3.Connection, version: int) -> None:
-    """Hides the tables of an older version behind views with the columns of this one, for this connection only."""
+def _show_as_current(connection: sqlite3.Connection, version: int) -> None:
+    """Covers the tables of an older version with views that have this version's columns, for this connection only."""
     connection.execute("PRAGMA temp_store = MEMORY")
     for statement in _VIEWS[version]:
         connection.execute(statement)
 
 
 SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
-"""What SQLite appends to the journal's name for its side files."""
+"""The suffixes of SQLite's side files, which follow the journal's name."""
 
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-_OUR_TABLES_ONLY = """
+_FIRST_FOREIGN_OBJECT = """
     SELECT type, name FROM sqlite_schema
     WHERE type NOT IN ('table', 'index') OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%') LIMIT 1
 """
 
 
 def refuse_unsafe_journal(path: Path) -> None:
-    """Checks the journal's files before SQLite opens them, as it follows links and waits for pipes.
+    """Checks the journal's files before SQLite opens them, since SQLite would follow links and wait for pipes.
 
     Raises:
         UnsafeFileError: One of them is a link or not a regular file, or would make SQLite delete another file.
@@ -225,7 +233,7 @@ def refuse_unsafe_journal(path: Path) -> None:
         return
     # This marks a transaction over several files, which looptop never makes: SQLite would delete the file named here.
     if end == _SUPER_JOURNAL:
-        raise UnsafeFileError(rollback, "names another file, which SQLite would delete")
+        raise UnsafeFileError(rollback, "makes SQLite delete another file")
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -240,7 +248,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
             f" this one reads up to {VERSION}); update looptop to open it"
         )
     # A stranger's view could compute for ever, and a trigger would act when the run writes.
-    if strange := connection.execute(_OUR_TABLES_ONLY).fetchone():
+    if strange := connection.execute(_FIRST_FOREIGN_OBJECT).fetchone():
         raise LooptopError(
             f"the journal {visible(path)} holds the {visible(strange[0])} {visible(strange[1])}, which looptop did not"
             " create; it is not opened"

@@ -9,7 +9,7 @@ from typing import Any
 from looptop.engine.encoding import storable
 from looptop.engine.journal import decode
 from looptop.engine.journal.records import Series
-from looptop.engine.journal.schema import SPANS
+from looptop.engine.journal.schema import BUCKET_WIDTHS
 
 # A column is a whole number of buckets wide. The steps before the first and after the last whole bucket are read from
 # finer buckets.
@@ -62,7 +62,7 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
     span, width = _column_width(high - low + 1, columns)
     parts: list[str] = []
     bound: list[int] = [width]
-    for size, start, end in _segments(low, high, [each for each in (*reversed(SPANS), 1) if each <= span]):
+    for size, start, end in _segments(low, high, [each for each in (*reversed(BUCKET_WIDTHS), 1) if each <= span]):
         parts.append(_OF_BUCKETS if size > 1 else _OF_ROWS)
         bound += [name_id, size, start // size, end // size] if size > 1 else [name_id, start, end]
     rows = read(_COLUMNS.format(parts=" UNION ALL ".join(parts)), bound).fetchall()
@@ -75,7 +75,7 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
     )
 
 
-FORGOTTEN = 1e-9
+NEGLECTED_WEIGHT = 1e-9
 """The weight, in an exponential average, of all values that are too old to be read for it."""
 
 
@@ -96,7 +96,7 @@ def read_smoothed(read: Any, name: str, steps: Sequence[int], weight: float) -> 
     row = read("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
     if row is None or not steps:
         return []
-    memory = max(1, math.ceil(math.log(FORGOTTEN) / math.log(weight)))
+    memory = max(1, math.ceil(math.log(NEGLECTED_WEIGHT) / math.log(weight)))
     begin = read(
         "SELECT step FROM metrics WHERE name = ? AND step <= ? ORDER BY step DESC LIMIT 1 OFFSET ?",
         (row[0], steps[0], memory),
@@ -168,7 +168,7 @@ def _segments(low: int, high: int, spans: Sequence[int]) -> Iterator[tuple[int, 
 def _column_width(steps: int, columns: int) -> tuple[int, int]:
     """The span of the buckets to read (1 for single rows), and the width of a column in steps, a multiple of it."""
     least = -(-steps // columns)
-    span = max((span for span in (1, *SPANS) if span <= least), default=1)
+    span = max((span for span in (1, *BUCKET_WIDTHS) if span <= least), default=1)
     # SQLite takes no number of 2**63 or more.
     return span, min(-(-least // span) * span, 2**63 - 1)
 

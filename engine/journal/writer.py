@@ -159,7 +159,7 @@ class JournalWriter:
             code: For an alert, its kind in a word, for programs.
         """
         moment = _now() if time is None else time
-        self._add(Statement(rows.EVENT, (moment, step, storable(kind), level, storable(text), storable(code))))
+        self._add(Statement(rows.INSERT_EVENT, (moment, step, storable(kind), level, storable(text), storable(code))))
         for listener in self.listeners:
             listener.on_event(kind, text, level)
 
@@ -174,7 +174,9 @@ class JournalWriter:
         cause = None if isinstance(why, str) else why
         reason = why if isinstance(why, str) else cause_text(why)
         encoded = None if cause is None else encode_json(cause).decode()
-        self._add(Statement(rows.STATE, (_now() if time is None else time, str(state), storable(reason), encoded)))
+        self._add(
+            Statement(rows.INSERT_STATE, (_now() if time is None else time, str(state), storable(reason), encoded))
+        )
         for listener in self.listeners:
             listener.on_state(state, reason, cause)
 
@@ -182,7 +184,7 @@ class JournalWriter:
         """Adds facts about the run, such as total steps, device and sizes; later values replace earlier ones."""
         for key, value in values.items():
             text = encode_json(value).decode()
-            self._add(Statement(rows.FACT, (storable(key), text)))
+            self._add(Statement(rows.INSERT_FACT, (storable(key), text)))
         for listener in self.listeners:
             listener.on_facts(values)
 
@@ -194,7 +196,7 @@ class JournalWriter:
         """Adds the run's answer to a control."""
         texts = storable(control_id), storable(kind)
         outcome = storable(answer.message), answer.ok, answer.code
-        self._add(Statement(rows.CONTROL, (*texts, _now(), taken_at_step, *outcome)))
+        self._add(Statement(rows.INSERT_CONTROL, (*texts, _now(), taken_at_step, *outcome)))
 
     def rows(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
         """Adds rows to a table that only one kind of run uses.
@@ -304,7 +306,7 @@ class JournalWriter:
             return []
         seconds = time.monotonic() - self._failing_since
         text = f"the journal could not be written for {seconds:.1f} s ({self._failure}); nothing was lost"
-        return [Statement(rows.EVENT, (_now(), None, "journal", "warning", text, ""))]
+        return [Statement(rows.INSERT_EVENT, (_now(), None, "journal", "warning", text, ""))]
 
     def _write(self, batch: list[Entry]) -> None:
         connection = self._connection

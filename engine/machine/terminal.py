@@ -15,7 +15,7 @@ from msgspec import Struct
 
 # Kitty's query for graphics, then a query that every terminal answers: a reply to the first comes before the second.
 _QUERY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
-_PATIENCE = 1.0
+_REPLY_SECONDS = 1.0
 
 _NO_TERMINALS = ("", "dumb", "unknown")
 # FreeBSD's old console can move the cursor, but does not support UTF-8, which the app needs.
@@ -128,7 +128,7 @@ def _graphics(descriptor: int) -> tuple[str, ...] | None:
     try:
         tty.setcbreak(descriptor)
         os.write(descriptor, _QUERY)
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _REPLY_SECONDS
         while parse_graphics(data) is None and (left := end - time.monotonic()) > 0:
             if select.select([descriptor], [], [], left)[0]:
                 data += os.read(descriptor, 1024)

@@ -18,7 +18,7 @@ import msgspec
 from looptop.engine.encoding import encode_json
 from looptop.engine.journal import decode
 from looptop.engine.journal.reader import Journal
-from looptop.engine.journal.schema import SAMPLES_OF_A_BATCH
+from looptop.engine.journal.schema import TOKEN_KEY_STRIDE
 from looptop.engine.journal.writer import JournalWriter, storable
 from looptop.engine.ppo.records import (
     STAGES,
@@ -221,7 +221,7 @@ class PpoJournal(Journal):
 
 
 def _token_key(step: int, row: int) -> int:
-    return step * SAMPLES_OF_A_BATCH + row
+    return step * TOKEN_KEY_STRIDE + row
 
 
 def _numbers(values: Mapping[str, float]) -> str:

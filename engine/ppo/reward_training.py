@@ -35,7 +35,7 @@ from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.model_sizes import reward_sizes
 from looptop.engine.ppo.preferences import Pair, load_pairs
 from looptop.engine.ppo.rewards import encode, max_input_length
-from looptop.engine.runs.context import READING, RunContext, loading
+from looptop.engine.runs.context import READING_DATA, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.trainer import (
@@ -85,7 +85,7 @@ def train(context: RunContext) -> dict[str, Any]:
     check_fit(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, advice)
     model, tokenizer = load_classifier(config.model.classifier)
     context.raise_if_stopped()
-    with context.during(READING), context.processes.first_process_first():
+    with context.during(READING_DATA), context.processes.first_process_first():
         pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, max_input_length(model.config, tokenizer))
     sample = encode(tokenizer, [pairs[0].query], [pairs[0].chosen], config.model.reads, longest)

@@ -27,7 +27,7 @@ from looptop.engine.ppo.rollout import SpecialIds
 from looptop.engine.ppo.stages import BatchDroppedError
 from looptop.engine.ppo.step import Setup
 from looptop.engine.ppo.trainer import PpoTrainer
-from looptop.engine.runs.context import READING, RunContext, loading
+from looptop.engine.runs.context import READING_DATA, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.trainer import (
@@ -77,7 +77,7 @@ def train(context: RunContext) -> dict[str, Any]:
     context.raise_if_stopped()
     tokenizer = load_tokenizer(config.model.policy)
     processes = context.processes
-    with context.during(READING), processes.first_process_first():
+    with context.during(READING_DATA), processes.first_process_first():
         queries = data.load(config.data, tokenizer, max_query_length(policy, config), config.training.seed)
     context.raise_if_stopped()
     setup = Setup(

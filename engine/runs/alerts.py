@@ -33,10 +33,10 @@ QUESTION_ONLY = "question_only_accuracy"
 
 WINDOW = 40
 WINDOW_SHARE = 1 / 50
-MOST_OF_THEM = 0.75
-ABOVE_START = 1.1
-WORSE = 0.01
-NOT_JUDGED = 0.1
+SHARE_ABOVE = 0.75
+ABOVE_START_FACTOR = 1.1
+WORSE_FRACTION = 0.01
+UNJUDGED_FRACTION = 0.1
 FIRST_LOSSES = 3
 """How many training losses define the start if there was no evaluation before the first step."""
 
@@ -122,8 +122,8 @@ class LossAlerts(Listener):
                 every = max(1, step - self._first_steps[0])
                 self._above = deque(maxlen=max(WINDOW, int(self._total * WINDOW_SHARE) // every))
         start = max(self._first_losses) if self._eval_start is None else max(self._eval_start, self._first_losses[0])
-        self._above.append(loss > ABOVE_START * start > 0)
-        if sum(self._above) >= MOST_OF_THEM * (self._above.maxlen or WINDOW):
+        self._above.append(loss > ABOVE_START_FACTOR * start > 0)
+        if sum(self._above) >= SHARE_ABOVE * (self._above.maxlen or WINDOW):
             self._raise(
                 "loss_above_start",
                 f"the training loss stays above its start: {loss:.4g} at step {step}, {start:.4g} before training; a"
@@ -134,9 +134,9 @@ class LossAlerts(Listener):
     def _judge_eval_loss(self, step: int, loss: float) -> None:
         if step <= 0:
             self._eval_start = loss
-        elif self._eval_start is not None and step >= NOT_JUDGED * self._total:
+        elif self._eval_start is not None and step >= UNJUDGED_FRACTION * self._total:
             start = self._eval_start
-            if loss > start + WORSE * abs(start):
+            if loss > start + WORSE_FRACTION * abs(start):
                 self._raise(
                     "eval_loss_worse",
                     f"the validation loss is worse than before training: {loss:.4g} at step {step}, {start:.4g} before",

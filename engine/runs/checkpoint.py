@@ -164,7 +164,7 @@ def rotate(folder: Path, keep: int = 2, best: int | None = None) -> list[Path]:
 
 
 def _delete(path: Path) -> None:
-    # Renamed first, so that a process that is killed meanwhile leaves nothing that looks like an incomplete checkpoint.
+    # Renamed first, so that a process that is killed here leaves nothing that looks like an incomplete checkpoint.
     doomed = path.with_name(f".deleting-{path.name}")
     with contextlib.suppress(OSError):
         path.rename(doomed)

@@ -41,21 +41,21 @@ class Activity(NamedTuple):
     """How to need less memory: "lower training.per_device_train_batch_size"."""
 
 
-CLOSE_OTHERS = "end other programs that use this memory"
+CLOSE_OTHERS = "close other programs that use this memory"
 """The advice if no setting of the run reduces its memory."""
 
 UNKNOWN_ACTIVITY = Activity("while it ran", CLOSE_OTHERS)
 """The activity of a run whose training code does not set one."""
-READING = Activity("while it read the data", CLOSE_OTHERS)
+READING_DATA = Activity("while it read the data", CLOSE_OTHERS)
 
 
-def loading(remedies: Sequence[str]) -> Activity:
+def loading(advice: Sequence[str]) -> Activity:
     """The activity of loading models.
 
     Args:
-        remedies: How to make them smaller.
+        advice: What a person can do to make the models smaller.
     """
-    return Activity("while it loaded the models", join_text(remedies, "or"))
+    return Activity("while it loaded the models", join_text(advice, "or"))
 
 
 class RunContext:
@@ -144,9 +144,9 @@ class RunContext:
         processes of the run call it together.
 
         Args:
-            text: See `ProgressReport.at`.
-            done: See there.
-            total: See there.
+            text: The activity, as in `ProgressReport.at`.
+            done: How much of it is done.
+            total: The total; 0 if unknown.
 
         Raises:
             RunStoppedError: The run must stop.
@@ -160,9 +160,9 @@ class RunContext:
         run calls it on its own.
 
         Args:
-            text: See `ProgressReport.at`.
-            done: See there.
-            total: See there.
+            text: The activity, as in `ProgressReport.at`.
+            done: How much of it is done.
+            total: The total; 0 if unknown.
 
         Raises:
             RunStoppedError: The run must stop.

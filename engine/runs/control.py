@@ -31,7 +31,7 @@ Kind = Literal[
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 
-_LARGEST = 64 * 1024
+_MAX_BYTES = 64 * 1024
 
 
 class Control(Struct, frozen=True):
@@ -40,20 +40,20 @@ class Control(Struct, frozen=True):
     id: str
     kind: Kind
     by: str
-    """Who asks: `cli`, `app`, `python`."""
+    """Who sent it: `cli`, `app`, `python`."""
     created: float
     checkpoint: bool = True
-    """Of a stop: with a checkpoint."""
+    """For a stop: whether to make a checkpoint."""
     to: str = ""
-    """Of a step: the stage of the batch to stop at, or `next` for the next one; empty for a whole step."""
+    """For a step: the stage of the batch to stop at, or `next` for the next one; empty for a whole step."""
     condition: str = ""
-    """Of a breakpoint."""
+    """The condition of a breakpoint."""
     batch: int | None = None
-    """Of a judgement of a sample: the step of its batch, ..."""
+    """For a judgement of a sample: the step of its batch."""
     sample: int | None = None
-    """... its row, ..."""
+    """For a judgement of a sample: its row in the batch."""
     value: float | None = None
-    """... and the value; None takes the judgement back."""
+    """The value of a judgement; None removes the judgement."""
 
 
 def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Control:
@@ -186,4 +186,4 @@ def _sent(name: str) -> float:
 
 
 def _read(path: Path) -> Control:
-    return msgspec.json.decode(read_regular(path, _LARGEST), type=Control)
+    return msgspec.json.decode(read_regular(path, _MAX_BYTES), type=Control)

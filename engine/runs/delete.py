@@ -1,6 +1,6 @@
 """Deletes a run completely or not at all, and never a live one.
 
-The run's lock is taken first, so nobody can resume the run meanwhile. Then the folder is renamed, which makes the run
+The run's lock is taken first, so nobody can resume the run. Then the folder is renamed, which makes the run
 disappear. What a killed deletion leaves behind is removed by the next one.
 """
 

@@ -1,4 +1,4 @@
-"""Connects the processes of a run by torch's process groups. They meet through a file that only this user can read."""
+"""Connects the processes of a run by torch's process groups, through a rendezvous file that only this user can read."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.runs.messages import pack, unpack
 from looptop.engine.runs.processes import Processes, T
 
-STARTING = timedelta(minutes=10)
-"""How long the processes wait for each other to start, and for each other's values within a step."""
+STEP_TIMEOUT = timedelta(minutes=10)
+"""How long a process waits for the others to start, and for their values within a step."""
 
-PATIENCE = timedelta(days=365)
-"""How long companions wait for a decision: a run may be paused for a weekend."""
+DECISION_TIMEOUT = timedelta(days=365)
+"""How long companions wait for a decision of the first process: a run may be paused for a weekend."""
 
 
-class Distributed(Processes):
-    """One of several processes of a run.
+class DistributedProcesses(Processes):
+    """One process of a run that has several; it exchanges values with the others.
 
     Args:
-        index: Its number; the first is 0.
+        index: The number of this process; the first is 0.
         count: The number of processes.
-        group: The process group for decisions, between CPUs; sums use torch's default group.
+        group: The process group for decisions, on CPUs; sums use torch's default group.
     """
 
     def __init__(self, index: int, count: int, group: Any) -> None:
@@ -44,7 +44,7 @@ class Distributed(Processes):
         self._group = group
 
     def decide(self, make: Callable[[], T]) -> T:
-        """See `Processes`."""
+        """As `Processes.decide`, across processes."""
         made = make() if self.is_first else None
         data = _as_tensor(pack(made) if self.is_first else b"")
         size = torch.tensor([len(data)])
@@ -56,9 +56,9 @@ class Distributed(Processes):
         decided: T = unpack(_as_bytes(data))
         return decided
 
-    def gather(self, mine: T) -> list[T]:
-        """See `Processes`."""
-        data = _as_tensor(pack(mine))
+    def gather(self, value: T) -> list[T]:
+        """As `Processes.gather`, across processes."""
+        data = _as_tensor(pack(value))
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
         dist.all_gather(sizes, torch.tensor([len(data)]), group=self._group)
         largest = max(int(size) for size in sizes)
@@ -66,10 +66,10 @@ class Distributed(Processes):
         dist.all_gather(parts, pad(data, (0, largest - len(data))), group=self._group)
         return [unpack(_as_bytes(part[: int(size)])) for part, size in zip(parts, sizes, strict=True)]
 
-    def total(self, mine: Tensor) -> Tensor:
-        """See `Processes`."""
-        dist.all_reduce(mine)
-        return mine
+    def total(self, tensor: Tensor) -> Tensor:
+        """As `Processes.total`, across processes."""
+        dist.all_reduce(tensor)
+        return tensor
 
 
 def _as_tensor(data: bytes) -> Tensor:
@@ -81,12 +81,12 @@ def _as_bytes(data: Tensor) -> bytes:
 
 
 def refuse_other_users() -> None:
-    """Checks that all connections of this process on this machine end at processes of the same user.
+    """Checks that this process is connected only to processes of the same user on this machine.
 
     The processes of a run listen on ports of the loopback interface, to which any user can connect while they start.
 
     Raises:
-        LooptopError: A connection ends at another user.
+        LooptopError: Another user's process is connected.
     """
     if strangers := foreign_peers():
         raise LooptopError(
@@ -96,11 +96,11 @@ def refuse_other_users() -> None:
 
 
 @contextmanager
-def _no_objects() -> Iterator[None]:
-    """While the block runs, torch's functions that receive objects, which would unpickle them, raise an error."""
+def _refuse_pickled_objects() -> Iterator[None]:
+    """While the block runs, torch raises an error instead of unpickling objects that other processes send."""
 
     def refuse(*_arguments: object, **_named: object) -> NoReturn:
-        raise LooptopError("another process sent a pickled object, which looptop does not read")
+        raise LooptopError("another process sent a pickled object, which looptop does not accept")
 
     before = distributed_c10d._tensor_to_object
     distributed_c10d._tensor_to_object = refuse
@@ -111,12 +111,12 @@ def _no_objects() -> Iterator[None]:
 
 
 @contextmanager
-def join_processes(meeting: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[Processes]:
+def connect_processes(rendezvous_file: Path, index: int, count: int, *, on_gpus: bool) -> Iterator[Processes]:
     """Connects this process to the others, until the block ends.
 
     Args:
-        meeting: A file through which the processes find each other; it must not exist yet, is the same for all, and is
-            in a folder that only this user can read.
+        rendezvous_file: A file through which the processes find each other: the same for all, not existing yet, in a
+            folder that only this user can read.
         index: The number of this process.
         count: The number of processes.
         on_gpus: Whether gradients are exchanged between GPUs.
@@ -138,15 +138,15 @@ def join_processes(meeting: Path, index: int, count: int, *, on_gpus: bool) -> I
             torch.cuda.set_device(index)
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
-            store=dist.FileStore(str(meeting), count),  # type: ignore[attr-defined]  # missing in its `__all__`
+            store=dist.FileStore(str(rendezvous_file), count),  # type: ignore[attr-defined]  # missing in its `__all__`
             rank=index,
             world_size=count,
-            timeout=STARTING,
+            timeout=STEP_TIMEOUT,
         )
         try:
-            processes = Distributed(index, count, dist.new_group(backend="gloo", timeout=PATIENCE))
+            processes = DistributedProcesses(index, count, dist.new_group(backend="gloo", timeout=DECISION_TIMEOUT))
             refuse_other_users()
-            with _no_objects():
+            with _refuse_pickled_objects():
                 yield processes
         finally:
             dist.destroy_process_group()

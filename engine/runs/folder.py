@@ -70,7 +70,7 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """A name that means this run only: its id, or a path if it lies outside this home, where ids can repeat."""
+        """A name that means this run only: its id, or its path if it is outside this home, where ids can repeat."""
         return self.id if self.is_in_home() else str(self.path)
 
     @property

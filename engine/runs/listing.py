@@ -26,12 +26,12 @@ from looptop.engine.journal.records import Point, RunSummary
 from looptop.engine.runs.folder import RunFolder
 
 _VERSION = 3
-_WATCHED = ("run.db", "run.db-wal", "about.toml", "config.toml")
+_STAMPED_FILES = ("run.db", "run.db-wal", "about.toml", "config.toml")
 # The file is written once this many summaries are new.
 _WORTH_WRITING = 20
 
 
-class _Kept(msgspec.Struct):
+class _CachedSummary(msgspec.Struct):
     stamp: tuple[int, ...]
     live: str
     summary: RunSummary
@@ -39,14 +39,14 @@ class _Kept(msgspec.Struct):
 
 class _File(msgspec.Struct):
     version: int
-    kept: dict[str, _Kept]
+    kept: dict[str, _CachedSummary]
 
 
 class Summaries:
     """Reads the runs' summaries, from any thread."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _CachedSummary] = {}
         self._loaded = False
         self._fresh = 0
         self._lock = threading.Lock()
@@ -88,14 +88,14 @@ class Summaries:
             if folder.live_by() == kept.live:
                 return kept.summary
         summary = folder.summary()
-        self._kept[folder.id] = _Kept(stamp, summary.live, summary)
+        self._kept[folder.id] = _CachedSummary(stamp, summary.live, summary)
         self._fresh += 1
         return summary
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:
     stamp: list[int] = []
-    for name in _WATCHED:
+    for name in _STAMPED_FILES:
         try:
             status = os.stat(f"{folder}/{name}")  # noqa: PTH116 (thousands of them, twice a second)
             stamp += [status.st_mtime_ns, status.st_size]
@@ -113,7 +113,7 @@ def _path() -> Path:
     return home() / "summaries.msgpack"
 
 
-def _load() -> dict[str, _Kept]:
+def _load() -> dict[str, _CachedSummary]:
     try:
         file = msgspec.msgpack.decode(_path().read_bytes(), type=_File)
     except (OSError, LooptopError, *UNREADABLE):
@@ -121,7 +121,7 @@ def _load() -> dict[str, _Kept]:
     return file.kept if file.version == _VERSION else {}
 
 
-def _store(kept: dict[str, _Kept]) -> None:
+def _store(kept: dict[str, _CachedSummary]) -> None:
     with contextlib.suppress(OSError, LooptopError):
         draft = _path().with_name(f".summaries-{secrets.token_hex(6)}")
         try:
@@ -136,7 +136,7 @@ def _store(kept: dict[str, _Kept]) -> None:
                 draft.unlink()
 
 
-def _is_encodable(each: _Kept) -> bool:
+def _is_encodable(each: _CachedSummary) -> bool:
     try:
         msgspec.msgpack.encode(each)
     except UnicodeEncodeError:
@@ -144,7 +144,7 @@ def _is_encodable(each: _Kept) -> bool:
     return True
 
 
-_FIRST = (
+_HEADLINE_METRICS = (
     "test_accuracy",
     "eval_accuracy",
     "eval_reward",
@@ -166,7 +166,7 @@ _STATES = ("running", "paused", "created", "interrupted", "failed", "stopped", "
 
 def headline(summary: RunSummary) -> tuple[str, float | None]:
     """The run's headline: a metric and its last value. The name is empty if the run has no metrics."""
-    name = next((name for name in _FIRST if name in summary.metrics), next(iter(summary.metrics), ""))
+    name = next((name for name in _HEADLINE_METRICS if name in summary.metrics), next(iter(summary.metrics), ""))
     return name, summary.metrics.get(name)
 
 

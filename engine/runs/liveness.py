@@ -1,6 +1,6 @@
 """Whether a run is live, and how that is known: by its lock on this machine, or by its heartbeat on another.
 
-A live run cannot write if its disk is full: its new metrics wait in memory, and it seems to stand still.
+A live run cannot write if its disk is full: its new metrics wait in memory, and it seems to have stopped.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from looptop.engine.runs.about import load_about, read_about
 from looptop.engine.runs.origins import is_allowed
 from looptop.engine.text import visible
 
-LONGEST = 2000
+MAX_TEXT_LENGTH = 2000
 """The longest reason or title that the command receives, in characters."""
 
 ALERTS = frozenset({"alert", "breakpoint"})
@@ -35,8 +35,8 @@ SETTINGS = "settings.toml"
 """The file of settings for all runs of a home."""
 
 # A condition that holds at every step must not start a command at every step.
-_PAUSE = 10.0
-_PATIENCE = 2.0
+_SECONDS_BETWEEN_ALERTS = 10.0
+_CLOSE_SECONDS = 2.0
 
 
 class Notifier(Listener):
@@ -63,7 +63,7 @@ class Notifier(Listener):
         if kind not in ALERTS:
             return
         now = time.monotonic()
-        if now - self._last.get(kind, float("-inf")) >= _PAUSE:
+        if now - self._last.get(kind, float("-inf")) >= _SECONDS_BETWEEN_ALERTS:
             self._last[kind] = now
             self.notify(kind, text)
 
@@ -81,7 +81,7 @@ class Notifier(Listener):
 
     def close(self) -> None:
         """Waits until the commands are started, for two seconds at most."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _CLOSE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 
@@ -123,7 +123,7 @@ class Notifier(Listener):
 def _environment_text(text: str) -> str:
     """The text, shortened to what an environment variable can hold."""
     text = _argument(text)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[: MAX_TEXT_LENGTH - 1]}…"
 
 
 def _argument(text: str) -> str:

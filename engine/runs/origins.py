@@ -1,10 +1,13 @@
-"""Records which runs this home made and what they may start. The records are in the home, outside the run folders.
+"""Records which runs this home made, and which commands and functions they may start.
 
-A run of this home may start what this home put into it (a command, Python functions). A run that was copied, unpacked
-or mounted is only data. So a record holds a random token, which is also in the run's folder, the folder's inode, and a
-digest of each command and function that the run was made with, that was set later, or that a person agreed to. Files
-that are unpacked over a run's folder may bring its token and do not change its inode, but the record does not list what
-they would start.
+"This home" is the home folder of this user's looptop (`home.home`). The records are in it, outside the run folders. A
+run that this home made may start the commands and Python functions that it was made with. A run that was copied,
+unpacked or mounted is only data.
+
+A record holds a random token, which is also in the run's folder; the inode of that folder; and a digest of each command
+and function that the run was made with, that was set later, or that a person agreed to. The token and the inode tell a
+copied folder from the original. The digests protect against files that are unpacked over the original folder: these
+may contain the right token and keep the inode, but what they would start is not in the record.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from looptop.engine.home import home
 TOKEN = "origin"
 """The file with the token, in a run's folder."""
 
-_LARGEST = 64 * 1024
+_MAX_BYTES = 64 * 1024
 
 
 class _Origin(Struct):
@@ -35,28 +38,30 @@ class _Origin(Struct):
     """SHA-256 of each command and function that the run may start."""
 
 
-def record_origin(folder: Path, startable: Iterable[str] = ()) -> None:
+def record_origin(folder: Path, command_or_function: Iterable[str] = ()) -> None:
     """Records that this home made the run in this folder, or that a person trusts it. If the record cannot be written,
     the run counts as somebody else's.
 
     Args:
         folder: The run's folder.
-        startable: The commands and functions that the run names.
+        command_or_function: The commands and functions that the run names.
     """
     token = secrets.token_hex(16)
     with contextlib.suppress(OSError, LooptopError):
         _origins().mkdir(mode=0o700, exist_ok=True)
         refuse_unsafe_folder(_origins())
         write_private(folder / TOKEN, token.encode())
-        _write(folder, _Origin(token, _inode(folder), sorted(map(_digest, startable))))
+        _write(folder, _Origin(token, _inode(folder), sorted(map(_digest, command_or_function))))
 
 
-def allow(folder: Path, startable: str) -> None:
-    """Records that this home put a command into a run that it made; does nothing for other runs."""
+def allow(folder: Path, command_or_function: str) -> None:
+    """Records that a run may start a command, which was set here or which a person agreed to. Does nothing if this home
+    did not make the run.
+    """
     origin = _read(folder)
     if origin is not None:
         with contextlib.suppress(OSError, LooptopError):
-            _write(folder, _Origin(origin.token, origin.inode, sorted({*origin.digests, _digest(startable)})))
+            _write(folder, _Origin(origin.token, origin.inode, sorted({*origin.digests, _digest(command_or_function)})))
 
 
 def is_made_here(folder: Path) -> bool:
@@ -64,10 +69,10 @@ def is_made_here(folder: Path) -> bool:
     return _read(folder) is not None
 
 
-def is_allowed(folder: Path, startable: str) -> bool:
-    """Whether this home made the run in this folder and put this command or function into it."""
+def is_allowed(folder: Path, command_or_function: str) -> bool:
+    """Whether this home made the run in this folder, and its record lists this command or function."""
     origin = _read(folder)
-    return origin is not None and _digest(startable) in origin.digests
+    return origin is not None and _digest(command_or_function) in origin.digests
 
 
 def _read(folder: Path) -> _Origin | None:
@@ -76,8 +81,8 @@ def _read(folder: Path) -> _Origin | None:
         if any(map(who_else_writes, (home(), _origins(), folder.parent, folder))):
             return None
         refuse_unsafe_folder(_origins())
-        origin = msgspec.json.decode(read_regular(_origins() / folder.name, _LARGEST), type=_Origin)
-        token = read_regular(folder / TOKEN, _LARGEST).decode("ascii")
+        origin = msgspec.json.decode(read_regular(_origins() / folder.name, _MAX_BYTES), type=_Origin)
+        token = read_regular(folder / TOKEN, _MAX_BYTES).decode("ascii")
         same = secrets.compare_digest(token, origin.token) and _inode(folder) == origin.inode
     except (OSError, LooptopError, ValueError, TypeError, msgspec.DecodeError):
         return None
@@ -92,8 +97,8 @@ def _write(folder: Path, origin: _Origin) -> None:
     write_private(_origins() / folder.name, msgspec.json.encode(origin))
 
 
-def _digest(startable: str) -> str:
-    return hashlib.sha256(startable.encode("utf-8", "surrogatepass")).hexdigest()
+def _digest(command_or_function: str) -> str:
+    return hashlib.sha256(command_or_function.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def forget_origin(folder: Path) -> None:

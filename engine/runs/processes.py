@@ -42,13 +42,13 @@ class Processes:
         """Calls `make` in the first process and returns its result in all; the others wait, however long it takes."""
         return make()
 
-    def gather(self, mine: T) -> list[T]:
+    def gather(self, value: T) -> list[T]:
         """Returns the values of all processes, by index, in each of them."""
-        return [mine]
+        return [value]
 
-    def total(self, mine: Tensor) -> Tensor:
-        """Returns the sum of the tensors of all processes; they have the same shape, and `mine` is changed in place."""
-        return mine
+    def total(self, tensor: Tensor) -> Tensor:
+        """Returns the sum of all processes' tensors, which have the same shape, and `tensor` is changed in place."""
+        return tensor
 
     @contextmanager
     def first_process_first(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.text import visible
 
-FACT = "progress"
+PROGRESS_FACT = "progress"
 """The name of the fact; its value is null while the run makes steps."""
 
 WRITE_SECONDS = 1.0
@@ -68,20 +68,20 @@ class ProgressReport:
         self._written, self._shown = real, True
         made = done - self._begun_at
         left = (now - self._began) / made * (total - done) if made > 0 and total > done else None
-        self._journal.facts(**{FACT: Progress(text, done, total, left)})
+        self._journal.facts(**{PROGRESS_FACT: Progress(text, done, total, left)})
 
     def end(self) -> None:
         """Ends the activity."""
         self._text = ""
         if self._shown:
             self._shown = False
-            self._journal.facts(**{FACT: None})
+            self._journal.facts(**{PROGRESS_FACT: None})
 
 
 def progress_of(facts: Mapping[str, Any]) -> Progress | None:
     """The progress in a run's facts; None if there is none or it cannot be read."""
     try:
-        return msgspec.convert(facts.get(FACT), Progress | None)
+        return msgspec.convert(facts.get(PROGRESS_FACT), Progress | None)
     except msgspec.ValidationError:
         return None
 

@@ -1,4 +1,4 @@
-"""Which runs are listed: `kind:ppo state:running (loss<0.5 or "new data") -note:bad`, by the grammar of filters.
+"""Filters of the list of runs: `kind:ppo state:running (loss<0.5 or "new data") -note:bad`, by the grammar of filters.
 
 - `KEY:VALUE`, or `KEY:VALUE,VALUE`: `kind` and `state` are one of the values; the other texts contain one of them.
 - A comparison is of the last value of a metric, or of `step`, `progress` (in percent), `took` or `age` (in seconds, or
@@ -21,56 +21,56 @@ from looptop.engine.journal.records import RunState, RunSummary
 from looptop.engine.runs.listing import progress, took
 from looptop.engine.text import visible
 
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PERCENT = {"": 0.01, "%": 0.01}
-_PLAIN = {"": 1.0, "%": 0.01}
+_DURATION_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PERCENT_UNITS = {"": 0.01, "%": 0.01}
+_FRACTION_UNITS = {"": 1.0, "%": 0.01}
 
 
 def _age(summary: RunSummary) -> float | None:
     return None if summary.created is None else time.time() - summary.created
 
 
-NUMBERS: dict[str, NumberField[RunSummary]] = {
-    "step": NumberField(attrgetter("step"), _PLAIN),
-    "progress": NumberField(progress, _PERCENT),
-    "took": NumberField(took, _SECONDS),
-    "age": NumberField(_age, _SECONDS),
-    "alerts": NumberField(attrgetter("alerts"), _PLAIN),
+NUMBER_FIELDS: dict[str, NumberField[RunSummary]] = {
+    "step": NumberField(attrgetter("step"), _FRACTION_UNITS),
+    "progress": NumberField(progress, _PERCENT_UNITS),
+    "took": NumberField(took, _DURATION_UNITS),
+    "age": NumberField(_age, _DURATION_UNITS),
+    "alerts": NumberField(attrgetter("alerts"), _FRACTION_UNITS),
 }
-"""Besides the metrics, which each go by their own name."""
-_WORDS_IN = attrgetter("id", "kind", "state", "title", "note", "device", "preset")
+"""The fields that a comparison can use besides the metrics, which have their own names."""
+_TEXT_FIELDS = attrgetter("id", "kind", "state", "title", "note", "device", "preset")
 
 
 def parse(text: str) -> Filter[RunSummary]:
     """Reads a filter of runs.
 
     Raises:
-        LooptopError: Says what is wrong, and what would be right.
+        LooptopError: The filter is wrong; the message says how to write it.
     """
     return grammar.parse(text, _VOCABULARY)
 
 
 def refuse_unknown_metrics(chosen: Filter[RunSummary], summaries: Sequence[RunSummary]) -> None:
-    """Looks whether any of the runs has the metrics that a filter compares.
+    """Checks that the runs have the metrics that a filter compares.
 
     Raises:
-        LooptopError: None has one of them; says which name is near.
+        LooptopError: No run has one of them; the message suggests a similar name.
     """
     for term in terms(chosen.expression):
-        if isinstance(term, Comparison) and term.field not in NUMBERS:
-            refuse_unknown_metric(term.field, summaries, also=NUMBERS)
+        if isinstance(term, Comparison) and term.field not in NUMBER_FIELDS:
+            refuse_unknown_metric(term.field, summaries, also=NUMBER_FIELDS)
 
 
 def refuse_unknown_metric(name: str, summaries: Sequence[RunSummary], also: Iterable[str]) -> None:
-    """Refuses a name that is no metric of any run.
+    """Refuses a name that is not a metric of any run. Accepts every name if there are no runs.
 
     Args:
-        name: Of a metric.
+        name: The name of a metric.
         summaries: All runs.
-        also: Other names that would be right.
+        also: Other names to accept.
 
     Raises:
-        LooptopError: No run has it; says which name is near. Where there are no runs, nothing is known to be wrong.
+        LooptopError: No run has the metric; the message suggests a similar name.
     """
     known = {metric for summary in summaries for metric in summary.metrics}
     if summaries and name not in known:
@@ -80,11 +80,11 @@ def refuse_unknown_metric(name: str, summaries: Sequence[RunSummary], also: Iter
 
 def _number(name: Word, _quantifier: str) -> NumberField[RunSummary]:
     def last(summary: RunSummary) -> float | None:
-        """The last value of a metric; NaN where it is no number."""
+        """The last value of a metric; NaN if it is not a number."""
         value = summary.metrics.get(name.text)
         return math.nan if value is None and name.text in summary.metrics else value
 
-    return NUMBERS.get(name.text) or NumberField(last, _PLAIN)
+    return NUMBER_FIELDS.get(name.text) or NumberField(last, _FRACTION_UNITS)
 
 
 _VOCABULARY = Vocabulary(
@@ -94,5 +94,5 @@ _VOCABULARY = Vocabulary(
         "state": TextField(attrgetter("state"), whole=True, choices=tuple(RunState), example="running,paused"),
         **{key: TextField(attrgetter(key)) for key in ("id", "title", "note", "device", "preset", "host")},
     },
-    bare_words=_WORDS_IN,
+    bare_words=_TEXT_FIELDS,
 )

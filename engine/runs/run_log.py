@@ -22,8 +22,8 @@ _STEP_METRICS = {
 }
 """The metrics in the line of a step and their names there; a step without any of them shows all its metrics."""
 
-_MEASURED = ("eval_", "test_")
-_SPEED = ("_runtime", "_per_second")
+_EVALUATION_PREFIXES = ("eval_", "test_")
+_SPEED_SUFFIXES = ("_runtime", "_per_second")
 
 
 class RunLog(Listener):
@@ -50,7 +50,9 @@ class RunLog(Listener):
     def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Writes a line for an evaluation, and for a step if it is time."""
         measured = {
-            name: value for name, value in values.items() if name.startswith(_MEASURED) and not name.endswith(_SPEED)
+            name: value
+            for name, value in values.items()
+            if name.startswith(_EVALUATION_PREFIXES) and not name.endswith(_SPEED_SUFFIXES)
         }
         if measured:
             self._write(f"evaluation at step {step}: {_figures_text(measured)}")

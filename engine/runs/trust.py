@@ -16,7 +16,7 @@ from looptop.engine.runs.folder import RunFolder, functions_of
 from looptop.engine.runs.origins import is_allowed, record_origin
 from looptop.engine.text import visible
 
-LONGEST = 2000
+SHOWN_LENGTH = 2000
 """How many characters of a command are shown."""
 
 
@@ -35,7 +35,7 @@ class Startable(Struct, frozen=True):
     def __str__(self) -> str:
         return self.describe()
 
-    def describe(self, longest: int = LONGEST) -> str:
+    def describe(self, longest: int = SHOWN_LENGTH) -> str:
         """Describes it: its kind, text, key and file.
 
         Args:

@@ -1,7 +1,7 @@
 """The companions of a run, its further processes: starts them, watches them, and is the program that each one runs.
 
 A companion trains as the first process does, with a journal and controls in a temporary folder that nobody reads, so
-it may end at any moment. It ends when the first process ends, in whatever way. If a companion ends before the run
+it may end at any moment. It ends when the first process ends, for whatever reason. If a companion ends before the run
 does, the run fails, with the companion's last line of output as the reason. Run as
 `python -m looptop.engine.startup.companions FOLDER MEETING INDEX COUNT`.
 """
@@ -28,11 +28,11 @@ import torch
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.errors import LONGEST, LooptopError, error_text
+from looptop.engine.errors import MAX_ERROR_LENGTH, LooptopError, error_text
 from looptop.engine.files.private import append_private
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.context import RunContext, RunStoppedError, out_of_memory_reason
-from looptop.engine.runs.distributed import join_processes
+from looptop.engine.runs.distributed import connect_processes
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.processes import Processes
@@ -42,11 +42,11 @@ from looptop.engine.text import visible
 PROGRAM = (sys.executable, "-P", "-m", "looptop.engine.startup.companions")
 
 _EXIT_SECONDS = 5.0
-"""How long companions may take to end by themselves when the run has ended."""
+"""Seconds that companions may take to exit by themselves after the run."""
 _FIRST_ENDED_SECONDS = 0.5
-"""How long a companion that fails waits to see whether the first process has ended."""
+"""Seconds that a companion that fails waits to see whether the first process has exited."""
 _REASON_SECONDS = 3.0
-"""How long to wait for the reason of a companion that has failed."""
+"""Seconds to wait for the reason of a companion that has failed."""
 
 
 @contextmanager
@@ -59,20 +59,20 @@ def with_companions(
         folder: The run.
         count: How many processes the run has, this one included; more than one.
         device: As in the configuration.
-        on_loss: Called in another thread, with the reason, when a companion has ended before the run.
+        on_loss: Called in another thread, with the reason, when a companion exits before the run has ended.
 
     Raises:
         LooptopError: The machine does not have a device for each of them, or one of them ended before the run did.
     """
     on_gpus = _on_gpus(device, count)
     with tempfile.TemporaryDirectory(prefix="looptop-") as private:
-        meeting = Path(private) / "meeting"
+        rendezvous_file = Path(private) / "rendezvous_file"
         companions: list[_Companion] = []
         with _watched(companions):
             # If one does not start, those before it are ended.
             for index in range(1, count):
-                companions.append(_Companion(folder, meeting, index, count, on_loss))
-            with join_processes(meeting, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
+                companions.append(_Companion(folder, rendezvous_file, index, count, on_loss))
+            with connect_processes(rendezvous_file, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
                 yield processes
 
 
@@ -100,7 +100,7 @@ class _Companion:
     """One companion, seen from the first process."""
 
     def __init__(
-        self, folder: RunFolder, meeting: Path, index: int, count: int, on_loss: Callable[[str], object]
+        self, folder: RunFolder, rendezvous_file: Path, index: int, count: int, on_loss: Callable[[str], object]
     ) -> None:
         self.name = f"process {index + 1} of {count}"
         self._ended = False
@@ -109,7 +109,7 @@ class _Companion:
             # Its input stays open as long as this process lives. It has a session of its own, so that ctrl-C in a
             # terminal reaches only the program that started the run.
             self._process = subprocess.Popen(
-                [*PROGRAM, str(folder.path), str(meeting), str(index), str(count)],
+                [*PROGRAM, str(folder.path), str(rendezvous_file), str(index), str(count)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -122,7 +122,7 @@ class _Companion:
         self._watch.start()
 
     def failure(self, seconds: float) -> str:
-        """Why it ended before the run did; empty if it has not ended within so many seconds."""
+        """Why the process exited before the run ended; empty if it has not exited within this many seconds."""
         self._watch.join(seconds)
         return "" if self._watch.is_alive() else self._reason
 
@@ -158,11 +158,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m looptop.engine.startup.companions")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("meeting", type=Path)
+    parser.add_argument("rendezvous_file", type=Path)
     parser.add_argument("index", type=int)
     parser.add_argument("count", type=int)
     given = parser.parse_args(arguments)
-    private = given.meeting.parent
+    private = given.rendezvous_file.parent
     first_process = threading.Thread(target=_exit_with_the_first, args=(private,), daemon=True)
     first_process.start()
     # The first process logs what all of them would log.
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     on_gpus = _on_gpus(config.training.device, given.count)
     context: RunContext | None = None
     try:
-        with join_processes(given.meeting, given.index, given.count, on_gpus=on_gpus) as processes:
+        with connect_processes(given.rendezvous_file, given.index, given.count, on_gpus=on_gpus) as processes:
             unseen = RunFolder(private / str(given.index))
             unseen.controls.mkdir(parents=True)
             journal = JournalWriter(unseen.db)
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         output.write(f"{_reason(error, context)}\n")
         output.flush()
-        # If this failed because the first process has ended, that thread ends this process.
+        # If this failed because the first process has exited, that thread ends this process.
         first_process.join(_FIRST_ENDED_SECONDS)
         return 1
     return 0
@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _reason(error: BaseException, context: RunContext | None) -> str:
     if context is not None and is_out_of_memory(error):
         return out_of_memory_reason(error, context)
-    return (visible(error) if isinstance(error, LooptopError) else error_text(error))[:LONGEST]
+    return (visible(error) if isinstance(error, LooptopError) else error_text(error))[:MAX_ERROR_LENGTH]
 
 
 def _exit_with_the_first(private: Path) -> None:

@@ -51,7 +51,7 @@ NICENESS = 3
 """The niceness of a run's process, from 0 (normal priority) to 19."""
 
 _START_SECONDS = 120.0
-_LARGEST_LOG = 256 * 2**20
+_MAX_LOG_BYTES = 256 * 2**20
 _SIGNAL_SECONDS = 0.1
 _LOST_SECONDS = 10.0
 """How long a run has to notice that a companion is lost. It may not: it may be paused, or wait for a GPU that never
@@ -224,7 +224,7 @@ def _spawn(folder: RunFolder, lock: RunLock, program: Sequence[str], options: Se
 
 def _last_line(log: Path) -> str:
     try:
-        lines = read_regular(log, _LARGEST_LOG).decode("utf-8", "replace").splitlines()
+        lines = read_regular(log, _MAX_LOG_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         lines = []
     last = next((line for line in reversed(lines) if line.strip()), "its process ended without a message")

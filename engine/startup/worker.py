@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.compute.out_of_memory import is_out_of_memory, release_memory
-from looptop.engine.errors import LONGEST, LooptopError, error_text
+from looptop.engine.errors import MAX_ERROR_LENGTH, LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import touch_private
 from looptop.engine.journal.causes import Stop, StopReason, cause_text
@@ -33,7 +33,7 @@ from looptop.engine.runs.run_log import RunLog
 from looptop.engine.startup.kinds import training_of
 from looptop.engine.text import visible
 
-ROOM_SECONDS = 0.5
+DISK_CHECK_SECONDS = 0.5
 """How often to check whether a full disk has room again."""
 
 _one_run = threading.Lock()
@@ -133,7 +133,7 @@ class RunThread(threading.Thread):
         """Waits while the disk is full, until it is written how the run ended, or until a further stop is asked for."""
         gate = self.context.gate
         stops = gate.stops
-        while not self.journal.flush(ROOM_SECONDS) and self.journal.waits_for_disk and gate.stops == stops:
+        while not self.journal.flush(DISK_CHECK_SECONDS) and self.journal.waits_for_disk and gate.stops == stops:
             gate.end()
 
     def end_now(self, state: RunState, why: str | Stop) -> None:
@@ -209,7 +209,7 @@ class RunThread(threading.Thread):
 
 def _one_line(error: BaseException) -> str:
     name, text = type(error).__name__, error_text(error)
-    return (name if text == name else f"{name}: {text}")[:LONGEST]
+    return (name if text == name else f"{name}: {text}")[:MAX_ERROR_LENGTH]
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, read_question_only
-from looptop.engine.runs.context import CLOSE_OTHERS, READING, Activity, RunContext, loading
+from looptop.engine.runs.context import CLOSE_OTHERS, READING_DATA, Activity, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.trainer import (
@@ -67,7 +67,7 @@ def train(context: RunContext) -> dict[str, Any]:
     context.journal.event("data", f"reading {visible(config.data.source)} and loading the models")
     problem_reporter = ProblemReporter(context.journal)
     try:
-        with context.during(READING), context.processes.first_process_first():
+        with context.during(READING_DATA), context.processes.first_process_first():
             splits = load_data(config.data, config.training.seed, problem_reporter, _Progress(context))
     finally:
         problem_reporter.report()

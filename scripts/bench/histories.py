@@ -100,7 +100,7 @@ def redraw_milliseconds(run_id: str) -> float:
         first = last * turn // 240
         began = time.perf_counter()
         series = journal.series(histories.names(1)[0], 110, first, last - first)
-        plot.draw(curves.of_runs([series], 110, 0.0), curves.Axes(first, last - first), 120, 30)
+        plot.draw(curves.curves_of_runs([series], 110, 0.0), curves.Axes(first, last - first), 120, 30)
         took.append(time.perf_counter() - began)
     return 1000 * statistics.median(took)
 

@@ -14,7 +14,7 @@ from typing import Any
 from looptop.engine.cli.main import main as looptop
 from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.importing import import_folder
-from looptop.engine.journal.completions import completion_steps, completions
+from looptop.engine.journal.completions import read_completion_steps, read_completions
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import Summaries
@@ -107,7 +107,7 @@ def readers(run: RunFolder) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "figures", lambda: journal.figures(journal.names(), 0, 2**62)
     yield "samples", lambda: [journal.samples(batch.step) for batch in journal.batches()]
     yield "tokens", lambda: [journal.tokens(1, row) for row in range(3)]
-    yield "completions", lambda: [completions(journal, step) for step in completion_steps(journal)]
+    yield "completions", lambda: [read_completions(journal, step) for step in read_completion_steps(journal)]
 
 
 def check_readers(run: RunFolder) -> list[str]:

@@ -220,11 +220,11 @@ def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_curves_have_the_colours_of_their_runs_and_the_chosen_one_is_in_front() -> None:
     series = Series([1, 2], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0, 0])
-    assert [curve.role for curve in curves.of_runs([series, None, series], 100, 0.0)] == [FIRST, curves.ROLES[2]]
-    assert [curve.role for curve in curves.of_runs([series, series], 100, 0.0)] == [FIRST, SECOND]
-    assert [curve.role for curve in curves.of_runs([series, series], 100, 0.0, chosen=0)] == [FAINT, FIRST]
-    assert all(curve.dots for curve in curves.of_runs([series], 100, 0.0))
-    assert not any(curve.dots for curve in curves.of_runs([series], 4, 0.0))
+    assert [curve.role for curve in curves.curves_of_runs([series, None, series], 100, 0.0)] == [FIRST, curves.ROLES[2]]
+    assert [curve.role for curve in curves.curves_of_runs([series, series], 100, 0.0)] == [FIRST, SECOND]
+    assert [curve.role for curve in curves.curves_of_runs([series, series], 100, 0.0, chosen=0)] == [FAINT, FIRST]
+    assert all(curve.dots for curve in curves.curves_of_runs([series], 100, 0.0))
+    assert not any(curve.dots for curve in curves.curves_of_runs([series], 4, 0.0))
 
 
 def test_an_envelope_holds_both_ends_of_every_column_and_goes_on_from_the_nearer_one() -> None:

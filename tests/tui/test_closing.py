@@ -90,7 +90,7 @@ async def test_a_command_is_not_typed_into_the_field_that_has_the_focus(answers:
 async def test_a_key_behind_a_closed_chooser_acts_at_once(
     answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch, screen: str, opener: str
 ) -> None:
-    monkeypatch.setattr(typed, "PATIENCE", 3600.0)
+    monkeypatch.setattr(typed, "KEY_TIMEOUT", 3600.0)
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=SIZE) as pilot:
         for key, opened in ((screen, MainScreen), (opener, Overlay), ("escape", MainScreen), ("question_mark", Help)):

@@ -63,7 +63,7 @@ async def test_no_screen_shows_what_acts_on_the_terminal(answers: QuickAnswers) 
         app.push_screen(Log(run.log))
         await until(pilot, lambda: isinstance(app.screen, Log) and "evil" in shown(app))
         check(app)
-        app.tell("\x1b]0;evil\x07")
+        app.show_notice("\x1b]0;evil\x07")
         await pilot.pause()
         check(app)
 

@@ -21,25 +21,25 @@ def names(messages: object) -> list[str]:
 def test_an_escape_alone_is_the_key_soon() -> None:
     keys, came = Keys(), list[Message]()
     assert names(keys.feed("\x1b")) == []
-    assert keys.patience <= terminal.ALONE
+    assert keys.patience <= terminal.ESCAPE_SECONDS
 
     def ticked() -> bool:
         came.extend(keys.tick())
         return bool(came)
 
     eventually(ticked, limit=5.0)
-    assert names(came) == ["escape"] and keys.patience == terminal.EXIT_INTERVAL
+    assert names(came) == ["escape"] and keys.patience == terminal.EXIT_CHECK_SECONDS
 
 
 def test_an_escape_that_was_alone_is_not_taken_for_alt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "ALONE", 1e-9)
+    monkeypatch.setattr(terminal, "ESCAPE_SECONDS", 1e-9)
     keys = Keys()
     assert names([*keys.feed("\x1b"), *keys.feed("o")]) == ["escape", "o"]
 
 
 def test_a_sequence_that_comes_in_two_parts_is_one_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = terminal.ALONE
-    monkeypatch.setattr(terminal, "ALONE", 60.0)
+    alone = terminal.ESCAPE_SECONDS
+    monkeypatch.setattr(terminal, "ESCAPE_SECONDS", 60.0)
     keys = Keys()
     assert names(keys.feed("\x1b")) == []
     assert names(keys.feed("[")) == []
@@ -52,7 +52,7 @@ def test_a_person_may_say_how_long_an_escape_is_waited_for(monkeypatch: pytest.M
     monkeypatch.setenv("ESCDELAY", "100")  # as Textual has it already
     keys = Keys()
     assert names(keys.feed("\x1b")) == []
-    assert keys.patience > terminal.ALONE
+    assert keys.patience > terminal.ESCAPE_SECONDS
 
 
 REPLIES = [
@@ -93,7 +93,7 @@ def typed(keys: Keys, *parts: str) -> list[Message]:
 
     def quiet() -> bool:
         came.extend(keys.tick())
-        return keys.patience == terminal.EXIT_INTERVAL
+        return keys.patience == terminal.EXIT_CHECK_SECONDS
 
     eventually(quiet, limit=5.0)
     return came
@@ -101,7 +101,7 @@ def typed(keys: Keys, *parts: str) -> list[Message]:
 
 @pytest.mark.parametrize("reply", REPLIES)
 def test_a_reply_of_the_terminal_is_no_typing(reply: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "ALONE", 60.0)
+    monkeypatch.setattr(terminal, "ESCAPE_SECONDS", 60.0)
     assert names(typed(Keys(), f"a{reply}b")) == ["a", "b"]
     # A slow link cuts it anywhere.
     for cut in range(1, len(reply)):
@@ -132,8 +132,8 @@ PIECES = [
 def test_a_reply_with_a_pause_in_it_is_no_typing(
     pieces: tuple[str, str], longest: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replies, "HELD", 0.0)
-    monkeypatch.setattr(replies, "LONGEST_PAUSE", longest)
+    monkeypatch.setattr(replies, "HOLD_SECONDS", 0.0)
+    monkeypatch.setattr(replies, "MAX_PAUSE_SECONDS", longest)
     keys, came = Keys(), list[Message]()
     for piece in pieces:
         came += [*keys.feed(piece), *keys.tick()]
@@ -141,7 +141,7 @@ def test_a_reply_with_a_pause_in_it_is_no_typing(
 
 
 def test_an_end_with_a_pause_in_it_is_no_typing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replies, "HELD", 0.0)
+    monkeypatch.setattr(replies, "HOLD_SECONDS", 0.0)
     keys = Keys()
     came = [*keys.feed("\x1b]11;rgb:1/2/3\x1b"), *keys.tick(), *keys.feed("\\b")]
     assert names(came) == ["b"]
@@ -174,7 +174,7 @@ def test_typing_that_looks_like_the_beginning_of_a_reply_comes(text: str) -> Non
 
 
 def test_a_single_letter_behind_a_late_reply_is_typing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replies, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(replies, "MAX_PAUSE_SECONDS", 0.0)
     for begun in ("\x1b[?62;", "\x1b]11;rgb:30"):
         keys = Keys()
         assert names([*keys.feed(begun), *keys.tick(), *keys.feed("c")]) == ["c"]
@@ -193,7 +193,7 @@ def test_a_pasted_text_is_left_alone() -> None:
 
 
 def test_what_is_typed_behind_a_reply_that_never_ends_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replies, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(replies, "MAX_PAUSE_SECONDS", 0.0)
     keys = Keys()
     assert names(keys.feed("\x1b]11;rgb:30")) == []
     eventually(lambda: "a" in names(keys.feed("a")), limit=5.0)

@@ -21,7 +21,7 @@ from looptop.tui.ppo import typed_line
 from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.health import Health
 from looptop.tui.ppo.run_page import RunPage
-from looptop.tui.ppo.text import CRUMB
+from looptop.tui.ppo.text import PATH_SEPARATOR
 from looptop.tui.ppo.token_page import TokenPage
 from looptop.tui.widgets.table import ColumnTable
 from tests.factories.quick_answers import QuickAnswers
@@ -64,7 +64,7 @@ async def test_going_down_and_up_again_with_two_keys(answers: QuickAnswers) -> N
         screen = await go(pilot, run, "tokens")
         words = ["ppo-1", "batch 12", "sample 0", "token 0"]
         while words:
-            place = f" {CRUMB} ".join(words)
+            place = f" {PATH_SEPARATOR} ".join(words)
             await until(pilot, lambda place=place: crumbs(app).split("  ")[0].strip() == place)  # type: ignore[misc]
             await pilot.press("escape")
             words.pop()

@@ -1,7 +1,7 @@
-"""Every action of the app, once: its keys, its name, what it does, and where.
+"""The table of all actions of the app: their keys, names and meanings, by the context in which the keys work.
 
 Key bindings, the footer, the help and the command palette are all made from these tables, so they cannot disagree. A
-key context is where keys work: a screen, a list, a field.
+key context is a part of the app whose keys work while it has the focus: a screen, a list, a field.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from textual.binding import Binding
 
 from looptop.tui.actions.action import Action as Action
-from looptop.tui.actions.ask import ASK
-from looptop.tui.actions.everywhere import EVERYWHERE
-from looptop.tui.actions.ppo import PPO
-from looptop.tui.actions.runs import RUNS
+from looptop.tui.actions.ask import ASK_ACTIONS
+from looptop.tui.actions.ppo import PPO_ACTIONS
+from looptop.tui.actions.runs import RUN_ACTIONS
+from looptop.tui.actions.shared import SHARED_ACTIONS
 
 KEY_CONTEXTS = {
     "app": "Everywhere",
@@ -53,8 +53,8 @@ KEY_CONTEXTS = {
 }
 """The title of each key context in the help, in the help's order."""
 
-ACTIONS: dict[str, tuple[Action, ...]] = {**EVERYWHERE, **ASK, **RUNS, **PPO}
-"""By key context."""
+ACTIONS: dict[str, tuple[Action, ...]] = {**SHARED_ACTIONS, **ASK_ACTIONS, **RUN_ACTIONS, **PPO_ACTIONS}
+"""All actions, by key context."""
 
 
 def bindings(*contexts: str) -> list[Binding]:

@@ -10,24 +10,24 @@ class Action:
     """What a key does, and how it is named."""
 
     name: str
-    """Textual's name for it, with its arguments: `go('train')`. The method `action_go` does it."""
+    """The action as Textual names it, with arguments: `go('train')` calls `action_go`."""
     keys: str
-    """Comma-separated, Textual's names."""
+    """Textual's names of the keys, separated by commas."""
     label: str
-    """For the footer: a word or two."""
+    """A word or two for the footer."""
     help: str
-    """What it does, in a sentence; empty where the action before says it too."""
+    """What it does, in a sentence; empty if the previous action's sentence covers both."""
     footer: bool = True
     """Whether the footer shows it; the help always does."""
     palette: bool = False
     """Whether the command palette offers it."""
     always: bool = False
-    """Whether it goes before whatever has the focus."""
+    """Whether the key acts before the widget that has the focus sees it."""
     shown: str = ""
-    """How its keys are written; made from `keys` where empty."""
+    """How the keys are displayed; if empty, made from `keys`."""
 
     @property
     def key_text(self) -> str:
-        """Its keys, as a person would write them."""
+        """The keys as a person would write them."""
         names = {"escape": "esc", "slash": "/", "question_mark": "?", "full_stop": ".", "ctrl+s": "^s"}
         return self.shown or " ".join(names.get(key, key) for key in self.keys.split(","))

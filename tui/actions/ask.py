@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from looptop.tui.actions.action import Action
 
-ASK = {
+ASK_ACTIONS = {
     "ask": (
         Action("question", "a", "ask", "Type a question about the image.", palette=True),
         Action(
@@ -21,7 +21,7 @@ ASK = {
         Action("suggest(1)", "down", "suggestion", "", footer=False),
         Action("submit", "enter", "ask", "Ask. What you type then is the next question; esc leaves the field."),
     ),
-    "images": (Action("choose", "enter", "take", "Take this image and go on to the question."),),
+    "images": (Action("choose", "enter", "take", "Choose this image and go to the question."),),
     "history": (Action("again", "enter", "show", "Show this answer again, with its image."),),
     "tree": (Action("up_folder", "backspace,u", "folder above", "Show the folder above.", shown="u"),),
 }

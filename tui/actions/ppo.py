@@ -1,10 +1,10 @@
-"""Actions of the PPO screen, the most particular first."""
+"""Actions of the PPO screen, the most specific contexts first."""
 
 from __future__ import annotations
 
 from looptop.tui.actions.action import Action
 
-PPO = {
+PPO_ACTIONS = {
     "ppo-run": (
         Action("open", "enter", "open", "Open the batch under the cursor: its samples."),
         Action(
@@ -14,7 +14,7 @@ PPO = {
             "choose(-1)",
             "left_square_bracket",
             "chart",
-            "Choose the chart before.",
+            "Choose the previous chart.",
             footer=False,
             palette=True,
             shown="[",
@@ -53,15 +53,17 @@ PPO = {
     ),
     "ppo-tokens": (
         Action("shade(1)", "v", "shade by", "Shade the tokens by the next figure.", palette=True),
-        Action("shade(-1)", "V", "shade by", "Shade the tokens by the figure before.", footer=False, palette=True),
+        Action("shade(-1)", "V", "shade by", "Shade the tokens by the previous figure.", footer=False, palette=True),
         Action("table", "t", "table/text", "Show the tokens as a table, or as text.", palette=True),
     ),
     "ppo-compare": (
-        Action("change", "t", "best", "What changed most for the better first, or worse.", palette=True),
-        Action("compare", "C", "compare now", "Have before and after compared (`looptop compare`).", palette=True),
+        Action(
+            "change", "t", "best", "Sort by change: the largest improvement first, or the largest loss.", palette=True
+        ),
+        Action("compare", "C", "compare now", "Compare before and after (`looptop compare`).", palette=True),
     ),
     "ppo": (
-        Action("command('pause')", "space", "pause", "Pause the run, or let it go on.", palette=True),
+        Action("command('pause')", "space", "pause", "Pause the run, or continue it.", palette=True),
         Action("command('step')", "s", "batch", "Make one batch, then pause.", palette=True),
         Action(
             "command('stage')",
@@ -71,15 +73,27 @@ PPO = {
             palette=True,
         ),
         Action("turn(1)", "n", "next", "The next batch; in a sample, the next sample.", palette=True),
-        Action("turn(-1)", "p", "previous", "The batch, or the sample, before.", footer=False, palette=True),
+        Action(
+            "turn(-1)",
+            "p",
+            "previous",
+            "The previous batch; in a sample, the previous sample.",
+            footer=False,
+            palette=True,
+        ),
         Action("edit", "e", "reward", "Give the sample another reward, before its batch's update.", palette=True),
-        Action("leave_out", "x", "leave out", "Leave the sample out of the update, or take it in.", palette=True),
+        Action("leave_out", "x", "leave out", "Leave the sample out of the update, or include it again.", palette=True),
         Action("rate(1)", "plus", "rate", "Rate the sample one up.", palette=True, shown="+ -"),
         Action(
-            "rate(-1)", "minus", "rate", "Rate the sample one down; at 0 the rating is gone.", footer=False, shown="-"
+            "rate(-1)",
+            "minus",
+            "rate",
+            "Rate the sample one down; at 0 the rating is removed.",
+            footer=False,
+            shown="-",
         ),
         Action("breakpoints", "b", "break", "List breakpoints, add one, remove one.", palette=True),
-        Action("follow", "f", "follow", "Follow the newest batch, or stand still.", palette=True),
+        Action("follow", "f", "follow", "Follow the newest batch, or stop following it.", palette=True),
         Action("health", "i", "health", "Show the health marks of the batch in full.", footer=False, palette=True),
         Action(
             "next_mark",
@@ -105,7 +119,7 @@ PPO = {
     "breakpoints": (
         Action("remove", "delete,x", "remove", "Remove the breakpoint under the cursor.", shown="x"),
         Action("list", "down", "list", "Go from the field to the list.", shown="↓"),
-        Action("dismiss_none", "escape", "close", "Close the breakpoints.", always=True),
+        Action("close_overlay", "escape", "close", "Close the breakpoints.", always=True),
     ),
-    "health": (Action("dismiss_none", "escape,i,q", "close", "Close the health marks.", shown="esc"),),
+    "health": (Action("close_overlay", "escape,i,q", "close", "Close the health marks.", shown="esc"),),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from looptop.tui.actions.action import Action
 
-RUNS = {
+RUN_ACTIONS = {
     "train": (
         Action("new", "n", "new run", "Fill in the form of a new run.", palette=True),
         Action("open", "o", "open run", "Choose a run to watch: live, finished or interrupted.", palette=True),
@@ -12,7 +12,7 @@ RUNS = {
     "form": (Action("start", "ctrl+s", "start", "Check the form and start the run.", palette=True, shown="^s"),),
     "run": (
         Action(
-            "command('pause')", "space", "pause/go on", "Pause the run after its step, or let it go on.", palette=True
+            "command('pause')", "space", "pause/go on", "Pause the run after its step, or continue it.", palette=True
         ),
         Action(
             "command('step')",
@@ -48,7 +48,7 @@ RUNS = {
             "command('earlier')",
             "left_square_bracket",
             "earlier answers",
-            "Sample answers of the evaluation before.",
+            "Sample answers of the previous evaluation.",
             footer=False,
             shown="[",
         ),
@@ -56,7 +56,7 @@ RUNS = {
             "command('later')",
             "right_square_bracket",
             "later answers",
-            "Sample answers of the evaluation after.",
+            "Sample answers of the next evaluation.",
             footer=False,
             shown="]",
         ),
@@ -92,7 +92,7 @@ RUNS = {
             "delete",
             "D,delete",
             "delete",
-            "Delete the run, or the selected ones, whole; asks.",
+            "Delete the run, or the selected ones, with all files; asks first.",
             palette=True,
             shown="D",
         ),
@@ -115,7 +115,7 @@ RUNS = {
             "pan(-0.25)",
             "comma,less_than_sign",
             "pan",
-            "Go back by a quarter of what is shown.",
+            "Go back by a quarter of the steps shown.",
             palette=True,
             shown=",.",
         ),
@@ -123,7 +123,7 @@ RUNS = {
             "pan(0.25)",
             "full_stop,greater_than_sign",
             "on",
-            "Go on by a quarter of what is shown.",
+            "Go forward by a quarter of the steps shown.",
             footer=False,
             palette=True,
             shown=".",
@@ -131,7 +131,7 @@ RUNS = {
         Action("whole", "0", "all steps", "Show all steps again.", palette=True),
         Action("smoothing", "s", "smoothing", "Smooth more, or less.", palette=True),
         Action("scale", "y", "log scale", "A logarithmic scale, or a linear one.", palette=True),
-        Action("filter", "slash", "filter", "Show only metrics by some name.", palette=True, shown="/"),
+        Action("filter", "slash", "filter", "Show only metrics whose names match.", palette=True, shown="/"),
         Action("choose", "v", "one in front", "Of several runs, put the next in front.", footer=False, palette=True),
         Action(
             "configurations",
@@ -149,7 +149,7 @@ RUNS = {
             palette=True,
         ),
         Action(
-            "command('pause')", "space", "pause/go on", "Pause the run after its step, or let it go on.", palette=True
+            "command('pause')", "space", "pause/go on", "Pause the run after its step, or continue it.", palette=True
         ),
         Action(
             "command('step')", "o", "one step", "Make one step while the run is paused.", footer=False, palette=True
@@ -174,19 +174,19 @@ RUNS = {
         Action("move(1, 0)", "right", "right", "The chart to the right.", footer=False, shown="→"),
         Action("move(0, -1)", "up,k", "up", "The chart above.", footer=False, shown="↑ k"),
         Action("move(0, 1)", "down,j", "down", "The chart below.", footer=False, shown="↓ j"),
-        Action("page(-1)", "pageup", "page up", "The page before.", footer=False, shown="PgUp"),
+        Action("page(-1)", "pageup", "page up", "The previous page of charts.", footer=False, shown="PgUp"),
         Action("page(1)", "pagedown", "page down", "The next page of charts.", footer=False, shown="PgDn"),
-        Action("end(False)", "home,g", "first", "The first chart.", footer=False, shown="Home g"),
-        Action("end(True)", "end,G", "last", "The last chart.", footer=False, shown="End G"),
+        Action("jump('first')", "home,g", "first", "The first chart.", footer=False, shown="Home g"),
+        Action("jump('last')", "end,G", "last", "The last chart.", footer=False, shown="End G"),
     ),
     "configurations": (
-        Action("all", "a", "all", "Show also what is the same in all, or only what differs."),
-        Action("dismiss_none", "escape,t,q", "close", "Close the configurations.", shown="esc"),
+        Action("all", "a", "all", "Show all settings, or only those that differ."),
+        Action("close_overlay", "escape,t,q", "close", "Close the configurations.", shown="esc"),
     ),
     "completions": (
-        Action("turn(-1)", "left_square_bracket", "earlier", "The completions of the step before.", shown="["),
-        Action("turn(1)", "right_square_bracket", "later", "The completions of the step after.", shown="]"),
-        Action("order", "s", "sort", "The largest advantage first, or as they came."),
-        Action("dismiss_none", "escape,w,q", "close", "Close the completions.", shown="esc"),
+        Action("turn(-1)", "left_square_bracket", "earlier", "The completions of the previous step.", shown="["),
+        Action("turn(1)", "right_square_bracket", "later", "The completions of the next step.", shown="]"),
+        Action("order", "s", "sort", "The largest advantage first, or in their original order."),
+        Action("close_overlay", "escape,w,q", "close", "Close the completions.", shown="esc"),
     ),
 }

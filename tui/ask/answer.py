@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AnswerView(VerticalScroll):
-    """The answer to the last question, scrolled where it is longer than the room."""
+    """The answer to the last question; it scrolls if it does not fit."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("answer")]
 
@@ -31,15 +31,15 @@ class AnswerView(VerticalScroll):
         self._text = Static(id="answer-text")
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """One widget with text."""
         yield self._text
 
     def show_lines(self, *lines: Content, model: str = "") -> None:
-        """Shows these lines.
+        """Replaces the text.
 
         Args:
-            lines: What.
-            model: Whose answer they are; empty where they are none.
+            lines: The lines.
+            model: The model that gave this answer; empty if they are not an answer.
         """
         self.border_title = safe(f"Answer of {model}" if model else "Answer")
         self._text.content = Content("\n").join(lines)
@@ -93,7 +93,7 @@ class AnswerView(VerticalScroll):
 
 
 def _packed(pieces: list[Content], width: int) -> list[Content]:
-    """The pieces in lines, none of them broken."""
+    """Packs pieces of text into lines without breaking a piece."""
     lines: list[Content] = []
     for piece in pieces:
         if lines and lines[-1].cell_length + 2 + piece.cell_length <= width:
@@ -104,7 +104,7 @@ def _packed(pieces: list[Content], width: int) -> list[Content]:
 
 
 def _short(text: str, most: int, style: str) -> Content:
-    """The text, cut where it would push everything else off the screen."""
+    """The text, cut if it would push everything else off the screen."""
     return safe(text if len(text) <= most else f"{text[: most - 1]}…", style)
 
 

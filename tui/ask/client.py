@@ -1,4 +1,4 @@
-"""Asking about images: requests to the answering process, which the app never waits for (`helper_client.py`)."""
+"""Sends questions about images to the answering process, without waiting for replies (`helper_client.py`)."""
 
 from __future__ import annotations
 

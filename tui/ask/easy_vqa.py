@@ -1,6 +1,6 @@
-"""The images of the easy-VQA benchmark's test split, which the Ask screen offers, and the questions it asks of them.
+"""The images of the easy-VQA benchmark's test split, which the Ask screen offers, and their questions.
 
-Only file names and a JSON file: the package itself is not imported.
+Only the package's files are read; the package itself is not imported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class BenchmarkQuestion(NamedTuple):
     answer: str
 
 
-HEAD = 16 * 1024
+HEAD_BYTES = 16 * 1024
 """Bytes of the questions' file that the first images need; the rest takes longer than the first paint should wait."""
 
 SHAPES = ("circle", "rectangle", "triangle")
@@ -28,16 +28,16 @@ SHAPES = ("circle", "rectangle", "triangle")
 
 @dataclass
 class Benchmark:
-    """Images by number, and what is asked about each."""
+    """The benchmark's images, and the questions about each."""
 
     folder: Path | None
-    """None where the package is not installed."""
+    """None if the package is not installed."""
     _head: dict[int, list[BenchmarkQuestion]] | None = field(default=None, repr=False)
     _all: dict[int, list[BenchmarkQuestion]] | None = field(default=None, repr=False)
 
     @classmethod
     def find(cls) -> Benchmark:
-        """Looks for the package without importing it."""
+        """Finds the package's files without importing it."""
         spec = importlib.util.find_spec("easy_vqa")
         locations = spec.submodule_search_locations if spec else None
         folder = Path(next(iter(locations))) / "data" / "test" if locations else None
@@ -53,17 +53,17 @@ class Benchmark:
         return [root / f"{number}.png" for number in sorted(numbers)]
 
     def holds(self, path: Path) -> bool:
-        """Whether an image is the benchmark's."""
+        """Whether an image belongs to the benchmark."""
         return self.folder is not None and path.parent == self.folder / "images" and path.stem.isdigit()
 
     def asked(self, path: Path) -> list[BenchmarkQuestion]:
-        """What the benchmark asks about an image; nothing where the image is not its own."""
+        """The benchmark's questions about an image; none for other images."""
         if self.folder is None or not self.holds(path):
             return []
         number = int(path.stem)
         if self._all is None:
             if self._head is None:
-                self._head = _group(_read(self.folder / "questions.json", HEAD))
+                self._head = _group(_read(self.folder / "questions.json", HEAD_BYTES))
                 self._head.pop(max(self._head, default=0), None)  # It may be cut off in the middle.
             if number in self._head:
                 return self._head[number]
@@ -76,7 +76,7 @@ class Benchmark:
             self._all = _group(_read(self.folder / "questions.json"))
 
     def note(self, path: Path) -> str:
-        """What the benchmark's answers tell of an image: `red triangle`."""
+        """A short description of an image from the benchmark's answers: `red triangle`."""
         answers = dict.fromkeys(each.answer for each in self.asked(path) if each.answer not in ("yes", "no"))
         return " ".join(sorted(answers, key=lambda answer: answer in SHAPES))
 

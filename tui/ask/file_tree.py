@@ -1,4 +1,4 @@
-"""A tree of folders and the images in them."""
+"""A tree of folders and images, with a filter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_SEARCHED = 200_000
 
 
 class FileTree(DirectoryTree):
-    """Folders, and files whose names are images'."""
+    """Shows folders, and files whose names are those of images."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("tree")]
     DEFAULT_CSS = """
@@ -70,11 +70,11 @@ class FileTree(DirectoryTree):
         super().__init__(root, id="files")
         self._words: list[str] = []
         self._left_out: dict[Path, str] = {}
-        """Of folders that were just read, what is not shown."""
+        """By folder: how many entries are not shown."""
         self.guide_depth = 2
 
     def filter(self, words: str) -> None:
-        """Leaves only images in whose names all words occur, those in closed folders as well."""
+        """Shows only images whose names contain all these words, also those in closed folders."""
         wanted = words.lower().split()
         if wanted != self._words:
             self._words = wanted
@@ -82,7 +82,7 @@ class FileTree(DirectoryTree):
 
     @textual_work(thread=True, exit_on_error=False)
     def _load_directory(self, node: TreeNode[DirEntry]) -> list[Path]:
-        """What is shown below a node, in order; how much is left out is kept for `_populate_node`."""
+        """The entries to show below a node, in order. How many are left out is stored for `_populate_node`."""
         assert node.data is not None
         folder, words = node.data.path.expanduser().resolve(), self._words
         if words:
@@ -95,7 +95,7 @@ class FileTree(DirectoryTree):
         return listed
 
     def _search(self, folder: Path, words: list[str]) -> tuple[list[Path], int, bool]:
-        """Images below a folder, how many more there are, and whether all was searched."""
+        """Matching images below a folder, how many more match, and whether everything was searched."""
         listed: list[Path] = []
         seen = 0
         for folder_path, folders, names in _walk(folder):
@@ -105,7 +105,7 @@ class FileTree(DirectoryTree):
                 for name in names
                 if is_image_name(name) and name[0] != "." and all(word in name.lower() for word in words)
             ]
-            if seen > MOST_SEARCHED or self._words is not words:  # or other words were typed meanwhile
+            if seen > MOST_SEARCHED or self._words is not words:  # or other words have been typed
                 return sorted(listed, key=_by_name)[:MOST_LISTED], 1, False
         return sorted(listed, key=_by_name)[:MOST_LISTED], max(0, len(listed) - MOST_LISTED), True
 
@@ -127,7 +127,7 @@ class FileTree(DirectoryTree):
         node.expand()
 
     def process_label(self, label: object) -> Text:
-        """A file's name, never markup."""
+        """The label of a file: its name, never taken as markup."""
         return Text(visible(label) or " ")
 
     def action_up_folder(self) -> None:
@@ -135,19 +135,19 @@ class FileTree(DirectoryTree):
         self.path = Path(self.path).absolute().parent
 
     def on_tree_node_highlighted(self, event: DirectoryTree.NodeHighlighted[object]) -> None:
-        """An image under the cursor is shown."""
+        """Posts that the cursor is on an image."""
         path = getattr(event.node.data, "path", None)
         if isinstance(path, Path) and is_image_name(path.name):
             self.post_message(self.Moved(path))
 
     def on_directory_tree_file_selected(self, event: DirectoryTree.FileSelected) -> None:
-        """An image is taken."""
+        """Posts that an image was chosen."""
         self.post_message(self.Chosen(event.path))
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As `os.walk`, without hidden folders and through links: each folder once, by a path without links if one leads
-    there.
+    """Like `os.walk`, but skips hidden folders and follows links. Each folder comes once, by a path without links if
+    there is one.
     """
     walked: set[tuple[int, int]] = set()
     roots = deque([folder])
@@ -158,7 +158,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
             folders[:] = sorted({*shown}.difference(links))
             try:
                 status = Path(folder_path).stat()
-            except OSError:  # It has been deleted meanwhile.
+            except OSError:  # It has been deleted.
                 continue
             if (status.st_dev, status.st_ino) in walked:
                 folders.clear()
@@ -169,7 +169,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def _listing(folder: Path) -> tuple[list[Path], int]:
-    """Folders and images of a folder in order, hidden ones left out; and how many more there are."""
+    """The folders and images in a folder, in order and without hidden ones, and how many more there are."""
     listed: list[tuple[bool, str, str]] = []
     try:
         with os.scandir(folder) as entries:

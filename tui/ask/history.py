@@ -34,11 +34,11 @@ class Exchange:
     question: str
     answer: Answer
     truth: str | None
-    """The benchmark's answer, where it asks the same."""
+    """The benchmark's answer, if this is one of its questions."""
 
 
 class HistoryList(Options):
-    """A line for each; enter shows it again."""
+    """One line for each question; enter shows its answer again."""
 
     DEFAULT_CSS = """
     HistoryList {
@@ -71,17 +71,17 @@ class HistoryList(Options):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("history")]
 
     def show(self, lines: Iterable[Content]) -> None:
-        """Shows these, the first highlighted."""
+        """Replaces the lines; the first is highlighted."""
         self.set_options([Option(line) for line in lines])
         self.highlighted = 0
 
     def action_again(self) -> None:
-        """As a click does."""
+        """Shows the highlighted answer again, as a click does."""
         self.action_select()
 
 
 class History(Vertical):
-    """Earlier questions; enter shows one again."""
+    """The list of earlier questions, with a sentence while it is empty."""
 
     @dataclass
     class Again(Message):
@@ -95,16 +95,16 @@ class History(Vertical):
         self._exchanges: list[Exchange] = []
 
     def render(self) -> RenderResult:
-        """A sentence; the list comes with the first answer."""
+        """The sentence; the list comes with the first answer."""
         return "" if self._exchanges else Content.styled(" Questions that you have asked stay here.", "$text-muted")
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of questions."""
         return len(self._exchanges)
 
     def add(self, exchange: Exchange) -> None:
-        """Puts a new one at the top."""
+        """Adds a question and its answer at the top."""
         self._exchanges.insert(0, exchange)
         if not self.query(HistoryList):
             self.mount(HistoryList())

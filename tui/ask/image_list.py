@@ -1,4 +1,4 @@
-"""A list of images with their thumbnails: only the rows on the screen are drawn, only their files are opened."""
+"""A list of images with thumbnails. Only the rows on the screen are drawn, and only their files are opened."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from looptop.tui.widgets.table import Table, fitted
 
 
 class ImageList(Table):
-    """Images by name, two lines each: a thumbnail of four by four pixels, beside it the name above a note."""
+    """Images by name, two lines each: a thumbnail of 4x4 pixels, the name, and a note below the name."""
 
     ROW_HEIGHT = 2
     HEADER_HEIGHT = 0
@@ -37,17 +37,17 @@ class ImageList(Table):
         self._loading = False
 
     def show(self, images: Sequence[Path], note: Callable[[Path], str]) -> None:
-        """Shows these images.
+        """Replaces the images.
 
         Args:
-            images: Files.
-            note: What stands below a name.
+            images: The files.
+            note: Returns the note for a file.
         """
         self._all, self._note = images, note
         self._show(images, cursor=0)
 
     def filter(self, words: str) -> None:
-        """Leaves only the images in whose names or notes all words occur."""
+        """Shows only images whose names or notes contain all these words."""
         before = self.path
         wanted = words.lower().split()
         images = self._all
@@ -70,7 +70,7 @@ class ImageList(Table):
         return self._shown[self.cursor] if self.cursor < len(self._shown) else None
 
     def row_line(self, row: int, line: int, base: Style) -> list[Segment]:
-        """Half of a thumbnail, and the name or the note."""
+        """One line of a row: half of the thumbnail, and the name or the note."""
         path, room = self._shown[row], max(self.size.width - 7, 1)
         thumb = self._thumb(path)
         return [
@@ -92,7 +92,7 @@ class ImageList(Table):
         return self._thumbs[path]
 
     async def _load(self) -> None:
-        """Loads what was wanted, the newest first, then draws once."""
+        """Loads the requested thumbnails, the latest request first, then redraws once."""
         batch = [self._wanted.pop() for _ in range(len(self._wanted))]
         if len(self._thumbs) > 2000:
             self._thumbs.clear()
@@ -102,7 +102,7 @@ class ImageList(Table):
 
 
 def _thumbnail(path: Path) -> list[Strip]:
-    """Four by four pixels in two lines of four cells; a mark where the file is no image."""
+    """A thumbnail of 4x4 pixels as two lines of four cells; a mark if the file is not an image."""
     from PIL.Image import Resampling
 
     from looptop.engine.vqa.images.decode import thumbnail

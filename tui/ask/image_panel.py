@@ -1,4 +1,4 @@
-"""Where images are picked: the benchmark's, or files, each with a filter."""
+"""The panel in which an image is chosen: from the benchmark or from files, each with a filter."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ImagePanel(Vertical):
 
     @dataclass
     class Chosen(Message):
-        """An image was taken."""
+        """An image was chosen."""
 
         path: Path
 
@@ -49,16 +49,16 @@ class ImagePanel(Vertical):
         self._list.show(images, benchmark.note)
 
     def compose(self) -> ComposeResult:
-        """The list; tree and filter come when they are wanted."""
+        """The list. The tree and the filter are added when they are first used."""
         yield self._list
 
     def on_mount(self) -> None:
-        """Shows files where the benchmark is not installed."""
+        """Shows files if the benchmark is not installed."""
         if self._list.path is None:
             self.turn()
 
     def take_focus(self) -> None:
-        """Puts the focus on what is shown."""
+        """Puts the focus on the list or the tree."""
         (self._tree if self._tree is not None and self._tree.display else self._list).focus()
 
     def turn(self) -> None:

@@ -1,4 +1,4 @@
-"""An image in half blocks: two pixels a cell, proportions kept, as large as there is room."""
+"""An image in half blocks: two pixels in each cell, scaled to the widget with its proportions kept."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from textual.app import RenderResult
 
 MOST_PIXELS = 96
-"""Pixels on the longer side: more are no clearer in a terminal, and each cell costs."""
+"""Pixels on the longer side: more would not be clearer in a terminal, and each cell costs time."""
 
 
 class Picture(Widget, can_focus=False):
-    """Shows one image, or a sentence where there is none."""
+    """Shows one image, or a sentence if there is none."""
 
     class Drawn(Message):
-        """It is on the screen for the first time."""
+        """The first image has been drawn."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
@@ -39,7 +39,7 @@ class Picture(Widget, can_focus=False):
         self.refresh()
 
     def show_sentence(self, text: str, style: str = "$text-muted") -> None:
-        """Shows a sentence instead."""
+        """Shows a sentence instead of an image."""
         self._image, self._sentence = None, safe(text, style)
         self.refresh()
 
@@ -57,7 +57,7 @@ class Picture(Widget, can_focus=False):
 
 
 def half_blocks(image: Image) -> Pixels:
-    """Two pixels a cell; cells of the same colours beside one another are one piece, which is less to send by far."""
+    """Draws two pixels in each cell. Neighbouring cells of equal colours are merged, to send fewer bytes."""
     from rich_pixels import HalfcellRenderer, Pixels
 
     return Pixels.from_segments(Segment.simplify(HalfcellRenderer().render(image, None)))

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 VIEW_NAMES = ("the image", "as the model sees it", "where the model looks")
 THUMBNAIL_SIZE = (256, 256)
-"""Pixels that are kept of an image, enough for any terminal."""
+"""The largest size at which an image is kept, in pixels; enough for any terminal."""
 
 
 class PicturePanel(Vertical):
     """A picture and a line below it."""
 
     def __init__(self, path: Path | None) -> None:
-        """Takes an image to show at once, without a thread: a small one that is known to be good."""
+        """`path`: the first image; it is opened without a thread, since it is small and known to be valid."""
         super().__init__(id="picture-panel")
         self.border_title = "Image"
         self._picture = Picture(id="picture")
@@ -73,7 +73,7 @@ class PicturePanel(Vertical):
         self._draw()
 
     def await_view(self, path: Path, view: ModelView | None) -> None:
-        """Has the model's view of an image at hand, now or when the image is opened."""
+        """Stores the model's view of an image, to be shown now or when the image is opened."""
         if path == self._path and self._image is not None:
             self.seen_by_model = view
         else:
@@ -91,7 +91,7 @@ class PicturePanel(Vertical):
             self._draw()
 
     def turn(self) -> None:
-        """Shows it the next way."""
+        """Switches to the next of `VIEW_NAMES`."""
         self._view_number = (self._view_number + 1) % len(VIEW_NAMES)
         self._draw()
 
@@ -112,14 +112,14 @@ class PicturePanel(Vertical):
 
 
 def thumbnail_of(path: Path) -> Image:
-    """The image, as large as a terminal can show it."""
+    """Opens an image, reduced to the size that a terminal can show."""
     from looptop.engine.vqa.images.decode import thumbnail
 
     return thumbnail(path, THUMBNAIL_SIZE)
 
 
 def _known_to_be_good(path: Path) -> Image:
-    """One of the benchmark's images, without all other formats' decoders: they would take longer than the paint."""
+    """Opens a PNG file of the benchmark without loading the other decoders, which would take longer than the paint."""
     from PIL import Image as Images
 
     try:
@@ -136,7 +136,7 @@ def _seen(view: ModelView) -> Image:
 
 
 def _looked_at(view: ModelView) -> Image:
-    """The model's image, dark where it does not look: a difference in light, which every eye sees."""
+    """The model's image, darker where its attention is low: everybody can see a difference in brightness."""
     from PIL import Image, ImageChops
 
     highest = max((value for row in view.attention for value in row), default=0) or 1

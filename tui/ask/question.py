@@ -1,4 +1,4 @@
-"""The field for the question: suggestions with the arrows, and paths that are pasted into it are opened."""
+"""The field for the question. The arrows suggest questions; paths that are pasted into it are opened."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ UNFOCUSED = "a, or enter on an image, then type a question"
 
 
 class QuestionField(Field):
-    """Where the question is typed."""
+    """The field for the question."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("question")]
 
     @dataclass
     class PathsPasted(Message):
-        """What was pasted is no question but paths of images."""
+        """Paths of images were pasted, not a question."""
 
         paths: list[Path]
 
@@ -39,11 +39,11 @@ class QuestionField(Field):
         self._at = -1
 
     def on_focus(self) -> None:
-        """Shows what to do in it."""
+        """Shows a hint about typing."""
         self.placeholder = FOCUSED
 
     def on_blur(self) -> None:
-        """Shows how to come back."""
+        """Shows a hint about how to come back."""
         self.placeholder = UNFOCUSED
 
     @property
@@ -53,12 +53,12 @@ class QuestionField(Field):
         return bool(typed) and typed not in self._earlier and typed not in self.suggestions
 
     def remember(self, question: str) -> None:
-        """Offers a question again."""
+        """Adds a question to those that the up arrow fills in."""
         self._earlier = [question, *(each for each in self._earlier if each != question)][:50]
         self._at = -1
 
     def action_suggest(self, by: int) -> None:
-        """Fills in the next or the former of suggestions (down) and earlier questions (up)."""
+        """Fills in the next suggestion (down) or earlier question (up)."""
         offered = list(dict.fromkeys([*self.suggestions, *reversed(self._earlier)]))
         if not offered:
             return

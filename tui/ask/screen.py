@@ -1,4 +1,4 @@
-"""Ask: pick an image, see it, ask about it; the answer with everything the model can say about it."""
+"""Ask: choose an image, ask a question about it, and see the answer with the model's probabilities."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
 
 
 class AskScreen(MainScreen):
-    """Screen 1."""
+    """The Ask screen, on key 1."""
 
     KEY_CONTEXTS = ("ask", "question", "images", "rows", "tree", "history")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
@@ -108,7 +108,7 @@ class AskScreen(MainScreen):
 
     @on(Picture.Drawn)
     def _warm(self) -> None:
-        """Starts the answering process once the screen stands, so that it takes no time from it."""
+        """Starts the answering process after the screen is drawn, so that it does not slow the drawing."""
         if not self._warmed:
             self._warmed = True
             in_thread(self._benchmark.load)
@@ -121,7 +121,7 @@ class AskScreen(MainScreen):
         self.app.push_screen(PathQuestion(), self._opened)
 
     def _opened(self, paths: Sequence[Path] | None) -> None:
-        """Shows the first that is a file, and tells which were not opened."""
+        """Shows the first image that can be opened, and says which paths were not opened."""
         if not paths:
             return
         chosen = next((path for path in paths if path.is_file()), paths[0])
@@ -177,7 +177,7 @@ class AskScreen(MainScreen):
             self._show_model_status()
 
     def _on_reply(self, reply: AskReply) -> None:
-        if not self.is_mounted or not self.is_attached:  # not drawn yet, or the app ends
+        if not self.is_mounted or not self.is_attached:  # not drawn yet, or the app quits
             return
         if reply.id == 0 or (reply.answer is None and reply.error is None):
             self._status = reply.status or self._status
@@ -193,10 +193,10 @@ class AskScreen(MainScreen):
         elif reply.error is not None:
             if reply.status == "ended":
                 self._status = "ended"
-            elif reply.id and self._status != "ready":  # It was still being loaded: that has failed.
+            elif reply.id and self._status != "ready":  # The model was being loaded, which has failed.
                 self._status = "failed"
             view.fail(reply.error)
-        elif path is not None:  # Not its last reply: it waits for the model.
+        elif path is not None:  # Not the last reply: the question waits for the model.
             self._pending[reply.id] = (path, question)
         self._show_model_status()
 
@@ -228,7 +228,7 @@ class AskScreen(MainScreen):
     # Keys.
 
     def unsaved(self) -> list[str]:
-        """Questions and answers live as long as the app."""
+        """The questions and answers, which are not saved."""
         lost = []
         if count := self.query_one(History).count:
             lost.append("1 question and its answer" if count == 1 else f"{count} questions and their answers")
@@ -237,7 +237,7 @@ class AskScreen(MainScreen):
         return lost
 
     def leave_field(self) -> None:
-        """The single keys work in the answer."""
+        """Moves the focus to the answer, where single keys work."""
         self.query_one(AnswerView).focus()
 
     def action_question(self) -> None:
@@ -245,7 +245,7 @@ class AskScreen(MainScreen):
         self.query_one(QuestionField).focus()
 
     def action_view(self) -> None:
-        """Shows the image another way."""
+        """Shows the next view of the image."""
         self.query_one(PicturePanel).turn()
 
     def action_images(self) -> None:
@@ -285,5 +285,5 @@ class AskScreen(MainScreen):
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two questions are the same but for case, spaces and the question mark."""
+    """Whether two questions differ at most in case, spaces and the question mark."""
     return one.lower().strip(" ?") == other.lower().strip(" ?")

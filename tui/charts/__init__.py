@@ -1,1 +1,1 @@
-"""The charts of a run, or of several."""
+"""The charts screen: all metrics of one run or several."""

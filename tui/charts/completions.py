@@ -1,4 +1,4 @@
-"""What a model wrote at a step: prompts, completions, each reward function's word, advantages."""
+"""Shows what a model wrote at a step: prompts, completions, rewards and advantages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.journal.completions import Completion, completion_steps, completions
+from looptop.engine.journal.completions import Completion, read_completion_steps, read_completions
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import bindings
@@ -25,7 +25,7 @@ NO_COMPLETIONS = "no completions: they come with TRL's GRPO and RLOO trainers"
 
 
 class Completions(Overlay[None]):
-    """The completions of one step; those of the newest at first."""
+    """The completions of one step, at first of the latest."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("completions")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("completions",)
@@ -39,26 +39,26 @@ class Completions(Overlay[None]):
         self._by_reward = False
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(id="completions"), classes="box -log")
         box.border_title = "Completions"
         yield box
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The arrows scroll."""
+        """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
         self._read()
 
     def action_turn(self, by: int) -> None:
-        """The step before or after."""
+        """Shows the previous or the next step."""
         if self._steps:
             at = len(self._steps) - 1 if self._step is None else self._steps.index(self._step)
             self._step = self._steps[max(0, min(at + by, len(self._steps) - 1))]
             self._read()
 
     def action_order(self) -> None:
-        """The best first, or as they came."""
+        """Sorts by advantage, or restores the original order."""
         self._by_reward = not self._by_reward
         self._read()
 
@@ -69,8 +69,8 @@ class Completions(Overlay[None]):
         box, text = self.query_one(VerticalScroll), self.query_one("#completions", Static)
         wanted = self._step
         try:
-            self._steps = await in_thread(lambda: completion_steps(self._journal))
-            written = await in_thread(lambda: completions(self._journal, wanted))
+            self._steps = await in_thread(lambda: read_completion_steps(self._journal))
+            written = await in_thread(lambda: read_completions(self._journal, wanted))
         except LooptopError as error:
             text.update(safe(error, "$text-error"))
             return

@@ -1,4 +1,4 @@
-"""The configurations of runs side by side, those lines first that are not the same in all."""
+"""Shows the configurations of runs side by side, the settings that differ first."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ WIDEST_VALUE = 44
 
 
 class Configurations(Overlay[None]):
-    """A table: a line a setting, a column a run."""
+    """A table with a line for each setting and a column for each run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("configurations")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("configurations",)
 
     def __init__(self, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Runs are (name, configuration)."""
+        """`runs`: name and configuration of each."""
         super().__init__()
         self._names = [name for name, _ in runs]
         self._lines = side_by_side([settings for _, settings in runs])
         self._all = len(runs) == 1
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(id="configurations"), classes="box -log")
         box.border_title = "Configuration" if len(self._names) == 1 else "Configurations side by side"
         yield box
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The arrows scroll."""
+        """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self, event: Any) -> None:
-        """The columns share the room."""
+        """Divides the width among the columns."""
         super().on_resize(event)
         self.call_after_refresh(self._show)
 
     def action_all(self) -> None:
-        """Shows also what is the same in all, or only what differs."""
+        """Shows all settings, or only those that differ."""
         self._all = not self._all
         self._show()
 

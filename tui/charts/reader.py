@@ -1,4 +1,4 @@
-"""Reads what the charts of one run, or of several laid over each other, need: only what is shown, only what changed."""
+"""Reads the data for the charts of one run or several: only what is shown, and only if it has changed."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.screens.watch import RunWatcher
 
-EVENTS = 50
-"""How many of a run's last events are kept."""
+MAX_EVENTS = 50
+"""How many of a run's last events are shown at most."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """A run, as far as the charts' surroundings show it."""
+    """What the lines around the charts show of a run."""
 
     id: str
     about: About
     state: RunState
     reason: str
     live: str
-    """`lock`, `heartbeat` or empty."""
+    """As in `RunFolder.live_by`."""
     facts: dict[str, Any]
     latest: dict[str, Point]
     events: tuple[Event, ...]
     error: str = ""
-    """Why it cannot be read."""
+    """Why the run cannot be read; empty if it can."""
     alerts: int = 0
 
     @property
@@ -41,14 +41,14 @@ class Head:
 
     @property
     def total_steps(self) -> int:
-        """How many there will be; 0 where nobody knows."""
+        """How many steps there will be; 0 if unknown."""
         total = self.facts.get("total_steps")
         return int(total) if isinstance(total, int | float) and total > 0 else 0
 
 
 @dataclass(frozen=True)
 class Window:
-    """The steps that are shown; None shows all there are."""
+    """The steps that are shown; None for no limit."""
 
     first: int | None = None
     last: int | None = None
@@ -56,18 +56,18 @@ class Window:
 
 @dataclass(frozen=True)
 class ChartsSnapshot:
-    """What is known of the runs at one moment."""
+    """The data of all runs at one moment."""
 
     heads: tuple[Head, ...]
     names: tuple[str, ...]
-    """Of all metrics, those of the first run first."""
+    """The metrics of all runs, those of the first run first."""
     series: dict[tuple[str, str], Series] = field(default_factory=dict)
-    """By metric and run."""
+    """The curve of each metric and run."""
     window: Window = Window()
     ends: dict[tuple[str, str], Point] = field(default_factory=dict)
-    """By metric and run, the last value among the steps that are shown."""
+    """The last value of each metric and run within the window."""
     first: int = 0
-    """Of all steps there are."""
+    """The first and the last step that any run has."""
     last: int = 1
 
 
@@ -76,7 +76,7 @@ class _OneRun(RunWatcher):
 
     def __init__(self, run: RunFolder) -> None:
         self.journal = Journal(run.db)
-        super().__init__(run, self.journal, EVENTS)
+        super().__init__(run, self.journal, MAX_EVENTS)
         self._asked: tuple[int, Window, float] | None = None
         self._series: dict[str, tuple[Point, Series]] = {}
         self._ends: dict[str, Point | None] = {}
@@ -122,14 +122,14 @@ class _OneRun(RunWatcher):
         return {name: self._series[name][1] for name in names if name in self._series}
 
     def ends(self, head: Head, names: Sequence[str], window: Window) -> dict[str, Point]:
-        """The last value of each metric among the steps that are shown."""
+        """The last value of each metric within the window."""
         ends = {name: self._ends.get(name, head.latest.get(name)) for name in names}
         first = -(2**63) if window.first is None else window.first
         return {name: point for name, point in ends.items() if point is not None and point.step >= first}
 
 
 class ChartReader:
-    """Reads the runs, from any thread but one at a time."""
+    """Reads the runs; may be called from any thread, but from one at a time."""
 
     def __init__(self, runs: Sequence[RunFolder]) -> None:
         self.runs = tuple(runs)
@@ -137,13 +137,13 @@ class ChartReader:
         self._last: ChartsSnapshot | None = None
 
     def poll(self, names: Sequence[str], columns: int, window: Window, weight: float = 0.0) -> ChartsSnapshot:
-        """What is known now; the very same object as before where nothing changed.
+        """The current data; the same object as last time if nothing has changed.
 
         Args:
             names: The metrics that are on the screen.
-            columns: Of each chart.
+            columns: The width of each chart, in columns.
             window: The steps that are on the screen.
-            weight: Of the curves' smoothing; 0 for none.
+            weight: The weight of the curves' smoothing; 0 for none.
         """
         heads = tuple(reader.head() for reader in self._readers)
         series = {

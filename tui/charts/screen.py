@@ -1,4 +1,4 @@
-"""All metrics of a run, or of several laid over each other, as charts: a page at a time, or one of them large."""
+"""The charts screen: all metrics of a run, or of several runs in the same charts, a page at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from looptop.tui.background import in_thread
 from looptop.tui.charts import text as chart_text
 from looptop.tui.charts.reader import ChartReader, ChartsSnapshot, Window
 from looptop.tui.plots.chart_wall import ChartWall
-from looptop.tui.plots.curves import SMOOTHING, Axes, of_runs
+from looptop.tui.plots.curves import SMOOTHING, Axes, curves_of_runs
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
 from looptop.tui.screens.watch import WatchLoop
@@ -28,11 +28,11 @@ from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.panel import Panel
 
 NARROWEST_WINDOW = 10
-"""Steps that can be zoomed into."""
+"""The fewest steps that a window can show."""
 
 
 class ChartsScreen(MainScreen):
-    """What the Runs screen opens; esc goes back to it."""
+    """The charts; the Runs screen opens them, and esc goes back to it."""
 
     CSS_PATH = ["../styles/chart.tcss", "../styles/charts.tcss"]  # noqa: RUF012
     KEY_CONTEXTS = ("charts", "wall")
@@ -47,14 +47,14 @@ class ChartsScreen(MainScreen):
         self._smoothing = 0
         self._log_scale = False
         self._chosen = -1
-        """Of several runs, the one in front; -1 where all are."""
+        """The index of the highlighted run; -1 if none is."""
         self._filter = ""
-        """A regular expression, or a part of the metrics' names."""
+        """A regular expression or a part of a metric's name."""
         self._loop = WatchLoop(self, self._read)
         self._controls = RunControls(self, self._loop.poke)
 
     def compose(self) -> Iterable[Widget]:
-        """Which runs, the filter, the charts, what is under the cursor, events."""
+        """A head with the runs, the filter, the charts, the figures under the cursor, events."""
         yield TopBar("runs")
         yield Panel(id="charts-head")
         filter_field = Field(placeholder="type to filter the metrics; a regular expression will do", id="chart-filter")
@@ -73,7 +73,7 @@ class ChartsScreen(MainScreen):
         self._loop.start()
 
     def on_screen_resume(self) -> None:
-        """Reads at once when the screen comes back."""
+        """Reads immediately when the screen comes back."""
         self._loop.poke()
 
     def show_runs(self, runs: Sequence[RunFolder]) -> None:
@@ -102,7 +102,7 @@ class ChartsScreen(MainScreen):
         snapshot = await poll(wall.names, wall.chart_columns())
         page = wall.page_of(self._filtered_names(snapshot.names))
         if not wall.names and page:
-            # At first nobody knows which metrics there are: those of the page are read before anything is drawn.
+            # At first the metrics are unknown: those of the page are read before anything is drawn.
             snapshot = await poll(page, wall.chart_columns(len(snapshot.names)))
         if reader is self._reader and weight == SMOOTHING[self._smoothing]:
             self._snapshot = snapshot
@@ -139,7 +139,9 @@ class ChartsScreen(MainScreen):
             wanted = (series, axes, self._smoothing, self._chosen, wall.chart_columns())
             if self._drawn.get(name) != wanted:
                 self._drawn[name] = wanted
-                lines = of_runs(list(series.values()), wall.chart_columns(), SMOOTHING[self._smoothing], self._chosen)
+                lines = curves_of_runs(
+                    list(series.values()), wall.chart_columns(), SMOOTHING[self._smoothing], self._chosen
+                )
                 wall.draw(name, lines, axes)
 
     def _bounds(self, snapshot: ChartsSnapshot) -> tuple[int, int]:
@@ -155,7 +157,7 @@ class ChartsScreen(MainScreen):
     # What keys ask for.
 
     def action_zoom(self, by: float) -> None:
-        """Shows fewer steps, or more, around the middle of what is shown."""
+        """Shows fewer or more steps around the middle of the window."""
         if self._snapshot is None:
             return
         first, last = self._bounds(self._snapshot)
@@ -164,7 +166,7 @@ class ChartsScreen(MainScreen):
         self._go_to(round(middle - half), round(middle + half))
 
     def action_pan(self, by: float) -> None:
-        """Goes on by a part of what is shown."""
+        """Moves the window by a fraction of its width."""
         if self._snapshot is None:
             return
         first, last = self._bounds(self._snapshot)
@@ -187,15 +189,15 @@ class ChartsScreen(MainScreen):
         self._loop.poke()
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        """The wheel zooms."""
+        """Zooms with the wheel."""
         self.action_zoom(0.5)
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        """The wheel zooms."""
+        """Zooms with the wheel."""
         self.action_zoom(2.0)
 
     def action_smoothing(self) -> None:
-        """Smooths more, then not at all."""
+        """Switches to the next smoothing; after the strongest to none."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
         weight = SMOOTHING[self._smoothing]
         self.query_one(ChartWall).note(f"smoothed {weight:g}" if weight else "")
@@ -207,7 +209,7 @@ class ChartsScreen(MainScreen):
         self._show()
 
     def action_choose(self) -> None:
-        """Puts the next run in front, then none."""
+        """Highlights the next run, after the last one none."""
         if len(self._reader.runs) > 1:
             self._chosen = -1 if self._chosen == len(self._reader.runs) - 1 else self._chosen + 1
             self._show()
@@ -230,13 +232,13 @@ class ChartsScreen(MainScreen):
         self.leave_field()
 
     def leave_field(self) -> None:
-        """The single keys work in the charts."""
+        """Moves the focus to the charts, where single keys work."""
         field = self.query_one("#chart-filter", Field)
         field.display = bool(field.value)
         self.query_one(ChartWall).focus()
 
     def back(self) -> None:
-        """Esc: out of the field, then out of the large chart, then to the runs."""
+        """Esc: leaves the field, then the large chart, then goes to the runs."""
         wall = self.query_one(ChartWall)
         if isinstance(self.focused, Field):
             self.leave_field()
@@ -254,17 +256,17 @@ class ChartsScreen(MainScreen):
             try:
                 settings.append((run.id, run.settings()))
             except LooptopError as error:
-                self.services.tell(error, "error")
+                self.services.show_notice(error, "error")
         self.app.push_screen(Configurations(settings))
 
     def action_completions(self) -> None:
-        """Shows what the model wrote."""
+        """Shows the completions."""
         from looptop.tui.charts.completions import Completions
 
         self.app.push_screen(Completions(self._front))
 
     def action_command(self, command: str) -> None:
-        """Drives the run in front."""
+        """Sends a command to the highlighted run."""
         if self._snapshot is not None:
             run = self._front
             state = next(head.state for head in self._snapshot.heads if head.id == run.id)

@@ -1,4 +1,4 @@
-"""What stands around the charts: which runs, how they stand, the figures under the cursor, what has happened."""
+"""The text around the charts: the runs and their states, the figures under the cursor, the last events."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from looptop.tui.run_text import LEVELS, state_word
 from looptop.tui.text import number, reason, safe
 
 COLOURS = ("$primary", "$secondary", "$curve-3", "$curve-4", "$curve-5", "$curve-6")
-"""Of the runs, in their order; the charts' own."""
+"""The colours of the runs, in their order, as in the charts."""
 
 
 def head(snapshot: ChartsSnapshot, width: int, chosen: int) -> Content:
-    """The run and how it stands; of several, each with the colour of its curves."""
+    """The run and its state; several runs each in the colour of its curves."""
     if len(snapshot.heads) == 1:
         line = _one(snapshot.heads[0])
         return reason(line, width) if snapshot.heads[0].reason else line.truncate(width, ellipsis=True)
@@ -49,7 +49,7 @@ def _one(each: Head) -> Content:
 
 
 def status(snapshot: ChartsSnapshot, name: str, position: tuple[int, int] | None, width: int, weight: float) -> Content:
-    """The metric under the cursor: its last value and its extremes, all of them among the steps that are shown."""
+    """The metric under the cursor: its last value and its extremes within the window."""
     if position is None:
         line = "no metric by that name" if snapshot.names else "no metrics yet"
         return Content.styled(line, "$text-muted")
@@ -87,7 +87,7 @@ def _present(values: Iterable[float | None]) -> list[float]:
 
 
 def events(snapshot: ChartsSnapshot, width: int, height: int) -> Content:
-    """The last events that fit, the newest below."""
+    """The last events that fit, the newest at the bottom."""
     several = len(snapshot.heads) > 1
     every = [(event.time, each.id, event) for each in snapshot.heads for event in each.events if not event.superseded]
     shown = sorted(every, key=lambda one: -math.inf if math.isnan(one[0]) else one[0])[-max(height, 1) :]

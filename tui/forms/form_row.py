@@ -1,4 +1,4 @@
-"""One line of the form: a name, a field, and beside it what the value means or what is wrong with it."""
+"""One line of the form: a name, a field, and a hint with the value's meaning or its error."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RowSpec:
-    """What a line of the form is for."""
+    """The setting of one line of the form."""
 
     key: str
-    """Of the configuration; `preset` and `more` stand for themselves."""
+    """A key of the configuration, or `preset` or `more`."""
     label: str
     hint: str
     words: tuple[str, ...] = ()
-    """What it may be, where that is a few words."""
+    """The allowed words, if there are only a few."""
 
 
 FREEZE = ("nothing", "text_encoder", "image_encoder", "encoders", "decoder", "all")
@@ -77,7 +77,7 @@ _ROWS: dict[str, tuple[RowSpec, ...]] = {
 
 
 def rows_of(kind: str) -> list[RowSpec]:
-    """The lines of the form for a kind of run; of each part of the reward two, below the data."""
+    """The lines of the form for a kind of run; each part of a reward has two, below the data."""
     rows = list(_ROWS[kind])
     if kind == "ppo":
         preset = configuration.preset("tiny", kind)
@@ -101,11 +101,11 @@ class FormRow(Horizontal):
         super().__init__(classes="form-row")
         self.spec = spec
         self.wrong = ""
-        """What is wrong with the value; empty where nothing is."""
+        """What is wrong with the value; empty if nothing is."""
         self.idle = False
-        """Whether what is wrong is only that the value does nothing."""
+        """Whether the value is valid but has no effect."""
         self.of_preset = ""
-        """What an empty field means."""
+        """The preset's value, which an empty field means."""
         self.field = Field()
         words = configuration.presets(kind) if spec.key == "preset" else list(spec.words)
         if words:
@@ -113,18 +113,18 @@ class FormRow(Horizontal):
         self._hint = Static(safe(spec.hint), classes="form-hint")
 
     def compose(self) -> ComposeResult:
-        """Name, field, hint."""
+        """The name, the field and the hint."""
         yield Static(self.spec.label, classes="form-label")
         yield self.field
         yield self._hint
 
     @property
     def value(self) -> str:
-        """What was typed."""
+        """The text that was typed."""
         return self.field.value.strip()
 
     def settings(self) -> list[str]:
-        """As `override` takes it: nothing where nothing was typed."""
+        """The setting as `override` takes it; empty if nothing was typed."""
         if not self.value or self.spec.key == "preset":
             return []
         if self.spec.key != "more":
@@ -138,13 +138,13 @@ class FormRow(Horizontal):
         """Whether a setting was typed here.
 
         Args:
-            key: As `table.name`.
+            key: The setting, as `table.name`.
         """
         names = {key, key.partition(".")[2]} if not key.startswith("rewards.") else {key}
         return any(each.partition("=")[0].strip() in names for each in self.settings())
 
     def show_preset(self, preset: RunConfig) -> None:
-        """Shows the preset's value in the empty field; hides the row where the preset has no such setting."""
+        """Shows the preset's value in the empty field; hides the row if the preset has no such setting."""
         value = _value_of(configuration.to_dict(preset), self.spec.key)
         self.display = value is not None or self.spec.key == "more"
         if isinstance(value, list | tuple):
@@ -156,7 +156,7 @@ class FormRow(Horizontal):
         self.field.placeholder = self.of_preset
 
     def accept(self) -> None:
-        """The value is good."""
+        """Shows that the value is valid."""
         if self.wrong:
             self.wrong = ""
             self._hint.update(safe(self.spec.hint))
@@ -166,8 +166,8 @@ class FormRow(Horizontal):
         """Shows what is wrong with the value.
 
         Args:
-            sentence: What.
-            idle: It is only that the value does nothing.
+            sentence: What is wrong.
+            idle: Whether the value is valid but has no effect.
         """
         self.idle = idle
         if sentence != self.wrong:
@@ -177,7 +177,7 @@ class FormRow(Horizontal):
 
 
 def _value_of(data: Any, key: str) -> Any:
-    """The value of a key in a configuration's plain data; None where there is no such key."""
+    """The value of a key in a configuration's plain data; None if it has no such key."""
     for part in key.split("."):
         if isinstance(data, list | tuple):
             data = {item["name"]: item for item in data}

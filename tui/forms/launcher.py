@@ -1,4 +1,4 @@
-"""Which run a screen shows: one started from the form, one chosen from a list, or the one that is live already."""
+"""Chooses the run that a screen shows: one started from the form, chosen from a list, or already live."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Launcher:
         screen: The screen.
         form: Its form of a new run.
         controls: Its controls, which ask before untrusted runs are copied.
-        lists: Whether a run is of the kinds that the screen shows.
+        lists: Returns whether the screen shows runs of this kind.
         attach: Shows a run.
         show_form: Shows the form.
     """
@@ -49,7 +49,7 @@ class Launcher:
         self._asked_for_form = False
 
     def open_first(self, is_open: Callable[[], bool]) -> None:
-        """Lists the runs, and shows the live one unless a run is open by then, or somebody asked for the form."""
+        """Lists the runs. Shows the live one, unless by then a run is open or a person has asked for the form."""
 
         async def open_first() -> None:
             summaries = await self._list_runs()
@@ -62,7 +62,7 @@ class Launcher:
         work(self._screen, open_first(), "runs", exclusive=True)
 
     def open_form(self) -> None:
-        """Shows the form, and below it the runs there are."""
+        """Shows the form, and the existing runs below it."""
 
         async def list_runs() -> None:
             await self._list_runs()
@@ -72,7 +72,7 @@ class Launcher:
         work(self._screen, list_runs(), "runs", exclusive=True)
 
     def duplicate(self, run: RunFolder) -> None:
-        """Shows the form with what a run was started with."""
+        """Shows the form, filled in with the settings of a run."""
 
         def show(_asked: bool) -> None:
             if self._screen.attempt(lambda: self._form.fill(run.id, run.config())):
@@ -82,11 +82,11 @@ class Launcher:
         self._controls.with_trust(run, show)
 
     def choose(self, title: str, empty: str) -> None:
-        """Has a person choose a run.
+        """Opens a list from which a person chooses a run.
 
         Args:
-            title: Of the list.
-            empty: Stands in a list without runs.
+            title: The title of the list.
+            empty: The text of a list without runs.
         """
 
         async def choose() -> None:
@@ -104,7 +104,7 @@ class Launcher:
             self._screen.attempt(lambda: self._attach(RunFolder.find(run_id)))
 
     def start(self, config: RunConfig) -> None:
-        """Starts a run and shows it, or shows in the form why it does not start."""
+        """Starts a run and shows it, or shows in the form why it did not start."""
         work(self._screen, self._start(config), "start", exclusive=True)
 
     async def _start(self, config: RunConfig) -> None:
@@ -117,7 +117,7 @@ class Launcher:
             run = await in_thread(lambda: launch(config))
         except LooptopError as error:
             form.fail(str(error), getattr(error, "key", ""))
-            screen.services.tell(error, "error")
+            screen.services.show_notice(error, "error")
             return
         finally:
             form.busy = False

@@ -1,4 +1,4 @@
-"""The form of a new run: what a person may want to choose, checked as it is typed; below it the runs there are."""
+"""The form of a new run: the settings that people change most, checked as they are typed; and the existing runs."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 
 
 class NewRunForm(Vertical):
-    """Everything that is chosen before a run starts. An empty field means the preset's value."""
+    """The settings of a new run. An empty field means the preset's value."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
     @dataclass
     class Wanted(Message):
-        """A person wants to start a run of this configuration."""
+        """The person asks to start a run with this configuration."""
 
         config: RunConfig
 
     def __init__(self, kind: str = "vqa") -> None:
-        """A form.
+        """Makes a form for one kind of run.
 
         Args:
-            kind: Of the run: `vqa` or `ppo`.
+            kind: `vqa` or `ppo`.
         """
         super().__init__(id="new-run", classes=f"body -{kind}")
         self.kind = kind
         self.busy = False
         """Whether a run is being started."""
         self._like: RunConfig | None = None
-        """What the form was filled from: settings of that run that do nothing are warned of, not refused."""
+        """The run that the form was filled from: its settings without effect cause a warning, not an error."""
         self._kept: list[str] = []
 
     def compose(self) -> ComposeResult:
@@ -64,7 +64,7 @@ class NewRunForm(Vertical):
             for spec in rows_of(self.kind):
                 yield FormRow(spec, self.kind)
             yield Button("Start the run", id="start", compact=True)
-        # Outside of what is scrolled: it must be seen wherever somebody is in the form.
+        # Outside the scrolled part, so that it is always visible.
         yield Static(id="form-message")
         runs = Options(id="runs")
         runs.border_title = "Runs"
@@ -77,7 +77,7 @@ class NewRunForm(Vertical):
 
     @property
     def half_filled(self) -> bool:
-        """Whether something was typed that no run was started with."""
+        """Whether something was typed and no run was started with it."""
         return self._values() != self._kept
 
     def _values(self) -> list[str]:
@@ -89,19 +89,19 @@ class NewRunForm(Vertical):
         self.query(Field).first().focus()
 
     def leave_field(self) -> None:
-        """The single keys work in the list of runs."""
+        """Moves the focus to the list of runs, where single keys work."""
         self.screen.set_focus(None)
         self.query_one("#runs", OptionList).focus()
 
     def list_runs(self, summaries: Iterable[RunSummary]) -> None:
-        """Shows the runs there are."""
+        """Lists the existing runs."""
         runs = self.query_one("#runs", OptionList)
         options = [Option(run_line(each), id=each.id) for each in summaries]
         none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
         runs.set_options(options or [none])
 
     def fill(self, run_id: str, config: RunConfig) -> None:
-        """Fills in what makes a run like another one."""
+        """Fills in the settings of another run."""
         rows = self._rows
         base = configuration.to_dict(configuration.preset(config.preset, self.kind))
         wanted = changes(base, configuration.to_dict(config))
@@ -123,8 +123,8 @@ class NewRunForm(Vertical):
         """Shows why the run does not start, beside the field if one setting is the cause.
 
         Args:
-            sentence: Why.
-            key: The setting.
+            sentence: The reason.
+            key: The setting that is the cause; empty if none is.
         """
         row = next((row for row in self._rows.values() if key and row.sets(key)), None)
         row = row or (self._rows.get(key) if key else None)
@@ -161,7 +161,7 @@ class NewRunForm(Vertical):
     def _changed(self, event: Input.Changed) -> None:
         row = next(row for row in self.query(FormRow) if row.field is event.input)
         if row.spec.key == "preset":
-            # What is wrong with another value may be so with the one preset and not with the other.
+            # Whether another value is valid may depend on the preset.
             self._check_all()
             if not row.wrong:
                 self._show_preset()
@@ -176,7 +176,7 @@ class NewRunForm(Vertical):
         self._check_together()
 
     def _check_together(self) -> None:
-        """Shows which settings do nothing because of others, once each is right by itself."""
+        """Shows which settings have no effect because of others, once each is valid by itself."""
         self._show_message(Content(""))
         rows = [row for row in self._rows.values() if row.display]
         if any(row.wrong and not row.idle for row in rows):
@@ -194,11 +194,11 @@ class NewRunForm(Vertical):
             self._show_message(Content.styled("! ", "$text-warning bold") + safe("; ".join(warned), "$text-warning"))
 
     def _check(self, row: FormRow) -> None:
-        """Shows beside the field what is wrong with its value, if anything is."""
+        """Shows the error of a value beside its field, if it has one."""
         try:
             preset = self._preset()
         except LooptopError as error:
-            # Shown once: no other value can be judged without a preset.
+            # Shown once: without a preset no other value can be checked.
             if row.spec.key == "preset":
                 row.refuse(str(error))
             else:
@@ -211,7 +211,7 @@ class NewRunForm(Vertical):
             row.refuse(str(error).removeprefix("--set: "))
 
     def action_start(self) -> None:
-        """Checks everything, then has the run started."""
+        """Checks all values, then asks the screen to start the run."""
         if self.busy:
             return
         self._check_all()

@@ -1,4 +1,4 @@
-"""A chart on the screen: plotext's lines in the theme's colours, drawn anew only when something changed."""
+"""A chart as a widget: plotext's lines in the theme's colours, redrawn only if something has changed."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Chart(Widget, can_focus=False):
         self._axes = Axes(0, 1)
         self._lines: list[list[Run]] = []
         self._strips: list[Strip] = []
-        """As they stand on the screen; empty where all is to be drawn anew."""
+        """The lines as they are on the screen; empty if the chart must be redrawn."""
         self._made_for = Size(0, 0)
         self._colours: dict[int, Style] = {}
-        """Of the roles, in the theme's colours; empty where they are to be asked for anew."""
+        """The style of each role in the theme's colours; empty if they must be computed again."""
 
     def set_title(self, title: str | Content) -> bool:
-        """Changes the title: our own markup, or content where it comes from outside; returns whether it was another."""
+        """Sets the title (markup, or content if it contains text from outside); returns whether it has changed."""
         if title == self._title:
             return False
         self._title = title
@@ -46,7 +46,7 @@ class Chart(Widget, can_focus=False):
         return True
 
     def show(self, curves: Sequence[Curve], axes: Axes) -> None:
-        """Shows these curves; redraws only lines that changed."""
+        """Shows these curves; redraws only lines that have changed."""
         if (curves, axes) == (self._curves, self._axes):
             return
         self._curves, self._axes = curves, axes
@@ -66,12 +66,12 @@ class Chart(Widget, can_focus=False):
             self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def on_resize(self, _event: Resize) -> None:
-        """Draws for the new size; what was just drawn in it stays."""
+        """Redraws for the new size, unless the chart was drawn in it already."""
         if self._made_for != self.size:
             self._draw_all()
 
     def notify_style_update(self) -> None:
-        """Draws in the new colours."""
+        """Redraws in the new colours."""
         super().notify_style_update()
         self._colours = {}
         self._draw_all()

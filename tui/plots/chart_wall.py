@@ -1,4 +1,4 @@
-"""Charts side by side: as many as there is room for, a page at a time, one of them under the cursor."""
+"""A page of charts side by side, as many as fit, with a cursor on one of them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from looptop.tui.plots.chart import Chart
 from looptop.tui.plots.curves import Axes, Curve
 from looptop.tui.text import safe
 
-NARROWEST, LOWEST = 36, 9
-"""Cells of a chart on a page of many."""
+MIN_CHART_WIDTH, MIN_CHART_HEIGHT = 36, 9
+"""The smallest chart on a page, in cells."""
 
 
 class ChartWall(Container, can_focus=True):
-    """A page of charts."""
+    """The charts of a page, and the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("wall")]
 
     @dataclass
     class Turned(Message):
-        """Other charts are to be shown, or another one is under the cursor, or all have another size."""
+        """The page, the cursor or the size of the charts has changed."""
 
     def __init__(self) -> None:
         super().__init__(id="wall")
@@ -37,12 +37,12 @@ class ChartWall(Container, can_focus=True):
         self._large = False
         self._made = 0
         self._note = ""
-        """What stands behind every chart's name."""
+        """The text that follows each chart's name."""
 
     # What is shown.
 
     def list_names(self, names: Sequence[str]) -> None:
-        """These are the metrics there are; the cursor stays on the one it is on."""
+        """Sets the metrics to show; the cursor stays on its metric."""
         if tuple(names) == self._names:
             return
         current = self.current_name
@@ -56,7 +56,7 @@ class ChartWall(Container, can_focus=True):
         return self.page_of(self._names, self._cursor)
 
     def page_of(self, names: Sequence[str], cursor: int = 0) -> tuple[str, ...]:
-        """Of these metrics, those that are on the page with the cursor."""
+        """The metrics on the page that the cursor is on, out of these."""
         if self._large:
             return tuple(names[cursor : cursor + 1])
         columns, rows = self._room(len(names))
@@ -66,27 +66,27 @@ class ChartWall(Container, can_focus=True):
 
     @property
     def current_name(self) -> str:
-        """The metric under the cursor; empty where there is none."""
+        """The metric under the cursor; empty if there is none."""
         return self._names[self._cursor] if self._cursor < len(self._names) else ""
 
     @property
     def position(self) -> tuple[int, int]:
-        """Which of how many charts is under the cursor, from 1."""
+        """The number of the chart under the cursor, from 1, and the number of charts."""
         return min(self._cursor + 1, len(self._names)), len(self._names)
 
     def chart_columns(self, count: int | None = None) -> int:
-        """How many columns a series is wanted in, where there are so many metrics."""
+        """The columns in which to read a series, if there are `count` metrics."""
         columns, _ = (1, 1) if self._large else self._room(count)
         return max(20, self.size.width // columns - 10)
 
     def draw(self, name: str, curves: Sequence[Curve], axes: Axes) -> None:
         """Draws one of the page's charts."""
-        for chart, shown in zip(self._cells(), self.names, strict=False):  # none while the app leaves
+        for chart, shown in zip(self._cells(), self.names, strict=False):  # no cells while the app quits
             if shown == name:
                 chart.show(curves, axes)
 
     def note(self, text: str) -> None:
-        """Puts a word behind every chart's name."""
+        """Sets a text that follows each chart's name."""
         self._note = text
         for chart, name in zip(self._cells(), self.names, strict=False):
             chart.set_title(self._title(name))
@@ -106,9 +106,9 @@ class ChartWall(Container, can_focus=True):
         columns, rows = (1, 1) if self._large else self._room()
         self._go(self._cursor + pages * columns * rows)
 
-    def action_end(self, last: bool) -> None:
-        """Moves the cursor to the first or last chart."""
-        self._go(len(self._names) - 1 if last else 0)
+    def action_jump(self, to: str) -> None:
+        """Moves the cursor to the `first` or `last` chart."""
+        self._go(len(self._names) - 1 if to == "last" else 0)
 
     def action_enlarge(self) -> None:
         """Shows the chart under the cursor alone, or all of them again."""
@@ -130,7 +130,7 @@ class ChartWall(Container, can_focus=True):
                 return
 
     def on_resize(self, _event: Resize) -> None:
-        """As many charts as there is room for."""
+        """Fits the number of charts to the new size."""
         self._lay_out()
 
     def _go(self, cursor: int) -> None:
@@ -147,10 +147,10 @@ class ChartWall(Container, can_focus=True):
     # The charts.
 
     def _room(self, count: int | None = None) -> tuple[int, int]:
-        """How many charts fit beside and above one another, where there are so many metrics."""
+        """The columns and rows of charts that fit, if there are `count` metrics."""
         count = max(1, len(self._names) if count is None else count)
-        columns = max(1, min(self.size.width // NARROWEST, count))
-        rows = max(1, min(self.size.height // LOWEST, -(-count // columns)))
+        columns = max(1, min(self.size.width // MIN_CHART_WIDTH, count))
+        rows = max(1, min(self.size.height // MIN_CHART_HEIGHT, -(-count // columns)))
         # Not more columns than the rows need: four charts are two by two.
         while columns > 1 and (columns - 1) * rows >= count:
             columns -= 1
@@ -176,7 +176,7 @@ class ChartWall(Container, can_focus=True):
             self.mount(*fresh)
         for chart, name in zip([*cells, *fresh], self.names, strict=False):
             if chart.set_title(self._title(name)):
-                chart.show((), Axes(0, 1))  # what another metric was is not shown under this name
+                chart.show((), Axes(0, 1))  # the previous metric's curve must not show under this name
         self._mark()
         self.post_message(self.Turned())
 

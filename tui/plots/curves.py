@@ -1,4 +1,4 @@
-"""Curves: what is drawn, in which role, and how a series of values becomes a line."""
+"""Curves: their points, their roles, and how a series of values becomes a line."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ ROLE_CLASSES = {
 }
 """The component class of each role, from which the style sheets give it a colour."""
 
-LARGEST = 1e30
-"""Values beyond are drawn here, and those nearer to 0 than its inverse at 0: nobody can read such a scale, and its
+MAX_DRAWN_VALUE = 1e30
+"""Larger values are drawn here, and values nearer to 0 than its inverse at 0: nobody can read such a scale, and its
 arithmetic would overflow."""
 
-NOISE = 4e-7
-"""What differs by no more than this share of itself is a constant: it is how 32-bit numbers round."""
+ROUNDING_NOISE = 4e-7
+"""Values that differ by at most this fraction count as equal: 32-bit numbers round by as much."""
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
-"""Weights of the exponential average that a key goes through; 0 is none."""
+"""Weights of the exponential average, through which a key cycles; 0 is no smoothing."""
 
-SPARSE = 4
-"""Points are marked one by one where there is at most one in so many columns."""
+COLUMNS_PER_POINT = 4
+"""Points are marked one by one if each has at least this many columns."""
 
 
 class Curve(NamedTuple):
@@ -50,45 +50,49 @@ class Curve(NamedTuple):
     steps: Sequence[float]
     values: Sequence[float]
     dots: bool = False
-    """Whether each point is marked, as few points need it."""
+    """Whether each point is marked, which a few points need to be seen."""
 
 
 class Run(NamedTuple):
-    """Cells of one line that belong together."""
+    """Neighbouring cells of one line that have the same role."""
 
     text: str
     role: int
 
 
 class Axes(NamedTuple):
-    """What the chart shows of the plane."""
+    """The range of steps and values that a chart shows."""
 
     first: float
     last: float
-    """Steps."""
+    """The range of steps is `first` to `last`."""
     lowest: float | None = None
     highest: float | None = None
-    """Values; None goes by the data."""
+    """The range of values is `lowest` to `highest`; None takes it from the data."""
     log: bool = False
 
 
-def of_runs(series_of_runs: Sequence[Series | None], columns: int, weight: float, chosen: int = -1) -> list[Curve]:
+def curves_of_runs(
+    series_of_runs: Sequence[Series | None], columns: int, weight: float, chosen: int = -1
+) -> list[Curve]:
     """The curves of one metric.
 
     Args:
-        series_of_runs: Of each run, None where it has no such metric.
-        columns: Of the chart.
-        weight: Of the smoothing, 0 for none.
-        chosen: The run in front, the others are faint; -1 gives each its own colour.
+        series_of_runs: The metric's series in each run; None if the run does not have it.
+        columns: The width of the chart, in columns.
+        weight: The weight of the smoothing; 0 for none.
+        chosen: The index of the highlighted run, while the others are faint; -1 gives each its own colour.
     """
     curves: list[Curve] = []
-    order = sorted(range(len(series_of_runs)), key=lambda index: index == chosen)  # what is in front is drawn last
+    order = sorted(
+        range(len(series_of_runs)), key=lambda index: index == chosen
+    )  # the highlighted run is drawn last, on top
     for index in order:
         series = series_of_runs[index]
         if series is None or not series.steps:
             continue
         role = ROLES[index % len(ROLES)] if chosen < 0 else (FIRST if index == chosen else FAINT)
-        few = len(series.steps) * SPARSE <= columns
+        few = len(series.steps) * COLUMNS_PER_POINT <= columns
         if weight and series.smoothed and not few:
             if chosen < 0 or index == chosen:
                 curves.append(Curve(FAINT, *envelope(series)))
@@ -99,7 +103,7 @@ def of_runs(series_of_runs: Sequence[Series | None], columns: int, weight: float
 
 
 def numbers(values: Sequence[float | None]) -> list[float]:
-    """NaN where there is none."""
+    """The values, with NaN for None."""
     return [float("nan") if value is None else value for value in values]
 
 
@@ -113,7 +117,7 @@ def envelope(series: Series) -> tuple[list[float], list[float]]:
     xs: list[float] = []
     ys: list[float] = []
     for step, least, most in zip(series.steps, numbers(series.minimum), numbers(series.maximum), strict=True):
-        # From where the line stands to the nearer end first: it crosses a column once and not twice.
+        # The end nearer to the previous point comes first, so that the line crosses the column only once.
         near, far = (most, least) if ys and abs(ys[-1] - most) < abs(ys[-1] - least) else (least, most)
         xs.append(step)
         ys.append(near)
@@ -124,9 +128,9 @@ def envelope(series: Series) -> tuple[list[float], list[float]]:
 
 
 def finite(curve: Curve, log: bool = False) -> Curve:
-    """The points that can be drawn, their values within what a chart can show; with `log`, logarithms of them."""
+    """The points with finite values, limited to what a chart can show; with `log`, their logarithms."""
     points = [
-        (step, math.log10(max(1 / LARGEST, min(value, LARGEST))) if log else _drawable(value))
+        (step, math.log10(max(1 / MAX_DRAWN_VALUE, min(value, MAX_DRAWN_VALUE))) if log else _drawable(value))
         for step, value in zip(curve.steps, curve.values, strict=True)
         if value is not None and math.isfinite(value) and (value > 0 or not log)
     ]
@@ -134,19 +138,17 @@ def finite(curve: Curve, log: bool = False) -> Curve:
 
 
 def _drawable(value: float) -> float:
-    return 0.0 if abs(value) < 1 / LARGEST else max(-LARGEST, min(value, LARGEST))
+    return 0.0 if abs(value) < 1 / MAX_DRAWN_VALUE else max(-MAX_DRAWN_VALUE, min(value, MAX_DRAWN_VALUE))
 
 
 def thinned(curve: Curve, first: float, last: float, bins: int) -> Curve:
-    """The points of a line that can be told apart: of each bin the first, the lowest, the highest and the last one.
-
-    A long run has all that it has done by now in a few columns.
+    """The points of a line that differ on the screen: the first, lowest, highest and last point of each bin.
 
     Args:
-        curve: Its values are finite.
-        first: The step at the left.
-        last: The step at the right.
-        bins: Between the two.
+        curve: A curve with finite values.
+        first: The step at the left edge.
+        last: The step at the right edge.
+        bins: The number of bins between the two.
     """
     values, scale = curve.values, bins / (last - first)
     kept: list[int] = []

@@ -1,4 +1,4 @@
-"""How figures are spread: bars side by side, of which one can be chosen."""
+"""Histograms: the distribution of figures as bars, of which one can be chosen."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 3
 """Cells from one bar to the next."""
 MOST_BARS = 24
-"""Bars."""
 
 
 class Range(NamedTuple):
-    """From one figure up to another; the last bar's holds its end too."""
+    """The range of a bar; only the last bar's range contains its upper end (`closed`)."""
 
     low: float
     high: float
     closed: bool
 
     def holds(self, value: float | None) -> bool:
-        """Whether a figure lies in it."""
+        """Whether a figure is in the range."""
         if value is None or math.isnan(value):
             return False
         return self.low <= value < self.high or (self.closed and value == self.high)
 
 
 def bins(values: Sequence[float], count: int) -> tuple[list[int], list[Range]]:
-    """How many figures lie in each of `count` ranges as wide as each other, from the smallest to the largest figure."""
+    """Counts the figures in each of `count` equally wide ranges from the smallest to the largest figure."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite or count < 1:
         return [], []
@@ -49,7 +48,7 @@ def bins(values: Sequence[float], count: int) -> tuple[list[int], list[Range]]:
     if high <= low:
         return [len(finite)], [Range(low, high, True)]
     shares = [at / count for at in range(1, count)]
-    # Not by their distance, which may be larger than any number; and none before the one before it, by rounding.
+    # Interpolated, since the difference of the ends may overflow; the maximum keeps rounding from reversing two edges.
     edges = [low, *itertools.accumulate((low * (1 - share) + high * share for share in shares), max), high]
     ranges = [Range(edges[at], edges[at + 1], at == count - 1) for at in range(count)]
     counts = [0] * count
@@ -59,7 +58,7 @@ def bins(values: Sequence[float], count: int) -> tuple[list[int], list[Range]]:
 
 
 def ends_text(low: str, high: str, room: int) -> str:
-    """The two ends of the bars in so many cells; one where all values are one, or too near to be told apart."""
+    """The two ends of the bars as a text of `room` cells; only one if both would be written alike."""
     if low == high:
         return low
     return f"{low}{' ' * max(1, room - len(low) - len(high))}{high}"
@@ -73,14 +72,14 @@ class Histogram(StyleCache, can_focus=True):
 
     @dataclass
     class Chosen(Message):
-        """Only the figures of a range are wanted; all where it is None."""
+        """A bar was chosen, to show only the figures in its range; None shows all."""
 
         histogram: Histogram
         range: Range | None
 
         @property
         def control(self) -> Histogram:
-            """Whose it is."""
+            """The histogram that posted it."""
             return self.histogram
 
     def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
@@ -92,7 +91,7 @@ class Histogram(StyleCache, can_focus=True):
         self.chosen: int | None = None
 
     def show(self, values: Sequence[float]) -> None:
-        """Shows other figures; no bar is chosen any more."""
+        """Shows other figures, and deselects the bar."""
         if list(values) == list(self._values):
             return
         self._values = list(values)
@@ -102,7 +101,7 @@ class Histogram(StyleCache, can_focus=True):
         self.refresh()
 
     def on_resize(self, _event: Resize) -> None:
-        """As many bars as there is room for."""
+        """Fits the number of bars to the new size."""
         before = len(self._counts)
         self._count()
         self.refresh()
@@ -113,7 +112,7 @@ class Histogram(StyleCache, can_focus=True):
         self._counts, self._ranges = bins(self._values, max(1, min(MOST_BARS, (self.size.width - 1) // BAR_WIDTH)))
 
     def action_bar(self, by: int) -> None:
-        """Chooses another bar that holds something."""
+        """Chooses the next bar that is not empty, in either direction."""
         filled = [index for index, count in enumerate(self._counts) if count]
         if not filled:
             return
@@ -125,11 +124,11 @@ class Histogram(StyleCache, can_focus=True):
             self._choose(further[0] if by > 0 else further[-1])
 
     def action_no_bar(self) -> None:
-        """Chooses none."""
+        """Deselects the bar."""
         self._choose(None)
 
     def on_click(self, event: Click) -> None:
-        """Chooses a bar, or none where it was chosen."""
+        """Chooses a bar, or deselects it if it was chosen."""
         index = event.x // BAR_WIDTH
         if index < len(self._counts) and self._counts[index]:
             self._choose(None if index == self.chosen else index)

@@ -30,12 +30,12 @@ class LargeChart(Chart):
         """Shows a chart.
 
         Args:
-            spec: Which.
+            spec: The chart.
             curves: Its curves.
-            axes: What it shows of the plane.
+            axes: Its ranges of steps and values.
             mark: The step under the cursor.
-            figures: Of that step, by metric.
-            weight: Of the smoothing.
+            figures: The values at that step, by metric.
+            weight: The weight of the smoothing.
         """
         title = _title(spec, figures, weight)
         if title != self.border_title:
@@ -66,7 +66,7 @@ def _title(spec: ChartSpec, figures: Mapping[str, float | None], weight: float) 
 
 
 def _within(curve: Curve, axes: Axes) -> Curve:
-    """Within the limits of a chart that has such."""
+    """The curve, cut to the limits of the chart's values, if it has any."""
     low = -math.inf if axes.lowest is None else axes.lowest
     high = math.inf if axes.highest is None else axes.highest
     return curve._replace(values=[max(low, min(value, high)) if value == value else value for value in curve.values])

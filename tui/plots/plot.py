@@ -15,17 +15,17 @@ from looptop.tui.plots.curves import AXIS, Axes, Curve, Run, finite, thinned
 from looptop.tui.plots.scales import labels, round_steps, scale
 
 _ESCAPE = re.compile(r"\x1b\[([\d;]*)m")
-BINS = 4
-"""In a column: two for each dot, since plotext may round another way than we do."""
+BINS_PER_COLUMN = 4
+"""Two bins for each of a column's two dots, since plotext may round differently."""
 
 
 def load() -> None:
-    """Brings plotext in, which takes a tenth of a second, before a key waits for the first chart; from any thread."""
+    """Imports plotext, which takes a tenth of a second, before a chart needs it; may be called from any thread."""
     import plotext  # noqa: F401
 
 
 def draw(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> list[list[Run]]:
-    """The chart as `height` lines of `width` cells; empty where there is not one finite point or no room."""
+    """The chart as `height` lines of `width` cells; empty if there is no finite point or no room."""
     curves = [finite(curve, axes.log) for curve in curves]
     values = [value for curve in curves for value in curve.values]
     if not values or width < 16 or height < 4:
@@ -48,7 +48,7 @@ def draw(curves: Sequence[Curve], axes: Axes, width: int, height: int) -> list[l
     figure.axes(True, pixel=axis, axis=1, side=0)
     _rule(figure, "y", (lowest, highest), list(zip(ticks, labels(ticks, axes.log), strict=True)), axis)
     last = max(axes.last, axes.first + 1)
-    curves = [curve if curve.dots else thinned(curve, axes.first, last, BINS * width) for curve in curves]
+    curves = [curve if curve.dots else thinned(curve, axes.first, last, BINS_PER_COLUMN * width) for curve in curves]
     steps = round_steps(axes.first, last, max(2, width // 16))
     _rule(figure, "x", (axes.first, last), [(step, f"{step:,.0f}") for step in steps], axis)
     for curve in curves:
@@ -69,7 +69,7 @@ def _rule(figure: Any, axis: str, limits: tuple[float, float], ticks: list[tuple
 
 
 def _runs(line: str) -> list[Run]:
-    """Plotext's line, taken apart at its colour codes: a code `38;5;ROLE` begins a run, any other ends it."""
+    """Splits plotext's line at its colour codes: a code `38;5;ROLE` begins a run, any other ends it."""
     out: list[Run] = []
     role, at = 0, 0
     for match in _ESCAPE.finditer(line):

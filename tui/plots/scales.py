@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from looptop.tui.plots.curves import NOISE
+from looptop.tui.plots.curves import ROUNDING_NOISE
 
-LABEL = 7
-"""Cells of the labels at the left, so that charts above one another begin at the same column."""
+LABEL_WIDTH = 7
+"""The width of the labels at the left, in cells; fixed, so that all charts in a column are aligned."""
 
 
 def scale(lowest: float, highest: float, count: int, log: bool) -> tuple[float, float, list[float]]:
     """Limits with a little air around the data, and round values between them: at least two."""
-    if highest - lowest <= NOISE * max(abs(lowest), abs(highest)):
-        # A constant has its own value beside it, between two that say how high the chart is.
+    if highest - lowest <= ROUNDING_NOISE * max(abs(lowest), abs(highest)):
+        # A constant gets a label of its own, between two that show the height of the chart.
         apart = 1.0 if log else abs(highest) / 2 or 1.0
         return lowest - apart, lowest + apart, [lowest - apart, lowest, lowest + apart]
     spread = highest - lowest
@@ -35,7 +35,7 @@ def scale(lowest: float, highest: float, count: int, log: bool) -> tuple[float, 
 
 
 def _round_unit(rough: float) -> float:
-    """The smallest round number that is not below."""
+    """The smallest round number that is at least `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * 0.999)
 
@@ -46,7 +46,7 @@ def _multiples(low: float, high: float, unit: float) -> list[float]:
 
 
 def round_steps(first: float, last: float, count: int) -> list[float]:
-    """Round steps for an axis: about `count` of them, two at least where there are so many."""
+    """About `count` round steps for an axis; at least two, if the axis has two steps."""
     rough = (last - first) / count
     power = 10 ** math.floor(math.log10(max(rough, 1)))
     unit: float = next(step * power for step in (1, 2, 5, 10) if step * power >= rough * 0.999)
@@ -58,7 +58,7 @@ def round_steps(first: float, last: float, count: int) -> list[float]:
 
 
 def labels(ticks: Sequence[float], log: bool) -> list[str]:
-    """What stands beside the ticks of an axis: as many digits as tell them apart, in `LABEL` cells where that does."""
+    """Labels of ticks with enough digits to tell them apart, in `LABEL_WIDTH` cells if that is possible."""
     values = [10**value if log else value for value in ticks]
     spread = max(values) - min(values) if values else 0.0
     values = [0.0 if abs(value) < 1e-9 * spread else value for value in values]
@@ -69,14 +69,14 @@ def labels(ticks: Sequence[float], log: bool) -> list[str]:
     for narrow in (True, False):
         for way in ways:
             written = [way(value) for value in values]
-            fits = not narrow or max(map(len, written), default=0) <= LABEL
+            fits = not narrow or max(map(len, written), default=0) <= LABEL_WIDTH
             if fits and len(set(written)) == len(written) and _agree(written, values, spread):
-                return [text.rjust(LABEL) for text in written]
-    return [text.rjust(LABEL) for text in written]
+                return [text.rjust(LABEL_WIDTH) for text in written]
+    return [text.rjust(LABEL_WIDTH) for text in written]
 
 
 def _agree(written: Sequence[str], values: Sequence[float], spread: float) -> bool:
-    """Whether the labels are the values, as far as a chart of so many lines shows."""
+    """Whether the labels equal the values, as precisely as the chart can show."""
     return all(
         abs(float(text) - value) <= 0.02 * spread + 1e-12 * abs(value)
         for text, value in zip(written, values, strict=True)
@@ -104,16 +104,16 @@ def edges(lowest: float, highest: float) -> tuple[str, str]:
         low, high = (
             f"{value:.{digits}f}".replace("0.", ".", 1 if abs(value) < 1 else 0) for value in (lowest, highest)
         )
-        if max(len(low), len(high)) > LABEL - 1:
+        if max(len(low), len(high)) > LABEL_WIDTH - 1:
             low = high = ""
     if low == high or not low:
-        # Nothing of six cells tells them apart: the upper one shows how far it is above the lower.
+        # Six cells cannot tell them apart: the upper label shows the difference.
         low, high = edge(lowest, spread), f"+{short_exponent(f'{spread:.0e}')}"
     return low, high
 
 
 def edge(value: float, spread: float) -> str:
-    """A label of at most six cells, as exact as the chart is high."""
+    """A label of at most six cells, with the digits that a chart of this spread needs."""
     if value == 0:
         return "0"
     if abs(value) >= 10_000 or abs(value) < 0.0001:

@@ -1,6 +1,6 @@
-"""All charts of a run at once, each a few cells large: a name, the figures of one step, a curve with that step marked.
+"""All charts of a run, each a few cells large: a name, the figures of one step, and a curve with that step marked.
 
-One widget for all of them: that many small ones would cost more to lay out than to draw.
+One widget draws all of them, because the layout of many small widgets would cost more than the drawing.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from textual.strip import Strip
 
 from looptop.tui.plots.curves import ROLE_CLASSES, Axes, Curve
 from looptop.tui.plots.raster import Picture, column_of, draw_small
-from looptop.tui.plots.scales import LABEL, edge, edges
+from looptop.tui.plots.scales import LABEL_WIDTH, edge, edges
 from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.text import short_number
 from looptop.tui.widgets.style_cache import StyleCache
 
-LEGEND_FROM_HEIGHT = 6
-"""Lines of a chart in which the curves' names have one of their own."""
+LEGEND_MIN_HEIGHT = 6
+"""From this height in lines on, a chart has a line for the curves' names."""
 FIGURES_WIDTH = 18
-"""Cells of a title in which figures have room."""
-NARROWEST = 25
-"""Cells of a chart's width, the gap to the next included."""
+"""The width of a title, in cells, from which it shows figures."""
+MIN_CHART_WIDTH = 25
+"""The smallest width of a chart in cells, with the gap to the next."""
 
 
 class Drawn(NamedTuple):
@@ -41,7 +41,7 @@ class Drawn(NamedTuple):
 
 
 class SmallCharts(StyleCache, can_focus=False):
-    """Charts in rows and columns, as many as there are."""
+    """All charts, in rows and columns."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {*ROLE_CLASSES.values(), "chart--title", "chart--chosen"}
 
@@ -54,7 +54,7 @@ class SmallCharts(StyleCache, can_focus=False):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         self._kept_lines: dict[tuple[str, int], list[Segment]] = {}
-        """Lines of charts, by the chart's key, without the mark."""
+        """Drawn lines of charts without the mark, by the chart's key."""
         super().__init__(id=id)
         self._specs: Sequence[ChartSpec] = ()
         self._drawn: dict[str, Drawn] = {}
@@ -76,15 +76,15 @@ class SmallCharts(StyleCache, can_focus=False):
 
         Args:
             specs: All charts.
-            curves: Of each, by its key.
-            axes: Of each.
-            weight: Of the curves' smoothing; 0 for none.
+            curves: The curves of each chart, by its key.
+            axes: The axes of each chart, by its key.
+            weight: The weight of the curves' smoothing; 0 for none.
         """
         fresh = specs != self._specs or weight != self._weight
         self._specs, self._weight = specs, weight
         width, height = self._room()
         for spec in specs:
-            size = (width - LABEL - 1, height - self._lines_above(spec, (width, height)))
+            size = (width - LABEL_WIDTH - 1, height - self._lines_above(spec, (width, height)))
             before = self._drawn.get(spec.key)
             wanted, ax = curves.get(spec.key, ()), axes[spec.key]
             if before is None or (before.curves, before.axes, before.size) != (wanted, ax, size):
@@ -102,16 +102,16 @@ class SmallCharts(StyleCache, can_focus=False):
         if self._marked_cells() != before:
             self.refresh(Region(0, 0, width, height))
             return
-        # A cell is many batches wide in a long run: most often the figures above are all that changes.
+        # In a long run a cell covers many batches, so often only the figures above the curve change.
         self.refresh(*(Region(0, y, width, 1) for y in range(0, height, self._room()[1])))
 
     def _marked_cells(self) -> list[int | None]:
-        """The cell of each chart in which the batch lies."""
-        room, step = self._room()[0] - LABEL - 1, self._mark
+        """The cell of the marked batch in each chart."""
+        room, step = self._room()[0] - LABEL_WIDTH - 1, self._mark
         return [None if step is None else column_of(step, drawn.axes, room) for drawn in self._drawn.values()]
 
     def choose(self, index: int) -> None:
-        """Puts another chart under the cursor."""
+        """Moves the cursor to a chart."""
         across, height = self.across, self._room()[1]
         titles = {at // across * height for at in (self.chosen, index)}
         self.chosen = index
@@ -119,25 +119,25 @@ class SmallCharts(StyleCache, can_focus=False):
 
     @property
     def plot_columns(self) -> int:
-        """How many columns a curve is wanted in: two dots a cell."""
-        return max(20, 2 * (self._room()[0] - LABEL - 1))
+        """The columns in which to read a curve: two for each cell."""
+        return max(20, 2 * (self._room()[0] - LABEL_WIDTH - 1))
 
     @property
     def across(self) -> int:
-        """How many charts stand side by side."""
+        """The number of charts in a row."""
         count = max(1, len(self._specs) or 12)
-        most = max(1, min(count, self.size.width // NARROWEST))
+        most = max(1, min(count, self.size.width // MIN_CHART_WIDTH))
         rows = -(-count // most)
         return -(-count // rows)
 
     def _room(self) -> tuple[int, int]:
-        """Cells of one chart, the title's line and the gap included."""
+        """Width and height of one chart in cells, with its title and the gap."""
         across = self.across
         rows = -(-max(1, len(self._specs) or 12) // across)
         return max(1, self.size.width // across), max(2, self.size.height // rows)
 
     def on_resize(self, _event: Resize) -> None:
-        """Draws for the new size."""
+        """Redraws for the new size."""
         drawn = self._drawn
         self.show(
             self._specs,
@@ -179,15 +179,15 @@ class SmallCharts(StyleCache, can_focus=False):
         return self.get_component_rich_style(ROLE_CLASSES[role])
 
     def _lines_above(self, spec: ChartSpec, size: tuple[int, int]) -> int:
-        """Lines above the curve: a title, and below it the curves' names where there is room."""
+        """The number of lines above the curve: a title, and the curves' names if there is room."""
         return (
             2
-            if size[1] >= LEGEND_FROM_HEIGHT and sum(1 for line in spec.lines if line.label and not line.dots) > 1
+            if size[1] >= LEGEND_MIN_HEIGHT and sum(1 for line in spec.lines if line.label and not line.dots) > 1
             else 1
         )
 
     def _legend(self, spec: ChartSpec, width: int) -> list[Segment]:
-        segments, room = [Segment(" " * LABEL, self.base_style)], width - LABEL
+        segments, room = [Segment(" " * LABEL_WIDTH, self.base_style)], width - LABEL_WIDTH
         for line in spec.lines:
             word = f" {line.label}"
             if len(word) <= room:
@@ -211,7 +211,7 @@ class SmallCharts(StyleCache, can_focus=False):
         with_names = [
             f" {line.label} {figure}" if line.label and not line.dots else f" {figure}" for line, figure in figures
         ]
-        # Names for all of them, or for none: a chart is read at a glance, or enlarged.
+        # Either all figures have their names, or none has.
         bare = [f" {figure}" for _, figure in figures]
         words = with_names if named and sum(map(len, with_names)) <= room else bare
         for (line, _), word in zip(figures, words, strict=True):
@@ -235,11 +235,11 @@ class SmallCharts(StyleCache, can_focus=False):
         kept = self._kept_lines.get((spec.key, line))
         if kept is None:
             kept = self._kept_lines[spec.key, line] = self._curve_line(drawn.picture, line)
-        at = None if self._mark is None else column_of(self._mark, drawn.axes, width - LABEL - 1)
-        return kept if at is None else self._marked(kept, LABEL + at)
+        at = None if self._mark is None else column_of(self._mark, drawn.axes, width - LABEL_WIDTH - 1)
+        return kept if at is None else self._marked(kept, LABEL_WIDTH + at)
 
     def _marked(self, segments: Sequence[Segment], at: int) -> list[Segment]:
-        """The same with a mark on one cell."""
+        """The segments with a mark on one cell."""
         mark, out = Style(bgcolor=self._style("mark").bgcolor), list[Segment]()
         for text, style, _ in segments:
             if 0 <= at < len(text):
@@ -257,14 +257,14 @@ class SmallCharts(StyleCache, can_focus=False):
     def _curve_line(self, picture: Picture, line: int) -> list[Segment]:
         """A label, and the curves' part of a line."""
         label = label_of(picture, line)
-        segments = [Segment(f"{label:>{LABEL - 1}}▏", self._style("axis"))]
+        segments = [Segment(f"{label:>{LABEL_WIDTH - 1}}▏", self._style("axis"))]
         for run in picture.lines[line]:
             style = self._style_of(run.role) if run.role else self.base_style
             segments.append(Segment(run.text, style))
         return [*segments, Segment(" ", self.base_style)]
 
     def refresh(self, *regions: Region, **options: Any) -> Self:
-        """Draws regions anew, or else all of it: the curves or the colours are other ones."""
+        """Redraws regions; without any, redraws everything, since the curves or the colours have changed."""
         if not regions:
             self._kept_lines.clear()
         return super().refresh(*regions, **options)
@@ -275,7 +275,7 @@ def _decimals(spec: ChartSpec) -> int:
 
 
 def label_of(picture: Picture, line: int) -> str:
-    """What stands before a line of a chart: the axis's ends, and the value of what never changes."""
+    """The label at the left of a chart's line: the ends of the axis, or the value of a constant."""
     last = len(picture.lines) - 1
     if picture.constant is not None and line == (0 if last < 2 else (last + 1) // 2):
         return edge(picture.constant, abs(picture.constant))

@@ -1,4 +1,4 @@
-"""What a chart shows: which metrics, in which roles, with which limits; and its curves."""
+"""The description of a chart: its metrics, their roles, its limits; and how its curves are made."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class ChartSpec:
     spread: str = ""
     """The metric of the first line's standard deviation, drawn around it."""
     target: float | None = None
-    """Where the first line should be."""
+    """The value that the first line should have."""
     lowest: float | None = None
     highest: float | None = None
 
     @property
     def metrics(self) -> list[str]:
-        """All that is read for it."""
+        """All metrics that the chart needs."""
         return [line.metric for line in self.lines] + ([self.spread] if self.spread else [])
 
 
 def curves_of(spec: ChartSpec, series: Mapping[str, Series], weight: float) -> list[Curve]:
-    """The curves of a chart, smoothed, what is in front last."""
+    """The curves of a chart, smoothed; the one on top comes last."""
     curves: list[Curve] = []
     mean = series.get(spec.lines[0].metric) if spec.lines else None
     spread = series.get(spec.spread)
@@ -55,7 +55,7 @@ def curves_of(spec: ChartSpec, series: Mapping[str, Series], weight: float) -> l
     if mean is not None and mean.steps and spec.target is not None:
         curves.append(Curve(TARGET, (mean.steps[0], mean.steps[-1]), (spec.target, spec.target)))
     if weight:
-        # No peak is lost to the smoothing: the smallest and largest values stay, faint.
+        # A faint line of the smallest and largest values keeps the peaks that smoothing removes.
         for line in reversed(spec.lines):
             one = series.get(line.metric)
             if one is not None and not line.dots:

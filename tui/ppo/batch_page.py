@@ -1,4 +1,4 @@
-"""A batch: its samples in a table that is sorted and filtered, how reward and KL are spread, and one sample's texts."""
+"""The page of a batch: a table of its samples, histograms of reward and KL, and one sample's texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from looptop.tui.plots.histogram import Histogram, Range
 from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
 from looptop.tui.ppo.sample_text import sample_in_short
 from looptop.tui.ppo.snapshot import Reward
-from looptop.tui.ppo.text import WIDE_ENOUGH, marks_in_full, marks_on_a_line
+from looptop.tui.ppo.text import ALL_STAGES_WIDTH, marks_in_full, marks_on_a_line
 from looptop.tui.text import safe
 from looptop.tui.widgets.table import ColumnTable, Row, Table
 
@@ -34,10 +34,10 @@ class BatchPage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-batch")]
 
     class Opened(Message):
-        """A person wants to open the sample under the cursor."""
+        """The person asks to open the sample under the cursor."""
 
     class FilterWanted(Message):
-        """A person wants to type a filter."""
+        """The person asks to type a filter."""
 
     class Moved(Message):
         """Another sample is under the cursor."""
@@ -51,7 +51,7 @@ class BatchPage(Vertical):
         self._rows: list[SampleRow] = []
         self._filter = parse("", ())
         self.filter_text = ""
-        """As it was typed."""
+        """The filter as it was typed."""
         self._ranges: dict[str, Range] = {}
         self._row: int | None = None
         """The sample under the cursor, by its row in the batch."""
@@ -59,7 +59,7 @@ class BatchPage(Vertical):
         self.table.shows_column = True
 
     def compose(self) -> ComposeResult:
-        """A line about the batch, marks, the table, and below or beside it histograms and texts."""
+        """A line about the batch, its marks, the table, and below or beside it histograms and texts."""
         yield Static(id="batch-line")
         yield Static(id="batch-health")
         with Horizontal(id="batch-samples"):
@@ -93,12 +93,12 @@ class BatchPage(Vertical):
         rewards: Sequence[Reward],
         run: str,
     ) -> None:
-        """Shows a batch, or what is new of it; the order, the filter and the sample under the cursor stay.
+        """Shows a batch. For the same batch as before, the order, the filter and the sample under the cursor stay.
 
         Args:
-            batch: The batch, as far as it has come.
+            batch: The batch, as far as it is journalled.
             records: Its samples.
-            judgements: A person's.
+            judgements: A person's judgements of them.
             rewards: The parts of the reward.
             run: The run's id.
         """
@@ -116,7 +116,7 @@ class BatchPage(Vertical):
         self._arrange()
 
     def _show_health(self) -> None:
-        """Marks in full where there is room, else on a line."""
+        """Shows the marks in full if there is room, otherwise on one line."""
         health, batch = self.query_one("#batch-health", Static), self.record
         short = self.screen.has_class("-short")
         marks = Content("") if batch is None else marks_on_a_line(batch) if short else marks_in_full(batch)
@@ -124,7 +124,7 @@ class BatchPage(Vertical):
         health.update(marks)
 
     def select(self, row: int) -> None:
-        """Puts a sample under the cursor, by its row in the batch."""
+        """Moves the cursor to a sample, by its row in the batch."""
         self._row = row
         for index, sample in enumerate(self._rows):
             if sample.record.row == row:
@@ -132,7 +132,7 @@ class BatchPage(Vertical):
                 return
 
     def turn_sample(self, by: int) -> SampleRow | None:
-        """Moves the cursor, and gives the sample that it is on now."""
+        """Moves the cursor by some rows; returns the sample that it is on then."""
         self.table.cursor += by
         return self.sample
 
@@ -160,7 +160,7 @@ class BatchPage(Vertical):
         return sample_cells(self._rows[row], self.table.columns) if row < len(self._rows) else None
 
     def _show_batch_line(self) -> None:
-        """The line about the batch: how many samples, in which order, which of them."""
+        """Shows the number of samples, their order, and the filter."""
         batch = self.record
         parts = [safe(f"{len(self._rows)} of {len(self._all)} samples", "bold")]
         if batch is not None and batch.stage != "updated":
@@ -179,7 +179,7 @@ class BatchPage(Vertical):
         if judged:
             parts.append(safe(f"{judged} judged", "$text-warning"))
         if rated:
-            learn = f": looptop train reward --data {self._run}" if self.size.width >= WIDE_ENOUGH else ""
+            learn = f": looptop train reward --data {self._run}" if self.size.width >= ALL_STAGES_WIDTH else ""
             parts.append(safe(f"{rated} rated{learn}", "$text-warning"))
         self.query_one("#batch-line", Static).update(Content("   ").join(parts), layout=False)
 
@@ -215,12 +215,12 @@ class BatchPage(Vertical):
         self.sort_by(self.table.columns[self.table.column].key, largest_first)
 
     def sort_by(self, key: str | None, largest_first: bool = False) -> None:
-        """Sorts by a column; by none puts the samples in their own order."""
+        """Sorts by a column; None restores the samples' own order."""
         self.table.sort = None if key is None else (key, largest_first)
         self._arrange()
 
     def action_best(self) -> None:
-        """The best first, then the worst, then in order."""
+        """Sorts the best first, at the next call the worst, then in the original order."""
         after = {None: True, ("reward", True): False}
         sort = self.table.sort if self.table.sort in after else None
         self._row = None
@@ -240,13 +240,13 @@ class BatchPage(Vertical):
         self.post_message(self.FilterWanted())
 
     def try_filter(self, text: str) -> str:
-        """Filters as it is typed.
+        """Applies a filter while it is typed.
 
         Returns:
-            What the filter leaves, in words.
+            How many samples match, in words.
 
         Raises:
-            LooptopError: The text is no filter; the one before stays.
+            LooptopError: The text is not a filter; the previous one stays.
         """
         self._filter = parse(text, self._known())
         self.filter_text = text.strip()
@@ -279,6 +279,6 @@ class BatchPage(Vertical):
         self._arrange()
 
     def on_resize(self) -> None:
-        """There may be room for the texts now."""
+        """Shows or hides the texts, depending on the room."""
         for show in (self._show_sample, self._show_health, self._show_batch_line):
             self.call_after_refresh(show)

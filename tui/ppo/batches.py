@@ -1,4 +1,4 @@
-"""The rows of the list of batches: a stretch of them is read when one of it is to be seen, the last ones are kept."""
+"""Loads rows of the batch list in blocks, when one of a block's rows is first shown; keeps the blocks used last."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
 from looptop.tui.background import in_thread
 
-STRETCH_LENGTH = 128
-"""Batches that are read at once."""
-STRETCHES_KEPT = 32
-"""Stretches that are kept."""
+BLOCK_SIZE = 128
+"""Rows that are read together."""
+MAX_CACHED_BLOCKS = 32
+"""The block that was used least recently is dropped first."""
 
 
 @dataclass(frozen=True)
 class BatchRow:
-    """A batch with its figures."""
+    """A batch and the values of its metrics."""
 
     record: BatchRecord
     figures: dict[str, float | None]
 
 
 class BatchRows:
-    """Reads rows in threads of their own, for the event loop.
+    """The rows that are loaded so far. Threads read them; the event loop calls all methods.
 
     Args:
-        journal: The run's.
-        names: The figures of a row.
-        on_read: Called with the steps that were read, first and last.
-        on_error: Called with what keeps them from being read.
+        journal: The run's journal.
+        names: The metrics whose values a row shows.
+        on_read: Called with the first and the last step of a block that was read.
+        on_error: Called with the error if a block cannot be read.
     """
 
     def __init__(
@@ -47,38 +47,38 @@ class BatchRows:
         self.names = tuple(names)
         self._on_read = on_read
         self._on_error = on_error
-        self._known: OrderedDict[int, dict[int, BatchRow]] = OrderedDict()
-        self._changed: set[int] = set()
-        """Stretches of which there is news."""
-        self._reading: set[int] = set()
+        self._blocks: OrderedDict[int, dict[int, BatchRow]] = OrderedDict()
+        self._stale: set[int] = set()
+        """Numbers of blocks that may have changed since they were read."""
+        self._loading: set[int] = set()
 
     def get(self, step: int) -> BatchRow | None:
-        """A row; None where it is not read yet, which begins now."""
-        number = step // STRETCH_LENGTH
-        if number not in self._known or number in self._changed:
-            self._read(number)
-        stretch = self._known.get(number)
-        if stretch is None:
+        """The row of a batch; None if it is not loaded yet, which this call starts."""
+        number = step // BLOCK_SIZE
+        if number not in self._blocks or number in self._stale:
+            self._load_block(number)
+        block = self._blocks.get(number)
+        if block is None:
             return None
-        self._known.move_to_end(number)
-        return stretch.get(step)
+        self._blocks.move_to_end(number)
+        return block.get(step)
 
     def is_known(self, step: int) -> bool:
-        """Whether a row is read, and nothing is newer."""
-        number = step // STRETCH_LENGTH
-        return number in self._known and number not in self._changed and number not in self._reading
+        """Whether a row is loaded and up to date."""
+        number = step // BLOCK_SIZE
+        return number in self._blocks and number not in self._stale and number not in self._loading
 
     def mark_changed(self, step: int) -> None:
-        """Batches from this one on may have changed; what is known of them is shown until they are read again."""
-        numbers = {*self._known, *self._reading}
-        self._changed |= {number for number in numbers if number >= step // STRETCH_LENGTH}
+        """Marks the loaded rows from this batch on as stale; they are shown until they have been read again."""
+        numbers = {*self._blocks, *self._loading}
+        self._stale |= {number for number in numbers if number >= step // BLOCK_SIZE}
 
-    def _read(self, number: int) -> None:
-        if number in self._reading:
+    def _load_block(self, number: int) -> None:
+        if number in self._loading:
             return
-        self._reading.add(number)
-        self._changed.discard(number)
-        first, last = number * STRETCH_LENGTH, (number + 1) * STRETCH_LENGTH - 1
+        self._loading.add(number)
+        self._stale.discard(number)
+        first, last = number * BLOCK_SIZE, (number + 1) * BLOCK_SIZE - 1
 
         def read() -> dict[int, BatchRow]:
             with self.journal.snapshot():
@@ -86,16 +86,16 @@ class BatchRows:
                 batches = self.journal.batches(first, last)
             return {record.step: BatchRow(record, figures.get(record.step, {})) for record in batches}
 
-        def done(future: asyncio.Future[dict[int, BatchRow]]) -> None:
-            self._reading.discard(number)
+        def store(future: asyncio.Future[dict[int, BatchRow]]) -> None:
+            self._loading.discard(number)
             try:
-                self._known[number] = future.result()
+                self._blocks[number] = future.result()
             except LooptopError as error:
-                self._changed.add(number)
+                self._stale.add(number)
                 self._on_error(error)
                 return
-            while len(self._known) > STRETCHES_KEPT:
-                self._known.popitem(last=False)
+            while len(self._blocks) > MAX_CACHED_BLOCKS:
+                self._blocks.popitem(last=False)
             self._on_read(first, last)
 
-        in_thread(read).add_done_callback(done)
+        in_thread(read).add_done_callback(store)

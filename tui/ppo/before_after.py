@@ -1,4 +1,4 @@
-"""Before and after: the result in a run's folder, and the child process that makes one (`looptop compare RUN`)."""
+"""Compares a run's model before and after training in a child process (`looptop compare RUN`), and reads the result."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from looptop.engine.text import visible
 from looptop.tui.background import in_thread
 
 PROGRAM: Sequence[str] = (sys.executable, "-P", "-m", "looptop.engine", "compare")
-"""What compares; it gets the run's folder behind it."""
+"""The command that compares; the run's folder is appended."""
 
 
 class Ended(NamedTuple):
-    """How a child process ended."""
+    """The end of a child process: its exit code and the last line that it printed."""
 
     code: int
     last_line: str
 
 
 class Comparer:
-    """Reads results and has them made.
+    """Reads the result of a comparison, and starts comparisons.
 
     Args:
         on_news: Called in the event loop when there is something new to show.
-        program: What compares.
+        program: The command that compares.
     """
 
     def __init__(self, on_news: Callable[[], None], program: Sequence[str] | None = None) -> None:
@@ -42,14 +42,14 @@ class Comparer:
         self._closed = False
         self.result: CompareResult | None = None
         self.doing = ""
-        """What is being done, or why it failed."""
+        """A sentence about the running comparison, or why it failed."""
 
     def attach(self, run: RunFolder) -> None:
-        """Another run's."""
+        """Switches to another run."""
         self._run, self.result, self.doing = run, None, ""
 
     def read_result(self) -> None:
-        """Reads the result that the run has."""
+        """Reads the run's result, if it has one."""
         run = self._run
         if run is None:
             return
@@ -66,10 +66,10 @@ class Comparer:
         in_thread(lambda: before_after.load(run.path)).add_done_callback(done)
 
     def begin(self, *, trust: bool = False) -> None:
-        """Has the comparison made, unless it is being made.
+        """Starts the comparison, unless it is running.
 
         Args:
-            trust: A person has agreed to what the run would start.
+            trust: Whether a person has agreed to what the run would start.
         """
         run = self._run
         if run is None or self._child is not None:
@@ -95,7 +95,7 @@ class Comparer:
             if self._closed or run is not self._run:
                 return
             ended = future.result()
-            # A result that could not be kept is only printed, and there is no new one to show.
+            # A result that could not be saved is only printed, so there is no new one to show.
             kept = ended.code == 0 and before_after.written(run.path) != before
             self.doing = "" if kept else ended.last_line
             self.read_result()
@@ -110,7 +110,7 @@ class Comparer:
 
 
 def _wait(child: subprocess.Popen[bytes]) -> Ended:
-    """Waits until it ends; returns the exit code and the last line that it printed."""
+    """Waits until the process exits; returns its exit code and the last line that it printed."""
     _, last_line = child.communicate()
     lines = [line for line in last_line.decode("utf-8", "replace").splitlines() if line.strip()]
     last = lines[-1].removeprefix("looptop: ") if lines else f"it ended with exit code {child.returncode}"

@@ -51,7 +51,7 @@ class BeforeAfterPage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-compare")]
 
     class Wanted(Message):
-        """A person wants a comparison to be made."""
+        """The person asks for a comparison."""
 
     def __init__(self) -> None:
         super().__init__(id="compare-page", classes="page")
@@ -71,7 +71,7 @@ class BeforeAfterPage(Vertical):
 
     @property
     def main(self) -> Table:
-        """What has the cursor."""
+        """The widget with the cursor."""
         return self.query_one("#pairs", Table)
 
     def show(self, run: str, result: CompareResult | None, doing: str) -> None:
@@ -79,8 +79,8 @@ class BeforeAfterPage(Vertical):
 
         Args:
             run: The run's id.
-            result: The comparison's.
-            doing: What is being done.
+            result: The result of the comparison.
+            doing: What the comparer is doing.
         """
         fresh = result != self.result
         self.result = result
@@ -101,7 +101,7 @@ class BeforeAfterPage(Vertical):
             figures.styles.height = min(len(names), 6) + 1
 
     def action_change(self) -> None:
-        """The best changes first, or the worst."""
+        """Sorts the largest improvement first, or the largest loss."""
         self._worst_first = not self._worst_first
         if self.result is not None:
             self._arrange()

@@ -1,4 +1,4 @@
-"""A run's breakpoints: listed, added with a check while they are typed, removed."""
+"""The overlay that lists, adds and removes a run's breakpoints. A condition is checked while it is typed."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Breakpoints(Overlay[None]):
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("breakpoints",)
 
     def __init__(self, run: RunFolder, known: Sequence[str]) -> None:
-        """The breakpoints.
+        """Makes the overlay.
 
         Args:
             run: A PPO run.
-            known: What can be asked for besides what every run has.
+            known: The names that conditions can use, besides those of every run.
         """
         super().__init__()
         self._run = run
@@ -63,7 +63,7 @@ class Breakpoints(Overlay[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Reads them, and goes on reading."""
+        """Starts to read the breakpoints again and again."""
         self.query_one("#condition", Field).focus()
         work(self, self._follow(), "breakpoints")
 
@@ -114,7 +114,7 @@ class Breakpoints(Overlay[None]):
         self.query_one("#choices", OptionList).focus()
 
     def action_remove(self) -> None:
-        """Removes the one under the cursor."""
+        """Removes the breakpoint under the cursor."""
         choices = self.query_one("#choices", OptionList)
         if self._shown and choices.highlighted is not None:
             self._set(self._shown[choices.highlighted], remove=True)

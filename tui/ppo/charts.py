@@ -1,4 +1,4 @@
-"""What is drawn of a PPO run: the charts, their curves, and where each figure should be."""
+"""The charts of a PPO run: their curves, limits and targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_CURVES = 4
 
 
 def charts_of(snapshot: PpoSnapshot) -> tuple[ChartSpec, ...]:
-    """The charts of a run, the most looked-at first."""
+    """The charts of a run, the most important first."""
     scores = [part.name for part in snapshot.rewards] or snapshot.names("scores/")
     quality = [*snapshot.names("quality/")][: MOST_CURVES - 1]
     named = [Line(f"scores/{name}", name, role) for name, role in zip(scores, ROLES[:MOST_CURVES], strict=False)]
@@ -54,7 +54,7 @@ def charts_of(snapshot: PpoSnapshot) -> tuple[ChartSpec, ...]:
 
 
 def axes_of(spec: ChartSpec, snapshot: PpoSnapshot) -> Axes:
-    """All batches that there are; while the run is live a round number of them, so that they seldom change."""
+    """The range of all batches; while the run is live its end is a round number, so that it seldom changes."""
     last = max(snapshot.last, 2)
     if snapshot.live:
         last = min(_round(last), max(snapshot.total, last))
@@ -62,6 +62,6 @@ def axes_of(spec: ChartSpec, snapshot: PpoSnapshot) -> Axes:
 
 
 def _round(count: int) -> int:
-    """A round number, at least as large."""
+    """The smallest round number that is at least `count`."""
     power = int(10 ** (len(str(count)) - 1))
     return next(part * power for part in (1, 2, 3, 5, 7, 10) if part * power >= count)

@@ -1,4 +1,4 @@
-"""The columns of the PPO screen's tables, and what stands in them."""
+"""The columns of the PPO screen's tables, and the contents of their cells."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH_FIGURES = (
     ("length", "length", 6, "env/length"),
     ("seconds", "sec", 5, "time/batch"),
 )
-"""Of each column: key, title, width, metric."""
+"""Key, title, width and metric of each column."""
 
 BATCH_COLUMNS = (
     Column("step", "batch", 6),
@@ -53,7 +53,7 @@ def batch_cells(batch: BatchRow) -> Row:
 
 
 def marks_in_short(batch: BatchRecord) -> str:
-    """Marks in as few words as can be: `! KL high, cut`; of those that go on, since when: `cheating? since 80`."""
+    """A batch's marks in few words, such as `! KL high, cut`; a mark that began earlier as `cheating? since 80`."""
     begin = [LABELS.get(mark.kind, mark.kind) for mark in batch.marks if mark.begins(batch.step)]
     go_on = [mark for mark in batch.marks if not mark.begins(batch.step)]
     words = [f"! {', '.join(begin)}"] if begin else []
@@ -69,26 +69,26 @@ class SampleRow:
 
     record: SampleRecord
     judgements: Mapping[str, float] = field(default_factory=dict)
-    """A person's, by their kind."""
+    """A person's judgements, by kind."""
 
     @property
     def edited(self) -> bool:
-        """Whether a person gave it another reward."""
+        """Whether a person gave the sample another reward."""
         return "reward" in self.judgements
 
     @property
     def left_out(self) -> bool:
-        """Whether it takes no part in the update."""
+        """Whether the sample is left out of the update."""
         return bool(self.judgements.get("leave_out"))
 
     @property
     def rating(self) -> float:
-        """A person's; 0 where there is none."""
+        """A person's rating; 0 if there is none."""
         return self.judgements.get("rating", 0.0)
 
     @cached_property
     def figures(self) -> dict[str, float | None]:
-        """All numbers of it, by the names that a filter and a sort use."""
+        """All figures of the sample, by the names that filters and sorting use."""
         record = self.record
         return {
             "sample": record.row,
@@ -115,7 +115,7 @@ def sample_rows(records: Sequence[SampleRecord], judgements: Iterable[Judgement]
 
 
 def sample_columns(rows: Sequence[SampleRow], rewards: Sequence[Reward]) -> tuple[Column, ...]:
-    """The columns of a batch's samples: what they have at least, then each score, the texts, and the rest."""
+    """The columns of a batch's samples: the most important figures, each score, the texts, the other figures."""
     first = rows[0].record if rows else None
     scores = list(first.scores) if first is not None and first.scores else [part.name for part in rewards]
     quality = list(first.quality) if first is not None else []
@@ -172,7 +172,7 @@ def judgements_in_short(sample: SampleRow) -> str:
 
 
 def sorted_rows(rows: Sequence[SampleRow], key: str, largest_first: bool) -> list[SampleRow]:
-    """The rows by one of their columns; those without a number last, either way."""
+    """The rows sorted by a column; rows without a number come last in both directions."""
     if key in ("query", "response"):
         return sorted(rows, key=lambda row: getattr(row.record, key).lower(), reverse=largest_first)
     if key == "judgement":
@@ -199,7 +199,7 @@ TOKEN_FIGURES = {
     "probability": "probability",
     "reward": "reward",
 }
-"""What tokens can be shaded by, and what it is called."""
+"""The figures that tokens can be shaded by, and their labels."""
 
 TOKEN_COLUMNS_SHOWN = (
     Column("token", "#", 4),
@@ -220,7 +220,7 @@ TOKEN_COLUMNS_SHOWN = (
 
 
 def token_figures(table: TokenTable) -> dict[str, list[float]]:
-    """Of each figure a number a token: what is journalled, and what follows from it."""
+    """By figure, one number for each token: the journalled figures and those computed from them."""
     columns = {name: table.columns.get(name, [math.nan] * len(table.ids)) for name in TOKEN_COLUMNS}
     ours, theirs = columns["logprob"], columns["ref_logprob"]
     return {
@@ -240,5 +240,5 @@ def token_cells(table: TokenTable, figures: Mapping[str, Sequence[float]], index
 
 
 def token_word(text: str) -> str:
-    """A token as it is, with a mark where it begins with a space."""
+    """The text of a token, with a mark if it begins with a space."""
     return f"·{text[1:]}" if text.startswith(" ") else text

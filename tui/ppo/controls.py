@@ -1,4 +1,4 @@
-"""Driving a PPO run and judging its samples from the keyboard."""
+"""The keys that drive a PPO run and judge its samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from looptop.engine.runs.control import Control
 
 ANSWER_SECONDS = 10.0
-"""After so long without an answer the screen says that there is none yet."""
+"""Seconds without an answer after which the screen says that there is none yet."""
 
 STOPPING = (
     "ends at its batch's next stage. A batch that was not updated yet is made again on resume; its samples' judgements"
@@ -33,9 +33,9 @@ class PpoControls:
 
     Args:
         screen: The screen.
-        shown: The run on it.
-        navigation: Which batch and sample are meant.
-        on_sent: Called when something was sent whose effect may soon be seen.
+        shown: The run on the screen.
+        navigation: Knows the chosen batch and sample.
+        on_sent: Called after a control was sent, so that the screen can read more often.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class PpoControls:
         self._navigation = navigation
         self._on_sent = on_sent
         self._unanswered: dict[str, float] = {}
-        """Controls that were sent, by their ids, and until when an answer is waited for."""
+        """By control id: the control that was sent, and until when to wait for its answer."""
 
     def forget_sent(self) -> None:
-        """Another run is shown: answers of the one before are not waited for."""
+        """Stops waiting for answers, since another run is shown."""
         self._unanswered.clear()
 
     # Sending.
 
     def perform(self, command: str) -> None:
-        """Does what a key asks of the run; `stage` goes on to the batch's next stage."""
+        """Carries out the command of a key; `stage` continues to the batch's next stage."""
         run, snapshot = self._shown.folder, self._shown.snapshot
         if run is None or snapshot is None:
             return
@@ -78,8 +78,8 @@ class PpoControls:
 
         Args:
             run: The run.
-            submit: Sends it; returns None where the run does not live and it was journalled here.
-            warning: What to warn of then; empty for nothing.
+            submit: Sends it. If the run is not live, it writes to the journal instead and returns None.
+            warning: Returns a warning to show in that case; may be empty.
         """
         work(self._screen, self._submit_and_show(run, submit, warning), "driving")
 
@@ -91,18 +91,18 @@ class PpoControls:
             control = await in_thread(submit)
             warned = await in_thread(warning) if control is None else ""
         except LooptopError as error:
-            screen.services.tell(error, "error")
+            screen.services.show_notice(error, "error")
             return
         if control is None:
             screen.show_status("journalled", "$text-success")
             if warned:
-                screen.services.tell(f"{run.id}: {warned}it is journalled", "warning")
+                screen.services.show_notice(f"{run.id}: {warned}it is journalled", "warning")
         elif run is self._shown.folder:
             self._unanswered[control.id] = time.monotonic() + ANSWER_SECONDS
         self._on_sent()
 
     async def show_answers(self) -> None:
-        """Shows what the run has answered: a refusal where nobody overlooks it."""
+        """Shows the run's answers; a refusal as a notice."""
         run, screen = self._shown.folder, self._screen
         if not self._unanswered or run is None:
             return
@@ -110,7 +110,7 @@ class PpoControls:
             if self._unanswered.pop(answer.id, None) is None:
                 continue
             if answer.ok is False:
-                screen.services.tell(f"{run.id}: {answer.text}", "error")
+                screen.services.show_notice(f"{run.id}: {answer.text}", "error")
             else:
                 screen.show_status(answer.text, "$text-success")
         late = [control_id for control_id, end in self._unanswered.items() if time.monotonic() > end]
@@ -119,14 +119,14 @@ class PpoControls:
             screen.show_status(f"{run.id} has not answered yet; it does at its batch's next stage")
 
     def _resumed(self, run: RunFolder) -> None:
-        """The run's journal goes on: what is on the screen stays."""
+        """Keeps the screen as it is, since the resumed run continues its journal."""
         self._screen.services.watch_events(run)
         self._on_sent()
 
     # Judging.
 
     def edit_reward(self) -> None:
-        """Asks for a reward to use instead of the models'."""
+        """Asks for a reward that replaces the computed one."""
         chosen, snapshot = self._navigation.chosen_sample, self._shown.snapshot
         if chosen is None or snapshot is None or self._is_late(chosen):
             return
@@ -139,7 +139,7 @@ class PpoControls:
         )
 
     def leave_out(self) -> None:
-        """Leaves the sample out of the update, or takes it in again."""
+        """Leaves the sample out of the update, or includes it again."""
         chosen = self._navigation.chosen_sample
         if chosen is not None and not self._is_late(chosen):
             self._judge(chosen, "leave_out", None if chosen.sample.left_out else 1.0)
@@ -151,14 +151,16 @@ class PpoControls:
             self._judge(chosen, "rating", chosen.sample.rating + by or None)
 
     def _is_late(self, chosen: ChosenSample) -> bool:
-        """Whether the sample's batch was updated already, so that no edit is of use; tells so."""
+        """Whether the policy was updated with the sample's batch, so that it cannot be edited; then shows a notice."""
         if not chosen.is_updated:
             return False
         run, snapshot = self._shown.folder, self._shown.snapshot
         batch = f"batch {chosen.step:,}" if run is None else f"batch {chosen.step:,} of {run.id}"
         live = snapshot.reached if snapshot is not None else None
         other = f", batch {live.step:,} not yet" if live is not None and live.step != chosen.step else ""
-        self._screen.services.tell(f"{batch} was updated already{other}; here only a rating can be given", "error")
+        self._screen.services.show_notice(
+            f"{batch} was updated already{other}; here only a rating can be given", "error"
+        )
         return True
 
     def _judge(self, chosen: ChosenSample, kind: JudgementKind, value: float | None) -> None:
@@ -173,7 +175,7 @@ class PpoControls:
             )
 
     def open_breakpoints(self) -> None:
-        """Lists breakpoints, to add and to remove some."""
+        """Opens the list of breakpoints."""
         from looptop.tui.ppo.breakpoints import Breakpoints
 
         run, snapshot = self._shown.folder, self._shown.snapshot

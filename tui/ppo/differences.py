@@ -1,4 +1,4 @@
-"""What differs between two texts, word by word."""
+"""Finds the differences between two texts, word by word."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 from typing import NamedTuple
 
 MOST_WORDS = 4000
-"""Words beyond which nothing is compared: it would take longer than a key may."""
+"""Longer texts, in words, are not compared: it would take longer than a key may."""
 
 
 class Piece(NamedTuple):
-    """A stretch of a text."""
+    """A part of a text that is the same in both texts, or differs."""
 
     text: str
     differs: bool
 
 
 def differing(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, those that the other has not marked."""
+    """Both texts in pieces; the pieces that only one text has are marked."""
     ours, theirs = (re.findall(r"\s*\S+|\s+$", text) for text in (one, other))
     if len(ours) + len(theirs) > MOST_WORDS:
         return [Piece(one, False)], [Piece(other, False)]

@@ -1,4 +1,4 @@
-"""The health marks of a batch in full: what was seen, what it usually means, what to try."""
+"""The overlay with the health marks of a batch: what was measured, what it usually means, what to try."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from looptop.tui.widgets.bars import KeyBar
 
 
 class Health(Overlay[None]):
-    """A batch's marks."""
+    """The health marks of a batch."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("health")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("health",)
@@ -30,14 +30,14 @@ class Health(Overlay[None]):
         self._batch = batch
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled where it is long."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(_text(self._batch)), classes="box -help")
         box.border_title = f"Health of batch {self._batch.step:,}"
         yield box
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The arrows scroll."""
+        """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
 
 

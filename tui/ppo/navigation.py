@@ -1,4 +1,4 @@
-"""Where one is on the PPO screen: a run, a batch, a sample, its tokens; going between and along them."""
+"""Navigation on the PPO screen: between run, batch, sample and tokens, and to the next or previous one."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from looptop.tui.ppo.text import crumbs, status_line
 from looptop.tui.ppo.typed_line import TypedLine
 from looptop.tui.screens.base import MainScreen
 
-ABOVE: dict[Level, Level] = {"batch": "run", "sample": "batch", "tokens": "sample", "compare": "run"}
-"""Where esc goes from a level."""
+PARENT_LEVEL: dict[Level, Level] = {"batch": "run", "sample": "batch", "tokens": "sample", "compare": "run"}
+"""The level that esc goes to from each level."""
 IN_BATCH = ("batch", "sample", "tokens")
 """Levels below a run."""
 
 
 class ChosenSample(NamedTuple):
-    """The sample that keys are about."""
+    """The sample that keys apply to."""
 
     step: int
-    """Its batch's."""
+    """The step of its batch."""
     sample: SampleRow
     reference: str | None
-    """The reference's response, where it is known."""
+    """The reference's response, if it is known."""
     is_updated: bool = False
     """Whether its batch was updated already."""
 
@@ -40,9 +40,9 @@ class Navigation:
 
     Args:
         screen: The screen.
-        pages: Its widgets.
+        pages: The screen's widgets.
         shown: The run on the screen.
-        on_level: Called when another level is shown: other curves and batches are to be read.
+        on_level: Called when another level is shown, which needs other data.
         make_reference: Makes the process with the reference model; the engine's own by default.
     """
 
@@ -56,9 +56,9 @@ class Navigation:
     ) -> None:
         self.level: Level = "form"
         self.step = 0
-        """The batch that is opened."""
+        """The step of the opened batch."""
         self.row = 0
-        """The sample that is opened, by its row in the batch."""
+        """The row of the opened sample in its batch."""
         self.typed_line = TypedLine(screen, pages, self.focus)
         self.references = References(self.show_sample, make_reference)
         self._data = BatchData()
@@ -79,13 +79,13 @@ class Navigation:
         self._on_level()
 
     def focus(self) -> None:
-        """Puts the focus on what takes the keys of this level."""
+        """Puts the focus on the main widget of this level."""
         self._pages.main_widget(self.level).focus()
 
     def up(self) -> None:
         """Goes up a level, if there is one."""
-        if self.level in ABOVE:
-            self.show_level(ABOVE[self.level])
+        if self.level in PARENT_LEVEL:
+            self.show_level(PARENT_LEVEL[self.level])
 
     def show_head(self) -> None:
         """Shows the two lines at the top."""
@@ -113,8 +113,8 @@ class Navigation:
         """Reads a batch and shows it.
 
         Args:
-            step: The batch's.
-            level: The level to go to; None stays.
+            step: The batch's step.
+            level: The level to go to; None stays on the current one.
         """
         journal = self._shown.journal
         if journal is None:
@@ -126,7 +126,7 @@ class Navigation:
             try:
                 data = await in_thread(lambda: read_batch(journal, step, known))
             except LooptopError as error:
-                self._screen.services.tell(error, "error")
+                self._screen.services.show_notice(error, "error")
                 return
             if journal is self._shown.journal and step == self.step:
                 self._show_batch(data, level)
@@ -173,12 +173,12 @@ class Navigation:
 
     @property
     def _sample(self) -> SampleRow | None:
-        """The sample that is opened."""
+        """The opened sample."""
         rows = sample_rows(self._data.samples, self._data.judgements)
         return next((sample for sample in rows if sample.record.row == self.row), None)
 
     def show_sample(self) -> None:
-        """Shows the opened sample, where one is on the screen."""
+        """Shows the opened sample, if its page is shown."""
         sample, snapshot = self._sample, self._shown.snapshot
         if sample is None or snapshot is None or self.level != "sample":
             return
@@ -193,7 +193,7 @@ class Navigation:
         )
 
     def ask_reference(self) -> None:
-        """Has the reference respond to the opened sample's query, unless the run did already."""
+        """Asks the reference for its response to the opened sample's query, unless it is journalled."""
         sample, key = self._sample, self._sample_key(self.row)
         if sample is None or key is None or sample.record.reference_response is not None:
             return
@@ -210,7 +210,7 @@ class Navigation:
         return sample.record.reference_response if known is None else known
 
     def _read_tokens(self) -> None:
-        """Reads the tokens where they are shown; a batch in the making may have learned more of them."""
+        """Reads the tokens if they are shown; those of a batch in progress may have new figures."""
         journal, step, row = self._shown.journal, self.step, self.row
         if journal is None or self.level != "tokens":
             return
@@ -219,7 +219,7 @@ class Navigation:
             try:
                 table = await in_thread(lambda: journal.tokens(step, row))
             except LooptopError as error:
-                self._screen.services.tell(error, "error")
+                self._screen.services.show_notice(error, "error")
                 return
             if (journal, step, row) == (self._shown.journal, self.step, self.row):
                 page = self._pages.tokens
@@ -232,7 +232,7 @@ class Navigation:
     # Along.
 
     def turn(self, by: int) -> None:
-        """Goes to the next or previous batch; in a sample, to the next or previous one as the table has them."""
+        """Goes to the next or previous batch; in a sample, to the next or previous sample of the table."""
         page = self._pages.run
         if self.level == "run" and page.step is not None:
             page.go_to(page.step + by)
@@ -244,7 +244,7 @@ class Navigation:
                 self._open_sample(sample.record.row, self.level)
 
     def go_to_batch(self, step: int) -> None:
-        """Goes to a batch, or to the nearest that there is."""
+        """Goes to a batch, or to the nearest one that exists."""
         snapshot = self._shown.snapshot
         if snapshot is None or not snapshot.count:
             return
@@ -260,7 +260,7 @@ class Navigation:
             self._open_sample(row, self.level)
         else:
             count = len(self._data.samples)
-            self._screen.services.tell(f"there is no sample {row}; the batch has {count}")
+            self._screen.services.show_notice(f"there is no sample {row}; the batch has {count}")
 
     def go_to_held(self, step: int) -> None:
         """Goes to the batch in which the run is held."""
@@ -269,10 +269,10 @@ class Navigation:
         self.open_batch(step, "batch")
 
     def type_number(self, digit: str) -> bool:
-        """Begins the number of a batch or sample to go to, where the level has such.
+        """Begins to type the number of a batch or sample to go to.
 
         Returns:
-            Whether it has.
+            Whether this level has numbers to go to.
         """
         if self.level not in ("run", *IN_BATCH):
             return False
@@ -282,7 +282,7 @@ class Navigation:
         return True
 
     def follow(self) -> None:
-        """Follows the newest batch, or stands still."""
+        """Follows the newest batch, or stops following it."""
         page, snapshot = self._pages.run, self._shown.snapshot
         page.follow = not page.follow
         if page.follow and snapshot is not None and snapshot.count:
@@ -301,7 +301,7 @@ class Navigation:
         async def go_on() -> None:
             step = await in_thread(lambda: next_mark(journal, after))
             if step is None:
-                self._screen.services.tell("no batch after this one has a new mark")
+                self._screen.services.show_notice("no batch after this one has a new mark")
             else:
                 self.go_to_batch(step)
 
@@ -322,7 +322,7 @@ class Navigation:
 
         work(self._screen, show(), "marks", exclusive=True)
 
-    # What keys are about.
+    # What keys apply to.
 
     @property
     def chosen_sample(self) -> ChosenSample | None:
@@ -341,7 +341,7 @@ class Navigation:
 
     @property
     def chosen_step(self) -> int | None:
-        """The batch on the screen or under the cursor."""
+        """The step of the batch on the screen or under the cursor."""
         return self.step if self.level in IN_BATCH else self._pages.run.step
 
     @property

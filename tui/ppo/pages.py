@@ -1,4 +1,4 @@
-"""The widgets of the PPO screen, by name: two lines above, the line in which something is typed, and the pages."""
+"""The widgets of the PPO screen: two lines at the top, a line to type in, and the pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Level = Literal["form", "run", "batch", "sample", "tokens", "compare"]
 
 
 class Pages:
-    """The pages, of which one is shown, and what stands above all of them."""
+    """The pages, of which one is shown, and the lines above them."""
 
     def __init__(self) -> None:
         self.crumbs = Panel(id="crumbs")
@@ -42,7 +42,7 @@ class Pages:
         }
 
     def __iter__(self) -> Iterator[Widget]:
-        """All of them, from top to bottom."""
+        """All widgets, from top to bottom."""
         yield self.crumbs
         yield self.status_line
         yield self.prompt

@@ -1,4 +1,4 @@
-"""Responses of the reference that a run did not journal: a helper process makes them one by one, and they are kept."""
+"""Responses of the reference that a run did not journal: a helper process makes them, one after another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SampleKey(NamedTuple):
 
 
 class References:
-    """Asks for responses of the reference, and keeps them.
+    """Requests responses of the reference, and remembers them.
 
     Args:
         on_news: Called in the event loop when there is something new to show.
@@ -41,15 +41,15 @@ class References:
         )
 
     def known(self, sample: SampleKey) -> str | None:
-        """The reference's response, where it has come."""
+        """The reference's response, if it has come."""
         return self._known.get(sample)
 
     def status(self, sample: SampleKey) -> str:
-        """What is being done to get it, or why there is none; empty where it was not asked for."""
+        """The state of the request, or why it failed; empty if nothing was requested."""
         return self._status.get(sample, "")
 
     def ask(self, sample: SampleKey) -> None:
-        """Asks for a response, unless it is known or on its way.
+        """Requests a response, unless it is known or requested already.
 
         Raises:
             LooptopError: The process could not be started.

@@ -1,4 +1,4 @@
-"""A run: all its charts, one of them enlarged where wanted, and the list of its batches."""
+"""The page of a run: its charts, of which one can be enlarged, and the list of its batches."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 PLOTEXT_AFTER = 1.0
-"""Seconds."""
+"""Seconds after the first paint at which plotext is imported."""
 HEIGHT_BELOW_ENLARGED = 8
 """Lines of the batches below an enlarged chart."""
 
 
 class RowsRead(NamedTuple):
-    """What was known of the run when changed rows were marked last."""
+    """The state of the journal when changed rows were last marked."""
 
     version: int = -1
     last: int = 0
@@ -55,13 +55,13 @@ class RunPage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-run")]
 
     class Opened(Message):
-        """A person wants to open the batch under the cursor."""
+        """The person asks to open the batch under the cursor."""
 
     class Moved(Message):
-        """Another batch is under the cursor, because a person wanted it."""
+        """The person moved the cursor to another batch."""
 
     class CurvesWanted(Message):
-        """Other curves are needed than were read."""
+        """The page needs curves that were not read."""
 
     def __init__(self) -> None:
         super().__init__(id="run-page", classes="page")
@@ -73,7 +73,7 @@ class RunPage(Vertical):
         self._rows: BatchRows | None = None
         self._rows_read = RowsRead()
         self._wanted: int | None = None
-        """The batch under the cursor, by its step, as far as it is there."""
+        """The step that the cursor should be on as soon as that batch exists."""
         self._charts = SmallCharts(id="small-charts")
         self._batches = Table(BATCH_COLUMNS, id="batches")
 
@@ -94,7 +94,7 @@ class RunPage(Vertical):
                 yield events
 
     def on_mount(self) -> None:
-        """What enlarging a chart needs is brought in when the screen has been drawn."""
+        """Imports plotext, which an enlarged chart needs, after the screen has been drawn."""
         self.set_timer(PLOTEXT_AFTER, lambda: in_thread(plot.load))
 
     # What is needed of the journal.
@@ -108,12 +108,12 @@ class RunPage(Vertical):
 
     @property
     def columns(self) -> int:
-        """How many columns of each are wanted."""
+        """The columns in which to read each curve."""
         return max(40, self.size.width - 10) if self.enlarged else self._charts.plot_columns
 
     @property
     def weight(self) -> float:
-        """Of the curves' smoothing; 0 for none."""
+        """The weight of the curves' smoothing; 0 for none."""
         return SMOOTHING[self._smoothing]
 
     def attach(self, journal: PpoJournal) -> None:
@@ -132,7 +132,7 @@ class RunPage(Vertical):
         return None if snapshot is None or not snapshot.count else snapshot.first + self._batches.cursor
 
     def show(self, snapshot: PpoSnapshot) -> None:
-        """Draws what is new in it, at once or when the rows that are seen are read: all of it is drawn together."""
+        """Draws what has changed, together and after the visible rows have been read."""
         self.snapshot = snapshot
         if self._rows is None:
             return
@@ -150,12 +150,12 @@ class RunPage(Vertical):
             self._rows.get(cursor)
 
     def _mark_changed_rows(self, snapshot: PpoSnapshot) -> None:
-        """Marks the rows that may have changed since the last time, whatever was on the screen since."""
+        """Marks the rows that may have changed since the last call."""
         before, rows = self._rows_read, self._rows
         if rows is None or snapshot.version == before.version:
             return
         fresh = [event for event in snapshot.events if event.id > before.event]
-        redone = any(event.kind == "resume" for event in fresh)  # it has made older batches anew
+        redone = any(event.kind == "resume" for event in fresh)  # older batches were made again
         rows.mark_changed(0 if redone else min(before.last, snapshot.last))
         self._rows_read = RowsRead(snapshot.version, snapshot.last, fresh[-1].id if fresh else before.event)
 
@@ -176,7 +176,7 @@ class RunPage(Vertical):
             events.show(events_of(snapshot.events, events.content_size.width, events.content_size.height))
 
     def draw_charts(self) -> None:
-        """Draws the curves that are on the screen."""
+        """Redraws the curves on the screen."""
         snapshot = self.snapshot
         if snapshot is None or not self._specs:
             return
@@ -208,21 +208,21 @@ class RunPage(Vertical):
         return self._rows.get(self.snapshot.first + row)
 
     def _on_read(self, _first: int, _last: int) -> None:
-        if self.is_attached and self.screen.display:  # Else it is being taken down.
+        if self.is_attached and self.screen.display:  # otherwise the page is being removed
             self._draw()
 
     def _on_error(self, error: LooptopError) -> None:
         self.screen.show_status(str(error), "$text-error")  # type: ignore[attr-defined]  # every main screen can
 
     def _figures(self) -> dict[str, float | None]:
-        """Those of the batch under the cursor; while it has none yet, those of the batch before it."""
+        """The figures of the batch under the cursor; while it has none, those of the previous batch."""
         for row in (self._batches.cursor, self._batches.cursor - 1):
             if row >= 0 and (batch := self._batch(row)) is not None and batch.figures:
                 return batch.figures
         return {}
 
     def _show_batch(self) -> None:
-        """The batch under the cursor, on the charts and in words."""
+        """Shows the batch under the cursor: its mark on the charts, and its text."""
         step = self.step
         if step is None:
             return
@@ -238,7 +238,7 @@ class RunPage(Vertical):
     # Moving.
 
     def go_to(self, step: int, *, follow: bool = False) -> None:
-        """Puts a batch under the cursor."""
+        """Moves the cursor to a batch."""
         self.follow, self._wanted = follow, step
         snapshot = self.snapshot
         if snapshot is not None and snapshot.count:
@@ -267,7 +267,7 @@ class RunPage(Vertical):
     def action_enlarge(self) -> None:
         """Enlarges the chosen chart, or shows all."""
         self.enlarged = not self.enlarged
-        # A class would have every widget below looked up in the style sheets again.
+        # Changing a CSS class would recompute the styles of every widget below.
         self.query_one("#batches-box").styles.height = HEIGHT_BELOW_ENLARGED if self.enlarged else None
         self._charts.display = not self.enlarged
         self.query_one(LargeChart).display = self.enlarged
@@ -281,7 +281,7 @@ class RunPage(Vertical):
                 self.post_message(self.CurvesWanted())
 
     def action_smoothing(self) -> None:
-        """Smooths more, then not at all."""
+        """Switches to the next smoothing; after the strongest to none."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
         self.post_message(self.CurvesWanted())
 
@@ -292,5 +292,5 @@ class RunPage(Vertical):
             self.action_enlarge()
 
     def on_resize(self) -> None:
-        """Curves are read for the columns that there are."""
+        """Asks for curves that fit the new width."""
         self.post_message(self.CurvesWanted())

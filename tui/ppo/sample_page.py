@@ -1,4 +1,4 @@
-"""A sample: its query, the response and the reference's beside each other, and what its reward is made of."""
+"""The page of a sample: its query, its response beside the reference's, and the parts of its reward."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_ASKED = "The run did not ask the reference here: R asks it now, in a process
 
 
 class TextBox(VerticalScroll):
-    """A text with a title, scrolled where it is long."""
+    """A text with a title, which can be scrolled."""
 
     def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id, classes="text")
@@ -33,11 +33,11 @@ class TextBox(VerticalScroll):
         self._text = Static()
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """One widget with text."""
         yield self._text
 
     def show(self, content: Content) -> None:
-        """Shows another text, from its beginning."""
+        """Shows another text from its start."""
         self._text.update(content)
         self.scroll_home(animate=False)
 
@@ -48,10 +48,10 @@ class SamplePage(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-sample")]
 
     class Opened(Message):
-        """A person wants to open its tokens."""
+        """The person asks to open the tokens of the sample."""
 
     class ReferenceWanted(Message):
-        """A person wants the reference to respond to its query too."""
+        """The person asks for the reference's response to the query."""
 
     def __init__(self) -> None:
         super().__init__(id="sample-page", classes="page")
@@ -75,12 +75,12 @@ class SamplePage(Vertical):
         """Shows a sample.
 
         Args:
-            step: Its batch's.
+            step: The step of its batch.
             sample: The sample.
-            reference: The reference's response, where it is known.
-            doing: What is being done to get it.
+            reference: The reference's response, if it is known.
+            doing: The state of the request for it.
             rewards: The parts of the reward.
-            penalty: What a response that was cut loses.
+            penalty: The amount subtracted if the response was cut.
         """
         shown = (step, sample, reference, doing)
         if shown == self._shown:
@@ -125,7 +125,7 @@ class SamplePage(Vertical):
 
 
 def marked(pieces: Sequence[Piece], style: str) -> Content:
-    """A text in which what differs is underlined."""
+    """A text with its differences underlined."""
     if not pieces:
         return Content.styled("(nothing)", "$text-muted")
     return Content.assemble(

@@ -1,4 +1,4 @@
-"""A sample as text: its scores as bars, its figures, and what is copied of it and of its tokens."""
+"""A sample as text: its scores as bars, its figures, and texts for the clipboard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from looptop.tui.text import safe, short_number
 
 
 def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, width: int) -> Content:
-    """Each score with its weight, what it adds to the reward as a bar, and the sum."""
+    """Each score with its weight and its share of the reward as a bar, and the sum."""
     record = sample.record
     if record.reward is None:
         return Content.styled("not scored yet", "$text-muted")
@@ -33,7 +33,7 @@ def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, wid
     sizes = [abs(each) for each in (*(row[3] for row in rows), record.reward)]
     most = max([size for size in sizes if math.isfinite(size)] + [1e-9])
     half = max(6, min(30, (width - name_room - 28) // 2))
-    # Where nothing is below 0 the bars begin at the left.
+    # If nothing is below 0, the bars begin at the left.
     below = half if min([row[3] for row in rows] + [record.reward]) < 0 else 0
     lines = []
     for name, score, weight, part in rows:
@@ -62,7 +62,7 @@ def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, wid
 
 
 def _both_ways(value: float, most: float, below: int, above: int) -> Content:
-    """A bar to the left of the line where the value is below 0, to the right where it is above."""
+    """A bar to the left of the zero line for a negative value, to the right for a positive one."""
     if not math.isfinite(value):
         return Content(" " * below + "│" + " " * above)
     room = below if value < 0 else above
@@ -88,7 +88,7 @@ def sample_in_short(sample: SampleRow, width: int) -> Content:
 
 
 def sample_facts(sample: SampleRow, width: int) -> Content:
-    """What else is known of a sample, in a line or two; a figure stands beside its name."""
+    """The other figures of a sample with their names, in a line or two."""
     record = sample.record
     figures = [
         ("KL", short_number(record.kl)),
@@ -114,7 +114,7 @@ def sample_facts(sample: SampleRow, width: int) -> Content:
 
 
 def sample_as_text(run: str, step: int, sample: SampleRow, reference: str | None) -> str:
-    """A sample, whole, for the clipboard."""
+    """The whole sample as text for the clipboard."""
     record = sample.record
     figures = [f"{name}: {short_number(value, 4)}" for name, value in sample.figures.items() if value is not None]
     lines = [
@@ -130,7 +130,7 @@ def sample_as_text(run: str, step: int, sample: SampleRow, reference: str | None
 
 
 def tokens_as_text(table: TokenTable) -> str:
-    """A table of tokens, for the clipboard: a line a token, columns apart by tabs, numbers in full."""
+    """A table of tokens for the clipboard: one line for each token, tabs between columns, all digits."""
     figures = token_figures(table)
     titles = [column.key for column in TOKEN_COLUMNS_SHOWN]
     lines = ["\t".join(titles)]

@@ -1,4 +1,4 @@
-"""Taking things out of the PPO screen: to the clipboard, to a file of samples, to a picture."""
+"""Saves from the PPO screen: copies to the clipboard, a batch as a file, the screen as a picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def copy(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
 
 
 def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
-    """Writes the batch on the screen to a file, and tells where it is."""
+    """Writes the batch on the screen to a file, and shows its path."""
     from looptop.engine.ppo.sample_export import write_batch_file
 
     run, step = shown.folder, navigation.chosen_step
@@ -36,15 +36,15 @@ def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
         try:
             path = await in_thread(lambda: write_batch_file(run, step))
         except LooptopError as error:
-            screen.services.tell(error, "error")
+            screen.services.show_notice(error, "error")
             return
-        screen.services.tell(f"batch {step} is in {path}")
+        screen.services.show_notice(f"batch {step} is in {path}")
 
     work(screen, write(), "saving")
 
 
 def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
-    """Saves the screen as an SVG picture, and tells where it is."""
+    """Saves the screen as an SVG picture, and shows its path."""
     from looptop.engine.files.private import write_private
     from looptop.engine.ppo.sample_export import exports
 
@@ -58,8 +58,8 @@ def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
             path = path.with_name(f"{name}-{number}.svg")
         write_private(path, screen.app.export_screenshot(title="looptop").encode())
     except OSError as error:
-        screen.services.tell(f"the picture cannot be written: {error.strerror}", "error")
+        screen.services.show_notice(f"the picture cannot be written: {error.strerror}", "error")
     except LooptopError as error:
-        screen.services.tell(error, "error")
+        screen.services.show_notice(error, "error")
     else:
-        screen.services.tell(f"the screen is in {visible(path)}")
+        screen.services.show_notice(f"the screen is in {visible(path)}")

@@ -1,7 +1,7 @@
-"""PPO: a run's charts and batches, a batch's samples, a sample, its tokens; and the form to start one.
+"""PPO: a run's charts and batches, a batch's samples, a sample, its tokens; and the form of a new run.
 
-What is shown comes from the run's journal alone, so a live run, one that another process trains and a finished one are
-the same here.
+All data come from the run's journal, so a live run, one that another process trains and a finished one are shown in the
+same way.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.widgets.bars import KeyBar, TopBar
 
 ONLY_LIVE = ("command('pause')", "command('step')", "command('stage')", "follow")
-"""Actions that only a live run takes."""
+"""Actions that need a live run."""
 ONLY_SAMPLE = ("edit", "leave_out", "rate", "copy")
-"""Actions that are about a sample."""
+"""Actions that apply to a sample."""
 NOT_IN_FORM = {action.name.partition("(")[0] for action in actions_of(["ppo"])} - {"open_run", "new"}
-"""Actions that are about a run."""
+"""Actions that need a run, so they are disabled in the form."""
 LIST_CONTEXTS: dict[Level, tuple[str, ...]] = {
     "run": ("rows",),
     "batch": ("rows", "columns", "bars"),
@@ -52,7 +52,7 @@ LIST_CONTEXTS: dict[Level, tuple[str, ...]] = {
 
 
 class PpoScreen(MainScreen):
-    """Screen 3."""
+    """The PPO screen, on key 3."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/form.tcss", "../styles/ppo.tcss"]  # noqa: RUF012
     AUTO_FOCUS = ""
@@ -73,7 +73,7 @@ class PpoScreen(MainScreen):
         self._opened_on = attach
         self._watcher: PpoWatcher | None = None
         self._held: Held | None = None
-        """Where the run was held when it was read last."""
+        """Where the run was held at the last reading."""
         self._loop = WatchLoop(self, self._read)
         self.navigation = Navigation(self, self.pages, self.shown, self._loop.poke, make_reference)
         self.controls = PpoControls(self, self.shown, self.navigation, self._loop.hurry)
@@ -88,7 +88,7 @@ class PpoScreen(MainScreen):
         )
 
     def compose(self) -> Iterable[Widget]:
-        """Two lines above, and the pages, of which one is shown."""
+        """Two lines at the top, and the pages, of which one is shown."""
         yield TopBar("ppo")
         yield from self.pages
         yield KeyBar()
@@ -107,7 +107,7 @@ class PpoScreen(MainScreen):
         self._comparing.close()
 
     def on_screen_resume(self) -> None:
-        """Reads at once when the screen comes back."""
+        """Reads immediately when the screen comes back."""
         self._loop.poke()
 
     def on_resize(self, event: Resize) -> None:
@@ -118,7 +118,7 @@ class PpoScreen(MainScreen):
     # Watching.
 
     def attach(self, run: RunFolder) -> None:
-        """Shows this run."""
+        """Shows a run."""
         self._watcher = PpoWatcher(run)
         self.shown.folder, self.shown.journal, self.shown.snapshot = run, self._watcher.journal, None
         self._held = None
@@ -129,7 +129,7 @@ class PpoScreen(MainScreen):
         self.navigation.show_level("run")
 
     def duplicate(self, run: RunFolder) -> None:
-        """Shows the form with what this run was started with."""
+        """Shows the form, filled in with the settings of a run."""
         self._launcher.duplicate(run)
 
     async def _read(self) -> bool:
@@ -161,7 +161,7 @@ class PpoScreen(MainScreen):
         self._held = held
         if held is not None and held != held_before and held.why:
             if before is not None:
-                self.services.tell(f"{snapshot.id} is held: {held.why}", "warning")
+                self.services.show_notice(f"{snapshot.id} is held: {held.why}", "warning")
             navigation.go_to_held(held.step)
         elif navigation.level in IN_BATCH and (before is None or before.version != snapshot.version):
             newest = page.follow and navigation.level == "batch" and snapshot.last > navigation.step
@@ -171,18 +171,18 @@ class PpoScreen(MainScreen):
 
     @property
     def key_contexts(self) -> tuple[str, ...]:
-        """Those of the level."""
+        """The contexts of the level."""
         level = self.navigation.level
         return ("form",) if level == "form" else (f"ppo-{level}", "ppo", *LIST_CONTEXTS.get(level, ()))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that mean nothing on this level are neither taken nor shown."""
+        """Disables keys that have no meaning on this level."""
         if self.navigation.level == "form" and action in NOT_IN_FORM:
             return False
         return action not in ONLY_SAMPLE or self.navigation.level in IN_BATCH
 
     def hides_key(self, action: str) -> bool:
-        """Hides what drives a run that is not live, and what an update would use of a batch that had its update."""
+        """Hides keys that need a live run if it is not, and edits of a batch that the policy was updated with."""
         snapshot = self.shown.snapshot
         live = snapshot is not None and snapshot.live
         if action in ONLY_LIVE:
@@ -206,7 +206,7 @@ class PpoScreen(MainScreen):
             self.navigation.up()
 
     def on_key(self, event: Key) -> None:
-        """A digit begins a number to go to."""
+        """A digit begins the number of a batch or sample to go to."""
         if event.character is None or not event.character.isdecimal() or isinstance(self.focused, Input):
             return
         if self.navigation.type_number(event.character):
@@ -246,11 +246,11 @@ class PpoScreen(MainScreen):
         self.navigation.typed_line.ask("filter", page.filter_text, page.try_filter, lambda _text: None)
 
     def action_turn(self, by: int) -> None:
-        """The next or previous batch or sample."""
+        """Goes to the next or previous batch or sample."""
         self.navigation.turn(by)
 
     def action_follow(self) -> None:
-        """Follows the newest batch, or stands still."""
+        """Follows the newest batch, or stops following it."""
         self.navigation.follow()
 
     def action_next_mark(self) -> None:
@@ -264,17 +264,17 @@ class PpoScreen(MainScreen):
     # Driving, judging, saving.
 
     def action_command(self, command: str) -> None:
-        """Does what a key asks of the run; whoever makes it step wants to see where it goes."""
+        """Carries out the command of a key; after a step, follows the newest batch."""
         self.controls.perform(command)
         if command in ("step", "stage") and self.shown.snapshot is not None and self.shown.snapshot.live:
             self.pages.run.follow = True
 
     def action_edit(self) -> None:
-        """Asks for another reward of the sample."""
+        """Asks for another reward for the sample."""
         self.controls.edit_reward()
 
     def action_leave_out(self) -> None:
-        """Leaves the sample out of the update, or takes it in again."""
+        """Leaves the sample out of the update, or includes it again."""
         self.controls.leave_out()
 
     def action_rate(self, by: int) -> None:
@@ -282,7 +282,7 @@ class PpoScreen(MainScreen):
         self.controls.rate(by)
 
     def action_breakpoints(self) -> None:
-        """Lists breakpoints, to add and to remove some."""
+        """Opens the list of breakpoints."""
         self.controls.open_breakpoints()
 
     def action_copy(self) -> None:
@@ -300,7 +300,7 @@ class PpoScreen(MainScreen):
     # Before and after.
 
     def action_compare(self) -> None:
-        """Shows before and after, or goes back from there."""
+        """Opens or leaves the page that compares before and after."""
         self.navigation.show_level("run" if self.navigation.level == "compare" else "compare")
         self._comparing.read_result()
         self._show_comparison()
@@ -323,7 +323,7 @@ class PpoScreen(MainScreen):
         self.pages.form.take_focus()
 
     def unsaved(self) -> list[str]:
-        """What was typed into the form."""
+        """What was typed into the form of a new run."""
         return ["a form of a new PPO run, half filled in"] if self.pages.form.half_filled else []
 
     def action_new(self) -> None:
@@ -331,7 +331,7 @@ class PpoScreen(MainScreen):
         self._launcher.open_form()
 
     def action_open_run(self) -> None:
-        """Has a person choose a run."""
+        """Opens the list of runs to choose from."""
         self._launcher.choose("Choose a PPO run", "There are none yet: N starts one.")
 
     @on(OptionList.OptionSelected, "#runs")

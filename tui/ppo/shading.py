@@ -1,7 +1,7 @@
-"""What tokens are shaded by: a colour and a sign for each, and the legend that explains both.
+"""Shades tokens by a figure: a colour and a sign for each value.
 
-Orange is below and blue above (after Okabe and Ito), which people who see colours differently tell apart; the signs say
-the same without any colour.
+Orange is below and blue above the middle (after Okabe and Ito), which colour-blind people can tell apart; the signs
+show the same without colour.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Kind = Literal["signed", "ratio", "amount", "share"]
-"""Around 0; around 1, by factors; from 0 up; from 0 to 1."""
+"""Kinds of figures: around 0; around 1, by factors; from 0 up; from 0 to 1."""
 
 KINDS: dict[str, Kind] = {"ratio": "ratio", "entropy": "amount", "probability": "share"}
-"""Of each figure; all others are signed."""
+"""The kind of each figure; all others are signed."""
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 NOTHING = "·"
 
 MIDDLE_LUMINANCE = 0.179
-"""The luminance on which black and white can be read equally well: either stands out by 4.5 to 1 at least."""
+"""The luminance on which black and white text have the same contrast, at least 4.5 to 1."""
 
 Colour = tuple[int, int, int]
 
@@ -46,15 +46,15 @@ class Shade(NamedTuple):
     background: str
     text: str
     sign: str
-    """At most three cells; empty where the figure is not known."""
+    """At most three cells; empty if the figure is not known."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From figures to levels: -1 to 1, or 0 to 1 where nothing can lie below.
+    """Maps figures to levels: -1 to 1, or 0 to 1 if a figure cannot be negative.
 
     Attributes:
-        kind: How the figure is read.
+        kind: The kind of figure; see `Kind`.
         lowest: The smallest figure that is shown.
         highest: The largest.
     """
@@ -65,7 +65,7 @@ class Scale:
 
     @classmethod
     def of(cls, name: str, values: Sequence[float]) -> Scale:
-        """A scale that holds these figures, as wide on both sides of its middle."""
+        """A scale that contains these figures and is symmetric around its middle."""
         kind = KINDS.get(name, "signed")
         finite = [value for value in values if math.isfinite(value)]
         if kind == "share":
@@ -80,7 +80,7 @@ class Scale:
         return cls(kind, -most, most)
 
     def level(self, value: float) -> float | None:
-        """Where a figure lies; None where it is no number."""
+        """The level of a figure; None if it is not a number."""
         if not math.isfinite(value):
             return None
         by_factor = self.kind == "ratio"
@@ -88,7 +88,7 @@ class Scale:
         return max(0.0 if self.kind in ("amount", "share") else -1.0, min(at, 1.0))
 
     def sign(self, value: float) -> str:
-        """`---` to `+++`, or a block as high as the figure is large."""
+        """`---` to `+++`, or a block whose height shows the figure."""
         level = self.level(value)
         if level is None:
             return ""

@@ -1,6 +1,6 @@
-"""What the PPO screen reads of a run: its state, where it is held, its curves.
+"""Reads the data of a run for the PPO screen: its state, where it is held, its curves.
 
-Batches, samples and tokens are read by the pages that show them. Curves come thinned to the columns of the charts.
+The pages read batches, samples and tokens themselves. Curves are thinned to the columns of the charts.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.screens.watch import RunWatcher
 
 CURVES_SECONDS = 1.9
-"""The time between two readings of the curves of a run that trains."""
+"""Seconds between two readings of a running run's curves, at least."""
 
 
 class Held(NamedTuple):
-    """Where a paused run waits."""
+    """The batch and stage at which a run is held, and why."""
 
     step: int
-    """The batch's."""
+    """The batch's step."""
     stage: str
-    """Its stage; empty at the end of a step that has none."""
+    """The batch's stage; empty at the end of a step without stages."""
     why: str
-    """The breakpoint that was hit, or what it waits for; empty where a person paused it."""
+    """The breakpoint that was hit, or what the run waits for; empty if a person paused it."""
 
 
 class Reward(NamedTuple):
@@ -41,7 +41,7 @@ class Reward(NamedTuple):
 
 @dataclass(frozen=True)
 class PpoSnapshot:
-    """What is known of a run at one moment."""
+    """The data of a run at one moment."""
 
     id: str
     state: RunState
@@ -55,36 +55,36 @@ class PpoSnapshot:
     settings: dict[str, Any] = field(default_factory=dict)
     latest: dict[str, Point] = field(default_factory=dict)
     first: int = 0
-    """The first batch's step; 0 where there is none."""
+    """The first batch's step; 0 if there is none."""
     last: int = 0
     batch: BatchRecord | None = None
-    """The last one."""
+    """The last batch."""
     series: dict[str, Series] = field(default_factory=dict)
     breakpoints: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
     started: float | None = None
     ended: float | None = None
     alerts: int = 0
-    """How many the run raised."""
+    """The number of alerts that the run raised."""
 
     @property
     def count(self) -> int:
-        """How many batches there are."""
+        """The number of batches."""
         return self.last - self.first + 1 if self.last else 0
 
     @property
     def held(self) -> Held | None:
-        """Where it waits; None where it does not."""
+        """Where the run is held; None if it is not."""
         hold = self.cause
         if self.state is not RunState.PAUSED or not isinstance(hold, Hold) or not hold.step:
             return None
-        if hold.reason in (HoldReason.DISK, HoldReason.ERROR):  # not for the sake of a batch
+        if hold.reason in (HoldReason.DISK, HoldReason.ERROR):  # held because of the disk, not of a batch
             return None
         return Held(hold.step, hold.stage or "updated", hold.detail)
 
     @property
     def reached(self) -> Held | None:
-        """The stage that the batch in the making has reached, held or not; None where none is in the making."""
+        """The stage that the batch in progress has reached, held or not; None if there is none."""
         if self.held is not None:
             return self.held
         if self.live and self.batch is not None and self.batch.stage != "updated":
@@ -93,13 +93,13 @@ class PpoSnapshot:
 
     @property
     def total(self) -> int:
-        """How many batches there will be; 0 where it is not known yet."""
+        """How many batches there will be; 0 if not known yet."""
         total = self.facts.get("total_steps")
         return int(total) if isinstance(total, int | float) and total > 0 else 0
 
     @property
     def rewards(self) -> list[Reward]:
-        """The parts of the reward, from the run's facts, or else from its configuration."""
+        """The parts of the reward, from the run's facts or, without these, from its configuration."""
         listed = self.facts.get("rewards") or self.settings.get("rewards") or []
         parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
         return [Reward(str(part.get("name", "?")), _weight(part.get("weight"))) for part in parts]
@@ -111,7 +111,7 @@ class PpoSnapshot:
         return float(value) if isinstance(value, int | float) else default
 
     def names(self, prefix: str) -> list[str]:
-        """The metrics whose names begin so, without that."""
+        """The names of the metrics with this prefix, without the prefix."""
         return [name.removeprefix(prefix) for name in self.latest if name.startswith(prefix)]
 
     def value(self, name: str) -> float | None:
@@ -126,7 +126,7 @@ def _weight(value: object) -> float:
 
 @dataclass
 class ShownRun:
-    """The run that the PPO screen shows, and what was read of it last."""
+    """The run that the PPO screen shows, and its last snapshot."""
 
     folder: RunFolder | None = None
     journal: PpoJournal | None = None
@@ -141,21 +141,21 @@ class PpoWatcher(RunWatcher):
         super().__init__(run, self.journal)
         self._last: PpoSnapshot | None = None
         self._read_for: object = None
-        """The journal's version that `_last` is of, and what was asked for."""
+        """The journal's version and the arguments of the call that made `_last`."""
         self._drawn_for: tuple[int, float] | None = None
         self._curves_read = 0.0
         self._curve_ends: dict[str, Point] = {}
         """The last point of each curve that was read."""
         self._curves_late = False
-        """Whether a curve on the screen lacks what is journalled."""
+        """Whether the journal has points that the curves on the screen lack."""
 
     def poll(self, names: Sequence[str] = (), columns: int = 0, weight: float = 0.0) -> PpoSnapshot:
-        """What is known now; the very same object as before where nothing changed.
+        """The current data; the same object as last time if nothing has changed.
 
         Args:
             names: The metrics whose curves are on the screen.
-            columns: Of each chart.
-            weight: Of their smoothing; 0 for none.
+            columns: The width of each chart, in columns.
+            weight: The weight of their smoothing; 0 for none.
 
         Raises:
             LooptopError: The run cannot be read; says why.
@@ -202,7 +202,7 @@ class PpoWatcher(RunWatcher):
         before, latest = self._last, outline.latest
         known = before.series if before is not None and self._drawn_for == drawn_for else {}
         now = time.monotonic()
-        # Beside a run that trains, reading and drawing curves is most of what the screen costs.
+        # While a run trains, reading and drawing curves is the largest part of the screen's work.
         early = outline.state is RunState.RUNNING and now - self._curves_read < CURVES_SECONDS
         if not early:
             self._curves_read = now

@@ -1,4 +1,4 @@
-"""The lines of the PPO screen about a run: where one is, how it stands, its stage, the health marks of a batch."""
+"""The PPO screen's lines of text: the position, the run's state and stage, a batch's health marks."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from looptop.tui.ppo.snapshot import PpoSnapshot
 from looptop.tui.run_text import COLOURS, state_word
 from looptop.tui.text import duration, reason, safe
 
-CRUMB = "\u203a"
-WIDE_ENOUGH = 100
-"""Cells of a line in which all four stages have their names."""
+PATH_SEPARATOR = "\u203a"
+ALL_STAGES_WIDTH = 100
+"""The width of a line, in cells, from which all four stages have their names."""
 
-SIGNS = {"passed": "●", "reached": "◉", "ahead": "○"}
+STAGE_SIGNS = {"passed": "●", "reached": "◉", "ahead": "○"}
 
 
 # The two lines at the top ---------------------------------------------------------------------------------------------
 
 
 def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: int) -> Content:
-    """Where one is (run, batch, sample, token), and at the right how the run stands."""
+    """The position (run, batch, sample, token), and at the right the run's state."""
     parts: list[Content] = [Content(" ")]
     for index, word in enumerate((snapshot.id, *words)):
         last = index == len(words)
         if index:
-            parts.append(Content.styled(f" {CRUMB} ", "$text-muted"))
+            parts.append(Content.styled(f" {PATH_SEPARATOR} ", "$text-muted"))
         parts.append(safe(word, "bold $text-primary" if last else ""))
     left = Content.assemble(*parts)
     right = Content.assemble(
@@ -44,19 +44,19 @@ def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: 
 
 
 def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> Content:
-    """The stage that the batch in the making has reached, or how far the run is, or how it ended.
+    """The stage that the batch in progress has reached, or the run's progress, or how it ended.
 
     Args:
         snapshot: The run.
-        width: Cells of the line.
-        seen: The batch on the screen: the line names another one; None names none.
+        width: The width of the line in cells.
+        seen: The step of the batch on the screen. If the batch in progress is another, the line names it; None: never.
     """
     state, reached = snapshot.state, snapshot.reached
     held_elsewhere = state is RunState.PAUSED and snapshot.held is None
     if (held_elsewhere or state in (RunState.FAILED, RunState.STOPPED)) and snapshot.reason:
         return reason(safe(f" {snapshot.reason}", COLOURS[state]), width)
     if state is RunState.INTERRUPTED:
-        return _cut(Content.styled(" its process is gone; r goes on from its last checkpoint", "$text-muted"), width)
+        return _cut(Content.styled(" its process is gone; r resumes from its last checkpoint", "$text-muted"), width)
     if reached is not None:
         on_screen = seen in (None, reached.step)
         named = seen == reached.step  # above, with the run
@@ -66,14 +66,16 @@ def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> C
 
 
 def track(stage: str, width: int) -> Content:
-    """The four stages of a batch, and which it has reached; where there is little room, only that one's name."""
+    """The four stages of a batch, with the one reached marked; on a narrow line only that one has its name."""
     parts = [Content(" ")]
     reached = STAGES.index(stage) if stage in STAGES else -1
     for number, name in enumerate(STAGES):
         word = "passed" if number < reached else "reached" if number == reached else "ahead"
         style = "$text-warning bold" if word == "reached" else "$text-muted"
-        parts.append(Content.styled(SIGNS[word] if width < WIDE_ENOUGH else f"{SIGNS[word]} {name}  ", style))
-    if width < WIDE_ENOUGH:
+        parts.append(
+            Content.styled(STAGE_SIGNS[word] if width < ALL_STAGES_WIDTH else f"{STAGE_SIGNS[word]} {name}  ", style)
+        )
+    if width < ALL_STAGES_WIDTH:
         parts.append(safe(f" {stage}  ", "$text-warning bold"))
     return Content.assemble(*parts)
 
@@ -122,7 +124,7 @@ def progress(snapshot: PpoSnapshot, width: int) -> Content:
 
 
 def marks_on_a_line(batch: BatchRecord) -> Content:
-    """The health marks of a batch in short."""
+    """The health marks of a batch in one line."""
     if not batch.marks:
         return Content("")
     return Content.assemble(
@@ -132,7 +134,7 @@ def marks_on_a_line(batch: BatchRecord) -> Content:
 
 
 def mark_title(batch: BatchRecord, mark: Mark) -> str:
-    """What a mark is, and since when where its episode began earlier."""
+    """The name of a mark, and its first batch if it began earlier."""
     since = "" if mark.begins(batch.step) else f" since batch {mark.since:,}"
     return f"{LABELS.get(mark.kind, mark.kind)}{since}"
 

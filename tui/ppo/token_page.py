@@ -1,4 +1,4 @@
-"""The tokens of a response, shaded by a figure, with a legend and all figures of one of them; or as a table."""
+"""The page of a response's tokens: as shaded text with a legend, or as a table; and all figures of one token."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 RAMP_WIDTH = 24
-"""Cells of the legend's colours."""
+"""The width of the legend's colours, in cells."""
 
 FIGURE_LINES = (
     ("probability", "reference", "difference", "kl"),
@@ -65,14 +65,14 @@ class TokenPage(Vertical):
         self._rows.display = False
 
     def compose(self) -> ComposeResult:
-        """Text, legend and table, where there is little room one of both; figures."""
+        """Text with legend, and table (only one of them if there is little room); figures."""
         yield self._view
         yield Static(id="legend")
         yield self._rows
         yield Static(id="token-figures")
 
     def on_mount(self) -> None:
-        """Draws the legend in the colours of another theme."""
+        """Redraws the legend when the theme changes."""
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self._shade())
 
     # What is shown.
@@ -84,7 +84,7 @@ class TokenPage(Vertical):
 
     @property
     def main(self) -> TokenView | Table:
-        """What has the cursor."""
+        """The widget with the cursor."""
         return self._rows if self.as_table else self._view
 
     def show(self, table: TokenTable | None) -> None:
@@ -160,7 +160,7 @@ class TokenPage(Vertical):
         self._show_token()
 
     def action_table(self) -> None:
-        """Changes between text and table; where there is room for both, between which has the cursor."""
+        """Switches between text and table; if both are shown, moves the cursor to the other."""
         self.as_table = not self.as_table
         self._arrange()
         self.main.focus()
@@ -172,7 +172,7 @@ class TokenPage(Vertical):
         self._rows.cursor = self._view.cursor
 
     def on_resize(self) -> None:
-        """There may be room for both now."""
+        """Shows the text and the table, or only one of them, depending on the room."""
         self.call_after_refresh(self._arrange)
 
     @on(TokenView.Moved)

@@ -1,4 +1,4 @@
-"""A response's tokens as text, each shaded by a figure, with its sign below: only the lines on the screen are made."""
+"""A response's tokens as text, each shaded by a figure, with its sign below. Only the lines on the screen are made."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from looptop.tui.widgets.style_cache import StyleCache
 from looptop.tui.widgets.table import fitted
 
 LINE_HEIGHT = 3
-"""Lines of the screen for a line of text: the text, the signs, nothing."""
+"""Screen lines for a line of tokens: the text, the signs, an empty line."""
 WIDEST_TOKEN = 60
-"""Cells of one token; a longer one is cut."""
+"""The largest width of a token in cells; a longer one is cut."""
 
 
 class LaidOut(NamedTuple):
-    """A token on the screen."""
+    """The position of a token in the laid-out text."""
 
     line: int
     left: int
@@ -64,8 +64,8 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         """Shows tokens.
 
         Args:
-            table: Of one response; None where they are not known yet.
-            values: A figure a token.
+            table: The tokens of one response; None if they are not known yet.
+            values: One figure for each token.
             scale: How the figures are shown.
         """
         fresh = table is None or self._table is None or table.ids != self._table.ids
@@ -88,12 +88,12 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
         self.go_to(min(range(self._begins[line], end), key=lambda index: abs(self._tokens[index].left - current.left)))
 
-    def action_end(self, last: bool) -> None:
-        """Moves the cursor to the first or last token."""
-        self.go_to(len(self._tokens) - 1 if last else 0)
+    def action_jump(self, to: str) -> None:
+        """Moves the cursor to the `first` or `last` token."""
+        self.go_to(len(self._tokens) - 1 if to == "last" else 0)
 
     def go_to(self, index: int) -> None:
-        """Puts the cursor on a token."""
+        """Moves the cursor to a token."""
         index = max(0, min(index, len(self._tokens) - 1))
         if index == self.cursor or not self._tokens:
             return
@@ -105,7 +105,7 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Moved(index))
 
     def on_click(self, event: Click) -> None:
-        """Puts the cursor on the token."""
+        """Moves the cursor to the clicked token."""
         line = (event.y + self.scroll_offset.y) // LINE_HEIGHT
         if line < len(self._begins):
             end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
@@ -114,7 +114,7 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
                 self.go_to(before_click[-1])
 
     def on_resize(self, _event: Resize) -> None:
-        """Breaks the lines anew."""
+        """Lays the text out for the new width."""
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -145,7 +145,7 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             self.scroll_to(y=top + LINE_HEIGHT - self.size.height, animate=False, immediate=True)
 
     def render_line(self, y: int) -> Strip:
-        """Words, or the signs below them."""
+        """A line of tokens, or the line of signs below it."""
         width, base = self.size.width, self.base_style
         line, part = divmod(y + self.scroll_offset.y, LINE_HEIGHT)
         if self._table is None or not self._tokens:
@@ -179,6 +179,6 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
 
 def fitted_token(text: str) -> str:
-    """A token on the screen: line ends and other controls visible, not longer than can be read."""
+    """The text of a token for the screen: control characters made visible, cut to `WIDEST_TOKEN` cells."""
     shown = visible(text)
     return shown if len(shown) <= WIDEST_TOKEN else f"{shown[: WIDEST_TOKEN - 1]}…"

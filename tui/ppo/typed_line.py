@@ -1,7 +1,7 @@
-"""What is typed in the PPO screen's second line: a filter, a reward, the number of a batch or sample to go to.
+"""Typing in the PPO screen's second line: a filter, a reward, or the number of a batch or sample to go to.
 
-A digit is also the key of a screen (1 to 4, everywhere). So a number is begun at once, and where one such digit stays
-alone for a moment, it was the screen that was meant; enter goes to that number all the same.
+The digits 1 to 4 are also the keys of the screens. So a digit begins a number, but if it is one of these and nothing
+follows for a moment, the app goes to that screen. Enter goes to the number.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from looptop.tui.ppo.pages import Pages
 from looptop.tui.screens.base import MainScreen
 
 ALONE_SECONDS = 0.8
-"""How long one digit stays alone before it is the key of a screen."""
+"""Seconds without another key after which a digit counts as the key of a screen."""
 SCREENS = {"1": "ask", "2": "train", "3": "ppo", "4": "runs"}
 
 
 class TypedLine:
-    """Asks for a line of text in the second line, for a screen that owns this object.
+    """Asks for text in the second line, for a screen that owns this object.
 
     Args:
         screen: The screen.
-        pages: Its widgets.
-        on_close: Called when the question is closed, however it is.
+        pages: The screen's widgets.
+        on_close: Called when the question is closed, with or without an answer.
     """
 
     def __init__(self, screen: MainScreen, pages: Pages, on_close: Callable[[], None]) -> None:
@@ -41,7 +41,7 @@ class TypedLine:
 
         Args:
             label: The question.
-            value: What stands in the field at first.
+            value: The initial text of the field.
             check: Returns what a value means, or raises LooptopError.
             take: Called with the value on enter.
         """
@@ -55,12 +55,12 @@ class TypedLine:
         self._pages.prompt.ask(label, value, check=check, take=take, leave=close)
 
     def ask_for_reward(self, label: str, value: str, precision: str, take: Callable[[float | None], None]) -> None:
-        """Asks for a reward; nothing typed is None.
+        """Asks for a reward; an empty field means None.
 
         Args:
             label: The question.
-            value: What stands in the field at first.
-            precision: In which the run computes, and which the number must fit into.
+            value: The initial text of the field.
+            precision: The precision in which the run computes; the number must fit into it.
             take: Called with the number on enter.
         """
 
@@ -73,8 +73,8 @@ class TypedLine:
         """Asks for the rest of a number that a digit has begun.
 
         Args:
-            kind: Of what: `batch` or `sample`.
-            digit: The first one.
+            kind: `batch` or `sample`.
+            digit: The first digit.
             go: Called with the number on enter.
         """
 
@@ -97,7 +97,7 @@ class TypedLine:
 
     @property
     def is_open(self) -> bool:
-        """Whether something is asked."""
+        """Whether a question is open."""
         return bool(self._pages.prompt.display)
 
     def _stop_timer(self) -> None:
@@ -106,7 +106,7 @@ class TypedLine:
             self._timer = None
 
     def _change_screen(self, digit: str) -> None:
-        """The digit stayed alone: it was a screen's key."""
+        """Goes to the screen of a digit that nothing followed."""
         prompt = self._pages.prompt
         if prompt.display and prompt.value == digit:
             prompt.close()

@@ -1,4 +1,4 @@
-"""The machine in a few lines: processor, memory, disk, each GPU."""
+"""The machine in a few lines: CPU, memory, disk, each GPU."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NAME_WIDTH = 10
 
 
 class MachinePanel(Panel):
-    """What the machine has and uses."""
+    """A panel with the load of the machine."""
 
     def __init__(self) -> None:
         super().__init__(id="machine")
         self.border_title = "Machine"
 
     def show_usage(self, usage: Usage) -> None:
-        """Shows what was read."""
+        """Shows a reading."""
         width = self.content_size.width
         rows = [
             ("processor", usage.processor, f"{100 * usage.processor:.0f} % of {usage.cores}"),
@@ -57,7 +57,7 @@ def _gpu(gpu: Gpu, width: int) -> list[Content]:
 def _line(name: str, share: float, words: str, width: int) -> Content:
     room = max(4, width - NAME_WIDTH - len(words) - 1)
     filled = bar(share, room)
-    # A processor that computes all the time is what it is for; a disk that is nearly full is not.
+    # A busy CPU is normal; a nearly full memory or disk is a problem.
     fills = name in ("memory", "disk")
     style = "$text-error" if fills and share > 0.95 else "$text-warning" if fills and share > 0.85 else "$primary"
     return Content.assemble(

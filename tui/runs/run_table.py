@@ -29,11 +29,11 @@ COLUMNS = (
     Column("device", "device", 20, text=True, from_width=130),
     Column("note", "title, note", 8, least=8, text=True),
 )
-"""The key of a column is what it is sorted by."""
+"""A column's key is the name to sort by."""
 WIDE_STATE = tuple(
     replace(column, width=len("! finished, with alerts")) if column.key == "state" else column for column in COLUMNS
 )
-"""The same where a run finished with alerts."""
+"""The columns with a wider state, used if a run finished with alerts."""
 MUTED = ("kind", "started", "took", "device")
 STATE_STYLES = {
     RunState.RUNNING: "good",
@@ -47,7 +47,7 @@ STATE_STYLES = {
 
 
 class RunTable(Table):
-    """Runs, a line each, of which some can be selected."""
+    """A table with a line for each run; runs can be selected."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs-list")]
 
@@ -58,12 +58,12 @@ class RunTable(Table):
         self._runs: Sequence[RunSummary] = ()
 
     def show(self, runs: Sequence[RunSummary], sort: tuple[str, bool], empty: str) -> None:
-        """Shows these runs; the cursor stays on the run that it is on.
+        """Replaces the runs; the cursor stays on its run.
 
         Args:
-            runs: In their order.
-            sort: By what they are sorted, and whether backwards.
-            empty: What a table without runs says.
+            runs: The runs, in order.
+            sort: The key that they are sorted by, and whether in reverse.
+            empty: The text of a table without runs.
         """
         if (runs, sort, empty) == (self._runs, self.sort, self.empty):
             return
@@ -89,11 +89,11 @@ class RunTable(Table):
 
     @property
     def runs(self) -> Sequence[RunSummary]:
-        """The runs that are shown."""
+        """The runs in the table."""
         return self._runs
 
     def action_select(self) -> None:
-        """Selects the run, or no longer selects it; the cursor moves on."""
+        """Selects or deselects the run; the cursor moves down."""
         if self.run is None:
             return
         if self.run.id in self.selected:
@@ -154,7 +154,7 @@ def _text(run: RunSummary, key: str) -> str:
 
 
 def _moment(seconds: float) -> str:
-    """When it was: the hour of today, else the day."""
+    """A time of today as hours and minutes, any other as a date."""
     now = time.time()
     if local_time(seconds, "%Y-%m-%d") == local_time(now, "%Y-%m-%d"):
         return local_time(seconds, "%H:%M")

@@ -1,4 +1,4 @@
-"""Runs: all there are, live or not; open, compare, name, go on with, export and delete them; and the machine."""
+"""Runs: the list of all runs, to open, compare, rename, resume, export and delete them; and the machine's load."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from looptop.tui.widgets.table import Table
 if TYPE_CHECKING:
     from looptop.engine.machine.usage import Machine
 
-INTERVAL = 2.0
+READ_INTERVAL = 2.0
 """Seconds between two readings of all runs, and of the machine."""
-MOST_LOAD = 0.1
-"""The largest share of the time that reading may take: a home may hold thousands of runs on a slow disk."""
+MAX_LOAD = 0.1
+"""The largest fraction of the time that reading may take: a home may hold thousands of runs on a slow disk."""
 
 MOST_COMPARED = 6
 
 
 class RunsScreen(MainScreen):
-    """Screen 4."""
+    """The Runs screen, on key 4."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/runs.tcss"]  # noqa: RUF012
     KEY_CONTEXTS = ("runs", "runs-list", "rows")
@@ -58,16 +58,16 @@ class RunsScreen(MainScreen):
         self._read_once = False
         self._run_filter = run_filter.parse("")
         self._unknown = ""
-        """What is wrong with the filter as far as these runs go."""
+        """The filter's error that depends on the runs: an unknown metric; empty if there is none."""
         self._wrong = ""
         self._sort = ("created", True)
-        self._loop = WatchLoop(self, self._read, INTERVAL, MOST_LOAD)
+        self._loop = WatchLoop(self, self._read, READ_INTERVAL, MAX_LOAD)
         self._machine: Machine | None = None
-        self._machine_loop = WatchLoop(self, self._read_machine, INTERVAL)
+        self._machine_loop = WatchLoop(self, self._read_machine, READ_INTERVAL)
         self._controls = RunControls(self, self._loop.poke)
 
     def compose(self) -> Iterable[Widget]:
-        """The filter, what is wrong with it, the list, the machine."""
+        """The filter, its error, the list, the machine."""
         yield TopBar("runs")
         with Horizontal(id="runs-bar"):
             yield Field(placeholder='/ filters:  kind:vqa state:running loss<0.5 "some words"', id="runs-filter")
@@ -83,11 +83,11 @@ class RunsScreen(MainScreen):
         self._machine_loop.start()
 
     def on_screen_resume(self) -> None:
-        """Reads at once when the screen comes back."""
+        """Reads immediately when the screen comes back."""
         self._loop.poke()
 
     def on_resize(self, event: Resize) -> None:
-        """The machine has as many lines as it needs."""
+        """Fits the machine's panel to the new size."""
         super().on_resize(event)
         self._show()
 
@@ -163,11 +163,11 @@ class RunsScreen(MainScreen):
         self.leave_field()
 
     def leave_field(self) -> None:
-        """The single keys work in the list."""
+        """Moves the focus to the list, where single keys work."""
         self.query_one(RunTable).focus()
 
     def back(self) -> None:
-        """Esc: out of the filter; in the list it takes marks and filter away."""
+        """Esc: leaves the filter; in the list, clears the selection and the filter."""
         table = self.query_one(RunTable)
         if isinstance(self.focused, Field):
             self.leave_field()
@@ -196,7 +196,7 @@ class RunsScreen(MainScreen):
             self._sort_by(event.key)
 
     def _sort_by(self, key: str) -> None:
-        # The newest and the longest first, as a person looks for them; names from a to z.
+        # The newest and the longest first; names from a to z.
         self._sort = (key, key in ("created", "started", "took", "progress", "headline"))
         self._show()
 
@@ -211,10 +211,12 @@ class RunsScreen(MainScreen):
         self._with_run(self.services.open_run)
 
     def action_charts(self) -> None:
-        """Shows all metrics of the run, or those of the selected ones laid over each other."""
+        """Opens the charts of the run, or of the selected runs."""
         chosen = list(self.query_one(RunTable).selected) or self._run_ids
         if len(chosen) > MOST_COMPARED:
-            self.services.tell(f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning")
+            self.services.show_notice(
+                f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning"
+            )
             return
         runs: list[RunFolder] = []
         if chosen and self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
@@ -242,7 +244,7 @@ class RunsScreen(MainScreen):
             self.app.push_screen(question, answered)
 
     def action_resume(self) -> None:
-        """Goes on with the run."""
+        """Resumes the run."""
         self._with_run(self._controls.resume)
 
     def action_duplicate(self) -> None:
@@ -250,7 +252,7 @@ class RunsScreen(MainScreen):
         self._with_run(self.services.duplicate)
 
     def action_command(self, command: str) -> None:
-        """Drives the run under the cursor."""
+        """Sends a command to the run under the cursor."""
         run = self.query_one(RunTable).run
         if run is not None:
             self._with(run.id, lambda folder: self._controls.perform(folder, command, run.state))
@@ -277,11 +279,11 @@ class RunsScreen(MainScreen):
         try:
             files = await in_thread(lambda: export(RunFolder.find(run_id), form, out))
         except LooptopError as error:
-            self.services.tell(error, "error")
+            self.services.show_notice(error, "error")
             return
         finally:
             self.show_status("")
-        self.services.tell(f"{run_id}: {len(files)} files in {out}")
+        self.services.show_notice(f"{run_id}: {len(files)} files in {out}")
 
     def action_delete(self) -> None:
         """Asks, then deletes the selected runs, or the one under the cursor."""
@@ -291,7 +293,7 @@ class RunsScreen(MainScreen):
             return
         live = [run.id for run in runs if run.is_live()]
         if live:
-            self.services.tell(f"{', '.join(live)} is live; x stops it first", "warning")
+            self.services.show_notice(f"{', '.join(live)} is live; x stops it first", "warning")
             return
         work(self, self._ask_delete(runs), "delete", exclusive=True)
 
@@ -317,7 +319,7 @@ class RunsScreen(MainScreen):
             try:
                 await in_thread(lambda r=run: delete(r))  # type: ignore[misc]
             except LooptopError as error:
-                self.services.tell(error, "error")
+                self.services.show_notice(error, "error")
                 break
             self.query_one(RunTable).selected.pop(run.id, None)
         self._loop.poke()

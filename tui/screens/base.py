@@ -1,4 +1,4 @@
-"""What all screens share: how they close, their help, and one sentence where the terminal is too small."""
+"""What all screens share: how they close, their help, and a sentence shown if the terminal is too small."""
 
 from __future__ import annotations
 
@@ -21,29 +21,35 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-TOO_SMALL = "looptop needs a terminal of at least 80 by 24 characters; make it larger, or press ctrl+c to leave."
+MIN_WIDTH, MIN_HEIGHT = 80, 24
+"""The smallest terminal that the app can use, in cells."""
 
-WIDTHS: list[tuple[int, str]] | None = [(0, "-too-narrow"), (80, "-narrow"), (110, "-medium"), (150, "-wide")]
-HEIGHTS: list[tuple[int, str]] | None = [(0, "-too-short"), (24, "-short"), (36, "-tall"), (50, "-very-tall")]
-"""Classes that the style sheets use, from so many columns and rows."""
+TOO_SMALL = (
+    f"looptop needs a terminal of at least {MIN_WIDTH} by {MIN_HEIGHT} characters; make it larger, or press ctrl+c to"
+    " leave."
+)
+
+WIDTHS: list[tuple[int, str]] | None = [(0, "-too-narrow"), (MIN_WIDTH, "-narrow"), (110, "-medium"), (150, "-wide")]
+HEIGHTS: list[tuple[int, str]] | None = [(0, "-too-short"), (MIN_HEIGHT, "-short"), (36, "-tall"), (50, "-very-tall")]
+"""CSS classes of a screen: each applies from this many columns or rows on."""
 
 
 class Services(Protocol):
-    """What a screen may ask of the app."""
+    """What the app does for its screens."""
 
     started_here: list[RunFolder]
-    """Runs that were started or resumed here."""
+    """Runs that were started or resumed in this app."""
 
     @property
     def summaries(self) -> Summaries:
         """Summaries of all runs, shared by all screens."""
         ...
 
-    def tell(self, sentence: object, severity: str = "information") -> None:
-        """Shows a sentence for a moment."""
+    def show_notice(self, sentence: object, severity: str = "information") -> None:
+        """Shows a sentence for a few seconds."""
 
     def watch_events(self, run: RunFolder) -> None:
-        """Tells from now on what happens to this run, on whatever screen."""
+        """From now on, shows a notice when something happens to this run, whichever screen is open."""
 
     def open_run(self, run: RunFolder) -> None:
         """Goes to the screen that shows runs of its kind."""
@@ -61,11 +67,11 @@ class Services(Protocol):
         """Goes to Ask, with this model answering."""
 
     async def action_go(self, name: str) -> None:
-        """Changes the screen."""
+        """Goes to another screen."""
 
 
 class BaseScreen(Screen[Result]):
-    """A screen that is not redrawn as a whole when the focus moves, and whose closing closes nothing else."""
+    """A screen that is not redrawn as a whole when the focus moves, and that closes only itself."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
@@ -77,23 +83,23 @@ class BaseScreen(Screen[Result]):
         return super().dismiss(result)
 
     def on_resize(self, event: Resize) -> None:
-        """Shows one sentence where the terminal is too small."""
-        too_small = event.size.width < 80 or event.size.height < 24
+        """Shows a sentence instead of the screen if the terminal is too small."""
+        too_small = event.size.width < MIN_WIDTH or event.size.height < MIN_HEIGHT
         if too_small and not self.query("#too-small"):
             self.mount(Static(TOO_SMALL, id="too-small"))
 
 
 class MainScreen(BaseScreen[None]):
-    """A screen with a number key: the top line, its own widgets, the line of keys."""
+    """A top-level screen, reached by pressing a digit: a top line, its own widgets, a line of keys."""
 
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ()
-    """Of `actions.KEY_CONTEXTS`, those of this screen: what its help shows."""
+    """The key contexts of this screen (of `actions.KEY_CONTEXTS`), which its help shows."""
 
     @property
     def services(self) -> Services:
-        """What the app does for screens."""
+        """The app, as far as screens use it."""
         return cast("Services", self.app)
 
     @property
@@ -106,32 +112,32 @@ class MainScreen(BaseScreen[None]):
 
     @property
     def key_contexts(self) -> tuple[str, ...]:
-        """Those of `KEY_CONTEXTS` whose keys work now."""
+        """The contexts of `KEY_CONTEXTS` whose keys work now."""
         return self.KEY_CONTEXTS
 
     def hides_key(self, action: str) -> bool:
-        """Whether an action, by its name with arguments, is useless now: its key works, but is not shown below."""
+        """Whether the bottom line leaves out an action, by its name with arguments, since it is useless now."""
         return False
 
     def show_status(self, text: str, style: str = "$text-muted") -> None:
-        """Shows in the top line what is going on."""
+        """Shows the status in the top line."""
         self.query_one(TopBar).show_status(text, style)
 
     def attempt(self, call: Callable[[], Any]) -> bool:
-        """Makes a call, or tells why it failed.
+        """Makes a call, and shows the error if it raises a LooptopError.
 
         Returns:
-            Whether it did not fail.
+            Whether it succeeded.
         """
         try:
             call()
         except LooptopError as error:
-            self.services.tell(error, "error")
+            self.services.show_notice(error, "error")
             return False
         return True
 
     def unsaved(self) -> list[str]:
-        """What leaving the app would lose, each in a few words."""
+        """What would be lost if the app quit, each item in a few words."""
         return []
 
     def back(self) -> None:
@@ -152,6 +158,6 @@ class Overlay(BaseScreen[Result], ModalScreen[Result]):
     CSS_PATH = ["../styles/lists.tcss", "../styles/overlay.tcss"]  # noqa: RUF012
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ()
 
-    def action_dismiss_none(self) -> None:
-        """Closes it without a result."""
+    def action_close_overlay(self) -> None:
+        """Closes the overlay without a result."""
         self.dismiss(None)

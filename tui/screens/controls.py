@@ -1,4 +1,4 @@
-"""Driving a run from any screen that shows one: pause, step, checkpoint, stop, resume, its log."""
+"""The keys that drive a run on every screen that shows one: pause, step, checkpoint, stop, resume, log."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.text import safe
 
-FOREIGN = ("trainer", "tensorboard", "wandb")
-"""Kinds of runs that another program trains or trained: looptop cannot start them again."""
+TRAINED_ELSEWHERE = ("trainer", "tensorboard", "wandb")
+"""Kinds of runs that another program trains or trained; looptop cannot resume them."""
 
 SHOWN_LETTERS, MOST_SHOWN = 160, 3
-"""Letters of what a run would start, and how many such things, that a question shows beside its answers."""
+"""A question about trust shows so many characters of each command or function, and so many of these."""
 
 STOPPING = "ends after its step. With a checkpoint it can be resumed from there."
 
@@ -30,10 +30,10 @@ class RunControls:
 
     Args:
         screen: The screen.
-        on_sent: Called when something was sent whose effect may soon be seen.
+        on_sent: Called after a control was sent, so that the screen can read more often.
         on_resumed: Called with a run that was resumed; by default the app opens it.
-        send: Sends a control: run, kind, details; by default `send_and_tell`.
-        stopping: What the question before a stop says will happen.
+        send: Sends a control: run, kind, details; by default `send_and_confirm`.
+        stopping: The end of the sentence in the question before a stop.
     """
 
     def __init__(
@@ -48,24 +48,24 @@ class RunControls:
         self._screen = screen
         self._on_sent = on_sent
         self._on_resumed = on_resumed
-        self._send = send or self.send_and_tell
+        self._send = send or self.send_and_confirm
         self._stopping = stopping
 
-    def send_and_tell(self, run: RunFolder, kind: str, **details: Any) -> None:
-        """Sends a control, with the details that `engine.runs.control.send` takes, and tells that it was sent."""
+    def send_and_confirm(self, run: RunFolder, kind: str, **details: Any) -> None:
+        """Sends a control, with details as in `engine.runs.control.send`, and shows a notice that it was sent."""
         from looptop.engine.runs.control import send
 
         if self._screen.attempt(lambda: send(run, kind, by="app", **details)):
-            self._screen.services.tell(f"{run.id} {_SENT.get(kind, f'will {kind}')}")
+            self._screen.services.show_notice(f"{run.id} {_SENT.get(kind, f'will {kind}')}")
         self._on_sent()
 
     def perform(self, run: RunFolder, command: str, state: RunState) -> bool:
-        """Does what a key asks for, where every run takes it.
+        """Carries out the command of a key, if it is one that every run accepts.
 
         Args:
             run: The run.
             command: `pause`, `step`, `checkpoint`, `stop`, `resume` or `log`.
-            state: The run's, as the screen shows it.
+            state: The run's state on the screen.
 
         Returns:
             Whether it is one of these commands.
@@ -91,7 +91,7 @@ class RunControls:
         from looptop.tui.screens.dialog import Question
 
         if not run.is_live():
-            self._screen.services.tell(f"{run.id} is not running")
+            self._screen.services.show_notice(f"{run.id} is not running")
             return
         question = Question(
             "Stop the run",
@@ -113,11 +113,11 @@ class RunControls:
         """Resumes a run that is not live, and shows it."""
         from looptop.engine.startup.host import relaunch
 
-        if run.kind in FOREIGN:
-            self._screen.services.tell(f"{run.id} was trained by another program: start that one again")
+        if run.kind in TRAINED_ELSEWHERE:
+            self._screen.services.show_notice(f"{run.id} was trained by another program: start that one again")
             return
         if run.is_live():
-            self._screen.services.tell(f"{run.id} is live already; space pauses it or lets it go on")
+            self._screen.services.show_notice(f"{run.id} is live already; space pauses or continues it")
             return
 
         def start(asked: bool) -> None:
@@ -127,11 +127,11 @@ class RunControls:
         self.with_trust(run, start, resuming=True)
 
     def with_trust(self, run: RunFolder, then: Callable[[bool], object], *, resuming: bool = False) -> None:
-        """Does something that would start what a run names, after a question where this home did not make the run.
+        """Calls `then`. If that would start commands or functions of a run that this home did not make, asks first.
 
         Args:
             run: The run.
-            then: What to do; receives whether a person was asked, and agreed.
+            then: The action; receives whether a person was asked and agreed.
             resuming: Whether the run is being resumed.
         """
         from looptop.engine.runs.trust import untrusted
@@ -166,7 +166,7 @@ class RunControls:
         try:
             await in_thread(lambda: relaunch(str(run.path)))
         except LooptopError as error:
-            screen.services.tell(error, "error")
+            screen.services.show_notice(error, "error")
             return
         finally:
             screen.show_status("")

@@ -1,4 +1,4 @@
-"""A question to the person, answered with one key; a field for a line of text; and one for a path."""
+"""Dialogs: a question that is answered with one key, a field for text, and a field for paths."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from looptop.tui.widgets.options import Options
 
 
 class Question(Overlay[str]):
-    """Asks; each answer has a key. Gives the chosen answer's name, or None."""
+    """A question whose answers have keys. Returns the name of the chosen answer, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
 
     def __init__(self, title: str, text: Content, answers: Sequence[tuple[str, str, str]]) -> None:
-        """Answers are (key, name, what it does); the first is taken with enter."""
+        """`answers`: key, name and description of each; enter chooses the first."""
         super().__init__()
         self._title, self._text, self._answers = title, text, answers
         for key, name, label in answers:
@@ -53,7 +53,7 @@ class Question(Overlay[str]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Enter takes the first answer."""
+        """Highlights the first answer, which enter chooses."""
         self.query_one(OptionList).focus()
 
     @on(OptionList.OptionSelected)
@@ -61,16 +61,16 @@ class Question(Overlay[str]):
         self.dismiss(event.option.id)
 
     def action_answer(self, name: str) -> None:
-        """Takes an answer by its key."""
+        """Chooses the answer whose key was pressed."""
         self.dismiss(name)
 
 
 class PathField(Field):
-    """A field for a path; several that are pasted are taken at once."""
+    """A field for a path; several pasted paths are accepted immediately."""
 
     @dataclass
     class Pasted(Message):
-        """Several paths."""
+        """Several paths were pasted."""
 
         paths: list[Path]
 
@@ -91,7 +91,7 @@ class PathQuestion(Overlay[list[Path]]):
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
 
     def compose(self) -> Iterable[Widget]:
-        """One field, and what was wrong with it."""
+        """One field, and the error of what was typed."""
         box = Vertical(
             PathField(placeholder="path of an image, typed, pasted or dropped", id="path"),
             Static("", id="wrong"),
@@ -116,7 +116,7 @@ class PathQuestion(Overlay[list[Path]]):
 
 
 class TextQuestion(Overlay[str]):
-    """Asks for a line of text, or for several; gives them, or None where they were left as they were."""
+    """Asks for one or several lines of text. Returns the text, or None if it was not changed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)

@@ -1,4 +1,4 @@
-"""Help for where you are, gathered from the one table of actions."""
+"""The help overlay, made from the table of actions."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Help(Overlay[None]):
         self._contexts = contexts
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled where it is long."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(text_of(self._contexts)), classes="box -help")
         box.border_title = "Help"
         yield box
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The arrows scroll."""
+        """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
 
 

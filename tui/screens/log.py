@@ -1,4 +1,4 @@
-"""All that a run printed: its log's end, followed while it grows."""
+"""The log overlay: the end of a run's log, followed while it grows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar
 
 MOST_BYTES = 64 * 1024
-"""Bytes that are shown of the end."""
+"""How many bytes of the log's end are shown."""
 
 
 class Log(Overlay[None]):
@@ -36,14 +36,14 @@ class Log(Overlay[None]):
         self._follow = True
 
     def compose(self) -> Iterable[Widget]:
-        """One text, scrolled."""
+        """One text, which can be scrolled."""
         box = VerticalScroll(Static(id="log-text"), classes="box -log")
         box.border_title = "Log"
         yield box
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Reads it, and goes on reading."""
+        """Starts to read the log again and again."""
         self.query_one(VerticalScroll).focus()
         work(self, self._read(), "log")
 
@@ -59,7 +59,7 @@ class Log(Overlay[None]):
             await asyncio.sleep(1)
 
     def action_follow(self) -> None:
-        """Follows the end, or stands still."""
+        """Follows the end, or stops following it."""
         self._follow = not self._follow
         box = self.query_one(VerticalScroll)
         box.border_title = "Log" if self._follow else "Log, not followed: f follows"
@@ -67,7 +67,7 @@ class Log(Overlay[None]):
             box.scroll_end(animate=False)
 
     def action_close(self) -> None:
-        """Closes it."""
+        """Closes the log."""
         self.dismiss(None)
 
 
@@ -81,6 +81,6 @@ def _tail(path: Path) -> str:
     except OSError:
         return ""
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
-    # A progress bar draws over its line: of such a line, what was drawn last is shown.
+    # A progress bar overwrites its line: only its last state is shown.
     lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
     return "\n".join(lines[1:] if len(data) == MOST_BYTES else lines)

@@ -10,11 +10,11 @@ from looptop.tui.screens.base import BaseScreen
 
 
 class Palette(CommandPalette, BaseScreen[None]):
-    """Textual's palette, but a second click or key, in the same moment as the first, neither closes nor runs more."""
+    """Textual's palette, except that a second click or key right after the first does nothing."""
 
     @on(OptionList.OptionSelected)
     @on(Input.Submitted)
     def _choose_once(self, event: OptionList.OptionSelected | Input.Submitted) -> None:
-        if self._selected_command is not None:  # It has been run.
+        if self._selected_command is not None:  # The command has been run.
             event.prevent_default()
             event.stop()

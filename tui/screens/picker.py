@@ -1,4 +1,4 @@
-"""Chooses one of several: type to filter, arrows to move, enter to take."""
+"""A list to choose from: typing filters, arrows move, enter chooses."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Choice:
     """One line of the list."""
 
     name: str
-    """What comes back."""
+    """The result if this line is chosen."""
     line: Content
 
 
 class Picker(Overlay[str]):
-    """A list to choose from; gives the chosen name, or None."""
+    """A list with a filter. Returns the name of the chosen line, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("picker")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("picker",)

@@ -1,4 +1,4 @@
-"""How a screen follows runs: a loop that reads while the screen is shown, and what is read of every run's journal."""
+"""How a screen follows runs: a loop that reads while the screen is shown, and a reader of one run's journal."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.tui.background import work
 from looptop.tui.screens.base import MainScreen
 
-HURRY_SECONDS, HURRY_FOR = 0.1, 2.0
-"""The time between two reads after `WatchLoop.hurry`, and how long it stays so short."""
+HURRY_SECONDS, HURRY_DURATION = 0.1, 2.0
+"""Seconds between two reads after `WatchLoop.hurry`, and for how many seconds."""
 
 
 class WatchLoop:
-    """Reads every `interval` seconds while a screen is the selected one, and at once when poked.
+    """Reads every `interval` seconds while its screen is selected, and immediately when poked.
 
     Args:
         screen: The screen.
-        read: Reads and shows; returns False where it had nothing to read. A LooptopError that it raises is shown in the
+        read: Reads and shows; returns False if it had nothing to read. A LooptopError that it raises is shown in the
             screen's top line until a later read succeeds.
         interval: Seconds between two reads.
-        most_load: The largest share of the time that reading may take; slow reads are made less often.
+        most_load: The largest fraction of the time that reading may take; slow reads become less frequent.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class WatchLoop:
 
     def hurry(self) -> None:
         """Reads now, and more often for a while."""
-        self._hurry_until = time.monotonic() + HURRY_FOR
+        self._hurry_until = time.monotonic() + HURRY_DURATION
         self._poked.set()
 
     async def _run(self) -> None:
@@ -75,14 +75,14 @@ class WatchLoop:
 
 
 class RunWatcher:
-    """Reads one run's journal again and again, but nothing twice that has not changed.
+    """Reads one run's journal repeatedly, and only what has changed.
 
-    From any thread, but one at a time.
+    May be called from any thread, but from one at a time.
 
     Args:
         run: The run.
         journal: Its journal.
-        events_kept: How many of the last events are kept.
+        events_kept: How many events to keep, the last ones.
     """
 
     def __init__(self, run: RunFolder, journal: Journal, events_kept: int = 200) -> None:
@@ -98,7 +98,7 @@ class RunWatcher:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The run's configuration as it is written; empty where it cannot be read."""
+        """The run's configuration as plain data; empty if it cannot be read."""
         if self._settings is None:
             self._settings = {}
             with contextlib.suppress(LooptopError):

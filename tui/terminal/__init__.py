@@ -1,1 +1,1 @@
-"""The terminal: output, keys, and how the app leaves it."""
+"""The terminal: output, keys, and how the app releases it."""

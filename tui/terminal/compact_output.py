@@ -1,7 +1,7 @@
-"""Compresses terminal output: leaves out colour sequences that change nothing, and erases runs of blanks.
+"""Compresses terminal output: leaves out colour sequences that change nothing, and erases instead of writing spaces.
 
-Textual writes all colours of a segment before it and resets them behind it, some forty bytes for a letter. That is
-most of what a screen costs over SSH: `looptop attach` of twenty charts at 200x60 writes 121 KB without this, 41 KB with
+Textual writes all colours before each segment and resets them after it, some forty bytes for a letter. That is most of
+what a screen costs over SSH: `looptop attach` of twenty charts at 200x60 writes 121 KB without this, 41 KB with
 it.
 """
 
@@ -13,34 +13,34 @@ _TOKEN = re.compile(r"\x1b\[([\d;]*)m|\x1b\[\d*(?:;\d*)*H|[^\x1b]+|\x1b")
 _BLANKS = re.compile(r" {13,}")
 _PLAIN = ("", "", frozenset[str]())
 _State = tuple[str, str, frozenset[str]]
-"""Foreground, background, attributes; as they are written in a sequence."""
+"""Foreground, background and attributes, as the parameters of a colour sequence."""
 
 _ENDS = {"21": "1", "22": "1 2", "23": "3", "24": "4", "25": "5 6", "27": "7", "28": "8", "29": "9"}
 _END_OF = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27", "9": "29"}
-"""What ends an attribute; one that is not here is ended by ending all."""
+"""The parameter that ends an attribute; any other attribute is ended by a full reset."""
 _UNSEEN_ON_BLANKS = frozenset({"1", "2", "3"})
 _READ_MOST = 4096
 
 
 class CompactOutput:
-    """Compresses what goes to one terminal, in its order.
+    """Compresses the output to one terminal; it must receive all of it, in order.
 
     Args:
-        erases: Whether the terminal erases characters, and in the background's colour; see `erases_in_colour`.
+        erases: Whether the terminal can erase characters in the background colour; see `erases_in_colour`.
     """
 
     def __init__(self, erases: bool = False) -> None:
         self._erases = erases
         self._has: _State = _PLAIN
-        """What the terminal has."""
+        """The state of the terminal."""
         self._wants: _State = _PLAIN
-        """What was asked for last."""
+        """The state that was requested last."""
         self._known: dict[tuple[_State, str], _State] = {}
 
     def compress(self, text: str) -> str:
-        """A text with the same effect on the terminal, in at most as many bytes."""
+        """Output with the same effect on the terminal and no more bytes."""
         out: list[str] = []
-        quoted = False  # what follows is no text to be shown: a title, a picture
+        quoted = False  # inside a string such as a title or a picture, which is not shown as text
         for match in _TOKEN.finditer(text):
             token, parameters = match[0], match[1]
             if parameters is not None:
@@ -53,20 +53,20 @@ class CompactOutput:
                 out.append(token)
                 quoted = False
             elif token == "\x1b":
-                # Any other sequence may mean the colours too (erasing does): first they are as they should be.
+                # Any other sequence may use the colours, as erasing does, so they are set first.
                 if self._wants != self._has:
                     out.append(self._change())
                 out.append(token)
                 quoted = True
             else:
-                out.append(token)  # moves the cursor, whatever the colours
+                out.append(token)  # only moves the cursor: colours do not matter
         return "".join(out)
 
     def _change(self, blank: bool = False) -> str:
-        """The sequence that takes the terminal from what it has to what is wanted.
+        """The sequence that changes the terminal's colours to the requested ones.
 
         Args:
-            blank: Only spaces follow: of their colours only the background is seen.
+            blank: Only spaces follow, of which only the background is visible.
         """
         foreground, background, attributes = self._wants
         had_foreground, had_background, had_attributes = self._has
@@ -88,7 +88,7 @@ class CompactOutput:
         return f"\x1b[{colours}m" if colours else ""
 
     def _after(self, state: _State, parameters: str) -> _State:
-        """The state that a sequence makes of another."""
+        """The state after a colour sequence."""
         key = (state, parameters)
         state_after = self._known.get(key)
         if state_after is None:
@@ -99,7 +99,7 @@ class CompactOutput:
 
 
 def erases_in_colour(term: str) -> bool:
-    """Whether terminfo says that a terminal of this name erases characters, in the background's colour."""
+    """Whether terminfo says that this terminal can erase characters in the background colour."""
     import curses
 
     try:
@@ -110,9 +110,10 @@ def erases_in_colour(term: str) -> bool:
 
 
 def _erased(match: re.Match[str]) -> str:
-    """Erases as many characters and moves over them; the last is written, so that the cursor stands as behind blanks.
+    """Replaces spaces by a sequence that erases as many characters. The last space is written, so that the cursor ends
+    where it would after the spaces.
 
-    Lines never go over the terminal's edge: the app switches wrapping off, and erasing would not wrap.
+    Erasing does not wrap lines; the app switches wrapping off anyway.
     """
     count = len(match[0]) - 1
     return f"\x1b[{count}X\x1b[{count}C "

@@ -1,8 +1,8 @@
-"""The terminal, and how the app lets go of it.
+"""The terminal driver, and how the app releases the terminal.
 
-Textual's driver alone leaves four things open: what a library prints to file descriptors 1 and 2 spoils the screen;
-SIGHUP and SIGTERM kill the process with the terminal still in its raw state; an input at its end is read again and
-again at full speed; and a terminal that no longer reads keeps a program from ending.
+It mends four faults of Textual's driver: output that a library prints to file descriptors 1 and 2 spoils the screen;
+SIGHUP and SIGTERM kill the process with the terminal still in raw mode; an input that has ended is polled at full
+speed; and a terminal that no longer reads keeps the program from exiting.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from looptop.tui.terminal.replies import Replies
 if TYPE_CHECKING:
     from textual.app import App
 
-PATIENCE = 2.0
-"""Seconds that a leaving app waits for a terminal that does not read."""
+EXIT_WRITE_SECONDS = 2.0
+"""Seconds that an app that is quitting waits for a terminal that does not read."""
 
-ALONE = 0.015
-"""Seconds after which an ESC is the key: a terminal sends the rest of a sequence with it. Textual waits for 0.1 s, or
-for as many milliseconds as ESCDELAY says, which goes before this too."""
+ESCAPE_SECONDS = 0.015
+"""Seconds after which a lone ESC counts as the key; a terminal sends a whole sequence together. Textual's value is 0.1
+s, or ESCDELAY (in milliseconds), which also overrides this one."""
 
-EXIT_INTERVAL = 0.1
-"""Seconds between two checks whether the app leaves."""
+EXIT_CHECK_SECONDS = 0.1
+"""Seconds between two checks whether the app is quitting."""
 
 
 class TerminalFile(io.TextIOBase):
-    """The terminal as a file to draw on: never raises, and never waits for ever once the app leaves."""
+    """The terminal as a file to draw on. It never raises, and stops waiting for the terminal when the app quits."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -51,18 +51,18 @@ class TerminalFile(io.TextIOBase):
         self._deadline: float | None = None
         self._compact = CompactOutput(erases_in_colour(os.environ.get("TERM", "")))
         self.gone = False
-        """Whether nobody is behind the terminal any more."""
+        """Whether the terminal has been closed."""
 
     def fileno(self) -> int:
-        """The descriptor that is drawn on."""
+        """The terminal's descriptor."""
         return self._fd
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
         return os.isatty(self._fd)
 
-    def leave(self, patience: float = PATIENCE) -> None:
-        """Spends at most `patience` seconds more on writing."""
+    def leave(self, patience: float = EXIT_WRITE_SECONDS) -> None:
+        """From now on, spends at most `patience` seconds on writing."""
         self._deadline = time.monotonic() + patience
 
     def write(self, text: str) -> int:
@@ -83,38 +83,37 @@ class TerminalFile(io.TextIOBase):
         return len(text)
 
     def forget_colours(self) -> None:
-        """Sets the terminal's colours anew: another program has drawn meanwhile."""
+        """Forgets the terminal's colours, because another program has drawn on it."""
         self._compact = CompactOutput(erases_in_colour(os.environ.get("TERM", "")))
         self.write("\x1b[m")
 
     def flush(self) -> None:
-        """Does nothing: writing holds nothing back."""
+        """Does nothing, since nothing is buffered."""
 
 
 _screen: TerminalFile | None = None
-"""What the driver draws on while `terminal()` holds; Textual makes the driver, so it cannot be handed over."""
+"""The file for the driver inside `terminal()`; it is global since Textual makes the driver and passes no arguments."""
 
 
 class Keys(XTermParser):
-    """Textual's parser, but ESC and a digit is alt and that digit, as terminals mean it, not a letter of a Mac's;
-    behind an ESC alone nothing is waited for as long as it waits for the rest of a sequence; and a terminal's replies
-    are no keys.
+    """Textual's parser with three changes: ESC and a digit are alt and that digit, not a letter of a Mac keyboard; a
+    lone ESC counts as the key sooner; and replies of the terminal are not keys.
     """
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
-        self._replies = Replies(0.0 if "ESCDELAY" in os.environ else ALONE)
+        self._replies = Replies(0.0 if "ESCDELAY" in os.environ else ESCAPE_SECONDS)
 
     def feed(self, data: str) -> Iterable[Message]:
-        """Yields the events of keys and sequences."""
-        if self._replies.is_key:  # A busy processor may be late to say so.
+        """Yields the events of the input."""
+        if self._replies.is_key:  # A busy CPU may have delayed `tick`.
             yield from self.tick()
         data = self._replies.without(data)
         if data:
             yield from super().feed(data)
 
     def tick(self) -> Iterable[Message]:
-        """Yields the events of what was held back long enough."""
+        """Yields the events of input that was held back long enough."""
         if held := self._replies.expired():
             yield from super().feed(held)
             if held == "\x1b" and self._timeout_time is not None:
@@ -123,9 +122,9 @@ class Keys(XTermParser):
 
     @property
     def patience(self) -> float:
-        """Seconds until what has come is to be looked at again, whether or not more comes."""
+        """Seconds after which `tick` must be called if no more input comes."""
         soonest = min(self._replies.deadline, float("inf") if self._timeout_time is None else self._timeout_time)
-        return max(0.0, min(EXIT_INTERVAL, soonest - time.monotonic()))
+        return max(0.0, min(EXIT_CHECK_SECONDS, soonest - time.monotonic()))
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
         if len(sequence) == 2 and sequence[0] == "\x1b" and sequence[1] in "123456789":
@@ -134,7 +133,7 @@ class Keys(XTermParser):
 
 
 class Driver(LinuxDriver):
-    """Textual's driver on our own screen; it leaves when the input ends."""
+    """Textual's driver, writing to a `TerminalFile`; the app quits when the input ends."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)
@@ -142,7 +141,7 @@ class Driver(LinuxDriver):
             self._file = _screen  # type: ignore[assignment]
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        # Textual's way asks descriptor 1, which is the log while the app runs.
+        # Textual asks descriptor 1, which is the log while the app runs.
         try:
             width, height = os.get_terminal_size(self._file.fileno() if self._file else 1)
         except OSError:
@@ -150,14 +149,14 @@ class Driver(LinuxDriver):
         return width or 80, height or 24
 
     def resume_application_mode(self) -> None:
-        """Takes the terminal back, and has all of the screen drawn: the shell had it meanwhile."""
+        """Takes the terminal back from the shell, and redraws the whole screen."""
         super().resume_application_mode()
         draw = getattr(self._app, "draw_anew", None)
         if draw is not None:
             self._loop.call_soon_threadsafe(draw)
 
     def run_input_thread(self) -> None:
-        """Reads keys until the app leaves, or until nothing can come any more: then the app leaves too."""
+        """Reads keys until the app quits. Quits the app if the input ends."""
         parser = Keys(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
         with selectors.SelectSelector() as selector:
@@ -181,7 +180,7 @@ class Driver(LinuxDriver):
 
 @contextlib.contextmanager
 def terminal(log: Path) -> Iterator[TerminalFile]:
-    """Gives the terminal to the driver alone; all else that is printed meanwhile goes into the log, if it can."""
+    """Gives the terminal to the driver alone. While the block runs, all other output goes into the log, if possible."""
     global _screen
     sys.stdout.flush()
     sys.stderr.flush()
@@ -189,7 +188,7 @@ def terminal(log: Path) -> Iterator[TerminalFile]:
     screen = TerminalFile(_open(kept))
     try:
         sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError:  # a home that can be looked at and not written
+    except OSError:  # a home that cannot be written to
         sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
@@ -208,7 +207,7 @@ def terminal(log: Path) -> Iterator[TerminalFile]:
 
 
 def _open(kept: list[int]) -> int:
-    """The terminal, opened anew where allowed: then writing to it need not block, and reading is not changed by it."""
+    """Opens the terminal again, if allowed, so that non-blocking writes do not make reads non-blocking too."""
     drawn = kept[0] if os.isatty(kept[0]) else kept[1]
     try:
         return os.open(os.ttyname(drawn), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)

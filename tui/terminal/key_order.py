@@ -1,8 +1,8 @@
-"""Keys act in the order in which they were typed.
+"""Makes keys act in the order in which they were typed.
 
-Textual hands a key to what has the focus, from where it goes up to the app, whose bindings act on it last; so a key
-that came in the same moment is handed out before the first one has moved the focus or opened a screen. Of `a` and `q`,
-typed at once or pasted on a slow link, the `q` then quits instead of being typed into the field that `a` opens.
+Textual passes a key to the widget with the focus, from which it goes up to the app, whose bindings act on it last. A
+key that comes at the same moment is passed on before the first key has moved the focus or opened a screen. If `a` and
+`q` arrive together, on a slow link, the `q` then quits instead of being typed into the field that `a` opens.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from textual.widget import Widget
 
 from looptop.tui.actions import actions_of
 
-PATIENCE = 2.0
-"""Seconds after which the next key acts, whatever the one before it still waits for."""
+KEY_TIMEOUT = 2.0
+"""Seconds after which the next key acts, even if the previous one has not finished."""
 
-ROUNDS = 6
-"""How often at most what a key set off may set off more before the next one acts."""
+MAX_ROUNDS = 6
+"""How many rounds of messages, each set off by the round before, a key may cause before the next key acts."""
 
 LEAVE_KEYS = {key for action in actions_of(["app"]) if action.name == "leave_now" for key in action.keys.split(",")}
 
 
 class KeyDone(Message):
-    """Follows a key up to the app: when it arrives there, the key has acted."""
+    """Follows a key up to the app. When it arrives there, the key has acted."""
 
     def __init__(self, arrived: asyncio.Event) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class KeyDone(Message):
 
 
 class KeyOrder:
-    """Holds each key, and each paste, until the one before it has done what it does."""
+    """Holds each key and each paste back until the previous one has acted."""
 
     def __init__(self, app: App[Any]) -> None:
         self._app = app
@@ -48,7 +48,7 @@ class KeyOrder:
         self._following: asyncio.Task[None] | None = None
 
     async def take(self, event: Event, deliver: Callable[[Event], Awaitable[None]]) -> None:
-        """Delivers an event now, or keeps it until its turn comes, when it is posted to the app once more."""
+        """Delivers an event now, or keeps it and posts it to the app again when its turn comes."""
         if isinstance(event, Key) and event.key in LEAVE_KEYS:
             await deliver(event)
             return
@@ -63,7 +63,7 @@ class KeyOrder:
             and isinstance(target, Widget)
             and target.check_consume_key(event.key, event.character)
         ):
-            self._next()  # Text for a field, which takes what comes to it in order.
+            self._next()  # Text for a field: a field handles its keys in order itself.
         else:
             self._following = asyncio.create_task(self._follow(target))
 
@@ -74,8 +74,8 @@ class KeyOrder:
 
     async def _follow(self, target: MessagePump) -> None:
         seen: MessagePump | None = None
-        for _ in range(ROUNDS):
-            # Twice at least: what a key has a widget say to its screen comes behind the first.
+        for _ in range(MAX_ROUNDS):
+            # At least twice: a message that the key makes a widget post arrives after the first.
             await self._acted(target)
             target = self._target()
             if target is seen:
@@ -92,16 +92,16 @@ class KeyOrder:
     async def _acted(self, target: MessagePump) -> None:
         arrived = asyncio.Event()
         task = target._task
-        if not target.post_message(KeyDone(arrived)):  # It has been closed.
+        if not target.post_message(KeyDone(arrived)):  # The target has been closed.
             self._app.post_message(KeyDone(arrived))
             task = None
-        # What closes takes with it what was on its way up, and nothing arrives: so its end counts as well.
+        # A closing target drops the messages on their way up, so its end counts as arrival, too.
         arrival = asyncio.create_task(arrived.wait())
         ends = [arrival] if task is None else [arrival, task]
-        await asyncio.wait(ends, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, timeout=KEY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         arrival.cancel()
 
 
 def is_key_input(event: Event) -> bool:
-    """Whether it comes from the keyboard and has not been forwarded yet."""
+    """Whether the event comes from the keyboard and has not been forwarded yet."""
     return isinstance(event, Key | Paste) and not event.is_forwarded

@@ -1,4 +1,4 @@
-"""A run on the screen: how far it is, its losses and accuracy, its figures, answers and events."""
+"""The view of a run: its progress, losses, accuracy, figures, answers and events."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class RunView(Vertical, can_focus=True):
-    """One run, by snapshots."""
+    """Shows snapshots of one run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("run")]
 
     @dataclass
     class Command(Message):
-        """A key gives a command that the screen carries out."""
+        """A key asked for a command, which the screen carries out."""
 
         command: str
 
@@ -41,7 +41,7 @@ class RunView(Vertical, can_focus=True):
         self._drawn: dict[str, object] = {}
 
     def compose(self) -> ComposeResult:
-        """Two lines above, charts, then figures, answers and events."""
+        """Two lines at the top, charts, then figures, answers and events."""
         yield Panel(id="run-head")
         yield Panel(id="run-progress")
         with Horizontal(id="charts"):
@@ -60,16 +60,16 @@ class RunView(Vertical, can_focus=True):
 
     @property
     def columns(self) -> int:
-        """How many columns a series is wanted in: two points each are what Braille can show."""
+        """The columns in which to read a series: two for each cell, as Braille has."""
         return max(40, self.query_one("#loss-chart").size.width - 8)
 
     @property
     def weight(self) -> float:
-        """Of the loss's smoothing; 0 for none."""
+        """The weight of the loss's smoothing; 0 for none."""
         return SMOOTHING[self._smoothing]
 
     def show(self, snapshot: Snapshot) -> None:
-        """Draws what is new in it."""
+        """Draws what has changed."""
         before, self.snapshot = self.snapshot, snapshot
         if snapshot is before:
             return
@@ -86,7 +86,7 @@ class RunView(Vertical, can_focus=True):
         self._show_samples(snapshot)
 
     def again(self) -> None:
-        """Redraws all of it: the size or a choice has changed."""
+        """Redraws everything, because the size or a choice has changed."""
         snapshot, self.snapshot = self.snapshot, None
         self._drawn.clear()
         if snapshot is not None:
@@ -97,7 +97,7 @@ class RunView(Vertical, can_focus=True):
         self.call_after_refresh(self.again)
 
     def action_smoothing(self) -> None:
-        """Smooths more, then not at all."""
+        """Switches to the next smoothing; after the strongest to none."""
         self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
         self.post_message(self.Command("smoothing"))
 

@@ -1,4 +1,4 @@
-"""Train: start a run and watch it, or any other; what is shown comes from its journal alone."""
+"""Train: start a run and watch it, or watch any other; all data come from its journal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from looptop.tui.widgets.bars import KeyBar, TopBar
 
 
 class TrainScreen(MainScreen):
-    """Screen 2: the form of a new run, and the view of one; one of them is shown."""
+    """The Train screen, on key 2: shows the form of a new run, or the view of a run."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/form.tcss", "../styles/train.tcss"]  # noqa: RUF012
     AUTO_FOCUS = "#runs"
@@ -56,7 +56,7 @@ class TrainScreen(MainScreen):
         )
 
     def compose(self) -> Iterable[Widget]:
-        """The form and the view, between the two lines."""
+        """The form and the view, between the top and the bottom line."""
         yield TopBar("train")
         yield self._form
         yield self._view
@@ -70,13 +70,13 @@ class TrainScreen(MainScreen):
         self._launcher.open_first(lambda: self._watcher is not None)
 
     def on_screen_resume(self) -> None:
-        """Reads at once when the screen comes back."""
+        """Reads immediately when the screen comes back."""
         self._loop.poke()
 
     # Watching.
 
     def attach(self, run: RunFolder) -> None:
-        """Shows this run."""
+        """Shows a run."""
         self._watcher, self._sample_step = VqaWatcher(run), None
         self.services.watch_events(run)
         self._view.snapshot = None
@@ -85,7 +85,7 @@ class TrainScreen(MainScreen):
         self._loop.poke()
 
     def duplicate(self, run: RunFolder) -> None:
-        """Shows the form with what this run was started with."""
+        """Shows the form, filled in with the settings of a run."""
         self._launcher.duplicate(run)
 
     def _show_form(self) -> None:
@@ -103,7 +103,7 @@ class TrainScreen(MainScreen):
         return True
 
     def unsaved(self) -> list[str]:
-        """What was typed into the form."""
+        """What was typed into the form of a new run."""
         return ["a form of a new run, half filled in"] if self._form.half_filled else []
 
     def leave_field(self) -> None:
@@ -118,7 +118,7 @@ class TrainScreen(MainScreen):
         self._launcher.open_form()
 
     def action_open(self) -> None:
-        """Has a person choose a run."""
+        """Opens the list of runs to choose from."""
         self._launcher.choose("Choose a run", "There are no runs yet: start one here.")
 
     @on(OptionList.OptionSelected, "#runs")

@@ -1,6 +1,6 @@
-"""What the Train screen reads of a run, live or not: its journal, its lock, its process's memory.
+"""Reads the data of a run for the Train screen: its journal, its lock, its process's memory.
 
-Curves come thinned to the columns of the chart.
+Curves are thinned to the columns of the chart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NO_SERIES = Series([], [], [], [], [])
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is known of a run at one moment."""
+    """The data of a run at one moment."""
 
     id: str
     state: RunState
@@ -37,19 +37,19 @@ class Snapshot:
     ended: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     title: str = ""
-    """What a person calls it."""
+    """The title that a person gave the run."""
     elsewhere: str = ""
-    """The host whose heartbeat tells that it lives; empty where its lock does."""
+    """The host whose heartbeat shows that the run is live; empty if its lock shows it."""
     alerts: int = 0
-    """How many the run raised."""
+    """The number of alerts that the run raised."""
     memory: int | None = None
-    """Bytes that the run's process holds; None where it is not on this machine."""
+    """Memory of the run's process in bytes; None if it is not on this machine."""
     trouble: str = ""
-    """What keeps the run from saying how it goes, in half a sentence: the disk is full, its process is gone."""
+    """Why the run may not write its progress, as part of a sentence: the disk is full, its process is gone."""
 
     @property
     def live(self) -> bool:
-        """Whether it is going on, or should be."""
+        """Whether the run is created, running or paused."""
         return self.state in (RunState.CREATED, RunState.RUNNING, RunState.PAUSED)
 
     def value(self, name: str) -> float | None:
@@ -59,12 +59,12 @@ class Snapshot:
 
     @property
     def step(self) -> int:
-        """The last step that was made."""
+        """The last completed step."""
         return self.latest["loss"].step if "loss" in self.latest else 0
 
     @property
     def total_steps(self) -> int:
-        """How many steps there will be; 0 where it is not known yet."""
+        """How many steps there will be; 0 if not known yet."""
         total = self.facts.get("total_steps")
         return int(total) if isinstance(total, int | float) and total > 0 else 0
 
@@ -77,16 +77,16 @@ class VqaWatcher(RunWatcher):
         super().__init__(run, self._journal)
         self._last: Snapshot | None = None
         self._read_for: object = None
-        """The journal's version that `_last` is of, and what was asked for."""
+        """The journal's version and the arguments of the call that made `_last`."""
         self._drawn_for: tuple[int, float] | None = None
 
     def poll(self, columns: int, sample_step: int | None = None, weight: float = 0.0) -> Snapshot:
-        """What is known now; the very same object as before where nothing changed.
+        """The current data; the same object as last time if nothing has changed.
 
         Args:
-            columns: Of the chart.
+            columns: The width of the chart, in columns.
             sample_step: The evaluation whose answers are shown; None for the latest.
-            weight: Of the smoothing of the loss; 0 for none.
+            weight: The weight of the loss's smoothing; 0 for none.
 
         Raises:
             LooptopError: The run cannot be read; says why.
@@ -164,7 +164,7 @@ class VqaWatcher(RunWatcher):
             held: int = psutil.Process(owner.pid).memory_info().rss
         except psutil.Error:
             return None
-        # To two digits: a number that changes with every reading would be redrawn with every reading.
+        # Rounded to two digits, so that not every reading changes the screen.
         unit = 2 ** max(20, held.bit_length() - 7)
         rounded: int = held // unit * unit
         return rounded

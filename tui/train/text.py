@@ -16,7 +16,7 @@ from looptop.tui.train.snapshot import Snapshot
 
 
 def head(snapshot: Snapshot, width: int) -> Content:
-    """Which run this is, how it stands, and what it trains on what."""
+    """The run's name, its state, its model and its data."""
     settings = snapshot.settings
     model, training = _table(settings, "model"), _table(settings, "training")
     words = [
@@ -35,7 +35,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
     if snapshot.state in (RunState.PAUSED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:
         return reason(line + safe(snapshot.reason, COLOURS[snapshot.state]), width)
     if snapshot.state is RunState.INTERRUPTED:
-        return line + safe(f"{snapshot.trouble}; r goes on from its last checkpoint", "$text-muted")
+        return line + safe(f"{snapshot.trouble}; r resumes from its last checkpoint", "$text-muted")
     if snapshot.trouble:
         return line + safe(f"{snapshot.trouble}: what the run has to say waits in its memory", "$text-error")
     return (line + safe(" · ".join(word for word in words if word), "$text-muted")).truncate(width, ellipsis=True)
@@ -68,7 +68,7 @@ def progress(snapshot: Snapshot, width: int) -> Content:
 
 
 def figures(snapshot: Snapshot) -> Content:
-    """The latest figures, one a line."""
+    """The latest figures, one on each line."""
     value = snapshot.value
     rows = [
         ("train loss", _figure(value("loss"))),
@@ -102,7 +102,7 @@ def figures(snapshot: Snapshot) -> Content:
 
 
 def samples(snapshot: Snapshot, width: int) -> Content:
-    """The answers of an evaluation, one a line."""
+    """The answers of an evaluation, one on each line."""
     if not snapshot.samples:
         return Content.styled("after the first evaluation", "$text-muted")
     answers = min(12, max(6, *(len(visible_answer(sample.answer)) for sample in snapshot.samples)))

@@ -1,1 +1,1 @@
-"""The pieces that the screens are made of."""
+"""Widgets that several screens use."""

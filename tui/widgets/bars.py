@@ -1,4 +1,4 @@
-"""The top line (which screen, its status) and the bottom line (which keys work here)."""
+"""The top line (the screens, the status) and the bottom line (the keys that work here)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Spot(NamedTuple):
-    """Cells of a line that can be clicked, and the key that is pressed by it."""
+    """A part of a line that can be clicked, and the key that the click presses."""
 
     start: int
     end: int
@@ -40,7 +40,7 @@ class ClickableLine(Widget, can_focus=False):
 
 
 class TopBar(ClickableLine):
-    """The screens, which one this is, and at the right its status."""
+    """The names of the screens, this one highlighted, and at the right its status."""
 
     SCREENS = (("ask", "1", "Ask"), ("train", "2", "Train"), ("ppo", "3", "PPO"), ("runs", "4", "Runs"))
 
@@ -50,7 +50,7 @@ class TopBar(ClickableLine):
         self._status: Content = Content("")
 
     def show_status(self, text: str, style: str = "$text-muted") -> None:
-        """Shows at the right what is going on."""
+        """Shows the status at the right."""
         status = safe(text, style)
         if status != self._status:
             self._status = status
@@ -74,13 +74,13 @@ class TopBar(ClickableLine):
 
 
 class KeyBar(ClickableLine):
-    """The keys that work where the focus is, made from the bindings in force, most particular first."""
+    """The keys that work where the focus is, made from the active bindings, the most specific first."""
 
     def __init__(self) -> None:
         super().__init__(id="keys")
 
     def on_mount(self) -> None:
-        """Follows the focus."""
+        """Redraws whenever the focus moves."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _screen: self.refresh())
 
     def shown(self) -> list[Binding]:
@@ -100,7 +100,7 @@ class KeyBar(ClickableLine):
         return bindings
 
     def render(self) -> RenderResult:
-        """The line; what does not fit is left out, help and quit last of all."""
+        """The line. Keys that do not fit are left out, help and quit last."""
         shown = self.shown()
         last = [binding for binding in shown if binding.action.removeprefix("app.") in ("help", "leave")]
         first = [binding for binding in shown if binding not in last]
@@ -122,7 +122,7 @@ def _width(binding: Binding) -> int:
 
 
 def _is_typed(widget: Widget, key: str) -> bool:
-    """Whether the widget takes this key as text."""
+    """Whether the key would type a character into the widget."""
     return widget.check_consume_key(key, _PRINTED.get(key) or key_to_character(key))
 
 

@@ -1,4 +1,4 @@
-"""A text field that shows nothing that could act on the terminal, and keeps what stood in it as it was."""
+"""A text field that makes control characters visible and keeps them in its text."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Field(Input, inherit_css=False):
         super().__init__(value, placeholder=placeholder, id=id, select_on_focus=False)
         self.cursor_blink = False
 
-    # Textual's field takes a control character for nothing, or for a cell or more; it is shown in one.
+    # Textual's field counts a control character as zero, one or more cells; here it is shown in one.
 
     @property
     def _value(self) -> Text:
@@ -80,7 +80,7 @@ class Field(Input, inherit_css=False):
         return len(self.value)
 
     def _on_paste(self, event: Paste) -> None:
-        """Several lines become one: Textual's field would keep the first and drop the others."""
+        """Joins pasted lines; Textual's field would keep only the first."""
         event.prevent_default()
         event.stop()
         text = pasted_line(event.text)
@@ -88,5 +88,5 @@ class Field(Input, inherit_css=False):
             self.replace(text, *self.selection)
 
     def action_paste(self) -> None:
-        """Pastes what was copied here."""
+        """Pastes the text that was copied in the app."""
         self.post_message(Paste(self.app.clipboard))

@@ -1,4 +1,4 @@
-"""A field of several lines in which nothing that could act on the terminal is shown or can be pasted."""
+"""A field for several lines, in which control characters are shown as marks and cannot be pasted."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
 _FIRST = 0x100000
-"""The first stand-in, of a plane for private use."""
+"""The first stand-in, in a private-use plane of Unicode."""
 
 
 class StandIns:
-    """Characters for private use, each for a character of a text that cannot be edited.
+    """Replaces control characters by private-use characters while a text is edited.
 
-    Textual's area takes several control characters for the end of a line, and none of them a cell; so they would be
-    changed, or put the cursor beside its place. A stand-in is a character like any other, and is turned back.
+    Textual's text area treats several control characters as line ends, and none as a cell. It would change them or show
+    the cursor in the wrong cell. A stand-in is an ordinary character, and is replaced by the original at the end.
 
     Args:
         text: The text.
     """
 
     def __init__(self, text: str) -> None:
-        # A character that could be taken for a stand-in gets one too.
+        # A character that could be mistaken for a stand-in gets one, too.
         unfit = sorted(
             {char for char in text if char != "\t" and (visible(char) != char or ord(char) >= _FIRST)} - {"\n"}
         )
@@ -44,16 +44,16 @@ class StandIns:
         return text.translate(self._hidden)
 
     def back(self, text: str) -> str:
-        """The text without them."""
+        """The text with the original characters."""
         return text.translate(self._back)
 
     def show(self, text: str) -> str:
-        """The text with a visible mark for each of them."""
+        """The text with a visible mark for each stand-in."""
         return text.translate(self._marks)
 
 
 class NoteField(TextArea):
-    """Enter keeps the text; pasted lines stay lines."""
+    """A field for a note: enter saves, pasted lines stay lines."""
 
     DEFAULT_CSS = """
     NoteField {
@@ -85,7 +85,7 @@ class NoteField(TextArea):
 
     @property
     def note(self) -> str:
-        """The text; what was not edited is as it was, to the last character."""
+        """The text; parts that were not edited are unchanged."""
         return self._stand_ins.back(self.text)
 
     def get_line(self, line_index: int) -> Text:
@@ -111,5 +111,5 @@ class NoteField(TextArea):
         event.stop()
 
     def action_paste(self) -> None:
-        """Pastes what was copied here."""
+        """Pastes the text that was copied in the app."""
         self.post_message(Paste(self.app.clipboard))

@@ -7,14 +7,14 @@ from textual.widgets import Static
 
 
 class Panel(Static):
-    """A text that is drawn anew only when it is another one."""
+    """A text that is redrawn only when it changes."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._shown: Content | None = None
 
     def show(self, content: Content) -> None:
-        """Shows a text of the same size: nothing else on the screen moves."""
+        """Shows a text, without a new layout of the screen."""
         if self._shown is None or content != self._shown or content.spans != self._shown.spans:
             self._shown = content
             self.update(content, layout=False)

@@ -1,4 +1,4 @@
-"""One line in which something is typed. It stands where another line stood, so that nothing moves."""
+"""One line to type in. It replaces another line, so that nothing else moves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Prompt(Horizontal):
-    """A question, a field, and beside it what the value means or what is wrong with it."""
+    """A question, a field, and a hint with the value's meaning or its error."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
@@ -27,7 +27,7 @@ class Prompt(Horizontal):
         self._check: Callable[[str], str] = lambda _value: ""
         self._leave: Callable[[], None] = lambda: None
         self.label = ""
-        """What is asked."""
+        """The question."""
 
     def compose(self) -> ComposeResult:
         """Question, field, hint."""
@@ -48,10 +48,10 @@ class Prompt(Horizontal):
 
         Args:
             label: The question.
-            value: What stands in the field.
+            value: The initial text of the field.
             check: Called as it is typed; returns what the value means, or raises LooptopError.
             take: Called with the value on enter, unless `check` refuses it.
-            leave: Called when the question is closed, however it is.
+            leave: Called when the question is closed, with or without an answer.
         """
         self.label = label
         self._check, self._take, self._leave = check, take, leave
@@ -66,7 +66,7 @@ class Prompt(Horizontal):
 
     @property
     def value(self) -> str:
-        """What stands in the field."""
+        """The text in the field."""
         return self.query_one(Field).value
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""A widget that keeps its computed styles.
+"""A widget that caches its computed styles.
 
-Textual computes them with each drawing, which is too slow for a table's line of forty cells.
+Textual computes them at each drawing, which is too slow for a table's line of forty cells.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class StyleCache(Widget):
 
     @property
     def base_style(self) -> Style:
-        """`rich_style`, kept until the styles change."""
+        """`rich_style`, cached until the styles change."""
         if self._kept_style is None:
             self._kept_style = self.rich_style
         return self._kept_style
 
     def get_component_rich_style(self, *names: str, partial: bool = False, default: Style | None = None) -> Style:
-        """A part's style, kept until the widget is drawn anew as a whole."""
+        """The style of a part, cached until the whole widget is redrawn."""
         kept = self._kept_parts.get((names, partial))
         if kept is None:
             kept = super().get_component_rich_style(*names, partial=partial, default=default)
@@ -36,13 +36,13 @@ class StyleCache(Widget):
         return kept
 
     def refresh(self, *regions: Region, **options: Any) -> Self:
-        """Draws regions anew, or else all of it: what other styles than before come with."""
+        """Redraws regions; without any, redraws everything and clears the cache, since the styles may have changed."""
         if not regions:
             self._kept_parts.clear()
         return super().refresh(*regions, **options)
 
     def notify_style_update(self) -> None:
-        """Draws in the new colours."""
+        """Redraws in the new colours."""
         super().notify_style_update()
         self._kept_style = None
         self.refresh()

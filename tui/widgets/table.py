@@ -1,7 +1,7 @@
 """A table of any length: only the lines on the screen are made, so thousands of rows scroll like ten.
 
-A row is one line or several. The line at the top names the columns and stays. The first column stays too; where the
-others do not all fit, the one under the column cursor is brought into sight.
+A row has one or several lines. The titles at the top and the first column do not scroll. If the other columns do not
+all fit, the table scrolls to the one under the column cursor.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ class Column:
     key: str
     title: str
     width: int
-    """Cells; of one that stretches, those that it would like."""
+    """The width in cells; for a stretching column, the preferred width."""
     least: int = 0
-    """Above 0: it stretches, and is shown where there are so many cells."""
+    """If above 0, the column stretches, and is shown if it can have at least this many cells."""
     text: bool = False
-    """Begins at the left, as words do; numbers end at the right."""
+    """Whether it is aligned to the left, as texts are; numbers are aligned to the right."""
     from_width: int = 0
-    """It is left out where the table has fewer cells."""
+    """The column is left out if the table has fewer cells."""
 
 
 class Cell(NamedTuple):
-    """What stands in a column of a row."""
+    """The text of a row in one column, and its style."""
 
     text: str
     style: str = ""
     """One of `STYLES`."""
 
 
-MORE = "\u203a"
-"""Marks that there are more columns to the right."""
+MORE_COLUMNS = "\u203a"
+"""The mark for more columns to the right."""
 
 STYLES = ("muted", "primary", "good", "bad", "warn", "accent", "bold", "out")
 Row = Sequence[Cell]
@@ -63,8 +63,8 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     """Rows and columns, one row under the cursor.
 
     Args:
-        columns: The first of them stays in sight.
-        id: Textual's.
+        columns: The columns; the first is always visible.
+        id: Textual's id of the widget.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -75,9 +75,9 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     }
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows")]
     ROW_HEIGHT: ClassVar[int] = 1
-    """Lines of a row."""
+    """The number of lines in a row."""
     HEADER_HEIGHT: ClassVar[int] = 1
-    """1, or 0 where the columns have no titles."""
+    """1, or 0 if the columns have no titles."""
 
     cursor: reactive[int] = reactive(0, repaint=False, init=False)
 
@@ -90,18 +90,18 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
         @property
         def control(self) -> Table:
-            """The table."""
+            """The table that posted it."""
             return self.table
 
     @dataclass
     class Chosen(Message):
-        """A row was chosen: clicked twice, or by a key where the table has one for that."""
+        """A row was chosen: by a double click, or by a key if the table has one for that."""
 
         table: Table
 
         @property
         def control(self) -> Table:
-            """The table."""
+            """The table that posted it."""
             return self.table
 
     @dataclass
@@ -113,7 +113,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
         @property
         def control(self) -> Table:
-            """The table."""
+            """The table that posted it."""
             return self.table
 
     def __init__(self, columns: Sequence[Column] = (), *, id: str) -> None:  # noqa: A002 (Textual's name)
@@ -122,15 +122,15 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         self._make: Callable[[int], Row | None] = lambda _row: None
         self.count = 0
         self.column = 0
-        """Under the column cursor."""
+        """The index of the column under the column cursor."""
         self.shows_column = False
-        """Whether the column cursor is seen."""
+        """Whether the column cursor is visible."""
         self.sort: tuple[str, bool] | None = None
-        """By which column the rows are sorted, and whether the largest comes first."""
+        """The key of the column that the rows are sorted by, and whether the largest comes first."""
         self.empty = ""
-        """What a table without rows says."""
+        """The text of a table without rows."""
         self._left = 1
-        """The column that stands behind the first one."""
+        """The index of the column right after the first one."""
         self._layout: list[tuple[int, int]] | None = None
 
     # What is shown.
@@ -143,13 +143,13 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         columns: Sequence[Column] | None = None,
         cursor: int | None = None,
     ) -> None:
-        """Shows other rows.
+        """Replaces the rows.
 
         Args:
-            count: How many there are.
-            make: Makes one; None where it is not known yet.
-            columns: Other columns than before.
-            cursor: The row under the cursor; None leaves it where it is.
+            count: The number of rows.
+            make: Makes a row; returns None if it is not known yet.
+            columns: The new columns; None keeps the old ones.
+            cursor: The row under the cursor; None leaves the cursor where it is.
         """
         if columns is not None and tuple(columns) != self._columns:
             self._columns = tuple(columns)
@@ -158,7 +158,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         self._make = make
         if count != self.count:
             self.count = count
-            # Set plainly it would lay out the whole screen anew, with every batch of a run that trains.
+            # Without `set_reactive`, every new batch of a running run would cause a layout of the whole screen.
             self.set_reactive(Table.virtual_size, Size(0, self.HEADER_HEIGHT + count * self.ROW_HEIGHT))
             if self.is_attached:
                 self._scroll_update(self.virtual_size)
@@ -168,11 +168,11 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All of them, in sight or not."""
+        """All columns, visible or not."""
         return self._columns
 
     def refresh_row(self, row: int) -> None:
-        """Makes one row anew, where it is in sight."""
+        """Makes one row again, if it is visible."""
         top = self.HEADER_HEIGHT + row * self.ROW_HEIGHT - self.scroll_offset.y
         first, end = max(self.HEADER_HEIGHT, top), min(top + self.ROW_HEIGHT, self.size.height)
         if first < end:
@@ -181,11 +181,11 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     # Moving.
 
     def validate_cursor(self, cursor: int) -> int:
-        """Keeps it on a row."""
+        """Limits the cursor to the rows."""
         return max(0, min(cursor, self.count - 1))
 
     def watch_cursor(self, before: int, now: int) -> None:
-        """Shows the row, and tells which it is."""
+        """Scrolls to the row, and posts `Moved`."""
         self._reveal()
         self.refresh_row(before)
         self.refresh_row(now)
@@ -196,13 +196,13 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         self.cursor += rows
 
     def action_page(self, pages: int) -> None:
-        """Moves the cursor by what is seen."""
+        """Moves the cursor by pages."""
         seen = (self.size.height - self.HEADER_HEIGHT) // self.ROW_HEIGHT
         self.cursor += pages * max(1, seen - 1)
 
-    def action_end(self, last: bool) -> None:
-        """Moves the cursor to the first or last row."""
-        self.cursor = self.count - 1 if last else 0
+    def action_jump(self, to: str) -> None:
+        """Moves the cursor to the `first` or `last` row."""
+        self.cursor = self.count - 1 if to == "last" else 0
 
     def action_choose(self) -> None:
         """Chooses the row under the cursor, if there is one."""
@@ -214,7 +214,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         self.to_column(self.column + columns)
 
     def to_column(self, column: int) -> None:
-        """Puts the column cursor on a column, and brings it into sight."""
+        """Moves the column cursor to a column, and scrolls to it."""
         self.column = max(0, min(column, len(self._columns) - 1))
         if 0 < self.column < self._left:
             self._left = self.column
@@ -228,7 +228,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             self.refresh()
 
     def on_click(self, event: Click) -> None:
-        """Moves the cursor to the row, twice chooses it; a title posts that it was clicked."""
+        """Moves the cursor to the clicked row; a double click chooses it. A click on a title posts `TitleClicked`."""
         if event.y < self.HEADER_HEIGHT:
             end = 0
             for index, width in self._laid_out():
@@ -244,7 +244,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
                 self.action_choose()
 
     def on_resize(self, _event: Resize) -> None:
-        """Lays the columns out anew."""
+        """Fits the columns to the new width."""
         self._layout = None
         self._reveal()
 
@@ -267,8 +267,8 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         """A line of a row.
 
         Args:
-            row: From 0.
-            line: Of the row, from 0.
+            row: The row, from 0.
+            line: The line within the row, from 0.
             base: The row's style: the cursor's on the row under the cursor.
         """
         cells = self._make(row)
@@ -282,7 +282,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         return segments
 
     def style_of(self, name: str) -> Style:
-        """One of `STYLES`, to be laid over a row's style."""
+        """The style with a name of `STYLES`, to be combined with a row's style."""
         return self.get_component_rich_style(f"table--{name}", partial=True)
 
     def _header(self, width: int) -> Strip:
@@ -298,11 +298,11 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             segments += [Segment(fitted(title, room, column.text), style), Segment(" ", plain)]
         strip = Strip(segments).adjust_cell_length(width, plain)
         if laid_out and laid_out[-1][0] < len(self._columns) - 1 and width > 2:
-            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment(MORE, plain)])])
+            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment(MORE_COLUMNS, plain)])])
         return strip
 
     def _laid_out(self) -> list[tuple[int, int]]:
-        """The columns in sight, by their indices, each with its cells."""
+        """Index and width of each visible column."""
         if self._layout is not None:
             return self._layout
         width, room, laid_out = self.size.width, self.size.width, list[tuple[int, int]]()
@@ -317,7 +317,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
                 break
             laid_out.append((index, wanted))
             room -= wanted + 1
-        # What is left is shared by those that stretch, more by those that would like more.
+        # The remaining width is divided among the stretching columns, in proportion to their widths.
         stretching = [number for number, (index, _) in enumerate(laid_out) if self._columns[index].least]
         wishes = sum(self._columns[laid_out[number][0]].width for number in stretching)
         for number in stretching:
@@ -345,10 +345,10 @@ class ColumnTable(Table):
 
 
 def fitted(text: str, width: int, left: bool = True) -> str:
-    """The text in exactly so many cells: safe, cut with an ellipsis, or filled up at the end, or else in front."""
+    """The text in exactly `width` cells, safe to show: cut with an ellipsis, or padded (on the right if `left`)."""
     if width <= 0:
         return ""
-    # Nobody sees more than a line of it: a text of a million characters is not measured to its end.
+    # Cut first, so that a text of a million characters is not measured to its end.
     text = visible(text[: 4 * width + 4])
     length = len(text) if text.isascii() else cell_len(text)
     if length > width:

@@ -272,7 +272,7 @@ def kill_after(patch: pytest.MonkeyPatch, batches: int) -> list[int]:
         asked.append(len(questions))
         return real(answerer, questions, features)
 
-    patch.setattr(answers_command, "BATCH", 1)
+    patch.setattr(answers_command, "BATCH_SIZE", 1)
     patch.setattr(answers_command, "_answer", answer)
     return asked
 

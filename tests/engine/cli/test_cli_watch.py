@@ -183,7 +183,7 @@ def test_a_control_that_is_not_taken_yet(monkeypatch: pytest.MonkeyPatch, capsys
     capsys.readouterr()
     monkeypatch.setattr("looptop.engine.cli.control.SECONDS_TO_WAIT", 0.1)
     assert main(["pause", "vqa-1"]) == 0
-    assert "has not answered yet; it takes the pause at the end of its step" in capsys.readouterr().out
+    assert "has not answered yet; it answers the pause at the end of its step" in capsys.readouterr().out
 
 
 # Signals ----------------------------------------------------------------------------------------------------------

@@ -283,7 +283,7 @@ def test_a_command_ends_in_a_sentence(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"looptop: out of memory on cpu in `looptop ask`: {REQUESTED}")
-    assert printed.err.endswith("; use a smaller model or another device (--device), or end other programs\n")
+    assert printed.err.endswith("; use a smaller model or another device (--device), or close other programs\n")
     assert printed.err.count("\n") == 1
 
 

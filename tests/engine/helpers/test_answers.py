@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.helpers.answer_server import KEPT, Server
+from looptop.engine.helpers.answer_server import MAX_LOADED_MODELS, Server
 from looptop.engine.helpers.answers import SERVER, AnswerProcess, AskReply, AskRequest, WireRequest
 from looptop.engine.vqa.answering import Answerer
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
@@ -261,7 +261,7 @@ def test_the_last_models_stay_loaded_and_one_that_was_written_anew_is_loaded_ane
 
     assert [loads(models[row]) for row in (0, 0, 1, 0)] == [True, False, True, False]
     assert [loads(models[row]) for row in (2, 0, 1)] == [True, False, True], "the one not asked for longest is dropped"
-    assert len(server.loaded) == KEPT
+    assert len(server.loaded) == MAX_LOADED_MODELS
     os.utime(models[1] / "model.safetensors", (1, 1))
     assert [loads(models[1]), loads(models[1])] == [True, False]
 

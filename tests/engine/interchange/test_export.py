@@ -47,7 +47,7 @@ def run() -> RunFolder:
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "PAGE", 10)
+    monkeypatch.setattr(tables, "ROWS_PER_PAGE", 10)
 
 
 def points(run: RunFolder) -> list[tuple[str, int, float | None, float]]:

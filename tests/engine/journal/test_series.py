@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.rows import Metrics, Supersede, Tables
-from looptop.engine.journal.schema import SPANS, migrate
+from looptop.engine.journal.schema import BUCKET_WIDTHS, migrate
 from looptop.engine.journal.series import read_series
 
 VALUES = st.one_of(st.floats(-1e6, 1e6), st.just(math.nan), st.just(math.inf), st.just(-math.inf), st.floats(-1.0, 1.0))
@@ -56,7 +56,7 @@ def test_buckets_hold_what_their_rows_hold(
         held = {step: value for step, value in held.items() if step <= cut}
     writes.write(entries(again))
     held |= again
-    for span in SPANS:
+    for span in BUCKET_WIDTHS:
         stored = {
             bucket: (count, missing, low, high)
             for bucket, count, missing, low, high in connection.execute(

@@ -249,7 +249,7 @@ def test_a_terminal_is_queried_for_graphics_and_restored(
 ) -> None:
     import termios
 
-    monkeypatch.setattr(terminal, "_PATIENCE", 5.0 if answer else 0.1)
+    monkeypatch.setattr(terminal, "_REPLY_SECONDS", 5.0 if answer else 0.1)
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
 

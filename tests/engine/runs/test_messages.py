@@ -24,7 +24,7 @@ from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.ppo.data import Query
 from looptop.engine.ppo.measure import Answered
 from looptop.engine.ppo.rollout import Responses, Rollout
-from looptop.engine.runs.distributed import _no_objects
+from looptop.engine.runs.distributed import _refuse_pickled_objects
 from looptop.engine.runs.gate import StepVerdict
 from looptop.engine.runs.messages import pack, unpack
 from looptop.engine.vqa.data.problems import Problem
@@ -94,7 +94,7 @@ def test_torchs_own_functions_for_objects_are_disabled() -> None:
 
     data, size = c10d._object_to_tensor({"a": 1}, torch.device("cpu"), None)
     assert c10d._tensor_to_object(data, size, None) == {"a": 1}
-    with _no_objects(), pytest.raises(LooptopError, match="pickled object"):
+    with _refuse_pickled_objects(), pytest.raises(LooptopError, match="pickled object"):
         c10d._tensor_to_object(data, size, None)
 
 

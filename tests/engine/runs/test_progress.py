@@ -21,7 +21,7 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import gate
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send, wait_answer
-from looptop.engine.runs.progress import FACT, Progress, ProgressReport, progress_of, progress_text
+from looptop.engine.runs.progress import PROGRESS_FACT, Progress, ProgressReport, progress_of, progress_text
 from looptop.engine.startup.run import Run
 from tests.factories.ppo import ppo_config, reward_config
 from tests.support import eventually, wait_taken
@@ -51,7 +51,7 @@ class Facts:
         self.written: list[Any] = []
 
     def facts(self, **values: Any) -> None:
-        self.written.append(values[FACT])
+        self.written.append(values[PROGRESS_FACT])
 
 
 def test_progress_is_written_once_a_second_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_progress_is_written_once_a_second_with_the_time_left(monkeypatch: pytes
 
 @pytest.mark.parametrize("broken", [None, 3, "x", {"text": 5}, {"done": 1}, {"text": "x", "done": "y"}])
 def test_progress_that_cannot_be_read_is_none(broken: object) -> None:
-    assert progress_of({FACT: broken}) is None and progress_of({}) is None
+    assert progress_of({PROGRESS_FACT: broken}) is None and progress_of({}) is None
 
 
 def test_progress_is_text_that_is_safe_to_show() -> None:

@@ -268,9 +268,9 @@ def test_a_rollback_journal_cannot_have_another_file_deleted(folder: RunFolder, 
         + bytes.fromhex("d9d505f920a163d7")
     )
     folder.db.with_name("run.db-journal").write_bytes(hot + end)
-    with pytest.raises(LooptopError, match=r"run\.db-journal names another file"):
+    with pytest.raises(LooptopError, match=r"run\.db-journal makes SQLite delete another file"):
         relaunch(folder.id)
-    assert "names another file" in folder.summary().reason
+    assert "makes SQLite delete another file" in folder.summary().reason
     assert victim.read_bytes() == b"thesis\0"
 
 

@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 import looptop.engine as looptop
-from looptop.engine.journal.completions import completion_steps, completions
+from looptop.engine.journal.completions import read_completion_steps, read_completions
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.models.names import resolve
@@ -74,9 +74,9 @@ def rl_trainer(kind: str, model: Any, tokenizer: Any, folder: Path, callback: An
 def check_completions(run: RunFolder, steps: list[int]) -> None:
     """Completions of these steps, with rewards that are the functions', and advantages of both signs within a group."""
     journal = Journal(run.db)
-    assert completion_steps(journal) == steps
+    assert read_completion_steps(journal) == steps
     for step in steps:
-        written = completions(journal, step)
+        written = read_completions(journal, step)
         assert len(written) == 4
         for each in written:
             assert each.prompt in ("yes", "no", "red blue", "circle")
@@ -100,7 +100,8 @@ def test_the_callback_alone_journals_completions_as_the_trainer_has_them(
     rewards = Journal(run.db).values("rewards/shorter/mean")
     assert [point.step for point in rewards] == [1, 2, 3]
     means = [
-        sum(each.rewards["shorter"] or 0.0 for each in completions(Journal(run.db), step)) / 4 for step in (1, 2, 3)
+        sum(each.rewards["shorter"] or 0.0 for each in read_completions(Journal(run.db), step)) / 4
+        for step in (1, 2, 3)
     ]
     assert [point.value for point in rewards] == pytest.approx(means)  # it agrees with what TRL logs
 
@@ -127,8 +128,8 @@ def test_one_generation_used_for_several_steps_is_journalled_once_and_evaluation
     )  # fmt: skip
     trainer.train()
     journal = Journal(RunFolder.find("trainer-1").db)
-    assert completion_steps(journal) == [1, 3]
-    assert all(each.prompt != "triangle" for step in (1, 3) for each in completions(journal, step))
+    assert read_completion_steps(journal) == [1, 3]
+    assert all(each.prompt != "triangle" for step in (1, 3) for each in read_completions(journal, step))
     assert [point.step for point in journal.values("eval_reward")] == [1, 2, 3, 4]
 
 
@@ -162,7 +163,7 @@ def test_supervised_fine_tuning_is_a_run_too(model: Any, tokenizer: Any, tmp_pat
     assert run.state() is RunState.FINISHED
     assert [point.step for point in Journal(run.db).values("loss")] == [1, 2, 3]
     assert "mean_token_accuracy" in Journal(run.db).names()
-    assert completion_steps(Journal(run.db)) == []
+    assert read_completion_steps(Journal(run.db)) == []
 
 
 SCRIPT = """

@@ -1,4 +1,4 @@
-"""`looptop rename`, `note`, `notify`: sets a run's title, its note, and the command that is started at its events."""
+"""`looptop rename`, `note`, `notify`: sets what a person attaches to a run: a title, a note, a notify command."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ EXAMPLES = """\
   looptop notify vqa-3 'mail -s "$LOOPTOP_RUN $LOOPTOP_EVENT" me@example.org < /dev/null'
   looptop notify vqa-3                          prints the command
 
-The command is started when the run ends, fails, hits a breakpoint or raises an alert, with LOOPTOP_RUN, LOOPTOP_TITLE,
+The command starts when the run ends, fails, hits a breakpoint or raises an alert, with LOOPTOP_RUN, LOOPTOP_TITLE,
 LOOPTOP_EVENT (finished, stopped, failed, breakpoint, alert), LOOPTOP_REASON and LOOPTOP_FOLDER in its environment.
 For all runs: notify = "COMMAND" in settings.toml in looptop's home.
 """
 
-_PROPERTY = {"rename": "title", "note": "note", "notify": "notify"}
+_FIELD_OF_COMMAND = {"rename": "title", "note": "note", "notify": "notify"}
 
 
 class Arguments(CommonArguments):
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: Arguments) -> int:
     """Sets the text and prints it; without a text, only prints."""
     folder = RunFolder.find(arguments.run)
-    key = _PROPERTY[arguments.command]
+    key = _FIELD_OF_COMMAND[arguments.command]
     text = arguments.text
     about = load_about(folder.path) if text is None else write_about(folder.path, **{key: text})
     if arguments.json:

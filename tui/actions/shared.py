@@ -1,10 +1,10 @@
-"""Actions of the whole app, of text fields, of lists, and of what lies over a screen."""
+"""Actions of the whole app, of text fields, of lists, and of overlays."""
 
 from __future__ import annotations
 
 from looptop.tui.actions.action import Action
 
-EVERYWHERE = {
+SHARED_ACTIONS = {
     "app": (
         Action(
             "go('ask')",
@@ -50,13 +50,17 @@ EVERYWHERE = {
             "leave",
             "q",
             "quit",
-            "Leave looptop; asks where something would be lost. Runs go on without it.",
+            "Quit looptop; asks first if something would be lost. Runs continue without it.",
             palette=True,
         ),
         Action(
-            "suspend_process", "ctrl+z", "suspend", "Go back to the shell for a while; fg comes back.", footer=False
+            "suspend_process",
+            "ctrl+z",
+            "suspend",
+            "Go back to the shell for a while; type fg to come back.",
+            footer=False,
         ),
-        Action("leave_now", "ctrl+c,ctrl+q", "quit", "Leave at once, from anywhere.", footer=False, always=True),
+        Action("leave_now", "ctrl+c,ctrl+q", "quit", "Quit immediately, from anywhere.", footer=False, always=True),
     ),
     "field": (
         Action("app.back", "escape", "leave field", "Leave the field; then the single keys work."),
@@ -67,39 +71,39 @@ EVERYWHERE = {
         Action("app.go('runs')", "alt+4", "Runs", "", footer=False),
     ),
     "rows": (
-        Action("move(-1)", "up,k", "up", "The row before.", footer=False, shown="↑ k"),
-        Action("move(1)", "down,j", "down", "The row after.", footer=False, shown="↓ j"),
+        Action("move(-1)", "up,k", "up", "The previous row.", footer=False, shown="↑ k"),
+        Action("move(1)", "down,j", "down", "The next row.", footer=False, shown="↓ j"),
         Action("page(-1)", "pageup", "page up", "A page up.", footer=False, shown="PgUp"),
         Action("page(1)", "pagedown", "page down", "A page down.", footer=False, shown="PgDn"),
-        Action("end(False)", "home,g", "first", "The first row.", footer=False, shown="Home g"),
-        Action("end(True)", "end,G", "last", "The last row.", footer=False, shown="End G"),
+        Action("jump('first')", "home,g", "first", "The first row.", footer=False, shown="Home g"),
+        Action("jump('last')", "end,G", "last", "The last row.", footer=False, shown="End G"),
     ),
     "columns": (
-        Action("column(-1)", "left", "column", "The column before.", footer=False, shown="←"),
+        Action("column(-1)", "left", "column", "The previous column.", footer=False, shown="←"),
         Action("column(1)", "right", "column", "The next column.", footer=False, shown="→"),
     ),
     "bars": (
-        Action("bar(-1)", "left", "bar", "The bar before.", footer=False, shown="←"),
+        Action("bar(-1)", "left", "bar", "The previous bar.", footer=False, shown="←"),
         Action("bar(1)", "right", "bar", "The next bar: only its samples are shown.", footer=False, shown="→"),
         Action("no_bar", "backspace,delete", "all", "No bar: all samples are shown again."),
     ),
     "tokens": (
-        Action("move(-1)", "left", "token", "The token before.", footer=False, shown="←"),
+        Action("move(-1)", "left", "token", "The previous token.", footer=False, shown="←"),
         Action("move(1)", "right", "token", "The next token.", footer=False, shown="→"),
         Action("line(-1)", "up,k", "line", "The line above.", footer=False, shown="↑ k"),
         Action("line(1)", "down,j", "line", "The line below.", footer=False, shown="↓ j"),
-        Action("end(False)", "home", "first", "The first token.", footer=False, shown="Home"),
-        Action("end(True)", "end", "last", "The last token.", footer=False, shown="End"),
+        Action("jump('first')", "home", "first", "The first token.", footer=False, shown="Home"),
+        Action("jump('last')", "end", "last", "The last token.", footer=False, shown="End"),
     ),
     "picker": (
-        Action("move(-1)", "up", "up, down", "The line before or after.", always=True, shown="↑↓"),
+        Action("move(-1)", "up", "up, down", "The previous or the next line.", always=True, shown="↑↓"),
         Action("move(1)", "down", "down", "", footer=False, always=True, shown="↓"),
-        Action("dismiss_none", "escape", "close", "Close the list without choosing.", always=True),
+        Action("close_overlay", "escape", "close", "Close the list without choosing.", always=True),
     ),
-    "help": (Action("dismiss_none", "escape,question_mark,f1,q", "close", "Close the help.", shown="esc"),),
+    "help": (Action("close_overlay", "escape,question_mark,f1,q", "close", "Close the help.", shown="esc"),),
     "log": (
-        Action("follow", "f", "follow", "Follow the end of the log, or stand still."),
+        Action("follow", "f", "follow", "Follow the end of the log, or stop following it."),
         Action("close", "escape,l,q", "close", "Close the log.", shown="esc"),
     ),
-    "dialog": (Action("dismiss_none", "escape", "no", "Close the question and change nothing."),),
+    "dialog": (Action("close_overlay", "escape", "no", "Close the question and change nothing."),),
 }
