@@ -187,7 +187,7 @@ def test_pause_step_checkpoint_and_stop_are_taken_at_a_steps_end() -> None:
     run.step()
     eventually(lambda: max(losses(run)) == held + 1)
     eventually(lambda: run.state is RunState.PAUSED)
-    run.checkpoint()
+    assert wait_taken(run.folder, run.checkpoint(), 60) == f"makes a checkpoint after step {held + 1}"
     eventually(lambda: checkpoint.is_complete(run.folder.checkpoints / f"checkpoint-{held + 1}"))
     assert run.state is RunState.PAUSED, "a checkpoint does not let a paused run go on"
     run.continue_()
