@@ -27,6 +27,7 @@ from looptop.engine.errors import error_text
 from looptop.engine.journal.causes import StopReason
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
+from looptop.engine.training.step_journal import StepJournal
 from looptop.engine.training.unreached import without_unreached
 
 _log = logging.getLogger("looptop.training")
@@ -39,9 +40,6 @@ EVALUATION_DUE = "evaluation-due"
 
 LOSS_SUM_FILE = "loss_sum.json"
 """The file in a checkpoint that holds the sum of the losses of all steps up to it."""
-
-MEAN_WEIGHT = 0.02
-"""The weight of the latest step in the running mean of a step's time."""
 
 
 class RunTrainer(Trainer):
@@ -310,71 +308,6 @@ class EvaluateAtTheEnd(TrainerCallback):
         # With the strategy `epoch`, Trainer evaluates at the end of an unfinished epoch too.
         if state.global_step >= state.max_steps and args.eval_strategy == IntervalStrategy.STEPS:
             control.should_evaluate = True
-
-
-class StepJournal(TrainerCallback):
-    """Journals each optimiser step: loss, gradient norm, learning rate, throughput, time left."""
-
-    def __init__(self, trainer: RunTrainer) -> None:
-        self.trainer = trainer
-        self.learning_rate = 0.0
-        self.since = 0.0
-        self.steps = 0
-        self.seconds = 0.0
-        self.evaluated = 0
-        """Batches of the current evaluation so far."""
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Starts the clock, which stops while the run is paused."""
-        self.since = self.trainer.context.running_seconds()
-        self.trainer.context.progress.end()
-        # Set here, because Trainer reads a step's samples before it calls `on_step_begin`.
-        self.trainer.context.activity = self.trainer.step_activity(state.global_step + 1)
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Restarts the clock, since evaluations and checkpoints do not count as training."""
-        self.evaluated = 0
-        self.on_train_begin(args, state, control)
-
-    on_save = on_evaluate
-
-    def on_prediction_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
-    ) -> None:
-        """Shows how far an evaluation is, waits while the run is paused, and raises an error if it must stop."""
-        self.evaluated += 1
-        loader = kw.get("eval_dataloader")
-        batches = len(loader) if loader is not None else 0
-        self.trainer.pass_in_evaluation(self.evaluated, batches)
-
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any
-    ) -> None:
-        """Keeps the learning rate of this step; the scheduler changes it before the step ends."""
-        self.learning_rate = self.trainer._get_learning_rate()
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
-        """Journals the step."""
-        trainer = self.trainer
-        now = trainer.context.running_seconds()
-        took, self.since = now - self.since, now
-        self.steps += 1
-        # First a plain mean, then an exponential one, so that the time left follows a machine that slows down.
-        self.seconds += (took - self.seconds) * max(1 / self.steps, MEAN_WEIGHT)
-        values = {
-            "loss": trainer.mean_of_processes(trainer.step_loss),
-            "learning_rate": self.learning_rate,
-            "epoch": state.epoch or 0.0,
-            "samples_per_second": trainer.samples_of_a_step() / self.seconds,
-            "seconds_left": self.seconds * (state.max_steps - state.global_step),
-        }
-        if trainer.step_gradient_norm is not None:
-            values["grad_norm"] = float(trainer.step_gradient_norm)
-        trainer.context.journal.metrics(state.global_step, values | dict(trainer.step_values()))
-        trainer.step_loss = 0.0
-        if trainer.loss_sum is not None:
-            trainer.loss_sum += values["loss"]
-        trainer.context.activity = trainer.step_activity(state.global_step + 1)
 
 
 def save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
