@@ -1,4 +1,4 @@
-"""Text from outside made safe to show: answers, questions, file names, errors, values of configurations.
+"""Text of the app: text from outside made safe to show, and numbers, sizes and durations in a few characters.
 
 Textual takes a plain `str` as markup (`"[b]"` vanishes, `"[/b]"` ends the app, `"[@click=…]"` can be clicked), and
 passes escape sequences to the terminal. So all text from outside this package must go through `safe`.
@@ -53,7 +53,7 @@ def reason(line: Content, width: int) -> Content:
 
 
 def number(value: float) -> str:
-    """A figure in at most seven characters, as a person would write it: 12,500  0.0231  1.2e-5."""
+    """A figure in a few characters, as a person would write it: 12,500  0.0231  1.2e-5."""
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
     size = abs(value)

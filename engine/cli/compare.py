@@ -61,9 +61,9 @@ def run(arguments: Arguments) -> int:
     folder, _ = ppo_run(arguments.run)
     require_trust(folder, trust=arguments.trust)
     with quiet_libraries():
-        from looptop.engine.ppo.paired_comparison import compare
+        from looptop.engine.ppo.paired_comparison import compare_with_reference
 
-        result = compare(folder, arguments.n, arguments.data, arguments.device, arguments.seed)
+        result = compare_with_reference(folder, arguments.n, arguments.data, arguments.device, arguments.seed)
     if result.n < arguments.n:
         note(f"only {result.n} queries are held out; choose others with --data")
     try:

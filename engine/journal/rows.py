@@ -32,8 +32,8 @@ class Answers(NamedTuple):
     samples: tuple[AnswerSample, ...]
 
 
-class Supersede(NamedTuple):
-    """A resume: discards everything after this step."""
+class DiscardAfter(NamedTuple):
+    """A resume: deletes metrics and PPO rows after this step, and marks events after it as superseded."""
 
     after_step: int
 
@@ -52,13 +52,13 @@ class Statements(NamedTuple):
     rows: tuple[tuple[object, ...], ...]
 
 
-class Mark(NamedTuple):
+class FlushMark(NamedTuple):
     """Writes nothing: its event is set when all entries before it are in the file."""
 
     reached: threading.Event
 
 
-Entry = Metrics | Answers | Supersede | Statement | Statements | Mark
+Entry = Metrics | Answers | DiscardAfter | Statement | Statements | FlushMark
 
 INSERT_EVENT = "INSERT INTO events (time, step, kind, level, text, code) VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_STATE = "INSERT INTO states (time, state, reason, cause) VALUES (?, ?, ?, ?)"
@@ -82,7 +82,7 @@ FROM metrics WHERE name = ? AND step BETWEEN ? AND ? GROUP BY name
 """
 
 
-class Tables:
+class EntryWriter:
     """Writes entries through one connection.
 
     Caches the ids and last steps of the metrics; call `forget` after a transaction is rolled back.
@@ -113,7 +113,7 @@ class Tables:
                 self._connection.executemany(entry.sql, entry.rows)
             elif isinstance(entry, Answers):
                 self._write_answers(entry)
-            elif isinstance(entry, Supersede):
+            elif isinstance(entry, DiscardAfter):
                 self._supersede(entry.after_step)
         self._write_metrics(metrics)
         self._connection.execute("UPDATE changes SET count = count + 1")

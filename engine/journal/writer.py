@@ -24,7 +24,16 @@ from looptop.engine.encoding import storable as storable
 from looptop.engine.journal import rows
 from looptop.engine.journal.causes import Cause, cause_text
 from looptop.engine.journal.records import Answer, AnswerSample, RunState
-from looptop.engine.journal.rows import Answers, Entry, Mark, Metrics, Statement, Statements, Supersede, Tables
+from looptop.engine.journal.rows import (
+    Answers,
+    DiscardAfter,
+    Entry,
+    EntryWriter,
+    FlushMark,
+    Metrics,
+    Statement,
+    Statements,
+)
 from looptop.engine.journal.schema import open_for_writing
 
 _log = logging.getLogger("looptop.journal")
@@ -90,7 +99,7 @@ class JournalWriter:
         self._seconds = seconds * 0.8
         self._connection = open_for_writing(path, network=network)
         self._connection.execute("PRAGMA busy_timeout = 1000")
-        self._tables = Tables(self._connection)
+        self._tables = EntryWriter(self._connection)
         self._queue: deque[Entry] = deque()
         self._pending: list[Entry] = []
         self._step = -1
@@ -210,7 +219,7 @@ class JournalWriter:
     def supersede(self, after_step: int) -> None:
         """For a resume: deletes metrics and answers of later steps, and marks events of later steps."""
         self._step = -1
-        self._add(Supersede(after_step))
+        self._add(DiscardAfter(after_step))
 
     @property
     def waits_for_disk(self) -> bool:
@@ -223,7 +232,7 @@ class JournalWriter:
         Returns:
             Whether it is; False if the file could not be written within `timeout` seconds.
         """
-        mark = Mark(threading.Event())
+        mark = FlushMark(threading.Event())
         self._add(mark)
         return mark.reached.wait(timeout)
 
@@ -289,7 +298,7 @@ class JournalWriter:
     def _written(self, count: int) -> None:
         self._failing_since = None
         for entry in self._pending[:count]:
-            if isinstance(entry, Mark):
+            if isinstance(entry, FlushMark):
                 entry.reached.set()
         del self._pending[:count]
 

@@ -55,7 +55,7 @@ SURE_STANDARD_ERRORS = 4.0
 COMPENSATION_FACTOR = 1.5
 """A fall does not count if other qualities have risen by this many times as much."""
 EPISODE_GAP = 10
-"""A mark that returns after at most this many batches without it continues its episode."""
+"""A mark that returns within this many batches of its last one continues its episode."""
 
 LABELS = {
     "reward_hacking": "cheating?",

@@ -30,7 +30,7 @@ RESAMPLES = 10_000
 """The number of resamples of the bootstrap."""
 
 
-def compare(
+def compare_with_reference(
     run: RunFolder, count: int, data: str | None = None, device: str = "auto", seed: int | None = None
 ) -> CompareResult:
     """Compares a run's result with its reference.

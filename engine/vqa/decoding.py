@@ -42,8 +42,8 @@ class DecodedAnswers:
     """`[batch]`, the probability of each answer, its end included."""
 
 
-class Memory:
-    """The states that the decoder attends to, with the next token's logits.
+class AnswerDecoder:
+    """Runs the decoder on the encoders' states: gives the logits of the token after a prefix.
 
     Args:
         model: In evaluation mode.
@@ -123,7 +123,7 @@ def greedy(
         end_id: The token that ends an answer.
         max_tokens: An answer's greatest length; at most `longest_answer` of the model.
     """
-    states = Memory(model, memory, memory_mask)
+    states = AnswerDecoder(model, memory, memory_mask)
     batch = memory.shape[0]
     ids = torch.full((batch, 1 + max_tokens), end_id, dtype=torch.long, device=memory.device)
     ids[:, 0] = begin_id
@@ -190,7 +190,7 @@ def best_answers(
     Returns:
         One finished search for each row: its `results()`, and whether they are `exact`.
     """
-    states = Memory(model, memory, memory_mask)
+    states = AnswerDecoder(model, memory, memory_mask)
     limit = max_expansions(top) if limit is None else limit
     searches = [Search(top, text_of, max_tokens, limit) for _ in range(memory.shape[0])]
     while True:
@@ -209,7 +209,7 @@ def best_answers(
                 searches[row].expand(prefix, end, next_tokens, next_log_probs)
 
 
-def _next_log_probs(memory: Memory, wanted: Sequence[tuple[int, Prefix]], begin_id: int, end_id: int) -> Tensor:
+def _next_log_probs(memory: AnswerDecoder, wanted: Sequence[tuple[int, Prefix]], begin_id: int, end_id: int) -> Tensor:
     """`[n, vocabulary]` on the CPU, in 64 bits, so that the probabilities of all answers sum to at most 1."""
     device = memory.states.device
     lengths = [len(prefix) for _, prefix in wanted]

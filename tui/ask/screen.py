@@ -185,7 +185,9 @@ class AskScreen(MainScreen):
         view = self.query_one(AnswerView)
         if reply.answer is not None and path is not None:
             self._status = "ready"
-            truth = next((each.answer for each in self._benchmark.asked(path) if same(each.question, question)), None)
+            truth = next(
+                (each.answer for each in self._benchmark.asked(path) if is_same_question(each.question, question)), None
+            )
             exchange = Exchange(path, question, reply.answer, truth)
             self.query_one(History).add(exchange)
             if path == self.path:
@@ -284,6 +286,6 @@ class AskScreen(MainScreen):
             self._show_model_status()
 
 
-def same(one: str, other: str) -> bool:
+def is_same_question(one: str, other: str) -> bool:
     """Whether two questions differ at most in case, spaces and the question mark."""
     return one.lower().strip(" ?") == other.lower().strip(" ?")

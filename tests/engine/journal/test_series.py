@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.journal.reader import Journal, JournalWriter
-from looptop.engine.journal.rows import Metrics, Supersede, Tables
+from looptop.engine.journal.rows import DiscardAfter, EntryWriter, Metrics
 from looptop.engine.journal.schema import BUCKET_WIDTHS, migrate
 from looptop.engine.journal.series import read_series
 
@@ -33,10 +33,10 @@ def brute_force(rows: dict[int, float], span: int) -> dict[int, tuple[int, int, 
     }
 
 
-def tables() -> tuple[sqlite3.Connection, Tables]:
+def tables() -> tuple[sqlite3.Connection, EntryWriter]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
-    return connection, Tables(connection)
+    return connection, EntryWriter(connection)
 
 
 def entries(rows: dict[int, float]) -> list[Metrics]:
@@ -52,7 +52,7 @@ def test_buckets_hold_what_their_rows_hold(
         writes.write(entries(rows)[batch::batches])
     held = dict(rows)
     if cut is not None:
-        writes.write([Supersede(cut)])
+        writes.write([DiscardAfter(cut)])
         held = {step: value for step, value in held.items() if step <= cut}
     writes.write(entries(again))
     held |= again

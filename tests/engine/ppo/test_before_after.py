@@ -53,7 +53,7 @@ def test_one_that_cannot_be_kept_is_printed_all_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = RunFolder.create("ppo", configuration.preset("tiny", "ppo"))
-    monkeypatch.setattr(paired_comparison, "compare", lambda *_: RESULT)
+    monkeypatch.setattr(paired_comparison, "compare_with_reference", lambda *_: RESULT)
     (run.path / f".{FILE}").mkdir()  # in the way, as a read-only file system is
     assert main(["compare", run.id, "--n", "2"]) == 0
     out, err = capsys.readouterr()

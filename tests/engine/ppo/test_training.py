@@ -22,7 +22,7 @@ from looptop.engine.ppo.breakpoints import set_breakpoint
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judgements import record_judgement
 from looptop.engine.ppo.loading import load_policy
-from looptop.engine.ppo.paired_comparison import compare
+from looptop.engine.ppo.paired_comparison import compare_with_reference
 from looptop.engine.ppo.records import TOKEN_COLUMNS
 from looptop.engine.ppo.responding import generate
 from looptop.engine.runs import checkpoint
@@ -271,7 +271,7 @@ def test_a_live_or_stopped_run_with_adapters_answers_is_compared_and_is_a_policy
     assert float(tuned.v_head.summary.weight.detach().abs().max()) > 0, "the value head is the run's"
     said = generate(run.id, ["the council in Oslo"], max_new_tokens=4)
     assert len(said) == 1 and said[0].tokens
-    compared = compare(run.folder, 4)
+    compared = compare_with_reference(run.folder, 4)
     assert any(abs(pair.kl) > 1e-3 for pair in compared.rows), "it is not the reference"
     run.stop(checkpoint=False)
     assert run.wait() is RunState.STOPPED
@@ -457,4 +457,4 @@ def test_a_policy_that_writes_no_text_at_all_is_trained_shown_and_compared(
     shown = journal.tokens(2, 0)
     assert shown is not None and shown.texts == (["</s>"] if token == END else [f"<{token}>"] * 3)
     assert {each.response for each in generate(run.id, ["the tram", "the council"])} == {response}
-    assert {pair.after for pair in compare(run.folder, 3).rows} == {response}
+    assert {pair.after for pair in compare_with_reference(run.folder, 3).rows} == {response}

@@ -15,7 +15,7 @@ from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
-from looptop.engine.ppo.paired_comparison import compare
+from looptop.engine.ppo.paired_comparison import compare_with_reference
 from looptop.engine.ppo.preferences import load_pairs
 from looptop.engine.ppo.responding import generate
 from looptop.engine.runs import origins
@@ -259,7 +259,7 @@ def test_a_run_elsewhere_is_compared_and_used_and_not_this_homes_run_of_the_same
     save_policy(theirs.model)
     # This home's run has no model, so whatever is computed is of the other run.
     name = str(theirs.path)
-    assert compare(theirs, 2, device="cpu").n == 2
+    assert compare_with_reference(theirs, 2, device="cpu").n == 2
     assert [each.text for each in generate(name, ["the tram opened in Oslo"], device="cpu")]
     with pytest.raises(LooptopError, match="has no model yet"):
         generate(mine.id, ["the tram"], device="cpu")

@@ -14,7 +14,7 @@ from torch import Tensor
 import looptop.engine as looptop
 from looptop.engine import config
 from looptop.engine.journal.records import RunState
-from looptop.engine.vqa.decoding import Memory, best_answers, greedy, longest_answer
+from looptop.engine.vqa.decoding import AnswerDecoder, best_answers, greedy, longest_answer
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
@@ -143,7 +143,7 @@ def test_ended_rows_are_not_asked_again() -> None:
 def test_keys_and_values_of_the_memory_are_kept_and_change_nothing(tmp_path: Path) -> None:
     model, processor = tiny_model(tmp_path, "tokens")
     states, mask = remember(model, processor)
-    memory = Memory(model, states, mask)
+    memory = AnswerDecoder(model, states, mask)
     with torch.no_grad():
         memory.next_logits(None, torch.zeros(4, 1, dtype=torch.long))
         assert memory._keys_and_values
