@@ -171,11 +171,11 @@ def test_a_companion_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> No
     assert owner is not None
     eventually(lambda: (last := Journal(folder.db).last("loss")) and last.step >= 1)
     (companion,) = companions_of(owner.pid)
-    meeting = next(Path(word) for word in companion.cmdline() if word.endswith("meeting"))
-    assert meeting.exists()
+    rendezvous = next(Path(word) for word in companion.cmdline() if word.endswith("rendezvous"))
+    assert rendezvous.exists()
     os.kill(owner.pid, signal.SIGKILL)
     eventually(lambda: not companion.is_running() or companion.status() == psutil.STATUS_ZOMBIE)
-    eventually(lambda: not meeting.parent.exists())  # nothing of it stays behind
+    eventually(lambda: not rendezvous.parent.exists())  # nothing of it stays behind
     eventually(lambda: folder.state() is RunState.INTERRUPTED)
 
 
