@@ -66,7 +66,7 @@ def with_companions(
     """
     on_gpus = _on_gpus(device, count)
     with tempfile.TemporaryDirectory(prefix="looptop-") as private:
-        rendezvous_file = Path(private) / "rendezvous_file"
+        rendezvous_file = Path(private) / "rendezvous"
         companions: list[_Companion] = []
         with _watched(companions):
             # If one does not start, those before it are ended.
