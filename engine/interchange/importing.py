@@ -240,7 +240,7 @@ def _known() -> dict[str, str]:
     """The ids of earlier imports, by source."""
     imported = {}
     for run in RunFolder.all():
-        if run.id.startswith((f"{TENSORBOARD}-", f"{WANDB}-")):
+        if run.kind in (TENSORBOARD, WANDB):
             with contextlib.suppress(LooptopError):
                 imported[str(run.settings().get("source", ""))] = run.id
     return imported
