@@ -90,6 +90,7 @@ class Gate:
         self._hold_at_end: Hold | None = None
         self._held = False
         self._in_between = False
+        self._will_save = False
         # Files in `controls/` that were read and cannot be removed.
         self._skipped: set[str] = set()
 
@@ -120,7 +121,9 @@ class Gate:
         self._in_between = True
         try:
             self._poll_when_due()
-            self._wait(until_checkpoint=False)
+            # An evaluation that is due with a checkpoint comes before it: the pause continues once that is written.
+            if not self._will_save:
+                self._wait(until_checkpoint=False)
         finally:
             self._in_between = False
         return self.stop_requested.is_set()
@@ -227,6 +230,7 @@ class Gate:
         return self._together(lambda: self._after_checkpoint(step))
 
     def _after_checkpoint(self, step: int) -> bool:
+        self._will_save = False
         self._last_checkpoint = self.running_seconds()
         self._saved_step = step
         self._wait(until_checkpoint=False)
@@ -284,6 +288,7 @@ class Gate:
         stop = self.stop_requested.is_set()
         verdict = StepVerdict(self._checkpoint or (stop and self._stop_with_checkpoint), stop)
         self._checkpoint = False
+        self._will_save = verdict.checkpoint
         return verdict
 
     def _hold_where_wanted(self, stage: str) -> None:

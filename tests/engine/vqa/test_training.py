@@ -178,8 +178,10 @@ def test_the_best_checkpoint_is_what_the_run_ends_with(tmp_path: Path) -> None:
     assert all(torch.equal(ended[name], kept[name]) for name in ended)
 
 
-def test_pause_step_checkpoint_and_stop_are_taken_at_a_steps_end() -> None:
-    run = start("max_steps=100000")
+@pytest.mark.parametrize("eval_steps", [1, 100_000])
+def test_pause_step_checkpoint_and_stop_are_taken_at_a_steps_end(eval_steps: int) -> None:
+    """Also where the step that is held is evaluated, which comes before its checkpoint."""
+    run = start("max_steps=100000", f"eval_steps={eval_steps}")
     eventually(lambda: len(losses(run)) >= 3)
     run.pause()
     eventually(lambda: run.state is RunState.PAUSED)
