@@ -87,8 +87,8 @@ def open_to_others() -> list[str]:
 def _terminal() -> terminal.Terminal | None:
     """The terminal that the command was typed on, even if its output goes into a pipe."""
     for stream in (sys.stdin, sys.stderr):
-        if stream is not None and stream.isatty() and (found := terminal.inspect(stream.fileno())):
-            return found
+        if stream is not None and stream.isatty() and (shown_on := terminal.inspect(stream.fileno())):
+            return shown_on
     return None
 
 

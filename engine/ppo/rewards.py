@@ -69,11 +69,6 @@ class Reward:
         """
         return cls(tuple(parts), tuple(_scorer(part, device, precision) for part in parts))
 
-    @property
-    def asks_a_person(self) -> bool:
-        """Whether a person's ratings are part of the reward."""
-        return any(part.person for part in self.parts)
-
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> Scores:
         """Every part's scores.
 

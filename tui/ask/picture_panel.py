@@ -108,7 +108,7 @@ class PicturePanel(Vertical):
         elif self._view is None:
             self._picture.show_sentence("Ask a question about this image first: this shows what the model made of it.")
         else:
-            self._picture.show(_seen(self._view) if self._view_number == 1 else _looked_at(self._view))
+            self._picture.show(_seen(self._view) if self._view_number == 1 else _shaded_by_attention(self._view))
 
 
 def thumbnail_of(path: Path) -> Image:
@@ -135,7 +135,7 @@ def _seen(view: ModelView) -> Image:
     return Image.frombytes("RGB", view.size, view.rgb)
 
 
-def _looked_at(view: ModelView) -> Image:
+def _shaded_by_attention(view: ModelView) -> Image:
     """The model's image, darker where its attention is low: everybody can see a difference in brightness."""
     from PIL import Image, ImageChops
 

@@ -36,11 +36,17 @@ EXTRA = sorted(path.stem for path in GOLDEN.glob("extra_*.json"))
 KERNELS: tuple[Kernels, ...] = ("transformers", "fast")
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-@pytest.mark.parametrize("name", ["default", "kl_full", "accumulated", *EXTRA])
+# PPO has fast kernels for a T5 alone.
+@pytest.mark.parametrize(
+    ("name", "kernels"),
+    [
+        (name, kernels)
+        for name in ("default", "kl_full", "accumulated", *EXTRA)
+        for kernels in KERNELS
+        if "gpt2" not in name or kernels == "transformers"
+    ],
+)
 def test_a_recording_is_played_again(name: str, kernels: Kernels, tmp_path: Path) -> None:
-    if "gpt2" in name and kernels == "fast":
-        pytest.skip("a GPT-2 has no fast kernels")
     recorded = read(name)
     replay, *nudged = (
         Replay(recorded, tmp_path / str(nudge), "gpt2_" if "gpt2" in name else "", nudge, kernels=kernels)
