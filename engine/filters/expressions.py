@@ -18,9 +18,16 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+FLAG = "?"
+"""The field of a word that names a property of a row, such as `wrong`."""
+
+
 @dataclass(frozen=True)
 class Match:
-    """True if the field's text contains one of the values; an empty field means a bare word, searched in all texts."""
+    """True if the field's text contains one of the values; an empty field means a bare word, searched in all texts.
+
+    With the field `FLAG` it is true if the row has the property that its one value names.
+    """
 
     field: str
     values: tuple[str, ...]

@@ -7,8 +7,9 @@
     term     = word | NAME ":" value { "," value } | [ quantifier ] NAME operator number
 
 Whitespace is allowed on both sides of an operator, but not inside `NAME:VALUE`. Between double quotes, whitespace,
-parentheses and operators are part of a word, and `"and"` is an ordinary word. Before an operator, `and`, `or` and
-`not` are names. The text is read once, from left to right, and nothing in it is evaluated as code.
+parentheses and operators are part of a word, and `"and"` is an ordinary word; so is a word in quotes that the
+vocabulary has as a flag. Before an operator, `and`, `or` and `not` are names. The text is read once, from left to
+right, and nothing in it is evaluated as code.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 from typing import Generic
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.filters.expressions import EVERYTHING, Comparison, Expression, Group, Match
+from looptop.engine.filters.expressions import EVERYTHING, FLAG, Comparison, Expression, Group, Match
 from looptop.engine.filters.vocabulary import Filter, NumberField, Row, Vocabulary, Word, suggestion
 from looptop.engine.text import visible
 
@@ -126,6 +127,8 @@ class _Parser(Generic[Row]):
             raise word.unexpected(vocabulary.example)
         operator = _OPERATOR.match(self.text, self.at)
         if operator is None:
+            if word.typed.lower() in vocabulary.flags:
+                return Match(FLAG, (word.typed.lower(),), self.negated)
             if vocabulary.bare_words is None:
                 raise self.word(_WORD).unexpected("one of < <= > >= == !=")
             return Match("", (word.text.lower(),), self.negated) if word.text else EVERYTHING

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.filters.expressions import EVERYTHING, Expression, Match, Term, evaluate
+from looptop.engine.filters.expressions import EVERYTHING, FLAG, Expression, Match, Term, evaluate
 from looptop.engine.text import join_text, visible
 
 Row = TypeVar("Row")
@@ -84,6 +84,8 @@ class Vocabulary(Generic[Row]):
     texts: Mapping[str, TextField[Row]] = field(default_factory=dict)
     bare_words: Callable[[Row], Iterable[str]] | None = None
     """Returns the texts of a row in which bare words are searched; None allows no bare words and no minus for `not`."""
+    flags: Mapping[str, Callable[[Row], bool]] = field(default_factory=dict)
+    """Bare words that name a property of a row, such as `wrong`; in quotes they are ordinary words."""
     special: Collection[str] = ()
     """Bare words that are allowed in any case, such as `nan`."""
     quantifiers: Collection[str] = ()
@@ -108,6 +110,8 @@ class Filter(Generic[Row]):
         if not isinstance(term, Match):
             value = self.numbers[term.field].value(row)
             return value is not None and term.compares(value)
+        if term.field == FLAG:
+            return self.vocabulary.flags[term.values[0]](row)
         if known := self.vocabulary.texts.get(term.field):
             text = known.value(row).lower()
             return text in term.values if known.whole else any(value in text for value in term.values)

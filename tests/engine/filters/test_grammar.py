@@ -32,6 +32,7 @@ VOCABULARY: Vocabulary[Animal] = Vocabulary(
     },
     bare_words=lambda animal: (str(animal["kind"]), str(animal["name"])),
     quantifiers=("any", "all"),
+    flags={"winged": lambda animal: animal["kind"] == "bird"},
 )
 OWL: Animal = {"kind": "bird", "name": "Snowy Owl (and friends)", "legs": 2.0, "age": math.nan}
 
@@ -193,3 +194,19 @@ def test_a_text_of_any_length_is_read_or_refused(text: str) -> None:
         parse(text, VOCABULARY).holds(OWL)
     except LooptopError as error:
         assert len(str(error)) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("winged", True),
+        ("Winged owl", True),
+        ("-winged", False),
+        ("not winged or snowy", True),
+        ("winged cat", False),
+        ('"winged"', False),
+        ("winged<3", False),
+    ],
+)
+def test_a_flag_is_a_property_and_in_quotes_a_word(text: str, holds: bool) -> None:
+    assert parse(text, VOCABULARY).holds(OWL) is holds
