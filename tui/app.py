@@ -37,6 +37,7 @@ from looptop.tui.themes import DARK, LIGHT
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
     from looptop.engine.runs.listing import Summaries
+    from looptop.engine.vqa.image_sources import ImageEntry
     from looptop.tui.ask.client import AnswerHelper
 
 EVENTS_INTERVAL = 1.0
@@ -173,6 +174,10 @@ class LooptopApp(App[str]):
     def ask_about(self, model: str) -> None:
         """Goes to Ask, with this model answering."""
         self._go("ask", lambda screen: screen.use(model))
+
+    def show_images(self, title: str, entries: Sequence[ImageEntry]) -> None:
+        """Goes to Ask, with these images as the list to choose from."""
+        self._go("ask", lambda screen: screen.show_images(title, entries))
 
     # Actions that work everywhere.
 

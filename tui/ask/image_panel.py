@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +12,16 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input
 
-from looptop.tui.ask.easy_vqa import Benchmark
+from looptop.tui.ask.easy_vqa import Benchmark, BenchmarkQuestion
 from looptop.tui.ask.image_list import ImageList
+from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
+    from looptop.engine.vqa.image_sources import ImageEntry
     from looptop.tui.ask.file_tree import FileTree
 
 
@@ -45,6 +47,10 @@ class ImagePanel(Vertical):
         super().__init__(id="images-panel")
         self._list = ImageList(id="images")
         self._tree: FileTree | None = None
+        self._benchmark = benchmark
+        self._title = BENCHMARK
+        self._entries: dict[Path, ImageEntry] | None = None
+        """The images that another screen gave; None while the benchmark is the list."""
         self.border_title = BENCHMARK
         self._list.show(images, benchmark.note)
 
@@ -61,6 +67,29 @@ class ImagePanel(Vertical):
         """Puts the focus on the list or the tree."""
         (self._tree if self._tree is not None and self._tree.display else self._list).focus()
 
+    def show_entries(self, title: str, entries: Iterable[ImageEntry]) -> None:
+        """Replaces the list by these images; the first is chosen."""
+        self._entries = {entry.image: entry for entry in entries}
+        self._title = title
+        self._list.show(list(self._entries), self._note)
+        if self._tree is not None and self._tree.display:
+            self._tree.display, self._list.display = False, True
+        self.border_title = safe(title)
+        self.take_focus()
+        if self._list.path is not None:
+            self.post_message(self.Moved(self._list.path))
+
+    def asked(self, path: Path) -> Sequence[BenchmarkQuestion]:
+        """The questions that the list, or the benchmark, asks about an image."""
+        entry = self._entries.get(path) if self._entries else None
+        if entry is None:
+            return self._benchmark.asked(path)
+        return [BenchmarkQuestion(each.question, each.answer) for each in entry.questions]
+
+    def _note(self, path: Path) -> str:
+        answers = dict.fromkeys(each.answer for each in self.asked(path) if each.answer not in ("yes", "no"))
+        return ", ".join(answers)
+
     def turn(self) -> None:
         """Changes between the benchmark's images and files."""
         if self._tree is None:
@@ -71,7 +100,7 @@ class ImagePanel(Vertical):
             self._tree.display = False
         files = not self._tree.display
         self._tree.display, self._list.display = files, not files
-        self.border_title = "Files" if files else BENCHMARK
+        self.border_title = "Files" if files else safe(self._title)
         self._apply(self.query_one("#image-filter", Field).value if self.query("#image-filter") else "")
         self.take_focus()
 

@@ -32,6 +32,7 @@ from looptop.tui.widgets.bars import KeyBar, TopBar
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply
+    from looptop.engine.vqa.image_sources import ImageEntry
 
 NO_QUESTION = "type a question first, for example: what color is the shape?"
 NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
@@ -98,9 +99,13 @@ class AskScreen(MainScreen):
             return
         self.path = path
         field = self.query_one(QuestionField)
-        field.suggestions = [each.question for each in self._benchmark.asked(path)]
+        field.suggestions = [each.question for each in self.query_one(ImagePanel).asked(path)]
         self.query_one(AnswerView).suggest(field.suggestions)
         work(self, self._show(path), "picture", exclusive=True)
+
+    def show_images(self, title: str, entries: Sequence[ImageEntry]) -> None:
+        """Makes these images the list."""
+        self.query_one(ImagePanel).show_entries(title, entries)
 
     async def _show(self, path: Path) -> None:
         await asyncio.sleep(0.03)  # A held key runs through many images: only one that stays is opened.
@@ -186,7 +191,12 @@ class AskScreen(MainScreen):
         if reply.answer is not None and path is not None:
             self._status = "ready"
             truth = next(
-                (each.answer for each in self._benchmark.asked(path) if is_same_question(each.question, question)), None
+                (
+                    each.answer
+                    for each in self.query_one(ImagePanel).asked(path)
+                    if is_same_question(each.question, question)
+                ),
+                None,
             )
             exchange = Exchange(path, question, reply.answer, truth)
             self.query_one(History).add(exchange)

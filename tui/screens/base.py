@@ -18,6 +18,7 @@ from looptop.tui.widgets.bars import TopBar
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
     from looptop.engine.runs.listing import Summaries
+    from looptop.engine.vqa.image_sources import ImageEntry
 
 Result = TypeVar("Result")
 
@@ -65,6 +66,9 @@ class Services(Protocol):
 
     def ask_about(self, model: str) -> None:
         """Goes to Ask, with this model answering."""
+
+    def show_images(self, title: str, entries: Sequence[ImageEntry]) -> None:
+        """Goes to Ask, with these images as the list to choose from."""
 
     async def action_go(self, name: str) -> None:
         """Goes to another screen."""
