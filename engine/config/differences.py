@@ -38,13 +38,20 @@ def changes(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]
         before = base.get(table)
         for key, value in values.items():
             if not isinstance(before, Mapping) or before.get(key) != value:
-                changed[f"{table}.{key}"] = _value_text(value)
+                changed[f"{table}.{key}"] = value_text(value)
     return changed
 
 
-def _value_text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A setting's value as it is typed after `--set KEY=`; empty for no value."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return ",".join(str(each) for each in value)
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+        return ",".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    text = str(value)
+    # Spaces at the ends of a bare word would be lost.
+    return f'"{text}"' if text != text.strip() and not {'"', "\\"} & set(text) else text

@@ -46,11 +46,12 @@ class PolicyConfig(Table, frozen=True, kw_only=True):
 class QueryConfig(Table, frozen=True, kw_only=True):
     """Where queries come from."""
 
-    source: str
+    source: Annotated[str, Meta(examples=["newsroom"])]
     """`newsroom` or `newsroom:SEED`, a data set's name on the hub, or a local CSV, JSONL or Parquet file."""
     split: str = "train"
     """The split of a data set on the hub."""
     text_column: str = "text"
+    """The column of the table or data set that holds the texts."""
     prefix: str = ""
     """Text put before every query, such as `summarize: ` for T5."""
     max_query_tokens: Positive = 512
@@ -65,14 +66,21 @@ class GenerationConfig(Table, frozen=True, kw_only=True):
     """How responses are generated. The KL is meaningful only for samples of the model itself: the defaults."""
 
     max_new_tokens: Positive = 48
+    """The largest number of tokens in a response."""
     min_new_tokens: Natural = 0
+    """The smallest number of tokens in a response; 0 for no limit."""
     temperature: PositiveFloat = 1.0
+    """Below 1, likely tokens become likelier; above 1, rare ones do."""
     top_k: Natural = 0
     """Sample from this many of the most likely tokens; 0 for all."""
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """Sample from the most likely tokens that together have this probability; 1 for all."""
     num_beams: Positive = 1
+    """Responses that are searched for at once; 1 samples instead."""
     no_repeat_ngram_size: Natural = 0
+    """No sequence of this many tokens appears twice in a response; 0 for no such rule."""
     repetition_penalty: PositiveFloat = 1.0
+    """Above 1, tokens that the text already has become less likely."""
     cut_penalty: NonNegativeFloat = 0.0
     """Subtracted from the reward of a response that was cut off before its end."""
 
@@ -97,6 +105,7 @@ class RewardConfig(Table, frozen=True, kw_only=True):
     name: Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
     """The score's name in the journal, on the screen and in conditions: letters, digits and underscores."""
     weight: Real = 1.0
+    """The weight of this part in the sum."""
     model: str = ""
     """A sequence classifier: hub name, local folder, `bundled:PART`, or a reward run's id."""
     label: str = "LABEL_1"
@@ -180,6 +189,7 @@ class PpoTrainingConfig(TrainingConfig, frozen=True, kw_only=True):
     eval_steps: Positive = 20
     """Batches between two evaluations on the held-out queries."""
     per_device_eval_batch_size: Positive = 32
+    """Held-out queries that are answered together at an evaluation."""
     kl_limit: PositiveFloat = 100.0
     """If the mean KL of a batch's responses is above this, in nats, the run stops with a checkpoint."""
     reference_responses: Natural = 2

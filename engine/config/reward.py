@@ -22,7 +22,7 @@ class ClassifierConfig(Table, frozen=True, kw_only=True):
 class PreferenceConfig(Table, frozen=True, kw_only=True):
     """Where preferences come from."""
 
-    source: str
+    source: Annotated[str, Meta(examples=["newsroom"])]
     """`newsroom` or `newsroom:SEED`; a PPO run's id (for the ratings given there); a data set's name on the hub; or a
     local CSV, JSONL or Parquet file. A file holds pairs (`chosen`, `rejected`, optionally `query`) or ratings (`query`,
     `response`, `rating`), from which pairs are made within each query."""
@@ -40,12 +40,18 @@ class RewardTrainingConfig(TrainingConfig, frozen=True, kw_only=True):
     """The training arguments of a reward run."""
 
     per_device_train_batch_size: Positive = 16
+    """Pairs in one forward and backward pass of each process."""
     per_device_eval_batch_size: Positive = 32
+    """Pairs in one pass of an evaluation."""
     gradient_accumulation_steps: Positive = 1
+    """Batches whose gradients make one step of the optimiser."""
     learning_rate: PositiveFloat = 1e-4
     eval_strategy: Literal["steps", "epoch"] = "epoch"
+    """When to evaluate: after each epoch, or every `eval_steps` steps."""
     eval_steps: Positive = 500
+    """Steps between two evaluations, if `eval_strategy` is `steps`."""
     metric_for_best_model: Literal["loss", "accuracy"] = "accuracy"
+    """Which figure of validation chooses the checkpoint that becomes the result."""
 
 
 class RewardRunConfig(Table, frozen=True, kw_only=True):

@@ -6,10 +6,7 @@ the command line can check settings while a person types them.
 
 from __future__ import annotations
 
-import ast
 import difflib
-import inspect
-import itertools
 import re
 import textwrap
 import tomllib
@@ -18,18 +15,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin, overload
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin, overload
 
 import msgspec
 import tomli_w
 from msgspec import Struct
 
 from looptop.engine.config import versions
+from looptop.engine.config.meanings import meanings
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.encoding import dump_toml, parse_toml
-from looptop.engine.errors import UNREADABLE, LooptopError, error_text
+from looptop.engine.errors import UNREADABLE, LooptopError, SettingError, error_text
 from looptop.engine.text import visible
 
 RunConfig: TypeAlias = VqaRunConfig | PpoRunConfig | RewardRunConfig
@@ -136,7 +134,8 @@ def from_dict(data: Mapping[str, Any], where: str = "the configuration") -> RunC
     """Checks plain data against the types of its kind.
 
     Raises:
-        LooptopError: Names the key, what it holds, and what it should hold.
+        LooptopError: Names the key, what it holds, and what it should hold; a `SettingError` where one key is the
+            cause.
     """
     kind = data.get("kind", "vqa")
     if not isinstance(kind, str) or kind not in _KINDS:
@@ -144,7 +143,8 @@ def from_dict(data: Mapping[str, Any], where: str = "the configuration") -> RunC
     try:
         return msgspec.convert(data, _KINDS[kind], strict=True)
     except msgspec.ValidationError as error:
-        raise LooptopError(f"{where}: {_explain(str(error), data, _KINDS[kind])}") from None
+        key, sentence = _explain(str(error), data, _KINDS[kind])
+        raise SettingError(key, f"{where}: {sentence}") from None
     except UNREADABLE as error:
         raise LooptopError(f"{where}: {_why_unreadable(error)}") from None
 
@@ -164,7 +164,8 @@ def override(config: C, settings: Iterable[str]) -> C:
     """The configuration with `key=value` settings applied, as typed after `--set`.
 
     A key is `table.name`, or the name alone (`learning_rate`, `fusion`), since no name is in two tables; the key of a
-    reward is `rewards.ITS_NAME.name`. A value is TOML; a bare word is text, and commas separate a list of words.
+    reward is `rewards.ITS_NAME.name`. A value is TOML; a bare word is text, and commas separate a list of words. An
+    empty value removes the value of a setting that can be without one.
 
     Raises:
         LooptopError: A key or value is not allowed; the message names it and the closest valid key.
@@ -180,27 +181,29 @@ def override(config: C, settings: Iterable[str]) -> C:
 
 
 def dump(config: RunConfig) -> str:
-    """The whole configuration as TOML for a person to edit; settings without a value are listed as comments."""
-    lines = []
+    """The whole configuration as TOML for a person to edit: each setting below a comment with its meaning; settings
+    without a value are comments themselves.
+    """
+    lines: list[str] = []
+    texts: dict[str, str] = {}
     for line in tomli_w.dumps(versions.with_version(to_dict(config))).splitlines():
-        lines.append(line)
-        table = getattr(config, line[1:-1], None) if line.startswith("[") else None
-        if isinstance(table, Struct):
-            meanings = _meanings(type(table))
-            for name in _fields(type(table)):
+        if line.startswith("["):
+            lines.append(line)
+            table = getattr(config, line.strip("[]"), None)
+            if isinstance(table, tuple):
+                table = table[0]
+            texts = meanings(type(table)) if isinstance(table, Struct) else {}
+            for name in texts:
                 if getattr(table, name) is None:
-                    lines.append(f"# {name} =" + (f"  # {meanings[name]}" if name in meanings else ""))
+                    lines += [*_comment(texts[name]), f"# {name} ="]
+            continue
+        meaning = texts.get(line.partition(" = ")[0])
+        lines += [*_comment(meaning), line] if meaning else [line]
     return "\n".join(lines) + "\n"
 
 
-def _meanings(table: type[Struct]) -> dict[str, str]:
-    """The docstrings of a table's settings, each in one line, read from its source."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(table))).body[0]
-    meanings = {}
-    for field, below in itertools.pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            meanings[field.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
-    return meanings
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent="# ", subsequent_indent="# ")
 
 
 def keys(config_type: type[Struct] = VqaRunConfig) -> Iterator[str]:
@@ -282,6 +285,10 @@ def _names(tables: Any) -> list[str]:
 
 
 def _parse_value(text: str, field_type: Any) -> Any:
+    if not text and types.NoneType in get_args(field_type):
+        return None
+    if get_origin(field_type) is Annotated:
+        return _parse_value(text, get_args(field_type)[0])
     wants_list = get_origin(field_type) is tuple
     try:
         value = tomllib.loads(f"value = {text}")["value"]
@@ -307,8 +314,10 @@ def _why_unreadable(error: Exception) -> str:
     return f"it has a value that is too large, or that no setting accepts ({error_text(error)})"
 
 
-def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:
-    """Rewrites a message of msgspec for people: the path (`$.training.x`) comes first, as a key."""
+def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -> tuple[str, str]:
+    """Rewrites a message of msgspec for people: the key that it is about (empty if it is about several), and the
+    sentence, in which the path (`$.training.x`) comes first, as a key.
+    """
     text, _, path = message.partition(" - at `$.")
     key = path.rstrip("`")
     unknown = re.match(r"Object contains unknown field `(.*)`", text)
@@ -317,33 +326,33 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
         near = _near(key, data, config_type) if "." in key else ""
         near = near or next(iter(difflib.get_close_matches(key, _fields(config_type), n=1)), "")
         near = near or next(iter(difflib.get_close_matches(key, list(keys(config_type)), n=1, cutoff=0.5)), "")
-        return f"there is no key '{visible(key)}'" + (
+        return key, f"there is no key '{visible(key)}'" + (
             f"; did you mean '{near}'?" if near else "; a newer looptop may have it; `looptop config` lists this one's"
         )
     missing = re.match(r"Object missing required field `(.*)`", text)
     if missing:
-        return f"the key '{visible(f'{key}.{missing[1]}' if key else missing[1])}' is missing"
+        return key, f"the key '{visible(f'{key}.{missing[1]}' if key else missing[1])}' is missing"
     if not key:  # The message is about the whole configuration.
-        return visible(text)
+        return "", visible(text)
     value: Any = data
     for part in filter(None, re.split(r"[.\[\]]+", key)):
         value = value[int(part)] if isinstance(value, list | tuple) else value.get(part, "?")
     if isinstance(value, Mapping) and not text.startswith("Expected"):  # The message is about a whole table.
-        return visible(text)
+        return "", visible(text)
     complaint = text[0].lower() + text[1:].replace("`", "")
     if text.startswith("Invalid enum value"):
         complaint = f"it must be one of: {', '.join(_choices(key, config_type))}"
-    return f"{visible(key)} is {visible(repr(value))}: {visible(complaint)}"
+    return re.sub(r"\[[^\]]*\]$", "", _named(key, data)), f"{visible(key)} is {visible(repr(value))}: {visible(complaint)}"
 
 
 def _named(path: str, data: Mapping[str, Any]) -> str:
-    """A path of msgspec as a key of `--set`: `rewards[0]` becomes `rewards.NAME`."""
-    match = re.fullmatch(r"(\w+)\[(\d+)\]", path)
+    """A path of msgspec as a key of `--set`: `rewards[0].weight` becomes `rewards.NAME.weight`."""
+    match = re.fullmatch(r"(\w+)\[(\d+)\](.*)", path)
     tables = data.get(match[1]) if match else None
     if match is None or not isinstance(tables, list | tuple):
         return path
     table = tables[int(match[2])]
-    return f"{match[1]}.{table['name']}" if isinstance(table, Mapping) and "name" in table else path
+    return f"{match[1]}.{table['name']}{match[3]}" if isinstance(table, Mapping) and "name" in table else path
 
 
 def _choices(key: str, config_type: type[Struct]) -> list[str]:

@@ -6,28 +6,44 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from looptop.engine.config.types import Natural, NonNegativeFloat, Positive, PositiveFloat, PrecisionChoice, Table
+from looptop.engine.config.types import (
+    DeviceName,
+    Natural,
+    NonNegativeFloat,
+    Optimizer,
+    Positive,
+    PositiveFloat,
+    PrecisionChoice,
+    Table,
+)
 
 
 class TrainingConfig(Table, frozen=True, kw_only=True):
     """The arguments of Trainer that can be set, and those that the engine adds."""
 
     num_train_epochs: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    """How often all of the training data is seen."""
     max_steps: Annotated[int, Meta(ge=-1, le=10**9)] = -1
     """Optimiser steps in total (PPO: batches); -1 to go by the epochs."""
     learning_rate: PositiveFloat = 5e-5
+    """The optimiser's largest learning rate, reached after the warm-up."""
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    """How the learning rate changes after the warm-up: to zero in a line or a cosine, or not at all."""
     warmup_steps: NonNegativeFloat = 0
     """Steps of warm-up; if below 1, a fraction of all steps."""
     weight_decay: NonNegativeFloat = 0.0
+    """How strongly the optimiser pulls weights to zero at each step; biases and norms are left out."""
     adam_beta2: Annotated[float, Meta(gt=0, lt=1)] = 0.999
+    """How slowly Adam's mean of squared gradients changes."""
     max_grad_norm: NonNegativeFloat = 1.0
     """Gradients are clipped to this norm; 0 for no clipping."""
-    optim: str = "adamw_torch"
+    optim: Optimizer = "adamw_torch"
+    """The optimiser, by its name in transformers."""
     seed: Natural = 42
+    """Fixes the order of the data, the validation split, dropout and new weights."""
     precision: PrecisionChoice = "auto"
     """`auto`: bf16 if the device computes it natively, fp16 on an older CUDA device (but not for T5), else fp32."""
-    device: str = "auto"
+    device: DeviceName = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
     processes: Positive = 1
     """Processes that train together, each on a GPU of its own or with its share of the CPU cores."""

@@ -21,5 +21,11 @@ Kernels = Literal["fast", "transformers"]
 """Whose code computes a model's inner parts on a CPU: looptop's or transformers'. A GPU always uses transformers'."""
 
 
+Optimizer = Annotated[str, Meta(examples=["adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rmsprop", "adagrad"])]
+"""Any optimiser of `transformers.OptimizerNames`; the examples are those that need no further package."""
+
+DeviceName = Annotated[str, Meta(examples=["auto", "cpu", "cuda", "mps"])]
+
+
 class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One table of a configuration: unknown keys are refused, and values cannot be changed after reading."""
