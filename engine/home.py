@@ -11,6 +11,14 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 
+READ_ONLY = "LOOPTOP_READONLY"
+"""The environment variable that makes looptop write nothing; `--readonly` sets it. Helper processes inherit it."""
+
+
+def is_read_only() -> bool:
+    """Whether looptop was started only to look: it writes no file and sends no control to a run."""
+    return bool(os.environ.get(READ_ONLY))
+
 
 def home() -> Path:
     """The folder of all runs: `$LOOPTOP_HOME`, or the platform's folder for user data. Made if missing, with mode 0700.

@@ -6,13 +6,12 @@ Only what the first paint needs is imported at the top.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import gc
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
@@ -22,19 +21,24 @@ from textual.filter import LineFilter
 from textual.keys import key_to_character
 from textual.screen import Screen
 
-from looptop.engine.errors import LooptopError
-from looptop.engine.home import home
+from looptop.engine.config.home_settings import read_home_settings
+from looptop.engine.home import home, is_read_only
 from looptop.engine.text import visible
 from looptop.tui import actions
 from looptop.tui.background import LOG, in_thread, report, threads_report, work
+from looptop.tui.kept_state import StateFile
 from looptop.tui.run_events import RunEvents
+from looptop.tui.screen_names import MAIN_SCREENS, screen_of
 from looptop.tui.screens.base import MainScreen, Overlay, Services
 from looptop.tui.terminal import driver as terminal
 from looptop.tui.terminal.key_order import KeyDone, KeyOrder, is_key_input
 from looptop.tui.text import VisibleLines
-from looptop.tui.themes import DARK, LIGHT
+from looptop.tui.themes import DARK, LIGHT, first_theme
 
 if TYPE_CHECKING:
+    from textual.actions import ActionParseResult
+    from textual.dom import DOMNode
+
     from looptop.engine.runs.folder import RunFolder
     from looptop.engine.runs.listing import Summaries
     from looptop.engine.vqa.image_sources import ImageEntry
@@ -48,6 +52,8 @@ YOUNG_GC_THRESHOLD = 5000
 
 FORCED_EXIT_SECONDS = 6.0
 """Seconds after which an app that is quitting is ended by force."""
+
+ONLY_LOOKS = "this looptop only looks (--readonly): it starts and changes no run"
 
 
 class LooptopApp(App[str]):
@@ -74,8 +80,12 @@ class LooptopApp(App[str]):
             attach: The run to open on.
         """
         options: dict[str, Any] = {"driver_class": terminal.Driver} if drawn_on is not None else {}
+        self.kept = StateFile()
+        self.settings_file = read_home_settings()
         if attach is not None:
-            self.DEFAULT_MODE = _screen_of(attach)  # type: ignore[misc]  # this app's own
+            self.DEFAULT_MODE = screen_of(attach)  # type: ignore[misc]  # this app's own
+        elif self.kept.state.screen in MAIN_SCREENS:
+            self.DEFAULT_MODE = self.kept.state.screen  # type: ignore[misc]
         super().__init__(**options)
         self._opened_on = attach
         self._make_process = make_process
@@ -88,7 +98,7 @@ class LooptopApp(App[str]):
         self.animation_level = "none"
         self.register_theme(DARK)
         self.register_theme(LIGHT)
-        self.theme = DARK.name
+        self.theme = first_theme(self.settings_file.settings.theme, self.kept.state.theme)
         self.add_mode("ask", self._make_ask)
         self.add_mode("train", self._make_train)
         self.add_mode("ppo", self._make_ppo)
@@ -135,7 +145,7 @@ class LooptopApp(App[str]):
 
     def open_run(self, run: RunFolder) -> None:
         """Goes to the screen that shows runs of its kind."""
-        name = _screen_of(run)
+        name = screen_of(run)
         if name == "charts":
             self.open_charts([run])
         else:
@@ -151,7 +161,7 @@ class LooptopApp(App[str]):
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
-        name = _screen_of(run)
+        name = screen_of(run)
         if name == "charts":
             self.show_notice(
                 f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one", "warning"
@@ -187,6 +197,7 @@ class LooptopApp(App[str]):
             await self.pop_screen()
         if self.current_mode != name:
             await self.switch_mode(name)
+            self.kept.keep_screen(name if name in MAIN_SCREENS else "runs")
 
     async def action_back(self) -> None:
         """Esc: leaves a field, or closes an overlay."""
@@ -205,6 +216,7 @@ class LooptopApp(App[str]):
     def action_theme(self) -> None:
         """Changes between dark and light."""
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+        self.kept.keep_theme(self.theme)
 
     def action_help(self) -> None:
         """Shows the help of this screen."""
@@ -270,6 +282,18 @@ class LooptopApp(App[str]):
 
     # What Textual asks for.
 
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Runs an action; one that changes a run is refused in an app that only looks."""
+        if is_read_only() and action in actions.CHANGING:
+            self.show_notice(ONLY_LOOKS, "warning")
+            return True
+        return await super().run_action(action, default_namespace, namespaces)
+
     async def on_event(self, event: Event) -> None:
         """Lets keys act one after the other; drops input that comes while the app ends."""
         if isinstance(event, InputEvent) and not self.screen_stack:
@@ -291,6 +315,8 @@ class LooptopApp(App[str]):
             gc.enable()
         if self._opened_on is not None:
             self.watch_events(self._opened_on)
+        for problem in self.settings_file.problems:
+            self.show_notice(problem.sentence, "warning")
         work(self, self._show_events(), "run events")
 
     def watch_events(self, run: RunFolder) -> None:
@@ -311,7 +337,7 @@ class LooptopApp(App[str]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the actions that work here."""
         for action in actions.actions_of({"app", *self._key_contexts(screen)}):
-            if action.palette:
+            if action.palette and not (action.changes and is_read_only()):
                 yield SystemCommand(f"{action.label} ({action.key_text})", action.help, self._runner(action))
 
     @staticmethod
@@ -331,19 +357,6 @@ class LooptopApp(App[str]):
 
 if TYPE_CHECKING:
     _services: type[Services] = LooptopApp  # the app does what screens ask for
-
-
-def _screen_of(run: RunFolder) -> str:
-    """The name of the screen that shows runs of this kind."""
-    kind = run.kind
-    if not kind:  # a folder outside this home, with a name that is not an id
-        with contextlib.suppress(LooptopError):
-            kind = str(run.settings().get("kind", ""))
-    return _SCREENS.get(kind, "charts")
-
-
-_SCREENS = {"vqa": "train", "ppo": "ppo"}
-"""Kinds of runs that have a screen of their own; all others are shown as charts."""
 
 
 def run_app(attach: RunFolder | None = None) -> int:

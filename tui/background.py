@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.css.query import NoMatches
 
+from looptop.engine.files.private import append_private
 from looptop.engine.home import home
 from looptop.engine.text import visible
 
@@ -85,8 +86,9 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
 def report(app: App[Any], error: BaseException) -> None:
     """Writes the traceback to the log and shows a notice that names the log; call it in the app's thread."""
     log = home() / LOG
-    with contextlib.suppress(OSError), log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {''.join(traceback.format_exception(error))}\n")
+    entry = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {''.join(traceback.format_exception(error))}\n"
+    with contextlib.suppress(OSError), append_private(log) as file:
+        file.write(entry.encode("utf-8", "backslashreplace"))
     if app.is_running:
         sentence = f"an error in looptop itself ({type(error).__name__}); please report what {visible(log)} says"
         app.notify(sentence, severity="error", timeout=30, markup=False)

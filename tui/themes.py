@@ -42,3 +42,14 @@ LIGHT = Theme(
     panel="#e4e1d8",
     variables={"text-muted": "#5d6673", "border": "#00639c", "border-blurred": "#cfcabd"} | _CURVES_ON_LIGHT,
 )
+
+
+def first_theme(wanted: str, last: str) -> str:
+    """The name of the theme that the app opens with.
+
+    Args:
+        wanted: The setting: `dark`, `light` or `last`.
+        last: The name of the theme that the app was left with; empty or unknown if there is none.
+    """
+    name = {"dark": DARK.name, "light": LIGHT.name}.get(wanted, last)
+    return name if name in (DARK.name, LIGHT.name) else DARK.name

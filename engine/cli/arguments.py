@@ -21,6 +21,8 @@ class CommonArguments:
 
     command: str
     version: bool
+    readonly: bool
+    """Whether `--readonly` stands before the command: it changes no run and writes no file."""
     began: float
     """When the command started, in seconds since the epoch."""
     open_app: OpenApp | None

@@ -12,6 +12,7 @@ from looptop.engine.runs.folder import RunFolder
 
 EXAMPLES = """\
   looptop attach vqa-3
+  looptop attach vqa-3 --readonly               only look: nothing that you press changes the run
   looptop attach /mnt/shared/runs/vqa-3         another machine's run, by its folder
 
 The run is not affected when you leave the app (q, ctrl-C) or the terminal closes.
@@ -23,11 +24,18 @@ class Arguments(CommonArguments):
     """The arguments of the command."""
 
     run: str
+    readonly: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, or its folder")
+    parser.add_argument(
+        "--readonly",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="only look: the app changes no run and writes no file",
+    )
 
 
 def run(arguments: Arguments) -> int:

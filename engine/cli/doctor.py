@@ -15,6 +15,7 @@ import msgspec
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.output import say, say_json
 from looptop.engine.compute.threads import cpu_threads
+from looptop.engine.config.home_settings import FILE, read_home_settings
 from looptop.engine.files.private import who_else_writes
 from looptop.engine.home import home
 from looptop.engine.machine import terminal
@@ -22,7 +23,6 @@ from looptop.engine.machine.file_systems import HomeFolder, home_folders
 from looptop.engine.machine.gpus import Gpu, Gpus
 from looptop.engine.machine.logout import Logout, logout_policy
 from looptop.engine.machine.usage import memory
-from looptop.engine.runs.notify import SETTINGS
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -61,6 +61,7 @@ def run(arguments: Arguments) -> int:
                 "terminal": msgspec.to_builtins(own_terminal),
                 "home": str(home()),
                 "home_open_to_others": open_to_others(),
+                "settings_problems": [problem.sentence for problem in read_home_settings().problems],
                 "file_systems": [msgspec.to_builtins(folder) for folder in folders],
                 "logout": msgspec.to_builtins(logout),
                 "versions": versions,
@@ -72,6 +73,8 @@ def run(arguments: Arguments) -> int:
     _say_home_folders(folders)
     for why in open_to_others():
         say(f"  ! {why}; until then its notify command is not started, and its runs count as another user's")
+    for problem in read_home_settings().problems:
+        say(f"  ! {problem.sentence}")
     _say_logout(logout)
     say("versions")
     say("  " + "  ".join(f"{name} {visible(version)}" for name, version in versions.items()))
@@ -80,7 +83,7 @@ def run(arguments: Arguments) -> int:
 
 def open_to_others() -> list[str]:
     """The parts of the home that other users can change: for each a sentence that also says how to end that."""
-    paths = [home() / name for name in ("", SETTINGS, "runs", "origins")]
+    paths = [home() / name for name in ("", FILE, "runs", "origins")]
     return [why for why in map(who_else_writes, paths) if why]
 
 

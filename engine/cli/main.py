@@ -26,7 +26,10 @@ from typing import Any, NoReturn
 
 from looptop.engine.cli.arguments import CommonArguments, OpenApp
 from looptop.engine.errors import LooptopError
+from looptop.engine.home import READ_ONLY
 from looptop.engine.text import visible
+
+READ_ONLY_OPTION = "--readonly"
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -110,6 +113,7 @@ GROUPS = {
         "notify": Command("annotate", "choose the command that is started when a run ends, fails or raises an alert"),
         "delete": Command("delete", "delete runs with all their files; asks first"),
         "config": Command("config", "print a preset's whole configuration, as a starting point for --config"),
+        "settings": Command("settings", "print the settings of the whole program, and what each does"),
         "doctor": Command("doctor", "report what this machine, terminal and home offer, and what may end a run"),
         "completion": Command("completion", "print the code that completes looptop's commands in your shell"),
     },
@@ -232,7 +236,9 @@ def _command_of(words: Sequence[str]) -> str | None:
 
 
 def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
-    if not words:
+    if set(words) <= {READ_ONLY_OPTION}:
+        if words:
+            os.environ[READ_ONLY] = "1"
         if open_app is None:
             raise LooptopError(NO_APP)
         if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
@@ -259,6 +265,8 @@ def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
         return 0
     if module is None:
         parser.error("no command was named")
+    if arguments.readonly:
+        os.environ[READ_ONLY] = "1"
     arguments.began = began
     arguments.open_app = open_app
     code: int = module.run(arguments)
@@ -285,6 +293,7 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
         formatter_class=HelpText,
     )
     parser.add_argument("--version", action="store_true", help="print looptop's version and exit")
+    parser.add_argument(READ_ONLY_OPTION, action="store_true", help="only look: change no run, write no file")
     subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", help="one of those below; COMMAND --help explains it", parser_class=Parser
     )

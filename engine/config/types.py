@@ -21,7 +21,9 @@ Kernels = Literal["fast", "transformers"]
 """Whose code computes a model's inner parts on a CPU: looptop's or transformers'. A GPU always uses transformers'."""
 
 
-Optimizer = Annotated[str, Meta(examples=["adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rmsprop", "adagrad"])]
+Optimizer = Annotated[
+    str, Meta(examples=["adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rmsprop", "adagrad"])
+]
 """Any optimiser of `transformers.OptimizerNames`; the examples are those that need no further package."""
 
 DeviceName = Annotated[str, Meta(examples=["auto", "cpu", "cuda", "mps"])]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.home import is_read_only
 from looptop.engine.text import visible
 
 MAX_FILE_BYTES = 4 * 2**20
@@ -35,6 +36,27 @@ class UnsafeFileError(LooptopError, OSError):
         return str(self.args[0])
 
 
+class ReadOnlyError(LooptopError, OSError):
+    """Something would have been changed, but looptop was started with `--readonly`."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing was changed: looptop was started with --readonly, to look only")
+        self.strerror = "looptop was started with --readonly, to look only"
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def refuse_if_read_only() -> None:
+    """Whatever changes a file or a folder calls this first; opening a file to write it calls it too.
+
+    Raises:
+        ReadOnlyError: looptop was started with `--readonly`.
+    """
+    if is_read_only():
+        raise ReadOnlyError
+
+
 def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, follow_links: bool = False) -> int:
     """Opens a regular file without waiting, and without following a link in the last part of its path.
 
@@ -49,9 +71,12 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, fol
 
     Raises:
         UnsafeFileError: It is a link, a folder, a pipe or a device, or belongs to another user.
+        ReadOnlyError: It was to be written, and looptop was started only to look.
         OSError: It cannot be opened.
     """
     writes = bool(flags & (os.O_WRONLY | os.O_RDWR))
+    if writes:
+        refuse_if_read_only()
     # The file is emptied only after it is known to be safe.
     empties, flags = bool(flags & os.O_TRUNC), flags & ~os.O_TRUNC
     try:

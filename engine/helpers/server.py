@@ -24,6 +24,7 @@ from msgspec import json
 
 from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.private import open_regular
 from looptop.engine.helpers.process import R
 from looptop.engine.runs.folder import home
 from looptop.engine.text import visible
@@ -121,7 +122,7 @@ def redirect(log_name: str) -> Path:
     try:
         log = home() / log_name
         anew = os.O_TRUNC if log.exists() and log.stat().st_size > MAX_LOG else 0
-        printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | anew, 0o600)
+        printed = open_regular(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | anew)
     except (LooptopError, OSError):
         log, printed = Path(os.devnull), os.dup(nothing)
     os.dup2(nothing, 0)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
-from looptop.engine.files.private import UnsafeFileError, refuse_unsafe
+from looptop.engine.files.private import UnsafeFileError, refuse_if_read_only, refuse_unsafe
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.origins import forget_origin
 from looptop.engine.text import visible
@@ -26,6 +26,7 @@ def delete(folder: RunFolder) -> None:
     Raises:
         LooptopError: The run is live, here or on another host, or its folder cannot be removed.
     """
+    refuse_if_read_only()
     _finish_earlier(folder.path.parent)
     if folder.live_by() == "heartbeat":
         owner = folder.owner()

@@ -31,6 +31,7 @@ from looptop.engine.files.lock import RunLock as RunLock
 from looptop.engine.files.private import (
     UnsafeFileError,
     read_regular,
+    refuse_if_read_only,
     refuse_unsafe,
     refuse_unsafe_folder,
     write_private,
@@ -134,6 +135,7 @@ class RunFolder:
             LooptopError: The folder cannot be made.
         """
         settings = configuration.to_dict(config) if isinstance(config, RunConfig) else dict(config)
+        refuse_if_read_only()
         runs = _runs()
         draft = runs / f".new-{secrets.token_hex(8)}"
         try:

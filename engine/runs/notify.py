@@ -14,9 +14,9 @@ import threading
 import time
 from pathlib import Path
 
-from looptop.engine.encoding import parse_toml
-from looptop.engine.errors import UNREADABLE, LooptopError, error_text
-from looptop.engine.files.private import append_private, read_regular, who_else_writes
+from looptop.engine.config.home_settings import read_home_settings, settings_path
+from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.files.private import append_private, who_else_writes
 from looptop.engine.home import home
 from looptop.engine.journal.causes import Cause, Hold, HoldReason
 from looptop.engine.journal.records import RunState
@@ -30,9 +30,6 @@ MAX_TEXT_LENGTH = 2000
 
 ALERTS = frozenset({"alert", "breakpoint"})
 """The kinds of events that start the command."""
-
-SETTINGS = "settings.toml"
-"""The file of settings for all runs of a home."""
 
 # A condition that holds at every step must not start a command at every step.
 _SECONDS_BETWEEN_ALERTS = 10.0
@@ -160,22 +157,13 @@ def command_for(folder: Path, agreed: str = "") -> str:
                 " with `looptop notify`"
             )
         return own
-    path = home() / SETTINGS
-    try:
-        command = parse_toml(read_regular(path, follow_links=True)).get("notify", "")
-    except FileNotFoundError:
-        return ""
-    except LooptopError:
-        raise
-    except OSError as error:
-        raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
-    except UNREADABLE as error:
-        raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; correct or remove the file") from None
-    if not isinstance(command, str):
-        raise LooptopError(f"cannot read {visible(path)}: notify must be a command in quotes")
-    if command:
-        _refuse_others(home(), path)
-    return command
+    file = read_home_settings()
+    for problem in file.problems:
+        if problem.key in ("", "notify"):
+            raise LooptopError(problem.sentence)
+    if file.settings.notify:
+        _refuse_others(home(), settings_path())
+    return file.settings.notify
 
 
 def _refuse_others(*paths: Path) -> None:

@@ -108,8 +108,11 @@ def test_ctrl_z_gives_the_shell_back_and_fg_the_screen(run: RunFolder) -> None:
         eventually(lambda: (tty.pump(), tty.restored())[1])
         goes_on(run)
         send(run, "pause")
+        tty.screen.reset()  # the shell has drawn over it: all must come again, also what has not changed
         os.kill(tty.pid, signal.SIGCONT)
         tty.until("⏸ paused")
+        for part in ("1 Ask", "Loss", "Accuracy", "Sample answers", "Events", "q quit"):
+            tty.until(part)
         tty.send("q")
         assert tty.until_gone() == 0
         assert tty.restored()

@@ -77,3 +77,7 @@ def actions_of(contexts: Iterable[str]) -> list[Action]:
     """The actions of these contexts, in the order of the tables."""
     wanted = set(contexts)
     return [action for context, actions in ACTIONS.items() if context in wanted for action in actions]
+
+
+CHANGING = frozenset(action.name for actions in ACTIONS.values() for action in actions if action.changes)
+"""The names, with their arguments, of the actions that change a run or start one."""

@@ -23,6 +23,8 @@ class Action:
     """Whether the command palette offers it."""
     always: bool = False
     """Whether the key acts before the widget that has the focus sees it."""
+    changes: bool = False
+    """Whether it changes a run or starts one; an app that was opened with `--readonly` refuses it."""
     shown: str = ""
     """How the keys are displayed; if empty, made from `keys`."""
 

@@ -6,13 +6,20 @@ from looptop.tui.actions.action import Action
 
 RUN_ACTIONS = {
     "train": (
-        Action("new", "n", "new run", "Fill in the form of a new run.", palette=True),
+        Action("new", "n", "new run", "Fill in the form of a new run.", palette=True, changes=True),
         Action("open", "o", "open run", "Choose a run to watch: live, finished or interrupted.", palette=True),
     ),
-    "form": (Action("start", "ctrl+s", "start", "Check the form and start the run.", palette=True, shown="^s"),),
+    "form": (
+        Action("start", "ctrl+s", "start", "Check the form and start the run.", palette=True, shown="^s", changes=True),
+    ),
     "run": (
         Action(
-            "command('pause')", "space", "pause/go on", "Pause the run after its step, or continue it.", palette=True
+            "command('pause')",
+            "space",
+            "pause/go on",
+            "Pause the run after its step, or continue it.",
+            palette=True,
+            changes=True,
         ),
         Action(
             "command('step')",
@@ -22,15 +29,19 @@ RUN_ACTIONS = {
             footer=False,
             palette=True,
             shown=".",
+            changes=True,
         ),
-        Action("command('checkpoint')", "c", "checkpoint", "Write a checkpoint now.", palette=True),
-        Action("command('stop')", "x", "stop", "Stop the run; asks whether with a checkpoint.", palette=True),
+        Action("command('checkpoint')", "c", "checkpoint", "Write a checkpoint now.", palette=True, changes=True),
+        Action(
+            "command('stop')", "x", "stop", "Stop the run; asks whether with a checkpoint.", palette=True, changes=True
+        ),
         Action(
             "command('resume')",
             "r",
             "resume",
             "Resume a run that is no longer live, from its checkpoint.",
             palette=True,
+            changes=True,
         ),
         Action(
             "command('ask_model')", "a", "ask it", "Ask this run's model on the Ask screen.", footer=False, palette=True
@@ -77,15 +88,23 @@ RUN_ACTIONS = {
         ),
         Action("sort", "s", "sort", "Sort by the next column; a click on a column's title sorts by it.", palette=True),
         Action("reverse", "S", "reverse", "Sort the other way round.", footer=False, palette=True),
-        Action("rename", "t", "title", "Give the run a title.", palette=True),
-        Action("note", "n", "note", "Write a note to the run.", palette=True),
-        Action("resume", "r", "resume", "Resume a run that is not live, from its checkpoint.", palette=True),
-        Action("duplicate", "u", "duplicate", "A new run like this one, with changes.", palette=True),
+        Action("rename", "t", "title", "Give the run a title.", palette=True, changes=True),
+        Action("note", "n", "note", "Write a note to the run.", palette=True, changes=True),
+        Action(
+            "resume", "r", "resume", "Resume a run that is not live, from its checkpoint.", palette=True, changes=True
+        ),
+        Action("duplicate", "u", "duplicate", "A new run like this one, with changes.", palette=True, changes=True),
         Action(
             "export", "e", "export", "Export metrics and events: CSV, JSON lines, Parquet, TensorBoard.", palette=True
         ),
         Action(
-            "command('stop')", "x", "stop", "Stop the run; asks whether with a checkpoint.", footer=False, palette=True
+            "command('stop')",
+            "x",
+            "stop",
+            "Stop the run; asks whether with a checkpoint.",
+            footer=False,
+            palette=True,
+            changes=True,
         ),
         Action("command('log')", "l", "log", "Read all that the run printed.", footer=False, palette=True),
         Action(
@@ -95,6 +114,7 @@ RUN_ACTIONS = {
             "Delete the run, or the selected ones, with all files; asks first.",
             palette=True,
             shown="D",
+            changes=True,
         ),
     ),
     "runs-list": (
@@ -149,14 +169,39 @@ RUN_ACTIONS = {
             palette=True,
         ),
         Action(
-            "command('pause')", "space", "pause/go on", "Pause the run after its step, or continue it.", palette=True
+            "command('pause')",
+            "space",
+            "pause/go on",
+            "Pause the run after its step, or continue it.",
+            palette=True,
+            changes=True,
         ),
         Action(
-            "command('step')", "o", "one step", "Make one step while the run is paused.", footer=False, palette=True
+            "command('step')",
+            "o",
+            "one step",
+            "Make one step while the run is paused.",
+            footer=False,
+            palette=True,
+            changes=True,
         ),
-        Action("command('checkpoint')", "c", "checkpoint", "Write a checkpoint now.", footer=False, palette=True),
         Action(
-            "command('stop')", "x", "stop", "Stop the run; asks whether with a checkpoint.", footer=False, palette=True
+            "command('checkpoint')",
+            "c",
+            "checkpoint",
+            "Write a checkpoint now.",
+            footer=False,
+            palette=True,
+            changes=True,
+        ),
+        Action(
+            "command('stop')",
+            "x",
+            "stop",
+            "Stop the run; asks whether with a checkpoint.",
+            footer=False,
+            palette=True,
+            changes=True,
         ),
         Action(
             "command('resume')",
@@ -165,6 +210,7 @@ RUN_ACTIONS = {
             "Resume a run that is no longer live.",
             footer=False,
             palette=True,
+            changes=True,
         ),
         Action("command('log')", "l", "log", "Read all that the run printed.", footer=False, palette=True),
     ),

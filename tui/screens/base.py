@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
     from looptop.engine.runs.listing import Summaries
     from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.tui.kept_state import StateFile
 
 Result = TypeVar("Result")
 
@@ -40,6 +41,9 @@ class Services(Protocol):
 
     started_here: list[RunFolder]
     """Runs that were started or resumed in this app."""
+
+    kept: StateFile
+    """What the app keeps from one start to the next."""
 
     @property
     def summaries(self) -> Summaries:

@@ -25,6 +25,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from looptop.engine.files.private import open_regular
 from looptop.tui.terminal.compact_output import CompactOutput, erases_in_colour
 from looptop.tui.terminal.replies import Replies
 
@@ -187,7 +188,7 @@ def terminal(log: Path) -> Iterator[TerminalFile]:
     kept = [os.dup(1), os.dup(2)]
     screen = TerminalFile(_open(kept))
     try:
-        sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        sink = open_regular(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
     except OSError:  # a home that cannot be written to
         sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(sink, 1)

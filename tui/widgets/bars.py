@@ -9,6 +9,8 @@ from textual.content import Content
 from textual.keys import key_to_character
 from textual.widget import Widget
 
+from looptop.engine.home import is_read_only
+from looptop.tui.actions import CHANGING
 from looptop.tui.text import safe
 
 if TYPE_CHECKING:
@@ -58,9 +60,10 @@ class TopBar(ClickableLine):
 
     def render(self) -> RenderResult:
         """The line."""
-        parts: list[str | tuple[str, str]] = [(" looptop ", "$primary bold"), "  "]
+        name = " looptop  only looks " if is_read_only() else " looptop "
+        parts: list[str | tuple[str, str]] = [(name, "$primary bold"), "  "]
         self.spots = []
-        at = 11
+        at = len(name) + 2
         for name, key, label in self.SCREENS:
             text = f" {key} {label} "
             parts.append((text, "$background on $primary bold" if name == self._screen_name else "$text-muted"))
@@ -92,6 +95,8 @@ class KeyBar(ClickableLine):
         for key, active in self.screen.active_bindings.items():
             name = active.binding.action.removeprefix("app.")
             if not active.binding.show or not active.enabled or name in seen:
+                continue
+            if name in CHANGING and is_read_only():
                 continue
             if hides_key(name) or (focused is not None and _is_typed(focused, key)):
                 continue
