@@ -36,6 +36,8 @@ class KeptState(Struct, frozen=True):
     """Absolute paths of the images that a question was asked about, the latest first."""
     models: tuple[str, ...] = ()
     """Names of the models that were asked, the latest first."""
+    start_seconds: float = 0.0
+    """How long the answering process took to start last time; 0 if unknown."""
 
 
 class StateFile:
@@ -70,6 +72,10 @@ class StateFile:
     def keep_asked(self, image: Path, model: str) -> None:
         """Puts an image and a model first among the recent ones."""
         self._change(images=_first(str(image.absolute()), self.state.images), models=_first(model, self.state.models))
+
+    def keep_start_seconds(self, seconds: float) -> None:
+        """Keeps how long the answering process took to start."""
+        self._change(start_seconds=round(seconds, 1))
 
     def _change(self, **values: Any) -> None:
         changed = msgspec.structs.replace(self.state, **values)

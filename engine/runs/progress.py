@@ -20,6 +20,9 @@ PROGRESS_FACT = "progress"
 
 WRITE_SECONDS = 1.0
 
+SHOWN_AFTER_SECONDS = 2.0
+"""How long an activity takes before it is said for how long it has been going on."""
+
 
 class Progress(Struct, frozen=True):
     """The progress of one activity."""
@@ -30,6 +33,8 @@ class Progress(Struct, frozen=True):
     total: int = 0
     """0 if unknown."""
     seconds_left: float | None = None
+    began: float = 0.0
+    """When the activity began, in seconds since the epoch; 0 if unknown."""
 
 
 class ProgressReport:
@@ -44,7 +49,7 @@ class ProgressReport:
         self._journal = journal
         self._clock = clock
         self._text = ""
-        self._began = 0.0
+        self._began = self._began_time = 0.0
         self._begun_at = self._done = 0
         self._written = 0.0
         self._shown = False
@@ -62,13 +67,13 @@ class ProgressReport:
         self._done = done
         if begins:
             # Journalled immediately: there are no more reports if the run is paused in it.
-            self._text, self._began, self._begun_at = text, now, done
+            self._text, self._began, self._begun_at, self._began_time = text, now, done, time.time()
         elif real - self._written < WRITE_SECONDS:
             return
         self._written, self._shown = real, True
         made = done - self._begun_at
         left = (now - self._began) / made * (total - done) if made > 0 and total > done else None
-        self._journal.facts(**{PROGRESS_FACT: Progress(text, done, total, left)})
+        self._journal.facts(**{PROGRESS_FACT: Progress(text, done, total, left, self._began_time)})
 
     def end(self) -> None:
         """Ends the activity."""
@@ -87,7 +92,7 @@ def progress_of(facts: Mapping[str, Any]) -> Progress | None:
 
 
 def progress_text(progress: Progress, duration: Callable[[float], str]) -> str:
-    """Progress for people: "evaluating after step 12: 1,024 of 30,260, 2:03 left".
+    """Progress for people: "evaluating after step 12: 1,024 of 30,260, for 0:21, 2:03 left".
 
     Args:
         progress: The progress of a live run.
@@ -96,6 +101,9 @@ def progress_text(progress: Progress, duration: Callable[[float], str]) -> str:
     words = visible(progress.text)
     if progress.total > 0:
         words += f": {progress.done:,} of {progress.total:,}"
+    taken = time.time() - progress.began
+    if progress.began and taken >= SHOWN_AFTER_SECONDS:
+        words += f", for {duration(taken)}"
     if progress.seconds_left is not None:
         words += f", {duration(progress.seconds_left)} left"
     return words

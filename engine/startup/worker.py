@@ -148,6 +148,8 @@ class RunThread(threading.Thread):
             self.context.gate.discard_before(self._lock.started)
             if self._resume:
                 self._prepare_resume()
+            if self._train is None:
+                self.context.report("loading PyTorch and transformers")
             train = self._train or training_of(self.context.config.kind)
             with self._all_processes():
                 self.result = train(self.context)

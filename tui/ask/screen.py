@@ -21,6 +21,7 @@ from looptop.tui.ask.client import AnswerClient, AnswerHelper
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.ask.history import Exchange, History
 from looptop.tui.ask.image_panel import ImagePanel
+from looptop.tui.ask.model_status import ENDED, FAILED, READY, ModelStatus
 from looptop.tui.ask.picture import Picture
 from looptop.tui.ask.picture_panel import PicturePanel
 from looptop.tui.ask.question import QuestionField
@@ -52,7 +53,9 @@ class AskScreen(MainScreen):
         self._benchmark = Benchmark.find()
         self._answers = AnswerClient(self._on_reply, make_process)
         self._pending: dict[int, tuple[Path, str]] = {}
-        self._status = "starting"
+        self._waits_for = ""
+        """The question that was asked last."""
+        self._status = ModelStatus(self.services.kept)
         self._warmed = False
 
     def compose(self) -> Iterable[Widget]:
@@ -75,8 +78,9 @@ class AskScreen(MainScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Shows the model's status."""
+        """Shows the model's status, while it is awaited every second."""
         self._show_model_status()
+        self.set_interval(1.0, self._count_seconds)
 
     def on_unmount(self) -> None:
         """Ends the answering process."""
@@ -169,15 +173,25 @@ class AskScreen(MainScreen):
     def _ask(self, path: Path, question: str) -> None:
         self._pending[self._answers.ask(self.model, str(path), question)] = (path, question)
         self.query_one(QuestionField).remember(question)
-        waiting = "answering…" if self._status == "ready" else "starting the model…"
-        self.query_one(AnswerView).show_lines(safe(question[:200], "$text-muted"), safe(waiting, "$text-primary"))
+        self._waits_for = question
+        self._show_waiting()
         self._show_model_status()
+
+    def _show_waiting(self) -> None:
+        text = self._status.text(len(self._pending))
+        self.query_one(AnswerView).show_lines(safe(self._waits_for[:200], "$text-muted"), safe(text, "$text-primary"))
+
+    def _count_seconds(self) -> None:
+        if self._status.is_waiting and self.is_selected:
+            self._show_model_status()
+            if self._pending:
+                self._show_waiting()
 
     def _request(self, call: Callable[[], Any]) -> None:
         try:
             call()
         except LooptopError as error:
-            self._status = "failed"
+            self._status.change(FAILED)
             self.query_one(AnswerView).fail(str(error))
             self._show_model_status()
 
@@ -185,11 +199,11 @@ class AskScreen(MainScreen):
         if not self.is_mounted or not self.is_attached:  # not drawn yet, or the app quits
             return
         if reply.id == 0 or (reply.answer is None and reply.error is None):
-            self._status = reply.status or self._status
+            self._status.change(reply.status or self._status.code)
         path, question = self._pending.pop(reply.id, (None, ""))
         view = self.query_one(AnswerView)
         if reply.answer is not None and path is not None:
-            self._status = "ready"
+            self._status.change(READY)
             truth = next(
                 (
                     each.answer
@@ -204,9 +218,9 @@ class AskScreen(MainScreen):
                 self._show_exchange(exchange)
         elif reply.error is not None:
             if reply.status == "ended":
-                self._status = "ended"
-            elif reply.id and self._status != "ready":  # The model was being loaded, which has failed.
-                self._status = "failed"
+                self._status.change(ENDED)
+            elif reply.id and self._status.code != READY:  # The model was being loaded, which has failed.
+                self._status.change(FAILED)
             view.fail(reply.error)
         elif path is not None:  # Not the last reply: the question waits for the model.
             self._pending[reply.id] = (path, question)
@@ -225,17 +239,7 @@ class AskScreen(MainScreen):
         self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
 
     def _show_model_status(self) -> None:
-        words = {
-            "starting": "starting the model…",
-            "ready": "ready",
-            "ended": "the model stopped; ask to start it again",
-            "failed": "it does not load; m chooses another",
-        }
-        status = words.get(self._status, f"{self._status}…")
-        waiting = len(self._pending)
-        if waiting and self._status == "ready":
-            status = "answering…" if waiting == 1 else f"answering {waiting} questions…"
-        self.show_status(f"model: {self.model} · {status}")
+        self.show_status(f"model: {self.model} · {self._status.text(len(self._pending))}")
 
     # Keys.
 
@@ -291,7 +295,8 @@ class AskScreen(MainScreen):
     def use(self, model: str | None) -> None:
         """Answers with this model from now on."""
         if model is not None and model != self.model:
-            self.model, self._status = model, f"loading {model}"
+            self.model = model
+            self._status.change(f"loading {model}")
             self._request(lambda: self._answers.ask(model))
             self._show_model_status()
 

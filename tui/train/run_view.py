@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
+from looptop.engine.runs.progress import PROGRESS_FACT
 from looptop.tui.actions import bindings
 from looptop.tui.plots.chart import Chart
 from looptop.tui.plots.curves import FAINT, FIRST, SECOND, SMOOTHING, Axes, Curve, averages, envelope, numbers
@@ -72,6 +73,8 @@ class RunView(Vertical, can_focus=True):
         """Draws what has changed."""
         before, self.snapshot = self.snapshot, snapshot
         if snapshot is before:
+            if snapshot.live and PROGRESS_FACT in snapshot.facts:  # it says for how long: that goes on
+                self.query_one("#run-progress", Panel).show(text.progress(snapshot, self.size.width - 2))
             return
         if before is None or before.id != snapshot.id:
             self._drawn.clear()

@@ -74,6 +74,14 @@ def test_progress_is_written_once_a_second_with_the_time_left(monkeypatch: pytes
     assert journal.written[-1].seconds_left is None, "it begins anew"  # type: ignore[attr-defined]
 
 
+def test_an_activity_that_takes_long_is_told_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("looptop.engine.runs.progress.time.time", lambda: 1000.0)
+    assert progress_text(Progress("reading", began=999.0), duration) == "reading"
+    assert progress_text(Progress("reading", began=979.0), duration) == "reading, for 0:21"
+    assert progress_text(Progress("reading", 3, 9, 42.0, 979.0), duration) == "reading: 3 of 9, for 0:21, 0:42 left"
+    assert progress_text(Progress("reading", 3, 9, 42.0), duration) == "reading: 3 of 9, 0:42 left"  # an older journal
+
+
 @pytest.mark.parametrize("broken", [None, 3, "x", {"text": 5}, {"done": 1}, {"text": "x", "done": "y"}])
 def test_progress_that_cannot_be_read_is_none(broken: object) -> None:
     assert progress_of({PROGRESS_FACT: broken}) is None and progress_of({}) is None
