@@ -240,6 +240,7 @@ class AskScreen(MainScreen):
 
     def _show_model_status(self) -> None:
         self.show_status(f"model: {self.model} · {self._status.text(len(self._pending))}")
+        self.query_one(AnswerView).name_model(self.model)
 
     # Keys.
 
@@ -279,6 +280,11 @@ class AskScreen(MainScreen):
     def action_model(self) -> None:
         """Chooses a model."""
         work(self, self._choose_model(), "models", exclusive=True)
+
+    def action_confidence(self) -> None:
+        """Changes between calibrated and raw confidence."""
+        if sentence := self.query_one(AnswerView).change_confidence():
+            self.app.notify(sentence, markup=False)
 
     async def _choose_model(self) -> None:
         from looptop.engine.vqa.saved_models import choices
