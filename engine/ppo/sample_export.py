@@ -8,25 +8,11 @@ import msgspec
 
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.exports import exports
 from looptop.engine.files.private import write_private
-from looptop.engine.home import home
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
-
-
-def exports() -> Path:
-    """The folder for files for other programs: `exports` in looptop's home.
-
-    Raises:
-        LooptopError: The folder cannot be made.
-    """
-    folder = home() / "exports"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise LooptopError(f"cannot make the folder {visible(folder)}: {error.strerror}") from None
-    return folder
 
 
 def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Path:

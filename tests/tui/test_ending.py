@@ -36,4 +36,4 @@ async def test_a_reply_that_comes_while_the_app_ends_is_dropped(answers: QuickAn
         assert isinstance(screen, AskScreen)
         app.exit()
         await screen.query_one(TopBar).remove()  # as Textual takes a screen apart, piece by piece
-        screen._on_reply(AskReply(id=0, status="ready"))
+        screen._asking._on_reply(AskReply(id=0, status="ready"))

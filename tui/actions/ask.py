@@ -11,18 +11,26 @@ ASK_ACTIONS = {
             "view", "v", "view", "Show the image, then what the model sees of it, then where it looks.", palette=True
         ),
         Action("model", "m", "model", "Choose the model that answers: bundled, a run, or a checkpoint.", palette=True),
-        Action(
-            "confidence",
-            "percent_sign",
-            "raw confidence",
-            "Show the raw confidence, as the model computes it, or the calibrated one.",
-            shown="%",
-            palette=True,
-            footer=False,
-        ),
         Action("open", "o", "open", "Open an image by its path; a path can also be pasted or dropped.", palette=True),
         Action("filter", "slash", "filter", "Filter the images by name.", shown="/"),
         Action("files", "f", "files", "Change between the benchmark's images and your files.", palette=True),
+        Action(
+            "copy",
+            "y",
+            "copy",
+            "Copy question, answer and model: of the answer on display, or of the earlier question under the cursor.",
+            footer=False,
+            palette=True,
+        ),
+        Action("judge", "t", "right/wrong", "Mark this answer right or wrong, or type the right one.", palette=True),
+        Action(
+            "export",
+            "E",
+            "export",
+            "Export the earlier questions with their answers, or those that the filter shows.",
+            footer=False,
+            palette=True,
+        ),
         Action("images", "i", "images", "Go to the list of images.", footer=False),
     ),
     "question": (
@@ -31,6 +39,15 @@ ASK_ACTIONS = {
         Action("submit", "enter", "ask", "Ask. What you type then is the next question; esc leaves the field."),
     ),
     "images": (Action("choose", "enter", "take", "Choose this image and go to the question."),),
-    "history": (Action("again", "enter", "show", "Show this answer again, with its image."),),
+    "history": (
+        Action("choose", "enter", "show", "Show this answer again, with its image."),
+        Action(
+            "search",
+            "slash",
+            "filter",
+            'Filter: model:vqa-3 image:cat.png wrong confidence<0.5 -"some words".',
+            shown="/",
+        ),
+    ),
     "tree": (Action("up_folder", "backspace,u", "folder above", "Show the folder above.", shown="u"),),
 }

@@ -1,140 +1,342 @@
-"""The questions of this session and their answers, the newest first."""
+"""The earlier questions and their answers, of this session and of older ones, the newest first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import time
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
 from textual import on
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.message import Message
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option
+from textual.widgets import Input
 
+from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible_answer
 from looptop.tui.actions import bindings
-from looptop.tui.text import cell, percent, safe
-from looptop.tui.widgets.options import Options
+from looptop.tui.background import in_thread, work
+from looptop.tui.text import percent, safe
+from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.table import Cell, Column, Row, Table
 
 if TYPE_CHECKING:
-    from textual.app import RenderResult
+    from textual.app import ComposeResult
 
-    from looptop.engine.vqa.answer_records import Answer
+    from looptop.engine.asked.questions import AskedQuestions
+    from looptop.engine.asked.records import Entry
+    from looptop.engine.filters.vocabulary import Filter
+    from looptop.engine.vqa.answer_records import Answer, ModelView
+    from looptop.tui.ask.asking import Asked
+    from looptop.tui.ask.easy_vqa import BenchmarkQuestion
+
+TITLE = "Earlier questions"
+EMPTY = "Questions that you have asked stay here."
+HINT = 'filter:  model:vqa-3  image:cat.png  wrong  confidence<0.5  "some words"'
+
+PAGE = 64
+"""Rows that are read at once."""
+MOST_KEPT_ROWS = 2048
+MOST_KEPT_VIEWS = 50
+
+COLUMNS = (
+    Column("mark", "", 2, text=True),
+    Column("answer", "answer", 10, text=True),
+    Column("confidence", "sure", 6),
+    Column("question", "question", 20, least=12, text=True),
+    Column("image", "image", 12, text=True),
+    Column("model", "model", 14, text=True, from_width=64),
+)
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """A question about an image, and the model's answer."""
-
-    path: Path
-    question: str
-    answer: Answer
-    truth: str | None
-    """The benchmark's answer, if this is one of its questions."""
-
-
-class HistoryList(Options):
+class HistoryTable(Table):
     """One line for each question; enter shows its answer again."""
 
-    DEFAULT_CSS = """
-    HistoryList {
-        height: 1fr;
-        max-height: 1fr;
-        background: transparent;
-        border: none;
-        padding: 0;
-        text-wrap: nowrap;
-        text-overflow: ellipsis;
-        scrollbar-size-vertical: 1;
-
-        &:focus {
-            border: none;
-            background-tint: $foreground 0%;
-        }
-
-        & > .option-list--option-highlighted {
-            background: $panel;
-            color: $foreground;
-            text-style: none;
-        }
-
-        &:focus > .option-list--option-highlighted {
-            background: $primary 30%;
-            color: $foreground;
-        }
-    }
-    """
+    HEADER_HEIGHT = 0
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("history")]
 
-    def show(self, lines: Iterable[Content]) -> None:
-        """Replaces the lines; the first is highlighted."""
-        self.set_options([Option(line) for line in lines])
-        self.highlighted = 0
+    DEFAULT_CSS = """
+    HistoryTable {
+        height: 1fr;
+        scrollbar-size-vertical: 1;
+    }
+    """
 
-    def action_again(self) -> None:
-        """Shows the highlighted answer again, as a click does."""
-        self.action_select()
+    def action_search(self) -> None:
+        """Opens the filter."""
+        history = self.parent
+        if isinstance(history, History):
+            history.open_filter()
 
 
 class History(Vertical):
-    """The list of earlier questions, with a sentence while it is empty."""
+    """The list of earlier questions, with a filter. Only the rows on the screen are read from the disk."""
 
     @dataclass
     class Again(Message):
         """An earlier answer was chosen."""
 
-        exchange: Exchange
+        entry: Entry
+
+    @dataclass
+    class Kept(Message):
+        """A question and its answer are in the list, and have their number."""
+
+        entry: Entry
+
+    @dataclass
+    class Loaded(Message):
+        """The questions of older sessions are known."""
+
+        questions: list[str]
+        """The newest questions, the newest first."""
+
+    DEFAULT_CSS = """
+    #history-filter {
+        border: none;
+        height: 1;
+        padding: 0;
+    }
+    """
 
     def __init__(self) -> None:
         super().__init__(id="history")
-        self.border_title = "Earlier questions"
-        self._exchanges: list[Exchange] = []
+        self.border_title = TITLE
+        self._asked: AskedQuestions | None = None
+        self._ids: array[int] = array("q")
+        self._rows: OrderedDict[int, Entry] = OrderedDict()
+        self._views: OrderedDict[int, ModelView] = OrderedDict()
+        self._wanted: set[int] = set()
+        self._filter: Filter[Entry] | None = None
+        self._searches = 0
+        self._order = asyncio.Lock()
+        """Held while `_ids` changes, so that a new question is not lost between two readings."""
+        self._told_trouble = False
 
-    def render(self) -> RenderResult:
-        """The sentence; the list comes with the first answer."""
-        return "" if self._exchanges else Content.styled(" Questions that you have asked stay here.", "$text-muted")
+    def compose(self) -> ComposeResult:
+        """The list; the filter is added when it is first used."""
+        table = HistoryTable(COLUMNS, id="history-table")
+        table.empty = EMPTY
+        yield table
 
     @property
-    def count(self) -> int:
-        """The number of questions."""
-        return len(self._exchanges)
+    def table(self) -> HistoryTable:
+        """The list."""
+        return self.query_one(HistoryTable)
 
-    def add(self, exchange: Exchange) -> None:
-        """Adds a question and its answer at the top."""
-        self._exchanges.insert(0, exchange)
-        if not self.query(HistoryList):
-            self.mount(HistoryList())
-        self.call_after_refresh(self._show)
+    @property
+    def asked(self) -> AskedQuestions:
+        """All kept questions."""
+        if self._asked is None:
+            from looptop.engine.asked.questions import AskedQuestions
 
-    def _show(self) -> None:
-        self.query_one(HistoryList).show([_line(each) for each in self._exchanges])
+            self._asked = AskedQuestions()
+        return self._asked
 
-    @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
+    @property
+    def unwritten(self) -> int:
+        """How many questions would be lost by leaving, since they cannot be written."""
+        return 0 if self._asked is None or not self._asked.trouble else sum(each < 0 for each in self._ids)
+
+    @property
+    def entry(self) -> Entry | None:
+        """The question under the cursor, if it has been read."""
+        cursor = self.table.cursor
+        return self._with_view(self._rows.get(self._ids[cursor])) if cursor < len(self._ids) else None
+
+    # What is in the list.
+
+    def load(self) -> None:
+        """Reads the questions of older sessions."""
+        work(self, self._load(), "history")
+
+    async def _load(self) -> None:
+        await self._search()
+        entries = await in_thread(lambda: self.asked.entries(self._ids[:PAGE]))
+        questions = [entries[each].question for each in self._ids[:PAGE] if each in entries]
+        self.post_message(self.Loaded(list(dict.fromkeys(questions))))
+
+    def add(self, entry: Entry) -> None:
+        """Keeps a question and its answer, and shows it at the top."""
+        work(self, self._add(entry), "history")
+
+    async def _add(self, entry: Entry) -> None:
+        (kept,) = await in_thread(lambda: self.asked.add([_stamped(entry)]))
+        if entry.answer.view is not None:
+            self._views[kept.id] = entry.answer.view
+            if len(self._views) > MOST_KEPT_VIEWS:
+                self._views.popitem(last=False)
+        async with self._order:
+            if kept.id not in self._ids[:PAGE] and (self._filter is None or self._filter.holds(kept)):
+                self._ids.insert(0, kept.id)
+            self._remember({kept.id: kept})
+            self._fill(0)
+        self.post_message(self.Kept(kept))
+        self._tell_trouble()
+
+    def replace(self, entry: Entry) -> None:
+        """Shows a changed entry."""
+        self._remember({entry.id: entry})
+        self.table.refresh()
+
+    async def _search(self) -> None:
+        """Reads which questions the filter accepts; a newer search ends an older one."""
+        self._searches += 1
+        number, chosen = self._searches, self._filter
+        async with self._order:
+            ids = await in_thread(lambda: self.asked.ids(chosen, lambda: number != self._searches))
+            if number == self._searches:
+                self._ids = ids
+                self._fill(0)
+        self._tell_trouble()
+
+    def _fill(self, cursor: int) -> None:
+        self.table.fill(len(self._ids), self._cells, cursor=cursor)
+        count = f"{len(self._ids):,}"
+        if self._filter is not None:
+            self.border_title = safe(f"{TITLE}: {count} of these")
+        else:
+            self.border_title = safe(f"{TITLE} · {count}" if self._ids else TITLE)
+
+    def _tell_trouble(self) -> None:
+        if self.asked.trouble and not self._told_trouble:
+            self._told_trouble = True
+            self.app.notify(safe(self.asked.trouble).plain, severity="warning", markup=False, timeout=15)
+
+    # Rows.
+
+    def _cells(self, row: int) -> Row | None:
+        entry = self._rows.get(self._ids[row])
+        if entry is None:
+            self._want(row)
+            return None
+        mark, style = mark_of(entry)
+        return [
+            Cell(mark, style),
+            Cell(visible_answer(entry.answer.answer), "bold"),
+            Cell(percent(entry.answer.confidence)),
+            Cell(entry.question),
+            Cell(entry.image.name, "muted"),
+            Cell(entry.answer.model, "muted"),
+        ]
+
+    def _want(self, row: int) -> None:
+        page = row // PAGE
+        if page not in self._wanted:
+            self._wanted.add(page)
+            work(self, self._read_page(page), "history page")
+
+    async def _read_page(self, page: int) -> None:
+        ids = self._ids[page * PAGE : (page + 1) * PAGE]
+        self._remember(await in_thread(lambda: self.asked.entries(ids)))
+        self._wanted.discard(page)
+        self.table.refresh()
+
+    def _remember(self, entries: dict[int, Entry]) -> None:
+        self._rows |= entries
+        while len(self._rows) > MOST_KEPT_ROWS:
+            self._rows.popitem(last=False)
+
+    def _with_view(self, entry: Entry | None) -> Entry | None:
+        view = self._views.get(entry.id) if entry is not None else None
+        if entry is None or view is None:
+            return entry
+        return msgspec.structs.replace(entry, answer=msgspec.structs.replace(entry.answer, view=view))
+
+    @on(Table.Chosen)
+    def _chosen(self, event: Table.Chosen) -> None:
         event.stop()
-        self.post_message(self.Again(self._exchanges[event.option_index]))
+        if (entry := self.entry) is not None:
+            self.post_message(self.Again(entry))
+
+    @on(Table.Moved)
+    def _moved(self, event: Table.Moved) -> None:
+        event.stop()
+
+    # The filter.
+
+    def open_filter(self) -> None:
+        """Shows the filter and puts the focus there."""
+        if not self.query("#history-filter"):
+            self.mount(Field(placeholder=HINT, id="history-filter"), before=0)
+        self.query_one("#history-filter").focus()
+
+    @on(Input.Changed, "#history-filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        from looptop.engine.asked.entry_filter import parse
+
+        try:
+            self._filter = parse(event.value) if event.value.strip() else None
+        except LooptopError as error:
+            self.border_subtitle = safe(error, "$text-error")
+            return
+        self.border_subtitle = ""
+        self.table.empty = "no question is meant by that" if self._filter is not None else EMPTY
+        work(self, self._search(), "history search")
+
+    @on(Input.Submitted, "#history-filter")
+    def _filter_done(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.table.focus()
+        if not event.value.strip():
+            event.input.remove()
+
+    # All of them.
+
+    async def chosen(self) -> Sequence[Entry]:
+        """All questions that the filter accepts, the newest first."""
+        ids = self._ids[:]
+        entries = await in_thread(lambda: self.asked.entries(ids))
+        return [entries[each] for each in ids if each in entries]
 
 
-_MODEL = 12
-"""Cells for the name of the model that answered."""
+def mark_of(entry: Entry) -> tuple[str, str]:
+    """The mark for right or wrong, and its style; a pen beside it says that the person marked it."""
+    if entry.right is None:
+        return "", ""
+    pen = "✎" if entry.judgement is not None else ""
+    return (f"✓{pen}", "good") if entry.right else (f"✗{pen}", "bad")
 
 
-def _line(exchange: Exchange) -> Content:
-    mark = Content("  ")
-    if exchange.truth is not None:
-        right = exchange.truth == exchange.answer.answer
-        mark = Content.styled("✓ ", "$text-success") if right else Content.styled("✗ ", "$text-error")
-    return Content.assemble(
-        mark,
-        cell(visible_answer(exchange.answer.answer), 10, "bold"),
-        percent(exchange.answer.confidence),
-        "  ",
-        cell(exchange.answer.model, _MODEL, "$text-muted"),
-        "  ",
-        safe(exchange.question[:200]),
-        safe(f"  {exchange.path.name}", "$text-muted"),
+def _stamped(entry: Entry) -> Entry:
+    from looptop.engine.asked.stamps import file_stamp, model_stamp
+
+    return msgspec.structs.replace(
+        entry, image_stamp=file_stamp(entry.image), model_stamp=model_stamp(entry.answer.model)
     )
+
+
+def entry_of(asked: Asked, answer: Answer, questions: Iterable[BenchmarkQuestion]) -> Entry:
+    """The record of an answer.
+
+    Args:
+        asked: The question.
+        answer: Its answer.
+        questions: What the data asks of the image, with the right answers.
+    """
+    from looptop.engine.asked.records import Entry
+
+    truth = next((each.answer for each in questions if is_same_question(each.question, asked.question)), None)
+    return Entry(
+        image=asked.path.absolute(),
+        question=asked.question,
+        answer=answer,
+        truths=() if truth is None else (truth,),
+        time=time.time(),
+    )
+
+
+def is_same_question(one: str, other: str) -> bool:
+    """Whether two questions differ at most in case, spaces and the question mark."""
+    return one.lower().strip(" ?") == other.lower().strip(" ?")
+
+
+def is_same_answer(one: Entry, other: Entry) -> bool:
+    """Whether two records are of the same answer."""
+    return (one.time, one.image, one.question) == (other.time, other.image, other.question)

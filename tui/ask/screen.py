@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -16,12 +16,13 @@ from textual.widgets import Input
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
+from looptop.tui.ask import entry_actions
 from looptop.tui.ask.answer import AnswerView
-from looptop.tui.ask.client import AnswerClient, AnswerHelper
+from looptop.tui.ask.asking import Asked, Asking
 from looptop.tui.ask.easy_vqa import Benchmark
-from looptop.tui.ask.history import Exchange, History
+from looptop.tui.ask.history import History, entry_of, is_same_answer
 from looptop.tui.ask.image_panel import ImagePanel
-from looptop.tui.ask.model_status import ENDED, FAILED, READY, ModelStatus
+from looptop.tui.ask.model_status import ModelStatus
 from looptop.tui.ask.picture import Picture
 from looptop.tui.ask.picture_panel import PicturePanel
 from looptop.tui.ask.question import QuestionField
@@ -32,8 +33,10 @@ from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar, TopBar
 
 if TYPE_CHECKING:
-    from looptop.engine.helpers.answers import AskReply
+    from looptop.engine.asked.records import Entry
+    from looptop.engine.vqa.answer_records import Answer
     from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.tui.ask.client import AnswerHelper
 
 NO_QUESTION = "type a question first, for example: what color is the shape?"
 NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
@@ -48,14 +51,11 @@ class AskScreen(MainScreen):
 
     def __init__(self, make_process: Callable[[], AnswerHelper] | None = None) -> None:
         super().__init__()
-        self.model = "bundled"
         self.path: Path | None = None
         self._benchmark = Benchmark.find()
-        self._answers = AnswerClient(self._on_reply, make_process)
-        self._pending: dict[int, tuple[Path, str]] = {}
-        self._waits_for = ""
-        """The question that was asked last."""
-        self._status = ModelStatus(self.services.kept)
+        self._asking = Asking(self, ModelStatus(self.services.kept), make_process)
+        self._shown: Entry | None = None
+        """The question and answer on display, once it is kept."""
         self._warmed = False
 
     def compose(self) -> Iterable[Widget]:
@@ -79,12 +79,12 @@ class AskScreen(MainScreen):
 
     def on_mount(self) -> None:
         """Shows the model's status, while it is awaited every second."""
-        self._show_model_status()
+        self.show_model_status()
         self.set_interval(1.0, self._count_seconds)
 
     def on_unmount(self) -> None:
         """Ends the answering process."""
-        self._answers.close()
+        self._asking.close()
 
     # The image.
 
@@ -121,7 +121,8 @@ class AskScreen(MainScreen):
         if not self._warmed:
             self._warmed = True
             in_thread(self._benchmark.load)
-            self._request(lambda: self._answers.ask(self.model))
+            self._asking.load()
+            self.query_one(History).load()
 
     def action_open(self) -> None:
         """Asks for a path."""
@@ -164,90 +165,66 @@ class AskScreen(MainScreen):
             view.fail(NO_QUESTION)
         elif self.path is None:
             view.fail(NO_IMAGE)
-        elif (self.path, question) not in self._pending.values():  # enter may have been held
-            path = self.path
-            self._request(lambda: self._ask(path, question))
+        elif self._asking.ask(self.path, question):
+            self.query_one(QuestionField).remember(question)
+            self._show_waiting()
         # What is typed now is the next question, from its first letter on.
         self.query_one(QuestionField).select_all()
 
-    def _ask(self, path: Path, question: str) -> None:
-        self._pending[self._answers.ask(self.model, str(path), question)] = (path, question)
-        self.query_one(QuestionField).remember(question)
-        self._waits_for = question
-        self._show_waiting()
-        self._show_model_status()
-
     def _show_waiting(self) -> None:
-        text = self._status.text(len(self._pending))
-        self.query_one(AnswerView).show_lines(safe(self._waits_for[:200], "$text-muted"), safe(text, "$text-primary"))
+        question, status = self._asking.waits_for[:200], self._asking.status
+        self.query_one(AnswerView).show_lines(safe(question, "$text-muted"), safe(status, "$text-primary"))
 
     def _count_seconds(self) -> None:
-        if self._status.is_waiting and self.is_selected:
-            self._show_model_status()
-            if self._pending:
+        if self._asking.is_loading and self.is_selected:
+            self.show_model_status()
+            if self._asking.waits_for:
                 self._show_waiting()
 
-    def _request(self, call: Callable[[], Any]) -> None:
-        try:
-            call()
-        except LooptopError as error:
-            self._status.change(FAILED)
-            self.query_one(AnswerView).fail(str(error))
-            self._show_model_status()
+    def take_answer(self, asked: Asked, answer: Answer) -> None:
+        """Keeps an answer, and shows it if its image is still on display."""
+        entry = entry_of(asked, answer, self.query_one(ImagePanel).asked(asked.path))
+        self.query_one(History).add(entry)
+        if asked.path == self.path:
+            self._show_entry(entry)
+            self.query_one(PicturePanel).seen_by_model = answer.view
 
-    def _on_reply(self, reply: AskReply) -> None:
-        if not self.is_mounted or not self.is_attached:  # not drawn yet, or the app quits
-            return
-        if reply.id == 0 or (reply.answer is None and reply.error is None):
-            self._status.change(reply.status or self._status.code)
-        path, question = self._pending.pop(reply.id, (None, ""))
-        view = self.query_one(AnswerView)
-        if reply.answer is not None and path is not None:
-            self._status.change(READY)
-            truth = next(
-                (
-                    each.answer
-                    for each in self.query_one(ImagePanel).asked(path)
-                    if is_same_question(each.question, question)
-                ),
-                None,
-            )
-            exchange = Exchange(path, question, reply.answer, truth)
-            self.query_one(History).add(exchange)
-            if path == self.path:
-                self._show_exchange(exchange)
-        elif reply.error is not None:
-            if reply.status == "ended":
-                self._status.change(ENDED)
-            elif reply.id and self._status.code != READY:  # The model was being loaded, which has failed.
-                self._status.change(FAILED)
-            view.fail(reply.error)
-        elif path is not None:  # Not the last reply: the question waits for the model.
-            self._pending[reply.id] = (path, question)
-        self._show_model_status()
+    def take_error(self, sentence: str) -> None:
+        """Shows why a question has no answer."""
+        self.query_one(AnswerView).fail(sentence)
 
-    def _show_exchange(self, exchange: Exchange) -> None:
-        self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
-        self.query_one(PicturePanel).seen_by_model = exchange.answer.view
+    def _show_entry(self, entry: Entry) -> None:
+        self._shown = entry
+        self.query_one(AnswerView).show(entry.question, entry.answer, entry.truths[0] if entry.truths else None)
+
+    @on(History.Kept)
+    def _kept(self, event: History.Kept) -> None:
+        if self._shown is not None and not self._shown.id and is_same_answer(self._shown, event.entry):
+            self._shown = event.entry
+
+    @on(History.Loaded)
+    def _history_loaded(self, event: History.Loaded) -> None:
+        for question in reversed(event.questions):
+            self.query_one(QuestionField).remember(question)
 
     @on(History.Again)
     def _again(self, event: History.Again) -> None:
-        exchange = event.exchange
-        if exchange.path != self.path:
-            self.show_image(exchange.path)
-        self.query_one(PicturePanel).await_view(exchange.path, exchange.answer.view)
-        self.query_one(AnswerView).show(exchange.question, exchange.answer, exchange.truth)
+        entry = event.entry
+        if entry.image != self.path:
+            self.show_image(entry.image)
+        self.query_one(PicturePanel).await_view(entry.image, entry.answer.view)
+        self._show_entry(entry)
 
-    def _show_model_status(self) -> None:
-        self.show_status(f"model: {self.model} · {self._status.text(len(self._pending))}")
-        self.query_one(AnswerView).name_model(self.model)
+    def show_model_status(self) -> None:
+        """Shows the model and what it does in the top line."""
+        self.show_status(f"model: {self._asking.model} · {self._asking.status}")
 
     # Keys.
 
     def unsaved(self) -> list[str]:
-        """The questions and answers, which are not saved."""
+        """What is typed and not asked; the questions and answers, if they cannot be kept."""
         lost = []
-        if count := self.query_one(History).count:
+        if count := self.query_one(History).unwritten:
             lost.append("1 question and its answer" if count == 1 else f"{count} questions and their answers")
         if self.query_one(QuestionField).is_new:
             lost.append("a question that you have not asked")
@@ -281,11 +258,6 @@ class AskScreen(MainScreen):
         """Chooses a model."""
         work(self, self._choose_model(), "models", exclusive=True)
 
-    def action_confidence(self) -> None:
-        """Changes between calibrated and raw confidence."""
-        if sentence := self.query_one(AnswerView).change_confidence():
-            self.app.notify(sentence, markup=False)
-
     async def _choose_model(self) -> None:
         from looptop.engine.vqa.saved_models import choices
         from looptop.tui.screens.picker import Choice, Picker
@@ -300,13 +272,33 @@ class AskScreen(MainScreen):
 
     def use(self, model: str | None) -> None:
         """Answers with this model from now on."""
-        if model is not None and model != self.model:
-            self.model = model
-            self._status.change(f"loading {model}")
-            self._request(lambda: self._answers.ask(model))
-            self._show_model_status()
+        if model is not None and model != self._asking.model:
+            self._asking.use(model)
 
+    # The chosen answer: under the cursor of the earlier questions, else on display.
 
-def is_same_question(one: str, other: str) -> bool:
-    """Whether two questions differ at most in case, spaces and the question mark."""
-    return one.lower().strip(" ?") == other.lower().strip(" ?")
+    def _with_entry(self, call: Callable[[Entry], object]) -> None:
+        history = self.query_one(History)
+        entry = history.entry if history.table.has_focus else self._shown
+        if entry is None or not entry.id:
+            self.services.show_notice("there is no answer yet: ask a question first", "warning")
+        else:
+            call(entry)
+
+    def action_copy(self) -> None:
+        """Copies the answer."""
+        self._with_entry(lambda entry: entry_actions.copy(self.app, entry))
+
+    def action_judge(self) -> None:
+        """Asks whether the answer is right."""
+        asked = self.query_one(History).asked
+        self._with_entry(lambda entry: entry_actions.judge(self, asked, entry, self._judged))
+
+    def _judged(self, entry: Entry) -> None:
+        self.query_one(History).replace(entry)
+        if self._shown is not None and self._shown.id == entry.id:
+            self._show_entry(entry)
+
+    def action_export(self) -> None:
+        """Exports the earlier questions."""
+        entry_actions.export(self, "answers", self.query_one(History).chosen)

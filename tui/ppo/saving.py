@@ -45,17 +45,13 @@ def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
 
 def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
     """Saves the screen as an SVG picture, and shows its path."""
+    from looptop.engine.files.exports import new_path
     from looptop.engine.files.private import write_private
-    from looptop.engine.ppo.sample_export import exports
 
     run = shown.folder
     name = f"{run.file_name}-batch-{navigation.chosen_step or 0}" if run is not None else "ppo"
     try:
-        path = exports() / f"{name}.svg"
-        number = 1
-        while path.exists():
-            number += 1
-            path = path.with_name(f"{name}-{number}.svg")
+        path = new_path(name, ".svg")
         write_private(path, screen.app.export_screenshot(title="looptop").encode())
     except OSError as error:
         screen.services.show_notice(f"the picture cannot be written: {error.strerror}", "error")

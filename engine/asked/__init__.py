@@ -1,0 +1,1 @@
+"""The questions that were asked and their answers: kept in looptop's home, searched, exported."""

@@ -1,0 +1,52 @@
+"""Filters of asked questions: `model:vqa-3 wrong confidence>0.9 -"what color"`, by the grammar of `engine/filters`.
+
+- `model:`, `image:` (the file's name and folders), `question:` and `answer:` contain the value.
+- `right` and `wrong`: as the person said, else by the data's answers. `marked`: a person said so.
+- `confidence` is compared with a fraction, or a number with `%`.
+- Any other word occurs in the question, the answer, the model's name or the image's name.
+"""
+
+from __future__ import annotations
+
+from looptop.engine.asked.records import Entry
+from looptop.engine.errors import LooptopError
+from looptop.engine.filters import grammar
+from looptop.engine.filters.vocabulary import Filter, NumberField, TextField, Vocabulary, Word, suggestion
+from looptop.engine.text import visible
+
+_CONFIDENCE: NumberField[Entry] = NumberField(lambda entry: entry.answer.confidence, {"%": 0.01, "": 1.0})
+
+
+def parse(text: str) -> Filter[Entry]:
+    """Reads a filter of asked questions; a quote that is not closed extends to the end.
+
+    Raises:
+        LooptopError: The filter is wrong; the message says how to write it.
+    """
+    return grammar.parse(text, _VOCABULARY)
+
+
+def _number(name: Word, _quantifier: str) -> NumberField[Entry]:
+    if name.text != "confidence":
+        hint = suggestion(name.text, ["confidence"], "only confidence can be compared, such as confidence<0.5")
+        raise LooptopError(f"answers have no figure '{visible(name.text)}'; {hint}")
+    return _CONFIDENCE
+
+
+_VOCABULARY: Vocabulary[Entry] = Vocabulary(
+    _number,
+    "a word or a comparison, such as confidence<0.5",
+    texts={
+        "model": TextField(lambda entry: entry.answer.model, example="vqa-3"),
+        "image": TextField(lambda entry: str(entry.image), example="cat.png"),
+        "question": TextField(lambda entry: entry.question, example="colour"),
+        "answer": TextField(lambda entry: entry.answer.answer, example="yes"),
+    },
+    bare_words=lambda entry: (entry.question, entry.answer.answer, entry.answer.model, entry.image.name),
+    flags={
+        "right": lambda entry: entry.right is True,
+        "wrong": lambda entry: entry.right is False,
+        "marked": lambda entry: entry.judgement is not None,
+    },
+    open_quotes=True,
+)

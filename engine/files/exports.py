@@ -1,0 +1,37 @@
+"""The folder for files that the app writes for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.home import home
+from looptop.engine.text import visible
+
+
+def exports() -> Path:
+    """`exports` in looptop's home.
+
+    Raises:
+        LooptopError: The folder cannot be made.
+    """
+    folder = home() / "exports"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise LooptopError(f"cannot make the folder {visible(folder)}: {error.strerror}") from None
+    return folder
+
+
+def new_path(name: str, suffix: str = "") -> Path:
+    """A path in `exports` that does not exist yet: NAME, else NAME-2, NAME-3, ...
+
+    Raises:
+        LooptopError: The folder cannot be made.
+    """
+    folder, number = exports(), 1
+    path = folder / f"{name}{suffix}"
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}{suffix}"
+    return path

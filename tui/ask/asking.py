@@ -1,0 +1,139 @@
+"""The questions on their way to the models and back: sends them to the answering process and hears its replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from looptop.engine.errors import LooptopError
+from looptop.tui.ask.client import AnswerClient, AnswerHelper
+from looptop.tui.ask.model_status import ENDED, FAILED, READY, ModelStatus
+
+if TYPE_CHECKING:
+    from looptop.engine.helpers.answers import AskReply
+    from looptop.engine.vqa.answer_records import Answer
+
+
+class Asked(NamedTuple):
+    """A question that waits for its answer."""
+
+    path: Path
+    question: str
+    model: str
+
+
+class AnswerListener(Protocol):
+    """What is told of replies: the screen."""
+
+    @property
+    def is_mounted(self) -> bool:
+        """Whether it has been drawn."""
+        ...
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether it is part of the app still."""
+        ...
+
+    def take_answer(self, asked: Asked, answer: Answer) -> None:
+        """An answer came."""
+
+    def take_error(self, sentence: str) -> None:
+        """A question has no answer, or the process ended."""
+
+    def show_model_status(self) -> None:
+        """The status changed."""
+
+
+class Asking:
+    """Asks one model, and knows what it is doing.
+
+    Args:
+        listener: Is told of answers.
+        status: Is told what the process does.
+        make_process: Makes the answering process; the engine's own by default.
+    """
+
+    def __init__(
+        self, listener: AnswerListener, status: ModelStatus, make_process: Callable[[], AnswerHelper] | None = None
+    ) -> None:
+        self.model = "bundled"
+        self._listener = listener
+        self._client = AnswerClient(self._on_reply, make_process)
+        self._pending: dict[int, Asked] = {}
+        self._status = status
+
+    def load(self) -> None:
+        """Loads the model, so that the first answer comes sooner."""
+        self._send(lambda: self._client.ask(self.model))
+
+    def use(self, model: str) -> None:
+        """Asks this model from now on."""
+        self.model = model
+        self._status.change(f"loading {model}")
+        self.load()
+
+    def ask(self, path: Path, question: str) -> bool:
+        """Asks a question, unless it waits for its answer already, as when enter is held.
+
+        Returns:
+            Whether it was sent.
+        """
+        asked = Asked(path, question, self.model)
+        if asked in self._pending.values():
+            return False
+
+        def send() -> None:
+            self._pending[self._client.ask(asked.model, str(path), question)] = asked
+
+        return self._send(send)
+
+    def close(self) -> None:
+        """Ends the answering process."""
+        self._client.close()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the model is being started or loaded."""
+        return self._status.is_waiting
+
+    @property
+    def waits_for(self) -> str:
+        """The last question that waits for its answer; empty if none does."""
+        return next((asked.question for asked in reversed(self._pending.values())), "")
+
+    @property
+    def status(self) -> str:
+        """What the model is doing, in words."""
+        return self._status.text(len(self._pending))
+
+    def _send(self, send: Callable[[], object]) -> bool:
+        try:
+            send()
+        except LooptopError as error:
+            self._status.change(FAILED)
+            self._listener.take_error(str(error))
+            return False
+        finally:
+            self._listener.show_model_status()
+        return True
+
+    def _on_reply(self, reply: AskReply) -> None:
+        if not self._listener.is_mounted or not self._listener.is_attached:  # not drawn yet, or the app quits
+            return
+        if reply.id == 0 or (reply.answer is None and reply.error is None):
+            self._status.change(reply.status or self._status.code)
+        asked = self._pending.pop(reply.id, None)
+        if reply.answer is not None and asked is not None:
+            self._status.change(READY)
+            self._listener.take_answer(asked, reply.answer)
+        elif reply.error is not None:
+            if reply.status == "ended":
+                self._status.change(ENDED)
+            elif reply.id and self._status.code != READY:  # The model was being loaded, which has failed.
+                self._status.change(FAILED)
+            self._listener.take_error(reply.error)
+        elif asked is not None:  # Not the last reply: the question waits for the model.
+            self._pending[reply.id] = asked
+        self._listener.show_model_status()

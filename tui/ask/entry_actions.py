@@ -1,0 +1,125 @@
+"""What can be done with answers: copy one, mark it right or wrong, export many."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.content import Content
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible_answer
+from looptop.tui.background import in_thread, work
+from looptop.tui.text import percent, safe
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.screen import Screen
+
+    from looptop.engine.asked.questions import AskedQuestions
+    from looptop.engine.asked.records import Entry, Judgement
+
+FORMS = {
+    "csv": "CSV: one row an answer",
+    "jsonl": "JSON lines: one object an answer, with its candidates",
+}
+
+
+def as_text(entry: Entry) -> str:
+    """Question, answer and model as text."""
+    return (
+        f"{entry.question}\n{visible_answer(entry.answer.answer)}  {percent(entry.answer.confidence).strip()}"
+        f"\n{entry.answer.model} about {entry.image}"
+    )
+
+
+def copy(app: App[Any], entry: Entry) -> None:
+    """Copies question, answer and model."""
+    app.copy_to_clipboard(as_text(entry))
+    _tell(app, "question, answer and model are copied")
+
+
+def judge(screen: Screen[Any], asked: AskedQuestions, entry: Entry, then: Callable[[Entry], object]) -> None:
+    """Asks whether an answer is right, and keeps that.
+
+    Args:
+        screen: The screen on which it is asked.
+        asked: Where it is kept.
+        entry: The answer.
+        then: Called with the changed entry.
+    """
+    from looptop.engine.asked.records import Judgement
+    from looptop.tui.screens.dialog import Question, TextQuestion
+
+    def keep(judgement: Judgement | None) -> None:
+        async def write() -> None:
+            try:
+                changed = await in_thread(lambda: asked.judge(entry, judgement))
+            except LooptopError as error:
+                _tell(screen.app, str(error), "error")
+            else:
+                then(changed)
+
+        work(screen, write(), "judging")
+
+    def corrected(text: str | None) -> None:
+        if text is not None and text.strip():
+            keep(Judgement(False, text.strip()))
+
+    def answered(name: str | None) -> None:
+        if name == "correct":
+            before = entry.judgement.correction if entry.judgement is not None else ""
+            screen.app.push_screen(TextQuestion("The right answer", before), corrected)
+        elif name is not None and name != "stay":
+            keep({"right": Judgement(True), "wrong": Judgement(False)}.get(name))
+
+    answers = [
+        ("r", "right", "it is right"),
+        ("w", "wrong", "it is wrong"),
+        ("c", "correct", "it is wrong: type the right answer"),
+        *([("n", "none", "take your mark back")] if entry.judgement is not None else []),
+        ("escape", "stay", "change nothing"),
+    ]
+    text = Content.assemble(
+        safe(entry.question[:200], "$text-muted"), "  ", safe(visible_answer(entry.answer.answer)[:200], "bold")
+    )
+    screen.app.push_screen(Question("Is this answer right?", text, answers), answered)
+
+
+def export(screen: Screen[Any], name: str, entries: Callable[[], Awaitable[Sequence[Entry]]]) -> None:
+    """Asks for the format, writes answers to a file, and shows its path.
+
+    Args:
+        screen: The screen on which it is asked.
+        name: The file's name without its ending.
+        entries: Reads the answers.
+    """
+    from looptop.tui.screens.picker import Choice, Picker
+
+    def chosen(form: str | None) -> None:
+        if form is not None:
+            work(screen, write(form), "export", exclusive=True)
+
+    async def write(form: str) -> None:
+        from looptop.engine.asked.export import write_entries
+        from looptop.engine.files.exports import new_path
+
+        some = await entries()
+        if not some:
+            _tell(screen.app, "there is no answer to export", "warning")
+            return
+        try:
+            path = new_path(name, f".{form}")
+            count = await in_thread(lambda: write_entries(some, path))
+        except LooptopError as error:
+            _tell(screen.app, str(error), "error")
+        else:
+            _tell(screen.app, f"{count:,} answer{'s are' if count > 1 else ' is'} in {path}")
+
+    screen.app.push_screen(
+        Picker("Export answers as", [Choice(key, safe(text)) for key, text in FORMS.items()], ""), chosen
+    )
+
+
+def _tell(app: App[Any], sentence: str, severity: str = "information") -> None:
+    app.notify(safe(sentence).plain, severity=severity, markup=False)  # type: ignore[arg-type]
