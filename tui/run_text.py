@@ -37,9 +37,16 @@ LEVELS = {"warning": "$text-warning", "error": "$text-error"}
 
 def state_word(state: RunState, alerts: int = 0) -> Content:
     """A state with its mark and colour."""
-    if state is RunState.FINISHED and alerts:
-        return Content.styled(f"{WITH_ALERTS} {state_text(state, alerts)}", "$text-warning bold")
-    return Content.styled(f"{MARKS[state]} {state.value}", f"{COLOURS[state]} bold")
+    text = f"{mark_of(state, alerts)} {state_text(state, alerts)}"
+    if not alerts or state is RunState.FINISHED:
+        return Content.styled(text, f"{'$text-warning' if alerts else COLOURS[state]} bold")
+    shown = len(f"{MARKS[state]} {state.value}")
+    return Content.assemble((text[:shown], f"{COLOURS[state]} bold"), (text[shown:], "$text-warning bold"))
+
+
+def mark_of(state: RunState, alerts: int = 0) -> str:
+    """The mark of a run's state."""
+    return WITH_ALERTS if state is RunState.FINISHED and alerts else MARKS[state]
 
 
 def run_line(summary: RunSummary) -> Content:

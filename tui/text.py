@@ -100,6 +100,13 @@ def percent(fraction: float) -> str:
     return f"{UNKNOWN:>6}" if not abs(fraction) < 1e4 else f"{100 * fraction:5.1f}%"
 
 
+def probability(fraction: float) -> str:
+    """A probability in percent, six characters wide. It is 0 or 100 only if it is exactly that."""
+    if 0 < fraction < 0.0005:
+        return " <0.1%"
+    return ">99.9%" if 0.9995 <= fraction < 1 else percent(fraction)
+
+
 def bar(fraction: float, width: int) -> str:
     """A horizontal bar of at most `width` cells, drawn to an eighth of a cell."""
     eighths = round(max(0.0, min(fraction, 1.0)) * width * 8)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
+
 from looptop.engine.cli.arguments import CommonArguments, add_json, add_model
-from looptop.engine.cli.output import note, percent, quiet_libraries, say, say_json
+from looptop.engine.cli.output import note, probability, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY
+from looptop.engine.vqa.doubt_text import doubt_text
 from looptop.engine.vqa.images.decode import open_image
 
 EXAMPLES = """\
@@ -57,20 +60,24 @@ def run(arguments: Arguments) -> int:
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         answer = answerer.answer(image, arguments.question, top=arguments.top)
-    if not answer.understood:
-        note("the model knows no word of this question; do not rely on its answer")
+    for doubt in answer.doubts:
+        note(doubt_text(doubt))
     if arguments.json:
         say_json(
             {
                 "answer": answer.answer,
                 "confidence": answer.confidence,
-                "candidates": [{"answer": each.answer, "confidence": each.confidence} for each in answer.candidates],
+                "raw_confidence": answer.raw_confidence,
+                "calibrated": answer.calibrated,
+                "doubts": msgspec.to_builtins(answer.doubts),
+                "candidates": msgspec.to_builtins(answer.candidates),
                 "tokens": [{"token": each.token, "probability": each.probability} for each in answer.tokens],
                 "model": answer.model,
             }
         )
         return 0
-    say(f"{visible_answer(answer.answer)}  ({percent(answer.confidence)})")
+    raw = f"raw: {probability(answer.raw_confidence)}" if answer.calibrated else "raw, not calibrated"
+    say(f"{visible_answer(answer.answer)}  ({probability(answer.confidence)}; {raw})")
     say()
     others = "other answers"
     names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (
@@ -79,11 +86,11 @@ def run(arguments: Arguments) -> int:
     width = min(40, max(map(len, names)))
     for each in answer.candidates:
         bar = "#" * round(each.confidence * BAR_CELLS)
-        say(f"  {visible_answer(each.answer):{width}}  {percent(each.confidence):>7}  {bar}".rstrip())
+        say(f"  {visible_answer(each.answer):{width}}  {probability(each.confidence):>7}  {bar}".rstrip())
     if answer.others >= MIN_SHOWN_PROBABILITY:
-        say(f"  {others:{width}}  {percent(answer.others):>7}")
+        say(f"  {others:{width}}  {probability(answer.others):>7}")
     if answer.undecided:
         say("  the model is undecided: another answer may be likelier")
     say()
-    say("  tokens: " + "  ".join(f"{visible(each.token)} {percent(each.probability)}" for each in answer.tokens))
+    say("  tokens: " + "  ".join(f"{visible(each.token)} {probability(each.probability)}" for each in answer.tokens))
     return 0

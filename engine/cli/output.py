@@ -72,6 +72,13 @@ def percent(fraction: float | None, decimals: int = 1) -> str:
     return "-" if fraction is None or math.isnan(fraction) else f"{limited(100 * fraction, f'.{decimals}f')} %"
 
 
+def probability(fraction: float) -> str:
+    """A probability as `93.2 %`. It is 0 or 100 only if it is exactly that."""
+    if 0 < fraction < 0.0005:
+        return "<0.1 %"
+    return ">99.9 %" if 0.9995 <= fraction < 1 else percent(fraction)
+
+
 def number(value: float | None) -> str:
     """A figure with four significant digits; `-` for None."""
     return "-" if value is None else f"{value:.4g}"

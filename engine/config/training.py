@@ -55,6 +55,9 @@ class TrainingConfig(Table, frozen=True, kw_only=True):
     """Minutes between two checkpoints, at most; each evaluation makes one, too."""
     early_stopping_patience: Natural = 0
     """Stop after this many evaluations in a row without improvement; 0 to never stop early."""
+    on_alert: Literal["continue", "notify", "pause", "stop"] = "notify"
+    """What an alert does: `notify` starts the notify command, if there is one; `pause` and `stop` (with a checkpoint)
+    do so, too; `continue` only shows it."""
     report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Trainer's reporters; you install their packages yourself."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
 from msgspec import Struct
 
 
@@ -23,6 +24,8 @@ class HoldReason(StrEnum):
     """A breakpoint's condition was met."""
     RATING = "rating"
     """A person must rate its samples."""
+    ALERT = "alert"
+    """It raised an alert, and `training.on_alert` is `pause`."""
     DISK = "disk"
     """Something cannot be written because the disk is full."""
     ERROR = "error"
@@ -38,7 +41,7 @@ class Hold(Struct, frozen=True, tag="hold"):
     """The stage that the batch has reached; empty between two steps."""
     reason: HoldReason = HoldReason.PAUSE
     detail: str = ""
-    """Details of the reason, for people: the breakpoint and what met it, or what could not be written."""
+    """Details of the reason, for people: the breakpoint and what met it, the alert, or what could not be written."""
 
 
 class StopReason(StrEnum):
@@ -50,6 +53,8 @@ class StopReason(StrEnum):
     """A signal or Ctrl-C stopped it immediately, without a checkpoint."""
     KL_LIMIT = "kl_limit"
     """The KL to the reference exceeded `training.kl_limit`."""
+    ALERT = "alert"
+    """It raised an alert, and `training.on_alert` is `stop`."""
     NO_RESULT = "no_result"
     """Its result could not be written, and a person stopped the attempts."""
 
@@ -73,6 +78,7 @@ _STOPS = {
     StopReason.REQUEST: "stopped on request",
     StopReason.IMMEDIATE: "stopped at once",
     StopReason.KL_LIMIT: "stopped at training.kl_limit",
+    StopReason.ALERT: "stopped by an alert",
     StopReason.NO_RESULT: "stopped before its result could be written",
 }
 
@@ -87,6 +93,9 @@ def where_text(step: int, stage: str) -> str:
 def cause_text(cause: Cause) -> str:
     """A cause, for people, as a sentence without a full stop."""
     if isinstance(cause, Stop):
+        if cause.reason is StopReason.ALERT and cause.detail:
+            # The alert last: it is a sentence or two.
+            return f"{cause_text(msgspec.structs.replace(cause, detail=''))}: {cause.detail}"
         why = cause.detail or _STOPS[cause.reason]
         if cause.reason is StopReason.IMMEDIATE:
             return f"{why}, without a checkpoint"
@@ -96,4 +105,6 @@ def cause_text(cause: Cause) -> str:
     if cause.reason in (HoldReason.DISK, HoldReason.ERROR):
         return cause.detail
     where = where_text(cause.step, cause.stage)
+    if cause.reason is HoldReason.ALERT:
+        return f"held by an alert, {where}: {cause.detail}"
     return f"{cause.detail}, {where}" if cause.detail else where

@@ -43,6 +43,7 @@ class Outline(msgspec.Struct, frozen=True):
     facts: dict[str, Any]
     latest: dict[str, Point]
     alerts: int = 0
+    alert_codes: tuple[str, ...] = ()
 
 
 class Journal:
@@ -116,13 +117,13 @@ class Journal:
                 decode.moment_or_none(ended) if state.ended else None,
                 _facts(read),
                 _latest(read),
-                _alerts(read),
+                *_alerts(read),
             )
 
     def alerts(self) -> int:
         """The number of alerts, without those of steps that a resume discarded."""
         with self._read() as read:
-            return _alerts(read) if read else 0
+            return _alerts(read)[0] if read else 0
 
     def names(self) -> list[str]:
         """The names of the metrics that have values."""
@@ -307,8 +308,10 @@ def _facts(read: Any) -> dict[str, Any]:
     return decode.facts({decode.text(key): value for key, value in read("SELECT key, value FROM facts").fetchall()})
 
 
-def _alerts(read: Any) -> int:
-    return int(read("SELECT count(*) FROM events WHERE kind = 'alert' AND NOT superseded").fetchone()[0])
+def _alerts(read: Any) -> tuple[int, tuple[str, ...]]:
+    """The number of alerts, and their codes, each once."""
+    rows = read("SELECT code FROM events WHERE kind = 'alert' AND NOT superseded ORDER BY id").fetchall()
+    return len(rows), tuple(dict.fromkeys(code for (name,) in rows if (code := decode.name(name))))
 
 
 def _latest(read: Any, name: str | None = None) -> dict[str, Point]:

@@ -37,13 +37,18 @@ class RunState(StrEnum):
 
 
 def state_text(state: RunState, alerts: int) -> str:
-    """A state for people. For a finished run, it mentions alerts.
+    """A state for people, with the number of alerts: "finished, with 2 alerts".
 
     Args:
         state: The run's state.
         alerts: The number of its alerts.
     """
-    return f"{state.value}, with alerts" if state is RunState.FINISHED and alerts else state.value
+    return f"{state.value}, with {alerts_text(alerts)}" if alerts else state.value
+
+
+def alerts_text(count: int) -> str:
+    """A number of alerts, for people: "2 alerts"."""
+    return f"{count:,} alert{'' if count == 1 else 's'}"
 
 
 class Answer(Struct, frozen=True):
@@ -99,6 +104,8 @@ class RunSummary(Struct, frozen=True):
     """The last value of every metric; None stands for NaN."""
     alerts: int = 0
     """The number of its alerts, without those of steps that a resume discarded."""
+    alert_codes: tuple[str, ...] = ()
+    """The kinds of its alerts in words for programs, each once, in the order in which they were raised."""
     result_step: int | None = None
     """The step of its resulting model and test figures: that of the best evaluation, which may not be the last."""
     evaluation_step: int | None = None

@@ -34,6 +34,19 @@ def _free_on_gpu(torch_device: str) -> int:
     return max(0, int(free))
 
 
+def gpu_peak(torch_device: str) -> tuple[int, int]:
+    """The most memory of a GPU that was in use so far, and its total, in bytes; (0, 0) if it is not a CUDA GPU.
+
+    Other programs' memory counts; what torch keeps of freed tensors does not, since torch reuses it.
+    """
+    if not torch_device.startswith("cuda"):
+        return 0, 0
+    torch = import_module("torch")
+    free, total = torch.cuda.mem_get_info(torch_device)
+    others = total - free - torch.cuda.memory_reserved(torch_device)
+    return int(others + torch.cuda.max_memory_allocated(torch_device)), int(total)
+
+
 def bytes_text(count: int) -> str:
     """A number of bytes for people: "13.1 MiB", "75.1 GiB"."""
     size, unit = float(count), "bytes"

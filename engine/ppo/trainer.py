@@ -8,6 +8,7 @@ random in it follows from the seed and its step.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -155,6 +156,10 @@ class PpoTrainer(RunTrainer):
     def samples_of_a_step(self) -> int:
         """The samples of a PPO batch, in all processes."""
         return self.config.ppo.samples
+
+    def work_of_a_step(self) -> tuple[float, str]:
+        """The tokens of the batch's responses: how long it takes depends on them."""
+        return self.samples_of_a_step() * self.stages.figures.get("env/length", math.nan), "tokens"
 
     def step_values(self) -> Mapping[str, float]:
         """The batch's figures."""

@@ -17,6 +17,7 @@ from looptop.engine.journal.causes import HoldReason
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs import checkpoint
+from looptop.engine.runs.alerts import Alerts
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
@@ -79,6 +80,8 @@ class RunContext:
         """What the run is doing now."""
         self.torch_device = ""
         """The device that it computes on, as torch names it; empty before it is chosen."""
+        self.alerts: Alerts | None = None
+        """Judges what is measured while the run trains; None in processes other than its first."""
         self.progress = ProgressReport(journal, gate.running_seconds)
         """The progress of work between steps."""
 

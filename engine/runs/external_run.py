@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import math
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +16,9 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import touch_private
 from looptop.engine.journal.records import RunState
-from looptop.engine.journal.writer import JournalWriter, Listener
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.about import LONGEST_TITLE, write_about
-from looptop.engine.runs.alerts import LossAlerts
+from looptop.engine.runs.alerts import Alerts
 from looptop.engine.runs.context import append_to_log
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
@@ -60,8 +59,7 @@ class ExternalRun:
             self.journal.listeners = [
                 RunLog(functools.partial(append_to_log, self.folder)),
                 self._notifier,
-                LossAlerts(self.journal, "learning_rate"),
-                _NotFiniteAlerts(self.journal),
+                Alerts(self.journal, "trainer"),
             ]
             self.journal.facts(name=name, **facts)
             self.journal.state(RunState.RUNNING)
@@ -98,18 +96,3 @@ class ExternalRun:
             ends.callback(self.journal.close)
             ends.callback(self.gate.end)
             self.journal.state(state, reason)
-
-
-class _NotFiniteAlerts(Listener):
-    """Raises an alert for each metric that becomes NaN or infinite. LossAlerts does so for the losses."""
-
-    def __init__(self, journal: JournalWriter) -> None:
-        self._journal = journal
-        self._raised = {"loss", "eval_loss"}
-
-    def on_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Checks the values of a step."""
-        for name, value in values.items():
-            if name not in self._raised and not math.isfinite(value):
-                self._raised.add(name)
-                self._journal.event("alert", f"{name} is {value} at step {step}", step, "warning", code="not_finite")

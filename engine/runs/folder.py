@@ -327,6 +327,7 @@ class RunFolder:
             device=str(facts.facts.get("device") or ""),
             metrics={name: point.value for name, point in latest.items()},
             alerts=facts.alerts,
+            alert_codes=facts.alert_codes,
             result_step=result_step(facts.facts),
             evaluation_step=max(
                 (point.step for name, point in latest.items() if name.startswith("eval_")), default=None

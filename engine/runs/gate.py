@@ -233,6 +233,8 @@ class Gate:
         self._will_save = False
         self._last_checkpoint = self.running_seconds()
         self._saved_step = step
+        hold, self._hold_at_end = self._hold_at_end, None
+        self._hold(hold)
         self._wait(until_checkpoint=False)
         return self.stop_requested.is_set()
 
@@ -260,6 +262,13 @@ class Gate:
     def hold_at_step_end(self, hold: Hold) -> None:
         """Holds the run at the end of this step; called by the thread that trains."""
         self._hold_at_end = hold
+
+    def hold_for_alert(self, text: str) -> None:
+        """Holds the run at the end of this step, or after the checkpoint of this evaluation, because it raised an alert
+        (`text`, for people). What holds it there anyway stays the reason.
+        """
+        if self._hold_at_end is None:
+            self._hold_at_end = Hold(self._step, "", HoldReason.ALERT, text)
 
     def detach(self) -> None:
         """Drops the handlers of the run's kind, and with them the models they refer to."""

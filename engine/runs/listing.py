@@ -25,7 +25,7 @@ from looptop.engine.home import home
 from looptop.engine.journal.records import Point, RunSummary
 from looptop.engine.runs.folder import RunFolder
 
-_VERSION = 3
+_VERSION = 4
 _STAMPED_FILES = ("run.db", "run.db-wal", "about.toml", "config.toml")
 # The file is written once this many summaries are new.
 _WORTH_WRITING = 20

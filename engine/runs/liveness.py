@@ -5,12 +5,15 @@ A live run cannot write if its disk is full: its new metrics wait in memory, and
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import time
 from pathlib import Path
 
+from looptop.engine.errors import LooptopError
 from looptop.engine.files import lock
+from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
@@ -45,6 +48,16 @@ def why_interrupted(folder: RunFolder) -> str:
         return unsafe
     full = full_disk(folder.path)
     return "its process ended unexpectedly" + (f", and {full}: its last metrics may be missing" if full else "")
+
+
+def runs_beside(folder: RunFolder) -> list[str]:
+    """The ids of other runs of this home that train on this machine now."""
+    ids = []
+    for run in RunFolder.all():
+        with contextlib.suppress(LooptopError):
+            if run.path != folder.path and run.live_by() == "lock" and run.state() is RunState.RUNNING:
+                ids.append(run.id)
+    return ids
 
 
 def full_disk(folder: Path) -> str:

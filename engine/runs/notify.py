@@ -41,10 +41,12 @@ class Notifier(Listener):
 
     Args:
         folder: The run's folder.
+        of_alerts: Whether to start it for alerts.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, of_alerts: bool = True) -> None:
         self._folder = folder
+        self._of_alerts = of_alerts
         self._agreed = read_about(folder).notify
         """The run's own command as it was at the start, when a person was asked about a stranger's."""
         self._last: dict[str, float] = {}
@@ -57,7 +59,7 @@ class Notifier(Listener):
 
     def on_event(self, kind: str, text: str, level: str) -> None:
         """Starts the command for an alert; at most once in ten seconds for each kind."""
-        if kind not in ALERTS:
+        if kind not in ALERTS or (kind == "alert" and level != "error" and not self._of_alerts):
             return
         now = time.monotonic()
         if now - self._last.get(kind, float("-inf")) >= _SECONDS_BETWEEN_ALERTS:

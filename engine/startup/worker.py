@@ -23,11 +23,13 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs import checkpoint
-from looptop.engine.runs.alerts import LossAlerts
+from looptop.engine.runs.alerts import Alerts
+from looptop.engine.runs.alerts.reaction import AlertReaction
 from looptop.engine.runs.context import RunContext, RunStoppedError, Train, out_of_memory_reason
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
+from looptop.engine.runs.liveness import runs_beside
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.run_log import RunLog
 from looptop.engine.startup.kinds import training_of
@@ -98,13 +100,14 @@ class RunThread(threading.Thread):
         except BaseException:
             _one_run.release()
             raise
-        self._notifier = Notifier(folder.path)
+        on_alert = config.training.on_alert
+        self._notifier = Notifier(folder.path, of_alerts=on_alert != "continue")
         gate = Gate(folder, self.journal, checkpoint_seconds=60 * config.training.save_minutes)
         self.context = RunContext(folder, config, self.journal, gate)
-        self.journal.listeners = [RunLog(self.context.log), self._notifier]
-        self._alerts = LossAlerts(self.journal)
-        if config.kind != "ppo":  # PPO's loss does not show how good the policy is; `ppo.health` checks it instead
-            self.journal.listeners.append(self._alerts)
+        self._alerts = self.context.alerts = Alerts(self.journal, config.kind, lambda: runs_beside(folder))
+        self.journal.listeners = [
+            RunLog(self.context.log), self._notifier, AlertReaction(gate, on_alert), self._alerts,
+        ]  # fmt: skip
 
     def run(self) -> None:
         """Trains, and journals how the run ended."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from looptop.engine.machine.free_memory import gpu_peak
+from looptop.engine.runs.alerts.records import Resources, Timing
 
 if TYPE_CHECKING:
     from looptop.engine.training.trainer import RunTrainer
 
 MEAN_WEIGHT = 0.02
 """The weight of the latest step in the running mean of a step's time."""
+RESOURCE_SECONDS = 10.0
+"""Seconds between two looks at the disk and the GPU's memory."""
 
 
 class StepJournal(TrainerCallback):
@@ -24,10 +30,13 @@ class StepJournal(TrainerCallback):
         self.seconds = 0.0
         self.evaluated = 0
         """Batches of the current evaluation so far."""
+        self.next_look = 0.0
+        """When to look at the disk and the GPU's memory again."""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
         """Starts the clock, which stops while the run is paused."""
         self.since = self.trainer.context.running_seconds()
+        self.trainer.loading_seconds = 0.0
         self.trainer.context.progress.end()
         # Set here, because Trainer reads a step's samples before it calls `on_step_begin`.
         self.trainer.context.activity = self.trainer.step_activity(state.global_step + 1)
@@ -75,4 +84,29 @@ class StepJournal(TrainerCallback):
         trainer.step_loss = 0.0
         if trainer.loss_sum is not None:
             trainer.loss_sum += values["loss"]
+        self._judge(state.global_step, took, now)
         trainer.context.activity = trainer.step_activity(state.global_step + 1)
+
+    def _judge(self, step: int, took: float, now: float) -> None:
+        """Has the run's speed and what is left of the machine judged."""
+        trainer = self.trainer
+        loading, trainer.loading_seconds = trainer.loading_seconds, 0.0
+        alerts = trainer.context.alerts
+        if alerts is None:
+            return
+        work, unit = trainer.work_of_a_step()
+        alerts.on_timing(Timing(step, took, loading, work, unit))
+        if now >= self.next_look:
+            self.next_look = now + RESOURCE_SECONDS
+            alerts.on_resources(_resources(trainer))
+
+
+def _resources(trainer: RunTrainer) -> Resources:
+    used, total = gpu_peak(trainer.context.torch_device)
+    return Resources(
+        step=trainer.state.global_step,
+        disk_free=shutil.disk_usage(trainer.context.folder.path).free,
+        checkpoint_bytes=trainer.checkpoint_bytes(),
+        gpu_used=used,
+        gpu_total=total,
+    )

@@ -12,6 +12,7 @@ import logging
 import math
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ class RunTrainer(Trainer):
     step_gradient_norm: Tensor | float | None
     loss_sum: float | None
     """The sum of the losses of all steps; None if the run was resumed from a checkpoint without it."""
+    loading_seconds: float
+    """How long the current step has waited for its data."""
     best_loaded: int | None = None
     """The step of the best checkpoint, once training has ended and the model is loaded from it."""
     _evaluation_due = False
@@ -60,6 +63,7 @@ class RunTrainer(Trainer):
         self.context = context
         self.step_loss = 0.0
         self.step_gradient_norm = None
+        self.loading_seconds = 0.0
         self.loss_sum = _loss_sum_of(context.resume_from)
         self.callback_handler.callbacks.insert(0, StepJournal(self))
 
@@ -99,6 +103,17 @@ class RunTrainer(Trainer):
         """The number of samples in one step, over all processes."""
         args = self.args
         return int(args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size)
+
+    def work_of_a_step(self) -> tuple[float, str]:
+        """What one step trains on, and its unit: what its duration is proportional to."""
+        return float(self.samples_of_a_step()), "samples"
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """Gets the data of a step as Trainer does, and measures how long the step waits for them."""
+        began = time.perf_counter()
+        batches = super().get_batch_samples(*args, **kwargs)
+        self.loading_seconds += time.perf_counter() - began
+        return batches
 
     def mean_of_processes(self, own: Tensor | float) -> float:
         """The mean of a number over the run's processes; each passes its own."""
@@ -255,7 +270,7 @@ class RunTrainer(Trainer):
         """Writes a complete checkpoint, or removes it again and returns the error."""
         best_before = self.state.best_model_checkpoint
         try:
-            checkpoint.ensure_space(folder.parent, self._checkpoint_bytes())
+            checkpoint.ensure_space(folder.parent, self.checkpoint_bytes())
             self.context.journal.flush()
             checkpoint.begin(folder, self.context.journal)
             super()._save_checkpoint(model, trial)
@@ -282,7 +297,7 @@ class RunTrainer(Trainer):
             (file,) = Path(folder).iterdir()
             return file.name, file.read_bytes()
 
-    def _checkpoint_bytes(self) -> int:
+    def checkpoint_bytes(self) -> int:
         """The size of a checkpoint: all weights, and for each trained one two more numbers (Adam)."""
         parameters: list[nn.Parameter] = list(self.accelerator.unwrap_model(self.model).parameters())
         weights = sum(p.numel() * p.element_size() for p in parameters)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct
 
 Grid = list[list[float]]
@@ -16,7 +18,38 @@ class Candidate(Struct, frozen=True):
 
     answer: str
     confidence: float
+    """How probable it is that the model says this and is right: calibrated, if a temperature is kept with the model."""
+    raw_confidence: float
     """The model's probability of exactly this answer, its end included."""
+
+
+class UnknownWords(Struct, frozen=True, tag="unknown_words"):
+    """The question has words that no training question had."""
+
+    words: list[str]
+
+
+class NoWordKnown(Struct, frozen=True, tag="no_word_known"):
+    """The text encoder knows no token of the question, so the answer does not depend on the question."""
+
+
+class UnfamiliarImage(Struct, frozen=True, tag="unfamiliar_image"):
+    """The image is unlike the images that the model was trained on."""
+
+    distance: float
+    """The distance of its features to the nearest training image's, from 0 to 2 (`doubt_images`)."""
+    threshold: float
+    """99 % of the validation images are nearer."""
+
+
+class ChecksMissing(Struct, frozen=True, tag="checks_missing"):
+    """Something kept with the model cannot be read, so its confidence is raw, or words or images are not checked."""
+
+    error: str
+
+
+Doubt = UnknownWords | NoWordKnown | UnfamiliarImage | ChecksMissing
+"""A reason to doubt an answer."""
 
 
 class TokenProbability(Struct, frozen=True):
@@ -49,10 +82,16 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     answer: str
     confidence: float
+    """As its candidate's: calibrated, if a temperature is kept with the model."""
+    raw_confidence: float
+    """The model's probability of exactly this answer."""
+    calibrated: bool = False
+    """Whether the confidences are calibrated (`calibration`); if not, they are the raw ones."""
     candidates: list[Candidate]
-    """The most probable answers, distinct as text, best first; their confidences sum to at most 1."""
+    """The most probable answers, distinct as text, best first; their confidences sum to at most 1, the raw ones too."""
     tokens: list[TokenProbability]
-    """The tokens of the answer, its end (`<end>`) included; the product of their probabilities is the confidence."""
+    """The tokens of the answer, its end (`<end>`) included; the product of their probabilities is the raw
+    confidence."""
     model: str
     """The name by which the model was loaded."""
     seconds: float
@@ -60,16 +99,21 @@ class Answer(Struct, frozen=True, kw_only=True):
     exact: bool = True
     """Whether the candidates are certainly the most probable answers. False if the model was so undecided that the
     search was stopped: then other answers may be more probable."""
-    understood: bool = True
-    """Whether the text encoder knows any token of the question. If not, the answer does not depend on the question."""
+    doubts: list[Doubt] = []
+    """Reasons to doubt the answer."""
     view: ModelView | None = None
 
     @property
     def others(self) -> float:
-        """The probability of all answers that are not candidates, from 0 to 1."""
-        return max(0.0, 1.0 - sum(each.confidence for each in self.candidates))
+        """The confidence of all answers that are not candidates, from 0 to 1."""
+        return max(0.0, 1.0 - math.fsum(each.confidence for each in self.candidates))
+
+    @property
+    def raw_others(self) -> float:
+        """The model's probability of all answers that are not candidates, from 0 to 1."""
+        return max(0.0, 1.0 - math.fsum(each.raw_confidence for each in self.candidates))
 
     @property
     def undecided(self) -> bool:
         """Whether an answer outside the candidates may be more probable than this one."""
-        return not self.exact and self.others > self.confidence
+        return not self.exact and self.raw_others > self.raw_confidence

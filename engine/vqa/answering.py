@@ -22,9 +22,11 @@ from torch import Tensor
 from looptop.engine.compute import device as devices
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import known_ids, number_text
-from looptop.engine.vqa.answer_records import END, Answer, Candidate, ModelView, TokenProbability
+from looptop.engine.vqa.answer_records import END, Answer, Candidate, Doubt, ModelView, TokenProbability
 from looptop.engine.vqa.attention_view import attention_view
+from looptop.engine.vqa.calibration import calibrate_all
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
+from looptop.engine.vqa.doubts import AnswerChecks
 from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.processing import VqaProcessor
@@ -45,15 +47,22 @@ class Answerer:
         processor: The model's processor.
         name: Shown with each answer.
         max_tokens: The greatest length of an answer, in tokens.
+        checks: What is known of the model's training; without it confidences are raw, and little is doubted.
     """
 
     def __init__(
-        self, model: VqaModel, processor: VqaProcessor, name: str = "", max_tokens: int = MAX_ANSWER_TOKENS
+        self,
+        model: VqaModel,
+        processor: VqaProcessor,
+        name: str = "",
+        max_tokens: int = MAX_ANSWER_TOKENS,
+        checks: AnswerChecks | None = None,
     ) -> None:
         self.model: VqaModel = model.float().eval()  # type: ignore[no-untyped-call]
         self.processor = processor
         self.name = name
         self.max_tokens = longest_answer(model, max_tokens)
+        self.checks = AnswerChecks() if checks is None else checks
         self._text_of = lru_cache(maxsize=4096)(processor.decode)
 
     @classmethod
@@ -71,7 +80,8 @@ class Answerer:
         folder = folder_of(name)
         chosen.apply()
         model: Any = load_model(folder)
-        return cls(model.to(chosen.torch_device), VqaProcessor.from_pretrained(folder), name)
+        processor = VqaProcessor.from_pretrained(folder)
+        return cls(model.to(chosen.torch_device), processor, name, checks=AnswerChecks.load(folder))
 
     def answer(self, image: Path | str | Image.Image, question: str, top: int = 5, view: bool = False) -> Answer:
         """Answers one question.
@@ -125,7 +135,9 @@ class Answerer:
         device = self.model.device
         attention_mask = attention_mask.to(device)
         pixel_values = pixel_values.to(device)
-        memory, memory_mask = self.model.encode(input_ids.to(device), attention_mask, pixel_values)
+        image_states = self.model.image_states(pixel_values)
+        doubts = self.checks.doubts(self.processor, questions, image_states)
+        memory, memory_mask = self.model.encode(input_ids.to(device), attention_mask, image_features=image_states)
         searches = best_answers(
             self.model,
             memory,
@@ -142,24 +154,26 @@ class Answerer:
             views = [attention_view(self.model, self.processor, pixel_values, memory, memory_mask, tokens)]
         seconds = (time.perf_counter() - begin) / len(searches)
         return [
-            self._to_answer(search, question, seconds, one_view)
-            for search, question, one_view in zip(searches, questions, views, strict=True)
+            self._to_answer(search, doubts_of_one, seconds, one_view)
+            for search, doubts_of_one, one_view in zip(searches, doubts, views, strict=True)
         ]
 
-    def _to_answer(self, search: Search, question: str, seconds: float, view: ModelView | None) -> Answer:
+    def _to_answer(self, search: Search, doubts: list[Doubt], seconds: float, view: ModelView | None) -> Answer:
         results = search.results()
-        confidences = _at_most_one([math.exp(result.log_prob) for result in results])
+        raw = _at_most_one([math.exp(result.log_prob) for result in results])
+        temperature = self.checks.temperature
+        confidences = raw if temperature is None else _at_most_one(calibrate_all(raw, temperature))
         return Answer(
             answer=results[0].text,
             confidence=confidences[0],
-            candidates=[
-                Candidate(result.text, confidence) for result, confidence in zip(results, confidences, strict=True)
-            ],
+            raw_confidence=raw[0],
+            calibrated=temperature is not None,
+            candidates=[Candidate(result.text, *pair) for result, *pair in zip(results, confidences, raw, strict=True)],
             tokens=self._tokens(results[0]),
             model=self.name,
             seconds=seconds,
             exact=search.exact,
-            understood=self.processor.is_understood(question),
+            doubts=doubts,
             view=view,
         )
 

@@ -41,7 +41,9 @@ def answer_of(text: str, confidence: float = 0.75) -> Answer:
     return Answer(
         answer=text,
         confidence=confidence,
-        candidates=[Candidate(text, confidence), Candidate("blue", 0.2)],
+        raw_confidence=0.9,
+        calibrated=True,
+        candidates=[Candidate(text, confidence, 0.9), Candidate("blue", 0.2, 0.08)],
         tokens=[TokenProbability(text, 0.8), TokenProbability("<end>", 0.94)],
         model="bundled",
         seconds=0.01,

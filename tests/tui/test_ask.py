@@ -9,7 +9,7 @@ from textual import events
 from textual.widgets import Input
 
 from looptop.engine.helpers.answers import AskReply, AskRequest
-from looptop.engine.vqa.answer_records import Candidate
+from looptop.engine.vqa.answer_records import Candidate, Doubt, UnfamiliarImage, UnknownWords
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.image_list import ImageList
@@ -457,6 +457,7 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
         assert isinstance(screen, AskScreen)
         screen.use("vqa-3")
         await until(pilot, lambda: "model: vqa-3 · ready" in shown(app))
+        await until(pilot, lambda: "answered by vqa-2, not by vqa-3" in shown(app))
         assert "Answer of vqa-2" in shown(app), "the answer is still the other model's"
         await ask(pilot, "second?")
         await until(pilot, lambda: "Answer of vqa-3:checkpoint-[b]40" in shown(app))
@@ -472,6 +473,7 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
     [
         ((1.0, 0.0, 0.0), False, "", False),
         ((0.9999, 0.0, 0.0), False, "", False),
+        ((1e-6, 1e-7, 1e-8), False, ">99.9%", True),
         ((0.7, 0.069), True, "23.1%", False),
         ((0.7, 0.069), False, "23.1%", False),
         ((0.0, 0.0), False, "100.0%", True),
@@ -482,8 +484,10 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
 async def test_what_is_left_for_other_answers_is_said(
     answers: QuickAnswers, confidences: tuple[float, ...], exact: bool, shown_rest: str, undecided: bool
 ) -> None:
-    candidates = [Candidate(f"answer-{number}", each) for number, each in enumerate(confidences)]
-    answer = msgspec.structs.replace(answer_of("answer-0", confidences[0]), candidates=candidates, exact=exact)
+    candidates = [Candidate(f"answer-{number}", each, each) for number, each in enumerate(confidences)]
+    answer = msgspec.structs.replace(
+        answer_of("answer-0", confidences[0]), raw_confidence=confidences[0], candidates=candidates, exact=exact
+    )
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
@@ -493,6 +497,60 @@ async def test_what_is_left_for_other_answers_is_said(
         assert len(lines) == bool(shown_rest)
         assert all(shown_rest in line for line in lines)
         assert ("undecided" in shown(app)) is undecided
+
+
+async def test_small_candidates_are_not_zero_and_sure_ones_are_not_certain(answers: QuickAnswers) -> None:
+    candidates = [Candidate("circle", 0.99999, 1.0), Candidate("red", 1e-6, 0.0)]
+    answer = msgspec.structs.replace(
+        answer_of("circle", 0.99999), raw_confidence=1.0, candidates=candidates, tokens=answer_of("circle").tokens
+    )
+    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "what?")
+        await until(pilot, lambda: "circle  >99.9% confidence" in shown(app))
+        assert " <0.1%" in shown(app)
+
+
+async def test_a_key_changes_between_calibrated_and_raw_confidence(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "what?")
+        await until(pilot, lambda: "red  75.0% confidence" in shown(app))
+        await pilot.press("escape", "percent_sign")
+        await until(pilot, lambda: "red  90.0% raw confidence" in shown(app))
+        assert "8.0%" in shown(app) and "2.0%" in shown(app), "the candidate's and all others' are raw, too"
+        await pilot.press("percent_sign")
+        await until(pilot, lambda: "red  75.0% confidence" in shown(app))
+
+
+async def test_a_model_without_calibration_says_that_its_confidence_is_raw(answers: QuickAnswers) -> None:
+    answer = msgspec.structs.replace(answer_of("red", 0.9), calibrated=False)
+    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "what?")
+        await until(pilot, lambda: "red  90.0% raw confidence" in shown(app))
+        await pilot.press("escape", "percent_sign")
+        await until(pilot, lambda: any("bundled has no calibration" in note.message for note in app._notifications))
+        assert "red  90.0% raw confidence" in shown(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_doubts_stand_beside_the_answer(answers: QuickAnswers, size: tuple[int, int]) -> None:
+    doubts: list[Doubt] = [UnknownWords(["wug", "[b]zorp"]), UnfamiliarImage(0.614, 0.318)]
+    answer = msgspec.structs.replace(answer_of("red"), doubts=doubts)
+    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    app = make(answers)
+    async with app.run_test(size=size) as pilot:
+        await ask(pilot, "what?")
+        await until(pilot, lambda: "75.0%" in shown(app))
+        # The panel's own columns, without what stands beside it.
+        region = app.screen.query_one(AnswerView).region
+        lines = shown(app).splitlines()[region.y : region.bottom]
+        text = " ".join(" ".join(line[region.x + 1 : region.right - 1] for line in lines).split())
+        assert "2 words that its training never saw: wug, [b]zorp" in text
+        assert "unlike its training images: distance 0.61, while 99 % of its validation images are below 0.32" in text
 
 
 @pytest.mark.parametrize(("width", "height"), [(79, 24), (80, 23), (20, 5)])

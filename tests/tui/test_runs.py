@@ -111,13 +111,13 @@ async def test_runs_with_alerts_are_marked_in_every_list_and_head(answers: Quick
     async with app.run_test(size=(width, 48)) as pilot:
         await go(pilot, 2)
         lines = {line[2:7]: line for line in shown(app).splitlines()}
-        assert "! finished, with alerts" in lines["vqa-2"] and "✓ finished " in lines["vqa-1"]
+        assert "! finished, 1 alert" in lines["vqa-2"] and "✓ finished " in lines["vqa-1"]
         await pilot.press("alt+2")
-        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "! finished, with alerts" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "! finished, with 1 alert" in shown(app))
         screen = app.screen
         assert isinstance(screen, TrainScreen)
         screen.attach(run)
-        await until(pilot, lambda: "vqa-2  ! finished, with alerts" in shown(app))
+        await until(pilot, lambda: "vqa-2  ! finished, with 1 alert" in shown(app))
         await until(pilot, lambda: width < 100 or "question alone" in shown(app))
 
 

@@ -11,6 +11,15 @@ ASK_ACTIONS = {
             "view", "v", "view", "Show the image, then what the model sees of it, then where it looks.", palette=True
         ),
         Action("model", "m", "model", "Choose the model that answers: bundled, a run, or a checkpoint.", palette=True),
+        Action(
+            "confidence",
+            "percent_sign",
+            "raw confidence",
+            "Show the raw confidence, as the model computes it, or the calibrated one.",
+            shown="%",
+            palette=True,
+            footer=False,
+        ),
         Action("open", "o", "open", "Open an image by its path; a path can also be pasted or dropped.", palette=True),
         Action("filter", "slash", "filter", "Filter the images by name.", shown="/"),
         Action("files", "f", "files", "Change between the benchmark's images and your files.", palette=True),

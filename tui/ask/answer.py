@@ -9,13 +9,15 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from looptop.engine.text import visible_answer
+from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY
+from looptop.engine.vqa.doubt_text import doubt_text
 from looptop.tui.actions import bindings
-from looptop.tui.text import bar, cell, percent, safe
+from looptop.tui.text import bar, cell, probability, safe
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.geometry import Size
 
     from looptop.engine.vqa.answer_records import Answer, TokenProbability
 
@@ -29,19 +31,24 @@ class AnswerView(VerticalScroll):
         super().__init__(id=id)
         self.border_title = "Answer"
         self._text = Static(id="answer-text")
+        self._shown: tuple[str, Answer, str | None] | None = None
+        self._model = ""
+        self._raw = False
+        self._drawn_size: Size | None = None
 
     def compose(self) -> ComposeResult:
         """One widget with text."""
         yield self._text
 
-    def show_lines(self, *lines: Content, model: str = "") -> None:
-        """Replaces the text.
+    def on_resize(self) -> None:
+        """Draws the answer again for the new size."""
+        if self._shown is not None and self.outer_size != self._drawn_size:
+            self._draw(*self._shown)
 
-        Args:
-            lines: The lines.
-            model: The model that gave this answer; empty if they are not an answer.
-        """
-        self.border_title = safe(f"Answer of {model}" if model else "Answer")
+    def show_lines(self, *lines: Content) -> None:
+        """Shows lines that are not an answer."""
+        self._shown = None
+        self.border_title = "Answer"
         self._text.content = Content("\n").join(lines)
 
     def suggest(self, questions: list[str]) -> None:
@@ -58,38 +65,77 @@ class AnswerView(VerticalScroll):
 
     def show(self, question: str, answer: Answer, truth: str | None) -> None:
         """Shows an answer."""
+        self._draw(question, answer, truth)
+        self.scroll_home(animate=False)
+
+    def name_model(self, model: str) -> None:
+        """Tells the model that answers from now on; an answer of another one is marked as such."""
+        if model != self._model:
+            self._model = model
+            if self._shown is not None:
+                self._draw(*self._shown)
+
+    def change_confidence(self) -> str:
+        """Changes between calibrated and raw confidence.
+
+        Returns:
+            Why that changes nothing; empty if it does.
+        """
+        if self._shown is not None and not self._shown[1].calibrated:
+            return f"{visible(self._shown[1].model)} has no calibration: all its confidences are raw"
+        self._raw = not self._raw
+        if self._shown is not None:
+            self._draw(*self._shown)
+        return ""
+
+    def _draw(self, question: str, answer: Answer, truth: str | None) -> None:
+        self._shown = question, answer, truth
+        self._drawn_size = self.outer_size
+        self.border_title = Content.assemble("Answer of ", safe(answer.model, "bold"))
         width, roomy = max(18, self.size.width - 3), self.size.height > 16
         gap = [Content("")] if roomy else []
-        lines = [_short(question, 2 * width, "$text-muted"), *gap]
+        lines: list[Content] = []
+        if self._model and answer.model != self._model:
+            lines.append(safe(f"answered by {answer.model}, not by {self._model}", "bold $text-warning"))
+        lines += [_short(question, 2 * width, "$text-muted"), *gap]
+        raw = self._raw or not answer.calibrated
+        kind = "raw confidence" if raw else "confidence"
         text = _short(visible_answer(answer.answer), 3 * width, "bold $text-primary")
-        sure = Content.styled(f"  {percent(answer.confidence).strip()}", "bold")
-        lines.append(text + sure + Content.styled(" confidence" if roomy else "", "$text-muted"))
+        sure = probability(answer.raw_confidence if raw else answer.confidence).strip()
+        lines.append(
+            text + Content.styled(f"  {sure}", "bold") + Content.styled(f" {kind}" if roomy else "", "$text-muted")
+        )
         if truth is not None:
             mark = ("✓ ", "$text-success bold") if truth == answer.answer else ("✗ ", "$text-error bold")
             lines.append(Content.assemble(mark, ("benchmark: ", "$text-muted"), safe(visible_answer(truth))))
-        lines += [*gap, Content.styled(f"candidates{'confidence':>{width - 10}}", "$text-muted")]
-        words = min(
-            max((len(visible_answer(each.answer)) for each in answer.candidates), default=4), max(9, width - 24)
-        )
-        room = max(3, width - words - 8)
-        for each in answer.candidates:
-            filled = bar(each.confidence, room)
-            lines.append(
-                cell(visible_answer(each.answer), words)
-                + Content.assemble(" ", (filled, "$primary"), " " * (room - len(filled)), " ", percent(each.confidence))
-            )
-        if not answer.understood:
-            lines.append(Content.styled("the model knows no word of this question", "$text-warning"))
-        if answer.others >= MIN_SHOWN_PROBABILITY:
-            name = cell("other answers", words + room + 1)
-            lines.append(Content.assemble(name, " ", percent(answer.others)).stylize("$text-muted"))
+        lines += [safe("! ", "bold $text-warning") + safe(doubt_text(each), "$text-warning") for each in answer.doubts]
         if answer.undecided:
-            lines.append(Content.styled("the model is undecided: another answer may be likelier", "$text-muted"))
+            lines.append(Content.styled("the model is undecided: another answer may be likelier", "$text-warning"))
+        lines += [*gap, Content.styled(f"candidates{kind:>{width - 10}}", "$text-muted")]
+        lines += _candidates(answer, raw, width)
         lines += [*gap, Content.styled("tokens", "$text-muted")] if roomy else []
         lines += _packed([_token(each) for each in answer.tokens], width)
         lines += [*gap, safe(f"{answer.model} · {1000 * answer.seconds:.0f} ms", "$text-muted")]
-        self.show_lines(*lines, model=answer.model)
-        self.scroll_home(animate=False)
+        self._text.content = Content("\n").join(lines)
+
+
+def _candidates(answer: Answer, raw: bool, width: int) -> list[Content]:
+    """A line with a bar for each candidate, and one for all other answers."""
+    words = min(max((len(visible_answer(each.answer)) for each in answer.candidates), default=4), max(9, width - 24))
+    room = max(3, width - words - 8)
+    lines = []
+    for each in answer.candidates:
+        confidence = each.raw_confidence if raw else each.confidence
+        filled = bar(confidence, room)
+        lines.append(
+            cell(visible_answer(each.answer), words)
+            + Content.assemble(" ", (filled, "$primary"), " " * (room - len(filled)), " ", probability(confidence))
+        )
+    others = answer.raw_others if raw else answer.others
+    if others >= MIN_SHOWN_PROBABILITY:
+        name = cell("other answers", words + room + 1)
+        lines.append(Content.assemble(name, " ", probability(others)).stylize("$text-muted"))
+    return lines
 
 
 def _packed(pieces: list[Content], width: int) -> list[Content]:
@@ -109,5 +155,5 @@ def _short(text: str, most: int, style: str) -> Content:
 
 
 def _token(each: TokenProbability) -> Content:
-    text = f" {percent(each.probability).strip()}"
+    text = f" {probability(each.probability).strip()}"
     return safe(each.token.strip() or each.token) + Content.styled(text, "$text-muted")

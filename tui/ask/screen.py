@@ -218,6 +218,8 @@ class AskScreen(MainScreen):
     def show_model_status(self) -> None:
         """Shows the model and what it does in the top line."""
         self.show_status(f"model: {self._asking.model} · {self._asking.status}")
+        self.query_one(AnswerView).name_model(self._asking.model)
+
 
     # Keys.
 
@@ -257,6 +259,11 @@ class AskScreen(MainScreen):
     def action_model(self) -> None:
         """Chooses a model."""
         work(self, self._choose_model(), "models", exclusive=True)
+
+    def action_confidence(self) -> None:
+        """Changes between calibrated and raw confidence."""
+        if sentence := self.query_one(AnswerView).change_confidence():
+            self.app.notify(sentence, markup=False)
 
     async def _choose_model(self) -> None:
         from looptop.engine.vqa.saved_models import choices

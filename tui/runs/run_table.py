@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from looptop.engine.journal.records import RunState, RunSummary, state_text
+from looptop.engine.journal.records import RunState, RunSummary, alerts_text
 from looptop.engine.runs.listing import progress, took
 from looptop.engine.times import local_time
 from looptop.tui.actions import bindings
-from looptop.tui.run_text import MARKS, WITH_ALERTS, figure_text
+from looptop.tui.run_text import figure_text, mark_of
 from looptop.tui.text import duration
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
@@ -30,10 +30,6 @@ COLUMNS = (
     Column("note", "title, note", 8, least=8, text=True),
 )
 """A column's key is the name to sort by."""
-WIDE_STATE = tuple(
-    replace(column, width=len("! finished, with alerts")) if column.key == "state" else column for column in COLUMNS
-)
-"""The columns with a wider state, used if a run finished with alerts."""
 MUTED = ("kind", "started", "took", "device")
 STATE_STYLES = {
     RunState.RUNNING: "good",
@@ -70,7 +66,7 @@ class RunTable(Table):
         before, run_before = self._runs, self.run
         same_sort = sort == self.sort
         self._runs, self.sort, self.empty = runs, sort, empty
-        columns = WIDE_STATE if any(map(_has_alerts, runs)) else COLUMNS
+        columns = _columns(runs)
         ids = [run.id for run in runs]
         if same_sort and columns == self.columns and ids and ids == [run.id for run in before]:
             for row, (old, new) in enumerate(zip(before, runs, strict=True)):
@@ -112,21 +108,25 @@ class RunTable(Table):
             if column.key == "mark":
                 text = "●" if run.id in self.selected else "▌" if row == self.cursor else " "
             elif column.key == "state":
-                text, style = _state_text(run), "warn" if _has_alerts(run) else STATE_STYLES[run.state]
+                text, style = _state_text(run), "warn" if run.alerts else STATE_STYLES[run.state]
             else:
                 text = _text(run, column.key)
             cells.append(Cell(text, style))
         return cells
 
 
-def _has_alerts(run: RunSummary) -> bool:
-    return run.state is RunState.FINISHED and run.alerts > 0
+def _columns(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
+    """The columns, with a state as wide as these runs' alerts need."""
+    width = max((len(_state_text(run)) for run in runs if run.alerts), default=0)
+    return tuple(
+        replace(column, width=max(column.width, width)) if column.key == "state" else column for column in COLUMNS
+    )
 
 
 def _state_text(run: RunSummary) -> str:
-    mark = WITH_ALERTS if _has_alerts(run) else MARKS[run.state]
     by_heartbeat = "~" if run.live == "heartbeat" else ""
-    return f"{mark} {state_text(run.state, run.alerts)}{by_heartbeat}"
+    alerts = f", {alerts_text(run.alerts)}" if run.alerts else ""
+    return f"{mark_of(run.state, run.alerts)} {run.state.value}{by_heartbeat}{alerts}"
 
 
 def _text(run: RunSummary, key: str) -> str:

@@ -98,18 +98,21 @@ def refused(capsys: Capture, *words: str) -> str:
 
 def test_ask(capsys: Capture, model: str, image: str) -> None:
     answer = told(capsys, "ask", image, "is it red?", "--model", model, "--top", "3")
-    assert list(answer) == ["answer", "confidence", "candidates", "tokens", "model"]
+    keys = ["answer", "confidence", "raw_confidence", "calibrated", "doubts", "candidates", "tokens", "model"]
+    assert list(answer) == keys
+    assert (answer["raw_confidence"], answer["calibrated"], answer["doubts"]) == (answer["confidence"], False, [])
     candidates = answer["candidates"]
     assert len(candidates) == len({each["answer"] for each in candidates}) == 3
-    assert candidates[0] == {"answer": answer["answer"], "confidence": answer["confidence"]}
+    assert candidates[0] == {key: answer[key] for key in ("answer", "confidence", "raw_confidence")}
     confidences = [each["confidence"] for each in candidates]
     assert confidences == sorted(confidences, reverse=True) and sum(confidences) <= 1
     product = math.prod(token["probability"] for token in answer["tokens"])
-    assert product == pytest.approx(answer["confidence"], rel=1e-5)
+    assert product == pytest.approx(answer["raw_confidence"], rel=1e-5)
     assert answer["model"] == model
     assert main(["ask", image, "is it red?", "--model", model]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"{answer['answer']}  (") and "tokens:" in out and err == ""
+    assert "; raw, not calibrated)" in out
 
 
 def test_what_a_library_prints_is_no_part_of_the_answer(
@@ -147,7 +150,9 @@ def test_a_question_without_a_known_word_is_answered_with_a_warning(
     assert main(["ask", image, question, "--model", model, "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["candidates"]
-    assert err == ("the model knows no word of this question; do not rely on its answer\n" if note else "")
+    assert err == ("the model knows no word of this question\n" if note else "")
+    doubts = [{"type": "no_word_known"}] if note else []
+    assert json.loads(out)["doubts"] == doubts
 
 
 def test_wrong_input_is_reported_before_a_model_is_loaded(

@@ -79,7 +79,7 @@ def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture)
         writer.event("alert", "before the checkpoint", 3, "warning")
         writer.supersede(2)
         writer.event("alert", "something is wrong", 5, "warning")
-        writer.event("alert", "another thing is wrong", 6, "error")
+        writer.event("alert", "another thing is wrong", 6, "error", code="cannot_write")
         writer.facts(question_only_accuracy=0.67)
         writer.metrics(1, {"loss": 1.0})
         writer.state(RunState.FINISHED)
@@ -87,18 +87,19 @@ def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture)
     capsys.readouterr()
     assert main(["runs"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert all("finished, with alerts" in lines[name] for name in ("vqa-2", "ppo-1", "reward-1", "trainer-1"))
+    assert all("finished, with 2 alerts" in lines[name] for name in ("vqa-2", "ppo-1", "reward-1", "trainer-1"))
     assert "alerts" not in lines["vqa-1"]
     assert main(["runs", "--json", "state:finished"]) == 0
     by_id = {run["id"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
     assert [by_id[name]["alerts"] for name in ("vqa-1", "vqa-2", "ppo-1")] == [0, 2, 2]
-    assert by_id["vqa-2"]["state"] == "finished"
+    assert by_id["vqa-2"]["state"] == "finished" and by_id["vqa-2"]["alert_codes"] == ["cannot_write"]
     assert sorted(listed(capsys, "alerts>0")) == ["ppo-1", "reward-1", "trainer-1", "vqa-2"]
     assert main(["show", "vqa-2"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("vqa-2 finished, with alerts\n") and "question alone    67.00 %" in out
+    assert out.startswith("vqa-2 finished, with 2 alerts\n") and "question alone    67.00 %" in out
     assert main(["show", "vqa-2", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["alerts"] == 2
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["alerts"], shown["alert_codes"]) == (2, ["cannot_write"])
 
 
 def test_a_figure_names_the_step_that_it_belongs_to(capsys: Capture) -> None:

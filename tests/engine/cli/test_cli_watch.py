@@ -80,7 +80,7 @@ def test_a_finished_run_for_people(monkeypatch: pytest.MonkeyPatch, capsys: Capt
 
 def test_a_run_that_finished_with_alerts_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert train(monkeypatch, "alert") == 0
-    assert capsys.readouterr().out.startswith("vqa-1 finished, with alerts: accuracy 62.50 %")
+    assert capsys.readouterr().out.startswith("vqa-1 finished, with 2 alerts: accuracy 62.50 %")
     assert train(monkeypatch, "alert", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["state"], result["alerts"]) == ("finished", 2)

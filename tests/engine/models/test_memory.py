@@ -18,7 +18,7 @@ from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.journal.records import RunState
-from looptop.engine.machine.free_memory import bytes_text, free_bytes
+from looptop.engine.machine.free_memory import bytes_text, free_bytes, gpu_peak
 from looptop.engine.models import memory
 from looptop.engine.models.memory import ModelSize, count_text
 from looptop.engine.models.names import resolve
@@ -143,6 +143,14 @@ def test_a_gpu_has_free_what_torch_keeps_unused_too_and_no_more_than_its_limit(
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 25)
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: fraction, raising=False)
     assert free_bytes("cuda:0") == free
+
+
+def test_a_gpu_has_in_use_at_its_peak_what_torch_and_other_programs_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30, 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 40)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 35)
+    assert gpu_peak("cuda:0") == (30 + 35, 100)
+    assert gpu_peak("cpu") == gpu_peak("mps") == (0, 0)
 
 
 def test_a_processor_has_free_what_its_container_has(monkeypatch: pytest.MonkeyPatch) -> None:

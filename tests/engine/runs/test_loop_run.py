@@ -103,5 +103,5 @@ def test_a_metric_that_becomes_nan_is_alerted_once() -> None:
         for step in (1, 2):
             run.end_step(step, {"grad_norm": float("nan"), "loss": float("inf"), "note": "text"})
     alerts = [event.text for event in Journal(run.folder.db).events() if event.kind == "alert"]
-    assert sorted(alerts) == ["grad_norm is nan at step 1", "loss is inf at step 1"]
+    assert sorted(text.partition(".")[0] for text in alerts) == ["grad_norm is nan at step 1", "loss is inf at step 1"]
     assert "note" not in Journal(run.folder.db).names()

@@ -17,6 +17,8 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answer_records import END
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.attention_view import as_grid, patch_grid, rgb_pixels
+from looptop.engine.vqa.confidence_file import Calibration
+from looptop.engine.vqa.doubts import AnswerChecks
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 
 
@@ -25,7 +27,13 @@ def answerer(request: pytest.FixtureRequest, tmp_path: Path) -> Answerer:
     return Answerer(*tiny_model(tmp_path / "parts", request.param), name="tiny")
 
 
-def test_an_answer_is_its_first_candidate_and_its_tokens_make_its_confidence(answerer: Answerer) -> None:
+@pytest.mark.parametrize("temperature", [None, 0.5, 3.0])
+def test_an_answer_is_its_first_candidate_and_its_tokens_make_its_confidence(
+    answerer: Answerer, temperature: float | None
+) -> None:
+    if temperature is not None:
+        kept = Calibration(temperature=temperature, questions=1, raw_error=0, error=0)
+        answerer = Answerer(answerer.model, answerer.processor, "tiny", checks=AnswerChecks(kept))
     for image, question in zip(pictures(), QUESTIONS, strict=True):
         answer = answerer.answer(image, question, top=5)
         confidences = [candidate.confidence for candidate in answer.candidates]
@@ -34,13 +42,16 @@ def test_an_answer_is_its_first_candidate_and_its_tokens_make_its_confidence(ans
         assert len({candidate.answer for candidate in answer.candidates}) == 5
         assert all(one >= other for one, other in itertools.pairwise(confidences))
         assert math.fsum(confidences) <= 1
+        assert math.fsum(candidate.raw_confidence for candidate in answer.candidates) <= 1
+        assert answer.calibrated is (temperature is not None)
         assert answer.tokens[-1].token == END and len(answer.tokens) > 1
-        assert math.prod(token.probability for token in answer.tokens) == pytest.approx(answer.confidence, rel=1e-9)
+        product = math.prod(token.probability for token in answer.tokens)
+        assert answer.raw_confidence == answer.candidates[0].raw_confidence == pytest.approx(product, rel=1e-9)
         assert "".join(token.token for token in answer.tokens[:-1]).strip() == answer.answer
         assert answer.model == "tiny" and answer.seconds > 0 and answer.view is None
 
 
-def test_the_confidence_is_the_probability_of_exactly_this_answer_with_its_end(answerer: Answerer) -> None:
+def test_the_raw_confidence_is_the_probability_of_exactly_this_answer_with_its_end(answerer: Answerer) -> None:
     model, processor = answerer.model, answerer.processor
     answer = answerer.answer(pictures()[1], QUESTIONS[1])
     ids, mask = processor.questions([QUESTIONS[1]])
@@ -50,7 +61,7 @@ def test_the_confidence_is_the_probability_of_exactly_this_answer_with_its_end(a
     decoder_ids = torch.tensor([[processor.begin_id, *tokens]])
     with torch.no_grad():
         loss = model(ids, mask, processor.images(pictures()[1:2]), decoder_ids, labels).loss
-    assert math.exp(-float(loss) * labels.shape[1]) == pytest.approx(answer.confidence, rel=1e-4)
+    assert math.exp(-float(loss) * labels.shape[1]) == pytest.approx(answer.raw_confidence, rel=1e-4)
 
 
 def answerer_tokens(answerer: Answerer, question: str) -> tuple[int, ...]:

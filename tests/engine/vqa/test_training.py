@@ -22,6 +22,8 @@ from looptop.engine import config
 from looptop.engine.journal.records import RunState
 from looptop.engine.models.names import resolve
 from looptop.engine.runs import checkpoint
+from looptop.engine.runs.alerts import Alerts
+from looptop.engine.runs.alerts.records import Resources, Timing
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.run import Run, resume
@@ -318,7 +320,11 @@ def test_early_stopping_is_trainers_own() -> None:
     assert max(losses(run)) < 400
 
 
-def test_a_run_that_diverges_raises_alerts_and_the_baseline_is_a_fact() -> None:
+def test_a_run_that_diverges_raises_alerts_and_the_baseline_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    timings: list[Timing] = []
+    left: list[Resources] = []
+    monkeypatch.setattr(Alerts, "on_timing", lambda alerts, timing: timings.append(timing))
+    monkeypatch.setattr(Alerts, "on_resources", lambda alerts, resources: left.append(resources))
     run = start("num_train_epochs=12", "learning_rate=30", "max_grad_norm=0")
     assert run.wait() is RunState.FINISHED, run.reason
     baseline = run.journal.facts()["question_only_accuracy"]
@@ -331,6 +337,14 @@ def test_a_run_that_diverges_raises_alerts_and_the_baseline_is_a_fact() -> None:
         "the validation accuracy is no better",
     ]
     assert all(sum(event.text.startswith(words) for event in events) == 1 for words in beginnings), events
+    assert [timing.step for timing in timings] == list(range(1, run.journal.facts()["total_steps"] + 1))
+    assert all(0 < timing.loading_seconds < timing.seconds and timing.work == 32 for timing in timings)
+    newest = checkpoint.newest_complete(run.folder.checkpoints)
+    assert newest is not None and left[0].step == 1 and left[0].disk_free > 0 == left[0].gpu_total
+    written = (
+        sum(path.stat().st_size for path in newest.rglob("*.safetensors")) + (newest / "optimizer.pt").stat().st_size
+    )
+    assert left[0].checkpoint_bytes == pytest.approx(written, rel=0.05)
 
 
 @pytest.mark.parametrize("fusion", ["mean", "tokens"])

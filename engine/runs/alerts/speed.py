@@ -1,0 +1,93 @@
+"""Rules about speed: throughput fallen, data loading the bottleneck.
+
+They judge blocks of steps that last long enough that no other program's short work counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from looptop.engine.runs.alerts.records import Alert, AlertCode, Rule, Timing
+
+BLOCK_STEPS, BLOCK_SECONDS = 20, 20.0
+"""A block of steps is complete with this many steps that took this long together."""
+FALLEN = 2 / 3
+"""Throughput has fallen below this share of its best: a second run on the same cores takes half, and what programs
+take that come and go stays above it."""
+BLOCKS_SLOW = 3
+"""In this many blocks in a row: a minute."""
+WAITING = 0.5
+"""Loading is the bottleneck if a step waits longer for its data than it computes ..."""
+BLOCKS_WAITING = 2
+"""... in this many blocks in a row."""
+
+
+class _Pace(NamedTuple):
+    """A complete block of steps."""
+
+    throughput: float
+    """Work a second, of the median step."""
+    waiting: float
+    """The share of the time that the steps waited for their data."""
+
+
+class _Paces:
+    def __init__(self) -> None:
+        self._steps: list[Timing] = []
+        self._seconds = 0.0
+
+    def add(self, timing: Timing) -> _Pace | None:
+        """Adds a step, unless its work is unknown. Returns the block that it completes, if it completes one."""
+        if timing.seconds <= 0 or not timing.work > 0:
+            return None
+        self._steps.append(timing)
+        self._seconds += timing.seconds
+        if len(self._steps) < BLOCK_STEPS or self._seconds < BLOCK_SECONDS:
+            return None
+        steps, seconds = self._steps, self._seconds
+        self._steps, self._seconds = [], 0.0
+        throughput = statistics.median(step.work / step.seconds for step in steps)
+        return _Pace(throughput, sum(step.loading_seconds for step in steps) / seconds)
+
+
+class Throughput(Rule):
+    """Training has become slower and stays so."""
+
+    def __init__(self) -> None:
+        self._paces = _Paces()
+        self._before: float | None = None
+        self._best = 0.0
+        """The best throughput of two blocks in a row."""
+        self._slow = 0
+
+    def on_timing(self, timing: Timing) -> Iterable[Alert]:
+        """Compares each block of steps with the best before it."""
+        pace = self._paces.add(timing)
+        if pace is None:
+            return
+        self._slow = self._slow + 1 if pace.throughput < FALLEN * self._best else 0
+        if self._before is not None:
+            self._best = max(self._best, min(self._before, pace.throughput))
+        self._before = pace.throughput
+        if self._slow >= BLOCKS_SLOW:
+            figures = {"now": pace.throughput, "best": self._best}
+            yield Alert(AlertCode.THROUGHPUT_FALLEN, timing.step, figures, timing.unit)
+
+
+class Loading(Rule):
+    """Steps wait for their data for most of their time."""
+
+    def __init__(self) -> None:
+        self._paces = _Paces()
+        self._waiting = 0
+
+    def on_timing(self, timing: Timing) -> Iterable[Alert]:
+        """Judges each block of steps."""
+        pace = self._paces.add(timing)
+        if pace is None:
+            return
+        self._waiting = self._waiting + 1 if pace.waiting > WAITING else 0
+        if self._waiting >= BLOCKS_WAITING:
+            yield Alert(AlertCode.LOADING_BOTTLENECK, timing.step, {"share": pace.waiting})

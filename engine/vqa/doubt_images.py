@@ -1,0 +1,120 @@
+"""Images that are unlike those that a model was trained on, by the image encoder's features.
+
+The distance of an image is that of its features to the nearest training image's, both scaled to length 1 (Sun et al.,
+"Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022). An image is unfamiliar if its distance exceeds
+that of 99 % of the validation images, which the model was not trained on either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.files.private import read_regular
+from looptop.engine.text import visible
+
+FILE = "training_images.safetensors"
+"""The file in a model's folder that holds the features of training images."""
+
+MAX_FILE_BYTES = 64 * 2**20
+
+MAX_IMAGES = 2000
+"""The most training images whose features are kept; 3 MiB with 768 dimensions, in half precision."""
+
+MIN_VALIDATION_IMAGES = 100
+"""With fewer, there is no telling below which distance 99 % of images are."""
+
+FAMILIAR_FRACTION = 0.99
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Features of training images, and the distance from which on an image is unlike them."""
+
+    features: Tensor
+    """`[images, width]`, each of length 1."""
+    threshold: float
+    """From 0 to 2; 99 % of the validation images are nearer."""
+
+    def distances(self, features: Tensor) -> Tensor:
+        """The distance of each image to its nearest training image, `[n]`, from 0 to 2.
+
+        Args:
+            features: `[n, width]`, of any length.
+        """
+        return _nearest(_unit(features), self.features)
+
+    def save(self, folder: Path) -> None:
+        """Writes `FILE` into a model's folder, in half precision."""
+        tensors = {"features": self.features.half().contiguous(), "threshold": torch.tensor(self.threshold)}
+        (folder / FILE).write_bytes(safetensors.torch.save(tensors))
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainingImages | None:
+        """Reads what `save` wrote; None if the model has none.
+
+        Raises:
+            LooptopError: The file is damaged.
+        """
+        file = folder / FILE
+        try:
+            tensors = safetensors.torch.load(read_regular(file, MAX_FILE_BYTES, follow_links=True))
+            features, threshold = tensors["features"].float(), float(tensors["threshold"])
+        except FileNotFoundError:
+            return None
+        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            raise LooptopError(
+                f"{visible(file)} cannot be read: {error_text(error)}; train again or remove it"
+            ) from None
+        if features.dim() != 2 or not features.numel() or not torch.isfinite(features).all() or not threshold >= 0:
+            raise _unreadable(file, "its numbers are no features")
+        return cls(features, threshold)
+
+
+def fit_training_images(training: Tensor, validation: Tensor) -> TrainingImages | None:
+    """Finds the threshold.
+
+    Args:
+        training: `[n, width]`, features of training images.
+        validation: `[m, width]`, features of images that were held out.
+
+    Returns:
+        None with too few images to tell.
+    """
+    if len(validation) < MIN_VALIDATION_IMAGES or not len(training):
+        return None
+    # As they will be after loading, so that the threshold belongs to them.
+    features = _unit(training).half().float()
+    distances = _nearest(_unit(validation), features).sort().values
+    return TrainingImages(features, float(distances[int(FAMILIAR_FRACTION * (len(distances) - 1))]))
+
+
+def image_features(states: Tensor) -> Tensor:
+    """One vector for each image: the mean of its states.
+
+    Args:
+        states: `[n, states, width]`, from `VqaModel.image_states`.
+
+    Returns:
+        `[n, width]`, single precision, on the CPU.
+    """
+    return states.mean(dim=1).float().cpu()
+
+
+def _unreadable(file: Path, reason: str) -> LooptopError:
+    return LooptopError(f"{visible(file)} cannot be read: {reason}; train again or remove it")
+
+
+def _unit(features: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(features.float(), dim=-1)
+
+
+def _nearest(features: Tensor, others: Tensor) -> Tensor:
+    # The distance of vectors of length 1, from their cosine.
+    return (2 - 2 * (features @ others.T).amax(dim=1)).clamp(min=0).sqrt()
