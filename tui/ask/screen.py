@@ -220,7 +220,6 @@ class AskScreen(MainScreen):
         self.show_status(f"model: {self._asking.model} · {self._asking.status}")
         self.query_one(AnswerView).name_model(self._asking.model)
 
-
     # Keys.
 
     def unsaved(self) -> list[str]:
