@@ -273,7 +273,8 @@ def _answer(text: str, confidence: float, model: str, details: bytes) -> Answer:
         return Answer(
             answer=text,
             confidence=confidence,
-            candidates=[Candidate(text, confidence)],
+            raw_confidence=confidence,
+            candidates=[Candidate(text, confidence, confidence)],
             tokens=[],
             model=model,
             seconds=0.0,
