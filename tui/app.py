@@ -60,7 +60,7 @@ class LooptopApp(App[str]):
     """looptop on a terminal. Returns the sentences to print after it has quit."""
 
     TITLE = "looptop"
-    CSS_PATH: ClassVar[list[str]] = ["styles/app.tcss", "styles/ask.tcss"]  # type: ignore[assignment]
+    CSS_PATH: ClassVar[list[str]] = ["styles/app.tcss", "styles/ask.tcss", "styles/small.tcss"]  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("app")]
     DEFAULT_MODE = "ask"
     ENABLE_COMMAND_PALETTE = True

@@ -140,7 +140,7 @@ def _say_terminal(own: terminal.Terminal | None) -> None:
         return
     through = f", through {' and '.join(own.through)}" if own.through else ""
     mark = " " if own.large_enough else "!"
-    small = "" if own.large_enough else ": the app needs 80 by 24"
+    small = "" if own.large_enough else ": below 80 by 24 the app shows one pane at a time; it needs 40 by 12"
     say(f"  {mark} {visible(own.name) or 'TERM is not set'}, {own.columns} by {own.rows}{small}{through}")
     say(f"    colours: {own.colours}" + ("; export COLORTERM=truecolor if it has more" if own.colours == "256" else ""))
     graphics = "it did not answer" if own.graphics is None else " and ".join(own.graphics) or "none"

@@ -44,7 +44,7 @@ class Terminal(Struct, frozen=True):
 
     @property
     def large_enough(self) -> bool:
-        """Whether it is large enough for the app."""
+        """Whether it is large enough for whole screens of the app."""
         return self.columns >= 80 and self.rows >= 24
 
 

@@ -553,17 +553,6 @@ async def test_doubts_stand_beside_the_answer(answers: QuickAnswers, size: tuple
         assert "unlike its training images: distance 0.61, while 99 % of its validation images are below 0.32" in text
 
 
-@pytest.mark.parametrize(("width", "height"), [(79, 24), (80, 23), (20, 5)])
-async def test_a_terminal_that_is_too_small_is_one_sentence(answers: QuickAnswers, width: int, height: int) -> None:
-    app = make(answers)
-    async with app.run_test(size=(width, height)) as pilot:
-        await until(pilot, lambda: "at least 80 by 24" in " ".join(shown(app).split()))
-        assert "Question" not in shown(app)
-        await pilot.resize_terminal(80, 24)
-        await until(pilot, lambda: "Question" in shown(app))
-        assert "at least 80 by 24" not in shown(app)
-
-
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
     app = make(answers)

@@ -48,6 +48,7 @@ class AskScreen(MainScreen):
     KEY_CONTEXTS = ("ask", "question", "images", "rows", "tree", "history")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
     AUTO_FOCUS = "#images"
+    SMALL_PANES = ("#images-panel", "#answer, #question", "#history")
 
     def __init__(self, make_process: Callable[[], AnswerHelper] | None = None) -> None:
         super().__init__()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
+from textual import on
 from textual.await_complete import AwaitComplete
-from textual.events import Resize
+from textual.events import DescendantFocus, Mount, Resize
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-MIN_WIDTH, MIN_HEIGHT = 80, 24
+FULL_WIDTH, FULL_HEIGHT = 80, 24
+"""The smallest terminal, in cells, that shows whole screens. A smaller one shows the pane that matters most."""
+
+MIN_WIDTH, MIN_HEIGHT = 40, 12
 """The smallest terminal that the app can use, in cells."""
 
 TOO_SMALL = (
@@ -91,8 +95,10 @@ class BaseScreen(Screen[Result]):
         return super().dismiss(result)
 
     def on_resize(self, event: Resize) -> None:
-        """Shows a sentence instead of the screen if the terminal is too small."""
-        too_small = event.size.width < MIN_WIDTH or event.size.height < MIN_HEIGHT
+        """Fits the screen to the terminal: whole, reduced (CSS class `-small`), or a sentence that it is too small."""
+        width, height = event.size
+        self.set_class(width < FULL_WIDTH or height < FULL_HEIGHT, "-small")
+        too_small = width < MIN_WIDTH or height < MIN_HEIGHT
         if too_small and not self.query("#too-small"):
             self.mount(Static(TOO_SMALL, id="too-small"))
 
@@ -104,6 +110,9 @@ class MainScreen(BaseScreen[None]):
     VERTICAL_BREAKPOINTS = HEIGHTS
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ()
     """The key contexts of this screen (of `actions.KEY_CONTEXTS`), which its help shows."""
+    SMALL_PANES: ClassVar[tuple[str, ...]] = ()
+    """CSS selectors of the panes of which a small terminal shows one: that with the focus, or the first. If empty, the
+    style sheet alone reduces the screen."""
 
     @property
     def services(self) -> Services:
@@ -122,6 +131,17 @@ class MainScreen(BaseScreen[None]):
     def key_contexts(self) -> tuple[str, ...]:
         """The contexts of `KEY_CONTEXTS` whose keys work now."""
         return self.KEY_CONTEXTS
+
+    @on(Mount)
+    @on(DescendantFocus)
+    def _bring_to_front(self) -> None:
+        """Marks the pane that a small terminal shows with the CSS class `-front`."""
+        panes = [list(self.query(selector)) for selector in self.SMALL_PANES]
+        path = () if self.focused is None else self.focused.ancestors_with_self
+        front = next((pane for pane in panes if any(widget in path for widget in pane)), next(iter(panes), []))
+        for pane in panes:
+            for widget in pane:
+                widget.set_class(pane is front, "-front")
 
     def hides_key(self, action: str) -> bool:
         """Whether the bottom line leaves out an action, by its name with arguments, since it is useless now."""

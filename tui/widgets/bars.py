@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from textual.events import Click
 
 
+NARROW = 60
+"""Below this width, in cells, the top line leaves out the program's name."""
+
+
 class Spot(NamedTuple):
     """A part of a line that can be clicked, and the key that the click presses."""
 
@@ -60,10 +64,12 @@ class TopBar(ClickableLine):
 
     def render(self) -> RenderResult:
         """The line."""
-        name = " looptop  only looks " if is_read_only() else " looptop "
-        parts: list[str | tuple[str, str]] = [(name, "$primary bold"), "  "]
+        name = " looptop  only looks   " if is_read_only() else " looptop   "
+        if self.size.width < NARROW:
+            name = " "
+        parts: list[str | tuple[str, str]] = [(name, "$primary bold")]
         self.spots = []
-        at = len(name) + 2
+        at = len(name)
         for name, key, label in self.SCREENS:
             text = f" {key} {label} "
             parts.append((text, "$background on $primary bold" if name == self._screen_name else "$text-muted"))
