@@ -1,28 +1,34 @@
-"""`looptop eval`: measures a model's accuracy on a split of a data set, from the answers that it writes."""
+"""`looptop eval`: measures a model's accuracy on a split of a data set, and how far the figures can be trusted."""
 
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from looptop.engine import config as configuration
-from looptop.engine.cli.answers import answer_all
 from looptop.engine.cli.arguments import CommonArguments, add_device, add_json
-from looptop.engine.cli.output import note, percent, quiet_libraries, say, say_json
-from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.cli.evaluation_text import comparison_lines, evaluation_lines
+from looptop.engine.cli.output import duration, note, quiet_libraries, say, say_json
+from looptop.engine.cli.progress import Progress, Status, progress_on
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.progress import progress_text
 from looptop.engine.text import visible
+from looptop.engine.vqa.evaluation.comparison import Comparison, compare
+from looptop.engine.vqa.evaluation.progress import ProgressMeter
+from looptop.engine.vqa.evaluation.report import report_on
+
+if TYPE_CHECKING:
+    from looptop.engine.vqa.evaluation.evaluate import Evaluated
 
 EXAMPLES = """\
   looptop eval bundled
-  looptop eval vqa-3 --limit 1000
+  looptop eval vqa-3 --compare bundled
   looptop eval vqa-3 --data easy-vqa:validation
-  looptop eval vqa-3 --data my_folder --json
+  looptop eval vqa-3 --data my_folder --limit 1000 --json
 """
 
 
@@ -30,6 +36,7 @@ class Arguments(CommonArguments):
     """The arguments of the command."""
 
     model: str
+    compare: str | None
     data: str | None
     settings: list[str]
     limit: int | None
@@ -39,7 +46,10 @@ class Arguments(CommonArguments):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to the parser."""
-    parser.add_argument("model", metavar="MODEL", help="`bundled`, a run such as vqa-3, or a folder")
+    parser.add_argument(
+        "model", metavar="MODEL", help="`bundled`, a run such as vqa-3, one of its checkpoints, or a folder"
+    )
+    parser.add_argument("--compare", metavar="MODEL", help="a second model, which is asked the same questions")
     parser.add_argument(
         "--data",
         metavar="SOURCE[:SPLIT]",
@@ -60,75 +70,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Measures the accuracy and prints it."""
+    """Evaluates one or two models and prints the figures."""
     if arguments.limit is not None and arguments.limit < 1:
         raise LooptopError(f"--limit {arguments.limit} leaves no question; it must be at least 1")
-    with quiet_libraries():
-        from looptop.engine.vqa.answering import Answerer
-
-        answerer = Answerer.load(arguments.model, device=arguments.device)
-        source, rows = _rows(arguments)
-        bad: dict[str, None] = {}
-        answers = answer_all(
-            answerer, [(row["image"], row["question"]) for row in rows], lambda _, error: bad.setdefault(str(error))
-        )
-    for sentence in bad:
-        note(f"left out: {visible(sentence)}")
-    answered = [(row, answer) for row, answer in zip(rows, answers, strict=True) if answer is not None]
-    if not answered:
-        raise LooptopError(f"none of the {len(rows)} questions could be answered; the first: {next(iter(bad))}")
-    accuracy, by_type = _measure(answered)
+    with quiet_libraries(), _progress() as progress:
+        first = _evaluate(arguments, arguments.model, progress)
+        second = _evaluate(arguments, arguments.compare, progress) if arguments.compare is not None else None
+    for sentence in dict.fromkeys([*first.notes, *(second.notes if second else [])]):
+        note(visible(sentence))
+    report = report_on(first.results)
+    comparison = None
+    if second is not None:
+        comparison = compare(first.evaluation, first.results, second.evaluation, second.results)
     if arguments.json:
-        say_json({"accuracy": accuracy, "n": len(answered), "by_answer_type": by_type})
+        say_json(_json(first, msgspec.to_builtins(report), comparison))
         return 0
-    say(f"{percent(accuracy, 2)} of {len(answered):,} questions of {visible(source)}")
-    for answer_type, figure in sorted(by_type.items()):
-        say(f"  {visible(answer_type):12} {percent(figure, 2):>8}")
+    for line in evaluation_lines(first.evaluation, report):
+        say(line)
+    if comparison is not None:
+        for line in comparison_lines(comparison):
+            say(line)
     return 0
 
 
-def _rows(arguments: Arguments) -> tuple[str, list[dict[str, Any]]]:
-    """The name of the data that the arguments choose, and its rows."""
-    from looptop.engine.vqa.data.load import load_data, load_split
-    from looptop.engine.vqa.data.problems import Problem, Problems
+def _evaluate(arguments: Arguments, model: str, progress: Progress) -> Evaluated:
+    from looptop.engine.vqa.evaluation.evaluate import evaluate
 
-    run_id = arguments.model.partition(":")[0]
-    trained = RunFolder.named(run_id)
-    config = configuration.override(trained.config() if trained else configuration.preset("tiny"), arguments.settings)
-    if not isinstance(config, VqaRunConfig):
-        raise LooptopError(
-            f"{run_id} is a {config.kind} run; eval measures models that answer questions about images, see"
-            f" `looptop show {run_id}`"
+    return evaluate(
+        model,
+        arguments.data,
+        tuple(arguments.settings),
+        arguments.limit,
+        arguments.device,
+        arguments.model,
+        _Reporter(progress, model),
+    )
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    with contextlib.closing(progress_on(sys.stderr)) as progress:
+        yield progress
+
+
+class _Reporter:
+    """Shows what an evaluation is doing, how far it is, and how long it will still take."""
+
+    def __init__(self, progress: Progress, model: str) -> None:
+        self._progress = progress
+        self._model = model
+        self._meter = ProgressMeter()
+
+    def __call__(self, text: str, done: int, total: int) -> None:
+        now = self._meter.measure(text, done, total)
+        self._progress.show(
+            Status(f"eval {self._model}", "", done / total if total else 0.0, [progress_text(now, duration)])
         )
-    seed = config.training.seed
-    unlimited = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
-    problems = Problems()
-
-    def on_problem(problem: Problem) -> None:
-        problems.add(problem.kind, problem.name, problem.detail)
-
-    if arguments.data is not None:
-        source, dataset = arguments.data, load_split(arguments.data, unlimited, seed, on_problem)
-    else:
-        splits = load_data(config.data, seed)
-        source = f"{config.data.source}:validation"
-        dataset = splits.validation
-        if splits.test is not None:  # all of it, without the run's limits on the size of each split
-            source = f"{config.data.source}:test"
-            dataset = load_split(source, unlimited, seed, on_problem)
-    for kind, examples in problems.summary():
-        note(f"left out: {kind}: {examples}")
-    if arguments.limit is not None:
-        dataset = dataset.select(range(min(arguments.limit, len(dataset))))
-    return source, dataset.to_list()
 
 
-def _measure(answered: Sequence[tuple[Mapping[str, Any], str]]) -> tuple[float, dict[str, float]]:
-    """The accuracy on all questions, and on each type of answer."""
-    from looptop.engine.vqa.accuracy import vqa_score
-
-    by_type: defaultdict[str, list[float]] = defaultdict(list)
-    for row, answer in answered:
-        by_type[row["answer_type"]].append(vqa_score(answer, row["answers"]))
-    total = sum(sum(scores) for scores in by_type.values())
-    return total / len(answered), {name: sum(scores) / len(scores) for name, scores in by_type.items()}
+def _json(first: Evaluated, report: dict[str, Any], comparison: Comparison | None) -> dict[str, Any]:
+    """All figures; the first three keys are those of earlier versions."""
+    return {
+        "accuracy": first.evaluation.accuracy.value,
+        "n": len(first.results),
+        "by_answer_type": {group["name"]: group["accuracy"]["value"] for group in report["by_answer_type"]},
+        "evaluation": msgspec.to_builtins(first.evaluation),
+        "report": report,
+        "comparison": None if comparison is None else msgspec.to_builtins(comparison),
+    }

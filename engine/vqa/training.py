@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.data.problems import ProblemReporter
+from looptop.engine.vqa.evaluation.baselines import QuestionOnly
 from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
 from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.model_sizes import vqa_memory_advice, vqa_sizes
@@ -127,19 +127,12 @@ def train(context: RunContext) -> dict[str, Any]:
 def question_only_accuracy(train: Questions, validation: Questions) -> float:
     """The validation accuracy without looking at the image.
 
-    It answers each question with the most frequent answer to the same question in the training split; an unknown
-    question with the most frequent answer of all.
+    It answers each question as `QuestionOnly` does from the training split.
     """
-    by_question: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for question, answer in zip(train.rows["question"][:], train.rows["answer"][:], strict=True):
-        by_question[question][answer] += 1
-    best: dict[Any, str] = {question: counts.most_common(1)[0][0] for question, counts in by_question.items()}
-    most_frequent: Any = Counter(train.rows["answer"][:]).most_common(1)[0][0]
-    asked = validation.rows["question"][:]
-    scores = [
-        vqa_score(best.get(question, most_frequent), truths)
-        for question, truths in zip(asked, validation.truths, strict=True)
-    ]
+    rows = train.rows
+    baseline = QuestionOnly.of_columns(rows["question"][:], rows["question_type"][:], rows["answer"][:])
+    asked = zip(validation.rows["question"][:], validation.rows["question_type"][:], validation.truths, strict=True)
+    scores = [vqa_score(baseline.answer(question, kind) or "", truths) for question, kind, truths in asked]
     return sum(scores) / len(scores)
 
 

@@ -62,12 +62,34 @@ def load_data(
     return VqaData(train, validation, splits.get("test"), problems, _name(config))
 
 
+@dataclass(frozen=True)
+class NamedSplit:
+    """One split of a source."""
+
+    source: str
+    split: str
+    """Empty if the source has one table and all of it was taken."""
+    rows: datasets.Dataset
+    train: datasets.Dataset | None
+    """The training split that belongs to it; None if all of the source was taken."""
+
+
 def load_split(
     name: str,
     config: DataConfig | None = None,
     seed: int = 42,
     on_problem: Callable[[Problem], None] | None = None,
 ) -> datasets.Dataset:
+    """The rows of `load_named_split`."""
+    return load_named_split(name, config, seed, on_problem).rows
+
+
+def load_named_split(
+    name: str,
+    config: DataConfig | None = None,
+    seed: int = 42,
+    on_problem: Callable[[Problem], None] | None = None,
+) -> NamedSplit:
     """One split, as named on the command line: `easy-vqa:test`, `easy-vqa:validation`, `FOLDER`, `FOLDER:train`.
 
     Without a split's name: the test split if the source has one, else all of it.
@@ -89,11 +111,13 @@ def load_split(
     )
     if split in ("train", "validation"):
         data = load_data(config, seed, on_problem)
-        return data.train if split == "train" else data.validation
+        return NamedSplit(config.source, split, data.train if split == "train" else data.validation, data.train)
     splits = _read(config, Problems(on_problem), None)
     if split and split not in splits:
         raise LooptopError(f"{visible(config.source)} has no {split} split; it has: {', '.join(splits)}")
-    return splits.get("test", splits["train"])
+    if "test" in splits:
+        return NamedSplit(config.source, "test", splits["test"], splits["train"])
+    return NamedSplit(config.source, "", splits["train"], None)
 
 
 def load_vqa_data(

@@ -131,8 +131,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     """The accuracy of the question-only baseline."""
     shuffled: Estimate | None = None
     """The accuracy of the model when it sees another question's image."""
-    calibration_error: float | None = None
-    """The expected calibration error of the confidences."""
+    calibration_error: float
+    """The expected calibration error of the confidences (`calibration.calibration_error`)."""
 
     @property
     def data(self) -> str:

@@ -25,8 +25,9 @@ FILES = (
     "preprocessor_config.json",
     "question_tokenizer/tokenizer.json",
     "answer_tokenizer/tokenizer.json",
+    "confidence.json",
 )
-"""What an answer depends on. A checkpoint's optimiser, and a card, do not count."""
+"""What an answer and its confidence depend on. A checkpoint's optimiser, and a card, do not count."""
 
 MAX_KEPT_DIGESTS = 1000
 CHUNK_BYTES = 2**20

@@ -220,7 +220,8 @@ def test_eval_agrees_with_predict_and_score(capsys: Capture, model: str, data: P
     settings = {"questions": data / "q.json", "annotations": tmp_path / "a.json", "images": data / "images"}
     words = [word for key, path in settings.items() for word in ("--set", f"data.{key}={path}")]
     measured = told(capsys, "eval", model, "--data", "vqa-v2", *words)
-    assert measured == {"accuracy": pytest.approx(right), "n": 4, "by_answer_type": {"other": pytest.approx(right)}}
+    assert (measured["accuracy"], measured["n"]) == (pytest.approx(right), 4)
+    assert measured["by_answer_type"] == {"other": pytest.approx(right)}
 
 
 def test_eval_of_a_folder(capsys: Capture, model: str, data: Path) -> None:
@@ -230,6 +231,25 @@ def test_eval_of_a_folder(capsys: Capture, model: str, data: Path) -> None:
     assert main(["eval", model, "--data", str(data)]) == 0
     assert f"of 4 questions of {data}" in capsys.readouterr().out
     assert "has no test split" in refused(capsys, "eval", model, "--data", f"{data}:test")
+
+
+def test_eval_compares_two_models_on_the_same_questions(capsys: Capture, model: str) -> None:
+    assert main(["eval", "bundled", "--compare", model, "--limit", "60"]) == 0
+    out = capsys.readouterr().out
+    for words in ("95 % interval", "question only", "shuffled images", "calibration error", "at 1 % risk", "hardest"):
+        assert words in out
+    assert f"{model} compared with bundled on the same 60 questions" in out
+    assert "McNemar p < 0.0001" in out
+    assert "nan" not in out.lower()
+    comparison = told(capsys, "eval", "bundled", "--compare", model, "--limit", "60")["comparison"]
+    assert comparison["difference"]["high"] < -0.5
+    assert comparison["only_first"] == len(comparison["changed"]) - comparison["only_second"] > 30
+
+
+def test_eval_of_one_question_has_no_interval(capsys: Capture) -> None:
+    assert main(["eval", "bundled", "--limit", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "n/a" in out and "nan" not in out.lower()
 
 
 def test_eval_of_easy_vqa(capsys: Capture, model: str) -> None:

@@ -1,0 +1,96 @@
+"""Chooses the questions of an evaluation, and the training data of its question-only baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from looptop.engine import config as configuration
+from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.vqa.data.load import NamedSplit, load_data, load_named_split
+from looptop.engine.vqa.data.problems import Problem, Problems
+from looptop.engine.vqa.data.rows import Row
+from looptop.engine.vqa.evaluation.baselines import QuestionOnly
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The questions to ask, and where they come from."""
+
+    source: str
+    split: str
+    rows: list[Row]
+    question_only: QuestionOnly | None
+    training_data: str
+    """The data that the question-only baseline was counted in; empty if there is none."""
+    problems: Problems = field(default_factory=Problems)
+    """What is left out of the data, and why the training data cannot be read."""
+
+
+def choose_data(model: str, data: str | None, settings: tuple[str, ...], limit: int | None) -> EvaluationData:
+    """Reads the questions.
+
+    The training data is that of the run that made the model, else the training split of the questions' own source.
+
+    Args:
+        model: The model's name.
+        data: `SOURCE:SPLIT` or `SOURCE`; None for the test split of the model's own data, or its validation split.
+        settings: Other settings of the data, as KEY=VALUE.
+        limit: Only the first questions.
+
+    Raises:
+        LooptopError: The data does not exist or has no usable question; the run does not answer questions.
+    """
+    run_id = model.partition(":")[0]
+    run = RunFolder.named(run_id)
+    config = configuration.override(run.config() if run else configuration.preset("tiny"), list(settings))
+    if not isinstance(config, VqaRunConfig):
+        raise LooptopError(
+            f"{run_id} is a {config.kind} run; eval measures models that answer questions about images, see"
+            f" `looptop show {run_id}`"
+        )
+    problems = Problems()
+    chosen, train, train_source = _read(config, data, problems, is_run=run is not None)
+    rows = chosen.rows if limit is None else chosen.rows.select(range(min(limit, len(chosen.rows))))
+    return EvaluationData(
+        source=chosen.source,
+        split=chosen.split,
+        rows=[Row(**row) for row in rows.to_list()],
+        question_only=_count(train) if train is not None else None,
+        training_data=f"{train_source}:train" if train is not None else "",
+        problems=problems,
+    )
+
+
+def _read(
+    config: VqaRunConfig, data: str | None, problems: Problems, *, is_run: bool
+) -> tuple[NamedSplit, Any | None, str]:
+    """The questions, the training split, and the source of the latter."""
+    seed = config.training.seed
+    unlimited = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
+
+    def on_problem(problem: Problem) -> None:
+        problems.add(problem.kind, problem.name, problem.detail)
+
+    if data is not None:
+        chosen = load_named_split(data, unlimited, seed, on_problem)
+        if not is_run or chosen.source == config.data.source:
+            return chosen, chosen.train, chosen.source
+        try:
+            return chosen, load_data(config.data, seed).train, config.data.source
+        except LooptopError as error:
+            problems.add("training data of the question-only baseline", config.data.source, error)
+            return chosen, None, ""
+    splits = load_data(config.data, seed)
+    chosen = NamedSplit(config.data.source, "validation", splits.validation, splits.train)
+    if splits.test is not None:  # All of it, without the run's limits on the size of each split.
+        chosen = load_named_split(f"{config.data.source}:test", unlimited, seed, on_problem)
+    return chosen, splits.train, config.data.source
+
+
+def _count(train: Any) -> QuestionOnly:
+    return QuestionOnly.of_columns(train["question"][:], train["question_type"][:], train["answer"][:])

@@ -1,0 +1,191 @@
+"""Keeps the image encoder's features of image files in looptop's home, so that an image is encoded once.
+
+    features/<digest of the encoder and its preprocessing>/<random name>.safetensors
+
+Each file holds the features of some images, and in its metadata a digest of each image's path, size and time of change.
+A file that is damaged counts as missing: its images are encoded anew. Runs that freeze the same encoder share features.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.files.private import refuse_unsafe
+from looptop.engine.files.replacing import remove_oldest, replace_private_with
+from looptop.engine.home import home
+from looptop.engine.vqa.batches import ENCODE_BATCH_SIZE, OnProblem, OnProgress, keep_image_features
+from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.processing import VqaProcessor
+
+FORMAT = 1
+"""Part of every digest, so that features of an older format are computed anew."""
+
+MAX_BYTES = 2 * 2**30
+"""The most that the features of all encoders take on the disk; those used longest ago go first."""
+
+MIN_IMAGES = 16
+"""Features of fewer new images are not kept: they are computed sooner than a file is written and read."""
+
+SUFFIX = ".safetensors"
+_TENSOR = "features"
+_IMAGES = "images"
+
+T = TypeVar("T")
+
+
+class KeptFeatures:
+    """The features of image files as a model's encoder gives them, from the disk where they are kept. One thread.
+
+    Args:
+        model: In evaluation mode, in fp32.
+        processor: The model's processor.
+    """
+
+    def __init__(self, model: VqaModel, processor: VqaProcessor) -> None:
+        self.model = model
+        self.processor = processor
+        self.folder = home() / "features" / encoder_digest(model, processor)
+        self._file_of = _images_by_file(self.folder)
+        self._room = MAX_BYTES
+        """Bytes that this object may still write. More would remove what it has just written."""
+
+    def of(
+        self,
+        paths: Sequence[str],
+        on_problem: OnProblem,
+        on_progress: OnProgress = lambda text, done, total: None,
+    ) -> dict[str, Tensor]:
+        """The features of images; those that cannot be decoded are left out.
+
+        Args:
+            paths: Each image once.
+            on_problem: Called with each image that cannot be decoded.
+            on_progress: Called between batches that are encoded; may raise to stop. What is encoded by then is lost, so
+                call this with some thousand images at most.
+
+        Returns:
+            Features by path, `[1 or 1 + patches, image width]` on the CPU, in the order of the paths.
+        """
+        keys = {path: key for path in paths if (key := image_key(path)) is not None}
+        kept = self._read(set(keys.values()))
+        new = [path for path in paths if keys.get(path) not in kept]
+        computed = keep_image_features(self.model, self.processor, new, on_problem, on_progress) if new else {}
+        self._write({keys[path]: states for path, states in computed.items() if path in keys})
+        features = {}
+        for path in paths:
+            states = computed.get(path)
+            if states is None and path in keys:
+                states = kept.get(keys[path])
+            if states is not None:
+                features[path] = states
+        return features
+
+    def _read(self, wanted: set[str]) -> dict[str, Tensor]:
+        features: dict[str, Tensor] = {}
+        by_file: dict[Path, list[str]] = {}
+        for key in wanted & self._file_of.keys():
+            by_file.setdefault(self._file_of[key], []).append(key)
+        for file, keys in by_file.items():
+            states = _states_in(file, keys)
+            if len(states) < len(keys):
+                with contextlib.suppress(OSError):
+                    file.unlink()
+                for key in [key for key, its_file in self._file_of.items() if its_file == file]:
+                    del self._file_of[key]
+                continue
+            features |= states
+            with contextlib.suppress(OSError):
+                os.utime(file)
+        return features
+
+    def _write(self, features: dict[str, Tensor]) -> None:
+        """Keeps new features. It only saves time later, so a disk that refuses them is no error."""
+        size = sum(states.numel() * states.element_size() for states in features.values())
+        if len(features) < MIN_IMAGES or size > self._room:
+            return
+        self._room -= size
+        file = self.folder / f"{secrets.token_hex(8)}{SUFFIX}"
+        stacked = torch.stack(list(features.values())).contiguous()
+        metadata = {_IMAGES: json.dumps(list(features))}
+        with contextlib.suppress(OSError, SafetensorError, LooptopError):
+            replace_private_with(file, lambda draft: save_file({_TENSOR: stacked}, draft, metadata))
+            self._file_of |= dict.fromkeys(features, file)
+            remove_oldest(home() / "features", MAX_BYTES)
+
+
+def encoder_digest(model: VqaModel, processor: VqaProcessor) -> str:
+    """Identifies all that the features of an image depend on: weights, preprocessing, pooling and kind of device."""
+    digest = hashlib.blake2b(digest_size=16)
+    parts = [FORMAT, model.config.fusion, model.device.type, processor.image_processor.to_dict()]
+    digest.update(json.dumps(parts, sort_keys=True, default=str).encode())
+    digest.update(json.dumps(model.config.vision_config.to_dict(), sort_keys=True, default=str).encode())
+    for name, weight in model.image_encoder.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def image_key(path: str) -> str | None:
+    """Identifies an image file's content by its path, size and time of change; None if there is no such file."""
+    try:
+        facts = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    name = os.fsencode(Path(path).absolute())
+    return hashlib.blake2b(b"%b\0%d\0%d" % (name, facts.st_size, facts.st_mtime_ns), digest_size=16).hexdigest()
+
+
+def chunks_of(paths: Sequence[str], model: VqaModel, most_bytes: int = 2**28) -> list[list[str]]:
+    """Cuts images into parts whose features fit into some memory, of `ENCODE_BATCH_SIZE` to 4,096 images."""
+    vision = model.config.vision_config
+    states = 1 if model.config.fusion == "mean" else 1 + (vision.image_size // vision.patch_size) ** 2
+    size = min(4096, max(ENCODE_BATCH_SIZE, most_bytes // (4 * states * vision.hidden_size)))
+    return [list(paths[first : first + size]) for first in range(0, len(paths), size)]
+
+
+def _images_by_file(folder: Path) -> dict[str, Path]:
+    """The file that holds each image's features."""
+    files: dict[str, Path] = {}
+    for file in sorted(folder.glob(f"*{SUFFIX}")):
+        files |= dict.fromkeys(_open(file, _images_in) or [], file)
+    return files
+
+
+def _states_in(file: Path, keys: Sequence[str]) -> dict[str, Tensor]:
+    """Features by image; none if the file is damaged."""
+
+    def read(opened: Any) -> dict[str, Tensor]:
+        row_of = {key: row for row, key in enumerate(_images_in(opened))}
+        states = opened.get_tensor(_TENSOR)
+        if states.dim() != 3 or len(states) != len(row_of) or not torch.isfinite(states).all():
+            return {}
+        return {key: states[row_of[key]].clone() for key in keys}
+
+    return _open(file, read) or {}
+
+
+def _open(file: Path, read: Callable[[Any], T]) -> T | None:
+    """What a function reads from a file; None if the file is damaged."""
+    with contextlib.suppress(OSError, SafetensorError, LooptopError, ValueError, KeyError, TypeError, RuntimeError):
+        refuse_unsafe(file)
+        with safe_open(file, framework="pt") as opened:
+            return read(opened)
+    return None
+
+
+def _images_in(opened: Any) -> list[str]:
+    images: list[str] = json.loads(opened.metadata()[_IMAGES])
+    return images

@@ -1,0 +1,199 @@
+"""A model is asked a whole split; images are encoded once, and what is kept of them is trusted only if it is whole."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.vqa import kept_features
+from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.data import easy_vqa
+from looptop.engine.vqa.data.problems import Problem, Problems
+from looptop.engine.vqa.data.rows import Row
+from looptop.engine.vqa.evaluation import kept
+from looptop.engine.vqa.evaluation.answers import answer_questions
+from looptop.engine.vqa.evaluation.baselines import QuestionOnly
+from looptop.engine.vqa.evaluation.evaluate import evaluate
+from looptop.engine.vqa.evaluation.neighbours import with_neighbours
+from looptop.engine.vqa.evaluation.records import CheckpointKind
+from looptop.engine.vqa.kept_features import KeptFeatures
+from tests.factories import vqa
+from tests.factories.evaluations import result
+
+QUESTIONS = ["what color is the triangle?", "is there a circle in the image?"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, and 20 images with a table of two questions each."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    model, processor = vqa.tiny_model(folder / "parts")
+    vqa.save(model, processor, folder / "model")
+    data = folder / "data"
+    data.mkdir()
+    lines = ["image,question,answer"]
+    for number in range(20):
+        Image.new("RGB", (32, 32), (12 * number, 100, 255 - 12 * number)).save(data / f"{number}.png")
+        lines += [
+            f"{number}.png,{question},{answer}" for question, answer in zip(QUESTIONS, ["red", "no"], strict=True)
+        ]
+    (data / "table.csv").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def answerer(folder: Path) -> Answerer:
+    return Answerer.load(str(folder / "model"), "cpu")
+
+
+def rows_of(folder: Path, images: range = range(20)) -> list[Row]:
+    return [
+        Row(str(folder / "data" / f"{image}.png"), str(image), f"{image}-{number}", question, "red", ["red"], "what")
+        for image in images
+        for number, question in enumerate(QUESTIONS)
+    ]
+
+
+def refuse(problem: Problem) -> None:
+    pytest.fail(str(problem))
+
+
+def forbid_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_features, "keep_image_features", lambda *_: pytest.fail("an image was encoded again"))
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> tuple[Answerer, list[Row]]:
+    """The bundled model and some questions of its benchmark."""
+    return Answerer.load("bundled", "cpu"), list(itertools.islice(easy_vqa.rows("test", Problems()), 60))
+
+
+def test_each_answer_is_the_one_that_the_model_gives_alone(benchmark: tuple[Answerer, list[Row]]) -> None:
+    answerer, rows = benchmark
+    results = answer_questions(answerer, rows, None, lambda row, error: pytest.fail(str(error)))
+    assert [one.question_id for one in results] == [row.question_id for row in rows]
+    for one in results[::7]:
+        alone = answerer.answer(one.image, one.question)
+        assert one.answer == alone.answer
+        assert one.raw_confidence == pytest.approx(math.prod(token.probability for token in alone.tokens), abs=1e-5)
+    assert all(one.shuffled_score is not None and one.question_only_score is None for one in results)
+
+
+def test_the_probability_of_the_right_answer_is_that_of_giving_it(benchmark: tuple[Answerer, list[Row]]) -> None:
+    for one in answer_questions(*benchmark, None, lambda row, error: None):
+        if one.exact:
+            assert one.truth_confidence == pytest.approx(one.raw_confidence, rel=1e-4)
+        else:
+            assert one.truth_confidence < 1 - one.raw_confidence + 1e-6
+
+
+def test_a_bad_image_and_a_bad_question_cost_only_themselves(folder: Path, answerer: Answerer, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not an image")
+    rows = rows_of(folder, range(2))
+    rows.insert(1, Row(str(broken), "broken", "b", QUESTIONS[0], "red", ["red"]))
+    rows.insert(2, Row(rows[0].image, "0", "c", "  ", "red", ["red"]))
+    bad: list[str] = []
+    results = answer_questions(answerer, rows, QuestionOnly([]), lambda row, error: bad.append(row.question_id))
+    assert sorted(bad) == ["b", "c"]
+    assert len(results) == 4
+
+
+def test_an_image_is_encoded_once_and_again_when_it_changed(
+    folder: Path, answerer: Answerer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = []
+    for number in range(20):
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (32, 32), (number, number, number)).save(path)
+        paths.append(str(path))
+    first = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+    with monkeypatch.context() as patch:
+        forbid_encoding(patch)
+        second = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+    assert list(second) == paths
+    assert all((first[path] == second[path]).all() for path in paths)
+    Image.new("RGB", (40, 40), "red").save(paths[3])
+    third = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+    assert [path for path in paths if not (third[path] == first[path]).all()] == [paths[3]]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 64, None])
+def test_damaged_features_are_computed_again(
+    folder: Path, answerer: Answerer, home: Path, damage: bytes | None
+) -> None:
+    paths = [str(folder / "data" / f"{number}.png") for number in range(20)]
+    first = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+    [file] = (home / "features").rglob("*.safetensors")
+    content = file.read_bytes()
+    file.write_bytes(content[:-8] if damage is None else damage)
+    again = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+    assert all((first[path] == again[path]).all() for path in paths)
+
+
+def test_another_encoder_has_its_own_features(folder: Path, answerer: Answerer) -> None:
+    before = kept_features.encoder_digest(answerer.model, answerer.processor)
+    assert before == kept_features.encoder_digest(Answerer.load(str(folder / "model"), "cpu").model, answerer.processor)
+    weight = next(answerer.model.image_encoder.parameters())
+    weight.data += 1e-3
+    assert kept_features.encoder_digest(answerer.model, answerer.processor) != before
+
+
+def test_features_beyond_the_bound_are_not_kept(
+    folder: Path, answerer: Answerer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_features, "MAX_BYTES", 1000)
+    paths = [str(folder / "data" / f"{number}.png") for number in range(20)]
+    assert len(KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)) == 20
+    assert not list((home / "features").rglob("*.safetensors"))
+
+
+def test_an_evaluation_is_kept_and_says_what_it_is_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    done = evaluate(
+        str(folder / "model"), str(folder / "data"), device="cpu", on_progress=lambda text, *_: steps.append(text)
+    )
+    one = done.evaluation
+    assert (one.data, one.checkpoint.kind, one.training_data) == (str(folder / "data"), CheckpointKind.FOLDER, "")
+    assert (one.accuracy.questions, one.accuracy.images, one.question_only) == (40, 20, None)
+    assert list(dict.fromkeys(steps))[:2] == ["loading the model", "reading the questions"]
+    assert kept.latest(folder / "model") == one
+    assert kept.questions_of(one) == done.results
+    forbid_encoding(monkeypatch)
+    part = evaluate(str(folder / "model"), f"{folder / 'data'}:validation", limit=1, device="cpu").evaluation
+    assert (part.split, part.accuracy.questions, part.accuracy.low) == ("validation", 1, None)
+    assert part.training_data == f"{folder / 'data'}:train"
+    assert part.question_only is not None
+    assert part.shuffled is None
+
+
+def test_data_without_a_usable_image_ends_in_a_sentence(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    (tmp_path / "table.csv").write_text("image,question,answer\na.png,is it?,yes\n")
+    with pytest.raises(LooptopError):
+        evaluate(str(folder / "model"), str(tmp_path), device="cpu")
+
+
+def test_similar_images_with_the_same_question_vote_once_each() -> None:
+    results = [
+        result(0, "blue", image="a", image_id="a"),
+        *[result(number, "blue", "blue", image=f"b{number}", image_id=f"b{number}") for number in (1, 2, 3)],
+        result(4, image="b3", image_id="b3", truth="blue", answer="blue"),
+        result(5, image="far", image_id="far"),
+        result(6, image="other", image_id="other", question="what is it?"),
+    ]
+    near = {f"b{number}": torch.tensor([1.0, 0.1 * number]) for number in (1, 2, 3)}
+    features = {
+        "a": torch.tensor([1.0, 0.0]),
+        "far": torch.tensor([-1.0, 0.0]),
+        "other": torch.tensor([1.0, 0.0]),
+    } | near
+    voted = with_neighbours(results, features)
+    assert (voted[0].neighbours, voted[0].neighbours_agree) == (4, 3)
+    assert voted[1:] == results[1:]
