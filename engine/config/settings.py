@@ -342,9 +342,8 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
     complaint = text[0].lower() + text[1:].replace("`", "")
     if text.startswith("Invalid enum value"):
         complaint = f"it must be one of: {', '.join(_choices(key, config_type))}"
-    return re.sub(
-        r"\[[^\]]*\]$", "", _named(key, data)
-    ), f"{visible(key)} is {visible(repr(value))}: {visible(complaint)}"
+    setting = re.sub(r"\[[^\]]*\]$", "", _named(key, data))
+    return setting, f"{visible(key)} is {visible(repr(value))}: {visible(complaint)}"
 
 
 def _named(path: str, data: Mapping[str, Any]) -> str:
