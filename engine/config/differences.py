@@ -55,3 +55,22 @@ def value_text(value: Any) -> str:
     text = str(value)
     # Spaces at the ends of a bare word would be lost.
     return f'"{text}"' if text != text.strip() and not {'"', "\\"} & set(text) else text
+
+
+def only_changes(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a configuration that differ from its preset, with its kind and preset: as short as a file can be.
+
+    Args:
+        base: The preset, as plain data.
+        other: The configuration, as plain data.
+    """
+    short: dict[str, Any] = {name: other[name] for name in ("kind", "preset") if name in other}
+    for table, values in other.items():
+        before = base.get(table)
+        if isinstance(values, Mapping) and isinstance(before, Mapping):
+            changed = {key: value for key, value in values.items() if before.get(key) != value}
+            if changed:
+                short[table] = changed
+        elif values != before:
+            short[table] = values
+    return short

@@ -25,6 +25,7 @@ from looptop.engine.config import versions
 from looptop.engine.config.meanings import meanings
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
+from looptop.engine.config.toml_lines import line_of
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError, SettingError, error_text
@@ -104,16 +105,36 @@ def load(path: Path, kind: str | None = None) -> RunConfig:
     Raises:
         LooptopError: The file is missing, is not TOML, is of another kind, or holds a key or value that is not allowed.
     """
-    where = visible(path)
     try:
-        data = parse_toml(path.read_bytes())
+        text = path.read_bytes()
     except OSError as error:
-        raise LooptopError(f"cannot read the configuration {where}: {error.strerror}") from None
+        raise LooptopError(f"cannot read the configuration {visible(path)}: {error.strerror}") from None
+    return _read(text, f"the configuration {visible(path)}", kind)
+
+
+def loads(text: str, kind: str) -> RunConfig:
+    """As `load`, for a text that a person has just edited: errors name the line.
+
+    Args:
+        text: The text.
+        kind: The kind that it must be of.
+    """
+    try:
+        return _read(text.encode("utf-8", "surrogatepass"), "the configuration", kind)
+    except SettingError as error:
+        line = line_of(text, error.key)
+        where = f"line {line}: " if line is not None else ""
+        raise SettingError(error.key, f"{where}{str(error).removeprefix('the configuration: ')}") from None
+
+
+def _read(text: bytes, where: str, kind: str | None) -> RunConfig:
+    try:
+        data = parse_toml(text)
     except UnicodeDecodeError:
-        raise LooptopError(f"the configuration {where} is not UTF-8 text") from None
+        raise LooptopError(f"{where} is not UTF-8 text") from None
     except UNREADABLE as error:
-        raise LooptopError(f"the configuration {where} is not valid TOML: {_why_unreadable(error)}") from None
-    data = versions.upgraded(data, f"the configuration {where}")
+        raise LooptopError(f"{where} is not valid TOML: {_why_unreadable(error)}") from None
+    data = versions.upgraded(data, where)
     kind_name, base = data.get("kind", kind or "vqa"), data.get("preset", "tiny")
     if not isinstance(base, str):
         raise LooptopError(f"{where}: preset must be a name in quotes")
@@ -311,6 +332,8 @@ def _why_unreadable(error: Exception) -> str:
     """Why a text could not be parsed, as part of a sentence."""
     if isinstance(error, RecursionError):
         return "its lists and tables are nested too deeply"
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return error_text(error)
     return f"it has a value that is too large, or that no setting accepts ({error_text(error)})"
 
 
@@ -343,7 +366,7 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
     if text.startswith("Invalid enum value"):
         complaint = f"it must be one of: {', '.join(_choices(key, config_type))}"
     setting = re.sub(r"\[[^\]]*\]$", "", _named(key, data))
-    return setting, f"{visible(key)} is {visible(repr(value))}: {visible(complaint)}"
+    return setting, f"{visible(setting)} is {visible(repr(value))}: {visible(complaint)}"
 
 
 def _named(path: str, data: Mapping[str, Any]) -> str:

@@ -27,7 +27,6 @@ from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
 from looptop.tui.background import work
 from looptop.tui.charts.screen import ChartsScreen
-from looptop.tui.forms.form_row import FormRow
 from looptop.tui.runs.run_table import RunTable
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.train.screen import TrainScreen
@@ -35,6 +34,7 @@ from looptop.tui.widgets.field import Field
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
+from tests.tui.form_helpers import form_of, put
 
 SIZE = (120, 40)
 
@@ -312,10 +312,15 @@ async def test_a_run_is_made_again_with_changes(answers: QuickAnswers, monkeypat
         await go(pilot, 1)
         await pilot.press("u")
         await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "New run, like vqa-1" in shown(app))
-        rows = {row.spec.key: row for row in app.screen.query(FormRow)}
-        assert rows["model.fusion"].value == "tokens" and rows["training.learning_rate"].value == "0.0003"
-        assert sorted(rows["more"].value.split()) == ["training.max_steps=20", "training.seed=7"]
-        rows["training.per_device_train_batch_size"].field.value = "2"
+        draft = form_of(app).draft
+        changed = {each.key: draft.text(each.key) for each in draft.settings if draft.differs(each.key)}
+        assert changed == {
+            "model.fusion": "tokens",
+            "training.learning_rate": "0.0003",
+            "training.max_steps": "20",
+            "training.seed": "7",
+        }
+        await put(pilot, "training.per_device_train_batch_size", "2")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: started)
     assert started[0] == override(run.config(), ["per_device_train_batch_size=2"])

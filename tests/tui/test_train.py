@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import OptionList, Static
 
 from looptop.engine.config import RunConfig, override, preset
 from looptop.engine.errors import LooptopError
@@ -16,13 +16,14 @@ from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
-from looptop.tui.forms.form_row import FormRow
 from looptop.tui.forms.new_run import NewRunForm
+from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.train.run_view import RunView
 from looptop.tui.train.screen import TrainScreen
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
+from tests.tui.form_helpers import form_of, put, under_cursor, wrong
 
 SIZE = (120, 40)
 
@@ -48,85 +49,8 @@ async def watch(pilot: Any, run: RunFolder) -> RunView:
     return view
 
 
-def row(screen: TrainScreen, key: str) -> FormRow:
-    return next(row for row in screen.query(FormRow) if row.spec.key == key)
-
-
-async def test_the_form_shows_what_the_preset_says(answers: QuickAnswers) -> None:
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot)
-        tiny = preset("tiny")
-        await until(pilot, lambda: row(screen, "model.fusion").of_preset == tiny.model.fusion)
-        assert row(screen, "training.learning_rate").field.placeholder == f"{tiny.training.learning_rate:g}"
-        assert row(screen, "model.freeze").of_preset == ", ".join(tiny.model.freeze)
-        assert not row(screen, "data.annotations").display
-        row(screen, "preset").field.value = "book"
-        await until(pilot, lambda: row(screen, "data.annotations").display)
-        assert row(screen, "training.gradient_accumulation_steps").of_preset == "4"
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "words"),
-    [
-        ("training.learning_rate", "fast", "fast"),
-        ("training.per_device_train_batch_size", "-3", "-3"),
-        ("model.fusion", "sum", "mean, tokens"),
-        ("model.freeze", "nothing, tail", "tail"),
-        ("preset", "[/b]", "[/b]"),
-        ("more", "sed=7", "seed"),
-        ("more", "whatever", "key=value"),
-    ],
-)
-async def test_values_are_checked_as_they_are_typed(answers: QuickAnswers, key: str, value: str, words: str) -> None:
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot)
-        await until(pilot, lambda: row(screen, key))
-        row(screen, key).field.value = value
-        await until(pilot, lambda: row(screen, key).wrong)
-        assert words in row(screen, key).wrong
-        assert "--set" not in row(screen, key).wrong
-        row(screen, key).field.value = ""
-        await until(pilot, lambda: not row(screen, key).wrong)
-
-
-async def test_nothing_starts_while_a_value_is_wrong(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[RunConfig] = []
-    monkeypatch.setattr(host, "launch", started.append)
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot)
-        await until(pilot, lambda: row(screen, "more"))
-        row(screen, "training.num_train_epochs").field.value = "many"
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: "✗ epochs" in shown(app))
-        assert not started
-
-
-async def test_a_setting_that_does_nothing_is_refused_at_its_field(
-    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[RunConfig] = []
-    monkeypatch.setattr(host, "launch", lambda config: started.append(config) or make_run(state=RunState.FINISHED))
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot)
-        await until(pilot, lambda: row(screen, "more"))
-        more = row(screen, "more")
-        more.field.value = "eval_steps=20"
-        await until(pilot, lambda: more.wrong)
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: "✗ more: training.eval_steps has no effect" in shown(app))
-        assert not started and more.field.has_focus
-        more.field.value = "eval_steps=20 eval_strategy=steps"
-        await until(pilot, lambda: not more.wrong)
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: started)
-
-
 @pytest.mark.parametrize("kind", ["vqa", "ppo"])
-async def test_what_is_not_there_is_said_at_its_field(answers: QuickAnswers, kind: str, tmp_path: Path) -> None:
+async def test_what_is_not_there_is_said_at_its_setting(answers: QuickAnswers, kind: str, tmp_path: Path) -> None:
     key, value, said = {
         "vqa": ("data.source", str(tmp_path), "holds no table"),
         "ppo": ("rewards.grammar.model", "abc", "there is no model 'abc'"),
@@ -134,14 +58,13 @@ async def test_what_is_not_there_is_said_at_its_field(answers: QuickAnswers, kin
     app = make(answers)
     async with app.run_test(size=(160, 50)) as pilot:
         await pilot.press("alt+2" if kind == "vqa" else "alt+3")
-        await until(pilot, lambda: app.screen.query(FormRow))
-        fields = {each.spec.key: each for each in app.screen.query(FormRow)}
-        fields[key].field.value = value
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen if kind == "vqa" else PpoScreen))
+        await put(pilot, key, value)
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: said in fields[key].wrong)
-        await until(pilot, lambda: fields[key].field.has_focus and said in " ".join(shown(app).split()))
-        fields[key].field.value = ""
-        await until(pilot, lambda: not fields[key].wrong)
+        await until(pilot, lambda: said in wrong(app, key))
+        await until(pilot, lambda: under_cursor(app) == key and said in " ".join(shown(app).split()))
+        await pilot.press("backspace")
+        await until(pilot, lambda: not wrong(app, key))
     assert RunFolder.all() == []
 
 
@@ -153,46 +76,14 @@ async def test_a_run_like_an_old_one_may_keep_settings_that_do_nothing(
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot)
-        await until(pilot, lambda: row(screen, "more"))
         config = override(preset("tiny"), ["eval_steps=20"])
+        await until(pilot, lambda: form_of(app).table.count)
         screen.query_one(NewRunForm).fill("vqa-1", config)
         await until(pilot, lambda: "! training.eval_steps has no effect" in shown(app))
-        assert not row(screen, "more").wrong
+        assert not wrong(app, "training.eval_steps")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: started)
     assert started == [config]
-
-
-@pytest.mark.parametrize("screen_key", ["2", "3"])
-async def test_the_form_takes_no_key_before_somebody_goes_into_it(answers: QuickAnswers, screen_key: str) -> None:
-    app = make(answers)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press(screen_key)
-        await until(pilot, lambda: app.current_mode != "ask" and "no runs yet" in shown(app))
-        await pilot.press("question_mark")
-        await until(pilot, lambda: "In the form of a new run" in shown(app))
-        await pilot.press("escape")
-        await until(pilot, lambda: "In the form of a new run" not in shown(app))
-        assert not any(field.value for field in app.screen.query(Input))
-        await pilot.press("1")
-        await until(pilot, lambda: app.current_mode == "ask")
-
-
-async def test_quitting_asks_where_a_form_is_half_filled(answers: QuickAnswers) -> None:
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot)
-        await until(pilot, lambda: row(screen, "more"))
-        await pilot.press("n")
-        await until(pilot, lambda: app.focused is row(screen, "preset").field)
-        row(screen, "training.learning_rate").field.value = "3e-4"
-        await pilot.press("escape", "1", "q")
-        await until(pilot, lambda: "Not kept: a form of a new run, half filled in." in shown(app))
-        await pilot.press("escape", "2")
-        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
-        row(screen, "training.learning_rate").field.value = ""
-        await pilot.press("q")
-        await until(pilot, lambda: app._exit)
 
 
 async def test_an_empty_answer_of_an_evaluation_is_drawn_as_empty(answers: QuickAnswers) -> None:
@@ -214,10 +105,10 @@ async def test_starting_a_run_watches_it(answers: QuickAnswers, monkeypatch: pyt
     monkeypatch.setattr(host, "launch", launch)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot)
-        await until(pilot, lambda: row(screen, "more"))
-        row(screen, "training.learning_rate").field.value = "3e-4"
-        row(screen, "more").field.value = "seed=7 max_steps=20"
+        await go(pilot)
+        await put(pilot, "training.learning_rate", "3e-4")
+        await put(pilot, "training.seed", "7")
+        await put(pilot, "training.max_steps", "20")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "✓ finished" in shown(app))
     assert started[0].training.learning_rate == 3e-4
@@ -233,29 +124,16 @@ async def test_a_run_that_does_not_start_says_why(answers: QuickAnswers, monkeyp
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot)
-        await until(pilot, lambda: row(screen, "more"))
+        await until(pilot, lambda: form_of(app).table.count)
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "✗ the disk [/x] is full" in shown(app))
         monkeypatch.setattr(host, "launch", lambda _config: make_run(state=RunState.FINISHED))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "✓ finished" in shown(app))
-        await pilot.press("N")
-        await until(pilot, lambda: "learning rate" in shown(app))
+        await pilot.press("n")
+        await until(pilot, lambda: "New run" in shown(app))
         assert "is full" not in str(screen.query_one("#form-message", Static).content)
         assert "starting" not in str(screen.query_one("#form-message", Static).content)
-
-
-async def test_what_is_wrong_is_judged_anew_with_each_preset(answers: QuickAnswers) -> None:
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot)
-        await until(pilot, lambda: row(screen, "more"))
-        row(screen, "model.fusion").field.value = "sum"
-        await until(pilot, lambda: row(screen, "model.fusion").wrong)
-        row(screen, "preset").field.value = "nonsense"
-        await until(pilot, lambda: row(screen, "preset").wrong and not row(screen, "model.fusion").wrong)
-        row(screen, "preset").field.value = "book"
-        await until(pilot, lambda: row(screen, "model.fusion").wrong and not row(screen, "preset").wrong)
 
 
 async def test_a_run_is_shown_with_losses_accuracy_figures_answers_and_events(answers: QuickAnswers) -> None:
@@ -450,21 +328,10 @@ async def test_the_form_and_a_run_fit_at_any_size(answers: QuickAnswers, size: t
     app = make(answers)
     async with app.run_test(size=size) as pilot:
         screen = await go(pilot)
-        await until(pilot, lambda: "learning rate" in shown(app) and "Runs" in shown(app))
+        await until(pilot, lambda: "easy-vqa" in shown(app) and "Runs" in shown(app))
         screen.attach(run)
         fits: Callable[[], bool] = lambda: "┤" in shown(app) and "what is" in shown(app)  # noqa: E731
         await until(pilot, fits)
         assert "samples/s" in shown(app)
         app.action_theme()
         await until(pilot, fits)
-
-
-async def test_a_typed_value_is_data_never_markup(answers: QuickAnswers) -> None:
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot)
-        await until(pilot, lambda: row(screen, "more"))
-        field = row(screen, "data.source").field
-        assert isinstance(field, Input)
-        field.value = "[@click=app.quit]x[/] \x1b[2J"
-        await until(pilot, lambda: "[@click=app.quit]x[/] ␛" in shown(app))

@@ -26,6 +26,8 @@ KEY_CONTEXTS = {
     "history": "In the earlier questions",
     "train": "Train",
     "form": "In the form of a new run",
+    "settings": "Among its settings",
+    "value": "While a value is typed",
     "run": "Watching a run",
     "runs": "Runs",
     "runs-list": "In the list of runs",

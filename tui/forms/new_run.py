@@ -1,39 +1,68 @@
-"""The form of a new run: the settings that people change most, checked as they are typed; and the existing runs."""
+"""The form of a new run: everything that can be set, what would be started with it, and the existing runs."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Blur, Resize
 from textual.message import Message
-from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
-from looptop.engine.config.differences import changes
+from looptop.engine.config.catalogue import PRESET
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary
-from looptop.engine.startup.effects import without_effect
 from looptop.tui.actions import bindings
-from looptop.tui.forms.form_row import VQA_V2, FormRow, rows_of
+from looptop.tui.forms import form_text
+from looptop.tui.forms.draft import Draft
+from looptop.tui.forms.editor import edit
+from looptop.tui.forms.settings_table import SettingsTable
 from looptop.tui.run_text import run_line
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
+from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
+PANES = ("about", "differences", "whole")
+"""What the pane beside the settings can show."""
+PANE_TITLES = {"about": "About this run", "differences": "TOML: what differs", "whole": "TOML: all of it"}
+
+
+class ValueField(Field):
+    """The field in which the value of a setting is typed, in its row of the table."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("value")]
+
+    @dataclass
+    class Left(Message):
+        """The field was left."""
+
+        rows: int = 0
+        """How many rows to move, after the key that left it."""
+        by_key: bool = True
+
+    def action_leave(self, rows: int) -> None:
+        """Leaves the field by a key."""
+        self.post_message(self.Left(rows))
+
+    def _on_blur(self, event: Blur) -> None:
+        super()._on_blur(event)
+        self.post_message(self.Left(by_key=False))
+
 
 class NewRunForm(Vertical):
-    """The settings of a new run. An empty field means the preset's value."""
+    """The settings of a new run; the text of the one under the cursor; the run that they would make; existing runs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
@@ -53,17 +82,28 @@ class NewRunForm(Vertical):
         self.kind = kind
         self.busy = False
         """Whether a run is being started."""
-        self._like: RunConfig | None = None
-        """The run that the form was filled from: its settings without effect cause a warning, not an error."""
-        self._kept: list[str] = []
+        self.draft = Draft(kind)
+        self.table = SettingsTable(self.draft)
+        self._pane = ""
+        """What the pane shows; empty before a person has chosen."""
+        self._unsaved_text = ""
+        """A configuration that came back from the editor and cannot be used yet."""
 
     def compose(self) -> ComposeResult:
-        """Rows, a start button, the list of runs."""
-        with VerticalScroll(id="form", can_focus=False) as form:
-            form.border_title = "New run"
-            for spec in rows_of(self.kind):
-                yield FormRow(spec, self.kind)
-            yield Button("Start the run", id="start", compact=True)
+        """The settings and the pane; the text of a setting; the search; a message; the list of runs."""
+        with Container(id="form-body"):
+            with Container(id="form") as box:
+                box.border_title = "New run"
+                yield self.table
+                field = ValueField(id="value")
+                field.display = False
+                yield field
+            with VerticalScroll(id="form-pane"):
+                yield Static(id="form-pane-text")
+        yield Panel(id="form-setting")
+        search = Field(placeholder="search the settings: words of their names and meanings", id="form-search")
+        search.display = False
+        yield search
         # Outside the scrolled part, so that it is always visible.
         yield Static(id="form-message")
         runs = Options(id="runs")
@@ -72,26 +112,32 @@ class NewRunForm(Vertical):
 
     def on_mount(self) -> None:
         """Shows the preset's values."""
-        self._kept = self._values()
-        self._show_preset()
+        self._show_all()
+
+    # What the screens use.
 
     @property
     def half_filled(self) -> bool:
-        """Whether something was typed and no run was started with it."""
-        return self._values() != self._kept
+        """Whether something was changed and no run was started with it."""
+        return self.draft.is_changed or bool(self._unsaved_text)
 
-    def _values(self) -> list[str]:
-        return [row.value for row in self._rows.values()]
+    @property
+    def is_typing(self) -> bool:
+        """Whether a text field of the form has the focus."""
+        return isinstance(self.screen.focused, Field)
 
     def take_focus(self) -> None:
-        """Puts the focus on the first field, and clears the message of an earlier start."""
+        """Puts the focus on the settings, and clears the message of an earlier start."""
         self._show_message(Content(""))
-        self.query(Field).first().focus()
+        self.table.focus()
 
     def leave_field(self) -> None:
-        """Moves the focus to the list of runs, where single keys work."""
-        self.screen.set_focus(None)
-        self.query_one("#runs", OptionList).focus()
+        """Leaves a field for the settings, where single keys work; outside of a field, ends the search."""
+        search = self.query_one("#form-search", Field)
+        if not self.is_typing or search.has_focus:
+            search.value = ""
+            search.display = False
+        self.table.focus()
 
     def list_runs(self, summaries: Iterable[RunSummary]) -> None:
         """Lists the existing runs."""
@@ -101,141 +147,181 @@ class NewRunForm(Vertical):
         runs.set_options(options or [none])
 
     def fill(self, run_id: str, config: RunConfig) -> None:
-        """Fills in the settings of another run."""
-        rows = self._rows
-        base = configuration.to_dict(configuration.preset(config.preset, self.kind))
-        wanted = changes(base, configuration.to_dict(config))
-        for key, row in rows.items():
-            row.field.value = config.preset if key == "preset" else wanted.pop(key, "")
-        rows["more"].field.value = shlex.join(f"{key}={value}" for key, value in wanted.items())
-        self._like = config
-        self._kept = self._values()
-        self._show_preset()
-        self._check_all()
+        """Fills in the settings of another run.
+
+        Raises:
+            LooptopError: This version does not have its preset.
+        """
+        self.draft.take(config, config)
+        self._unsaved_text = ""
         self.query_one("#form").border_title = safe(f"New run, like {run_id}")
+        self.table.found = {}
+        self.table.show_settings(PRESET)
+        self._show_all()
 
     def started(self) -> None:
         """Clears the message: the run has started."""
-        self._kept = self._values()
+        self.draft.keep()
         self._show_message(Content(""))
 
     def fail(self, sentence: str, key: str = "") -> None:
-        """Shows why the run does not start, beside the field if one setting is the cause.
+        """Shows why the run does not start, at the setting if one is the cause.
 
         Args:
             sentence: The reason.
             key: The setting that is the cause; empty if none is.
         """
-        row = next((row for row in self._rows.values() if key and row.sets(key)), None)
-        row = row or (self._rows.get(key) if key else None)
-        if row is not None:
-            row.refuse(sentence)
-            row.field.focus()
+        if key in (setting.key for setting in self.draft.settings):
+            self.table.found[key] = sentence
+            self.table.go_to(key)
+            self.table.focus()
         self._show_message(Content.styled("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
 
-    # Checking.
+    # Changing settings.
 
-    @property
-    def _rows(self) -> dict[str, FormRow]:
-        return {row.spec.key: row for row in self.query(FormRow)}
+    @on(SettingsTable.Moved)
+    def _moved(self) -> None:
+        self._show_setting()
 
-    def _preset(self) -> RunConfig:
-        return configuration.preset(self._rows["preset"].value or "tiny", self.kind)
+    @on(SettingsTable.Chosen)
+    def _chosen(self) -> None:
+        self.table.action_choose()
 
-    def _show_preset(self) -> None:
+    @on(SettingsTable.Edited)
+    def _edited(self) -> None:
+        self.table.found = {}
+        self.table.show_settings()
+        self._show_all()
+
+    @on(SettingsTable.EditWanted)
+    def _edit_wanted(self, event: SettingsTable.EditWanted) -> None:
+        field = self.query_one(ValueField)
+        with field.prevent(Input.Changed):
+            field.value = self.draft.text(event.key)
+        self._put_field()
+        field.display = True
+        field.focus()
+        field.action_select_all()
+
+    @on(Input.Changed, "#value")
+    def _typed(self, event: Input.Changed) -> None:
+        setting = self.table.setting
+        if setting is not None and event.input.display:
+            self.draft.put(setting.key, event.value)
+            self._edited()
+
+    @on(ValueField.Left)
+    def _field_left(self, event: ValueField.Left) -> None:
+        self.query_one(ValueField).display = False
+        if event.by_key:
+            self.table.focus()
+            if event.rows:
+                self.table.action_move(event.rows)
+
+    def on_resize(self, _event: Resize) -> None:
+        """Keeps the field at its row."""
+        self.call_after_refresh(self._put_field)
+
+    def _put_field(self) -> None:
+        spot, width = self.table.value_spot()
+        styles = self.query_one(ValueField).styles
+        styles.offset = (spot.x, spot.y)
+        styles.width = max(width, 1)
+
+    # Searching.
+
+    def action_search(self) -> None:
+        """Opens the field of the search."""
+        search = self.query_one("#form-search", Field)
+        search.display = True
+        search.focus()
+
+    @on(Input.Changed, "#form-search")
+    def _search(self, event: Input.Changed) -> None:
+        self.table.search(event.value)
+
+    @on(Input.Submitted, "#form-search")
+    def _searched(self) -> None:
+        self.table.focus()
+
+    # The pane.
+
+    def action_pane(self) -> None:
+        """Shows the next of what the pane can show."""
+        narrow = self.screen.has_class("-narrow")
+        order = [*PANES, ""] if narrow else [*PANES]
+        now = self._pane or ("" if narrow else PANES[0])
+        self._pane = order[(order.index(now) + 1) % len(order)]
+        self.set_class(bool(self._pane), "-pane-open")
+        self._show_pane()
+
+    def action_editor(self) -> None:
+        """Opens the whole configuration in the editor, and takes over what comes back."""
+        before = self._unsaved_text or self.draft.to_file()
         try:
-            preset = self._preset()
-        except LooptopError:
+            after = edit(self.app, before)
+        except LooptopError as error:
+            self.fail(str(error))
             return
-        for row in self._rows.values():
-            row.show_preset(preset)
-        self._show_vqa()
-
-    def _show_vqa(self) -> None:
-        source = self._rows["data.source"].value or self._rows["data.source"].of_preset
-        for key, row in self._rows.items():
-            if key in VQA_V2:
-                row.display = source == "vqa-v2"
-
-    @on(Input.Changed)
-    def _changed(self, event: Input.Changed) -> None:
-        row = next(row for row in self.query(FormRow) if row.field is event.input)
-        if row.spec.key == "preset":
-            # Whether another value is valid may depend on the preset.
-            self._check_all()
-            if not row.wrong:
-                self._show_preset()
-        else:
-            self._check(row)
-            self._check_together()
-        self._show_vqa()
-
-    def _check_all(self) -> None:
-        for row in self._rows.values():
-            self._check(row)
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """Shows which settings have no effect because of others, once each is valid by itself."""
+        finally:
+            self.app.refresh(layout=True)
+        if after == before and not self._unsaved_text:
+            return
+        try:
+            self.draft.take(configuration.loads(after, self.kind), unchanged=False)
+        except LooptopError as error:
+            self._unsaved_text = after
+            self.fail(f"{error}; ^e opens your text again")
+            return
+        self._unsaved_text = ""
         self._show_message(Content(""))
-        rows = [row for row in self._rows.values() if row.display]
-        if any(row.wrong and not row.idle for row in rows):
-            return
-        try:
-            config = configuration.override(self._preset(), [each for row in rows for each in row.settings()])
-        except LooptopError:
-            return
-        refused = without_effect(config, self._like)
-        for row in rows:
-            sentence = next((sentence for key, sentence in refused.items() if row.sets(key)), "")
-            row.refuse(sentence, idle=True) if sentence else row.accept()
-        warned = [sentence for key, sentence in without_effect(config).items() if key not in refused]
-        if warned:
-            self._show_message(Content.styled("! ", "$text-warning bold") + safe("; ".join(warned), "$text-warning"))
+        self._edited()
 
-    def _check(self, row: FormRow) -> None:
-        """Shows the error of a value beside its field, if it has one."""
-        try:
-            preset = self._preset()
-        except LooptopError as error:
-            # Shown once: without a preset no other value can be checked.
-            if row.spec.key == "preset":
-                row.refuse(str(error))
-            else:
-                row.accept()
-            return
-        try:
-            configuration.override(preset, row.settings())
-            row.accept()
-        except LooptopError as error:
-            row.refuse(str(error).removeprefix("--set: "))
+    # Starting.
 
     def action_start(self) -> None:
         """Checks all values, then asks the screen to start the run."""
         if self.busy:
             return
-        self._check_all()
-        wrong = next((row for row in self._rows.values() if row.wrong), None)
+        draft = self.draft
+        wrong = next((key for key in (setting.key for setting in draft.settings) if key in draft.errors), None)
         if wrong is not None:
-            wrong.field.focus()
-            self.fail(f"{wrong.spec.label}: {wrong.wrong}")
-            return
-        settings = [each for row in self._rows.values() if row.display for each in row.settings()]
-        try:
-            config = configuration.override(self._preset(), settings)
-        except LooptopError as error:
-            self.fail(str(error).removeprefix("--set: "))
-            return
-        self.post_message(self.Wanted(config))
-        self._show_message(Content.styled("starting…", "$text-primary"))
+            self.table.go_to(wrong)
+            self.table.focus()
+            self.fail(draft.errors[wrong])
+        elif draft.config is None:
+            self.fail(draft.problem)
+        else:
+            self.post_message(self.Wanted(draft.config))
+            self._show_message(Content.styled("starting…", "$text-primary"))
 
-    @on(Button.Pressed, "#start")
-    def _start_pressed(self) -> None:
-        self.action_start()
+    # Drawing.
 
-    @on(Input.Submitted)
-    def _next(self) -> None:
-        self.screen.focus_next()
+    def _show_all(self) -> None:
+        draft = self.draft
+        self._show_setting()
+        self._show_pane()
+        if draft.problem:
+            self._show_message(Content.styled("✗ ", "$text-error bold") + safe(draft.problem, "$text-error"))
+        elif draft.warning:
+            self._show_message(Content.styled("! ", "$text-warning bold") + safe(draft.warning, "$text-warning"))
+        else:
+            self._show_message(Content(""))
+
+    def _show_setting(self) -> None:
+        setting = self.table.setting
+        if setting is not None:
+            text = form_text.setting_text(self.draft, setting, self.table.wrong_with(setting.key))
+            self.query_one("#form-setting", Panel).show(text)
+
+    def _show_pane(self) -> None:
+        pane = self._pane or PANES[0]
+        self.query_one("#form-pane").border_title = PANE_TITLES[pane]
+        if pane == "about":
+            content = form_text.about_text(self.draft)
+        else:
+            content = form_text.toml_text(self.draft, whole=pane == "whole")
+        self.query_one("#form-pane-text", Static).update(content)
 
     def _show_message(self, content: Content) -> None:
         self.query_one("#form-message", Static).update(content)

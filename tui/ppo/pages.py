@@ -58,7 +58,7 @@ class Pages:
         """The widget that takes the keys of a level."""
         match level:
             case "form":
-                return self.form.query_one("#runs")
+                return self.form.table
             case "run":
                 return self.run.query_one("#batches")
             case "batch":

@@ -173,7 +173,11 @@ class PpoScreen(MainScreen):
     def key_contexts(self) -> tuple[str, ...]:
         """The contexts of the level."""
         level = self.navigation.level
-        return ("form",) if level == "form" else (f"ppo-{level}", "ppo", *LIST_CONTEXTS.get(level, ()))
+        return (
+            ("form", "settings", "value", "rows")
+            if level == "form"
+            else (f"ppo-{level}", "ppo", *LIST_CONTEXTS.get(level, ()))
+        )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Disables keys that have no meaning on this level."""

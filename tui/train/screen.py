@@ -27,8 +27,8 @@ class TrainScreen(MainScreen):
     """The Train screen, on key 2: shows the form of a new run, or the view of a run."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/form.tcss", "../styles/train.tcss"]  # noqa: RUF012
-    AUTO_FOCUS = "#runs"
-    KEY_CONTEXTS = ("train", "form", "run")
+    AUTO_FOCUS = "#settings"
+    KEY_CONTEXTS = ("train", "form", "settings", "value", "rows", "run")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
 
     def __init__(self, attach: RunFolder | None = None) -> None:

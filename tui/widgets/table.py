@@ -132,6 +132,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         self._left = 1
         """The index of the column right after the first one."""
         self._layout: list[tuple[int, int]] | None = None
+        self._layout_width = 0
 
     # What is shown.
 
@@ -227,6 +228,15 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         else:
             self.refresh()
 
+    def span_of(self, key: str) -> tuple[int, int]:
+        """The first cell and the width of a column on the screen; a width of 0 if it is not visible."""
+        start = 0
+        for index, width in self._laid_out():
+            if self._columns[index].key == key:
+                return start, width
+            start += width + 1
+        return 0, 0
+
     def on_click(self, event: Click) -> None:
         """Moves the cursor to the clicked row; a double click chooses it. A click on a title posts `TitleClicked`."""
         if event.y < self.HEADER_HEIGHT:
@@ -303,7 +313,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def _laid_out(self) -> list[tuple[int, int]]:
         """Index and width of each visible column."""
-        if self._layout is not None:
+        if self._layout is not None and self._layout_width == self.size.width:
             return self._layout
         width, room, laid_out = self.size.width, self.size.width, list[tuple[int, int]]()
         for index in (0, *range(max(1, self._left), len(self._columns))):
@@ -323,7 +333,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         for number in stretching:
             index, cells = laid_out[number]
             laid_out[number] = (index, cells + max(0, room) * self._columns[index].width // wishes)
-        self._layout = laid_out
+        self._layout, self._layout_width = laid_out, self.size.width
         return laid_out
 
     def _reveal(self) -> None:
