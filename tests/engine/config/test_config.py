@@ -78,7 +78,7 @@ def test_a_reward_is_changed_by_its_name() -> None:
         ),
         ("ppo.init_kl_coeff=2", "'ppo.init_kl_coeff'; did you mean 'ppo.init_kl_coef'?"),
         ("genration.top_k=2", "'genration.top_k'; did you mean 'generation.top_k'?"),
-        ("rewards.neutral.reads=all", "rewards[1].reads is 'all': it must be one of: response, both"),
+        ("rewards.neutral.reads=all", "rewards.neutral.reads is 'all': it must be one of: response, both"),
         ("rewards.neutral.person=true", "rewards.neutral: give exactly one of model, function"),
         ("rewards=[]", "a PPO run needs at least one"),
         ("rewards.neutral.name=grammar", "the names must differ, but they are: grammar, grammar"),
