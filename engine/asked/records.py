@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from looptop.engine.vqa.accuracy import vqa_score
@@ -27,7 +26,6 @@ class Entry(Struct, frozen=True, kw_only=True):
     """Absolute."""
     question: str
     answer: Answer
-    """Without its view."""
     truths: tuple[str, ...] = ()
     """People's answers from the data, if the question is one of the data's; ten in VQA, one in most other data."""
     judgement: Judgement | None = None
@@ -61,8 +59,3 @@ class Entry(Struct, frozen=True, kw_only=True):
         if self.judgement is None:
             return ""
         return self.answer.answer if self.judgement.right else self.judgement.correction
-
-
-def without_view(answer: Answer) -> Answer:
-    """The answer without the image as the model saw it, which takes most of the room."""
-    return answer if answer.view is None else msgspec.structs.replace(answer, view=None)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 import msgspec
 
-from looptop.engine.asked.records import Entry, Judgement, without_view
+from looptop.engine.asked.records import Entry, Judgement
 from looptop.engine.encoding import encode_json, storable
 from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import touch_private
@@ -241,7 +241,7 @@ def _row(entry: Entry) -> tuple[Any, ...]:
         entry.model_stamp,
         storable(entry.answer.answer),
         entry.answer.confidence,
-        encode_json(without_view(entry.answer)),
+        encode_json(entry.answer),
         encode_json(list(entry.truths)).decode(),
         int(entry.in_table),
         None if judgement is None else int(judgement.right),

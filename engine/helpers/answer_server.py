@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from looptop.engine.text import visible
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer
+    from looptop.engine.vqa.view_records import OcclusionMap, Progress, View
 
 MAX_LOADED_MODELS = 2
 """How many models stay loaded: the one that is asked, and one to compare it with."""
@@ -36,17 +38,61 @@ class Server(HelperServer[AskReply]):
     def __init__(self, replies: IO[bytes], log: Path) -> None:
         super().__init__(AskReply, replies, log)
         self.loaded: OrderedDict[tuple[str, str, int], Answerer] = OrderedDict()
+        self._map_id = 0
+        self._map: Iterator[Progress | OcclusionMap] | None = None
+        """The occlusion map that is being made, for the request `_map_id`."""
 
     def answer(self, line: bytes) -> None:
-        """Answers one question, or loads a model."""
+        """Answers one question, makes a view, or loads a model."""
         request = msgspec.json.decode(line, type=WireRequest)
         self.request_id = request.id
         answerer = self._answerer(request)
-        answer = None
-        if request.image:
-            image = Path(os.fsdecode(request.image))
-            answer = answerer.answer(image, request.question, request.top, request.view)
-        self.reply(AskReply(id=request.id, answer=answer, status="ready"))
+        image = Path(os.fsdecode(request.image))
+        if request.image and request.view == "occlusion":
+            self._begin_map(answerer, image, request.question)
+        elif request.image and request.view is not None:
+            self.reply(AskReply(id=request.id, view=self._view(answerer, image, request), status="ready"))
+        elif request.image:
+            answer = answerer.answer(image, request.question, request.top)
+            self.reply(AskReply(id=request.id, answer=answer, status="ready"))
+        else:
+            self.reply(AskReply(id=request.id, status="ready"))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether an occlusion map is being made."""
+        return self._map is not None
+
+    def work(self) -> None:
+        """Makes the next part of the occlusion map."""
+        from looptop.engine.vqa.view_records import Progress
+
+        assert self._map is not None
+        self.request_id = self._map_id
+        try:
+            part = next(self._map)
+        except BaseException:
+            self._map = None
+            raise
+        if isinstance(part, Progress):
+            self.reply(AskReply(id=self.request_id, progress=part))
+        else:
+            self._map = None
+            self.reply(AskReply(id=self.request_id, view=part, status="ready"))
+
+    def _begin_map(self, answerer: Answerer, image: Path, question: str) -> None:
+        from looptop.engine.vqa.views import occlusion_map
+
+        if self._map is not None:
+            self.reply(AskReply(id=self._map_id, status="ready"))
+        self._map_id, self._map = self.request_id, occlusion_map(answerer, image, question)
+
+    def _view(self, answerer: Answerer, image: Path, request: WireRequest) -> View:
+        from looptop.engine.vqa.views import image_view, token_view
+
+        return (
+            token_view(answerer, image, request.question) if request.view == "tokens" else image_view(answerer, image)
+        )
 
     def _answerer(self, request: WireRequest) -> Answerer:
         """The requested model, loaded if it is not yet. A folder that was rewritten since counts as another model."""

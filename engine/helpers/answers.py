@@ -17,12 +17,15 @@ from msgspec import Struct
 
 from looptop.engine.helpers.process import HelperProcess, Reply, sendable
 from looptop.engine.vqa.answer_records import Answer
+from looptop.engine.vqa.view_records import Progress, View, ViewKind
 
 SERVER = "looptop.engine.helpers.answer_server"
 
 
 class AskRequest(Struct, frozen=True, kw_only=True):
-    """A question about an image. Without an image, the model is only loaded, so that the first answer comes sooner."""
+    """A question about an image, or a view of one. Without an image, the model is only loaded, so that the first answer
+    comes sooner.
+    """
 
     id: int
     """Chosen by the caller, above 0; the replies carry it."""
@@ -30,8 +33,11 @@ class AskRequest(Struct, frozen=True, kw_only=True):
     image: str = ""
     """Path of the file."""
     question: str = ""
+    """Not needed for the view `image`."""
     top: int = 5
-    view: bool = False
+    view: ViewKind | None = None
+    """The view to make instead of an answer. An occlusion map is made while no other request waits; a later one
+    replaces it."""
     device: str = "auto"
 
 
@@ -43,19 +49,23 @@ class WireRequest(Struct, frozen=True, kw_only=True):
     image: bytes
     question: str
     top: int
-    view: bool
+    view: ViewKind | None
     device: str
 
 
 class AskReply(Reply, frozen=True, kw_only=True):
-    """The answer to a question, or what the process is doing."""
+    """The answer to a question, a view, or what the process is doing."""
 
     answer: Answer | None = None
+    view: View | None = None
+    progress: Progress | None = None
+    """How far the occlusion map is."""
 
     @property
     def done(self) -> bool:
         """Whether this is the last reply to its request."""
-        return self.id > 0 and (self.answer is not None or self.error is not None or self.status == "ready")
+        has_result = self.answer is not None or self.view is not None or self.error is not None
+        return self.id > 0 and (has_result or self.status == "ready")
 
 
 class AnswerProcess(HelperProcess[AskReply]):
@@ -67,7 +77,8 @@ class AnswerProcess(HelperProcess[AskReply]):
         super().__init__(AskReply)
 
     def ask(self, request: AskRequest) -> None:
-        """Sends a request; its replies come from `read`. Requests are answered one after another.
+        """Sends a request; its replies come from `read`. Requests are answered one after another, occlusion
+        maps last.
 
         Raises:
             LooptopError: The process is not running; start it again.

@@ -57,11 +57,26 @@ class HelperServer(Generic[R]):
         """
         raise NotImplementedError
 
-    def serve(self, line: bytes) -> None:
-        """Answers one request; any error becomes its reply."""
-        self.request_id = 0
+    @property
+    def has_work(self) -> bool:
+        """Whether there is work that is done while no request waits."""
+        return False
+
+    def work(self) -> None:
+        """Does a part of that work, for at most a few seconds.
+
+        Raises:
+            LooptopError: An error that a person can correct; it becomes the reply.
+        """
+
+    def serve(self, line: bytes | None) -> None:
+        """Answers one request, or without one does a part of the waiting work; any error becomes the reply."""
         try:
-            self.answer(line)
+            if line is None:
+                self.work()
+            else:
+                self.request_id = 0
+                self.answer(line)
         except LooptopError as error:
             self.reply(self.reply_type(id=self.request_id, error=str(error), status="ready"))
         except Exception as error:
@@ -113,7 +128,7 @@ def run(make: Callable[[IO[bytes], Path], HelperServer[R]], log_name: str, modul
         sys.exit(1)
     server.report("ready")
     while True:
-        server.serve(lines.get())
+        server.serve(None if server.has_work and lines.empty() else lines.get())
 
 
 def redirect(log_name: str) -> Path:

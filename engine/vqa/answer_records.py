@@ -6,9 +6,6 @@ import math
 
 from msgspec import Struct
 
-Grid = list[list[float]]
-"""Rows of the patches of an image, from 0 (least attention) to 1 (most)."""
-
 END = "<end>"
 """The text that stands for the token that ends an answer."""
 
@@ -59,20 +56,6 @@ class TokenProbability(Struct, frozen=True):
     probability: float
 
 
-class ModelView(Struct, frozen=True):
-    """The image as the model sees it (figure 7.2), and its attention (figures 7.4 and 7.5)."""
-
-    size: tuple[int, int]
-    """Width and height."""
-    rgb: bytes
-    """The pixels, three bytes each, row by row: the model's input with its normalisation undone."""
-    attention: Grid
-    """The attention of the image encoder's class token in the last layer, averaged over heads."""
-    cross_attention: list[Grid] | None = None
-    """For each token of the answer, the decoder's attention when it wrote the token, averaged over layers and heads.
-    None with fusion `mean`, which has only one vector to attend to."""
-
-
 MIN_SHOWN_PROBABILITY = 0.0005
 """The probability of all other answers is shown from this value on: it rounds to 0.1 %."""
 
@@ -101,7 +84,6 @@ class Answer(Struct, frozen=True, kw_only=True):
     search was stopped: then other answers may be more probable."""
     doubts: list[Doubt] = []
     """Reasons to doubt the answer."""
-    view: ModelView | None = None
 
     @property
     def others(self) -> float:

@@ -1,4 +1,4 @@
-"""Answers questions about images (figure 7.7), with confidence, other candidates and attention.
+"""Answers questions about images (figure 7.7), with confidence and other candidates.
 
     answerer = Answerer.load("bundled")
     print(answerer.answer("picture.png", "what colour is the circle?").answer)
@@ -22,8 +22,7 @@ from torch import Tensor
 from looptop.engine.compute import device as devices
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import known_ids, number_text
-from looptop.engine.vqa.answer_records import END, Answer, Candidate, Doubt, ModelView, TokenProbability
-from looptop.engine.vqa.attention_view import attention_view
+from looptop.engine.vqa.answer_records import END, Answer, Candidate, Doubt, TokenProbability
 from looptop.engine.vqa.calibration import calibrate_all
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
 from looptop.engine.vqa.doubts import AnswerChecks
@@ -33,7 +32,7 @@ from looptop.engine.vqa.processing import VqaProcessor
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.search import Search, SearchResult
 
-__all__ = ["Answer", "Answerer", "Candidate", "ModelView", "TokenProbability"]
+__all__ = ["Answer", "Answerer", "Candidate", "TokenProbability"]
 
 BATCH_SIZE = 64
 """The number of questions in a batch."""
@@ -83,29 +82,28 @@ class Answerer:
         processor = VqaProcessor.from_pretrained(folder)
         return cls(model.to(chosen.torch_device), processor, name, checks=AnswerChecks.load(folder))
 
-    def answer(self, image: Path | str | Image.Image, question: str, top: int = 5, view: bool = False) -> Answer:
+    def answer(self, image: Path | str | Image.Image, question: str, top: int = 5) -> Answer:
         """Answers one question.
 
         Args:
             image: A file or an image.
             question: The question's text.
             top: The number of candidates.
-            view: Also return the image as the model sees it, and its attention.
 
         Raises:
             LooptopError: The image cannot be read; the question is empty or too long.
         """
         begin = time.perf_counter()
         pixel_values = self.processor.images([_open(image)])
-        return self._answer(pixel_values, [question], top, view, begin)[0]
+        return self._answer(pixel_values, [question], top, begin)[0]
 
-    def answer_prepared(self, pixel_values: Tensor, question: str, top: int = 1, view: bool = False) -> Answer:
+    def answer_prepared(self, pixel_values: Tensor, question: str, top: int = 1) -> Answer:
         """Answers one question about an image that `processor.images` has prepared, `[1, 3, height, width]`.
 
         Raises:
             LooptopError: The question is empty or too long.
         """
-        return self._answer(pixel_values, [question], top, view, time.perf_counter())[0]
+        return self._answer(pixel_values, [question], top, time.perf_counter())[0]
 
     def answer_batch(
         self, images: Sequence[Path | str | Image.Image], questions: Sequence[str], top: int = 1
@@ -122,13 +120,11 @@ class Answerer:
             begin = time.perf_counter()
             rows = slice(first, first + BATCH_SIZE)
             pixel_values = self.processor.images([_open(image) for image in images[rows]])
-            answers += self._answer(pixel_values, questions[rows], top, False, begin)
+            answers += self._answer(pixel_values, questions[rows], top, begin)
         return answers
 
     @torch.inference_mode()
-    def _answer(
-        self, pixel_values: Tensor, questions: Sequence[str], top: int, view: bool, begin: float
-    ) -> list[Answer]:
+    def _answer(self, pixel_values: Tensor, questions: Sequence[str], top: int, begin: float) -> list[Answer]:
         if top < 1:
             raise LooptopError(f"at least one candidate is needed, not {top}")
         input_ids, attention_mask = self.processor.questions(questions)
@@ -148,17 +144,13 @@ class Answerer:
             top,
             self.max_tokens,
         )
-        views: list[ModelView | None] = [None] * len(searches)
-        if view:
-            tokens = searches[0].results()[0].tokens
-            views = [attention_view(self.model, self.processor, pixel_values, memory, memory_mask, tokens)]
         seconds = (time.perf_counter() - begin) / len(searches)
         return [
-            self._to_answer(search, doubts_of_one, seconds, one_view)
-            for search, doubts_of_one, one_view in zip(searches, doubts, views, strict=True)
+            self._to_answer(search, doubts_of_one, seconds)
+            for search, doubts_of_one in zip(searches, doubts, strict=True)
         ]
 
-    def _to_answer(self, search: Search, doubts: list[Doubt], seconds: float, view: ModelView | None) -> Answer:
+    def _to_answer(self, search: Search, doubts: list[Doubt], seconds: float) -> Answer:
         results = search.results()
         raw = _at_most_one([math.exp(result.log_prob) for result in results])
         temperature = self.checks.temperature
@@ -174,15 +166,14 @@ class Answerer:
             seconds=seconds,
             exact=search.exact,
             doubts=doubts,
-            view=view,
         )
 
     def _tokens(self, answer: SearchResult) -> list[TokenProbability]:
-        words = [self._word(token) for token in answer.tokens] + [END]
+        words = [self.token_text(token) for token in answer.tokens] + [END]
         return [TokenProbability(*pair) for pair in zip(words, map(math.exp, answer.log_probs), strict=True)]
 
-    def _word(self, token: int) -> str:
-        """A token as it would be read, with its leading space; part of a letter is a replacement mark."""
+    def token_text(self, token: int) -> str:
+        """A token of an answer as it would be read, with its leading space; part of a letter is a replacement mark."""
         tokenizer = self.processor.answer_tokenizer
         if not known_ids(tokenizer, [token]):
             return number_text(token)

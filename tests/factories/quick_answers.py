@@ -6,7 +6,18 @@ import queue
 from collections.abc import Callable
 
 from looptop.engine.helpers.answers import AskReply, AskRequest
-from looptop.engine.vqa.answer_records import Answer, Candidate, ModelView, TokenProbability
+from looptop.engine.vqa.answer_records import Answer, Candidate, TokenProbability
+from looptop.engine.vqa.view_records import (
+    ImageView,
+    Normalised,
+    OcclusionMap,
+    PreparationStep,
+    PreparedPixels,
+    Resized,
+    TokenAttention,
+    TokenView,
+    View,
+)
 
 
 class QuickAnswers:
@@ -16,6 +27,9 @@ class QuickAnswers:
         self.asked: list[AskRequest] = []
         self.replies: queue.Queue[AskReply] = queue.Queue()
         self.answer: Callable[[AskRequest], AskReply] = lambda request: AskReply(id=request.id, answer=answer_of("red"))
+        self.view: Callable[[AskRequest], AskReply] = lambda request: AskReply(
+            id=request.id, view=view_of(request), status="ready"
+        )
         self.closed = False
 
     def start(self) -> None:
@@ -25,6 +39,8 @@ class QuickAnswers:
         self.asked.append(request)
         if not request.image:
             self.replies.put(AskReply(id=request.id, status="ready"))
+        elif request.view is not None:
+            self.replies.put(self.view(request))
         else:
             self.replies.put(self.answer(request))
 
@@ -37,7 +53,6 @@ class QuickAnswers:
 
 
 def answer_of(text: str, confidence: float = 0.75) -> Answer:
-    view = ModelView((4, 4), bytes(48), [[0.0, 1.0], [0.5, 0.25]])
     return Answer(
         answer=text,
         confidence=confidence,
@@ -47,5 +62,21 @@ def answer_of(text: str, confidence: float = 0.75) -> Answer:
         tokens=[TokenProbability(text, 0.8), TokenProbability("<end>", 0.94)],
         model="bundled",
         seconds=0.01,
-        view=view,
     )
+
+
+PIXELS = PreparedPixels((4, 4), bytes([200, 100, 50] * 16))
+
+
+def view_of(request: AskRequest, fusion: str = "tokens") -> View:
+    """A view of four patches, of an image of four by four pixels."""
+    if request.view == "tokens":
+        attention = [
+            TokenAttention(" red", [[0.1, 0.2], [0.3, 0.0]]),
+            TokenAttention("<end>", [[0.0, 0.0], [0.0, 0.1]]),
+        ]
+        return TokenView("red", PIXELS, attention)
+    if request.view == "occlusion":
+        return OcclusionMap("red", PIXELS, 0.75, [[0.75, 0.5], [0.75, 0.125]], (2, 2))
+    steps: list[PreparationStep] = [Resized((64, 48), (4, 4), "bilinear"), Normalised([0.5] * 3, [0.5] * 3)]
+    return ImageView((64, 48), PIXELS, steps, [[[0.0, 0.2], [0.4, 0.1]], [[0.2, 0.2], [0.2, 0.1]]], fusion)

@@ -13,7 +13,6 @@ from looptop.engine.vqa.answer_records import Candidate, Doubt, UnfamiliarImage,
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.image_list import ImageList
-from looptop.tui.ask.picture_panel import PicturePanel
 from looptop.tui.ask.screen import AskScreen
 from tests.factories.quick_answers import QuickAnswers, answer_of
 from tests.tui.conftest import shown, until
@@ -61,7 +60,6 @@ async def test_an_answer_comes_with_confidence_candidates_tokens_and_the_truth(a
         assert "<end> 94.0%" in text
         assert app.focused is app.screen.query_one("#question")
         assert answers.asked[-1].image.endswith("0.png")
-        assert answers.asked[-1].view
 
 
 async def test_earlier_questions_stay_and_are_shown_again_with_their_image(answers: QuickAnswers) -> None:
@@ -304,20 +302,6 @@ async def test_a_bad_image_is_one_sentence(
 def middle(screen: str) -> list[str]:
     """The lines of the panel between the other two."""
     return [line.split("││")[1] for line in screen.splitlines() if line.count("││") == 2]
-
-
-async def test_the_image_is_shown_three_ways(answers: QuickAnswers) -> None:
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("escape", "v")
-        await until(pilot, lambda: "Ask a question about this image first" in shown(app))
-        await ask(pilot, "what?")
-        await until(pilot, lambda: "as the model sees it" in shown(app) and "▄▄▄▄▄▄▄▄" in shown(app))
-        await pilot.press("escape", "v")
-        await until(pilot, lambda: "where the model looks" in shown(app))
-        await pilot.press("v")
-        await until(pilot, lambda: "0.png · the image" in shown(app))
-        assert app.screen.query_one(PicturePanel).seen_by_model is not None
 
 
 async def test_the_filter_narrows_the_images(answers: QuickAnswers) -> None:

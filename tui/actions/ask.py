@@ -8,8 +8,17 @@ ASK_ACTIONS = {
     "ask": (
         Action("question", "a", "ask", "Type a question about the image.", palette=True),
         Action(
-            "view", "v", "view", "Show the image, then what the model sees of it, then where it looks.", palette=True
+            "view",
+            "v",
+            "view",
+            "Show the image, it before and after its preparation, attention, or the occlusion map of your question.",
+            palette=True,
         ),
+        Action("next_part", "V", "head, token", "Show the attention of the next head, or of the next token."),
+        Action(
+            "strength(-1)", "left_square_bracket", "shading", "Darken less in the pictures of attention.", shown="[ ]"
+        ),
+        Action("strength(1)", "right_square_bracket", "shading", "Darken more.", footer=False, shown="]"),
         Action("model", "m", "model", "Choose the model that answers: bundled, a run, or a checkpoint.", palette=True),
         Action(
             "confidence",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from looptop.engine.errors import LooptopError
 from looptop.tui.ask.client import AnswerClient, AnswerHelper
 from looptop.tui.ask.model_status import ENDED, FAILED, READY, ModelStatus
+from looptop.tui.ask.picture_views import PictureViews, Wanted
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply
@@ -63,6 +64,8 @@ class Asking:
         self._client = AnswerClient(self._on_reply, make_process)
         self._pending: dict[int, Asked] = {}
         self._status = status
+        self.views = PictureViews(self.model, self._request_view)
+        """What is shown of the chosen image."""
 
     def load(self) -> None:
         """Loads the model, so that the first answer comes sooner."""
@@ -72,6 +75,7 @@ class Asking:
         """Asks this model from now on."""
         self.model = model
         self._status.change(f"loading {model}")
+        self.views.use(model)
         self.load()
 
     def ask(self, path: Path, question: str) -> bool:
@@ -108,6 +112,10 @@ class Asking:
         """What the model is doing, in words."""
         return self._status.text(len(self._pending))
 
+    def _request_view(self, wanted: Wanted) -> int:
+        path, question = wanted.subject.path, wanted.subject.question
+        return self._client.view(wanted.subject.model, str(path), question, wanted.kind)
+
     def _send(self, send: Callable[[], object]) -> bool:
         try:
             send()
@@ -124,6 +132,7 @@ class Asking:
             return
         if reply.id == 0 or (reply.answer is None and reply.error is None):
             self._status.change(reply.status or self._status.code)
+        is_view = self.views.take(reply)
         asked = self._pending.pop(reply.id, None)
         if reply.answer is not None and asked is not None:
             self._status.change(READY)
@@ -133,7 +142,8 @@ class Asking:
                 self._status.change(ENDED)
             elif reply.id and self._status.code != READY:  # The model was being loaded, which has failed.
                 self._status.change(FAILED)
-            self._listener.take_error(reply.error)
+            if not is_view:
+                self._listener.take_error(reply.error)
         elif asked is not None:  # Not the last reply: the question waits for the model.
             self._pending[reply.id] = asked
         self._listener.show_model_status()

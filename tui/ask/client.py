@@ -9,6 +9,7 @@ from looptop.tui.helper_client import HelperClient, HelperProcess
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply, AskRequest
+    from looptop.engine.vqa.view_records import ViewKind
 
 AnswerHelper: TypeAlias = "HelperProcess[AskRequest, AskReply]"
 """The answering process, as the client uses it."""
@@ -31,9 +32,20 @@ class AnswerClient(HelperClient["AskRequest", "AskReply"]):
         """
         from looptop.engine.helpers.answers import AskRequest
 
-        return self.send(
-            lambda number: AskRequest(id=number, model=model, image=image, question=question, top=5, view=bool(image))
-        )
+        return self.send(lambda number: AskRequest(id=number, model=model, image=image, question=question, top=5))
+
+    def view(self, model: str, image: str, question: str, view: ViewKind) -> int:
+        """Sends a request for a view.
+
+        Returns:
+            The id that the replies will have.
+
+        Raises:
+            LooptopError: The process could not be started.
+        """
+        from looptop.engine.helpers.answers import AskRequest
+
+        return self.send(lambda number: AskRequest(id=number, model=model, image=image, question=question, view=view))
 
 
 def _default_helper() -> AnswerHelper:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from looptop.engine.asked.questions import AskedQuestions
     from looptop.engine.asked.records import Entry
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.engine.vqa.answer_records import Answer, ModelView
+    from looptop.engine.vqa.answer_records import Answer
     from looptop.tui.ask.asking import Asked
     from looptop.tui.ask.easy_vqa import BenchmarkQuestion
 
@@ -42,7 +42,6 @@ HINT = 'filter:  model:vqa-3  image:cat.png  wrong  confidence<0.5  "some words"
 PAGE = 64
 """Rows that are read at once."""
 MOST_KEPT_ROWS = 2048
-MOST_KEPT_VIEWS = 50
 
 COLUMNS = (
     Column("mark", "", 2, text=True),
@@ -110,7 +109,6 @@ class History(Vertical):
         self._asked: AskedQuestions | None = None
         self._ids: array[int] = array("q")
         self._rows: OrderedDict[int, Entry] = OrderedDict()
-        self._views: OrderedDict[int, ModelView] = OrderedDict()
         self._wanted: set[int] = set()
         self._filter: Filter[Entry] | None = None
         self._searches = 0
@@ -147,7 +145,7 @@ class History(Vertical):
     def entry(self) -> Entry | None:
         """The question under the cursor, if it has been read."""
         cursor = self.table.cursor
-        return self._with_view(self._rows.get(self._ids[cursor])) if cursor < len(self._ids) else None
+        return self._rows.get(self._ids[cursor]) if cursor < len(self._ids) else None
 
     # What is in the list.
 
@@ -167,10 +165,6 @@ class History(Vertical):
 
     async def _add(self, entry: Entry) -> None:
         (kept,) = await in_thread(lambda: self.asked.add([_stamped(entry)]))
-        if entry.answer.view is not None:
-            self._views[kept.id] = entry.answer.view
-            if len(self._views) > MOST_KEPT_VIEWS:
-                self._views.popitem(last=False)
         async with self._order:
             if kept.id not in self._ids[:PAGE] and (self._filter is None or self._filter.holds(kept)):
                 self._ids.insert(0, kept.id)
@@ -241,12 +235,6 @@ class History(Vertical):
         self._rows |= entries
         while len(self._rows) > MOST_KEPT_ROWS:
             self._rows.popitem(last=False)
-
-    def _with_view(self, entry: Entry | None) -> Entry | None:
-        view = self._views.get(entry.id) if entry is not None else None
-        if entry is None or view is None:
-            return entry
-        return msgspec.structs.replace(entry, answer=msgspec.structs.replace(entry.answer, view=view))
 
     @on(Table.Chosen)
     def _chosen(self, event: Table.Chosen) -> None:

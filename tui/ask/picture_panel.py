@@ -1,4 +1,4 @@
-"""The chosen image, shown in one of three ways: itself, as the model sees it, where the model looks."""
+"""The chosen image on Ask, in one of several views (`picture_views`), with what it shows in words below."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.ask.picture import Picture
+from looptop.tui.ask.picture_views import PictureViews, ViewName
 from looptop.tui.background import in_thread
 from looptop.tui.text import safe
 
@@ -21,94 +22,82 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from textual.app import ComposeResult
 
-    from looptop.engine.vqa.answer_records import ModelView
+OPENING_SECONDS = 0.5
+"""Seconds after which a sentence says that an image is still being opened."""
 
-VIEW_NAMES = ("the image", "as the model sees it", "where the model looks")
-THUMBNAIL_SIZE = (256, 256)
-"""The largest size at which an image is kept, in pixels; enough for any terminal."""
+THUMBNAIL_SIZE = (512, 512)
+"""The largest size at which an image is kept, in pixels."""
 
 
 class PicturePanel(Vertical):
-    """A picture and a line below it."""
+    """A picture, a line with its name and what is shown of it, and a sentence where there is room for one."""
 
-    def __init__(self, path: Path | None) -> None:
-        """`path`: the first image; it is opened without a thread, since it is small and known to be valid."""
+    def __init__(self, views: PictureViews) -> None:
+        """`views`: their first image is opened without a thread, since it is small and known to be valid."""
         super().__init__(id="picture-panel")
         self.border_title = "Image"
         self._picture = Picture(id="picture")
         self._caption = Static(id="caption")
+        self._legend = Static(id="legend")
+        self._meaning = Static(id="meaning")
+        self._views = views
         self._image: Image | None = None
-        self._path = path
-        self._view_number = 0
-        self._view: ModelView | None = None
-        self._awaited: tuple[Path, ModelView | None] | None = None
+        self._path: Path | None = None
+        """The image that is opened."""
 
     def compose(self) -> ComposeResult:
-        """Picture above, caption below."""
+        """Picture above, words below."""
         yield self._picture
         yield self._caption
+        yield self._legend
+        yield self._meaning
 
     def on_mount(self) -> None:
         """Shows the first image."""
-        if self._path is not None:
-            self._show(partial(_known_to_be_good, self._path))
+        self._views.listen(self._draw)
+        if (path := self._views.subject.path) is not None:
+            self._show(path, partial(_known_to_be_good, path))
 
     async def load(self, path: Path) -> None:
         """Opens an image and shows it, or shows what is wrong with it."""
-        self._path, self._view, self._image = path, None, None
-        if self._awaited and self._awaited[0] == path:
-            self._view = self._awaited[1]
-        self._awaited = None
+        path = path.absolute()
         future = in_thread(lambda: thumbnail_of(path))
-        await asyncio.wait([future])
-        self._show(future.result)
+        await asyncio.wait([future], timeout=OPENING_SECONDS)
+        if not future.done():
+            self._image = None
+            self._picture.show_sentence(f"opening {path.name}…")
+            await asyncio.wait([future])
+        self._show(path, future.result)
 
-    def _show(self, opened: Callable[[], Image]) -> None:
+    def _show(self, path: Path, opened: Callable[[], Image]) -> None:
+        self._path, self._image = path, None
         try:
             self._image = opened()
         except LooptopError as error:
             self._picture.show_sentence(str(error), "$text-error")
-            self._caption.update(safe(self._path.name if self._path else "", "$text-muted"))
+            self._write(safe(path.name, "$text-muted"))
             return
-        self._draw()
-
-    def await_view(self, path: Path, view: ModelView | None) -> None:
-        """Stores the model's view of an image, to be shown now or when the image is opened."""
-        if path == self._path and self._image is not None:
-            self.seen_by_model = view
-        else:
-            self._awaited = (path, view)
-
-    @property
-    def seen_by_model(self) -> ModelView | None:
-        """The model's view of this image, once it has answered a question about it."""
-        return self._view
-
-    @seen_by_model.setter
-    def seen_by_model(self, view: ModelView | None) -> None:
-        self._view = view
-        if self._view_number:
-            self._draw()
-
-    def turn(self) -> None:
-        """Switches to the next of `VIEW_NAMES`."""
-        self._view_number = (self._view_number + 1) % len(VIEW_NAMES)
         self._draw()
 
     def _draw(self) -> None:
-        if self._image is None or self._path is None:
+        """Draws the view, if its image is opened."""
+        if self._image is None or self._path is None or self._path != self._views.subject.path:
             return
-        self._caption.update(
-            Content.assemble(
-                safe(self._path.name), (" · ", "$text-muted"), (VIEW_NAMES[self._view_number], "$text-secondary")
-            )
-        )
-        if self._view_number == 0:
-            self._picture.show(self._image)
-        elif self._view is None:
-            self._picture.show_sentence("Ask a question about this image first: this shows what the model made of it.")
+        drawing = self._views.draw(self._image, self.background_colors[1].rgb)
+        if drawing.image is not None:
+            self._picture.show(drawing.image)
         else:
-            self._picture.show(_seen(self._view) if self._view_number == 1 else _shaded_by_attention(self._view))
+            self._picture.show_sentence(drawing.sentence, "$text-error" if drawing.is_error else "$text-muted")
+        title = Content.assemble(safe(self._path.name), (" · ", "$text-muted"), safe(drawing.title, "$text-secondary"))
+        self._write(title, drawing.legend, safe(drawing.meaning, "$text-muted"))
+        with_model = self._views.name is not ViewName.IMAGE
+        self.border_subtitle = safe(self._views.subject.model) if with_model else None
+        self.screen.refresh_bindings()
+
+    def _write(self, title: Content, legend: Content | None = None, meaning: Content | None = None) -> None:
+        for line, text in ((self._caption, title), (self._legend, legend), (self._meaning, meaning)):
+            line.update(text or "")
+            line.set_class(not text, "-empty")
 
 
 def thumbnail_of(path: Path) -> Image:
@@ -127,20 +116,3 @@ def _known_to_be_good(path: Path) -> Image:
             return image.convert("RGB")
     except Exception:
         return thumbnail_of(path)
-
-
-def _seen(view: ModelView) -> Image:
-    from PIL import Image
-
-    return Image.frombytes("RGB", view.size, view.rgb)
-
-
-def _shaded_by_attention(view: ModelView) -> Image:
-    """The model's image, darker where its attention is low: everybody can see a difference in brightness."""
-    from PIL import Image, ImageChops
-
-    highest = max((value for row in view.attention for value in row), default=0) or 1
-    light = bytes(int(40 + 215 * value / highest) for row in view.attention for value in row)
-    grid = Image.frombytes("L", (len(view.attention[0]), len(view.attention)), light)
-    mask = grid.resize(view.size, Image.Resampling.BILINEAR).convert("RGB")
-    return ImageChops.multiply(_seen(view), mask)

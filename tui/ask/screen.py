@@ -68,11 +68,12 @@ class AskScreen(MainScreen):
         answer, field = AnswerView(id="answer"), QuestionField()
         if images:
             self.path = images[0]
+            self._asking.views.choose(images[0])
             field.suggestions = [each.question for each in self._benchmark.asked(images[0])]
             answer.suggest(field.suggestions)
         yield TopBar("ask")
         yield ImagePanel(self._benchmark, images)
-        yield PicturePanel(self.path)
+        yield PicturePanel(self._asking.views)
         yield answer
         yield field
         yield History()
@@ -103,6 +104,7 @@ class AskScreen(MainScreen):
         if path == self.path:
             return
         self.path = path
+        self._asking.views.choose(path)
         field = self.query_one(QuestionField)
         field.suggestions = [each.question for each in self.query_one(ImagePanel).asked(path)]
         self.query_one(AnswerView).suggest(field.suggestions)
@@ -188,7 +190,6 @@ class AskScreen(MainScreen):
         self.query_one(History).add(entry)
         if asked.path == self.path:
             self._show_entry(entry)
-            self.query_one(PicturePanel).seen_by_model = answer.view
 
     def take_error(self, sentence: str) -> None:
         """Shows why a question has no answer."""
@@ -197,6 +198,7 @@ class AskScreen(MainScreen):
     def _show_entry(self, entry: Entry) -> None:
         self._shown = entry
         self.query_one(AnswerView).show(entry.question, entry.answer, entry.truths[0] if entry.truths else None)
+        self._asking.views.asked(entry.answer.model, entry.image, entry.question)
 
     @on(History.Kept)
     def _kept(self, event: History.Kept) -> None:
@@ -213,7 +215,6 @@ class AskScreen(MainScreen):
         entry = event.entry
         if entry.image != self.path:
             self.show_image(entry.image)
-        self.query_one(PicturePanel).await_view(entry.image, entry.answer.view)
         self._show_entry(entry)
 
     def show_model_status(self) -> None:
@@ -242,7 +243,19 @@ class AskScreen(MainScreen):
 
     def action_view(self) -> None:
         """Shows the next view of the image."""
-        self.query_one(PicturePanel).turn()
+        self._asking.views.turn()
+
+    def action_next_part(self) -> None:
+        """Shows the attention of the next head, or of the next token of the answer."""
+        self._asking.views.next_part()
+
+    def action_strength(self, step: int) -> None:
+        """Makes the dark patches of an attention or an occlusion map darker or brighter."""
+        self._asking.views.change_strength(step)
+
+    def hides_key(self, action: str) -> bool:
+        """Whether the bottom line leaves out an action, since it would do nothing now."""
+        return self._asking.views.hides_key(action)
 
     def action_images(self) -> None:
         """Goes to the images."""

@@ -54,13 +54,6 @@ def test_what_was_asked_is_read_by_the_next_session(home: Path) -> None:
     assert not first.trouble and not next_session.trouble
 
 
-def test_the_view_of_the_model_is_not_kept(home: Path) -> None:
-    asked = AskedQuestions()
-    assert entry().answer.view is not None
-    (kept,) = asked.add([entry()])
-    assert asked.entries([kept.id])[kept.id].answer.view is None
-
-
 @given(
     name=st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name and b"/" not in name),
     question=st.text(max_size=40),

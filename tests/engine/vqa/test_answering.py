@@ -1,4 +1,4 @@
-"""Answers with their confidence, candidates and tokens; what the model saw; what a person can get wrong."""
+"""Answers with their confidence, candidates and tokens; what a person can get wrong."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answer_records import END
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.attention_view import as_grid, patch_grid, rgb_pixels
 from looptop.engine.vqa.confidence_file import Calibration
 from looptop.engine.vqa.doubts import AnswerChecks
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
@@ -48,7 +45,7 @@ def test_an_answer_is_its_first_candidate_and_its_tokens_make_its_confidence(
         product = math.prod(token.probability for token in answer.tokens)
         assert answer.raw_confidence == answer.candidates[0].raw_confidence == pytest.approx(product, rel=1e-9)
         assert "".join(token.token for token in answer.tokens[:-1]).strip() == answer.answer
-        assert answer.model == "tiny" and answer.seconds > 0 and answer.view is None
+        assert answer.model == "tiny" and answer.seconds > 0
 
 
 def test_the_raw_confidence_is_the_probability_of_exactly_this_answer_with_its_end(answerer: Answerer) -> None:
@@ -113,79 +110,6 @@ def test_a_saved_model_answers_as_before_and_goes_by_its_folder(answerer: Answer
 def test_a_model_saved_in_half_precision_answers_in_full(answerer: Answerer, tmp_path: Path) -> None:
     folder = save(answerer.model.bfloat16(), answerer.processor, tmp_path / "model")
     assert Answerer.load(str(folder), device="cpu").model.dtype == torch.float32
-
-
-# What the model sees ------------------------------------------------------------------------------------------------
-
-
-def test_the_view_is_the_prepared_image_and_where_it_is_looked_at(answerer: Answerer) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    image = Image.fromarray(pixels)
-    answer = answerer.answer(image, QUESTIONS[0], view=True)
-    view = answer.view
-    assert view is not None
-
-    assert view.size == (32, 32)
-    seen = np.frombuffer(view.rgb, dtype=np.uint8).reshape(32, 32, 3)
-    resampled = image.resize((32, 32), resample=answerer.processor.image_processor.resample)
-    assert np.array_equal(seen, np.asarray(resampled))
-
-    assert [len(row) for row in view.attention] == [4] * 4
-    flat = [value for row in view.attention for value in row]
-    assert (min(flat), max(flat)) == (0.0, 1.0)
-    if answerer.model.config.fusion == "mean":
-        assert view.cross_attention is None
-    else:
-        assert view.cross_attention is not None and len(view.cross_attention) == len(answer.tokens)
-        for grid in view.cross_attention:
-            assert [len(row) for row in grid] == [4] * 4
-            assert max(max(row) for row in grid) == 1.0
-
-
-def test_the_view_is_what_the_class_token_attends_to_in_the_last_layer(answerer: Answerer) -> None:
-    image = pictures()[3].resize((32, 32))
-    image.paste("yellow", (16, 8, 24, 16))
-    view = answerer.answer(image, QUESTIONS[0], view=True).view
-    assert view is not None
-    encoder = answerer.model.image_encoder
-    attention = encoder.layers[-1].attention
-    with torch.no_grad():
-        states = encoder.layers[-1].layernorm_before(encoder.embeddings(answerer.processor.images([image])))
-        query = attention.q_proj(states)[0, 0].view(attention.num_attention_heads, -1)
-        keys = attention.k_proj(states)[0].view(17, attention.num_attention_heads, -1)
-        weights = torch.einsum("hd,khd->hk", query, keys).mul(attention.scaling).softmax(dim=-1).mean(dim=0)[1:]
-    expected = (weights - weights.min()) / (weights.max() - weights.min())
-    torch.testing.assert_close(torch.tensor(view.attention), expected.view(4, 4), atol=1e-5, rtol=1e-4)
-
-
-def test_the_view_changes_neither_the_answer_nor_the_model(answerer: Answerer) -> None:
-    image = pictures()[0]
-    parts = (answerer.model.image_encoder, answerer.model.decoder)
-    ways = [part.config._attn_implementation for part in parts]
-    before = answerer.answer(image, QUESTIONS[3])
-    seen = answerer.answer(image, QUESTIONS[3], view=True)
-    after = answerer.answer(image, QUESTIONS[3])
-    for one in (seen, after):
-        assert (one.answer, one.confidence, one.candidates) == (before.answer, before.confidence, before.candidates)
-    assert "eager" not in ways
-    assert [part.config._attn_implementation for part in parts] == ways
-
-
-def test_attention_that_is_everywhere_the_same_is_no_picture() -> None:
-    assert as_grid(torch.full((4,), 0.25), 2, 2) == [[0.0, 0.0], [0.0, 0.0]]
-    assert as_grid(torch.tensor([1.0, 3.0, 2.0, 1.0, 5.0, 1.0]), 2, 3) == [[0.0, 0.5, 0.25], [0.0, 1.0, 0.0]]
-
-
-def test_patches_need_not_be_square() -> None:
-    assert patch_grid(type("C", (), {"patch_size": 8}), 32, 64) == (4, 8)
-    assert patch_grid(type("C", (), {"patch_size": (8, 16)}), 32, 64) == (4, 4)
-
-
-def test_pixels_that_were_not_normalised_are_brought_back_too() -> None:
-    plain = type("P", (), {"do_normalize": False, "do_rescale": True, "rescale_factor": 1 / 255})
-    assert rgb_pixels(plain, torch.full((3, 1, 2), 100 / 255)) == bytes([100] * 6)
-    raw = type("P", (), {"do_normalize": False, "do_rescale": False})
-    assert rgb_pixels(raw, torch.tensor([[[300.0]], [[-4.0]], [[7.0]]])) == bytes([255, 0, 7])
 
 
 # What a person can get wrong ----------------------------------------------------------------------------------------
@@ -264,5 +188,5 @@ def test_answers_never_pass_the_decoders_positions(tmp_path: Path) -> None:
 def test_answers_are_json(answerer: Answerer) -> None:
     import msgspec
 
-    answer: Any = answerer.answer(pictures()[0], QUESTIONS[0], view=True)
+    answer: Any = answerer.answer(pictures()[0], QUESTIONS[0])
     assert msgspec.json.decode(msgspec.json.encode(answer), type=type(answer)) == answer

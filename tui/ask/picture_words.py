@@ -1,0 +1,118 @@
+"""What the views of an image show, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from looptop.tui.text import duration, number, safe
+
+if TYPE_CHECKING:
+    from looptop.engine.vqa.view_records import PreparationStep, Size
+
+BRIGHTNESS_STEPS = 8
+
+ENCODER_MEANING = (
+    "What the image encoder's class token attends to in its last layer. It is the same for every question, so it cannot"
+    " show what the answer depends on."
+)
+OCCLUSION_MEANING = (
+    "The raw probability of the answer with each square greyed out: this answer depends on what is bright. It cannot"
+    " show parts that count only together."
+)
+NO_ENCODER_ATTENTION = "This model's image encoder has no class token whose attention could be drawn."
+NO_QUESTION = "Ask a question about this image first: this view depends on it."
+
+
+def preparation(steps: Sequence[PreparationStep], before: Size, after: Size) -> str:
+    """What was done to an image before the model saw it."""
+    words = [_step(step) for step in steps]
+    if before == after and not any(_changes_size(step) for step in steps):
+        words.insert(0, f"its size, {_size(before)}, is kept")
+    return f"Left the file, right what the model gets: {', '.join(words) or 'unchanged'}."
+
+
+def token_meaning(share: float) -> str:
+    """What the cross-attention of a token shows."""
+    return (
+        f"What the decoder attended to when it wrote this token, {share:.0%} of it in the image, mean of its layers and"
+        " heads. It cannot show whether the answer would be another without it."
+    )
+
+
+def occlusion_progress(done: int, total: int, seconds: float) -> str:
+    """How far the occlusion map is.
+
+    Args:
+        done: Squares greyed out so far.
+        total: All squares.
+        seconds: For how long it has been made.
+    """
+    sentence = f"greying out one square after another: {done} of {total}, for {duration(seconds)}"
+    if not done or seconds < 1:
+        return sentence
+    return f"{sentence}, about {duration(seconds * (total - done) / done)} left"
+
+
+def legend(dark: float, bright: float, strength: float, of: str) -> Content:
+    """A scale from the darkest to the brightest patch, with both as figures.
+
+    Args:
+        dark: The probability or share that the darkest patch stands for.
+        bright: The same of the brightest patch.
+        strength: How much of its brightness the darkest patch loses.
+        of: What they are shares of.
+    """
+    if dark == bright:
+        return safe(f"all patches {share(dark)} {of}", "$text-muted")
+    parts: list[tuple[str, str]] = [(f"{share(dark)} ", "")]
+    for step in range(BRIGHTNESS_STEPS):
+        light = round(255 * (1 - strength * (1 - step / (BRIGHTNESS_STEPS - 1))))
+        parts.append((" ", f"on rgb({light},{light},{light})"))
+    return Content.assemble(*parts, f" {share(bright)}", (f" {of}", "$text-muted"))
+
+
+def share(value: float) -> str:
+    """A probability or a share in percent, with figures enough to tell small ones from nothing."""
+    percent = 100 * value
+    if 0 < percent < 0.05 or 99.95 <= percent < 100:
+        return f"{number(percent)} %" if percent < 1 else f"{percent:.3f} %"
+    return f"{percent:.1f} %"
+
+
+def _step(step: PreparationStep) -> str:
+    from looptop.engine.vqa import view_records as views
+
+    match step:
+        case views.Resized(before, after, resampling):
+            how = f" ({resampling})" if resampling else ""
+            kept = abs(before[0] * after[1] - before[1] * after[0]) < max(before)
+            return f"resized from {_size(before)} to {_size(after)}{how}" + ("" if kept else ", proportions changed")
+        case views.Cropped(_, after):
+            return f"cropped to the middle {_size(after)}"
+        case views.Padded(_, after):
+            return f"padded to {_size(after)}"
+        case views.Rescaled(factor):
+            if abs(255 * factor - 1) < 1e-6:
+                return "values from 0 to 255 scaled to 0 to 1"
+            return f"values multiplied by {number(factor)}"
+        case views.Normalised(mean, std):
+            return f"normalised with mean {_numbers(mean)} and standard deviation {_numbers(std)}"
+        case views.OwnStep(processor, before, after):
+            return f"changed from {_size(before)} to {_size(after)} by {processor} itself"
+
+
+def _changes_size(step: PreparationStep) -> bool:
+    return hasattr(step, "after")
+
+
+def _size(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    if len(set(values)) == 1:
+        return f"{values[0]:.3g}"
+    return ", ".join(f"{value:.3g}" for value in values)
