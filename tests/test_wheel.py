@@ -50,6 +50,9 @@ def test_the_wheel_holds_looptop_and_nothing_else(wheel: Path) -> None:
         "looptop/engine/presets/vqa/book.toml",
         "looptop/engine/presets/ppo/book.toml",
         "looptop/engine/bundled/vqa/model.safetensors",
+        "looptop/engine/bundled/vqa/confidence.json",
+        "looptop/engine/bundled/vqa/training_images.safetensors",
+        "looptop/engine/bundled/vqa/training_words.json",
         "looptop/engine/bundled/image_encoder/preprocessor_config.json",
         "looptop/engine/py.typed",
     ):

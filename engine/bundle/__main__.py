@@ -18,7 +18,9 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "grammar": classifiers.build_grammar,
     "sentiment": classifiers.build_sentiment,
     "grammar_hackable": classifiers.build_hackable,
+    "notes": lambda folder: vqa.build_notes(folder.parent),
 }
+"""By what is built. `notes` are what training notes about a model: of models that are there already."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import DistilBertConfig, DistilBertForMaskedLM, DistilBertTokenizerFast
 
 from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, fraction_true, save, train, write_card
+from looptop.engine.vqa.training_notes import write_words
 from looptop.engine.worlds import shapes
 
 STEPS, RATE = 600, 2e-3
@@ -88,6 +89,7 @@ def build(folder: Path) -> None:
         plain = understood(questions)
         other = sum(understood([shapes.reword(question, rng) for question in questions]) for _ in range(20)) / 20
     save(model.distilbert, folder)
+    write_words(folder, shapes.vocabulary())
     write_card(
         folder,
         "A small DistilBERT that understands questions about shapes",

@@ -1,4 +1,4 @@
-"""Builds `vqa`: the trained model, from a complete run of the preset `tiny`."""
+"""Builds `vqa`: the trained model, from a complete run of the preset `tiny`; and what training notes about a model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from pathlib import Path
 
 import looptop.engine
 from looptop.engine.bundle.shared import WIDTH, write_card
+from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.vqa.batches import Questions
+from looptop.engine.vqa.confidence_fit import fit_checks
+from looptop.engine.vqa.data.load import load_data
+from looptop.engine.vqa.model import load_model
+from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.training import earlier_words
+from looptop.engine.vqa.training_notes import read_calibration, write_words
+from looptop.engine.worlds import shapes
 
 
 def build(folder: Path) -> None:
@@ -17,6 +26,8 @@ def build(folder: Path) -> None:
     before, *_, last = run.journal.values("eval_accuracy")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(run.folder.model, folder)
+    calibration = read_calibration(folder)
+    temperature = 1.0 if calibration is None else calibration.temperature
     write_card(
         folder,
         "A finished VQA model for shapes and colors",
@@ -35,5 +46,27 @@ answered {before.value or 0:.2%} of the validation questions; the question alone
 ## What it cannot do
 It answers questions about the shape, the color, and whether one of them is there, about an image like the benchmark's:
 one flat shape on a plain light ground. It cannot count, place or compare, and to anything else it gives one of its 13
-answers all the same, sometimes with confidence.""",
+answers all the same, sometimes with confidence.
+
+## How far to trust it
+With it are kept a temperature ({temperature:.2f}, fitted on the questions of its validation images), the words that it
+and its text encoder were trained on, and the features of 2,000 of its training images.
+`python -m looptop.engine.bundle notes` makes these files again.""",
     )
+
+
+def build_notes(bundled: Path) -> None:
+    """Writes what training notes (`training_notes`, `doubt_images`) for the bundled models as they are.
+
+    Args:
+        bundled: The folder of all bundled models.
+    """
+    write_words(bundled / "text_encoder", shapes.vocabulary())
+    config, folder = looptop.engine.preset("tiny"), bundled / "vqa"
+    assert isinstance(config, VqaRunConfig)
+    data = load_data(config.data, config.training.seed)
+    model, processor = load_model(folder), VqaProcessor.from_pretrained(folder)
+    train, validation = (Questions(table, processor, lambda problem: None) for table in (data.train, data.validation))
+    checks = fit_checks(model, processor, train, validation, earlier_words(config.model))
+    checks.save(folder)
+    print(checks.calibration, flush=True)  # noqa: T201

@@ -2,11 +2,13 @@
 
 The distance of an image is that of its features to the nearest training image's, both scaled to length 1 (Sun et al.,
 "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022). An image is unfamiliar if its distance exceeds
-that of 99 % of the validation images, which the model was not trained on either.
+that of 99 % of the validation images, which the model was not trained on either. A few hundred of them show that
+percentile only roughly, so the threshold is the upper bound of its 90 % confidence interval.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,9 @@ MIN_VALIDATION_IMAGES = 100
 """With fewer, there is no telling below which distance 99 % of images are."""
 
 FAMILIAR_FRACTION = 0.99
+
+UPPER_BOUND = 1.2816
+"""Standard deviations: a normally distributed number is below with a probability of 90 %."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def fit_training_images(training: Tensor, validation: Tensor) -> TrainingImages 
     # As they will be after loading, so that the threshold belongs to them.
     features = _unit(training).half().float()
     distances = _nearest(_unit(validation), features).sort().values
-    return TrainingImages(features, float(distances[int(FAMILIAR_FRACTION * (len(distances) - 1))]))
+    return TrainingImages(features, float(distances[_threshold_rank(len(distances))]))
 
 
 def image_features(states: Tensor) -> Tensor:
@@ -105,6 +110,14 @@ def image_features(states: Tensor) -> Tensor:
         `[n, width]`, single precision, on the CPU.
     """
     return states.mean(dim=1).float().cpu()
+
+
+def _threshold_rank(count: int) -> int:
+    """The index, among this many sorted distances, of the upper bound of the 99th percentile."""
+    # How many of the images are below the true percentile is binomially distributed.
+    expected = FAMILIAR_FRACTION * count
+    deviation = math.sqrt(expected * (1 - FAMILIAR_FRACTION))
+    return min(count, math.ceil(expected + UPPER_BOUND * deviation)) - 1
 
 
 def _unreadable(file: Path, reason: str) -> LooptopError:

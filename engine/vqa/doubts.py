@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answer_records import ChecksMissing, Doubt, NoWordKnown, UnfamiliarImage, UnknownWords
-from looptop.engine.vqa.confidence_file import FORMAT, Calibration, ConfidenceFile, read_confidence
 from looptop.engine.vqa.doubt_images import TrainingImages, image_features
 from looptop.engine.vqa.doubt_words import unknown_words
 from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.training_notes import Calibration, read_calibration, read_words
+
+Kept = TypeVar("Kept")
 
 
 class AnswerChecks:
@@ -41,16 +44,15 @@ class AnswerChecks:
     def load(cls, folder: Path) -> AnswerChecks:
         """Reads what is kept with a model; files that are damaged become doubts about each answer."""
         missing: list[ChecksMissing] = []
-        kept, images = ConfidenceFile(format=FORMAT), None
-        try:
-            kept = read_confidence(folder) or kept
-        except LooptopError as error:
-            missing.append(ChecksMissing(str(error)))
-        try:
-            images = TrainingImages.load(folder)
-        except LooptopError as error:
-            missing.append(ChecksMissing(str(error)))
-        return cls(kept.calibration, kept.words, images, missing)
+
+        def read(file: Callable[[Path], Kept]) -> Kept | None:
+            try:
+                return file(folder)
+            except LooptopError as error:
+                missing.append(ChecksMissing(str(error)))
+                return None
+
+        return cls(read(read_calibration), read(read_words), read(TrainingImages.load), missing)
 
     def doubts(self, processor: VqaProcessor, questions: Sequence[str], image_states: Tensor) -> list[list[Doubt]]:
         """The reasons to doubt the answer to each question.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.config.vqa import ModelConfig, VqaRunConfig
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, read_question_only
@@ -32,6 +33,7 @@ from looptop.engine.training.trainer import (
 from looptop.engine.training.unreached import freeze_unreached
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, keep_image_features
+from looptop.engine.vqa.confidence_fit import fit_checks
 from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.data.problems import ProblemReporter
@@ -42,8 +44,11 @@ from looptop.engine.vqa.model_sizes import vqa_memory_advice, vqa_sizes
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.trainer import VqaTrainer
+from looptop.engine.vqa.training_notes import read_words
 
 PROGRESS_SECONDS = 5.0
+
+_log = logging.getLogger("looptop.vqa")
 
 
 def train(context: RunContext) -> dict[str, Any]:
@@ -119,7 +124,12 @@ def train(context: RunContext) -> dict[str, Any]:
             final = trainer.evaluate(test, metric_key_prefix="test")
         figures = {name: final[f"test_{name}"] for name in figures}
     count = {"n": float(trainer.measured)}
-    if not save_result(context, lambda folder: save_model(folder, model, processor, config, figures | count)):
+
+    def save(folder: Path) -> None:
+        save_model(folder, model, processor, config, figures | count)
+        _save_checks(context, folder, model, processor, train_split, validation)
+
+    if not save_result(context, save):
         return {"seconds": time.time() - began}
     return {**figures, "step": trainer.result_step, "seconds": time.time() - began}
 
@@ -233,6 +243,58 @@ def save_model(
         "Ask it with `looptop ask IMAGE QUESTION --model THIS_FOLDER`.\n",
         "utf-8",
     )
+
+
+def _save_checks(
+    context: RunContext,
+    folder: Path,
+    model: VqaModel,
+    processor: VqaProcessor,
+    train_split: Questions,
+    validation: Questions,
+) -> None:
+    """Saves what calibrates and doubts the model's answers. If it cannot be computed, the result is saved without."""
+    config = context.config
+    assert isinstance(config, VqaRunConfig)
+    try:
+        checks = fit_checks(
+            model,
+            processor,
+            train_split,
+            validation,
+            earlier_words(config.model),
+            lambda done, total: context.report("calibrating the confidence", done, total),
+        )
+    except Exception as error:  # A mistake here must not cost the trained model.
+        _log.exception("the confidence could not be calibrated")
+        sentence = (
+            f"the model's confidence could not be calibrated, and its answers are not doubted: {error_text(error)}"
+        )
+        context.journal.event("calibration", sentence, level="warning")
+        return
+    checks.save(folder)
+    if checks.calibration is not None:
+        fitted = checks.calibration
+        context.journal.event(
+            "calibration",
+            f"calibrated the confidence on {fitted.questions:,} validation questions: temperature"
+            f" {fitted.temperature:.2f}, expected calibration error {fitted.raw_error:.2%} before,"
+            f" {fitted.error:.2%} after",
+        )
+
+
+def earlier_words(names: ModelConfig) -> list[str] | None:
+    """The words that a model's text encoder, or the model that the run started from, was trained on before.
+
+    Of an encoder from elsewhere nothing is known, and the words of the run's own questions count; None if the run
+    started from a model whose words are not kept.
+
+    Raises:
+        LooptopError: The file with the words is damaged.
+    """
+    if names.start_from:
+        return read_words(folder_of(names.start_from))
+    return read_words(Path(resolve(names.text_encoder))) or []
 
 
 class _Progress:

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa import confidence_file, doubt_images
+from looptop.engine.vqa import doubt_images, training_notes
 from looptop.engine.vqa.answer_records import ChecksMissing, NoWordKnown, UnfamiliarImage, UnknownWords
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.confidence_file import Calibration, read_confidence, write_confidence
 from looptop.engine.vqa.doubt_images import TrainingImages, fit_training_images, image_features
 from looptop.engine.vqa.doubt_text import doubt_text
 from looptop.engine.vqa.doubt_words import known_words, unknown_words, words_of
 from looptop.engine.vqa.doubts import AnswerChecks
+from looptop.engine.vqa.training_notes import Calibration, read_calibration, read_words, write_calibration, write_words
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 
 CALIBRATION = Calibration(temperature=2.0, questions=100, raw_error=0.2, error=0.05)
@@ -102,13 +102,14 @@ def test_features_are_kept_with_the_threshold_that_belongs_to_them(tmp_path: Pat
 
 
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
-    write_confidence(tmp_path, CALIBRATION, ["is", "où", "图"])
-    kept = read_confidence(tmp_path)
-    assert kept is not None and (kept.calibration, kept.words) == (CALIBRATION, ["is", "où", "图"])
+    write_calibration(tmp_path, CALIBRATION)
+    write_words(tmp_path, ["is", "où", "图"])
+    assert (read_calibration(tmp_path), read_words(tmp_path)) == (CALIBRATION, ["is", "où", "图"])
 
 
 def test_a_model_from_elsewhere_has_nothing_kept(tmp_path: Path) -> None:
-    assert read_confidence(tmp_path) is None
+    assert read_calibration(tmp_path) is None and read_words(tmp_path) is None
+    assert read_words(tmp_path / "no such folder") is None
     assert TrainingImages.load(tmp_path) is None
 
 
@@ -119,17 +120,18 @@ def test_a_model_from_elsewhere_has_nothing_kept(tmp_path: Path) -> None:
         b"[",
         b"{}",
         b'{"format": 99}',
-        b'{"format": 1, "words": [1]}',
+        b'{"format": 1, "calibration": [], "words": [1]}',
         b"\xff\xfe",
         b"[" * 100_000,
-        b'{"format": 1, "calibration": {"temperature": 0, "questions": 1, "raw_error": 0, "error": 0}}',
+        b'{"format": 1, "calibration": {"temperature": 0, "questions": 1, "raw_error": 0, "error": 0}, "words": 1}',
     ],
 )
 def test_a_damaged_confidence_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / confidence_file.FILE).write_bytes(content)
-    with pytest.raises(LooptopError) as error:
-        read_confidence(tmp_path)
-    assert "confidence.json" in str(error.value) and "\n" not in str(error.value)
+    for name, read in ((training_notes.CONFIDENCE, read_calibration), (training_notes.WORDS, read_words)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(LooptopError) as error:
+            read(tmp_path)
+        assert name in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("how", ["empty", "truncated", "not a number", "other tensors", "wrong shape"])
@@ -199,7 +201,7 @@ def test_features_of_another_encoder_are_not_compared(answerer: Answerer) -> Non
 
 def test_damaged_files_cost_only_the_checks(answerer: Answerer, tmp_path: Path) -> None:
     folder = save(answerer.model, answerer.processor, tmp_path / "model")
-    (folder / confidence_file.FILE).write_bytes(b"{")
+    (folder / training_notes.CONFIDENCE).write_bytes(b"{")
     (folder / doubt_images.FILE).write_bytes(b"")
     answer = Answerer.load(str(folder), device="cpu").answer(pictures()[0], QUESTIONS[0])
     assert not answer.calibrated and 0 < answer.confidence <= 1

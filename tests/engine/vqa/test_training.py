@@ -28,6 +28,7 @@ from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.run import Run, resume
 from looptop.engine.vqa import fast_gpt2
+from looptop.engine.vqa.answer_records import UnknownWords
 from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.model import VqaModel
@@ -69,6 +70,9 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     assert (run.folder.model / "README.md").is_file()
     answer = looptop.Answerer.load(run.id).answer(Path(samples[0].image), samples[0].question)
     assert answer.answer == samples[0].answer
+    fitted = [event.text for event in journal.events() if event.kind == "calibration"]
+    assert len(fitted) == 1 and f"on {facts['n_validation']:,} validation questions" in fitted[0]
+    assert answer.calibrated and not [doubt for doubt in answer.doubts if isinstance(doubt, UnknownWords)]
     whole = [path.name for path in checkpoint.steps(run.folder.checkpoints).values() if checkpoint.is_complete(path)]
     assert f"checkpoint-{total - total % 6}" in whole and len(whole) <= 3
 

@@ -1,0 +1,153 @@
+"""Fits what is kept with a model to calibrate and doubt its answers: temperature, words, features of training images.
+
+It needs one pass over a sample of the validation questions and, if no features are kept, over a sample of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from looptop.engine.vqa.accuracy import vqa_score
+from looptop.engine.vqa.batches import ENCODE_BATCH_SIZE, Questions, prepare_images
+from looptop.engine.vqa.calibration import calibrate, calibration_error, fit_temperature
+from looptop.engine.vqa.decoding import greedy, longest_answer
+from looptop.engine.vqa.doubt_images import MAX_IMAGES, TrainingImages, fit_training_images, image_features
+from looptop.engine.vqa.doubt_words import known_words
+from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.training_notes import Calibration, write_calibration, write_words
+
+MAX_QUESTIONS = 4000
+"""The most validation questions that a temperature is fitted on."""
+
+MAX_VALIDATION_IMAGES = 1000
+"""The most validation images whose distances are measured."""
+
+OnProgress = Callable[[int, int], object]
+"""Called between batches with the amount done and the total."""
+
+
+@dataclass(frozen=True)
+class FittedChecks:
+    """What is kept with a model."""
+
+    calibration: Calibration | None
+    words: list[str] | None
+    images: TrainingImages | None
+
+    def save(self, folder: Path) -> None:
+        """Writes it into the model's folder."""
+        if self.calibration is not None:
+            write_calibration(folder, self.calibration)
+        if self.words is not None:
+            write_words(folder, self.words)
+        if self.images is not None:
+            self.images.save(folder)
+
+
+@torch.inference_mode()
+def fit_checks(
+    model: VqaModel,
+    processor: VqaProcessor,
+    train: Questions,
+    validation: Questions,
+    earlier_words: Sequence[str] | None = (),
+    on_progress: OnProgress = lambda done, total: None,
+) -> FittedChecks:
+    """Fits them on a model's own data.
+
+    Args:
+        model: Is set to evaluation mode.
+        processor: The model's processor.
+        train: The questions that it was trained on.
+        validation: Questions that were held out.
+        earlier_words: Words that the model or its text encoder was trained on before; None if nobody knows which.
+        on_progress: Called between batches.
+    """
+    model.train(False)
+    words = None if earlier_words is None else known_words([*train.texts, " ".join(earlier_words)])
+    probabilities, scores = answered(model, processor, validation, MAX_QUESTIONS, on_progress)
+    training_images = _features(model, processor, train, MAX_IMAGES)
+    validation_images = _features(model, processor, validation, MAX_VALIDATION_IMAGES)
+    return FittedChecks(
+        _calibration(probabilities, scores), words, fit_training_images(training_images, validation_images)
+    )
+
+
+def answered(
+    model: VqaModel,
+    processor: VqaProcessor,
+    questions: Questions,
+    most: int,
+    on_progress: OnProgress = lambda done, total: None,
+) -> tuple[list[float], list[float]]:
+    """Answers questions that are spread evenly over a split.
+
+    The answers are greedy. Where an answer is more probable than all others together, which is what a temperature
+    scales, the exact search finds the same one: no token on its way can be less probable than another.
+
+    Returns:
+        The raw confidence of each answer and its official accuracy; unreadable images are left out.
+    """
+    rows = spread(len(questions), most)
+    probabilities: list[float] = []
+    scores: list[float] = []
+    longest = longest_answer(model)
+    for first in range(0, len(rows), ENCODE_BATCH_SIZE):
+        on_progress(first, len(rows))
+        batch = questions.__getitems__(rows[first : first + ENCODE_BATCH_SIZE])
+        if not len(batch["rows"]):
+            continue
+        inputs = {name: part.to(model.device) for name, part in batch.items() if isinstance(part, Tensor)}
+        memory, mask = model.encode(
+            inputs.get("input_ids"),
+            inputs["attention_mask"],
+            inputs.get("pixel_values"),
+            inputs.get("image_features"),
+            inputs.get("text_features"),
+        )
+        decoded = greedy(model, memory, mask, processor.begin_id, processor.end_id, longest)
+        probabilities += decoded.confidences.tolist()
+        truths = questions.truths
+        for row, ids in zip(batch["rows"].tolist(), decoded.ids.tolist(), strict=True):
+            scores.append(vqa_score(processor.decode(ids), truths[row]))
+    return probabilities, scores
+
+
+def spread(total: int, most: int) -> list[int]:
+    """At most this many indices, spread evenly over all."""
+    count = min(total, most)
+    return [number * total // count for number in range(count)]
+
+
+def _calibration(probabilities: list[float], scores: list[float]) -> Calibration | None:
+    if not probabilities:
+        return None
+    temperature = fit_temperature(probabilities, scores)
+    confidences = [calibrate(probability, temperature) for probability in probabilities]
+    return Calibration(
+        temperature=temperature,
+        questions=len(probabilities),
+        raw_error=calibration_error(probabilities, scores),
+        error=calibration_error(confidences, scores),
+    )
+
+
+def _features(model: VqaModel, processor: VqaProcessor, questions: Questions, most: int) -> Tensor:
+    """The features of a split's images, `[n, width]`, or of as many as are wanted; unreadable ones are left out."""
+    chosen = spread(len(questions.image_paths), most)
+    features: list[Tensor] = []
+    for first in range(0, len(chosen), ENCODE_BATCH_SIZE):
+        some = chosen[first : first + ENCODE_BATCH_SIZE]
+        if questions.image_features is not None:
+            features.append(image_features(questions.image_features[some]))
+            continue
+        pixels, _, _ = prepare_images([questions.image_paths[index] for index in some], processor)
+        if len(pixels):
+            features.append(image_features(model.image_states(pixels.to(model.device))))
+    return torch.cat(features) if features else torch.empty(0, 0)

@@ -1,0 +1,108 @@
+"""What training notes of a model's confidence, words and images, from the model and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from msgspec.structs import replace
+
+from looptop.engine import config
+from looptop.engine.bundle.shared import BUNDLED
+from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.batches import Questions, keep_image_features
+from looptop.engine.vqa.confidence_fit import FittedChecks, answered, fit_checks, spread
+from looptop.engine.vqa.data.load import VqaData, load_data
+from looptop.engine.vqa.training import earlier_words
+from looptop.engine.vqa.training_notes import read_calibration, read_words
+from tests.factories.vqa import save, tiny_model
+
+
+@pytest.fixture(scope="module")
+def data() -> VqaData:
+    settings = config.override(config.preset("tiny"), ["max_images=220", "max_questions=1", "validation_fraction=0.5"])
+    assert isinstance(settings, VqaRunConfig)
+    return load_data(settings.data)
+
+
+@pytest.fixture(scope="module")
+def answerer() -> Iterator[Answerer]:
+    yield Answerer.load("bundled", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def splits(answerer: Answerer, data: VqaData) -> tuple[Questions, Questions]:
+    train, validation = (Questions(table, answerer.processor, print) for table in (data.train, data.validation))
+    return train, validation
+
+
+@pytest.fixture(scope="module")
+def fitted(answerer: Answerer, splits: tuple[Questions, Questions]) -> FittedChecks:
+    return fit_checks(answerer.model, answerer.processor, *splits, ["teapot"])
+
+
+def test_it_is_fitted_on_the_models_own_data(fitted: FittedChecks, splits: tuple[Questions, Questions]) -> None:
+    train, validation = splits
+    assert fitted.calibration is not None and fitted.calibration.questions == len(validation)
+    assert fitted.words is not None and {"teapot", "shape"} < set(fitted.words)
+    assert fitted.images is not None
+    assert fitted.images.features.shape == (len(train.image_paths), 96)
+
+
+def test_kept_features_change_nothing(
+    answerer: Answerer, data: VqaData, fitted: FittedChecks, splits: tuple[Questions, Questions]
+) -> None:
+    paths = [path for split in splits for path in split.image_paths]
+    features = keep_image_features(answerer.model, answerer.processor, paths, print)
+    kept = [
+        Questions(table, answerer.processor, print, features, answerer.model) for table in (data.train, data.validation)
+    ]
+    again = fit_checks(answerer.model, answerer.processor, *kept, ["teapot"])
+    assert again.words == fitted.words
+    assert again.images is not None and fitted.images is not None
+    torch.testing.assert_close(again.images.features, fitted.images.features, atol=2e-3, rtol=0)
+    assert again.images.threshold == pytest.approx(fitted.images.threshold, abs=2e-3)
+    assert again.calibration is not None and fitted.calibration is not None
+    assert again.calibration.temperature == pytest.approx(fitted.calibration.temperature, rel=0.02)
+
+
+def test_the_confidences_are_those_of_the_answers(answerer: Answerer, splits: tuple[Questions, Questions]) -> None:
+    _, validation = splits
+    with torch.inference_mode():
+        probabilities, scores = answered(answerer.model, answerer.processor, validation, 20)
+    rows = spread(len(validation), 20)
+    asked = [validation.rows[row] for row in rows]
+    answers = answerer.answer_batch([row["image"] for row in asked], [row["question"] for row in asked])
+    assert [answer.answer == row["answer"] for answer, row in zip(answers, asked, strict=True)] == [
+        score == 1 for score in scores
+    ]
+    for answer, probability in zip(answers, probabilities, strict=True):
+        assert answer.raw_confidence == pytest.approx(probability, abs=1e-5)
+
+
+def test_what_was_fitted_is_saved_and_read(fitted: FittedChecks, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    assert read_calibration(tmp_path) == fitted.calibration
+    assert read_words(tmp_path) == fitted.words
+    FittedChecks(None, None, None).save(tmp_path / "missing")  # writes nothing
+
+
+def test_rows_are_spread_evenly() -> None:
+    assert spread(10, 4) == [0, 2, 5, 7]
+    assert spread(3, 10) == [0, 1, 2]
+    assert spread(0, 10) == []
+
+
+def test_words_of_an_earlier_training_count(tmp_path: Path) -> None:
+    settings = config.preset("tiny")
+    assert isinstance(settings, VqaRunConfig)
+    names = settings.model
+    assert "colour" in (earlier_words(names) or [])
+    assert "colour" in (earlier_words(replace(names, start_from="bundled")) or [])
+    assert earlier_words(replace(names, text_encoder="distilbert-base-uncased")) == []
+    save(*tiny_model(tmp_path / "parts"), tmp_path / "old")
+    assert earlier_words(replace(names, start_from=str(tmp_path / "old"))) is None, "nobody knows its words"
+    assert read_words(BUNDLED / "text_encoder") == read_words(BUNDLED / "vqa")
