@@ -22,6 +22,7 @@ from looptop.engine.text import visible
 FILES = (
     "*.safetensors",
     "config.json",
+    "confidence.json",
     "preprocessor_config.json",
     "question_tokenizer/tokenizer.json",
     "answer_tokenizer/tokenizer.json",

@@ -57,10 +57,10 @@ def test_kept_features_change_nothing(
 ) -> None:
     paths = [path for split in splits for path in split.image_paths]
     features = keep_image_features(answerer.model, answerer.processor, paths, print)
-    kept = [
+    train, validation = (
         Questions(table, answerer.processor, print, features, answerer.model) for table in (data.train, data.validation)
-    ]
-    again = fit_checks(answerer.model, answerer.processor, *kept, ["teapot"])
+    )
+    again = fit_checks(answerer.model, answerer.processor, train, validation, ["teapot"])
     assert again.words == fitted.words
     assert again.images is not None and fitted.images is not None
     torch.testing.assert_close(again.images.features, fitted.images.features, atol=2e-3, rtol=0)
