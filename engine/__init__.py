@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from looptop.engine.runs.loop_run import LoopRun as LoopRun
     from looptop.engine.runs.loop_run import log as log
     from looptop.engine.startup.host import launch as launch
+    from looptop.engine.startup.host import relaunch as relaunch
     from looptop.engine.startup.run import Run as Run
+    from looptop.engine.startup.run import resume as resume
     from looptop.engine.startup.run import start as start
     from looptop.engine.training.callbacks import JournalCallback as JournalCallback
     from looptop.engine.vqa.answering import Answer as Answer
@@ -54,6 +56,8 @@ _HOME_OF = {
     "log": "runs.loop_run",
     "override": "config",
     "preset": "config",
+    "relaunch": "startup.host",
+    "resume": "startup.run",
     "start": "startup.run",
 }
 

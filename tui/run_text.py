@@ -14,6 +14,7 @@ from looptop.tui.text import cell, number, safe
 
 COLOURS = {
     RunState.CREATED: "$text-muted",
+    RunState.QUEUED: "$text-accent",
     RunState.RUNNING: "$text-success",
     RunState.PAUSED: "$text-warning",
     RunState.FINISHED: "$text-primary",
@@ -23,6 +24,7 @@ COLOURS = {
 }
 MARKS = {
     RunState.CREATED: "◌",
+    RunState.QUEUED: "…",
     RunState.RUNNING: "▶",
     RunState.PAUSED: "⏸",
     RunState.FINISHED: "✓",

@@ -81,7 +81,7 @@ GROUPS = {
     "train": {
         "demo": Command("demo", "show the main tasks without a screen: ask, train briefly, ask again"),
         "train": Command("train", "start a training run and watch it"),
-        "resume": Command("resume", "resume a run that was stopped, interrupted or failed"),
+        "resume": Command("resume", "resume a run that was stopped, interrupted or failed; prolong a finished one"),
     },
     "watch": {
         "runs": Command("runs", "list all runs, or those that match a filter"),

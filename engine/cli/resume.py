@@ -1,4 +1,6 @@
-"""`looptop resume`: resumes a run that is not live from its newest complete checkpoint, and watches it."""
+"""`looptop resume`: resumes a run that is not live from its newest complete checkpoint, and watches it; prolongs a
+finished one.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from looptop.engine.startup.host import relaunch
 
 EXAMPLES = """\
   looptop resume vqa-3
+  looptop resume vqa-3 --set num_train_epochs=20       a finished run goes on for more epochs
   looptop resume ppo-3 --drop-edits     undo your changes to the batch that is made again
 """
 
@@ -24,6 +27,7 @@ class Arguments(CommonArguments):
     """The arguments of the command."""
 
     run: str
+    settings: list[str]
     drop_edits: bool
     trust: bool
     json: bool
@@ -32,6 +36,15 @@ class Arguments(CommonArguments):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run that is not live, such as vqa-3")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="change one setting from here on: num_train_epochs, max_steps, learning_rate, eval_steps and others that"
+        " leave the steps so far what they are; may be given several times",
+    )
     parser.add_argument(
         "--drop-edits",
         action="store_true",
@@ -49,7 +62,7 @@ def run(arguments: Arguments) -> int:
         note(f"{folder.id}  {count} {'edit' if count == 1 else 'edits'} of batch {step} dropped")
     interrupts = Interrupts()
     with interrupts.counted():
-        folder = relaunch(arguments.run, trust=arguments.trust)
+        folder = relaunch(arguments.run, trust=arguments.trust, settings=arguments.settings)
         note(f"{folder.id}  resumed")
         for sentence in without_effect(folder.config()).values():
             note(f"{folder.id}  {sentence}")

@@ -9,7 +9,7 @@ import msgspec
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.output import cut, duration, moment, number, percent, say, say_json, table
 from looptop.engine.errors import LooptopError
-from looptop.engine.journal.records import RunSummary, state_text
+from looptop.engine.journal.records import RunState, RunSummary, state_text
 from looptop.engine.runs import run_filter
 from looptop.engine.runs.folder import home
 from looptop.engine.runs.listing import COLUMNS, Summaries, headline, headline_step, ordered, progress, took
@@ -93,6 +93,8 @@ def _row(summary: RunSummary) -> list[str]:
     step = headline_step(summary)
     done, seconds = progress(summary), took(summary)
     label = cut(" ".join((summary.title or summary.note).split()), _NOTE)
+    if summary.state is RunState.QUEUED:
+        label = summary.reason + (f"; {label}" if label else "")
     if summary.trouble:
         label = f"! {summary.trouble}" + (f"; {label}" if label else "")
     return [

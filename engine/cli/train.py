@@ -14,7 +14,7 @@ from looptop.engine.cli.watch import Interrupts, show_outcome, watch
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import About
-from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.trust import require_trust
 from looptop.engine.startup.effects import refuse_without_effect, without_effect
 from looptop.engine.startup.host import launch
@@ -27,6 +27,7 @@ EXAMPLES = """\
   looptop train vqa --preset book --set data.annotations=A.json --set data.questions=Q.json --set data.images=DIR
   looptop train --like vqa-3 --set seed=7       the same configuration, with changes
   looptop train vqa --detach --title "wider" --notify 'notify-send "$LOOPTOP_RUN $LOOPTOP_EVENT"'
+  looptop train vqa --after vqa-4 --detach      queued: it trains once vqa-4 has ended
   looptop config > mine.toml; looptop train vqa --config mine.toml
   looptop train ppo                              a tiny summariser learns from two reward models
   looptop train ppo --data articles.jsonl --set rewards.neutral.weight=1
@@ -50,6 +51,7 @@ class Arguments(CommonArguments):
     note: str | None
     notify: str | None
     trust: bool
+    after: str | None
     detach: bool
     json: bool
 
@@ -78,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_about(parser)
     add_trust(parser)
+    parser.add_argument("--after", metavar="RUN", help="train once this run has ended, however it ends")
     parser.add_argument("--detach", action="store_true", help="do not watch: print the run's id and exit")
     add_json(parser)
 
@@ -87,10 +90,10 @@ def run(arguments: Arguments) -> int:
     config = _chosen(arguments)
     interrupts = Interrupts()
     with interrupts.counted():
-        folder = launch(config, about=about_of(arguments))
+        folder = launch(config, about=about_of(arguments), after=arguments.after)
         if arguments.detach and not interrupts.count:
             return _print_started(folder, as_json=arguments.json)
-        note(f"{folder.id}  started")
+        note(f"{folder.id}  started" if arguments.after is None else f"{folder.id}  queued after {arguments.after}")
         outcome = watch(folder, arguments.began, interrupts, progress_on(sys.stderr))
     return show_outcome(outcome, as_json=arguments.json)
 
@@ -150,5 +153,6 @@ def _print_started(folder: RunFolder, *, as_json: bool) -> int:
             }
         )
     else:
-        say(f"{folder.id} trains in the background; see `looptop show {folder.id}` or `looptop attach {folder.id}`")
+        does = "waits for its turn" if folder.state() is RunState.QUEUED else "trains"
+        say(f"{folder.id} {does} in the background; see `looptop show {folder.id}` or `looptop attach {folder.id}`")
     return 0

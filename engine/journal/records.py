@@ -13,12 +13,14 @@ from looptop.engine.journal.causes import Cause
 
 
 class RunState(StrEnum):
-    """The state of a run: created → running ⇄ paused → finished | stopped | failed.
+    """The state of a run: created → (queued →) running ⇄ paused → finished | stopped | failed.
 
     `INTERRUPTED` is never journalled: readers show it for a run that has not ended, but whose lock nobody holds.
     """
 
     CREATED = "created"
+    QUEUED = "queued"
+    """It waits for another run to end."""
     RUNNING = "running"
     PAUSED = "paused"
     FINISHED = "finished"
@@ -110,6 +112,8 @@ class RunSummary(Struct, frozen=True):
     """The step of its resulting model and test figures: that of the best evaluation, which may not be the last."""
     evaluation_step: int | None = None
     """The step of its last evaluation."""
+    after: str = ""
+    """The run that it waits for, if it is queued."""
 
 
 class Point(Struct, frozen=True):

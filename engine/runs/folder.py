@@ -48,6 +48,9 @@ from looptop.engine.runs.about import damage as about_damage
 from looptop.engine.runs.origins import TOKEN, record_origin
 from looptop.engine.text import visible
 
+AFTER_FACT = "after"
+"""The fact that names the run which a queued run waits for."""
+
 _ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")
 
 
@@ -219,7 +222,9 @@ class RunFolder:
         return versions.upgraded(data, f"the configuration of {self.id}")
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
-        """Replaces the configuration: a callback learns of it only bit by bit.
+        """Replaces the configuration: a callback learns of it only bit by bit, and a resumed run may change it.
+
+        The file keeps its time, which is when the run was made.
 
         Raises:
             LooptopError: It cannot be written.
@@ -227,6 +232,8 @@ class RunFolder:
         draft = self.config_file.with_name(f".config-{secrets.token_hex(6)}")
         try:
             write_private(draft, dump_toml(versions.with_version(settings)))
+            made = self.config_file.stat()
+            os.utime(draft, ns=(made.st_atime_ns, made.st_mtime_ns))
             draft.rename(self.config_file)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -321,6 +328,7 @@ class RunFolder:
             reason=unsafe or facts.reason,
             step=step,
             total_steps=facts.facts.get("total_steps"),
+            after=str(facts.facts.get(AFTER_FACT) or "") if facts.state is RunState.QUEUED else "",
             started=facts.started,
             ended=facts.ended,
             preset=self._preset(),

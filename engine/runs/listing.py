@@ -25,7 +25,7 @@ from looptop.engine.home import home
 from looptop.engine.journal.records import Point, RunSummary
 from looptop.engine.runs.folder import RunFolder
 
-_VERSION = 4
+_VERSION = 5
 _STAMPED_FILES = ("run.db", "run.db-wal", "about.toml", "config.toml")
 # The file is written once this many summaries are new.
 _WORTH_WRITING = 20
@@ -161,7 +161,7 @@ _HEADLINE_METRICS = (
 COLUMNS = ("id", "kind", "state", "progress", "headline", "started", "took", "device", "note", "created")
 """What the list can be ordered by, besides metrics."""
 
-_STATES = ("running", "paused", "created", "interrupted", "failed", "stopped", "finished")
+_STATES = ("running", "paused", "queued", "created", "interrupted", "failed", "stopped", "finished")
 
 
 def headline(summary: RunSummary) -> tuple[str, float | None]:

@@ -2,7 +2,10 @@
 
 The worker thread trains; the main thread handles signals. The first SIGTERM or SIGINT stops the run with a checkpoint,
 the second stops it at once; SIGHUP is ignored. Run as
-`python -m looptop.engine.startup.host FOLDER [--resume] [--lock-fd N]`.
+`python -m looptop.engine.startup.host FOLDER [--resume] [--set KEY=VALUE] [--after FOLDER] [--lock-fd N]`.
+
+A queued run's process is here already while it waits: it holds the run's lock, takes a stop, and imports torch only
+when the other run has ended. So a queue needs no server, and outlives the app.
 """
 
 from __future__ import annotations
@@ -60,13 +63,16 @@ _LOADING_SECONDS = 1.0
 """How long a stop before the first step waits for the run to stop by itself."""
 
 
-def launch(config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About | None = None) -> RunFolder:
+def launch(
+    config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About | None = None, after: str | None = None
+) -> RunFolder:
     """Starts a run in an engine process of its own.
 
     Args:
         config: The run's configuration.
         program: The command of the engine process; the run's folder and options are added.
         about: The run's title, note and notify command.
+        after: Queue it: it trains once this run (an id, or a folder) has finished, stopped, failed or lost its process.
 
     Returns:
         The run's folder; the run is live.
@@ -74,39 +80,55 @@ def launch(config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About 
     Raises:
         LooptopError: Something that the configuration names cannot be used, or the run did not start.
     """
+    waits_for = RunFolder.find(after) if after is not None else None
     config = with_checked_sources(config)
     refuse_unusable(config)
     folder = RunFolder.create(config.kind, config)
     if about is not None:
         write_about(folder.path, title=about.title, note=about.note, notify=about.notify)
-    _spawn(folder, RunLock(folder.lock, folder.id).acquire(heartbeat=False), program, [])
+    options = ["--after", str(waits_for.path)] if waits_for is not None else []
+    _spawn(folder, RunLock(folder.lock, folder.id).acquire(heartbeat=False), program, options)
     return folder
 
 
-def relaunch(run_id: str, program: Sequence[str] = PROGRAM, *, trust: bool = False) -> RunFolder:
+def relaunch(
+    run_id: str, program: Sequence[str] = PROGRAM, *, trust: bool = False, settings: Sequence[str] = ()
+) -> RunFolder:
     """Resumes a run that is not live from its newest complete checkpoint, in an engine process of its own.
 
     Args:
         run_id: The run, or its folder.
         program: The command of the engine process.
         trust: Whether a run that was made in another home may start what it names (`runs.trust`).
+        settings: Changes of its configuration, as `key=value`: a finished run is prolonged by more epochs or steps.
 
     Raises:
-        LooptopError: There is no such run; it is live, finished, or of a newer looptop; it would start something that
-            nobody has agreed to; or it did not start.
+        LooptopError: There is no such run; it is live, of a newer looptop, or finished and not prolonged; a setting
+            cannot be changed; it would start something that nobody has agreed to; or it did not start.
     """
     folder = RunFolder.find(run_id)
-    _spawn(folder, lock_for_resume(folder, heartbeat=False, trust=trust), program, ["--resume"])
+    lock = lock_for_resume(folder, heartbeat=False, trust=trust, settings=settings)
+    _spawn(folder, lock, program, ["--resume", *(f"--set={each}" for each in settings)])
     return folder
 
 
-def serve(folder: RunFolder, train: Train | None = None, *, resume: bool = False, lock: RunLock | None = None) -> int:
+def serve(
+    folder: RunFolder,
+    train: Train | None = None,
+    *,
+    resume: bool = False,
+    settings: Sequence[str] = (),
+    after: RunFolder | None = None,
+    lock: RunLock | None = None,
+) -> int:
     """Trains a run in this process and handles the process's signals.
 
     Args:
         folder: The run.
         train: The function that trains; by default that of the run's kind.
         resume: Resume from the newest complete checkpoint.
+        settings: Changes of the configuration for a resume, as `key=value`.
+        after: Train once this run has ended.
         lock: The run's lock, if it is held already.
 
     Returns:
@@ -119,7 +141,7 @@ def serve(folder: RunFolder, train: Train | None = None, *, resume: bool = False
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: received.append(number))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    thread = RunThread(folder, train, resume=resume, lock=lock, keep_log=False)
+    thread = RunThread(folder, train, resume=resume, settings=settings, after=after, lock=lock, keep_log=False)
     thread.start()
     handled = 0
     gate = thread.context.gate
@@ -160,6 +182,8 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
     parser = argparse.ArgumentParser(prog="python -m looptop.engine.startup.host")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--after", type=Path)
     parser.add_argument("--lock-fd", type=int, help="an inherited open file that holds the run's lock")
     given = parser.parse_args(arguments)
     faulthandler.enable()
@@ -167,7 +191,8 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
     folder = RunFolder(given.folder.absolute())
     try:
         lock = RunLock(folder.lock, folder.id, descriptor=given.lock_fd).acquire()
-        return serve(folder, train, resume=given.resume, lock=lock)
+        after = RunFolder(given.after) if given.after is not None else None
+        return serve(folder, train, resume=given.resume, settings=given.settings, after=after, lock=lock)
     except LooptopError as error:
         sys.stderr.write(f"looptop: {error}\n")
         return 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from looptop.engine.config import RunConfig
@@ -21,6 +22,7 @@ from looptop.engine.runs.context import Train
 from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.trust import require_trust
+from looptop.engine.startup.changes import changed_config
 from looptop.engine.startup.sources import with_checked_sources
 from looptop.engine.startup.worker import RunThread
 from looptop.engine.text import visible
@@ -135,20 +137,22 @@ def start(config: RunConfig, train: Train | None = None) -> Run:
     return Run(thread)
 
 
-def resume(run_id: str, train: Train | None = None, *, trust: bool = False) -> Run:
+def resume(run_id: str, train: Train | None = None, *, trust: bool = False, settings: Sequence[str] = ()) -> Run:
     """Resumes a run that is not live from its newest complete checkpoint, in this process.
 
     Args:
         run_id: The run, or its folder.
         train: The function that trains; by default that of the run's kind.
         trust: Whether a run that was made in another home may start what it names (`runs.trust`).
+        settings: Changes of its configuration, as `key=value`: a finished run is prolonged by more epochs or steps.
 
     Raises:
-        LooptopError: There is no such run; it is live, finished, or of a newer looptop; or it would start something
-            that nobody has agreed to.
+        LooptopError: There is no such run; it is live, of a newer looptop, or finished and not prolonged; a setting
+            cannot be changed; or it would start something that nobody has agreed to.
     """
     folder = RunFolder.find(run_id)
-    thread = RunThread(folder, train, resume=True, lock=lock_for_resume(folder, trust=trust))
+    lock = lock_for_resume(folder, trust=trust, settings=settings)
+    thread = RunThread(folder, train, resume=True, settings=settings, lock=lock)
     _ignore_hangup()
     thread.start()
     return Run(thread)
@@ -161,11 +165,14 @@ def _ignore_hangup() -> None:
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
-def lock_for_resume(folder: RunFolder, *, heartbeat: bool = True, trust: bool = False) -> RunLock:
-    """Takes the lock of a run that can be resumed.
+def lock_for_resume(
+    folder: RunFolder, *, heartbeat: bool = True, trust: bool = False, settings: Sequence[str] = ()
+) -> RunLock:
+    """Takes the lock of a run that can be resumed with these changes of its configuration.
 
     Raises:
-        LooptopError: It is live, finished or cannot be read, or it would start something that nobody has agreed to.
+        LooptopError: It is live, finished and not prolonged, or cannot be read; a setting cannot be changed; or it
+            would start something that nobody has agreed to.
     """
     folder.refuse_unsafe()
     folder.config()
@@ -175,8 +182,7 @@ def lock_for_resume(folder: RunFolder, *, heartbeat: bool = True, trust: bool = 
         raise LooptopError(f"{folder.id} is running on {visible(owner.host) if owner else 'another host'}")
     lock = RunLock(folder.lock, folder.id).acquire(heartbeat=heartbeat)
     try:
-        if Journal(folder.db).state()[0] is RunState.FINISHED:
-            raise LooptopError(f"{folder.id} is finished; there is nothing to resume")
+        changed_config(folder, settings)
     except BaseException:
         lock.release()
         raise

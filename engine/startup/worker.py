@@ -10,11 +10,12 @@ import contextlib
 import logging
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from looptop.engine.compute.out_of_memory import is_out_of_memory, release_memory
+from looptop.engine.config import RunConfig, to_dict
 from looptop.engine.errors import MAX_ERROR_LENGTH, LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import touch_private
@@ -26,14 +27,18 @@ from looptop.engine.runs import checkpoint
 from looptop.engine.runs.alerts import Alerts
 from looptop.engine.runs.alerts.reaction import AlertReaction
 from looptop.engine.runs.context import RunContext, RunStoppedError, Train, out_of_memory_reason
-from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.folder import AFTER_FACT, RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
 from looptop.engine.runs.liveness import runs_beside
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.run_log import RunLog
+from looptop.engine.startup.changes import changed_config, changes_of
 from looptop.engine.startup.kinds import training_of
 from looptop.engine.text import visible
+
+QUEUE_SECONDS = 0.5
+"""How often a queued run checks whether the other one has ended."""
 
 DISK_CHECK_SECONDS = 0.5
 """How often to check whether a full disk has room again."""
@@ -50,6 +55,8 @@ class RunThread(threading.Thread):
         folder: The run.
         train: The function that trains; by default that of the run's kind.
         resume: Resume from the newest complete checkpoint.
+        settings: Changes of the configuration for a resume, as `key=value`.
+        after: Train once this run has ended.
         lock: The run's lock, if it is held already.
         keep_log: Write the libraries' log messages into the run's log; not needed if all output goes there anyway.
 
@@ -63,6 +70,8 @@ class RunThread(threading.Thread):
         train: Train | None = None,
         *,
         resume: bool = False,
+        settings: Sequence[str] = (),
+        after: RunFolder | None = None,
         lock: RunLock | None = None,
         keep_log: bool = True,
     ) -> None:
@@ -78,6 +87,8 @@ class RunThread(threading.Thread):
         """Why a companion of the run ended too early; empty if none did."""
         self._train = train
         self._resume = resume
+        self._after = after
+        self._changes: dict[str, tuple[str, str]] = {}
         self._ran_out_of_memory = False
         self._keep_log = keep_log
         if not _one_run.acquire(blocking=False):
@@ -89,6 +100,8 @@ class RunThread(threading.Thread):
             config = folder.config()
             self._lock = lock or RunLock(folder.lock, folder.id).acquire()
             try:
+                if settings:
+                    config = self._change(config, settings)
                 self.journal = JournalWriter(folder.db)
                 touch_private(folder.log)
             except OSError as error:
@@ -113,8 +126,13 @@ class RunThread(threading.Thread):
         """Trains, and journals how the run ended."""
         try:
             with _logging_to(self.folder.log) if self._keep_log else contextlib.nullcontext():
-                self._set(RunState.RUNNING)
-                self._set(*self._outcome())
+                if self._after is not None:
+                    self._wait_for(self._after)
+                if self._after is not None and self.context.stop_requested.is_set():
+                    self._set(RunState.STOPPED, self.context.gate.why_stopped())
+                else:
+                    self._set(RunState.RUNNING)
+                    self._set(*self._outcome())
         finally:
             try:
                 self.context.gate.end()
@@ -145,6 +163,25 @@ class RunThread(threading.Thread):
         self.journal.close(timeout=2.0)
         self._notifier.notify(str(state), self.reason)
         self._notifier.close()
+
+    def _change(self, config: RunConfig, settings: Sequence[str]) -> RunConfig:
+        """Writes the changed configuration into the run's folder."""
+        changed = changed_config(self.folder, settings)
+        self._changes = changes_of(config, changed)
+        if self._changes:
+            self.folder.write_settings(to_dict(changed))
+        return changed
+
+    def _wait_for(self, other: RunFolder) -> None:
+        """Waits until another run has ended in whatever way, or until this one is stopped."""
+        self.journal.facts(**{AFTER_FACT: other.id})
+        text = f"waits for {other.id} to end"
+        self.journal.event("queue", text)
+        self._set(RunState.QUEUED, text)
+        while other.is_live() and not self.context.gate.stop_is_wanted():
+            self.context.stop_requested.wait(QUEUE_SECONDS)
+        if not self.context.stop_requested.is_set():
+            self.journal.event("queue", f"{other.id} has ended: training begins")
 
     def _outcome(self) -> tuple[RunState, str | Stop]:
         try:
@@ -198,6 +235,8 @@ class RunThread(threading.Thread):
         self.context.gate.begin_at(max(step, 0))
         self._alerts.replay(Journal(self.folder.db), step)
         self.journal.supersede(step)
+        for key, (old, new) in self._changes.items():
+            self.journal.event("settings", f"{key}: {old or 'none'} before, {new or 'none'} from here on")
         self.journal.event(
             "resume", f"resumes from {newest.name}" if newest else "starts from the beginning: there is no checkpoint"
         )

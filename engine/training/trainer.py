@@ -155,6 +155,23 @@ class RunTrainer(Trainer):
             optimizer.register_load_state_dict_pre_hook(lambda _, state: self._without_unreached(state))
         return optimizer
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Loads both, and sets the learning rate that this run's configuration gives the next step.
+
+        A checkpoint also holds the learning rate that it was made with, and the one of its next step. Both are other
+        ones if the run is prolonged, since the schedule then has another length, or if its learning rate was changed.
+        """
+        super()._load_optimizer_and_scheduler(checkpoint)
+        scheduler: Any = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
+        optimizer: Any = self.optimizer
+        if checkpoint is None or not isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+            return
+        scheduler.base_lrs = [self.args.learning_rate] * len(scheduler.base_lrs)
+        for group, rate, share in zip(optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+            group["initial_lr"] = rate
+            group["lr"] = rate * share(scheduler.last_epoch)
+        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
+
     def _without_unreached(self, state: dict[str, Any]) -> dict[str, Any]:
         model: Any = self.model
         trained = [n for n, p in model.named_parameters() if p.requires_grad or n in model.unreached]

@@ -53,7 +53,7 @@ RUN_ACTIONS = {
             "command('resume')",
             "r",
             "resume",
-            "Resume a run that is no longer live, from its checkpoint.",
+            "Resume a run that is no longer live, from its checkpoint; prolong a finished one.",
             palette=True,
             changes=True,
         ),
@@ -105,7 +105,12 @@ RUN_ACTIONS = {
         Action("rename", "t", "title", "Give the run a title.", palette=True, changes=True),
         Action("note", "n", "note", "Write a note to the run.", palette=True, changes=True),
         Action(
-            "resume", "r", "resume", "Resume a run that is not live, from its checkpoint.", palette=True, changes=True
+            "resume",
+            "r",
+            "resume",
+            "Resume a run that is not live, from its checkpoint; prolong a finished one.",
+            palette=True,
+            changes=True,
         ),
         Action("duplicate", "u", "duplicate", "A new run like this one, with changes.", palette=True, changes=True),
         Action(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from textual.content import Content
 
 from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
@@ -13,9 +16,12 @@ from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.run_text import run_line
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
+from looptop.tui.text import safe
 
 MOST_LISTED = 200
 """Runs in the list below the form."""
+MOST_ASKED = 6
+"""Live runs that the question before a start lists."""
 
 
 class Launcher:
@@ -55,7 +61,9 @@ class Launcher:
             summaries = await self._list_runs()
             if self._asked_for_form or is_open():
                 return
-            live = next((each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)), None)
+            training = [each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)]
+            queued = [each for each in summaries if each.state is RunState.QUEUED]
+            live = next(iter([*training, *queued]), None)
             if live is not None:
                 self._attach(RunFolder.find(live.id))
 
@@ -104,17 +112,50 @@ class Launcher:
             self._screen.attempt(lambda: self._attach(RunFolder.find(run_id)))
 
     def start(self, config: RunConfig) -> None:
-        """Starts a run and shows it, or shows in the form why it did not start."""
-        work(self._screen, self._start(config), "start", exclusive=True)
+        """Starts a run and shows it, or shows in the form why it did not start. If others train, asks whether to queue
+        it.
+        """
+        work(self._screen, self._start_or_ask(config), "start", exclusive=True)
 
-    async def _start(self, config: RunConfig) -> None:
+    async def _start_or_ask(self, config: RunConfig) -> None:
+        live = [each for each in await in_thread(self._screen.services.summaries.all) if each.live]
+        if not live:
+            await self._start(config)
+            return
+        from looptop.tui.screens.dialog import Question
+
+        last = last_in_queue(live)
+
+        def answered(answer: str | None) -> None:
+            if answer is None or answer == "no":
+                self._form.take_focus()
+            else:
+                after = last if answer == "queue" else None
+                work(self._screen, self._start(config, after), "start", exclusive=True)
+
+        lines = [run_line(each) for each in live[:MOST_ASKED]]
+        more = [safe(f"and {len(live) - MOST_ASKED} more", "$text-muted")] if len(live) > MOST_ASKED else []
+        text = Content("\n").join([safe("They share this machine with the new run:"), *lines, *more])
+        question = Question(
+            "Other runs are live",
+            text,
+            [
+                ("s", "start", "start now, beside them"),
+                ("q", "queue", f"queue it: it trains once {last} has ended, however it ends"),
+                ("escape", "no", "back to the form"),
+            ],
+        )
+        self._screen.app.push_screen(question, answered)
+
+    async def _start(self, config: RunConfig, after: str | None = None) -> None:
         from looptop.engine.startup.host import launch
 
         screen, form = self._screen, self._form
         screen.show_status("starting the engine process…", "$text-primary")
         form.busy = True
+        begin = partial(launch, config, after=after) if after is not None else partial(launch, config)
         try:
-            run = await in_thread(lambda: launch(config))
+            run = await in_thread(begin)
         except LooptopError as error:
             form.fail(str(error), getattr(error, "key", ""))
             screen.services.show_notice(error, "error")
@@ -134,3 +175,13 @@ class Launcher:
     async def _summaries(self) -> list[RunSummary]:
         summaries = await in_thread(self._screen.services.summaries.all)
         return [each for each in summaries if self._lists(each)][:MOST_LISTED]
+
+
+def last_in_queue(live: Sequence[RunSummary]) -> str:
+    """The run that a new one is queued after: the newest that no other run waits for.
+
+    Args:
+        live: The live runs, the newest first; at least one.
+    """
+    waited_for = {each.after for each in live}
+    return next((each.id for each in live if each.id not in waited_for), live[0].id)

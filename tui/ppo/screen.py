@@ -15,7 +15,7 @@ from textual.events import Key, Resize
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
-from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import actions_of, bindings
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
@@ -192,7 +192,7 @@ class PpoScreen(MainScreen):
         if action in ONLY_LIVE:
             return not live
         if action == "command('resume')":
-            return snapshot is None or live or snapshot.state is RunState.FINISHED
+            return snapshot is None or live
         return action in ("edit", "leave_out") and self.navigation.is_updated
 
     def leave_field(self) -> None:

@@ -39,6 +39,7 @@ STATE_STYLES = {
     RunState.INTERRUPTED: "bad",
     RunState.FINISHED: "primary",
     RunState.CREATED: "muted",
+    RunState.QUEUED: "accent",
 }
 
 
@@ -149,7 +150,7 @@ def _text(run: RunSummary, key: str) -> str:
             return run.device
     host = f"by the heartbeat of {run.host}" if run.live == "heartbeat" else ""
     trouble = f"! {run.trouble}" if run.trouble else ""
-    held = run.reason if run.state is RunState.PAUSED else ""
+    held = run.reason if run.state in (RunState.PAUSED, RunState.QUEUED) else ""
     return " · ".join(" ".join(text.split()) for text in (host, trouble, held, run.title, run.note) if text)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -110,7 +110,7 @@ class RunControls:
         self._screen.app.push_screen(question, answered)
 
     def resume(self, run: RunFolder) -> None:
-        """Resumes a run that is not live, and shows it."""
+        """Resumes a run that is not live, and shows it; asks how long a finished one is to go on."""
         from looptop.engine.startup.host import relaunch
 
         if run.kind in TRAINED_ELSEWHERE:
@@ -120,11 +120,39 @@ class RunControls:
             self._screen.services.show_notice(f"{run.id} is live already; space pauses or continues it")
             return
 
-        def start(asked: bool) -> None:
+        def start(asked: bool, settings: Sequence[str] = ()) -> None:
             again = partial(relaunch, trust=True) if asked else relaunch
+            if settings:
+                again = partial(again, settings=settings)
             work(self._screen, self._resume(run, again), "start", exclusive=True)
 
-        self.with_trust(run, start, resuming=True)
+        def begin() -> None:
+            if run.state() is RunState.FINISHED:
+                self._ask_longer(run, start)
+            else:
+                self.with_trust(run, start, resuming=True)
+
+        self._screen.attempt(begin)
+
+    def _ask_longer(self, run: RunFolder, start: Callable[[bool, Sequence[str]], None]) -> None:
+        """Asks how many epochs or steps a finished run makes in all, and then calls `start`.
+
+        Raises:
+            LooptopError: The run's configuration cannot be read.
+        """
+        from looptop.tui.screens.dialog import TextQuestion
+
+        training = run.config().training
+        name, unit, now = "num_train_epochs", "epochs", f"{training.num_train_epochs:g}"
+        if training.max_steps > 0:
+            name, unit, now = "max_steps", "steps", str(training.max_steps)
+
+        def answered(text: str | None) -> None:
+            if text:
+                self.with_trust(run, lambda asked: start(asked, [f"{name}={text}"]), resuming=True)
+
+        title = f"Prolong {run.id}, finished after {now} {unit}: how many in all?"
+        self._screen.app.push_screen(TextQuestion(title, now), answered)
 
     def with_trust(self, run: RunFolder, then: Callable[[bool], object], *, resuming: bool = False) -> None:
         """Calls `then`. If that would start commands or functions of a run that this home did not make, asks first.

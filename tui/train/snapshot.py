@@ -50,7 +50,7 @@ class Snapshot:
     @property
     def live(self) -> bool:
         """Whether the run is created, running or paused."""
-        return self.state in (RunState.CREATED, RunState.RUNNING, RunState.PAUSED)
+        return self.state in (RunState.CREATED, RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
 
     def value(self, name: str) -> float | None:
         """The last value of a metric."""

@@ -32,7 +32,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
         line += safe(f"by the heartbeat of {snapshot.elsewhere}  ", "$text-warning")
     if snapshot.title:
         line += safe(f"{snapshot.title}  ", "bold")
-    if snapshot.state in (RunState.PAUSED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:
+    if snapshot.state in (RunState.PAUSED, RunState.QUEUED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:
         return reason(line + safe(snapshot.reason, COLOURS[snapshot.state]), width)
     if snapshot.state is RunState.INTERRUPTED:
         return line + safe(f"{snapshot.trouble}; r resumes from its last checkpoint", "$text-muted")

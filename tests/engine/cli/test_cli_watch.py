@@ -117,7 +117,7 @@ def test_a_failed_run_is_resumed(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     assert json.loads(out)["state"] == "finished"
     assert err.startswith("vqa-1  resumed\n") and "not a number" not in err
     assert main(["resume", "vqa-1"]) == 2
-    assert capsys.readouterr().err == "looptop: vqa-1 is finished; there is nothing to resume\n"
+    assert capsys.readouterr().err.startswith("looptop: vqa-1 is finished; prolong it: `looptop resume vqa-1 --set ")
 
 
 def test_a_detached_run(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

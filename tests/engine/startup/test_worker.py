@@ -178,7 +178,7 @@ def test_what_cannot_be_resumed_is_refused_in_one_sentence() -> None:
     run.wait()
     finished = start(config(), Steps(1))
     finished.wait()
-    with pytest.raises(LooptopError, match="is finished; there is nothing to resume"):
+    with pytest.raises(LooptopError, match="is finished; prolong it: `looptop resume vqa-2 --set num_train_epochs=20`"):
         resume(finished.id, Steps())
     with pytest.raises(LooptopError, match="there is no run 'vqa-9'"):
         resume("vqa-9", Steps())

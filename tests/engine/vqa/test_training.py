@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from transformers import AttentionInterface
+from transformers import AttentionInterface, get_cosine_schedule_with_warmup
 
 import looptop.engine as looptop
 from looptop.engine import config
@@ -127,6 +127,19 @@ def test_without_a_test_split_the_result_is_what_the_best_evaluation_measured(tm
     assert measured[10].value != measured[best].value
     checkpoints = [event.time for event in run.journal.events() if event.text == "checkpoint of step 10 written"]
     assert measured[10].time < checkpoints[0]
+    # Prolonged, with another learning rate: the schedule is that of a run of this length from the start.
+    before = losses(run)
+    longer = resume(run.id, settings=["max_steps=14", "learning_rate=2e-5"])
+    assert longer.wait() is RunState.FINISHED, longer.reason
+    assert longer.journal.facts()["total_steps"] == 14 and list(losses(longer)) == list(range(1, 15))
+    assert {step: loss for step, loss in losses(longer).items() if step <= 10} == before
+    schedule = get_cosine_schedule_with_warmup(torch.optim.SGD([torch.zeros(1)], lr=2e-5), 1, 14).lr_lambdas[0]
+    rates = {point.step: point.value for point in longer.journal.values("learning_rate")}
+    assert [rates[step] for step in (11, 12, 14)] == pytest.approx([2e-5 * schedule(step - 1) for step in (11, 12, 14)])
+    assert max(point.step for point in longer.journal.values("eval_loss")) == 14
+    assert longer.folder.config().training.max_steps == 14
+    assert "training.max_steps: 10 before, 14 from here on" in [event.text for event in longer.journal.events()]
+    assert longer.result()["step"] in checkpoint.steps(longer.folder.checkpoints)
 
 
 def decoder_with_dropout(folder: Path) -> Path:

@@ -1,0 +1,93 @@
+"""Runs that wait for another one: they hold their place, are seen, start by themselves, and can be stopped."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+
+import pytest
+
+from looptop.engine.cli import main as cli
+from looptop.engine.errors import LooptopError
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import RunState
+from looptop.engine.runs.control import send
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup import host
+from tests.engine import fake_engine
+from tests.factories.processes import process_of
+from tests.factories.runs import config
+from tests.support import eventually, wait_taken
+
+launch = functools.partial(host.launch, config(), fake_engine.PROGRAM)
+
+
+@pytest.mark.usefixtures("engine")
+def test_queued_runs_train_one_after_the_other(
+    launched: list[RunFolder], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAKE_TRAINING", "wait")
+    first = launch()
+    monkeypatch.setenv("FAKE_TRAINING", "finish")
+    second = launch(after=first.id)
+    third, fourth = launch(after=second.id), launch(after=third_of(second))
+    launched += [first, second, third, fourth]
+    assert first.state() is RunState.RUNNING
+    assert [each.state() for each in (second, third, fourth)] == [RunState.QUEUED] * 3
+    summary = second.summary()
+    assert (summary.after, summary.reason, summary.live) == (first.id, f"waits for {first.id} to end", "lock")
+    assert cli.main(["runs", "state:queued"]) == 0
+    assert f"waits for {first.id} to end" in capsys.readouterr().out
+    if sys.platform == "linux":
+        maps = process_of(second).memory_maps()
+        assert not any("libtorch" in each.path for each in maps), "it waits without torch"
+    # One of them is taken out of the queue; the run behind it then waits for nobody.
+    stop = send(third, "stop")
+    assert wait_taken(third, stop, 20) == "stops before its first step"
+    eventually(lambda: third.state() is RunState.STOPPED)
+    assert "before its first step" in Journal(third.db).state()[1]
+    eventually(lambda: fourth.state() is RunState.FINISHED)
+    assert second.state() is RunState.QUEUED
+    send(first, "stop")
+    eventually(lambda: first.state().ended and second.state() is RunState.FINISHED)
+    texts = [event.text for event in Journal(second.db).events() if event.kind == "queue"]
+    assert texts == [f"waits for {first.id} to end", f"{first.id} has ended: training begins"]
+    states = [change.state for change in Journal(second.db).states()]
+    assert states == [RunState.QUEUED, RunState.RUNNING, RunState.FINISHED]
+    ended = Journal(first.db).states()[-1].time
+    assert Journal(second.db).states()[1].time >= ended
+
+
+def third_of(second: RunFolder) -> str:
+    return f"vqa-{int(second.id.partition('-')[2]) + 1}"
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_run_after_one_that_has_ended_starts_at_once(
+    launched: list[RunFolder], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = launch()
+    launched.append(first)
+    eventually(lambda: first.state() is RunState.FINISHED and not first.is_live())
+    assert cli.main(["train", "vqa", "--after", first.id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "finished"
+    with pytest.raises(LooptopError, match="there is no run 'vqa-9'"):
+        launch(after="vqa-9")
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_queued_run_whose_process_is_gone_is_interrupted(
+    launched: list[RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_TRAINING", "wait")
+    first = launch()
+    second = launch(after=first.id)
+    launched += [first, second]
+    process_of(second).kill()
+    eventually(lambda: second.state() is RunState.INTERRUPTED)
+    # Resumed, it does not wait again.
+    monkeypatch.setenv("FAKE_TRAINING", "finish")
+    host.relaunch(second.id, fake_engine.PROGRAM)
+    eventually(lambda: second.state() is RunState.FINISHED)
+    assert first.state() is RunState.RUNNING
