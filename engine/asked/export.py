@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from looptop.engine.asked.records import Entry
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.replacing import replace_private
@@ -54,7 +56,7 @@ def check_name(path: Path) -> Callable[[list[dict[str, Any]]], str]:
 
 
 def row_of(entry: Entry) -> dict[str, Any]:
-    """An entry under the names of `COLUMNS`; what is not known is None."""
+    """An entry under the names of `COLUMNS`, and what only JSON holds; what is not known is None."""
     when = datetime.fromtimestamp(entry.time, UTC).isoformat(timespec="seconds") if is_time(entry.time) else None
     confidence, judgement = entry.answer.confidence, entry.judgement
     return {
@@ -69,6 +71,8 @@ def row_of(entry: Entry) -> dict[str, Any]:
         "judged_by": "person" if judgement is not None else "data" if entry.truths else None,
         "correction": judgement.correction or None if judgement is not None else None,
         "truths": list(entry.truths),
+        "raw_confidence": entry.answer.raw_confidence if math.isfinite(entry.answer.raw_confidence) else None,
+        "doubts": msgspec.to_builtins(entry.answer.doubts),
         "candidates": [{"answer": each.answer, "confidence": each.confidence} for each in entry.answer.candidates],
     }
 

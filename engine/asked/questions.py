@@ -2,7 +2,7 @@
 that could not be written.
 
 The app goes on when the file is damaged or cannot be written: `trouble` then says so, and what is asked is kept in
-memory, until the app is left.
+memory, until the app is left. So it is where looptop only looks (`--readonly`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import msgspec
 from looptop.engine.asked.records import Entry, Judgement
 from looptop.engine.asked.store import NAME, AskedStore, Key
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.private import refuse_if_read_only
 from looptop.engine.filters.vocabulary import Filter
-from looptop.engine.home import home
+from looptop.engine.home import home, is_read_only
 
 
 class AskedQuestions:
@@ -41,7 +42,7 @@ class AskedQuestions:
             The entries with their ids.
         """
         file = self._open()
-        if file is not None and not self.trouble:
+        if file is not None and not self.trouble and not is_read_only():
             try:
                 return _with_ids(entries, file.add(entries))
             except LooptopError as error:
@@ -59,6 +60,7 @@ class AskedQuestions:
         Raises:
             LooptopError: It cannot be written.
         """
+        refuse_if_read_only()
         store = self._memory if entry.id < 0 else self._open()
         if store is not None:
             store.judge(abs(entry.id), judgement)
@@ -104,13 +106,14 @@ class AskedQuestions:
             if not self._opened:
                 self._opened = True
                 try:
-                    self._file = AskedStore(home() / NAME)
+                    if not is_read_only() or (home() / NAME).is_file():
+                        self._file = AskedStore(home() / NAME)
                 except LooptopError as error:
                     self._note(error)
             return self._file
 
     def _note(self, error: LooptopError) -> None:
-        self.trouble = self.trouble or f"{error}; questions are not kept when you leave"
+        self.trouble = self.trouble or f"{error}; questions and answers are not kept"
 
 
 def _with_ids(entries: Sequence[Entry], ids: Sequence[int]) -> list[Entry]:

@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, overload
+from urllib.parse import quote
 
 import msgspec
 
@@ -24,6 +25,7 @@ from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import touch_private
 from looptop.engine.filters.expressions import EVERYTHING
 from looptop.engine.filters.vocabulary import Filter
+from looptop.engine.home import is_read_only
 from looptop.engine.journal.schema import refuse_unsafe_journal
 from looptop.engine.machine.file_systems import is_on_network
 from looptop.engine.text import visible
@@ -31,6 +33,7 @@ from looptop.engine.vqa.answer_records import Answer, Candidate
 
 NAME = "asked.db"
 VERSION = 1
+MEMORY = "memory"
 BUSY_SECONDS = 5.0
 """How long a write of another looptop is waited for."""
 ROWS_AT_ONCE = 500
@@ -68,7 +71,8 @@ class AskedStore:
     """One SQLite file, or one in memory. Its methods may be called from any thread.
 
     Args:
-        path: The file, which is made if missing, with mode 0600; None keeps everything in memory.
+        path: The file, which is made if missing, with mode 0600; None keeps everything in memory. Where looptop only
+            looks (`home.is_read_only`), the file is only read, and must exist.
 
     Raises:
         LooptopError: The file comes from a newer looptop, is damaged, is not a regular file, or cannot be written.
@@ -76,16 +80,16 @@ class AskedStore:
 
     def __init__(self, path: Path | None) -> None:
         self._lock = threading.Lock()
-        self._name = visible(path) if path is not None else "memory"
+        self._name = visible(path) if path is not None else MEMORY
         try:
+            file = ":memory:"
             if path is not None:
                 refuse_unsafe_journal(path)
-                touch_private(path)  # SQLite gives its side files the mode of this file.
+                if not is_read_only():
+                    touch_private(path)  # SQLite gives its side files the mode of this file.
+                file = f"file:{quote(os.fsencode(path))}?mode={'ro' if is_read_only() else 'rw'}"
             self._connection = sqlite3.connect(
-                ":memory:" if path is None else path,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
+                file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=path is not None
             )
         except (OSError, sqlite3.Error) as error:
             raise LooptopError(f"{self._name} cannot be opened: {error_text(error)}") from None
@@ -185,6 +189,8 @@ class AskedStore:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise LooptopError(f"{self._name} was written by a newer looptop; update looptop to read it")
+        if is_read_only() and self._name != MEMORY:
+            return
         if wal:
             with contextlib.suppress(sqlite3.OperationalError):  # It works in both modes, and one is only faster.
                 self._connection.execute("PRAGMA journal_mode = WAL")

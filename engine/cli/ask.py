@@ -1,8 +1,9 @@
-"""`looptop ask`: answers one question about one image."""
+"""`looptop ask`: answers one question about one image, or about every image in a folder."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import msgspec
 
@@ -18,10 +19,15 @@ EXAMPLES = """\
   looptop ask photo.png "what shape is it?"
   looptop ask photo.png "is it red?" --model vqa-3 --top 2
   looptop ask photo.png "is it red?" --model vqa-3:checkpoint-400 --json
+  looptop ask --images photos "is it red?"
+  looptop ask --images photos "is it red?" --out answers.csv
+
+Answers about a folder are kept in looptop's home as they come: if the command ends early, run it again to continue.
 """
 
 BAR_CELLS = 30
 
+DEFAULT_CANDIDATES = 5
 MAX_CANDIDATES = 100
 """More candidates would take long to search, and nobody reads them."""
 
@@ -30,36 +36,61 @@ class Arguments(CommonArguments):
     """The arguments of the command."""
 
     image: str
-    question: str
+    question: str | None
+    images: str | None
+    out: str
     model: str
     device: str
-    top: int
+    top: int | None
     json: bool
+
+
+class _ImagesAction(argparse.Action):
+    """`--images FOLDER`: then IMAGE is not given, so that the question is the only word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        for action in parser._actions:
+            if action.dest == "question":
+                action.required = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to the parser."""
-    parser.add_argument("image", metavar="IMAGE", help="an image file")
+    parser.add_argument("image", metavar="IMAGE", help="an image file; leave it out with --images")
     parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
+    parser.add_argument(
+        "--images", action=_ImagesAction, metavar="FOLDER", help="ask about every image in a folder and those below it"
+    )
+    parser.add_argument(
+        "--out", default="", metavar="FILE", help="with --images: a .csv or .jsonl file to write instead of the table"
+    )
     add_model(parser)
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many candidates to print (default: 5)")
+    parser.add_argument("--top", type=int, metavar="N", help="how many candidates to print (default: 5)")
     add_json(parser)
 
 
 def run(arguments: Arguments) -> int:
-    """Prints the answer, the candidates and the tokens."""
-    if not 1 <= arguments.top <= MAX_CANDIDATES:
-        raise LooptopError(f"--top is {arguments.top}; it must be from 1 to {MAX_CANDIDATES}")
+    """Prints the answer, the candidates and the tokens; of many images a table."""
+    if arguments.images is not None:
+        return _run_many(arguments, arguments.images)
+    top = DEFAULT_CANDIDATES if arguments.top is None else arguments.top
+    if not 1 <= top <= MAX_CANDIDATES:
+        raise LooptopError(f"--top is {top}; it must be from 1 to {MAX_CANDIDATES}")
+    if arguments.out:
+        raise LooptopError("--out has no effect for one image; give --images FOLDER, or leave --out away")
     if not arguments.image:
         raise LooptopError("IMAGE is empty; give the path of an image file")
-    if not arguments.question.strip():
+    if arguments.question is None or not arguments.question.strip():
         raise LooptopError("the question is empty; ask something about the image")
     image = open_image(arguments.image)  # before torch is loaded, which takes seconds
     with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
-        answer = answerer.answer(image, arguments.question, top=arguments.top)
+        answer = answerer.answer(image, arguments.question, top=top)
     for doubt in answer.doubts:
         note(doubt_text(doubt))
     if arguments.json:
@@ -94,3 +125,15 @@ def run(arguments: Arguments) -> int:
     say()
     say("  tokens: " + "  ".join(f"{visible(each.token)} {probability(each.probability)}" for each in answer.tokens))
     return 0
+
+
+def _run_many(arguments: Arguments, folder: str) -> int:
+    from looptop.engine.cli.ask_many import ask_folder
+
+    if arguments.question is not None:
+        raise LooptopError("--images takes the place of IMAGE; give the folder and the question only")
+    if arguments.top is not None:
+        raise LooptopError("--top has no effect with --images: of each image the answer is printed; leave it away")
+    return ask_folder(
+        folder, arguments.image, arguments.model, arguments.device, out=arguments.out, as_json=arguments.json
+    )

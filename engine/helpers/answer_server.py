@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from looptop.engine.helpers.answers import AskReply, WireRequest
+from looptop.engine.errors import LooptopError
+from looptop.engine.helpers.answers import AskReply, BatchAnswer, WireRequest
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.text import visible
 
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer
     from looptop.engine.vqa.view_records import OcclusionMap, Progress, View
 
-MAX_LOADED_MODELS = 2
-"""How many models stay loaded: the one that is asked, and one to compare it with."""
+MIN_LOADED_MODELS = 2
+"""So many models stay loaded, however large they are: the one that is asked, and one to compare it with."""
+
+MAX_LOADED_MODELS = 8
+MAX_LOADED_BYTES = 2**30
+"""More than two models stay loaded as long as the files of their weights are no larger than this together."""
 
 LOG = "answers.log"
 
@@ -43,12 +48,14 @@ class Server(HelperServer[AskReply]):
         """The occlusion map that is being made, for the request `_map_id`."""
 
     def answer(self, line: bytes) -> None:
-        """Answers one question, makes a view, or loads a model."""
+        """Answers one question or a batch, makes a view, or loads a model."""
         request = msgspec.json.decode(line, type=WireRequest)
         self.request_id = request.id
         answerer = self._answerer(request)
         image = Path(os.fsdecode(request.image))
-        if request.image and request.view == "occlusion":
+        if request.batch:
+            self._answer_batch(answerer, request)
+        elif request.image and request.view == "occlusion":
             self._begin_map(answerer, image, request.question)
         elif request.image and request.view is not None:
             self.reply(AskReply(id=request.id, view=self._view(answerer, image, request), status="ready"))
@@ -57,6 +64,16 @@ class Server(HelperServer[AskReply]):
             self.reply(AskReply(id=request.id, answer=answer, status="ready"))
         else:
             self.reply(AskReply(id=request.id, status="ready"))
+
+    def _answer_batch(self, answerer: Answerer, request: WireRequest) -> None:
+        from looptop.engine.vqa.many_answers import answer_many
+
+        outcomes = answer_many(answerer, [(os.fsdecode(image), question) for image, question in request.batch])
+        answers = [
+            BatchAnswer(error=str(each)) if isinstance(each, LooptopError) else BatchAnswer(answer=each)
+            for each in outcomes
+        ]
+        self.reply(AskReply(id=request.id, batch=answers, status="ready"))
 
     @property
     def has_work(self) -> bool:
@@ -104,13 +121,28 @@ class Server(HelperServer[AskReply]):
         key = (str(folder), request.device, written)
         if key not in self.loaded:
             self.report(f"loading {visible(request.model)}")
-            while len(self.loaded) >= MAX_LOADED_MODELS:
-                self.loaded.popitem(last=False)
+            self._make_room(folder)
             self.loaded[key] = Answerer.load(request.model, request.device)
         self.loaded.move_to_end(key)
         answerer = self.loaded[key]
         answerer.name = request.model
         return answerer
+
+    def _make_room(self, folder: Path) -> None:
+        """Drops the models that were asked longest ago, if another one would be too many or too large."""
+        total = _weight_bytes(folder) + sum(_weight_bytes(Path(loaded)) for loaded, _, _ in self.loaded)
+        while len(self.loaded) >= MAX_LOADED_MODELS or (
+            len(self.loaded) >= MIN_LOADED_MODELS and total > MAX_LOADED_BYTES
+        ):
+            (dropped, _, _), _ = self.loaded.popitem(last=False)
+            total -= _weight_bytes(Path(dropped))
+
+
+def _weight_bytes(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    except OSError:  # It was deleted.
+        return 0
 
 
 if __name__ == "__main__":

@@ -41,6 +41,17 @@ class AskRequest(Struct, frozen=True, kw_only=True):
     device: str = "auto"
 
 
+class BatchRequest(Struct, frozen=True, kw_only=True):
+    """Several questions, each about an image. Questions about the same image should follow each other."""
+
+    id: int
+    """Chosen by the caller, above 0; the replies carry it."""
+    model: str
+    questions: tuple[tuple[str, str], ...]
+    """Path of the image, and question, of each."""
+    device: str = "auto"
+
+
 class WireRequest(Struct, frozen=True, kw_only=True):
     """A request as it is sent. The path is bytes, because it may not be valid text, which JSON requires."""
 
@@ -51,6 +62,15 @@ class WireRequest(Struct, frozen=True, kw_only=True):
     top: int
     view: ViewKind | None
     device: str
+    batch: list[tuple[bytes, str]] = []
+    """The questions of a batch; then `image` and `question` are empty."""
+
+
+class BatchAnswer(Struct, frozen=True, kw_only=True):
+    """The answer to one question of a batch, or why there is none."""
+
+    answer: Answer | None = None
+    error: str = ""
 
 
 class AskReply(Reply, frozen=True, kw_only=True):
@@ -58,6 +78,8 @@ class AskReply(Reply, frozen=True, kw_only=True):
 
     answer: Answer | None = None
     view: View | None = None
+    batch: list[BatchAnswer] | None = None
+    """The answers to a batch, in the order of its questions."""
     progress: Progress | None = None
     """How far the occlusion map is."""
 
@@ -76,20 +98,34 @@ class AnswerProcess(HelperProcess[AskReply]):
     def __init__(self) -> None:
         super().__init__(AskReply)
 
-    def ask(self, request: AskRequest) -> None:
+    def ask(self, request: AskRequest | BatchRequest) -> None:
         """Sends a request; its replies come from `read`. Requests are answered one after another, occlusion
         maps last.
 
         Raises:
             LooptopError: The process is not running; start it again.
         """
-        wire = WireRequest(
+        self.send(request.id, _wire(request))
+
+
+def _wire(request: AskRequest | BatchRequest) -> WireRequest:
+    if isinstance(request, BatchRequest):
+        return WireRequest(
             id=request.id,
             model=sendable(request.model),
-            image=os.fsencode(request.image),
-            question=sendable(request.question),
-            top=request.top,
-            view=request.view,
+            image=b"",
+            question="",
+            top=1,
+            view=None,
             device=request.device,
+            batch=[(os.fsencode(image), sendable(question)) for image, question in request.questions],
         )
-        self.send(request.id, wire)
+    return WireRequest(
+        id=request.id,
+        model=sendable(request.model),
+        image=os.fsencode(request.image),
+        question=sendable(request.question),
+        top=request.top,
+        view=request.view,
+        device=request.device,
+    )

@@ -124,14 +124,27 @@ class Answerer:
         return answers
 
     @torch.inference_mode()
-    def _answer(self, pixel_values: Tensor, questions: Sequence[str], top: int, begin: float) -> list[Answer]:
+    def answer_encoded(
+        self, image_states: Tensor, questions: Sequence[str], top: int = 1, begin: float | None = None
+    ) -> list[Answer]:
+        """Answers one question about each encoded image; the answers are the same as one by one.
+
+        Args:
+            image_states: The image encoder's features, `[n, 1 or 1 + patches, image width]`.
+            questions: `n` questions.
+            top: The number of candidates of each.
+            begin: When the work on these questions began, by `time.perf_counter`; None for now.
+
+        Raises:
+            LooptopError: A question is empty or too long.
+        """
+        begin = time.perf_counter() if begin is None else begin
         if top < 1:
             raise LooptopError(f"at least one candidate is needed, not {top}")
         input_ids, attention_mask = self.processor.questions(questions)
         device = self.model.device
         attention_mask = attention_mask.to(device)
-        pixel_values = pixel_values.to(device)
-        image_states = self.model.image_states(pixel_values)
+        image_states = image_states.to(device)
         doubts = self.checks.doubts(self.processor, questions, image_states)
         memory, memory_mask = self.model.encode(input_ids.to(device), attention_mask, image_features=image_states)
         searches = best_answers(
@@ -149,6 +162,11 @@ class Answerer:
             self._to_answer(search, doubts_of_one, seconds)
             for search, doubts_of_one in zip(searches, doubts, strict=True)
         ]
+
+    @torch.inference_mode()
+    def _answer(self, pixel_values: Tensor, questions: Sequence[str], top: int, begin: float) -> list[Answer]:
+        image_states = self.model.image_states(pixel_values.to(self.model.device))
+        return self.answer_encoded(image_states, questions, top, begin)
 
     def _to_answer(self, search: Search, doubts: list[Doubt], seconds: float) -> Answer:
         results = search.results()

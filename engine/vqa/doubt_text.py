@@ -27,5 +27,18 @@ def doubt_text(doubt: Doubt) -> str:
             return f"not checked: {visible(error)}"
 
 
+def doubt_name(doubt: Doubt) -> str:
+    """A doubt in two words, for a table."""
+    match doubt:
+        case NoWordKnown():
+            return "no word known"
+        case UnknownWords():
+            return "unknown words"
+        case UnfamiliarImage():
+            return "unfamiliar image"
+        case ChecksMissing():
+            return "not checked"
+
+
 def _short(word: str) -> str:
     return visible(word if len(word) <= MAX_WORD_LENGTH else f"{word[: MAX_WORD_LENGTH - 1]}…")

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.asked.records import Judgement
 from looptop.engine.asked.store import NAME
+from looptop.engine.vqa.data import table
+from looptop.engine.vqa.data.problems import Problems
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.history import History
@@ -130,11 +133,48 @@ async def test_what_the_filter_shows_is_exported(answers: QuickAnswers, home: Pa
     assert json.loads(line)["model"] == "vqa-3"
 
 
+async def test_what_a_person_judged_is_exported_as_training_data(
+    answers: QuickAnswers, home: Path, picture: Path
+) -> None:
+    corrected = msgspec.structs.replace(
+        entry("how many?", "three"), image=picture, judgement=Judgement(False, "two"), time=2.0
+    )
+    earlier(corrected, entry("what shape?"))
+    app = make(answers)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await open_history(pilot, app, "how many?")
+        await pilot.press("E", "down", "down", "enter")
+        await until(pilot, lambda: any("looptop train vqa --data" in each.message for each in app._notifications))
+    (row,) = table.rows(home / "exports" / "training-data" / "train.jsonl", Problems())
+    assert (row.question, row.answer) == ("how many?", "two")
+
+
+async def test_who_only_looks_sees_the_history_and_changes_nothing(
+    answers: QuickAnswers, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier(entry("how many?", "three"))
+    monkeypatch.setenv("LOOPTOP_READONLY", "1")
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await open_history(pilot, app, "how many?")
+        await pilot.press("t")
+        await ask(pilot, "and now?")
+        await until(pilot, lambda: "Earlier questions · 2" in shown(app))
+        assert "Is this answer right?" not in shown(app)
+        await pilot.press("escape", "q")
+        await until(pilot, lambda: app._exit)
+    monkeypatch.delenv("LOOPTOP_READONLY")
+    asked = AskedQuestions()
+    assert [each.question for each in asked.entries(asked.ids()).values()] == ["how many?"]
+
+
 async def test_a_damaged_history_is_one_sentence_and_asking_goes_on(answers: QuickAnswers, home: Path) -> None:
     damaged(home / NAME)
     app = make(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: [each for each in app._notifications if "not kept when you leave" in each.message])
+        await until(
+            pilot, lambda: [each for each in app._notifications if "questions and answers are not kept" in each.message]
+        )
         await ask(pilot, "why?")
         await until(pilot, lambda: "Earlier questions · 1" in shown(app))
         await pilot.press("escape", "q")

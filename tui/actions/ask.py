@@ -40,7 +40,14 @@ ASK_ACTIONS = {
             footer=False,
             palette=True,
         ),
-        Action("judge", "t", "right/wrong", "Mark this answer right or wrong, or type the right one.", palette=True),
+        Action(
+            "judge",
+            "t",
+            "right/wrong",
+            "Mark this answer right or wrong, or type the right one.",
+            palette=True,
+            changes=True,
+        ),
         Action(
             "export",
             "E",
@@ -48,6 +55,7 @@ ASK_ACTIONS = {
             "Export the earlier questions with their answers, or those that the filter shows.",
             footer=False,
             palette=True,
+            changes=True,
         ),
         Action("images", "i", "images", "Go to the list of images.", footer=False),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from textual.content import Content
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible_answer
 from looptop.tui.background import in_thread, work
-from looptop.tui.text import percent, safe
+from looptop.tui.text import probability, safe
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
     from looptop.engine.asked.questions import AskedQuestions
     from looptop.engine.asked.records import Entry, Judgement
 
+TRAINING = "training"
 FORMS = {
     "csv": "CSV: one row an answer",
     "jsonl": "JSON lines: one object an answer, with its candidates",
+    TRAINING: "training data: what you marked right or corrected, as a table and as VQA v2",
 }
 
 
 def as_text(entry: Entry) -> str:
     """Question, answer and model as text."""
     return (
-        f"{entry.question}\n{visible_answer(entry.answer.answer)}  {percent(entry.answer.confidence).strip()}"
+        f"{entry.question}\n{visible_answer(entry.answer.answer)}  {probability(entry.answer.confidence).strip()}"
         f"\n{entry.answer.model} about {entry.image}"
     )
 
@@ -101,24 +104,37 @@ def export(screen: Screen[Any], name: str, entries: Callable[[], Awaitable[Seque
             work(screen, write(form), "export", exclusive=True)
 
     async def write(form: str) -> None:
-        from looptop.engine.asked.export import write_entries
-        from looptop.engine.files.exports import new_path
-
         some = await entries()
         if not some:
             _tell(screen.app, "there is no answer to export", "warning")
             return
         try:
-            path = new_path(name, f".{form}")
-            count = await in_thread(lambda: write_entries(some, path))
+            sentence = await in_thread(lambda: _write(some, form, name))
         except LooptopError as error:
             _tell(screen.app, str(error), "error")
         else:
-            _tell(screen.app, f"{count:,} answer{'s are' if count > 1 else ' is'} in {path}")
+            _tell(screen.app, sentence)
 
     screen.app.push_screen(
         Picker("Export answers as", [Choice(key, safe(text)) for key, text in FORMS.items()], ""), chosen
     )
+
+
+def _write(entries: Sequence[Entry], form: str, name: str) -> str:
+    """Writes answers to a new file, or as training data to a new folder; returns what was written, in a sentence."""
+    from looptop.engine.asked.export import write_entries
+    from looptop.engine.asked.training_data import write_training_data
+    from looptop.engine.files.exports import new_path
+
+    if form != TRAINING:
+        path = new_path(name, f".{form}")
+        count = write_entries(entries, path)
+        return f"{count:,} answer{'s are' if count > 1 else ' is'} in {path}"
+    folder, questions, _, missing = write_training_data(entries, new_path("training-data"))
+    sentence = f"{questions:,} question{'s are' if questions > 1 else ' is'} in {folder}"
+    if missing:
+        sentence += f"; {len(missing):,} images could not be read"
+    return f"{sentence}; train with `looptop train vqa --data {shlex.quote(str(folder))}`"
 
 
 def _tell(app: App[Any], sentence: str, severity: str = "information") -> None:

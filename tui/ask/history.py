@@ -21,7 +21,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible_answer
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
-from looptop.tui.text import percent, safe
+from looptop.tui.text import probability, safe
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
@@ -213,7 +213,7 @@ class History(Vertical):
         return [
             Cell(mark, style),
             Cell(visible_answer(entry.answer.answer), "bold"),
-            Cell(percent(entry.answer.confidence)),
+            Cell(probability(entry.answer.confidence)),
             Cell(entry.question),
             Cell(entry.image.name, "muted"),
             Cell(entry.answer.model, "muted"),

@@ -192,7 +192,7 @@ def test_a_file_that_cannot_be_used_costs_one_sentence(home: Path, harm: object)
     asked = AskedQuestions()
     assert list(asked.ids()) == []
     (kept,) = asked.add([entry("still asked?")])
-    assert asked.trouble.endswith("questions are not kept when you leave") and "\n" not in asked.trouble
+    assert asked.trouble.endswith("questions and answers are not kept") and "\n" not in asked.trouble
     assert [each.question for each in asked.entries(asked.ids()).values()] == ["still asked?"]
     assert asked.judge(kept, Judgement(True)).right
     assert asked.entries([kept.id])[kept.id].right

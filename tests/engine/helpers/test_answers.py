@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.helpers.answer_server import MAX_LOADED_MODELS, Server
+from looptop.engine.helpers import answer_server
+from looptop.engine.helpers.answer_server import Server
 from looptop.engine.helpers.answers import SERVER, AnswerProcess, AskReply, AskRequest, WireRequest
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.view_records import ImageView, OcclusionMap, Progress, TokenView, ViewKind
@@ -300,7 +301,10 @@ def test_an_occlusion_map_of_no_image_is_one_sentence(folder: Path, tmp_path: Pa
     assert reply.done and "is empty" in str(reply.error) and not server.has_work
 
 
-def test_the_last_models_stay_loaded_and_one_that_was_written_anew_is_loaded_anew(folder: Path, tmp_path: Path) -> None:
+def test_the_last_models_stay_loaded_and_one_that_was_written_anew_is_loaded_anew(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_server, "MAX_LOADED_BYTES", 0)  # as if they were large
     server = Server(io.BytesIO(), tmp_path / "log")
     models = [Path(shutil.copytree(folder / "model", tmp_path / name)) for name in "abc"]
 
@@ -311,9 +315,37 @@ def test_the_last_models_stay_loaded_and_one_that_was_written_anew_is_loaded_ane
 
     assert [loads(models[row]) for row in (0, 0, 1, 0)] == [True, False, True, False]
     assert [loads(models[row]) for row in (2, 0, 1)] == [True, False, True], "the one not asked for longest is dropped"
-    assert len(server.loaded) == MAX_LOADED_MODELS
+    assert len(server.loaded) == answer_server.MIN_LOADED_MODELS
     os.utime(models[1] / "model.safetensors", (1, 1))
     assert [loads(models[1]), loads(models[1])] == [True, False]
+
+
+def test_small_models_stay_loaded_so_that_several_can_be_asked(folder: Path, tmp_path: Path) -> None:
+    server = Server(io.BytesIO(), tmp_path / "log")
+    models = [Path(shutil.copytree(folder / "model", tmp_path / name)) for name in "abc"]
+    assert [len(serve(server, folder, model)) for model in models * 2] == [2, 2, 2, 1, 1, 1]
+
+
+def test_a_batch_costs_only_the_answers_of_its_bad_questions(folder: Path, tmp_path: Path) -> None:
+    written = io.BytesIO()
+    (tmp_path / "empty.png").write_bytes(b"")
+    good, empty = str(folder / "picture.png"), str(tmp_path / "empty.png")
+    asked = [(good, QUESTIONS[0]), (empty, QUESTIONS[0]), (good, "  "), (good, QUESTIONS[1]), (f"{empty}\udcff", "it?")]
+    batch = [(os.fsencode(image), question) for image, question in asked]
+    wire = WireRequest(
+        id=7, model=str(folder / "model"), image=b"", question="", top=1, view=None, device="cpu", batch=batch
+    )
+    Server(written, tmp_path / "log").serve(msgspec.json.encode(wire))
+    reply = read(written)[-1]
+    assert reply.done and reply.batch is not None
+    errors = [each.error for each in reply.batch]
+    assert errors[0] == errors[3] == "" and "is empty" in errors[1] and "empty" in errors[2] and errors[4]
+    answerer = Answerer.load(str(folder / "model"), "cpu")
+    for row in (0, 3):
+        answer = reply.batch[row].answer
+        alone = answerer.answer(good, asked[row][1], top=1)
+        assert answer is not None and answer.answer == alone.answer
+        assert answer.confidence == pytest.approx(alone.confidence, rel=1e-5)
 
 
 def test_a_line_that_is_no_request_gets_a_reply(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
