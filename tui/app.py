@@ -182,8 +182,8 @@ class LooptopApp(App[str]):
         self.notify(visible(sentence), severity=severity, markup=False)  # type: ignore[arg-type]
 
     def ask_about(self, model: str) -> None:
-        """Goes to Ask, with this model answering."""
-        self._go("ask", lambda screen: screen.use(model))
+        """Goes to Ask, with this model answering, and with the images of its data if that is not the benchmark."""
+        self._go("ask", lambda screen: screen.ask_about(model))
 
     def show_images(self, title: str, entries: Sequence[ImageEntry]) -> None:
         """Goes to Ask, with these images as the list to choose from."""

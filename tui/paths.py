@@ -47,12 +47,12 @@ def typed_path(text: str) -> Path:
 
 
 def is_path_text(text: str) -> bool:
-    """Whether a pasted text is a path, not a question: one line that starts like a path and names an existing file."""
+    """Whether a pasted text is a path, not a question: one line that starts like a path and names a file or folder."""
     line = text.strip().strip("'\"")
-    if not line or "\n" in line or len(line) > 4096 or not _ROOTED.match(line):
+    if len(line) < 2 or "\n" in line or len(line) > 4096 or not _ROOTED.match(line):
         return False
     try:
-        return os.path.isfile(typed_path(text))  # noqa: PTH113
+        return os.path.isfile(typed_path(text)) or os.path.isdir(typed_path(text))  # noqa: PTH112, PTH113
     except (LooptopError, OSError, ValueError):
         return False
 
@@ -60,7 +60,7 @@ def is_path_text(text: str) -> bool:
 def pasted_paths(text: str) -> list[Path]:
     """The paths in a pasted or dropped text, one in each line or separated as in a shell; empty for any other text.
 
-    Several words count as paths if all of them start like paths and at least one is an existing file.
+    Several words count as paths if all of them start like paths and at least one exists.
     """
     if is_path_text(text):
         return [typed_path(text)]

@@ -220,20 +220,6 @@ async def test_a_question_of_ten_thousand_characters(answers: QuickAnswers) -> N
         assert len(answers.asked[-1].question) == 9999
 
 
-async def test_a_path_that_is_pasted_into_the_question_opens_its_image(answers: QuickAnswers, picture: Path) -> None:
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        field = app.screen.query_one("#question", Input)
-        for text in (f"'{picture}'", str(picture).replace(" ", "\\ "), picture.as_uri()):
-            app.screen.query_one(ImageList).focus()
-            await pilot.press("down")
-            await until(pilot, lambda: "my picture.png" not in shown(app))
-            field.focus()
-            field.post_message(events.Paste(text))
-            await until(pilot, lambda: "my picture.png · the image" in shown(app))
-            assert field.value == ""
-
-
 @pytest.mark.parametrize("focus", ["question", "images"])
 @pytest.mark.parametrize(
     "text",
@@ -249,33 +235,10 @@ async def test_pasted_lines_are_one_question(answers: QuickAnswers, text: str, f
         await until(pilot, lambda: app.focused is field)
 
 
-@pytest.mark.parametrize("where", ["question", "images", "path"])
-@pytest.mark.parametrize("how", ["\n", "\r\n", " "])
-async def test_of_several_pasted_paths_the_first_is_opened_and_the_others_are_named(
-    answers: QuickAnswers, picture: Path, where: str, how: str
-) -> None:
-    second = picture.with_name("second.png")
-    second.write_bytes(picture.read_bytes())
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        if where == "path":
-            await pilot.press("o")
-            await until(pilot, lambda: app.screen.query("#path"))
-        else:
-            app.screen.query_one(f"#{where}").focus()
-        app.post_message(events.Paste(how.join([f"'{picture}'", f"'{second}'", "/not/here.png"])))
-        await until(pilot, lambda: "my picture.png · the image" in shown(app))
-        await until(pilot, lambda: app._notifications)
-        (toast,) = app._notifications
-        assert toast.message == "one image is shown at a time: my picture.png. Not opened: second.png, here.png"
-        assert app.screen.query_one("#question", Input).value == ""
-
-
 @pytest.mark.parametrize(
     ("make_file", "sentence"),
     [
         (lambda path: None, "there is no image"),
-        (lambda path: path.mkdir(), "is a directory"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_text("no image"), "not an image"),
         (
@@ -302,101 +265,6 @@ async def test_a_bad_image_is_one_sentence(
 def middle(screen: str) -> list[str]:
     """The lines of the panel between the other two."""
     return [line.split("││")[1] for line in screen.splitlines() if line.count("││") == 2]
-
-
-async def test_the_filter_narrows_the_images(answers: QuickAnswers) -> None:
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("escape", "slash")
-        await until(pilot, lambda: app.focused is not None and app.focused.id == "image-filter")
-        await pilot.press(*"teal circle".replace(" ", "_").split("_")[0], "space", *"circle")
-        await until(pilot, lambda: "15.png" in shown(app) and "\n│▌▄▄▄▄ 15.png" in shown(app))
-        await pilot.press(*"xyz")
-        await until(pilot, lambda: "no image by that name" in shown(app))
-
-
-async def test_files_are_picked_from_a_tree(
-    answers: QuickAnswers, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (picture.parent / "notes.txt").write_text("no image")
-    (picture.parent / "[b]odd.png").write_bytes(picture.read_bytes())
-    monkeypatch.chdir(picture.parent)
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("escape", "f")
-        await until(pilot, lambda: "my picture.png" in shown(app))
-        assert "notes.txt" not in shown(app)
-        assert "[b]odd.png" in shown(app)
-        await pilot.press("down", "down")
-        await until(pilot, lambda: "my picture.png · the image" in shown(app))
-
-
-async def test_a_folder_of_ten_thousand_images_is_sorted_before_it_is_cut(
-    answers: QuickAnswers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(10_000):
-        (folder / f"img_{number:06}.png").touch()
-    monkeypatch.chdir(folder)
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("f")
-        await until(pilot, lambda: "img_000000.png" in shown(app) and "img_000010.png" in shown(app))
-        await pilot.press("end")
-        await until(pilot, lambda: "img_000999.png" in shown(app) and "… and 9,000 more" in shown(app))
-        await pilot.press("enter")  # no file, and no error
-        await pilot.press("slash", *"009999")
-        await until(pilot, lambda: "img_009999.png" in shown(app) and "img_000999" not in shown(app))
-
-
-async def test_a_filter_looks_into_closed_folders(
-    answers: QuickAnswers, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    below = picture.parent / "closed" / "deep"
-    below.mkdir(parents=True)
-    picture.rename(below / "Zebra.png")
-    (picture.parent / ".hidden").mkdir()
-    (picture.parent / ".hidden" / "zebra2.png").touch()
-    monkeypatch.chdir(picture.parent)
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("f")
-        await until(pilot, lambda: "▸ closed" in shown(app) and "Zebra" not in shown(app))
-        await pilot.press("slash", *"zebra")
-        await until(pilot, lambda: "Zebra.png  in clo" in shown(app))
-        assert "zebra2" not in shown(app)
-        await pilot.press("enter", "down")
-        await until(pilot, lambda: "Zebra.png · the image" in shown(app))
-        await pilot.press("slash", *"xyz")
-        await until(pilot, lambda: "no such image" in shown(app))
-        await pilot.press("ctrl+u")
-        await until(pilot, lambda: "▸ closed" in shown(app))
-
-
-async def test_a_filter_looks_into_each_linked_folder_once(
-    answers: QuickAnswers, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
-    for folder in (root / "real", elsewhere / "deep"):
-        folder.mkdir(parents=True)
-    picture.rename(elsewhere / "deep" / "zebra1.png")
-    (root / "real" / "zebra2.png").touch()
-    (root / "a link").symlink_to(elsewhere)
-    (root / "b").symlink_to(elsewhere / "deep")
-    (root / "a").symlink_to(root / "real")
-    (root / "real" / "loop").symlink_to(root)
-    (root / "gone").symlink_to(tmp_path / "nowhere")
-    monkeypatch.chdir(root)
-    app = make(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("f")
-        await until(pilot, lambda: "▸ a link" in shown(app))
-        await pilot.press("slash", *"zebra")
-        await until(pilot, lambda: "zebra1.png  in a" in shown(app) and "zebra2.png  in re" in shown(app))
-        assert shown(app).count("zebra1.png") == shown(app).count("zebra2.png") == 1
-        await pilot.press("enter", "down")
-        await until(pilot, lambda: "zebra1.png · the image" in shown(app))
 
 
 async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:

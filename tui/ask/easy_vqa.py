@@ -10,7 +10,10 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from looptop.engine.vqa.image_sources import ImageEntry
 
 
 class BenchmarkQuestion(NamedTuple):
@@ -69,6 +72,18 @@ class Benchmark:
                 return self._head[number]
             self.load()
         return (self._all or {}).get(number, [])
+
+    def entry(self, path: Path) -> ImageEntry:
+        """An image with the benchmark's questions about it."""
+        from looptop.engine.vqa.data.easy_vqa import question_type
+        from looptop.engine.vqa.data.rows import answer_type
+        from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+
+        questions = [
+            AskedQuestion(each.question, (each.answer,), question_type(each.question), answer_type(each.answer))
+            for each in self.asked(path)
+        ]
+        return ImageEntry(path, "test", tuple(questions))
 
     def load(self) -> None:
         """Reads all questions."""

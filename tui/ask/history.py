@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
     from looptop.engine.vqa.answer_records import Answer
     from looptop.tui.ask.asking import Asked
-    from looptop.tui.ask.easy_vqa import BenchmarkQuestion
+    from looptop.tui.ask.sources import ListedQuestion
 
 TITLE = "Earlier questions"
 EMPTY = "Questions that you have asked stay here."
@@ -300,7 +300,7 @@ def _stamped(entry: Entry) -> Entry:
     )
 
 
-def entry_of(asked: Asked, answer: Answer, questions: Iterable[BenchmarkQuestion]) -> Entry:
+def entry_of(asked: Asked, answer: Answer, questions: Iterable[ListedQuestion]) -> Entry:
     """The record of an answer.
 
     Args:

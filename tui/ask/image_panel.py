@@ -1,35 +1,44 @@
-"""The panel in which an image is chosen: from the benchmark or from files, each with a filter."""
+"""The panel in which an image is chosen: a list or a gallery of the benchmark, a folder, or a run's data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
-from looptop.tui.ask.easy_vqa import Benchmark, BenchmarkQuestion
+from looptop.engine.errors import LooptopError
+from looptop.tui.ask import sources
+from looptop.tui.ask.easy_vqa import Benchmark
+from looptop.tui.ask.folder_source import FolderSource
 from looptop.tui.ask.image_list import ImageList
+from looptop.tui.ask.image_list_state import ListState
+from looptop.tui.ask.image_rows import FolderRow, Row, Rows
+from looptop.tui.ask.image_search import ImageSearch
+from looptop.tui.ask.sources import ImageSource, ListedQuestion
+from looptop.tui.ask.thumbnails import Thumbnails
+from looptop.tui.background import work
 from looptop.tui.text import safe
-from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
+    from looptop.engine.filters.vocabulary import Filter
+    from looptop.engine.vqa.image_filter import ImageView
     from looptop.engine.vqa.image_sources import ImageEntry
-    from looptop.tui.ask.file_tree import FileTree
-
-
-BENCHMARK = "easy-VQA test images"
+    from looptop.tui.ask.gallery_view import GalleryView
+    from looptop.tui.ask.image_filter import FilterField
 
 
 class ImagePanel(Vertical):
-    """A list of the benchmark's images, or a tree of files."""
+    """A list of images, or a gallery of them."""
 
     @dataclass
     class Moved(Message):
@@ -45,99 +54,345 @@ class ImagePanel(Vertical):
 
     def __init__(self, benchmark: Benchmark, images: Sequence[Path]) -> None:
         super().__init__(id="images-panel")
-        self._list = ImageList(id="images")
-        self._tree: FileTree | None = None
-        self._benchmark = benchmark
-        self._title = BENCHMARK
-        self._entries: dict[Path, ImageEntry] | None = None
-        """The images that another screen gave; None while the benchmark is the list."""
-        self.border_title = BENCHMARK
-        self._list.show(images, benchmark.note)
+        self.benchmark = benchmark
+        self._thumbnails = Thumbnails(self._thumbnails_ready)
+        self._list = ImageList(self._thumbnails, id="images")
+        self._gallery: GalleryView | None = None
+        self._field: FilterField | None = None
+        self._search = ImageSearch(self, self._take_results)
+        self.source: ImageSource = sources.of_benchmark(benchmark, images)
+        """Where the images come from."""
+        self._before: ImageSource = self.source
+        """The source that is shown again after a folder."""
+        self.folder = Path.cwd()
+        """The folder that was shown last."""
+        self._rows: Rows = self.source.rows
+        self._filter: Filter[ImageView] | None = None
+        """The filter, if one is set."""
+        self._typed = False
+        """Whether the filter was typed since the last results came."""
+        self._revealed: Path | None = None
+        """An image that is about to get the cursor."""
+        self.model = "bundled"
+        """The model whose answers `right` and `wrong` are about."""
+        self._list.show(self._rows, 0)
+        self._describe()
 
     def compose(self) -> ComposeResult:
-        """The list. The tree and the filter are added when they are first used."""
+        """The list. The filter and the gallery are added when they are first used."""
         yield self._list
 
     def on_mount(self) -> None:
         """Shows files if the benchmark is not installed."""
-        if self._list.path is None:
+        if not len(self._rows):
             self.turn()
 
+    def on_unmount(self) -> None:
+        """Ends what reads and decodes."""
+        for source in (self.source, self._before):
+            source.close()
+        self._search.stop()
+        self._thumbnails.close()
+
+    def on_resize(self) -> None:
+        """Fits the title."""
+        self._describe()
+
+    @property
+    def view(self) -> ImageList | GalleryView:
+        """The list or the gallery, whichever is shown."""
+        return self._gallery if self._gallery is not None and self._gallery.display else self._list
+
     def take_focus(self) -> None:
-        """Puts the focus on the list or the tree."""
-        (self._tree if self._tree is not None and self._tree.display else self._list).focus()
+        """Puts the focus on the images."""
+        self.view.take_focus()
 
-    def show_entries(self, title: str, entries: Iterable[ImageEntry]) -> None:
-        """Replaces the list by these images; the first is chosen."""
-        self._entries = {entry.image: entry for entry in entries}
-        self._title = title
-        self._list.show(list(self._entries), self._note)
-        if self._tree is not None and self._tree.display:
-            self._tree.display, self._list.display = False, True
-        self.border_title = safe(title)
-        self.take_focus()
-        if self._list.path is not None:
-            self.post_message(self.Moved(self._list.path))
+    # Sources.
 
-    def asked(self, path: Path) -> Sequence[BenchmarkQuestion]:
-        """The questions that the list, or the benchmark, asks about an image."""
-        entry = self._entries.get(path) if self._entries else None
-        if entry is None:
-            return self._benchmark.asked(path)
-        return [BenchmarkQuestion(each.question, each.answer) for each in entry.questions]
+    def open_source(self, source: ImageSource) -> None:
+        """Begins to read another source, and shows its images."""
+        if not isinstance(source, FolderSource) and self._before is not self.source:
+            self._before.close()
+        source.start(partial(self._source_changed, source))
+        self._present(source)
 
-    def _note(self, path: Path) -> str:
-        answers = dict.fromkeys(each.answer for each in self.asked(path) if each.answer not in ("yes", "no"))
-        return ", ".join(answers)
+    def show_entries(self, title: str, entries: Sequence[ImageEntry]) -> None:
+        """Shows images that another screen gives; the first is selected."""
+        self.open_source(sources.given(title, entries))
+
+    def show_folder(self, folder: Path, image: Path | None = None) -> None:
+        """Shows a folder, with the cursor on one of its images."""
+        source = FolderSource(folder)
+        self._revealed = image
+        self.open_source(source)
+        if image is not None:
+            self._reveal(source, image)
+
+    def select(self, image: Path) -> None:
+        """Puts the cursor on an image; if the list does not have it, its folder becomes the list."""
+        if self._rows.index_of(image) is None:
+            self.show_folder(image.parent, image)
+        else:
+            self._show_rows(self._rows, image)
 
     def turn(self) -> None:
-        """Changes between the benchmark's images and files."""
-        if self._tree is None:
-            from looptop.tui.ask.file_tree import FileTree
+        """Changes between the images of a folder and those of the source before."""
+        if isinstance(self.source, FolderSource):
+            self._present(self._before)
+        else:
+            self.show_folder(self.folder)
 
-            self._tree = FileTree(Path.cwd())
-            self.mount(self._tree)
-            self._tree.display = False
-        files = not self._tree.display
-        self._tree.display, self._list.display = files, not files
-        self.border_title = "Files" if files else safe(self._title)
-        self._apply(self.query_one("#image-filter", Field).value if self.query("#image-filter") else "")
+    def asked(self, path: Path) -> Sequence[ListedQuestion]:
+        """The questions that the list, or the benchmark, asks about an image."""
+        return self.source.asked(path) or self.benchmark.asked(path)
+
+    def _present(self, source: ImageSource) -> None:
+        if isinstance(self.source, FolderSource):
+            self.source.close()
+        else:
+            self._before = self.source
+        if isinstance(source, FolderSource):
+            self.folder = source.root
+        elif source is not self._before:
+            self._before.close()
+            self._before = source
+        self.source = source
+        self._list.has_folders = isinstance(source, FolderSource)
+        self._show_rows(source.rows, restart=True)
+        self._set_filter(source.first_filter)
         self.take_focus()
+
+    def _source_changed(self, source: ImageSource) -> None:
+        """Shows what was read meanwhile."""
+        if source is not self.source or not self.is_attached:
+            return
+        if self._filter is None:
+            self._show_rows(source.rows)
+        elif not isinstance(source, FolderSource):  # The search of a folder reads by itself.
+            self._search.start(source, self._filter, self.model)
+        self._describe()
+
+    def _reveal(self, source: FolderSource, image: Path) -> None:
+        """Opens the folders above an image and puts the cursor on it."""
+
+        async def reveal() -> None:
+            await source.reveal(image)
+            self._revealed = None
+            if source is self.source and self._filter is None:
+                self._show_rows(source.rows, image)
+
+        self._revealed = image
+        work(self, reveal(), "reveal", exclusive=True)
+
+    @on(ImageList.Opened)
+    def _toggle_folder(self) -> None:
+        row = self.view.selected
+        if isinstance(self.source, FolderSource) and row is not None:
+            self.source.toggle(row.path)
+
+    @on(ImageList.UpFolder)
+    def _up_folder(self) -> None:
+        if isinstance(self.source, FolderSource):
+            self.show_folder(self.source.root.parent, self.source.root)
+
+    # Gallery.
+
+    async def toggle_gallery(self) -> None:
+        """Changes between the list and the gallery; the cursor stays on its image."""
+        from looptop.tui.ask.gallery_view import GalleryView
+
+        if self._gallery is None:
+            self._gallery = GalleryView(self._thumbnails)
+            self._gallery.display = False
+            await self.mount(self._gallery)
+        if self._gallery.display:
+            self.leave_gallery()
+            self.take_focus()
+        else:
+            self._change_view(self._gallery)
+            self._search.forget_outcomes()
+            self._show_outcomes()
+            self.take_focus()
+
+    def leave_gallery(self) -> None:
+        """Shows the list again, if the gallery is shown."""
+        if self.view is self._gallery:
+            self._change_view(self._list)
+
+    def _change_view(self, after: ImageList | GalleryView) -> None:
+        before = self.view
+        before.display, after.display = False, True
+        self.screen.set_class(after is self._gallery, "-gallery")
+        after.show(self._rows, before.cursor)
+        self._post_moved(after.selected)
+
+    def _show_outcomes(self) -> None:
+        """Marks the images of the gallery by how the model answered."""
+
+        async def show(gallery: GalleryView) -> None:
+            gallery.show_outcomes(await self._search.outcomes(self.model))
+
+        if self._gallery is not None and self._gallery.display:
+            work(self, show(self._gallery), "outcomes", exclusive=True)
+
+    def on_gallery_left(self) -> None:
+        """Shows the list again."""
+        self.leave_gallery()
+        self.take_focus()
+
+    def on_gallery_chosen(self) -> None:
+        """Opens or closes a folder; takes an image."""
+        if isinstance(self.view.selected, FolderRow):
+            self._toggle_folder()
+            return
+        self.leave_gallery()
+        self._list_chosen()
+
+    # Filter.
 
     def open_filter(self) -> None:
         """Shows the filter and puts the focus there."""
-        if not self.query("#image-filter"):
-            self.mount(Field(placeholder="filter by name", id="image-filter"), before=0)
-        self.query_one("#image-filter").focus()
+        self._search.forget_outcomes()
+        self._mount_field().focus()
+
+    def close_filter(self) -> None:
+        """Closes the filter; the image under the cursor keeps it."""
+        row = self.view.selected
+        self._set_filter("")
+        if row is not None and isinstance(self.source, FolderSource):
+            self._reveal(self.source, row.path)
+        self.take_focus()
+
+    def use_model(self, model: str) -> None:
+        """Takes `right`, `wrong` and `confidence` from the answers of another model."""
+        self.model = model
+        self._show_outcomes()
+        if self._filter is not None:
+            self._search.start(self.source, self._filter, model)
+
+    def _mount_field(self) -> FilterField:
+        from looptop.tui.ask.image_filter import FilterField
+
+        if self._field is None:
+            self._field = FilterField()
+            self.mount(self._field, Static(id="image-hint"), before=0)
+        self._field.display = True
+        return self._field
+
+    def _set_filter(self, text: str) -> None:
+        """Puts another filter into the field; without a text the field is closed."""
+        if text or self._field is not None:
+            field = self._mount_field()
+            with field.prevent(Input.Changed):
+                field.value = text
+            field.display = bool(text)
+        self._apply(text)
 
     @on(Input.Changed, "#image-filter")
     def _filter_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._typed = True
         self._apply(event.value)
 
     @on(Input.Submitted, "#image-filter")
-    def _filter_done(self) -> None:
-        self.take_focus()
-
-    def _apply(self, words: str) -> None:
-        if self._tree is not None and self._tree.display:
-            self._tree.filter(words)
+    def _filter_done(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value.strip():
+            self.take_focus()
         else:
-            self._list.filter(words)
+            self.close_filter()
+
+    def _apply(self, text: str) -> None:
+        from looptop.engine.vqa.image_filter import parse
+
+        self._list.is_filtered = self._field is not None and self._field.display
+        try:
+            chosen = parse(text)
+        except LooptopError as error:
+            self._show_hint(str(error))
+            return
+        self._filter = chosen if text.strip() else None
+        if self._filter is not None:
+            self._search.start(self.source, self._filter, self.model)
+        else:
+            self._search.stop()
+            self.source.require(chosen)
+            self._show_rows(self.source.rows, row.path if (row := self.view.selected) is not None else None)
+        self._describe()
+
+    def _take_results(self, rows: Rows) -> None:
+        from looptop.engine.vqa.image_filter import first_word
+
+        index = None
+        if self._typed and self._filter is not None and (word := first_word(self._filter)):
+            index = rows.index_of_prefix(word)
+        self._typed = self._typed and self._search.is_running
+        self._show_rows(rows, None if index is None else rows.row(index).path)
+
+    # What is shown.
+
+    def _show_rows(self, rows: Rows, wanted: Path | None = None, *, restart: bool = False) -> None:
+        """Shows rows, with the cursor on an image.
+
+        Args:
+            rows: The rows.
+            wanted: The image; None keeps the cursor on the image where it is.
+            restart: Whether the cursor goes to the first row instead.
+        """
+        view, before = self.view, self.view.selected
+        index = None
+        if wanted is not None:
+            index = rows.index_of(wanted)
+        elif before is not None and not restart and (view.cursor or self._filter is not None):
+            index = rows.index_of(before.path)
+        self._rows = rows
+        view.show(rows, index or 0)
+        after = view.selected
+        if after is not None and (before is None or after.path != before.path) and self._revealed is None:
+            self._post_moved(after)
+        self._describe()
+
+    def _post_moved(self, row: Row | None) -> None:
+        if row is not None and not isinstance(row, FolderRow) and self.view is self._list:
+            self.post_message(self.Moved(row.path))
+
+    def _describe(self) -> None:
+        """Shows what the list is of, how many images it has, and what is wrong."""
+        state = ListState(self.source, self._rows, self._filter, self._search, self.model)
+        self.border_title = safe(state.title(self.size.width - 6))
+        self.border_subtitle = safe(state.count())
+        self._show_hint(state.hint())
+
+    def _show_hint(self, text: str) -> None:
+        if text and self._field is None:
+            self._mount_field().display = False
+        if self._field is not None:
+            hint = self.query_one("#image-hint", Static)
+            hint.display = bool(text)
+            hint.update(safe(text, "$text-muted"))
+
+    def _thumbnails_ready(self, images: set[Path]) -> None:
+        self.view.ready(images)
+
+    # Messages of the list and of the filter.
 
     @on(Table.Moved)
     def _list_moved(self) -> None:
-        if self._list.path is not None:
-            self.post_message(self.Moved(self._list.path))
+        self._post_moved(self._list.selected)
 
     @on(Table.Chosen)
     def _list_chosen(self) -> None:
         if self._list.path is not None:
             self.post_message(self.Chosen(self._list.path))
 
-    def on_file_tree_moved(self, event: FileTree.Moved) -> None:
-        """The cursor is on an image among the files."""
-        self.post_message(self.Moved(event.path))
+    @on(ImageList.Cleared)
+    def _cleared(self) -> None:
+        self.close_filter()
 
-    def on_file_tree_chosen(self, event: FileTree.Chosen) -> None:
-        """An image among the files was chosen."""
-        self.post_message(self.Chosen(event.path))
+    def on_filter_field_moved(self, event: FilterField.Moved) -> None:
+        """Moves the cursor while the filter is typed."""
+        self.view.move(event.rows)
+
+    def on_filter_field_closed(self) -> None:
+        """Closes the filter."""
+        self.close_filter()

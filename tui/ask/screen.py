@@ -14,7 +14,6 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ask import entry_actions
 from looptop.tui.ask.answer import AnswerView
@@ -45,7 +44,7 @@ NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
 class AskScreen(MainScreen):
     """The Ask screen, on key 1."""
 
-    KEY_CONTEXTS = ("ask", "question", "images", "rows", "tree", "history")
+    KEY_CONTEXTS = ("ask", "question", "images", "image-filter", "gallery", "rows", "tree", "history")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
     AUTO_FOCUS = "#images"
     SMALL_PANES = ("#images-panel", "#answer, #question", "#history")
@@ -129,22 +128,22 @@ class AskScreen(MainScreen):
 
     def action_open(self) -> None:
         """Asks for a path."""
-        from looptop.tui.screens.dialog import PathQuestion
+        from looptop.tui.ask.path_question import PathQuestion
 
         self.app.push_screen(PathQuestion(), self._opened)
 
     def _opened(self, paths: Sequence[Path] | None) -> None:
-        """Shows the first image that can be opened, and says which paths were not opened."""
+        """Opens images or a folder, and goes to the question if an image is shown."""
+        from looptop.tui.ask.opened_paths import open_paths
+
         if not paths:
             return
-        chosen = next((path for path in paths if path.is_file()), paths[0])
-        self.show_image(chosen)
-        self.action_question()
-        others = [visible(path.name) for path in paths if path is not chosen]
-        if others:
-            more = f"{', '.join(others[:3])}{f' and {len(others) - 3:,} more' if len(others) > 3 else ''}"
-            sentence = f"one image is shown at a time: {visible(chosen.name)}. Not opened: {more}"
-            self.app.notify(sentence, severity="warning", markup=False)
+        image = open_paths(
+            self.query_one(ImagePanel), paths, lambda sentence: self.services.show_notice(sentence, "warning")
+        )
+        if image is not None:
+            self.show_image(image)
+            self.action_question()
 
     def on_paste(self, event: Paste) -> None:
         """Pasted or dropped paths open an image; other text begins a question."""
@@ -170,6 +169,7 @@ class AskScreen(MainScreen):
             view.fail(NO_IMAGE)
         elif self._asking.ask(self.path, question):
             self.query_one(QuestionField).remember(question)
+            self.services.kept.keep_asked(self.path, self._asking.model)
             self._show_waiting()
         # What is typed now is the next question, from its first letter on.
         self.query_one(QuestionField).select_all()
@@ -239,6 +239,7 @@ class AskScreen(MainScreen):
 
     def action_question(self) -> None:
         """Goes to the question."""
+        self.query_one(ImagePanel).leave_gallery()
         self.query_one(QuestionField).focus()
 
     def action_view(self) -> None:
@@ -266,8 +267,20 @@ class AskScreen(MainScreen):
         self.query_one(ImagePanel).open_filter()
 
     def action_files(self) -> None:
-        """Changes between the benchmark and files."""
+        """Changes between files and the images before."""
         self.query_one(ImagePanel).turn()
+
+    def action_source(self) -> None:
+        """Chooses where the images come from."""
+        from looptop.tui.ask.source_picker import choose_source
+
+        work(
+            self, choose_source(self.query_one(ImagePanel), self.services.kept.recent_images), "source", exclusive=True
+        )
+
+    async def action_gallery(self) -> None:
+        """Changes between the gallery and the list."""
+        await self.query_one(ImagePanel).toggle_gallery()
 
     def action_model(self) -> None:
         """Chooses a model."""
@@ -290,10 +303,18 @@ class AskScreen(MainScreen):
         lines = [Choice(each.name, safe(each.name, "bold") + safe(f"  {each.label}", "$text-muted")) for each in models]
         self.app.push_screen(Picker("Choose a model", lines, "There is no model yet: train one on screen 2."), self.use)
 
+    def ask_about(self, model: str) -> None:
+        """Answers with this model from now on; if it was trained on other data, that becomes the list."""
+        from looptop.tui.ask.source_picker import show_data_of
+
+        self.use(model)
+        work(self, show_data_of(self.query_one(ImagePanel), model), "source", exclusive=True)
+
     def use(self, model: str | None) -> None:
         """Answers with this model from now on."""
         if model is not None and model != self._asking.model:
             self._asking.use(model)
+            self.query_one(ImagePanel).use_model(model)
 
     # The chosen answer: under the cursor of the earlier questions, else on display.
 

@@ -73,7 +73,7 @@ class Services(Protocol):
         """Goes to the form of a new run, filled in from this one."""
 
     def ask_about(self, model: str) -> None:
-        """Goes to Ask, with this model answering."""
+        """Goes to Ask, with this model answering, and with the images of its data if that is not the benchmark."""
 
     def show_images(self, title: str, entries: Sequence[ImageEntry]) -> None:
         """Goes to Ask, with these images as the list to choose from."""

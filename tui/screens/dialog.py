@@ -1,25 +1,19 @@
-"""Dialogs: a question that is answered with one key, a field for text, and a field for paths."""
+"""Dialogs: a question that is answered with one key, and a field for text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Paste
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
-from looptop.tui.paths import pasted_paths, typed_path
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar
@@ -63,56 +57,6 @@ class Question(Overlay[str]):
     def action_answer(self, name: str) -> None:
         """Chooses the answer whose key was pressed."""
         self.dismiss(name)
-
-
-class PathField(Field):
-    """A field for a path; several pasted paths are accepted immediately."""
-
-    @dataclass
-    class Pasted(Message):
-        """Several paths were pasted."""
-
-        paths: list[Path]
-
-    def _on_paste(self, event: Paste) -> None:
-        paths = pasted_paths(event.text)
-        if len(paths) > 1:
-            event.prevent_default()
-            event.stop()
-            self.post_message(self.Pasted(paths))
-        else:
-            super()._on_paste(event)
-
-
-class PathQuestion(Overlay[list[Path]]):
-    """Asks for an image's path."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
-    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
-
-    def compose(self) -> Iterable[Widget]:
-        """One field, and the error of what was typed."""
-        box = Vertical(
-            PathField(placeholder="path of an image, typed, pasted or dropped", id="path"),
-            Static("", id="wrong"),
-            classes="box -question",
-        )
-        box.border_title = "Open an image"
-        yield box
-        yield KeyBar()
-
-    @on(Input.Submitted, "#path")
-    def _take(self, event: Input.Submitted) -> None:
-        try:
-            path = typed_path(event.value)
-        except LooptopError as error:
-            self.query_one("#wrong", Static).update(safe(error, "$text-error"))
-            return
-        self.dismiss([path])
-
-    @on(PathField.Pasted)
-    def _take_all(self, event: PathField.Pasted) -> None:
-        self.dismiss(event.paths)
 
 
 class TextQuestion(Overlay[str]):

@@ -1,0 +1,280 @@
+"""A gallery: thumbnails side by side, each with a caption. Only the tiles on the screen are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import BindingType
+from textual.events import Click, Resize
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from looptop.engine.text import visible
+from looptop.tui.actions import bindings
+from looptop.tui.ask.image_list import cut_middle
+from looptop.tui.ask.image_rows import FolderRow, PathRows, Row, Rows
+from looptop.tui.ask.thumbnails import Thumbnails, Wanted
+from looptop.tui.widgets.style_cache import StyleCache
+
+WIDTHS = (12, 18, 24, 36)
+"""The least widths of a thumbnail, in cells; its height is half of its width, which makes it a square."""
+
+MARK_STYLES = {"✓": "good", "✗": "bad"}
+
+
+class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
+    """Thumbnails of the same rows as the list's, one of them under the cursor."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"gallery--{name}" for name in ("cursor", "muted", "good", "bad")}
+    DEFAULT_CSS = """
+    Gallery {
+        height: 1fr;
+        background: transparent;
+        overflow-x: hidden;
+        overflow-y: scroll;
+        scrollbar-size-vertical: 1;
+
+        & > .gallery--cursor {
+            background: $primary 30%;
+            color: $foreground;
+        }
+
+        & > .gallery--muted {
+            color: $text-muted;
+        }
+
+        & > .gallery--good {
+            color: $text-success;
+        }
+
+        & > .gallery--bad {
+            color: $text-error;
+        }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("gallery")]
+
+    cursor: reactive[int] = reactive(0, repaint=False, init=False)
+
+    @dataclass
+    class Moved(Message):
+        """Another tile is under the cursor."""
+
+        row: int
+
+    class Chosen(Message):
+        """The tile under the cursor was chosen."""
+
+    class Left(Message):
+        """The gallery is to be closed."""
+
+    def __init__(self, thumbnails: Thumbnails, mark: Callable[[Path], str], *, id: str) -> None:  # noqa: A002
+        """`mark`: returns ✓ or ✗ for an image whose question was answered rightly or wrongly, else nothing."""
+        super().__init__(id=id)
+        self._thumbnails, self._mark = thumbnails, mark
+        self._rows: Rows = PathRows()
+        self._least = 0
+        """The index of the least width in `WIDTHS`."""
+        self._columns, self._width, self._height = 1, WIDTHS[0], WIDTHS[0] // 2
+
+    def show(self, rows: Rows, cursor: int) -> None:
+        """Replaces the rows."""
+        self._rows = rows
+        self.set_reactive(Gallery.cursor, self.validate_cursor(cursor))
+        self._arrange()
+
+    @property
+    def selected(self) -> Row | None:
+        """The row under the cursor."""
+        return self._rows.row(self.cursor) if self.cursor < len(self._rows) else None
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the image under the cursor; empty if nothing is, or if it is not known yet."""
+        row = self.selected
+        known = None if row is None else self._thumbnails.get(self._wanted(row.path))
+        return known.problem if known is not None else ""
+
+    def ready(self, images: set[Path]) -> None:
+        """Draws the tiles of images whose thumbnails are ready."""
+        for tile_row in {index // self._columns for index in self._visible() if self._rows.row(index).path in images}:
+            self._refresh_row(tile_row)
+
+    # Moving.
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Limits the cursor to the rows."""
+        return max(0, min(cursor, len(self._rows) - 1))
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Scrolls to the tile, and posts `Moved`."""
+        self._reveal()
+        for tile_row in {before // self._columns, now // self._columns}:
+            self._refresh_row(tile_row)
+        self.post_message(self.Moved(now))
+
+    def action_move(self, tiles: int) -> None:
+        """Moves the cursor along the row."""
+        self.cursor += tiles
+
+    def action_line(self, lines: int) -> None:
+        """Moves the cursor to another line of tiles, in the same column if it has one."""
+        target = self.cursor + lines * self._columns
+        if target >= 0 and target // self._columns <= (len(self._rows) - 1) // self._columns:
+            self.cursor = target
+
+    def action_page(self, pages: int) -> None:
+        """Moves the cursor by pages."""
+        lines = max(1, self.size.height // self._tile_height)
+        self.cursor += pages * lines * self._columns
+
+    def action_jump(self, to: str) -> None:
+        """Moves the cursor to the `first` or `last` tile."""
+        self.cursor = len(self._rows) - 1 if to == "last" else 0
+
+    def action_choose(self) -> None:
+        """Chooses the tile under the cursor."""
+        if len(self._rows):
+            self.post_message(self.Chosen())
+
+    def action_close(self) -> None:
+        """Closes the gallery."""
+        self.post_message(self.Left())
+
+    def action_resize(self, by: int) -> None:
+        """Makes thumbnails larger or smaller."""
+        self._least = max(0, min(self._least + by, len(WIDTHS) - 1))
+        self._arrange()
+
+    def on_click(self, event: Click) -> None:
+        """Moves the cursor to the clicked tile; a double click chooses it."""
+        column = event.x * self._columns // max(self.size.width, 1)
+        index = (event.y + self.scroll_offset.y) // self._tile_height * self._columns + column
+        if index < len(self._rows):
+            self.cursor = index
+            if event.chain == 2:
+                self.action_choose()
+
+    # Layout.
+
+    @property
+    def _tile_height(self) -> int:
+        """The thumbnail and its caption."""
+        return self._height + 1
+
+    def _arrange(self) -> None:
+        """Fits as many columns as there is room for, as wide as they can be: bar of the cursor, thumbnail, gap."""
+        room = self.size.width
+        least = min(WIDTHS[self._least], max(room - 2, 1))
+        self._columns = max(1, room // (least + 2))
+        self._width = max(least, room // self._columns - 2)
+        self._height = max(1, self._width // 2)
+        if self._tile_height > max(self.size.height, 2):  # A tile is never higher than the gallery.
+            self._height = max(1, self.size.height - 1)
+        lines = -(-len(self._rows) // self._columns)
+        self.virtual_size = Size(0, lines * self._tile_height)
+        self._reveal()
+        self._request()
+        self.refresh()
+
+    def on_resize(self, _event: Resize) -> None:
+        """Fits the tiles to the new size."""
+        self._arrange()
+
+    def _reveal(self) -> None:
+        """Scrolls the tile under the cursor into sight."""
+        top, height = self.cursor // self._columns * self._tile_height, self._tile_height
+        first, seen = self.scroll_offset.y, self.size.height
+        if seen < 1:
+            return
+        if top < first:
+            self.scroll_to(y=top, animate=False, immediate=True)
+        elif top + height > first + seen:
+            self.scroll_to(y=top + height - seen, animate=False, immediate=True)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Asks for the thumbnails of the tiles that came into sight."""
+        super().watch_scroll_y(old_value, new_value)
+        self._request()
+
+    def _visible(self) -> range:
+        first = self.scroll_offset.y // self._tile_height
+        last = (self.scroll_offset.y + self.size.height - 1) // self._tile_height
+        return range(first * self._columns, min(len(self._rows), (last + 1) * self._columns))
+
+    def _request(self) -> None:
+        if self.display and self.size.height:
+            rows = [self._rows.row(index) for index in self._visible()]
+            self._thumbnails.request([self._wanted(row.path) for row in rows if not isinstance(row, FolderRow)])
+
+    def _wanted(self, path: Path) -> Wanted:
+        return Wanted(path, self._width, self._height)
+
+    def _refresh_row(self, tile_row: int) -> None:
+        top = tile_row * self._tile_height - self.scroll_offset.y
+        first, end = max(0, top), min(top + self._tile_height, self.size.height)
+        if first < end:
+            self.refresh(Region(0, first, self.size.width, end - first))
+
+    # Drawing.
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the tiles beside one another."""
+        width, base = self.size.width, self.base_style
+        tile_row, line = divmod(y + self.scroll_offset.y, self._tile_height)
+        segments: list[Segment] = []
+        first = tile_row * self._columns
+        for index in range(first, min(first + self._columns, len(self._rows))):
+            is_cursor = index == self.cursor
+            style = self.get_component_rich_style("gallery--cursor") if is_cursor and self.has_focus else base
+            segments.append(Segment("▌" if is_cursor else " ", base))
+            segments += self._tile_line(self._rows.row(index), line, style, base)
+            end = (index - first + 1) * width // self._columns
+            segments.append(Segment(" " * (end - (index - first) * width // self._columns - self._width - 1), base))
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _tile_line(self, row: Row, line: int, style: Style, base: Style) -> list[Segment]:
+        width, middle = self._width, self._height // 2
+        if line == self._height:
+            return self._caption(row, style)
+        if isinstance(row, FolderRow):
+            text = f"{'▾' if row.is_open else '▸'} folder" if line == middle else row.note if line == middle + 1 else ""
+            return [Segment(_centred(text, width), base + self._part("muted"))]
+        thumbnail = self._thumbnails.get(self._wanted(row.path))
+        if thumbnail is None or thumbnail.problem:
+            text = ("·" if thumbnail is None else "✗") if line == middle else ""
+            return [Segment(_centred(text, width), base + self._part("muted" if thumbnail is None else "bad"))]
+        above = (self._height - len(thumbnail.lines)) // 2
+        if not above <= line < above + len(thumbnail.lines):
+            return [Segment(" " * width, base)]
+        strip = thumbnail.lines[line - above]
+        left = (width - strip.cell_length) // 2
+        return [Segment(" " * left, base), *strip, Segment(" " * (width - strip.cell_length - left), base)]
+
+    def _caption(self, row: Row, style: Style) -> list[Segment]:
+        mark = "" if isinstance(row, FolderRow) else self._mark(row.path)
+        if not mark:
+            return [Segment(_centred(row.path.name, self._width), style)]
+        name = cut_middle(row.path.name, self._width - 2)
+        return [Segment(f"{mark} ", style + self._part(MARK_STYLES.get(mark, "muted"))), Segment(name, style)]
+
+    def _part(self, name: str) -> Style:
+        return self.get_component_rich_style(f"gallery--{name}", partial=True)
+
+
+def _centred(text: str, width: int) -> str:
+    text = visible(text)
+    length = cell_len(text)
+    if length >= width:
+        return cut_middle(text, width)
+    left = (width - length) // 2
+    return f"{' ' * left}{text}{' ' * (width - length - left)}"

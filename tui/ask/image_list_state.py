@@ -1,0 +1,61 @@
+"""What is said about the list of images: what it is of, how many images it has, and why some or all are missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from looptop.tui.ask.folder_source import FolderSource
+from looptop.tui.ask.image_rows import Rows
+from looptop.tui.ask.image_search import ImageSearch
+from looptop.tui.ask.sources import ImageSource
+
+if TYPE_CHECKING:
+    from looptop.engine.filters.vocabulary import Filter
+    from looptop.engine.vqa.image_filter import ImageView
+
+NO_MATCH = "no image matches; words are searched in names and answers, question:WORD in questions"
+SHORTEST_PATH = 8
+
+
+@dataclass(frozen=True)
+class ListState:
+    """The list as it is now."""
+
+    source: ImageSource
+    rows: Rows
+    chosen: Filter[ImageView] | None
+    """The filter, if one is set."""
+    search: ImageSearch
+    model: str
+
+    def title(self, room: int) -> str:
+        """What the list is of; a path that does not fit keeps its end."""
+        title = self.source.title
+        if isinstance(self.source, FolderSource) and SHORTEST_PATH < room < len(title):
+            return f"…{title[1 - room :]}"
+        return title
+
+    def count(self) -> str:
+        """How many images there are or match, and what is being read."""
+        shown, status = self.rows.images, self.source.status
+        if self.chosen is None:
+            count = "1 image" if shown == 1 else f"{shown:,} images"
+        elif isinstance(self.source, FolderSource):
+            cut = f" of the first {self.source.searched:,}" if self.source.is_cut else ""
+            count = f"{shown:,} found{cut}"
+        else:
+            count = f"{shown:,} of {self.source.rows.images:,}"
+        if self.search.is_running:
+            status = "searching…"
+        return f"{count} · {status}" if status else count
+
+    def hint(self) -> str:
+        """Why images are missing, as a sentence; empty if there is nothing to say."""
+        if self.source.problem:
+            return self.source.problem
+        if self.chosen is None or self.search.is_running:
+            return ""
+        if self.search.lacks_outcomes:
+            return f"no evaluation of {self.model} is kept, so right, wrong and confidence are unknown; e makes one"
+        return "" if len(self.rows) or self.source.status else NO_MATCH

@@ -1,0 +1,146 @@
+"""Asks for the path of an image or a folder; tab completes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.events import Paste
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from looptop.engine.errors import LooptopError
+from looptop.tui.actions import bindings
+from looptop.tui.background import in_thread, work
+from looptop.tui.paths import pasted_paths, typed_path
+from looptop.tui.screens.base import Overlay
+from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
+from looptop.tui.widgets.field import Field
+
+MAX_NAMES = 8
+"""The most names that are shown when several complete what was typed."""
+
+
+class PathField(Field):
+    """A field for a path; several pasted paths are accepted immediately."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("path")]
+
+    @dataclass
+    class Pasted(Message):
+        """Several paths were pasted."""
+
+        paths: list[Path]
+
+    class Incomplete(Message):
+        """What is typed is to be completed."""
+
+    def action_complete(self) -> None:
+        """Completes the path."""
+        self.post_message(self.Incomplete())
+
+    def _on_paste(self, event: Paste) -> None:
+        paths = pasted_paths(event.text)
+        if len(paths) > 1:
+            event.prevent_default()
+            event.stop()
+            self.post_message(self.Pasted(paths))
+        else:
+            super()._on_paste(event)
+
+
+class PathQuestion(Overlay[list[Path]]):
+    """Asks for the path of an image or a folder."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog", "path")
+
+    def compose(self) -> Iterable[Widget]:
+        """One field, and what was wrong with the path, or the names that complete it."""
+        box = Vertical(
+            PathField(placeholder="path of an image or a folder, typed, pasted or dropped; tab completes", id="path"),
+            Static("", id="wrong"),
+            classes="box -question",
+        )
+        box.border_title = "Open an image or a folder"
+        yield box
+        yield KeyBar()
+
+    @on(Input.Submitted, "#path")
+    def _take(self, event: Input.Submitted) -> None:
+        try:
+            path = typed_path(event.value)
+        except LooptopError as error:
+            self._show(str(error), "$text-error")
+            return
+        self.dismiss([path])
+
+    @on(PathField.Pasted)
+    def _take_all(self, event: PathField.Pasted) -> None:
+        self.dismiss(event.paths)
+
+    @on(PathField.Incomplete)
+    def _complete(self) -> None:
+        field = self.query_one(PathField)
+        typed = field.value[: field.cursor_position]
+
+        async def complete() -> None:
+            completed, names = await in_thread(partial(completion, typed))
+            if field.value.startswith(typed) and field.is_attached:
+                if completed != typed:
+                    field.value = completed
+                    field.cursor_position = len(completed)
+                more = f"  and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
+                self._show("  ".join(names[:MAX_NAMES]) + more, "$text-muted")
+
+        work(self, complete(), "completion", exclusive=True)
+
+    def _show(self, text: str, style: str) -> None:
+        self.query_one("#wrong", Static).update(safe(text, style))
+
+
+def completion(typed: str) -> tuple[str, list[str]]:
+    """Completes a path as far as it is clear. Reads a folder: call it in a thread.
+
+    Args:
+        typed: The beginning of a path of an image or a folder.
+
+    Returns:
+        The longer path, and the names that can follow if there are several.
+    """
+    from looptop.engine.vqa.image_folders import natural_order
+    from looptop.engine.vqa.images.decode import is_image_name
+
+    above, slash, begun = typed.rpartition("/")
+    try:
+        folder = typed_path(above + slash) if above or slash else Path.cwd()
+        with os.scandir(folder) as entries:
+            names = natural_order(
+                [
+                    name
+                    for entry in entries
+                    if (name := entry.name + ("/" if entry.is_dir() else "")).lower().startswith(begun.lower())
+                    and (name.endswith("/") or is_image_name(name))
+                    and (begun.startswith(".") or not name.startswith("."))
+                ]
+            )
+    except (OSError, LooptopError, ValueError):
+        return typed, []
+    exact = [name for name in names if name.startswith(begun)] or names
+    shared = _shared_start(exact)
+    return above + slash + (shared if len(shared) >= len(begun) else begun), [] if len(names) == 1 else names
+
+
+def _shared_start(names: list[str]) -> str:
+    first, last = min(names, default=""), max(names, default="")
+    different = (position for position, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    return first[: next(different, len(first))]

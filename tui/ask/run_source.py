@@ -1,0 +1,121 @@
+"""Images of a run's data, with its questions. A helper process reads them, one split at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from looptop.engine.errors import LooptopError
+from looptop.tui.ask.image_rows import PathRows, Rows, entry_rows
+from looptop.tui.ask.sources import ListedQuestion, accepted
+from looptop.tui.helper_client import HelperClient, HelperProcess
+
+if TYPE_CHECKING:
+    from looptop.engine.filters.vocabulary import Filter
+    from looptop.engine.helpers.run_images import RunImagesReply, RunImagesRequest
+    from looptop.engine.runs.folder import RunFolder
+    from looptop.engine.vqa.image_filter import ImageView, Outcomes
+    from looptop.engine.vqa.image_sources import ImageEntry
+
+RunImagesHelper: TypeAlias = "HelperProcess[RunImagesRequest, RunImagesReply]"
+"""The process that reads the data, as the source uses it."""
+
+
+class RunSource:
+    """The images of a run's data: those of its validation split, and of other splits once a filter asks for them.
+
+    Args:
+        run: A VQA run.
+        make_process: Makes the process that reads the data; the engine's own by default.
+    """
+
+    first_filter = "split:validation"
+
+    def __init__(self, run: RunFolder, make_process: Callable[[], RunImagesHelper] | None = None) -> None:
+        self.run = run
+        self.title = f"data of {run.id}"
+        self.rows: Rows = PathRows()
+        self.status = self.problem = ""
+        self._client: HelperClient[RunImagesRequest, RunImagesReply] = HelperClient(
+            self._take, make_process or _default_process
+        )
+        self._on_change: Callable[[], None] = lambda: None
+        self._entries: dict[tuple[str, Path], ImageEntry] = {}
+        self._asked: dict[Path, ImageEntry] = {}
+        self._requested: dict[str, int] = {}
+        """The id of each requested split's request."""
+        self._splits: tuple[str, ...] = ()
+        """The splits that the data has; empty before that is known."""
+        self._wanted: Filter[ImageView] | None = None
+
+    def start(self, on_change: Callable[[], None]) -> None:
+        """Begins to read the validation split."""
+        self._on_change = on_change
+        self._request("validation")
+
+    def require(self, chosen: Filter[ImageView]) -> None:
+        """Begins to read the splits that the filter may accept."""
+        from looptop.engine.vqa.image_filter import possible_splits
+
+        self._wanted = chosen
+        for split in possible_splits(chosen, self._splits):
+            self._request(split)
+
+    def search(
+        self,
+        chosen: Filter[ImageView],
+        outcomes: Outcomes,
+        stopped: Callable[[], bool],
+        on_progress: Callable[[Rows], None],
+    ) -> Rows:
+        """The images that the filter accepts, of those that were read."""
+        return entry_rows(accepted(list(self._entries.values()), chosen, outcomes, stopped))
+
+    def asked(self, path: Path) -> Sequence[ListedQuestion]:
+        """The questions that the data asks about an image."""
+        entry = self._asked.get(path)
+        return entry.questions if entry is not None else ()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._client.close()
+
+    def _request(self, split: str) -> None:
+        from looptop.engine.helpers.run_images import RunImagesRequest
+
+        if split in self._requested or self.problem:
+            return
+        self.status = "reading…"
+        try:
+            self._requested[split] = self._client.send(
+                lambda number: RunImagesRequest(id=number, run=self.run.path, split=split)
+            )
+        except LooptopError as error:
+            self.status, self.problem = "", str(error)
+
+    def _take(self, reply: RunImagesReply) -> None:
+        split = next((name for name, number in self._requested.items() if number == reply.id), "")
+        if reply.error is not None:
+            self.status, self.problem = "", reply.error
+        elif split:
+            for each in reply.images:
+                entry = each.entry(split)
+                self._entries[split, entry.image] = entry
+                self._asked.setdefault(entry.image, entry)
+            self.status = f"reading… {reply.done_rows:,} questions" if reply.done_rows else "reading…"
+            if reply.done:
+                self.rows = entry_rows(list(self._entries.values()))
+                last = max(self._requested.values())
+                self.status = "" if reply.id == last else self.status
+            if reply.splits and not self._splits:
+                self._splits = reply.splits
+                if self._wanted is not None:  # The filter came before the splits were known.
+                    self.require(self._wanted)
+        self._on_change()
+
+
+def _default_process() -> RunImagesHelper:
+    from looptop.engine.helpers.run_images import RunImagesProcess
+
+    return RunImagesProcess()
