@@ -20,6 +20,7 @@ KEY_CONTEXTS = {
     "app": "Everywhere",
     "field": "In a text field",
     "ask": "Ask",
+    "viewer": "In the large view of an image",
     "question": "In the question",
     "answer": "In the answer",
     "images": "In the images",

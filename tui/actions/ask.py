@@ -14,6 +14,7 @@ ASK_ACTIONS = {
             "Show the image, it before and after its preparation, attention, or the occlusion map of your question.",
             palette=True,
         ),
+        Action("enlarge", "z", "large", "Show the image over the whole screen, with zoom and pan.", palette=True),
         Action("next_part", "V", "head, token", "Show the attention of the next head, or of the next token."),
         Action(
             "strength(-1)", "left_square_bracket", "shading", "Darken less in the pictures of attention.", shown="[ ]"
@@ -80,6 +81,21 @@ ASK_ACTIONS = {
             changes=True,
         ),
         Action("images", "i", "images", "Go to the list of images.", footer=False),
+    ),
+    "viewer": (
+        Action("zoom(1)", "plus,equals_sign", "zoom", "Zoom in; the wheel zooms at the pointer.", shown="+ -"),
+        Action("zoom(-1)", "minus", "zoom out", "Zoom out.", footer=False, shown="-"),
+        Action("fit", "0", "whole", "Show the whole image."),
+        Action("pan(-1,0)", "left", "move", "Move over the image; the mouse drags it.", shown="←↑↓→"),
+        Action("pan(1,0)", "right", "move", "", footer=False, shown="→"),
+        Action("pan(0,-1)", "up", "move", "", footer=False, shown="↑"),
+        Action("pan(0,1)", "down", "move", "", footer=False, shown="↓"),
+        Action("view", "v", "view", "Show the next view, as on Ask."),
+        Action("next_part", "V", "head, token", "Show the attention of the next head, or of the next token."),
+        Action("strength(-1)", "left_square_bracket", "shading", "Darken less in pictures of attention.", shown="[ ]"),
+        Action("strength(1)", "right_square_bracket", "shading", "Darken more.", footer=False, shown="]"),
+        Action("close_overlay", "escape,z", "close", "Close the large view.", shown="esc"),
+        Action("app.help", "question_mark,f1", "help", "Show this help.", shown="?"),
     ),
     "question": (
         Action("suggest(-1)", "up", "suggestion", "Fill in a suggested question, or one asked before.", shown="↑↓"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.color import Color
 from rich.segment import Segment
@@ -13,6 +13,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from looptop.tui.ask.picture_pyramid import Pyramid
+from looptop.tui.ask.picture_viewport import Viewport
+from looptop.tui.background import in_thread, work
 from looptop.tui.text import safe
 
 if TYPE_CHECKING:
@@ -20,32 +23,70 @@ if TYPE_CHECKING:
     from rich_pixels import Pixels
     from textual.app import RenderResult
 
-PIXELS_PER_ROW = 2.0
-"""Height of a cell in widths of a cell, where the terminal has not said it."""
+ROW_HEIGHT = 2.0
+"""Height of a cell in widths of a cell."""
+
+FEW_CELLS = 2500
+"""A picture of so many cells is drawn at once, a larger one in a thread."""
+
+
+class _Job(NamedTuple):
+    """What is to be drawn."""
+
+    source: Pyramid
+    viewport: Viewport
+    columns: int
+    rows: int
+
+    @property
+    def few(self) -> bool:
+        """Whether it is drawn at once."""
+        return self.columns * self.rows <= FEW_CELLS
 
 
 class Picture(Widget, can_focus=False):
-    """Shows one image, or a sentence if there is none."""
+    """Shows one image, or a part of it, or a sentence if there is none."""
 
     class Drawn(Message):
         """The first image has been drawn."""
 
+    ALLOW_SELECT = False
+
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
-        self._image: Image | None = None
+        self.viewport = Viewport()
+        self._source: Pyramid | None = None
         self._sentence = Content("")
-        self._drawn = False
-        self._made: tuple[int, int, list[Strip]] | None = None
+        self._told = False
+        self._drawn: tuple[_Job, list[Strip]] | None = None
+        self._drawing = False
 
-    def show(self, image: Image) -> None:
+    @property
+    def source(self) -> Pyramid | None:
+        """The image."""
+        return self._source
+
+    def show(self, image: Image | Pyramid) -> None:
         """Shows an image."""
-        self._image, self._made = image, None
-        self.refresh()
+        self._source = image if isinstance(image, Pyramid) else Pyramid(image)
+        self._draw()
 
     def show_sentence(self, text: str, style: str = "$text-muted") -> None:
         """Shows a sentence instead of an image."""
-        self._image, self._sentence = None, safe(text, style)
+        self._source, self._drawn, self._sentence = None, None, safe(text, style)
         self.refresh()
+
+    def look(self, viewport: Viewport) -> None:
+        """Shows a part of the image."""
+        if viewport != self.viewport:
+            self.viewport = viewport
+            self._draw()
+
+    @property
+    def room(self) -> tuple[float, float]:
+        """Width and height in widths of a cell."""
+        width, height = self.content_size
+        return max(1, width), max(1, height) * ROW_HEIGHT
 
     def render(self) -> RenderResult:
         """The sentence; images are drawn by `render_line`."""
@@ -54,36 +95,58 @@ class Picture(Widget, can_focus=False):
     def render_line(self, y: int) -> Strip:
         """A line of the image in half blocks."""
         width, height = self.content_size
-        if height and not self._drawn:
-            self._drawn = True
+        if height and not self._told:
+            self._told = True
             self.post_message(self.Drawn())
-        if self._image is None or width < 1 or height < 1:
+        if self._source is None or width < 1 or height < 1:
             return super().render_line(y)
-        if self._made is None or self._made[:2] != (width, height):
-            self._made = (width, height, self._strips(self._image, width, height))
-        left, top = self.gutter.left, self.gutter.top
+        if (job := self._job()) is not None and job.few and not self._is_drawn(job):
+            self._drawn = (job, _lines(job))
+        else:
+            self._draw()
+        lines = self._drawn[1] if self._drawn is not None else []
+        row = y - self.gutter.top - (height - len(lines)) // 2
         ground = self.rich_style
-        lines = self._made[2]
-        row = y - top - (height - len(lines)) // 2
         if not 0 <= row < len(lines):
             return Strip.blank(self.size.width, ground)
-        before = left + (width - lines[row].cell_length) // 2
+        before = self.gutter.left + max(0, width - lines[row].cell_length) // 2
         return Strip([Segment(" " * before, ground), *lines[row]]).adjust_cell_length(self.size.width, ground)
 
-    @staticmethod
-    def _strips(image: Image, width: int, height: int) -> list[Strip]:
-        from PIL.Image import Resampling
+    def _job(self) -> _Job | None:
+        width, height = self.content_size
+        if self._source is None or width < 1 or height < 1:
+            return None
+        return _Job(self._source, self.viewport, width, height)
 
-        columns, rows = fitted(image.size, width, height)
-        # A small picture is enlarged by whole pixels, so that it looks like what it is; a large one is averaged.
-        how = Resampling.NEAREST if columns >= image.width else Resampling.LANCZOS
-        return half_block_lines(image.resize((columns, 2 * rows), how))
+    def _is_drawn(self, job: _Job) -> bool:
+        return self._drawn is not None and self._drawn[0] == job
+
+    def _draw(self) -> None:
+        """Has the picture drawn, unless it is drawn or being drawn."""
+        job = self._job()
+        if job is None or self._drawing or self._is_drawn(job):
+            return
+        if job.few:
+            self.refresh()  # `render_line` draws it.
+        else:
+            self._drawing = True
+            work(self, self._draw_last(), "draw")
+
+    async def _draw_last(self) -> None:
+        """Draws in a thread, again as long as something else is wanted than was drawn."""
+        try:
+            while (job := self._job()) is not None and not self._is_drawn(job):
+                self._drawn = (job, await in_thread(partial(_lines, job)))
+                self.refresh()
+        finally:
+            self._drawing = False
 
 
-def fitted(size: tuple[int, int], width: int, height: int, row_height: float = PIXELS_PER_ROW) -> tuple[int, int]:
-    """The columns and rows of cells in which an image of a size is shown as large as possible."""
-    scale = min(width / size[0], height * row_height / size[1])
-    return min(width, max(1, round(size[0] * scale))), min(height, max(1, round(size[1] * scale / row_height)))
+def _lines(job: _Job) -> list[Strip]:
+    visible = job.viewport.visible(job.source.size, (job.columns, job.rows * ROW_HEIGHT))
+    columns = min(job.columns, max(1, round(visible.width)))
+    rows = min(job.rows, max(1, round(visible.height / ROW_HEIGHT)))
+    return half_block_lines(job.source.part(visible.box, (columns, 2 * rows)))
 
 
 def half_block_lines(image: Image) -> list[Strip]:

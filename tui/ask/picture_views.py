@@ -282,16 +282,16 @@ class PictureViews:
             count = len(view.heads)
             brightness, dark, bright = scaled(view.heads[self._part - 1] if self._part else mean_grid(view.heads))
             title += f", head {self._part} of {count}" if self._part else f", mean of {count} heads"
-            of, meaning = "of the attention", words.ENCODER_MEANING
+            meaning = words.ENCODER_MEANING
         elif isinstance(view, TokenView):
             token = view.tokens[self._part % len(view.tokens)]
             brightness, dark, bright = scaled(token.grid)
             title += f" of “{visible(token.token.strip())}” ({self._part + 1} of {len(view.tokens)})"
-            of, meaning = "of the attention", words.token_meaning(sum(map(sum, token.grid)))
+            meaning = words.token_meaning(sum(map(sum, token.grid)))
         else:
             brightness, bright, dark = scaled(view.grid)
             brightness = inverted(brightness)
-            title += f" of “{visible_answer(view.answer)}”, {words.share(view.probability)} uncovered"
-            of, meaning = "where greyed out", words.OCCLUSION_MEANING
-        legend = words.legend(dark, bright, strength, of)
+            title += f" of “{visible_answer(view.answer)}”"
+            meaning = words.occlusion_meaning(view.probability)
+        legend = words.legend(dark, bright, strength)
         return Drawing(title, shaded(image, brightness, strength), legend=legend, meaning=meaning)

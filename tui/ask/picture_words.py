@@ -15,12 +15,8 @@ if TYPE_CHECKING:
 BRIGHTNESS_STEPS = 8
 
 ENCODER_MEANING = (
-    "What the image encoder's class token attends to in its last layer. It is the same for every question, so it cannot"
-    " show what the answer depends on."
-)
-OCCLUSION_MEANING = (
-    "The raw probability of the answer with each square greyed out: this answer depends on what is bright. It cannot"
-    " show parts that count only together."
+    "The share of its attention that the image encoder's class token gives to each patch, in the last layer. It is the"
+    " same for every question, so it cannot show what the answer depends on."
 )
 NO_ENCODER_ATTENTION = "This model's image encoder has no class token whose attention could be drawn."
 NO_QUESTION = "Ask a question about this image first: this view depends on it."
@@ -37,8 +33,20 @@ def preparation(steps: Sequence[PreparationStep], before: Size, after: Size) -> 
 def token_meaning(share: float) -> str:
     """What the cross-attention of a token shows."""
     return (
-        f"What the decoder attended to when it wrote this token, {share:.0%} of it in the image, mean of its layers and"
-        " heads. It cannot show whether the answer would be another without it."
+        f"The share of its attention that the decoder gave to each patch when it wrote this token; {share:.0%} went to"
+        " the image. It cannot show whether the answer would be another without them."
+    )
+
+
+def occlusion_meaning(probability: float) -> str:
+    """What the occlusion map of an answer shows.
+
+    Args:
+        probability: Of the answer, with nothing greyed out.
+    """
+    return (
+        f"The answer's raw probability, {share(probability)}, with each square greyed out: bright ones decide it."
+        " Parts that count only together do not show."
     )
 
 
@@ -56,22 +64,21 @@ def occlusion_progress(done: int, total: int, seconds: float) -> str:
     return f"{sentence}, about {duration(seconds * (total - done) / done)} left"
 
 
-def legend(dark: float, bright: float, strength: float, of: str) -> Content:
+def legend(dark: float, bright: float, strength: float) -> Content:
     """A scale from the darkest to the brightest patch, with both as figures.
 
     Args:
         dark: The probability or share that the darkest patch stands for.
         bright: The same of the brightest patch.
         strength: How much of its brightness the darkest patch loses.
-        of: What they are shares of.
     """
     if dark == bright:
-        return safe(f"all patches {share(dark)} {of}", "$text-muted")
+        return safe(f"all patches {share(dark)}", "$text-muted")
     parts: list[tuple[str, str]] = [(f"{share(dark)} ", "")]
     for step in range(BRIGHTNESS_STEPS):
         light = round(255 * (1 - strength * (1 - step / (BRIGHTNESS_STEPS - 1))))
         parts.append((" ", f"on rgb({light},{light},{light})"))
-    return Content.assemble(*parts, f" {share(bright)}", (f" {of}", "$text-muted"))
+    return Content.assemble(*parts, f" {share(bright)}")
 
 
 def share(value: float) -> str:

@@ -246,6 +246,15 @@ class AskScreen(MainScreen):
         """Shows the next view of the image."""
         self._asking.views.turn()
 
+    def action_enlarge(self) -> None:
+        """Shows the image over the whole screen."""
+        from looptop.tui.ask.viewer import LargeView
+
+        if self.path is None:
+            self.services.show_notice(NO_IMAGE, "warning")
+        else:
+            self.app.push_screen(LargeView(self.path, self._asking.views))
+
     def action_next_part(self) -> None:
         """Shows the attention of the next head, or of the next token of the answer."""
         self._asking.views.next_part()
