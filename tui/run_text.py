@@ -1,15 +1,11 @@
-"""A run as text: its state with mark and colour, its headline figure, its last events."""
+"""A run as text: its state with mark and colour, its headline figure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from textual.content import Content
 
-from looptop.engine.journal.reader import Event
 from looptop.engine.journal.records import RunState, RunSummary, state_text
 from looptop.engine.runs.listing import headline, headline_step
-from looptop.engine.times import local_time
 from looptop.tui.text import cell, number, safe
 
 COLOURS = {
@@ -34,7 +30,6 @@ MARKS = {
 }
 WITH_ALERTS = "!"
 """The mark of a run that finished but raised alerts."""
-LEVELS = {"warning": "$text-warning", "error": "$text-error"}
 
 
 def state_word(state: RunState, alerts: int = 0) -> Content:
@@ -79,17 +74,3 @@ def figure_text(summary: RunSummary) -> str:
 
 
 _SHORT = {"test_accuracy": "test", "eval_accuracy": "val."}
-
-
-def events_of(events: Sequence[Event], width: int, height: int) -> Content:
-    """The last of these events that fit, the newest at the bottom."""
-    shown = [event for event in events if not event.superseded][-max(height, 1) :]
-    if not shown:
-        return Content.styled("nothing yet", "$text-muted")
-    return Content("\n").join(
-        (
-            Content.styled(f"{local_time(event.time, '%H:%M:%S'):<8} ", "$text-muted")
-            + safe(event.text[:400], LEVELS.get(event.level, ""))
-        ).truncate(max(width, 10), ellipsis=True)
-        for event in shown
-    )

@@ -22,7 +22,9 @@ from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.curves import FAINT, FIRST, SECOND
 from looptop.tui.run_events import RunEvents
 from looptop.tui.runs.screen import RunsScreen
+from looptop.tui.widgets.bars import alerts_sign
 from tests.factories.quick_answers import QuickAnswers
+from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
@@ -258,8 +260,59 @@ def test_run_events_tell_alerts_and_ends_once() -> None:
     writer.close()
     lock.release()
     (notice,) = run_events.poll()
-    assert (notice.sentence, notice.severity) == ("vqa-1 failed: out of memory", "error")
+    assert (notice.sentence, notice.severity) == ("vqa-1 failed, with 2 alerts: out of memory", "error")
     assert run_events.is_empty
+
+
+def test_alerts_of_live_runs_stay_until_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("looptop.tui.run_events.SEARCH_SECONDS", 0.0)
+    run, ended = RunFolder.create("vqa", preset("tiny")), RunFolder.create("vqa", preset("tiny"))
+    for folder in (run, ended):
+        writer = JournalWriter(folder.db)
+        writer.event("alert", "before it was watched", 1, "warning")
+        assert writer.close()
+    run_events = RunEvents()
+    with RunLock(run.lock, run.id):  # one that was started elsewhere
+        run_events.add_live()
+        assert run_events.alerts == {run.id: 1}
+        writer = JournalWriter(run.db)
+        writer.event("alert", "the loss is not a number", 5, "warning")
+        writer.flush()
+        assert run_events.poll() == []  # a notice is for runs that are shown
+        assert run_events.alerts == {run.id: 2}
+        run_events.read(run)
+        assert run_events.alerts == {}
+        writer.event("alert", "another", 5, "warning")
+        writer.close()
+    run_events.poll()
+    assert run_events.is_empty and run_events.alerts == {run.id: 3}  # it has ended since
+
+
+def with_alerts(writer: JournalWriter) -> None:
+    for text in ("wrong", "wrong again"):
+        writer.event("alert", text, 5, "warning")
+
+
+async def test_the_top_line_of_every_screen_shows_alerts_until_the_events_are_opened(answers: QuickAnswers) -> None:
+    sign = " ! vqa-1: 2 alerts"
+    run = make_run(state=None, extra=with_alerts)
+    with RunLock(run.lock, run.id):
+        app = LooptopApp(make_process=lambda: answers)
+        async with app.run_test(size=(80, 30)) as pilot:
+            for key in "4321":
+                await pilot.press(f"alt+{key}")
+                await until(pilot, lambda: sign in shown(app).splitlines()[0])
+            app._go("train", lambda screen: screen.attach(run))
+            await until(pilot, lambda: "running, with 2 alerts" in shown(app))
+            await pilot.press("L")
+            await until(pilot, lambda: "Events of vqa-1: 2 warnings" in shown(app))
+            assert sign not in shown(app)
+
+
+def test_a_sign_that_does_not_fit_only_counts() -> None:
+    assert alerts_sign({"vqa-1": 1, "ppo-12": 3}, 40).plain == " ! vqa-1: 1 alert, ppo-12: 3 alerts  "
+    assert alerts_sign({"vqa-1": 1, "ppo-12": 3}, 30).plain == " ! 4 alerts  "
+    assert alerts_sign({}, 30).plain == ""
 
 
 async def test_news_ring_the_bell_on_whatever_screen(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:

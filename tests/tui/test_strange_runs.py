@@ -17,7 +17,7 @@ from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.dialog import Question
-from looptop.tui.screens.log import _tail
+from looptop.tui.screens.log_reader import LogReader
 from looptop.tui.train.screen import TrainScreen
 from tests.factories.ppo import ppo_config
 from tests.factories.quick_answers import QuickAnswers
@@ -48,7 +48,8 @@ async def test_a_run_with_a_pipe_in_it_is_listed_and_opened(name: str, answers: 
         await pilot.press("l")
         await pilot.pause()
         await pilot.press("escape")
-    assert "is not a regular file" in _tail(run.log) or name != "log.txt"
+    reader = LogReader(run.log)
+    assert not reader.poll() and ("is not a regular file" in reader.trouble or name != "log.txt")
 
 
 COMMAND = "echo \x1b]0;hello > /dev/null"

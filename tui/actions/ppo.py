@@ -143,6 +143,7 @@ PPO_ACTIONS = {
         ),
         Action("command('resume')", "r", "resume", "Resume a run that is no longer live.", palette=True, changes=True),
         Action("command('log')", "l", "log", "Read all that the run printed.", footer=False, palette=True),
+        Action("command('events')", "L", "events", "Show all events whole.", footer=False, palette=True),
         Action("open_run", "o", "open run", "Choose a PPO run to watch: live, finished or interrupted.", palette=True),
         Action("new", "N", "new run", "Fill in the form of a new PPO run.", palette=True, changes=True),
     ),

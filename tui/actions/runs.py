@@ -86,6 +86,15 @@ RUN_ACTIONS = {
             shown="]",
         ),
         Action("command('log')", "l", "log", "Read all that the run printed.", palette=True),
+        Action(
+            "command('events')",
+            "enter,L",
+            "events",
+            "Show all events whole.",
+            footer=False,
+            palette=True,
+            shown="L",
+        ),
         Action("command('charts')", "m", "metrics", "All metrics as charts that can be zoomed.", palette=True),
     ),
     "runs": (
@@ -126,6 +135,7 @@ RUN_ACTIONS = {
             changes=True,
         ),
         Action("command('log')", "l", "log", "Read all that the run printed.", footer=False, palette=True),
+        Action("command('events')", "L", "events", "Show all events whole.", footer=False, palette=True),
         Action(
             "delete",
             "D,delete",
@@ -232,6 +242,7 @@ RUN_ACTIONS = {
             changes=True,
         ),
         Action("command('log')", "l", "log", "Read all that the run printed.", footer=False, palette=True),
+        Action("command('events')", "L", "events", "Show all events whole.", footer=False, palette=True),
     ),
     "wall": (
         Action("enlarge", "enter", "enlarge", "Show the chart alone, or all of them again."),

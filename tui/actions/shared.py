@@ -101,9 +101,15 @@ SHARED_ACTIONS = {
         Action("close_overlay", "escape", "close", "Close the list without choosing.", always=True),
     ),
     "help": (Action("close_overlay", "escape,question_mark,f1,q", "close", "Close the help.", shown="esc"),),
-    "log": (
-        Action("follow", "f", "follow", "Follow the end of the log, or stop following it."),
-        Action("close", "escape,l,q", "close", "Close the log.", shown="esc"),
+    "events": (Action("open", "enter", "all events", "Show all events whole."),),
+    "entries": (
+        Action("search", "slash", "search", "Search for words.", palette=True, shown="/"),
+        Action("turn(1)", "n", "next", "Go to the next entry with the words; from the last to the first.", shown="n N"),
+        Action("turn(-1)", "N", "previous", "Go to the previous one.", footer=False),
+        Action("level", "v", "level", "Show all levels, or warnings and errors, or errors.", palette=True),
+        Action("follow", "f", "follow", "Follow the end, or stop following it.", palette=True),
+        Action("close", "escape", "close", "Leave the field; close the log, or the events.", always=True),
+        Action("close_overlay", "l,L,q", "close", "The same, outside of the field.", footer=False, shown="l q"),
     ),
     "dialog": (Action("close_overlay", "escape", "no", "Close the question and change nothing."),),
 }

@@ -22,8 +22,10 @@ from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.curves import SMOOTHING, Axes, curves_of_runs
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
+from looptop.tui.screens.events import Events
 from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.widgets.bars import KeyBar, TopBar
+from looptop.tui.widgets.events_panel import EventsPanel
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.panel import Panel
 
@@ -62,9 +64,7 @@ class ChartsScreen(MainScreen):
         yield filter_field
         yield ChartWall()
         yield Panel(id="charts-status")
-        events = Panel(id="charts-events")
-        events.border_title = "Events"
-        yield events
+        yield EventsPanel(id="charts-events")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -129,9 +129,7 @@ class ChartsScreen(MainScreen):
         self.query_one("#charts-status", Panel).show(
             chart_text.status(snapshot, wall.current_name, position, width, SMOOTHING[self._smoothing])
         )
-        events = self.query_one("#charts-events", Panel)
-        if events.size.height:
-            events.show(chart_text.events(snapshot, events.content_size.width, events.content_size.height))
+        self.query_one(EventsPanel).show_entries(chart_text.events(snapshot))
         first, last = self._bounds(snapshot)
         axes = Axes(first, last, log=self._log_scale)
         for name in wall.names:
@@ -266,11 +264,17 @@ class ChartsScreen(MainScreen):
         self.app.push_screen(Completions(self._front))
 
     def action_command(self, command: str) -> None:
-        """Sends a command to the highlighted run."""
-        if self._snapshot is not None:
+        """Sends a command to the highlighted run; `events` shows those of all runs."""
+        if command == "events":
+            self.app.push_screen(Events(self._reader.runs))
+        elif self._snapshot is not None:
             run = self._front
             state = next(head.state for head in self._snapshot.heads if head.id == run.id)
             self._controls.perform(run, command, state)
+
+    def on_events_panel_opened(self) -> None:
+        """Shows all events."""
+        self.action_command("events")
 
     @property
     def _front(self) -> RunFolder:

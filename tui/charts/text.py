@@ -9,10 +9,11 @@ from textual.content import Content
 
 from looptop.engine.journal.reader import Series
 from looptop.engine.runs.folder import RunState
-from looptop.engine.times import local_time
 from looptop.tui.charts.reader import ChartsSnapshot, Head
-from looptop.tui.run_text import LEVELS, state_word
+from looptop.tui.run_text import state_word
 from looptop.tui.text import number, reason, safe
+from looptop.tui.widgets.entries import Entry
+from looptop.tui.widgets.events_panel import entry_of
 
 COLOURS = ("$primary", "$secondary", "$curve-3", "$curve-4", "$curve-5", "$curve-6")
 """The colours of the runs, in their order, as in the charts."""
@@ -86,18 +87,9 @@ def _present(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def events(snapshot: ChartsSnapshot, width: int, height: int) -> Content:
-    """The last events that fit, the newest at the bottom."""
+def events(snapshot: ChartsSnapshot) -> list[Entry]:
+    """The events of all runs, in the order of their times."""
     several = len(snapshot.heads) > 1
     every = [(event.time, each.id, event) for each in snapshot.heads for event in each.events if not event.superseded]
-    shown = sorted(every, key=lambda one: -math.inf if math.isnan(one[0]) else one[0])[-max(height, 1) :]
-    if not shown:
-        return Content.styled("nothing yet", "$text-muted")
-    return Content("\n").join(
-        (
-            Content.styled(f"{local_time(moment, '%H:%M:%S'):<8} ", "$text-muted")
-            + safe(f"{run} " if several else "", "bold")
-            + safe(event.text[:400], LEVELS.get(event.level, ""))
-        ).truncate(max(width, 10), ellipsis=True)
-        for moment, run, event in shown
-    )
+    every.sort(key=lambda one: -math.inf if math.isnan(one[0]) else one[0])
+    return [entry_of(event, run if several else "") for _, run, event in every]

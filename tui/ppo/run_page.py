@@ -25,8 +25,7 @@ from looptop.tui.ppo.charts import axes_of, charts_of
 from looptop.tui.ppo.columns import BATCH_COLUMNS, BATCH_FIGURES, batch_cells
 from looptop.tui.ppo.snapshot import PpoSnapshot
 from looptop.tui.ppo.text import marks_in_full
-from looptop.tui.run_text import events_of
-from looptop.tui.widgets.panel import Panel
+from looptop.tui.widgets.events_panel import EventsPanel
 from looptop.tui.widgets.table import Row, Table
 
 if TYPE_CHECKING:
@@ -89,9 +88,7 @@ class RunPage(Vertical):
                 marks = Static(id="batch-marks")
                 marks.border_title = "Health of the batch"
                 yield marks
-                events = Panel(id="ppo-events")
-                events.border_title = "Events"
-                yield events
+                yield EventsPanel(id="ppo-events")
 
     def on_mount(self) -> None:
         """Imports plotext, which an enlarged chart needs, after the screen has been drawn."""
@@ -171,9 +168,7 @@ class RunPage(Vertical):
         self._batches.fill(snapshot.count, self._make, cursor=cursor)
         self.draw_charts()
         self._show_batch()
-        events = self.query_one("#ppo-events", Panel)
-        if events.size.height:
-            events.show(events_of(snapshot.events, events.content_size.width, events.content_size.height))
+        self.query_one(EventsPanel).show_events(snapshot.events)
 
     def draw_charts(self) -> None:
         """Redraws the curves on the screen."""

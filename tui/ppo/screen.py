@@ -273,6 +273,10 @@ class PpoScreen(MainScreen):
         if command in ("step", "stage") and self.shown.snapshot is not None and self.shown.snapshot.live:
             self.pages.run.follow = True
 
+    def on_events_panel_opened(self) -> None:
+        """Shows all events."""
+        self.action_command("events")
+
     def action_edit(self) -> None:
         """Asks for another reward for the sample."""
         self.controls.edit_reward()

@@ -60,6 +60,9 @@ class Services(Protocol):
     def watch_events(self, run: RunFolder) -> None:
         """From now on, shows a notice when something happens to this run, whichever screen is open."""
 
+    def alerts_read(self, run: RunFolder) -> None:
+        """The top line no longer shows this run's alerts: its events are on the screen."""
+
     def open_run(self, run: RunFolder) -> None:
         """Goes to the screen that shows runs of its kind."""
 

@@ -64,7 +64,7 @@ class RunControls:
 
         Args:
             run: The run.
-            command: `pause`, `step`, `checkpoint`, `stop`, `resume` or `log`.
+            command: `pause`, `step`, `checkpoint`, `stop`, `resume`, `log` or `events`.
             state: The run's state on the screen.
 
         Returns:
@@ -81,7 +81,11 @@ class RunControls:
         elif command == "log":
             from looptop.tui.screens.log import Log
 
-            self._screen.app.push_screen(Log(run.log))
+            self._screen.app.push_screen(Log(run))
+        elif command == "events":
+            from looptop.tui.screens.events import Events
+
+            self._screen.app.push_screen(Events([run]))
         else:
             return False
         return True

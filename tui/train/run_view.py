@@ -14,9 +14,9 @@ from looptop.engine.runs.progress import PROGRESS_FACT
 from looptop.tui.actions import bindings
 from looptop.tui.plots.chart import Chart
 from looptop.tui.plots.curves import FAINT, FIRST, SECOND, SMOOTHING, Axes, Curve, averages, envelope, numbers
-from looptop.tui.run_text import events_of
 from looptop.tui.train import text
 from looptop.tui.train.snapshot import Snapshot
+from looptop.tui.widgets.events_panel import EventsPanel
 from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class RunView(Vertical, can_focus=True):
         self._smoothing = 0
         self._log_scale = False
         self._drawn: dict[str, object] = {}
+        self._laid_out = ""
+        """The run for whose first snapshot the layout was waited for."""
 
     def compose(self) -> ComposeResult:
         """Two lines at the top, charts, then figures, answers and events."""
@@ -55,9 +57,7 @@ class RunView(Vertical, can_focus=True):
             with VerticalScroll(id="samples-box", can_focus=False) as samples:
                 samples.border_title = "Sample answers"
                 yield Static(id="samples")
-            events = Panel(id="events")
-            events.border_title = "Events"
-            yield events
+            yield EventsPanel(id="events")
 
     @property
     def columns(self) -> int:
@@ -82,9 +82,10 @@ class RunView(Vertical, can_focus=True):
         self.query_one("#run-head", Panel).show(text.head(snapshot, width))
         self.query_one("#run-progress", Panel).show(text.progress(snapshot, width))
         self.query_one("#figures", Panel).show(text.figures(snapshot))
-        events = self.query_one("#events", Panel)
-        if events.size.height:
-            events.show(events_of(snapshot.events, events.content_size.width, events.content_size.height))
+        events = self.query_one(EventsPanel)
+        events.show_events(snapshot.events)
+        # Where there is no room for the panel, its counts are below the figures.
+        self.query_one("#figures").border_subtitle = "" if events.display else events.counts
         self._draw_charts(snapshot)
         self._show_samples(snapshot)
 
@@ -109,6 +110,10 @@ class RunView(Vertical, can_focus=True):
         self._log_scale = not self._log_scale
         if self.snapshot is not None:
             self._draw_charts(self.snapshot)
+
+    def on_events_panel_opened(self) -> None:
+        """Shows all events."""
+        self.action_command("events")
 
     def action_command(self, command: str) -> None:
         """Passes a command on to the screen."""
@@ -139,6 +144,9 @@ class RunView(Vertical, can_focus=True):
 
     def _show_samples(self, snapshot: Snapshot) -> None:
         box = self.query_one("#samples-box", VerticalScroll)
+        if not box.size.width and self._laid_out != snapshot.id:
+            self._laid_out = snapshot.id
+            self.call_after_refresh(self.again)
         wanted = (snapshot.sample_step, snapshot.samples, box.size.width)
         if self._drawn.get("samples") == wanted:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual.binding import Binding
@@ -10,6 +11,8 @@ from textual.keys import key_to_character
 from textual.widget import Widget
 
 from looptop.engine.home import is_read_only
+from looptop.engine.journal.records import alerts_text
+from looptop.engine.text import visible
 from looptop.tui.actions import CHANGING
 from looptop.tui.text import safe
 
@@ -78,8 +81,20 @@ class TopBar(ClickableLine):
             parts.append(" ")
         left = Content.assemble(*parts)
         room = self.size.width - left.cell_length - 1
+        sign = alerts_sign(getattr(self.app, "unread_alerts", {}), room)
+        room -= sign.cell_length
+        left += sign
         status = self._status.truncate(max(room, 1), ellipsis=True)
         return left + Content(" " * max(room - status.cell_length, 0)) + status
+
+
+def alerts_sign(alerts: Mapping[str, int], room: int) -> Content:
+    """The sign that runs have alerts: "! vqa-3: 2 alerts", or only their number where that does not fit."""
+    if not alerts:
+        return Content("")
+    named = ", ".join(f"{visible(run)}: {alerts_text(count)}" for run, count in alerts.items())
+    text = named if len(named) + 5 <= room else alerts_text(sum(alerts.values()))
+    return Content.styled(f" ! {text} ", "$background on $warning bold").truncate(max(room, 0)) + Content(" ")
 
 
 class KeyBar(ClickableLine):

@@ -1,0 +1,130 @@
+"""Overlays that show entries whole: the log of a run, its events. Searched, filtered by level, followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
+from looptop.tui.actions import bindings
+from looptop.tui.background import in_thread, work
+from looptop.tui.screens.base import Overlay
+from looptop.tui.text import safe
+from looptop.tui.widgets.bars import KeyBar
+from looptop.tui.widgets.entries import LEVEL_NAMES, Entry, counts, counts_text
+from looptop.tui.widgets.entry_list import EntryList
+from looptop.tui.widgets.field import Field
+
+READ_SECONDS = 1.0
+"""Seconds between two readings."""
+
+
+class Entries(Overlay[None]):
+    """Entries that are read again and again.
+
+    Args:
+        title: What they are.
+        read: Reads them all, in a thread.
+        empty: What is shown if there are none.
+        note: What the head says besides their counts, after a reading.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("entries")]
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("entries",)
+
+    def __init__(
+        self, title: str, read: Callable[[], Sequence[Entry]], empty: str, note: Callable[[], str] = lambda: ""
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._read_all = read
+        self._empty = empty
+        self._note = note
+
+    def compose(self) -> Iterable[Widget]:
+        """The entries, and a field for what is searched for."""
+        with Vertical(classes="box -entries") as box:
+            box.border_title = safe(self._title)
+            yield EntryList(self._empty, id="entries")
+            field = Field(placeholder="search; enter finds, then n and N go on", id="entries-search")
+            field.display = False
+            yield field
+        yield KeyBar()
+
+    @property
+    def _list(self) -> EntryList:
+        return self.query_one(EntryList)
+
+    def on_mount(self) -> None:
+        """Starts to read."""
+        self._list.focus()
+        work(self, self._read(), "read entries")
+
+    async def _read(self) -> None:
+        before: Sequence[Entry] | None = None
+        while True:
+            try:
+                entries = await in_thread(self._read_all)
+            except LooptopError as error:
+                entries = [Entry(visible(error), "error")]
+            if before is None or entries != before:
+                before = entries
+                self._list.show(entries)
+            await asyncio.sleep(READ_SECONDS)
+
+    @on(EntryList.Changed)
+    def _show_head(self) -> None:
+        entries = self._list
+        found = counts_text(*counts(entries.entries))
+        box = self.query_one(".box")
+        box.border_title = safe(": ".join(filter(None, (self._title, ", ".join(filter(None, (found, self._note())))))))
+        words = [LEVEL_NAMES[entries.level]]
+        if entries.words:
+            at = f"{entries.match + 1:,} of " if entries.match >= 0 else ""
+            words.append(f"'{entries.words}': {at}{len(entries.matches):,}" if entries.matches else "not found")
+        words.append("followed" if entries.follow else "not followed")
+        box.border_subtitle = Content(" · ").join(safe(word) for word in words)
+
+    def action_follow(self) -> None:
+        """Follows the end, or stops following it."""
+        self._list.set_follow(not self._list.follow)
+
+    def action_level(self) -> None:
+        """Shows all levels, warnings and errors, or errors."""
+        self._list.next_level()
+
+    def action_search(self) -> None:
+        """Shows the field for what is searched for."""
+        field = self.query_one("#entries-search", Field)
+        field.display = True
+        field.focus()
+
+    def action_turn(self, by: int) -> None:
+        """Goes to the next or the previous entry that was found."""
+        self._list.turn(by)
+
+    def action_close(self) -> None:
+        """Closes the overlay; from the field, goes back to the entries."""
+        if self.query_one("#entries-search", Field).has_focus:
+            self._leave_field()
+        else:
+            self.dismiss(None)
+
+    @on(Input.Submitted, "#entries-search")
+    def _search(self, event: Input.Submitted) -> None:
+        self._list.search(event.value.strip())
+        self._leave_field()
+
+    def _leave_field(self) -> None:
+        field = self.query_one("#entries-search", Field)
+        field.display = bool(field.value)
+        self._list.focus()
