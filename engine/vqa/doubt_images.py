@@ -20,9 +20,7 @@ from torch import Tensor
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.private import read_regular
 from looptop.engine.text import visible
-
-FILE = "training_images.safetensors"
-"""The file in a model's folder that holds the features of training images."""
+from looptop.engine.vqa.training_notes import IMAGES
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -56,9 +54,9 @@ class TrainingImages:
         return _nearest(_unit(features), self.features)
 
     def save(self, folder: Path) -> None:
-        """Writes `FILE` into a model's folder, in half precision."""
+        """Writes `IMAGES` into a model's folder, in half precision."""
         tensors = {"features": self.features.half().contiguous(), "threshold": torch.tensor(self.threshold)}
-        (folder / FILE).write_bytes(safetensors.torch.save(tensors))
+        (folder / IMAGES).write_bytes(safetensors.torch.save(tensors))
 
     @classmethod
     def load(cls, folder: Path) -> TrainingImages | None:
@@ -67,7 +65,7 @@ class TrainingImages:
         Raises:
             LooptopError: The file is damaged.
         """
-        file = folder / FILE
+        file = folder / IMAGES
         try:
             tensors = safetensors.torch.load(read_regular(file, MAX_FILE_BYTES, follow_links=True))
             features, threshold = tensors["features"].float(), float(tensors["threshold"])

@@ -21,6 +21,8 @@ from looptop.engine.text import visible
 
 CONFIDENCE = "confidence.json"
 WORDS = "training_words.json"
+IMAGES = "training_images.safetensors"
+"""The file with the features of training images (`doubt_images`)."""
 
 FORMAT = 1
 """The version of both files."""

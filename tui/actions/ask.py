@@ -22,6 +22,13 @@ ASK_ACTIONS = {
         Action("strength(1)", "right_square_bracket", "shading", "Darken more.", footer=False, shown="]"),
         Action("model", "m", "model", "Choose the model that answers: bundled, a run, or a checkpoint.", palette=True),
         Action(
+            "card",
+            "c",
+            "card",
+            "Show the model's card: what it is made of, trained on, its figures, and how far to trust it.",
+            palette=True,
+        ),
+        Action(
             "confidence",
             "percent_sign",
             "raw confidence",

@@ -103,7 +103,9 @@ class AnswerView(VerticalScroll):
         text = _short(visible_answer(answer.answer), 3 * width, "bold $text-primary")
         sure = probability(answer.raw_confidence if raw else answer.confidence).strip()
         lines.append(
-            text + Content.styled(f"  {sure}", "bold") + Content.styled(f" {kind}" if roomy else "", "$text-muted")
+            text
+            + Content.styled(f"  {sure}", "bold")
+            + Content.styled(f" {kind}" if roomy else " raw" if raw else "", "$text-muted")
         )
         if truth is not None:
             mark = ("✓ ", "$text-success bold") if truth == answer.answer else ("✗ ", "$text-error bold")

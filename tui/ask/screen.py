@@ -295,6 +295,12 @@ class AskScreen(MainScreen):
         """Chooses a model."""
         work(self, self._choose_model(), "models", exclusive=True)
 
+    def action_card(self) -> None:
+        """Shows the card of the model."""
+        from looptop.tui.ask.card import CardView
+
+        self.app.push_screen(CardView(self._asking.model))
+
     def action_confidence(self) -> None:
         """Changes between calibrated and raw confidence."""
         if sentence := self.query_one(AnswerView).change_confidence():

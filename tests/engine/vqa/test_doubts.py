@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa import doubt_images, training_notes
+from looptop.engine.vqa import training_notes
 from looptop.engine.vqa.answer_records import ChecksMissing, NoWordKnown, UnfamiliarImage, UnknownWords
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.doubt_images import TrainingImages, fit_training_images, image_features
@@ -95,7 +95,7 @@ def test_features_are_kept_with_the_threshold_that_belongs_to_them(tmp_path: Pat
     loaded = TrainingImages.load(tmp_path)
     assert loaded is not None and loaded.threshold == pytest.approx(images.threshold)
     assert torch.equal(loaded.features, images.features)
-    assert (tmp_path / doubt_images.FILE).stat().st_size < 300 * 16 * 2 + 500
+    assert (tmp_path / training_notes.IMAGES).stat().st_size < 300 * 16 * 2 + 500
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_a_damaged_confidence_file_is_one_sentence(tmp_path: Path, content: byte
 
 @pytest.mark.parametrize("how", ["empty", "truncated", "not a number", "other tensors", "wrong shape"])
 def test_damaged_features_are_one_sentence(tmp_path: Path, how: str) -> None:
-    file = tmp_path / doubt_images.FILE
+    file = tmp_path / training_notes.IMAGES
     good = TrainingImages(torch.nn.functional.normalize(features(8, 1)), 0.5)
     if how == "not a number":
         good = TrainingImages(good.features * torch.nan, 0.5)
@@ -153,7 +153,7 @@ def test_damaged_features_are_one_sentence(tmp_path: Path, how: str) -> None:
         file.write_bytes(safetensors.torch.save({"weight": torch.zeros(2)}))
     with pytest.raises(LooptopError) as error:
         TrainingImages.load(tmp_path)
-    assert doubt_images.FILE in str(error.value) and "\n" not in str(error.value)
+    assert training_notes.IMAGES in str(error.value) and "\n" not in str(error.value)
 
 
 # Answers ------------------------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_features_of_another_encoder_are_not_compared(answerer: Answerer) -> Non
 def test_damaged_files_cost_only_the_checks(answerer: Answerer, tmp_path: Path) -> None:
     folder = save(answerer.model, answerer.processor, tmp_path / "model")
     (folder / training_notes.CONFIDENCE).write_bytes(b"{")
-    (folder / doubt_images.FILE).write_bytes(b"")
+    (folder / training_notes.IMAGES).write_bytes(b"")
     answer = Answerer.load(str(folder), device="cpu").answer(pictures()[0], QUESTIONS[0])
     assert not answer.calibrated and 0 < answer.confidence <= 1
     assert [type(doubt) for doubt in answer.doubts] == [ChecksMissing, ChecksMissing]
