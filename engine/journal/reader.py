@@ -28,6 +28,7 @@ from looptop.engine.journal.records import Series as Series
 from looptop.engine.journal.records import StateChange as StateChange
 from looptop.engine.journal.schema import READ_ERRORS, open_for_reading
 from looptop.engine.journal.series import read_series, read_smoothed
+from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit, read_step_axis
 from looptop.engine.journal.writer import JournalWriter as JournalWriter
 from looptop.engine.text import visible
 
@@ -179,6 +180,29 @@ class Journal:
         with self._read() as read:
             smoothed = read_smoothed(read, name, steps, weight) if read else []
         return msgspec.structs.replace(series, smoothed=smoothed)
+
+    def step_axis(self, unit: Unit, name: str) -> StepAxis | None:
+        """Where the run's steps lie on an axis of this unit; None if the run does not journal it.
+
+        Args:
+            unit: The unit.
+            name: A metric of many steps, whose times count.
+        """
+        with self._read() as read:
+            return read_step_axis(read, unit, name) if read else (STEPS_ONLY if unit == "step" else None)
+
+    def checkpoint_steps(self) -> list[int]:
+        """The steps whose checkpoints were written, without those that a resume discarded."""
+        with self._read() as read:
+            rows = (
+                read(
+                    "SELECT DISTINCT step FROM events WHERE kind = 'checkpoint' AND level = 'info' AND NOT superseded"
+                    " ORDER BY step"
+                ).fetchall()
+                if read
+                else []
+            )
+        return [step for (step,) in rows if isinstance(step, int)]
 
     def last_until(self, name: str, step: int) -> Point | None:
         """The last value of a metric at or before a step."""

@@ -57,7 +57,8 @@ class LoopRun:
             self._save(step)
             self._run.journal.event("checkpoint", f"checkpoint of step {step} written", step)
         else:
-            self._run.journal.event("checkpoint", "no checkpoint was written: the loop has no save function", step)
+            text = "no checkpoint was written: the loop has no save function"
+            self._run.journal.event("checkpoint", text, step, "warning")
         return not self._run.gate.after_checkpoint(step)
 
 

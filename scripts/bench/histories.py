@@ -91,16 +91,22 @@ def redraw_milliseconds(run_id: str) -> float:
     """Milliseconds to read a window of a metric's series and draw it at 120x30, as zooming does; the median of many."""
     from looptop.engine.journal.reader import Journal
     from looptop.engine.runs.folder import RunFolder
-    from looptop.tui.plots import curves, plot
+    from looptop.tui.plots.composing import RunCurves, compose
+    from looptop.tui.plots.curves import FIRST
+    from looptop.tui.plots.drawing import Ground, draw
+    from looptop.tui.plots.spec import ChartSpec, Line
+    from looptop.tui.plots.view import Span
 
     journal = Journal(RunFolder.find(run_id).db)
-    last = (journal.last(histories.names(1)[0]) or sys.exit("no such metric")).step
+    name = histories.names(1)[0]
+    spec = ChartSpec(name, name, (Line(name, "", FIRST),))
+    last = (journal.last(name) or sys.exit("no such metric")).step
     took = []
     for turn in range(60):
         first = last * turn // 240
         began = time.perf_counter()
-        series = journal.series(histories.names(1)[0], 110, first, last - first)
-        plot.draw(curves.curves_of_runs([series], 110, 0.0), curves.Axes(first, last - first), 120, 30)
+        series = journal.series(name, 220, first, last - first)
+        draw(compose(spec, [RunCurves(run_id, {name: series})]), Ground(120, 30, Span(first, last - first)))
         took.append(time.perf_counter() - began)
     return 1000 * statistics.median(took)
 

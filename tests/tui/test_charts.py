@@ -15,13 +15,15 @@ from looptop.engine.runs import control
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
-from looptop.tui.charts.reader import ChartReader, Window
+from looptop.tui.charts.reader import ChartReader
 from looptop.tui.charts.screen import ChartsScreen
 from looptop.tui.plots import curves
 from looptop.tui.plots.chart_wall import ChartWall
-from looptop.tui.plots.curves import FAINT, FIRST, SECOND
+from looptop.tui.plots.view import View
 from looptop.tui.run_events import RunEvents
 from looptop.tui.runs.screen import RunsScreen
+from looptop.tui.screens import curve_reader
+from looptop.tui.screens.curve_reader import CurveRequest
 from looptop.tui.widgets.bars import alerts_sign
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
@@ -48,6 +50,10 @@ def app_on(answers: QuickAnswers, run: RunFolder) -> LooptopApp:
     return LooptopApp(make_process=lambda: answers, attach=run)
 
 
+def names(wall: ChartWall) -> tuple[str, ...]:
+    return tuple(spec.key for spec in wall.page)
+
+
 async def complete(pilot: Any) -> ChartsScreen:
     """Waits until every chart of the page is drawn."""
     app = pilot.app
@@ -68,20 +74,20 @@ async def test_every_metric_has_a_chart_a_page_at_a_time(answers: QuickAnswers) 
         screen = await complete(pilot)
         wall = screen.query_one(ChartWall)
         assert "my [b]title" in shown(app) and "an [b]event␛[2J" in shown(app)
-        assert wall.names == tuple(f"metric/{number}" for number in range(9))
+        assert names(wall) == tuple(f"metric/{number}" for number in range(9))
         await pilot.press("pagedown")
         await until(pilot, lambda: "metric/9 " in shown(app) and "metric/0 " not in shown(app))
-        await pilot.press("end")
+        await pilot.press("G")
         await until(pilot, lambda: "20/20 metric/19" in shown(app))
         await pilot.press("enter")
-        await until(pilot, lambda: wall.names == ("metric/19",))
+        await until(pilot, lambda: names(wall) == ("metric/19",))
         await complete(pilot)
-        await pilot.press("left")
-        await until(pilot, lambda: wall.names == ("metric/18",) and "19/20 metric/18" in shown(app))
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: names(wall) == ("metric/18",) and "19/20 metric/18" in shown(app))
         await pilot.press("escape")
-        await until(pilot, lambda: len(wall.names) > 1)
+        await until(pilot, lambda: len(names(wall)) > 1)
         await pilot.press("slash", *"[1]2")
-        await until(pilot, lambda: wall.names == ("metric/12",))
+        await until(pilot, lambda: names(wall) == ("metric/12",))
         await pilot.press("escape", "escape")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
@@ -147,7 +153,7 @@ async def test_a_live_run_is_followed_and_driven(answers: QuickAnswers) -> None:
             writer.metrics(11, {"metric/0": 5.0, "new": 1.0})
             writer.flush()
             await until(pilot, lambda: "5 at step 11" in shown(app) and "new" in shown(app))
-            await pilot.press("space", "c", "x")
+            await pilot.press("space", "c", "X")
             await until(pilot, lambda: "Stop the run" in shown(app))
             await pilot.press("enter")
             await until(pilot, lambda: len(control.waiting(run)) == 3)
@@ -195,38 +201,31 @@ async def test_it_fits_at_any_size(answers: QuickAnswers, size: tuple[int, int])
     app = app_on(answers, make())
     async with app.run_test(size=size) as pilot:
         screen = await complete(pilot)
-        assert len(screen.query_one(ChartWall).names) == {80: 4, 120: 9, 200: 20}[size[0]]
+        assert len(names(screen.query_one(ChartWall))) == {80: 4, 120: 9, 200: 20}[size[0]]
         app.action_theme()
         await complete(pilot)
         await pilot.resize_terminal(100, 30)
-        await until(pilot, lambda: len(screen.query_one(ChartWall).names) == 4)
+        await until(pilot, lambda: len(names(screen.query_one(ChartWall))) == 4)
 
 
 def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curve_reader, "CURVES_SECONDS", 0.0)
     run = make(metrics=2, steps=10, state=None)
+    request = CurveRequest(("metric/0", "metric/1"), 50, View())
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
         reader = ChartReader([run])
-        first = reader.poll(["metric/0", "metric/1"], 50, Window())
-        assert reader.poll(["metric/0", "metric/1"], 50, Window()) is first
+        first = reader.poll(request)
+        assert reader.poll(request) is first
         read: list[str] = []
         plain = Journal.series
         monkeypatch.setattr(Journal, "series", lambda self, name, *rest: read.append(name) or plain(self, name, *rest))
         writer.metrics(11, {"metric/1": 7.0})
         assert writer.flush()
-        again = reader.poll(["metric/0", "metric/1"], 50, Window())
+        again = reader.poll(request)
         assert read == ["metric/1"]
-        assert again.series["metric/1", run.id].maximum[-1] == 7.0
+        assert again.runs[0].series["metric/1"].maximum[-1] == 7.0
         writer.close()
-
-
-def test_curves_have_the_colours_of_their_runs_and_the_chosen_one_is_in_front() -> None:
-    series = Series([1, 2], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0, 0])
-    assert [curve.role for curve in curves.curves_of_runs([series, None, series], 100, 0.0)] == [FIRST, curves.ROLES[2]]
-    assert [curve.role for curve in curves.curves_of_runs([series, series], 100, 0.0)] == [FIRST, SECOND]
-    assert [curve.role for curve in curves.curves_of_runs([series, series], 100, 0.0, chosen=0)] == [FAINT, FIRST]
-    assert all(curve.dots for curve in curves.curves_of_runs([series], 100, 0.0))
-    assert not any(curve.dots for curve in curves.curves_of_runs([series], 4, 0.0))
 
 
 def test_an_envelope_holds_both_ends_of_every_column_and_goes_on_from_the_nearer_one() -> None:

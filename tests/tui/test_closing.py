@@ -14,8 +14,11 @@ from looptop.tui import app as app_module
 from looptop.tui import entry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.screen import AskScreen
+from looptop.tui.plots.chart_data import ChartData, WallData
 from looptop.tui.plots.chart_wall import ChartWall
-from looptop.tui.plots.curves import Axes
+from looptop.tui.plots.curves import FIRST, Curve
+from looptop.tui.plots.spec import ChartSpec, Line
+from looptop.tui.plots.wall_layout import Room
 from looptop.tui.screens.base import MainScreen, Overlay
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.help import Help
@@ -137,16 +140,13 @@ async def test_page_keys_in_a_list_without_room(answers: QuickAnswers, lines: in
 async def test_charts_that_are_drawn_while_they_go(answers: QuickAnswers) -> None:
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=SIZE) as pilot:
-        wall = ChartWall()
+        wall = ChartWall(Room(20, 5))
         await app.screen.mount(wall)
-        wall.list_names(["a", "b"])
-        await until(pilot, lambda: wall.names == ("a", "b") or not wall.size.width)
-        wall._names = ("a", "b")
-        await wall.remove_children()
-        wall.draw("b", (), Axes(0, 1))
+        wall.set_charts([ChartSpec(name, name, (Line(name, "", FIRST),)) for name in "ab"])
+        await until(pilot, lambda: len(wall.page) == 2 or not wall.size.width)
         await wall.remove()
+        wall.show(WallData(charts={"b": ChartData((Curve(FIRST, (0, 1), (0.0, 1.0)),))}))
         wall.on_click(click(wall))
-        wall._lay_out()
         wall.action_enlarge()
         assert app.is_running
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as some
 
 from looptop.engine.errors import LooptopError
 from looptop.tui import actions
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.paths import is_path_text, typed_path
-from looptop.tui.plots import plot
-from looptop.tui.plots.curves import FIRST, SECOND, Axes, Curve, thinned
-from looptop.tui.plots.plot import draw
 from looptop.tui.text import bar, cell, duration, number, reason, safe
 
 STYLES = Path(actions.__file__).parents[1] / "styles"
@@ -86,83 +82,6 @@ def test_every_action_is_in_a_known_context_and_says_what_it_does() -> None:
     for action in actions.actions_of(actions.KEY_CONTEXTS):
         assert action.label
         assert action.help.endswith(".") or not action.footer or action.help == ""
-
-
-def test_a_plot_has_the_size_it_is_given() -> None:
-    curve = Curve(FIRST, range(500), [1 / (1 + step) for step in range(500)])
-    for width, height in ((40, 8), (120, 30), (16, 4)):
-        lines = draw([curve], Axes(0, 500), width, height)
-        assert len(lines) == height
-        assert {sum(len(run.text) for run in line) for line in lines} == {width}
-
-
-@given(some.lists(some.floats(allow_nan=True, allow_infinity=True), max_size=40), some.booleans())
-@example([5e-324], False)
-def test_no_value_breaks_a_plot(values: list[float], log: bool) -> None:
-    curves = [Curve(FIRST, range(len(values)), values), Curve(SECOND, range(len(values)), values, dots=True)]
-    lines = draw(curves, Axes(0, max(len(values), 1), log=log), 50, 10)
-    assert len(lines) in (0, 10)
-
-
-@given(
-    some.lists(some.tuples(some.integers(0, 10_000), some.integers(-50, 50)), min_size=1, max_size=60).map(sorted),
-    some.integers(1, 200),
-)
-def test_a_line_is_thinned_to_what_can_be_told_apart(points: list[tuple[int, int]], places: int) -> None:
-    steps, values = [float(step) for step, _ in points], [float(value) for _, value in points]
-    found = thinned(Curve(FIRST, steps, values), 0, 10_000, places)
-
-    def by_place(curve: Curve) -> dict[int, list[float]]:
-        out: dict[int, list[float]] = {}
-        for step, value in zip(curve.steps, curve.values, strict=True):
-            out.setdefault(int(step * (places / 10_000)), []).append(value)
-        return out
-
-    kept, there = by_place(found), by_place(Curve(FIRST, steps, values))
-    assert list(kept) == list(there)
-    for place, all_of_them in there.items():
-        some_of_them = kept[place]
-        assert (some_of_them[0], some_of_them[-1]) == (all_of_them[0], all_of_them[-1])
-        assert (min(some_of_them), max(some_of_them)) == (min(all_of_them), max(all_of_them))
-        assert len(some_of_them) <= 4
-    assert list(found.steps) == sorted(found.steps)
-
-
-@given(some.lists(some.floats(-5, 5), min_size=2, max_size=300))
-def test_the_beginning_of_a_long_run_looks_as_if_every_point_were_drawn(values: list[float]) -> None:
-    curve, axes = Curve(FIRST, [float(step) for step in range(len(values))], values), Axes(0, 10_000_000)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plot, "thinned", lambda curve, *_: curve)
-        every_point = draw([curve], axes, 60, 12)
-    assert draw([curve], axes, 60, 12) == every_point
-
-
-ends = some.floats(-1e12, 1e12) | some.integers(-3, 3).map(float) | some.floats(-1e-9, 1e-9)
-
-
-@given(ends, ends, some.integers(4, 40))
-@example(-0.0199, -0.0201, 9)
-@example(6.0, 6.0, 9)
-@example(0.631, 3.2, 9)
-@example(1_000_001.0, 1_000_002.0, 20)
-@example(501.0, 1201.0, 8)
-def test_every_axis_has_labels_that_differ(one: float, other: float, height: int) -> None:
-    lines = draw([Curve(FIRST, (1.0, 10.0), (one, other))], Axes(1, 10), 70, height)
-    beside = [text for line in lines if "┤" in (text := "".join(run.text for run in line))]
-    words = [text.split("┤")[0].strip() for text in beside]
-    assert len(words) >= 2 and len(set(words)) == len(words) and all(words)
-    numbers = [float(word) for word in words]
-    assert numbers == sorted(numbers, reverse=True)
-    if one == other:
-        assert any(math.isclose(each, one, rel_tol=0.02, abs_tol=1e-29) for each in numbers)
-
-
-@given(some.integers(0, 10**7), some.integers(1, 10**7), some.integers(20, 200))
-@example(501, 700, 32)
-def test_every_axis_of_steps_has_two_labels(first: int, count: int, width: int) -> None:
-    lines = draw([Curve(FIRST, (first, first + count), (0.0, 1.0))], Axes(first, first + count), width, 10)
-    words = "".join(run.text for run in lines[-1]).split() if lines else []
-    assert not lines or width < 40 or len(set(words)) >= 2
 
 
 def test_numbers_and_durations_are_short() -> None:

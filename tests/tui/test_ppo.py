@@ -152,7 +152,7 @@ async def test_a_chart_is_chosen_enlarged_and_smoothed(answers: QuickAnswers) ->
         await pilot.press("w")
         await until(pilot, lambda: shown(app).count("smoothed 0.6") + shown(app).count("~0.6") == 12)
         await pilot.press("right_square_bracket", "right_square_bracket", "z")
-        await until(pilot, lambda: "target 6" in shown(app) and "┤" in shown(app) and "smoothed 0.6" in shown(app))
+        await until(pilot, lambda: "of 6" in shown(app) and "┤" in shown(app) and "smoothed 0.6" in shown(app))
         assert "value loss" not in shown(app).split("batch reward")[0]
         await pilot.press("w", "w")
         await until(pilot, lambda: "smoothed 0.97" in shown(app))

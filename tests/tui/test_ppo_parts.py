@@ -1,34 +1,29 @@
-"""The pieces of the PPO screen that need no app: tables, small charts, histograms, shades, differences, words."""
+"""The pieces of the PPO screen that need no app: tables, histograms, shades, differences, words."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as some
 from rich.cells import cell_len
 
 from looptop.engine.journal.causes import Cause, Hold, HoldReason, Stop, StopReason
-from looptop.engine.journal.records import Series
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord
 from looptop.engine.runs.folder import RunLock, RunState
-from looptop.tui.plots.curves import FAINT, FIRST, FOURTH, SECOND, TARGET, Axes, Curve
+from looptop.tui.plots.composing import RunCurves, compose_wall
 from looptop.tui.plots.histogram import bins, ends_text
-from looptop.tui.plots.raster import Picture, column_of, draw_small
-from looptop.tui.plots.scales import edges
-from looptop.tui.plots.small_charts import label_of
-from looptop.tui.plots.spec import curves_of
-from looptop.tui.ppo import snapshot as watching
+from looptop.tui.plots.view import View
 from looptop.tui.ppo import text as words
-from looptop.tui.ppo.charts import axes_of, charts_of
 from looptop.tui.ppo.columns import SampleRow, sorted_rows
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.sample_text import score_bars
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Palette, Scale
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, Reward
+from looptop.tui.screens import curve_reader
+from looptop.tui.screens.curve_reader import CurveRequest
 from looptop.tui.text import short_number
 from looptop.tui.train import text as train_text
 from looptop.tui.train.snapshot import Snapshot
@@ -46,110 +41,12 @@ def test_a_cell_is_as_wide_as_wanted(text: str, width: int, left: bool) -> None:
     assert "\x1b" not in shown and "\n" not in shown
 
 
-@given(some.lists(figures, max_size=60), some.integers(2, 40), some.integers(1, 6))
-@example([5e-324], 10, 3)
-def test_no_value_breaks_a_small_chart(values: list[float], width: int, height: int) -> None:
-    curves = [Curve(FIRST, range(len(values)), values), Curve(SECOND, range(len(values)), values, dots=True)]
-    picture = draw_small(curves, Axes(0, max(1, len(values))), width, height)
-    if picture is None:
-        assert not any(map(math.isfinite, values))
-        return
-    assert [sum(len(run.text) for run in line) for line in picture.lines] == [width] * height
-    assert picture.lowest <= picture.highest
-
-
-def test_a_small_chart_begins_and_ends_where_its_curve_does() -> None:
-    picture = draw_small([Curve(FIRST, (1, 100), (0.0, 1.0))], Axes(1, 100), 10, 3)
-    assert picture is not None
-    top, *_, bottom = ["".join(run.text for run in line) for line in picture.lines]
-    assert top[-1] != " " and top[0] == " " and bottom[0] != " " and bottom[-1] == " "
-    assert [column_of(step, Axes(1, 100), 10) for step in (1, 100, 0, 101)] == [0, 9, None, None]
-
-
-def dots(picture: Picture | None) -> int:
-    assert picture is not None
-    return sum(
-        (ord(letter) - 0x2800).bit_count() for line in picture.lines for run in line for letter in run.text.strip()
-    )
-
-
-@pytest.mark.parametrize("role", [FAINT, FIRST, SECOND, FOURTH])
-def test_a_small_chart_has_every_dot_of_every_curve(role: int) -> None:
-    level = Curve(role, range(1, 41), [1.0] * 40)
-    assert dots(draw_small([level], Axes(1, 40), 20, 3)) == 40
-
-
-@given(some.floats(-1e9, 1e9), some.floats(-1e9, 1e9) | some.floats(-1e-9, 1e-9))
-@example(-0.0201, 0.0002)
-@example(-0.019992, 0.000001)
-@example(1_000_001.0, 1.0)
-@example(2.0, 0.0)
-def test_a_small_charts_ends_have_labels_that_differ(lowest: float, above: float) -> None:
-    picture = draw_small([Curve(FIRST, (1, 2), (lowest, lowest + abs(above)))], Axes(1, 2), 20, 3)
-    assert picture is not None
-    low, high = edges(picture.lowest, picture.highest)
-    assert low != high and low and high and max(len(low), len(high)) <= 6
-
-
-def test_a_small_chart_says_the_value_of_what_never_changes() -> None:
-    for value in (6.0, -0.02, 1e7, 0.0):
-        picture = draw_small([Curve(FIRST, (1, 40), (value, value))], Axes(1, 40), 20, 3)
-        assert picture is not None and picture.constant == value
-    assert draw_small([Curve(FIRST, (1, 40), (1.0, 2.0))], Axes(1, 40), 20, 3).constant is None  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("value", "label"), [(0.05, "0.050"), (-0.016, "-0.016"), (6.0, "6.0"), (0.0, "0"), (3e5, "3e5")]
-)
-@pytest.mark.parametrize("lines", [2, 3, 6])
-def test_what_never_changes_is_labelled_with_its_value(value: float, label: str, lines: int) -> None:
-    picture = draw_small([Curve(FIRST, (1, 40), (value, value))], Axes(1, 40), 20, lines)
-    assert picture is not None
-    shown = [label_of(picture, line) for line in range(len(picture.lines))]
-    assert label in shown
-    numbers = [float(each) for each in shown if each and not each.startswith("+")]
-    assert value == pytest.approx(float(label), rel=0.1) and min(numbers) <= float(label) <= max(numbers)
-
-
 @pytest.mark.parametrize(
     ("low", "high", "text"),
     [("4.305", "4.305", "4.305"), ("-5.91e-7", "-5.8e-7", "-5.91e-7 -5.8e-7"), ("0", "12.50", "0          12.50")],
 )
 def test_a_histograms_ends_never_run_together(low: str, high: str, text: str) -> None:
     assert ends_text(low, high, 16) == text
-
-
-def series_of(values: list[float], columns: int, weight: float, name: str = "objective/kl") -> Series:
-    run = small_run(1)
-    writer = JournalWriter(run.db)
-    for at, value in enumerate(values, 2):
-        writer.metrics(at, {name: value})
-    writer.close()
-    journal = PpoJournal(run.db)
-    return journal.smoothed(name, journal.series(name, columns), weight)
-
-
-def test_smoothing_keeps_the_smallest_and_largest_values_in_the_chart() -> None:
-    values = [1.0] * 300
-    values[13] = 50.0
-    spec = next(spec for spec in charts_of(PpoSnapshot("ppo-1", RunState.RUNNING, 1)) if spec.key == "kl")
-    for weight in (0.0, 0.6, 0.97):
-        curves = curves_of(spec, {"objective/kl": series_of(values, 60, weight)}, weight)
-        picture = draw_small(curves, Axes(1, 301), 20, 3)
-        assert picture is not None and picture.highest == 50.0
-        assert [curve.role for curve in curves if curve.role != TARGET] == ([FAINT, FIRST] if weight else [FIRST])
-
-
-@given(some.floats(-1e9, 1e9), some.floats(-1e9, 1e9) | some.floats(-1e-9, 1e-9))
-@example(-0.0201, 0.0002)
-def test_figures_lie_within_the_labels_of_a_small_chart(lowest: float, above: float) -> None:
-    picture = draw_small([Curve(FIRST, (1, 2), (lowest, lowest + abs(above)))], Axes(1, 2), 20, 3)
-    assert picture is not None
-    low, high = edges(picture.lowest, picture.highest)
-    spread = picture.highest - picture.lowest
-    assert abs(float(low) - picture.lowest) <= max(spread, 0.5 * abs(picture.lowest))
-    if high.startswith("+"):
-        assert float(high) == pytest.approx(spread, rel=0.6)
 
 
 @given(some.lists(figures, max_size=80), some.integers(1, 24))
@@ -273,23 +170,25 @@ def test_where_a_run_is_held_is_read_from_its_cause(cause: Cause | None, held: H
     assert PpoSnapshot("ppo-1", RunState.PAUSED, 1, cause=cause).held == held
 
 
+NAMES = ("env/reward_mean", "objective/kl", "nothing")
+
+
 def test_a_watcher_reads_nothing_anew_that_has_not_changed() -> None:
     run = small_run(5)
     watcher = PpoWatcher(run)
-    names = ("env/reward_mean", "objective/kl", "nothing")
-    first = watcher.poll(names, 40)
-    assert watcher.poll(names, 40) is first
-    assert set(first.series) == {"env/reward_mean", "objective/kl"}
+    request = CurveRequest(NAMES, 40, View())
+    first = watcher.poll(request)
+    assert watcher.poll(request) is first
+    assert set(first.runs[0].series) == {"env/reward_mean", "objective/kl"}
     assert (first.first, first.last, first.count, first.state) == (1, 5, 5, RunState.FINISHED)
-    assert watcher.poll(names, 60).series["objective/kl"].steps == [1, 2, 3, 4, 5]
+    wider = watcher.poll(CurveRequest(NAMES, 60, View()))
+    assert wider.runs[0].series["objective/kl"].steps == [1, 2, 3, 4, 5]
 
 
 def test_a_live_chart_has_room_to_grow_and_a_finished_one_is_full() -> None:
     def last(batches: int, total: int, live: bool) -> float:
-        snapshot = PpoSnapshot(
-            "ppo-1", RunState.RUNNING, 1, live=live, facts={"total_steps": total}, first=1, last=batches
-        )
-        return axes_of(charts_of(snapshot)[0], snapshot).last
+        run = RunCurves("ppo-1", first=1, last=batches, live=live, total=total)
+        return compose_wall([], [run], View()).whole.last
 
     assert [last(batches, 100_000, True) for batches in (3, 12, 226, 1_000, 1_001)] == [3, 20, 300, 1_000, 2_000]
     assert (last(226, 240, True), last(226, 240, False)) == (240, 226)
@@ -297,20 +196,25 @@ def test_a_live_chart_has_room_to_grow_and_a_finished_one_is_full() -> None:
 
 def test_a_curve_that_was_not_read_for_a_while_is_read_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     run = small_run(12, state=None)
+    request = CurveRequest(("objective/kl",), 50, View())
+
+    def last(watcher: PpoWatcher) -> int:
+        return watcher.poll(request).runs[0].series["objective/kl"].steps[-1]
+
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
         watcher = PpoWatcher(run)
-        watcher.poll(["objective/kl"], 50)
-        monkeypatch.setattr(watching, "CURVES_SECONDS", math.inf)
+        watcher.poll(request)
+        monkeypatch.setattr(curve_reader, "CURVES_SECONDS", math.inf)
         writer.metrics(13, {"objective/kl": 5.0})
         assert writer.flush()
-        assert watcher.poll(["objective/kl"], 50).series["objective/kl"].steps[-1] == 12
+        assert last(watcher) == 12
         # Nothing more is written: the run computes for an hour, or is killed.
-        monkeypatch.setattr(watching, "CURVES_SECONDS", 0.0)
-        assert watcher.poll(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        monkeypatch.setattr(curve_reader, "CURVES_SECONDS", 0.0)
+        assert last(watcher) == 13
         writer.metrics(14, {"another": 5.0})
         assert writer.flush()
-        assert watcher.poll(["objective/kl"], 50).series["objective/kl"].steps[-1] == 13
+        assert last(watcher) == 13
         writer.close()
 
 

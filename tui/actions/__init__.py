@@ -12,6 +12,7 @@ from textual.binding import Binding
 
 from looptop.tui.actions.action import Action as Action
 from looptop.tui.actions.ask import ASK_ACTIONS
+from looptop.tui.actions.plots import PLOT_ACTIONS
 from looptop.tui.actions.ppo import PPO_ACTIONS
 from looptop.tui.actions.runs import RUN_ACTIONS
 from looptop.tui.actions.shared import SHARED_ACTIONS
@@ -60,7 +61,7 @@ KEY_CONTEXTS = {
 }
 """The title of each key context in the help, in the help's order."""
 
-ACTIONS: dict[str, tuple[Action, ...]] = {**SHARED_ACTIONS, **ASK_ACTIONS, **RUN_ACTIONS, **PPO_ACTIONS}
+ACTIONS: dict[str, tuple[Action, ...]] = {**SHARED_ACTIONS, **ASK_ACTIONS, **RUN_ACTIONS, **PLOT_ACTIONS, **PPO_ACTIONS}
 """All actions, by key context."""
 
 

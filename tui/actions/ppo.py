@@ -8,10 +8,15 @@ PPO_ACTIONS = {
     "ppo-run": (
         Action("open", "enter", "open", "Open the batch under the cursor: its samples."),
         Action(
-            "enlarge", "z", "enlarge", "Enlarge the chosen chart, or show all charts again.", footer=False, palette=True
+            "chart('enlarge')",
+            "z",
+            "enlarge",
+            "Enlarge the chosen chart, or show all charts again.",
+            footer=False,
+            palette=True,
         ),
         Action(
-            "choose(-1)",
+            "chart('previous')",
             "left_square_bracket",
             "chart",
             "Choose the previous chart.",
@@ -20,7 +25,7 @@ PPO_ACTIONS = {
             shown="[",
         ),
         Action(
-            "choose(1)",
+            "chart('next')",
             "right_square_bracket",
             "chart",
             "Choose the next chart.",
@@ -28,7 +33,9 @@ PPO_ACTIONS = {
             palette=True,
             shown="]",
         ),
-        Action("smoothing", "w", "smoothing", "Smooth the curves more, or not at all.", footer=False, palette=True),
+        Action(
+            "chart('smoothing')", "w", "smoothing", "Smooth the curves more, or not at all.", footer=False, palette=True
+        ),
     ),
     "ppo-batch": (
         Action("open", "enter", "open", "Open the sample under the cursor."),

@@ -60,14 +60,9 @@ RUN_ACTIONS = {
         Action(
             "command('ask_model')", "a", "ask it", "Ask this run's model on the Ask screen.", footer=False, palette=True
         ),
-        Action("smoothing", "s", "smoothing", "Smooth the training loss more, or less.", palette=True),
+        Action("chart('smoothing')", "s", "smoothing", "Smooth the training loss more, or less."),
         Action(
-            "scale",
-            "y",
-            "log scale",
-            "Draw the loss on a logarithmic scale, or a linear one.",
-            footer=False,
-            palette=True,
+            "chart('scale')", "y", "log scale", "Draw the loss on a logarithmic scale, or a linear one.", footer=False
         ),
         Action(
             "command('earlier')",
@@ -151,35 +146,6 @@ RUN_ACTIONS = {
         Action("select", "space", "select", "Select the run for charts laid over each other, or for deletion."),
     ),
     "charts": (
-        Action(
-            "zoom(0.5)",
-            "plus,equals_sign",
-            "zoom",
-            "Show half as many steps; the wheel does it too.",
-            palette=True,
-            shown="+-",
-        ),
-        Action("zoom(2.0)", "minus", "out", "Show twice as many.", footer=False, palette=True, shown="-"),
-        Action(
-            "pan(-0.25)",
-            "comma,less_than_sign",
-            "pan",
-            "Go back by a quarter of the steps shown.",
-            palette=True,
-            shown=",.",
-        ),
-        Action(
-            "pan(0.25)",
-            "full_stop,greater_than_sign",
-            "on",
-            "Go forward by a quarter of the steps shown.",
-            footer=False,
-            palette=True,
-            shown=".",
-        ),
-        Action("whole", "0", "all steps", "Show all steps again.", palette=True),
-        Action("smoothing", "s", "smoothing", "Smooth more, or less.", palette=True),
-        Action("scale", "y", "log scale", "A logarithmic scale, or a linear one.", palette=True),
         Action("filter", "slash", "filter", "Show only metrics whose names match.", palette=True, shown="/"),
         Action("choose", "v", "one in front", "Of several runs, put the next in front.", footer=False, palette=True),
         Action(
@@ -225,7 +191,7 @@ RUN_ACTIONS = {
         ),
         Action(
             "command('stop')",
-            "x",
+            "X",
             "stop",
             "Stop the run; asks whether with a checkpoint.",
             footer=False,
@@ -243,17 +209,6 @@ RUN_ACTIONS = {
         ),
         Action("command('log')", "l", "log", "Read all that the run printed.", footer=False, palette=True),
         Action("command('events')", "L", "events", "Show all events whole.", footer=False, palette=True),
-    ),
-    "wall": (
-        Action("enlarge", "enter", "enlarge", "Show the chart alone, or all of them again."),
-        Action("move(-1, 0)", "left", "left", "The chart to the left.", footer=False, shown="←"),
-        Action("move(1, 0)", "right", "right", "The chart to the right.", footer=False, shown="→"),
-        Action("move(0, -1)", "up,k", "up", "The chart above.", footer=False, shown="↑ k"),
-        Action("move(0, 1)", "down,j", "down", "The chart below.", footer=False, shown="↓ j"),
-        Action("page(-1)", "pageup", "page up", "The previous page of charts.", footer=False, shown="PgUp"),
-        Action("page(1)", "pagedown", "page down", "The next page of charts.", footer=False, shown="PgDn"),
-        Action("jump('first')", "home,g", "first", "The first chart.", footer=False, shown="Home g"),
-        Action("jump('last')", "end,G", "last", "The last chart.", footer=False, shown="End G"),
     ),
     "configurations": (
         Action("all", "a", "all", "Show all settings, or only those that differ."),

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.journal.reader import Event, Journal, Point, Series
+from looptop.engine.journal.reader import Event, Journal, Outline, Point
 from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.tui.plots.composing import RunCurves
+from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, read_over
 from looptop.tui.screens.watch import RunWatcher
 
 MAX_EVENTS = 50
 """How many of a run's last events are shown at most."""
+
+FIRST_METRICS = ("loss", "eval_loss", "eval_accuracy", "eval_reward")
+"""The metrics that come first; then the others of evaluations."""
+
+EVALUATION_SPEEDS = ("_runtime", "_samples_per_second", "_steps_per_second", "_model_preparation_time")
+"""The ends of the names of metrics that Trainer logs about an evaluation's speed; they come last."""
 
 
 @dataclass(frozen=True)
@@ -47,47 +54,35 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Window:
-    """The steps that are shown; None for no limit."""
-
-    first: int | None = None
-    last: int | None = None
-
-
-@dataclass(frozen=True)
 class ChartsSnapshot:
     """The data of all runs at one moment."""
 
     heads: tuple[Head, ...]
     names: tuple[str, ...]
-    """The metrics of all runs, those of the first run first."""
-    series: dict[tuple[str, str], Series] = field(default_factory=dict)
-    """The curve of each metric and run."""
-    window: Window = Window()
-    ends: dict[tuple[str, str], Point] = field(default_factory=dict)
-    """The last value of each metric and run within the window."""
-    first: int = 0
-    """The first and the last step that any run has."""
-    last: int = 1
+    """The metrics of all runs, in the order of their charts."""
+    runs: tuple[RunCurves, ...]
+    request: CurveRequest
+    """What the curves were read for."""
 
 
 class _OneRun(RunWatcher):
     """Reads one run."""
 
     def __init__(self, run: RunFolder) -> None:
-        self.journal = Journal(run.db)
-        super().__init__(run, self.journal, MAX_EVENTS)
-        self._asked: tuple[int, Window, float] | None = None
-        self._series: dict[str, tuple[Point, Series]] = {}
-        self._ends: dict[str, Point | None] = {}
+        journal = Journal(run.db)
+        super().__init__(run, journal, MAX_EVENTS)
+        self.curves = CurveReader(run, journal)
+        self.outline: Outline | None = None
 
     def head(self) -> Head:
         live = self.run.live_by()
         about = self.run.about()
         try:
-            _, outline = self.refresh()
+            _, self.outline = self.refresh()
         except LooptopError as error:
+            self.outline = None
             return Head(self.run.id, about, RunState.INTERRUPTED, "", live, {}, {}, (), str(error))
+        outline = self.outline
         return Head(
             self.run.id,
             about,
@@ -100,33 +95,6 @@ class _OneRun(RunWatcher):
             alerts=outline.alerts,
         )
 
-    def series(
-        self, head: Head, names: Sequence[str], columns: int, window: Window, weight: float
-    ) -> dict[str, Series]:
-        if self._asked != (columns, window, weight):
-            self._asked = (columns, window, weight)
-            self._series.clear()
-            self._ends.clear()
-        for name in names:
-            latest = head.latest.get(name)
-            if latest is None:
-                self._series.pop(name, None)
-                continue
-            known = self._series.get(name)
-            if known is None or known[0] != latest:
-                with contextlib.suppress(LooptopError):
-                    series = self.journal.series(name, columns, window.first, window.last)
-                    self._series[name] = (latest, self.journal.smoothed(name, series, weight, window.last))
-                    if window.last is not None and latest.step > window.last:
-                        self._ends[name] = self.journal.last_until(name, window.last)
-        return {name: self._series[name][1] for name in names if name in self._series}
-
-    def ends(self, head: Head, names: Sequence[str], window: Window) -> dict[str, Point]:
-        """The last value of each metric within the window."""
-        ends = {name: self._ends.get(name, head.latest.get(name)) for name in names}
-        first = -(2**63) if window.first is None else window.first
-        return {name: point for name, point in ends.items() if point is not None and point.step >= first}
-
 
 class ChartReader:
     """Reads the runs; may be called from any thread, but from one at a time."""
@@ -136,39 +104,36 @@ class ChartReader:
         self._readers = [_OneRun(run) for run in runs]
         self._last: ChartsSnapshot | None = None
 
-    def poll(self, names: Sequence[str], columns: int, window: Window, weight: float = 0.0) -> ChartsSnapshot:
-        """The current data; the same object as last time if nothing has changed.
-
-        Args:
-            names: The metrics that are on the screen.
-            columns: The width of each chart, in columns.
-            window: The steps that are on the screen.
-            weight: The weight of the curves' smoothing; 0 for none.
-        """
+    def poll(self, request: CurveRequest) -> ChartsSnapshot:
+        """The current data; the same object as last time if nothing has changed."""
         heads = tuple(reader.head() for reader in self._readers)
-        series = {
-            (name, reader.run.id): one
-            for reader, head in zip(self._readers, heads, strict=True)
-            for name, one in reader.series(head, names, columns, window, weight).items()
-        }
-        ends = {
-            (name, reader.run.id): point
-            for reader, head in zip(self._readers, heads, strict=True)
-            for name, point in reader.ends(head, names, window).items()
-        }
-        starts = [one.steps[0] for one in series.values() if one.steps]
-        last = max([1, *(head.step for head in heads)])
-        first = min(starts, default=0) if window.first is None else 0
+        curves: list[RunCurves] = []
+        for reader in self._readers:
+            run = None
+            if reader.outline is not None and curves and curves[0].last:
+                run = read_over(reader, reader.curves, curves[0], request)
+            elif reader.outline is not None:
+                run = reader.curves.read(reader.outline, request, reader.settings)
+            curves.append(run or RunCurves(reader.run.id))
         snapshot = ChartsSnapshot(
             heads=heads,
-            names=tuple(dict.fromkeys(name for head in heads for name in head.latest)),
-            series=series,
-            window=window,
-            ends=ends,
-            # Most runs begin at step 1: a chart that begins at 0 is easier to read.
-            first=first if first > last // 10 else 0,
-            last=last,
+            names=ordered_metrics(name for head in heads for name in head.latest),
+            runs=tuple(curves),
+            request=request,
         )
         if snapshot != self._last:
             self._last = snapshot
         return self._last
+
+
+def ordered_metrics(names: Iterable[str]) -> tuple[str, ...]:
+    """The metrics in the order of their charts: the loss and what evaluations measure first, their speed last."""
+
+    def rank(name: str) -> int:
+        if name in FIRST_METRICS:
+            return FIRST_METRICS.index(name)
+        if not name.startswith("eval_"):
+            return len(FIRST_METRICS) + 1
+        return len(FIRST_METRICS) + 2 if name.endswith(EVALUATION_SPEEDS) else len(FIRST_METRICS)
+
+    return tuple(sorted(dict.fromkeys(names), key=rank))

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -17,11 +16,17 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
 from looptop.tui.charts import text as chart_text
-from looptop.tui.charts.reader import ChartReader, ChartsSnapshot, Window
+from looptop.tui.charts.reader import ChartReader, ChartsSnapshot
 from looptop.tui.plots.chart_wall import ChartWall
-from looptop.tui.plots.curves import SMOOTHING, Axes, curves_of_runs
+from looptop.tui.plots.composing import compose_wall
+from looptop.tui.plots.curves import FIRST
+from looptop.tui.plots.scales import position_text
+from looptop.tui.plots.spec import ChartSpec, Line
+from looptop.tui.plots.wall_layout import Room
 from looptop.tui.screens.base import MainScreen
+from looptop.tui.screens.chart_controls import ChartControls
 from looptop.tui.screens.controls import RunControls
+from looptop.tui.screens.curve_reader import CurveRequest
 from looptop.tui.screens.events import Events
 from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.widgets.bars import KeyBar, TopBar
@@ -29,8 +34,10 @@ from looptop.tui.widgets.events_panel import EventsPanel
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.panel import Panel
 
-NARROWEST_WINDOW = 10
-"""The fewest steps that a window can show."""
+SMALLEST_CHART = Room(36, 9)
+
+AXIS_WORDS = {"step": "", "epoch": "by epoch", "time": "by training time, without pauses"}
+"""What is said of the horizontal axis."""
 
 
 class ChartsScreen(MainScreen):
@@ -43,17 +50,16 @@ class ChartsScreen(MainScreen):
     def __init__(self, runs: Sequence[RunFolder]) -> None:
         super().__init__()
         self._reader = ChartReader(runs)
-        self._window = Window()
         self._snapshot: ChartsSnapshot | None = None
-        self._drawn: dict[str, object] = {}
-        self._smoothing = 0
-        self._log_scale = False
         self._chosen = -1
         """The index of the highlighted run; -1 if none is."""
         self._filter = ""
         """A regular expression or a part of a metric's name."""
         self._loop = WatchLoop(self, self._read)
         self._controls = RunControls(self, self._loop.poke)
+        self._chart_controls = ChartControls(
+            self, lambda: self.query_one(ChartWall), lambda: self._reader.runs, self._toggle_overlay
+        )
 
     def compose(self) -> Iterable[Widget]:
         """A head with the runs, the filter, the charts, the figures under the cursor, events."""
@@ -62,7 +68,7 @@ class ChartsScreen(MainScreen):
         filter_field = Field(placeholder="type to filter the metrics; a regular expression will do", id="chart-filter")
         filter_field.display = False
         yield filter_field
-        yield ChartWall()
+        yield ChartWall(SMALLEST_CHART)
         yield Panel(id="charts-status")
         yield EventsPanel(id="charts-events")
         yield KeyBar()
@@ -79,9 +85,9 @@ class ChartsScreen(MainScreen):
     def show_runs(self, runs: Sequence[RunFolder]) -> None:
         """Shows other runs."""
         if tuple(runs) != self._reader.runs:
-            self._reader, self._window, self._chosen = ChartReader(runs), Window(), -1
+            self._reader, self._chosen = ChartReader(runs), -1
             self._snapshot = None
-            self._drawn.clear()
+            self.query_one(ChartWall).reset()
         for run in runs:
             self.services.watch_events(run)
         self.query_one(ChartWall).focus()
@@ -93,20 +99,22 @@ class ChartsScreen(MainScreen):
         wall = self.query_one(ChartWall)
         if not wall.size.width:
             return False
-        reader, window = self._reader, self._window
-        weight = SMOOTHING[self._smoothing]
+        reader = self._reader
 
-        async def poll(names: Sequence[str], columns: int) -> ChartsSnapshot:
-            return await in_thread(lambda: reader.poll(names, columns, window, weight))
+        async def poll() -> ChartsSnapshot:
+            names = tuple(name for spec in wall.page for name in spec.metrics)
+            request = CurveRequest(names, wall.columns, wall.view, wall.cursor)
+            return await in_thread(lambda: reader.poll(request))
 
-        snapshot = await poll(wall.names, wall.chart_columns())
-        page = wall.page_of(self._filtered_names(snapshot.names))
-        if not wall.names and page:
+        snapshot = await poll()
+        specs = [_spec(name) for name in self._filtered_names(snapshot.names)]
+        if not wall.specs and specs:
             # At first the metrics are unknown: those of the page are read before anything is drawn.
-            snapshot = await poll(page, wall.chart_columns(len(snapshot.names)))
-        if reader is self._reader and weight == SMOOTHING[self._smoothing]:
+            wall.set_charts(specs)
+            snapshot = await poll()
+        if reader is self._reader:
             self._snapshot = snapshot
-            wall.list_names(self._filtered_names(snapshot.names))
+            wall.set_charts([_spec(name) for name in self._filtered_names(snapshot.names)])
             self._show()
         return True
 
@@ -123,88 +131,52 @@ class ChartsScreen(MainScreen):
         snapshot, wall = self._snapshot, self.query_one(ChartWall)
         if snapshot is None:
             return
+        specs = [spec for spec in wall.page if spec.lines[0].metric in snapshot.request.names]
+        wall.show(compose_wall(specs, snapshot.runs, snapshot.request.view, front=self._chosen))
         width = self.size.width - 2
         self.query_one("#charts-head", Panel).show(chart_text.head(snapshot, width, self._chosen))
-        position = wall.position if wall.names else None
-        self.query_one("#charts-status", Panel).show(
-            chart_text.status(snapshot, wall.current_name, position, width, SMOOTHING[self._smoothing])
-        )
+        self._show_status()
         self.query_one(EventsPanel).show_entries(chart_text.events(snapshot))
-        first, last = self._bounds(snapshot)
-        axes = Axes(first, last, log=self._log_scale)
-        for name in wall.names:
-            series = {head.id: snapshot.series.get((name, head.id)) for head in snapshot.heads}
-            wanted = (series, axes, self._smoothing, self._chosen, wall.chart_columns())
-            if self._drawn.get(name) != wanted:
-                self._drawn[name] = wanted
-                lines = curves_of_runs(
-                    list(series.values()), wall.chart_columns(), SMOOTHING[self._smoothing], self._chosen
-                )
-                wall.draw(name, lines, axes)
 
-    def _bounds(self, snapshot: ChartsSnapshot) -> tuple[int, int]:
-        first = snapshot.first if self._window.first is None else self._window.first
-        last = snapshot.last if self._window.last is None else self._window.last
-        return first, max(last, first + 1)
+    def _show_status(self) -> None:
+        snapshot, wall = self._snapshot, self.query_one(ChartWall)
+        if snapshot is None:
+            return
+        chosen, unit = wall.chosen_spec, wall.data.view.unit
+        weight = wall.chart(chosen).smoothed if chosen is not None else 0.0
+        self.query_one("#charts-status", Panel).show(
+            chart_text.status(
+                snapshot,
+                chosen.title if chosen is not None else "",
+                (wall.chosen + 1, len(wall.specs)) if chosen is not None else None,
+                self.size.width - 2,
+                shown_words(wall),
+                [f"smoothed {weight:g}" if weight else "", AXIS_WORDS[unit]],
+            )
+        )
 
-    @on(ChartWall.Turned)
-    def _turned(self) -> None:
-        self._drawn.clear()
+    @on(ChartWall.DataWanted)
+    @on(ChartWall.CursorMoved)
+    def _data_wanted(self) -> None:
+        self._show_status()
+        self._loop.poke()
+
+    @on(ChartWall.OverlayWanted)
+    def _overlay_wanted(self) -> None:
+        self._chart_controls.choose_overlay()
+
+    @on(ChartWall.ExportWanted)
+    def _export_wanted(self) -> None:
+        self._chart_controls.export()
+
+    def _toggle_overlay(self, run: RunFolder) -> None:
+        runs = list(self._reader.runs)
+        self._reader = ChartReader([each for each in runs if each != run] if run in runs else [*runs, run])
+        self._chosen = -1
+        self.services.watch_events(run)
         self._loop.poke()
 
     # What keys ask for.
-
-    def action_zoom(self, by: float) -> None:
-        """Shows fewer or more steps around the middle of the window."""
-        if self._snapshot is None:
-            return
-        first, last = self._bounds(self._snapshot)
-        middle, half = (first + last) / 2, (last - first) / 2 * by
-        half = max(half, NARROWEST_WINDOW / 2)
-        self._go_to(round(middle - half), round(middle + half))
-
-    def action_pan(self, by: float) -> None:
-        """Moves the window by a fraction of its width."""
-        if self._snapshot is None:
-            return
-        first, last = self._bounds(self._snapshot)
-        shift = round((last - first) * by)
-        least, most = self._snapshot.first, self._snapshot.last
-        shift = max(min(shift, most - last), min(0, least - first))
-        self._go_to(first + shift, last + shift)
-
-    def action_whole(self) -> None:
-        """Shows all steps again."""
-        self._window = Window()
-        self._loop.poke()
-
-    def _go_to(self, first: int, last: int) -> None:
-        if self._snapshot is None:
-            return
-        least, most = self._snapshot.first, self._snapshot.last
-        whole = first <= least and last >= most
-        self._window = Window() if whole else Window(max(first, least), min(last, max(most, least + 1)))
-        self._loop.poke()
-
-    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        """Zooms with the wheel."""
-        self.action_zoom(0.5)
-
-    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        """Zooms with the wheel."""
-        self.action_zoom(2.0)
-
-    def action_smoothing(self) -> None:
-        """Switches to the next smoothing; after the strongest to none."""
-        self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        weight = SMOOTHING[self._smoothing]
-        self.query_one(ChartWall).note(f"smoothed {weight:g}" if weight else "")
-        self._loop.poke()
-
-    def action_scale(self) -> None:
-        """Changes between a linear and a logarithmic scale."""
-        self._log_scale = not self._log_scale
-        self._show()
 
     def action_choose(self) -> None:
         """Highlights the next run, after the last one none."""
@@ -222,7 +194,7 @@ class ChartsScreen(MainScreen):
     def _filter_changed(self, event: Input.Changed) -> None:
         self._filter = event.value.strip()
         if self._snapshot is not None:
-            self.query_one(ChartWall).list_names(self._filtered_names(self._snapshot.names))
+            self.query_one(ChartWall).set_charts([_spec(name) for name in self._filtered_names(self._snapshot.names)])
         self._loop.poke()
 
     @on(Input.Submitted, "#chart-filter")
@@ -279,3 +251,20 @@ class ChartsScreen(MainScreen):
     @property
     def _front(self) -> RunFolder:
         return self._reader.runs[max(self._chosen, 0)]
+
+
+def shown_words(wall: ChartWall) -> str:
+    """The window of a wall in words; empty if everything is shown."""
+    window, unit = wall.view.window, wall.data.view.unit
+    if window is None:
+        return ""
+    ends = [round(end) for end in window] if unit == "step" else list(wall.span)
+    if unit == "step":
+        return f"steps {ends[0]:,} to {ends[1]:,}"
+    first, last = (position_text(end, unit) for end in ends)
+    return f"{first.removesuffix(' of training')} to {last.removeprefix('epoch ')}"
+
+
+def _spec(name: str) -> ChartSpec:
+    """The chart of a metric."""
+    return ChartSpec(name, name, (Line(name, "", FIRST, dots=name.startswith("eval_")),))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from textual.content import Content
 
 from looptop.engine.journal.reader import Series
 from looptop.engine.runs.folder import RunState
 from looptop.tui.charts.reader import ChartsSnapshot, Head
+from looptop.tui.plots.curves import COLOURS
+from looptop.tui.plots.view import Span
 from looptop.tui.run_text import state_word
 from looptop.tui.text import number, reason, safe
 from looptop.tui.widgets.entries import Entry
 from looptop.tui.widgets.events_panel import entry_of
 
-COLOURS = ("$primary", "$secondary", "$curve-3", "$curve-4", "$curve-5", "$curve-6")
+RUN_COLOURS = tuple(COLOURS.values())
 """The colours of the runs, in their order, as in the charts."""
 
 
@@ -26,7 +28,9 @@ def head(snapshot: ChartsSnapshot, width: int, chosen: int) -> Content:
         return reason(line, width) if snapshot.heads[0].reason else line.truncate(width, ellipsis=True)
     parts = []
     for index, each in enumerate(snapshot.heads):
-        colour = COLOURS[index % len(COLOURS)] if chosen < 0 else ("$primary" if index == chosen else "$text-muted")
+        colour = (
+            RUN_COLOURS[index % len(RUN_COLOURS)] if chosen < 0 else ("$primary" if index == chosen else "$text-muted")
+        )
         name = f"{each.id} {each.about.title}".strip() if len(snapshot.heads) <= 3 else each.id
         parts.append(Content.styled("━ ", f"{colour} bold") + safe(name, "bold" if index == chosen else ""))
     return Content("   ").join(parts).truncate(width, ellipsis=True)
@@ -49,42 +53,55 @@ def _one(each: Head) -> Content:
     return line + safe("  " + " · ".join(word for word in words if word), "$text-muted")
 
 
-def status(snapshot: ChartsSnapshot, name: str, position: tuple[int, int] | None, width: int, weight: float) -> Content:
-    """The metric under the cursor: its last value and its extremes within the window."""
+def status(
+    snapshot: ChartsSnapshot, name: str, position: tuple[int, int] | None, width: int, shown: str, notes: Sequence[str]
+) -> Content:
+    """The metric of the chosen chart: its value at the cursor, or its last one, and its extremes in the same steps.
+
+    Args:
+        snapshot: The data.
+        name: The metric.
+        position: The number of the chosen chart, and of all charts; None if there is none.
+        width: The width of the line, in cells.
+        shown: The range that is shown; empty if it is everything.
+        notes: How the chart is drawn.
+    """
     if position is None:
         line = "no metric by that name" if snapshot.names else "no metrics yet"
         return Content.styled(line, "$text-muted")
     parts = [Content.styled(f"{position[0]}/{position[1]} ", "$text-muted") + safe(name, "bold")]
-    for index, each in enumerate(snapshot.heads):
+    for index, (each, run) in enumerate(zip(snapshot.heads, snapshot.runs, strict=True)):
         if name not in each.latest:
             continue
-        point = snapshot.ends.get((name, each.id)) if snapshot.window.first is not None else each.latest[name]
+        point = run.points.get(name)
         if point is None:
             parts.append(Content.styled("no value", "$text-muted"))
             continue
         value = "nan" if point.value is None else number(point.value)
-        style = COLOURS[index % len(COLOURS)] if len(snapshot.heads) > 1 else ""
+        style = RUN_COLOURS[index % len(RUN_COLOURS)] if len(snapshot.heads) > 1 else ""
         parts.append(safe(f"{value} at step {point.step:,}", style))
         if len(snapshot.heads) == 1:
-            parts.append(safe(_extremes(snapshot.series.get((name, each.id))), "$text-muted"))
-    if snapshot.window.first is not None:
-        parts.append(safe(f"in steps {snapshot.window.first:,} to {snapshot.window.last:,}", "$text-warning"))
-    if weight:
-        parts.append(Content.styled(f"smoothed {weight:g}", "$text-muted"))
+            window = snapshot.request.view.window
+            parts.append(safe(_extremes(run.series.get(name), window), "$text-muted"))
+    if shown:
+        parts.append(safe(f"in {shown}", "$text-warning"))
+    parts += [Content.styled(note, "$text-muted") for note in notes if note]
     return Content("  ").join(parts).truncate(width, ellipsis=True)
 
 
-def _extremes(series: Series | None) -> str:
+def _extremes(series: Series | None, window: Span | None) -> str:
     if series is None:
         return ""
-    low, high = _present(series.minimum), _present(series.maximum)
+    columns = [
+        (least, most, missing)
+        for step, least, most, missing in zip(series.steps, series.minimum, series.maximum, series.missing, strict=True)
+        if window is None or window.first <= step <= window.last
+    ]
+    low = [least for least, _, _ in columns if least is not None]
+    high = [most for _, most, _ in columns if most is not None]
     line = f"from {number(min(low))} to {number(max(high))}" if low and high else ""
-    missing = sum(series.missing)
+    missing = sum(count for _, _, count in columns)
     return line + (f", {missing:,} nan" if missing else "")
-
-
-def _present(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
 
 
 def events(snapshot: ChartsSnapshot) -> list[Entry]:

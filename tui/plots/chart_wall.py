@@ -1,185 +1,421 @@
-"""A page of charts side by side, as many as fit, with a cursor on one of them."""
+"""The charts of a screen, in one widget: as many as fit side by side, with a shared view and a reading cursor.
+
+One widget draws all charts, because the layout of many small widgets would cost more than the drawing. Only cells that
+have changed are redrawn.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
+from rich.segment import Segment
 from textual.binding import BindingType
-from textual.containers import Container
-from textual.content import Content
-from textual.events import Click, Resize
+from textual.events import Click, MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp, Resize
+from textual.geometry import Region
 from textual.message import Message
+from textual.strip import Strip
 
 from looptop.tui.actions import bindings
-from looptop.tui.plots.chart import Chart
-from looptop.tui.plots.curves import Axes, Curve
-from looptop.tui.text import safe
+from looptop.tui.plots.chart_data import NO_DATA, ChartData, WallData
+from looptop.tui.plots.chart_lines import ChartLines, Marking, changed_cells
+from looptop.tui.plots.curves import MARK, MARKED, ROLE_CLASSES, Run
+from looptop.tui.plots.scales import position_text
+from looptop.tui.plots.spec import ChartSpec
+from looptop.tui.plots.view import NARROWEST_STEPS, UNITS, Span, View, panned, zoomed
+from looptop.tui.plots.wall_layout import Grid, Room, grid
+from looptop.tui.plots.wall_mouse import Under, WallMouse
+from looptop.tui.widgets.style_cache import StyleCache
 
-MIN_CHART_WIDTH, MIN_CHART_HEIGHT = 36, 9
-"""The smallest chart on a page, in cells."""
 
+class ChartWall(StyleCache, can_focus=True):
+    """All charts of a screen.
 
-class ChartWall(Container, can_focus=True):
-    """The charts of a page, and the cursor."""
+    Args:
+        room: How small charts may become.
+        id: The widget's id.
+        step_name: What a step is called on the axis.
+    """
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(ROLE_CLASSES.values())
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("wall")]
 
-    @dataclass
-    class Turned(Message):
-        """The page, the cursor or the size of the charts has changed."""
+    class DataWanted(Message):
+        """Other data are needed: the page, the view or the size of the charts has changed."""
 
-    def __init__(self) -> None:
-        super().__init__(id="wall")
-        self._names: tuple[str, ...] = ()
-        self._cursor = 0
-        self._large = False
-        self._made = 0
-        self._note = ""
-        """The text that follows each chart's name."""
+    @dataclass
+    class CursorMoved(Message):
+        """The reading cursor has moved; None follows the newest step."""
+
+        step: int | None
+
+    @dataclass
+    class Enlarged(Message):
+        """One chart is now shown alone, or no longer."""
+
+        large: bool
+
+    class OverlayWanted(Message):
+        """The person asks to lay another run over the charts."""
+
+    class ExportWanted(Message):
+        """The person asks for files of the chosen chart."""
+
+    def __init__(self, room: Room, *, id: str = "wall", step_name: str = "step") -> None:  # noqa: A002 (Textual's name)
+        self._strips: dict[int, Strip] = {}
+        super().__init__(id=id)
+        self._room = room
+        self.step_name = step_name
+        """What a step is called."""
+        self._specs: tuple[ChartSpec, ...] = ()
+        self._data = WallData()
+        self._lines = ChartLines()
+        self._shown: dict[str, list[list[Run]]] = {}
+        """The lines of each chart of the page, as they are on the screen."""
+        self._shown_in: Grid | None = None
+        self._mouse = WallMouse(self)
+        self.view = View()
+        self.chosen = 0
+        self.large = False
+        self.cursor: int | None = None
+        """The step under the reading cursor; None follows the newest step."""
 
     # What is shown.
 
-    def list_names(self, names: Sequence[str]) -> None:
-        """Sets the metrics to show; the cursor stays on its metric."""
-        if tuple(names) == self._names:
+    def set_charts(self, specs: Sequence[ChartSpec]) -> None:
+        """Sets the charts there are; the chosen chart stays chosen."""
+        if tuple(specs) == self._specs:
             return
-        current = self.current_name
-        self._names = tuple(names)
-        self._cursor = self._names.index(current) if current in self._names else 0
-        self._lay_out()
+        current = self.chosen_spec
+        keys = [spec.key for spec in specs]
+        self._specs = tuple(specs)
+        self.chosen = keys.index(current.key) if current is not None and current.key in keys else 0
+        if current is None or current.key not in keys:
+            self.large = self.large and bool(keys)
+        self._page_changed()
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The metrics of this page."""
-        return self.page_of(self._names, self._cursor)
-
-    def page_of(self, names: Sequence[str], cursor: int = 0) -> tuple[str, ...]:
-        """The metrics on the page that the cursor is on, out of these."""
-        if self._large:
-            return tuple(names[cursor : cursor + 1])
-        columns, rows = self._room(len(names))
-        page = columns * rows
-        first = cursor // page * page
-        return tuple(names[first : first + page])
+    def specs(self) -> tuple[ChartSpec, ...]:
+        """All charts."""
+        return self._specs
 
     @property
-    def current_name(self) -> str:
-        """The metric under the cursor; empty if there is none."""
-        return self._names[self._cursor] if self._cursor < len(self._names) else ""
+    def page(self) -> tuple[ChartSpec, ...]:
+        """The charts on the screen."""
+        where = self._grid()
+        return self._specs[where.first : where.first + where.length]
 
     @property
-    def position(self) -> tuple[int, int]:
-        """The number of the chart under the cursor, from 1, and the number of charts."""
-        return min(self._cursor + 1, len(self._names)), len(self._names)
-
-    def chart_columns(self, count: int | None = None) -> int:
-        """The columns in which to read a series, if there are `count` metrics."""
-        columns, _ = (1, 1) if self._large else self._room(count)
-        return max(20, self.size.width // columns - 10)
-
-    def draw(self, name: str, curves: Sequence[Curve], axes: Axes) -> None:
-        """Draws one of the page's charts."""
-        for chart, shown in zip(self._cells(), self.names, strict=False):  # no cells while the app quits
-            if shown == name:
-                chart.show(curves, axes)
-
-    def note(self, text: str) -> None:
-        """Sets a text that follows each chart's name."""
-        self._note = text
-        for chart, name in zip(self._cells(), self.names, strict=False):
-            chart.set_title(self._title(name))
-
-    def _title(self, name: str) -> Content:
-        return safe(name) + Content.styled(f"  {self._note}", "$text-muted") if self._note else safe(name)
-
-    # Moving.
-
-    def action_move(self, columns: int, rows: int) -> None:
-        """Moves the cursor by charts."""
-        across, _ = self._room()
-        self._go(self._cursor + (columns if self._large else columns + rows * across))
-
-    def action_page(self, pages: int) -> None:
-        """Turns the page."""
-        columns, rows = (1, 1) if self._large else self._room()
-        self._go(self._cursor + pages * columns * rows)
-
-    def action_jump(self, to: str) -> None:
-        """Moves the cursor to the `first` or `last` chart."""
-        self._go(len(self._names) - 1 if to == "last" else 0)
-
-    def action_enlarge(self) -> None:
-        """Shows the chart under the cursor alone, or all of them again."""
-        self._large = not self._large
-        self._lay_out()
+    def chosen_spec(self) -> ChartSpec | None:
+        """The chart that keys act on."""
+        return self._specs[self.chosen] if self.chosen < len(self._specs) else None
 
     @property
-    def large(self) -> bool:
-        """Whether one chart is shown alone."""
-        return self._large
+    def columns(self) -> int:
+        """The columns in which to read a curve: two for each cell of its chart."""
+        return max(20, 2 * (self._grid().width - 8))
 
-    def on_click(self, event: Click) -> None:
-        """Moves the cursor to the chart; twice enlarges it."""
-        for index, chart in enumerate(self._cells()):
-            if event.widget is chart and index < len(self.names):
-                self._go(self._names.index(self.names[index]))
-                if event.chain == 2:
-                    self.action_enlarge()
-                return
+    @property
+    def data(self) -> WallData:
+        """What is shown."""
+        return self._data
 
-    def on_resize(self, _event: Resize) -> None:
-        """Fits the number of charts to the new size."""
-        self._lay_out()
+    def chart(self, spec: ChartSpec) -> ChartData:
+        """The data of a chart."""
+        return self._data.charts.get(spec.key, NO_DATA)
 
-    def _go(self, cursor: int) -> None:
-        cursor = max(0, min(cursor, len(self._names) - 1))
-        if cursor == self._cursor:
-            return
-        before, self._cursor = self.names, cursor
-        if self.names != before:
-            self._lay_out()
-        else:
-            self._mark()
-            self.post_message(self.Turned())
+    def show(self, data: WallData, cursor: int | None = None) -> None:
+        """Shows these data; redraws only cells that have changed.
 
-    # The charts.
+        Args:
+            data: The data.
+            cursor: The step to put the reading cursor on; None leaves it where it is.
+        """
+        self._data = data
+        if cursor is not None:
+            self.cursor = cursor
+        self.redraw()
 
-    def _room(self, count: int | None = None) -> tuple[int, int]:
-        """The columns and rows of charts that fit, if there are `count` metrics."""
-        count = max(1, len(self._names) if count is None else count)
-        columns = max(1, min(self.size.width // MIN_CHART_WIDTH, count))
-        rows = max(1, min(self.size.height // MIN_CHART_HEIGHT, -(-count // columns)))
-        # Not more columns than the rows need: four charts are two by two.
-        while columns > 1 and (columns - 1) * rows >= count:
-            columns -= 1
-        return columns, rows
+    def reset(self) -> None:
+        """Forgets data, window and cursor, since another run is shown now; keeps scale, smoothing and unit."""
+        self._data = WallData()
+        self.view = replace(self.view, window=None)
+        self.cursor = None
+        self.redraw()
 
-    def _grid(self) -> tuple[int, int]:
-        return (1, 1) if self._large else self._room()
+    def _grid(self) -> Grid:
+        return grid(self.size, len(self._specs), self.chosen, self._room, large=self.large)
 
-    def _cells(self) -> list[Chart]:
-        return list(self.query(Chart))
+    @property
+    def span(self) -> Span:
+        """The positions that are shown."""
+        return self._data.span(self.view.window)
 
-    def _lay_out(self) -> None:
+    def position_text(self, step: float) -> str:
+        """A step on the horizontal axis in words."""
+        return position_text(self._data.axis.position(step), self._data.view.unit, self.step_name)
+
+    # Drawing.
+
+    def redraw(self) -> None:
+        """Draws anew and refreshes the cells that have changed."""
         if not self.size.width or not self.is_attached:
             return
-        columns, rows = self._grid()
-        self.styles.grid_size_columns, self.styles.grid_size_rows = columns, rows
-        wanted, cells = len(self.names), self._cells()
-        for cell in cells[wanted:]:
-            cell.remove()
-        fresh = [Chart("", id=f"cell-{self._made + index}") for index in range(wanted - len(cells))]
-        self._made += len(fresh)
-        if fresh:
-            self.mount(*fresh)
-        for chart, name in zip([*cells, *fresh], self.names, strict=False):
-            if chart.set_title(self._title(name)):
-                chart.show((), Axes(0, 1))  # the previous metric's curve must not show under this name
-        self._mark()
-        self.post_message(self.Turned())
+        where, before, in_grid = self._grid(), self._shown, self._shown_in
+        self._shown_in = where
+        self._shown = {
+            spec.key: self._lines_of(spec, index, where) for index, spec in enumerate(self.page, where.first)
+        }
+        if where != in_grid or list(before) != list(self._shown):
+            self.refresh()
+            return
+        regions = []
+        for index, (key, lines) in enumerate(self._shown.items(), where.first):
+            left, top = where.origin(index)
+            for y, (line, old) in enumerate(zip(lines, before[key], strict=True)):
+                if line is not old and line != old:
+                    begin, end = changed_cells(old, line)
+                    regions.append(Region(left + begin, top + y, end - begin, 1))
+                    self._strips.pop(top + y, None)
+        if regions:
+            self.refresh(*regions)
 
-    def _mark(self) -> None:
-        for chart, name in zip(self._cells(), self.names, strict=False):
-            chart.set_class(name == self.current_name and not self._large, "-cursor")
+    def _lines_of(self, spec: ChartSpec, index: int, where: Grid) -> list[list[Run]]:
+        span = self.span
+        step, view = self.cursor, self._data.view
+        marking = Marking(
+            position=None if step is None else self._data.axis.position(step),
+            selection=self._mouse.selection(index),
+            chosen=index == self.chosen,
+            text="" if step is None else self.position_text(step),
+        )
+        return self._lines.of(
+            spec,
+            self.chart(spec),
+            (where.width, where.height),
+            span,
+            replace(view, log=self.view.log),
+            marking,
+            colourless=self.app.no_color,
+            axis_name=self.step_name,
+        )
+
+    def render_line(self, y: int) -> Strip:
+        """One line of all charts that cross it."""
+        kept = self._strips.get(y)
+        if kept is not None:
+            return kept
+        if self._shown_in is None:
+            self.redraw()
+        where = self._shown_in
+        segments: list[Segment] = []
+        if where is not None:
+            row, line = divmod(y, where.height)
+            for lines in (
+                list(self._shown.values())[row * where.columns : (row + 1) * where.columns] if row < where.rows else []
+            ):
+                segments += [Segment(run.text, self._style_of(run.role)) for run in lines[line]]
+        strip = Strip(segments).adjust_cell_length(self.size.width, self.base_style)
+        self._strips[y] = strip
+        return strip
+
+    def _style_of(self, role: int) -> Any:
+        style = self.get_component_rich_style(ROLE_CLASSES[role % MARKED]) if role % MARKED else self.base_style
+        return style + self._marked_style if role & MARKED else style
+
+    @property
+    def _marked_style(self) -> Any:
+        from rich.style import Style
+
+        return Style(bgcolor=self.get_component_rich_style(ROLE_CLASSES[MARK]).bgcolor)
+
+    def refresh(self, *regions: Region, **options: Any) -> Self:
+        """Redraws regions; without any, redraws everything, since the charts or the colours have changed."""
+        if not regions:
+            self._strips.clear()
+        return super().refresh(*regions, **options)
+
+    def on_resize(self, _event: Resize) -> None:
+        """Fits the charts to the new size."""
+        self._page_changed()
+
+    def _page_changed(self) -> None:
+        self.redraw()
+        self.post_message(self.DataWanted())
+
+    # Choosing a chart.
+
+    def action_choose(self, by: int) -> None:
+        """Chooses the next or the previous chart; after the last one the first."""
+        if self._specs:
+            self._choose((self.chosen + by) % len(self._specs))
+
+    def action_row(self, by: int) -> None:
+        """Chooses the chart below or above."""
+        self._choose(self.chosen + by * (1 if self.large else self._grid().columns))
+
+    def action_page(self, by: int) -> None:
+        """Turns the page."""
+        where = self._grid()
+        self._choose(self.chosen + by * (1 if self.large else where.columns * where.rows))
+
+    def action_jump(self, to: str) -> None:
+        """Chooses the `first` or the `last` chart."""
+        self._choose(len(self._specs) - 1 if to == "last" else 0)
+
+    def _choose(self, index: int) -> None:
+        index = max(0, min(index, len(self._specs) - 1))
+        if index != self.chosen:
+            self.chosen = index
+            self._page_changed()
+
+    def action_enlarge(self) -> None:
+        """Shows the chosen chart alone, or all of them again."""
+        if self._specs:
+            self.large = not self.large
+            self.post_message(self.Enlarged(self.large))
+            self._page_changed()
+
+    # Reading values.
+
+    def action_read(self, by: int) -> None:
+        """Moves the reading cursor to the next or the previous point of the chosen chart that is shown."""
+        steps = self._steps()
+        if not steps:
+            return
+        if self.cursor is None:
+            at = len(steps) - 1 + by if by < 0 else len(steps)
+        else:
+            at = bisect_left(steps, self.cursor) + by if by < 0 else bisect_right(steps, self.cursor)
+        self._read(None if at >= len(steps) else steps[max(0, at)])
+
+    def action_read_end(self, end: str) -> None:
+        """Moves the reading cursor to the `first` step that is shown, or to the `last`, which it then follows."""
+        steps = self._steps()
+        if steps:
+            self._read(None if end == "last" and self.view.window is None else steps[0 if end == "first" else -1])
+
+    def _steps(self) -> list[int]:
+        """The steps that the chosen chart has points for and shows."""
+        spec, span, axis = self.chosen_spec, self.span, self._data.axis
+        if spec is None:
+            return []
+        xs = {x for curve in self.chart(spec).curves for x in curve.xs if span.first <= x <= span.last}
+        return sorted({round(axis.step(x)) for x in xs})
+
+    def read_near(self, index: int, position: float) -> None:
+        """Chooses a chart, and reads the point of it that is nearest to a position."""
+        self._choose(index)
+        steps = self._steps()
+        if steps:
+            wanted = self._data.axis.step(position)
+            self._read(min(steps, key=lambda step: abs(step - wanted)))
+
+    def _read(self, step: int | None) -> None:
+        if step != self.cursor:
+            self.cursor = step
+            self.redraw()
+            self.post_message(self.CursorMoved(step))
+
+    # The view.
+
+    def action_zoom(self, factor: float) -> None:
+        """Shows fewer or more steps around the cursor, or else around the middle."""
+        span = self.span
+        cursor = None if self.cursor is None else self._data.axis.position(self.cursor)
+        shown = cursor is not None and span.first <= cursor <= span.last
+        self.zoom_about(cursor if cursor is not None and shown else (span.first + span.last) / 2, factor)
+
+    def zoom_about(self, about: float, factor: float) -> None:
+        """Shows `factor` times as much; a position stays where it is."""
+        whole = self._data.whole
+        narrowest = NARROWEST_STEPS * whole.width / max(1, self._data.steps)
+        self.go_to(zoomed(self.span, whole, about, factor, narrowest))
+
+    def action_pan(self, share: float) -> None:
+        """Moves the window by a share of its width."""
+        span = self.span
+        self.go_to(panned(span, self._data.whole, share * span.width))
+
+    def action_whole(self) -> None:
+        """Shows all steps again."""
+        self._change_view(replace(self.view, window=None))
+
+    def go_to(self, span: Span) -> None:
+        """Shows a range."""
+        if span.width > 0:
+            self._change_view(replace(self.view, window=self._data.window(span)))
+
+    def action_smoothing(self) -> None:
+        """Switches to the next smoothing; after the strongest to none."""
+        self._change_view(self.view.smoothed_more())
+
+    def action_scale(self) -> None:
+        """Changes between a linear and a logarithmic scale."""
+        self._change_view(replace(self.view, log=not self.view.log))
+
+    def action_unit(self) -> None:
+        """Changes the unit of the horizontal axis to the next one that the run journals."""
+        units = [unit for unit in UNITS if unit in self._data.units]
+        at = units.index(self.view.unit) if self.view.unit in units else -1
+        self._change_view(replace(self.view, unit=units[(at + 1) % len(units)]))
+
+    def _change_view(self, view: View) -> None:
+        if view != self.view:
+            self.view = view
+            self.redraw()  # at once, with the data that are here
+            self.post_message(self.DataWanted())
+
+    def action_overlay(self) -> None:
+        """Asks for another run to lay over the charts."""
+        self.post_message(self.OverlayWanted())
+
+    def action_export(self) -> None:
+        """Asks for files of the chosen chart."""
+        self.post_message(self.ExportWanted())
+
+    # The mouse.
+
+    def under(self, x: int, y: int) -> Under | None:
+        """What is at a cell of the wall; None if no chart is."""
+        where = self._grid()
+        index = where.index_at(x, y)
+        if index is None:
+            return None
+        left, top = where.origin(index)
+        return Under(index, *self._lines.under(self._specs[index].key, x - left, y - top, self.span))
+
+    def position_in(self, index: int, x: int, span: Span) -> float:
+        """The position at a column of the wall, on the axis of a chart that shows this range."""
+        left, _ = self._grid().origin(index)
+        return self._lines.under(self._specs[index].key, x - left, 0, span)[0]
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """Zooms in at the pointer."""
+        if self._mouse.wheel(event.x, event.y, 0.5):
+            event.stop()
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """Zooms out at the pointer."""
+        if self._mouse.wheel(event.x, event.y, 2.0):
+            event.stop()
+
+    def on_mouse_down(self, event: MouseDown) -> None:
+        """Begins a drag: between curves it selects what to zoom to, on the axis it moves the window."""
+        if event.button == 1 and self._mouse.press(event.x, event.y):
+            self.capture_mouse()
+
+    def on_mouse_move(self, event: MouseMove) -> None:
+        """Goes on with a drag."""
+        self._mouse.move(event.x)
+
+    def on_mouse_up(self, event: MouseUp) -> None:
+        """Ends a drag."""
+        self.release_mouse()
+        self._mouse.release()
+
+    def on_click(self, event: Click) -> None:
+        """Reads a value, or enlarges a chart."""
+        self._mouse.click(event.x, event.y, event.chain)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from looptop.engine.journal.reader import Series
 
-AXIS, FAINT, FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, TARGET, MARK = range(1, 11)
-"""Roles: what a cell of a chart belongs to. TARGET is where a figure should be, MARK the step under a cursor."""
+AXIS, FAINT, FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, LEVEL, MARK, TITLE, CHOSEN = range(1, 13)
+"""Roles: what a cell of a chart belongs to. LEVEL is a horizontal line, MARK the column under the cursor."""
+
+MARKED = 32
+"""Added to the role of a cell in the column under the cursor."""
 
 ROLES = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
 """Roles of several curves in one chart, in their order."""
@@ -24,10 +26,15 @@ ROLE_CLASSES = {
     FOURTH: "chart--fourth",
     FIFTH: "chart--fifth",
     SIXTH: "chart--sixth",
-    TARGET: "chart--target",
+    LEVEL: "chart--level",
     MARK: "chart--mark",
+    TITLE: "chart--title",
+    CHOSEN: "chart--chosen",
 }
 """The component class of each role, from which the style sheets give it a colour."""
+
+COLOURS = dict(zip(ROLES, ("$primary", "$secondary", "$curve-3", "$curve-4", "$curve-5", "$curve-6"), strict=True))
+"""The colours of the curves in texts around a chart, the same as in the charts."""
 
 MAX_DRAWN_VALUE = 1e30
 """Larger values are drawn here, and values nearer to 0 than its inverse at 0: nobody can read such a scale, and its
@@ -36,21 +43,17 @@ arithmetic would overflow."""
 ROUNDING_NOISE = 4e-7
 """Values that differ by at most this fraction count as equal: 32-bit numbers round by as much."""
 
-SMOOTHING = (0.0, 0.6, 0.9, 0.97)
-"""Weights of the exponential average, through which a key cycles; 0 is no smoothing."""
-
-COLUMNS_PER_POINT = 4
-"""Points are marked one by one if each has at least this many columns."""
-
 
 class Curve(NamedTuple):
-    """A line of points; the steps rise."""
+    """A line of points; the xs rise. A value that is not a finite number breaks the line."""
 
     role: int
-    steps: Sequence[float]
+    xs: Sequence[float]
     values: Sequence[float]
     dots: bool = False
-    """Whether each point is marked, which a few points need to be seen."""
+    """Whether each point is marked as well, which a few points need to be seen."""
+    name: str = ""
+    """The name at the line's end; empty for none."""
 
 
 class Run(NamedTuple):
@@ -60,51 +63,9 @@ class Run(NamedTuple):
     role: int
 
 
-class Axes(NamedTuple):
-    """The range of steps and values that a chart shows."""
-
-    first: float
-    last: float
-    """The range of steps is `first` to `last`."""
-    lowest: float | None = None
-    highest: float | None = None
-    """The range of values is `lowest` to `highest`; None takes it from the data."""
-    log: bool = False
-
-
-def curves_of_runs(
-    series_of_runs: Sequence[Series | None], columns: int, weight: float, chosen: int = -1
-) -> list[Curve]:
-    """The curves of one metric.
-
-    Args:
-        series_of_runs: The metric's series in each run; None if the run does not have it.
-        columns: The width of the chart, in columns.
-        weight: The weight of the smoothing; 0 for none.
-        chosen: The index of the highlighted run, while the others are faint; -1 gives each its own colour.
-    """
-    curves: list[Curve] = []
-    order = sorted(
-        range(len(series_of_runs)), key=lambda index: index == chosen
-    )  # the highlighted run is drawn last, on top
-    for index in order:
-        series = series_of_runs[index]
-        if series is None or not series.steps:
-            continue
-        role = ROLES[index % len(ROLES)] if chosen < 0 else (FIRST if index == chosen else FAINT)
-        few = len(series.steps) * COLUMNS_PER_POINT <= columns
-        if weight and series.smoothed and not few:
-            if chosen < 0 or index == chosen:
-                curves.append(Curve(FAINT, *envelope(series)))
-            curves.append(Curve(role, *averages(series)))
-        else:
-            curves.append(Curve(role, *envelope(series), dots=few))
-    return curves
-
-
 def numbers(values: Sequence[float | None]) -> list[float]:
     """The values, with NaN for None."""
-    return [float("nan") if value is None else value for value in values]
+    return [math.nan if value is None else value for value in values]
 
 
 def averages(series: Series) -> tuple[list[float], list[float]]:
@@ -127,32 +88,10 @@ def envelope(series: Series) -> tuple[list[float], list[float]]:
     return xs, ys
 
 
-def finite(curve: Curve, log: bool = False) -> Curve:
-    """The points with finite values, limited to what a chart can show; with `log`, their logarithms."""
-    points = [
-        (step, math.log10(max(1 / MAX_DRAWN_VALUE, min(value, MAX_DRAWN_VALUE))) if log else _drawable(value))
-        for step, value in zip(curve.steps, curve.values, strict=True)
-        if value is not None and math.isfinite(value) and (value > 0 or not log)
-    ]
-    return curve._replace(steps=[step for step, _ in points], values=[value for _, value in points])
-
-
-def _drawable(value: float) -> float:
+def drawable(value: float, log: bool) -> float | None:
+    """A value as it is drawn, with `log` its logarithm; None if it breaks the line."""
+    if not math.isfinite(value) or (log and value <= 0):
+        return None
+    if log:
+        return math.log10(max(1 / MAX_DRAWN_VALUE, min(value, MAX_DRAWN_VALUE)))
     return 0.0 if abs(value) < 1 / MAX_DRAWN_VALUE else max(-MAX_DRAWN_VALUE, min(value, MAX_DRAWN_VALUE))
-
-
-def thinned(curve: Curve, first: float, last: float, bins: int) -> Curve:
-    """The points of a line that differ on the screen: the first, lowest, highest and last point of each bin.
-
-    Args:
-        curve: A curve with finite values.
-        first: The step at the left edge.
-        last: The step at the right edge.
-        bins: The number of bins between the two.
-    """
-    values, scale = curve.values, bins / (last - first)
-    kept: list[int] = []
-    for _, at in groupby(range(len(values)), lambda index: math.floor((curve.steps[index] - first) * scale)):
-        group = list(at)
-        kept += sorted({group[0], min(group, key=values.__getitem__), max(group, key=values.__getitem__), group[-1]})
-    return curve._replace(steps=[curve.steps[index] for index in kept], values=[values[index] for index in kept])

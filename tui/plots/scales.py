@@ -5,39 +5,60 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from looptop.engine.journal.step_axis import Unit
 from looptop.tui.plots.curves import ROUNDING_NOISE
+from looptop.tui.plots.view import Span
 
-LABEL_WIDTH = 7
-"""The width of the labels at the left, in cells; fixed, so that all charts in a column are aligned."""
+LABEL_WIDTH = 6
+"""The width of the labels at the left, in cells; charts in a column are aligned unless a label needs more."""
+
+_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+"""Round distances of ticks in seconds; above them, round numbers of days."""
 
 
 def scale(lowest: float, highest: float, count: int, log: bool) -> tuple[float, float, list[float]]:
-    """Limits with a little air around the data, and round values between them: at least two."""
+    """Limits with a little air around the data, and about `count` round values between them: at least two, or three.
+
+    With `log`, all of these are logarithms; the ticks are those of round values, not of round logarithms.
+    """
     if highest - lowest <= ROUNDING_NOISE * max(abs(lowest), abs(highest)):
         # A constant gets a label of its own, between two that show the height of the chart.
         apart = 1.0 if log else abs(highest) / 2 or 1.0
         return lowest - apart, lowest + apart, [lowest - apart, lowest, lowest + apart]
     spread = highest - lowest
-    if log and spread >= count:
-        unit = float(math.ceil(spread / count))
-    else:
-        rough = spread / count
-        unit = _round_unit(rough)
-    low = lowest - 0.02 * spread
+    low, high = lowest - 0.02 * spread, highest + 0.02 * spread
     if lowest >= 0 > low and not log:
         low = 0.0
-    high = highest + 0.02 * spread
+    if log and len(ticks := _log_ticks(low, high, count)) >= 2:
+        return low, high, ticks
+    unit = _round_unit(spread / count)
     ticks = _multiples(low, high, unit)
-    while len(ticks) < 2:
-        unit /= 2
+    while len(ticks) < min(3, count):
+        unit = _round_unit(unit / 2)
         ticks = _multiples(low, high, unit)
     return low, high, ticks
 
 
-def _round_unit(rough: float) -> float:
-    """The smallest round number that is at least `rough`."""
+def _log_ticks(low: float, high: float, count: int) -> list[float]:
+    """The logarithms of round values: whole decades, else 1, 2 and 5 of each, else 1 to 9, else round in between."""
+    if (high - low) / max(1, count) >= 1:
+        return _multiples(low, high, math.ceil((high - low) / count))
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    for parts in ((1,), (1, 2, 5), range(1, 10)):
+        ticks = [decade + math.log10(part) for decade in decades for part in parts]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= max(2, count // 2):
+            return ticks
+    if abs(low) > 300 or abs(high) > 300:
+        return ticks
+    unit = _round_unit((10**high - 10**low) / max(2, count))
+    return [math.log10(value) for value in _multiples(10**low, 10**high, unit) if value > 0]
+
+
+def _round_unit(rough: float, parts: Sequence[float] = (1, 2, 2.5, 5, 10)) -> float:
+    """The smallest round number, one of `parts` times a power of ten, that is at least `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
-    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * 0.999)
+    return next(part * power for part in parts if part * power >= rough * 0.999)
 
 
 def _multiples(low: float, high: float, unit: float) -> list[float]:
@@ -45,24 +66,58 @@ def _multiples(low: float, high: float, unit: float) -> list[float]:
     return [index * unit for index in range(first, math.floor(high / unit + 1e-9) + 1)]
 
 
-def round_steps(first: float, last: float, count: int) -> list[float]:
-    """About `count` round steps for an axis; at least two, if the axis has two steps."""
-    rough = (last - first) / count
-    power = 10 ** math.floor(math.log10(max(rough, 1)))
-    unit: float = next(step * power for step in (1, 2, 5, 10) if step * power >= rough * 0.999)
-    ticks = _multiples(first, last, unit)
-    while len(ticks) < 2 and unit > 1:
-        unit = _round_unit(unit / 2) if unit > 2 else 1
-        ticks = _multiples(first, last, unit)
-    return ticks
+def axis_ticks(span: Span, unit: Unit, count: int) -> list[tuple[float, str]]:
+    """About `count` round positions of the horizontal axis, each with its label; at least two where there are two."""
+    if unit == "time":
+        rough = span.width / count
+        distance = next((float(each) for each in _SECONDS if each >= rough), 86400 * _round_unit(rough / 86400))
+        ticks = _multiples(span.first, span.last, distance)
+        if len(ticks) >= 2 or span.width < 2:
+            return [(tick, clock(tick)) for tick in ticks or [span.first]]
+        return [(tick, clock(tick)) for tick in (span.first, span.last)]
+    distance = _round_distance(span.width / count, unit)
+    ticks = _multiples(span.first, span.last, distance)
+    while len(ticks) < 2 and (unit != "step" or distance > 1):
+        distance = _round_distance(distance / 2, unit)
+        ticks = _multiples(span.first, span.last, distance)
+    decimals = next((digits for digits in range(9) if abs(round(distance, digits) - distance) < 1e-9 * distance), 9)
+    return [(tick, f"{tick:,.{decimals}f}") for tick in ticks]
+
+
+def _round_distance(rough: float, unit: Unit) -> float:
+    """A round distance of ticks; between steps, a whole number."""
+    if unit != "step":
+        return _round_unit(rough)
+    return _round_unit(rough) if rough > 10 else next(each for each in (1.0, 2.0, 5.0, 10.0) if each >= rough * 0.999)
+
+
+def clock(seconds: float) -> str:
+    """Seconds of training in at most two units, as short as on a stopwatch: 45s, 1m30s, 2h, 3d4h."""
+    whole = max(0, round(seconds))
+    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
+    first = next((at for at, (count, _) in enumerate(parts) if count), 3)
+    written = [f"{count}{name}" for count, name in parts[first : first + 2] if count]
+    return "".join(written) or "0s"
+
+
+def position_text(position: float, unit: Unit, step: str = "step") -> str:
+    """A position of the axis in words: step 1,200, epoch 1.25, 1m30s of training."""
+    if unit == "time":
+        return f"{clock(position)} of training"
+    return f"epoch {position:.2f}" if unit == "epoch" else f"{step} {round(position):,}"
 
 
 def labels(ticks: Sequence[float], log: bool) -> list[str]:
     """Labels of ticks with enough digits to tell them apart, in `LABEL_WIDTH` cells if that is possible."""
     values = [10**value if log else value for value in ticks]
     spread = max(values) - min(values) if values else 0.0
-    values = [0.0 if abs(value) < 1e-9 * spread else value for value in values]
+    if not log:
+        values = [0.0 if abs(value) < 1e-9 * spread else value for value in values]
     ways: list[Callable[[float], str]] = [_label]
+    if not log:  # as many decimals for all as the round distance of the ticks needs
+        exact = next((d for d in range(7) if all(abs(round(v, d) - v) <= 1e-6 * spread for v in values)), None)
+        if exact is not None:
+            ways.insert(0, lambda value: f"{value:.{exact}f}")
     ways += [lambda value, d=digits: f"{value:.{d}f}" for digits in range(8)]  # type: ignore[misc]
     ways += [lambda value, d=digits: short_exponent(f"{value:.{d}e}") for digits in range(1, 16)]  # type: ignore[misc]
     written: list[str] = []
@@ -70,15 +125,15 @@ def labels(ticks: Sequence[float], log: bool) -> list[str]:
         for way in ways:
             written = [way(value) for value in values]
             fits = not narrow or max(map(len, written), default=0) <= LABEL_WIDTH
-            if fits and len(set(written)) == len(written) and _agree(written, values, spread):
-                return [text.rjust(LABEL_WIDTH) for text in written]
-    return [text.rjust(LABEL_WIDTH) for text in written]
+            if fits and len(set(written)) == len(written) and _agree(written, values, 0.0 if log else spread):
+                return written
+    return written
 
 
 def _agree(written: Sequence[str], values: Sequence[float], spread: float) -> bool:
-    """Whether the labels equal the values, as precisely as the chart can show."""
+    """Whether the labels equal the values, as precisely as the chart can show; without a spread, each relatively."""
     return all(
-        abs(float(text) - value) <= 0.02 * spread + 1e-12 * abs(value)
+        abs(float(text) - value) <= (0.02 * spread + 1e-12 * abs(value) if spread else 0.02 * abs(value))
         for text, value in zip(written, values, strict=True)
     )
 
@@ -104,7 +159,7 @@ def edges(lowest: float, highest: float) -> tuple[str, str]:
         low, high = (
             f"{value:.{digits}f}".replace("0.", ".", 1 if abs(value) < 1 else 0) for value in (lowest, highest)
         )
-        if max(len(low), len(high)) > LABEL_WIDTH - 1:
+        if max(len(low), len(high)) > LABEL_WIDTH:
             low = high = ""
     if low == high or not low:
         # Six cells cannot tell them apart: the upper label shows the difference.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from looptop.tui.plots.curves import FIRST, ROLES, SECOND, Axes
+from dataclasses import replace
+
+from looptop.tui.plots.curves import FIRST, ROLES, SECOND
 from looptop.tui.plots.spec import ChartSpec, Line
 from looptop.tui.ppo.snapshot import PpoSnapshot
 
+DECIMALS = 2
 MOST_CURVES = 4
 """Curves of one chart."""
 
@@ -17,7 +20,7 @@ def charts_of(snapshot: PpoSnapshot) -> tuple[ChartSpec, ...]:
     named = [Line(f"scores/{name}", name, role) for name, role in zip(scores, ROLES[:MOST_CURVES], strict=False)]
     judged = [Line(f"quality/{name}", name, role) for name, role in zip(quality, ROLES[:MOST_CURVES], strict=False)]
     judged.append(Line("env/distinct", "distinct", ROLES[len(judged)]))
-    return (
+    charts = (
         ChartSpec(
             "reward",
             "reward",
@@ -31,14 +34,15 @@ def charts_of(snapshot: PpoSnapshot) -> tuple[ChartSpec, ...]:
             (Line("objective/kl", "", FIRST),),
             target=snapshot.setting("ppo", "target", 6.0),
         ),
-        ChartSpec("kl_coef", "KL coefficient", (Line("objective/kl_coef", "", FIRST),)),
-        ChartSpec("policy_loss", "policy loss", (Line("ppo/loss/policy", "", FIRST),)),
+        ChartSpec("kl_coef", "KL coefficient", (Line("objective/kl_coef", "", FIRST),), decimals=3),
+        ChartSpec("policy_loss", "policy loss", (Line("ppo/loss/policy", "", FIRST),), decimals=3),
         ChartSpec("value_loss", "value loss", (Line("ppo/loss/value", "", FIRST),), lowest=0.0),
         ChartSpec(
             "clipfrac",
             "clipped",
             (Line("ppo/policy/clipfrac", "policy", FIRST), Line("ppo/val/clipfrac", "value", SECOND)),
             lowest=0.0,
+            decimals=3,
         ),
         ChartSpec(
             "explained",
@@ -51,17 +55,5 @@ def charts_of(snapshot: PpoSnapshot) -> tuple[ChartSpec, ...]:
         ChartSpec("ratio", "largest ratio", (Line("ppo/policy/ratio_max", "", FIRST),), target=1.0),
         ChartSpec("quality", "quality", tuple(judged), lowest=0.0, highest=1.0),
     )
-
-
-def axes_of(spec: ChartSpec, snapshot: PpoSnapshot) -> Axes:
-    """The range of all batches; while the run is live its end is a round number, so that it seldom changes."""
-    last = max(snapshot.last, 2)
-    if snapshot.live:
-        last = min(_round(last), max(snapshot.total, last))
-    return Axes(min(snapshot.first, 1), last, spec.lowest, spec.highest)
-
-
-def _round(count: int) -> int:
-    """The smallest round number that is at least `count`."""
-    power = int(10 ** (len(str(count)) - 1))
-    return next(part * power for part in (1, 2, 3, 5, 7, 10) if part * power >= count)
+    # Figures of the same number of decimals stay in place while the cursor moves.
+    return tuple(replace(chart, decimals=chart.decimals or DECIMALS) for chart in charts)

@@ -14,17 +14,16 @@ from textual.widgets import Static
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.tui.actions import bindings
-from looptop.tui.background import in_thread
-from looptop.tui.plots import plot
-from looptop.tui.plots.curves import SMOOTHING
-from looptop.tui.plots.large_chart import LargeChart
-from looptop.tui.plots.small_charts import SmallCharts
-from looptop.tui.plots.spec import ChartSpec, curves_of
+from looptop.tui.plots.chart_wall import ChartWall
+from looptop.tui.plots.composing import compose_wall
+from looptop.tui.plots.spec import ChartSpec
+from looptop.tui.plots.wall_layout import Room
 from looptop.tui.ppo.batches import BatchRow, BatchRows
-from looptop.tui.ppo.charts import axes_of, charts_of
+from looptop.tui.ppo.charts import charts_of
 from looptop.tui.ppo.columns import BATCH_COLUMNS, BATCH_FIGURES, batch_cells
 from looptop.tui.ppo.snapshot import PpoSnapshot
 from looptop.tui.ppo.text import marks_in_full
+from looptop.tui.screens.curve_reader import CurveRequest
 from looptop.tui.widgets.events_panel import EventsPanel
 from looptop.tui.widgets.table import Row, Table
 
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 
-PLOTEXT_AFTER = 1.0
-"""Seconds after the first paint at which plotext is imported."""
+MIN_CHART_WIDTH = 25
+"""The smallest width of a chart in cells, with the gap to the next."""
 HEIGHT_BELOW_ENLARGED = 8
 """Lines of the batches below an enlarged chart."""
 
@@ -59,29 +58,21 @@ class RunPage(Vertical):
     class Moved(Message):
         """The person moved the cursor to another batch."""
 
-    class CurvesWanted(Message):
-        """The page needs curves that were not read."""
-
     def __init__(self) -> None:
         super().__init__(id="run-page", classes="page")
         self.snapshot: PpoSnapshot | None = None
         self.follow = True
-        self.enlarged = False
-        self._smoothing = 0
         self._specs: tuple[ChartSpec, ...] = ()
         self._rows: BatchRows | None = None
         self._rows_read = RowsRead()
         self._wanted: int | None = None
         """The step that the cursor should be on as soon as that batch exists."""
-        self._charts = SmallCharts(id="small-charts")
+        self.wall = ChartWall(Room(MIN_CHART_WIDTH, 0), id="ppo-charts", step_name="batch")
         self._batches = Table(BATCH_COLUMNS, id="batches")
 
     def compose(self) -> ComposeResult:
         """Charts, list, marks."""
-        yield self._charts
-        large = LargeChart("", id="large-chart")
-        large.display = False
-        yield large
+        yield self.wall
         with Horizontal(id="batches-box"):
             yield self._batches
             with Vertical(id="batches-side"):
@@ -90,28 +81,13 @@ class RunPage(Vertical):
                 yield marks
                 yield EventsPanel(id="ppo-events")
 
-    def on_mount(self) -> None:
-        """Imports plotext, which an enlarged chart needs, after the screen has been drawn."""
-        self.set_timer(PLOTEXT_AFTER, lambda: in_thread(plot.load))
-
     # What is needed of the journal.
 
     @property
-    def names(self) -> list[str]:
-        """The metrics whose curves are on the screen."""
-        if self.enlarged and self._specs:
-            return self._specs[self._charts.chosen].metrics
-        return [name for spec in self._specs for name in spec.metrics]
-
-    @property
-    def columns(self) -> int:
-        """The columns in which to read each curve."""
-        return max(40, self.size.width - 10) if self.enlarged else self._charts.plot_columns
-
-    @property
-    def weight(self) -> float:
-        """The weight of the curves' smoothing; 0 for none."""
-        return SMOOTHING[self._smoothing]
+    def request(self) -> CurveRequest:
+        """What to read for the charts; their figures at the cursor are those of the batch's row."""
+        names = tuple(name for spec in self.wall.page for name in spec.metrics)
+        return CurveRequest(names, self.wall.columns, self.wall.view)
 
     def attach(self, journal: PpoJournal) -> None:
         """Shows another run."""
@@ -119,6 +95,7 @@ class RunPage(Vertical):
         self._rows_read = RowsRead()
         self._rows = BatchRows(journal, [name for *_, name in BATCH_FIGURES], self._on_read, self._on_error)
         self._batches.fill(0, self._make, cursor=0)
+        self.wall.reset()
 
     # What is shown.
 
@@ -139,7 +116,7 @@ class RunPage(Vertical):
             self._specs = specs
             self._rows.names = tuple(dict.fromkeys([*self._rows.names, *(n for s in specs for n in s.metrics)]))
             self._rows.mark_changed(0)
-            self.post_message(self.CurvesWanted())
+            self.wall.set_charts(specs)
         cursor = snapshot.last if self.follow else self._wanted or snapshot.first
         if not snapshot.count or self._rows.is_known(cursor):
             self._draw()
@@ -171,27 +148,15 @@ class RunPage(Vertical):
         self.query_one(EventsPanel).show_events(snapshot.events)
 
     def draw_charts(self) -> None:
-        """Redraws the curves on the screen."""
+        """Draws the charts; their figures are those of the batch under the cursor."""
         snapshot = self.snapshot
-        if snapshot is None or not self._specs:
+        if snapshot is None or snapshot.request is None:
             return
-        weight = self.weight
-        if self.enlarged:
-            self._draw_large(snapshot, weight)
-            return
-        curves = {spec.key: curves_of(spec, snapshot.series, weight) for spec in self._specs}
-        self._charts.show(self._specs, curves, {spec.key: axes_of(spec, snapshot) for spec in self._specs}, weight)
-
-    def _draw_large(self, snapshot: PpoSnapshot, weight: float) -> None:
-        spec = self._specs[self._charts.chosen]
-        self.query_one(LargeChart).draw(
-            spec,
-            curves_of(spec, snapshot.series, weight),
-            axes_of(spec, snapshot),
-            self.step,
-            self._figures(),
-            weight,
-        )
+        read = set(snapshot.request.names)
+        specs = [spec for spec in self.wall.page if read.issuperset(spec.metrics)]
+        if specs:
+            view = snapshot.request.view
+            self.wall.show(compose_wall(specs, snapshot.runs, view, figures=self._figures()), self.step)
 
     def _make(self, row: int) -> Row | None:
         batch = self._batch(row)
@@ -222,9 +187,7 @@ class RunPage(Vertical):
         if step is None:
             return
         batch = self._batch(self._batches.cursor)
-        self._charts.mark(step, self._figures())
-        if self.enlarged:
-            self.draw_charts()
+        self.draw_charts()
         marks = Content("") if batch is None else marks_in_full(batch.record)
         self.query_one("#batch-marks", Static).update(
             marks if marks.plain else Content.styled("nothing unusual", "$text-muted"), layout=False
@@ -259,33 +222,37 @@ class RunPage(Vertical):
 
     # Charts.
 
-    def action_enlarge(self) -> None:
-        """Enlarges the chosen chart, or shows all."""
-        self.enlarged = not self.enlarged
+    def action_chart(self, action: str) -> None:
+        """Does what the key does while a chart has the focus."""
+        match action:
+            case "enlarge":
+                self.wall.action_enlarge()
+            case "smoothing":
+                self.wall.action_smoothing()
+            case _:
+                self.wall.action_choose(1 if action == "next" else -1)
+
+    def leave_charts(self) -> bool:
+        """Leaves the large chart, or the charts; returns whether there was something to leave."""
+        if self.wall.large:
+            self.wall.action_enlarge()
+        elif self.wall.has_focus:
+            self._batches.focus()
+        else:
+            return False
+        return True
+
+    @on(ChartWall.Enlarged)
+    def _enlarged(self, event: ChartWall.Enlarged) -> None:
         # Changing a CSS class would recompute the styles of every widget below.
-        self.query_one("#batches-box").styles.height = HEIGHT_BELOW_ENLARGED if self.enlarged else None
-        self._charts.display = not self.enlarged
-        self.query_one(LargeChart).display = self.enlarged
-        self.call_after_refresh(self.post_message, self.CurvesWanted())
+        self.query_one("#batches-box").styles.height = HEIGHT_BELOW_ENLARGED if event.large else None
+        self.wall.styles.height = "1fr" if event.large else None
 
-    def action_choose(self, by: int) -> None:
-        """Chooses another chart."""
-        if self._specs:
-            self._charts.choose((self._charts.chosen + by) % len(self._specs))
-            if self.enlarged:
-                self.post_message(self.CurvesWanted())
-
-    def action_smoothing(self) -> None:
-        """Switches to the next smoothing; after the strongest to none."""
-        self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        self.post_message(self.CurvesWanted())
-
-    @on(SmallCharts.Picked)
-    def _picked(self, event: SmallCharts.Picked) -> None:
-        self._charts.choose(event.index)
-        if event.enlarge:
-            self.action_enlarge()
-
-    def on_resize(self) -> None:
-        """Asks for curves that fit the new width."""
-        self.post_message(self.CurvesWanted())
+    @on(ChartWall.CursorMoved)
+    def _read_in_chart(self, event: ChartWall.CursorMoved) -> None:
+        """The reading cursor is the cursor among the batches."""
+        event.stop()
+        if self.snapshot is not None and self.snapshot.count:
+            last = event.step is None
+            self.go_to(self.snapshot.last if event.step is None else event.step, follow=last and self.snapshot.live)
+            self.post_message(self.Moved())

@@ -20,6 +20,7 @@ from looptop.tui.actions import actions_of, bindings
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
 from looptop.tui.forms.new_run import NewRunForm
+from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.ppo import saving
 from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.before_after import Comparer
@@ -33,6 +34,7 @@ from looptop.tui.ppo.sample_page import SamplePage
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, ShownRun
 from looptop.tui.ppo.token_page import TokenPage
 from looptop.tui.screens.base import MainScreen
+from looptop.tui.screens.chart_controls import ChartControls
 from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.widgets.bars import KeyBar, TopBar
 
@@ -43,7 +45,7 @@ ONLY_SAMPLE = ("edit", "leave_out", "rate", "copy")
 NOT_IN_FORM = {action.name.partition("(")[0] for action in actions_of(["ppo"])} - {"open_run", "new"}
 """Actions that need a run, so they are disabled in the form."""
 LIST_CONTEXTS: dict[Level, tuple[str, ...]] = {
-    "run": ("rows",),
+    "run": ("rows", "wall"),
     "batch": ("rows", "columns", "bars"),
     "tokens": ("tokens",),
     "compare": ("rows", "columns"),
@@ -54,7 +56,7 @@ LIST_CONTEXTS: dict[Level, tuple[str, ...]] = {
 class PpoScreen(MainScreen):
     """The PPO screen, on key 3."""
 
-    CSS_PATH = ["../styles/lists.tcss", "../styles/form.tcss", "../styles/ppo.tcss"]  # noqa: RUF012
+    CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/form.tcss", "../styles/ppo.tcss"]  # noqa: RUF012
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo")]
 
@@ -78,6 +80,7 @@ class PpoScreen(MainScreen):
         self.navigation = Navigation(self, self.pages, self.shown, self._loop.poke, make_reference)
         self.controls = PpoControls(self, self.shown, self.navigation, self._loop.hurry)
         self._comparing = Comparer(self._show_comparison)
+        self._chart_controls = ChartControls(self, lambda: self.pages.run.wall, self._shown_runs, self._toggle_overlay)
         self._launcher = Launcher(
             self,
             self.pages.form,
@@ -136,9 +139,8 @@ class PpoScreen(MainScreen):
         watcher, page, level = self._watcher, self.pages.run, self.navigation.level
         if watcher is None or level == "form":
             return False
-        names = tuple(page.names) if level == "run" else ()
-        columns, weight = (page.columns, page.weight) if level == "run" else (0, 0.0)
-        snapshot = await in_thread(lambda: watcher.poll(names, columns, weight))
+        request = page.request if level == "run" else None
+        snapshot = await in_thread(lambda: watcher.poll(request))
         if watcher is self._watcher:
             self._show(snapshot)
             await self.controls.show_answers()
@@ -203,15 +205,19 @@ class PpoScreen(MainScreen):
             self.pages.form.leave_field()
 
     def back(self) -> None:
-        """Esc: leaves a field, or goes up a level."""
+        """Esc: leaves a field, or the large chart, or the charts, or goes up a level."""
         if isinstance(self.focused, Input):
             self.leave_field()
+        elif self.navigation.level == "run" and self.pages.run.leave_charts():
+            return
         else:
             self.navigation.up()
 
     def on_key(self, event: Key) -> None:
         """A digit begins the number of a batch or sample to go to."""
         if event.character is None or not event.character.isdecimal() or isinstance(self.focused, Input):
+            return
+        if event.character == "0" and isinstance(self.focused, ChartWall):  # there, the key shows all batches
             return
         if self.navigation.type_number(event.character):
             event.stop()
@@ -240,9 +246,26 @@ class PpoScreen(MainScreen):
     def _cursor_moved(self) -> None:
         self.navigation.show_head()
 
-    @on(RunPage.CurvesWanted)
+    @on(ChartWall.DataWanted)
     def _curves_wanted(self) -> None:
         self._loop.poke()
+
+    @on(ChartWall.OverlayWanted)
+    def _overlay_wanted(self) -> None:
+        self._chart_controls.choose_overlay()
+
+    @on(ChartWall.ExportWanted)
+    def _export_wanted(self) -> None:
+        self._chart_controls.export()
+
+    def _shown_runs(self) -> list[RunFolder]:
+        watcher = self._watcher
+        return [] if watcher is None else [watcher.run, *watcher.overlaid.runs]
+
+    def _toggle_overlay(self, run: RunFolder) -> None:
+        if self._watcher is not None:
+            self._watcher.overlaid.toggle(run)
+            self._loop.poke()
 
     @on(BatchPage.FilterWanted)
     def _filter_wanted(self) -> None:

@@ -1,24 +1,21 @@
 """Reads the data of a run for the PPO screen: its state, where it is held, its curves.
 
-The pages read batches, samples and tokens themselves. Curves are thinned to the columns of the charts.
+The pages read batches, samples and tokens themselves.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from looptop.engine.journal.causes import Cause, Hold, HoldReason
-from looptop.engine.journal.reader import Event, Outline, Point, Series
+from looptop.engine.journal.reader import Event, Outline, Point
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.tui.plots.composing import RunCurves
+from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, OverlaidRuns
 from looptop.tui.screens.watch import RunWatcher
-
-CURVES_SECONDS = 1.9
-"""Seconds between two readings of a running run's curves, at least."""
 
 
 class Held(NamedTuple):
@@ -59,7 +56,10 @@ class PpoSnapshot:
     last: int = 0
     batch: BatchRecord | None = None
     """The last batch."""
-    series: dict[str, Series] = field(default_factory=dict)
+    runs: tuple[RunCurves, ...] = ()
+    """The curves of this run, and of those that are laid over it; none while no chart is on the screen."""
+    request: CurveRequest | None = None
+    """What the curves were read for."""
     breakpoints: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
     started: float | None = None
@@ -139,23 +139,18 @@ class PpoWatcher(RunWatcher):
     def __init__(self, run: RunFolder) -> None:
         self.journal = PpoJournal(run.db)
         super().__init__(run, self.journal)
+        self.overlaid = OverlaidRuns()
+        """Runs that are laid over this one."""
+        self._curves = CurveReader(run, self.journal)
         self._last: PpoSnapshot | None = None
         self._read_for: object = None
         """The journal's version and the arguments of the call that made `_last`."""
-        self._drawn_for: tuple[int, float] | None = None
-        self._curves_read = 0.0
-        self._curve_ends: dict[str, Point] = {}
-        """The last point of each curve that was read."""
-        self._curves_late = False
-        """Whether the journal has points that the curves on the screen lack."""
 
-    def poll(self, names: Sequence[str] = (), columns: int = 0, weight: float = 0.0) -> PpoSnapshot:
+    def poll(self, request: CurveRequest | None = None) -> PpoSnapshot:
         """The current data; the same object as last time if nothing has changed.
 
         Args:
-            names: The metrics whose curves are on the screen.
-            columns: The width of each chart, in columns.
-            weight: The weight of their smoothing; 0 for none.
+            request: The curves that are on the screen; None for none.
 
         Raises:
             LooptopError: The run cannot be read; says why.
@@ -163,19 +158,19 @@ class PpoWatcher(RunWatcher):
         live = self.run.is_live()
         with self.journal.snapshot():
             version, outline = self.refresh()
-            asked = (version, tuple(names), columns, weight)
-            state = outline.state.observed(live)
-            late = self._curves_late and time.monotonic() - self._curves_read >= CURVES_SECONDS
+            asked = (version, request)
+            late = request is not None and self._curves.is_late
             if self._last is None or asked != self._read_for or late:
-                self._last = self._read(version, outline, live, names, (columns, weight))
-                self._read_for, self._drawn_for = asked, (columns, weight)
-            elif (state, live) != (self._last.state, self._last.live):
-                self._last = replace(self._last, state=state, live=live)
-            return self._last
+                self._last = self._read(version, outline, live, request)
+                self._read_for = asked
+        current: dict[str, Any] = {"state": outline.state.observed(live), "live": live}
+        if request is not None:
+            current["runs"] = (self._last.runs[0], *self.overlaid.read(self._last.runs[0], request))
+        if any(getattr(self._last, name) != value for name, value in current.items()):
+            self._last = replace(self._last, **current)
+        return self._last
 
-    def _read(
-        self, version: int, outline: Outline, live: bool, names: Sequence[str], drawn_for: tuple[int, float]
-    ) -> PpoSnapshot:
+    def _read(self, version: int, outline: Outline, live: bool, request: CurveRequest | None) -> PpoSnapshot:
         first, last = self.journal.batch_ends()
         return PpoSnapshot(
             id=self.run.id,
@@ -190,33 +185,11 @@ class PpoWatcher(RunWatcher):
             first=first,
             last=last,
             batch=self.journal.last_batch(),
-            series=self._series(outline, names, drawn_for),
+            runs=() if request is None else (self._curves.read(outline, request, self.settings),),
+            request=request,
             breakpoints=tuple(self.journal.breakpoints()),
             events=self.events,
             started=outline.started,
             ended=outline.ended,
             alerts=outline.alerts,
         )
-
-    def _series(self, outline: Outline, names: Sequence[str], drawn_for: tuple[int, float]) -> dict[str, Series]:
-        before, latest = self._last, outline.latest
-        known = before.series if before is not None and self._drawn_for == drawn_for else {}
-        now = time.monotonic()
-        # While a run trains, reading and drawing curves is the largest part of the screen's work.
-        early = outline.state is RunState.RUNNING and now - self._curves_read < CURVES_SECONDS
-        if not early:
-            self._curves_read = now
-        columns, weight = drawn_for
-        curves = {}
-        self._curves_late = False
-        for name in names:
-            if name not in latest:
-                continue
-            same = self._curve_ends.get(name) == latest[name]
-            if name in known and (same or early):
-                curves[name] = known[name]
-                self._curves_late = self._curves_late or not same
-            else:
-                curves[name] = self.journal.smoothed(name, self.journal.series(name, columns), weight)
-                self._curve_ends[name] = latest[name]
-        return curves

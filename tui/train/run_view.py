@@ -1,4 +1,4 @@
-"""The view of a run: its progress, losses, accuracy, figures, answers and events."""
+"""The view of a run: its progress, charts of losses and accuracy, figures, answers and events."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from textual.widgets import Static
 
 from looptop.engine.runs.progress import PROGRESS_FACT
 from looptop.tui.actions import bindings
-from looptop.tui.plots.chart import Chart
-from looptop.tui.plots.curves import FAINT, FIRST, SECOND, SMOOTHING, Axes, Curve, averages, envelope, numbers
+from looptop.tui.plots.chart_wall import ChartWall
+from looptop.tui.plots.composing import compose_wall
+from looptop.tui.plots.curves import FIRST, SECOND
+from looptop.tui.plots.spec import ChartSpec, Line
+from looptop.tui.plots.wall_layout import Room
+from looptop.tui.screens.curve_reader import CurveRequest
 from looptop.tui.train import text
 from looptop.tui.train.snapshot import Snapshot
 from looptop.tui.widgets.events_panel import EventsPanel
@@ -21,6 +25,20 @@ from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+
+
+CHARTS = (
+    ChartSpec("loss", "Loss", (Line("loss", "train", FIRST), Line("eval_loss", "validation", SECOND, dots=True))),
+    ChartSpec(
+        "accuracy",
+        "Accuracy",
+        (Line("eval_accuracy", "validation", SECOND, dots=True),),
+        lowest=0.0,
+        highest=1.0,
+        percent=True,
+    ),
+)
+"""The charts of the screen."""
 
 
 class RunView(Vertical, can_focus=True):
@@ -37,8 +55,6 @@ class RunView(Vertical, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="run")
         self.snapshot: Snapshot | None = None
-        self._smoothing = 0
-        self._log_scale = False
         self._drawn: dict[str, object] = {}
         self._laid_out = ""
         """The run for whose first snapshot the layout was waited for."""
@@ -47,9 +63,7 @@ class RunView(Vertical, can_focus=True):
         """Two lines at the top, charts, then figures, answers and events."""
         yield Panel(id="run-head")
         yield Panel(id="run-progress")
-        with Horizontal(id="charts"):
-            yield Chart("Loss", id="loss-chart")
-            yield Chart("Accuracy  [$secondary]•[/] validation", id="accuracy-chart")
+        yield ChartWall(Room(36, 0), id="train-charts")
         with Horizontal(id="run-below"):
             figures = Panel(id="figures")
             figures.border_title = "Now"
@@ -59,15 +73,21 @@ class RunView(Vertical, can_focus=True):
                 yield Static(id="samples")
             yield EventsPanel(id="events")
 
-    @property
-    def columns(self) -> int:
-        """The columns in which to read a series: two for each cell, as Braille has."""
-        return max(40, self.query_one("#loss-chart").size.width - 8)
+    def on_mount(self) -> None:
+        """Lists the charts."""
+        self.wall.set_charts(CHARTS)
 
     @property
-    def weight(self) -> float:
-        """The weight of the loss's smoothing; 0 for none."""
-        return SMOOTHING[self._smoothing]
+    def wall(self) -> ChartWall:
+        """The charts."""
+        return self.query_one(ChartWall)
+
+    @property
+    def request(self) -> CurveRequest:
+        """What to read for the charts."""
+        wall = self.wall
+        names = tuple(name for spec in wall.page for name in spec.metrics)
+        return CurveRequest(names, wall.columns, wall.view, wall.cursor)
 
     def show(self, snapshot: Snapshot) -> None:
         """Draws what has changed."""
@@ -100,16 +120,13 @@ class RunView(Vertical, can_focus=True):
         """Fits the lines to the new size."""
         self.call_after_refresh(self.again)
 
-    def action_smoothing(self) -> None:
-        """Switches to the next smoothing; after the strongest to none."""
-        self._smoothing = (self._smoothing + 1) % len(SMOOTHING)
-        self.post_message(self.Command("smoothing"))
+    def action_chart(self, action: str) -> None:
+        """Does what the key does while a chart has the focus."""
+        {"smoothing": self.wall.action_smoothing, "scale": self.wall.action_scale}[action]()
 
-    def action_scale(self) -> None:
-        """Changes between a linear and a logarithmic scale."""
-        self._log_scale = not self._log_scale
-        if self.snapshot is not None:
-            self._draw_charts(self.snapshot)
+    def on_chart_wall_enlarged(self, event: ChartWall.Enlarged) -> None:
+        """Gives an enlarged chart the room of what is below."""
+        self.query_one("#run-below").display = not event.large
 
     def on_events_panel_opened(self) -> None:
         """Shows all events."""
@@ -120,27 +137,9 @@ class RunView(Vertical, can_focus=True):
         self.post_message(self.Command(command))
 
     def _draw_charts(self, snapshot: Snapshot) -> None:
-        last = max(snapshot.total_steps, snapshot.step, 1)
-        weight = self.weight
-        wanted = (snapshot.loss, snapshot.eval_loss, snapshot.eval_accuracy, last, weight, self._log_scale)
-        if self._drawn.get("charts") == wanted:
-            return
-        self._drawn["charts"] = wanted
-        loss = snapshot.loss
-        curves: list[Curve] = []
-        if weight and loss.smoothed:
-            curves.append(Curve(FAINT, *envelope(loss)))
-            curves.append(Curve(FIRST, *averages(loss)))
-        else:
-            curves.append(Curve(FIRST, *envelope(loss)))
-        curves.append(Curve(SECOND, snapshot.eval_loss.steps, numbers(snapshot.eval_loss.mean), dots=True))
-        chart = self.query_one("#loss-chart", Chart)
-        smoothed = f", smoothed {weight:g}" if weight else ""
-        chart.set_title(f"Loss  [$primary]━[/] train{smoothed}  [$secondary]•[/] validation")
-        chart.show(curves, Axes(0, last, log=self._log_scale))
-        accuracy = snapshot.eval_accuracy
-        chart = self.query_one("#accuracy-chart", Chart)
-        chart.show([Curve(SECOND, accuracy.steps, numbers(accuracy.mean), dots=True)], Axes(0, last, 0.0, 1.0))
+        if snapshot.request is not None:
+            specs = [spec for spec in CHARTS if spec.lines[0].metric in snapshot.request.names]
+            self.wall.show(compose_wall(specs, snapshot.runs, snapshot.request.view))
 
     def _show_samples(self, snapshot: Snapshot) -> None:
         box = self.query_one("#samples-box", VerticalScroll)

@@ -15,7 +15,9 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
 from looptop.tui.forms.new_run import NewRunForm
+from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.screens.base import MainScreen
+from looptop.tui.screens.chart_controls import ChartControls
 from looptop.tui.screens.controls import RunControls
 from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.train.run_view import RunView
@@ -28,7 +30,7 @@ class TrainScreen(MainScreen):
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/form.tcss", "../styles/train.tcss"]  # noqa: RUF012
     AUTO_FOCUS = "#settings"
-    KEY_CONTEXTS = ("train", "form", "settings", "value", "rows", "run")
+    KEY_CONTEXTS = ("train", "form", "settings", "value", "rows", "run", "wall")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
 
     def __init__(self, attach: RunFolder | None = None) -> None:
@@ -46,6 +48,7 @@ class TrainScreen(MainScreen):
         self._view.display = False
         self._loop = WatchLoop(self, self._read)
         self._controls = RunControls(self, self._loop.poke)
+        self._chart_controls = ChartControls(self, lambda: self._view.wall, self._shown_runs, self._toggle_overlay)
         self._launcher = Launcher(
             self,
             self._form,
@@ -80,6 +83,7 @@ class TrainScreen(MainScreen):
         self._watcher, self._sample_step = VqaWatcher(run), None
         self.services.watch_events(run)
         self._view.snapshot = None
+        self._view.wall.reset()
         self._form.display, self._view.display = False, True
         self._view.focus()
         self._loop.poke()
@@ -96,8 +100,8 @@ class TrainScreen(MainScreen):
         watcher, view = self._watcher, self._view
         if watcher is None or not view.display:
             return False
-        columns, sample_step, weight = view.columns, self._sample_step, view.weight
-        snapshot = await in_thread(lambda: watcher.poll(columns, sample_step, weight))
+        request, sample_step = view.request, self._sample_step
+        snapshot = await in_thread(lambda: watcher.poll(request, sample_step))
         if watcher is self._watcher:
             view.show(snapshot)
         return True
@@ -105,6 +109,16 @@ class TrainScreen(MainScreen):
     def unsaved(self) -> list[str]:
         """What was typed into the form of a new run."""
         return ["a form of a new run, half filled in"] if self._form.half_filled else []
+
+    def back(self) -> None:
+        """Esc: leaves a field, or the large chart, or the charts."""
+        wall = self._view.wall
+        if self._view.display and wall.large:
+            wall.action_enlarge()
+        elif self.focused is wall:
+            self._view.focus()
+        else:
+            super().back()
 
     def leave_field(self) -> None:
         """Puts the focus where single keys work."""
@@ -141,14 +155,34 @@ class TrainScreen(MainScreen):
                 self.services.open_charts([watcher.run])
             case "ask_model":
                 self.services.ask_about(watcher.run.name)
-            case "smoothing":
-                self._loop.poke()
             case "earlier":
                 self._turn_samples(snapshot.sample_steps, snapshot.sample_step, -1)
             case "later":
                 self._turn_samples(snapshot.sample_steps, snapshot.sample_step, 1)
             case command:
                 self._controls.perform(watcher.run, command, snapshot.state)
+
+    @on(ChartWall.DataWanted)
+    @on(ChartWall.CursorMoved)
+    def _data_wanted(self) -> None:
+        self._loop.poke()
+
+    @on(ChartWall.OverlayWanted)
+    def _overlay_wanted(self) -> None:
+        self._chart_controls.choose_overlay()
+
+    @on(ChartWall.ExportWanted)
+    def _export_wanted(self) -> None:
+        self._chart_controls.export()
+
+    def _shown_runs(self) -> list[RunFolder]:
+        watcher = self._watcher
+        return [] if watcher is None else [watcher.run, *watcher.overlaid.runs]
+
+    def _toggle_overlay(self, run: RunFolder) -> None:
+        if self._watcher is not None:
+            self._watcher.overlaid.toggle(run)
+            self._loop.poke()
 
     def _turn_samples(self, steps: tuple[int, ...], step: int | None, by: int) -> None:
         if step in steps:

@@ -1,7 +1,4 @@
-"""Reads the data of a run for the Train screen: its journal, its lock, its process's memory.
-
-Curves are thinned to the columns of the chart.
-"""
+"""Reads the data of a run for the Train screen: its journal, its lock, its process's memory."""
 
 from __future__ import annotations
 
@@ -9,12 +6,12 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from looptop.engine.journal.reader import AnswerSample, Event, Journal, Outline, Point, Series
+from looptop.engine.journal.reader import AnswerSample, Event, Journal, Outline, Point
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.liveness import full_disk, why_interrupted
+from looptop.tui.plots.composing import RunCurves
+from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, OverlaidRuns
 from looptop.tui.screens.watch import RunWatcher
-
-NO_SERIES = Series([], [], [], [], [])
 
 
 @dataclass(frozen=True)
@@ -26,9 +23,10 @@ class Snapshot:
     reason: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     latest: dict[str, Point] = field(default_factory=dict)
-    loss: Series = NO_SERIES
-    eval_loss: Series = NO_SERIES
-    eval_accuracy: Series = NO_SERIES
+    runs: tuple[RunCurves, ...] = ()
+    """The curves of this run, and of those that are laid over it."""
+    request: CurveRequest | None = None
+    """What the curves were read for."""
     sample_steps: tuple[int, ...] = ()
     sample_step: int | None = None
     samples: tuple[AnswerSample, ...] = ()
@@ -75,18 +73,19 @@ class VqaWatcher(RunWatcher):
     def __init__(self, run: RunFolder) -> None:
         self._journal = Journal(run.db)
         super().__init__(run, self._journal)
+        self.overlaid = OverlaidRuns()
+        """Runs that are laid over this one."""
+        self._curves = CurveReader(run, self._journal)
         self._last: Snapshot | None = None
         self._read_for: object = None
         """The journal's version and the arguments of the call that made `_last`."""
-        self._drawn_for: tuple[int, float] | None = None
 
-    def poll(self, columns: int, sample_step: int | None = None, weight: float = 0.0) -> Snapshot:
+    def poll(self, request: CurveRequest, sample_step: int | None = None) -> Snapshot:
         """The current data; the same object as last time if nothing has changed.
 
         Args:
-            columns: The width of the chart, in columns.
+            request: The curves that are on the screen.
             sample_step: The evaluation whose answers are shown; None for the latest.
-            weight: The weight of the loss's smoothing; 0 for none.
 
         Raises:
             LooptopError: The run cannot be read; says why.
@@ -103,40 +102,31 @@ class VqaWatcher(RunWatcher):
             version, outline = self.refresh()
             current["state"] = outline.state.observed(live)
             current["trouble"] = self._trouble(current["state"])
-            asked = (version, columns, weight, sample_step)
-            if self._last is None or asked != self._read_for:
-                self._last = replace(self._read(outline, (columns, weight), sample_step), **current)
+            asked = (version, request, sample_step)
+            if self._last is None or asked != self._read_for or self._curves.is_late:
+                self._last = self._read(outline, request, sample_step)
                 self._read_for = asked
-            elif any(getattr(self._last, name) != value for name, value in current.items()):
-                self._last = replace(self._last, **current)
-            return self._last
+        runs = (self._last.runs[0], *self.overlaid.read(self._last.runs[0], request))
+        current["runs"] = runs
+        if any(getattr(self._last, name) != value for name, value in current.items()):
+            self._last = replace(self._last, **current)
+        return self._last
 
-    def _read(self, outline: Outline, drawn_for: tuple[int, float], sample_step: int | None) -> Snapshot:
+    def _read(self, outline: Outline, request: CurveRequest, sample_step: int | None) -> Snapshot:
         journal, before = self._journal, self._last
-        latest = outline.latest
-        columns, weight = drawn_for
-        same_drawing = drawn_for == self._drawn_for
-
-        def series(name: str, old: Series) -> Series:
-            if same_drawing and before is not None and before.latest.get(name) == latest.get(name):
-                return old
-            fresh = journal.series(name, columns) if name in latest else NO_SERIES
-            return journal.smoothed(name, fresh, weight if name == "loss" else 0.0)
-
         steps = tuple(journal.answer_steps())
         step = sample_step if sample_step in steps else (steps[-1] if steps else None)
         samples = before.samples if before and before.sample_step == step else ()
         if step is not None and not samples:
             samples = tuple(journal.answer_samples(step))
-        snapshot = Snapshot(
+        return Snapshot(
             id=self.run.id,
             state=outline.state,
             reason=outline.reason,
             facts=outline.facts,
-            latest=latest,
-            loss=series("loss", before.loss if before else NO_SERIES),
-            eval_loss=series("eval_loss", before.eval_loss if before else NO_SERIES),
-            eval_accuracy=series("eval_accuracy", before.eval_accuracy if before else NO_SERIES),
+            latest=outline.latest,
+            runs=(self._curves.read(outline, request, self.settings),),
+            request=request,
             sample_steps=steps,
             sample_step=step,
             samples=samples,
@@ -146,8 +136,6 @@ class VqaWatcher(RunWatcher):
             settings=self.settings,
             alerts=outline.alerts,
         )
-        self._drawn_for = drawn_for
-        return snapshot
 
     def _trouble(self, state: RunState) -> str:
         if state is RunState.INTERRUPTED:

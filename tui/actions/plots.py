@@ -1,0 +1,63 @@
+"""Actions of charts, the same on every screen that has some; they work while a chart has the focus."""
+
+from __future__ import annotations
+
+from looptop.tui.actions.action import Action
+
+PLOT_ACTIONS = {
+    "wall": (
+        Action(
+            "enlarge", "enter", "enlarge", "Show the chart alone, or all of them again; a double click does it too."
+        ),
+        Action(
+            "read(-1)",
+            "left",
+            "read",
+            "Move the reading cursor to the point before; a click puts it anywhere.",
+            shown="←→",
+        ),
+        Action("read(1)", "right", "read", "Move the reading cursor to the next point.", footer=False, shown="→"),
+        Action("read_end('first')", "home", "first", "Read the first point that is shown.", footer=False, shown="Home"),
+        Action("read_end('last')", "end", "last", "Read the last point, and follow it.", footer=False, shown="End"),
+        Action(
+            "zoom(0.5)",
+            "plus,equals_sign",
+            "zoom",
+            "Show half as much around the cursor; the wheel does it at the pointer, a drag shows what it covers.",
+            palette=True,
+            shown="+-",
+        ),
+        Action("zoom(2.0)", "minus", "out", "Show twice as much.", footer=False, palette=True, shown="-"),
+        Action(
+            "pan(-0.25)",
+            "comma,less_than_sign",
+            "pan",
+            "Go back by a quarter of what is shown; dragging the axis below the curves does it too.",
+            palette=True,
+            shown=",.",
+        ),
+        Action(
+            "pan(0.25)",
+            "full_stop,greater_than_sign",
+            "on",
+            "Go forward by a quarter of what is shown.",
+            footer=False,
+            palette=True,
+            shown=".",
+        ),
+        Action("whole", "0", "all steps", "Show all steps again.", palette=True),
+        Action("smoothing", "s", "smoothing", "Smooth more, or not at all; the raw curve stays visible.", palette=True),
+        Action("scale", "y", "log scale", "A logarithmic scale, or a linear one.", palette=True),
+        Action("unit", "x", "axis", "The axis shows steps, epochs, or training time without pauses.", palette=True),
+        Action("overlay", "O", "overlay", "Lay another run over the charts, or take it away.", palette=True),
+        Action("export", "E", "export", "Write the chart as CSV, SVG and PNG.", palette=True),
+        Action("choose(-1)", "left_square_bracket", "chart", "Choose the previous chart.", footer=False, shown="["),
+        Action("choose(1)", "right_square_bracket", "chart", "Choose the next chart.", footer=False, shown="]"),
+        Action("row(-1)", "up,k", "up", "The chart above.", footer=False, shown="↑ k"),
+        Action("row(1)", "down,j", "down", "The chart below.", footer=False, shown="↓ j"),
+        Action("page(-1)", "pageup", "page up", "The previous page of charts.", footer=False, shown="PgUp"),
+        Action("page(1)", "pagedown", "page down", "The next page of charts.", footer=False, shown="PgDn"),
+        Action("jump('first')", "g", "first", "The first chart.", footer=False),
+        Action("jump('last')", "G", "last", "The last chart.", footer=False),
+    ),
+}

@@ -1,0 +1,149 @@
+"""The lines of each chart of a wall: drawn when its data change, and marked where the cursor is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, repeat
+from typing import NamedTuple
+
+from rich.cells import cell_len
+
+from looptop.tui.plots.chart_data import ChartData
+from looptop.tui.plots.chart_title import has_legend, legend_line, title_line
+from looptop.tui.plots.curves import AXIS, MARKED, TITLE, Run
+from looptop.tui.plots.drawing import Drawing, Ground, draw
+from looptop.tui.plots.raster import runs
+from looptop.tui.plots.scales import LABEL_WIDTH
+from looptop.tui.plots.spec import ChartSpec
+from looptop.tui.plots.view import Span, View
+
+NOTHING_YET = "nothing to draw yet"
+CURSOR_SIGN = "┊"
+
+
+class Marking(NamedTuple):
+    """What is marked in a chart."""
+
+    position: float | None
+    """The position of the reading cursor."""
+    selection: Span | None
+    """The range that a drag selects."""
+    chosen: bool
+    """Whether keys act on this chart."""
+    text: str = ""
+    """The cursor's position in words."""
+
+
+class _Drawn(NamedTuple):
+    """A chart, and what it was drawn from."""
+
+    made_of: object
+    drawing: Drawing | None
+    above: int
+    """Lines above the curves."""
+
+
+class ChartLines:
+    """Draws charts; keeps what has not changed."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[str, _Drawn] = {}
+
+    def of(
+        self,
+        spec: ChartSpec,
+        chart: ChartData,
+        size: tuple[int, int],
+        span: Span,
+        view: View,
+        marking: Marking,
+        *,
+        colourless: bool,
+        axis_name: str,
+    ) -> list[list[Run]]:
+        """The lines of a chart, each as wide as the chart."""
+        width, height = size
+        legend = has_legend(chart, width, height)
+        above = 2 if legend else 1
+        ground = Ground(width, height - above, span, view.unit, view.log, colourless, axis_name)
+        made_of = (chart.curves, chart.levels, chart.marks, chart.lowest, chart.highest, ground)
+        drawn = self._drawn.get(spec.key)
+        if drawn is None or drawn.made_of != made_of:
+            drawn = self._drawn[spec.key] = _Drawn(made_of, draw(chart, ground), above)
+        title = title_line(
+            spec.title, chart, view, width, chosen=marking.chosen, named=not legend, colourless=colourless
+        )
+        lines = [title, legend_line(chart, LABEL_WIDTH + 1, width, colourless=colourless)] if legend else [title]
+        if drawn.drawing is None:
+            return lines + _empty(width, height - above)
+        lines += _marked(drawn.drawing, marking, span)
+        return (lines + [[Run(" " * width, 0)]] * (height - len(lines)))[:height]
+
+    def under(self, key: str, x: int, y: int, span: Span) -> tuple[float, bool]:
+        """The position at a cell of a chart, and whether the cell is on the horizontal axis."""
+        drawn = self._drawn.get(key)
+        if drawn is None or drawn.drawing is None:
+            return span.first, False
+        return drawn.drawing.position(x, span), y >= drawn.above + drawn.drawing.height
+
+
+def _empty(width: int, height: int) -> list[list[Run]]:
+    blank = [Run(" " * width, 0)]
+    return [
+        [Run(NOTHING_YET.center(width)[:width].ljust(width), AXIS)] if y == height // 2 else blank
+        for y in range(height)
+    ]
+
+
+def _marked(drawing: Drawing, marking: Marking, span: Span) -> list[list[Run]]:
+    """The lines of the drawing with the cursor, or the selection, over the curves."""
+    columns: Sequence[int] = ()
+    if marking.selection is not None:
+        first, last = (
+            drawing.column(max(span.first, min(end, span.last)), span) or drawing.left for end in marking.selection
+        )
+        columns = range(first, last + 1)
+    elif marking.position is not None and (at := drawing.column(marking.position, span)) is not None:
+        columns = (at,)
+    if not columns:
+        return drawing.lines
+    lines = [
+        _marked_line(line, columns, sign=len(columns) == 1) if y < drawing.height else line
+        for y, line in enumerate(drawing.lines)
+    ]
+    if marking.text and len(columns) == 1 and len(lines) > drawing.height:
+        lines[-1] = _with_text(lines[-1], columns[0], marking.text)
+    return lines
+
+
+def _marked_line(line: Sequence[Run], columns: Sequence[int], *, sign: bool) -> list[Run]:
+    letters = list("".join(run.text for run in line))
+    roles = list(chain.from_iterable(repeat(run.role, len(run.text)) for run in line))
+    for column in columns:
+        if sign and letters[column] == " ":
+            letters[column], roles[column] = CURSOR_SIGN, AXIS
+        roles[column] |= MARKED
+    return runs(letters, roles)
+
+
+def _with_text(line: Sequence[Run], column: int, text: str) -> list[Run]:
+    """The labels of the axis with the cursor's position below the cursor."""
+    letters = list("".join(run.text for run in line))
+    text = f" {text} "
+    begin = max(0, min(column - len(text) // 2, len(letters) - 1 - len(text)))
+    if begin + len(text) > len(letters):
+        return list(line)
+    letters[begin : begin + len(text)] = text
+    roles = [AXIS] * len(letters)
+    roles[begin : begin + len(text)] = [TITLE | MARKED] * len(text)
+    return runs(letters, roles)
+
+
+def changed_cells(before: Sequence[Run], after: Sequence[Run]) -> tuple[int, int]:
+    """The first cell of a line that has changed, and the cell after the last one."""
+    old, new = ([(letter, run.role) for run in line for letter in run.text] for line in (before, after))
+    cells = sum(cell_len(run.text) for run in after)
+    if not len(old) == len(new) == cells:  # a title with letters of two cells
+        return 0, cells
+    differ = [at for at, (one, other) in enumerate(zip(old, new, strict=True)) if one != other]
+    return (differ[0], differ[-1] + 1) if differ else (0, 0)

@@ -1,0 +1,91 @@
+"""What the charts of every screen ask for beyond themselves: another run laid over them, and files of a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual.content import Content
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+from looptop.tui.background import in_thread, work
+from looptop.tui.plots.chart_wall import ChartWall
+from looptop.tui.plots.curves import ROLES
+from looptop.tui.run_text import run_line
+from looptop.tui.screens.base import MainScreen
+
+MOST_LISTED = 200
+"""Runs in the list to choose from."""
+
+
+class ChartControls:
+    """Carries out what a wall of charts asks for.
+
+    Args:
+        screen: The screen that the wall is on.
+        wall: Gives the wall.
+        runs: Gives the runs that are shown, the screen's own first; empty while there is none.
+        toggle: Lays a run over the others, or takes it away.
+    """
+
+    def __init__(
+        self,
+        screen: MainScreen,
+        wall: Callable[[], ChartWall],
+        runs: Callable[[], Sequence[RunFolder]],
+        toggle: Callable[[RunFolder], None],
+    ) -> None:
+        self._screen, self._wall, self._runs, self._toggle = screen, wall, runs, toggle
+
+    def choose_overlay(self) -> None:
+        """Lets the person choose a run to lay over the charts, or one to take away."""
+        shown = self._runs()
+        if not shown:
+            return
+        most = len(ROLES) - max((len(spec.lines) for spec in self._wall().specs), default=1) + 1
+
+        async def choose() -> None:
+            from looptop.tui.screens.picker import Choice, Picker
+
+            summaries = (await in_thread(self._screen.services.summaries.all))[:MOST_LISTED]
+            overlaid = {run.id for run in shown[1:]}
+            choices = [
+                Choice(each.id, Content("✓ " if each.id in overlaid else "  ") + run_line(each))
+                for each in sorted(summaries, key=lambda each: each.id not in overlaid)
+                if each.id != shown[0].id
+            ]
+            picker = Picker(f"Lay over {shown[0].id}", choices, "There is no other run.")
+            self._screen.app.push_screen(picker, lambda chosen: self._chosen(chosen, overlaid, most))
+
+        work(self._screen, choose(), "overlay", exclusive=True)
+
+    def _chosen(self, run_id: str | None, overlaid: set[str], most: int) -> None:
+        if run_id is None:
+            return
+        if run_id not in overlaid and len(overlaid) + 1 >= most:
+            self._screen.services.show_notice(
+                f"more than {most} runs cannot be told apart in these charts; take one away first", "warning"
+            )
+            return
+        self._screen.attempt(lambda: self._toggle(RunFolder.find(run_id)))
+
+    def export(self) -> None:
+        """Writes the chosen chart as CSV, SVG and PNG, and shows where."""
+        from looptop.tui.screens.chart_export import export_chart
+
+        wall, runs = self._wall(), list(self._runs())
+        spec, view, axis_name = wall.chosen_spec, wall.view, wall.step_name
+        if spec is None or not runs:
+            return
+
+        async def write() -> None:
+            try:
+                paths = await in_thread(lambda: export_chart(spec, runs, view, axis_name))
+            except LooptopError as error:
+                self._screen.services.show_notice(error, "error")
+                return
+            names = ", ".join(path.name for path in paths)
+            self._screen.services.show_notice(f"the chart is in {visible(paths[0].parent)}: {names}")
+
+        work(self._screen, write(), "export")

@@ -1,0 +1,152 @@
+"""Writes a chart for other programs: its values as CSV, the chart itself as SVG and PNG."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.files.private import append_private, write_private
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.step_axis import StepAxis
+from looptop.engine.ppo.sample_export import exports
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+from looptop.tui.plots.composing import RunCurves, compose_wall
+from looptop.tui.plots.picture import PngCanvas, SvgCanvas, paint
+from looptop.tui.plots.spec import ChartSpec
+from looptop.tui.plots.view import Span, View
+from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, read_over
+from looptop.tui.screens.watch import RunWatcher
+
+COLUMNS = 1600
+"""The columns in which a curve is read for a picture."""
+PAGE = 10_000
+"""Values that are read at a time for the CSV."""
+
+Point = tuple[int, int, float | None, float | None]
+"""A step, the index of its metric, its value and its average."""
+
+
+def export_chart(spec: ChartSpec, runs: Sequence[RunFolder], view: View, axis_name: str) -> list[Path]:
+    """Writes the chart of these runs, as it is shown, into `exports` in looptop's home.
+
+    Args:
+        spec: The chart.
+        runs: The runs; the screen's own first.
+        view: The window, the scale, the smoothing, the unit of the axis.
+        axis_name: What a step is called.
+
+    Returns:
+        The files: CSV, SVG, PNG.
+
+    Raises:
+        LooptopError: A run cannot be read, or a file cannot be written.
+    """
+    request = CurveRequest(tuple(spec.metrics), COLUMNS, view)
+    curves = _curves(runs, request)
+    data = compose_wall([spec], curves, view)
+    chart, span = data.charts[spec.key], data.span(view.window)
+    stem = _free_stem(f"{runs[0].file_name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', spec.key).strip('.-') or 'chart'}"[:80])
+    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "svg", "png")]
+    table, svg, png = paths
+    try:
+        _write_csv(table, spec, runs, curves, view, span)
+        for path, canvas in ((svg, SvgCanvas()), (png, PngCanvas())):
+            picture = paint(canvas, spec.title, chart, span, data.view.unit, log=view.log, axis_name=axis_name)
+            write_private(path, picture)
+    except OSError as error:
+        raise LooptopError(f"cannot write the chart to {visible(stem.parent)}: {error_text(error)}") from None
+    return paths
+
+
+def _curves(runs: Sequence[RunFolder], request: CurveRequest) -> list[RunCurves]:
+    curves: list[RunCurves] = []
+    for run in runs:
+        journal = Journal(run.db)
+        watcher, reader = RunWatcher(run, journal), CurveReader(run, journal)
+        if not curves:
+            _, outline = watcher.refresh()
+            curves.append(reader.read(outline, request, watcher.settings))
+        else:
+            curves.append(read_over(watcher, reader, curves[0], request) or RunCurves(run.id))
+    return curves
+
+
+def _free_stem(name: str) -> Path:
+    """A path without ending in `exports` for which no file of this name exists."""
+    folder, number = exports(), 1
+    stem = folder / name
+    while any(stem.with_name(f"{stem.name}.{ending}").exists() for ending in ("csv", "svg", "png")):
+        number += 1
+        stem = folder / f"{name}-{number}"
+    return stem
+
+
+def _write_csv(
+    path: Path, spec: ChartSpec, runs: Sequence[RunFolder], curves: Sequence[RunCurves], view: View, span: Span
+) -> None:
+    """Writes every value that is shown, not only those that the screen has columns for."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    metrics = spec.metrics
+    weight = view.weight
+    head = ["run", "step", "epoch", "seconds", *metrics]
+    head += [f"{metric} (smoothed {weight:g})" for metric in metrics] if weight else []
+    try:
+        with append_private(part) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+            writer = csv.writer(text)
+            writer.writerow(head)
+            for run, shown in zip(runs, curves, strict=True):
+                writer.writerows(_rows(run, metrics, weight, _steps(shown, view, span)))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _steps(curves: RunCurves, view: View, span: Span) -> Span | None:
+    """The steps of a run that are shown; None if all are."""
+    if view.window is None:
+        return None
+    axis = curves.axis
+    return span if axis is None else Span(axis.step(span.first), axis.step(span.last))
+
+
+def _rows(run: RunFolder, metrics: Sequence[str], weight: float, shown: Span | None) -> Iterator[list[object]]:
+    journal = Journal(run.db)
+    epochs, seconds = journal.step_axis("epoch", ""), journal.step_axis("time", metrics[0])
+    points = [_points(journal, metric, index, weight) for index, metric in enumerate(metrics)]
+    for step, group in groupby(heapq.merge(*points, key=lambda point: point[0]), key=lambda point: point[0]):
+        if shown is not None and not shown.first <= step <= shown.last:
+            continue
+        values: list[object] = [""] * len(metrics)
+        averages: list[object] = [""] * len(metrics)
+        for _, index, value, average in group:
+            values[index] = "nan" if value is None else value
+            averages[index] = "" if average is None else average
+        row = [run.id, step, _position(epochs, step, 4), _position(seconds, step, 3), *values]
+        yield row + averages if weight else row
+
+
+def _position(axis: StepAxis | None, step: int, digits: int) -> object:
+    return "" if axis is None else round(axis.position(step), digits)
+
+
+def _points(journal: Journal, metric: str, index: int, weight: float) -> Iterator[Point]:
+    """All values of a metric with their exponential averages, which are those of `Journal.smoothed`."""
+    after, total, share = -(2**63), 0.0, 0.0
+    while page := journal.values(metric, after, PAGE):
+        for point in page:
+            average = None
+            if point.value is not None and math.isfinite(point.value):
+                total = weight * total + (1 - weight) * point.value
+                share = weight * share + (1 - weight)
+                average = total / share
+            yield point.step, index, point.value, average
+        after = page[-1].step
