@@ -45,7 +45,7 @@ async def test_every_screen_shows_its_pane(answers: QuickAnswers, size: tuple[in
         assert fits(app)
         assert "Sample answers" not in shown(app)
         await pilot.press("m")
-        await until(pilot, lambda: "╭─ loss" in shown(app))
+        await until(pilot, lambda: "1/" in shown(app) and " loss" in shown(app))
         assert fits(app)
         await pilot.press("4")
         await until(pilot, lambda: "1 of 1 runs" in shown(app))

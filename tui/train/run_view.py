@@ -63,7 +63,7 @@ class RunView(Vertical, can_focus=True):
         """Two lines at the top, charts, then figures, answers and events."""
         yield Panel(id="run-head")
         yield Panel(id="run-progress")
-        yield ChartWall(Room(36, 0), id="train-charts")
+        yield ChartWall(Room(36, 8), id="train-charts")
         with Horizontal(id="run-below"):
             figures = Panel(id="figures")
             figures.border_title = "Now"
