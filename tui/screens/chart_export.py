@@ -12,10 +12,10 @@ from itertools import groupby
 from pathlib import Path
 
 from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.files.exports import exports
 from looptop.engine.files.private import append_private, write_private
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.step_axis import StepAxis
-from looptop.engine.ppo.sample_export import exports
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 from looptop.tui.plots.composing import RunCurves, compose_wall
