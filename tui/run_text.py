@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from looptop.engine.journal.records import RunState, RunSummary, state_text
-from looptop.engine.runs.listing import headline, headline_step
+from looptop.engine.runs.listing import headline, measured_model
 from looptop.tui.text import cell, number, safe
 
 COLOURS = {
@@ -60,17 +60,21 @@ def run_line(summary: RunSummary) -> Content:
 
 
 def figure_text(summary: RunSummary) -> str:
-    """A run's headline figure, with the step of the model that it measures."""
+    """A run's headline figure, and which model it is of: "99.9 % test, best, step 360"."""
     name, value = headline(summary)
     if value is None:
         return f"nan {name}" if name else ""
+    model = measured_model(name, summary)
+    of = "" if model is None else f", {model}"
     # An accuracy is a fraction, unless the journal is damaged.
     if not name.endswith("accuracy") or abs(value) >= 1e4:
-        return f"{number(value)} {name}"
-    step = headline_step(summary)
-    if step is None or name not in _SHORT:
-        return f"{100 * value:.1f} % {name}"
-    return f"{100 * value:.1f} % {_SHORT[name]}, step {step:,}"
+        return f"{number(value)} {_SHORT.get(name, name)}{of}"
+    return f"{100 * value:.1f} % {_SHORT.get(name, name)}{of}"
 
 
-_SHORT = {"test_accuracy": "test", "eval_accuracy": "val."}
+_SHORT = {
+    "test_accuracy": "test",
+    "eval_accuracy": "val.",
+    "eval_loss": "val. loss",
+    "eval_reward": "held-out reward",
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState, RunSummary, state_text
 from looptop.engine.runs import run_filter
 from looptop.engine.runs.folder import home
-from looptop.engine.runs.listing import COLUMNS, Summaries, headline, headline_step, ordered, progress, took
+from looptop.engine.runs.listing import COLUMNS, Summaries, headline, measured_model, ordered, progress, took
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -73,7 +74,7 @@ def run(arguments: Arguments) -> int:
     elif arguments.reverse:
         summaries.reverse()
     if arguments.json:
-        say_json({"runs": [msgspec.to_builtins(summary) for summary in summaries]})
+        say_json({"runs": [{**msgspec.to_builtins(summary), "figure": _figure(summary)} for summary in summaries]})
         return 0
     if not everything:
         say(f"no runs yet in {visible(home())}; start one with `looptop train vqa`")
@@ -87,10 +88,22 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
+def _figure(summary: RunSummary) -> dict[str, Any]:
+    """The figure of the list, and which model it is of: `last` or `best`, and its step; null if of none."""
+    name, value = headline(summary)
+    model = measured_model(name, summary)
+    return {
+        "metric": name or None,
+        "value": value,
+        "checkpoint": None if model is None else model.which,
+        "step": None if model is None else model.step,
+    }
+
+
 def _row(summary: RunSummary) -> list[str]:
     total = f"/{summary.total_steps}" if summary.total_steps else ""
     name, value = headline(summary)
-    step = headline_step(summary)
+    model = measured_model(name, summary)
     done, seconds = progress(summary), took(summary)
     label = cut(" ".join((summary.title or summary.note).split()), _NOTE)
     if summary.state is RunState.QUEUED:
@@ -106,7 +119,7 @@ def _row(summary: RunSummary) -> list[str]:
         "-" if summary.step is None else f"{summary.step}{total}",
         "-" if done is None else percent(done, 0),
         "-" if not name else percent(value) if name.endswith("accuracy") else number(value),
-        visible(name) + ("" if step is None else f" of step {step}"),
+        visible(name) + ("" if model is None else f", {model}"),
         "-" if seconds is None else duration(seconds),
         moment(summary.created),
         visible(label),

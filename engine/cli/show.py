@@ -18,6 +18,7 @@ from looptop.engine.journal.records import AnswerSample, Event, RunState, RunSum
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.checkpoint import steps
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.listing import measured_model
 from looptop.engine.runs.liveness import full_disk, liveness_text, why_interrupted
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import visible, visible_answer
@@ -142,14 +143,9 @@ _FIGURES = {
 
 
 def _of_step(metric: str, summary: RunSummary) -> str:
-    """Text after a figure: which step's model it measures."""
-    if metric not in summary.metrics:
-        return ""
-    if metric.startswith("eval_") and summary.evaluation_step is not None:
-        return f" at step {summary.evaluation_step}, the last evaluation"
-    if metric.startswith("test_") and summary.result_step is not None:
-        return f" of the model of step {summary.result_step}"
-    return ""
+    """Text after a figure: which model it measures."""
+    model = measured_model(metric, summary) if metric in summary.metrics else None
+    return "" if model is None else f" ({model.which} checkpoint, step {model.step:,})"
 
 
 def _result(summary: RunSummary) -> list[tuple[str, str]]:

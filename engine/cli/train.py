@@ -148,6 +148,9 @@ def _print_started(folder: RunFolder, *, as_json: bool) -> int:
                 "state": folder.state().value,
                 "accuracy": None,
                 "loss": None,
+                "split": None,
+                "checkpoint": None,
+                "step": None,
                 "alerts": 0,
                 "seconds": None,
             }

@@ -23,7 +23,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import Point, RunState, state_text
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder, result_step
-from looptop.engine.runs.listing import Figure, figures_of
+from looptop.engine.runs.listing import FIGURES, Figure, MeasuredModel, figures_of
 from looptop.engine.runs.liveness import full_disk, why_interrupted
 from looptop.engine.runs.notify import ALERTS, hit_breakpoint
 from looptop.engine.runs.progress import Progress as RunProgress
@@ -75,8 +75,10 @@ class Outcome:
     """Whether ctrl-C was pressed."""
     alerts: int = 0
     """How many alerts the run raised, from its first start on."""
-    step: int | None = None
-    """The step that the figures belong to, if it is not the last."""
+    split: str = ""
+    """`test` if the figures are of the test split; empty for the held-out or validation data."""
+    model: MeasuredModel | None = None
+    """The model that the figures are of; None if there was no evaluation."""
     name: str = ""
     """The name to type in commands, if it is not `run`."""
 
@@ -133,15 +135,22 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
     """
     if as_json:
         ended = {"run": outcome.run, "state": outcome.state.value}
-        say_json({**ended, **outcome.figures, "alerts": outcome.alerts, "seconds": round(outcome.seconds, 3)})
+        of = {
+            "split": outcome.split or None,
+            "checkpoint": None if outcome.model is None else outcome.model.which,
+            "step": None if outcome.model is None else outcome.model.step,
+        }
+        rest = {"alerts": outcome.alerts, "seconds": round(outcome.seconds, 3)}
+        say_json({**ended, **outcome.figures, **of, **rest})
     else:
         figures = [
-            f"{figure.label} {figure_text(figure, outcome.figures.get(figure.label), 2)}"
+            f"{outcome.split} {figure.label} {figure_text(figure, outcome.figures.get(figure.label), 2)}".strip()
             for figure in figures_of(outcome.kind)
         ]
         state = state_text(outcome.state, outcome.alerts)
-        of = f", of step {outcome.step}, the best evaluation" if outcome.step is not None else ""
-        say(f"{outcome.run} {state}: {', '.join(figures)}, {duration(outcome.seconds)}{of}")
+        model = outcome.model
+        which = f", {model.which} checkpoint, step {model.step:,}" if model is not None else ""
+        say(f"{outcome.run} {state}: {', '.join(figures)}, {duration(outcome.seconds)}{which}")
         if outcome.state is RunState.FINISHED:
             say(what_next(outcome.kind, outcome.name or outcome.run))
         else:
@@ -277,7 +286,11 @@ class _Reader:
         points = {figure.label: figure.of(latest) for figure in self._figures}
         final = points[self._figures[0].label]
         result = self.journal.facts().get("result") or {}
-        last = latest["loss"].step if "loss" in latest else None
+        best, headline, model = result_step({"result": result}), self._figures[0], None
+        if headline.label in result:
+            model = None if best is None else MeasuredModel("best", best)
+        elif final is not None and self.folder.kind in FIGURES:
+            model = MeasuredModel("last", final.step)
         ended = final.time if state is RunState.FINISHED and final else time.time()
         return Outcome(
             run=self.folder.id,
@@ -289,7 +302,8 @@ class _Reader:
             seconds=max(0.0, ended - self.began),
             interrupted=interrupted,
             alerts=self.journal.alerts(),
-            step=best if (best := result_step({"result": result})) != last else None,
+            split="test" if headline.label in result and "test_accuracy" in latest else "",
+            model=model,
             name=self.folder.shell_name,
         )
 

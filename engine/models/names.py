@@ -6,7 +6,7 @@ It does not import torch, so a list of models is quick to make.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from os import PathLike
 from pathlib import Path
@@ -108,8 +108,17 @@ def result_of(run: RunFolder, is_model: Callable[[Path], bool]) -> Path:
         raise LooptopError(
             f"{run.id} has no model yet: it is {run.summary().state.value} and has no complete checkpoint"
         )
-    best = read_json(whole[0] / "trainer_state.json").get("best_global_step")
-    return next((folder for folder in whole if folder.name == f"checkpoint-{best}"), whole[0])
+    return best_checkpoint(whole) or whole[0]
+
+
+def best_checkpoint(whole: Sequence[Path]) -> Path | None:
+    """The checkpoint of the best evaluation so far; None if it is unknown or deleted.
+
+    Args:
+        whole: A run's whole checkpoints, the newest first: it knows which one is the best.
+    """
+    best = read_json(whole[0] / "trainer_state.json").get("best_global_step") if whole else None
+    return next((folder for folder in whole if folder.name == f"checkpoint-{best}"), None)
 
 
 def whole_checkpoints(run: RunFolder, is_model: Callable[[Path], bool]) -> list[Path]:

@@ -170,12 +170,24 @@ def headline(summary: RunSummary) -> tuple[str, float | None]:
     return name, summary.metrics.get(name)
 
 
-def headline_step(summary: RunSummary) -> int | None:
-    """The step of the model that the headline measures, if it is a figure of an evaluation or of the test split."""
-    name = headline(summary)[0]
-    if name.startswith("test_"):
-        return summary.result_step
-    return summary.evaluation_step if name.startswith("eval_") else None
+class MeasuredModel(msgspec.Struct, frozen=True):
+    """Which of a run's models a figure of an evaluation is of."""
+
+    which: str
+    """`best`: that of the best evaluation, which is the run's result; `last`: that of the last evaluation."""
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.which}, step {self.step:,}"
+
+
+def measured_model(metric: str, summary: RunSummary) -> MeasuredModel | None:
+    """The model that the last value of a metric is of; None if it is not of an evaluation."""
+    if metric.startswith("test_"):
+        return None if summary.result_step is None else MeasuredModel("best", summary.result_step)
+    if metric.startswith("eval_") and summary.evaluation_step is not None:
+        return MeasuredModel("last", summary.evaluation_step)
+    return None
 
 
 def progress(summary: RunSummary) -> float | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.models.names import read_json, result_of, whole_checkpoints
+from looptop.engine.models.names import best_checkpoint, read_json, result_of, whole_checkpoints
 from looptop.engine.paths import path_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
@@ -30,7 +30,7 @@ class ModelChoice(Struct, frozen=True):
 
     name: str
     label: str
-    """A description for lists."""
+    """Its state and which checkpoint it is, for lists that show its name as well."""
     path: Path
 
 
@@ -40,12 +40,18 @@ def choices() -> list[ModelChoice]:
     if _is_model(_bundled()):
         models.append(ModelChoice(BUNDLED, "bundled with looptop", _bundled()))
     for run in RunFolder.all():
-        state = run.summary().state.value
+        summary = run.summary()
+        state = summary.state.value
         if _is_model(run.model):
-            models.append(ModelChoice(run.id, f"{run.id}, {state}", run.model))
+            step = "" if summary.result_step is None else f", best checkpoint, step {summary.result_step:,}"
+            models.append(ModelChoice(run.id, f"{state}{step}", run.model))
             continue
-        for folder in whole_checkpoints(run, _is_model):
-            label = f"{run.id} at step {folder.name.removeprefix('checkpoint-')}, {state}"
+        whole = whole_checkpoints(run, _is_model)
+        best = best_checkpoint(whole)
+        for folder in whole:
+            # The best may be the last one, too.
+            which = "best checkpoint, " * (folder == best) + "last checkpoint, " * (folder == whole[0])
+            label = f"{state}, {which}step {int(folder.name.removeprefix('checkpoint-')):,}"
             models.append(ModelChoice(f"{run.id}:{folder.name}", label, folder))
     return models
 

@@ -86,16 +86,16 @@ async def test_which_step_a_figure_is_of_is_said(answers: QuickAnswers, width: i
     async with app.run_test(size=(width, 48)) as pilot:
         await go(pilot, 2)
         lines = {line[2:7]: line for line in shown(app).splitlines()}
-        assert "19.5 % val., step 80" in lines["vqa-1"] and "50.5 % test, step 72" in lines["vqa-2"]
+        assert "19.5 % val., last, step 80" in lines["vqa-1"] and "50.5 % test, best, step 72" in lines["vqa-2"]
         await pilot.press("alt+2")
-        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "50.5 % test, step 72" in shown(app))
-        assert "19.5 % val., step 80" in shown(app)
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "50.5 % test, best, step 72" in shown(app))
+        assert "19.5 % val., last, step 80" in shown(app)
         screen = app.screen
         assert isinstance(screen, TrainScreen)
         screen.attach(other)
         if width > 100:
-            await until(pilot, lambda: "of step 72" in " ".join(shown(app).split()))
-            assert "at step 80" in " ".join(shown(app).split())
+            await until(pilot, lambda: "best, step 72" in " ".join(shown(app).split()))
+            assert "last, step 80" in " ".join(shown(app).split())
 
 
 @pytest.mark.parametrize("width", [80, 160])

@@ -30,6 +30,8 @@ COLUMNS = (
     Column("note", "title, note", 8, least=8, text=True),
 )
 """A column's key is the name to sort by."""
+MOST_FIGURE = 36
+"""The most cells of a figure: the names of somebody else's metrics can be long."""
 MUTED = ("kind", "started", "took", "device")
 STATE_STYLES = {
     RunState.RUNNING: "good",
@@ -117,11 +119,12 @@ class RunTable(Table):
 
 
 def _columns(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
-    """The columns, with a state as wide as these runs' alerts need."""
-    width = max((len(_state_text(run)) for run in runs if run.alerts), default=0)
-    return tuple(
-        replace(column, width=max(column.width, width)) if column.key == "state" else column for column in COLUMNS
-    )
+    """The columns: state and figure are as wide as these runs need."""
+    widths = {
+        "state": max((len(_state_text(run)) for run in runs if run.alerts), default=0),
+        "headline": min(MOST_FIGURE, max((len(figure_text(run)) for run in runs), default=0)),
+    }
+    return tuple(replace(column, width=max(column.width, widths.get(column.key, 0))) for column in COLUMNS)
 
 
 def _state_text(run: RunSummary) -> str:

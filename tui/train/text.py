@@ -76,14 +76,14 @@ def figures(snapshot: Snapshot) -> Content:
         ("validation acc.", _percent(value("eval_accuracy"))),
     ]
     best = result_step(snapshot.facts)
-    if best is not None and "eval_accuracy" in snapshot.latest:
-        rows.append(("  at step", f"{snapshot.latest['eval_accuracy'].step:,}"))
+    if "eval_accuracy" in snapshot.latest:
+        rows.append(("  last, step", f"{snapshot.latest['eval_accuracy'].step:,}"))
     if isinstance(alone := snapshot.facts.get(QUESTION_ONLY), float):
         rows.append(("question alone", _percent(alone)))
     if "test_accuracy" in snapshot.latest:
         rows.append(("test accuracy", _percent(value("test_accuracy"))))
     if best is not None:
-        rows.append(("  of step" if "test_accuracy" in snapshot.latest else "model of step", f"{best:,}"))
+        rows.append(("  best, step" if "test_accuracy" in snapshot.latest else "best, step", f"{best:,}"))
     rows += [
         ("learning rate", _figure(value("learning_rate"))),
         ("gradient norm", _figure(value("grad_norm"))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from looptop.engine.models.names import read_json, whole_checkpoints
+from looptop.engine.models.names import best_checkpoint, whole_checkpoints
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.evaluation.records import Checkpoint, CheckpointKind
 from looptop.engine.vqa.saved_models import BUNDLED
@@ -31,9 +31,8 @@ def checkpoint_of(model: str, folder: Path) -> Checkpoint:
         return Checkpoint(CheckpointKind.FOLDER)
     step = int(number[1])
     whole = whole_checkpoints(run, lambda one: True)
-    # The newest checkpoint knows which one is the best so far.
-    best = read_json(whole[0] / "trainer_state.json").get("best_global_step") if whole else None
-    if step == best:
+    best = best_checkpoint(whole)
+    if best is not None and best.name == folder.name:
         return Checkpoint(CheckpointKind.BEST, step)
     is_last = bool(whole) and whole[0].name == folder.name
     return Checkpoint(CheckpointKind.LAST if is_last else CheckpointKind.STEP, step)

@@ -74,7 +74,8 @@ def test_train_compare_and_generate(tiny: PpoRunConfig, capsys: Capture, tmp_pat
     assert main(["train", "ppo", "--config", str(tmp_path / "mine.toml"), "--json"]) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
-    assert set(result) == {"run", "state", "reward", "kl", "alerts", "seconds"}
+    assert set(result) == {"run", "state", "reward", "kl", "split", "checkpoint", "step", "alerts", "seconds"}
+    assert result["checkpoint"] == "best" and result["step"] > 0
     assert (result["run"], result["state"]) == ("ppo-1", "finished")
     assert "ppo-1  evaluation at step 0: reward " in err and ", kl " in err
     assert "held-out reward" in err

@@ -112,11 +112,14 @@ def test_a_figure_names_the_step_that_it_belongs_to(capsys: Capture) -> None:
     writer.state(RunState.FINISHED)
     assert writer.close()
     assert main(["runs"]) == 0
-    assert "50.5 %  test_accuracy of step 72" in capsys.readouterr().out
+    assert "50.5 %  test_accuracy, best, step 72" in capsys.readouterr().out
+    assert main(["runs", "--json"]) == 0
+    (listed_run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert listed_run["figure"] == {"metric": "test_accuracy", "value": 0.505, "checkpoint": "best", "step": 72}
     assert main(["show", "vqa-1"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "accuracy 19.50 % at step 80, the last evaluation" in printed
-    assert "test accuracy 50.50 % of the model of step 72" in printed
+    assert "accuracy 19.50 % (last checkpoint, step 80)" in printed
+    assert "test accuracy 50.50 % (best checkpoint, step 72)" in printed
     assert "its model that of step 72, the best evaluation" in printed
     assert main(["show", "vqa-1", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)

@@ -64,6 +64,8 @@ def test_a_finished_run(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Non
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert 0 < result.pop("seconds") < 60
+    assert result.pop("split") == "test"
+    assert (result.pop("checkpoint"), result.pop("step")) == (None, None)  # this training does not say
     assert result == {"run": "vqa-1", "state": "finished", "accuracy": 0.625, "loss": 0.75, "alerts": 0}
     assert "evaluation at step 0: accuracy 25.0 %, loss 2" in err
     assert "evaluation at step 10: accuracy 75.0 %, loss 0.5" in err
@@ -74,13 +76,13 @@ def test_a_finished_run(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Non
 def test_a_finished_run_for_people(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert train(monkeypatch, "finish") == 0
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("vqa-1 finished: accuracy 62.50 %, loss 0.75, 0:0")
+    assert first.startswith("vqa-1 finished: test accuracy 62.50 %, test loss 0.75, 0:0")
     assert second == "ask it: looptop ask IMAGE QUESTION --model vqa-1"
 
 
 def test_a_run_that_finished_with_alerts_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert train(monkeypatch, "alert") == 0
-    assert capsys.readouterr().out.startswith("vqa-1 finished, with 2 alerts: accuracy 62.50 %")
+    assert capsys.readouterr().out.startswith("vqa-1 finished, with 2 alerts: test accuracy 62.50 %")
     assert train(monkeypatch, "alert", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["state"], result["alerts"]) == ("finished", 2)
@@ -88,7 +90,10 @@ def test_a_run_that_finished_with_alerts_says_so(monkeypatch: pytest.MonkeyPatch
 
 def test_the_last_line_names_the_step_of_its_figures(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert train(monkeypatch, "best") == 0
-    assert capsys.readouterr().out.splitlines()[0].endswith(", of step 7, the best evaluation")
+    assert capsys.readouterr().out.splitlines()[0].endswith(", best checkpoint, step 7")
+    assert train(monkeypatch, "best", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["checkpoint"], result["step"]) == ("best", 7)
 
 
 @pytest.mark.parametrize(

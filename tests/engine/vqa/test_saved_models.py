@@ -9,6 +9,8 @@ import pytest
 
 from looptop.engine import config as configuration
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.checkpoint import seal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa import saved_models as models
@@ -111,9 +113,13 @@ def test_an_unknown_name_says_what_is_near(run: RunFolder, bundled: Path) -> Non
 def test_what_can_be_asked_is_listed(run: RunFolder, bundled: Path) -> None:
     put_model(run.model)
     put_checkpoint(run, 5)
+    writer = JournalWriter(run.db)
+    writer.facts(result={"accuracy": 0.5, "step": 40})
+    writer.state(RunState.FINISHED)
+    assert writer.close()
     going = RunFolder.create("vqa", configuration.preset("tiny"))
     put_checkpoint(going, 20)
-    put_checkpoint(going, 100)
+    put_checkpoint(going, 100, best=20)
     put_checkpoint(going, 110, whole=False)
     RunFolder.create("vqa", configuration.preset("tiny"))
     (going.checkpoints / "checkpoint-tmp").mkdir()
@@ -125,7 +131,11 @@ def test_what_can_be_asked_is_listed(run: RunFolder, bundled: Path) -> None:
         "vqa-2:checkpoint-20",
         "vqa-1",
     ]
-    assert listed[1].label.startswith("vqa-2 at step 100")
+    assert [choice.label for choice in listed[1:]] == [
+        "interrupted, last checkpoint, step 100",
+        "interrupted, best checkpoint, step 20",
+        "finished, best checkpoint, step 40",
+    ]
     for choice in listed:
         assert folder_of(choice.name) == choice.path
 
