@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from msgspec import Struct
@@ -39,6 +40,11 @@ class Entry(Struct, frozen=True, kw_only=True):
     """Whether it was asked for a table of many images; then it is not among the earlier questions."""
     id: int = 0
     """Its number in the store: 0 before it is stored, negative if it could not be written."""
+
+    @property
+    def truth(self) -> str:
+        """The most common of the data's answers, the first of several that are equally common; empty without them."""
+        return Counter(self.truths).most_common(1)[0][0] if self.truths else ""
 
     @property
     def score(self) -> float | None:

@@ -86,7 +86,7 @@ class AskReply(Reply, frozen=True, kw_only=True):
     @property
     def done(self) -> bool:
         """Whether this is the last reply to its request."""
-        has_result = self.answer is not None or self.view is not None or self.error is not None
+        has_result = any(each is not None for each in (self.answer, self.batch, self.view, self.error))
         return self.id > 0 and (has_result or self.status == "ready")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 
-from looptop.engine.helpers.answers import AskReply, AskRequest
+from looptop.engine.helpers.answers import AskReply, AskRequest, BatchAnswer, BatchRequest
 from looptop.engine.vqa.answer_records import Answer, Candidate, TokenProbability
 from looptop.engine.vqa.view_records import (
     ImageView,
@@ -35,7 +35,10 @@ class QuickAnswers:
     def start(self) -> None:
         pass
 
-    def ask(self, request: AskRequest) -> None:
+    def ask(self, request: AskRequest | BatchRequest) -> None:
+        if isinstance(request, BatchRequest):
+            self.answer_batch(request)
+            return
         self.asked.append(request)
         if not request.image:
             self.replies.put(AskReply(id=request.id, status="ready"))
@@ -43,6 +46,14 @@ class QuickAnswers:
             self.replies.put(self.view(request))
         else:
             self.replies.put(self.answer(request))
+
+    def answer_batch(self, request: BatchRequest) -> None:
+        each = [
+            AskRequest(id=request.id, model=request.model, image=image, question=question)
+            for image, question in request.questions
+        ]
+        answers = [BatchAnswer(answer=reply.answer, error=reply.error or "") for reply in map(self.answer, each)]
+        self.replies.put(AskReply(id=request.id, batch=answers, status="ready"))
 
     def read(self) -> AskReply:
         return self.replies.get()

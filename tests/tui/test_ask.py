@@ -427,7 +427,7 @@ async def test_a_model_that_does_not_load_is_not_said_to_be_loading(answers: Qui
         answers.replies.put(AskReply(id=request.id, status="loading vqa-7"))
         answers.replies.put(AskReply(id=request.id, error="vqa-7 has no model", status="ready"))
 
-    answers.ask = ask  # type: ignore[method-assign]
+    answers.ask = ask  # type: ignore[method-assign, assignment]
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "bundled · ready" in shown(app))

@@ -29,6 +29,8 @@ KEY_CONTEXTS = {
     "gallery": "In the gallery",
     "path": "In the field for a path",
     "history": "In the earlier questions",
+    "many": "In a table of answers",
+    "answers": "Among the answers",
     "train": "Train",
     "form": "In the form of a new run",
     "settings": "Among its settings",

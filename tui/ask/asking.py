@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.ask.client import AnswerClient, AnswerHelper
+from looptop.tui.ask.many import ManyQuestions
 from looptop.tui.ask.model_status import ENDED, FAILED, READY, ModelStatus
 from looptop.tui.ask.picture_views import PictureViews, Wanted
 
@@ -66,6 +67,8 @@ class Asking:
         self._status = status
         self.views = PictureViews(self.model, self._request_view)
         """What is shown of the chosen image."""
+        self.many = ManyQuestions(self._client.ask_batch)
+        """The table of many answers."""
 
     def load(self) -> None:
         """Loads the model, so that the first answer comes sooner."""
@@ -103,6 +106,11 @@ class Asking:
         return self._status.is_waiting
 
     @property
+    def is_busy(self) -> bool:
+        """Whether the status changes by itself."""
+        return self.is_loading or bool(self.many.status)
+
+    @property
     def waits_for(self) -> str:
         """The last question that waits for its answer; empty if none does."""
         return next((asked.question for asked in reversed(self._pending.values())), "")
@@ -110,7 +118,8 @@ class Asking:
     @property
     def status(self) -> str:
         """What the model is doing, in words."""
-        return self._status.text(len(self._pending))
+        status = self._status.text(len(self._pending))
+        return " · ".join(filter(None, [status, self.many.status]))
 
     def _request_view(self, wanted: Wanted) -> int:
         path, question = wanted.subject.path, wanted.subject.question
@@ -132,7 +141,7 @@ class Asking:
             return
         if reply.id == 0 or (reply.answer is None and reply.error is None):
             self._status.change(reply.status or self._status.code)
-        is_view = self.views.take(reply)
+        is_other = self.views.take(reply) or self.many.take(reply)
         asked = self._pending.pop(reply.id, None)
         if reply.answer is not None and asked is not None:
             self._status.change(READY)
@@ -142,7 +151,7 @@ class Asking:
                 self._status.change(ENDED)
             elif reply.id and self._status.code != READY:  # The model was being loaded, which has failed.
                 self._status.change(FAILED)
-            if not is_view:
+            if not is_other:
                 self._listener.take_error(reply.error)
         elif asked is not None:  # Not the last reply: the question waits for the model.
             self._pending[reply.id] = asked

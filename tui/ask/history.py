@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
     from looptop.engine.filters.vocabulary import Filter
     from looptop.engine.vqa.answer_records import Answer
+    from looptop.engine.vqa.image_sources import AskedQuestion
     from looptop.tui.ask.asking import Asked
-    from looptop.tui.ask.sources import ListedQuestion
 
 TITLE = "Earlier questions"
 EMPTY = "Questions that you have asked stay here."
@@ -300,7 +300,7 @@ def _stamped(entry: Entry) -> Entry:
     )
 
 
-def entry_of(asked: Asked, answer: Answer, questions: Iterable[ListedQuestion]) -> Entry:
+def entry_of(asked: Asked, answer: Answer, questions: Iterable[AskedQuestion]) -> Entry:
     """The record of an answer.
 
     Args:
@@ -308,21 +308,16 @@ def entry_of(asked: Asked, answer: Answer, questions: Iterable[ListedQuestion]) 
         answer: Its answer.
         questions: What the data asks of the image, with the right answers.
     """
+    from looptop.engine.asked.many import truths_of
     from looptop.engine.asked.records import Entry
 
-    truth = next((each.answer for each in questions if is_same_question(each.question, asked.question)), None)
     return Entry(
         image=asked.path.absolute(),
         question=asked.question,
         answer=answer,
-        truths=() if truth is None else (truth,),
+        truths=truths_of(asked.question, questions),
         time=time.time(),
     )
-
-
-def is_same_question(one: str, other: str) -> bool:
-    """Whether two questions differ at most in case, spaces and the question mark."""
-    return one.lower().strip(" ?") == other.lower().strip(" ?")
 
 
 def is_same_answer(one: Entry, other: Entry) -> bool:

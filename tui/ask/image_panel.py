@@ -103,6 +103,11 @@ class ImagePanel(Vertical):
         """The list or the gallery, whichever is shown."""
         return self._gallery if self._gallery is not None and self._gallery.display else self._list
 
+    @property
+    def rows(self) -> Rows:
+        """The rows that the filter accepts."""
+        return self._rows
+
     def take_focus(self) -> None:
         """Puts the focus on the images."""
         self.view.take_focus()

@@ -70,4 +70,4 @@ class ModelStatus:
         if taken < SHOWN_AFTER_SECONDS:
             return "…"
         left = self._kept.state.start_seconds - taken if self._start_began is not None else 0.0
-        return f", {taken:.0f} s so far" + (f", about {left:.0f} s left" if left >= 1 else "")
+        return f", {int(taken)} s so far" + (f", about {left:.0f} s left" if left >= 1 else "")

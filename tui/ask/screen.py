@@ -21,6 +21,7 @@ from looptop.tui.ask.asking import Asked, Asking
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.ask.history import History, entry_of, is_same_answer
 from looptop.tui.ask.image_panel import ImagePanel
+from looptop.tui.ask.listed import asked_questions
 from looptop.tui.ask.model_status import ModelStatus
 from looptop.tui.ask.picture import Picture
 from looptop.tui.ask.picture_panel import PicturePanel
@@ -179,14 +180,14 @@ class AskScreen(MainScreen):
         self.query_one(AnswerView).show_lines(safe(question, "$text-muted"), safe(status, "$text-primary"))
 
     def _count_seconds(self) -> None:
-        if self._asking.is_loading and self.is_selected:
+        if self._asking.is_busy and self.is_selected:
             self.show_model_status()
-            if self._asking.waits_for:
+            if self._asking.is_loading and self._asking.waits_for:
                 self._show_waiting()
 
     def take_answer(self, asked: Asked, answer: Answer) -> None:
         """Keeps an answer, and shows it if its image is still on display."""
-        entry = entry_of(asked, answer, self.query_one(ImagePanel).asked(asked.path))
+        entry = entry_of(asked, answer, asked_questions(self.query_one(ImagePanel).asked(asked.path)))
         self.query_one(History).add(entry)
         if asked.path == self.path:
             self._show_entry(entry)
@@ -197,7 +198,7 @@ class AskScreen(MainScreen):
 
     def _show_entry(self, entry: Entry) -> None:
         self._shown = entry
-        self.query_one(AnswerView).show(entry.question, entry.answer, entry.truths[0] if entry.truths else None)
+        self.query_one(AnswerView).show(entry.question, entry.answer, entry.truth or None)
         self._asking.views.asked(entry.answer.model, entry.image, entry.question)
 
     @on(History.Kept)
@@ -212,7 +213,9 @@ class AskScreen(MainScreen):
 
     @on(History.Again)
     def _again(self, event: History.Again) -> None:
-        entry = event.entry
+        self._show_again(event.entry)
+
+    def _show_again(self, entry: Entry) -> None:
         if entry.image != self.path:
             self.show_image(entry.image)
         self._show_entry(entry)
@@ -358,3 +361,10 @@ class AskScreen(MainScreen):
     def action_export(self) -> None:
         """Exports the earlier questions."""
         entry_actions.export(self, "answers", self.query_one(History).chosen)
+
+    def action_many(self) -> None:
+        """Asks one question about all images of the list, or the list's own questions."""
+        field, asking = self.query_one(QuestionField), self._asking
+        asked = self.query_one(History).asked
+        panel = self.query_one(ImagePanel)
+        asking.many.open(self, panel, asked, asking.model, field.value.strip(), self._show_again)

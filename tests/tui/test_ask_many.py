@@ -1,0 +1,226 @@
+"""One question about all images: a table that fills, goes on, is sorted, filtered, marked and exported."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from textual.widgets import Input
+
+from looptop.engine.asked.questions import AskedQuestions
+from looptop.engine.helpers.answers import AskReply, BatchAnswer, BatchRequest
+from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+from looptop.tui.app import LooptopApp
+from looptop.tui.ask.many_page import ManyPage
+from tests.factories.quick_answers import QuickAnswers, answer_of
+from tests.tui.conftest import shown, until
+from tests.tui.test_ask import ask
+
+SIZE = (120, 40)
+COLOURS = ("red", "green", "blue", "red", "teal")
+
+
+class BatchAnswers(QuickAnswers):
+    """Answers with the image's name; batches wait until they are released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[BatchRequest] | None = None
+        self.batches: list[BatchRequest] = []
+        self.error = ""
+
+    def answer_batch(self, request: BatchRequest) -> None:
+        self.batches.append(request)
+        if self.held is not None:
+            self.held.append(request)
+        else:
+            self.release(request)
+
+    def release(self, request: BatchRequest) -> None:
+        if self.error:
+            self.replies.put(AskReply(id=request.id, error=self.error, status="ready"))
+            return
+        answers = [
+            BatchAnswer(error="the image is damaged")
+            if "bad" in image
+            else BatchAnswer(answer=answer_of(Path(image).stem.split("-")[1], 0.5 + 0.1 * int(Path(image).stem[0])))
+            for image, _ in request.questions
+        ]
+        self.replies.put(AskReply(id=request.id, batch=answers, status="ready"))
+
+    @property
+    def asked_images(self) -> list[str]:
+        return [Path(image).name for batch in self.batches for image, _ in batch.questions]
+
+
+@pytest.fixture
+def answers() -> BatchAnswers:
+    return BatchAnswers()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[ImageEntry]:
+    """Five images named after their colours, each with two questions, and a damaged one."""
+    entries = []
+    for number, colour in enumerate(COLOURS):
+        path = tmp_path / f"{number}-{colour}.png"
+        Image.new("RGB", (8, 8), colour).save(path)
+        entries.append(
+            ImageEntry(
+                path,
+                questions=(
+                    AskedQuestion("what colour?", (colour if number else "pink",)),
+                    AskedQuestion("why?", ("no",)),
+                ),
+            )
+        )
+    (tmp_path / "5-bad.png").write_bytes(b"bad")
+    return [*entries, ImageEntry(tmp_path / "5-bad.png")]
+
+
+async def open_many(pilot: Any, app: LooptopApp, images: Sequence[ImageEntry], question: str = "What colour") -> None:
+    """Makes the images the list, and begins a table."""
+    app.show_images("my images", images)
+    await until(pilot, lambda: "0-red.png · the image" in shown(app))
+    await pilot.press("A")
+    await until(pilot, lambda: app.screen.query("#many-question"))
+    app.screen.query_one("#many-question", Input).value = question
+    await pilot.pause()
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, ManyPage))
+
+
+def column(app: LooptopApp, at: str) -> list[str]:
+    """The image names on display, in order."""
+    return [word for line in shown(app).splitlines() for word in line.split() if word.endswith(at)]
+
+
+async def test_one_question_about_all_images_fills_a_table(answers: BatchAnswers, images: list[ImageEntry]) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await open_many(pilot, app, images)
+        await until(pilot, lambda: "6 of 6" in shown(app))
+        text = shown(app)
+        lines = {line.split("png")[0].split()[-1]: line for line in text.splitlines() if ".png" in line}
+        assert "✗" in lines["0-red."] and "pink" in lines["0-red."] and "50.0%" in lines["0-red."]
+        assert "✓" in lines["2-blue."] and "70.0%" in lines["2-blue."]
+        assert "the image" in lines["5-bad."]
+        assert "1 without an answer" in text and "80.0 % of 5 right" in text and "red 2" in text
+    asked = AskedQuestions()
+    assert list(asked.ids()) == [], "the history holds what was typed"
+
+
+async def test_it_stops_and_goes_on_and_takes_kept_answers(answers: BatchAnswers, images: list[ImageEntry]) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    answers.held = []
+    async with app.run_test(size=SIZE) as pilot:
+        await open_many(pilot, app, images)
+        await until(pilot, lambda: answers.held)
+        await pilot.press("escape")
+        await until(pilot, lambda: "stopped; space goes on" in shown(app))
+        answers.release(answers.held[0])
+        await until(pilot, lambda: "4 of 6" in shown(app))
+        assert len(answers.batches) == 1
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, ManyPage))
+        answers.held = None
+        await open_many(pilot, app, images)
+        await until(pilot, lambda: "6 of 6" in shown(app))
+        assert len(answers.asked_images) == 6, "what was answered before is not asked again"
+
+
+async def test_it_goes_on_while_the_table_is_closed_and_a_typed_question_comes_first(
+    answers: BatchAnswers, images: list[ImageEntry]
+) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    answers.held = []
+    async with app.run_test(size=SIZE) as pilot:
+        await open_many(pilot, app, images)
+        await until(pilot, lambda: answers.held)
+        await pilot.press("2")
+        await until(pilot, lambda: app.current_mode == "train")
+        await pilot.press("escape", "alt+1")
+        await until(pilot, lambda: "asking 6 questions: 0" in shown(app))
+        await ask(pilot, "what is it?")
+        await until(pilot, lambda: "red  75.0% confidence" in shown(app))
+        assert len(answers.batches) == 1
+        first, answers.held = answers.held[0], None
+        answers.release(first)
+        await until(pilot, lambda: len(answers.asked_images) == 6)
+        await pilot.press("escape", "A")
+        await until(pilot, lambda: app.screen.query("#many-question"))
+
+
+async def test_the_lists_own_questions_are_asked(answers: BatchAnswers, images: list[ImageEntry]) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await open_many(pilot, app, images, question="")
+        await until(pilot, lambda: "10 of 10" in shown(app))
+        assert {question for batch in answers.batches for _, question in batch.questions} == {"what colour?", "why?"}
+        assert "the list's own questions" in shown(app) and "40.0 % of 10 right" in shown(app)
+
+
+async def test_it_is_sorted_filtered_and_shown_on_ask(answers: BatchAnswers, images: list[ImageEntry]) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await open_many(pilot, app, images)
+        await until(pilot, lambda: "6 of 6" in shown(app))
+        await pilot.press("s", "s", "s")  # mark, image, answer
+        await until(pilot, lambda: column(app, ".png")[:2] == ["2-blue.png", "1-green.png"])
+        await pilot.press("S")
+        await until(pilot, lambda: column(app, ".png")[0] == "4-teal.png")
+        await pilot.press("slash", *"confidence<60%", "enter")
+        await until(pilot, lambda: column(app, ".png") == ["0-red.png"])
+        assert "1 shown" in shown(app)
+        app.screen.query_one("#answers-filter", Input).value = "confidence<"
+        await until(pilot, lambda: "ends too early" in shown(app))
+        app.screen.query_one("#answers-filter", Input).value = "answer:teal"
+        await until(pilot, lambda: column(app, ".png") == ["4-teal.png"])
+        await pilot.press("enter")
+        await until(pilot, lambda: "teal  90.0% confidence" in shown(app) and "4-teal.png · the image" in shown(app))
+
+
+async def test_answers_are_marked_corrected_and_exported(
+    answers: BatchAnswers, images: list[ImageEntry], home: Path
+) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await open_many(pilot, app, images)
+        await until(pilot, lambda: "6 of 6" in shown(app))
+        await pilot.press("t", "c", *"scarlet", "enter")
+        await until(pilot, lambda: "✗✎" in shown(app) and "scarlet" in shown(app))
+        await pilot.press("down", "t", "w")
+        await until(pilot, lambda: shown(app).count("✗✎") == 2)
+        await pilot.press("slash", *"marked", "enter", "E", "enter")
+        await until(pilot, lambda: any("answers are in" in each.message for each in app._notifications))
+    with (home / "exports" / "answers.csv").open(newline="", encoding="utf-8") as file:
+        rows = [(Path(row["image"]).name, row["right"], row["correction"]) for row in csv.DictReader(file)]
+    assert rows == [("0-red.png", "no", "scarlet"), ("1-green.png", "no", "")]
+
+
+async def test_a_model_that_ends_is_said_and_asked_again(answers: BatchAnswers, images: list[ImageEntry]) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    answers.error = "the answering process ended (signal SIGKILL)"
+    async with app.run_test(size=SIZE) as pilot:
+        await open_many(pilot, app, images)
+        await until(pilot, lambda: "signal SIGKILL" in shown(app) and "stopped; space goes on" in shown(app))
+        answers.error = ""
+        await pilot.press("space")
+        await until(pilot, lambda: "6 of 6" in shown(app))
+
+
+async def test_a_list_without_questions_needs_one(answers: BatchAnswers, images: list[ImageEntry]) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        app.show_images("mine", [ImageEntry(entry.image) for entry in images])
+        await until(pilot, lambda: "0-red.png · the image" in shown(app))
+        await pilot.press("A")
+        await until(pilot, lambda: "the data has none about 6 images" in shown(app))
+        await pilot.press("enter")
+        assert app.screen.query("#many-question")
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.screen.query("#many-question"))

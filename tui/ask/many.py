@@ -1,0 +1,117 @@
+"""Asks many questions from the Ask screen: chooses them, keeps one table, and shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from looptop.tui.ask.listed import listed_images
+from looptop.tui.ask.many_answers import ManyAnswers, SendBatch
+from looptop.tui.background import work
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from looptop.engine.asked.questions import AskedQuestions
+    from looptop.engine.asked.records import Entry
+    from looptop.engine.helpers.answers import AskReply
+    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.tui.ask.image_panel import ImagePanel
+
+
+class ManyQuestions:
+    """One table of answers at a time. It is filled while other screens are shown, too.
+
+    Args:
+        send: Sends a batch of questions.
+    """
+
+    def __init__(self, send: SendBatch) -> None:
+        self.answers: ManyAnswers | None = None
+        """The table; None before the first."""
+        self._send = send
+
+    @property
+    def status(self) -> str:
+        """How far it is, in a few words; empty if nothing is being asked."""
+        if self.answers is None or not self.answers.is_busy:
+            return ""
+        return f"asking {len(self.answers.questions):,} questions: {self.answers.done:,}"
+
+    def take(self, reply: AskReply) -> bool:
+        """Takes a reply of the answering process; returns whether it belongs to the table."""
+        return self.answers is not None and self.answers.take(reply)
+
+    def open(
+        self,
+        screen: Screen[Any],
+        panel: ImagePanel,
+        asked: AskedQuestions,
+        model: str,
+        question: str,
+        show: Callable[[Entry], object],
+    ) -> None:
+        """Shows the table that is being filled, or asks for a question and begins another.
+
+        Args:
+            screen: The screen below.
+            panel: The list of images.
+            asked: Where answers are kept.
+            model: The model to ask.
+            question: The question to offer.
+            show: Called with an answer that is to be shown on the screen.
+        """
+        if self.answers is not None and self.answers.is_busy:
+            self._show(screen, self.answers, show)
+        else:
+            work(screen, self._choose(screen, panel, asked, model, question, show), "many", exclusive=True)
+
+    async def _choose(
+        self,
+        screen: Screen[Any],
+        panel: ImagePanel,
+        asked: AskedQuestions,
+        model: str,
+        question: str,
+        show: Callable[[Entry], object],
+    ) -> None:
+        from looptop.tui.ask.many_page import ManyQuestion
+
+        images = await listed_images(panel)
+        if not images:
+            screen.notify("the list has no image to ask about", severity="warning", markup=False)
+            return
+        if self.answers is not None and not question:
+            question = self.answers.question
+
+        def chosen(question: str | None) -> None:
+            if question is not None:
+                self._begin(screen, images, asked, model, question, show)
+
+        own = sum(len(entry.questions) for entry in images)
+        screen.app.push_screen(ManyQuestion(question, len(images), own), chosen)
+
+    def _begin(
+        self,
+        screen: Screen[Any],
+        images: list[ImageEntry],
+        asked: AskedQuestions,
+        model: str,
+        question: str,
+        show: Callable[[Entry], object],
+    ) -> None:
+        from looptop.engine.asked.many import questions_about
+
+        answers = self.answers = ManyAnswers(question, questions_about(images, question), model, asked, self._send)
+        work(screen, answers.start(), "many", exclusive=True)
+        self._show(screen, answers, show)
+
+    def _show(self, screen: Screen[Any], answers: ManyAnswers, show: Callable[[Entry], object]) -> None:
+        from looptop.tui.ask.many_page import ManyPage
+
+        def chosen(index: int | None) -> None:
+            entry = answers.entries.get(index) if index is not None else None
+            if entry is not None:
+                show(entry)
+
+        screen.app.push_screen(ManyPage(answers), chosen)
