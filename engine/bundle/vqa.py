@@ -8,12 +8,8 @@ from pathlib import Path
 import looptop.engine
 from looptop.engine.bundle.shared import WIDTH, write_card
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.vqa.batches import Questions
-from looptop.engine.vqa.confidence_fit import fit_checks
-from looptop.engine.vqa.data.load import load_data
-from looptop.engine.vqa.model import load_model
-from looptop.engine.vqa.processing import VqaProcessor
-from looptop.engine.vqa.training import earlier_words
+from looptop.engine.vqa.confidence_fit import earlier_words
+from looptop.engine.vqa.model_notes import note_model
 from looptop.engine.vqa.training_notes import read_calibration, write_words
 from looptop.engine.worlds import shapes
 
@@ -62,11 +58,6 @@ def build_notes(bundled: Path) -> None:
         bundled: The folder of all bundled models.
     """
     write_words(bundled / "text_encoder", shapes.vocabulary())
-    config, folder = looptop.engine.preset("tiny"), bundled / "vqa"
+    config = looptop.engine.preset("tiny")
     assert isinstance(config, VqaRunConfig)
-    data = load_data(config.data, config.training.seed)
-    model, processor = load_model(folder), VqaProcessor.from_pretrained(folder)
-    train, validation = (Questions(table, processor, lambda problem: None) for table in (data.train, data.validation))
-    checks = fit_checks(model, processor, train, validation, earlier_words(config.model))
-    checks.save(folder)
-    print(checks.calibration, flush=True)  # noqa: T201
+    print(note_model(bundled / "vqa", config, earlier_words(config.model)).calibration, flush=True)  # noqa: T201

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from looptop.engine.config.vqa import ModelConfig
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import ENCODE_BATCH_SIZE, Questions, prepare_images
 from looptop.engine.vqa.calibration import calibrate, calibration_error, fit_temperature
@@ -19,8 +20,9 @@ from looptop.engine.vqa.decoding import greedy, longest_answer
 from looptop.engine.vqa.doubt_images import MAX_IMAGES, TrainingImages, fit_training_images, image_features
 from looptop.engine.vqa.doubt_words import known_words
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
-from looptop.engine.vqa.training_notes import Calibration, write_calibration, write_words
+from looptop.engine.vqa.processing import VqaProcessor, resolve
+from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.training_notes import Calibration, read_words, write_calibration, write_words
 
 MAX_QUESTIONS = 4000
 """The most validation questions that a temperature is fitted on."""
@@ -56,7 +58,7 @@ def fit_checks(
     processor: VqaProcessor,
     train: Questions,
     validation: Questions,
-    earlier_words: Sequence[str] | None = (),
+    known: Sequence[str] | None = (),
     on_progress: OnProgress = lambda done, total: None,
 ) -> FittedChecks:
     """Fits them on a model's own data.
@@ -66,17 +68,31 @@ def fit_checks(
         processor: The model's processor.
         train: The questions that it was trained on.
         validation: Questions that were held out.
-        earlier_words: Words that the model or its text encoder was trained on before; None if nobody knows which.
+        known: Words that the model or its text encoder was trained on before; None if nobody knows which.
         on_progress: Called between batches.
     """
     model.train(False)
-    words = None if earlier_words is None else known_words([*train.texts, " ".join(earlier_words)])
+    words = None if known is None else known_words([*train.texts, " ".join(known)])
     probabilities, scores = answered(model, processor, validation, MAX_QUESTIONS, on_progress)
     training_images = _features(model, processor, train, MAX_IMAGES)
     validation_images = _features(model, processor, validation, MAX_VALIDATION_IMAGES)
     return FittedChecks(
         _calibration(probabilities, scores), words, fit_training_images(training_images, validation_images)
     )
+
+
+def earlier_words(names: ModelConfig) -> list[str] | None:
+    """The words that a model's text encoder, or the model that the run started from, was trained on before.
+
+    Of an encoder from elsewhere nothing is known, and the words of the run's own questions count; None if the run
+    started from a model whose words are not kept.
+
+    Raises:
+        LooptopError: The file with the words is damaged.
+    """
+    if names.start_from:
+        return read_words(folder_of(names.start_from))
+    return read_words(Path(resolve(names.text_encoder))) or []
 
 
 def answered(

@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
-from looptop.engine.config.vqa import ModelConfig, VqaRunConfig
+from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, read_question_only
@@ -33,7 +33,7 @@ from looptop.engine.training.trainer import (
 from looptop.engine.training.unreached import freeze_unreached
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.confidence_fit import fit_checks
+from looptop.engine.vqa.confidence_fit import earlier_words, fit_checks
 from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.data.problems import ProblemReporter
@@ -44,7 +44,6 @@ from looptop.engine.vqa.model_sizes import vqa_memory_advice, vqa_sizes
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.trainer import VqaTrainer
-from looptop.engine.vqa.training_notes import read_words
 
 PROGRESS_SECONDS = 5.0
 
@@ -281,20 +280,6 @@ def _save_checks(
             f" {fitted.temperature:.2f}, expected calibration error {fitted.raw_error:.2%} before,"
             f" {fitted.error:.2%} after",
         )
-
-
-def earlier_words(names: ModelConfig) -> list[str] | None:
-    """The words that a model's text encoder, or the model that the run started from, was trained on before.
-
-    Of an encoder from elsewhere nothing is known, and the words of the run's own questions count; None if the run
-    started from a model whose words are not kept.
-
-    Raises:
-        LooptopError: The file with the words is damaged.
-    """
-    if names.start_from:
-        return read_words(folder_of(names.start_from))
-    return read_words(Path(resolve(names.text_encoder))) or []
 
 
 class _Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from PIL import Image
 
 from looptop.engine.cli import answers as answers_command
 from looptop.engine.cli.main import main
+from looptop.engine.home import READ_ONLY
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.answering import Answerer
@@ -198,6 +200,41 @@ def test_an_image_that_cannot_be_opened(capsys: Capture, model: str, image: str,
 )
 def test_a_model_or_device_that_does_not_exist(capsys: Capture, image: str, words: list[str], expected: str) -> None:
     assert refused(capsys, "ask", image, "is it red?", *words).startswith(expected)
+
+
+# Calibrate --------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_without_calibration_gets_one(
+    capsys: Capture, model: str, data: Path, image: str, tmp_path: Path
+) -> None:
+    folder = str(shutil.copytree(model, tmp_path / "model"))
+    about = ["--set", f"data.source={data}", "--set", "data.validation_fraction=0.5"]
+    fitted = told(capsys, "calibrate", folder, *about)
+    assert fitted["calibration"]["questions"] > 0 and fitted["words"] >= 2 and fitted["images"] == 0
+    answer = told(capsys, "ask", image, "is the wug red?", "--model", folder)
+    assert answer["calibrated"] and 0 < answer["confidence"] <= 1
+    assert "wug" in answer["doubts"][0]["words"]
+    assert main(["calibrate", folder, *about]) == 0
+    out, _ = capsys.readouterr()
+    assert out.startswith("temperature ") and "too few validation images" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["calibrate", "bundled"], "the bundled model is calibrated already"),
+        (["calibrate", "MODEL"], "nobody knows what MODEL was trained on; name its data with --set data.source=FOLDER"),
+        (["calibrate", "vqa-77"], "there is no model 'vqa-77'"),
+        (["--readonly", "calibrate", "MODEL"], "nothing was changed: looptop was started with --readonly"),
+    ],
+)
+def test_a_model_that_cannot_be_calibrated(
+    capsys: Capture, model: str, words: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(READ_ONLY, "")
+    named = [word.replace("MODEL", model) for word in words]
+    assert refused(capsys, *named).startswith(expected.replace("MODEL", model))
 
 
 # Eval, predict, score ---------------------------------------------------------------------------------------------

@@ -14,9 +14,8 @@ from looptop.engine.bundle.shared import BUNDLED
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.confidence_fit import FittedChecks, answered, fit_checks, spread
+from looptop.engine.vqa.confidence_fit import FittedChecks, answered, earlier_words, fit_checks, spread
 from looptop.engine.vqa.data.load import VqaData, load_data
-from looptop.engine.vqa.training import earlier_words
 from looptop.engine.vqa.training_notes import read_calibration, read_words
 from tests.factories.vqa import save, tiny_model
 
