@@ -27,14 +27,14 @@ from looptop.engine.text import visible
 from looptop.tui import actions
 from looptop.tui.background import LOG, in_thread, report, threads_report, work
 from looptop.tui.kept_state import StateFile
-from looptop.tui.run_events import Notice, RunEvents
+from looptop.tui.run_events import RunEvents
 from looptop.tui.screen_names import MAIN_SCREENS, screen_of
 from looptop.tui.screens.base import MainScreen, Overlay, Services
 from looptop.tui.terminal import driver as terminal
 from looptop.tui.terminal.key_order import KeyDone, KeyOrder, is_key_input
 from looptop.tui.text import VisibleLines
 from looptop.tui.themes import DARK, LIGHT, first_theme
-from looptop.tui.widgets.bars import TopBar
+from looptop.tui.widgets.bars import refresh_top_lines
 
 if TYPE_CHECKING:
     from textual.actions import ActionParseResult
@@ -96,8 +96,8 @@ class LooptopApp(App[str]):
         self._key_order = KeyOrder(self)
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed in this app."""
-        self.unread_alerts: dict[str, int] = {}
-        """How many alerts each run has, by its id, if they were not read yet."""
+        self.unread_alerts: Mapping[str, int] = {}
+        """The alerts in the top line of every screen: how many, by the run's id."""
         self.animation_level = "none"
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -332,28 +332,16 @@ class LooptopApp(App[str]):
             await asyncio.sleep(EVENTS_INTERVAL)
             for run in self.started_here:
                 self.watch_events(run)
-            for notice in await in_thread(self._poll_events):
+            for notice in await in_thread(self._run_events.poll):
                 self.bell()
                 self.show_notice(notice.sentence, notice.severity)
-            self._show_alerts()
-
-    def _poll_events(self) -> list[Notice]:
-        self._run_events.add_live()
-        return self._run_events.poll()
+            if (alerts := self._run_events.alerts) != self.unread_alerts:
+                self.unread_alerts = alerts
+                refresh_top_lines(self)
 
     def alerts_read(self, run: RunFolder) -> None:
-        """The person has opened the events of this run: the top line no longer shows its alerts."""
+        """The events of this run are on the screen: the top line will not show its alerts any more."""
         self._run_events.read(run)
-        self._show_alerts()
-
-    def _show_alerts(self) -> None:
-        """Shows in the top line of every screen which runs have alerts that were not read."""
-        if (alerts := dict(self._run_events.alerts)) != self.unread_alerts:
-            self.unread_alerts = alerts
-            for screens in self._screen_stacks.values():
-                for screen in screens:
-                    for bar in screen.query(TopBar):
-                        bar.refresh()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the actions that work here."""

@@ -72,10 +72,8 @@ class RunEvents:
                 return
             self._watched[key] = watched
 
-    def add_live(self) -> None:
-        """Follows the live runs of this home, without notices; searches for them every few seconds."""
-        if time.monotonic() - self._searched < SEARCH_SECONDS:
-            return
+    def _add_live(self) -> None:
+        """Follows the live runs of this home that nobody has shown here, without notices."""
         for run in RunFolder.all():
             try:
                 recent = time.time() - run.lock.stat().st_mtime < BEATS_WITHIN
@@ -101,7 +99,9 @@ class RunEvents:
             self._seen[run.id] = self._alerts[run.id]
 
     def poll(self) -> list[Notice]:
-        """Notices of what has happened since the last call."""
+        """Notices of what has happened since the last call. Also searches for live runs, every few seconds."""
+        if time.monotonic() - self._searched >= SEARCH_SECONDS:
+            self._add_live()
         notices = []
         for key, watched in list(self._watched.items()):
             # Tested before the journal is read: a run journals its end before it releases its lock.

@@ -76,5 +76,5 @@ _SHORT = {
     "test_accuracy": "test",
     "eval_accuracy": "val.",
     "eval_loss": "val. loss",
-    "eval_reward": "held-out reward",
+    "eval_reward": "held-out",
 }

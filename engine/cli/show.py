@@ -75,7 +75,8 @@ def run(arguments: Arguments) -> int:
             continue
         say(f"  {name:17} {value}")
     _print_answers(journal.answer_samples())
-    _print_events(journal.events())
+    _print_alerts(events := [event for event in journal.events() if not event.superseded])
+    _print_events(events)
     say()
     say(_next_commands(folder.shell_name, summary))
     return 0
@@ -237,6 +238,15 @@ def _print_answers(samples: list[AnswerSample]) -> None:
 
 def _short(text: str) -> str:
     return visible(cut(text, _LONGEST_ANSWER))
+
+
+def _print_alerts(events: list[Event]) -> None:
+    alerts = [event for event in events if event.kind == "alert"]
+    if not alerts:
+        return
+    say()
+    for alert in alerts:
+        say(f"  ! {visible(alert.text)}")
 
 
 def _print_events(events: list[Event]) -> None:

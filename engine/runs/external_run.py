@@ -10,21 +10,23 @@ import functools
 import logging
 import shutil
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import touch_private
+from looptop.engine.journal.causes import StopReason
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.about import LONGEST_TITLE, write_about
 from looptop.engine.runs.alerts import Alerts
+from looptop.engine.runs.alerts.reaction import AlertReaction, OnAlert
 from looptop.engine.runs.context import append_to_log
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.run_log import RunLog
-from looptop.engine.text import visible
+from looptop.engine.text import join_text, visible
 
 _log = logging.getLogger("looptop.external_run")
 
@@ -39,12 +41,17 @@ class ExternalRun:
         name: Its title; empty for none.
         arguments: The arguments of the training, for the run's configuration.
         facts: Facts about the run, for its journal.
+        on_alert: What an alert does: `continue`, `notify`, `pause` or `stop`.
 
     Raises:
-        LooptopError: The run's folder cannot be made, locked or written.
+        LooptopError: There is no such `on_alert`; the run's folder cannot be made, locked or written.
     """
 
-    def __init__(self, name: str, arguments: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self, name: str, arguments: Mapping[str, Any], facts: Mapping[str, Any], on_alert: OnAlert = "notify"
+    ) -> None:
+        if on_alert not in get_args(OnAlert):
+            raise LooptopError(f"on_alert is '{visible(on_alert)}'; it must be {join_text(get_args(OnAlert), 'or')}")
         self.folder = RunFolder.create("trainer", {"kind": "trainer", "name": name, "arguments": dict(arguments)})
         with contextlib.ExitStack() as undo:
             undo.callback(shutil.rmtree, self.folder.path, ignore_errors=True)
@@ -52,13 +59,17 @@ class ExternalRun:
             undo.callback(self._lock.release)
             self.journal = JournalWriter(self.folder.db)
             undo.callback(self.journal.close)
-            self.gate, self._notifier = Gate(self.folder, self.journal), Notifier(self.folder.path)
+            self.gate, self._notifier = (
+                Gate(self.folder, self.journal),
+                Notifier(self.folder.path, of_alerts=on_alert != "continue"),
+            )
             undo.callback(self._notifier.close)
             with contextlib.suppress(OSError):
                 touch_private(self.folder.log)
             self.journal.listeners = [
                 RunLog(functools.partial(append_to_log, self.folder)),
                 self._notifier,
+                AlertReaction(self.gate, on_alert),
                 Alerts(self.journal, "trainer"),
             ]
             self.journal.facts(name=name, **facts)
@@ -80,7 +91,10 @@ class ExternalRun:
             state = RunState.STOPPED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
             self._end(state, visible(f"{type(error).__name__}: {error}")[:LONGEST_REASON])
         elif self.gate.stop_requested.is_set():
-            self._end(RunState.STOPPED, "stopped on request")
+            by_alert = self.gate.stop_reason is StopReason.ALERT
+            self._end(
+                RunState.STOPPED, f"stopped by an alert: {self.gate.stop_detail}" if by_alert else "stopped on request"
+            )
         else:
             self._end(RunState.FINISHED, "")
 

@@ -59,7 +59,7 @@ class Gate:
         self.stop_requested = threading.Event()
         """Set as soon as the run must stop, whoever asked. Long work between steps checks it."""
         self.stop_reason = StopReason.REQUEST
-        self._stop_detail = ""
+        self.stop_detail = ""
         self.stops = 0
         """How often a stop was asked for."""
         self.has_stepped = False
@@ -107,7 +107,7 @@ class Gate:
             detail: More about the reason, for people.
         """
         self._stop_with_checkpoint = checkpoint
-        self.stop_reason, self._stop_detail = reason, detail
+        self.stop_reason, self.stop_detail = reason, detail
         self.stops += 1
         self.stop_requested.set()
 
@@ -163,7 +163,7 @@ class Gate:
         """Why the run has stopped, and whether a checkpoint of its last step exists."""
         step = self._last_step
         has_checkpoint = bool(step) and is_complete(self._folder.checkpoints / f"checkpoint-{step}")
-        return Stop(self.stop_reason, step, has_checkpoint, self._stop_detail)
+        return Stop(self.stop_reason, step, has_checkpoint, self.stop_detail)
 
     @property
     def _last_step(self) -> int:

@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from looptop.engine.runs.alerts.reaction import OnAlert
 from looptop.engine.runs.external_run import ExternalRun
 from looptop.engine.runs.folder import RunFolder
 
@@ -69,6 +70,7 @@ def log(
     total_steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
     save: Callable[[int], object] | None = None,
+    on_alert: OnAlert = "notify",
 ) -> Iterator[LoopRun]:
     """Makes the block a run: it is finished when the block ends, and failed if the block raises.
 
@@ -78,11 +80,14 @@ def log(
         settings: The settings of the loop, for the run's configuration.
         save: Writes a checkpoint of the step that it receives. `end_step` calls it if a person asks for a checkpoint,
             and when the run is stopped.
+        on_alert: What an alert does: `continue` only shows it; the others start the notify command, and `pause` and
+            `stop` also pause or stop the run.
 
     Raises:
-        LooptopError: The run's folder cannot be made or written to.
+        LooptopError: There is no such `on_alert`; the run's folder cannot be made or written to.
     """
-    run = ExternalRun(name, settings or {}, {} if total_steps is None else {"total_steps": total_steps})
+    facts = {} if total_steps is None else {"total_steps": total_steps}
+    run = ExternalRun(name, settings or {}, facts, on_alert)
     try:
         yield LoopRun(run, save)
     except BaseException as error:

@@ -33,6 +33,7 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.completions import write_completions
 from looptop.engine.journal.writer import JournalWriter
+from looptop.engine.runs.alerts.reaction import OnAlert
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.external_run import ExternalRun
 from looptop.engine.runs.folder import RunFolder
@@ -70,10 +71,19 @@ class JournalCallback(TrainerCallback):
             no title.
         leave_out: Names of metrics that are journalled elsewhere. Trainer's `loss` is the mean of a window of steps;
             if each step's own loss is journalled, the mean would replace that of the last step.
+        on_alert: What an alert of a run of its own does: `continue` only shows it; the others start the notify command,
+            and `pause` and `stop` also pause or stop the training.
     """
 
-    def __init__(self, context: RunContext | None = None, name: object = "", leave_out: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        context: RunContext | None = None,
+        name: object = "",
+        leave_out: Collection[str] = (),
+        on_alert: OnAlert = "notify",
+    ) -> None:
         self.name = name
+        self.on_alert = on_alert
         self.leave_out = frozenset(leave_out)
         self.folder = context.folder if context else None
         """The run's folder; for a run of its own, set when training begins."""
@@ -223,9 +233,12 @@ class JournalCallback(TrainerCallback):
         self._state = state
         self.folder = None
         settings = {key: value for key, value in args.to_sanitized_dict().items() if isinstance(value, _PLAIN)}
-        run = ExternalRun(
-            _as_text(self.name), settings, {"device": str(args.device), "output_dir": str(args.output_dir)}
-        )
+        facts = {
+            "device": str(args.device),
+            "output_dir": str(args.output_dir),
+            "precision": "fp16" if args.fp16 else "bf16" if args.bf16 else "fp32",
+        }
+        run = ExternalRun(_as_text(self.name), settings, facts, self.on_alert)
         self._run, self.folder, self._journal, self._gate = run, run.folder, run.journal, run.gate
         atexit.register(self._end_abandoned)
         before, self._before = self._before, []

@@ -28,6 +28,8 @@ HOLDS = [
     Hold(4, "", HoldReason.DISK, FULL),
     Hold(4, "", HoldReason.ERROR, FULL.replace("No space left on device", "Input/output error")),
 ]
+ALERT = Hold(4, "", HoldReason.ALERT, "the training loss has been rising for long. To try: lower learning_rate.")
+HOLDS.append(ALERT)
 IN_PPO = {"after step 4": "updated s: the next", "in batch 4, scored": "compare with the reference"}
 """What the PPO screen says in the place of some words: its line of stages shows where the run is held."""
 
@@ -65,6 +67,6 @@ async def test_why_a_run_is_held_is_told_everywhere(
                 await pilot.press("alt+4")
                 await until(pilot, lambda words=words: isinstance(app.screen, RunsScreen) and tells(words[:11]))  # type: ignore[misc]
                 await pilot.press("enter")
-                there = IN_PPO.get(words, hold.detail or words) if kind == "ppo" else words
+                there = IN_PPO.get(words, hold.detail or words) if kind == "ppo" and hold is not ALERT else words
                 await until(pilot, lambda there=there: not isinstance(app.screen, RunsScreen) and tells(there[:20]))  # type: ignore[misc]
         writer.close()

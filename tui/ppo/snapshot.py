@@ -78,7 +78,8 @@ class PpoSnapshot:
         hold = self.cause
         if self.state is not RunState.PAUSED or not isinstance(hold, Hold) or not hold.step:
             return None
-        if hold.reason in (HoldReason.DISK, HoldReason.ERROR):  # held because of the disk, not of a batch
+        # Held because of the disk or an alert, not of a batch.
+        if hold.reason in (HoldReason.DISK, HoldReason.ERROR, HoldReason.ALERT):
             return None
         return Held(hold.step, hold.stage or "updated", hold.detail)
 

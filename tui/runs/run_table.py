@@ -30,7 +30,7 @@ COLUMNS = (
     Column("note", "title, note", 8, least=8, text=True),
 )
 """A column's key is the name to sort by."""
-MOST_FIGURE = 36
+MOST_FIGURE = 30
 """The most cells of a figure: the names of somebody else's metrics can be long."""
 MUTED = ("kind", "started", "took", "device")
 STATE_STYLES = {

@@ -61,7 +61,7 @@ class Services(Protocol):
         """From now on, shows a notice when something happens to this run, whichever screen is open."""
 
     def alerts_read(self, run: RunFolder) -> None:
-        """The top line no longer shows this run's alerts: its events are on the screen."""
+        """The events of this run are on the screen: the top line will not show its alerts any more."""
 
     def open_run(self, run: RunFolder) -> None:
         """Goes to the screen that shows runs of its kind."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textual.binding import Binding
 from textual.content import Content
@@ -17,7 +17,7 @@ from looptop.tui.actions import CHANGING
 from looptop.tui.text import safe
 
 if TYPE_CHECKING:
-    from textual.app import RenderResult
+    from textual.app import App, RenderResult
     from textual.events import Click
 
 
@@ -86,6 +86,14 @@ class TopBar(ClickableLine):
         left += sign
         status = self._status.truncate(max(room, 1), ellipsis=True)
         return left + Content(" " * max(room - status.cell_length, 0)) + status
+
+
+def refresh_top_lines(app: App[Any]) -> None:
+    """Draws the top line of every screen again."""
+    for screens in app._screen_stacks.values():
+        for screen in screens:
+            for bar in screen.query(TopBar):
+                bar.refresh()
 
 
 def alerts_sign(alerts: Mapping[str, int], room: int) -> Content:

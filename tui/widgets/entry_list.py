@@ -173,11 +173,10 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
             stamp = entry.stamp if line.first else ""
             style = base + self.get_component_rich_style("entry-list--stamp", partial=True)
             segments.append(Segment(f"{stamp:<{len(entry.stamp)}} ", style))
-        style = base
+        matches = self.match >= 0 and self.matches[self.match] == line.entry
+        style = self.get_component_rich_style("entry-list--match") if matches else base
         if entry.level in LEVELS[1:]:
-            style = base + self.get_component_rich_style(f"entry-list--{entry.level}", partial=True)
-        if self.match >= 0 and self.matches[self.match] == line.entry:
-            style += self.get_component_rich_style("entry-list--match", partial=True)
+            style += self.get_component_rich_style(f"entry-list--{entry.level}", partial=True)
         segments += self._with_words(line.text, style)
         return Strip(segments).adjust_cell_length(width, base)
 

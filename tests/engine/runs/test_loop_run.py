@@ -10,6 +10,7 @@ import torch
 
 import looptop.engine as looptop
 from looptop.engine.cli.main import main
+from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.control import send
@@ -96,6 +97,21 @@ def test_a_loop_that_raises_has_failed(error: BaseException, state: RunState) ->
     assert (folder.state(), folder.is_live()) == (state, False)
     assert folder.summary().reason.startswith(type(error).__name__)
     assert Journal(folder.db).last("loss") is not None
+
+
+def test_a_loop_can_be_stopped_by_an_alert() -> None:
+    made = 0
+    with looptop.log(on_alert="stop") as run:
+        for step in range(1, 10):
+            made = step
+            if not run.end_step(step, {"loss": float("nan") if step == 3 else 1.0}):
+                break
+    assert made == 3
+    state, reason = Journal(run.folder.db).state()
+    assert state is RunState.STOPPED and reason.startswith("stopped by an alert")
+    wrong = looptop.log(on_alert="shout")  # type: ignore[arg-type]
+    with pytest.raises(LooptopError, match="on_alert is 'shout'; it must be continue, notify, pause or stop"), wrong:
+        pass
 
 
 def test_a_metric_that_becomes_nan_is_alerted_once() -> None:
