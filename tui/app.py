@@ -96,8 +96,7 @@ class LooptopApp(App[str]):
         self._key_order = KeyOrder(self)
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed in this app."""
-        self.unread_alerts: Mapping[str, int] = {}
-        """The alerts in the top line of every screen: how many, by the run's id."""
+        self.unread_alerts: Mapping[str, int] = {}  # in the top line of every screen, by the run's id
         self.animation_level = "none"
         self.register_theme(DARK)
         self.register_theme(LIGHT)
