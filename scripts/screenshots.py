@@ -36,6 +36,9 @@ SEEN = {
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
     "runs": ("vqa-1", "trainer-1", "processor", "memory", "disk"),
     "charts": ("trainer-1", "20 metrics of", "layer.0/loss"),
+    "evaluation": ("bundled · easy-vqa:test", "9,673 questions", "accuracy", "question only", "shuffled images"),
+    "evaluation-reliability": ("reliability", "confidence", "95 % interval", "answers", "◆"),
+    "evaluation-confusion": ("right ↓", "answered →", "rectangle", "circle", "Enter shows their images"),
     "ppo": ("ppo-1", "reward", "KL", "quality", "largest ratio", "cheating?"),
     "ppo-sample": ("ppo-1", "Query", "Response", "Reference", "= reward"),
     "ppo-tokens": ("ppo-1", "token", "KL", "entropy", "advantage"),
@@ -53,7 +56,8 @@ def main() -> int:
     Returns:
         The exit code.
     """
-    parts = {"ask": take_ask, "train": take_train, "ppo": take_ppo, "runs": take_runs, "tour": take_tour}
+    parts = {"ask": take_ask, "train": take_train, "ppo": take_ppo, "runs": take_runs}
+    parts |= {"evaluation": take_evaluation, "tour": take_tour}
     for name in sys.argv[1:] or parts:
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOOPTOP_HOME"] = home
@@ -64,6 +68,17 @@ def main() -> int:
 def take_ask() -> None:
     """Takes the Ask screen."""
     asyncio.run(take("ask", ask))
+
+
+def take_evaluation() -> None:
+    """Takes the pages of the bundled model's evaluation on the whole benchmark."""
+    subprocess.run([sys.executable, "-m", "looptop.engine", "eval", "bundled"], check=True, stdout=subprocess.DEVNULL)
+    for name, pages, seen in (
+        ("evaluation", 0, "shuffled images"),
+        ("evaluation-reliability", 1, "answers"),
+        ("evaluation-confusion", 2, "answered →"),
+    ):
+        asyncio.run(take(name, evaluation(pages, seen), SIZES if pages == 0 else MIDDLE))
 
 
 def take_train() -> None:
@@ -224,6 +239,20 @@ async def ask(pilot: Any) -> None:
         await pilot.press("enter")
         await until(pilot, f"{'bundled':12}  {question[:18]}")
     await pilot.pause(1)
+
+
+def evaluation(pages: int, seen: str) -> Callable[[Any], Any]:
+    """A function that opens the evaluation of the bundled model, turns pages, and waits for a text."""
+
+    async def prepare(pilot: Any) -> None:
+        await until(pilot, "1 Ask")
+        await pilot.press("escape", "e")
+        await until(pilot, "shuffled images")
+        await pilot.press(*["right_square_bracket"] * pages)
+        await until(pilot, seen)
+        await pilot.pause(1)
+
+    return prepare
 
 
 async def train(pilot: Any) -> None:

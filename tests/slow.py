@@ -18,6 +18,7 @@ import pytest
 MODULES = {"subprocess", "multiprocessing", "pty"}
 NAMES = {
     "looptop.engine.helpers.answers": {"AnswerProcess"},
+    "looptop.engine.helpers.evaluations": {"EvaluationProcess"},
     "looptop.engine.helpers.references": {"ReferenceProcess"},
     "looptop.engine.startup.host": {"launch", "relaunch"},
     "looptop.engine.startup.run": {"start", "resume"},

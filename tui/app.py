@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from looptop.engine.runs.listing import Summaries
     from looptop.engine.vqa.image_sources import ImageEntry
     from looptop.tui.ask.client import AnswerHelper
+    from looptop.tui.evaluation.evaluating import EvaluationHelper
 
 EVENTS_INTERVAL = 1.0
 """Seconds between two checks of what has happened to runs."""
@@ -72,6 +73,7 @@ class LooptopApp(App[str]):
         make_process: Callable[[], AnswerHelper] | None = None,
         drawn_on: terminal.TerminalFile | None = None,
         attach: RunFolder | None = None,
+        make_evaluator: Callable[[], EvaluationHelper] | None = None,
     ) -> None:
         """The app.
 
@@ -79,6 +81,7 @@ class LooptopApp(App[str]):
             make_process: Makes the answering process; the engine's own by default.
             drawn_on: The terminal, if the app was started on one.
             attach: The run to open on.
+            make_evaluator: Makes the evaluating process; the engine's own by default.
         """
         options: dict[str, Any] = {"driver_class": terminal.Driver} if drawn_on is not None else {}
         self.kept = StateFile()
@@ -90,6 +93,7 @@ class LooptopApp(App[str]):
         super().__init__(**options)
         self._opened_on = attach
         self._make_process = make_process
+        self._make_evaluator = make_evaluator
         self._drawn_on = drawn_on
         self._run_events = RunEvents()
         self._visible_lines = VisibleLines()
@@ -106,6 +110,7 @@ class LooptopApp(App[str]):
         self.add_mode("ppo", self._make_ppo)
         self.add_mode("runs", self._make_runs)
         self.add_mode("charts", self._make_charts)
+        self.add_mode("evaluation", self._make_evaluation)
 
     @functools.cached_property
     def summaries(self) -> Summaries:
@@ -142,6 +147,11 @@ class LooptopApp(App[str]):
         from looptop.tui.charts.screen import ChartsScreen
 
         return ChartsScreen([self._opened_on] if self._opened_on is not None else [])
+
+    def _make_evaluation(self) -> Screen[Any]:
+        from looptop.tui.evaluation.screen import EvaluationScreen
+
+        return EvaluationScreen(self._make_evaluator)
 
     # Changing the screen.
 
@@ -191,6 +201,11 @@ class LooptopApp(App[str]):
         """Goes to Ask, with these images as the list to choose from."""
         self._go("ask", lambda screen: screen.show_images(title, entries))
 
+    def open_evaluation(self, model: str) -> None:
+        """Goes to the evaluation of this model; from there esc comes back."""
+        origin = self.current_mode
+        self._go("evaluation", lambda screen: screen.show_model(model, origin))
+
     # Actions that work everywhere.
 
     async def action_go(self, name: str) -> None:
@@ -199,7 +214,8 @@ class LooptopApp(App[str]):
             await self.pop_screen()
         if self.current_mode != name:
             await self.switch_mode(name)
-            self.kept.keep_screen(name if name in MAIN_SCREENS else "runs")
+            if name != "evaluation":  # The screen that it was opened from is kept.
+                self.kept.keep_screen(name if name in MAIN_SCREENS else "runs")
 
     async def action_back(self) -> None:
         """Esc: leaves a field, or closes an overlay."""

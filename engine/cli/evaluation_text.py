@@ -10,8 +10,16 @@ from looptop.engine.times import local_time
 from looptop.engine.vqa.evaluation.comparison import Comparison
 from looptop.engine.vqa.evaluation.confusion import Confusion
 from looptop.engine.vqa.evaluation.groups import Group
-from looptop.engine.vqa.evaluation.records import Estimate, Evaluation, QuestionResult
+from looptop.engine.vqa.evaluation.records import Evaluation, QuestionResult
 from looptop.engine.vqa.evaluation.report import Report
+from looptop.engine.vqa.evaluation.text import (
+    answer_text,
+    interval,
+    label_text,
+    p_value,
+    points,
+    points_interval,
+)
 
 MAX_GROUPS = 15
 MAX_QUESTIONS = 10
@@ -63,9 +71,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
     for name, one in ((first, comparison.first_accuracy), (second, comparison.second_accuracy)):
         yield f"  {name:16} {percent(one.value, 2):>8}   {interval(one)}"
     difference = comparison.difference
-    bounds = "n/a"
-    if difference.low is not None and difference.high is not None:
-        bounds = f"{points(difference.low)} to {points(difference.high)}"
+    bounds = points_interval(difference)
     yield f"  {'difference':16} {points(difference.value):>8}   {bounds} percentage points, 95 % interval"
     yield (
         f"  right: both {comparison.both_right:,}, only {first} {comparison.only_first:,}, only {second}"
@@ -88,23 +94,6 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
         yield f"  {line}"
     if len(comparison.changed) > MAX_QUESTIONS:
         yield f"  … and {len(comparison.changed) - MAX_QUESTIONS:,} more (--json lists all)"
-
-
-def interval(estimate: Estimate | None) -> str:
-    """A 95 % interval as `99.83 to 99.99 %`; `n/a` if there is none."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return "n/a"
-    return f"{100 * estimate.low:.2f} to {100 * estimate.high:.2f} %"
-
-
-def points(difference: float) -> str:
-    """A difference of two shares in percentage points, with its sign."""
-    return f"{100 * difference:+.2f}"
-
-
-def p_value(value: float) -> str:
-    """A p-value with two significant digits, as `= 0.042`."""
-    return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
 
 
 def _when(evaluation: Evaluation) -> str:
@@ -158,11 +147,7 @@ def _confusion_lines(table_of: Confusion) -> Iterator[str]:
         return
     yield "most frequent confusions"
     for count, truth, answer in pairs[:MAX_CONFUSIONS]:
-        yield f"  {count:>6,}  {_label(truth)}, answered {_label(answer)}"
-
-
-def _label(label: str | None) -> str:
-    return "(all other answers)" if label is None else visible(label) or "(empty)"
+        yield f"  {count:>6,}  {visible(label_text(truth))}, answered {visible(label_text(answer))}"
 
 
 def _question_lines(title: str, results: Sequence[QuestionResult]) -> Iterator[str]:
@@ -170,7 +155,7 @@ def _question_lines(title: str, results: Sequence[QuestionResult]) -> Iterator[s
         [
             cut(safe_lines(one.question), 44),
             visible(one.truth),
-            visible(one.answer) or "(empty)",
+            visible(answer_text(one.answer)),
             percent(one.confidence),
             cut_left(visible(one.image), 30),
         ]

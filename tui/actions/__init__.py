@@ -12,6 +12,7 @@ from textual.binding import Binding
 
 from looptop.tui.actions.action import Action as Action
 from looptop.tui.actions.ask import ASK_ACTIONS
+from looptop.tui.actions.evaluation import EVALUATION_ACTIONS
 from looptop.tui.actions.plots import PLOT_ACTIONS
 from looptop.tui.actions.ppo import PPO_ACTIONS
 from looptop.tui.actions.runs import RUN_ACTIONS
@@ -40,6 +41,9 @@ KEY_CONTEXTS = {
     "runs-list": "In the list of runs",
     "charts": "Charts of a run, or of several",
     "wall": "Among charts",
+    "evaluation": "The evaluation of a model",
+    "cells": "In the confusion table",
+    "evaluation-rows": "Among questions or groups of an evaluation",
     "ppo": "PPO",
     "ppo-run": "Among batches and charts",
     "ppo-batch": "In a batch",
@@ -63,7 +67,14 @@ KEY_CONTEXTS = {
 }
 """The title of each key context in the help, in the help's order."""
 
-ACTIONS: dict[str, tuple[Action, ...]] = {**SHARED_ACTIONS, **ASK_ACTIONS, **RUN_ACTIONS, **PLOT_ACTIONS, **PPO_ACTIONS}
+ACTIONS: dict[str, tuple[Action, ...]] = {
+    **SHARED_ACTIONS,
+    **ASK_ACTIONS,
+    **RUN_ACTIONS,
+    **EVALUATION_ACTIONS,
+    **PLOT_ACTIONS,
+    **PPO_ACTIONS,
+}
 """All actions, by key context."""
 
 

@@ -93,6 +93,14 @@ ASK_ACTIONS = {
             footer=False,
             palette=True,
         ),
+        Action(
+            "evaluation",
+            "e",
+            "evaluation",
+            "How good the model is, and where it fails: accuracy, calibration, confusions, hardest questions.",
+            footer=False,
+            palette=True,
+        ),
         Action("images", "i", "images", "Go to the list of images.", footer=False),
     ),
     "viewer": (

@@ -91,6 +91,13 @@ RUN_ACTIONS = {
             shown="L",
         ),
         Action("command('charts')", "m", "metrics", "All metrics as charts that can be zoomed.", palette=True),
+        Action(
+            "command('evaluation')",
+            "e",
+            "evaluation",
+            "How good the run's model is, and where it fails: accuracy, calibration, confusions, hardest questions.",
+            palette=True,
+        ),
     ),
     "runs": (
         Action(
@@ -103,6 +110,14 @@ RUN_ACTIONS = {
         ),
         Action(
             "charts", "m", "metrics", "Metrics of the run, or of the selected ones laid over each other.", palette=True
+        ),
+        Action(
+            "evaluation",
+            "v",
+            "evaluation",
+            "How good the run's model is, and where it fails (VQA).",
+            footer=False,
+            palette=True,
         ),
         Action("sort", "s", "sort", "Sort by the next column; a click on a column's title sorts by it.", palette=True),
         Action("reverse", "S", "reverse", "Sort the other way round.", footer=False, palette=True),

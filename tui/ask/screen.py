@@ -309,6 +309,10 @@ class AskScreen(MainScreen):
         if sentence := self.query_one(AnswerView).change_confidence():
             self.app.notify(sentence, markup=False)
 
+    def action_evaluation(self) -> None:
+        """Shows the evaluation of the model that answers."""
+        self.services.open_evaluation(self._asking.model)
+
     async def _choose_model(self) -> None:
         from looptop.engine.vqa.saved_models import choices
         from looptop.tui.screens.picker import Choice, Picker

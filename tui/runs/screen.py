@@ -222,6 +222,14 @@ class RunsScreen(MainScreen):
         if chosen and self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
             self.services.open_charts(runs)
 
+    def action_evaluation(self) -> None:
+        """Shows the evaluation of the run's model."""
+        run = self.query_one(RunTable).run
+        if run is not None and run.kind != "vqa":
+            self.services.show_notice(f"{run.id} does not answer questions about images", "warning")
+        elif run is not None:
+            self.services.open_evaluation(run.id)
+
     def action_rename(self) -> None:
         """Asks for a title."""
         self._ask("Title", "title")

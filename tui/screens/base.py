@@ -81,6 +81,9 @@ class Services(Protocol):
     def show_images(self, title: str, entries: Sequence[ImageEntry]) -> None:
         """Goes to Ask, with these images as the list to choose from."""
 
+    def open_evaluation(self, model: str) -> None:
+        """Goes to the evaluation of this model."""
+
     async def action_go(self, name: str) -> None:
         """Goes to another screen."""
 

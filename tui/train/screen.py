@@ -153,6 +153,8 @@ class TrainScreen(MainScreen):
         match event.command:
             case "charts":
                 self.services.open_charts([watcher.run])
+            case "evaluation":
+                self.services.open_evaluation(watcher.run.name)
             case "ask_model":
                 self.services.ask_about(watcher.run.name)
             case "earlier":

@@ -58,6 +58,11 @@ class TopBar(ClickableLine):
         self._screen_name = screen_name
         self._status: Content = Content("")
 
+    def highlight(self, screen_name: str) -> None:
+        """Highlights the name of another screen, from which this one was opened."""
+        self._screen_name = screen_name
+        self.refresh()
+
     def show_status(self, text: str, style: str = "$text-muted") -> None:
         """Shows the status at the right."""
         status = safe(text, style)

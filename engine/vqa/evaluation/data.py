@@ -85,10 +85,12 @@ def _read(
         except LooptopError as error:
             problems.add("training data of the question-only baseline", config.data.source, error)
             return chosen, None, ""
-    splits = load_data(config.data, seed)
+    splits = load_data(config.data, seed, on_problem if unlimited == config.data else None)
     chosen = NamedSplit(config.data.source, "validation", splits.validation, splits.train)
-    if splits.test is not None:  # All of it, without the run's limits on the size of each split.
-        chosen = load_named_split(f"{config.data.source}:test", unlimited, seed, on_problem)
+    if splits.test is not None:
+        chosen = NamedSplit(config.data.source, "test", splits.test, splits.train)
+        if unlimited != config.data:  # All of it, without the run's limits on the size of each split.
+            chosen = load_named_split(f"{config.data.source}:test", unlimited, seed, on_problem)
     return chosen, splits.train, config.data.source
 
 

@@ -1,0 +1,173 @@
+"""The page of the figures: the main ones, then the accuracy by answer type, question type and answer."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+from textual.binding import BindingType
+from textual.events import Resize
+
+from looptop.engine.vqa.evaluation.groups import Group
+from looptop.engine.vqa.evaluation.records import Estimate, Evaluation
+from looptop.engine.vqa.evaluation.report import Report
+from looptop.engine.vqa.evaluation.text import answer_text, interval, share
+from looptop.tui.actions import bindings
+from looptop.tui.evaluation.drawing import LEAST_SCALE, interval_drawing, scale_title
+from looptop.tui.widgets.table import Cell, Column, Row, Table
+
+MOST_SCALE = 60
+
+NAME_WIDTH, OTHER_WIDTHS = 20, 59
+"""Cells of the first column, and of all columns but the scale with the spaces between them."""
+
+
+class GroupKey(NamedTuple):
+    """The questions of a group: those whose field has this value."""
+
+    field: str
+    value: str
+
+
+class Figure(NamedTuple):
+    """A line of the page; a title has a name and nothing else."""
+
+    name: str
+    meaning: str = ""
+    value: float | None = None
+    estimate: Estimate | None = None
+    style: str = ""
+    group: Group | None = None
+    key: GroupKey | None = None
+
+    @property
+    def is_title(self) -> bool:
+        """Whether it stands above others."""
+        return not self.meaning
+
+
+class FigureTable(Table):
+    """The figures with their intervals, drawn on one scale; enter opens the images of a group."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("evaluation-rows")]
+
+    def __init__(self) -> None:
+        super().__init__(id="figures-page")
+        self._figures: list[Figure] = []
+
+    def show(self, evaluation: Evaluation, report: Report) -> None:
+        """Shows the figures of an evaluation."""
+        self._figures = [*main_figures(evaluation, report), *group_figures(report)]
+        self._fill(0)
+
+    @property
+    def detail(self) -> str:
+        """What the figure under the cursor means."""
+        return self._figures[self.cursor].meaning if self._figures else ""
+
+    @property
+    def chosen(self) -> GroupKey | None:
+        """The group under the cursor; None if it is on another figure."""
+        return self._figures[self.cursor].key if self._figures else None
+
+    def on_resize(self, event: Resize) -> None:
+        """Fits the scale to the new width."""
+        super().on_resize(event)
+        if self._figures:
+            self._fill(self.cursor)
+
+    def _fill(self, cursor: int) -> None:
+        scale = max(LEAST_SCALE, min(MOST_SCALE, self.size.width - NAME_WIDTH - OTHER_WIDTHS))
+        columns = (
+            Column("name", "", NAME_WIDTH, text=True),
+            Column("value", "figure", 8),
+            Column("interval", "95 % interval", 18),
+            Column("scale", scale_title(scale), scale, text=True, from_width=96),
+            Column("questions", "questions", 9),
+            Column("question_only", "q. only", 8, from_width=76),
+            Column("shuffled", "shuffled", 8, from_width=84),
+        )
+        self.fill(len(self._figures), lambda row: _row(self._figures[row], scale), columns=columns, cursor=cursor)
+
+
+def _row(one: Figure, scale: int) -> Row:
+    if one.is_title:
+        return (Cell(one.name, "bold"), *[Cell("")] * 6)
+    group = one.group
+    has_interval = one.estimate is not None
+    return (
+        Cell(one.name),
+        Cell(share(one.value)),
+        Cell(interval(one.estimate) if has_interval else ""),
+        Cell(interval_drawing(one.estimate, scale) if has_interval else "", one.style),
+        Cell(f"{one.estimate.questions:,}" if one.estimate is not None else "", "muted"),
+        Cell(share(group.question_only, 1) if group is not None else "", "muted"),
+        Cell(share(group.shuffled, 1) if group is not None else "", "muted"),
+    )
+
+
+def main_figures(evaluation: Evaluation, report: Report) -> list[Figure]:
+    """The lines of the main figures."""
+    counted = "No training data is known for it."
+    if evaluation.training_data:
+        counted = f"Counted in {evaluation.training_data}."
+    before = "The confidence is not calibrated."
+    if evaluation.temperature is not None:
+        before = f"Before calibration it was {share(report.raw_calibration_error)}."
+    figures = [
+        _estimate("accuracy", evaluation.accuracy, "The official VQA accuracy.", "primary"),
+        _estimate("exact", evaluation.exact, "The share of answers that are the right answer letter by letter."),
+        _estimate(
+            "question only",
+            evaluation.question_only,
+            f"Without looking: the most frequent answer to the question in the training data. {counted}",
+            "warn",
+        ),
+        _estimate(
+            "shuffled images",
+            evaluation.shuffled,
+            "The model's own accuracy when it sees another question's image: what it gains by knowing the questions.",
+            "warn",
+        ),
+        Figure(
+            "calibration error",
+            f"The mean distance of confidence and accuracy over 15 bins of confidence. {before}",
+            evaluation.calibration_error,
+        ),
+    ]
+    for one in report.coverage:
+        meaning = f"If it may be wrong in {share(one.risk, 0)} of its answers, it can answer no question."
+        if one.threshold is not None:
+            meaning = (
+                f"The share of questions that it can answer if it may be wrong in {share(one.risk, 0)} of its answers:"
+                f" those of a confidence of at least {share(one.threshold, 1)}."
+            )
+        figures.append(Figure(f"covered at {share(one.risk, 0)} risk", meaning, one.coverage))
+    return figures
+
+
+def group_figures(report: Report) -> list[Figure]:
+    """The lines of the groups, with a title above each kind."""
+    figures = []
+    for title, field, groups in (
+        ("by answer type", "answer_type", report.by_answer_type),
+        ("by question type", "question_type", report.by_question_type),
+        ("by right answer", "truth", report.by_answer),
+    ):
+        figures.append(Figure(title))
+        figures += [_group(field, group) for group in groups]
+    return figures
+
+
+def _estimate(name: str, estimate: Estimate | None, meaning: str, style: str = "") -> Figure:
+    return Figure(name, meaning, estimate.value if estimate else None, estimate, style)
+
+
+def _group(field: str, group: Group) -> Figure:
+    name = answer_text(group.name) if field == "truth" else group.name or "(no type)"
+    meaning = (
+        f"{name}: {share(group.accuracy.value)} of {group.accuracy.questions:,} questions about"
+        f" {group.accuracy.images:,} images, exact {share(group.exact)}, mean confidence {share(group.confidence)}."
+        " Enter shows the images, wrong answers first."
+    )
+    key = GroupKey(field, group.name)
+    return Figure(f"  {name}", meaning, group.accuracy.value, group.accuracy, "primary", group, key)

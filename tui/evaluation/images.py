@@ -1,0 +1,28 @@
+"""The images of questions, as a list that Ask shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from looptop.engine.vqa.evaluation.records import QuestionResult
+    from looptop.engine.vqa.image_sources import ImageEntry
+
+
+def entries_of(results: Sequence[QuestionResult], first: QuestionResult | None = None) -> list[ImageEntry]:
+    """The images of questions, each once and with the questions about it.
+
+    Args:
+        results: The questions.
+        first: The question whose image comes first; by default the first one's.
+    """
+    from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+
+    ordered = results if first is None else [first, *(one for one in results if one is not first)]
+    questions: dict[str, list[AskedQuestion]] = {}
+    for one in ordered:
+        asked = AskedQuestion(one.question, one.answers, one.question_type, one.answer_type)
+        questions.setdefault(one.image, []).append(asked)
+    return [ImageEntry(Path(image), questions=tuple(asked)) for image, asked in questions.items()]

@@ -1,0 +1,71 @@
+"""The line with the names of the pages, the shown one highlighted; a click on a name shows its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.events import Click
+from textual.message import Message
+from textual.widget import Widget
+
+from looptop.tui.widgets.table import MORE_COLUMNS
+
+FEWER = "\u2039"
+"""The mark for more names to the left."""
+
+PAGES = ("figures", "reliability", "confusion", "hardest", "mislabelled", "compare")
+
+
+class PageLine(Widget, can_focus=False):
+    """The names of the pages."""
+
+    @dataclass
+    class Clicked(Message):
+        """A page's name was clicked."""
+
+        page: str
+
+    def __init__(self) -> None:
+        super().__init__(id="page-line")
+        self._page = PAGES[0]
+        self._counts: dict[str, int] = {}
+        self._spots: list[tuple[int, int, str]] = []
+
+    def show(self, page: str, counts: dict[str, int] | None = None) -> None:
+        """Highlights a page.
+
+        Args:
+            page: Its name.
+            counts: Numbers beside names; None keeps them.
+        """
+        self._page = page
+        self._counts = self._counts if counts is None else counts
+        self.refresh()
+
+    def render(self) -> Content:
+        """The line; where not all names fit, those around the shown one."""
+        names = [self._title(page) for page in PAGES]
+        shown = PAGES.index(self._page)
+        first = 0
+        while first < shown and sum(len(name) + 1 for name in names[first : shown + 1]) > self.size.width - 4:
+            first += 1
+        parts: list[tuple[str, str]] = [(f"{FEWER} " if first else " ", "$text-muted")]
+        self._spots, at = [], len(parts[0][0])
+        for page, name in zip(PAGES[first:], names[first:], strict=True):
+            if at + len(name) > self.size.width - 2:
+                parts.append((MORE_COLUMNS, "$text-muted"))
+                break
+            parts += [(name, "$primary bold reverse" if page == self._page else "$text-muted"), (" ", "")]
+            self._spots.append((at, at + len(name), page))
+            at += len(name) + 1
+        return Content.assemble(*parts)
+
+    def _title(self, page: str) -> str:
+        return f" {page} {self._counts[page]} " if self._counts.get(page) else f" {page} "
+
+    def on_click(self, event: Click) -> None:
+        """Shows the clicked page."""
+        for first, end, page in self._spots:
+            if first <= event.x < end:
+                self.post_message(self.Clicked(page))

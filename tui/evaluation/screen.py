@@ -1,0 +1,384 @@
+"""The evaluation of a model: opened from Ask, Train or Runs, shows what is kept, and evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.content import Content
+from textual.events import Resize
+from textual.widget import Widget
+
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs.progress import progress_text
+from looptop.engine.text import visible
+from looptop.engine.times import local_time
+from looptop.tui.actions import bindings
+from looptop.tui.background import in_thread, work
+from looptop.tui.evaluation.comparison_page import ComparisonPage
+from looptop.tui.evaluation.confusion_grid import ConfusionGrid
+from looptop.tui.evaluation.evaluating import Ended, Evaluating, EvaluationHelper
+from looptop.tui.evaluation.figures import FigureTable
+from looptop.tui.evaluation.images import entries_of
+from looptop.tui.evaluation.page_line import PAGES, PageLine
+from looptop.tui.evaluation.questions import ChangedTable, QuestionTable
+from looptop.tui.evaluation.reader import KeptEvaluation, other_models, read_comparison, read_latest
+from looptop.tui.evaluation.reliability import ReliabilityPage
+from looptop.tui.screens.base import MainScreen
+from looptop.tui.text import bar, duration, safe
+from looptop.tui.widgets.bars import KeyBar, TopBar
+from looptop.tui.widgets.panel import Panel
+from looptop.tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from looptop.engine.vqa.evaluation.comparison import Comparison
+    from looptop.engine.vqa.evaluation.records import Evaluation, QuestionResult
+
+BAR_WIDTH = 20
+BAR_FROM_WIDTH = 110
+"""The fewest columns of a terminal that shows a bar beside the words."""
+
+
+class EvaluationScreen(MainScreen):
+    """The pages of one model's evaluation. Esc cancels an evaluation, or goes back to where the screen was opened.
+
+    Args:
+        make_process: Makes the evaluating process; the engine's own by default.
+    """
+
+    CSS_PATH = ["../styles/evaluation.tcss"]  # noqa: RUF012
+    KEY_CONTEXTS = ("evaluation", "cells", "evaluation-rows", "rows")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("evaluation")]
+
+    def __init__(self, make_process: Callable[[], EvaluationHelper] | None = None) -> None:
+        super().__init__()
+        self._model = ""
+        self._origin = "ask"
+        self._shown: KeptEvaluation | None = None
+        self._comparison: Comparison | None = None
+        self._compare_with = ""
+        """The model to compare with, once it is evaluated on the same questions."""
+        self._notice = ""
+        self._page = PAGES[0]
+        self._evaluating = Evaluating(self._show_head, self._ended, make_process)
+        self._figures, self._grid = FigureTable(), ConfusionGrid()
+        self._reliability, self._compare = ReliabilityPage(), ComparisonPage()
+        self._hardest = QuestionTable(id="hardest-page", empty="there are no questions")
+        self._mislabelled = QuestionTable(
+            id="mislabelled-page",
+            empty="no wrong answer of at least 90 % confidence is confirmed by similar images",
+        )
+        self._widgets: dict[str, Widget] = dict(
+            zip(
+                PAGES,
+                (
+                    self._figures,
+                    self._reliability,
+                    self._grid,
+                    self._hardest,
+                    self._mislabelled,
+                    self._compare,
+                ),
+                strict=True,
+            )
+        )
+
+    def compose(self) -> Iterable[Widget]:
+        """A head, the names of the pages, a page, a sentence about what is under the cursor."""
+        yield TopBar(self._origin)
+        yield Panel(id="evaluation-head")
+        yield PageLine()
+        yield Panel(id="evaluation-none")
+        yield from self._widgets.values()
+        yield Panel(id="evaluation-detail")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Shows the first page, and every second for how long an evaluation has been going on."""
+        self._show_page()
+        self.set_interval(1.0, self._count_seconds)
+
+    def on_unmount(self) -> None:
+        """Ends an evaluation."""
+        self._evaluating.cancel()
+
+    def show_model(self, model: str, origin: str) -> None:
+        """Shows a model's kept evaluation, or how to make one.
+
+        Args:
+            model: The model's name.
+            origin: The name of the screen that esc goes back to.
+        """
+        self._origin = origin
+        self.query_one(TopBar).highlight(origin)
+        if model != self._model:
+            self._model, self._shown, self._comparison, self._notice = model, None, None, "reading…"
+            self._page = PAGES[0]
+        self._show_page()
+        work(self, self._read(), "read evaluation", exclusive=True)
+
+    def _count_seconds(self) -> None:
+        if self._evaluating.model and self.is_selected:
+            self._show_head()
+
+    # Reading.
+
+    async def _read(self) -> None:
+        model = self._model
+        try:
+            shown = await in_thread(lambda: read_latest(model))
+            notice = ""
+        except LooptopError as error:
+            shown, notice = None, str(error)
+        if model != self._model:
+            return
+        self._notice = notice
+        if shown is not None and shown != self._shown:
+            self._fill(shown)
+        self._shown = shown
+        self._show_page()
+
+    def _fill(self, shown: KeptEvaluation) -> None:
+        report = shown.report
+        self._figures.show(shown.evaluation, report)
+        self._reliability.show(report.bins)
+        self._grid.show(report.confusion)
+        self._hardest.show(report.hardest)
+        self._mislabelled.show(report.mislabelled)
+        self._comparison = None
+        self._compare.show(None)
+
+    # What is shown.
+
+    def _show_page(self) -> None:
+        has_pages = self._shown is not None
+        for name, widget in self._widgets.items():
+            widget.display = has_pages and name == self._page
+        self.query_one("#evaluation-none").display = not has_pages
+        self.query_one("#evaluation-detail").display = has_pages
+        counts = {"mislabelled": len(self._shown.report.mislabelled)} if self._shown is not None else {}
+        self.query_one(PageLine).show(self._page, counts)
+        main = self._main_widget()
+        if has_pages and main.display:
+            main.focus()
+        else:
+            self.set_focus(None)
+        self._show_head()
+        self._show_detail()
+
+    def _main_widget(self) -> Widget:
+        widget = self._widgets[self._page]
+        if isinstance(widget, ReliabilityPage):
+            return widget.main
+        return widget.table if isinstance(widget, ComparisonPage) else widget
+
+    def _show_head(self) -> None:
+        if not self.is_mounted:
+            return
+        head = Content.styled(visible(self._model), "bold")
+        if self._shown is not None:
+            head += head_of(self._shown.evaluation, self.size.width - 2 - head.cell_length)
+        status = self._status_line()
+        lines = [head, status]
+        if self.has_class("-small"):
+            lines = [status if status.plain else head]  # There is one line.
+        self.query_one("#evaluation-head", Panel).show(Content("\n").join(lines))
+        self.query_one("#evaluation-none", Panel).show(self._invitation())
+
+    def _status_line(self) -> Content:
+        """The evaluation in progress, or what went wrong."""
+        if not self._evaluating.model:
+            return safe(self._notice, "$text-warning") if self._shown is not None else Content("")
+        progress = self._evaluating.progress
+        if progress is None:
+            return Content("")
+        name = "" if self._evaluating.model == self._model else f"{visible(self._evaluating.model)}: "
+        drawn = ""
+        if progress.total and self.size.width >= BAR_FROM_WIDTH:
+            drawn = f"{bar(progress.done / progress.total, BAR_WIDTH):<{BAR_WIDTH}} "
+        words = f"{name}{progress_text(progress, duration)}"
+        return Content.assemble("esc cancels  ", (drawn, "$primary"), (words, "$text-primary"))
+
+    def _invitation(self) -> Content:
+        if self._notice:
+            return safe(self._notice, "$text-warning")
+        if self._evaluating.model == self._model:
+            return Content.styled("The figures come when all questions are answered. The app goes on meanwhile.")
+        return Content.assemble(
+            ("This model has not been evaluated yet.\n\n", ""),
+            ("r", "$primary bold"),
+            " evaluates it now: it is asked all questions of its data's test split, or of its validation split.\n"
+            "You see how far it is; the app goes on meanwhile, and the figures are kept.",
+        )
+
+    def on_resize(self, event: Resize) -> None:
+        """Fits the head to the new width."""
+        super().on_resize(event)
+        self._show_head()
+
+    @on(Table.Moved)
+    @on(ConfusionGrid.Moved)
+    def _show_detail(self) -> None:
+        widget: Any = self._main_widget() if self._page == "compare" else self._widgets[self._page]
+        if isinstance(widget, ReliabilityPage):
+            widget.highlight()
+        self.query_one("#evaluation-detail", Panel).show(safe(widget.detail, "$text-muted"))
+
+    # Pages.
+
+    def action_page(self, by: int) -> None:
+        """Shows the next page or the one before."""
+        self._turn_to(PAGES[(PAGES.index(self._page) + by) % len(PAGES)])
+
+    @on(PageLine.Clicked)
+    def _page_clicked(self, event: PageLine.Clicked) -> None:
+        self._turn_to(event.page)
+
+    def _turn_to(self, page: str) -> None:
+        self._page = page
+        self._show_page()
+
+    def back(self) -> None:
+        """Esc: cancels an evaluation, or goes back."""
+        if self._evaluating.cancel():
+            self._compare_with = ""
+            self._notice = "cancelled; images that are encoded already are not encoded again"
+            self._show_head()
+        else:
+            work(self, self.services.action_go(self._origin), "screens")
+
+    def unsaved(self) -> list[str]:
+        """An evaluation in progress."""
+        return [f"the evaluation of {visible(self._evaluating.model)}"] if self._evaluating.model else []
+
+    # Evaluating.
+
+    def action_evaluate(self) -> None:
+        """Evaluates the model."""
+        self._compare_with = ""
+        self._start(self._model)
+
+    def _start(self, model: str) -> None:
+        like = self._shown.evaluation if self._shown is not None and model != self._model else None
+        self._notice = ""
+        self.attempt(lambda: self._evaluating.start(model, like))
+        self._show_head()
+
+    def _ended(self, ended: Ended) -> None:
+        if not self.is_mounted:
+            return
+        self._notice = ended.error or "; ".join(ended.notes[:2])
+        if ended.error:
+            self._compare_with = ""
+            self.services.show_notice(ended.error, "error")
+        elif not self.is_selected:
+            self.services.show_notice(f"{ended.model} is evaluated; e shows its figures")
+        if self._compare_with and ended.model == self._compare_with:
+            self._compare_to(self._compare_with)
+        elif ended.model == self._model and not ended.error:
+            notice = self._notice
+            work(self, self._read_again(notice), "read evaluation", exclusive=True)
+        self._show_head()
+
+    async def _read_again(self, notice: str) -> None:
+        await self._read()
+        if notice and not self._notice:
+            self._notice = notice
+            self._show_head()
+
+    # Comparing.
+
+    def action_compare(self) -> None:
+        """Chooses another model."""
+        if self._shown is None:
+            self.services.show_notice("evaluate this model first: r", "warning")
+            return
+        work(self, self._choose_other(self._shown), "compare", exclusive=True)
+
+    async def _choose_other(self, shown: KeptEvaluation) -> None:
+        from looptop.tui.screens.picker import Choice, Picker
+
+        try:
+            others = await in_thread(lambda: other_models(shown))
+        except LooptopError as error:
+            self.services.show_notice(error, "error")
+            return
+        lines = []
+        for other in others:
+            known = "  not evaluated on these questions yet: it is evaluated first"
+            if other.evaluation is not None:
+                known = f"  {100 * other.evaluation.accuracy.value:.2f} %"
+            lines.append(Choice(other.name, safe(other.name, "bold") + safe(f"{known}  {other.label}", "$text-muted")))
+        self.app.push_screen(
+            Picker("Compare with", lines, "There is no other model yet: train one on screen 2."), self._compare_to
+        )
+
+    def _compare_to(self, model: str | None) -> None:
+        if model is not None and self._shown is not None:
+            self._compare_with = model
+            self._page = "compare"
+            work(self, self._read_comparison(self._shown, model), "compare", exclusive=True)
+
+    async def _read_comparison(self, shown: KeptEvaluation, model: str) -> None:
+        try:
+            comparison = await in_thread(lambda: read_comparison(shown, model))
+        except LooptopError as error:
+            self.services.show_notice(error, "error")
+            return
+        if shown is not self._shown:
+            return
+        if comparison is None:
+            self._start(model)
+        else:
+            self._comparison, self._compare_with = comparison, ""
+            self._compare.show(comparison)
+        self._show_page()
+
+    # Opening images.
+
+    @on(ConfusionGrid.Chosen)
+    def _cell_chosen(self) -> None:
+        from looptop.engine.vqa.evaluation.confusion import in_cell
+        from looptop.engine.vqa.evaluation.text import label_text
+
+        if self._shown is None or not self._grid.count:
+            return
+        truth, answer = self._grid.cell
+        results = in_cell(self._shown.results, self._shown.report.confusion, truth, answer)
+        self._show_images(f"{label_text(truth)} → {label_text(answer)}", results)
+
+    @on(Table.Chosen)
+    def _row_chosen(self, event: Table.Chosen) -> None:
+        if self._shown is None:
+            return
+        match event.table:
+            case FigureTable() as table if (key := table.chosen) is not None:
+                results = [one for one in self._shown.results if getattr(one, key.field) == key.value]
+                self._show_images(key.value, sorted(results, key=lambda one: (one.score, -one.confidence)))
+            case QuestionTable() as table if table.results:
+                self._show_images(self._page, table.results, table.results[table.cursor])
+            case ChangedTable() as table if table.changed:
+                pairs = [pair.second for pair in table.changed]
+                self._show_images("changed", pairs, pairs[table.cursor])
+
+    def _show_images(self, title: str, results: Sequence[QuestionResult], first: QuestionResult | None = None) -> None:
+        self.services.ask_about(self._model)
+        self.services.show_images(title, entries_of(results, first))
+
+
+def head_of(evaluation: Evaluation, width: int) -> Content:
+    """What was evaluated and when; what does not fit into the width is left out, the least important first."""
+    of = f", {evaluation.checkpoint}" if str(evaluation.checkpoint) else ""
+    limit = f", the first {evaluation.limit:,}" if evaluation.limit is not None else ""
+    parts = [
+        f"{of} · {visible(evaluation.data)}{limit}",
+        f" · {local_time(evaluation.when, '%Y-%m-%d %H:%M')}",
+        f" · {evaluation.accuracy.questions:,} questions",
+        f" about {evaluation.accuracy.images:,} images",
+        f" · {evaluation.left_out:,} left out" if evaluation.left_out else "",
+    ]
+    while len(parts) > 1 and len("".join(parts)) > width:
+        parts.pop()
+    return Content("".join(parts))
