@@ -372,7 +372,7 @@ class ChartWall(StyleCache, can_focus=True):
         """Asks for another run to lay over the charts."""
         self.post_message(self.OverlayWanted())
 
-    def action_export(self) -> None:
+    def action_export_chart(self) -> None:
         """Asks for files of the chosen chart."""
         self.post_message(self.ExportWanted())
 
