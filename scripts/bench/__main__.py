@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from scripts.bench import answering, histories, neighbours, opening, ppo, ppo_screen, training, watching
+from scripts.bench import answering, charts, histories, neighbours, opening, ppo, ppo_screen, training, watching
 from scripts.bench.pairs import processor
 
 PARTS = {
@@ -14,6 +14,7 @@ PARTS = {
     "watching": watching,
     "neighbours": neighbours,
     "histories": histories,
+    "charts": charts,
     "ppo": ppo,
     "ppo_screen": ppo_screen,
 }

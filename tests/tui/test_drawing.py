@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as some
 from looptop.engine.journal.records import Series
 from looptop.engine.journal.step_axis import StepAxis
 from looptop.tui.charts.reader import ordered_metrics
-from looptop.tui.plots.chart_data import AxisMark, ChartData, Level, WallData
+from looptop.tui.plots.chart_data import AxisMark, ChartData, Entry, Level, WallData
 from looptop.tui.plots.chart_lines import changed_cells
 from looptop.tui.plots.composing import RunCurves, compose, compose_wall
 from looptop.tui.plots.curves import AXIS, FAINT, FIRST, LEVEL, ROLES, SECOND, Curve, Run, envelope
@@ -21,6 +22,7 @@ from looptop.tui.plots.drawing import Drawing, Ground, column_of, draw
 from looptop.tui.plots.picture import PngCanvas, SvgCanvas, paint
 from looptop.tui.plots.scales import axis_ticks, clock, edges, labels, scale
 from looptop.tui.plots.spec import ChartSpec, Line
+from looptop.tui.plots.text_picture import text_picture
 from looptop.tui.plots.view import Span, View, limited, panned, rounded_up, zoomed
 from looptop.tui.plots.wall_layout import Room, grid
 
@@ -378,6 +380,20 @@ def test_a_picture_is_drawn_from_the_data(log: bool) -> None:
     assert lines.count(101) == 2, "every point, not one for each cell of a terminal"
     png = paint(PngCanvas(), "loss", chart(), Span(0, 100), "epoch", log=log, axis_name="step")
     assert png.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_chart_as_text_fits_into_a_mail(log: bool) -> None:
+    entries = (Entry("train", FIRST, False, "1"), Entry("validation", SECOND, True, "1"))
+    drawing = text_picture(
+        "loss\x1b[2J", replace(chart(), entries=entries), Span(0, 100), "epoch", log=log, axis_name="step"
+    )
+    lines = drawing.splitlines()
+    assert max(map(len, lines)) <= 100 and "\x1b" not in drawing
+    assert lines[0].startswith("loss") and "by epoch" in lines[0] and ("logarithmic" in lines[0]) == log
+    assert "  ━ train" in lines and "  ◦ validation" in lines and "  ┄ before training 0.84" in lines
+    assert sum("◦" in line for line in lines) == 3, "two points and their name"
+    assert "no values" in text_picture("loss", ChartData(), Span(0, 1), "step", log=log, axis_name="step")
 
 
 def test_a_picture_of_nothing_is_empty() -> None:

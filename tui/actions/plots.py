@@ -50,7 +50,7 @@ PLOT_ACTIONS = {
         Action("scale", "y", "log scale", "A logarithmic scale, or a linear one.", palette=True),
         Action("unit", "x", "axis", "The axis shows steps, epochs, or training time without pauses.", palette=True),
         Action("overlay", "O", "overlay", "Lay another run over the charts, or take it away.", palette=True),
-        Action("export_chart", "E", "export", "Write the chart as CSV, SVG and PNG.", palette=True),
+        Action("export_chart", "E", "export", "Write the chart as CSV, SVG, PNG and plain text.", palette=True),
         Action("choose(-1)", "left_square_bracket", "chart", "Choose the previous chart.", footer=False, shown="["),
         Action("choose(1)", "right_square_bracket", "chart", "Choose the next chart.", footer=False, shown="]"),
         Action("row(-1)", "up,k", "up", "The chart above.", footer=False, shown="↑ k"),

@@ -134,7 +134,8 @@ class ChartsScreen(MainScreen):
         specs = [spec for spec in wall.page if spec.lines[0].metric in snapshot.request.names]
         wall.show(compose_wall(specs, snapshot.runs, snapshot.request.view, front=self._chosen))
         width = self.size.width - 2
-        self.query_one("#charts-head", Panel).show(chart_text.head(snapshot, width, self._chosen))
+        head = chart_text.head(snapshot, width, self._chosen, colourless=self.app.no_color)
+        self.query_one("#charts-head", Panel).show(head)
         self._show_status()
         self.query_one(EventsPanel).show_entries(chart_text.events(snapshot))
 

@@ -10,7 +10,8 @@ from textual.content import Content
 from looptop.engine.journal.reader import Series
 from looptop.engine.runs.folder import RunState
 from looptop.tui.charts.reader import ChartsSnapshot, Head
-from looptop.tui.plots.curves import COLOURS
+from looptop.tui.plots.curves import COLOURS, FAINT, FIRST, ROLES
+from looptop.tui.plots.raster import PATTERNS, PLAIN
 from looptop.tui.plots.view import Span
 from looptop.tui.run_text import state_word
 from looptop.tui.text import number, reason, safe
@@ -21,8 +22,8 @@ RUN_COLOURS = tuple(COLOURS.values())
 """The colours of the runs, in their order, as in the charts."""
 
 
-def head(snapshot: ChartsSnapshot, width: int, chosen: int) -> Content:
-    """The run and its state; several runs each in the colour of its curves."""
+def head(snapshot: ChartsSnapshot, width: int, chosen: int, *, colourless: bool = False) -> Content:
+    """The run and its state; several runs each in the colour of its curves, or without colours with their dashes."""
     if len(snapshot.heads) == 1:
         line = _one(snapshot.heads[0])
         return reason(line, width) if snapshot.heads[0].reason else line.truncate(width, ellipsis=True)
@@ -32,7 +33,9 @@ def head(snapshot: ChartsSnapshot, width: int, chosen: int) -> Content:
             RUN_COLOURS[index % len(RUN_COLOURS)] if chosen < 0 else ("$primary" if index == chosen else "$text-muted")
         )
         name = f"{each.id} {each.about.title}".strip() if len(snapshot.heads) <= 3 else each.id
-        parts.append(Content.styled("━ ", f"{colour} bold") + safe(name, "bold" if index == chosen else ""))
+        role = ROLES[index % len(ROLES)] if chosen < 0 else FIRST if index == chosen else FAINT
+        sign = PATTERNS[role].sign if colourless else PLAIN.sign
+        parts.append(Content.styled(f"{sign} ", f"{colour} bold") + safe(name, "bold" if index == chosen else ""))
     return Content("   ").join(parts).truncate(width, ellipsis=True)
 
 

@@ -133,6 +133,10 @@ def _with_text(line: Sequence[Run], column: int, text: str) -> list[Run]:
     begin = max(0, min(column - len(text) // 2, len(letters) - 1 - len(text)))
     if begin + len(text) > len(letters):
         return list(line)
+    # A label that would be cut is left out.
+    for end, by in ((begin - 1, -1), (begin + len(text), 1)):
+        while 0 <= end < len(letters) and letters[end] != " ":
+            letters[end], end = " ", end + by
     letters[begin : begin + len(text)] = text
     roles = [AXIS] * len(letters)
     roles[begin : begin + len(text)] = [TITLE | MARKED] * len(text)

@@ -189,7 +189,7 @@ class ChartWall(StyleCache, can_focus=True):
             position=None if step is None else self._data.axis.position(step),
             selection=self._mouse.selection(index),
             chosen=index == self.chosen,
-            text="" if step is None else self.position_text(step),
+            text="" if step is None or index != self.chosen else self.position_text(step),
         )
         return self._lines.of(
             spec,

@@ -18,7 +18,7 @@ AXIS_MIN_HEIGHT = 7
 """From this height in lines on, a chart has a horizontal axis, of two lines."""
 TICKS_MIN_HEIGHT = 4
 """From this height of the curves on, the axis of values has round numbers, not only those of its ends."""
-LINES_PER_TICK = 3
+LINES_PER_TICK = 2
 CELLS_PER_TICK = 10
 NAMES_MIN_WIDTH = 56
 """From this width in cells on, curves have their names at their ends."""

@@ -18,7 +18,7 @@ from looptop.tui.plots.scales import axis_ticks, labels, scale
 from looptop.tui.plots.view import Span
 
 WIDTH, HEIGHT = 1200, 700
-LEFT, TOP, RIGHT, BOTTOM = 90, 60, 150, 60
+LEFT, TOP, RIGHT, BOTTOM = 90, 60, 150, 70
 """Margins of the curves."""
 FONT_SIZE = 16
 SHARPNESS = 2
@@ -204,7 +204,8 @@ def paint(canvas: Canvas, title: str, chart: ChartData, span: Span, unit: Unit, 
             canvas.line([(LEFT, y_of(value)), (right, y_of(value))], COLOURS[LEVEL], 1.5, DASHES[LEVEL])
             canvas.text((right - 4, y_of(value) - 10), level_text(level), COLOURS[LEVEL], "end")
     named: set[str] = set()
-    for curve, parts in zip(chart.curves, pieces, strict=True):
+    # Raw curves belong behind all others, also those of other runs.
+    for curve, parts in sorted(zip(chart.curves, pieces, strict=True), key=lambda each: each[0].role != FAINT):
         colour = COLOURS[curve.role]
         for piece in parts:
             path = [(x_of(x), y_of(value)) for x, value in piece]

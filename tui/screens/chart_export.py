@@ -1,4 +1,4 @@
-"""Writes a chart for other programs: its values as CSV, the chart itself as SVG and PNG."""
+"""Writes a chart for other programs and for people: its values as CSV, the chart itself as SVG, PNG and plain text."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from looptop.engine.text import visible
 from looptop.tui.plots.composing import RunCurves, compose_wall
 from looptop.tui.plots.picture import PngCanvas, SvgCanvas, paint
 from looptop.tui.plots.spec import ChartSpec
+from looptop.tui.plots.text_picture import text_picture
 from looptop.tui.plots.view import Span, View
 from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, read_over
 from looptop.tui.screens.watch import RunWatcher
 
+ENDINGS = ("csv", "svg", "png", "txt")
 COLUMNS = 1600
 """The columns in which a curve is read for a picture."""
 PAGE = 10_000
@@ -44,7 +46,7 @@ def export_chart(spec: ChartSpec, runs: Sequence[RunFolder], view: View, axis_na
         axis_name: What a step is called.
 
     Returns:
-        The files: CSV, SVG, PNG.
+        The files, one of each of `ENDINGS`.
 
     Raises:
         LooptopError: A run cannot be read, or a file cannot be written.
@@ -54,13 +56,15 @@ def export_chart(spec: ChartSpec, runs: Sequence[RunFolder], view: View, axis_na
     data = compose_wall([spec], curves, view)
     chart, span = data.charts[spec.key], data.span(view.window)
     stem = _free_stem(f"{runs[0].file_name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', spec.key).strip('.-') or 'chart'}"[:80])
-    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "svg", "png")]
-    table, svg, png = paths
+    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ENDINGS]
+    table, svg, png, text = paths
+    unit, log = data.view.unit, view.log
     try:
         _write_csv(table, spec, runs, curves, view, span)
         for path, canvas in ((svg, SvgCanvas()), (png, PngCanvas())):
-            picture = paint(canvas, spec.title, chart, span, data.view.unit, log=view.log, axis_name=axis_name)
-            write_private(path, picture)
+            write_private(path, paint(canvas, spec.title, chart, span, unit, log=log, axis_name=axis_name))
+        drawn = text_picture(spec.title, chart, span, unit, log=log, axis_name=axis_name)
+        write_private(text, drawn.encode("utf-8", "replace"))
     except OSError as error:
         raise LooptopError(f"cannot write the chart to {visible(stem.parent)}: {error_text(error)}") from None
     return paths
@@ -83,7 +87,7 @@ def _free_stem(name: str) -> Path:
     """A path without ending in `exports` for which no file of this name exists."""
     folder, number = exports(), 1
     stem = folder / name
-    while any(stem.with_name(f"{stem.name}.{ending}").exists() for ending in ("csv", "svg", "png")):
+    while any(stem.with_name(f"{stem.name}.{ending}").exists() for ending in ENDINGS):
         number += 1
         stem = folder / f"{name}-{number}"
     return stem
@@ -96,15 +100,14 @@ def _write_csv(
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     metrics = spec.metrics
-    weight = view.weight
-    head = ["run", "step", "epoch", "seconds", *metrics]
-    head += [f"{metric} (smoothed {weight:g})" for metric in metrics] if weight else []
+    smoothed = [line.metric for line in spec.lines if not line.dots] if view.weight else []
+    head = ["run", "step", "epoch", "seconds", *metrics, *(f"{each} (smoothed {view.weight:g})" for each in smoothed)]
     try:
         with append_private(part) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
             writer = csv.writer(text)
             writer.writerow(head)
             for run, shown in zip(runs, curves, strict=True):
-                writer.writerows(_rows(run, metrics, weight, _steps(shown, view, span)))
+                writer.writerows(_rows(run, metrics, smoothed, view.weight, _steps(shown, view, span)))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -118,20 +121,25 @@ def _steps(curves: RunCurves, view: View, span: Span) -> Span | None:
     return span if axis is None else Span(axis.step(span.first), axis.step(span.last))
 
 
-def _rows(run: RunFolder, metrics: Sequence[str], weight: float, shown: Span | None) -> Iterator[list[object]]:
+def _rows(
+    run: RunFolder, metrics: Sequence[str], smoothed: Sequence[str], weight: float, shown: Span | None
+) -> Iterator[list[object]]:
     journal = Journal(run.db)
     epochs, seconds = journal.step_axis("epoch", ""), journal.step_axis("time", metrics[0])
     points = [_points(journal, metric, index, weight) for index, metric in enumerate(metrics)]
     for step, group in groupby(heapq.merge(*points, key=lambda point: point[0]), key=lambda point: point[0]):
         if shown is not None and not shown.first <= step <= shown.last:
             continue
-        values: list[object] = [""] * len(metrics)
-        averages: list[object] = [""] * len(metrics)
+        values: dict[str, object] = {}
+        averages: dict[str, object] = {}
         for _, index, value, average in group:
-            values[index] = "nan" if value is None else value
-            averages[index] = "" if average is None else average
-        row = [run.id, step, _position(epochs, step, 4), _position(seconds, step, 3), *values]
-        yield row + averages if weight else row
+            values[metrics[index]] = "nan" if value is None else value
+            averages[metrics[index]] = "" if average is None else average
+        yield [
+            *(run.id, step, _position(epochs, step, 4), _position(seconds, step, 3)),
+            *(values.get(metric, "") for metric in metrics),
+            *(averages.get(metric, "") for metric in smoothed),
+        ]
 
 
 def _position(axis: StepAxis | None, step: int, digits: int) -> object:
