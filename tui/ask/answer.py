@@ -113,7 +113,8 @@ class AnswerView(VerticalScroll):
         lines += [safe("! ", "bold $text-warning") + safe(doubt_text(each), "$text-warning") for each in answer.doubts]
         if answer.undecided:
             lines.append(Content.styled("the model is undecided: another answer may be likelier", "$text-warning"))
-        lines += [*gap, Content.styled(f"candidates{kind:>{width - 10}}", "$text-muted")]
+        title = kind if len(kind) < width - 10 else "raw"
+        lines += [*gap, Content.styled(f"candidates{title:>{width - 10}}", "$text-muted")]
         lines += _candidates(answer, raw, width)
         lines += [*gap, Content.styled("tokens", "$text-muted")] if roomy else []
         lines += _packed([_token(each) for each in answer.tokens], width)

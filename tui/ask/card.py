@@ -43,7 +43,7 @@ class CardView(Overlay[None]):
     def compose(self) -> Iterable[Widget]:
         """One text, which can be scrolled."""
         reading = Static(Content.styled("reading the model's files…", "$text-muted"), id="card")
-        box = VerticalScroll(reading, classes="box -help")
+        box = VerticalScroll(reading, classes="box -help -card")
         box.border_title = safe(f"Card of {self._model}")
         yield box
         yield KeyBar()
