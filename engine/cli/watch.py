@@ -251,7 +251,7 @@ class _Reader:
         if state is not RunState.RUNNING:
             details.insert(0, state.value)
         elif (left := self._latest.get("seconds_left")) and left.value is not None:
-            details.append(f"{duration(left.value)} left")
+            details.append(f"about {duration(left.value)} left")
         if (speed := self._latest.get("samples_per_second")) and speed.value is not None:
             details.append(f"{speed.value:,.0f} samples/s")
         return Status(self.folder.id, state.value, min(1.0, loss.step / self._total) if self._total else 0.0, details)

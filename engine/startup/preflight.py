@@ -25,6 +25,7 @@ from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import BUNDLED, read_json, resolve, resolve_adapters
 from looptop.engine.models.uses import Use, index_of_label, refuse_use
 from looptop.engine.paths import path_of
+from looptop.engine.startup.sources import refuse_missing
 from looptop.engine.startup.table_peek import TablePeek, peek
 from looptop.engine.text import visible
 from looptop.engine.vqa import saved_models as vqa_models
@@ -76,6 +77,21 @@ def refuse_unusable(config: RunConfig) -> None:
         _check_source(config)
         _refuse_empty(config.data.source, peek(config.data.source, 1))
         _check_use("model.classifier", config.model.classifier, "classifier")
+
+
+def refuse_unusable_data(config: RunConfig) -> None:
+    """As `refuse_unusable`, the data alone: it loads nothing and calls nothing.
+
+    Raises:
+        SettingError: It cannot be used; says why.
+    """
+    refuse_missing(config)
+    if isinstance(config, VqaRunConfig):
+        _check_vqa_data(config)
+    else:
+        _check_source(config)
+        if isinstance(config, PpoRunConfig):
+            _check_texts(config)
 
 
 @contextlib.contextmanager

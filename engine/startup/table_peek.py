@@ -45,6 +45,13 @@ def peek(source: str, count: int) -> TablePeek:
     return TablePeek(columns or list(rows[0] if rows else ()), rows, whole)
 
 
+def count_rows(source: str) -> int | None:
+    """The number of rows of a local CSV, JSONL or Parquet file; None of another source or of an unreadable file."""
+    with contextlib.suppress(OSError, ValueError, LookupError, NotImplementedError, csv.Error, RecursionError):
+        return sum(1 for _ in _rows_of(path_of(source), []))
+    return None
+
+
 def _rows_of(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
     """A table's rows. If its format has a header, the columns are added to the list first.
 

@@ -22,7 +22,7 @@ def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:
         copies: The number of processes that hold the model in the same memory.
     """
     whole = model.start_from
-    built = build_empty(whole or "the VQA model", lambda: _build(model))
+    built = build_empty(whole or "the VQA model", lambda: build_from_configuration(model))
     if built is None:
         return []
     parts: dict[str, nn.Module] = {
@@ -42,7 +42,12 @@ def vqa_memory_advice(model: ModelConfig) -> list[str]:
     return [smaller, *([] if len(frozen) == 3 else ["freeze more of it (model.freeze)"])]
 
 
-def _build(names: ModelConfig) -> VqaModel:
+def build_from_configuration(names: ModelConfig) -> VqaModel:
+    """The model of a configuration alone, frozen as in a run, for counting on a device without memory.
+
+    Raises:
+        LooptopError: A configuration cannot be read, or a part cannot be used.
+    """
     if names.start_from:
         config = load_part(VqaConfig.from_pretrained, folder_of(names.start_from), "the configuration in")
     else:

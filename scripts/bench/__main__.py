@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from scripts.bench import answering, charts, histories, neighbours, opening, ppo, ppo_screen, training, watching
+from scripts.bench import answering, charts, histories, memory, neighbours, opening, ppo, ppo_screen, training, watching
 from scripts.bench.pairs import processor
 
 PARTS = {
@@ -17,6 +17,7 @@ PARTS = {
     "charts": charts,
     "ppo": ppo,
     "ppo_screen": ppo_screen,
+    "memory": memory,
 }
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from looptop.tui.forms import estimator
 from tests.factories.quick_answers import QuickAnswers
+from tests.factories.quick_estimates import QuickEstimates
 
 
 @pytest.fixture
@@ -36,6 +38,14 @@ def shown(app: Any) -> str:
     size = app.size
     lines = app.screen._compositor.render_strips(size)
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in lines)
+
+
+@pytest.fixture(autouse=True)
+def estimates(monkeypatch: pytest.MonkeyPatch) -> QuickEstimates:
+    """The form's estimating process, without a process."""
+    quick = QuickEstimates()
+    monkeypatch.setattr(estimator, "make_process", lambda: quick)
+    return quick
 
 
 Wait = Callable[[Any, Callable[[], object]], Awaitable[None]]

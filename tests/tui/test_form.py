@@ -14,6 +14,7 @@ from textual.widgets import Input
 from looptop.engine.config import RunConfig, override, preset
 from looptop.engine.config.catalogue import settings_of
 from looptop.engine.errors import LooptopError
+from looptop.engine.estimates.records import EstimateReply
 from looptop.engine.journal.records import RunState
 from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
@@ -22,6 +23,7 @@ from looptop.tui.forms.new_run import ValueField
 from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.train.screen import TrainScreen
 from tests.factories.quick_answers import QuickAnswers
+from tests.factories.quick_estimates import KNOWN, QuickEstimates
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
 from tests.tui.form_helpers import form_of, put, under_cursor, wrong
@@ -243,3 +245,38 @@ async def test_the_form_takes_no_text_before_somebody_goes_into_it(answers: Quic
         assert not any(field.value or field.has_focus for field in app.screen.query(Input))
         await pilot.press("1")
         await until(pilot, lambda: app.current_mode == "ask")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_the_run_needs_is_shown_before_it_starts(
+    answers: QuickAnswers, estimates: QuickEstimates, size: tuple[int, int]
+) -> None:
+    app = make(answers)
+    async with app.run_test(size=size) as pilot:
+        await go(pilot)
+        if size[0] < 110:
+            await pilot.press("t")
+        await until(pilot, lambda: "36,694 on 3,800 images" in shown(app) and "missing image: 2 (7.png" in shown(app))
+        if size[0] < 110:
+            form_of(app).query_one("#form-pane").focus()
+            await pilot.press("end")
+        await until(pilot, lambda: "27.0 MiB" in shown(app) and "507.0 MiB" in shown(app))
+        assert len(estimates.asked) == 1
+        if size == SIZE:
+            assert "720" in shown(app) and "1.1 million" in shown(app) and "501,888" in shown(app)
+            await put(pilot, "training.per_device_train_batch_size", "64")
+            await until(pilot, lambda: len(estimates.asked) == 2)
+            assert estimates.asked[1]["training"]["per_device_train_batch_size"] == 64  # type: ignore[index]
+
+
+async def test_a_folder_without_a_table_is_refused_while_it_is_typed(
+    answers: QuickAnswers, estimates: QuickEstimates
+) -> None:
+    estimates.reply = EstimateReply(error="/x holds no table; put one into it", key="data.source", status="ready")
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot)
+        await until(pilot, lambda: "✗ source" in shown(app) and "/x holds no table" in shown(app))
+        estimates.reply = KNOWN
+        await put(pilot, "data.max_images", "5")
+        await until(pilot, lambda: "✗ source" not in shown(app) and "36,694" in shown(app))

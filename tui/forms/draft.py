@@ -60,6 +60,11 @@ class Draft:
         """Whether something was changed since `take` or `keep`."""
         return (self._base, self._typed) != self._kept
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all settings, in their order."""
+        return list(self._by_key)
+
     def text(self, key: str) -> str:
         """A setting's value as text: what was typed, or else the value that it has."""
         return self._typed.get(key, self._texts.get(key, ""))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 
 from looptop.engine.config.catalogue import PRESET, Setting
 from looptop.engine.errors import LooptopError
+from looptop.engine.machine.free_memory import bytes_text
 from looptop.tui.forms.draft import Draft
 from looptop.tui.text import safe
+
+if TYPE_CHECKING:
+    from looptop.engine.estimates.records import EstimateReply, MemoryEstimate, StepCount
 
 
 def setting_text(draft: Draft, setting: Setting, wrong: str) -> Content:
@@ -43,8 +49,77 @@ def toml_text(draft: Draft, *, whole: bool) -> Content:
     return Content("\n").join(lines)
 
 
-def about_text(draft: Draft) -> Content:
-    """What is known about the run before it starts."""
-    count = sum(draft.differs(setting.key) for setting in draft.settings if setting.key != PRESET)
-    differs = "nothing" if not count else f"{count} setting" + ("s" if count > 1 else "")
-    return safe(f"{differs} differs from {draft.text(PRESET)}", "$text-muted")
+def about_text(draft: Draft, estimate: EstimateReply | None) -> Content:
+    """What is known about the run before it starts.
+
+    Args:
+        draft: Its settings.
+        estimate: What the estimating process has said so far; None before it has said anything.
+    """
+    count = sum(draft.differs(setting.key) for setting in draft.settings)
+    differs = "as the preset" if not count else f"{count} setting{'s' if count > 1 else ''} changed"
+    lines = [safe(f"{draft.text(PRESET)}: {differs}", "$text-muted")]
+    if draft.config is None:
+        return Content("\n").join([*lines, Content(""), safe("not known while a value is wrong", "$text-muted")])
+    if estimate is None:
+        return Content("\n").join([*lines, Content(""), safe("…", "$text-muted")])
+    if estimate.error is not None:
+        return Content("\n").join([*lines, Content(""), safe(estimate.error, "$text-error")])
+    lines += _data_lines(estimate)
+    if estimate.steps is not None:
+        lines += _step_lines(estimate.steps)
+    if estimate.memory is not None:
+        lines += _memory_lines(estimate.memory)
+    elif estimate.unknown:
+        lines += [_title("Memory"), safe(f"not known yet: {estimate.unknown}", "$text-muted")]
+    else:
+        lines += [Content(""), safe(f"{estimate.status}…", "$text-muted")]
+    return Content("\n").join(lines)
+
+
+def _data_lines(estimate: EstimateReply) -> list[Content]:
+    lines = [_title("Data")] if estimate.splits or estimate.left_out else []
+    for split in estimate.splits:
+        images = f" on {split.images:,} images" if split.images else ""
+        lines.append(_line(split.name, f"{split.rows:,}{images}"))
+    lines += [safe(f"! {kind}: {text}", "$text-warning") for kind, text in estimate.left_out]
+    return lines
+
+
+def _step_lines(steps: StepCount) -> list[Content]:
+    lines = [_title("Steps"), _line("in all", f"{steps.total:,}")]
+    if steps.per_epoch:
+        lines.append(_line("an epoch", f"{steps.per_epoch:,}"))
+    lines.append(_line("samples", f"{steps.samples:,} each"))
+    lines.append(safe("the time is known after ten steps", "$text-muted"))
+    return lines
+
+
+def _memory_lines(memory: MemoryEstimate) -> list[Content]:
+    of = [("weights", memory.weights), ("gradients", memory.gradients), ("optimiser", memory.optimizer)]
+    of += [("activations", memory.activations)]
+    of += [("features", memory.features)] if memory.features else []
+    of += [("libraries", memory.program)] if memory.device == "cpu" else []
+    fits = memory.peak <= memory.free
+    return [
+        _title("Model"),
+        _line("parameters", count_text(memory.parameters)),
+        _line("trained", count_text(memory.trainable)),
+        _title(f"Memory on {memory.device}, {memory.precision}"),
+        *(_line(name, bytes_text(size)) for name, size in of),
+        _line("at most", bytes_text(memory.peak), "bold" if fits else "$text-error bold"),
+        _line("free now", bytes_text(memory.free), "" if fits else "$text-error"),
+    ]
+
+
+def count_text(count: int) -> str:
+    """A number of parameters: "371,521", "124.4 million"."""
+    return f"{count / 1e6:,.1f} million" if count >= 1e6 else f"{count:,}"
+
+
+def _title(text: str) -> Content:
+    return safe(text, "$primary bold")
+
+
+def _line(name: str, text: str, style: str = "") -> Content:
+    return Content.assemble((f"{name:<12}", "$text-muted"), safe(text, style))

@@ -24,6 +24,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.forms import form_text
 from looptop.tui.forms.draft import Draft
 from looptop.tui.forms.editor import edit
+from looptop.tui.forms.estimator import Estimator
 from looptop.tui.forms.settings_table import SettingsTable
 from looptop.tui.run_text import run_line
 from looptop.tui.text import safe
@@ -33,6 +34,14 @@ from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.timer import Timer
+
+    from looptop.engine.estimates.records import EstimateReply
+
+ESTIMATE_SECONDS = 0.8
+"""How long nothing must change before the run is estimated."""
+ESTIMATOR_SECONDS = 30.0
+"""How long the estimating process is kept for further changes; it holds torch in memory."""
 
 PANES = ("about", "differences", "whole")
 """What the pane beside the settings can show."""
@@ -88,6 +97,11 @@ class NewRunForm(Vertical):
         """What the pane shows; empty before a person has chosen."""
         self._unsaved_text = ""
         """A configuration that came back from the editor and cannot be used yet."""
+        self.estimator = Estimator(self._take_estimate, self._rest)
+        self._estimate: EstimateReply | None = None
+        self._estimated: RunConfig | None = None
+        """The configuration that was asked about last."""
+        self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """The settings and the pane; the text of a setting; the search; a message; the list of runs."""
@@ -113,6 +127,14 @@ class NewRunForm(Vertical):
     def on_mount(self) -> None:
         """Shows the preset's values."""
         self._show_all()
+
+    def on_show(self) -> None:
+        """Estimates the run, once the form is on the screen."""
+        self._want_estimate()
+
+    def on_unmount(self) -> None:
+        """Ends the estimating process."""
+        self.estimator.close()
 
     # What the screens use.
 
@@ -171,7 +193,7 @@ class NewRunForm(Vertical):
             sentence: The reason.
             key: The setting that is the cause; empty if none is.
         """
-        if key in (setting.key for setting in self.draft.settings):
+        if key in self.draft.keys:
             self.table.found[key] = sentence
             self.table.go_to(key)
             self.table.focus()
@@ -284,7 +306,7 @@ class NewRunForm(Vertical):
         if self.busy:
             return
         draft = self.draft
-        wrong = next((key for key in (setting.key for setting in draft.settings) if key in draft.errors), None)
+        wrong = next((key for key in draft.keys if key in draft.errors), None)
         if wrong is not None:
             self.table.go_to(wrong)
             self.table.focus()
@@ -295,10 +317,48 @@ class NewRunForm(Vertical):
             self.post_message(self.Wanted(draft.config))
             self._show_message(Content.styled("starting…", "$text-primary"))
 
+    # What the run would need.
+
+    def _want_estimate(self) -> None:
+        """Asks for an estimate as soon as nothing changes for a moment."""
+        if self._timer is not None:
+            self._timer.stop()
+        if self.draft.config != self._estimated:
+            self._timer = self.set_timer(ESTIMATE_SECONDS, self._ask_estimate)
+
+    def _ask_estimate(self) -> None:
+        config = self.draft.config
+        if config is None or config == self._estimated or not self.is_on_screen:
+            return
+        self._estimated = config
+        try:
+            self.estimator.ask(config)
+        except LooptopError as error:
+            self._show_message(Content.styled("! ", "$text-warning bold") + safe(error, "$text-warning"))
+
+    def _take_estimate(self, reply: EstimateReply) -> None:
+        if not self.is_attached or self.draft.config != self._estimated:
+            return
+        self._estimate = reply
+        if reply.error is not None and reply.key in self.draft.keys:
+            self.table.found[reply.key] = reply.error
+            self.table.show_settings()
+        self._show_setting()
+        self._show_pane()
+
+    def _rest(self) -> None:
+        """Ends the process once nothing has changed for a while."""
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(ESTIMATOR_SECONDS, self.estimator.close)
+
     # Drawing.
 
     def _show_all(self) -> None:
         draft = self.draft
+        if draft.config != self._estimated:
+            self._estimate = None
+        self._want_estimate()
         self._show_setting()
         self._show_pane()
         if draft.problem:
@@ -318,7 +378,7 @@ class NewRunForm(Vertical):
         pane = self._pane or PANES[0]
         self.query_one("#form-pane").border_title = PANE_TITLES[pane]
         if pane == "about":
-            content = form_text.about_text(self.draft)
+            content = form_text.about_text(self.draft, self._estimate)
         else:
             content = form_text.toml_text(self.draft, whole=pane == "whole")
         self.query_one("#form-pane-text", Static).update(content)

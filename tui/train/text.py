@@ -58,7 +58,7 @@ def progress(snapshot: Snapshot, width: int) -> Content:
         words.append(f"epoch {epoch:.1f} of {epochs:g}")
     left = snapshot.value("seconds_left")
     if snapshot.state is RunState.RUNNING and left is not None and step < total:
-        words.append(f"{duration(left)} left")
+        words.append(f"about {duration(left)} left")
     elif snapshot.started and snapshot.ended:
         words.append(f"took {duration(snapshot.ended - snapshot.started)}")
     text = "  ".join(words)

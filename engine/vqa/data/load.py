@@ -6,7 +6,6 @@ Validation is split off by image, so that no image is on both sides. Rows that c
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.data import easy_vqa, prepared, table, vqa_v2
 from looptop.engine.vqa.data.problems import EMPTY_ANSWER, Problem, Problems
-from looptop.engine.vqa.data.rows import Limits, Progress, Row, folder_of, limited, none_left, reported
+from looptop.engine.vqa.data.rows import Limits, Progress, Row, folder_of, held_out_images, limited, none_left, reported
 
 SPLITS = ("train", "validation", "test")
 
@@ -170,27 +169,21 @@ def split_by_image(
 ) -> tuple[datasets.Dataset, datasets.Dataset]:
     """Splits rows into train and validation, with no image on both sides.
 
-    Images are ordered by a hash of id and seed, and the first `fraction` of them are held out (at least one, and not
-    all). So the split depends neither on the order of rows nor on Python's random numbers.
+    Which images are held out: `rows.held_out_images`.
 
     Raises:
         LooptopError: There is only one image, or one `image_id`; names the `problems` that left others out.
     """
     ids = dataset["image_id"][:]
-    ordered = sorted(set(ids), key=lambda image_id: _draw(image_id, seed))
-    if len(ordered) < 2:
+    if len(set(ids)) < 2:
         reason = "the data has only one image"
         if len(set(dataset["image"])) > 1:
-            reason = f"all images of the data have the image_id {visible(ordered[0])}, and so count as one image"
+            reason = f"all images of the data have the image_id {visible(ids[0])}, and so count as one image"
         left_out = f"; left out: {problems}" if problems else ""
         raise LooptopError(f"{reason}; a second one is needed, to be held out for validation{left_out}")
-    held = set(ordered[: min(max(1, round(fraction * len(ordered))), len(ordered) - 1)])
+    held = held_out_images(ids, fraction, seed)
     is_held = [image_id in held for image_id in ids]
     return prepared.rows_where(dataset, [not held_out for held_out in is_held]), prepared.rows_where(dataset, is_held)
-
-
-def _draw(image_id: str, seed: int) -> bytes:
-    return hashlib.blake2b(f"{seed}:{image_id}".encode(), digest_size=16).digest()
 
 
 def _read(config: DataConfig, problems: Problems, progress: Progress | None) -> dict[str, datasets.Dataset]:

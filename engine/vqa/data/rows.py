@@ -5,6 +5,7 @@ Imports neither torch nor datasets, so that the app can browse a data set.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -133,6 +134,25 @@ def reported(rows: Iterable[T], progress: Progress | None, total: int = 0) -> It
         done += 1
     if progress is not None:
         progress(done, total)
+
+
+def held_out_images(image_ids: Iterable[str], fraction: float, seed: int) -> set[str]:
+    """The images that are held out for validation.
+
+    Images are ordered by a hash of id and seed, and the first `fraction` of them are held out (at least one, and not
+    all). So the split depends neither on the order of rows nor on Python's random numbers.
+
+    Args:
+        image_ids: The image of each row.
+        fraction: The fraction of the images.
+        seed: The run's seed.
+    """
+
+    def draw(image_id: str) -> bytes:
+        return hashlib.blake2b(f"{seed}:{image_id}".encode(), digest_size=16).digest()
+
+    ordered = sorted(set(image_ids), key=draw)
+    return set(ordered[: min(max(1, round(fraction * len(ordered))), len(ordered) - 1)])
 
 
 def none_left(source: object, problems: Problems) -> LooptopError:

@@ -1,0 +1,128 @@
+"""Estimates the memory of a run before it starts; imports torch.
+
+Weights, gradients and Adam's two moments follow from the numbers of parameters; activations are counted by
+`models.step_memory`. On a CPU the program itself and kept features take the same memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+import torch
+
+from looptop.engine.compute.device import Device, pick
+from looptop.engine.config import RunConfig
+from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.estimates.records import MemoryEstimate
+from looptop.engine.machine.free_memory import free_bytes
+from looptop.engine.models.memory import BYTES_PER_NUMBER, MOMENTS_PER_WEIGHT, ModelSize
+from looptop.engine.models.step_memory import StepMemory
+from looptop.engine.ppo.model_sizes import ppo_sizes
+from looptop.engine.ppo.step_memory import ppo_step_memory
+from looptop.engine.vqa.configuration import frozen_parts
+from looptop.engine.vqa.data.counts import DataCounts
+from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model_sizes import build_from_configuration, vqa_sizes
+from looptop.engine.vqa.processing import VqaProcessor, resolve
+from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.step_memory import BatchShape, patches, vqa_step_memory
+
+USUAL_TOKENS = 16, 3
+"""Tokens of the longest question and answer of a batch, if the data does not tell."""
+
+
+def estimate_memory(config: RunConfig, counts: DataCounts | None, program: int) -> MemoryEstimate:
+    """The memory of one of the run's processes.
+
+    Args:
+        config: The run's configuration; its models' own configurations are on this machine.
+        counts: The counts of a VQA run's data, if they are known.
+        program: Bytes of a process that has loaded what a run loads, and no model.
+
+    Raises:
+        Exception: A model cannot be counted.
+    """
+    training: Any = config.training
+    device = pick(training.device, training.precision, threads=1)
+    on_cpu = device.torch_device == "cpu"
+    features = 0
+    if isinstance(config, VqaRunConfig):
+        sizes = vqa_sizes(config.model)
+        shape, features = _vqa_batch(config, counts)
+        accumulates = training.gradient_accumulation_steps > 1
+        step = vqa_step_memory(config.model, shape, accumulates=accumulates, precision=device.precision, on_cpu=on_cpu)
+    elif isinstance(config, PpoRunConfig):
+        sizes = ppo_sizes(config)
+        step = ppo_step_memory(config, precision=device.precision, on_cpu=on_cpu)
+    else:
+        raise NotImplementedError(config.kind)
+    return _together(sizes, step, device, training.optim, features, program)
+
+
+def _together(
+    sizes: list[ModelSize], step: StepMemory, device: Device, optimizer: str, features: int, program: int
+) -> MemoryEstimate:
+    parameters, trained = sum(each.parameters for each in sizes), sum(each.trained for each in sizes)
+    weights, gradients = BYTES_PER_NUMBER * parameters, BYTES_PER_NUMBER * trained
+    moments = MOMENTS_PER_WEIGHT.get(optimizer, 0) * gradients
+    # torch's unfused optimisers compute with copies on a GPU: of all weights at once.
+    copies = gradients if device.torch_device != "cpu" and "fused" not in optimizer else 0
+    on_device = weights + moments + max(step.peak - step.weights, gradients + copies)
+    on_cpu = device.torch_device == "cpu"
+    return MemoryEstimate(
+        device=device.torch_device,
+        precision=device.precision,
+        parameters=parameters,
+        trainable=trained,
+        weights=weights,
+        gradients=gradients,
+        optimizer=moments,
+        activations=step.activations,
+        features=features,
+        program=program,
+        peak=on_device + (features + program if on_cpu else 0),
+        free=free_bytes(device.torch_device),
+    )
+
+
+def _vqa_batch(config: VqaRunConfig, counts: DataCounts | None) -> tuple[BatchShape, int]:
+    """The shape of a batch, and the bytes of kept features."""
+    rows = config.training.per_device_train_batch_size
+    questions, answers = USUAL_TOKENS
+    distinct = 0
+    if counts is not None and counts.questions:
+        processor = _processor(config)
+        spread = slice(None, None, max(1, len(counts.questions) // max(rows, 1)))
+        questions = max(len(ids) for ids in processor.question_ids(list(counts.questions[spread])))
+        answers = max(len(ids) for ids in processor.answer_ids(list(counts.answers[spread])))
+        distinct = counts.distinct_questions
+    frozen = frozen_parts(config.model.freeze) if config.training.keep_features else frozenset()
+    model = _meta(config)
+    vision, mean = model.image_encoder.config, config.model.fusion == "mean"
+    image_bytes = text_bytes = 0
+    if "image_encoder" in frozen and counts is not None:
+        image_bytes = counts.images * (1 if mean else 1 + patches(vision)) * int(vision.hidden_size) * BYTES_PER_NUMBER
+    if "text_encoder" in frozen:
+        text_bytes = distinct * (1 if mean else questions) * int(model.text_encoder.config.hidden_size)
+        text_bytes *= BYTES_PER_NUMBER
+    # As the run decides: features are kept if they fit into a quarter of the free memory.
+    room = psutil.virtual_memory().available // 4
+    image, text = 0 < image_bytes <= room, 0 < text_bytes <= room
+    shape = BatchShape(rows, questions, answers, kept_image=image, kept_text=text)
+    return shape, (image_bytes if image else 0) + (text_bytes if text else 0)
+
+
+def _meta(config: VqaRunConfig) -> VqaModel:
+    with torch.device("meta"):
+        return build_from_configuration(config.model)
+
+
+def _processor(config: VqaRunConfig) -> VqaProcessor:
+    names = config.model
+    if names.start_from:
+        return VqaProcessor.from_pretrained(folder_of(names.start_from))
+    return VqaProcessor.from_parts(
+        *(resolve(name) for name in (names.text_encoder, names.image_encoder, names.decoder))
+    )
