@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from looptop.engine.journal.reader import Event
 from looptop.engine.journal.writer import JournalWriter
 from looptop.tui.app import LooptopApp
+from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.screens.entries import Entries
 from looptop.tui.screens.log_reader import LogReader
 from looptop.tui.train.screen import TrainScreen
@@ -20,6 +21,8 @@ from looptop.tui.widgets.entries import Entry, counts, counts_text, lines_of, ma
 from looptop.tui.widgets.entry_list import EntryList
 from looptop.tui.widgets.events_panel import EventsPanel, entry_of, last_lines
 from tests.factories.quick_answers import QuickAnswers
+from tests.factories.synthetic_ppo import Maker
+from tests.factories.synthetic_ppo import make_run as ppo_run
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
 
@@ -110,11 +113,16 @@ def test_more_than_the_last_64_kib_of_a_log_is_read_up_to_a_limit(
 ) -> None:
     path = tmp_path / "log.txt"
     path.write_text("".join(f"line {number}\n" for number in range(20_000)))
+    monkeypatch.setattr("looptop.tui.screens.log_reader.FIRST_BYTES", 64 * 1024)
     reader = LogReader(path)
-    assert len(reader.poll()) == 20_000 and reader.left_out == 0
+    first = reader.poll()
+    assert first[-1].text == "line 19999" and 1000 < len(first) < 20_000
+    assert len(reader.poll()) == 20_000 and reader.left_out == 0 and reader.is_whole
     monkeypatch.setattr("looptop.tui.screens.log_reader.MOST_BYTES", 1000)
+    monkeypatch.setattr("looptop.tui.screens.log_reader.FIRST_BYTES", 1000)
     reader = LogReader(path)
     entries = reader.poll()
+    assert reader.is_whole
     assert 70 < len(entries) < 100 and entries[-1].text == "line 19999"
     assert all(entry.text.startswith("line ") for entry in entries)
     assert reader.left_out == path.stat().st_size - sum(len(entry.text) + 1 for entry in entries)
@@ -190,3 +198,25 @@ async def test_a_log_is_searched_from_its_end_and_followed_until_one_scrolls_up(
         await until(pilot, lambda: isinstance(app.screen, Entries) and entries.has_focus)
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, TrainScreen))
+
+
+async def test_the_events_of_several_runs_are_one_list_with_their_names(answers: QuickAnswers) -> None:
+    app = app_on(answers)
+    other = make_run(extra=lambda writer: writer.event("data", "of the other", 3, "warning"))
+    async with app.run_test(size=(110, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
+        assert app._opened_on is not None
+        app.open_charts([app._opened_on, other])
+        await until(pilot, lambda: "vqa-2 ! of the other" in shown(app))
+        await pilot.press("L")
+        await until(pilot, lambda: "Events of vqa-1, vqa-2: 2 warnings, 1 error" in shown(app))
+        assert "vqa-2 ! of the other" in shown(app) and "vqa-1 ✗ [/b] a failure" in shown(app)
+
+
+async def test_the_events_of_a_ppo_run_are_opened_in_any_terminal(answers: QuickAnswers) -> None:
+    run = ppo_run(Maker(3, 8))
+    app = LooptopApp(make_process=lambda: answers, attach=run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, PpoScreen) and "finished" in shown(app))
+        await pilot.press("L")
+        await until(pilot, lambda: f"Events of {run.id}" in shown(app))

@@ -36,19 +36,26 @@ class Entries(Overlay[None]):
         read: Reads them all, in a thread.
         empty: What is shown if there are none.
         note: What the head says besides their counts, after a reading.
+        is_whole: Whether a reading was of all entries; if not, the next one follows immediately.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("entries")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("entries",)
 
     def __init__(
-        self, title: str, read: Callable[[], Sequence[Entry]], empty: str, note: Callable[[], str] = lambda: ""
+        self,
+        title: str,
+        read: Callable[[], Sequence[Entry]],
+        empty: str,
+        note: Callable[[], str] = lambda: "",
+        is_whole: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__()
         self._title = title
         self._read_all = read
         self._empty = empty
         self._note = note
+        self._is_whole = is_whole
 
     def compose(self) -> Iterable[Widget]:
         """The entries, and a field for what is searched for."""
@@ -79,7 +86,7 @@ class Entries(Overlay[None]):
             if before is None or entries != before:
                 before = entries
                 self._list.show(entries)
-            await asyncio.sleep(READ_SECONDS)
+            await asyncio.sleep(READ_SECONDS if self._is_whole() else 0)
 
     @on(EntryList.Changed)
     def _show_head(self) -> None:

@@ -21,4 +21,4 @@ class Log(Entries):
         def note() -> str:
             return reader.trouble or (f"without its first {size(reader.left_out)}" if reader.left_out else "")
 
-        super().__init__(f"Log of {run.id}", reader.poll, "nothing was printed yet", note)
+        super().__init__(f"Log of {run.id}", reader.poll, "nothing was printed yet", note, lambda: reader.is_whole)

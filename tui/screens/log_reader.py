@@ -11,6 +11,8 @@ from looptop.engine.files.private import UnsafeFileError, open_regular
 from looptop.engine.text import visible
 from looptop.tui.widgets.entries import Entry
 
+FIRST_BYTES = 256 * 1024
+"""How many bytes of the log's end are read at first, so that the newest entries are shown at once."""
 MOST_BYTES = 16 * 2**20
 """How many bytes of the log's end are read at most."""
 CHUNK = 256 * 1024
@@ -18,7 +20,8 @@ CHUNK = 256 * 1024
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d+)? ")
 _LEVEL = re.compile(r"(warning|error|critical)\b[: ]", re.IGNORECASE)
-_WARNING = re.compile(r"\w*Warning: ")
+_WARNING = "Warning: "
+"""In the lines of Python's warnings."""
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -40,17 +43,25 @@ class LogReader:
         self._entries: list[Entry] = []
         self.left_out = 0
         """Bytes at the log's beginning that are not shown."""
+        self._most = FIRST_BYTES
         self.trouble = ""
         """Why the log cannot be read; empty if it can."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is read at most was read."""
+        return self._most == MOST_BYTES or not self.left_out
+
     def poll(self) -> Sequence[Entry]:
-        """All entries so far; an equal list if nothing was added."""
+        """All entries so far; an equal list if nothing was added. The first call reads only the last ones."""
+        if not self.is_whole and self._file != (-1, -1):
+            self._most, self._file = MOST_BYTES, (-1, -1)
         try:
             with os.fdopen(open_regular(self._path), "rb") as file:
                 status = os.fstat(file.fileno())
                 if (status.st_dev, status.st_ino) != self._file or status.st_size < self._next:
                     self._file, self._entries, self._last = (status.st_dev, status.st_ino), [], ""
-                    self._next = self.left_out = max(0, status.st_size - MOST_BYTES)
+                    self._next = self.left_out = max(0, status.st_size - self._most)
                     if self.left_out:
                         file.seek(self.left_out)
                         self._next = self.left_out = self.left_out + len(file.readline(MOST_BYTES))
@@ -89,4 +100,4 @@ class LogReader:
         self._last = ""
         if level:
             return Entry(visible(text), "warning" if level[1].lower() == "warning" else "error")
-        return Entry(visible(text), "warning" if _WARNING.search(said) and not stamp else "info")
+        return Entry(visible(text), "warning" if _WARNING in said and not stamp else "info")

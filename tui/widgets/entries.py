@@ -66,7 +66,11 @@ def lines_of(entries: Sequence[Entry], width: int, level: str = "info", start: i
     lines = []
     for index in range(start, len(entries)):
         entry = entries[index]
-        if is_shown(entry, level):
+        if level != "info" and not is_shown(entry, level):
+            continue
+        if len(entry.text) + len(entry.stamp) < width and entry.text.isascii():
+            lines.append(Line(index, entry.text, True))
+        else:
             room = max(8, width - (len(entry.stamp) + 1 if entry.stamp else 0))
             lines += [Line(index, part, not number) for number, part in enumerate(wrapped(entry.text, room))]
     return lines

@@ -9,7 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from looptop.engine.journal.records import RunState
+from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.records import Event, Point, RunState
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.alerts.listener import Alerts
 from looptop.engine.runs.alerts.records import Timing
@@ -53,6 +54,42 @@ def judged(values: Values, *, kind: str = "vqa", finish: bool = True, **facts: A
     if finish:
         alerts.on_state(RunState.FINISHED, "", None)
     return raised
+
+
+class Journalled(Journal):
+    """What a run journalled of these values, as a resumed run reads it.
+
+    Args:
+        values: The values of its steps.
+        alerts: The alerts that it raised.
+        facts: Its facts.
+    """
+
+    def __init__(self, values: Values, alerts: Raised, facts: Mapping[str, Any]) -> None:
+        self._values, self._alerts, self._facts = values, alerts.alerts, facts
+
+    def facts(self) -> dict[str, Any]:
+        return dict(self._facts)
+
+    def events(self, after: int = 0) -> list[Event]:
+        return [Event(1, 0.0, step, "alert", "warning", text, code=code) for code, step, text in self._alerts]
+
+    def values(self, name: str, after_step: int = -1, limit: int = -1) -> list[Point]:
+        return [Point(step, each[name], 0.0) for step, each in self._values if name in each]
+
+
+def resumed(values: Values, at: int, *, kind: str = "vqa", **facts: Any) -> list[tuple[str, int]]:
+    """Code and step of each alert of a run that was stopped after a step and resumed."""
+    before = [(step, each) for step, each in values if step <= at]
+    first = judged(before, kind=kind, finish=False, **facts)
+    second = Raised()
+    alerts = Alerts(second, kind)
+    alerts.replay(Journalled(before, first, facts), at)
+    for step, each in values:
+        if step > at:
+            alerts.on_metrics(step, each)
+    alerts.on_state(RunState.FINISHED, "", None)
+    return [(code, step) for code, step, _ in [*first.alerts, *second.alerts]]
 
 
 def timed(throughputs: Sequence[float], *, loading: float = 0.0, kind: str = "vqa", **options: Any) -> Raised:

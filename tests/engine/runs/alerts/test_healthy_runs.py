@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.engine.runs.alerts.courses import Values, judged, losses, recorded, timed
+from tests.engine.runs.alerts.courses import Values, judged, losses, recorded, resumed, timed
 
 SEEDS = st.integers(0, 2**32)
 
@@ -61,6 +61,27 @@ def test_alerts_of_losses_do_not_depend_on_their_unit(factor: float, rise: float
         return [(code, step) for code, step, _ in judged(values, total_steps=300).alerts]
 
     assert raised(course(factor)) == raised(course(1.0)) != []
+
+
+@given(at=st.integers(1, 299), rise=st.sampled_from([0.9, 1.01, 1.02, 1.2]))
+def test_a_resumed_run_raises_the_alerts_of_an_undisturbed_one(at: int, rise: float) -> None:
+    course: list[tuple[int, dict[str, float]]] = [(0, {"eval_loss": 1.0, "eval_accuracy": 0.1})]
+    for step in range(1, 301):
+        loss = 1 / step if step < 50 else rise ** (step - 50) / 50
+        course.append((step, {"loss": loss, "grad_norm": loss}))
+        if step % 30 == 0:
+            course.append((step, {"eval_loss": loss, "eval_accuracy": 0.2}))
+    raised = judged(course, total_steps=300, question_only_accuracy=0.3)
+    assert len(raised.alerts) > 1 or rise < 1
+    again = resumed(course, at, total_steps=300, question_only_accuracy=0.3)
+    assert again == [(code, step) for code, step, _ in raised.alerts]
+
+
+@pytest.mark.parametrize("name", ["vqa-tiny", "ppo-tiny"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_recorded_run_that_is_resumed_raises_none(name: str, share: float) -> None:
+    values, kind, facts = recorded(name)
+    assert resumed(values, int(share * facts["total_steps"]), kind=kind, **facts) == []
 
 
 def test_a_learned_model_has_small_gradients_and_raises_none() -> None:
