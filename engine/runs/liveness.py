@@ -6,6 +6,7 @@ A live run cannot write if its disk is full: its new metrics wait in memory, and
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import time
@@ -15,8 +16,10 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.files import lock
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import visible
+from looptop.engine.text import join_text, visible
 
+OVERLOAD = 1.5
+"""A machine is busy if, on average over a minute, this many programs want each core."""
 FULL_BELOW = 2**20
 """A disk with less free space than this, in bytes, counts as full."""
 
@@ -58,6 +61,19 @@ def runs_beside(folder: RunFolder) -> list[str]:
             if run.path != folder.path and run.live_by() == "lock" and run.state() is RunState.RUNNING:
                 ids.append(run.id)
     return ids
+
+
+def what_slows(folder: RunFolder) -> str:
+    """What else keeps this machine busy, for people: other runs, more programs than cores; empty if nothing is known.
+
+    Args:
+        folder: The run that is slow.
+    """
+    runs, load, cores = runs_beside(folder), os.getloadavg()[0], os.cpu_count() or 1
+    reasons = [f"{join_text(runs, 'and')} {'trains' if len(runs) == 1 else 'train'} beside it"] if runs else []
+    if load > OVERLOAD * cores:
+        reasons.append(f"{load:.0f} programs want the {cores} cores of this machine")
+    return ", ".join(reasons)
 
 
 def full_disk(folder: Path) -> str:

@@ -30,7 +30,7 @@ from looptop.engine.runs.context import RunContext, RunStoppedError, Train, out_
 from looptop.engine.runs.folder import AFTER_FACT, RunFolder
 from looptop.engine.runs.gate import Gate
 from looptop.engine.runs.gate import StepVerdict as StepVerdict
-from looptop.engine.runs.liveness import runs_beside
+from looptop.engine.runs.liveness import what_slows
 from looptop.engine.runs.notify import Notifier
 from looptop.engine.runs.run_log import RunLog
 from looptop.engine.startup.changes import changed_config, changes_of
@@ -117,7 +117,7 @@ class RunThread(threading.Thread):
         self._notifier = Notifier(folder.path, of_alerts=on_alert != "continue")
         gate = Gate(folder, self.journal, checkpoint_seconds=60 * config.training.save_minutes)
         self.context = RunContext(folder, config, self.journal, gate)
-        self._alerts = self.context.alerts = Alerts(self.journal, config.kind, lambda: runs_beside(folder))
+        self._alerts = self.context.alerts = Alerts(self.journal, config.kind, lambda: what_slows(folder))
         self.journal.listeners = [
             RunLog(self.context.log), self._notifier, AlertReaction(gate, on_alert), self._alerts,
         ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -40,14 +40,14 @@ class Alerts(Listener):
     Args:
         journal: Receives them.
         kind: The kind of run.
-        beside: Returns the other runs that train on this machine.
+        what_slows: Says what else keeps this machine busy.
     """
 
-    def __init__(self, journal: JournalWriter, kind: str, beside: Callable[[], Sequence[str]] = tuple) -> None:
+    def __init__(self, journal: JournalWriter, kind: str, what_slows: Callable[[], str] = str) -> None:
         self._journal = journal
         self._rules = rules_of(kind)
         self._settings = SETTINGS.get(kind, Settings())
-        self._beside = beside
+        self._what_slows = what_slows
         self._raised: set[tuple[str, str]] = set()
         self._replaying = False
         self._rises_by_design = False
@@ -114,8 +114,8 @@ class Alerts(Listener):
                 continue
             self._raised.add(key)
             if not self._replaying:
-                beside = self._beside() if alert.code is AlertCode.THROUGHPUT_FALLEN else ()
-                text = alert_text(alert, self._settings, beside)
+                cause = self._what_slows() if alert.code is AlertCode.THROUGHPUT_FALLEN else ""
+                text = alert_text(alert, self._settings, cause)
                 self._journal.event("alert", text, alert.step, "warning", code=str(alert.code))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from looptop.engine.machine.free_memory import bytes_text
 from looptop.engine.runs.alerts.records import Alert, AlertCode
-from looptop.engine.text import join_text
 
 
 class Settings(Struct, frozen=True):
@@ -32,17 +31,16 @@ SETTINGS = {
 """By kind of run; for others, the defaults."""
 
 
-def alert_text(alert: Alert, settings: Settings, beside: Sequence[str] = ()) -> str:
+def alert_text(alert: Alert, settings: Settings, cause: str = "") -> str:
     """An alert for people: what is wrong, with its figures, and what to try.
 
     Args:
         alert: The alert.
         settings: The settings to name.
-        beside: Other runs that train on this machine now, if throughput has fallen.
+        cause: Its likely cause; empty if unknown.
     """
     what, advice = _SENTENCES[alert.code]
-    cause = f"; {join_text(beside, 'and')} {'trains' if len(beside) == 1 else 'train'} beside it" if beside else ""
-    return f"{what(alert)}{cause}. To try: {advice(settings)}."
+    return f"{what(alert)}{'; ' * bool(cause)}{cause}. To try: {advice(settings)}."
 
 
 def _values(alert: Alert, name: str, other: str) -> str:

@@ -121,3 +121,21 @@ def test_a_drop_that_ends_within_a_minute_raises_none() -> None:
 
 def test_throughput_that_rises_raises_none() -> None:
     assert timed([100.0 * (1 + step / 100) for step in range(1000)]).alerts == []
+
+
+def test_one_fast_block_of_steps_does_not_make_the_rest_slow() -> None:
+    assert timed([100.0] * 100 + [250.0] * 50 + [100.0] * 200).alerts == []
+
+
+def test_a_gradient_norm_that_grows_threefold_while_the_loss_falls_is_no_explosion() -> None:
+    course: Values = [(step, {"loss": 1 / step, "grad_norm": 0.1 + 0.2 * step / 400}) for step in range(1, 401)]
+    assert judged(course, total_steps=400).alerts == []
+
+
+def test_where_the_training_loss_rises_too_the_model_does_not_overfit() -> None:
+    course: list[tuple[int, dict[str, float]]] = [(0, {"eval_loss": 2.0})]
+    for step in range(1, 81):
+        course.append((step, {"loss": 1 + abs(step - 20) / 100}))
+        if step % 10 == 0:
+            course.append((step, {"eval_loss": 1 + abs(step - 20) / 100}))
+    assert "overfitting" not in judged(course, total_steps=80).codes

@@ -16,6 +16,8 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.runs.alerts.listener import Alerts
 from looptop.engine.runs.alerts.records import Resources
 from looptop.engine.runs.context import RunContext
+from looptop.engine.runs.folder import RunFolder, RunLock
+from looptop.engine.runs.liveness import what_slows
 from looptop.engine.startup.run import Run, start
 from tests.factories.runs import config
 from tests.support import eventually
@@ -126,6 +128,21 @@ def test_a_run_goes_on_with_an_alert_and_notifies_if_it_shall(home: Path, tmp_pa
     assert run.wait() is RunState.FINISHED and run.folder.summary().alerts == 1
     events = ["finished"] if on_alert == "continue" else ["alert", "finished"]
     eventually(lambda: marks.exists() and sorted(marks.read_text().split()) == events)
+
+
+def test_what_slows_a_run_is_known(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (2.5, 0.0, 0.0))
+    slow, paused, beside = (RunFolder.create("vqa", config()) for _ in range(3))
+    with RunLock(slow.lock, slow.id), RunLock(paused.lock, paused.id), RunLock(beside.lock, beside.id):
+        assert what_slows(slow) == ""
+        for run, state in ((slow, RunState.RUNNING), (paused, RunState.PAUSED), (beside, RunState.RUNNING)):
+            writer = JournalWriter(run.db)
+            writer.state(state)
+            assert writer.close()
+        assert what_slows(slow) == "vqa-3 trains beside it"
+        monkeypatch.setattr("os.getloadavg", lambda: (6.2, 0.0, 0.0))
+        assert what_slows(slow) == "vqa-3 trains beside it, 6 programs want the 2 cores of this machine"
 
 
 def test_an_unknown_way_to_react_is_refused() -> None:

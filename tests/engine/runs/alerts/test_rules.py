@@ -111,8 +111,8 @@ def test_a_run_that_ends_early_is_judged_by_its_last_evaluation() -> None:
     assert judged(course, total_steps=1000, question_only_accuracy=0.67).codes == ["no_better_than_question"]
 
 
-def test_throughput_that_has_fallen_for_a_minute_is_alerted_and_names_the_run_beside_it() -> None:
-    code, step, text = only(timed([1123.0] * 700 + [730.0] * 700, beside=lambda: ["vqa-2"]))
+def test_throughput_that_has_fallen_for_a_minute_is_alerted_and_says_what_slows_it() -> None:
+    code, step, text = only(timed([1123.0] * 700 + [730.0] * 700, what_slows=lambda: "vqa-2 trains beside it"))
     assert code == "throughput_fallen" and 700 + 50 * 7.3 <= step <= 700 + 90 * 7.3
     assert text.startswith("training has slowed down to 65 % of its best: 730 samples a second at step")
     assert "1123 at best; vqa-2 trains beside it. To try: " in text
