@@ -31,12 +31,14 @@ from looptop.tui.run_events import RunEvents
 from looptop.tui.screen_names import MAIN_SCREENS, screen_of
 from looptop.tui.screens.base import MainScreen, Overlay, Services
 from looptop.tui.terminal import driver as terminal
+from looptop.tui.terminal.graphics_layer import GraphicsLayer
 from looptop.tui.terminal.key_order import KeyDone, KeyOrder, is_key_input
 from looptop.tui.text import VisibleLines
 from looptop.tui.themes import DARK, LIGHT, first_theme
 from looptop.tui.widgets.bars import refresh_top_lines
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from textual.actions import ActionParseResult
     from textual.dom import DOMNode
 
@@ -95,6 +97,7 @@ class LooptopApp(App[str]):
         self._make_process = make_process
         self._make_evaluator = make_evaluator
         self._drawn_on = drawn_on
+        self.graphics = GraphicsLayer(self)
         self._run_events = RunEvents()
         self._visible_lines = VisibleLines()
         self._key_order = KeyOrder(self)
@@ -287,7 +290,12 @@ class LooptopApp(App[str]):
         """Draws the whole screen again; another program may have drawn over it."""
         if self._drawn_on is not None:
             self._drawn_on.forget_colours()
+        self.graphics.forget()
         self.refresh(layout=True)
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        super()._display(screen, renderable)
+        self.graphics.after_frame(renderable)
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
         """Quits, and ends the process by force if that takes too long."""

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-# Kitty's query for graphics, then a query that every terminal answers: a reply to the first comes before the second.
-_QUERY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
+GRAPHICS_QUERY = b"\x1b[>q\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
+"""Asks for the terminal's name (XTVERSION), whether it draws kitty's graphics, and its attributes (DA1). Every terminal
+answers the last one, and after the others."""
+
 _REPLY_SECONDS = 1.0
 
 _NO_TERMINALS = ("", "dumb", "unknown")
@@ -38,7 +40,7 @@ class Terminal(Struct, frozen=True):
     colours: str
     """`16 million`, `256`, `16` or `none`."""
     graphics: tuple[str, ...] | None
-    """`kitty`, `sixel`; None if it did not answer."""
+    """`kitty`, `iterm2`, `sixel`; None if it did not answer."""
     through: tuple[str, ...] = ()
     """What lies between: `ssh`, `tmux`, `screen`."""
 
@@ -114,6 +116,8 @@ def parse_graphics(data: bytes) -> tuple[str, ...] | None:
     kinds = []
     if b"_Gi=31;OK" in data:
         kinds.append("kitty")
+    if b"\x1bP>|iTerm2" in data:
+        kinds.append("iterm2")
     if b"4" in attributes[1].split(b";")[1:]:
         kinds.append("sixel")
     return tuple(kinds)
@@ -127,7 +131,7 @@ def _graphics(descriptor: int) -> tuple[str, ...] | None:
     data = b""
     try:
         tty.setcbreak(descriptor)
-        os.write(descriptor, _QUERY)
+        os.write(descriptor, GRAPHICS_QUERY)
         end = time.monotonic() + _REPLY_SECONDS
         while parse_graphics(data) is None and (left := end - time.monotonic()) > 0:
             if select.select([descriptor], [], [], left)[0]:

@@ -34,6 +34,8 @@ COLD_PROGRAM = [sys.executable, "-c", COLD + MAIN]
 
 # pyte takes these for text; terminals do not.
 _UNKNOWN = re.compile(r"\x1b\[[<>=?][0-9;:]*[a-zA-Z$]*|\x1b_.*?\x1b\\|\x1bP.*?\x1b\\|\x1b\].*?(\x07|\x1b\\)")
+_OPEN = re.compile(r"\x1b(?:[_P\]][^\x1b\x07]*\x1b?)?$")
+"""A string whose end has not come, such as an image's."""
 
 
 class Tty:
@@ -50,6 +52,7 @@ class Tty:
         self.raw = bytearray()
         self.code: int | None = None
         self._stream = pyte.Stream(self.screen)
+        self._held = ""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace")
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
@@ -100,7 +103,10 @@ class Tty:
     def feed(self, data: bytes) -> None:
         """Shows what the program wrote."""
         self.raw += data
-        text = _UNKNOWN.sub(lambda match: match[0] if match[0][-1] in "hl" else "", self._decode.decode(data))
+        text = self._held + self._decode.decode(data)
+        self._held = match[0] if (match := _OPEN.search(text)) else ""
+        text = text.removesuffix(self._held)
+        text = _UNKNOWN.sub(lambda match: match[0] if match[0][-1] in "hl" else "", text)
         self._stream.feed(text)
 
     def text(self) -> str:

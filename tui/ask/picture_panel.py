@@ -60,7 +60,6 @@ class PicturePanel(Vertical):
 
     async def load(self, path: Path) -> None:
         """Opens an image and shows it, or shows what is wrong with it."""
-        path = path.absolute()
         future = in_thread(lambda: thumbnail_of(path))
         await asyncio.wait([future], timeout=OPENING_SECONDS)
         if not future.done():
@@ -70,7 +69,7 @@ class PicturePanel(Vertical):
         self._show(path, future.result)
 
     def _show(self, path: Path, opened: Callable[[], Image]) -> None:
-        self._path, self._image = path, None
+        self._path, self._image = path.absolute(), None
         try:
             self._image = opened()
         except LooptopError as error:

@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
-from looptop.tui.ask.picture import ROW_HEIGHT, Picture
+from looptop.tui.ask.picture import Picture
 from looptop.tui.ask.picture_panel import OPENING_SECONDS
 from looptop.tui.ask.picture_pyramid import Pyramid
 from looptop.tui.ask.picture_viewport import STEP, Viewport
@@ -75,7 +75,7 @@ class PannedPicture(Picture):
         if self._dragged_from is not None:
             moved = self._dragged_from - event.screen_offset
             self._dragged_from = event.screen_offset
-            self.pan(moved.x, moved.y * ROW_HEIGHT)
+            self.pan(moved.x, moved.y * self.row_height)
 
     def on_mouse_up(self) -> None:
         """Lets go."""
@@ -85,7 +85,7 @@ class PannedPicture(Picture):
     def _from_middle(self, event: events.MouseEvent) -> tuple[float, float]:
         width, height = self.room
         inside = event.get_content_offset_capture(self)
-        return inside.x + 0.5 - width / 2, (inside.y + 0.5) * ROW_HEIGHT - height / 2
+        return inside.x + 0.5 - width / 2, (inside.y + 0.5) * self.row_height - height / 2
 
 
 class LargeView(Overlay[None]):

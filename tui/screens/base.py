@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from looptop.engine.runs.listing import Summaries
     from looptop.engine.vqa.image_sources import ImageEntry
     from looptop.tui.kept_state import StateFile
+    from looptop.tui.terminal.graphics_layer import GraphicsLayer
 
 Result = TypeVar("Result")
 
@@ -48,6 +49,9 @@ class Services(Protocol):
 
     kept: StateFile
     """What the app keeps from one start to the next."""
+
+    graphics: GraphicsLayer
+    """Images on terminals that draw them."""
 
     @property
     def summaries(self) -> Summaries:

@@ -8,11 +8,14 @@ speed; and a terminal that no longer reads keeps the program from exiting.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import selectors
 import signal
+import struct
 import sys
+import termios
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator
@@ -27,10 +30,13 @@ from textual.message import Message
 
 from looptop.engine.files.private import open_regular
 from looptop.tui.terminal.compact_output import CompactOutput, erases_in_colour
+from looptop.tui.terminal.graphics import QUERIES, GraphicsReplies
 from looptop.tui.terminal.replies import Replies
 
 if TYPE_CHECKING:
     from textual.app import App
+
+    from looptop.tui.terminal.graphics_layer import GraphicsLayer
 
 EXIT_WRITE_SECONDS = 2.0
 """Seconds that an app that is quitting waits for a terminal that does not read."""
@@ -53,6 +59,8 @@ class TerminalFile(io.TextIOBase):
         self._compact = CompactOutput(erases_in_colour(os.environ.get("TERM", "")))
         self.gone = False
         """Whether the terminal has been closed."""
+        self.written = 0
+        """Characters that have been written, or dropped since the terminal is gone."""
 
     def fileno(self) -> int:
         """The terminal's descriptor."""
@@ -81,6 +89,7 @@ class TerminalFile(io.TextIOBase):
                     continue
                 except OSError:
                     self.gone = True
+        self.written += len(text)
         return len(text)
 
     def forget_colours(self) -> None:
@@ -138,8 +147,30 @@ class Driver(LinuxDriver):
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)
+        self._sent = 0
         if _screen is not None:
             self._file = _screen  # type: ignore[assignment]
+
+    def write(self, data: str) -> None:
+        """Writes to the terminal, in a thread."""
+        self._sent += len(data)
+        super().write(data)
+
+    @property
+    def backlog(self) -> int:
+        """Characters that wait for the terminal."""
+        return self._sent - self._file.written if isinstance(self._file, TerminalFile) else 0
+
+    @property
+    def _layer(self) -> GraphicsLayer | None:
+        return getattr(self._app, "graphics", None)
+
+    def start_application_mode(self) -> None:
+        """Takes the terminal, and asks which graphics it draws; what a terminal may print of that, the first frame
+        covers.
+        """
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.write(QUERIES)
 
     def _get_terminal_size(self) -> tuple[int, int]:
         # Textual asks descriptor 1, which is the log while the app runs.
@@ -148,6 +179,21 @@ class Driver(LinuxDriver):
         except OSError:
             width, height = 0, 0
         return width or 80, height or 24
+
+    def stop_application_mode(self) -> None:
+        """Gives the terminal back, without images on it."""
+        if self._layer is not None:
+            self._layer.remove()
+        super().stop_application_mode()
+
+    def _cell(self) -> tuple[int, int] | None:
+        """Width and height of a cell in pixels, as the system knows them."""
+        try:
+            window = fcntl.ioctl(self._file.fileno() if self._file else 1, termios.TIOCGWINSZ, bytes(8))
+        except OSError:
+            return None
+        rows, columns, width, height = struct.unpack("HHHH", window)
+        return (width // columns, height // rows) if rows and columns and width >= columns and height >= rows else None
 
     def resume_application_mode(self) -> None:
         """Takes the terminal back from the shell, and redraws the whole screen."""
@@ -160,6 +206,7 @@ class Driver(LinuxDriver):
         """Reads keys until the app quits. Quits the app if the input ends."""
         parser = Keys(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
+        replies = GraphicsReplies(self._cell())
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             while not self.exit_event.is_set():
@@ -173,7 +220,10 @@ class Driver(LinuxDriver):
                         if leave is not None:
                             self._loop.call_soon_threadsafe(leave)
                         return
-                    for event in parser.feed(decode(data)):
+                    text = decode(data)
+                    if (graphics := replies.hear(text)) is not None and self._layer is not None:
+                        self._loop.call_soon_threadsafe(self._layer.use, graphics)
+                    for event in parser.feed(text):
                         self.process_message(event)
                 for event in parser.tick():
                     self.process_message(event)

@@ -1,0 +1,169 @@
+"""Draws images over the half blocks of widgets, straight to the terminal, after each frame.
+
+Textual cuts lines into cells, so an image cannot be part of them. A widget draws half blocks always; this layer draws
+the image over them while the widget is wholly visible, and removes it as soon as a dialog, a notice or another screen
+lies over the widget, or it moves. So nothing is left behind, and no text is covered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.geometry import Offset, Region
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.screen import Screen
+    from textual.widget import Widget
+
+    from looptop.tui.terminal.graphics import Graphics
+    from looptop.tui.terminal.graphics_encoding import Graphic
+
+MAX_BACKLOG = 65_536
+"""Bytes that may wait for the terminal when an image is written. Behind more, it waits: a newer one may replace it."""
+
+RETRY_SECONDS = 0.1
+
+
+@dataclass
+class _Place:
+    """A widget's image."""
+
+    graphic: Graphic
+    offset: Offset
+    """From the top left of the widget's content, in cells."""
+    drawn: tuple[Graphic, Region] | None = None
+    """What is on the terminal, and where on the screen."""
+
+
+class GraphicsLayer:
+    """The images on the terminal.
+
+    Args:
+        app: The app that is on the terminal.
+    """
+
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
+        self._places: dict[Widget, _Place] = {}
+        self.graphics: Graphics | None = None
+        """How the terminal draws images; None if it has not said that it can."""
+
+    def use(self, graphics: Graphics) -> None:
+        """The terminal has said that it draws images."""
+        self.graphics = graphics
+        if self._app.screen_stack:
+            self._app.screen.query("Picture").refresh()
+
+    def write(self, text: str) -> None:
+        """Writes to the terminal, after what was written before."""
+        if text and self._app._driver is not None:
+            self._app._driver.write(text)
+
+    @property
+    def backlog(self) -> int:
+        """Characters that wait for the terminal."""
+        return getattr(self._app._driver, "backlog", 0)
+
+    def set(self, widget: Widget, graphic: Graphic | None, offset: Offset = Offset(0, 0)) -> None:  # noqa: B008
+        """Gives a widget its image; it is drawn after the next frame. The earlier one stays until then.
+
+        Args:
+            widget: The widget, which must refresh itself afterwards.
+            graphic: The image; None for none.
+            offset: Where the image begins, from the top left of the widget's content.
+        """
+        place = self._places.get(widget)
+        if graphic is not None:
+            self._places[widget] = _Place(graphic, offset, place.drawn if place is not None else None)
+        elif place is not None:
+            self._remove(place)
+            del self._places[widget]
+
+    def is_drawn(self, widget: Widget) -> bool:
+        """Whether a widget's image is on the terminal."""
+        place = self._places.get(widget)
+        return place is not None and place.drawn is not None
+
+    def forget(self) -> None:
+        """Another program has drawn over the terminal; all images are drawn again after the next frame."""
+        for place in self._places.values():
+            place.drawn = None
+
+    def remove(self) -> None:
+        """Removes all images, because the app leaves the terminal, for a while or for good."""
+        for place in self._places.values():
+            self._remove(place)
+
+    def after_frame(self, update: object) -> None:
+        """Draws and removes images after a frame was written.
+
+        Args:
+            update: What was written.
+        """
+        app = self._app
+        if not isinstance(update, CompositorUpdate) or app._batch_count or not app.screen_stack:
+            return
+        for widget, place in list(self._places.items()):
+            if not widget.is_attached:
+                self._remove(place)
+                del self._places[widget]
+                continue
+            region = _visible_region(app.screen, widget, place)
+            if region is None:
+                was_drawn = place.drawn is not None
+                self._remove(place)
+                if was_drawn:
+                    widget.refresh()  # Its half blocks are written over what was drawn.
+            elif place.drawn != (place.graphic, region) or (not place.graphic.remove and _touches(update, region)):
+                self._draw(widget, place, region)
+
+    def _draw(self, widget: Widget, place: _Place, region: Region) -> None:
+        if self.backlog > MAX_BACKLOG:
+            widget.set_timer(RETRY_SECONDS, widget.refresh)
+            return
+        before, place.drawn = place.drawn, (place.graphic, region)
+        moved = f"\x1b7\x1b[{region.y + 1};{region.x + 1}H"
+        remove = before[0].remove if before is not None else ""
+        if before is not None and before[0] is place.graphic:
+            self.write(remove)  # It has the same name as the one that is drawn, at another place.
+            remove = ""
+        self.write(f"{moved}{place.graphic.draw}\x1b8{remove}")
+
+    def _remove(self, place: _Place) -> None:
+        if place.drawn is not None:
+            self.write(place.drawn[0].remove)
+            place.drawn = None
+
+
+def _visible_region(screen: Screen[Any], widget: Widget, place: _Place) -> Region | None:
+    """The cells of a widget's image on the terminal; None if one of them is not visible."""
+    if widget.screen is not screen:
+        return None
+    content = widget.content_region
+    region = Region(*(content.offset + place.offset), place.graphic.columns, place.graphic.rows)
+    if region.intersection(content) != region:
+        return None  # The widget has another size by now; its new image is on its way.
+    layers = screen._compositor.layers_visible
+    if region.bottom > len(layers):
+        return None
+    for y in range(region.y, region.bottom):
+        for other, cropped, _ in layers[y]:
+            if other is widget:
+                if not (cropped.x <= region.x and region.right <= cropped.right):
+                    return None
+                break
+            if cropped.x < region.right and region.x < cropped.right:
+                return None
+        else:
+            return None
+    return region
+
+
+def _touches(update: object, region: Region) -> bool:
+    """Whether a part of a frame was written into a region."""
+    if isinstance(update, ChopsUpdate):
+        return any(region.y <= y < region.bottom and x1 < region.right and region.x < x2 for y, x1, x2 in update.spans)
+    return not isinstance(update, LayoutUpdate) or bool(update.region.intersection(region))
