@@ -30,6 +30,7 @@ KEY_CONTEXTS = {
     "gallery": "In the gallery",
     "path": "In the field for a path",
     "history": "In the earlier questions",
+    "models": "Among models",
     "many": "In a table of answers",
     "answers": "Among the answers",
     "train": "Train",

@@ -20,7 +20,13 @@ ASK_ACTIONS = {
             "strength(-1)", "left_square_bracket", "shading", "Darken less in the pictures of attention.", shown="[ ]"
         ),
         Action("strength(1)", "right_square_bracket", "shading", "Darken more.", footer=False, shown="]"),
-        Action("model", "m", "model", "Choose the model that answers: bundled, a run, or a checkpoint.", palette=True),
+        Action(
+            "model",
+            "m",
+            "model",
+            "Choose the model that answers, or several side by side: bundled, a run, or a checkpoint.",
+            palette=True,
+        ),
         Action(
             "card",
             "c",
@@ -158,6 +164,7 @@ ASK_ACTIONS = {
             shown="/",
         ),
     ),
+    "models": (Action("mark", "space", "mark", "Mark this model: all marked ones are asked at once.", always=True),),
     "many": (
         Action("search", "slash", "filter", 'Filter: wrong answer:red confidence<0.5 -"some words".', shown="/"),
         Action("pause", "space", "stop/go on", "Stop asking, or go on with the questions that have no answer yet."),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from looptop.engine.vqa.answer_records import Answer, TokenProbability
 
+MIN_NAMED_WIDTH = 28
+"""In narrower views the confidence of the answer is not called so again."""
+
 
 class AnswerView(VerticalScroll):
     """The answer to the last question; it scrolls if it does not fit."""
@@ -113,7 +116,7 @@ class AnswerView(VerticalScroll):
         lines += [safe("! ", "bold $text-warning") + safe(doubt_text(each), "$text-warning") for each in answer.doubts]
         if answer.undecided:
             lines.append(Content.styled("the model is undecided: another answer may be likelier", "$text-warning"))
-        title = kind if len(kind) < width - 10 else "raw"
+        title = kind if len(kind) < width - 10 else "raw" if raw else ""
         lines += [*gap, Content.styled(f"candidates{title:>{width - 10}}", "$text-muted")]
         lines += _candidates(answer, raw, width)
         lines += [*gap, Content.styled("tokens", "$text-muted")] if roomy else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -41,15 +41,15 @@ class AnswerListener(Protocol):
     def take_answer(self, asked: Asked, answer: Answer) -> None:
         """An answer came."""
 
-    def take_error(self, sentence: str) -> None:
-        """A question has no answer, or the process ended."""
+    def take_error(self, sentence: str, model: str) -> None:
+        """A question has no answer, or the process ended; the model's name is empty if all models are meant."""
 
     def show_model_status(self) -> None:
         """The status changed."""
 
 
 class Asking:
-    """Asks one model, and knows what it is doing.
+    """Asks one model, or several at once, and knows what they are doing.
 
     Args:
         listener: Is told of answers.
@@ -60,7 +60,8 @@ class Asking:
     def __init__(
         self, listener: AnswerListener, status: ModelStatus, make_process: Callable[[], AnswerHelper] | None = None
     ) -> None:
-        self.model = "bundled"
+        self.models: tuple[str, ...] = ("bundled",)
+        """The models that are asked."""
         self._listener = listener
         self._client = AnswerClient(self._on_reply, make_process)
         self._pending: dict[int, Asked] = {}
@@ -70,31 +71,40 @@ class Asking:
         self.many = ManyQuestions(self._client.ask_batch)
         """The table of many answers."""
 
-    def load(self) -> None:
-        """Loads the model, so that the first answer comes sooner."""
-        self._send(lambda: self._client.ask(self.model))
+    @property
+    def model(self) -> str:
+        """The first of the models."""
+        return self.models[0]
 
-    def use(self, model: str) -> None:
-        """Asks this model from now on."""
-        self.model = model
-        self._status.change(f"loading {model}")
-        self.views.use(model)
+    def load(self) -> None:
+        """Loads the models, so that the first answers come sooner."""
+        for model in self.models:
+            self._send(lambda model=model: self._client.ask(model), model)  # type: ignore[misc]
+
+    def use(self, models: Sequence[str]) -> None:
+        """Asks these models from now on."""
+        self.models = tuple(models)
+        self._status.change(f"loading {self.model}")
+        self.views.use(self.model)
         self.load()
 
     def ask(self, path: Path, question: str) -> bool:
-        """Asks a question, unless it waits for its answer already, as when enter is held.
+        """Asks each model a question, unless it waits for its answer already, as when enter is held.
 
         Returns:
             Whether it was sent.
         """
-        asked = Asked(path, question, self.model)
+        sent = [self._ask(Asked(path, question, model)) for model in self.models]
+        return any(sent)
+
+    def _ask(self, asked: Asked) -> bool:
         if asked in self._pending.values():
             return False
 
         def send() -> None:
-            self._pending[self._client.ask(asked.model, str(path), question)] = asked
+            self._pending[self._client.ask(asked.model, str(asked.path), asked.question)] = asked
 
-        return self._send(send)
+        return self._send(send, asked.model)
 
     def close(self) -> None:
         """Ends the answering process."""
@@ -116,8 +126,13 @@ class Asking:
         return next((asked.question for asked in reversed(self._pending.values())), "")
 
     @property
+    def awaited(self) -> list[str]:
+        """The models that have not answered that question yet."""
+        return [asked.model for asked in self._pending.values() if asked.question == self.waits_for]
+
+    @property
     def status(self) -> str:
-        """What the model is doing, in words."""
+        """What the models are doing, in words."""
         status = self._status.text(len(self._pending))
         return " · ".join(filter(None, [status, self.many.status]))
 
@@ -125,12 +140,12 @@ class Asking:
         path, question = wanted.subject.path, wanted.subject.question
         return self._client.view(wanted.subject.model, str(path), question, wanted.kind)
 
-    def _send(self, send: Callable[[], object]) -> bool:
+    def _send(self, send: Callable[[], object], model: str) -> bool:
         try:
             send()
         except LooptopError as error:
             self._status.change(FAILED)
-            self._listener.take_error(str(error))
+            self._listener.take_error(str(error), model)
             return False
         finally:
             self._listener.show_model_status()
@@ -152,7 +167,7 @@ class Asking:
             elif reply.id and self._status.code != READY:  # The model was being loaded, which has failed.
                 self._status.change(FAILED)
             if not is_other:
-                self._listener.take_error(reply.error)
+                self._listener.take_error(reply.error, "" if asked is None else asked.model)
         elif asked is not None:  # Not the last reply: the question waits for the model.
             self._pending[reply.id] = asked
         self._listener.show_model_status()

@@ -49,8 +49,18 @@ COLUMNS = (
     Column("confidence", "sure", 6),
     Column("question", "question", 20, least=12, text=True),
     Column("image", "image", 12, text=True),
-    Column("model", "model", 14, text=True, from_width=64),
+    Column("model", "model", 14, text=True),
 )
+NARROW_COLUMNS = (
+    Column("mark", "", 2, text=True),
+    Column("answer", "answer", 9, text=True),
+    Column("confidence", "sure", 6),
+    Column("question", "question", 12, least=8, text=True),
+    Column("image", "image", 8, text=True),
+    Column("model", "model", 8, text=True),
+)
+"""The columns of a list of less than `MIN_WIDTH` cells."""
+MIN_WIDTH = 64
 
 
 class HistoryTable(Table):
@@ -147,6 +157,14 @@ class History(Vertical):
         cursor = self.table.cursor
         return self._rows.get(self._ids[cursor]) if cursor < len(self._ids) else None
 
+    @property
+    def _columns(self) -> tuple[Column, ...]:
+        return COLUMNS if self.size.width >= MIN_WIDTH else NARROW_COLUMNS
+
+    def on_resize(self) -> None:
+        """Fits the columns."""
+        self.table.fill(len(self._ids), self._cells, columns=self._columns)
+
     # What is in the list.
 
     def load(self) -> None:
@@ -190,7 +208,7 @@ class History(Vertical):
         self._tell_trouble()
 
     def _fill(self, cursor: int) -> None:
-        self.table.fill(len(self._ids), self._cells, cursor=cursor)
+        self.table.fill(len(self._ids), self._cells, columns=self._columns, cursor=cursor)
         count = f"{len(self._ids):,}"
         if self._filter is not None:
             self.border_title = safe(f"{TITLE}: {count} of these")

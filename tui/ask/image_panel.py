@@ -66,7 +66,8 @@ class ImagePanel(Vertical):
         """The source that is shown again after a folder."""
         self.folder = Path.cwd()
         """The folder that was shown last."""
-        self._rows: Rows = self.source.rows
+        self.rows: Rows = self.source.rows
+        """The rows that the filter accepts."""
         self._filter: Filter[ImageView] | None = None
         """The filter, if one is set."""
         self._typed = False
@@ -75,7 +76,7 @@ class ImagePanel(Vertical):
         """An image that is about to get the cursor."""
         self.model = "bundled"
         """The model whose answers `right` and `wrong` are about."""
-        self._list.show(self._rows, 0)
+        self._list.show(self.rows, 0)
         self._describe()
 
     def compose(self) -> ComposeResult:
@@ -84,7 +85,7 @@ class ImagePanel(Vertical):
 
     def on_mount(self) -> None:
         """Shows files if the benchmark is not installed."""
-        if not len(self._rows):
+        if not len(self.rows):
             self.turn()
 
     def on_unmount(self) -> None:
@@ -102,11 +103,6 @@ class ImagePanel(Vertical):
     def view(self) -> ImageList | GalleryView:
         """The list or the gallery, whichever is shown."""
         return self._gallery if self._gallery is not None and self._gallery.display else self._list
-
-    @property
-    def rows(self) -> Rows:
-        """The rows that the filter accepts."""
-        return self._rows
 
     def take_focus(self) -> None:
         """Puts the focus on the images."""
@@ -135,10 +131,10 @@ class ImagePanel(Vertical):
 
     def select(self, image: Path) -> None:
         """Puts the cursor on an image; if the list does not have it, its folder becomes the list."""
-        if self._rows.index_of(image) is None:
+        if self.rows.index_of(image) is None:
             self.show_folder(image.parent, image)
         else:
-            self._show_rows(self._rows, image)
+            self._show_rows(self.rows, image)
 
     def turn(self) -> None:
         """Changes between the images of a folder and those of the source before."""
@@ -228,7 +224,7 @@ class ImagePanel(Vertical):
         before = self.view
         before.display, after.display = False, True
         self.screen.set_class(after is self._gallery, "-gallery")
-        after.show(self._rows, before.cursor)
+        after.show(self.rows, before.cursor)
         self._post_moved(after.selected)
 
     def _show_outcomes(self) -> None:
@@ -350,7 +346,7 @@ class ImagePanel(Vertical):
             index = rows.index_of(wanted)
         elif before is not None and not restart and (view.cursor or self._filter is not None):
             index = rows.index_of(before.path)
-        self._rows = rows
+        self.rows = rows
         view.show(rows, index or 0)
         after = view.selected
         if after is not None and (before is None or after.path != before.path) and self._revealed is None:
@@ -363,7 +359,7 @@ class ImagePanel(Vertical):
 
     def _describe(self) -> None:
         """Shows what the list is of, how many images it has, and what is wrong."""
-        state = ListState(self.source, self._rows, self._filter, self._search, self.model)
+        state = ListState(self.source, self.rows, self._filter, self._search, self.model)
         self.border_title = safe(state.title(self.size.width - 6))
         self.border_subtitle = safe(state.count())
         self._show_hint(state.hint())

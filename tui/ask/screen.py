@@ -13,13 +13,12 @@ from textual.events import Paste
 from textual.widget import Widget
 from textual.widgets import Input
 
-from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
 from looptop.tui.ask import entry_actions
-from looptop.tui.ask.answer import AnswerView
+from looptop.tui.ask.answers import Answers
 from looptop.tui.ask.asking import Asked, Asking
 from looptop.tui.ask.easy_vqa import Benchmark
-from looptop.tui.ask.history import History, entry_of, is_same_answer
+from looptop.tui.ask.history import History, entry_of
 from looptop.tui.ask.image_panel import ImagePanel
 from looptop.tui.ask.listed import asked_questions
 from looptop.tui.ask.model_status import ModelStatus
@@ -29,7 +28,6 @@ from looptop.tui.ask.question import QuestionField
 from looptop.tui.background import in_thread, work
 from looptop.tui.paths import pasted_paths
 from looptop.tui.screens.base import MainScreen
-from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar, TopBar
 
 if TYPE_CHECKING:
@@ -48,15 +46,13 @@ class AskScreen(MainScreen):
     KEY_CONTEXTS = ("ask", "question", "images", "image-filter", "gallery", "rows", "tree", "history")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
     AUTO_FOCUS = "#images"
-    SMALL_PANES = ("#images-panel", "#answer, #question", "#history")
+    SMALL_PANES = ("#images-panel", "#answers, #question", "#history")
 
     def __init__(self, make_process: Callable[[], AnswerHelper] | None = None) -> None:
         super().__init__()
         self.path: Path | None = None
         self._benchmark = Benchmark.find()
         self._asking = Asking(self, ModelStatus(self.services.kept), make_process)
-        self._shown: Entry | None = None
-        """The question and answer on display, once it is kept."""
         self._warmed = False
 
     def compose(self) -> Iterable[Widget]:
@@ -65,22 +61,23 @@ class AskScreen(MainScreen):
         The first image is there from the beginning: the screen is drawn once, and whole.
         """
         images = self._benchmark.images()
-        answer, field = AnswerView(id="answer"), QuestionField()
+        answers, field = Answers(), QuestionField()
         if images:
             self.path = images[0]
             self._asking.views.choose(images[0])
             field.suggestions = [each.question for each in self._benchmark.asked(images[0])]
-            answer.suggest(field.suggestions)
+            answers.suggest(field.suggestions)
         yield TopBar("ask")
         yield ImagePanel(self._benchmark, images)
         yield PicturePanel(self._asking.views)
-        yield answer
+        yield answers
         yield field
         yield History()
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Shows the model's status, while it is awaited every second."""
+        self.query_one(Answers).use(self._asking.models)
         self.show_model_status()
         self.set_interval(1.0, self._count_seconds)
 
@@ -107,7 +104,7 @@ class AskScreen(MainScreen):
         self._asking.views.choose(path)
         field = self.query_one(QuestionField)
         field.suggestions = [each.question for each in self.query_one(ImagePanel).asked(path)]
-        self.query_one(AnswerView).suggest(field.suggestions)
+        self.query_one(Answers).suggest(field.suggestions)
         work(self, self._show(path), "picture", exclusive=True)
 
     def show_images(self, title: str, entries: Sequence[ImageEntry]) -> None:
@@ -163,11 +160,11 @@ class AskScreen(MainScreen):
 
     @on(Input.Submitted, "#question")
     def _submitted(self, event: Input.Submitted) -> None:
-        view, question = self.query_one(AnswerView), event.value.strip()
+        answers, question = self.query_one(Answers), event.value.strip()
         if not question:
-            view.fail(NO_QUESTION)
+            answers.fail(NO_QUESTION)
         elif self.path is None:
-            view.fail(NO_IMAGE)
+            answers.fail(NO_IMAGE)
         elif self._asking.ask(self.path, question):
             self.query_one(QuestionField).remember(question)
             self.services.kept.keep_asked(self.path, self._asking.model)
@@ -176,8 +173,8 @@ class AskScreen(MainScreen):
         self.query_one(QuestionField).select_all()
 
     def _show_waiting(self) -> None:
-        question, status = self._asking.waits_for[:200], self._asking.status
-        self.query_one(AnswerView).show_lines(safe(question, "$text-muted"), safe(status, "$text-primary"))
+        asking = self._asking
+        self.query_one(Answers).wait(asking.waits_for, asking.status, asking.awaited)
 
     def _count_seconds(self) -> None:
         if self._asking.is_busy and self.is_selected:
@@ -192,19 +189,18 @@ class AskScreen(MainScreen):
         if asked.path == self.path:
             self._show_entry(entry)
 
-    def take_error(self, sentence: str) -> None:
+    def take_error(self, sentence: str, model: str) -> None:
         """Shows why a question has no answer."""
-        self.query_one(AnswerView).fail(sentence)
+        self.query_one(Answers).fail(sentence, model)
 
     def _show_entry(self, entry: Entry) -> None:
-        self._shown = entry
-        self.query_one(AnswerView).show(entry.question, entry.answer, entry.truth or None)
-        self._asking.views.asked(entry.answer.model, entry.image, entry.question)
+        self.query_one(Answers).show(entry)
+        if entry.answer.model not in self._asking.models[1:]:
+            self._asking.views.asked(entry.answer.model, entry.image, entry.question)
 
     @on(History.Kept)
     def _kept(self, event: History.Kept) -> None:
-        if self._shown is not None and not self._shown.id and is_same_answer(self._shown, event.entry):
-            self._shown = event.entry
+        self.query_one(Answers).kept(event.entry)
 
     @on(History.Loaded)
     def _history_loaded(self, event: History.Loaded) -> None:
@@ -222,8 +218,8 @@ class AskScreen(MainScreen):
 
     def show_model_status(self) -> None:
         """Shows the model and what it does in the top line."""
-        self.show_status(f"model: {self._asking.model} · {self._asking.status}")
-        self.query_one(AnswerView).name_model(self._asking.model)
+        models = self._asking.models
+        self.show_status(f"{'models' if len(models) > 1 else 'model'}: {', '.join(models)} · {self._asking.status}")
 
     # Keys.
 
@@ -238,7 +234,7 @@ class AskScreen(MainScreen):
 
     def leave_field(self) -> None:
         """Moves the focus to the answer, where single keys work."""
-        self.query_one(AnswerView).focus()
+        self.query_one(Answers).take_focus()
 
     def action_question(self) -> None:
         """Goes to the question."""
@@ -295,8 +291,11 @@ class AskScreen(MainScreen):
         await self.query_one(ImagePanel).toggle_gallery()
 
     def action_model(self) -> None:
-        """Chooses a model."""
-        work(self, self._choose_model(), "models", exclusive=True)
+        """Chooses a model, or several."""
+        from looptop.tui.ask.model_picker import choose_models
+
+        choosing = choose_models(self, self._asking.models, self.use_models, self.query_one(Answers).fail)
+        work(self, choosing, "models", exclusive=True)
 
     def action_card(self) -> None:
         """Shows the card of the model."""
@@ -306,24 +305,12 @@ class AskScreen(MainScreen):
 
     def action_confidence(self) -> None:
         """Changes between calibrated and raw confidence."""
-        if sentence := self.query_one(AnswerView).change_confidence():
+        if sentence := self.query_one(Answers).change_confidence():
             self.app.notify(sentence, markup=False)
 
     def action_evaluation(self) -> None:
         """Shows the evaluation of the model that answers."""
         self.services.open_evaluation(self._asking.model)
-
-    async def _choose_model(self) -> None:
-        from looptop.engine.vqa.saved_models import choices
-        from looptop.tui.screens.picker import Choice, Picker
-
-        try:
-            models = await in_thread(choices)
-        except LooptopError as error:
-            self.query_one(AnswerView).fail(str(error))
-            return
-        lines = [Choice(each.name, safe(each.name, "bold") + safe(f"  {each.label}", "$text-muted")) for each in models]
-        self.app.push_screen(Picker("Choose a model", lines, "There is no model yet: train one on screen 2."), self.use)
 
     def ask_about(self, model: str) -> None:
         """Answers with this model from now on; if it was trained on other data, that becomes the list."""
@@ -332,17 +319,22 @@ class AskScreen(MainScreen):
         self.use(model)
         work(self, show_data_of(self.query_one(ImagePanel), model), "source", exclusive=True)
 
-    def use(self, model: str | None) -> None:
+    def use(self, model: str) -> None:
         """Answers with this model from now on."""
-        if model is not None and model != self._asking.model:
-            self._asking.use(model)
-            self.query_one(ImagePanel).use_model(model)
+        self.use_models([model])
+
+    def use_models(self, models: Sequence[str]) -> None:
+        """Answers with each of these models from now on, side by side."""
+        if tuple(models) != self._asking.models:
+            self._asking.use(models)
+            self.query_one(Answers).use(models)
+            self.query_one(ImagePanel).use_model(models[0])
 
     # The chosen answer: under the cursor of the earlier questions, else on display.
 
     def _with_entry(self, call: Callable[[Entry], object]) -> None:
         history = self.query_one(History)
-        entry = history.entry if history.table.has_focus else self._shown
+        entry = history.entry if history.table.has_focus else self.query_one(Answers).entry
         if entry is None or not entry.id:
             self.services.show_notice("there is no answer yet: ask a question first", "warning")
         else:
@@ -359,8 +351,7 @@ class AskScreen(MainScreen):
 
     def _judged(self, entry: Entry) -> None:
         self.query_one(History).replace(entry)
-        if self._shown is not None and self._shown.id == entry.id:
-            self._show_entry(entry)
+        self.query_one(Answers).replace(entry)
 
     def action_export(self) -> None:
         """Exports the earlier questions."""

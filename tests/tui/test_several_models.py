@@ -1,0 +1,120 @@
+"""Several models are asked at once: marked in the picker, which shows how good each is; answers side by side."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from looptop.engine.asked.questions import AskedQuestions
+from looptop.engine.helpers.answers import AskReply, AskRequest
+from looptop.engine.vqa.evaluation import kept
+from looptop.engine.vqa.evaluation.weights import digest_of
+from looptop.engine.vqa.saved_models import ModelChoice, folder_of
+from looptop.tui.app import LooptopApp
+from looptop.tui.ask.answer import AnswerView
+from looptop.tui.ask.model_picker import ModelPicker, measured_choices
+from tests.factories.evaluations import evaluation, result
+from tests.factories.quick_answers import QuickAnswers, answer_of
+from tests.tui.conftest import shown, until
+from tests.tui.test_ask import ask
+
+SIZE = (120, 40)
+SAYS = {"bundled": "red", "vqa-2": "green", "vqa-3": "blue"}
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> QuickAnswers:
+    """Three models, each with its own answer."""
+    choices = [ModelChoice(name, f"{name}, finished", Path("/nowhere")) for name in SAYS]
+    monkeypatch.setattr("looptop.engine.vqa.saved_models.choices", lambda: choices)
+    answers = QuickAnswers()
+
+    def answer(request: AskRequest) -> AskReply:
+        given = msgspec.structs.replace(answer_of(SAYS[request.model]), model=request.model)
+        return AskReply(id=request.id, answer=given)
+
+    answers.answer = answer
+    return answers
+
+
+async def mark(pilot: Any, app: LooptopApp, *keys: str) -> None:
+    await until(pilot, lambda: "0.png · the image" in shown(app))
+    await pilot.press("m")
+    await until(pilot, lambda: isinstance(app.screen, ModelPicker))
+    await pilot.press(*keys)
+    await until(pilot, lambda: not isinstance(app.screen, ModelPicker))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_marked_models_answer_side_by_side(answers: QuickAnswers, size: tuple[int, int]) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=size) as pilot:
+        await mark(pilot, app, "space", "space", "enter")
+        await until(pilot, lambda: "models: bundled, vqa-2 · ready" in shown(app))
+        await ask(pilot, "what colour?")
+        await until(pilot, lambda: "Answer of bundled" in shown(app) and "Answer of vqa-2" in shown(app))
+        await until(pilot, lambda: shown(app).count("75.0%") >= 4)
+        views = list(app.screen.query(AnswerView))
+        assert len(views) == 2 and all(view.size.height > 2 for view in views)
+        beside = views[0].region.y == views[1].region.y
+        assert beside is (size[0] >= 120), "beside each other where there is room, else below"
+        texts = [str(view.query_one("#answer-text").render()) for view in views]
+        assert "red" in texts[0] and "green" in texts[1]
+    asked = AskedQuestions()
+    entries = asked.entries(asked.ids()).values()
+    assert {each.answer.model: each.answer.answer for each in entries} == {"bundled": "red", "vqa-2": "green"}
+
+
+async def test_one_model_again_leaves_one_answer(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await mark(pilot, app, "space", "space", "space", "enter")
+        await until(pilot, lambda: len(app.screen.query(AnswerView)) == 3)
+        await mark(pilot, app, "up", "space", "up", "up", "space", "enter")  # those of vqa-3 and bundled go
+        await until(pilot, lambda: len(app.screen.query(AnswerView)) == 1)
+        await until(pilot, lambda: "model: vqa-2 · ready" in shown(app))
+
+
+async def test_a_model_that_fails_costs_only_its_own_answer(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    give = answers.answer
+
+    def answer(request: AskRequest) -> AskReply:
+        if request.model == "vqa-2":
+            return AskReply(id=request.id, error="vqa-2 is damaged", status="ready")
+        return give(request)
+
+    answers.answer = answer
+    async with app.run_test(size=SIZE) as pilot:
+        await mark(pilot, app, "space", "space", "enter")
+        await ask(pilot, "what colour?")
+        await until(pilot, lambda: "✗ vqa-2 is damaged" in shown(app) and "Answer of bundled" in shown(app))
+
+
+async def test_the_focused_answer_is_the_one_that_is_marked(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await mark(pilot, app, "space", "space", "enter")
+        await ask(pilot, "what colour?")
+        await until(pilot, lambda: "Earlier questions · 2" in shown(app))
+        list(app.screen.query(AnswerView))[1].focus()
+        await pilot.press("t", "w")
+        await until(pilot, lambda: "✗✎" in shown(app))
+    asked = AskedQuestions()
+    entries = asked.entries(asked.ids()).values()
+    assert {each.answer.model: each.right for each in entries} == {"bundled": None, "vqa-2": False}
+
+
+def test_the_picker_shows_the_accuracy_of_a_kept_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Path(shutil.copytree(folder_of("bundled"), tmp_path / "model"))
+    kept.keep(evaluation([result(), result(1, "blue")], weights=digest_of(model)), [])
+    monkeypatch.setattr(
+        "looptop.engine.vqa.saved_models.choices",
+        lambda: [ModelChoice("mine", "a folder", model), ModelChoice("other", "a folder", tmp_path)],
+    )
+    mine, other = measured_choices()
+    assert (mine.figure, other.figure) == ("50.0 % easy-vqa:test", "")

@@ -1,0 +1,211 @@
+"""Chooses the model that answers, or several: space marks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from looptop.engine.errors import LooptopError
+from looptop.tui.actions import bindings
+from looptop.tui.background import in_thread
+from looptop.tui.screens.base import Overlay
+from looptop.tui.text import cell, safe
+from looptop.tui.widgets.bars import KeyBar
+from looptop.tui.widgets.field import Field
+from looptop.tui.widgets.options import Options
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from looptop.engine.vqa.saved_models import ModelChoice
+
+MAX_MODELS = 6
+"""So many models can be asked at once; more would have no room beside each other."""
+
+EMPTY = "There is no model yet: train one on screen 2."
+
+
+class MeasuredChoice(NamedTuple):
+    """A model, and what is known of how good it is."""
+
+    name: str
+    label: str
+    figure: str
+    """Its accuracy and on what; empty if it was never measured."""
+
+
+async def choose_models(
+    screen: Screen[Any], current: Sequence[str], take: Callable[[Sequence[str]], object], fail: Callable[[str], object]
+) -> None:
+    """Reads which models there are, and asks for one or several.
+
+    Args:
+        screen: The screen below.
+        current: The models that are asked now.
+        take: Called with the chosen models.
+        fail: Called with a sentence if the models cannot be read.
+    """
+    try:
+        choices = await in_thread(measured_choices)
+    except LooptopError as error:
+        fail(str(error))
+        return
+
+    def chosen(names: list[str] | None) -> None:
+        if names:
+            take(names)
+
+    screen.app.push_screen(ModelPicker(choices, current), chosen)
+
+
+def measured_choices() -> list[MeasuredChoice]:
+    """All models with their figures: of kept evaluations, else of their runs. Reads files.
+
+    Raises:
+        LooptopError: The runs cannot be read.
+    """
+    from looptop.engine.vqa.saved_models import choices
+
+    return [MeasuredChoice(each.name, each.label, _figure(each)) for each in choices()]
+
+
+def _figure(choice: ModelChoice) -> str:
+    from looptop.engine.journal.reader import Journal
+    from looptop.engine.runs.folder import RunFolder
+    from looptop.engine.vqa.evaluation.kept import latest
+
+    evaluation = latest(choice.path)
+    if evaluation is not None:
+        return f"{100 * evaluation.accuracy.value:.1f} % {evaluation.data}"
+    run_id, _, checkpoint = choice.name.partition(":")
+    run = RunFolder.named(run_id)
+    if run is None:
+        return ""
+    try:
+        if not checkpoint:
+            accuracy = run.summary().metrics.get("test_accuracy")
+            return "" if accuracy is None else f"{100 * accuracy:.1f} % test"
+        step = int(checkpoint.removeprefix("checkpoint-"))
+        point = next(iter(Journal(run.db).values("eval_accuracy", step - 1, 1)), None)
+    except (LooptopError, ValueError):
+        return ""
+    return "" if point is None or point.step != step or point.value is None else f"{100 * point.value:.1f} % validation"
+
+
+class FilterField(Field):
+    """A field that leaves the space bar to the list."""
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Whether the field takes a key as text."""
+        return key != "space" and super().check_consume_key(key, character)
+
+
+class ModelPicker(Overlay[list[str]]):
+    """A list of models with a filter. Returns the marked ones, else the one under the cursor; None if closed.
+
+    Args:
+        choices: The models.
+        current: The models that are asked now; marked if they are several.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("picker", "models")]
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("picker", "models")
+
+    def __init__(self, choices: Sequence[MeasuredChoice], current: Sequence[str]) -> None:
+        super().__init__()
+        self._choices = choices
+        names = {each.name for each in choices}
+        self._marked = [name for name in current if name in names] if len(current) > 1 else []
+        self._current = current[0] if current else ""
+        self._offered: list[MeasuredChoice] = list(choices)
+
+    def compose(self) -> Iterable[Widget]:
+        """A field, the list, and what enter does."""
+        box = Vertical(
+            FilterField(placeholder="type to filter; space marks several", id="filter"),
+            Options(*map(self._option, self._offered), id="choices"),
+            Static(EMPTY, id="empty"),
+            Static(id="models-hint"),
+            classes="box",
+        )
+        box.border_title = "Choose a model, or several"
+        box.set_class(not self._choices, "-empty")
+        yield box
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Puts the cursor on the model that is asked now."""
+        names = [each.name for each in self._offered]
+        self._list.highlighted = names.index(self._current) if self._current in names else 0 if names else None
+        self._show_hint()
+
+    @property
+    def _list(self) -> OptionList:
+        return self.query_one("#choices", OptionList)
+
+    def _option(self, choice: MeasuredChoice) -> Option:
+        number = self._marked.index(choice.name) + 1 if choice.name in self._marked else 0
+        line = Content.assemble(
+            (f"{number} " if number else "  ", "$primary bold"),
+            cell(choice.name, 22, "bold"),
+            " ",
+            cell(choice.figure or "not measured", 26, "" if choice.figure else "$text-muted"),
+            " ",
+            safe(choice.label, "$text-muted"),
+        )
+        return Option(line)
+
+    def _fill(self, highlighted: int | None) -> None:
+        self._list.set_options(map(self._option, self._offered))
+        self._list.highlighted = highlighted if self._offered else None
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        if self._marked:
+            hint = f"enter asks {len(self._marked)} models at once: {', '.join(self._marked)}"
+        else:
+            hint = "enter asks the model under the cursor"
+        self.query_one("#models-hint", Static).update(safe(hint, "$text-muted"))
+
+    @on(Input.Changed, "#filter")
+    def _filter(self, event: Input.Changed) -> None:
+        words = event.value.lower().split()
+        self._offered = [
+            each for each in self._choices if all(word in f"{each.name} {each.label}".lower() for word in words)
+        ]
+        self._fill(0)
+
+    @on(Input.Submitted, "#filter")
+    def _take_highlighted(self) -> None:
+        self._list.action_select()
+
+    @on(OptionList.OptionSelected)
+    def _take(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._marked or [self._offered[event.option_index].name])
+
+    def action_move(self, rows: int) -> None:
+        """Moves in the list while the focus stays in the field."""
+        (self._list.action_cursor_down if rows > 0 else self._list.action_cursor_up)()
+
+    def action_mark(self) -> None:
+        """Marks the model under the cursor, or takes its mark away; the cursor moves down."""
+        row = self._list.highlighted
+        if row is None:
+            return
+        name = self._offered[row].name
+        if name in self._marked:
+            self._marked.remove(name)
+        elif len(self._marked) == MAX_MODELS:
+            self.app.notify(f"at most {MAX_MODELS} models can be asked at once", severity="warning", markup=False)
+            return
+        else:
+            self._marked.append(name)
+        self._fill(min(row + 1, len(self._offered) - 1))
