@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from msgspec.structs import replace
 from looptop.engine import config
 from looptop.engine.bundle.shared import BUNDLED
 from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.vqa import training
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.confidence_fit import FittedChecks, answered, earlier_words, fit_checks, spread
@@ -87,6 +90,22 @@ def test_what_was_fitted_is_saved_and_read(fitted: FittedChecks, tmp_path: Path)
     assert read_calibration(tmp_path) == fitted.calibration
     assert read_words(tmp_path) == fitted.words
     FittedChecks(None, None, None).save(tmp_path / "missing")  # writes nothing
+
+
+def test_a_mistake_in_calibrating_costs_no_model(
+    splits: tuple[Questions, Questions], answerer: Answerer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    events: list[tuple[str, str, str]] = []
+    journal = SimpleNamespace(event=lambda kind, text, level="info": events.append((kind, text, level)))
+    context: Any = SimpleNamespace(config=config.preset("tiny"), journal=journal, report=print)
+    monkeypatch.setattr(training, "fit_checks", fail)
+    training._save_checks(context, tmp_path, answerer.model, answerer.processor, *splits)
+    ((kind, text, level),) = events
+    assert (kind, level) == ("calibration", "warning") and "out of memory" in text
+    assert not list(tmp_path.iterdir())
 
 
 def test_rows_are_spread_evenly() -> None:
