@@ -9,21 +9,36 @@ looptop's home.
 from __future__ import annotations
 
 import os
+import sys
+import threading
+import traceback
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, NamedTuple
 
 import msgspec
 
 from looptop.engine.config import RunConfig, from_dict
 from looptop.engine.errors import LooptopError, SettingError
+from looptop.engine.estimates.data import DataEstimate, count_steps, estimate_data
 from looptop.engine.estimates.records import EstimateReply, EstimateRequest, MemoryEstimate
 from looptop.engine.helpers.server import HelperServer, run
+from looptop.engine.text import visible
 
 LOG = "estimates.log"
 
 
+class Waiting(NamedTuple):
+    """A request whose memory is still to be estimated."""
+
+    reply: EstimateReply
+    """What is known already."""
+    config: RunConfig
+    data: DataEstimate
+
+
 class Server(HelperServer[EstimateReply]):
-    """Estimates runs; the data and the memory of the last one stay known.
+    """Estimates runs. Data are counted as a request comes; memory in a thread, where a newer request replaces one that
+    waits, so that nobody waits for torch only to learn that a folder has no table.
 
     Args:
         replies: Where replies are written.
@@ -32,14 +47,21 @@ class Server(HelperServer[EstimateReply]):
 
     def __init__(self, replies: IO[bytes], log: Path) -> None:
         super().__init__(EstimateReply, replies, log)
-        self._data: tuple[object, Any] = (None, None)
+        self._data: tuple[object, DataEstimate] = (None, DataEstimate())
         self._memory: tuple[object, MemoryEstimate | str] = (None, "")
         self._program = 0
+        self._waiting: Waiting | None = None
+        self._changed = threading.Condition()
+        self._writes = threading.Lock()
+        threading.Thread(target=self._estimate_memories, name="memory", daemon=True).start()
+
+    def reply(self, reply: EstimateReply) -> None:
+        """Writes one line, from either thread."""
+        with self._writes:
+            super().reply(reply)
 
     def answer(self, line: bytes) -> None:
-        """Estimates one run."""
-        from looptop.engine.estimates.data import count_steps, estimate_data
-
+        """Estimates one run: its data now, its memory soon."""
         request = msgspec.json.decode(line, type=EstimateRequest)
         self.request_id = request.id
         config = from_dict(request.settings)
@@ -63,34 +85,51 @@ class Server(HelperServer[EstimateReply]):
             status="counting the memory",
         )
         self.reply(known)
-        memory = self._estimate_memory(config, data)
-        self.reply(
-            msgspec.structs.replace(
-                known,
-                status="ready",
-                memory=memory if isinstance(memory, MemoryEstimate) else None,
-                unknown=memory if isinstance(memory, str) else "",
-            )
-        )
+        with self._changed:
+            replaced, self._waiting = self._waiting, Waiting(known, config, data)
+            self._changed.notify()
+        if replaced is not None:
+            self.reply(msgspec.structs.replace(replaced.reply, status="ready", unknown="another run was asked about"))
 
-    def _estimate_memory(self, config: RunConfig, data: Any) -> MemoryEstimate | str:
+    def _estimate_memories(self) -> None:
+        while True:
+            with self._changed:
+                while (waiting := self._waiting) is None:
+                    self._changed.wait()
+                self._waiting = None
+            memory = self._estimate_memory(waiting.config, waiting.data)
+            self.reply(
+                msgspec.structs.replace(
+                    waiting.reply,
+                    status="ready",
+                    memory=memory if isinstance(memory, MemoryEstimate) else None,
+                    unknown=memory if isinstance(memory, str) else "",
+                )
+            )
+
+    def _estimate_memory(self, config: RunConfig, data: DataEstimate) -> MemoryEstimate | str:
         """The memory, or why it is not known."""
+        # Settings that change no tensor.
         training = msgspec.structs.replace(
             config.training, num_train_epochs=1.0, max_steps=-1, learning_rate=1.0, warmup_steps=0.0, weight_decay=0.0
         )
         wanted = msgspec.structs.replace(config, training=training), data.splits
         if self._memory[0] == wanted:
             return self._memory[1]
-        if not self._program:
-            self._program = _program_bytes(config.kind)
-        from looptop.engine.estimates.memory import estimate_memory
-
         try:
+            if not self._program:
+                self._program = _program_bytes(config.kind)
+            from looptop.engine.estimates.memory import estimate_memory
+
             result: MemoryEstimate | str = estimate_memory(config, data.counts, self._program)
         except LooptopError as error:
             result = str(error)
         except OSError:
             result = "a model's configuration is not on this machine yet"
+        except Exception as error:  # a model of a kind that cannot be counted
+            traceback.print_exc()
+            sys.stderr.flush()
+            result = f"these models cannot be counted ({visible(type(error).__name__)}); see {visible(self.log)}"
         self._memory = (wanted, result)
         return result
 

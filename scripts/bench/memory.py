@@ -1,8 +1,8 @@
 """How near the form's memory estimate is to what a run then takes: `python -m scripts.bench memory`.
 
 Each case is estimated, and then trained for a few steps in a process of its own. What a step takes is the process's
-largest resident memory while it trains (VmHWM, Linux) minus what it held before. The book's three models are built from their
-configurations with random weights, so nothing is downloaded.
+largest resident memory while it trains (VmHWM, Linux) minus what it held before. The book's three models are built from
+their configurations with random weights, so nothing is downloaded.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from looptop.engine.estimates.records import EstimateReply, EstimateRequest, Spl
 from looptop.engine.estimates.server import Server
 from looptop.engine.vqa.data.counts import count_data
 from looptop.engine.vqa.data.load import load_data
+from tests.support import eventually
 
 
 def table(folder: Path, images: int, missing: int = 0) -> Path:
@@ -95,10 +96,15 @@ def test_the_texts_of_a_ppo_run_are_counted(tmp_path: Path) -> None:
 
 
 def asked(server: Server, output: io.BytesIO, config: Any) -> list[EstimateReply]:
-    begin = output.tell()
+    begin = len(output.getvalue())
     server.serve(msgspec.json.encode(EstimateRequest(id=1, settings=to_dict(config))))
-    output.seek(begin)
-    return [msgspec.json.decode(line, type=EstimateReply) for line in output.read().splitlines()]
+
+    def replies() -> list[EstimateReply]:
+        lines = output.getvalue()[begin:].split(b"\n")[:-1]
+        return [msgspec.json.decode(line, type=EstimateReply) for line in lines]
+
+    eventually(lambda: replies()[-1].done)
+    return replies()
 
 
 def test_the_process_says_what_a_run_needs(tmp_path: Path) -> None:
