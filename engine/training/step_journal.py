@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MEAN_WEIGHT = 0.02
 """The weight of the latest step in the running mean of a step's time."""
 RESOURCE_SECONDS = 10.0
-"""Seconds between two looks at the disk and the GPU's memory."""
+"""Seconds between two checks of the disk and the GPU's memory."""
 
 
 class StepJournal(TrainerCallback):
@@ -30,8 +30,8 @@ class StepJournal(TrainerCallback):
         self.seconds = 0.0
         self.evaluated = 0
         """Batches of the current evaluation so far."""
-        self.next_look = 0.0
-        """When to look at the disk and the GPU's memory again."""
+        self.next_check = 0.0
+        """When to check the disk and the GPU's memory again."""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
         """Starts the clock, which stops while the run is paused."""
@@ -96,8 +96,8 @@ class StepJournal(TrainerCallback):
             return
         work, unit = trainer.work_of_a_step()
         alerts.on_timing(Timing(step, took, loading, work, unit))
-        if now >= self.next_look:
-            self.next_look = now + RESOURCE_SECONDS
+        if now >= self.next_check:
+            self.next_check = now + RESOURCE_SECONDS
             alerts.on_resources(_resources(trainer))
 
 

@@ -91,9 +91,11 @@ class Entries(Overlay[None]):
     @on(EntryList.Changed)
     def _show_head(self) -> None:
         entries = self._list
-        found = counts_text(*counts(entries.entries))
+        counted = counts_text(*counts(entries.entries))
         box = self.query_one(".box")
-        box.border_title = safe(": ".join(filter(None, (self._title, ", ".join(filter(None, (found, self._note())))))))
+        box.border_title = safe(
+            ": ".join(filter(None, (self._title, ", ".join(filter(None, (counted, self._note()))))))
+        )
         words = [LEVEL_NAMES[entries.level]]
         if entries.words:
             at = f"{entries.match + 1:,} of " if entries.match >= 0 else ""

@@ -88,9 +88,9 @@ class LogReader:
         # A progress bar overwrites its line: only its last state is shown.
         text = line.removesuffix(b"\r").rsplit(b"\r", 1)[-1].decode("utf-8", "replace").replace("\t", "    ")
         stamp = _STAMP.match(text)
-        said = text[stamp.end() :] if stamp else text
-        level = _LEVEL.match(said)
-        if said.startswith(_TRACEBACK):
+        body = text[stamp.end() :] if stamp else text
+        level = _LEVEL.match(body)
+        if body.startswith(_TRACEBACK):
             self._last = "error"
             return Entry(visible(text), "error")
         if self._last and not stamp and not level:
@@ -100,4 +100,4 @@ class LogReader:
         self._last = ""
         if level:
             return Entry(visible(text), "warning" if level[1].lower() == "warning" else "error")
-        return Entry(visible(text), "warning" if _WARNING in said and not stamp else "info")
+        return Entry(visible(text), "warning" if _WARNING in body and not stamp else "info")

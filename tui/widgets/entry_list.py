@@ -125,7 +125,7 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
         start = max(0, len(shown) - 1)
         if not same or len(entries) < len(shown) or entries[: min(start, 1)] != shown[: min(start, 1)]:
             start = 0
-        lines, found = await in_thread(
+        lines, matching = await in_thread(
             lambda: (
                 lines_of(entries, width, level, start),
                 matches(entries, pattern_of(words), level) if words else [],
@@ -135,11 +135,11 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
         while kept and kept[-1].entry >= start:
             kept.pop()
         kept += lines
-        self._lines, self._shown, self._drawn_for, self.matches = kept, entries, (width, self._level), found
-        if to_match or self.match >= len(found):
-            self.match = len(found) - 1
+        self._lines, self._shown, self._drawn_for, self.matches = kept, entries, (width, self._level), matching
+        if to_match or self.match >= len(matching):
+            self.match = len(matching) - 1
         self.virtual_size = Size(width, max(len(kept), 1))
-        if to_match and found:
+        if to_match and matching:
             self._reveal_match()
         elif self.follow:
             self.call_after_refresh(self.scroll_end, animate=False)

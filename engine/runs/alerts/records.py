@@ -1,4 +1,4 @@
-"""What an alert is, and what a rule that raises alerts looks like.
+"""What an alert is, and what a rule that raises alerts has.
 
 A rule is a small class that reads figures and remembers what it needs. It does not read clocks, files or the journal:
 what it judges is handed to it, so that the same figures always raise the same alerts.

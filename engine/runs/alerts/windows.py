@@ -1,4 +1,4 @@
-"""Windows of values: how many a rule looks at, and the median of each block of them."""
+"""Windows of values: how many a rule judges, and the median of each block of them."""
 
 from __future__ import annotations
 

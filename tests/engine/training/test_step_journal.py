@@ -18,7 +18,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.timings: list[Timing] = []
-        self.looks: list[int] = []
+        self.checked: list[int] = []
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def journal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> StepJournal:
-    alerts = SimpleNamespace(on_timing=clock.timings.append, on_resources=lambda step: clock.looks.append(step))
+    alerts = SimpleNamespace(on_timing=clock.timings.append, on_resources=lambda step: clock.checked.append(step))
     context = SimpleNamespace(
         running_seconds=lambda: clock.now,
         progress=SimpleNamespace(end=lambda: None),
@@ -79,4 +79,4 @@ def test_disk_and_gpu_are_looked_at_now_and_then(clock: Clock, journal: StepJour
     for step in range(1, 31):
         clock.now += 1.0
         journal.on_step_end(anything, state(step), anything)
-    assert clock.looks == [1, 11, 21]
+    assert clock.checked == [1, 11, 21]
