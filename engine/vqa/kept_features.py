@@ -39,6 +39,9 @@ MAX_BYTES = 2 * 2**30
 MIN_IMAGES = 16
 """Features of fewer new images are not kept: they are computed sooner than a file is written and read."""
 
+IMAGES_PER_FILE = 256
+"""New images whose features are written together; an end in between loses those of at most so many images."""
+
 SUFFIX = ".safetensors"
 _TENSOR = "features"
 _IMAGES = "images"
@@ -73,8 +76,7 @@ class KeptFeatures:
         Args:
             paths: Each image once.
             on_problem: Called with each image that cannot be decoded.
-            on_progress: Called between batches that are encoded; may raise to stop. What is encoded by then is lost, so
-                call this with some thousand images at most.
+            on_progress: Called between batches that are encoded; may raise to stop.
 
         Returns:
             Features by path, `[1 or 1 + patches, image width]` on the CPU, in the order of the paths.
@@ -82,8 +84,16 @@ class KeptFeatures:
         keys = {path: key for path in paths if (key := image_key(path)) is not None}
         kept = self._read(set(keys.values()))
         new = [path for path in paths if keys.get(path) not in kept]
-        computed = keep_image_features(self.model, self.processor, new, on_problem, on_progress) if new else {}
-        self._write({keys[path]: states for path, states in computed.items() if path in keys})
+        computed: dict[str, Tensor] = {}
+        for first in range(0, len(new), IMAGES_PER_FILE):
+
+            def report(text: str, done: int, total: int, first: int = first) -> None:
+                on_progress(text, first + done, len(new))
+
+            some = new[first : first + IMAGES_PER_FILE]
+            part = keep_image_features(self.model, self.processor, some, on_problem, report)
+            self._write({keys[path]: states for path, states in part.items() if path in keys})
+            computed |= part
         features = {}
         for path in paths:
             states = computed.get(path)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import sys
 
-from scripts.bench import answering, charts, histories, memory, neighbours, opening, ppo, ppo_screen, training, watching
+from scripts.bench import (
+    answering,
+    charts,
+    evaluating,
+    histories,
+    memory,
+    neighbours,
+    opening,
+    ppo,
+    ppo_screen,
+    training,
+    watching,
+)
 from scripts.bench.pairs import processor
 
 PARTS = {
     "opening": opening,
     "answering": answering,
+    "evaluating": evaluating,
     "training": training,
     "watching": watching,
     "neighbours": neighbours,

@@ -17,6 +17,9 @@ from looptop.tui.widgets.table import Cell, Column, Row, Table
 
 MOST_SCALE = 60
 
+MOST_GROUPS = 200
+"""The most groups of one kind: a large data set has thousands of answers."""
+
 NAME_WIDTH, OTHER_WIDTHS = 20, 59
 """Cells of the first column, and of all columns but the scale with the spaces between them."""
 
@@ -154,7 +157,9 @@ def group_figures(report: Report) -> list[Figure]:
         ("by right answer", "truth", report.by_answer),
     ):
         figures.append(Figure(title))
-        figures += [_group(field, group) for group in groups]
+        figures += [_group(field, group) for group in groups[:MOST_GROUPS]]
+        if len(groups) > MOST_GROUPS:
+            figures.append(Figure(f"  {len(groups) - MOST_GROUPS:,} more", "`looptop eval --json` lists them."))
     return figures
 
 

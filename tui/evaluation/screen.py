@@ -135,7 +135,7 @@ class EvaluationScreen(MainScreen):
         if model != self._model:
             return
         self._notice = notice
-        if shown is not None and shown != self._shown:
+        if shown is not None and (self._shown is None or shown.evaluation != self._shown.evaluation):
             self._fill(shown)
         self._shown = shown
         self._show_page()

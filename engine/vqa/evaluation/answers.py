@@ -152,7 +152,11 @@ def _answer(
 
     memory, memory_mask = memory_of(features)
     written = write(memory, memory_mask)
-    truths = _truth_confidences(answerer, [row.answer for row in rows], memory, memory_mask)
+    truths = written.confidences.clone()
+    other = _differently_answered(answerer, rows, written)
+    if other:
+        some_mask = None if memory_mask is None else memory_mask[other]
+        truths[other] = _truth_confidences(answerer, [rows[row].answer for row in other], memory[other], some_mask)
     if not (torch.isfinite(written.confidences).all() and torch.isfinite(truths).all()):
         raise LooptopError(
             "the model's probabilities are not numbers; its weights are damaged, or its training diverged"
@@ -166,6 +170,18 @@ def _answer(
         truths.tolist(),
         shuffled,
     )
+
+
+def _differently_answered(answerer: Answerer, rows: Sequence[Row], written: DecodedAnswers) -> list[int]:
+    """The rows whose written tokens are not those of the right answer; those of the others have its probability."""
+    processor = answerer.processor
+    different = []
+    for row, (truth, ids) in enumerate(
+        zip(processor.answer_ids([row.answer for row in rows]), written.ids.tolist(), strict=True)
+    ):
+        if truth != list(itertools.takewhile(lambda token: token != processor.end_id, ids)):
+            different.append(row)
+    return different
 
 
 def _truth_confidences(answerer: Answerer, truths: Sequence[str], memory: Tensor, memory_mask: Tensor | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import torch
@@ -13,6 +13,9 @@ from looptop.engine.vqa.evaluation.records import QuestionResult
 
 ROWS_AT_ONCE = 256
 """Wrong answers that are compared with all images together."""
+
+FIRST_ROWS = 64
+"""The most similar rows that are looked at before all are sorted; several may be about one image."""
 
 
 @torch.inference_mode()
@@ -53,7 +56,7 @@ def _with_vote(
     one = results[index]
     seen = {one.image_id}
     agree = 0
-    for row in similarity.argsort(descending=True).tolist():
+    for row in _most_similar(similarity):
         other = results[indices[row]]
         if other.image_id in seen:
             continue
@@ -62,3 +65,11 @@ def _with_vote(
         if len(seen) > NEIGHBOURS:
             break
     return msgspec.structs.replace(one, neighbours=len(seen) - 1, neighbours_agree=agree)
+
+
+def _most_similar(similarity: Tensor) -> Iterator[int]:
+    """The rows by similarity, the most similar first; all of them are sorted only if the first few do not suffice."""
+    few = min(FIRST_ROWS, len(similarity))
+    yield from similarity.topk(few).indices.tolist()
+    if few < len(similarity):
+        yield from similarity.argsort(descending=True)[few:].tolist()
