@@ -6,6 +6,7 @@ links if there is one: so links never lead round in a circle.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import time
@@ -25,7 +26,9 @@ FIRST_REPORT_SECONDS = 0.15
 """Seconds after which the entries read so far are reported for the first time; each further report takes twice as long,
 so that sorting them again and again costs no more than reading."""
 
-_STOP_CHECK_ENTRIES = 1000
+ENTRIES_PER_CHECK = 1000
+"""The number of entries between two checks whether to stop or to report."""
+
 _NUMBER = re.compile("[0-9]+")
 
 
@@ -52,7 +55,7 @@ class StoppedError(Exception):
 
 def natural_key(name: str) -> str:
     """A key that sorts names without regard to case, and numbers in them by their value: img_2 before img_10."""
-    return _NUMBER.sub(_number_key, name.lower())
+    return f"{_NUMBER.sub(_number_key, name.lower())}\0{name}"
 
 
 def _number_key(number: re.Match[str]) -> str:
@@ -61,11 +64,8 @@ def _number_key(number: re.Match[str]) -> str:
 
 
 def natural_order(names: list[str]) -> list[str]:
-    """The names in natural order; names whose keys are equal by their characters."""
-    names = sorted(names)
-    keys = [natural_key(name) for name in names]
-    # Sorting positions by texts is three times as quick as sorting pairs.
-    return [names[position] for position in sorted(range(len(names)), key=keys.__getitem__)]
+    """The names in natural order."""
+    return sorted(names, key=natural_key)
 
 
 def read_folder(
@@ -89,21 +89,20 @@ def read_folder(
     wait, began = FIRST_REPORT_SECONDS, time.monotonic()
     try:
         with os.scandir(folder) as entries:
-            for count, entry in enumerate(entries):
-                if count % _STOP_CHECK_ENTRIES == 0:
-                    if stopped():
-                        raise StoppedError
-                    if on_progress is not None and time.monotonic() - began > wait:
-                        on_progress(Listing(natural_order(folders), natural_order(images)))
-                        wait *= 2
-                        began = time.monotonic()
-                name = entry.name
-                if name.startswith("."):
-                    continue
-                if _is_folder(entry):
-                    folders.append(name)
-                elif is_image_name(name):
-                    images.append(name)
+            while batch := list(itertools.islice(entries, ENTRIES_PER_CHECK)):
+                if stopped():
+                    raise StoppedError
+                for entry in batch:
+                    name = entry.name
+                    if name[0] == ".":
+                        continue
+                    if _is_folder(entry):
+                        folders.append(name)
+                    elif is_image_name(name):
+                        images.append(name)
+                if on_progress is not None and time.monotonic() - began > wait:
+                    on_progress(Listing(natural_order(folders), natural_order(images)))
+                    wait, began = 2 * wait, time.monotonic()
     except OSError as error:
         problem = error_text(error)
     return Listing(natural_order(folders), natural_order(images), problem)

@@ -7,6 +7,7 @@ import sys
 from scripts.bench import (
     answering,
     charts,
+    choosing,
     evaluating,
     histories,
     memory,
@@ -22,6 +23,7 @@ from scripts.bench.pairs import processor
 PARTS = {
     "opening": opening,
     "answering": answering,
+    "choosing": choosing,
     "evaluating": evaluating,
     "training": training,
     "watching": watching,

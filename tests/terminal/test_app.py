@@ -28,7 +28,7 @@ def test_it_opens_answers_a_question_and_quits_leaving_the_terminal_as_it_was() 
         tty.until(FULL)
         tty.send("awhat is the color of the triangle?\r")
         tty.until(r"red +\d+\.\d% confidence")
-        assert "benchmark: red" in tty.text()
+        assert "the data says: red" in tty.text()
         tty.send("what shape is it?\r")  # no letter of it is a command
         tty.until(r"what shape is it\?(?s:.*)what shape is it\?")
         tty.send("\x1b")

@@ -55,7 +55,7 @@ async def test_an_answer_comes_with_confidence_candidates_tokens_and_the_truth(a
         await until(pilot, lambda: "confidence" in shown(app))
         text = shown(app)
         assert "red  75.0% confidence" in text
-        assert "benchmark: red" in text
+        assert "the data says: red" in text
         assert "blue" in text and "20.0%" in text
         assert "<end> 94.0%" in text
         assert app.focused is app.screen.query_one("#question")
@@ -277,6 +277,19 @@ async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:
         assert field.value == "what is the color of the triangle?"
         await pilot.press("up")
         assert field.value == "what is the red shape?"
+
+
+async def test_a_suggestion_is_filled_in_by_a_click(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "what is the color of the triangle?" in shown(app))
+        lines = shown(app).splitlines()
+        y = next(number for number, line in enumerate(lines) if "what is the color of the triangle?" in line)
+        await pilot.click(offset=(lines[y].index("color of"), y))
+        field = app.screen.query_one("#question", Input)
+        await until(pilot, lambda: field.value == "what is the color of the triangle?" and field.has_focus)
+        await pilot.press("enter")
+        await until(pilot, lambda: answers.asked[-1].question == "what is the color of the triangle?")
 
 
 async def test_another_model_answers(answers: QuickAnswers) -> None:

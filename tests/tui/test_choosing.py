@@ -84,7 +84,7 @@ async def test_another_screen_gives_the_images_of_the_list(answers: QuickAnswers
         await until(pilot, lambda: "wrong: [b]dogs" in shown(app) and "my picture.png · the image" in shown(app))
         assert "· how many dogs?" in shown(app) and "2 images" in subtitle(app)
         await pilot.press("enter", "down", "enter")
-        await until(pilot, lambda: "benchmark: 2" in shown(app))
+        await until(pilot, lambda: "the data says: 2" in shown(app))
         assert answers.asked[-1].image == str(picture)
         await pilot.press("escape", "i", "down")
         await until(pilot, lambda: "second.png · the image" in shown(app))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.message import Message
+from textual.style import Style
 from textual.widgets import Static
 
 from looptop.engine.text import visible, visible_answer
@@ -17,6 +20,7 @@ from looptop.tui.text import bar, cell, probability, safe
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.events import Click
     from textual.geometry import Size
 
     from looptop.engine.vqa.answer_records import Answer, TokenProbability
@@ -24,11 +28,20 @@ if TYPE_CHECKING:
 MIN_NAMED_WIDTH = 28
 """In narrower views the confidence of the answer is not called so again."""
 
+SUGGESTION = "suggestion"
+"""The mark of a suggested question, which a click fills in."""
+
 
 class AnswerView(VerticalScroll):
     """The answer to the last question; it scrolls if it does not fit."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("answer")]
+
+    @dataclass
+    class Suggested(Message):
+        """A suggested question was clicked."""
+
+        question: str
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
@@ -59,8 +72,14 @@ class AnswerView(VerticalScroll):
         if not questions:
             self.show_lines(safe("Type a question about the image, then press enter.", "$text-muted"))
             return
-        first = Content.styled("The benchmark asks of this image (↓ in the question fills one in):", "$text-muted")
-        self.show_lines(first, Content(""), *(safe(f"· {question}") for question in questions))
+        first = "Its data asks of this image (a click, or ↓ in the question, fills one in):"
+        lines = [safe(f"· {question}").stylize(Style.from_meta({SUGGESTION: question})) for question in questions]
+        self.show_lines(Content.styled(first, "$text-muted"), Content(""), *lines)
+
+    def on_click(self, event: Click) -> None:
+        """Suggests the clicked question."""
+        if question := event.style.meta.get(SUGGESTION):
+            self.post_message(self.Suggested(question))
 
     def fail(self, sentence: str) -> None:
         """Shows what went wrong."""
@@ -112,7 +131,7 @@ class AnswerView(VerticalScroll):
         )
         if truth is not None:
             mark = ("✓ ", "$text-success bold") if truth == answer.answer else ("✗ ", "$text-error bold")
-            lines.append(Content.assemble(mark, ("benchmark: ", "$text-muted"), safe(visible_answer(truth))))
+            lines.append(Content.assemble(mark, ("the data says: ", "$text-muted"), safe(visible_answer(truth))))
         lines += [safe("! ", "bold $text-warning") + safe(doubt_text(each), "$text-warning") for each in answer.doubts]
         if answer.undecided:
             lines.append(Content.styled("the model is undecided: another answer may be likelier", "$text-warning"))

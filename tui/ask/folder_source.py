@@ -113,7 +113,7 @@ class FolderSource:
         chosen: Filter[ImageView],
         outcomes: Outcomes,
         stopped: Callable[[], bool],
-        on_progress: Callable[[Rows], None],
+        on_progress: Callable[[Rows], object],
     ) -> Rows:
         """The images in this folder and in all folders below it that the filter accepts."""
         from looptop.engine.vqa.image_filter import ImageView

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -109,12 +109,14 @@ class FolderTree:
 
     def index_of(self, path: Path) -> int | None:
         """The row of an image or a folder."""
+        from looptop.engine.vqa.image_folders import natural_key
+
         first = self._first_image.get(path.parent)
         if first is not None:
-            try:
-                return first + self.nodes[path.parent].images.index(path.name)
-            except ValueError:
-                pass
+            images = self.nodes[path.parent].images
+            position = bisect_left(images, natural_key(path.name), key=natural_key)
+            if position < len(images) and images[position] == path.name:
+                return first + position
         node = self.nodes.get(path)
         return next((start for start, run in zip(self._starts, self._runs, strict=True) if run == (node, True)), None)
 

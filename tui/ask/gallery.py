@@ -82,9 +82,9 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self._thumbnails, self._mark = thumbnails, mark
         self._rows: Rows = PathRows()
-        self._least = 0
-        """The index of the least width in `WIDTHS`."""
-        self._columns, self._width, self._height = 1, WIDTHS[0], WIDTHS[0] // 2
+        self._least: int | None = None
+        """The index of the least width in `WIDTHS`; None for the largest with which everything fits, if any."""
+        self._size_index, self._columns, self._width, self._height = 0, 1, WIDTHS[0], WIDTHS[0] // 2
 
     def show(self, rows: Rows, cursor: int) -> None:
         """Replaces the rows."""
@@ -152,7 +152,7 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_resize(self, by: int) -> None:
         """Makes thumbnails larger or smaller."""
-        self._least = max(0, min(self._least + by, len(WIDTHS) - 1))
+        self._least = max(0, min(self._size_index + by, len(WIDTHS) - 1))
         self._arrange()
 
     def on_click(self, event: Click) -> None:
@@ -173,18 +173,26 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def _arrange(self) -> None:
         """Fits as many columns as there is room for, as wide as they can be: bar of the cursor, thumbnail, gap."""
-        room = self.size.width
-        least = min(WIDTHS[self._least], max(room - 2, 1))
-        self._columns = max(1, room // (least + 2))
-        self._width = max(least, room // self._columns - 2)
-        self._height = max(1, self._width // 2)
-        if self._tile_height > max(self.size.height, 2):  # A tile is never higher than the gallery.
-            self._height = max(1, self.size.height - 1)
-        lines = -(-len(self._rows) // self._columns)
-        self.virtual_size = Size(0, lines * self._tile_height)
+        for index in reversed(range(len(WIDTHS))) if self._least is None else (self._least,):
+            self._fit(index)
+            if self._lines * self._tile_height <= self.size.height:
+                break
+        self.virtual_size = Size(0, self._lines * self._tile_height)
         self._reveal()
         self._request()
         self.refresh()
+
+    def _fit(self, size_index: int) -> None:
+        room = self.size.width
+        least = min(WIDTHS[size_index], max(room - 2, 1))
+        self._size_index = size_index
+        self._columns = max(1, room // (least + 2))
+        self._width = max(least, room // self._columns - 2)
+        self._height = min(max(1, self._width // 2), max(1, self.size.height - 1))
+
+    @property
+    def _lines(self) -> int:
+        return -(-len(self._rows) // self._columns)
 
     def on_resize(self, _event: Resize) -> None:
         """Fits the tiles to the new size."""
@@ -247,7 +255,8 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         if line == self._height:
             return self._caption(row, style)
         if isinstance(row, FolderRow):
-            text = f"{'▾' if row.is_open else '▸'} folder" if line == middle else row.note if line == middle + 1 else ""
+            texts = [f"{'▾' if row.is_open else '▸'} folder", *row.note.split(", ")]
+            text = texts[line - middle] if middle <= line < middle + len(texts) else ""
             return [Segment(_centred(text, width), base + self._part("muted"))]
         thumbnail = self._thumbnails.get(self._wanted(row.path))
         if thumbnail is None or thumbnail.problem:

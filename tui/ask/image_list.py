@@ -126,7 +126,7 @@ class ImageList(Table):
     def row_line(self, row: int, line: int, base: Style) -> list[Segment]:
         """One line of a row: half of the thumbnail, and the name or the note."""
         shown = self._rows.row(row)
-        indent = " " * min(shown.depth, max(self.size.width - 20, 0))
+        indent = " " * min(shown.depth, max(self.size.width - 16, 0))
         mark = Segment(("▌" if row == self.cursor else " ") + indent, base)
         muted = base + self.style_of("muted")
         if isinstance(shown, FolderRow):
@@ -173,7 +173,7 @@ class ImageList(Table):
 
 
 def _wanted(path: Path) -> Wanted:
-    return Wanted(path, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT)
+    return Wanted(path, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT, fills=True)
 
 
 def name_lines(name: str, note: str, room: int) -> tuple[str, str]:

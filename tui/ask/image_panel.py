@@ -59,7 +59,7 @@ class ImagePanel(Vertical):
         self._list = ImageList(self._thumbnails, id="images")
         self._gallery: GalleryView | None = None
         self._field: FilterField | None = None
-        self._search = ImageSearch(self, self._take_results)
+        self._search = ImageSearch(self, self._show_rows)
         self.source: ImageSource = sources.of_benchmark(benchmark, images)
         """Where the images come from."""
         self._before: ImageSource = self.source
@@ -70,8 +70,6 @@ class ImagePanel(Vertical):
         """The rows that the filter accepts."""
         self._filter: Filter[ImageView] | None = None
         """The filter, if one is set."""
-        self._typed = False
-        """Whether the filter was typed since the last results came."""
         self._revealed: Path | None = None
         """An image that is about to get the cursor."""
         self.model = "bundled"
@@ -134,7 +132,7 @@ class ImagePanel(Vertical):
         if self.rows.index_of(image) is None:
             self.show_folder(image.parent, image)
         else:
-            self._show_rows(self.rows, image)
+            self._show_rows(self.rows, self.rows.index_of(image))
 
     def turn(self) -> None:
         """Changes between the images of a folder and those of the source before."""
@@ -159,7 +157,7 @@ class ImagePanel(Vertical):
             self._before = source
         self.source = source
         self._list.has_folders = isinstance(source, FolderSource)
-        self._show_rows(source.rows, restart=True)
+        self._show_rows(source.rows, 0)
         self._set_filter(source.first_filter)
         self.take_focus()
 
@@ -168,9 +166,9 @@ class ImagePanel(Vertical):
         if source is not self.source or not self.is_attached:
             return
         if self._filter is None:
-            self._show_rows(source.rows)
+            self._show_rows(source.rows, None if self.view.cursor else 0)
         elif not isinstance(source, FolderSource):  # The search of a folder reads by itself.
-            self._search.start(source, self._filter, self.model)
+            self._start_search(self._filter)
         self._describe()
 
     def _reveal(self, source: FolderSource, image: Path) -> None:
@@ -180,7 +178,7 @@ class ImagePanel(Vertical):
             await source.reveal(image)
             self._revealed = None
             if source is self.source and self._filter is None:
-                self._show_rows(source.rows, image)
+                self._show_rows(source.rows, source.rows.index_of(image))
 
         self._revealed = image
         work(self, reveal(), "reveal", exclusive=True)
@@ -269,7 +267,7 @@ class ImagePanel(Vertical):
         self.model = model
         self._show_outcomes()
         if self._filter is not None:
-            self._search.start(self.source, self._filter, model)
+            self._start_search(self._filter)
 
     def _mount_field(self) -> FilterField:
         from looptop.tui.ask.image_filter import FilterField
@@ -292,8 +290,7 @@ class ImagePanel(Vertical):
     @on(Input.Changed, "#image-filter")
     def _filter_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self._typed = True
-        self._apply(event.value)
+        self._apply(event.value, typed=True)
 
     @on(Input.Submitted, "#image-filter")
     def _filter_done(self, event: Input.Submitted) -> None:
@@ -303,8 +300,8 @@ class ImagePanel(Vertical):
         else:
             self.close_filter()
 
-    def _apply(self, text: str) -> None:
-        from looptop.engine.vqa.image_filter import parse
+    def _apply(self, text: str, *, typed: bool = False) -> None:
+        from looptop.engine.vqa.image_filter import first_word, parse
 
         self._list.is_filtered = self._field is not None and self._field.display
         try:
@@ -312,39 +309,31 @@ class ImagePanel(Vertical):
         except LooptopError as error:
             self._show_hint(str(error))
             return
-        self._filter = chosen if text.strip() else None
-        if self._filter is not None:
-            self._search.start(self.source, self._filter, self.model)
+        if text.strip():
+            self._filter = chosen
+            self._start_search(chosen, first_word(chosen) if typed else "")
         else:
+            self._filter = None
             self._search.stop()
             self.source.require(chosen)
-            self._show_rows(self.source.rows, row.path if (row := self.view.selected) is not None else None)
+            self._show_rows(self.source.rows)
         self._describe()
 
-    def _take_results(self, rows: Rows) -> None:
-        from looptop.engine.vqa.image_filter import first_word
-
-        index = None
-        if self._typed and self._filter is not None and (word := first_word(self._filter)):
-            index = rows.index_of_prefix(word)
-        self._typed = self._typed and self._search.is_running
-        self._show_rows(rows, None if index is None else rows.row(index).path)
+    def _start_search(self, chosen: Filter[ImageView], prefix: str = "") -> None:
+        row = self.view.selected
+        self._search.start(self.source, chosen, self.model, prefix, None if row is None else row.path)
 
     # What is shown.
 
-    def _show_rows(self, rows: Rows, wanted: Path | None = None, *, restart: bool = False) -> None:
-        """Shows rows, with the cursor on an image.
+    def _show_rows(self, rows: Rows, index: int | None = None) -> None:
+        """Shows rows.
 
         Args:
             rows: The rows.
-            wanted: The image; None keeps the cursor on the image where it is.
-            restart: Whether the cursor goes to the first row instead.
+            index: The row that gets the cursor; None keeps the cursor on its image.
         """
         view, before = self.view, self.view.selected
-        index = None
-        if wanted is not None:
-            index = rows.index_of(wanted)
-        elif before is not None and not restart and (view.cursor or self._filter is not None):
+        if index is None and before is not None:
             index = rows.index_of(before.path)
         self.rows = rows
         view.show(rows, index or 0)

@@ -138,7 +138,7 @@ class SearchRows:
             return None
         folder = str(path.parent.relative_to(self._root))
         wanted = ("" if folder == "." else folder, path.name)
-        return self._results.index(wanted) if wanted in self._results else None
+        return next((position for position, result in enumerate(self._results) if result == wanted), None)
 
     def index_of_prefix(self, prefix: str) -> int | None:
         """The first image whose name begins with a text in lower case."""

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.widget import Widget
@@ -27,10 +28,11 @@ class ImageSearch:
 
     Args:
         node: The widget that the search is for.
-        on_rows: Called in the app's thread with the rows found so far, and at the end with all of them.
+        on_rows: Called in the app's thread with the rows found so far, and at the end with all of them; and with the
+            row that is to get the cursor, or None if it is to stay on its image.
     """
 
-    def __init__(self, node: Widget, on_rows: Callable[[Rows], None]) -> None:
+    def __init__(self, node: Widget, on_rows: Callable[[Rows, int | None], None]) -> None:
         self._node, self._on_rows = node, on_rows
         self._stopped = threading.Event()
         self._outcomes: tuple[str, Outcomes] | None = None
@@ -38,19 +40,24 @@ class ImageSearch:
         self.lacks_outcomes = False
         """Whether the last filter asked how the model answered, and no evaluation of the model is kept."""
 
-    def start(self, source: ImageSource, chosen: Filter[ImageView], model: str) -> None:
+    def start(
+        self, source: ImageSource, chosen: Filter[ImageView], model: str, prefix: str, selected: Path | None
+    ) -> None:
         """Searches a source.
 
         Args:
             source: The source.
             chosen: The filter.
             model: The model whose answers the filter may ask about.
+            prefix: The first name that begins with it gets the cursor; empty for none.
+            selected: The image that gets the cursor otherwise.
         """
         self.stop()
         self._stopped = threading.Event()
         self.is_running = True
         source.require(chosen)
-        work(self._node, self._search(source, chosen, model, self._stopped), "image-search")
+        call = _Call(source, chosen, prefix, selected, self._stopped)
+        work(self._node, self._search(call, model), "image-search")
 
     def stop(self) -> None:
         """Ends the search; `on_rows` is not called any more."""
@@ -61,28 +68,24 @@ class ImageSearch:
         """Reads how the model answered again at the next search: it may have been evaluated since."""
         self._outcomes = None
 
-    async def _search(
-        self, source: ImageSource, chosen: Filter[ImageView], model: str, stopped: threading.Event
-    ) -> None:
+    async def _search(self, call: _Call, model: str) -> None:
         from looptop.engine.vqa.image_filter import needs_outcomes
 
         await asyncio.sleep(KEY_PAUSE_SECONDS)
-        if stopped.is_set():
+        if call.stopped.is_set():
             return
         outcomes: Outcomes = {}
         self.lacks_outcomes = False
-        if needs_outcomes(chosen):
+        if needs_outcomes(call.chosen):
             outcomes = await self.outcomes(model)
             self.lacks_outcomes = not outcomes
         loop = asyncio.get_running_loop()
-
-        def on_progress(rows: Rows) -> None:
-            loop.call_soon_threadsafe(self._take, rows, stopped)
-
-        rows = await in_thread(partial(source.search, chosen, outcomes, stopped.is_set, on_progress))
-        if not stopped.is_set():
+        rows, index = await in_thread(
+            lambda: call.run(outcomes, lambda *result: loop.call_soon_threadsafe(self._take, call, *result))
+        )
+        if not call.stopped.is_set():
             self.is_running = False
-            self._take(rows, stopped)
+            self._take(call, rows, index)
 
     async def outcomes(self, model: str) -> Outcomes:
         """How a model answered; empty if no evaluation of it is kept."""
@@ -92,6 +95,39 @@ class ImageSearch:
             self._outcomes = model, await in_thread(partial(outcomes_of, model))
         return self._outcomes[1]
 
-    def _take(self, rows: Rows, stopped: threading.Event) -> None:
-        if not stopped.is_set():
-            self._on_rows(rows)
+    def _take(self, call: _Call, rows: Rows, index: int | None) -> None:
+        if not call.stopped.is_set():
+            self._on_rows(rows, index)
+
+
+class _Call:
+    """One search. It also looks for the row that gets the cursor, which takes long among many."""
+
+    def __init__(
+        self,
+        source: ImageSource,
+        chosen: Filter[ImageView],
+        prefix: str,
+        selected: Path | None,
+        stopped: threading.Event,
+    ) -> None:
+        self.source, self.chosen, self.stopped = source, chosen, stopped
+        self._prefix, self._selected = prefix, selected
+
+    def run(self, outcomes: Outcomes, on_progress: Callable[[Rows, int | None], object]) -> tuple[Rows, int | None]:
+        """The rows that the filter accepts, and the one that gets the cursor. Runs in a thread."""
+        rows = self.source.search(
+            self.chosen, outcomes, self.stopped.is_set, lambda rows: on_progress(rows, self._index(rows))
+        )
+        return rows, self._index(rows)
+
+    def _index(self, rows: Rows) -> int | None:
+        """The row that gets the cursor. Once the cursor is there, a person may move it."""
+        prefix, selected = self._prefix, self._selected
+        index = rows.index_of_prefix(prefix) if prefix else None
+        if index is not None:
+            self._prefix = ""
+        elif selected is not None:
+            index = rows.index_of(selected)
+        self._selected = None
+        return index

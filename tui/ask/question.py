@@ -67,8 +67,12 @@ class QuestionField(Field):
         else:
             self._at = offered.index(self.value)
         self._at = (self._at + by) % len(offered)
-        self.value = offered[self._at]
-        self.cursor_position = len(self.value)
+        self.fill(offered[self._at])
+
+    def fill(self, question: str) -> None:
+        """Fills in a question, to be asked or changed."""
+        self.value = question
+        self.cursor_position = len(question)
 
     def _on_paste(self, event: Paste) -> None:
         if paths := pasted_paths(event.text):

@@ -67,7 +67,7 @@ class RunSource:
         chosen: Filter[ImageView],
         outcomes: Outcomes,
         stopped: Callable[[], bool],
-        on_progress: Callable[[Rows], None],
+        on_progress: Callable[[Rows], object],
     ) -> Rows:
         """The images that the filter accepts, of those that were read."""
         return entry_rows(accepted(list(self._entries.values()), chosen, outcomes, stopped))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
     from looptop.engine.vqa.answer_records import Answer
     from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.tui.ask.answer import AnswerView
     from looptop.tui.ask.client import AnswerHelper
 
 NO_QUESTION = "type a question first, for example: what color is the shape?"
@@ -157,6 +158,11 @@ class AskScreen(MainScreen):
         self._opened(event.paths)
 
     # The question and its answer.
+
+    def on_answer_view_suggested(self, event: AnswerView.Suggested) -> None:
+        """Fills in the question."""
+        self.action_question()
+        self.query_one(QuestionField).fill(event.question)
 
     @on(Input.Submitted, "#question")
     def _submitted(self, event: Input.Submitted) -> None:

@@ -64,7 +64,7 @@ class ImageSource(Protocol):
         chosen: Filter[ImageView],
         outcomes: Outcomes,
         stopped: Callable[[], bool],
-        on_progress: Callable[[Rows], None],
+        on_progress: Callable[[Rows], object],
     ) -> Rows:
         """The rows that a filter accepts. Runs in a thread.
 
@@ -119,7 +119,7 @@ class ListedSource:
         chosen: Filter[ImageView],
         outcomes: Outcomes,
         stopped: Callable[[], bool],
-        on_progress: Callable[[Rows], None],
+        on_progress: Callable[[Rows], object],
     ) -> Rows:
         """The images that the filter accepts."""
         return self.rows.only(each.image for each in accepted(self._entries(), chosen, outcomes, stopped))

@@ -21,10 +21,10 @@ MAX_THREADS = 4
 MAX_KEPT_CELLS = 200_000
 """The most cells of thumbnails that are kept: about 1,500 of a gallery's."""
 
-REDRAW_SECONDS = 0.04
+REDRAW_SECONDS = 0.05
 """Thumbnails that are ready within this time are drawn together."""
 
-DECODED_PIXELS_PER_PIXEL = 4
+DECODED_PIXELS_PER_PIXEL = 2
 """How many times larger an image is decoded than it is drawn, so that each drawn pixel is the mean of several."""
 
 
@@ -34,6 +34,8 @@ class Wanted(NamedTuple):
     path: Path
     width: int
     height: int
+    fills: bool = False
+    """Whether the image is cut at its sides so that it fills the cells; otherwise it is fitted into them."""
 
 
 class Thumbnail(NamedTuple):
@@ -120,7 +122,8 @@ class Thumbnails:
 
 
 def _make(wanted: Wanted) -> Thumbnail:
-    """Draws an image in half blocks, scaled to the cells with its proportions kept."""
+    """Draws an image in half blocks."""
+    from PIL import ImageOps
     from PIL.Image import Resampling
 
     from looptop.engine.vqa.images.decode import thumbnail
@@ -128,9 +131,13 @@ def _make(wanted: Wanted) -> Thumbnail:
     width, height = wanted.width, 2 * wanted.height
     try:
         image = thumbnail(wanted.path, (DECODED_PIXELS_PER_PIXEL * width, DECODED_PIXELS_PER_PIXEL * height))
-        scale = min(width / image.width, height / image.height)
-        size = max(1, round(image.width * scale)), max(2, 2 * round(image.height * scale / 2))
-        shown = half_blocks(image.resize(size, Resampling.BOX))._segments
+        if wanted.fills:
+            image = ImageOps.fit(image, (width, height), Resampling.BOX)
+        else:
+            scale = min(width / image.width, height / image.height)
+            size = max(1, round(image.width * scale)), max(2, 2 * round(image.height * scale / 2))
+            image = image.resize(size, Resampling.BOX)
+        shown = half_blocks(image)._segments
     except LooptopError as error:
         return Thumbnail(problem=str(error).replace(visible(wanted.path), visible(wanted.path.name)))
     except Exception as error:  # A thread that ended would leave all others without thumbnails.

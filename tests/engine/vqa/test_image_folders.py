@@ -45,7 +45,7 @@ def test_why_a_folder_cannot_be_read(tmp_path: Path) -> None:
 
 def test_what_was_read_so_far_is_reported_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_folders, "FIRST_REPORT_SECONDS", -1.0)
-    monkeypatch.setattr(image_folders, "_STOP_CHECK_ENTRIES", 10)
+    monkeypatch.setattr(image_folders, "ENTRIES_PER_CHECK", 10)
     for number in range(100):
         (tmp_path / f"{number}.png").touch()
     reported: list[Listing] = []
