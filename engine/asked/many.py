@@ -7,7 +7,7 @@ interrupted goes on where it ended.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -176,13 +176,7 @@ def counted_answers(entries: Iterable[Entry]) -> Mapping[str, int]:
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def share_right(entries: Iterable[Entry]) -> tuple[float, int] | None:
-    """Of the answers that are known to be right or wrong, the share of right ones and how many they are."""
+def count_right(entries: Iterable[Entry]) -> tuple[int, int]:
+    """Of the answers that are known to be right or wrong, how many are right, and how many they are."""
     known = [entry.right for entry in entries if entry.right is not None]
-    return (sum(known) / len(known), len(known)) if known else None
-
-
-def batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """The indices in parts of this size."""
-    for first in range(0, len(indices), size):
-        yield indices[first : first + size]
+    return sum(known), len(known)

@@ -38,6 +38,9 @@ BUSY_SECONDS = 5.0
 """How long a write of another looptop is waited for."""
 ROWS_AT_ONCE = 500
 
+MAX_TABLE_ENTRIES = 250_000
+"""About how many answers of tables are kept, some 200 MB. The oldest go first, but not those that a person judged."""
+
 Made = TypeVar("Made")
 
 # `image` is the path as bytes, since a file name may be no valid text. `details` is the whole `Answer` as JSON: if it
@@ -144,7 +147,9 @@ class AskedStore:
             every = "SELECT id FROM entries WHERE in_table = 0 ORDER BY id DESC"
             return array("q", self._read(every, make=lambda row: int(row[0])))
         ids, last = array("q"), 2**63 - 1
-        query = f"SELECT {_COLUMNS} FROM entries WHERE in_table = 0 AND id < ? ORDER BY id DESC LIMIT {ROWS_AT_ONCE}"
+        # Reading the details would take most of the time, and no filter asks for them.
+        columns = _COLUMNS.replace("details", "x''")
+        query = f"SELECT {columns} FROM entries WHERE in_table = 0 AND id < ? ORDER BY id DESC LIMIT {ROWS_AT_ONCE}"
         while not is_cancelled() and (part := self._read(query, (last,))):
             ids.extend(entry.id for entry in part if chosen.holds(entry))
             last = part[-1].id
@@ -196,6 +201,7 @@ class AskedStore:
                 self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         if version == VERSION:
+            self._drop_oldest()
             return
         self._connection.execute("BEGIN IMMEDIATE")
         # Another looptop may have made the tables in the meantime.
@@ -204,6 +210,11 @@ class AskedStore:
                 self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {VERSION}")
         self._connection.execute("COMMIT")
+
+    def _drop_oldest(self) -> None:
+        first = f"(SELECT id FROM entries WHERE in_table = 1 ORDER BY id DESC LIMIT 1 OFFSET {MAX_TABLE_ENTRIES})"
+        with contextlib.suppress(sqlite3.OperationalError):  # Another looptop writes: the next start drops them.
+            self._connection.execute(f"DELETE FROM entries WHERE in_table = 1 AND mark IS NULL AND id <= {first}")
 
     @overload
     def _read(self, query: str, values: Sequence[Any] = ()) -> list[Entry]: ...
@@ -265,7 +276,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         image_stamp=image_stamp,
         question=question,
         answer=_answer(answer, math.nan if confidence is None else confidence, model, details),
-        truths=tuple(msgspec.json.decode(truths, type=list[str])),
+        truths=() if truths == "[]" else tuple(msgspec.json.decode(truths, type=list[str])),
         model_stamp=model_stamp,
         in_table=bool(in_table),
         judgement=None if mark is None else Judgement(bool(mark), correction),
@@ -273,15 +284,15 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 
 def _answer(text: str, confidence: float, model: str, details: bytes) -> Answer:
-    try:
-        return msgspec.json.decode(details, type=Answer)
-    except UNREADABLE:
-        return Answer(
-            answer=text,
-            confidence=confidence,
-            raw_confidence=confidence,
-            candidates=[Candidate(text, confidence, confidence)],
-            tokens=[],
-            model=model,
-            seconds=0.0,
-        )
+    if details:
+        with contextlib.suppress(*UNREADABLE):
+            return msgspec.json.decode(details, type=Answer)
+    return Answer(
+        answer=text,
+        confidence=confidence,
+        raw_confidence=confidence,
+        candidates=[Candidate(text, confidence, confidence)],
+        tokens=[],
+        model=model,
+        seconds=0.0,
+    )

@@ -30,6 +30,7 @@ from looptop.engine.paths import path_of
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import Doubt, UnfamiliarImage
 from looptop.engine.vqa.doubt_text import doubt_name, doubt_text
+from looptop.engine.vqa.image_folders import images_below
 from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.engine.vqa.images.decode import check_image, is_image_name
 
@@ -101,12 +102,12 @@ def ask_folder(folder: str, question: str, model: str, device: str, out: str, as
 
 
 def _files_in(root: Path) -> tuple[list[Path], list[Path]]:
-    """The images in a folder and below it, and the other files; hidden ones are left out.
+    """The images in a folder and below it in natural order, and the other files; hidden ones are left out.
 
     Raises:
         LooptopError: The folder cannot be read.
     """
-    images, others = list[Path](), list[Path]()
+    others = list[Path]()
 
     def fail(error: OSError) -> None:
         if error.filename == str(root):
@@ -114,9 +115,8 @@ def _files_in(root: Path) -> tuple[list[Path], list[Path]]:
 
     for folder, below, names in os.walk(root, onerror=fail):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                (images if is_image_name(name) else others).append(Path(folder, name))
+        others += [Path(folder, name) for name in sorted(names) if not name.startswith(".") and not is_image_name(name)]
+    images = [root / part.folder / name for part in images_below(root) for name in part.images]
     return images, others
 
 

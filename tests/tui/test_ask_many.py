@@ -109,7 +109,7 @@ async def test_one_question_about_all_images_fills_a_table(answers: BatchAnswers
         assert "✗" in lines["0-red."] and "pink" in lines["0-red."] and "50.0%" in lines["0-red."]
         assert "✓" in lines["2-blue."] and "70.0%" in lines["2-blue."]
         assert "the image" in lines["5-bad."]
-        assert "1 without an answer" in text and "80.0 % of 5 right" in text and "red 2" in text
+        assert "1 without an answer" in text and "4 of 5 right (80.0%)" in text and "red 2" in text
     asked = AskedQuestions()
     assert list(asked.ids()) == [], "the history holds what was typed"
 
@@ -161,7 +161,7 @@ async def test_the_lists_own_questions_are_asked(answers: BatchAnswers, images: 
         await open_many(pilot, app, images, question="")
         await until(pilot, lambda: "10 of 10" in shown(app))
         assert {question for batch in answers.batches for _, question in batch.questions} == {"what colour?", "why?"}
-        assert "the list's own questions" in shown(app) and "40.0 % of 10 right" in shown(app)
+        assert "the list's own questions" in shown(app) and "4 of 10 right (40.0%)" in shown(app)
 
 
 async def test_it_is_sorted_filtered_and_shown_on_ask(answers: BatchAnswers, images: list[ImageEntry]) -> None:

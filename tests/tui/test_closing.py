@@ -13,6 +13,7 @@ from looptop.engine.cli import main as cli
 from looptop.tui import app as app_module
 from looptop.tui import entry
 from looptop.tui.app import LooptopApp
+from looptop.tui.ask.model_picker import ModelPicker
 from looptop.tui.ask.screen import AskScreen
 from looptop.tui.plots.chart_data import ChartData, WallData
 from looptop.tui.plots.chart_wall import ChartWall
@@ -85,7 +86,7 @@ async def test_a_command_is_not_typed_into_the_field_that_has_the_focus(answers:
         field = app.screen.query_one("#question", Input)
         await until(pilot, lambda: field.value == "x")
         (await found(pilot, "model (m)")).action_select()
-        await until(pilot, lambda: isinstance(app.screen, Picker))
+        await until(pilot, lambda: isinstance(app.screen, ModelPicker))
         assert field.value == "x"
 
 

@@ -15,14 +15,14 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible, visible_answer
+from looptop.engine.text import visible_answer
 from looptop.tui.actions import bindings
 from looptop.tui.ask import entry_actions
 from looptop.tui.ask.many_answers import ManyState
 from looptop.tui.ask.many_rows import ManyRows
 from looptop.tui.background import in_thread
 from looptop.tui.screens.base import Overlay
-from looptop.tui.text import duration, safe
+from looptop.tui.text import duration, probability, safe
 from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.table import Table
@@ -50,6 +50,7 @@ class ManyPage(Overlay[int]):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("many")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("many", "answers", "rows")
+    AUTO_FOCUS = "#answers-table"
 
     def __init__(self, many: ManyAnswers) -> None:
         super().__init__()
@@ -57,6 +58,7 @@ class ManyPage(Overlay[int]):
         self._rows = ManyRows(many)
         self._drawn = -1
         self._next_draw = 0.0
+        self._state = many.state
 
     def compose(self) -> Iterable[Widget]:
         """The filter, the table, and how far it is."""
@@ -86,8 +88,7 @@ class ManyPage(Overlay[int]):
 
     def on_mount(self) -> None:
         """Shows what there is, and from then on what comes."""
-        self._table.focus()
-        self._draw()
+        self.call_after_refresh(self._draw)
         self.set_interval(REDRAW_SECONDS, self._poll)
 
     def _poll(self) -> None:
@@ -100,6 +101,9 @@ class ManyPage(Overlay[int]):
             self._drawn = self._many.changes
             self._rows.take_new()
         self._show_rows(current)
+        if self._many.state is not self._state:
+            self._state = self._many.state
+            self.query_one(KeyBar).refresh()
         self._next_draw = time.monotonic() + (time.monotonic() - began) / MAX_LOAD
 
     def _show_rows(self, current: int | None) -> None:
@@ -143,12 +147,13 @@ class ManyPage(Overlay[int]):
         return line + safe(f" · {many.trouble}", "$text-error") if many.trouble else line
 
     def _figures(self) -> Content:
-        from looptop.engine.asked.many import counted_answers, share_right
+        from looptop.engine.asked.many import count_right, counted_answers
 
         entries = [self._many.entries[index] for index in self._rows.indices if index in self._many.entries]
         words = []
-        if (share := share_right(entries)) is not None:
-            words.append(f"{100 * share[0]:.1f} % of {share[1]:,} right")
+        right, known = count_right(entries)
+        if known:
+            words.append(f"{right:,} of {known:,} right ({probability(right / known).strip()})")
         counts = list(counted_answers(entries).items())
         words += [f"{visible_answer(answer)[:24]} {count:,}" for answer, count in counts[:MAX_COUNTED]]
         if more := len(counts) - MAX_COUNTED:
@@ -283,23 +288,20 @@ class ManyQuestion(Overlay[str]):
     def compose(self) -> Iterable[Widget]:
         """One field, and what enter does."""
         field = Field(self._before, placeholder="a question about every image", id="many-question")
-        box = Vertical(field, Static(id="many-hint"), classes="box -question")
+        box = Vertical(field, Static(self._hint(self._before), id="many-hint"), classes="box -question")
         box.border_title = "Ask about every image of the list"
         yield box
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Selects the question, so that typing replaces it."""
-        field = self.query_one(Field)
-        field.focus()
-        field.select_all()
-        self._show_hint(self._before)
+        self.call_after_refresh(lambda: self.query_one(Field).select_all())
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
-        self._show_hint(event.value)
+        self.query_one("#many-hint", Static).update(self._hint(event.value))
 
-    def _show_hint(self, question: str) -> None:
+    def _hint(self, question: str) -> Content:
         if question.strip():
             text = f"enter asks it about {_counted(self._images, 'image')}"
             text += "; an empty line asks the images' own questions" if self._own else ""
@@ -307,7 +309,7 @@ class ManyQuestion(Overlay[str]):
             text = f"enter asks {_counted(self._own, 'question')} that the data has about these images"
         else:
             text = f"type a question; the data has none about {_counted(self._images, 'image')}"
-        self.query_one("#many-hint", Static).update(safe(visible(text), "$text-muted"))
+        return safe(text, "$text-muted")
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:

@@ -133,7 +133,7 @@ class ModelPicker(Overlay[list[str]]):
             FilterField(placeholder="type to filter; space marks several", id="filter"),
             Options(*map(self._option, self._offered), id="choices"),
             Static(EMPTY, id="empty"),
-            Static(id="models-hint"),
+            Static(self._hint, id="models-hint"),
             classes="box",
         )
         box.border_title = "Choose a model, or several"
@@ -143,9 +143,11 @@ class ModelPicker(Overlay[list[str]]):
 
     def on_mount(self) -> None:
         """Puts the cursor on the model that is asked now."""
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
         names = [each.name for each in self._offered]
         self._list.highlighted = names.index(self._current) if self._current in names else 0 if names else None
-        self._show_hint()
 
     @property
     def _list(self) -> OptionList:
@@ -169,11 +171,15 @@ class ModelPicker(Overlay[list[str]]):
         self._show_hint()
 
     def _show_hint(self) -> None:
+        self.query_one("#models-hint", Static).update(self._hint)
+
+    @property
+    def _hint(self) -> Content:
         if self._marked:
             hint = f"enter asks {len(self._marked)} models at once: {', '.join(self._marked)}"
         else:
             hint = "enter asks the model under the cursor"
-        self.query_one("#models-hint", Static).update(safe(hint, "$text-muted"))
+        return safe(hint, "$text-muted")
 
     @on(Input.Changed, "#filter")
     def _filter(self, event: Input.Changed) -> None:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from looptop.engine.asked import store as store_module
 from looptop.engine.asked.entry_filter import parse
 from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.asked.records import Entry, Judgement
@@ -132,6 +133,18 @@ def test_a_kept_answer_is_that_of_the_same_model_and_question() -> None:
     answered = store.answered(asked, "bundled", "m")
     assert {key: each.answer.answer for key, each in answered.items()} == {asked[0]: "new"}
     assert store.answered(asked, "bundled", "another stamp") == {}
+
+
+def test_old_answers_of_tables_go_but_not_what_a_person_asked_or_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "MAX_TABLE_ENTRIES", 2)
+    store = AskedStore(tmp_path / NAME)
+    judged, *_ = store.add([entry(str(number), in_table=number != 1) for number in range(6)])
+    store.judge(judged, Judgement(True))
+    store.close()
+    kept = AskedStore(tmp_path / NAME).entries(range(1, 7))
+    assert [each.question for each in kept.values()] == ["0", "1", "4", "5"]
 
 
 def test_several_looptops_write_at_once(tmp_path: Path) -> None:
