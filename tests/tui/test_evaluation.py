@@ -28,6 +28,7 @@ from looptop.engine.vqa.saved_models import folder_of
 from looptop.tui.app import LooptopApp
 from looptop.tui.evaluation.confusion_grid import ConfusionGrid
 from looptop.tui.evaluation.drawing import interval_drawing
+from looptop.tui.evaluation.page_line import PageLine
 from looptop.tui.evaluation.reliability import reliability_drawing
 from looptop.tui.evaluation.screen import EvaluationScreen
 from tests.factories.evaluations import evaluation, result
@@ -213,6 +214,39 @@ async def test_another_model_is_compared_on_the_same_questions(
         assert "+25.00" in shown(app) and f"only {run.id} 1" in shown(app)
         await pilot.press("enter")
         await until(pilot, lambda: app.current_mode == "ask" and "image-1.png · the image" in shown(app))
+
+
+async def test_an_evaluation_that_is_not_kept_is_not_made_again_and_again(
+    app: LooptopApp, evaluator: QuickEvaluator, tmp_path: Path
+) -> None:
+    make_run()
+    keep("bundled", results_on(tmp_path))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: "75.00 %" in shown(app))
+        await pilot.press("c")
+        await until(pilot, lambda: "not evaluated on these questions yet" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: evaluator.asked)
+        evaluator.say(status="ready", notes=("the evaluation could not be kept",))
+        await until(pilot, lambda: "the evaluation could not be kept" in shown(app))
+        await pilot.pause(0.2)
+        assert len(evaluator.asked) == 1
+
+
+async def test_the_mouse_turns_pages_and_opens_a_cell(app: LooptopApp, tmp_path: Path) -> None:
+    keep("bundled", results_on(tmp_path))
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await opened(pilot)
+        await until(pilot, lambda: "75.00 %" in shown(app))
+        await pilot.click(PageLine, offset=(shown(app).splitlines()[3].index("confusion"), 0))
+        grid = screen.query_one(ConfusionGrid)
+        await until(pilot, lambda: grid.display and "[1]" in shown(app))
+        lines = shown(app).splitlines()
+        row = next(number for number, line in enumerate(lines) if line.startswith(" blue"))
+        await pilot.click(offset=(lines[row].rindex("1"), row), times=2)
+        await until(pilot, lambda: app.current_mode == "ask" and "blue → blue" in shown(app))
+        assert "image-2.png · the image" in shown(app)
 
 
 async def test_train_and_runs_open_the_evaluation_of_a_run(answers: QuickAnswers, evaluator: QuickEvaluator) -> None:

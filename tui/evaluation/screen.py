@@ -276,7 +276,7 @@ class EvaluationScreen(MainScreen):
         elif not self.is_selected:
             self.services.show_notice(f"{ended.model} is evaluated; e shows its figures")
         if self._compare_with and ended.model == self._compare_with:
-            self._compare_to(self._compare_with)
+            self._compare_to(self._compare_with, is_evaluated=True)
         elif ended.model == self._model and not ended.error:
             notice = self._notice
             work(self, self._read_again(notice), "read evaluation", exclusive=True)
@@ -315,13 +315,13 @@ class EvaluationScreen(MainScreen):
             Picker("Compare with", lines, "There is no other model yet: train one on screen 2."), self._compare_to
         )
 
-    def _compare_to(self, model: str | None) -> None:
+    def _compare_to(self, model: str | None, *, is_evaluated: bool = False) -> None:
         if model is not None and self._shown is not None:
             self._compare_with = model
             self._page = "compare"
-            work(self, self._read_comparison(self._shown, model), "compare", exclusive=True)
+            work(self, self._read_comparison(self._shown, model, is_evaluated), "compare", exclusive=True)
 
-    async def _read_comparison(self, shown: KeptEvaluation, model: str) -> None:
+    async def _read_comparison(self, shown: KeptEvaluation, model: str, is_evaluated: bool) -> None:
         try:
             comparison = await in_thread(lambda: read_comparison(shown, model))
         except LooptopError as error:
@@ -329,7 +329,10 @@ class EvaluationScreen(MainScreen):
             return
         if shown is not self._shown:
             return
-        if comparison is None:
+        if comparison is None and is_evaluated:
+            self._compare_with = ""
+            self._notice = self._notice or f"the evaluation of {model} was not kept; is the disk full?"
+        elif comparison is None:
             self._start(model)
         else:
             self._comparison, self._compare_with = comparison, ""

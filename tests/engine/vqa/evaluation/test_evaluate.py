@@ -99,6 +99,19 @@ def test_the_probability_of_the_right_answer_is_that_of_giving_it(benchmark: tup
         assert one.truth_confidence == pytest.approx(candidate.raw_confidence, rel=1e-3)
 
 
+@pytest.mark.parametrize("fusion", ["mean", "tokens"])
+def test_an_answer_does_not_depend_on_the_other_questions(folder: Path, tmp_path: Path, fusion: str) -> None:
+    answerer = Answerer(*vqa.tiny_model(tmp_path, fusion))
+    rows = rows_of(folder, range(3))
+    together = answer_questions(answerer, rows, None, lambda row, error: pytest.fail(str(error)))
+    for row, one in zip(rows, together, strict=True):
+        [alone] = answer_questions(answerer, [row], None, lambda row, error: pytest.fail(str(error)))
+        assert alone.answer == one.answer
+        assert alone.raw_confidence == pytest.approx(one.raw_confidence, rel=1e-4)
+        assert alone.truth_confidence == pytest.approx(one.truth_confidence, rel=1e-4)
+        assert (alone.shuffled_score, one.shuffled_score is None) == (None, False)
+
+
 def test_a_bad_image_and_a_bad_question_cost_only_themselves(folder: Path, answerer: Answerer, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"not an image")
