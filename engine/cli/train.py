@@ -90,7 +90,7 @@ def run(arguments: Arguments) -> int:
     config = _chosen(arguments)
     interrupts = Interrupts()
     with interrupts.counted():
-        folder = launch(config, about=about_of(arguments), after=arguments.after)
+        folder = launch(config, about=about_of(arguments), after=arguments.after, like=arguments.like)
         if arguments.detach and not interrupts.count:
             return _print_started(folder, as_json=arguments.json)
         note(f"{folder.id}  started" if arguments.after is None else f"{folder.id}  queued after {arguments.after}")

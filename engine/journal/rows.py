@@ -167,7 +167,7 @@ class EntryWriter:
                 run("DELETE FROM buckets WHERE name = ? AND span = ? AND bucket >= ?", (name, span, border))
                 self._rebuild(name, span, border)
         # What a person changed by hand stays: it is applied again when the batch is made again.
-        for table in ("answer_samples", "completions", "ppo_batches", "ppo_samples"):
+        for table in ("answer_samples", "completions", "ppo_batches", "ppo_samples", "question_losses", "evaluations"):
             run(f"DELETE FROM {table} WHERE step > ?", (after_step,))
         run("DELETE FROM ppo_tokens WHERE place >= ?", ((after_step + 1) * TOKEN_KEY_STRIDE,))
         run("UPDATE events SET superseded = 1 WHERE step > ?", (after_step,))

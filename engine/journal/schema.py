@@ -13,7 +13,7 @@ from looptop.engine.files.private import UnsafeFileError, open_regular, refuse_u
 from looptop.engine.machine.file_systems import is_on_network
 from looptop.engine.text import visible
 
-VERSION = 2
+VERSION = 3
 
 READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """The errors that reading a journal raises; UnicodeDecodeError if SQLite quotes damaged bytes in a message."""
@@ -84,6 +84,16 @@ CREATE TABLE ppo_judgements (
 ) WITHOUT ROWID;
 """
 
+_QUESTION_TABLES = (
+    "CREATE TABLE training_questions (chunk INTEGER PRIMARY KEY, texts BLOB NOT NULL)",
+    "CREATE TABLE question_losses (epoch INTEGER PRIMARY KEY, step INTEGER NOT NULL, losses BLOB NOT NULL)",
+    "CREATE TABLE question_edits (id INTEGER PRIMARY KEY, row INTEGER NOT NULL, kind TEXT NOT NULL,"
+    " answer TEXT NOT NULL, step INTEGER NOT NULL, by TEXT NOT NULL)",
+    "CREATE TABLE evaluations (step INTEGER PRIMARY KEY, breakdown TEXT NOT NULL)",
+)
+"""The tables of VQA runs: texts of the training questions (compressed, many in a row), their losses by epoch (32-bit
+numbers), edits; and each evaluation's accuracy by type and confusion, as JSON."""
+
 _MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
         "ALTER TABLE states ADD COLUMN cause TEXT",
@@ -91,6 +101,7 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE controls ADD COLUMN ok INTEGER",
         "ALTER TABLE controls ADD COLUMN code TEXT NOT NULL DEFAULT ''",
     ),
+    2: _QUESTION_TABLES,
 }
 """The statements that upgrade a journal from a version to the next one; only the writer runs them."""
 
@@ -99,6 +110,13 @@ _VIEWS: dict[int, tuple[str, ...]] = {
         "CREATE TEMP VIEW states AS SELECT *, NULL AS cause FROM main.states",
         "CREATE TEMP VIEW events AS SELECT *, '' AS code FROM main.events",
         "CREATE TEMP VIEW controls AS SELECT rowid AS rowid, *, NULL AS ok, '' AS code FROM main.controls",
+    ),
+    2: (
+        "CREATE TEMP VIEW training_questions AS SELECT 0 AS chunk, NULL AS texts WHERE 0",
+        "CREATE TEMP VIEW question_losses AS SELECT 0 AS epoch, 0 AS step, NULL AS losses WHERE 0",
+        "CREATE TEMP VIEW question_edits AS"
+        " SELECT 0 AS id, 0 AS row, '' AS kind, '' AS answer, 0 AS step, '' AS by WHERE 0",
+        "CREATE TEMP VIEW evaluations AS SELECT 0 AS step, '' AS breakdown WHERE 0",
     ),
 }
 """Views that show the tables of an older version as those of this one, for readers, which cannot upgrade the file."""
@@ -149,7 +167,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     version = _version(connection)
     if version == 0:
-        statements = [statement for statement in _TABLES.split(";") if statement.strip()]
+        statements = [*(statement for statement in _TABLES.split(";") if statement.strip()), *_QUESTION_TABLES]
     else:
         statements = [statement for older in range(version, VERSION) for statement in _MIGRATIONS[older]]
     for statement in statements:
@@ -200,8 +218,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
 def _show_as_current(connection: sqlite3.Connection, version: int) -> None:
     """Covers the tables of an older version with views that have this version's columns, for this connection only."""
     connection.execute("PRAGMA temp_store = MEMORY")
-    for statement in _VIEWS[version]:
-        connection.execute(statement)
+    for older in range(version, VERSION):
+        for statement in _VIEWS[older]:
+            connection.execute(statement)
 
 
 SIDE_SUFFIXES = ("-wal", "-shm", "-journal")

@@ -27,7 +27,8 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
 Kind = Literal[
-    "pause", "continue", "step", "checkpoint", "stop", "break", "unbreak", "reward", "leave_out", "rating"
+    "pause", "continue", "step", "checkpoint", "stop", "break", "unbreak", "reward", "leave_out", "rating", "relabel",
+    "drop", "restore",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -54,6 +55,10 @@ class Control(Struct, frozen=True):
     """For a judgement of a sample: its row in the batch."""
     value: float | None = None
     """The value of a judgement; None removes the judgement."""
+    question: int | None = None
+    """For an edit of a training question: its row in the training split."""
+    answer: str = ""
+    """For `relabel`: the question's new answer."""
 
 
 def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Control:
@@ -62,7 +67,8 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
     Args:
         folder: The run.
         kind: pause, continue, step (one step, or `to` a stage, then pause), checkpoint, stop; break, unbreak (a
-            `condition`); reward, leave_out, rating (a `value` of a `sample` of a `batch`).
+            `condition`); reward, leave_out, rating (a `value` of a `sample` of a `batch`); relabel, drop, restore (a
+            `question`, for `relabel` with an `answer`).
         by: Who sends it.
         **details: Fields of `Control`.
 

@@ -74,7 +74,7 @@ class Gate:
         """The processes that train this run; the gate of the first decides for all."""
         self._folder = folder
         self._journal = journal
-        self._paused = False
+        self.is_paused = False
         self._steps_to_go = 0
         self._hold_at: str | None = None
         self._saved_step: int | None = None
@@ -249,14 +249,14 @@ class Gate:
             Whether to try again, because somebody continued the run. False after a further stop, which gives up.
         """
         stops = self.stops
-        self._held = self._paused = True
+        self._held = self.is_paused = True
         self._journal.state(RunState.PAUSED, Hold(self._step, self._stage, reason, detail))
         began, before = time.monotonic(), self._paused_seconds
-        while self._paused and self.stops == stops:
+        while self.is_paused and self.stops == stops:
             time.sleep(POLL_SECONDS)
             self._poll()
             self._paused_seconds = before + time.monotonic() - began
-        self._held = self._paused = False
+        self._held = self.is_paused = False
         return self.stops == stops
 
     def hold_at_step_end(self, hold: Hold) -> None:
@@ -306,7 +306,7 @@ class Gate:
             self._pause(HoldReason.STAGE)
 
     def _hold(self, hold: Hold | None) -> None:
-        if hold is not None and not self._paused:
+        if hold is not None and not self.is_paused:
             self._steps_to_go = 0
             self._pause(hold.reason, hold.detail)
 
@@ -315,10 +315,10 @@ class Gate:
             self._poll()
 
     def _wait(self, *, until_checkpoint: bool, accepts: ControlFilter = _accept_all) -> None:
-        if not self._paused:
+        if not self.is_paused:
             return
         began, before = time.monotonic(), self._paused_seconds
-        while self._paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
+        while self.is_paused and not self.stop_requested.is_set() and not (until_checkpoint and self._checkpoint):
             self.stop_requested.wait(POLL_SECONDS)
             self._poll(accepts)
             self._paused_seconds = before + time.monotonic() - began
@@ -339,13 +339,13 @@ class Gate:
             return refused("stopping", f"the run is stopping {self._where}")
         match asked.kind:
             case "pause":
-                if self._paused:
+                if self.is_paused:
                     return accepted("paused_already", f"is paused already, {self._where}")
                 self._steps_to_go, self._hold_at = 0, None
                 self._pause(HoldReason.PAUSE)
                 return accepted("paused", f"paused {self._where}")
             case "continue":
-                if not self._paused and not self._steps_to_go and self._hold_at is None:
+                if not self.is_paused and not self._steps_to_go and self._hold_at is None:
                     return refused("not_paused", "the run is not paused")
                 self._steps_to_go, self._hold_at = 0, None
                 self._continue()
@@ -387,13 +387,13 @@ class Gate:
         return accepted("steps", f"makes step {target}, then pauses")
 
     def _pause(self, reason: HoldReason, detail: str = "") -> None:
-        self._paused = True
+        self.is_paused = True
         self.on_pause()
         self._journal.state(RunState.PAUSED, Hold(self._step, self._stage, reason, detail))
 
     def _continue(self) -> None:
-        if self._paused:
-            self._paused = False
+        if self.is_paused:
+            self.is_paused = False
             self._journal.state(RunState.RUNNING)
 
     def _broken(self, text: str) -> None:

@@ -36,7 +36,7 @@ from looptop.engine.runs.context import Train
 from looptop.engine.runs.control import stop_is_waiting
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.preflight import refuse_unusable
-from looptop.engine.startup.run import lock_for_resume
+from looptop.engine.startup.run import create_like, lock_for_resume
 from looptop.engine.startup.sources import with_checked_sources
 from looptop.engine.startup.worker import RunThread
 from looptop.engine.text import visible
@@ -64,7 +64,12 @@ _LOADING_SECONDS = 1.0
 
 
 def launch(
-    config: RunConfig, program: Sequence[str] = PROGRAM, *, about: About | None = None, after: str | None = None
+    config: RunConfig,
+    program: Sequence[str] = PROGRAM,
+    *,
+    about: About | None = None,
+    after: str | None = None,
+    like: str | None = None,
 ) -> RunFolder:
     """Starts a run in an engine process of its own.
 
@@ -73,6 +78,7 @@ def launch(
         program: The command of the engine process; the run's folder and options are added.
         about: The run's title, note and notify command.
         after: Queue it: it trains once this run (an id, or a folder) has finished, stopped, failed or lost its process.
+        like: The run that it is made like, whose edits of training questions it takes over.
 
     Returns:
         The run's folder; the run is live.
@@ -83,7 +89,7 @@ def launch(
     waits_for = RunFolder.find(after) if after is not None else None
     config = with_checked_sources(config)
     refuse_unusable(config)
-    folder = RunFolder.create(config.kind, config)
+    folder = create_like(config, like)
     if about is not None:
         write_about(folder.path, title=about.title, note=about.note, notify=about.notify)
     options = ["--after", str(waits_for.path)] if waits_for is not None else []

@@ -112,7 +112,7 @@ class Run:
         return self._thread.result
 
 
-def start(config: RunConfig, train: Train | None = None) -> Run:
+def start(config: RunConfig, train: Train | None = None, *, like: str | None = None) -> Run:
     """Starts a run in a worker thread of this process.
 
     From then on, closing the terminal does not end the process: SIGHUP is ignored, if it had its default handler and
@@ -121,12 +121,13 @@ def start(config: RunConfig, train: Train | None = None) -> Run:
     Args:
         config: The run's configuration.
         train: The function that trains; by default that of the run's kind.
+        like: The run that it is made like, whose edits of training questions it takes over.
 
     Raises:
         LooptopError: Another run trains in this process, something that the configuration names is missing, or the
             folder cannot be made.
     """
-    folder = RunFolder.create(config.kind, with_checked_sources(config))
+    folder = create_like(config, like)
     try:
         thread = RunThread(folder, train)
     except BaseException:
@@ -135,6 +136,29 @@ def start(config: RunConfig, train: Train | None = None) -> Run:
     _ignore_hangup()
     thread.start()
     return Run(thread)
+
+
+def create_like(config: RunConfig, like: str | None) -> RunFolder:
+    """Makes the folder of a new run; with the edits of training questions of the run that it is made like.
+
+    Args:
+        config: The run's configuration; sources are checked.
+        like: The other run; None if there is none.
+
+    Raises:
+        LooptopError: There is no such run, its journal is damaged, something that the configuration names is missing,
+            or the folder cannot be made.
+    """
+    config = with_checked_sources(config)
+    inherited = None
+    if like is not None and config.kind == "vqa":
+        from looptop.engine.vqa.curation.inherited import edits_to_inherit, write_inherited
+
+        inherited = edits_to_inherit(RunFolder.find(like))
+    folder = RunFolder.create(config.kind, config)
+    if inherited is not None:
+        write_inherited(folder, inherited)
+    return folder
 
 
 def resume(run_id: str, train: Train | None = None, *, trust: bool = False, settings: Sequence[str] = ()) -> Run:

@@ -110,9 +110,10 @@ class Questions(Dataset[dict[str, Any]]):
         """Indices in `image_paths` of images that this process could not decode."""
         self.image_paths, self.image_of = _distinct(rows["image"][:])
         self.texts, self.text_of = _distinct(rows["question"][:])
-        answers, self.answer_of = _distinct(rows["answer"][:])
         self.text_ids = Ragged(tokens[text] for text in self.texts)
-        self.answer_ids = Ragged(processor.answer_ids(answers))
+        self.dropped = torch.zeros(len(rows), dtype=torch.bool)
+        """`[rows]`: the questions that keep their turn, but on whose answers nothing is trained."""
+        self.edit({})
         self.image_features: Tensor | None = None
         """`[images, 1 or 1 + patches, image width]`, in the order of `image_paths`."""
         if image_features is not None:
@@ -124,6 +125,18 @@ class Questions(Dataset[dict[str, Any]]):
 
     def __len__(self) -> int:
         return len(self.image_of)
+
+    def edit(self, answers: Mapping[int, str | None]) -> None:
+        """Replaces earlier edits: gives rows other answers than those of the data, or drops them (None)."""
+        labels = list(self.rows["answer"][:])
+        self.dropped.fill_(False)
+        for row, answer in answers.items():
+            if answer is None:
+                self.dropped[row] = True
+            else:
+                labels[row] = answer
+        distinct, self.answer_of = _distinct(labels)
+        self.answer_ids = Ragged(self.processor.answer_ids(distinct))
 
     @cached_property
     def truths(self) -> list[list[str]]:
@@ -157,7 +170,8 @@ class Questions(Dataset[dict[str, Any]]):
         else:
             batch["input_ids"], mask = self.text_ids.padded(texts, self.processor.question_pad_id)
             batch["attention_mask"] = mask.long()
-        batch["decoder_input_ids"], batch["labels"] = self._targets(self.answer_of[rows])
+        batch["decoder_input_ids"], labels = self._targets(self.answer_of[rows])
+        batch["labels"] = labels.masked_fill(self.dropped[rows].unsqueeze(1), IGNORED)
         batch["rows"] = rows
         return batch
 

@@ -22,6 +22,7 @@ from looptop.engine.runs.context import RunContext
 from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, identity
+from looptop.engine.vqa.curation.epoch_losses import LossCollector
 from looptop.engine.vqa.data.problems import ProblemReporter
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
 from looptop.engine.vqa.model import NonFiniteError, VqaModel
@@ -79,6 +80,12 @@ class VqaTrainer(RunTrainer):
         self.measured = 0
         """The number of questions that the last evaluation answered."""
         self._scored = validation
+        self.collector = LossCollector(len(train), self.args.device)
+        """The losses of the questions of this epoch."""
+        if context.resume_from is not None:
+            self.collector.load(context.resume_from)
+        self._rows = torch.empty(0, dtype=torch.long)
+        """The rows of the batch that is trained on."""
 
     # Training ---------------------------------------------------------------------------------------------------
 
@@ -86,14 +93,33 @@ class VqaTrainer(RunTrainer):
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """One forward and backward pass; NaN or infinity is an error that names tensor and step."""
-        rows = self._take_rows(inputs)
+        self._rows = self._take_rows(inputs)
         self.problem_reporter.report(self.state.global_step + 1)
-        if not len(rows):
+        if not len(self._rows):
             raise LooptopError("none of the images to train on can be read; the log names them")
         try:
             return super().training_step(model, inputs, num_items_in_batch)
         except NonFiniteError as error:
             raise NonFiniteError(error.tensor_name, error.detail, self.state.global_step + 1) from None
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The loss as Trainer computes it; the losses of the batch's questions are collected from the same logits."""
+        if isinstance(num_items_in_batch, Tensor):
+            num_items_in_batch = num_items_in_batch.clamp(min=1)  # 0 if all questions of the batch are dropped
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        self.collector.record(self._rows, outputs["logits"], inputs["labels"])
+        return (loss, outputs) if return_outputs else loss
+
+    def save_more(self, folder: Path) -> None:
+        """Adds the losses of an unfinished epoch to a checkpoint; of several processes, those of the first."""
+        super().save_more(folder)
+        self.collector.save(folder)
 
     # Evaluation -------------------------------------------------------------------------------------------------
 

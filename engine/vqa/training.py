@@ -35,6 +35,7 @@ from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.confidence_fit import earlier_words, fit_checks
 from looptop.engine.vqa.configuration import frozen_parts
+from looptop.engine.vqa.curation.setup import curate
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.data.problems import ProblemReporter
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
@@ -99,6 +100,7 @@ def train(context: RunContext) -> dict[str, Any]:
         callbacks=_callbacks(context, config),
     )
     trainer.remove_callback(PrinterCallback)
+    curate(context, trainer, train_split)
     context.journal.facts(
         device=device.name,
         precision=device.precision,

@@ -1,0 +1,107 @@
+"""The edits of a run that another one was made like: they go with it, matched by image and question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from looptop.engine.encoding import encode_json, restored
+from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.files.private import read_regular, write_private
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.text import visible
+from looptop.engine.vqa.curation.edits import current_edits
+from looptop.engine.vqa.curation.journal import CurationJournal
+from looptop.engine.vqa.curation.records import Edit, EditKind, TrainingQuestion
+
+FILE = "inherited-edits.json"
+"""In the new run's folder."""
+
+MAX_BYTES = 64 * 2**20
+
+VERSION = 1
+
+
+class InheritedEdit(Struct, frozen=True):
+    """An edit, with the question that it is about."""
+
+    question_id: str
+    image: str
+    question: str
+    kind: EditKind
+    answer: str = ""
+
+
+class InheritedEdits(Struct, frozen=True, kw_only=True):
+    """The content of the file."""
+
+    version: int = VERSION
+    run: str
+    """The id of the run whose edits they are."""
+    edits: list[InheritedEdit]
+
+
+def edits_to_inherit(parent: RunFolder) -> InheritedEdits | None:
+    """The edits of a run, for one that is made like it; None if it has none.
+
+    Raises:
+        LooptopError: The run's journal is damaged.
+    """
+    journal = CurationJournal(parent.db)
+    current = sorted(current_edits(journal.edits()).items())
+    edits = [
+        InheritedEdit(question.question_id, question.image, question.question, edit.kind, edit.answer)
+        for row, edit in current
+        for question in journal.questions(range(row, row + 1))
+    ]
+    return InheritedEdits(run=parent.id, edits=edits) if edits else None
+
+
+def write_inherited(folder: RunFolder, inherited: InheritedEdits) -> None:
+    """Writes edits into the folder of a new run, which reads them when it starts.
+
+    Raises:
+        LooptopError: They cannot be written.
+    """
+    try:
+        write_private(folder.path / FILE, encode_json(inherited))
+    except OSError as error:
+        raise LooptopError(f"cannot write {visible(folder.path / FILE)}: {error.strerror}") from None
+
+
+def read_inherited(folder: RunFolder) -> InheritedEdits | None:
+    """The edits that a run inherits; None if there are none.
+
+    Raises:
+        LooptopError: The file is damaged, or of a newer looptop.
+    """
+    path = folder.path / FILE
+    try:
+        inherited = msgspec.convert(restored(msgspec.json.decode(read_regular(path, MAX_BYTES))), InheritedEdits)
+    except FileNotFoundError:
+        return None
+    except (OSError, *UNREADABLE) as error:
+        raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; remove it to train without edits") from None
+    if inherited.version > VERSION:
+        raise LooptopError(
+            f"{visible(path)} is of a newer looptop; update looptop, or remove it to train without edits"
+        )
+    return inherited
+
+
+def matched(inherited: InheritedEdits, questions: Sequence[TrainingQuestion]) -> list[Edit]:
+    """The edits of the rows with the same image, question and id; without the same id, of all with image and question.
+
+    A question that the data has no longer is left out.
+    """
+    by_text: dict[tuple[str, str], list[int]] = {}
+    for row, question in enumerate(questions):
+        by_text.setdefault((question.image, question.question), []).append(row)
+    edits = []
+    for each in inherited.edits:
+        rows = by_text.get((each.image, each.question), [])
+        same = [row for row in rows if questions[row].question_id == each.question_id]
+        edits += [Edit(row, each.kind, each.answer, 0, inherited.run) for row in same or rows]
+    return edits

@@ -1,0 +1,70 @@
+"""Prepares a run for curation: notes its training questions, takes over edits, and listens to new ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from looptop.engine.runs.context import RunContext
+from looptop.engine.text import visible
+from looptop.engine.vqa.batches import Questions
+from looptop.engine.vqa.curation.edits import Edits, check_answer
+from looptop.engine.vqa.curation.epochs import CuratedEpochs
+from looptop.engine.vqa.curation.inherited import matched, read_inherited
+from looptop.engine.vqa.curation.journal import CurationJournal, write_questions
+from looptop.engine.vqa.curation.records import TrainingQuestion
+
+if TYPE_CHECKING:
+    from looptop.engine.vqa.trainer import VqaTrainer
+
+
+def curate(context: RunContext, trainer: VqaTrainer, questions: Questions) -> None:
+    """Makes a run keep its questions' losses and apply edits; called in each of its processes.
+
+    Args:
+        context: The run.
+        trainer: Its trainer.
+        questions: The training split.
+
+    Raises:
+        LooptopError: The edits that the run inherits cannot be read.
+    """
+    edits = Edits(
+        CurationJournal(context.folder.db),
+        context.journal,
+        len(questions),
+        lambda: trainer.state.global_step,
+        lambda: context.gate.is_paused,
+    )
+    if context.processes.is_first:
+        edits.attach_to(context.gate)
+        if context.resume_from is None:
+            context.report("noting the training questions")
+            noted = questions_of(questions)
+            write_questions(context.journal, noted)
+            _inherit(context, edits, noted)
+    trainer.add_callback(CuratedEpochs(context, questions, edits, trainer.collector))
+
+
+def questions_of(split: Questions) -> list[TrainingQuestion]:
+    """The texts of a split, in the order of its rows."""
+    rows = split.rows
+    columns = (rows[name][:] for name in ("question_id", "image", "question", "answer"))
+    return [TrainingQuestion(str(number), *texts) for number, *texts in zip(*columns, strict=True)]
+
+
+def _inherit(context: RunContext, edits: Edits, questions: list[TrainingQuestion]) -> None:
+    inherited = read_inherited(context.folder)
+    if inherited is None or edits.is_edited:
+        return
+    for each in inherited.edits:
+        check_answer(each.kind, each.answer)
+    matches = matched(inherited, questions)
+    for edit in matches:
+        edits.add(edit)
+    texts = {(questions[edit.row].image, questions[edit.row].question) for edit in matches}
+    without = sum((each.image, each.question) not in texts for each in inherited.edits)
+    context.journal.event(
+        "data",
+        f"{len(matches)} training questions are edited as in {visible(inherited.run)}"
+        + (f"; {without} of its edits match no question of this data" if without else ""),
+    )
