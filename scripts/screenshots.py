@@ -33,6 +33,7 @@ MIDDLE = SIZES[1:2]
 THEMES = ("dark", "light")
 SEEN = {
     "ask": ("what shape is in the", "circle", "confidence"),
+    "gallery": ("easy-VQA test images", "yellow rectangle", "✗", "of 1,000", "questions answered right"),
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
     "runs": ("vqa-1", "trainer-1", "processor", "memory", "disk"),
     "charts": ("trainer-1", "20 metrics of", "layer.0/loss"),
@@ -71,7 +72,7 @@ def take_ask() -> None:
 
 
 def take_evaluation() -> None:
-    """Takes the pages of the bundled model's evaluation on the whole benchmark."""
+    """Takes the pages of the bundled model's evaluation on the whole benchmark, and the images where it errs."""
     subprocess.run([sys.executable, "-m", "looptop.engine", "eval", "bundled"], check=True, stdout=subprocess.DEVNULL)
     for name, pages, seen in (
         ("evaluation", 0, "shuffled images"),
@@ -79,6 +80,7 @@ def take_evaluation() -> None:
         ("evaluation-confusion", 2, "answered →"),
     ):
         asyncio.run(take(name, evaluation(pages, seen), SIZES if pages == 0 else MIDDLE))
+    asyncio.run(take("gallery", gallery, MIDDLE))
 
 
 def take_train() -> None:
@@ -253,6 +255,14 @@ def evaluation(pages: int, seen: str) -> Callable[[Any], Any]:
         await pilot.pause(1)
 
     return prepare
+
+
+async def gallery(pilot: Any) -> None:
+    """Shows images of one kind, marked by whether the bundled model answers the questions about them right."""
+    await until(pilot, "bundled · ready")
+    await pilot.press("p", "slash", *("space" if char == " " else char for char in "yellow rectangle"), "enter")
+    await until(pilot, "questions answered right")
+    await pilot.pause(1)
 
 
 async def train(pilot: Any) -> None:

@@ -430,7 +430,7 @@ async def test_the_gallery_fills_the_screen_with_thumbnails(answers: QuickAnswer
         captions = [line for line in lines if ".png" in line]
         assert columns >= (size[0] - 3) // 15 and len(captions) - 1 >= (size[1] - 5) // 8
         await pilot.press("plus")
-        await until(pilot, lambda: any("▄" * 18 in line for line in shown(app).splitlines()))
+        await until(pilot, lambda: any("▄" * 15 in line for line in shown(app).splitlines()))
         await pilot.press("minus", "escape")
         await until(pilot, lambda: "Question" in shown(app))
         assert app.focused is app.screen.query_one(ImageList)

@@ -25,7 +25,7 @@ from looptop.tui.ask.image_rows import FolderRow, PathRows, Row, Rows
 from looptop.tui.ask.thumbnails import Thumbnails, Wanted
 from looptop.tui.widgets.style_cache import StyleCache
 
-WIDTHS = (12, 18, 24, 36)
+WIDTHS = (12, 15, 18, 24, 36)
 """The least widths of a thumbnail, in cells; its height is half of its width, which makes it a square."""
 
 MARK_STYLES = {"✓": "good", "✗": "bad"}
@@ -273,8 +273,9 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         mark = "" if isinstance(row, FolderRow) else self._mark(row.path)
         if not mark:
             return [Segment(_centred(row.path.name, self._width), style)]
-        name = cut_middle(row.path.name, self._width - 2)
-        return [Segment(f"{mark} ", style + self._part(MARK_STYLES.get(mark, "muted"))), Segment(name, style)]
+        before, _, after = _centred(f"{mark} {row.path.name}", self._width).partition(mark)
+        marked = style + self._part(MARK_STYLES.get(mark, "muted"))
+        return [Segment(before, style), Segment(mark, marked), Segment(after, style)]
 
     def _part(self, name: str) -> Style:
         return self.get_component_rich_style(f"gallery--{name}", partial=True)
