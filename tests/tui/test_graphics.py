@@ -259,7 +259,7 @@ async def test_an_image_waits_while_much_waits_for_the_terminal(
         await until(pilot, lambda: "0.png · the image" in shown(app))
         app.graphics.use(GRAPHICS[Protocol.KITTY])
         picture = app.screen.query_one(Picture)
-        await until(pilot, lambda: picture._drawn is not None and picture._drawn.graphic is not None)
+        await until(pilot, lambda: picture._encoded is not None)
         await pilot.pause(0.3)
         assert not terminal.drawn
         waits = 0

@@ -154,7 +154,7 @@ async def test_a_held_key_leaves_the_last_picture(answers: QuickAnswers, tmp_pat
         await until(pilot, lambda: "3000x2000 pixels" in shown(app))
         picture = app.screen.query_one(PannedPicture)
         await pilot.press(*["plus"] * 4, *["up"] * 20)
-        await until(pilot, lambda: picture._drawn is not None and picture._drawn.job.viewport == picture.viewport)
+        await until(pilot, lambda: picture._lines is not None and picture._lines[0].viewport == picture.viewport)
         assert picture.viewport.visible((3000, 2000), picture.room).box[1] == 0
 
 

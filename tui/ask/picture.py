@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 2.0
 """Height of a cell in widths of a cell, where the terminal has not said it."""
 
-COARSE = 4
-"""Cells of one colour beside each other where an image lies over the half blocks."""
+COARSE = 3
+"""Cells of one colour beside each other in a large picture that an image will lie over; they cost fewer bytes."""
+
+BACKLOG_SECONDS = 0.05
+"""Seconds between two looks whether the terminal has taken what was written."""
 
 FEW_CELLS = 2500
 """A picture of so many cells is drawn at once, a larger one in a thread."""
@@ -47,25 +51,11 @@ class _Job(NamedTuple):
     columns: int
     rows: int
     graphics: Graphics | None
-    coarse: bool
-    """Whether an image lies over the half blocks, so that they may be coarse, to send fewer bytes."""
 
     @property
-    def few(self) -> bool:
-        """Whether it is drawn at once."""
-        return self.graphics is None and self.columns * self.rows <= FEW_CELLS
-
-    def is_met_by(self, other: _Job) -> bool:
-        """Whether what was drawn for another job will do."""
-        return other == self or other == self._replace(coarse=False)
-
-
-class _Drawn(NamedTuple):
-    """What was drawn for a job."""
-
-    job: _Job
-    lines: list[Strip]
-    graphic: Graphic | None
+    def is_small(self) -> bool:
+        """Whether its half blocks are drawn at once."""
+        return self.columns * self.rows <= FEW_CELLS
 
 
 class Picture(Widget, can_focus=False):
@@ -82,8 +72,10 @@ class Picture(Widget, can_focus=False):
         self._source: Pyramid | None = None
         self._sentence = Content("")
         self._told = False
-        self._drawn: _Drawn | None = None
-        self._drawing = False
+        self._lines: tuple[_Job, list[Strip]] | None = None
+        self._encoded: _Job | None = None
+        """What the image on the terminal was encoded for, if it draws images."""
+        self._drawing = self._encoding = False
 
     @property
     def source(self) -> Pyramid | None:
@@ -92,13 +84,16 @@ class Picture(Widget, can_focus=False):
 
     def show(self, image: Image | Pyramid) -> None:
         """Shows an image."""
-        self._source = image if isinstance(image, Pyramid) else Pyramid(image)
+        source = image if isinstance(image, Pyramid) else Pyramid(image)
+        if source is not self._source:
+            self._source = source
+            self._layer.set(self, None)  # The half blocks show the new one sooner.
         self._draw()
 
     def show_sentence(self, text: str, style: str = "$text-muted") -> None:
         """Shows a sentence instead of an image."""
+        self._source, self._lines, self._encoded, self._sentence = None, None, None, safe(text, style)
         self._layer.set(self, None)
-        self._source, self._drawn, self._sentence = None, None, safe(text, style)
         self.refresh()
 
     def look(self, viewport: Viewport) -> None:
@@ -130,11 +125,10 @@ class Picture(Widget, can_focus=False):
             self.post_message(self.Drawn())
         if self._source is None or width < 1 or height < 1:
             return super().render_line(y)
-        if (job := self._job()) is not None and job.few and not self._is_drawn(job):
-            self._drawn = _draw_job(job, self._drawn)
-        else:
-            self._draw()
-        lines = self._drawn.lines if self._drawn is not None else []
+        if (job := self._job()) is not None and job.is_small and not self._has_lines(job):
+            self._lines = (job, _half_blocks_of(job))
+        self._draw()
+        lines = self._lines[1] if self._lines is not None else []
         row = y - (height - len(lines)) // 2
         ground = self.rich_style
         if not 0 <= row < len(lines):
@@ -146,72 +140,95 @@ class Picture(Widget, can_focus=False):
         width, height = self.content_size
         if self._source is None or width < 1 or height < 1:
             return None
-        layer = self._layer
-        return _Job(self._source, self.viewport, width, height, layer.graphics, layer.is_drawn(self))
+        return _Job(self._source, self.viewport, width, height, self._layer.graphics)
 
     @property
     def _layer(self) -> GraphicsLayer:
         return cast("Services", self.app).graphics
 
-    def _is_drawn(self, job: _Job) -> bool:
-        return self._drawn is not None and job.is_met_by(self._drawn.job)
+    def _has_lines(self, job: _Job) -> bool:
+        return self._lines is not None and self._lines[0] == job
+
+    def _has_image(self, job: _Job) -> bool:
+        return job.graphics is None or self._encoded == job
 
     def _draw(self) -> None:
-        """Has the picture drawn, unless it is drawn or being drawn."""
+        """Has half blocks drawn, and then the image, unless they are drawn or being drawn."""
         job = self._job()
-        if job is None or self._drawing or self._is_drawn(job):
+        if job is None:
             return
-        if job.few:
-            self.refresh()  # `render_line` draws it.
-        else:
-            self._drawing = True
-            work(self, self._draw_last(), "draw")
+        if not self._has_lines(job):
+            self._layer.outdate(self)
+            if job.is_small:
+                self.refresh()  # `render_line` draws the half blocks, then comes here again.
+            elif not self._drawing:
+                self._drawing = True
+                work(self, self._draw_lines(), "draw")
+        elif not self._has_image(job) and not self._encoding:
+            self._encoding = True
+            work(self, self._encode(), "encode")
 
-    async def _draw_last(self) -> None:
-        """Draws in a thread, again as long as something else is wanted than was drawn."""
+    async def _draw_lines(self) -> None:
+        """Draws half blocks in a thread, again as long as others are wanted than were drawn."""
         try:
-            while (job := self._job()) is not None and not self._is_drawn(job):
-                drawn = await in_thread(partial(_draw_job, job, self._drawn))
+            while (job := self._job()) is not None and not self._has_lines(job):
+                if self._layer.is_behind:  # Of what a slow terminal cannot show in time, only the last is drawn.
+                    await asyncio.sleep(BACKLOG_SECONDS)
+                    continue
+                lines = await in_thread(partial(_half_blocks_of, job))
                 if self._source is not None:  # It may have become a sentence.
-                    self._drawn = drawn
-                    self._place(drawn)
+                    self._lines = (job, lines)
+                    self.refresh()
         finally:
             self._drawing = False
 
-    def _place(self, drawn: _Drawn) -> None:
-        """Shows what was drawn in a thread."""
-        width, height = self.content_size
-        graphic = drawn.graphic
-        offset = Offset() if graphic is None else Offset((width - graphic.columns) // 2, (height - graphic.rows) // 2)
+    async def _encode(self) -> None:
+        """Encodes images in a thread, again as long as another one is wanted."""
+        try:
+            while (job := self._job()) is not None and self._has_lines(job) and not self._has_image(job):
+                graphic = await in_thread(partial(_image_of, job))
+                if self._job() == job:
+                    self._encoded = job
+                    self._place(job, graphic)
+        finally:
+            self._encoding = False
+
+    def _place(self, job: _Job, graphic: Graphic | None) -> None:
+        """Gives the layer the image that lies over the half blocks."""
+        offset = Offset()
+        if graphic is not None:
+            offset = Offset((job.columns - graphic.columns) // 2, (job.rows - graphic.rows) // 2)
         self._layer.set(self, graphic, offset)
-        self.refresh()
 
 
 def _row_height(graphics: Graphics | None) -> float:
     return ROW_HEIGHT if graphics is None else graphics.cell[1] / graphics.cell[0]
 
 
-def _draw_job(job: _Job, before: _Drawn | None) -> _Drawn:
-    """Draws, in a thread if there is much to draw. An image that was encoded before is not encoded again."""
+def _cells_of(job: _Job) -> tuple[tuple[float, float, float, float], int, int]:
+    """The part of the image that is visible, and the columns and rows that it takes."""
     row_height = _row_height(job.graphics)
     visible = job.viewport.visible(job.source.size, (job.columns, job.rows * row_height))
     columns = min(job.columns, max(1, round(visible.width)))
-    rows = min(job.rows, max(1, round(visible.height / row_height)))
-    if job.coarse:
-        from PIL.Image import Resampling
+    return visible.box, columns, min(job.rows, max(1, round(visible.height / row_height)))
 
-        few = job.source.part(visible.box, (max(1, columns // COARSE), 2 * rows))
-        image = few.resize((columns, 2 * rows), Resampling.NEAREST)
-    else:
-        image = job.source.part(visible.box, (columns, 2 * rows))
-    graphic = None
-    if before is not None and before.job._replace(coarse=job.coarse) == job:
-        graphic = before.graphic
-    elif job.graphics is not None:
-        from looptop.tui.terminal.graphics_encoding import encode
 
-        graphic = encode(job.graphics, partial(job.source.part, visible.box), columns, rows)
-    return _Drawn(job, half_block_lines(image), graphic)
+def _half_blocks_of(job: _Job) -> list[Strip]:
+    box, columns, rows = _cells_of(job)
+    if job.graphics is None or job.is_small:
+        return half_block_lines(job.source.part(box, (columns, 2 * rows)))
+    from PIL.Image import Resampling
+
+    few = job.source.part(box, (max(1, columns // COARSE), 2 * rows))
+    return half_block_lines(few.resize((columns, 2 * rows), Resampling.NEAREST))
+
+
+def _image_of(job: _Job) -> Graphic | None:
+    """The image for the terminal; in a thread."""
+    from looptop.tui.terminal.graphics_encoding import encode
+
+    box, columns, rows = _cells_of(job)
+    return None if job.graphics is None else encode(job.graphics, partial(job.source.part, box), columns, rows)
 
 
 def half_block_lines(image: Image) -> list[Strip]:

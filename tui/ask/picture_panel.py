@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from textual.app import ComposeResult
 
+    from looptop.tui.screens.base import Services
+
 OPENING_SECONDS = 0.5
 """Seconds after which a sentence says that an image is still being opened."""
 
-THUMBNAIL_SIZE = (512, 512)
-"""The largest size at which an image is kept, in pixels."""
+THUMBNAIL_SIZE, SHARP_SIZE = (512, 512), (1024, 1024)
+"""The largest size at which an image is kept, in pixels; the second on terminals that draw images."""
 
 
 class PicturePanel(Vertical):
@@ -60,7 +62,8 @@ class PicturePanel(Vertical):
 
     async def load(self, path: Path) -> None:
         """Opens an image and shows it, or shows what is wrong with it."""
-        future = in_thread(lambda: thumbnail_of(path))
+        size = THUMBNAIL_SIZE if cast("Services", self.app).graphics.graphics is None else SHARP_SIZE
+        future = in_thread(lambda: thumbnail_of(path, size))
         await asyncio.wait([future], timeout=OPENING_SECONDS)
         if not future.done():
             self._image = None
@@ -99,11 +102,11 @@ class PicturePanel(Vertical):
             line.set_class(not text, "-empty")
 
 
-def thumbnail_of(path: Path) -> Image:
+def thumbnail_of(path: Path, size: tuple[int, int] = THUMBNAIL_SIZE) -> Image:
     """Opens an image, reduced to the size that a terminal can show."""
     from looptop.engine.vqa.images.decode import thumbnail
 
-    return thumbnail(path, THUMBNAIL_SIZE)
+    return thumbnail(path, size)
 
 
 def _known_to_be_good(path: Path) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ MAX_KEPT_PIXELS = 100_000_000
 
 
 class Pyramid:
-    """An image, and its halves, quarters and so on, each made when it is first needed. One thread at a time.
+    """An image, and its halves, quarters and so on, each made when it is first needed; from any thread.
 
     Args:
         image: RGB; it is not copied.
@@ -23,6 +24,7 @@ class Pyramid:
         while image.width * image.height > MAX_KEPT_PIXELS:
             image = image.reduce(2)
         self._levels = [image]
+        self._lock = Lock()
 
     def part(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> Image:
         """A part of the image, in a size.
@@ -46,6 +48,7 @@ class Pyramid:
         return image.resize(size, how, box=inside)
 
     def _level(self, index: int) -> Image:
-        while len(self._levels) <= index:
-            self._levels.append(self._levels[-1].reduce(2))
-        return self._levels[index]
+        with self._lock:
+            while len(self._levels) <= index:
+                self._levels.append(self._levels[-1].reduce(2))
+            return self._levels[index]

@@ -126,7 +126,8 @@ class PictureViews:
             self._set(replace(self.subject, path=path, question=""))
 
     def use(self, model: str) -> None:
-        """Another model was chosen."""
+        """Another model was chosen; one of the same name may have been trained since."""
+        self._kept.clear()
         self._set(replace(self.subject, model=model))
 
     def asked(self, model: str, path: Path, question: str) -> None:

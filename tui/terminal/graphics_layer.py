@@ -8,6 +8,7 @@ lies over the widget, or it moves. So nothing is left behind, and no text is cov
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from looptop.tui.terminal.graphics_encoding import Graphic
 
 MAX_BACKLOG = 65_536
-"""Bytes that may wait for the terminal when an image is written. Behind more, it waits: a newer one may replace it."""
+"""Characters that may wait for the terminal when a picture is written. Behind more, it waits: a newer one may replace
+it.
+"""
 
 RETRY_SECONDS = 0.1
 
@@ -52,7 +55,9 @@ class GraphicsLayer:
         """How the terminal draws images; None if it has not said that it can."""
 
     def use(self, graphics: Graphics) -> None:
-        """The terminal has said that it draws images."""
+        """The terminal has said that it draws images. Whoever wants no colours gets none."""
+        if self._app.no_color:
+            return
         self.graphics = graphics
         if self._app.screen_stack:
             self._app.screen.query("Picture").refresh()
@@ -67,19 +72,34 @@ class GraphicsLayer:
         """Characters that wait for the terminal."""
         return getattr(self._app._driver, "backlog", 0)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the terminal has much to read before it can show something new."""
+        return self.backlog > MAX_BACKLOG
+
     def set(self, widget: Widget, graphic: Graphic | None, offset: Offset = Offset(0, 0)) -> None:  # noqa: B008
-        """Gives a widget its image; it is drawn after the next frame. The earlier one stays until then.
+        """Gives a widget its image, which replaces an earlier one; it is drawn now if the widget is visible.
 
         Args:
-            widget: The widget, which must refresh itself afterwards.
+            widget: The widget, whose half blocks have been drawn.
             graphic: The image; None for none.
             offset: Where the image begins, from the top left of the widget's content.
         """
         place = self._places.get(widget)
         if graphic is not None:
             self._places[widget] = _Place(graphic, offset, place.drawn if place is not None else None)
+            if self._app.screen_stack:
+                self._update(widget, self._places[widget], None)
         elif place is not None:
             self._remove(place)
+            del self._places[widget]
+
+    def outdate(self, widget: Widget) -> None:
+        """The widget's image shows something else than the widget by now, and a newer one will come. An image that lies
+        over the text stays until then; one that text is written over is not drawn again.
+        """
+        place = self._places.get(widget)
+        if place is not None and not place.graphic.remove:
             del self._places[widget]
 
     def is_drawn(self, widget: Widget) -> bool:
@@ -111,18 +131,24 @@ class GraphicsLayer:
                 self._remove(place)
                 del self._places[widget]
                 continue
-            region = _visible_region(app.screen, widget, place)
-            if region is None:
-                was_drawn = place.drawn is not None
-                self._remove(place)
-                if was_drawn:
-                    widget.refresh()  # Its half blocks are written over what was drawn.
-            elif place.drawn != (place.graphic, region) or (not place.graphic.remove and _touches(update, region)):
-                self._draw(widget, place, region)
+            self._update(widget, place, update)
+
+    def _update(self, widget: Widget, place: _Place, update: CompositorUpdate | None) -> None:
+        """Draws or removes a widget's image, after a frame was written or without one."""
+        region = _visible_region(self._app.screen, widget, place)
+        if region is None:
+            was_drawn = place.drawn is not None
+            self._remove(place)
+            if was_drawn:
+                widget.refresh()  # Its half blocks are written over what was drawn.
+        elif place.drawn != (place.graphic, region) or (not place.graphic.remove and _touches(update, region)):
+            self._draw(widget, place, region)
 
     def _draw(self, widget: Widget, place: _Place, region: Region) -> None:
-        if self.backlog > MAX_BACKLOG:
-            widget.set_timer(RETRY_SECONDS, widget.refresh)
+        if self.is_behind:
+            if not place.graphic.remove:
+                place.drawn = None  # Text has been written over it.
+            widget.set_timer(RETRY_SECONDS, partial(self._retry, widget, place))
             return
         before, place.drawn = place.drawn, (place.graphic, region)
         moved = f"\x1b7\x1b[{region.y + 1};{region.x + 1}H"
@@ -131,6 +157,10 @@ class GraphicsLayer:
             self.write(remove)  # It has the same name as the one that is drawn, at another place.
             remove = ""
         self.write(f"{moved}{place.graphic.draw}\x1b8{remove}")
+
+    def _retry(self, widget: Widget, place: _Place) -> None:
+        if self._places.get(widget) is place and widget.is_attached and self._app.screen_stack:
+            self._update(widget, place, None)
 
     def _remove(self, place: _Place) -> None:
         if place.drawn is not None:
@@ -162,8 +192,10 @@ def _visible_region(screen: Screen[Any], widget: Widget, place: _Place) -> Regio
     return region
 
 
-def _touches(update: object, region: Region) -> bool:
+def _touches(update: CompositorUpdate | None, region: Region) -> bool:
     """Whether a part of a frame was written into a region."""
+    if update is None:
+        return False
     if isinstance(update, ChopsUpdate):
         return any(region.y <= y < region.bottom and x1 < region.right and region.x < x2 for y, x1, x2 in update.spans)
     return not isinstance(update, LayoutUpdate) or bool(update.region.intersection(region))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 BAND = 6
 """Pixels in the height of a band."""
 
+PALETTE_PIXELS = 150
+"""Width and height of the reduced image that the palette is made from."""
+
 
 def sixel_image(image: Image, colours: int = 256) -> str:
     """The sequence that draws an image with the cursor at its top left.
@@ -24,8 +27,13 @@ def sixel_image(image: Image, colours: int = 256) -> str:
         colours: The most colours.
     """
     import numpy as np
+    from PIL.Image import Dither, Resampling
 
-    indexed = image.quantize(colours)
+    if image.getcolors(colours) is None:  # A palette of all pixels would take six times as long.
+        small = image.resize((min(image.width, PALETTE_PIXELS), min(image.height, PALETTE_PIXELS)), Resampling.NEAREST)
+        indexed = image.quantize(palette=small.quantize(colours), dither=Dither.NONE)
+    else:
+        indexed = image.quantize(colours)
     palette = indexed.getpalette() or []
     pixels = np.asarray(indexed)
     height = pixels.shape[0] // BAND * BAND
