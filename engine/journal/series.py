@@ -108,14 +108,7 @@ def read_smoothed(read: Any, name: str, steps: Sequence[int], weight: float) -> 
     ).fetchall()
     if len(rows) > limit:  # more than computing each step on its own would read
         return _averages_apart(read, row[0], steps, weight, memory)
-    smoothed: dict[int, float | None] = {}
-    averages, at = _averages(rows, weight), 0
-    for step in steps:
-        while at < len(rows) and rows[at][0] <= step:
-            at += 1
-        if at:
-            smoothed[averages[at - 1][0]] = averages[at - 1][1]
-    return list(smoothed.items())
+    return _averages(rows, steps, weight)
 
 
 def _averages_apart(
@@ -128,21 +121,33 @@ def _averages_apart(
             (name_id, step, memory),
         ).fetchall()
         if rows:
-            last, average = _averages(rows[::-1], weight)[-1]
-            smoothed[last] = average
+            smoothed.update(_averages(rows[::-1], (step,), weight))
     return list(smoothed.items())
 
 
-def _averages(rows: Sequence[tuple[int, float | None]], weight: float) -> list[tuple[int, float | None]]:
-    total, share, out = 0.0, 0.0, list[tuple[int, float | None]]()
+def _averages(
+    rows: Sequence[tuple[int, float | None]], steps: Sequence[int], weight: float
+) -> list[tuple[int, float | None]]:
+    """The averages at the last row up to each of `steps`; None where that row's value is not a finite number."""
+    smoothed: dict[int, float | None] = {}
+    rest, total, share, at = 1 - weight, 0.0, 0.0, 0
+    last: int | None = None
+    average: float | None = None
     for step, value in rows:
+        while at < len(steps) and steps[at] < step:
+            if last is not None:
+                smoothed[last] = average
+            at += 1
         if value is None or not math.isfinite(value):
-            out.append((step, None))
-            continue
-        total = weight * total + (1 - weight) * value
-        share = weight * share + (1 - weight)
-        out.append((step, total / share))
-    return out
+            average = None
+        else:
+            total = weight * total + rest * value
+            share = weight * share + rest
+            average = total / share
+        last = step
+    if last is not None and at < len(steps):
+        smoothed[last] = average
+    return list(smoothed.items())
 
 
 def _segments(low: int, high: int, spans: Sequence[int]) -> Iterator[tuple[int, int, int]]:

@@ -133,7 +133,11 @@ def _running_spans(read: Any, times: Sequence[float]) -> list[tuple[float, float
         if following in (RunState.RUNNING, RunState.CREATED):
             end = max((time for time in times if begin <= time < end), default=begin)
         spans.append((begin, end))
-    return spans or [(min(times, default=0.0), math.inf)]
+    first = min(times, default=0.0)
+    if not spans:
+        return [(first, math.inf)]
+    # Imported runs may have steps that are older than their first state.
+    return [(min(first, spans[0][0]), spans[0][1]), *spans[1:]]
 
 
 def _seconds_within(spans: Sequence[tuple[float, float]], moment: float) -> float:

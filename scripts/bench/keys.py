@@ -15,8 +15,13 @@ REST = 0.15
 """Seconds to wait after a change, so that further output of this key does not count for the next one."""
 
 
-def press(tty: Tty, key: str) -> float:
+def press(tty: Tty, key: str, rest: float = REST) -> float:
     """Presses a key and waits until any cell of the screen changes.
+
+    Args:
+        tty: The terminal.
+        key: The key, as a terminal sends it.
+        rest: Seconds to wait after the change.
 
     Returns:
         The seconds until then, with the time that reading the screen takes itself.
@@ -31,7 +36,7 @@ def press(tty: Tty, key: str) -> float:
         if time.perf_counter() - began > LONGEST:
             raise AssertionError(f"nothing changed for {key!r}:\n{tty.text()}")
     took = time.perf_counter() - began
-    while time.perf_counter() - began < took + REST:
+    while time.perf_counter() - began < took + rest:
         tty.pump(0.01)
     return took
 

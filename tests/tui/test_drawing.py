@@ -23,7 +23,7 @@ from looptop.tui.plots.picture import PngCanvas, SvgCanvas, paint
 from looptop.tui.plots.scales import axis_ticks, clock, edges, labels, scale
 from looptop.tui.plots.spec import ChartSpec, Line
 from looptop.tui.plots.text_picture import text_picture
-from looptop.tui.plots.view import Span, View, limited, panned, rounded_up, zoomed
+from looptop.tui.plots.view import Span, View, limited, neighbour, panned, rounded_up, zoomed
 from looptop.tui.plots.wall_layout import Room, grid
 
 values = some.floats(allow_nan=True, allow_infinity=True)
@@ -277,6 +277,12 @@ def test_a_window_keeps_its_steps_when_the_unit_changes() -> None:
     assert window == Span(25, 75) and by_time.span(window) == Span(25, 150)
     assert by_time.window(by_time.span(window)) == window
     assert by_step.window(Span(0, 100)) is None and by_time.span(None) == Span(0, 250)
+
+
+def test_the_cursor_goes_from_point_to_point_and_follows_the_newest() -> None:
+    steps = [10, 20, 30]
+    assert [neighbour(steps, at, 1) for at in (None, 5, 10, 15, 30, 99)] == [None, 10, 20, 20, None, None]
+    assert [neighbour(steps, at, -1) for at in (None, 5, 10, 15, 30, 99)] == [20, 10, 10, 10, 20, 30]
 
 
 @given(some.integers(1, 10**9))

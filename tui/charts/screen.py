@@ -145,6 +145,10 @@ class ChartsScreen(MainScreen):
             return
         chosen, unit = wall.chosen_spec, wall.data.view.unit
         weight = wall.chart(chosen).smoothed if chosen is not None else 0.0
+        notes = [f"smoothed {weight:g}" if weight else "", AXIS_WORDS[unit]]
+        if wall.view.weight != wall.data.view.weight:
+            # For many metrics that takes a moment.
+            notes = [f"smoothing {wall.view.weight:g} …" if wall.view.weight else "without smoothing …"]
         self.query_one("#charts-status", Panel).show(
             chart_text.status(
                 snapshot,
@@ -152,7 +156,7 @@ class ChartsScreen(MainScreen):
                 (wall.chosen + 1, len(wall.specs)) if chosen is not None else None,
                 self.size.width - 2,
                 shown_words(wall),
-                [f"smoothed {weight:g}" if weight else "", AXIS_WORDS[unit]],
+                notes,
             )
         )
 

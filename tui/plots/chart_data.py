@@ -110,3 +110,9 @@ class WallData:
         if span.first <= self.whole.first + rounding and span.last >= self.whole.last - rounding:
             return None
         return Span(self.axis.step(span.first), self.axis.step(span.last))
+
+    def steps_of(self, key: str, span: Span) -> list[int]:
+        """The steps within a range of positions for which a chart has points."""
+        chart = self.charts.get(key, NO_DATA)
+        xs = {x for curve in chart.curves for x in curve.xs if span.first <= x <= span.last}
+        return sorted({round(self.axis.step(x)) for x in xs})

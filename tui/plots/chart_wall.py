@@ -6,12 +6,12 @@ have changed are redrawn.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.binding import BindingType
 from textual.events import Click, MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp, Resize
 from textual.geometry import Region
@@ -24,7 +24,7 @@ from looptop.tui.plots.chart_lines import ChartLines, Marking, changed_cells
 from looptop.tui.plots.curves import MARK, MARKED, ROLE_CLASSES, Run
 from looptop.tui.plots.scales import position_text
 from looptop.tui.plots.spec import ChartSpec
-from looptop.tui.plots.view import NARROWEST_STEPS, UNITS, Span, View, panned, zoomed
+from looptop.tui.plots.view import NARROWEST_STEPS, UNITS, Span, View, neighbour, panned, zoomed
 from looptop.tui.plots.wall_layout import Grid, Room, grid
 from looptop.tui.plots.wall_mouse import Under, WallMouse
 from looptop.tui.widgets.style_cache import StyleCache
@@ -39,6 +39,7 @@ class ChartWall(StyleCache, can_focus=True):
         step_name: What a step is called on the axis.
     """
 
+    ALLOW_SELECT = False  # a drag zooms
     COMPONENT_CLASSES: ClassVar[set[str]] = set(ROLE_CLASSES.values())
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("wall")]
 
@@ -69,8 +70,10 @@ class ChartWall(StyleCache, can_focus=True):
         self._room = room
         self.step_name = step_name
         """What a step is called."""
-        self._specs: tuple[ChartSpec, ...] = ()
-        self._data = WallData()
+        self.specs: tuple[ChartSpec, ...] = ()
+        """All charts."""
+        self.data = WallData()
+        """What is shown."""
         self._lines = ChartLines()
         self._shown: dict[str, list[list[Run]]] = {}
         """The lines of each chart of the page, as they are on the screen."""
@@ -86,76 +89,64 @@ class ChartWall(StyleCache, can_focus=True):
 
     def set_charts(self, specs: Sequence[ChartSpec]) -> None:
         """Sets the charts there are; the chosen chart stays chosen."""
-        if tuple(specs) == self._specs:
+        if tuple(specs) == self.specs:
             return
         current = self.chosen_spec
         keys = [spec.key for spec in specs]
-        self._specs = tuple(specs)
+        self.specs = tuple(specs)
         self.chosen = keys.index(current.key) if current is not None and current.key in keys else 0
         if current is None or current.key not in keys:
             self.large = self.large and bool(keys)
         self._page_changed()
 
     @property
-    def specs(self) -> tuple[ChartSpec, ...]:
-        """All charts."""
-        return self._specs
-
-    @property
     def page(self) -> tuple[ChartSpec, ...]:
         """The charts on the screen."""
         where = self._grid()
-        return self._specs[where.first : where.first + where.length]
+        return self.specs[where.first : where.first + where.length]
 
     @property
     def chosen_spec(self) -> ChartSpec | None:
         """The chart that keys act on."""
-        return self._specs[self.chosen] if self.chosen < len(self._specs) else None
+        return self.specs[self.chosen] if self.chosen < len(self.specs) else None
 
     @property
     def columns(self) -> int:
         """The columns in which to read a curve: two for each cell of its chart."""
         return max(20, 2 * (self._grid().width - 8))
 
-    @property
-    def data(self) -> WallData:
-        """What is shown."""
-        return self._data
-
     def chart(self, spec: ChartSpec) -> ChartData:
         """The data of a chart."""
-        return self._data.charts.get(spec.key, NO_DATA)
+        return self.data.charts.get(spec.key, NO_DATA)
 
     def show(self, data: WallData, cursor: int | None = None) -> None:
-        """Shows these data; redraws only cells that have changed.
-
-        Args:
-            data: The data.
-            cursor: The step to put the reading cursor on; None leaves it where it is.
-        """
-        self._data = data
+        """Shows these data, and puts the reading cursor on a step if one is given; redraws only cells that changed."""
+        before, self.data = self.data, data
+        if (before.view, before.axis) == (data.view, data.axis):
+            # Charts of another page stay as they were read, until they are read again.
+            self.data = replace(data, charts={**before.charts, **data.charts})
         if cursor is not None:
             self.cursor = cursor
         self.redraw()
 
     def reset(self) -> None:
         """Forgets data, window and cursor, since another run is shown now; keeps scale, smoothing and unit."""
-        self._data = WallData()
+        self.data = WallData()
         self.view = replace(self.view, window=None)
         self.cursor = None
         self.redraw()
 
     def _grid(self) -> Grid:
-        return grid(self.size, len(self._specs), self.chosen, self._room, large=self.large)
+        return grid(self.size, len(self.specs), self.chosen, self._room, large=self.large)
 
     @property
     def span(self) -> Span:
         """The positions that are shown."""
-        return self._data.span(self.view.window)
+        return self.data.span(self.view.window)
 
     def position_text(self, step: float) -> str:
         """A step on the horizontal axis in words."""
-        return position_text(self._data.axis.position(step), self._data.view.unit, self.step_name)
+        return position_text(self.data.axis.position(step), self.data.view.unit, self.step_name)
 
     # Drawing.
 
@@ -184,9 +175,9 @@ class ChartWall(StyleCache, can_focus=True):
 
     def _lines_of(self, spec: ChartSpec, index: int, where: Grid) -> list[list[Run]]:
         span = self.span
-        step, view = self.cursor, self._data.view
+        step, view = self.cursor, self.data.view
         marking = Marking(
-            position=None if step is None else self._data.axis.position(step),
+            position=None if step is None else self.data.axis.position(step),
             selection=self._mouse.selection(index),
             chosen=index == self.chosen,
             text="" if step is None or index != self.chosen else self.position_text(step),
@@ -221,15 +212,11 @@ class ChartWall(StyleCache, can_focus=True):
         self._strips[y] = strip
         return strip
 
-    def _style_of(self, role: int) -> Any:
+    def _style_of(self, role: int) -> Style:
         style = self.get_component_rich_style(ROLE_CLASSES[role % MARKED]) if role % MARKED else self.base_style
-        return style + self._marked_style if role & MARKED else style
-
-    @property
-    def _marked_style(self) -> Any:
-        from rich.style import Style
-
-        return Style(bgcolor=self.get_component_rich_style(ROLE_CLASSES[MARK]).bgcolor)
+        if role & MARKED:
+            style += Style(bgcolor=self.get_component_rich_style(ROLE_CLASSES[MARK]).bgcolor)
+        return style
 
     def refresh(self, *regions: Region, **options: Any) -> Self:
         """Redraws regions; without any, redraws everything, since the charts or the colours have changed."""
@@ -249,8 +236,8 @@ class ChartWall(StyleCache, can_focus=True):
 
     def action_choose(self, by: int) -> None:
         """Chooses the next or the previous chart; after the last one the first."""
-        if self._specs:
-            self._choose((self.chosen + by) % len(self._specs))
+        if self.specs:
+            self._choose((self.chosen + by) % len(self.specs))
 
     def action_row(self, by: int) -> None:
         """Chooses the chart below or above."""
@@ -263,17 +250,17 @@ class ChartWall(StyleCache, can_focus=True):
 
     def action_jump(self, to: str) -> None:
         """Chooses the `first` or the `last` chart."""
-        self._choose(len(self._specs) - 1 if to == "last" else 0)
+        self._choose(len(self.specs) - 1 if to == "last" else 0)
 
     def _choose(self, index: int) -> None:
-        index = max(0, min(index, len(self._specs) - 1))
+        index = max(0, min(index, len(self.specs) - 1))
         if index != self.chosen:
             self.chosen = index
             self._page_changed()
 
     def action_enlarge(self) -> None:
         """Shows the chosen chart alone, or all of them again."""
-        if self._specs:
+        if self.specs:
             self.large = not self.large
             self.post_message(self.Enlarged(self.large))
             self._page_changed()
@@ -283,13 +270,8 @@ class ChartWall(StyleCache, can_focus=True):
     def action_read(self, by: int) -> None:
         """Moves the reading cursor to the next or the previous point of the chosen chart that is shown."""
         steps = self._steps()
-        if not steps:
-            return
-        if self.cursor is None:
-            at = len(steps) - 1 + by if by < 0 else len(steps)
-        else:
-            at = bisect_left(steps, self.cursor) + by if by < 0 else bisect_right(steps, self.cursor)
-        self._read(None if at >= len(steps) else steps[max(0, at)])
+        if steps:
+            self._read(neighbour(steps, self.cursor, by))
 
     def action_read_end(self, end: str) -> None:
         """Moves the reading cursor to the `first` step that is shown, or to the `last`, which it then follows."""
@@ -299,18 +281,15 @@ class ChartWall(StyleCache, can_focus=True):
 
     def _steps(self) -> list[int]:
         """The steps that the chosen chart has points for and shows."""
-        spec, span, axis = self.chosen_spec, self.span, self._data.axis
-        if spec is None:
-            return []
-        xs = {x for curve in self.chart(spec).curves for x in curve.xs if span.first <= x <= span.last}
-        return sorted({round(axis.step(x)) for x in xs})
+        spec = self.chosen_spec
+        return [] if spec is None else self.data.steps_of(spec.key, self.span)
 
     def read_near(self, index: int, position: float) -> None:
         """Chooses a chart, and reads the point of it that is nearest to a position."""
         self._choose(index)
         steps = self._steps()
         if steps:
-            wanted = self._data.axis.step(position)
+            wanted = self.data.axis.step(position)
             self._read(min(steps, key=lambda step: abs(step - wanted)))
 
     def _read(self, step: int | None) -> None:
@@ -324,20 +303,20 @@ class ChartWall(StyleCache, can_focus=True):
     def action_zoom(self, factor: float) -> None:
         """Shows fewer or more steps around the cursor, or else around the middle."""
         span = self.span
-        cursor = None if self.cursor is None else self._data.axis.position(self.cursor)
+        cursor = None if self.cursor is None else self.data.axis.position(self.cursor)
         shown = cursor is not None and span.first <= cursor <= span.last
         self.zoom_about(cursor if cursor is not None and shown else (span.first + span.last) / 2, factor)
 
     def zoom_about(self, about: float, factor: float) -> None:
         """Shows `factor` times as much; a position stays where it is."""
-        whole = self._data.whole
-        narrowest = NARROWEST_STEPS * whole.width / max(1, self._data.steps)
+        whole = self.data.whole
+        narrowest = NARROWEST_STEPS * whole.width / max(1, self.data.steps)
         self.go_to(zoomed(self.span, whole, about, factor, narrowest))
 
     def action_pan(self, share: float) -> None:
         """Moves the window by a share of its width."""
         span = self.span
-        self.go_to(panned(span, self._data.whole, share * span.width))
+        self.go_to(panned(span, self.data.whole, share * span.width))
 
     def action_whole(self) -> None:
         """Shows all steps again."""
@@ -346,7 +325,7 @@ class ChartWall(StyleCache, can_focus=True):
     def go_to(self, span: Span) -> None:
         """Shows a range."""
         if span.width > 0:
-            self._change_view(replace(self.view, window=self._data.window(span)))
+            self._change_view(replace(self.view, window=self.data.window(span)))
 
     def action_smoothing(self) -> None:
         """Switches to the next smoothing; after the strongest to none."""
@@ -358,7 +337,7 @@ class ChartWall(StyleCache, can_focus=True):
 
     def action_unit(self) -> None:
         """Changes the unit of the horizontal axis to the next one that the run journals."""
-        units = [unit for unit in UNITS if unit in self._data.units]
+        units = [unit for unit in UNITS if unit in self.data.units]
         at = units.index(self.view.unit) if self.view.unit in units else -1
         self._change_view(replace(self.view, unit=units[(at + 1) % len(units)]))
 
@@ -385,12 +364,12 @@ class ChartWall(StyleCache, can_focus=True):
         if index is None:
             return None
         left, top = where.origin(index)
-        return Under(index, *self._lines.under(self._specs[index].key, x - left, y - top, self.span))
+        return Under(index, *self._lines.under(self.specs[index].key, x - left, y - top, self.span))
 
     def position_in(self, index: int, x: int, span: Span) -> float:
         """The position at a column of the wall, on the axis of a chart that shows this range."""
         left, _ = self._grid().origin(index)
-        return self._lines.under(self._specs[index].key, x - left, 0, span)[0]
+        return self._lines.under(self.specs[index].key, x - left, 0, span)[0]
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
         """Zooms in at the pointer."""

@@ -56,6 +56,10 @@ class RunCurves:
         """The position of a step on the horizontal axis."""
         return step if self.axis is None else self.axis.position(step)
 
+    def positions(self, steps: Sequence[float]) -> Sequence[float]:
+        """The positions of steps on the horizontal axis."""
+        return steps if self.axis is None or not self.axis.steps else [self.axis.position(step) for step in steps]
+
 
 def compose_wall(
     specs: Sequence[ChartSpec],
@@ -182,12 +186,12 @@ def _line_curves(run: RunCurves, line: Line, role: int, name: str, weight: float
     if series is None or not series.steps:
         return []
     raw_steps, raw_values = envelope(series)
-    raw = [run.position(step) for step in raw_steps]
+    raw = run.positions(raw_steps)
     if line.dots or not weight or not series.smoothed:
         return [Curve(role, raw, raw_values, line.dots or len(series.steps) <= FEW_POINTS, name)]
     steps, values = averages(series)
     # The raw curve stays visible behind, with the peaks that smoothing removes.
-    return [Curve(FAINT, raw, raw_values), Curve(role, [run.position(step) for step in steps], values, False, name)]
+    return [Curve(FAINT, raw, raw_values), Curve(role, run.positions(steps), values, False, name)]
 
 
 def _spread(run: RunCurves, spec: ChartSpec, weight: float) -> list[Curve]:
@@ -200,7 +204,7 @@ def _spread(run: RunCurves, spec: ChartSpec, weight: float) -> list[Curve]:
     )
     if list(steps) != list(around_steps):
         return []
-    xs = [run.position(step) for step in steps]
+    xs = run.positions(steps)
     return [
         Curve(FAINT, xs, [value + sign * wide for value, wide in zip(middle, around, strict=True)]) for sign in (-1, 1)
     ]

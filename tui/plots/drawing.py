@@ -169,13 +169,12 @@ def _draw_curve(
 ) -> int | None:
     """Draws a curve; returns the line in which it ends."""
     pattern = PATTERNS.get(curve.role, PLAIN) if ground.colourless else PLAIN
-    across, dots = 2 * raster.width - 1, 4 * raster.height
+    first, low, high = ground.span.first, scale_of_values.low, scale_of_values.high
+    bottom = 4 * raster.height - 1
+    right, up = (2 * raster.width - 1) / ground.span.width, bottom / (high - low)
     end = None
     for piece in pieces:
-        path = [
-            (round((x - ground.span.first) / ground.span.width * across), scale_of_values.dot(value, dots))
-            for x, value in piece
-        ]
+        path = [(round((x - first) * right), bottom - round((min(max(y, low), high) - low) * up)) for x, y in piece]
         # A stretch of many points in one column is drawn through its ends, as every point of it would be.
         path = [dot for _, group in groupby(path, lambda dot: dot[0]) for dot in _thinned(list(group))]
         raster.line(path, curve.role, pattern)

@@ -114,7 +114,7 @@ class Raster:
             lines.append(letters)
         for (row, column), letter in self._letters.items():
             lines[row][column] = letter
-        return [runs(letters, roles) for letters, roles in zip(lines, self._roles, strict=True)]
+        return [_merged(letters, roles) for letters, roles in zip(lines, self._roles, strict=True)]
 
 
 def _columns(dots: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
@@ -149,6 +149,19 @@ def _between(begin: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, in
     if count <= 1:
         return [end]
     return [(x0 + round((x1 - x0) * at / count), y0 + round((y1 - y0) * at / count)) for at in range(1, count + 1)]
+
+
+def _merged(letters: Sequence[str], roles: Sequence[int]) -> list[Run]:
+    """A line, cut where the role changes; blanks belong to what is before them, so that there are few runs."""
+    out: list[Run] = []
+    begin, role = 0, 0
+    for at, letter in enumerate(letters):
+        if letter != " " and roles[at] != role:
+            if at > begin and role:
+                out.append(Run("".join(letters[begin:at]), role))
+                begin = at
+            role = roles[at]
+    return [*out, Run("".join(letters[begin:]), role)]
 
 
 def runs(letters: Sequence[str], roles: Sequence[int]) -> list[Run]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -82,6 +84,24 @@ def panned(span: Span, whole: Span, shift: float) -> Span:
 def limited(span: Span, whole: Span) -> Span:
     """The part of the range where there is data."""
     return Span(max(span.first, whole.first), min(span.last, whole.last))
+
+
+def neighbour(steps: Sequence[int], step: int | None, by: int) -> int | None:
+    """The next or the previous of some steps.
+
+    Args:
+        steps: The steps, in rising order.
+        step: The step to go from; None is the newest one, which may come any time.
+        by: 1 or -1.
+
+    Returns:
+        None behind the last one.
+    """
+    if step is None:
+        at = len(steps) + (by - 1 if by < 0 else 0)
+    else:
+        at = bisect_left(steps, step) - 1 if by < 0 else bisect_right(steps, step)
+    return None if at >= len(steps) else steps[max(0, at)]
 
 
 def rounded_up(count: float) -> float:

@@ -7,12 +7,12 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal, Outline, Point, Series
 from looptop.engine.journal.records import RunState
-from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis
+from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.folder import RunFolder, result_step
 from looptop.tui.plots.chart_data import Level
@@ -23,6 +23,9 @@ from looptop.tui.screens.watch import RunWatcher
 CURVES_SECONDS = 1.9
 """Seconds between two readings of a running run's curves, at least: reading and drawing them is the largest part of a
 screen's work, and of what it sends to the terminal."""
+
+KEPT_VIEWS = 4
+"""How many views' curves are kept, so that the way back from a zoom or a large chart reads nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,17 @@ class CurveRequest:
     cursor: int | None = None
 
 
+class _KeptSeries(NamedTuple):
+    """What was read of a metric."""
+
+    last: Point
+    """Its last point then."""
+    plain: Series
+    weight: float
+    smoothed: Series
+    """The series with averages of this weight."""
+
+
 class CurveReader:
     """Reads one run's curves; may be called from any thread, but from one at a time."""
 
@@ -52,8 +66,11 @@ class CurveReader:
         self._journal = journal
         self._read_at = -math.inf
         self._read_for: object = None
-        self._series: dict[str, tuple[Point, Series]] = {}
-        self._axis: tuple[object, StepAxis | None] = (None, None)
+        self._series: dict[str, _KeptSeries] = {}
+        self._kept: dict[object, dict[str, _KeptSeries]] = {}
+        """What was read for the last views, the newest last."""
+        self._axes: dict[Unit, tuple[object, StepAxis | None]] = {}
+        self._first = 0
         self._evaluations: tuple[Point | None, tuple[int, ...]] = (None, ())
         self._levels: dict[str, tuple[Level, ...]] | None = None
 
@@ -74,16 +91,21 @@ class CurveReader:
         latest = outline.latest
         running = outline.state is RunState.RUNNING
         now = time.monotonic()
-        asked = (request.columns, request.view.window, request.view.weight, request.view.unit, shown)
+        axis = self._axis_of(latest, request.view.unit, running and now - self._read_at < CURVES_SECONDS)
+        window = request.view.window if shown is None else _steps(axis, shown)
+        asked = (request.columns, window)
         early = running and asked == self._read_for and now - self._read_at < CURVES_SECONDS
         if not early:
             self._read_at = now
-        axis = self._axis_of(latest, request, early)
-        window = request.view.window if shown is None else _steps(axis, shown)
         if asked != self._read_for:
-            self._series.clear()
             self._read_for = asked
+            self._series = self._kept.pop(asked, {})
+            self._kept[asked] = self._series
+            for old in list(self._kept)[:-KEPT_VIEWS]:
+                del self._kept[old]
         series = self._all_series(latest, request, window, early)
+        if window is None:
+            self._first = min((each.steps[0] for each in series.values() if each.steps), default=0)
         cursor = request.cursor
         best = result_step(outline.facts)
         evaluations = self._evaluation_steps(latest)
@@ -92,7 +114,7 @@ class CurveReader:
             series=series,
             points=self._points(latest, request.names, cursor, window),
             axis=axis,
-            first=min((each.steps[0] for each in series.values() if each.steps), default=0) if window is None else 0,
+            first=self._first,
             last=max((point.step for point in latest.values()), default=0),
             evaluations=evaluations,
             checkpoints=tuple(self._journal.checkpoint_steps()),
@@ -113,31 +135,36 @@ class CurveReader:
                 self._series.pop(name, None)
                 continue
             known = self._series.get(name)
-            if known is not None and (known[0] == latest[name] or early):
-                self.is_late = self.is_late or known[0] != latest[name]
-                continue
+            is_old = known is not None and known.last != latest[name]
+            self.is_late = self.is_late or (is_old and early)
             with contextlib.suppress(LooptopError):
-                plain = self._journal.series(name, request.columns, first, last)
-                if first is not None and last is not None:
-                    plain = self._with_neighbours(name, plain, first, last)
-                smoothed = self._journal.smoothed(name, plain, request.view.weight, last)
-                self._series[name] = (latest[name], smoothed)
-        return {name: self._series[name][1] for name in request.names if name in self._series}
+                if known is None or (is_old and not early):
+                    plain = self._journal.series(name, request.columns, first, last)
+                    if first is not None and last is not None:
+                        plain = self._with_neighbours(name, plain, first, last)
+                    known = _KeptSeries(latest[name], plain, 0.0, plain)
+                weight = request.view.weight
+                if known.weight != weight:
+                    known = known._replace(
+                        weight=weight, smoothed=self._journal.smoothed(name, known.plain, weight, last)
+                    )
+                self._series[name] = known
+        return {name: self._series[name].smoothed for name in request.names if name in self._series}
 
     def _with_neighbours(self, name: str, series: Series, first: int, last: int) -> Series:
         """The series with the point before and the one after its window, so that the curve goes on to the edges."""
         before, after = self._journal.last_until(name, first - 1), next(iter(self._journal.values(name, last, 1)), None)
         return _joined([_of_point(before), series, _of_point(after)])
 
-    def _axis_of(self, latest: Mapping[str, Point], request: CurveRequest, early: bool) -> StepAxis | None:
-        unit = request.view.unit
+    def _axis_of(self, latest: Mapping[str, Point], unit: Unit, early: bool) -> StepAxis | None:
         if unit == "step":
             return STEPS_ONLY
         name = "loss" if "loss" in latest else max(latest, key=lambda each: latest[each].step, default="")
         made_of = (unit, name, latest.get(name))
-        if self._axis[0] != made_of and not (early and self._axis[1] is not None):
-            self._axis = (made_of, self._journal.step_axis(unit, name))
-        return self._axis[1]
+        known = self._axes.get(unit)
+        if known is None or (known[0] != made_of and not early):
+            known = self._axes[unit] = (made_of, self._journal.step_axis(unit, name))
+        return known[1]
 
     def _points(
         self, latest: Mapping[str, Point], names: Sequence[str], cursor: int | None, window: Span | None
