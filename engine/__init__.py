@@ -7,6 +7,7 @@ The map of the package:
 - `launch` starts runs, each in a thread or a process of its own; `training` what all Trainers share
 - `vqa` visual question answering: model, data, training, answers, accuracy
 - `ppo` reinforcement learning from feedback, and reward models; `models` finds and loads models
+- `asked` the questions that were asked and their answers: kept, searched, exported as training data
 - `helpers` child processes that load torch for somebody else
 - `compute` device, threads and precision; `machine` GPUs, terminal, file systems; `files` locks and private files
 - `interchange` other programs' files

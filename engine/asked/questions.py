@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
 from looptop.engine.asked.records import Entry, Judgement
-from looptop.engine.asked.store import NAME, AskedStore, Key
+from looptop.engine.asked.store import NAME, ROWS_AT_ONCE, AskedStore, Key
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import refuse_if_read_only
 from looptop.engine.filters.vocabulary import Filter
@@ -91,6 +91,13 @@ class AskedQuestions:
         except LooptopError as error:
             self._note(error)
         return entries
+
+    def each(self, ids: Sequence[int]) -> Iterator[Entry]:
+        """Entries in the order of these ids, read in parts, so that any number fits into memory."""
+        for first in range(0, len(ids), ROWS_AT_ONCE):
+            part = ids[first : first + ROWS_AT_ONCE]
+            entries = self.entries(part)
+            yield from (entries[each] for each in part if each in entries)
 
     def answered(self, keys: Iterable[Key], model: str, stamp: str) -> dict[Key, Entry]:
         """The newest kept entries of this very model; of each, the image's file may have changed since."""

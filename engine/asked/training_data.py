@@ -79,11 +79,9 @@ def write_training_data(entries: Iterable[Entry], folder: Path) -> TrainingData:
 
 def _newest(entries: Iterable[Entry]) -> list[Entry]:
     """The judged entries, one for each question about an image, in the order in which they were asked."""
-    newest: dict[tuple[Path, str], Entry] = {}
-    for entry in sorted(entries, key=lambda entry: entry.time):
-        if entry.taught.strip() and entry.question.strip():
-            newest[entry.image, entry.question.strip()] = entry
-    return list(newest.values())
+    judged = [entry for entry in entries if entry.taught.strip() and entry.question.strip()]
+    judged.sort(key=lambda entry: entry.time)
+    return list({(entry.image, entry.question.strip()): entry for entry in judged}.values())
 
 
 def _put_images(images: Iterable[Path], folder: Path) -> tuple[dict[Path, str], list[Path]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.config import preset
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.runs.about import write_about
@@ -33,11 +34,13 @@ def test_it_opens_answers_a_question_and_quits_leaving_the_terminal_as_it_was() 
         tty.until(r"what shape is it\?(?s:.*)what shape is it\?")
         tty.send("\x1b")
         tty.until("a ask")
-        tty.send("q")
-        tty.until("Not kept: 2 questions and their answers")
-        tty.send("l")
+        tty.until("Earlier questions · 2")
+        tty.send("q")  # asks nothing: both questions are kept
         assert tty.until_gone() == 0
         assert tty.restored()
+    asked = AskedQuestions()
+    questions = [each.question for each in asked.entries(asked.ids()).values()]
+    assert questions == ["what is the color of the triangle?", "what shape is it?"]
 
 
 def test_the_screens_change_and_help_and_the_log_are_there() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
@@ -89,13 +89,13 @@ def judge(screen: Screen[Any], asked: AskedQuestions, entry: Entry, then: Callab
     screen.app.push_screen(Question("Is this answer right?", text, answers), answered)
 
 
-def export(screen: Screen[Any], name: str, entries: Callable[[], Awaitable[Sequence[Entry]]]) -> None:
+def export(screen: Screen[Any], name: str, entries: Callable[[], Awaitable[Iterable[Entry]]]) -> None:
     """Asks for the format, writes answers to a file, and shows its path.
 
     Args:
         screen: The screen on which it is asked.
         name: The file's name without its ending.
-        entries: Reads the answers.
+        entries: Returns the answers; they are taken in a thread. An empty tuple or list if there are none.
     """
     from looptop.tui.screens.picker import Choice, Picker
 
@@ -120,7 +120,7 @@ def export(screen: Screen[Any], name: str, entries: Callable[[], Awaitable[Seque
     )
 
 
-def _write(entries: Sequence[Entry], form: str, name: str) -> str:
+def _write(entries: Iterable[Entry], form: str, name: str) -> str:
     """Writes answers to a new file, or as training data to a new folder; returns what was written, in a sentence."""
     from looptop.engine.asked.export import write_entries
     from looptop.engine.asked.training_data import write_training_data

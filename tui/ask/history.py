@@ -6,7 +6,7 @@ import asyncio
 import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -26,6 +26,8 @@ from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from textual.app import ComposeResult
 
     from looptop.engine.asked.questions import AskedQuestions
@@ -295,11 +297,9 @@ class History(Vertical):
 
     # All of them.
 
-    async def chosen(self) -> Sequence[Entry]:
-        """All questions that the filter accepts, the newest first."""
-        ids = self._ids[:]
-        entries = await in_thread(lambda: self.asked.entries(ids))
-        return [entries[each] for each in ids if each in entries]
+    async def chosen(self) -> Iterable[Entry]:
+        """All questions that the filter accepts, the newest first. They are read while they are taken: in a thread."""
+        return self.asked.each(self._ids[:]) if self._ids else ()
 
 
 def mark_of(entry: Entry) -> tuple[str, str]:
@@ -340,4 +340,8 @@ def entry_of(asked: Asked, answer: Answer, questions: Iterable[AskedQuestion]) -
 
 def is_same_answer(one: Entry, other: Entry) -> bool:
     """Whether two records are of the same answer."""
-    return (one.time, one.image, one.question) == (other.time, other.image, other.question)
+    return _identity(one) == _identity(other)
+
+
+def _identity(entry: Entry) -> tuple[float, Path, str, str]:
+    return entry.time, entry.image, entry.question, entry.answer.model

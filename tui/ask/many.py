@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from looptop.tui.ask.listed import listed_images
 from looptop.tui.ask.many_answers import ManyAnswers, SendBatch
-from looptop.tui.background import work
+from looptop.tui.background import in_thread, work
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -86,12 +86,12 @@ class ManyQuestions:
 
         def chosen(question: str | None) -> None:
             if question is not None:
-                self._begin(screen, images, asked, model, question, show)
+                work(screen, self._begin(screen, images, asked, model, question, show), "many", exclusive=True)
 
         own = sum(len(entry.questions) for entry in images)
         screen.app.push_screen(ManyQuestion(question, len(images), own), chosen)
 
-    def _begin(
+    async def _begin(
         self,
         screen: Screen[Any],
         images: list[ImageEntry],
@@ -102,9 +102,10 @@ class ManyQuestions:
     ) -> None:
         from looptop.engine.asked.many import questions_about
 
-        answers = self.answers = ManyAnswers(question, questions_about(images, question), model, asked, self._send)
-        work(screen, answers.start(), "many", exclusive=True)
+        questions = await in_thread(lambda: questions_about(images, question))
+        answers = self.answers = ManyAnswers(question, questions, model, asked, self._send)
         self._show(screen, answers, show)
+        await answers.start()
 
     def _show(self, screen: Screen[Any], answers: ManyAnswers, show: Callable[[Entry], object]) -> None:
         from looptop.tui.ask.many_page import ManyPage
