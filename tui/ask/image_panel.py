@@ -82,7 +82,8 @@ class ImagePanel(Vertical):
         yield self._list
 
     def on_mount(self) -> None:
-        """Shows files if the benchmark is not installed."""
+        """Shows files if the benchmark is not installed; counts the seconds while something is read."""
+        self.set_interval(1.0, lambda: self._describe() if self.source.status else None)
         if not len(self.rows):
             self.turn()
 

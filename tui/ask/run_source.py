@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -22,6 +23,10 @@ RunImagesHelper: TypeAlias = "HelperProcess[RunImagesRequest, RunImagesReply]"
 """The process that reads the data, as the source uses it."""
 
 
+FIRST_SECONDS = 2
+"""The seconds of waiting from which on they are shown."""
+
+
 class RunSource:
     """The images of a run's data: those of its validation split, and of other splits once a filter asks for them.
 
@@ -36,7 +41,7 @@ class RunSource:
         self.run = run
         self.title = f"data of {run.id}"
         self.rows: Rows = PathRows()
-        self.status = self.problem = ""
+        self.problem = ""
         self._client: HelperClient[RunImagesRequest, RunImagesReply] = HelperClient(
             self._take, make_process or _default_process
         )
@@ -48,6 +53,18 @@ class RunSource:
         self._splits: tuple[str, ...] = ()
         """The splits that the data has; empty before that is known."""
         self._wanted: Filter[ImageView] | None = None
+        self._reading_since: float | None = None
+        """When it began to read; None if nothing is being read."""
+        self._done_rows = 0
+
+    @property
+    def status(self) -> str:
+        """What is being read, and for how long; empty if nothing is."""
+        if self._reading_since is None:
+            return ""
+        done = f" {self._done_rows:,} questions," if self._done_rows else ""
+        seconds = int(time.monotonic() - self._reading_since)
+        return f"reading…{done} {seconds} s so far" if seconds >= FIRST_SECONDS else f"reading…{done.rstrip(',')}"
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Begins to read the validation split."""
@@ -86,28 +103,29 @@ class RunSource:
 
         if split in self._requested or self.problem:
             return
-        self.status = "reading…"
+        if self._reading_since is None:
+            self._reading_since = time.monotonic()
         try:
             self._requested[split] = self._client.send(
                 lambda number: RunImagesRequest(id=number, run=self.run.path, split=split)
             )
         except LooptopError as error:
-            self.status, self.problem = "", str(error)
+            self._reading_since, self.problem = None, str(error)
 
     def _take(self, reply: RunImagesReply) -> None:
         split = next((name for name, number in self._requested.items() if number == reply.id), "")
         if reply.error is not None:
-            self.status, self.problem = "", reply.error
+            self._reading_since, self.problem = None, reply.error
         elif split:
             for each in reply.images:
                 entry = each.entry(split)
                 self._entries[split, entry.image] = entry
                 self._asked.setdefault(entry.image, entry)
-            self.status = f"reading… {reply.done_rows:,} questions" if reply.done_rows else "reading…"
+            self._done_rows = reply.done_rows
             if reply.done:
                 self.rows = entry_rows(list(self._entries.values()))
-                last = max(self._requested.values())
-                self.status = "" if reply.id == last else self.status
+                if reply.id == max(self._requested.values()):
+                    self._reading_since = None
             if reply.splits and not self._splits:
                 self._splits = reply.splits
                 if self._wanted is not None:  # The filter came before the splits were known.

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from datasets.table import InMemoryTable
 
 from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.files.private import refuse_if_read_only
 from looptop.engine.home import home
 from looptop.engine.text import visible
 from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name
@@ -314,13 +315,15 @@ def _open_cached(folder: Path, problems: Problems) -> datasets.Dataset | None:
 
 
 def _write_cache(dataset: datasets.Dataset, problems: Problems, folder: Path) -> bool:
-    """Writes the set atomically; on a full disk the set is not cached, and the next start makes it again."""
+    """Writes the set atomically; on a full disk or with --readonly it is not cached, and the next start makes it again.
+    """
     faulty = [one.name for one in problems.all if one.kind in (BROKEN_IMAGE, MISSING_IMAGE, UNSUPPORTED_IMAGE)]
     notes = {
         "problems": [(one.kind, one.name, one.detail) for one in problems.all],
         "faulty": [(name, _stamp(Path(name))) for name in faulty],
     }
     try:
+        refuse_if_read_only()
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="new-") as temporary:
             new = Path(temporary) / "set"

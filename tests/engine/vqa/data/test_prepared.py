@@ -78,6 +78,14 @@ def test_a_home_that_cannot_be_written_costs_only_time(
     assert len(made) == 2
 
 
+def test_looking_only_keeps_no_set(
+    published: Published, made: list[int], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOPTOP_READONLY", "1")
+    assert len(published.load()[0]) == len(published.load()[0]) == 15
+    assert len(made) == 2 and not (home / "data-sets").exists()
+
+
 def test_a_prepared_data_set(published: Published, tmp_path: Path) -> None:
     dataset, _ = published.load()
     dataset.save_to_disk(str(tmp_path / "mine"))
