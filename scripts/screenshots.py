@@ -35,6 +35,7 @@ SEEN = {
     "ask": ("what shape is in the", "circle", "confidence"),
     "gallery": ("easy-VQA test images", "yellow rectangle", "✗", "of 1,000", "questions answered right"),
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
+    "form": ("● per_device_eval_batch_size", "✗ eval_steps", "training.eval_steps has no effect"),
     "runs": ("vqa-1", "trainer-1", "processor", "memory", "disk"),
     "charts": ("trainer-1", "20 metrics of", "layer.0/loss"),
     "evaluation": ("bundled · easy-vqa:test", "9,673 questions", "accuracy", "question only", "shuffled images"),
@@ -57,7 +58,7 @@ def main() -> int:
     Returns:
         The exit code.
     """
-    parts = {"ask": take_ask, "train": take_train, "ppo": take_ppo, "runs": take_runs}
+    parts = {"ask": take_ask, "train": take_train, "form": take_form, "ppo": take_ppo, "runs": take_runs}
     parts |= {"evaluation": take_evaluation, "tour": take_tour}
     for name in sys.argv[1:] or parts:
         with tempfile.TemporaryDirectory() as home:
@@ -87,6 +88,11 @@ def take_train() -> None:
     """Takes the Train screen, while a run trains."""
     with training():
         asyncio.run(take("train", train))
+
+
+def take_form() -> None:
+    """Takes the form of a new run, with a changed setting and a wrong one."""
+    asyncio.run(take("form", form))
 
 
 def take_runs() -> None:
@@ -271,6 +277,21 @@ async def train(pilot: Any) -> None:
     await until(pilot, "running")
     await until(pilot, "┤")
     await pilot.pause(1)
+
+
+async def form(pilot: Any) -> None:
+    """Opens the form, changes two settings, and waits until the run's memory is known."""
+    await pilot.press("alt+2")
+    await until(pilot, "no runs yet")
+    if pilot.app.size.width >= 110:
+        await until(pilot, "free now")
+    from looptop.tui.forms.new_run import NewRunForm
+
+    table = pilot.app.screen.query_one(NewRunForm).table
+    for key, text in (("training.per_device_eval_batch_size", "256"), ("training.eval_steps", "20")):
+        table.go_to(key)
+        await pilot.press("enter", *text, "enter")
+    await until(pilot, "✗ eval_steps")
 
 
 async def runs(pilot: Any) -> None:

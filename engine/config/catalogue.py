@@ -45,6 +45,7 @@ _GROUP_OF = {
     "training.save_minutes": _REPORTING,
     "training.logging_steps": _REPORTING,
     "training.report_to": _REPORTING,
+    "training.on_alert": _REPORTING,
     "training.precision": _COMPUTING,
     "training.device": _COMPUTING,
     "training.processes": _COMPUTING,

@@ -12,14 +12,14 @@ RUN_ACTIONS = {
     "form": (
         Action("start", "ctrl+s", "start", "Check the form and start the run.", palette=True, shown="^s", changes=True),
         Action("search", "slash", "search", "Search the settings by words of their names and meanings.", shown="/"),
-        Action("pane", "t", "about, TOML", "What is known about the run; the TOML of what differs; all of it."),
+        Action("pane", "t", "about", "What is known about the run; the TOML of what differs; all of it."),
         Action("editor", "ctrl+e", "editor", "Open the configuration in your editor (VISUAL, EDITOR).", shown="^e"),
     ),
     "settings": (
         Action("choose", "enter", "change", "Type the setting's value, or choose its next word.", shown="⏎"),
         Action("change(1)", "right,space", "choose", "The setting's next word.", shown="← →"),
         Action("change(-1)", "left", "choose", "The setting's previous word.", footer=False, shown="←"),
-        Action("reset", "backspace,delete", "preset's", "Give the setting the preset's value.", shown="⌫"),
+        Action("reset", "backspace,delete", "reset", "Give the setting the preset's value.", shown="⌫"),
     ),
     "value": (
         Action("leave(0)", "enter,escape", "keep", "Keep what was typed, and leave the field.", shown="⏎"),

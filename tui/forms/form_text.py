@@ -107,7 +107,7 @@ def _memory_lines(memory: MemoryEstimate) -> list[Content]:
         _line("trained", count_text(memory.trainable)),
         _title(f"Memory on {memory.device}, {memory.precision}"),
         *(_line(name, bytes_text(size)) for name, size in of),
-        _line("at most", bytes_text(memory.peak), "bold" if fits else "$text-error bold"),
+        _line("together", bytes_text(memory.peak), "bold" if fits else "$text-error bold"),
         _line("free now", bytes_text(memory.free), "" if fits else "$text-error"),
     ]
 

@@ -93,6 +93,8 @@ class NewRunForm(Vertical):
         """Whether a run is being started."""
         self.draft = Draft(kind)
         self.table = SettingsTable(self.draft)
+        self._field = ValueField(id="value")
+        self._field.display = False
         self._pane = ""
         """What the pane shows; empty before a person has chosen."""
         self._unsaved_text = ""
@@ -109,9 +111,7 @@ class NewRunForm(Vertical):
             with Container(id="form") as box:
                 box.border_title = "New run"
                 yield self.table
-                field = ValueField(id="value")
-                field.display = False
-                yield field
+                yield self._field
             with VerticalScroll(id="form-pane"):
                 yield Static(id="form-pane-text")
         yield Panel(id="form-setting")
@@ -217,7 +217,7 @@ class NewRunForm(Vertical):
 
     @on(SettingsTable.EditWanted)
     def _edit_wanted(self, event: SettingsTable.EditWanted) -> None:
-        field = self.query_one(ValueField)
+        field = self._field
         with field.prevent(Input.Changed):
             field.value = self.draft.text(event.key)
         self._put_field()
@@ -234,7 +234,7 @@ class NewRunForm(Vertical):
 
     @on(ValueField.Left)
     def _field_left(self, event: ValueField.Left) -> None:
-        self.query_one(ValueField).display = False
+        self._field.display = False
         if event.by_key:
             self.table.focus()
             if event.rows:
@@ -246,7 +246,7 @@ class NewRunForm(Vertical):
 
     def _put_field(self) -> None:
         spot, width = self.table.value_spot()
-        styles = self.query_one(ValueField).styles
+        styles = self._field.styles
         styles.offset = (spot.x, spot.y)
         styles.width = max(width, 1)
 

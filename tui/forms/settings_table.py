@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
+from textual.events import Resize
 from textual.geometry import Offset
 from textual.message import Message
 
@@ -25,6 +26,9 @@ COLUMNS = (
     Column("preset", "in the preset", 16, text=True, from_width=104),
     Column("meaning", "what it does", 60, least=8, text=True),
 )
+
+MIN_NAME, MIN_VALUE = 12, 17
+"""The narrowest columns of names and values, in cells."""
 
 NOTHING = "\u2013"
 """Stands for an empty value."""
@@ -142,6 +146,12 @@ class SettingsTable(Table):
             title = entry if entry == "PPO" else entry.capitalize()
             return [Segment(fitted(title, self.size.width), base + self.style_of("primary") + Style(bold=True))]
         return super().row_line(row, line, base)
+
+    def on_resize(self, event: Resize) -> None:
+        """Leaves room for the values where the table is too narrow for whole names; the base class does the rest."""
+        narrow = max(MIN_NAME, event.size.width - MIN_VALUE)
+        first = replace(COLUMNS[0], width=min(COLUMNS[0].width, narrow))
+        self.fill(self.count, self._row, columns=(first, *COLUMNS[1:]))
 
     # Moving: the cursor is never on the name of a group.
 
