@@ -17,7 +17,7 @@ from looptop.tui.charts.reader import ordered_metrics
 from looptop.tui.plots.chart_data import AxisMark, ChartData, Entry, Level, WallData
 from looptop.tui.plots.chart_lines import changed_cells
 from looptop.tui.plots.composing import RunCurves, compose, compose_wall
-from looptop.tui.plots.curves import AXIS, FAINT, FIRST, LEVEL, ROLES, SECOND, Curve, Run, envelope
+from looptop.tui.plots.curves import AXIS, FAINT, FIRST, LEVEL, ROLES, SECOND, SIXTH, Curve, Run, envelope
 from looptop.tui.plots.drawing import Drawing, Ground, column_of, draw
 from looptop.tui.plots.picture import PngCanvas, SvgCanvas, paint
 from looptop.tui.plots.scales import axis_ticks, clock, edges, labels, scale
@@ -218,7 +218,11 @@ def test_evaluations_and_checkpoints_are_marked_on_the_axis() -> None:
 def test_curves_are_told_apart_without_colours() -> None:
     def picture(role: int, colourless: bool) -> list[str]:
         on = ground(80, colourless=colourless)
-        curves = [Curve(role, range(101), [1.0] * 101), Curve(FIRST, (0, 1), (0.0, 2.0))]
+        curves = [
+            Curve(role, range(101), [1.0] * 101),
+            Curve(SIXTH, (0, 1), (0.0, 2.0)),
+            Curve(FIRST, (0, 1), (0.0, 2.0)),
+        ]
         return ["".join(column) for column in cells(drawn(*curves, on=on), role)[10:60]]
 
     assert len({tuple(picture(role, True)) for role in ROLES}) == len(ROLES), "each has dashes of its own"
@@ -319,9 +323,9 @@ LOSS = ChartSpec("loss", "Loss", (Line("loss", "train", FIRST), Line("eval_loss"
 def test_the_raw_curve_stays_visible_behind_the_smoothed_one() -> None:
     run = RunCurves("vqa-1", {"loss": series([1.0, 3.0] * 20, [2.0] * 40), "eval_loss": series([1.0, 2.0])})
     plain, smooth = compose(LOSS, [run]), compose(LOSS, [run], weight=0.6)
-    assert [curve.role for curve in plain.curves] == [FIRST, SECOND] and not plain.smoothed
-    assert [curve.role for curve in smooth.curves] == [FAINT, FIRST, SECOND] and smooth.smoothed == 0.6
-    assert smooth.curves[0].values == plain.curves[0].values
+    assert [curve.role for curve in plain.curves] == [SECOND, FIRST] and not plain.smoothed
+    assert [curve.role for curve in smooth.curves] == [SECOND, FAINT, FIRST] and smooth.smoothed == 0.6
+    assert smooth.curves[1].values == plain.curves[1].values
     only_evaluations = ChartSpec("a", "a", (Line("eval_loss", "", FIRST, dots=True),))
     assert not compose(only_evaluations, [run], weight=0.6).smoothed
 

@@ -94,11 +94,13 @@ def _sign(entry: Entry, colourless: bool) -> str:
 
 def legend_line(chart: ChartData, left: int, width: int, *, colourless: bool) -> list[Run]:
     """The curves' names, each in its colour; with signs where these tell them apart."""
+    signs = [f"{_sign(entry, colourless)} " if entry.dots or colourless else "" for entry in chart.entries]
+    words = [f" {sign}{entry.label}" for sign, entry in zip(signs, chart.entries, strict=True) if entry.label]
+    roles = [entry.role for entry in chart.entries if entry.label]
+    left = max(0, min(left, width - sum(map(cell_len, words))))
     out, room = [Run(" " * left, 0)], width - left
-    for entry in chart.entries:
-        sign = f"{_sign(entry, colourless)} " if entry.label and (entry.dots or colourless) else ""
-        word = f" {sign}{entry.label}"
+    for word, role in zip(words, roles, strict=True):
         if cell_len(word) <= room:
-            out.append(Run(word, entry.role))
+            out.append(Run(word, role))
             room -= cell_len(word)
     return [*out, Run(" " * max(0, room), 0)]

@@ -169,9 +169,9 @@ def compose(
 
 
 def _drawing_order(lines: Sequence[Line]) -> list[Line]:
-    """The most important line on top of the others, and few points above all."""
+    """The most important line on top of the others, and those of few points below: their points are drawn last."""
     backwards = list(reversed(lines))
-    return [line for line in backwards if not line.dots] + [line for line in backwards if line.dots]
+    return [line for line in backwards if line.dots] + [line for line in backwards if not line.dots]
 
 
 def _role(line: Line, index: int, first_role: int, front: int) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from looptop.engine.journal.step_axis import Unit
 from looptop.tui.plots.chart_data import MARK_SIGNS, AxisMark, ChartData, Level
-from looptop.tui.plots.curves import AXIS, LEVEL, ROUNDING_NOISE, Curve, Run, drawable
+from looptop.tui.plots.curves import AXIS, FAINT, LEVEL, ROUNDING_NOISE, Curve, Run, drawable
 from looptop.tui.plots.raster import LEVEL_PATTERN, PATTERNS, PLAIN, Raster, runs
 from looptop.tui.plots.scales import LABEL_WIDTH, axis_ticks, edge, edges, labels, scale
 from looptop.tui.plots.view import Span
@@ -94,9 +94,10 @@ def draw(chart: ChartData, ground: Ground) -> Drawing | None:
     if width < 2:
         return None
     raster = Raster(width, height)
+    dashed = ground.colourless and len({curve.role for curve in chart.curves} - {FAINT}) > 1
     levels = _draw_levels(raster, chart.levels, scale_of_values, ground)
     ends = [
-        _draw_curve(raster, curve, parts, scale_of_values, ground)
+        _draw_curve(raster, curve, parts, scale_of_values, ground, dashed=dashed)
         for curve, parts in zip(chart.curves, pieces, strict=True)
     ]
     for curve in chart.curves:
@@ -165,10 +166,16 @@ def _on_line(left: tuple[float, float], right: tuple[float, float], x: float) ->
 
 
 def _draw_curve(
-    raster: Raster, curve: Curve, pieces: Sequence[list[tuple[float, float]]], scale_of_values: _Scale, ground: Ground
+    raster: Raster,
+    curve: Curve,
+    pieces: Sequence[list[tuple[float, float]]],
+    scale_of_values: _Scale,
+    ground: Ground,
+    *,
+    dashed: bool,
 ) -> int | None:
-    """Draws a curve; returns the line in which it ends."""
-    pattern = PATTERNS.get(curve.role, PLAIN) if ground.colourless else PLAIN
+    """Draws a curve, with the dashes of its role or whole; returns the line in which it ends."""
+    pattern = PATTERNS.get(curve.role, PLAIN) if dashed else PLAIN
     first, low, high = ground.span.first, scale_of_values.low, scale_of_values.high
     bottom = 4 * raster.height - 1
     right, up = (2 * raster.width - 1) / ground.span.width, bottom / (high - low)
