@@ -15,10 +15,11 @@ from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.listing import Summaries, last_in_queue
 from looptop.engine.runs.trust import require_trust
 from looptop.engine.startup.effects import refuse_without_effect, without_effect
 from looptop.engine.startup.host import launch
-from looptop.engine.text import visible
+from looptop.engine.text import join_text, visible
 
 EXAMPLES = """\
   looptop train vqa
@@ -88,6 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: Arguments) -> int:
     """Starts the run and watches it."""
     config = _chosen(arguments)
+    if arguments.after is None:
+        _note_live_runs()
     interrupts = Interrupts()
     with interrupts.counted():
         folder = launch(config, about=about_of(arguments), after=arguments.after, like=arguments.like)
@@ -138,6 +141,14 @@ def _chosen(arguments: Arguments) -> RunConfig:
         for sentence in without_effect(config).values():
             note(f"looptop: {sentence}")
     return config
+
+
+def _note_live_runs() -> None:
+    """Says which runs share the machine with the new one."""
+    live = [each for each in Summaries().all() if each.live]
+    if live:
+        names, verb = join_text([each.id for each in live], "and"), "is" if len(live) == 1 else "are"
+        note(f"looptop: {names} {verb} live too; --after {last_in_queue(live)} queues a run")
 
 
 def _print_started(folder: RunFolder, *, as_json: bool) -> int:

@@ -12,7 +12,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,16 @@ def _is_encodable(each: _CachedSummary) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def last_in_queue(live: Sequence[RunSummary]) -> str:
+    """The id of the run that a new one is queued after: the newest that no other run waits for.
+
+    Args:
+        live: The live runs, the newest first; at least one.
+    """
+    waited_for = {each.after for each in live}
+    return next((each.id for each in live if each.id not in waited_for), live[0].id)
 
 
 _HEADLINE_METRICS = (

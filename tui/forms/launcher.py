@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from textual.content import Content
@@ -11,6 +11,7 @@ from looptop.engine.config import RunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunSummary
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.listing import last_in_queue
 from looptop.tui.background import in_thread, work
 from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.run_text import run_line
@@ -175,13 +176,3 @@ class Launcher:
     async def _summaries(self) -> list[RunSummary]:
         summaries = await in_thread(self._screen.services.summaries.all)
         return [each for each in summaries if self._lists(each)][:MOST_LISTED]
-
-
-def last_in_queue(live: Sequence[RunSummary]) -> str:
-    """The run that a new one is queued after: the newest that no other run waits for.
-
-    Args:
-        live: The live runs, the newest first; at least one.
-    """
-    waited_for = {each.after for each in live}
-    return next((each.id for each in live if each.id not in waited_for), live[0].id)

@@ -315,8 +315,7 @@ def _open_cached(folder: Path, problems: Problems) -> datasets.Dataset | None:
 
 
 def _write_cache(dataset: datasets.Dataset, problems: Problems, folder: Path) -> bool:
-    """Writes the set atomically; on a full disk or with --readonly it is not cached, and the next start makes it again.
-    """
+    """Writes the set atomically; on a full disk or with --readonly it is not cached, and is made again next time."""
     faulty = [one.name for one in problems.all if one.kind in (BROKEN_IMAGE, MISSING_IMAGE, UNSUPPORTED_IMAGE)]
     notes = {
         "problems": [(one.kind, one.name, one.detail) for one in problems.all],

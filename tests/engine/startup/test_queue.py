@@ -39,6 +39,8 @@ def test_queued_runs_train_one_after_the_other(
     assert (summary.after, summary.reason, summary.live) == (first.id, f"waits for {first.id} to end", "lock")
     assert cli.main(["runs", "state:queued"]) == 0
     assert f"waits for {first.id} to end" in capsys.readouterr().out
+    assert cli.main(["train", "vqa", "--set", "seed=2", "--detach"]) == 0
+    assert f"{first.id} are live too; --after {fourth.id} queues a run" in capsys.readouterr().err
     if sys.platform == "linux":
         maps = process_of(second).memory_maps()
         assert not any("libtorch" in each.path for each in maps), "it waits without torch"
