@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from looptop.engine.cli.output import cut, percent, safe_lines, table
 from looptop.engine.text import visible
 from looptop.engine.times import local_time
+from looptop.engine.vqa.confusion import Confusion
 from looptop.engine.vqa.evaluation.comparison import Comparison
-from looptop.engine.vqa.evaluation.confusion import Confusion
 from looptop.engine.vqa.evaluation.groups import Group
 from looptop.engine.vqa.evaluation.records import Evaluation, QuestionResult
 from looptop.engine.vqa.evaluation.report import Report

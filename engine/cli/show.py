@@ -23,6 +23,7 @@ from looptop.engine.runs.liveness import full_disk, liveness_text, why_interrupt
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.times import local_time
+from looptop.engine.vqa.breakdown import read_breakdowns
 
 EXAMPLES = """\
   looptop show vqa-3
@@ -90,6 +91,9 @@ def _all(folder: RunFolder, summary: RunSummary, journal: Journal) -> dict[str, 
         "facts": journal.facts(),
         "metrics": {name: point.value for name, point in journal.latest().items()},
         "checkpoints": _checkpoints(folder),
+        "evaluations": [
+            {"step": step, **msgspec.to_builtins(breakdown)} for step, breakdown in read_breakdowns(journal)
+        ],
         "answers": [msgspec.to_builtins(sample) for sample in journal.answer_samples()],
         "events": [msgspec.to_builtins(event) for event in journal.events()],
     }

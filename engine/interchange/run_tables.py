@@ -6,13 +6,14 @@ To export another kind of rows in all formats, add its `Table` to `tables_of`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from looptop.engine.interchange.ppo_tables import ppo_tables
 from looptop.engine.interchange.table import Row, Table
 from looptop.engine.journal.completions import read_completion_steps, read_completions
 from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.vqa.breakdown import StepBreakdown, read_breakdowns
 
 ROWS_PER_PAGE = 50_000
 """Rows that are in memory at a time."""
@@ -43,6 +44,11 @@ def tables_of(journal: Journal, batches: tuple[int, int] | None = None) -> list[
         tables.append(
             Table("answers", {**columns, "confidence": float, "correct": float}, lambda: _answers(journal), len(steps))
         )
+    if evaluations := read_breakdowns(journal):
+        columns = {"step": int, "kind": str, "type": str, "questions": int, "accuracy": float}
+        tables.append(Table("accuracy_by_type", columns, lambda: _accuracy_by_type(evaluations)))
+        columns = {"step": int, "truth": str, "answer": str, "questions": int}
+        tables.append(Table("confusion", columns, lambda: _confusion(evaluations)))
     if steps := read_completion_steps(journal):
         columns = {"step": int, "place": int, "prompt": str, "completion": str, "rewards": str}
         tables.append(Table("completions", {**columns, "advantage": float}, lambda: _completions(journal), len(steps)))
@@ -66,6 +72,24 @@ def _answers(journal: Journal) -> Iterator[list[Row]]:
         yield [
             (step, each.question_id, each.image, each.question, each.truth, each.answer, each.confidence, each.correct)
             for each in journal.answer_samples(step)
+        ]
+
+
+def _accuracy_by_type(evaluations: Sequence[StepBreakdown]) -> Iterator[list[Row]]:
+    for step, breakdown in evaluations:
+        kinds = ("answer type", breakdown.by_answer_type), ("question type", breakdown.by_question_type)
+        yield [(step, kind, one.name, one.questions, one.accuracy) for kind, types in kinds for one in types]
+
+
+def _confusion(evaluations: Sequence[StepBreakdown]) -> Iterator[list[Row]]:
+    """The cells of the tables that are not 0; both labels of the row and column of all other answers are `*`."""
+    for step, breakdown in evaluations:
+        labels = ["*" if label is None else label for label in breakdown.confusion.labels]
+        yield [
+            (step, truth, answer, count)
+            for truth, counts in zip(labels, breakdown.confusion.counts, strict=True)
+            for answer, count in zip(labels, counts, strict=True)
+            if count
         ]
 
 

@@ -22,6 +22,7 @@ from looptop.engine.runs.context import RunContext
 from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, identity
+from looptop.engine.vqa.breakdown import Outcome, breakdown_of, write_breakdown
 from looptop.engine.vqa.curation.epoch_losses import LossCollector
 from looptop.engine.vqa.data.problems import ProblemReporter
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
@@ -202,12 +203,20 @@ class VqaTrainer(RunTrainer):
         if not self.measured:
             raise LooptopError("none of the images to measure on can be read; the log names them")
         rows, truths = self._scored.rows, self._scored.truths
+        is_journalled = self._scored is self.validation
+        labels, answer_types, question_types = (
+            rows[name][:] if is_journalled else () for name in ("answer", "answer_type", "question_type")
+        )
         scores: list[float] = []
         samples: list[AnswerSample] = []
-        shown = set(_spread(len(rows), self.answer_samples)) if self._scored is self.validation else set()
+        outcomes: list[Outcome] = []
+        shown = set(_spread(len(rows), self.answer_samples)) if is_journalled else set()
         for index, row_number in enumerate(np.asarray(prediction.label_ids)[indices].tolist()):
             answer = self.processor.decode(ids[index])
             scores.append(vqa_score(answer, truths[row_number]))
+            if is_journalled:
+                types = answer_types[row_number], question_types[row_number]
+                outcomes.append(Outcome(labels[row_number], answer, *types, scores[-1]))
             if row_number in shown:
                 row = rows[row_number]
                 samples.append(
@@ -223,6 +232,8 @@ class VqaTrainer(RunTrainer):
                 )
         if samples:
             self.context.journal.answer_samples(self.state.global_step, samples)
+        if outcomes:
+            write_breakdown(self.context.journal, self.state.global_step, breakdown_of(outcomes))
         return {"loss": float(losses.sum() / counts.sum()), "accuracy": sum(scores) / len(scores)}
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:

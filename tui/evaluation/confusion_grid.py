@@ -12,7 +12,7 @@ from textual.events import Click
 from textual.message import Message
 from textual.widget import Widget
 
-from looptop.engine.vqa.evaluation.confusion import Confusion
+from looptop.engine.vqa.confusion import Confusion
 from looptop.engine.vqa.evaluation.text import label_text, share
 from looptop.tui.actions import bindings
 from looptop.tui.widgets.table import MORE_COLUMNS, fitted

@@ -343,7 +343,7 @@ class EvaluationScreen(MainScreen):
 
     @on(ConfusionGrid.Chosen)
     def _cell_chosen(self) -> None:
-        from looptop.engine.vqa.evaluation.confusion import in_cell
+        from looptop.engine.vqa.confusion import in_cell
         from looptop.engine.vqa.evaluation.text import label_text
 
         if self._shown is None or not self._grid.count:

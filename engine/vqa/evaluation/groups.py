@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from looptop.engine.vqa.breakdown import members_by
 from looptop.engine.vqa.evaluation.intervals import clustered_mean
 from looptop.engine.vqa.evaluation.records import Estimate, QuestionResult
 
@@ -43,10 +44,7 @@ def by_answer(results: Sequence[QuestionResult]) -> list[Group]:
 
 def grouped(results: Sequence[QuestionResult], key: Callable[[QuestionResult], str]) -> list[Group]:
     """The accuracy of each group of questions, the largest group first."""
-    members: dict[str, list[QuestionResult]] = {}
-    for one in results:
-        members.setdefault(key(one), []).append(one)
-    groups = [_group(name, some) for name, some in members.items()]
+    groups = [_group(name, some) for name, some in members_by(results, key).items()]
     return sorted(groups, key=lambda group: (-group.accuracy.questions, group.name))
 
 

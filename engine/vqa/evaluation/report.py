@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from looptop.engine.vqa.calibration import calibration_error
-from looptop.engine.vqa.evaluation.confusion import Confusion, confusion
+from looptop.engine.vqa.confusion import Confusion, confusion
 from looptop.engine.vqa.evaluation.coverage import RISKS, Coverage, coverage_at
 from looptop.engine.vqa.evaluation.difficult import hardest, probably_mislabelled
 from looptop.engine.vqa.evaluation.groups import Group, by_answer, by_answer_type, by_question_type

@@ -28,6 +28,7 @@ from looptop.engine.ppo.journal import (
 )
 from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Mark, SampleRecord
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.vqa.breakdown import Outcome, breakdown_of, write_breakdown
 
 Capture = pytest.CaptureFixture[str]
 
@@ -40,6 +41,8 @@ def run() -> RunFolder:
         writer.metrics(step, {"loss": 1 / step, "odd, name": math.nan if step == 3 else step}, time=1000.0 + step)
     writer.event("data", 'a "quoted",\ntext', step=2, level="warning")
     writer.answer_samples(20, [AnswerSample("1", "1.png", "what?", "red", "blue", 0.5, 0.0)])
+    outcomes = [Outcome("red", "red", "other", "color", 1.0), Outcome("no", "yes", "yes/no", "shape", 0.0)]
+    write_breakdown(writer, 20, breakdown_of(outcomes))
     write_completions(writer, 4, [Completion("2+2=", "4", {"right": 1.0, "short": None}, 0.5)])
     assert writer.close()
     return folder
@@ -59,7 +62,20 @@ def test_csv_holds_every_value_and_every_text(run: RunFolder, tmp_path: Path, ca
     out = tmp_path / "out"
     assert main(["export", "vqa-1", "--to", "csv", "--out", str(out), "--json"]) == 0
     names = [Path(file).name for file in json.loads(capsys.readouterr().out)["files"]]
-    assert names == ["answers.csv", "completions.csv", "events.csv", "metrics.csv"]
+    assert names == [
+        "accuracy_by_type.csv",
+        "answers.csv",
+        "completions.csv",
+        "confusion.csv",
+        "events.csv",
+        "metrics.csv",
+    ]
+    assert (out / "confusion.csv").read_text().splitlines() == [
+        "step,truth,answer,questions",
+        "20,red,red,1",
+        "20,no,yes,1",
+    ]
+    assert "20,answer type,yes/no,1,0.0" in (out / "accuracy_by_type.csv").read_text().splitlines()
     with (out / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     read = [

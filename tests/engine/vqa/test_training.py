@@ -29,6 +29,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.run import Run, resume
 from looptop.engine.vqa import fast_gpt2
 from looptop.engine.vqa.answer_records import UnknownWords
+from looptop.engine.vqa.breakdown import read_breakdowns
 from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.model import VqaModel
@@ -67,6 +68,16 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     samples = journal.answer_samples(best.step)
     assert len(samples) == 8
     assert all(0 < sample.confidence <= 1 and Path(sample.image).is_file() for sample in samples)
+    evaluations = read_breakdowns(journal)
+    assert [one.step for one in evaluations] == [point.step for point in validation] == journal.answer_steps()
+    for (_, breakdown), point in zip(evaluations, journal.values("eval_accuracy"), strict=True):
+        for types in (breakdown.by_answer_type, breakdown.by_question_type):
+            assert sum(one.questions for one in types) == facts["n_validation"]
+            assert math.isclose(
+                sum(one.questions * one.accuracy for one in types) / facts["n_validation"],
+                point.value,  # type: ignore[arg-type]
+            )
+        assert sum(map(sum, breakdown.confusion.counts)) == facts["n_validation"]
     assert (run.folder.model / "README.md").is_file()
     answer = looptop.Answerer.load(run.id).answer(Path(samples[0].image), samples[0].question)
     assert answer.answer == samples[0].answer
@@ -180,6 +191,7 @@ def test_a_resumed_run_makes_the_same_losses_as_an_undisturbed_one(settings: tup
     for step, loss in made.items():
         assert math.isclose(loss, expected[step], abs_tol=1e-6), step
     assert again.result()["accuracy"] == undisturbed.result()["accuracy"]
+    assert read_breakdowns(again.journal) == read_breakdowns(undisturbed.journal)
     whole = [last(one.journal, "train_loss").value for one in (undisturbed, again)]
     assert whole == pytest.approx([sum(expected.values()) / len(expected)] * 2, abs=1e-6)
     first, second = (VqaModel.from_pretrained(one.folder.model).state_dict() for one in (undisturbed, again))

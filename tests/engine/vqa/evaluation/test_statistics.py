@@ -13,9 +13,9 @@ from scipy.stats import binomtest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.calibration import BINS, calibration_error
+from looptop.engine.vqa.confusion import confusion, in_cell
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly, deranged
 from looptop.engine.vqa.evaluation.comparison import compare
-from looptop.engine.vqa.evaluation.confusion import confusion, in_cell
 from looptop.engine.vqa.evaluation.coverage import coverage_at
 from looptop.engine.vqa.evaluation.difficult import hardest, probably_mislabelled
 from looptop.engine.vqa.evaluation.groups import by_answer_type

@@ -4,10 +4,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
-from looptop.engine.vqa.evaluation.records import QuestionResult
+
+class Answered(Protocol):
+    """An answered question, as the samples of a run and the results of an evaluation hold it."""
+
+    @property
+    def truth(self) -> str:
+        """The right answer."""
+
+    @property
+    def answer(self) -> str:
+        """The model's answer."""
+
+    @property
+    def confidence(self) -> float:
+        """The model's probability of its answer."""
+
+
+class Typed(Protocol):
+    """An answered question with its type."""
+
+    @property
+    def truth(self) -> str:
+        """The right answer."""
+
+    @property
+    def answer(self) -> str:
+        """The model's answer."""
+
+    @property
+    def answer_type(self) -> str:
+        """`yes/no`, `number` or `other`."""
+
+
+AnsweredQuestion = TypeVar("AnsweredQuestion", bound=Answered)
 
 MAX_LABELS = 20
 """The most answers that have a row of their own; the others share one."""
@@ -22,7 +56,7 @@ class Confusion(Struct, frozen=True):
     """For each right answer (row) the number of times that each answer (column) was given."""
 
 
-def confusion(results: Sequence[QuestionResult], most: int = MAX_LABELS) -> Confusion:
+def confusion(results: Sequence[Typed], most: int = MAX_LABELS) -> Confusion:
     """The table of the answers that are most frequent among right and given ones."""
     labels = _labels(results, most)
     index = {label: number for number, label in enumerate(labels)}
@@ -34,8 +68,8 @@ def confusion(results: Sequence[QuestionResult], most: int = MAX_LABELS) -> Conf
 
 
 def in_cell(
-    results: Sequence[QuestionResult], table: Confusion, truth: str | None, answer: str | None
-) -> list[QuestionResult]:
+    results: Sequence[AnsweredQuestion], table: Confusion, truth: str | None, answer: str | None
+) -> list[AnsweredQuestion]:
     """The questions of one cell, those of the highest confidence first."""
     known = {label for label in table.labels if label is not None}
     some = [one for one in results if _is_of(one.truth, truth, known) and _is_of(one.answer, answer, known)]
@@ -46,7 +80,7 @@ def _is_of(text: str, label: str | None, known: set[str]) -> bool:
     return text == label if label is not None else text not in known
 
 
-def _labels(results: Sequence[QuestionResult], most: int) -> tuple[str | None, ...]:
+def _labels(results: Sequence[Typed], most: int) -> tuple[str | None, ...]:
     truths = Counter(one.truth for one in results)
     counts = truths + Counter(one.answer for one in results)
     kept = [label for label, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
