@@ -43,19 +43,22 @@ class ChartControls:
         shown = self._runs()
         if not shown:
             return
-        most = len(ROLES) - max((len(spec.lines) for spec in self._wall().specs), default=1) + 1
+        specs = self._wall().specs
+        most = len(ROLES) - max((len(spec.lines) for spec in specs), default=1) + 1
+        metrics = {metric for spec in specs for metric in spec.metrics}
 
         async def choose() -> None:
             from looptop.tui.screens.picker import Choice, Picker
 
-            summaries = (await in_thread(self._screen.services.summaries.all))[:MOST_LISTED]
+            every = await in_thread(self._screen.services.summaries.all)
+            summaries = [each for each in every if metrics & each.metrics.keys()][:MOST_LISTED]
             overlaid = {run.id for run in shown[1:]}
             choices = [
                 Choice(each.id, Content("✓ " if each.id in overlaid else "  ") + run_line(each))
                 for each in sorted(summaries, key=lambda each: each.id not in overlaid)
                 if each.id != shown[0].id
             ]
-            picker = Picker(f"Lay over {shown[0].id}", choices, "There is no other run.")
+            picker = Picker(f"Lay over {shown[0].id}", choices, "There is no other run with these metrics.")
             self._screen.app.push_screen(picker, lambda chosen: self._chosen(chosen, overlaid, most))
 
         work(self._screen, choose(), "overlay", exclusive=True)
