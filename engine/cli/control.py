@@ -19,7 +19,7 @@ EXAMPLES = """\
 """
 
 SECONDS_TO_WAIT = 5.0
-KINDS_REFUSED_WITH_ERROR = ("break", "unbreak", "reward", "leave_out", "rating")
+KINDS_REFUSED_WITH_ERROR = ("break", "unbreak", "reward", "leave_out", "rating", "relabel", "drop", "restore")
 """The kinds of controls that a person can get wrong, so that a refusal is an error. The others are refused only if they
 come too late."""
 

@@ -18,6 +18,7 @@ from looptop.engine.text import visible
 EXAMPLES = """\
   looptop export vqa-3 --to csv                 vqa-3-csv/metrics.csv, events.csv, answers.csv
   looptop export vqa-3 --to parquet --out tables
+  looptop export vqa-3 --to jsonl --tables curated_questions --out better; looptop train vqa --data better
   looptop export ppo-3 --to csv --tables samples,tokens --batches 100:120
   looptop export vqa-3 --to tensorboard; tensorboard --logdir vqa-3-tensorboard
 """
@@ -43,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tables",
         metavar="NAMES",
         default="",
-        help="only these tables, separated by commas: metrics, events, answers, completions, batches, samples, tokens",
+        help="only these tables, separated by commas: metrics, events, answers, training_questions, question_losses,"
+        " curated_questions, completions, batches, samples, tokens",
     )
     parser.add_argument(
         "--batches", metavar="FIRST:LAST", help="for a PPO run: only the batches, samples and tokens of these batches"

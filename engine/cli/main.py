@@ -102,6 +102,9 @@ GROUPS = {
         "checkpoint": Command("control", "make a live run write a checkpoint after its step"),
         "stop": Command("control", "stop a live run, with a checkpoint"),
         "reward": Command("reward", "change a PPO sample's reward by hand, leave it out, or rate it"),
+        "curate": Command(
+            "curate", "list a VQA run's hardest training questions, give them other answers, leave them out"
+        ),
         "break": Command("breakpoints", "set, remove or list the conditions at which a PPO run is paused"),
     },
     "data": {

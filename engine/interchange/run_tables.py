@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from looptop.engine.interchange.curation_tables import curation_tables
 from looptop.engine.interchange.ppo_tables import ppo_tables
 from looptop.engine.interchange.table import Row, Table
 from looptop.engine.journal.completions import read_completion_steps, read_completions
 from looptop.engine.journal.reader import Journal
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.vqa.breakdown import StepBreakdown, read_breakdowns
+from looptop.engine.vqa.curation.journal import CurationJournal
 
 ROWS_PER_PAGE = 50_000
 """Rows that are in memory at a time."""
@@ -49,6 +51,7 @@ def tables_of(journal: Journal, batches: tuple[int, int] | None = None) -> list[
         tables.append(Table("accuracy_by_type", columns, lambda: _accuracy_by_type(evaluations)))
         columns = {"step": int, "truth": str, "answer": str, "questions": int}
         tables.append(Table("confusion", columns, lambda: _confusion(evaluations)))
+    tables += curation_tables(CurationJournal(journal.path))
     if steps := read_completion_steps(journal):
         columns = {"step": int, "place": int, "prompt": str, "completion": str, "rewards": str}
         tables.append(Table("completions", {**columns, "advantage": float}, lambda: _completions(journal), len(steps)))

@@ -12,12 +12,12 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.picture import Picture
 from looptop.tui.terminal.compact_output import CompactOutput
 from looptop.tui.terminal.graphics import Graphics, GraphicsReplies, Protocol
 from looptop.tui.terminal.graphics_encoding import encode
 from looptop.tui.terminal.graphics_kitty import kitty_image
 from looptop.tui.terminal.graphics_sixel import sixel_image
+from looptop.tui.widgets.picture import Picture
 from tests.factories.image_terminal import ImageTerminal, decode_sixel
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until

@@ -21,8 +21,8 @@ from looptop.engine.vqa.view_records import (
 )
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask import picture_words as words
-from looptop.tui.ask.picture import Picture
 from looptop.tui.ask.picture_drawing import scaled, shaded, side_by_side
+from looptop.tui.widgets.picture import Picture
 from tests.factories.quick_answers import PIXELS, QuickAnswers, view_of
 from tests.tui.conftest import shown, until
 

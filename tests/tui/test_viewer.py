@@ -14,9 +14,9 @@ from textual import events
 
 from looptop.engine.helpers.answers import AskReply
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.picture_pyramid import MAX_KEPT_PIXELS, Pyramid
-from looptop.tui.ask.picture_viewport import LARGEST_PIXEL, Viewport
 from looptop.tui.ask.viewer import LargeView, PannedPicture
+from looptop.tui.widgets.picture_pyramid import MAX_KEPT_PIXELS, Pyramid
+from looptop.tui.widgets.picture_viewport import LARGEST_PIXEL, Viewport
 from tests.factories.quick_answers import QuickAnswers, view_of
 from tests.tui.conftest import shown, until
 
@@ -208,7 +208,7 @@ def test_a_part_is_that_part() -> None:
 
 def test_a_huge_image_is_kept_at_half_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_KEPT_PIXELS >= 9000 * 9000
-    monkeypatch.setattr("looptop.tui.ask.picture_pyramid.MAX_KEPT_PIXELS", 10_000)
+    monkeypatch.setattr("looptop.tui.widgets.picture_pyramid.MAX_KEPT_PIXELS", 10_000)
     image = Image.new("RGB", (300, 100), "white")
     image.paste("red", (200, 0, 300, 100))
     pyramid = Pyramid(image)

@@ -13,10 +13,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
-from looptop.tui.ask.picture import Picture
 from looptop.tui.ask.picture_views import PictureViews, ViewName
 from looptop.tui.background import in_thread
 from looptop.tui.text import safe
+from looptop.tui.widgets.picture import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image

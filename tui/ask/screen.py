@@ -22,13 +22,13 @@ from looptop.tui.ask.history import History, entry_of
 from looptop.tui.ask.image_panel import ImagePanel
 from looptop.tui.ask.listed import asked_questions
 from looptop.tui.ask.model_status import ModelStatus
-from looptop.tui.ask.picture import Picture
 from looptop.tui.ask.picture_panel import PicturePanel
 from looptop.tui.ask.question import QuestionField
 from looptop.tui.background import in_thread, work
 from looptop.tui.paths import pasted_paths
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.widgets.bars import KeyBar, TopBar
+from looptop.tui.widgets.picture import Picture
 
 if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry

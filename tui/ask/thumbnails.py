@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
-from looptop.tui.ask.picture import half_blocks
+from looptop.tui.widgets.picture import half_blocks
 
 MAX_THREADS = 4
 MAX_KEPT_CELLS = 200_000

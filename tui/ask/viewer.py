@@ -16,15 +16,15 @@ from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
-from looptop.tui.ask.picture import Picture
 from looptop.tui.ask.picture_panel import OPENING_SECONDS
-from looptop.tui.ask.picture_pyramid import Pyramid
-from looptop.tui.ask.picture_viewport import STEP, Viewport
 from looptop.tui.ask.picture_views import PictureViews, ViewName
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar
+from looptop.tui.widgets.picture import Picture
+from looptop.tui.widgets.picture_pyramid import Pyramid
+from looptop.tui.widgets.picture_viewport import STEP, Viewport
 
 if TYPE_CHECKING:
     from pathlib import Path

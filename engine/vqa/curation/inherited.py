@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +14,7 @@ from looptop.engine.files.private import read_regular, write_private
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 from looptop.engine.vqa.curation.edits import current_edits
-from looptop.engine.vqa.curation.journal import CurationJournal
+from looptop.engine.vqa.curation.journal import CHUNK, CurationJournal
 from looptop.engine.vqa.curation.records import Edit, EditKind, TrainingQuestion
 
 FILE = "inherited-edits.json"
@@ -51,12 +52,24 @@ def edits_to_inherit(parent: RunFolder) -> InheritedEdits | None:
     """
     journal = CurationJournal(parent.db)
     current = sorted(current_edits(journal.edits()).items())
-    edits = [
-        InheritedEdit(question.question_id, question.image, question.question, edit.kind, edit.answer)
-        for row, edit in current
-        for question in journal.questions(range(row, row + 1))
-    ]
+    edits = []
+    for chunk, some in groupby(current, lambda item: item[0] // CHUNK):
+        questions = journal.questions(range(chunk * CHUNK, (chunk + 1) * CHUNK))
+        edits += [
+            InheritedEdit(question.question_id, question.image, question.question, edit.kind, edit.answer)
+            for row, edit in some
+            for question in questions[row % CHUNK : row % CHUNK + 1]
+        ]
     return InheritedEdits(run=parent.id, edits=edits) if edits else None
+
+
+def count_inheritable(parent: RunFolder) -> int:
+    """How many edits of a run one that is made like it takes over.
+
+    Raises:
+        LooptopError: The run's journal is damaged.
+    """
+    return len(current_edits(CurationJournal(parent.db).edits()))
 
 
 def write_inherited(folder: RunFolder, inherited: InheritedEdits) -> None:

@@ -63,6 +63,20 @@ def write_edit(writer: JournalWriter, edit: Edit) -> None:
 class CurationJournal(Journal):
     """Reads these tables. Its methods raise LooptopError if the journal is damaged."""
 
+    def revision(self) -> tuple[int, int, int]:
+        """Numbers that change when there are more questions, losses of another epoch, or more edits: the last chunk of
+        questions, the last step with losses, the last edit. Quick to read.
+        """
+        with self._read() as read:
+            if not read:
+                return 0, 0, 0
+            row = read(
+                "SELECT (SELECT max(chunk) + 1 FROM training_questions), (SELECT max(step) FROM question_losses),"
+                " (SELECT max(id) FROM question_edits)"
+            ).fetchone()
+        first, second, third = (value if isinstance(value, int) else 0 for value in row)
+        return first, second, third
+
     def question_count(self) -> int:
         """The number of training questions; 0 if the run has not noted them."""
         with self._read() as read:

@@ -9,6 +9,7 @@ import pytest
 
 import looptop.engine as looptop
 from looptop.engine import config
+from looptop.engine.cli.main import main
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.control import send, wait_answer
@@ -76,7 +77,7 @@ def test_each_epoch_leaves_the_loss_of_every_question(
 
 
 def test_an_edit_needs_a_pause_and_applies_from_the_next_epoch(
-    undisturbed: tuple[dict[int, float], CurationJournal, int],
+    undisturbed: tuple[dict[int, float], CurationJournal, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     by_step, original, steps = undisturbed
     run = paused_at(2)
@@ -87,7 +88,10 @@ def test_an_edit_needs_a_pause_and_applies_from_the_next_epoch(
         record_edit(run.folder, 0, "relabel", " ")
     for row in range(4):
         assert edited(run, row, "drop") == "drop"
-    assert edited(run, 4, "relabel", "teal") == "relabel"
+    (fifth,) = original.questions(range(4, 5))
+    capsys.readouterr()
+    assert main(["curate", run.id, "--relabel", fifth.question_id, "teal"]) == 0
+    assert capsys.readouterr().out == f"{run.id}  question in row 4: its answer is teal, from the next epoch on\n"
     send(run.folder, "continue")
     assert run.wait() is RunState.FINISHED, run.reason
     journal, changed = CurationJournal(run.folder.db), losses(run)

@@ -15,10 +15,10 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from looptop.tui.ask.picture_pyramid import Pyramid
-from looptop.tui.ask.picture_viewport import Viewport
 from looptop.tui.background import in_thread, work
 from looptop.tui.text import safe
+from looptop.tui.widgets.picture_pyramid import Pyramid
+from looptop.tui.widgets.picture_viewport import Viewport
 
 if TYPE_CHECKING:
     from PIL.Image import Image
