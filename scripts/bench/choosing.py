@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 from PIL import Image
 
 from scripts.bench.keys import press, settle, spread
@@ -84,11 +85,19 @@ def seconds_until(tty: Tty, key: str, pattern: str) -> float:
 
 def opening(folder: Path, count: int) -> str:
     """How long it takes to open a folder, as text."""
-    took = []
+    took, used = [], []
     for _ in range(OPENINGS):
         with opened(folder) as tty:
+            before = cpu_seconds(tty)
             took.append(seconds_until(tty, "f", f"{count:,} images"))
-    return f"{statistics.median(took):.2f} s, at most {max(took):.2f} s"
+            used.append(cpu_seconds(tty) - before)
+    return f"{statistics.median(took):.2f} s, at most {max(took):.2f} s; CPU time {statistics.median(used):.2f} s"
+
+
+def cpu_seconds(tty: Tty) -> float:
+    """The processor's time that the app has used, without its answering process."""
+    times = psutil.Process(tty.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def moving(folder: Path, count: int) -> str:
@@ -102,7 +111,7 @@ def moving(folder: Path, count: int) -> str:
 
 def screenfuls(folder: Path) -> tuple[str, int]:
     """How long it takes from a key until each visible thumbnail is drawn, as text; and how many are visible."""
-    first, took, tiles = [], [], 0
+    first, took, used, tiles = [], [], [], 0
     for _ in range(GALLERIES):
         with opened(folder, 200, 60) as tty:
             seconds_until(tty, "f", f"{SHOWN:,} images")
@@ -110,10 +119,13 @@ def screenfuls(folder: Path) -> tuple[str, int]:
             first.append(seconds_to_quiet(tty, "p"))
             tiles = len(re.findall(r"img_\d+\.jpg", tty.text())) - 1  # The last line repeats the first name.
             seconds_to_quiet(tty, PAGE_DOWN)  # This one only scrolls as far as the cursor, by a line.
+            before = cpu_seconds(tty)
             for _ in range(PAGES):
                 took.append(seconds_to_quiet(tty, PAGE_DOWN))
                 assert not WAITING.search(tty.text()), tty.text()
-    return f"{1e3 * statistics.median(first):.0f} ms from the list, {spread(took)} pages", tiles
+            used.append((cpu_seconds(tty) - before) / PAGES)
+    pages = f"{spread(took)} pages, CPU time {1e3 * statistics.median(used):.0f} ms a page"
+    return f"{1e3 * statistics.median(first):.0f} ms from the list, {pages}", tiles
 
 
 def seconds_to_quiet(tty: Tty, key: str) -> float:

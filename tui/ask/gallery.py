@@ -28,6 +28,8 @@ from looptop.tui.widgets.style_cache import StyleCache
 WIDTHS = (12, 15, 18, 24, 36)
 """The least widths of a thumbnail, in cells; its height is half of its width, which makes it a square."""
 
+MAX_MADE_ROWS = 1000
+
 MARK_STYLES = {"✓": "good", "✗": "bad"}
 
 
@@ -82,13 +84,15 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self._thumbnails, self._mark = thumbnails, mark
         self._rows: Rows = PathRows()
+        self._made: dict[int, Row] = {}
+        """Rows that were drawn, by their index: each is drawn in many lines."""
         self._least: int | None = None
         """The index of the least width in `WIDTHS`; None for the largest with which everything fits, if any."""
         self._size_index, self._columns, self._width, self._height = 0, 1, WIDTHS[0], WIDTHS[0] // 2
 
     def show(self, rows: Rows, cursor: int) -> None:
         """Replaces the rows."""
-        self._rows = rows
+        self._rows, self._made = rows, {}
         self.set_reactive(Gallery.cursor, self.validate_cursor(cursor))
         self._arrange()
 
@@ -106,8 +110,15 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def ready(self, images: set[Path]) -> None:
         """Draws the tiles of images whose thumbnails are ready."""
-        for tile_row in {index // self._columns for index in self._visible() if self._rows.row(index).path in images}:
+        for tile_row in {index // self._columns for index in self._visible() if self._row(index).path in images}:
             self._refresh_row(tile_row)
+
+    def _row(self, index: int) -> Row:
+        if index not in self._made:
+            if len(self._made) >= MAX_MADE_ROWS:
+                self._made.clear()
+            self._made[index] = self._rows.row(index)
+        return self._made[index]
 
     # Moving.
 
@@ -221,7 +232,7 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def _request(self) -> None:
         if self.display and self.size.height:
-            rows = [self._rows.row(index) for index in self._visible()]
+            rows = [self._row(index) for index in self._visible()]
             self._thumbnails.request([self._wanted(row.path) for row in rows if not isinstance(row, FolderRow)])
 
     def _wanted(self, path: Path) -> Wanted:
@@ -245,7 +256,7 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             is_cursor = index == self.cursor
             style = self.get_component_rich_style("gallery--cursor") if is_cursor and self.has_focus else base
             segments.append(Segment("▌" if is_cursor else " ", base))
-            segments += self._tile_line(self._rows.row(index), line, style, base)
+            segments += self._tile_line(self._row(index), line, style, base)
             end = (index - first + 1) * width // self._columns
             segments.append(Segment(" " * (end - (index - first) * width // self._columns - self._width - 1), base))
         return Strip(segments).adjust_cell_length(width, base)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from looptop.tui.ask.gallery import Gallery
 from looptop.tui.ask.image_rows import PathRows, Row, Rows
 from looptop.tui.ask.thumbnails import Thumbnails
 from looptop.tui.text import safe
+from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -32,7 +32,7 @@ class GalleryView(Vertical):
     def __init__(self, thumbnails: Thumbnails) -> None:
         super().__init__(id="gallery-view")
         self._gallery = Gallery(thumbnails, self._mark, id="gallery")
-        self._line = Static(id="gallery-line")
+        self._line = Panel(id="gallery-line")
         self._rows: Rows = PathRows()
         self._asked: Counter[Path] = Counter()
         self._right: Counter[Path] = Counter()
@@ -91,7 +91,7 @@ class GalleryView(Vertical):
     def _describe(self) -> None:
         row = self.selected
         if row is None:
-            self._line.update("")
+            self._line.show(Content(""))
             return
         position = safe(f"{self.cursor + 1:,} of {len(self._rows):,}", "$text-muted")
         parts = [safe(row.path.name, "bold"), *([safe(row.note, "$text-muted")] if row.note else []), position]
@@ -102,4 +102,4 @@ class GalleryView(Vertical):
             parts.append(
                 safe(f"{self._mark(row.path)} {self._right[row.path]} of {asked} questions answered right", style)
             )
-        self._line.update(Content.styled(" · ", "$text-muted").join(parts))
+        self._line.show(Content.styled(" · ", "$text-muted").join(parts))

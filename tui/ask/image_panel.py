@@ -70,6 +70,7 @@ class ImagePanel(Vertical):
         """The rows that the filter accepts."""
         self._filter: Filter[ImageView] | None = None
         """The filter, if one is set."""
+        self._hint = ""
         self._revealed: Path | None = None
         """An image that is about to get the cursor."""
         self.model = "bundled"
@@ -355,6 +356,9 @@ class ImagePanel(Vertical):
         self._show_hint(state.hint())
 
     def _show_hint(self, text: str) -> None:
+        if text == self._hint:
+            return
+        self._hint = text
         if text and self._field is None:
             self._mount_field().display = False
         if self._field is not None:
