@@ -6,6 +6,7 @@ import sys
 
 from scripts.bench import (
     answering,
+    asking_many,
     charts,
     choosing,
     evaluating,
@@ -23,6 +24,7 @@ from scripts.bench.pairs import processor
 PARTS = {
     "opening": opening,
     "answering": answering,
+    "asking_many": asking_many,
     "choosing": choosing,
     "evaluating": evaluating,
     "training": training,

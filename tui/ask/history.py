@@ -48,7 +48,7 @@ MOST_KEPT_ROWS = 2048
 COLUMNS = (
     Column("mark", "", 2, text=True),
     Column("answer", "answer", 10, text=True),
-    Column("confidence", "sure", 6),
+    Column("confidence", "confidence", 6),
     Column("question", "question", 20, least=12, text=True),
     Column("image", "image", 12, text=True),
     Column("model", "model", 14, text=True),
@@ -56,7 +56,7 @@ COLUMNS = (
 NARROW_COLUMNS = (
     Column("mark", "", 2, text=True),
     Column("answer", "answer", 9, text=True),
-    Column("confidence", "sure", 6),
+    Column("confidence", "confidence", 6),
     Column("question", "question", 12, least=8, text=True),
     Column("image", "image", 8, text=True),
     Column("model", "model", 8, text=True),

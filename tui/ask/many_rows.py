@@ -19,7 +19,7 @@ MARK = Column("mark", "", 2, text=True)
 IMAGE = Column("image", "image", 10, least=8, text=True)
 QUESTION = Column("question", "question", 24, least=14, text=True)
 ANSWER = Column("answer", "answer", 12, least=10, text=True)
-CONFIDENCE = Column("confidence", "sure", 6)
+CONFIDENCE = Column("confidence", "confidence", 10)
 TRUTH = Column("truth", "right answer", 12, least=8, text=True)
 DOUBT = Column("doubt", "doubt", 16, text=True, from_width=100)
 
