@@ -36,7 +36,7 @@ class Arguments(CommonArguments):
     """The arguments of the command."""
 
     image: str
-    question: str | None
+    question: str
     images: str | None
     out: str
     model: str
@@ -60,7 +60,7 @@ class _ImagesAction(argparse.Action):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to the parser."""
     parser.add_argument("image", metavar="IMAGE", help="an image file; leave it out with --images")
-    parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
+    parser.add_argument("question", default="", metavar="QUESTION", help="the question, in quotes")
     parser.add_argument(
         "--images", action=_ImagesAction, metavar="FOLDER", help="ask about every image in a folder and those below it"
     )
@@ -83,7 +83,7 @@ def run(arguments: Arguments) -> int:
         raise LooptopError("--out has no effect for one image; give --images FOLDER, or leave --out away")
     if not arguments.image:
         raise LooptopError("IMAGE is empty; give the path of an image file")
-    if arguments.question is None or not arguments.question.strip():
+    if not arguments.question.strip():
         raise LooptopError("the question is empty; ask something about the image")
     image = open_image(arguments.image)  # before torch is loaded, which takes seconds
     with quiet_libraries():
@@ -130,7 +130,7 @@ def run(arguments: Arguments) -> int:
 def _run_many(arguments: Arguments, folder: str) -> int:
     from looptop.engine.cli.ask_many import ask_folder
 
-    if arguments.question is not None:
+    if arguments.question:
         raise LooptopError("--images takes the place of IMAGE; give the folder and the question only")
     if arguments.top is not None:
         raise LooptopError("--top has no effect with --images: of each image the answer is printed; leave it away")
