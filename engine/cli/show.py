@@ -266,6 +266,8 @@ def _next_commands(name: str, summary: RunSummary) -> str:
     state = summary.state
     if state in (RunState.CREATED, RunState.RUNNING):
         return f"looptop attach {name}, pause, checkpoint, stop; its log: looptop logs {name} -f"
+    if state is RunState.QUEUED:
+        return f"looptop attach {name}, stop; it trains by itself once {visible(summary.after)} has ended"
     if state is RunState.PAUSED:
         return f"looptop continue {name}, step, stop; its log: looptop logs {name}"
     if summary.kind in TRAINED_ELSEWHERE:

@@ -40,6 +40,9 @@ class StepMemory:
 class MemoryTrace(TorchDispatchMode):
     """Follows the memory of all tensors that operations make while it is active.
 
+    Args:
+        model: Its weights and buffers were there before; operations on them also return views of their memory.
+
     Attributes:
         held: Bytes now.
         most: The most bytes at one moment.
@@ -47,10 +50,12 @@ class MemoryTrace(TorchDispatchMode):
         apart: Bytes of gradients, which `set_apart` counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.held = self.most = self.most_besides = self.apart = 0
         self._known = WeakIdKeyDictionary()
+        for tensor in (*model.parameters(), *model.buffers()):
+            self._known[tensor.untyped_storage()] = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs an operation, and counts the new memory of its results."""
@@ -104,7 +109,7 @@ def step_memory(
         parameters = list(model.parameters())
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         weights = sum(_bytes(parameter) for parameter in parameters)
-        trace = MemoryTrace()
+        trace = MemoryTrace(model)
         hooks = [each.register_post_accumulate_grad_hook(_once(trace.set_apart)) for each in trained]
         with trace, _autocast(precision):
             for _ in range(2 if accumulates else 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from looptop.engine import config as configuration
+from looptop.engine.config.catalogue import settings_of, values_of
 from looptop.engine.config.toml_lines import line_of
 from looptop.engine.errors import LooptopError
 from looptop.tui.forms.draft import Draft
@@ -96,3 +97,17 @@ def test_an_error_in_an_edited_text_names_its_line() -> None:
     ):
         with pytest.raises(LooptopError, match=words.replace("'", ".")):
             configuration.loads(text, "vqa")
+
+
+@pytest.mark.parametrize("kind", configuration.KINDS)
+def test_every_settings_line_is_known_in_the_text_that_is_edited(kind: str) -> None:
+    config = configuration.preset("tiny", kind)
+    text = configuration.dump(config)
+    lines = text.splitlines()
+    values = values_of(config)
+    for setting in settings_of(config):
+        if values[setting.key] is not None:
+            line = line_of(text, setting.key)
+            assert line is not None
+            name = setting.key.rpartition(".")[2]
+            assert lines[line - 1].startswith(f"{name} ="), (setting.key, lines[line - 1])

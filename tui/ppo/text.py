@@ -53,7 +53,7 @@ def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> C
     """
     state, reached = snapshot.state, snapshot.reached
     held_elsewhere = state is RunState.PAUSED and snapshot.held is None
-    if (held_elsewhere or state in (RunState.FAILED, RunState.STOPPED)) and snapshot.reason:
+    if (held_elsewhere or state in (RunState.QUEUED, RunState.FAILED, RunState.STOPPED)) and snapshot.reason:
         return reason(safe(f" {snapshot.reason}", COLOURS[state]), width)
     if state is RunState.INTERRUPTED:
         return _cut(Content.styled(" its process is gone; r resumes from its last checkpoint", "$text-muted"), width)

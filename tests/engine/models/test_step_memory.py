@@ -38,6 +38,7 @@ def test_a_counted_step_holds_what_a_real_one_holds(options: dict[str, Any], mon
     assert counted.weights == 4 * (64 * 256 + 256 + 256 * 8 + 8)
     assert counted.gradients == counted.weights - 4 * 256
     assert counted.activations > 4 * 32 * (64 + 256), "its input and the hidden states at least"
+    assert counted.activations < 4 * 32 * (64 + 6 * 256), "and no weights"
 
 
 def test_a_vqa_model_is_counted_as_it_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

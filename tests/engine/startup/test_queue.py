@@ -41,6 +41,8 @@ def test_queued_runs_train_one_after_the_other(
     assert f"waits for {first.id} to end" in capsys.readouterr().out
     assert cli.main(["train", "vqa", "--set", "seed=2", "--detach"]) == 0
     assert f"{first.id} are live too; --after {fourth.id} queues a run" in capsys.readouterr().err
+    assert cli.main(["show", second.id]) == 0
+    assert f"queued: waits for {first.id} to end" in capsys.readouterr().out
     if sys.platform == "linux":
         maps = process_of(second).memory_maps()
         assert not any("libtorch" in each.path for each in maps), "it waits without torch"
