@@ -23,7 +23,7 @@ are one each, smaller patches share a square."""
 DEFAULT_ROWS = 14
 """The squares on the shorter side of the image if the encoder has no patches."""
 
-BATCH_SIZE = 8
+BATCH_SIZE = 4
 """Images in a pass. Other requests wait for one pass."""
 
 

@@ -55,7 +55,7 @@ def test_a_terminal_that_says_so_gets_images_and_keeps_none() -> None:
         tty.until("why")
         assert "OK" not in tty.text() and "kitty" not in tty.text()
         tty.send("\x1b")
-        tty.until("a ask")
+        tty.until("a ask  v view")
         tty.send("z")
         tty.until("64x64 pixels")
         wait_for_images(tty, 1)
