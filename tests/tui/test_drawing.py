@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as some
+from rich.cells import cell_len
 
 from looptop.engine.journal.records import Series
 from looptop.engine.journal.step_axis import StepAxis
@@ -236,6 +237,15 @@ def test_names_are_at_the_ends_of_several_curves() -> None:
     lines = list(map(text, drawn(*curves, on=ground(80)).lines))
     rows = [next(y for y, line in enumerate(lines) if line.rstrip().endswith(name)) for name in "ab"]
     assert rows[0] < rows[1]
+
+
+def test_names_from_outside_act_on_nothing_and_take_their_cells() -> None:
+    spec = ChartSpec("scores", "scores", (Line("a", "evil\x1b[2J", FIRST), Line("b", "一二三四五六七八", SECOND)))
+    chart = compose(spec, [RunCurves("ppo-1", {"a": series([1.0, 2.0]), "b": series([2.0, 1.0])})])
+    drawing = draw(chart, ground(80, last=3))
+    assert drawing is not None
+    assert {cell_len(text(line)) for line in drawing.lines} == {80}
+    assert "\x1b" not in "".join(map(text, drawing.lines)) + "".join(entry.label for entry in chart.entries)
 
 
 def test_only_the_cells_that_changed_are_drawn_again() -> None:

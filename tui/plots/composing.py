@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from looptop.engine.journal.reader import Point, Series
 from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit
+from looptop.engine.text import visible
 from looptop.tui.plots.chart_data import AxisMark, ChartData, Entry, Level, MarkKind, WallData
 from looptop.tui.plots.curves import FAINT, FIRST, ROLES, Curve, averages, envelope, numbers
 from looptop.tui.plots.spec import ChartSpec, Line
@@ -136,7 +137,7 @@ def compose(
             continue
         for line in _drawing_order(spec.lines):
             role = _role(line, index, first_role, front)
-            name = (line.label if len(runs) == 1 else run.id) if not line.dots or len(runs) == 1 else ""
+            name = visible(line.label if len(runs) == 1 else "" if line.dots else run.id)
             drawn = _line_curves(run, line, role, name, weight if role != FAINT else 0.0)
             smoothed = smoothed or len(drawn) > 1
             curves += drawn
@@ -148,7 +149,7 @@ def compose(
             label = line.label if index == 0 and len(spec.lines) > 1 else (run.id if len(runs) > 1 else line.label)
             figure = _figure(value, spec)
             if not (line.dots and figure == "·" and len(runs) > 1):
-                entries.append(Entry(label, _role(line, index, first_role, front), line.dots, figure))
+                entries.append(Entry(visible(label), _role(line, index, first_role, front), line.dots, figure))
     levels = [level for line in spec.lines for level in main.levels.get(line.metric, ())]
     if spec.target is not None and curves:
         levels.append(Level(spec.target, ""))

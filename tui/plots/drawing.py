@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from rich.cells import cell_len, set_cell_size
+
 from looptop.engine.journal.step_axis import Unit
 from looptop.tui.plots.chart_data import MARK_SIGNS, AxisMark, ChartData, Level
 from looptop.tui.plots.curves import AXIS, FAINT, LEVEL, ROUNDING_NOISE, Curve, Run, drawable
@@ -90,7 +92,7 @@ def draw(chart: ChartData, ground: Ground) -> Drawing | None:
         return None
     names = _names(chart.curves, ground)
     left = max([LABEL_WIDTH, *(len(label) for label in scale_of_values.ticks.values())]) + 1
-    width = ground.width - left - (max(map(len, names), default=-1) + 1) - 1
+    width = ground.width - left - (max(map(cell_len, names), default=-1) + 1) - 1
     if width < 2:
         return None
     raster = Raster(width, height)
@@ -353,7 +355,7 @@ def _horizontal_axis(marks: Sequence[AxisMark], ground: Ground, left: int, width
 def _names(curves: Sequence[Curve], ground: Ground) -> list[str]:
     """The names to write at the curves' ends; empty if the chart has only one, or is too narrow."""
     names = list(dict.fromkeys(curve.name for curve in curves if curve.name))
-    return [name[:MOST_OF_A_NAME] for name in names] if len(names) > 1 and ground.width >= NAMES_MIN_WIDTH else []
+    return [_short(name) for name in names] if len(names) > 1 and ground.width >= NAMES_MIN_WIDTH else []
 
 
 def _with_names(
@@ -362,10 +364,15 @@ def _with_names(
     """The lines with the name of each curve beside its end, or as near as another name lets it be."""
     written: dict[int, Run] = {}
     for curve, end in zip(reversed(curves), reversed(ends), strict=True):
-        name = curve.name[:MOST_OF_A_NAME]
+        name = _short(curve.name)
         if end is None or not name or any(run.text.strip() == name for run in written.values()):
             continue
         rows = sorted(set(range(len(lines))) - set(written), key=lambda row: abs(row - end))
         if rows:
-            written[rows[0]] = Run(f" {name}".ljust(room + 1), curve.role)
+            written[rows[0]] = Run(set_cell_size(f" {name}", room + 1), curve.role)
     return [[*line, written.get(row, Run(" " * (room + 1), 0))] for row, line in enumerate(lines)]
+
+
+def _short(name: str) -> str:
+    """The beginning of a name, which may have letters of two cells."""
+    return set_cell_size(name, min(cell_len(name), MOST_OF_A_NAME)).rstrip()
