@@ -292,6 +292,21 @@ async def test_a_suggestion_is_filled_in_by_a_click(answers: QuickAnswers) -> No
         await until(pilot, lambda: answers.asked[-1].question == "what is the color of the triangle?")
 
 
+async def test_an_answer_that_comes_after_another_image_was_chosen_ends_the_waiting(answers: QuickAnswers) -> None:
+    app = make(answers)
+    answers.answer = lambda request: AskReply(id=request.id, status="loading")
+    async with app.run_test(size=SIZE) as pilot:
+        await ask(pilot, "first?")
+        await until(pilot, lambda: answers.asked[-1].question == "first?")
+        app.screen.query_one(ImageList).focus()
+        await pilot.press("down")
+        await until(pilot, lambda: "1.png · the image" in shown(app))
+        await until(pilot, lambda: "Its data asks" not in shown(app))  # the seconds of waiting are counted
+        answers.replies.put(AskReply(id=answers.asked[-1].id, answer=answer_of("teal")))
+        await until(pilot, lambda: "teal" in shown(app))  # among the earlier questions
+        await until(pilot, lambda: "Its data asks" in shown(app))
+
+
 async def test_another_model_answers(answers: QuickAnswers) -> None:
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:

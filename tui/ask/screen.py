@@ -194,6 +194,8 @@ class AskScreen(MainScreen):
         self.query_one(History).add(entry)
         if asked.path == self.path:
             self._show_entry(entry)
+        elif not self._asking.waits_for:  # Nothing is awaited any more: the pane must not go on saying so.
+            self.query_one(Answers).suggest(self.query_one(QuestionField).suggestions)
 
     def take_error(self, sentence: str, model: str) -> None:
         """Shows why a question has no answer."""
