@@ -114,6 +114,7 @@ class LooptopApp(App[str]):
         self.add_mode("runs", self._make_runs)
         self.add_mode("charts", self._make_charts)
         self.add_mode("evaluation", self._make_evaluation)
+        self.add_mode("timeline", self._make_timeline)
 
     @functools.cached_property
     def summaries(self) -> Summaries:
@@ -155,6 +156,11 @@ class LooptopApp(App[str]):
         from looptop.tui.evaluation.screen import EvaluationScreen
 
         return EvaluationScreen(self._make_evaluator)
+
+    def _make_timeline(self) -> Screen[Any]:
+        from looptop.tui.evaluation.timeline import TimelineScreen
+
+        return TimelineScreen()
 
     # Changing the screen.
 
@@ -209,6 +215,11 @@ class LooptopApp(App[str]):
         origin = self.current_mode
         self._go("evaluation", lambda screen: screen.show_model(model, origin))
 
+    def open_timeline(self, run: RunFolder) -> None:
+        """Goes to the evaluations of this VQA run over time; from there esc comes back."""
+        origin = self.current_mode
+        self._go("timeline", lambda screen: screen.show_run(run, origin))
+
     # Actions that work everywhere.
 
     async def action_go(self, name: str) -> None:
@@ -217,7 +228,7 @@ class LooptopApp(App[str]):
             await self.pop_screen()
         if self.current_mode != name:
             await self.switch_mode(name)
-            if name != "evaluation":  # The screen that it was opened from is kept.
+            if name not in ("evaluation", "timeline"):  # The screen that it was opened from is kept.
                 self.kept.keep_screen(name if name in MAIN_SCREENS else "runs")
 
     async def action_back(self) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from looptop.tui.ask import thumbnails
-from looptop.tui.ask.thumbnails import Thumbnail, Thumbnails, Wanted
+from looptop.tui.widgets import thumbnails
+from looptop.tui.widgets.thumbnails import Thumbnail, Thumbnails, Wanted
 
 
 def wanted(*names: str) -> list[Wanted]:

@@ -80,6 +80,14 @@ RUN_ACTIONS = {
             footer=False,
             shown="]",
         ),
+        Action(
+            "command('timeline')",
+            "w",
+            "answers",
+            "The sample answers with their images, accuracy by type and confusions, at each evaluation.",
+            footer=False,
+            palette=True,
+        ),
         Action("command('log')", "l", "log", "Read all that the run printed.", palette=True),
         Action(
             "command('events')",

@@ -22,8 +22,8 @@ from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ask.image_list import cut_middle
 from looptop.tui.ask.image_rows import FolderRow, PathRows, Row, Rows
-from looptop.tui.ask.thumbnails import Thumbnails, Wanted
 from looptop.tui.widgets.style_cache import StyleCache
+from looptop.tui.widgets.thumbnails import Thumbnails, Wanted
 
 WIDTHS = (12, 15, 18, 24, 36)
 """The least widths of a thumbnail, in cells; its height is half of its width, which makes it a square."""

@@ -12,9 +12,9 @@ from textual.content import Content
 
 from looptop.tui.ask.gallery import Gallery
 from looptop.tui.ask.image_rows import PathRows, Row, Rows
-from looptop.tui.ask.thumbnails import Thumbnails
 from looptop.tui.text import safe
 from looptop.tui.widgets.panel import Panel
+from looptop.tui.widgets.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -15,8 +15,8 @@ from textual.message import Message
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ask.image_rows import FolderRow, PathRows, Row, Rows
-from looptop.tui.ask.thumbnails import Thumbnails, Wanted
 from looptop.tui.widgets.table import Table, fitted
+from looptop.tui.widgets.thumbnails import Thumbnails, Wanted
 
 THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 4, 2
 

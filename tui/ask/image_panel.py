@@ -22,10 +22,10 @@ from looptop.tui.ask.image_list_state import ListState
 from looptop.tui.ask.image_rows import FolderRow, Row, Rows
 from looptop.tui.ask.image_search import ImageSearch
 from looptop.tui.ask.sources import ImageSource, ListedQuestion
-from looptop.tui.ask.thumbnails import Thumbnails
 from looptop.tui.background import work
 from looptop.tui.text import safe
 from looptop.tui.widgets.table import Table
+from looptop.tui.widgets.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -43,13 +43,14 @@ class ConfusionGrid(Widget, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="confusion-page")
         self._table = Confusion((), ())
+        self._before: Confusion | None = None
         self.row = self.column = 0
         self._top = self._left = 0
         """The first row and column on the screen."""
 
     def show(self, table: Confusion) -> None:
         """Shows a table; the cursor is on the most frequent confusion, or on the first cell."""
-        self._table = table
+        self._table, self._before = table, None
         wrong = [
             (count, row, column)
             for row, counts in enumerate(table.counts)
@@ -59,6 +60,22 @@ class ConfusionGrid(Widget, can_focus=True):
         count, row, column = max(wrong, key=lambda cell: cell[0], default=(0, 0, 0))
         self.row, self.column = (row, column) if count else (0, 0)
         self._top = self._left = 0
+        self.refresh()
+
+    def replace(self, table: Confusion, before: Confusion | None) -> None:
+        """Shows another table of the same questions; the cursor stays on its cell, if the table has it.
+
+        Args:
+            table: The table.
+            before: The table that each cell's change is counted from; None shows no changes.
+        """
+        cell = self.cell if self._table.labels else None
+        if cell is None or not set(cell) <= set(table.labels):
+            self.show(table)
+        else:
+            self._table = table
+            self.row, self.column = (table.labels.index(label) for label in cell)
+        self._before = before
         self.refresh()
 
     @property
@@ -72,15 +89,32 @@ class ConfusionGrid(Widget, can_focus=True):
         return self._table.counts[self.row][self.column] if self._table.labels else 0
 
     @property
+    def change(self) -> int | None:
+        """The change of the count under the cursor; None if it is not known."""
+        return self._change(self.row, self.column) if self._table.labels else None
+
+    @property
     def detail(self) -> str:
+        """The cell under the cursor in a sentence, and what enter does."""
+        return f"{self.sentence}{' Enter shows their images.' if self.count else ''}"
+
+    @property
+    def sentence(self) -> str:
         """The cell under the cursor in a sentence."""
         if not self._table.labels:
             return ""
         truth, answer = (label_text(label) for label in self.cell)
         total = sum(self._table.counts[self.row])
         of = f" of {total:,} questions ({share(self.count / total, 1)})" if total else " questions"
-        opens = " Enter shows their images." if self.count else ""
-        return f"Right: {truth}; answered: {answer}: {self.count:,}{of}.{opens}"
+        return f"Right: {truth}; answered: {answer}: {self.count:,}{of}."
+
+    def _change(self, row: int, column: int) -> int | None:
+        """The change of a count; None without a table before, or if that one has no such row or column."""
+        before, labels = self._before, self._table.labels
+        if before is None or not {labels[row], labels[column]} <= set(before.labels):
+            return None
+        was = before.counts[before.labels.index(labels[row])][before.labels.index(labels[column])]
+        return self._table.counts[row][column] - was
 
     # Drawing.
 
@@ -114,8 +148,10 @@ class ConfusionGrid(Widget, can_focus=True):
         return Content("\n").join(lines)
 
     def _cell(self, row: int, column: int, width: int) -> tuple[str, str]:
-        count = self._table.counts[row][column]
-        text = f"{count:,}" if count else "·"
+        count, change = self._table.counts[row][column], self._change(row, column)
+        text = f"{count:,}" if count or change else "·"
+        if change:
+            text += f" {'▲' if change > 0 else '▼'}{abs(change):,}"
         is_here = row == self.row and column == self.column
         # Brackets show the cursor without colours as well.
         words = f"[{text}]".rjust(width) if is_here else f"{text} ".rjust(width)
@@ -130,8 +166,9 @@ class ConfusionGrid(Widget, can_focus=True):
         """The cells of the names at the left, and of a column."""
         names = [cell_len(label_text(label)) for label in self._table.labels]
         name_width = min(max([*names, 7]) + 1, max(8, self.size.width // 5))
-        counts = [len(f"{count:,}") for row in self._table.counts for count in row]
-        least = max(LEAST_CELL_WIDTH, max(counts) + 3)
+        longest = max(len(f"{count:,}") for row in self._table.counts for count in row)
+        # A change needs a sign, a blank, and at most as many digits.
+        least = max(LEAST_CELL_WIDTH, longest + 3 if self._before is None else 2 * longest + 5)
         room = (self.size.width - name_width - 1) // len(names)
         return name_width, max(least, min(MOST_CELL_WIDTH, room, max(names) + 2))
 

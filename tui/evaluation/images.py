@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from looptop.engine.journal.records import AnswerSample
     from looptop.engine.vqa.evaluation.records import QuestionResult
     from looptop.engine.vqa.image_sources import ImageEntry
 
@@ -25,4 +26,15 @@ def entries_of(results: Sequence[QuestionResult], first: QuestionResult | None =
     for one in ordered:
         asked = AskedQuestion(one.question, one.answers, one.question_type, one.answer_type)
         questions.setdefault(one.image, []).append(asked)
+    return [ImageEntry(Path(image), questions=tuple(asked)) for image, asked in questions.items()]
+
+
+def entries_of_samples(samples: Sequence[AnswerSample], first: AnswerSample | None = None) -> list[ImageEntry]:
+    """The images of a run's sample answers, as `entries_of` lists them."""
+    from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+
+    ordered = samples if first is None else [first, *(one for one in samples if one is not first)]
+    questions: dict[str, list[AskedQuestion]] = {}
+    for one in ordered:
+        questions.setdefault(one.image, []).append(AskedQuestion(one.question, (one.truth,)))
     return [ImageEntry(Path(image), questions=tuple(asked)) for image, asked in questions.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from textual.content import Content
@@ -14,11 +15,13 @@ from looptop.tui.widgets.table import MORE_COLUMNS
 FEWER = "\u2039"
 """The mark for more names to the left."""
 
-PAGES = ("figures", "reliability", "confusion", "hardest", "mislabelled", "compare")
-
 
 class PageLine(Widget, can_focus=False):
-    """The names of the pages."""
+    """The names of the pages of a screen.
+
+    Args:
+        pages: The names; the first one is highlighted at first.
+    """
 
     @dataclass
     class Clicked(Message):
@@ -26,9 +29,10 @@ class PageLine(Widget, can_focus=False):
 
         page: str
 
-    def __init__(self) -> None:
+    def __init__(self, pages: Sequence[str]) -> None:
         super().__init__(id="page-line")
-        self._page = PAGES[0]
+        self._pages = pages
+        self._page = pages[0]
         self._counts: dict[str, int] = {}
         self._spots: list[tuple[int, int, str]] = []
 
@@ -45,14 +49,14 @@ class PageLine(Widget, can_focus=False):
 
     def render(self) -> Content:
         """The line; where not all names fit, those around the shown one."""
-        names = [self._title(page) for page in PAGES]
-        shown = PAGES.index(self._page)
+        names = [self._title(page) for page in self._pages]
+        shown = self._pages.index(self._page)
         first = 0
         while first < shown and sum(len(name) + 1 for name in names[first : shown + 1]) > self.size.width - 4:
             first += 1
         parts: list[tuple[str, str]] = [(f"{FEWER} " if first else " ", "$text-muted")]
         self._spots, at = [], len(parts[0][0])
-        for page, name in zip(PAGES[first:], names[first:], strict=True):
+        for page, name in zip(self._pages[first:], names[first:], strict=True):
             if at + len(name) > self.size.width - 2:
                 parts.append((MORE_COLUMNS, "$text-muted"))
                 break

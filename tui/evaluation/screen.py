@@ -22,7 +22,7 @@ from looptop.tui.evaluation.confusion_grid import ConfusionGrid
 from looptop.tui.evaluation.evaluating import Ended, Evaluating, EvaluationHelper
 from looptop.tui.evaluation.figures import FigureTable
 from looptop.tui.evaluation.images import entries_of
-from looptop.tui.evaluation.page_line import PAGES, PageLine
+from looptop.tui.evaluation.page_line import PageLine
 from looptop.tui.evaluation.questions import ChangedTable, QuestionTable
 from looptop.tui.evaluation.reader import KeptEvaluation, other_models, read_comparison, read_latest
 from looptop.tui.evaluation.reliability import ReliabilityPage
@@ -35,6 +35,8 @@ from looptop.tui.widgets.table import Table
 if TYPE_CHECKING:
     from looptop.engine.vqa.evaluation.comparison import Comparison
     from looptop.engine.vqa.evaluation.records import Evaluation, QuestionResult
+
+PAGES = ("figures", "reliability", "confusion", "hardest", "mislabelled", "compare")
 
 BAR_WIDTH = 20
 BAR_FROM_WIDTH = 110
@@ -89,7 +91,7 @@ class EvaluationScreen(MainScreen):
         """A head, the names of the pages, a page, a sentence about what is under the cursor."""
         yield TopBar(self._origin)
         yield Panel(id="evaluation-head")
-        yield PageLine()
+        yield PageLine(PAGES)
         yield Panel(id="evaluation-none")
         yield from self._widgets.values()
         yield Panel(id="evaluation-detail")

@@ -88,6 +88,9 @@ class Services(Protocol):
     def open_evaluation(self, model: str) -> None:
         """Goes to the evaluation of this model."""
 
+    def open_timeline(self, run: RunFolder) -> None:
+        """Goes to the evaluations of this VQA run over time."""
+
     async def action_go(self, name: str) -> None:
         """Goes to another screen."""
 

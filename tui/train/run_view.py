@@ -68,8 +68,9 @@ class RunView(Vertical, can_focus=True):
             figures = Panel(id="figures")
             figures.border_title = "Now"
             yield figures
-            with VerticalScroll(id="samples-box", can_focus=False) as samples:
+            with SamplesBox(id="samples-box", can_focus=False) as samples:
                 samples.border_title = "Sample answers"
+                samples.border_subtitle = "w: with images"
                 yield Static(id="samples")
             yield EventsPanel(id="events")
 
@@ -157,3 +158,11 @@ class RunView(Vertical, can_focus=True):
         table, lines = self.query_one("#samples", Static), lines_of_samples.plain.count("\n")
         table.update(lines_of_samples, layout=self._drawn.get("lines") != lines)
         self._drawn["lines"] = lines
+
+
+class SamplesBox(VerticalScroll):
+    """The sample answers; a click shows them with their images."""
+
+    def on_click(self) -> None:
+        """Asks for the evaluations over time."""
+        self.post_message(RunView.Command("timeline"))

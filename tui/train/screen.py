@@ -155,6 +155,8 @@ class TrainScreen(MainScreen):
                 self.services.open_charts([watcher.run])
             case "evaluation":
                 self.services.open_evaluation(watcher.run.name)
+            case "timeline":
+                self.services.open_timeline(watcher.run)
             case "ask_model":
                 self.services.ask_about(watcher.run.name)
             case "earlier":

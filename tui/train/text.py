@@ -14,6 +14,9 @@ from looptop.tui.run_text import COLOURS, state_word
 from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
 from looptop.tui.train.snapshot import Snapshot
 
+_LONGEST_QUESTION = 1000
+"""The most characters of a sample's question that are shown."""
+
 
 def head(snapshot: Snapshot, width: int) -> Content:
     """The run's name, its state, its model and its data."""
@@ -102,7 +105,7 @@ def figures(snapshot: Snapshot) -> Content:
 
 
 def samples(snapshot: Snapshot, width: int) -> Content:
-    """The answers of an evaluation, one on each line."""
+    """The answers of an evaluation; a question that is too long for its column goes on below."""
     if not snapshot.samples:
         return Content.styled("after the first evaluation", "$text-muted")
     answers = min(12, max(6, *(len(visible_answer(sample.answer)) for sample in snapshot.samples)))
@@ -121,10 +124,11 @@ def samples(snapshot: Snapshot, width: int) -> Content:
     ]
     for sample in snapshot.samples:
         mark = ("✓ ", "$text-success") if sample.correct >= 0.5 else ("✗ ", "$text-error")
+        first, *rest = safe(sample.question[:_LONGEST_QUESTION]).wrap(question)
         lines.append(
             Content.assemble(
                 mark,
-                cell(sample.question, question),
+                cell(first.plain.rstrip(), question),
                 " ",
                 cell(visible_answer(sample.truth), truths, "$text-muted"),
                 " ",
@@ -133,6 +137,7 @@ def samples(snapshot: Snapshot, width: int) -> Content:
                 percent(sample.confidence),
             )
         )
+        lines += [Content("  ") + Content(line.plain.rstrip()) for line in rest]
     return Content("\n").join(lines)
 
 

@@ -1,0 +1,153 @@
+"""The accuracy by type at one evaluation of a run, and how it came to that over all evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+from textual.binding import BindingType
+from textual.events import Resize
+
+from looptop.engine.vqa.breakdown import Breakdown, TypeAccuracy
+from looptop.engine.vqa.evaluation.text import points, share
+from looptop.tui.actions import bindings
+from looptop.tui.evaluation.timeline_reader import Timeline
+from looptop.tui.widgets.table import Cell, Column, Row, Table
+
+STEPS = "▁▂▃▄▅▆▇█"
+"""The heights of a sparkline, from 0 to 100 %."""
+
+HERE = "▾"
+"""Marks the shown evaluation above the sparklines."""
+
+NAME_WIDTH, OTHER_WIDTHS, LEAST_LINE = 20, 35, 8
+"""Cells of the names; of the other columns with the spaces between all; of a sparkline at least."""
+
+
+MOST_SCALE = 4
+"""The most cells of one evaluation in a sparkline."""
+
+
+class TypeLine(NamedTuple):
+    """A line of the table; a title has a name and nothing else."""
+
+    name: str
+    now: TypeAccuracy | None = None
+    before: float | None = None
+    """The accuracy at the evaluation before."""
+    past: tuple[float | None, ...] = ()
+    """The accuracy at each evaluation; None where it was not journalled."""
+
+
+class TypeTable(Table, inherit_bindings=False):
+    """Accuracy by answer type and by question type, with a sparkline for each."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("types")]
+
+    def __init__(self) -> None:
+        super().__init__(id="types-page")
+        self._lines: list[TypeLine] = []
+        self._timeline: Timeline | None = None
+
+    def show(self, timeline: Timeline) -> None:
+        """Shows the types at the shown evaluation; the cursor stays in its row."""
+        self._timeline = timeline
+        self._lines = type_lines(timeline)
+        self._fill()
+
+    @property
+    def detail(self) -> str:
+        """The type under the cursor in a sentence."""
+        timeline, one = self._timeline, self._lines[self.cursor] if self._lines else None
+        if timeline is None or one is None or one.now is None:
+            return "Each bar of a line is the accuracy at one evaluation, from 0 to 100 %."
+        known = [(value, step) for value, step in zip(one.past, timeline.steps, strict=True) if value is not None]
+        best, at = max(known, key=lambda pair: (pair[0], -pair[1]))
+        before = "" if one.before is None else f", {share(one.before)} at the evaluation before"
+        return (
+            f"{one.name.strip()}: {share(one.now.accuracy)} of {one.now.questions:,} questions{before};"
+            f" {share(known[0][0])} at step {known[0][1]:,}, at best {share(best)} at step {at:,}."
+        )
+
+    def on_resize(self, event: Resize) -> None:
+        """Fits the sparklines to the new width."""
+        super().on_resize(event)
+        if self._lines:
+            self._fill()
+
+    def _fill(self) -> None:
+        timeline = self._timeline
+        count = len(timeline.steps) if timeline is not None else 0
+        room = max(LEAST_LINE, self.size.width - NAME_WIDTH - OTHER_WIDTHS)
+        scale = max(1, min(MOST_SCALE, room // max(1, count)))
+        shown = min(count, room)
+        title = " " * scale * (thinned_index(timeline.index, count, shown) if timeline is not None and count else 0)
+        columns = (
+            Column("name", "", NAME_WIDTH, text=True),
+            Column("accuracy", "accuracy", 9),
+            Column("change", "change", 8),
+            Column("line", title + HERE * scale, max(LEAST_LINE, shown * scale), text=True),
+            Column("questions", "questions", 9),
+        )
+        cursor = max(1, self.cursor)  # The first line is a title.
+        self.fill(len(self._lines), lambda row: _row(self._lines[row], shown, scale), columns=columns, cursor=cursor)
+
+
+def _row(one: TypeLine, width: int, scale: int) -> Row:
+    if one.now is None:
+        return (Cell(one.name, "bold"), *[Cell("")] * 4)
+    change = None if one.before is None else one.now.accuracy - one.before
+    return (
+        Cell(one.name),
+        Cell(share(one.now.accuracy)),
+        Cell("" if change is None else points(change), "good" if change and change > 0 else "bad" if change else ""),
+        Cell("".join(bar * scale for bar in sparkline(one.past, width)), "primary"),
+        Cell(f"{one.now.questions:,}", "muted"),
+    )
+
+
+def type_lines(timeline: Timeline) -> list[TypeLine]:
+    """The lines of the shown evaluation, with a title above each kind; none if its types were not journalled."""
+    if timeline.breakdown is None:
+        return []
+    lines = []
+    for title, kind in (("by answer type", _answer_types), ("by question type", _question_types)):
+        tables = {step: {one.name: one for one in kind(each)} for step, each in timeline.breakdowns.items()}
+        lines.append(TypeLine(title))
+        for one in kind(timeline.breakdown):
+            past = tuple(_accuracy(tables, step, one.name) for step in timeline.steps)
+            before = past[timeline.index - 1] if timeline.index > 0 else None
+            lines.append(TypeLine(f"  {one.name or '(no type)'}", one, before, past))
+    return lines
+
+
+def _answer_types(breakdown: Breakdown) -> Sequence[TypeAccuracy]:
+    return breakdown.by_answer_type
+
+
+def _question_types(breakdown: Breakdown) -> Sequence[TypeAccuracy]:
+    return breakdown.by_question_type
+
+
+def _accuracy(tables: Mapping[int, Mapping[str, TypeAccuracy]], step: int, name: str) -> float | None:
+    one = tables.get(step, {}).get(name)
+    return None if one is None else one.accuracy
+
+
+def sparkline(values: Sequence[float | None], width: int) -> str:
+    """Values from 0 to 1 as bars, a blank where there is none.
+
+    Of more values than cells each cell shows the last one of its share, so that the last value is always on the screen.
+    """
+    count = len(values)
+    cells = min(count, width)
+    shown = [values[(cell + 1) * count // cells - 1] for cell in range(cells)]
+    return "".join(
+        " " if value is None else STEPS[max(0, min(len(STEPS) - 1, int(value * len(STEPS))))] for value in shown
+    )
+
+
+def thinned_index(index: int, count: int, width: int) -> int:
+    """The cell of a `sparkline` of `count` values that shows the value at `index`, or the share that it is in."""
+    cells = min(count, width)
+    return next(cell for cell in range(cells) if index < (cell + 1) * count // cells)
