@@ -9,7 +9,6 @@ import asyncio
 import functools
 import gc
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,10 +21,10 @@ from textual.keys import key_to_character
 from textual.screen import Screen
 
 from looptop.engine.config.home_settings import read_home_settings
-from looptop.engine.home import home, is_read_only
+from looptop.engine.home import is_read_only
 from looptop.engine.text import visible
 from looptop.tui import actions
-from looptop.tui.background import LOG, in_thread, report, threads_report, work
+from looptop.tui.background import in_thread, work
 from looptop.tui.kept_state import StateFile
 from looptop.tui.run_events import RunEvents
 from looptop.tui.screen_names import MAIN_SCREENS, screen_of
@@ -400,36 +399,3 @@ class LooptopApp(App[str]):
 
 if TYPE_CHECKING:
     _services: type[Services] = LooptopApp  # the app does what screens ask for
-
-
-def run_app(attach: RunFolder | None = None) -> int:
-    """Runs the app on the terminal.
-
-    Args:
-        attach: The run to open on.
-
-    Returns:
-        The exit code: 0, or 1 if the app itself failed (its log says how).
-    """
-    gc.disable()  # until the first paint: nothing that is made before it can be freed
-    log = home() / LOG
-    with terminal.terminal(log) as screen:
-        app = LooptopApp(drawn_on=screen, attach=attach)
-
-        def leave() -> None:
-            screen.leave()
-            if app._loop is not None:
-                app._loop.call_soon_threadsafe(app.leave_from_outside)
-
-        def failed(error: BaseException) -> None:
-            if app._loop is not None:
-                app._loop.call_soon_threadsafe(report, app, error)
-
-        with terminal.signals(leave), threads_report(failed):
-            farewell = app.run()
-    if app.return_code:
-        sys.stderr.write(f"looptop: the app failed; please report what {visible(log)} says. Runs continue.\n")
-        return 1
-    if farewell and not screen.gone:
-        sys.stdout.write(farewell + "\n")
-    return 0

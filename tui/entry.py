@@ -25,7 +25,7 @@ def main() -> int:
 
 def open_app(folder: RunFolder | None) -> int:
     """Opens the app, on a run if one is given; returns its exit code."""
-    from looptop.tui.app import run_app
+    from looptop.tui.opening import run_app
 
     return run_app(folder)
 

@@ -30,11 +30,11 @@ from looptop.engine.ppo.trainer import PpoTrainer
 from looptop.engine.runs.context import READING_DATA, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
+from looptop.engine.training.result import save_result
 from looptop.engine.training.trainer import (
     STEP_METRICS,
     EvaluateAtTheEnd,
     evaluates_first,
-    save_result,
     trainer_arguments,
 )
 from looptop.engine.training.unreached import freeze_unreached

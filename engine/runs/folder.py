@@ -389,11 +389,7 @@ def result_step(facts: Mapping[str, Any]) -> int | None:
 
 
 def _move(draft: Path, path: Path) -> Path:
-    """Renames a draft.
-
-    Raises:
-        FileExistsError: A run has that name. (The system says that its folder is not empty.)
-    """
+    """Renames a draft. Raises FileExistsError if a run has that name; the system says that its folder is not empty."""
     try:
         return draft.rename(path)
     except OSError as error:

@@ -13,7 +13,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,8 @@ from torch import Tensor, nn
 from transformers import IntervalStrategy, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from looptop.engine.compute.device import Device
-from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.training import TrainingConfig
 from looptop.engine.errors import error_text
-from looptop.engine.journal.causes import StopReason
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext, RunStoppedError
 from looptop.engine.training.step_journal import StepJournal
@@ -340,41 +338,6 @@ class EvaluateAtTheEnd(TrainerCallback):
         # With the strategy `epoch`, Trainer evaluates at the end of an unfinished epoch too.
         if state.global_step >= state.max_steps and args.eval_strategy == IntervalStrategy.STEPS:
             control.should_evaluate = True
-
-
-def save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
-    """Writes a run's result completely or not at all, and holds the run if it cannot be written.
-
-    Args:
-        context: The run.
-        write: Writes the result into a folder.
-
-    Returns:
-        Whether it was written; False if a stop gave it up.
-    """
-    with context.during(Activity("while it wrote its result", CLOSE_OTHERS)):
-        return context.processes.decide(lambda: _save_result(context, write))
-
-
-def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
-    folder = context.folder.model
-    draft = folder.with_name(f".new-{folder.name}")
-    while True:
-        shutil.rmtree(draft, ignore_errors=True)
-        try:
-            write(draft)
-            shutil.rmtree(folder, ignore_errors=True)
-            draft.rename(folder)
-            return True
-        except Exception as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            if is_out_of_memory(error):
-                raise
-            # A full disk raises an OSError, or safetensors' own error, an Exception.
-            _log.exception("the result could not be written")
-            if not context.hold_for_retry(f"the result could not be written: {error_text(error)}", error):
-                context.gate.stop_reason = StopReason.NO_RESULT
-                return False
 
 
 def evaluates_first(context: RunContext) -> bool:

@@ -51,7 +51,7 @@ def test_the_screens_change_and_help_and_the_log_are_there() -> None:
         tty.send("1")
         tty.until(FULL)
         tty.send("\x1bOP")
-        tty.until("Everywhere|In the question")
+        tty.until("─ Help ─")
         tty.send("q")
         tty.until(FULL)
         tty.send("\x03")
@@ -110,7 +110,7 @@ def test_an_input_that_ends_leaves_without_spinning() -> None:
     script = (
         "import contextlib, signal, looptop.tui.terminal.driver as terminal\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN); terminal.signals = lambda leave: contextlib.nullcontext()\n"
-        "from looptop.tui.app import run_app; raise SystemExit(run_app())"
+        "from looptop.tui.opening import run_app; raise SystemExit(run_app())"
     )
     with Tty([sys.executable, "-c", COLD + script]) as tty:
         tty.until(FULL)
@@ -139,7 +139,7 @@ def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None
         "AskScreen._warm = noisy\n"
         "AskScreen._decorated_handlers = {k: [(noisy if f is warm else f, s) for f, s in v]"
         " for k, v in AskScreen._decorated_handlers.items()}\n"
-        "from looptop.tui.app import run_app; raise SystemExit(run_app())"
+        "from looptop.tui.opening import run_app; raise SystemExit(run_app())"
     )
     with Tty([sys.executable, "-c", script]) as tty:
         tty.until("ready")
@@ -177,7 +177,8 @@ def test_quitting_while_a_run_goes_on_says_how_to_come_back() -> None:
             "import looptop.tui.app as app; from looptop.engine.runs.folder import RunFolder\n"
             "init = app.LooptopApp.__init__\n"
             "def started(self, **k): init(self, **k); self.started_here.append(RunFolder.find('vqa-1'))\n"
-            "app.LooptopApp.__init__ = started; raise SystemExit(app.run_app())"
+            "app.LooptopApp.__init__ = started\n"
+            "from looptop.tui.opening import run_app; raise SystemExit(run_app())"
         )
         with Tty([sys.executable, "-c", COLD + script]) as tty:
             tty.until(FULL)

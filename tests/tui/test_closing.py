@@ -10,7 +10,6 @@ from textual.events import Click, Key, MouseMove
 from textual.widgets import Input, OptionList
 
 from looptop.engine.cli import main as cli
-from looptop.tui import app as app_module
 from looptop.tui import entry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.model_picker import ModelPicker
@@ -155,7 +154,7 @@ async def test_charts_that_are_drawn_while_they_go(answers: QuickAnswers) -> Non
 def test_the_exit_code_is_the_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(app_module, "run_app", lambda *_: 1)
+    monkeypatch.setattr("looptop.tui.opening.run_app", lambda *_: 1)
     assert cli.main([], open_app=entry.open_app) == 1
 
 

@@ -40,7 +40,7 @@ class PicturePanel(Vertical):
         self.border_title = "Image"
         self._picture = Picture(id="picture")
         self._caption = Static(id="caption")
-        self._legend = Static(id="legend")
+        self._legend = Static(id="scale")
         self._meaning = Static(id="meaning")
         self._views = views
         self._image: Image | None = None

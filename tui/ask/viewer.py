@@ -99,7 +99,7 @@ class LargeView(Overlay[None]):
         super().__init__()
         self._path, self._views = path, views
         self._picture = PannedPicture(id="large-picture")
-        self._caption, self._legend, self._meaning = (Static(id=each) for each in ("caption", "legend", "meaning"))
+        self._caption, self._legend, self._meaning = (Static(id=each) for each in ("caption", "scale", "meaning"))
         self._whole: Pyramid | None = None
         self._beside: Image | None = None
         self._stop_listening: Callable[[], None] = lambda: None

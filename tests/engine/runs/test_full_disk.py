@@ -21,7 +21,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.liveness import full_disk, why_interrupted
 from looptop.engine.startup.host import launch
 from looptop.engine.startup.run import start
-from looptop.engine.training.trainer import save_result
+from looptop.engine.training.result import save_result
 from tests.factories.processes import going, process_of, program
 from tests.factories.runs import Steps, config
 from tests.support import eventually, wait_taken
