@@ -209,7 +209,7 @@ def test_a_double_click_beside_the_palette_does_not_end_the_app() -> None:
         for _ in range(3):
             tty.send("\x10")
             tty.until("Search for commands")
-            tty.send("\x1b[<0;1;20M\x1b[<0;1;20m" * 2)
+            tty.send("\x1b[<0;1;39M\x1b[<0;1;39m" * 2)
             tty.until(r"^(?!(?s:.*)Search for commands)")
         tty.send("\x03")
         assert tty.until_gone() == 0
