@@ -306,7 +306,7 @@ async def test_too_many_cannot_be_told_apart(answers: QuickAnswers) -> None:
 async def test_a_run_is_made_again_with_changes(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make(1.0, settings=("seed=7", "learning_rate=3e-4", "fusion=tokens", "max_steps=20"))
     started: list[Any] = []
-    monkeypatch.setattr(host, "launch", lambda config: started.append(config) or run)
+    monkeypatch.setattr(host, "launch", lambda config, **_: started.append(config) or run)
     app = app_of(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 1)

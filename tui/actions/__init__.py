@@ -12,6 +12,7 @@ from textual.binding import Binding
 
 from looptop.tui.actions.action import Action as Action
 from looptop.tui.actions.ask import ASK_ACTIONS
+from looptop.tui.actions.curation import CURATION_ACTIONS
 from looptop.tui.actions.evaluation import EVALUATION_ACTIONS
 from looptop.tui.actions.plots import PLOT_ACTIONS
 from looptop.tui.actions.ppo import PPO_ACTIONS
@@ -38,6 +39,7 @@ KEY_CONTEXTS = {
     "settings": "Among its settings",
     "value": "While a value is typed",
     "run": "Watching a run",
+    "curation": "The training questions of a run",
     "runs": "Runs",
     "runs-list": "In the list of runs",
     "charts": "Charts of a run, or of several",
@@ -75,6 +77,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     **SHARED_ACTIONS,
     **ASK_ACTIONS,
     **RUN_ACTIONS,
+    **CURATION_ACTIONS,
     **EVALUATION_ACTIONS,
     **PLOT_ACTIONS,
     **PPO_ACTIONS,

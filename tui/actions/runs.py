@@ -106,6 +106,13 @@ RUN_ACTIONS = {
             "How good the run's model is, and where it fails: accuracy, calibration, confusions, hardest questions.",
             palette=True,
         ),
+        Action(
+            "command('questions')",
+            "t",
+            "training questions",
+            "The training questions by loss, confidence and variability; give other answers, leave some out.",
+            palette=True,
+        ),
     ),
     "runs": (
         Action(

@@ -84,11 +84,28 @@ class Launcher:
         """Shows the form, filled in with the settings of a run."""
 
         def show(_asked: bool) -> None:
-            if self._screen.attempt(lambda: self._form.fill(run.id, run.config())):
+            if self._screen.attempt(lambda: self._form.fill(run.id, run.config(), str(run.path))):
                 self._asked_for_form = True
                 self._show_form()
+                if run.kind == "vqa":
+                    work(self._screen, self._show_edits(run), "edits", exclusive=True)
 
         self._controls.with_trust(run, show)
+
+    async def _show_edits(self, run: RunFolder) -> None:
+        """Has the form say how many edits of the run's training questions a run like it takes over."""
+
+        def count() -> int:
+            from looptop.engine.vqa.curation.inherited import count_inheritable
+
+            return count_inheritable(run)
+
+        try:
+            edits = await in_thread(count)
+        except LooptopError as error:
+            self._screen.services.show_notice(error, "error")
+        else:
+            self._form.show_edits(run.id, edits)
 
     def choose(self, title: str, empty: str) -> None:
         """Opens a list from which a person chooses a run.
@@ -155,6 +172,8 @@ class Launcher:
         screen.show_status("starting the engine process…", "$text-primary")
         form.busy = True
         begin = partial(launch, config, after=after) if after is not None else partial(launch, config)
+        if form.like and config.kind == "vqa":
+            begin = partial(begin, like=form.like)
         try:
             run = await in_thread(begin)
         except LooptopError as error:

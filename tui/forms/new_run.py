@@ -91,6 +91,8 @@ class NewRunForm(Vertical):
         self.kind = kind
         self.busy = False
         """Whether a run is being started."""
+        self.like = ""
+        """The folder of the run whose settings these are; a new run takes its edits of training questions over."""
         self.draft = Draft(kind)
         self.table = SettingsTable(self.draft)
         self._field = ValueField(id="value")
@@ -168,18 +170,29 @@ class NewRunForm(Vertical):
         none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
         runs.set_options(options or [none])
 
-    def fill(self, run_id: str, config: RunConfig) -> None:
+    def fill(self, run_id: str, config: RunConfig, like: str = "") -> None:
         """Fills in the settings of another run.
+
+        Args:
+            run_id: The run's id.
+            config: Its configuration.
+            like: Its folder.
 
         Raises:
             LooptopError: This version does not have its preset.
         """
         self.draft.take(config, config)
-        self._unsaved_text = ""
+        self.like, self._unsaved_text = like, ""
         self.query_one("#form").border_title = safe(f"New run, like {run_id}")
         self.table.found = {}
         self.table.show_settings(PRESET)
         self._show_all()
+
+    def show_edits(self, run_id: str, edits: int) -> None:
+        """Says in the title how many edits of training questions go with the settings of a run."""
+        if edits:
+            title = f"New run, like {run_id}, with {edits:,} edit{'s' if edits > 1 else ''} of its questions"
+            self.query_one("#form").border_title = safe(title)
 
     def started(self) -> None:
         """Clears the message: the run has started."""

@@ -157,6 +157,8 @@ class TrainScreen(MainScreen):
                 self.services.open_evaluation(watcher.run.name)
             case "timeline":
                 self.services.open_timeline(watcher.run)
+            case "questions":
+                self._open_questions(watcher.run)
             case "ask_model":
                 self.services.ask_about(watcher.run.name)
             case "earlier":
@@ -165,6 +167,12 @@ class TrainScreen(MainScreen):
                 self._turn_samples(snapshot.sample_steps, snapshot.sample_step, 1)
             case command:
                 self._controls.perform(watcher.run, command, snapshot.state)
+
+    def _open_questions(self, run: RunFolder) -> None:
+        from looptop.tui.train.questions_page import QuestionsPage
+
+        page = QuestionsPage(run, lambda state: self._controls.perform(run, "pause", state))
+        self.app.push_screen(page)
 
     @on(ChartWall.DataWanted)
     @on(ChartWall.CursorMoved)

@@ -41,9 +41,11 @@ class LossCollector:
             logits: `[batch, answer length, vocabulary]`.
             labels: `[batch, answer length]`; a question whose labels are all `IGNORED` is not recorded.
         """
-        losses = F.cross_entropy(
-            logits.detach().float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
-        ).sum(dim=1)
+        # Flattened, since along a dimension that is not the last one it takes ten times as long on a CPU.
+        tokens = F.cross_entropy(
+            logits.detach().float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+        )
+        losses = tokens.view(labels.shape).sum(dim=1)
         losses = losses.where((labels != IGNORED).any(dim=1), torch.nan)
         self._losses[rows.to(self._losses.device)] = losses.to(self._losses.device)
 

@@ -1,0 +1,27 @@
+"""Actions of the page of training questions."""
+
+from __future__ import annotations
+
+from looptop.tui.actions.action import Action
+
+CURATION_ACTIONS = {
+    "curation": (
+        Action("relabel", "enter", "other answer", "Give the question another answer.", changes=True, shown="⏎"),
+        Action("drop", "x", "leave out", "Leave the question out of training.", changes=True),
+        Action("restore", "u", "undo", "Take back what was changed of the question.", changes=True),
+        Action(
+            "command('pause')",
+            "space",
+            "pause/go on",
+            "Pause the run after its step, or continue it.",
+            changes=True,
+        ),
+        Action(
+            "search", "slash", "filter", 'Filter: loss>2 confidence<30% answer:red edited -"some words".', shown="/"
+        ),
+        Action("sort", "s", "sort", "Sort by the next column; a click on a column's title sorts by it."),
+        Action("reverse", "S", "reverse", "Sort the other way round.", footer=False),
+        Action("leave", "escape", "close", "Leave the filter, else close the page.", always=True),
+        Action("app.help", "question_mark,f1", "help", "Show this help.", shown="?"),
+    ),
+}

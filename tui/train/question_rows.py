@@ -1,0 +1,116 @@
+"""The cells of the table of training questions, and the text of the question under the cursor."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from looptop.engine.text import visible, visible_answer
+from looptop.tui.text import number, probability, safe
+from looptop.tui.widgets.table import Cell, Column, Row
+
+if TYPE_CHECKING:
+    from looptop.engine.vqa.curation.questions import CuratedQuestion
+
+COLUMNS = (
+    Column("edited", "", 2, text=True),
+    Column("question", "question", 14, least=14, text=True),
+    Column("answer", "label", 10, least=10, text=True),
+    Column("loss", "loss", 6),
+    Column("confidence", "sure", 6),
+    Column("variability", "vary", 5),
+    Column("epochs", "by epoch", 8, least=8, text=True, from_width=60),
+)
+"""The keys of all but the last are what the rows can be sorted by."""
+
+LEVELS = "▁▂▃▄▅▆▇█"
+NOT_TRAINED = "·"
+"""Stands for an epoch that did not train on the question."""
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Probabilities as a row of bars, the first value first: an eighth of a line at 0, a whole one at 1.
+
+    Args:
+        values: From 0 to 1; NaN is drawn as a dot.
+        width: The most cells. Of more values than that each cell has the mean of its share.
+    """
+    if len(values) > width > 0:
+        edges = [round(cell * len(values) / width) for cell in range(width + 1)]
+        values = [_mean(values[first:end]) for first, end in itertools.pairwise(edges)]
+    return "".join(
+        NOT_TRAINED if math.isnan(value) else LEVELS[min(int(max(value, 0.0) * len(LEVELS)), len(LEVELS) - 1)]
+        for value in values
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def cells(each: CuratedQuestion, confidences: Sequence[float], epochs_width: int) -> Row:
+    """A row.
+
+    Args:
+        each: The question.
+        confidences: Its confidence in each epoch.
+        epochs_width: The cells of the last column.
+    """
+    return [
+        Cell("✗", "bad") if each.is_dropped else Cell("→", "accent") if each.edited_answer is not None else Cell(""),
+        Cell(each.question, "out" if each.is_dropped else ""),
+        Cell(_label(each), "accent" if each.edited_answer is not None else "out" if each.is_dropped else "bold"),
+        Cell(_figure(each.loss)),
+        Cell("-" if math.isnan(each.confidence) else probability(each.confidence).strip()),
+        Cell("-" if math.isnan(each.variability) else f"{each.variability:.3f}"),
+        Cell(sparkline(confidences, epochs_width), "primary"),
+    ]
+
+
+def details(each: CuratedQuestion, confidences: Sequence[float], width: int) -> Content:
+    """The question under the cursor in full, its label and edit, and how its confidence went.
+
+    Args:
+        each: The question.
+        confidences: Its confidence in each epoch.
+        width: The most cells of the line of bars.
+    """
+    lines = [
+        safe(each.question, "bold"),
+        Content.assemble(("label  ", "$text-muted"), safe(visible_answer(each.answer), "bold")),
+    ]
+    if each.edited_answer is not None:
+        lines.append(
+            Content.assemble(("yours  ", "$text-muted"), safe(visible_answer(each.edited_answer), "$text-accent bold"))
+        )
+    elif each.is_dropped:
+        lines.append(Content.styled("✗ left out of training", "$text-error"))
+    if math.isnan(each.loss):
+        lines.append(Content.styled("no epoch has trained on it yet", "$text-muted"))
+    else:
+        lines.append(Content.styled(sparkline(confidences, width), "$text-primary"))
+        lines.append(Content.styled(_span(confidences), "$text-muted"))
+    lines.append(safe(f"{each.image_name} · {each.question_id}", "$text-muted"))
+    return Content("\n").join(lines)
+
+
+def _label(each: CuratedQuestion) -> str:
+    label = visible_answer(each.answer)
+    return label if each.edited_answer is None else f"{label} → {visible(each.edited_answer)}"
+
+
+def _figure(loss: float) -> str:
+    return "-" if math.isnan(loss) else number(loss)
+
+
+def _span(confidences: Sequence[float]) -> str:
+    """The first and the last confidence in words."""
+    known = [value for value in confidences if not math.isnan(value)]
+    if len(known) < 2:
+        return f"sure {probability(known[0]).strip()}"
+    return f"sure {probability(known[0]).strip()} → {probability(known[-1]).strip()}"
