@@ -22,7 +22,10 @@ from looptop.engine.vqa.confusion import Confusion, confusion
 MAX_TYPES = 100
 """The most types of one kind that are journalled, the largest ones; VQA v2 has 65 question types."""
 
-MAX_CHARACTERS = 1_000_000
+LONGEST_NAME = 200
+"""The most characters of a type or an answer that are journalled."""
+
+MAX_CHARACTERS = 500_000
 """The most characters of a breakdown that is read; a journal can come from anywhere."""
 
 
@@ -65,11 +68,18 @@ class StepBreakdown(NamedTuple):
 
 def breakdown_of(outcomes: Sequence[Outcome]) -> Breakdown:
     """The figures of an evaluation's answers."""
+    short = [one if max(map(len, one[:4])) <= LONGEST_NAME else _shortened(one) for one in outcomes]
     return Breakdown(
-        _accuracies(outcomes, lambda one: one.answer_type),
-        _accuracies(outcomes, lambda one: one.question_type),
-        confusion(outcomes),
+        _accuracies(short, lambda one: one.answer_type),
+        _accuracies(short, lambda one: one.question_type),
+        confusion(short),
     )
+
+
+def _shortened(outcome: Outcome) -> Outcome:
+    *texts, score = outcome
+    truth, answer, answer_type, question_type = (text[:LONGEST_NAME] for text in texts)
+    return Outcome(truth, answer, answer_type, question_type, score)
 
 
 Item = TypeVar("Item")

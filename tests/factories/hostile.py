@@ -16,6 +16,9 @@ from looptop.engine.journal.records import accepted
 from looptop.engine.ppo.journal import write_judgement
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.vqa.breakdown import Outcome, breakdown_of, write_breakdown
+from looptop.engine.vqa.curation.journal import write_edit
+from looptop.engine.vqa.curation.records import Edit
 from tests.factories.synthetic_ppo import Maker, make_run
 
 HOSTILE = "a\x1b]0;evil\x07b\x9b31mc\x90d\u202ee\u2028f\u200bg[@click=app.quit]x[/]\x1b[2J\r\x7f"
@@ -24,8 +27,8 @@ JSON = {
     ("ppo_samples", "scores"), ("ppo_samples", "quality"),
 }  # fmt: skip
 """Columns that hold JSON: their strings and keys are made hostile."""
-LEFT = {("states", "state")}
-"""Another state than those that looptop knows is an error of its own."""
+LEFT = {("states", "state"), ("question_edits", "kind"), ("evaluations", "breakdown")}
+"""Another state or edit than those that looptop knows is an error of its own; the breakdown is hostile already."""
 
 
 def acts(text: str) -> list[str]:
@@ -45,6 +48,8 @@ def hostile_run(batches: int = 6) -> RunFolder:
     write_completions(writer, batches, [Completion("a prompt", "a completion", {"length": 1.0}, 0.5)])
     write_judgement(writer, batches, 0, "rating", 1.0, "app")
     writer.control("0", "pause", 1, accepted("paused", "paused"))
+    write_breakdown(writer, batches, breakdown_of([Outcome(HOSTILE, HOSTILE[::-1], HOSTILE, HOSTILE, 0.0)]))
+    write_edit(writer, Edit(0, "relabel", "blue", 1, "app"))
     writer.rows("INSERT INTO breakpoints VALUES (?, ?)", [("kl > 8", 0.0)])
     writer.facts(device="a processor", left_out={"broken": 2}, precision="fp32", project="one")
     writer.close()

@@ -10,6 +10,7 @@ from textual.screen import Screen
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
 from looptop.tui.charts.screen import ChartsScreen
+from looptop.tui.evaluation.timeline import TimelineScreen
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.log import Log
 from looptop.tui.train.screen import TrainScreen
@@ -60,6 +61,11 @@ async def test_no_screen_shows_what_acts_on_the_terminal(answers: QuickAnswers) 
         app._go("train", lambda screen: screen.attach(run))
         await until(pilot, lambda: isinstance(app.screen, TrainScreen) and run.id in shown(app))
         check(app)
+        await pilot.press("w")
+        for page in ("✗", "by question type", "answered →"):
+            await until(pilot, lambda page=page: isinstance(app.screen, TimelineScreen) and page in shown(app))  # type: ignore[misc]
+            check(app)
+            await pilot.press("tab")
         app.push_screen(Log(run))
         await until(pilot, lambda: isinstance(app.screen, Log) and "evil" in shown(app))
         check(app)

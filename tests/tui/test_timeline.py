@@ -90,7 +90,9 @@ async def test_the_same_questions_go_from_wrong_to_right(answers: QuickAnswers, 
         assert "1 later: ] goes on, end to the newest" in shown(app)
         await pilot.press("home")
         await until(pilot, lambda: "evaluation 1 of 3 · step 0" in shown(app) and "2 later" in shown(app))
-        await pilot.press("[", "]", "end")
+        await pilot.press("[", "]", "]", "[", "[")  # faster than the journal is read
+        await until(pilot, lambda: "evaluation 1 of 3 · step 0" in shown(app))
+        await pilot.press("end")
         await until(pilot, lambda: "evaluation 3 of 3" in shown(app) and "newest" in shown(app))
         await pilot.press("right", "right")
         await until(pilot, lambda: "3 of 3: what shape" in shown(app) and "image-2.png" in shown(app).splitlines()[-2])
@@ -161,6 +163,19 @@ async def test_what_was_not_journalled_is_said(answers: QuickAnswers, tmp_path: 
         connection.close()
         await pilot.press("tab")
         await until(pilot, lambda: "kept no sample answers" in shown(app))
+
+
+async def test_a_damaged_journal_is_named(answers: QuickAnswers, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    connection = sqlite3.connect(run.db)
+    with connection:
+        connection.execute("UPDATE evaluations SET breakdown = '{'")
+    connection.close()
+    app = LooptopApp(make_process=lambda: answers, attach=run)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "Sample answers at step" in shown(app))
+        await pilot.press("w")
+        await until(pilot, lambda: "is damaged: its evaluations cannot be read" in " ".join(shown(app).split()))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60), (40, 12)])

@@ -19,6 +19,8 @@ from looptop.tui.widgets.table import MORE_COLUMNS, fitted
 
 MOST_CELL_WIDTH = 12
 LEAST_CELL_WIDTH = 6
+LONGEST = 300
+"""The most characters of an answer in the sentence about a cell."""
 HEADER = 2
 """Lines above the first row: what the columns are, and their names."""
 
@@ -103,7 +105,7 @@ class ConfusionGrid(Widget, can_focus=True):
         """The cell under the cursor in a sentence."""
         if not self._table.labels:
             return ""
-        truth, answer = (label_text(label) for label in self.cell)
+        truth, answer = (label_text(label)[:LONGEST] for label in self.cell)
         total = sum(self._table.counts[self.row])
         of = f" of {total:,} questions ({share(self.count / total, 1)})" if total else " questions"
         return f"Right: {truth}; answered: {answer}: {self.count:,}{of}."

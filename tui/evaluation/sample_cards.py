@@ -33,6 +33,9 @@ HEIGHTS = (6, 8, 10, 13, 17, 22)
 LEAST_TEXT = 20
 """The fewest cells of the text beside a picture."""
 
+LONGEST = 300
+"""The most characters of a question or an answer in the line below the cards."""
+
 FIXED_LINES = 4
 """Lines of the text below the question: the right answer, the model's, the one before, and over time."""
 
@@ -131,8 +134,9 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
         known = self._timeline.outcomes.get(SampleKey.of(sample), {})
         over_time = f"right at {sum(known.values())} of {len(known)} evaluations{_since(known, self._timeline)}"
         return (
-            f"{self.cursor + 1} of {len(self.samples)}: {sample.question} Right: {answer_text(sample.truth)}; answered:"
-            f" {answer_text(sample.answer)} with {percent(sample.confidence).strip()}; {over_time}.{problem}"
+            f"{self.cursor + 1} of {len(self.samples)}: {sample.question[:LONGEST]}"
+            f" Right: {answer_text(sample.truth[:LONGEST])}; answered: {answer_text(sample.answer[:LONGEST])}"
+            f" with {percent(sample.confidence).strip()}; {over_time}.{problem}"
         )
 
     # Moving.

@@ -60,6 +60,8 @@ class TimelineScreen(MainScreen):
         self._timeline: Timeline | None = None
         self._step: int | None = None
         """The evaluation that was chosen; None for the newest."""
+        self._problem = ""
+        """Why the run cannot be read."""
         self._page = PAGES[0]
         self._cards, self._types, self._grid = SampleCards(), TypeTable(), ConfusionGrid()
         self._widgets: dict[str, SampleCards | TypeTable | ConfusionGrid] = {
@@ -98,7 +100,7 @@ class TimelineScreen(MainScreen):
         self._origin = origin
         self.query_one(TopBar).highlight(origin)
         if self._reader is None or self._reader.run.path != run.path:
-            self._reader, self._timeline, self._step = TimelineReader(run), None, None
+            self._reader, self._timeline, self._step, self._problem = TimelineReader(run), None, None, ""
         self.services.watch_events(run)
         self._show_page()
         self._loop.poke()
@@ -107,7 +109,13 @@ class TimelineScreen(MainScreen):
         reader, step = self._reader, self._step
         if reader is None:
             return False
-        timeline = await in_thread(lambda: reader.poll(step))
+        try:
+            timeline = await in_thread(lambda: reader.poll(step))
+        except LooptopError as error:
+            if reader is self._reader and self._timeline is None:
+                self._problem = str(error)
+                self._show_page()
+            raise
         if reader is self._reader and timeline is not self._timeline and self.is_mounted:
             self._timeline = timeline
             self._fill(timeline)
@@ -132,7 +140,7 @@ class TimelineScreen(MainScreen):
             widget.display = not missing and name == self._page
         none = self.query_one("#evaluation-none", Panel)
         none.display = bool(missing)
-        none.show(Content.styled(missing, "$text-muted"))
+        none.show(safe(missing, "$text-muted", keep_lines=True))
         self.query_one(PageLine).show(self._page)
         shown = self._widgets[self._page]
         self.set_focus(None if missing else shown)
@@ -143,7 +151,7 @@ class TimelineScreen(MainScreen):
         """Why the page has nothing to show; empty if it has."""
         timeline = self._timeline
         if timeline is None:
-            return "reading…"
+            return self._problem or "reading…"
         if timeline.step is None:
             return NO_EVALUATION
         if self._page == "samples":
@@ -212,16 +220,21 @@ class TimelineScreen(MainScreen):
 
     def action_step(self, evaluations: int) -> None:
         """Shows a later or an earlier evaluation."""
-        if self._timeline is not None:
-            self._go_to(self._timeline.index + evaluations)
+        steps = self._steps
+        # Counted from the one that was chosen last: keys may come faster than the journal is read.
+        self._go_to((steps.index(self._step) if self._step in steps else len(steps) - 1) + evaluations)
 
     def action_jump(self, to: str) -> None:
         """Shows the `first` or the `last` evaluation."""
-        if self._timeline is not None:
-            self._go_to(0 if to == "first" else len(self._timeline.steps) - 1)
+        self._go_to(0 if to == "first" else len(self._steps) - 1)
+
+    @property
+    def _steps(self) -> tuple[int, ...]:
+        """The steps of the evaluations that are known."""
+        return self._timeline.steps if self._timeline is not None else ()
 
     def _go_to(self, index: int) -> None:
-        steps = self._timeline.steps if self._timeline is not None else ()
+        steps = self._steps
         if steps:
             index = max(0, min(index, len(steps) - 1))
             self._step = None if index == len(steps) - 1 else steps[index]

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.vqa.breakdown import MAX_TYPES, Outcome, breakdown_of, read_breakdowns, write_breakdown
+from looptop.engine.vqa.breakdown import (
+    LONGEST_NAME,
+    MAX_TYPES,
+    Outcome,
+    breakdown_of,
+    read_breakdowns,
+    write_breakdown,
+)
 from looptop.engine.vqa.confusion import MAX_LABELS
 
 OUTCOMES = [
@@ -83,6 +90,7 @@ def test_answers_of_any_kind_are_kept(tmp_path: Path) -> None:
     strange = breakdown_of([Outcome("‮\0[b]", "\udce9", "", "x" * 1000, 1.0)])
     ((_, read),) = read_breakdowns(written(tmp_path / "run.db", lambda writer: write_breakdown(writer, 1, strange)))
     assert read.confusion.labels == ("‮\0[b]", "\\udce9")
+    assert read.by_question_type[0].name == "x" * LONGEST_NAME
 
 
 def test_a_run_of_an_older_looptop_has_none(tmp_path: Path) -> None:
