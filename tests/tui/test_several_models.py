@@ -69,6 +69,17 @@ async def test_marked_models_answer_side_by_side(answers: QuickAnswers, size: tu
     assert {each.answer.model: each.answer.answer for each in entries} == {"bundled": "red", "vqa-2": "green"}
 
 
+async def test_the_models_that_were_asked_last_come_first(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        app.kept.keep_asked(Path("/a.png"), "vqa-3")
+        await until(pilot, lambda: "0.png · the image" in shown(app))
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, ModelPicker) and "vqa-2" in shown(app))
+        text = shown(app)
+        assert text.index("vqa-3, finished") < text.index("bundled, finished") < text.index("vqa-2, finished")
+
+
 async def test_one_model_again_leaves_one_answer(answers: QuickAnswers) -> None:
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=SIZE) as pilot:

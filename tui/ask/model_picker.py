@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import on
 from textual.binding import BindingType
@@ -16,15 +16,13 @@ from textual.widgets.option_list import Option
 from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
-from looptop.tui.screens.base import Overlay
+from looptop.tui.screens.base import MainScreen, Overlay
 from looptop.tui.text import cell, safe
 from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
 
 if TYPE_CHECKING:
-    from textual.screen import Screen
-
     from looptop.engine.vqa.saved_models import ModelChoice
 
 MAX_MODELS = 6
@@ -43,9 +41,9 @@ class MeasuredChoice(NamedTuple):
 
 
 async def choose_models(
-    screen: Screen[Any], current: Sequence[str], take: Callable[[Sequence[str]], object], fail: Callable[[str], object]
+    screen: MainScreen, current: Sequence[str], take: Callable[[Sequence[str]], object], fail: Callable[[str], object]
 ) -> None:
-    """Reads which models there are, and asks for one or several.
+    """Reads which models there are, and asks for one or several; those that were asked last come first.
 
     Args:
         screen: The screen below.
@@ -63,6 +61,8 @@ async def choose_models(
         if names:
             take(names)
 
+    recent = screen.services.kept.recent_models
+    choices.sort(key=lambda each: recent.index(each.name) if each.name in recent else len(recent))
     screen.app.push_screen(ModelPicker(choices, current), chosen)
 
 
