@@ -9,9 +9,7 @@ pictures of one screen.
 from __future__ import annotations
 
 import asyncio
-import html
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cairosvg
-from rich.cells import cell_len
+
+from scripts.portable_svg import portable
 
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
@@ -35,6 +34,9 @@ SEEN = {
     "ask": ("what shape is in the", "circle", "confidence"),
     "gallery": ("easy-VQA test images", "yellow rectangle", "✗", "of 1,000", "questions answered right"),
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
+    "timeline": ("vqa-1", "evaluation 3 of", "step", "later", "truth", "✗", "✓", "what"),
+    "timeline-types": ("by answer type", "yes/no", "by question type", "what color", "▾", "at best"),
+    "timeline-confusion": ("right ↓", "answered →", "▲", "▼", "rectangle"),
     "form": ("● per_device_eval_batch_size", "✗ eval_steps", "training.eval_steps has no effect"),
     "runs": ("vqa-1", "trainer-1", "processor", "memory", "disk"),
     "charts": ("trainer-1", "20 metrics of", "layer.0/loss"),
@@ -85,9 +87,15 @@ def take_evaluation() -> None:
 
 
 def take_train() -> None:
-    """Takes the Train screen, while a run trains."""
+    """Takes the Train screen, while a run trains, and its evaluations over time."""
     with training():
         asyncio.run(take("train", train))
+        for name, pages, seen in (
+            ("timeline", 0, "▄▄▄▄"),
+            ("timeline-types", 1, "by question type"),
+            ("timeline-confusion", 2, "answered →"),
+        ):
+            asyncio.run(take(name, timeline(pages, seen), SIZES if pages == 0 else MIDDLE))
 
 
 def take_form() -> None:
@@ -279,6 +287,21 @@ async def train(pilot: Any) -> None:
     await pilot.pause(1)
 
 
+def timeline(pages: int, seen: str) -> Callable[[Any], Any]:
+    """A function that opens the live run's third evaluation, turns pages, and waits for a text."""
+
+    async def prepare(pilot: Any) -> None:
+        await train(pilot)
+        await pilot.press("w")
+        await until(pilot, "evaluation ")
+        await pilot.press("home", "right_square_bracket", "right_square_bracket", *["tab"] * pages)
+        await until(pilot, "evaluation 3 of")
+        await until(pilot, seen)
+        await pilot.pause(1)
+
+    return prepare
+
+
 async def form(pilot: Any) -> None:
     """Opens the form, changes two settings, and waits until the run's memory is known."""
     await pilot.press("alt+2")
@@ -349,42 +372,6 @@ def wait(holds: Callable[[], bool]) -> None:
     """Waits until the condition holds."""
     while not holds():
         time.sleep(0.2)
-
-
-def portable(svg: str) -> str:
-    """The picture in a form that every renderer draws alike: each word at its position, Braille as dots, a common font.
-
-    Renderers leave out blanks, stretch words differently and often have no font with Braille.
-    """
-    texts = re.compile(
-        r'<text([^>]*?)class="([^"]*)" x="([\d.]+)" y="([\d.]+)" textLength="([\d.]+)"[^>]*>([^<]*)</text>'
-    )
-
-    def positioned(match: re.Match[str]) -> str:
-        _, style, x, y, length, escaped = match.groups()
-        plain = html.unescape(escaped).replace("\xa0", " ")
-        width = float(length) / max(1, cell_len(plain))
-        out = []
-        for piece in re.finditer(r"[\u2800-\u28ff]|[^\s\u2800-\u28ff]+", plain):
-            left = float(x) + width * cell_len(plain[: piece.start()])
-            if "\u2800" <= piece[0] <= "\u28ff":
-                out += [f'<circle class="{style}" {dot}/>' for dot in _dots(ord(piece[0]), left, float(y), width)]
-            else:
-                long = width * cell_len(piece[0])
-                words = html.escape(piece[0])
-                out.append(f'<text class="{style}" x="{left:.1f}" y="{y}" textLength="{long:.1f}">{words}</text>')
-        return "".join(out)
-
-    return texts.sub(positioned, svg).replace("Fira Code", "DejaVu Sans Mono")
-
-
-def _dots(code: int, left: float, baseline: float, width: float) -> list[str]:
-    """The positions of a Braille character's dots; Rich draws a cell of 24.4 from 18.5 above its baseline."""
-    positions = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
-    shown = [position for bit, position in enumerate(positions) if code & 1 << bit]
-    xs = [left + width * (0.27 + 0.46 * column) for column, _ in shown]
-    ys = [baseline - 18.5 + 24.4 * (0.14 + 0.24 * row) for _, row in shown]
-    return [f'cx="{x:.1f}" cy="{y:.1f}" r="1.7"' for x, y in zip(xs, ys, strict=True)]
 
 
 if __name__ == "__main__":

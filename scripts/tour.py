@@ -14,6 +14,7 @@ import cairosvg
 from PIL import Image
 
 from scripts import screenshots
+from scripts.portable_svg import portable
 
 FILE = screenshots.FOLDER / "tour.gif"
 SIZE = (110, 34)
@@ -35,7 +36,7 @@ class Film:
 
     def shoot(self, app: Any, seconds: float) -> None:
         """Adds the present screen as a frame."""
-        svg = screenshots.portable(app.export_screenshot(title="looptop"))
+        svg = portable(app.export_screenshot(title="looptop"))
         png = cairosvg.svg2png(bytestring=svg.encode(), output_width=WIDTH)
         self.frames.append(Image.open(io.BytesIO(png)).convert("RGB"))
         self.milliseconds.append(round(1000 * seconds))

@@ -7,6 +7,7 @@ teacher-forced tokens.
 from __future__ import annotations
 
 import itertools
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,12 @@ class VqaTrainer(RunTrainer):
         rows: Tensor = inputs.pop("rows")
         return rows
 
+    @cached_property
+    def _journalled_columns(self) -> tuple[list[str], list[str], list[str]]:
+        """Right answer, answer type and question type of each row of the validation split."""
+        rows = self.validation.rows
+        return rows["answer"][:], rows["answer_type"][:], rows["question_type"][:]
+
     def _score(self, prediction: EvalPrediction) -> dict[str, float]:
         predictions: Any = prediction.predictions
         indices = _first_of_each_row(prediction.label_ids)
@@ -204,9 +211,7 @@ class VqaTrainer(RunTrainer):
             raise LooptopError("none of the images to measure on can be read; the log names them")
         rows, truths = self._scored.rows, self._scored.truths
         is_journalled = self._scored is self.validation
-        labels, answer_types, question_types = (
-            rows[name][:] if is_journalled else () for name in ("answer", "answer_type", "question_type")
-        )
+        labels, answer_types, question_types = self._journalled_columns
         scores: list[float] = []
         samples: list[AnswerSample] = []
         outcomes: list[Outcome] = []

@@ -17,6 +17,7 @@ from scripts.bench import (
     pictures,
     ppo,
     ppo_screen,
+    timeline,
     training,
     watching,
 )
@@ -29,6 +30,7 @@ PARTS = {
     "choosing": choosing,
     "pictures": pictures,
     "evaluating": evaluating,
+    "timeline": timeline,
     "training": training,
     "watching": watching,
     "neighbours": neighbours,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -10,9 +11,36 @@ from looptop.engine.journal.answer_outcomes import SampleKey, read_outcomes
 from looptop.engine.journal.reader import AnswerSample, Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder, result_step
-from looptop.engine.vqa.breakdown import Breakdown, read_breakdowns
+from looptop.engine.vqa.breakdown import Breakdown, TypeAccuracy, read_breakdowns
 
 ACCURACY = "eval_accuracy"
+
+
+TypeKind = Literal["answer type", "question type"]
+
+Past: TypeAlias = Mapping[tuple[TypeKind, str], tuple[float | None, ...]]
+"""By the kind and the name of a type: its accuracies, None where it was not journalled."""
+
+
+def types_of(breakdown: Breakdown, kind: TypeKind) -> tuple[TypeAccuracy, ...]:
+    """The types of a kind."""
+    return breakdown.by_answer_type if kind == "answer type" else breakdown.by_question_type
+
+
+def past_by_type(breakdowns: Mapping[int, Breakdown], steps: Sequence[int]) -> Past:
+    """The accuracy of each type over time.
+
+    Args:
+        breakdowns: By step.
+        steps: The steps of all evaluations.
+    """
+    past: dict[tuple[TypeKind, str], list[float | None]] = {}
+    for index, step in enumerate(steps):
+        if step in breakdowns:
+            for kind in get_args(TypeKind):
+                for one in types_of(breakdowns[step], kind):
+                    past.setdefault((kind, one.name), [None] * len(steps))[index] = one.accuracy
+    return {key: tuple(values) for key, values in past.items()}
 
 
 class Timeline(Struct, frozen=True, eq=False):
@@ -27,6 +55,8 @@ class Timeline(Struct, frozen=True, eq=False):
     """Whether each sample question was answered right, by step."""
     breakdowns: Mapping[int, Breakdown] = {}
     """Accuracy by type and confusions, by step; empty if an older looptop made the run."""
+    past_by_type: Past = {}
+    """The accuracy of each type at each of `steps`."""
     result_step: int | None = None
     """The evaluation whose weights are the run's result; None before there is one."""
     index: int = -1
@@ -99,11 +129,12 @@ class TimelineReader:
         accuracies = {point.step: point.value for point in journal.values(ACCURACY)}
         # A resume makes evaluations of the same steps again.
         evaluations = (tuple(accuracies), tuple(journal.answer_steps()), len(journal.states()))
-        outcomes, breakdowns = last.outcomes, last.breakdowns
+        outcomes, breakdowns, past, steps = last.outcomes, last.breakdowns, last.past_by_type, last.steps
         if evaluations != self._evaluations:
             outcomes, breakdowns = read_outcomes(journal), dict(read_breakdowns(journal))
+            steps = tuple(sorted({*accuracies, *evaluations[1], *breakdowns}))
+            past = past_by_type(breakdowns, steps)
             self._evaluations = evaluations
-        steps = tuple(sorted({*accuracies, *evaluations[1], *breakdowns}))
         index = steps.index(step) if step in steps else len(steps) - 1
         epoch = journal.last_until("epoch", steps[index]) if steps else None
         return Timeline(
@@ -112,6 +143,7 @@ class TimelineReader:
             tuple(accuracies.get(each) for each in steps),
             outcomes,
             breakdowns,
+            past,
             result_step(journal.facts()),
             index,
             epoch.value if epoch is not None else None,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple, get_args
 
 from textual.binding import BindingType
 from textual.events import Resize
 
-from looptop.engine.vqa.breakdown import Breakdown, TypeAccuracy
+from looptop.engine.vqa.breakdown import TypeAccuracy
 from looptop.engine.vqa.evaluation.text import points, share
 from looptop.tui.actions import bindings
-from looptop.tui.evaluation.timeline_reader import Timeline
+from looptop.tui.evaluation.timeline_reader import Timeline, TypeKind, types_of
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
-STEPS = "▁▂▃▄▅▆▇█"
-"""The heights of a sparkline, from 0 to 100 %."""
+STEPS = "▁▂▃▄▅▆▇"
+"""The heights of a sparkline, from 0 to 100 %; a full block would touch the line above."""
 
 HERE = "▾"
 """Marks the shown evaluation above the sparklines."""
@@ -111,27 +111,13 @@ def type_lines(timeline: Timeline) -> list[TypeLine]:
     if timeline.breakdown is None:
         return []
     lines = []
-    for title, kind in (("by answer type", _answer_types), ("by question type", _question_types)):
-        tables = {step: {one.name: one for one in kind(each)} for step, each in timeline.breakdowns.items()}
-        lines.append(TypeLine(title))
-        for one in kind(timeline.breakdown):
-            past = tuple(_accuracy(tables, step, one.name) for step in timeline.steps)
+    for kind in get_args(TypeKind):
+        lines.append(TypeLine(f"by {kind}"))
+        for one in types_of(timeline.breakdown, kind):
+            past = timeline.past_by_type[kind, one.name]
             before = past[timeline.index - 1] if timeline.index > 0 else None
             lines.append(TypeLine(f"  {one.name or '(no type)'}", one, before, past))
     return lines
-
-
-def _answer_types(breakdown: Breakdown) -> Sequence[TypeAccuracy]:
-    return breakdown.by_answer_type
-
-
-def _question_types(breakdown: Breakdown) -> Sequence[TypeAccuracy]:
-    return breakdown.by_question_type
-
-
-def _accuracy(tables: Mapping[int, Mapping[str, TypeAccuracy]], step: int, name: str) -> float | None:
-    one = tables.get(step, {}).get(name)
-    return None if one is None else one.accuracy
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
@@ -142,9 +128,11 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
     count = len(values)
     cells = min(count, width)
     shown = [values[(cell + 1) * count // cells - 1] for cell in range(cells)]
-    return "".join(
-        " " if value is None else STEPS[max(0, min(len(STEPS) - 1, int(value * len(STEPS))))] for value in shown
-    )
+    return "".join(" " if value is None else _bar(value) for value in shown)
+
+
+def _bar(share_of_height: float) -> str:
+    return STEPS[min(len(STEPS) - 1, int(max(0.0, min(share_of_height, 1.0)) * len(STEPS)))]
 
 
 def thinned_index(index: int, count: int, width: int) -> int:
