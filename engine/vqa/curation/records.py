@@ -9,7 +9,7 @@ from msgspec import Struct
 EditKind = Literal["relabel", "drop", "restore"]
 
 
-class TrainingQuestion(Struct, frozen=True, array_like=True):
+class TrainingQuestion(Struct, frozen=True, array_like=True, gc=False):
     """One row of a run's training split."""
 
     question_id: str
