@@ -31,7 +31,8 @@ def test_no_command_says_what_acts_on_the_terminal(tmp_path: Path) -> None:
         ["tokens", last, "99"], ["break"], ["break", HOSTILE], ["export", "--to", "csv", "--out", str(tmp_path / "c")],
         ["export", "--to", "jsonl", "--out", str(tmp_path / "j")], ["resume"], ["compare"], ["pause"], ["stop"],
         ["reward", last, "0", "1"], ["attach"], ["rename", "x" + HOSTILE.replace("\r", "")], ["note", HOSTILE],
-        ["notify", HOSTILE], ["generate", "the tram"], ["eval"],
+        ["notify", HOSTILE], ["generate", "the tram"], ["eval"], ["curate"],
+        ["curate", "edited"], ["curate", "--drop", "no" + HOSTILE], ["curate", "--relabel", HOSTILE, HOSTILE],
     ]  # fmt: skip
     for words in [*commands, *([*words, "--json"] for words in commands if words[0] not in ("attach",))]:
         out, err = said([words[0], run.id, *words[1:]])

@@ -9,6 +9,7 @@ import unicodedata
 from typing import Any
 
 import tomli_w
+from numpy import array, float32, nan
 
 from looptop.engine.journal.completions import Completion, write_completions
 from looptop.engine.journal.reader import AnswerSample, JournalWriter
@@ -17,8 +18,8 @@ from looptop.engine.ppo.journal import write_judgement
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.breakdown import Outcome, breakdown_of, write_breakdown
-from looptop.engine.vqa.curation.journal import write_edit
-from looptop.engine.vqa.curation.records import Edit
+from looptop.engine.vqa.curation.journal import write_edit, write_losses, write_questions
+from looptop.engine.vqa.curation.records import Edit, TrainingQuestion
 from tests.factories.synthetic_ppo import Maker, make_run
 
 HOSTILE = "a\x1b]0;evil\x07b\x9b31mc\x90d\u202ee\u2028f\u200bg[@click=app.quit]x[/]\x1b[2J\r\x7f"
@@ -49,6 +50,8 @@ def hostile_run(batches: int = 6) -> RunFolder:
     write_judgement(writer, batches, 0, "rating", 1.0, "app")
     writer.control("0", "pause", 1, accepted("paused", "paused"))
     write_breakdown(writer, batches, breakdown_of([Outcome(HOSTILE, HOSTILE[::-1], HOSTILE, HOSTILE, 0.0)]))
+    write_questions(writer, [TrainingQuestion(HOSTILE, HOSTILE, HOSTILE, HOSTILE), TrainingQuestion("", "", "", "")])
+    write_losses(writer, 1, batches, array([0.5, nan], dtype=float32))
     write_edit(writer, Edit(0, "relabel", "blue", 1, "app"))
     writer.rows("INSERT INTO breakpoints VALUES (?, ?)", [("kl > 8", 0.0)])
     writer.facts(device="a processor", left_out={"broken": 2}, precision="fp32", project="one")

@@ -13,6 +13,7 @@ from looptop.tui.charts.screen import ChartsScreen
 from looptop.tui.evaluation.timeline import TimelineScreen
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.log import Log
+from looptop.tui.train.questions_page import QuestionsPage
 from looptop.tui.train.screen import TrainScreen
 from tests.factories.hostile import acts, hostile_run
 from tests.factories.quick_answers import QuickAnswers
@@ -66,6 +67,13 @@ async def test_no_screen_shows_what_acts_on_the_terminal(answers: QuickAnswers) 
             await until(pilot, lambda page=page: isinstance(app.screen, TimelineScreen) and page in shown(app))  # type: ignore[misc]
             check(app)
             await pilot.press("tab")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, QuestionsPage) and "2 questions" in shown(app))
+        check(app)
+        await over(app, pilot, "enter")
+        await pilot.press("escape")
         app.push_screen(Log(run))
         await until(pilot, lambda: isinstance(app.screen, Log) and "evil" in shown(app))
         check(app)
