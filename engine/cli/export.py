@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tables",
         metavar="NAMES",
         default="",
-        help="only these tables, separated by commas: metrics, events, answers, training_questions, question_losses,"
-        " curated_questions, completions, batches, samples, tokens",
+        help="only these tables, separated by commas: metrics, events, answers, accuracy_by_type, confusion,"
+        " training_questions, question_losses, curated_questions, completions, batches, samples, tokens",
     )
     parser.add_argument(
         "--batches", metavar="FIRST:LAST", help="for a PPO run: only the batches, samples and tokens of these batches"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,6 +232,19 @@ async def test_a_run_without_questions_says_why(answers: QuickAnswers) -> None:
         assert "has noted no training questions" in shown(app)
         await pilot.press("enter", "x", "u", "s")
         await pilot.pause()
+
+
+async def test_a_damaged_journal_is_one_sentence(answers: QuickAnswers, tmp_path: Path) -> None:
+    run = curated_run(tmp_path)
+    with contextlib.closing(sqlite3.connect(run.db)) as connection, connection:
+        connection.execute("UPDATE question_losses SET losses = x'0000' WHERE epoch = 2")
+    app = app_on(run, answers)
+    async with app.run_test(size=(160, 40)) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: "its losses cannot be read" in shown(app) and "they cannot be read" in shown(app))
+        await pilot.press("enter", "x", "u")
+        add_epoch(run, 2, (0.1, 0.2, 0.3, 0.4, 0.5))
+        await until(pilot, lambda: order(app) == ["4", "3", "2", "1", "0"] and "cannot be read" not in shown(app))
 
 
 @pytest.mark.parametrize("size", [(40, 12), (79, 24), (80, 24), (120, 40), (200, 60)])

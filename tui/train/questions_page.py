@@ -68,6 +68,8 @@ class QuestionsPage(Overlay[None]):
         self._state = RunState.CREATED
         self._filter: Filter[CuratedQuestion] | None = None
         self._sort: tuple[Any, bool] | None = ("loss", True)
+        self._trouble = ""
+        """Why the journal could not be read; empty if it could."""
         self._read_now = asyncio.Event()
 
     def compose(self) -> Iterable[Widget]:
@@ -107,8 +109,15 @@ class QuestionsPage(Overlay[None]):
         try:
             reading = await in_thread(self._reader.read)
         except LooptopError as error:
-            self._complain(str(error))
+            self._trouble = str(error)
+            self._complain(self._trouble)
+            if self._questions is None:
+                self._table.empty = "they cannot be read"
+                self._table.refresh()
             return
+        if self._trouble:
+            self._trouble = ""
+            self._complain("")
         is_new = reading.questions is not self._latest
         state, self._state = self._state, reading.state
         self._latest = reading.questions

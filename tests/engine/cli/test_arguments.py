@@ -27,4 +27,6 @@ def type_of(action: argparse.Action) -> str:
     name = getattr(action.type, "__name__", "str")
     if action.nargs in ("*", "+") or isinstance(action, argparse._AppendAction):
         return f"list[{name}]"
+    if isinstance(action.nargs, int):
+        name = f"list[{name}]"
     return name if action.required or action.default is not None else f"{name} | None"
