@@ -37,6 +37,7 @@ SEEN = {
     "timeline": ("vqa-1", "evaluation 3 of", "step", "later", "truth", "✗", "✓", "what"),
     "timeline-types": ("by answer type", "yes/no", "by question type", "what color", "▾", "at best"),
     "timeline-confusion": ("right ↓", "answered →", "▲", "▼", "rectangle"),
+    "questions": ("Training questions of vqa-1", "loss▼", "sure", "→", "✗", "1 left out"),
     "form": ("● per_device_eval_batch_size", "✗ eval_steps", "training.eval_steps has no effect"),
     "runs": ("vqa-1", "trainer-1", "processor", "memory", "disk"),
     "charts": ("trainer-1", "20 metrics of", "layer.0/loss"),
@@ -61,7 +62,7 @@ def main() -> int:
         The exit code.
     """
     parts = {"ask": take_ask, "train": take_train, "form": take_form, "ppo": take_ppo, "runs": take_runs}
-    parts |= {"evaluation": take_evaluation, "tour": take_tour}
+    parts |= {"evaluation": take_evaluation, "questions": take_questions, "tour": take_tour}
     for name in sys.argv[1:] or parts:
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOOPTOP_HOME"] = home
@@ -96,6 +97,16 @@ def take_train() -> None:
             ("timeline-confusion", 2, "answered →"),
         ):
             asyncio.run(take(name, timeline(pages, seen), SIZES if pages == 0 else MIDDLE))
+
+
+def take_questions() -> None:
+    """Takes the training questions of a run."""
+    from looptop.engine.config import override, preset
+    from looptop.engine.startup.host import launch
+
+    run = launch(override(preset("tiny"), ["max_images=400", "num_train_epochs=16"]))
+    wait(lambda: not run.is_live())
+    asyncio.run(take("questions", questions))
 
 
 def take_form() -> None:
@@ -285,6 +296,17 @@ async def train(pilot: Any) -> None:
     await until(pilot, "running")
     await until(pilot, "┤")
     await pilot.pause(1)
+
+
+async def questions(pilot: Any) -> None:
+    """Opens the training questions of the only run, gives the hardest another answer, and leaves the next one out."""
+    for key, seen in (("alt+4", "finished"), ("enter", "Loss"), ("t", "16 epochs"), ("enter", "The answer to")):
+        await pilot.press(key)
+        await until(pilot, seen)
+    await pilot.press("ctrl+a", "ctrl+k", *"unclear", "enter")
+    await until(pilot, "→ un")
+    await pilot.press("down", "x", "down")
+    await pilot.pause(2)
 
 
 def timeline(pages: int, seen: str) -> Callable[[Any], Any]:

@@ -45,8 +45,8 @@ class CuratedEpochs(TrainerCallback):
                 dropped = sum(answer is None for answer in edits.values())
                 self._context.journal.event(
                     "data",
-                    f"from this epoch on {len(edits) - dropped} training questions have other answers, and {dropped}"
-                    " are left out",
+                    f"training questions from this epoch on: {len(edits) - dropped:,} with another answer, {dropped:,}"
+                    " left out",
                     step=state.global_step,
                 )
 

@@ -65,6 +65,6 @@ def _inherit(context: RunContext, edits: Edits, questions: list[TrainingQuestion
     without = sum((each.image, each.question) not in texts for each in inherited.edits)
     context.journal.event(
         "data",
-        f"{len(matches)} training questions are edited as in {visible(inherited.run)}"
-        + (f"; {without} of its edits match no question of this data" if without else ""),
+        f"edits of training questions taken over from {visible(inherited.run)}: {len(matches):,}"
+        + (f"; without a question in this data: {without:,}" if without else ""),
     )

@@ -101,7 +101,7 @@ def test_an_edit_needs_a_pause_and_applies_from_the_next_epoch(
     assert np.isfinite(first.losses).all()
     assert np.isnan(second.losses[:4]).all() and np.isfinite(second.losses[4:]).all()
     assert [(edit.row, edit.kind, edit.step) for edit in journal.edits()][-1] == (4, "relabel", 2)
-    assert any("1 training questions have other answers, and 4 are left out" in e.text for e in run.journal.events())
+    assert any("from this epoch on: 1 with another answer, 4 left out" in e.text for e in run.journal.events())
 
 
 def test_a_live_run_that_is_not_paused_refuses(undisturbed: tuple[dict[int, float], CurationJournal, int]) -> None:
@@ -153,4 +153,4 @@ def test_a_run_made_like_another_takes_its_edits_with_it() -> None:
         (0, "drop", "", parent.id),
         (2, "relabel", "pink", parent.id),
     ]
-    assert any(f"2 training questions are edited as in {parent.id}" in event.text for event in fork.journal.events())
+    assert any(f"taken over from {parent.id}: 2" in event.text for event in fork.journal.events())
