@@ -273,6 +273,8 @@ def _save_checks(
         )
         context.journal.event("calibration", sentence, level="warning")
         return
+    finally:
+        context.progress.end()
     checks.save(folder)
     if checks.calibration is not None:
         fitted = checks.calibration

@@ -208,7 +208,7 @@ def test_whoever_watches_rings_when_the_run_ends_or_raises_an_alert() -> None:
         tty.until("the loss jumped")
         del tty.raw[:]
         (run.path / "fail").touch()
-        tty.until(rf"{run.id} failed: ZeroDivisionError")
+        tty.until(rf"{run.id} failed, with 1 alert: ZeroDivisionError")
         rings(tty)
 
 

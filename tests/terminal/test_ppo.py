@@ -13,6 +13,7 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord, TokenTable
 from looptop.engine.runs.control import send, waiting
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
+from looptop.engine.startup.host import launch
 from looptop.engine.startup.run import start
 from tests.factories.ppo import tiny_settings
 from tests.factories.synthetic_ppo import Maker, make_run
@@ -20,13 +21,12 @@ from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
 
 LONG = ("max_steps=5000", "eval_steps=5000")
-BACKTAB = "\x1b[Z"
 CHANGE = 4.0
 ROW = 2
 
 
 def onto_the_screen(tty: Tty) -> None:
-    tty.until(r"0\.png · the image")
+    tty.until("q quit")  # of the screen that was open last
     tty.send("3")
     tty.until("o open run|▶ running|⏸ paused")
 
@@ -36,14 +36,9 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = tiny_settings(tmp_path, *LONG)
+    launch(override(preset("tiny", "ppo"), settings))
     with Tty(cols=160, rows=48) as tty:
         onto_the_screen(tty)
-        # The last field takes any setting: from the list of runs back over the button.
-        tty.send(BACKTAB * 2)
-        tty.until("esc leave field")
-        tty.send(" ".join(settings))
-        tty.until("eval_steps=5000")
-        tty.send("\x13")
         tty.until(r"ppo-1(?s:.*)▶ running(?s:.*)batch reward(?s:.*)\n +3 ", 90)
         tty.send("b")
         tty.until("Breakpoints of ppo-1")

@@ -227,7 +227,7 @@ async def test_a_chart_that_cannot_be_written_is_one_sentence(answers: QuickAnsw
         await open_charts(pilot, "charts")
         (home() / "exports").write_text("a file")
         await pilot.press("E")
-        await until(pilot, lambda: "exports" in shown(app) and "cannot" in shown(app))
+        await until(pilot, lambda: any("cannot" in n.message and "exports" in n.message for n in app._notifications))
 
 
 async def test_without_colours_curves_have_dashes_and_signs(

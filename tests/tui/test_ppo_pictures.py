@@ -78,12 +78,3 @@ def differences(app: Any, page: str, size: tuple[int, int]) -> list[str]:
         f"  {len(expected)} lines became {len(lines)}"
     ]
     return [f"{file.name}:", *differing[:12]]
-
-
-async def test_nothing_of_the_form_is_cut_at_80_columns(answers: QuickAnswers) -> None:
-    app = make(answers)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await go(pilot)
-        await until(pilot, lambda: "gradient_accumulation_steps" in shown(app) and "…" not in shown(app))
-        await pilot.press("shift+tab", "shift+tab", "shift+tab")
-        await until(pilot, lambda: "key=value seed=7" in shown(app) and "…" not in shown(app))
