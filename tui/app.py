@@ -100,6 +100,7 @@ class LooptopApp(App[str]):
         self._run_events = RunEvents()
         self._visible_lines = VisibleLines()
         self._key_order = KeyOrder(self)
+        self._going = asyncio.Lock()  # until a screen has its widgets: a second call would not reach them
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed in this app."""
         self.unread_alerts: Mapping[str, int] = {}  # in the top line of every screen, by the run's id
@@ -191,9 +192,10 @@ class LooptopApp(App[str]):
 
     def _go(self, name: str, then: Callable[[Any], object]) -> None:
         async def go() -> None:
-            await self.action_go(name)
-            if self.screen_stack:  # empty while the app quits
-                then(self.screen_stack[0])
+            async with self._going:
+                await self.action_go(name)
+                if self.screen_stack:  # empty while the app quits
+                    then(self.screen_stack[0])
 
         work(self, go(), "screens")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.cells import cell_len
 
-from looptop.engine.config import preset
+from looptop.engine.config import override, preset
 from looptop.engine.journal.reader import AnswerSample, JournalWriter
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.vqa.breakdown import Outcome, breakdown_of, write_breakdown
@@ -52,11 +53,11 @@ def evaluate(writer: JournalWriter, folder: Path, step: int, answers: Sequence[s
     writer.metrics(step, {"eval_accuracy": accuracy, "eval_loss": 1.0, "epoch": step / 20, "loss": 1.0})
 
 
-def make_run(folder: Path, *, old: bool = False) -> RunFolder:
+def make_run(folder: Path, *, old: bool = False, source: str = "easy-vqa") -> RunFolder:
     """A run of three evaluations, with the images of its samples; the last one's image is missing."""
     for number, colour in enumerate(("red", "blue")):
         Image.new("RGB", (20, 20), colour).save(folder / f"image-{number}.png")
-    run = RunFolder.create("vqa", preset("tiny"))
+    run = RunFolder.create("vqa", override(preset("tiny"), [f"data.source={source}"]))
     writer = JournalWriter(run.db)
     writer.state(RunState.RUNNING)
     for step, answers in ANSWERS.items():
@@ -127,6 +128,22 @@ async def test_types_and_confusions_at_each_evaluation(answers: QuickAnswers, tm
         await until(pilot, lambda: "Right: red; answered: red: 0 of 1" in shown(app))
         await pilot.press("]", "enter")
         await until(pilot, lambda: app.current_mode == "ask" and "red → red" in shown(app))
+
+
+async def test_images_come_to_an_ask_screen_that_was_not_open_before(answers: QuickAnswers, tmp_path: Path) -> None:
+    run = make_run(tmp_path, source=str(tmp_path))
+    run.model.mkdir()
+    (run.model / "config.json").write_text(json.dumps({"model_type": "looptop-vqa"}))
+    (run.model / "model.safetensors").write_bytes(b"weights")
+    app = LooptopApp(make_process=lambda: answers, attach=run)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "✓ 62.5% red" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.current_mode == "ask" and "samples of vqa-1" in shown(app))
+        await until(pilot, lambda: "model: vqa-1" in shown(app))
+        await until(pilot, lambda: not [one for one in app.workers if one.group == "source" and not one.is_finished])
+        assert "samples of vqa-1" in shown(app)
 
 
 async def test_the_newest_is_followed_until_another_is_chosen(answers: QuickAnswers, tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ class AskScreen(MainScreen):
 
     def show_images(self, title: str, entries: Sequence[ImageEntry]) -> None:
         """Makes these images the list."""
+        self.workers.cancel_group(self, "source")  # the data of a model that was chosen just before
         self.query_one(ImagePanel).show_entries(title, entries)
 
     async def _show(self, path: Path) -> None:
