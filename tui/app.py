@@ -17,18 +17,16 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.events import Event, InputEvent
 from textual.filter import LineFilter
-from textual.keys import key_to_character
 from textual.screen import Screen
 
-from looptop.engine.config.home_settings import read_home_settings
 from looptop.engine.home import is_read_only
+from looptop.engine.home_settings import read_home_settings
 from looptop.engine.text import visible
 from looptop.tui import actions
 from looptop.tui.background import in_thread, work
 from looptop.tui.kept_state import StateFile
-from looptop.tui.run_events import RunEvents
 from looptop.tui.screen_names import MAIN_SCREENS, screen_of
-from looptop.tui.screens.base import MainScreen, Overlay, Services
+from looptop.tui.screens.base import MainScreen, Overlay, Services, key_contexts_of
 from looptop.tui.terminal import driver as terminal
 from looptop.tui.terminal.graphics_layer import GraphicsLayer
 from looptop.tui.terminal.key_order import KeyDone, KeyOrder, is_key_input
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     from looptop.engine.vqa.image_sources import ImageEntry
     from looptop.tui.ask.client import AnswerHelper
     from looptop.tui.evaluation.evaluating import EvaluationHelper
+    from looptop.tui.run_events import RunEvents
 
 EVENTS_INTERVAL = 1.0
 """Seconds between two checks of what has happened to runs."""
@@ -97,7 +96,6 @@ class LooptopApp(App[str]):
         self._make_evaluator = make_evaluator
         self._drawn_on = drawn_on
         self.graphics = GraphicsLayer(self)
-        self._run_events = RunEvents()
         self._visible_lines = VisibleLines()
         self._key_order = KeyOrder(self)
         self._going = asyncio.Lock()  # until a screen has its widgets: a second call would not reach them
@@ -122,6 +120,12 @@ class LooptopApp(App[str]):
         from looptop.engine.runs.listing import Summaries
 
         return Summaries()
+
+    @functools.cached_property
+    def _run_events(self) -> RunEvents:
+        from looptop.tui.run_events import RunEvents  # after the first paint: it reads journals
+
+        return RunEvents()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Filters that each line goes through on its way to the terminal."""
@@ -256,7 +260,7 @@ class LooptopApp(App[str]):
         from looptop.tui.screens.help import Help
 
         if not isinstance(self.screen, Help):
-            self.push_screen(Help(self._key_contexts(self.screen)))
+            self.push_screen(Help(key_contexts_of(self.screen)))
 
     def action_leave(self) -> None:
         """Quits; asks first if something would be lost, or if a run that was started here is live."""
@@ -380,23 +384,9 @@ class LooptopApp(App[str]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the actions that work here."""
-        for action in actions.actions_of({"app", *self._key_contexts(screen)}):
-            if action.palette and not (action.changes and is_read_only()):
-                yield SystemCommand(f"{action.label} ({action.key_text})", action.help, self._runner(action))
+        from looptop.tui.screens.palette import commands_of
 
-    @staticmethod
-    def _key_contexts(screen: Screen[Any]) -> tuple[str, ...]:
-        """The contexts whose keys a screen's help and palette show."""
-        return screen.key_contexts if isinstance(screen, MainScreen) else getattr(screen, "KEY_CONTEXTS", ())
-
-    def _runner(self, action: actions.Action) -> Callable[[], None]:
-        def run() -> None:
-            key, screen, focused = action.keys.split(",")[-1], self.screen, self.focused
-            if isinstance(screen, MainScreen) and focused and focused.check_consume_key(key, key_to_character(key)):
-                screen.leave_field()  # The field would take the key as text.
-            self.simulate_key(key)
-
-        return run
+        return commands_of(screen)
 
 
 if TYPE_CHECKING:

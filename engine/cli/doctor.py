@@ -15,9 +15,9 @@ import msgspec
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.output import say, say_json
 from looptop.engine.compute.threads import cpu_threads
-from looptop.engine.config.home_settings import FILE, read_home_settings
 from looptop.engine.files.private import who_else_writes
 from looptop.engine.home import home
+from looptop.engine.home_settings import FILE, read_home_settings
 from looptop.engine.machine import terminal
 from looptop.engine.machine.file_systems import HomeFolder, home_folders
 from looptop.engine.machine.gpus import Gpu, Gpus

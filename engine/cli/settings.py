@@ -9,9 +9,9 @@ import msgspec
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.output import note, say, say_json
-from looptop.engine.config.home_settings import HomeSettings, read_home_settings, settings_path
 from looptop.engine.config.meanings import meanings
 from looptop.engine.encoding import dump_toml
+from looptop.engine.home_settings import HomeSettings, read_home_settings, settings_path
 from looptop.engine.text import visible
 
 EXAMPLES = """\

@@ -25,7 +25,7 @@ def meanings(table: type[Struct]) -> dict[str, str]:
 @functools.cache
 def _of_module(name: str) -> dict[str, dict[str, str]]:
     """The docstrings of the fields of each class of a module."""
-    if not name.startswith(__package__ or ""):
+    if not name.startswith("looptop."):
         return {}
     tree = ast.parse(inspect.getsource(sys.modules[name]))
     return {each.name: _of_class(each) for each in tree.body if isinstance(each, ast.ClassDef)}

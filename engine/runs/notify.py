@@ -14,10 +14,10 @@ import threading
 import time
 from pathlib import Path
 
-from looptop.engine.config.home_settings import read_home_settings, settings_path
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.private import append_private, who_else_writes
 from looptop.engine.home import home
+from looptop.engine.home_settings import read_home_settings, settings_path
 from looptop.engine.journal.causes import Cause, Hold, HoldReason
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import Listener

@@ -202,3 +202,8 @@ class Overlay(BaseScreen[Result], ModalScreen[Result]):
     def action_close_overlay(self) -> None:
         """Closes the overlay without a result."""
         self.dismiss(None)
+
+
+def key_contexts_of(screen: Screen[Any]) -> tuple[str, ...]:
+    """The contexts whose keys a screen's help and palette show."""
+    return screen.key_contexts if isinstance(screen, MainScreen) else getattr(screen, "KEY_CONTEXTS", ())

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.cli.main import main
-from looptop.engine.config.home_settings import HomeSettings, read_home_settings
 from looptop.engine.config.meanings import meanings
 from looptop.engine.encoding import dump_toml
+from looptop.engine.home_settings import HomeSettings, read_home_settings
 
 
 def write(home: Path, text: str | bytes) -> None:
@@ -72,7 +72,7 @@ def test_a_folder_in_its_stead_is_a_problem(home: Path) -> None:
 
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.text()), max_size=3))
 def test_any_content_gives_settings_and_one_problem_for_each_other_key(data: dict[str, object]) -> None:
-    from looptop.engine.config.home_settings import settings_path
+    from looptop.engine.home_settings import settings_path
 
     path = settings_path()
     path.write_bytes(dump_toml(data))
