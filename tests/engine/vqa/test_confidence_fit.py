@@ -100,7 +100,8 @@ def test_a_mistake_in_calibrating_costs_no_model(
 
     events: list[tuple[str, str, str]] = []
     journal = SimpleNamespace(event=lambda kind, text, level="info": events.append((kind, text, level)))
-    context: Any = SimpleNamespace(config=config.preset("tiny"), journal=journal, report=print)
+    progress = SimpleNamespace(end=lambda: None)
+    context: Any = SimpleNamespace(config=config.preset("tiny"), journal=journal, report=print, progress=progress)
     monkeypatch.setattr(training, "fit_checks", fail)
     training._save_checks(context, tmp_path, answerer.model, answerer.processor, *splits)
     ((kind, text, level),) = events
