@@ -34,6 +34,7 @@ SEEN = {
     "ask": ("what shape is in the", "circle", "confidence"),
     "gallery": ("easy-VQA test images", "yellow rectangle", "✗", "of 1,000", "questions answered right"),
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
+    "train-no-color": ("Loss", "◦ validation"),
     "timeline": ("vqa-1", "evaluation 3 of", "step", "later", "truth", "✗", "✓", "what"),
     "timeline-types": ("by answer type", "yes/no", "by question type", "what color", "▾", "at best"),
     "timeline-confusion": ("right ↓", "answered →", "▲", "▼", "rectangle"),
@@ -98,6 +99,11 @@ def take_train() -> None:
         ):
             asyncio.run(take(name, timeline(pages, seen), SIZES if pages == 0 else MIDDLE))
 
+    with training():  # the first run has ended by now
+        os.environ["NO_COLOR"] = "1"
+        asyncio.run(take("train-no-color", train, MIDDLE, ("dark",)))
+        del os.environ["NO_COLOR"]
+
 
 def take_questions() -> None:
     """Takes the training questions of a run."""
@@ -160,7 +166,7 @@ def take_ppo() -> None:
     for name, keys, seen, sizes in (
         ("ppo", go_to_marked, str(marked), SIZES),
         ("ppo-sample", (*go_to_marked, "enter", "enter"), "= reward", MIDDLE),
-        ("ppo-tokens", (*go_to_marked, "enter", "enter", "enter", *["right"] * 6), " in all", MIDDLE),
+        ("ppo-tokens", (*go_to_marked, "enter", "enter", "enter", *["right"] * 6), "advantage", MIDDLE),
         ("ppo-compare", ("a",), "95 % interval", MIDDLE),
     ):
         asyncio.run(take(name, ppo(cheated.id, keys, seen), sizes))
@@ -202,15 +208,22 @@ def cheated_run() -> tuple[RunFolder, int]:
     return run, next(batch.step for batch in batches if any(mark.kind == "reward_hacking" for mark in batch.marks))
 
 
-async def take(name: str, prepare: Callable[[Any], Any], sizes: Sequence[tuple[int, int]] = SIZES) -> None:
-    """Takes one screen in these sizes and in every theme."""
+async def take(
+    name: str,
+    prepare: Callable[[Any], Any],
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    themes: Sequence[str] = THEMES,
+) -> None:
+    """Takes one screen in these sizes and themes."""
     from looptop.tui.app import LooptopApp
 
     for width, height in sizes:
+        for file in Path(os.environ["LOOPTOP_HOME"]).glob("asked.db*"):
+            file.unlink()  # the questions of the picture before
         app = LooptopApp()
         async with app.run_test(size=(width, height)) as pilot:
             await prepare(pilot)
-            for theme in THEMES:
+            for theme in themes:
                 if app.theme != f"looptop-{theme}":
                     app.action_theme()
                     await pilot.pause(0.5)
@@ -247,7 +260,7 @@ def ppo(run_id: str, keys: Sequence[str], seen: str) -> Callable[[Any], Any]:
         await until(pilot, "PPO")
         await pilot.pause(1)
         pilot.app.screen.attach(RunFolder.find(run_id))
-        await until(pilot, run_id)
+        await until(pilot, "batch reward")  # the run's page, not the form of a new run
         await pilot.pause(2)
         for key in keys:
             await pilot.press(key)
@@ -260,11 +273,12 @@ def ppo(run_id: str, keys: Sequence[str], seen: str) -> Callable[[Any], Any]:
 
 async def ask(pilot: Any) -> None:
     """Asks two questions about images of the benchmark."""
-    for image, question in ((4, "is there a green shape in the image?"), (7, "what shape is in the image?")):
+    questions = ((4, "is there a green shape in the image?"), (7, "what shape is in the image?"))
+    for number, (image, question) in enumerate(questions, 1):
         await pilot.press("escape", "i", "home", *["down"] * image, "enter", "ctrl+u")
         await pilot.press(*("space" if char == " " else "question_mark" if char == "?" else char for char in question))
         await pilot.press("enter")
-        await until(pilot, f"{'bundled':12}  {question[:18]}")
+        await until(pilot, f"Earlier questions · {number} ")
     await pilot.pause(1)
 
 
