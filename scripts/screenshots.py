@@ -260,7 +260,9 @@ def ppo(run_id: str, keys: Sequence[str], seen: str) -> Callable[[Any], Any]:
         await until(pilot, "PPO")
         await pilot.pause(1)
         pilot.app.screen.attach(RunFolder.find(run_id))
-        await until(pilot, "batch reward")  # the run's page, not the form of a new run
+        while pilot.app.screen.query_one("#new-run").display:  # the form of a new run
+            await pilot.pause(0.05)
+        await until(pilot, run_id)
         await pilot.pause(2)
         for key in keys:
             await pilot.press(key)
