@@ -95,16 +95,16 @@ def settings_of(config: RunConfig) -> list[Setting]:
     Args:
         config: The configuration; its rewards are listed one by one.
     """
-    found = [Setting(PRESET, "preset", _PRESETS[config.kind], words=tuple(presets(config.kind)))]
+    settings = [Setting(PRESET, "preset", _PRESETS[config.kind], words=tuple(presets(config.kind)))]
     for field in msgspec.structs.fields(config):
         table = getattr(config, field.name)
         if isinstance(table, Struct):
-            found += _settings_of_table(field.name, table)
+            settings += _settings_of_table(field.name, table)
         elif isinstance(table, tuple):
             for part in table:
-                found += _settings_of_table(f"{field.name}.{part.name}", part, group=field.name)
+                settings += _settings_of_table(f"{field.name}.{part.name}", part, group=field.name)
     order = {group: number for number, group in enumerate(GROUPS)}
-    return sorted(found, key=lambda setting: order.get(setting.group, len(order)))
+    return sorted(settings, key=lambda setting: order.get(setting.group, len(order)))
 
 
 def values_of(config: RunConfig) -> dict[str, Any]:

@@ -106,13 +106,13 @@ def _known_rows(read: Any, name: str) -> list[tuple[int, object, object]]:
         every = read("SELECT step, value, time FROM metrics WHERE name = ? ORDER BY step", row).fetchall()
         return [each for each in every if isinstance(each[0], int)]
     sought = sorted({low + (high - low) * part // MOST_KNOWN_STEPS for part in range(MOST_KNOWN_STEPS + 1)})
-    found = [
+    nearest = [
         read(
             "SELECT step, value, time FROM metrics WHERE name = ? AND step >= ? ORDER BY step LIMIT 1", (row[0], step)
         ).fetchone()
         for step in sought
     ]
-    return [each for each in found if each is not None and isinstance(each[0], int)]
+    return [each for each in nearest if each is not None and isinstance(each[0], int)]
 
 
 def _running_spans(read: Any, times: Sequence[float]) -> list[tuple[float, float]]:

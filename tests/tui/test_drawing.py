@@ -265,9 +265,9 @@ shares = some.floats(0, 1)
 def test_zooming_leaves_what_is_under_the_pointer_where_it_is(span: Span, share: float, factor: float) -> None:
     everything = Span(span.first - 1e9, span.last + 1e9)
     about = span.first + share * span.width
-    found = zoomed(span, everything, about, factor, 0.0)
-    assert found.width == pytest.approx(span.width * factor, rel=1e-6)
-    assert (about - found.first) / found.width == pytest.approx(share, abs=1e-5)
+    window = zoomed(span, everything, about, factor, 0.0)
+    assert window.width == pytest.approx(span.width * factor, rel=1e-6)
+    assert (about - window.first) / window.width == pytest.approx(share, abs=1e-5)
 
 
 @given(spans, shares, shares, some.floats(-1e6, 1e6), some.sampled_from([0.5, 2.0]))
@@ -275,12 +275,12 @@ def test_a_window_never_leaves_the_data(whole: Span, one: float, other: float, s
     low, high = sorted((one, other))
     span = Span(whole.first + low * whole.width, whole.first + high * whole.width)
     room = 1e-6 * (abs(whole.first) + whole.width)
-    for found in (
+    for window in (
         zoomed(span, whole, span.first, factor, 0.0),
         panned(span, whole, shift),
         limited(Span(span.first + shift, span.last + shift), whole),
     ):
-        assert found.first >= whole.first - room and found.last <= whole.last + room
+        assert window.first >= whole.first - room and window.last <= whole.last + room
     assert panned(span, whole, shift).width == pytest.approx(span.width, abs=room)
 
 
@@ -301,8 +301,8 @@ def test_the_cursor_goes_from_point_to_point_and_follows_the_newest() -> None:
 
 @given(some.integers(1, 10**9))
 def test_a_live_axis_ends_at_a_round_number(count: int) -> None:
-    found = rounded_up(count)
-    assert count <= found <= 2 * count and str(round(found)).rstrip("0") in ("1", "2", "3", "5", "7")
+    rounded = rounded_up(count)
+    assert count <= rounded <= 2 * count and str(round(rounded)).rstrip("0") in ("1", "2", "3", "5", "7")
 
 
 @given(some.integers(20, 300), some.integers(5, 80), some.integers(1, 40), some.integers(0, 39), some.booleans())

@@ -51,7 +51,7 @@ async def watch(pilot: Any, run: RunFolder) -> RunView:
 
 @pytest.mark.parametrize("kind", ["vqa", "ppo"])
 async def test_what_is_not_there_is_said_at_its_setting(answers: QuickAnswers, kind: str, tmp_path: Path) -> None:
-    key, value, said = {
+    key, value, message = {
         "vqa": ("data.source", str(tmp_path), "holds no table"),
         "ppo": ("rewards.grammar.model", "abc", "there is no model 'abc'"),
     }[kind]
@@ -61,8 +61,8 @@ async def test_what_is_not_there_is_said_at_its_setting(answers: QuickAnswers, k
         await until(pilot, lambda: isinstance(app.screen, TrainScreen if kind == "vqa" else PpoScreen))
         await put(pilot, key, value)
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: said in wrong(app, key))
-        await until(pilot, lambda: under_cursor(app) == key and said in " ".join(shown(app).split()))
+        await until(pilot, lambda: message in wrong(app, key))
+        await until(pilot, lambda: under_cursor(app) == key and message in " ".join(shown(app).split()))
         await pilot.press("backspace")
         await until(pilot, lambda: not wrong(app, key))
     assert RunFolder.all() == []
@@ -312,8 +312,12 @@ async def test_whoever_leaves_hears_of_live_runs_that_were_started_elsewhere(ans
             await until(pilot, lambda: f"So does {other.id}, started elsewhere" in shown(app))
             await pilot.press("s")
             await until(pilot, lambda: app._exit)
-        said = app.return_value or ""
-        assert f"{here.id} stops with a checkpoint" in said and f"{other.id} goes on" in said and over.id not in said
+        message = app.return_value or ""
+        assert (
+            f"{here.id} stops with a checkpoint" in message
+            and f"{other.id} goes on" in message
+            and over.id not in message
+        )
         assert [len(control.take(run)) for run in (here, other)] == [1, 0]
         alone = make(answers)
         async with alone.run_test(size=SIZE) as pilot:

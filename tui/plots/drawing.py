@@ -292,11 +292,11 @@ def _scale_of(
         bottom = low
     if chart.highest is not None and not ground.log:
         top = high
-    found = _Scale(bottom, top, {})
+    axis = _Scale(bottom, top, {})
     for tick, label in zip(ticks, labels(ticks, ground.log), strict=True):
         if bottom - 1e-9 <= tick <= top + 1e-9:
-            found.ticks.setdefault(found.dot(tick, 4 * height) // 4, label)
-    return found
+            axis.ticks.setdefault(axis.dot(tick, 4 * height) // 4, label)
+    return axis
 
 
 def _plain_scale(low: float, high: float, height: int, log: bool) -> _Scale:
@@ -304,8 +304,8 @@ def _plain_scale(low: float, high: float, height: int, log: bool) -> _Scale:
     if high - low <= ROUNDING_NOISE * max(abs(low), abs(high)):
         apart = 1.0 if log else 0.5 * (abs(low) or 1)
         value = 10**low if log else low
-        found = _Scale(low - apart, low + apart, {})
-        return found._replace(ticks={found.dot(low, 4 * height) // 4: edge(value, abs(value))})
+        axis = _Scale(low - apart, low + apart, {})
+        return axis._replace(ticks={axis.dot(low, 4 * height) // 4: edge(value, abs(value))})
     bottom, top = edges(10**low, 10**high) if log else edges(low, high)
     return _Scale(low, high, {height - 1: bottom, 0: top} if height > 1 else {0: top})
 

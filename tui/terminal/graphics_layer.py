@@ -31,7 +31,7 @@ RETRY_SECONDS = 0.1
 
 
 @dataclass
-class _Place:
+class _PlacedImage:
     """A widget's image."""
 
     graphic: Graphic
@@ -50,7 +50,7 @@ class GraphicsLayer:
 
     def __init__(self, app: App[Any]) -> None:
         self._app = app
-        self._places: dict[Widget, _Place] = {}
+        self._images: dict[Widget, _PlacedImage] = {}
         self.graphics: Graphics | None = None
         """How the terminal draws images; None if it has not said that it can."""
 
@@ -85,37 +85,37 @@ class GraphicsLayer:
             graphic: The image; None for none.
             offset: Where the image begins, from the top left of the widget's content.
         """
-        place = self._places.get(widget)
+        placed = self._images.get(widget)
         if graphic is not None:
-            self._places[widget] = _Place(graphic, offset, place.drawn if place is not None else None)
+            self._images[widget] = _PlacedImage(graphic, offset, placed.drawn if placed is not None else None)
             if self._app.screen_stack:
-                self._update(widget, self._places[widget], None)
-        elif place is not None:
-            self._remove(place)
-            del self._places[widget]
+                self._update(widget, self._images[widget], None)
+        elif placed is not None:
+            self._remove(placed)
+            del self._images[widget]
 
     def outdate(self, widget: Widget) -> None:
         """The widget's image shows something else than the widget by now, and a newer one will come. An image that lies
         over the text stays until then; one that text is written over is not drawn again.
         """
-        place = self._places.get(widget)
-        if place is not None and not place.graphic.remove:
-            del self._places[widget]
+        placed = self._images.get(widget)
+        if placed is not None and not placed.graphic.remove:
+            del self._images[widget]
 
     def is_drawn(self, widget: Widget) -> bool:
         """Whether a widget's image is on the terminal."""
-        place = self._places.get(widget)
-        return place is not None and place.drawn is not None
+        placed = self._images.get(widget)
+        return placed is not None and placed.drawn is not None
 
     def forget(self) -> None:
         """Another program has drawn over the terminal; all images are drawn again after the next frame."""
-        for place in self._places.values():
-            place.drawn = None
+        for placed in self._images.values():
+            placed.drawn = None
 
     def remove(self) -> None:
         """Removes all images, because the app leaves the terminal, for a while or for good."""
-        for place in self._places.values():
-            self._remove(place)
+        for placed in self._images.values():
+            self._remove(placed)
 
     def after_frame(self, update: object) -> None:
         """Draws and removes images after a frame was written.
@@ -126,54 +126,54 @@ class GraphicsLayer:
         app = self._app
         if not isinstance(update, CompositorUpdate) or app._batch_count or not app.screen_stack:
             return
-        for widget, place in list(self._places.items()):
+        for widget, placed in list(self._images.items()):
             if not widget.is_attached:
-                self._remove(place)
-                del self._places[widget]
+                self._remove(placed)
+                del self._images[widget]
                 continue
-            self._update(widget, place, update)
+            self._update(widget, placed, update)
 
-    def _update(self, widget: Widget, place: _Place, update: CompositorUpdate | None) -> None:
+    def _update(self, widget: Widget, placed: _PlacedImage, update: CompositorUpdate | None) -> None:
         """Draws or removes a widget's image, after a frame was written or without one."""
-        region = _visible_region(self._app.screen, widget, place)
+        region = _visible_region(self._app.screen, widget, placed)
         if region is None:
-            was_drawn = place.drawn is not None
-            self._remove(place)
+            was_drawn = placed.drawn is not None
+            self._remove(placed)
             if was_drawn:
                 widget.refresh()  # Its half blocks are written over what was drawn.
-        elif place.drawn != (place.graphic, region) or (not place.graphic.remove and _touches(update, region)):
-            self._draw(widget, place, region)
+        elif placed.drawn != (placed.graphic, region) or (not placed.graphic.remove and _touches(update, region)):
+            self._draw(widget, placed, region)
 
-    def _draw(self, widget: Widget, place: _Place, region: Region) -> None:
+    def _draw(self, widget: Widget, placed: _PlacedImage, region: Region) -> None:
         if self.is_behind:
-            if not place.graphic.remove:
-                place.drawn = None  # Text has been written over it.
-            widget.set_timer(RETRY_SECONDS, partial(self._retry, widget, place))
+            if not placed.graphic.remove:
+                placed.drawn = None  # Text has been written over it.
+            widget.set_timer(RETRY_SECONDS, partial(self._retry, widget, placed))
             return
-        before, place.drawn = place.drawn, (place.graphic, region)
+        before, placed.drawn = placed.drawn, (placed.graphic, region)
         moved = f"\x1b7\x1b[{region.y + 1};{region.x + 1}H"
         remove = before[0].remove if before is not None else ""
-        if before is not None and before[0] is place.graphic:
-            self.write(remove)  # It has the same name as the one that is drawn, at another place.
+        if before is not None and before[0] is placed.graphic:
+            self.write(remove)  # It has the same name as the one that is drawn, at another position.
             remove = ""
-        self.write(f"{moved}{place.graphic.draw}\x1b8{remove}")
+        self.write(f"{moved}{placed.graphic.draw}\x1b8{remove}")
 
-    def _retry(self, widget: Widget, place: _Place) -> None:
-        if self._places.get(widget) is place and widget.is_attached and self._app.screen_stack:
-            self._update(widget, place, None)
+    def _retry(self, widget: Widget, placed: _PlacedImage) -> None:
+        if self._images.get(widget) is placed and widget.is_attached and self._app.screen_stack:
+            self._update(widget, placed, None)
 
-    def _remove(self, place: _Place) -> None:
-        if place.drawn is not None:
-            self.write(place.drawn[0].remove)
-            place.drawn = None
+    def _remove(self, placed: _PlacedImage) -> None:
+        if placed.drawn is not None:
+            self.write(placed.drawn[0].remove)
+            placed.drawn = None
 
 
-def _visible_region(screen: Screen[Any], widget: Widget, place: _Place) -> Region | None:
+def _visible_region(screen: Screen[Any], widget: Widget, placed: _PlacedImage) -> Region | None:
     """The cells of a widget's image on the terminal; None if one of them is not visible."""
     if widget.screen is not screen:
         return None
     content = widget.content_region
-    region = Region(*(content.offset + place.offset), place.graphic.columns, place.graphic.rows)
+    region = Region(*(content.offset + placed.offset), placed.graphic.columns, placed.graphic.rows)
     if region.intersection(content) != region:
         return None  # The widget has another size by now; its new image is on its way.
     layers = screen._compositor.layers_visible

@@ -189,11 +189,11 @@ class Picture(Widget, can_focus=False):
                 graphic = await in_thread(partial(_image_of, job))
                 if self._job() == job:
                     self._encoded = job
-                    self._place(job, graphic)
+                    self._show_graphic(job, graphic)
         finally:
             self._encoding = False
 
-    def _place(self, job: _Job, graphic: Graphic | None) -> None:
+    def _show_graphic(self, job: _Job, graphic: Graphic | None) -> None:
         """Gives the layer the image that lies over the half blocks."""
         offset = Offset()
         if graphic is not None:

@@ -188,10 +188,10 @@ def _truth_confidences(answerer: Answerer, truths: Sequence[str], memory: Tensor
     """`[n]`, the model's probability of each right answer, its end included."""
     model, processor = answerer.model, answerer.processor
     inputs, labels = (tensor.to(model.device) for tensor in processor.answers(truths))
-    at_once = max(1, MAX_LOGITS // (inputs.shape[1] * model.decoder.config.vocab_size))
+    batch_size = max(1, MAX_LOGITS // (inputs.shape[1] * model.decoder.config.vocab_size))
     sums = []
-    for first in range(0, len(inputs), at_once):
-        some = slice(first, first + at_once)
+    for first in range(0, len(inputs), batch_size):
+        some = slice(first, first + batch_size)
         logits = model.decode(inputs[some], memory[some], None if memory_mask is None else memory_mask[some])
         wanted = labels[some] != IGNORED
         tokens = labels[some].clamp(min=0).unsqueeze(-1)

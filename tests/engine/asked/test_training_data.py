@@ -34,10 +34,10 @@ def judged(path: Path, question: str, judgement: Judgement | None, answer: str =
 
 def read_both(folder: Path) -> tuple[list[tuple[str, str, bytes]], list[tuple[str, str, bytes]]]:
     """Question, answer and image of each row, by the table and by VQA v2's files."""
-    found = table.find_tables(folder)
-    assert list(found) == ["train"]
+    tables = table.find_tables(folder)
+    assert list(tables) == ["train"]
     problems = Problems()
-    as_table = list(table.rows(found["train"], problems))
+    as_table = list(table.rows(tables["train"], problems))
     official = vqa_v2.rows(
         folder / "annotations.json", folder / "questions.json", folder / "images", Limits(), 3, problems
     )

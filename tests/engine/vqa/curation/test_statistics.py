@@ -99,8 +99,8 @@ def test_rows_are_sorted_and_what_has_no_value_comes_last(
         each = questions[row]
         if key == "edited":
             return each.is_dropped or each.edited_answer is not None
-        found = getattr(each, key)
-        return found.lower() if isinstance(found, str) else float(found)
+        value = getattr(each, key)
+        return value.lower() if isinstance(value, str) else float(value)
 
     known = [row for row in rows if value(row) == value(row)]
     assert rows == known + sorted(set(rows) - set(known))
