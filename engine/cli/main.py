@@ -108,7 +108,7 @@ GROUPS = {
         "break": Command("breakpoints", "set, remove or list the conditions at which a PPO run is paused"),
     },
     "data": {
-        "export": Command("export", "write a run's metrics and events as CSV, Parquet or TensorBoard files"),
+        "export": Command("export", "write a run's tables as CSV, JSON lines, Parquet or TensorBoard files"),
         "import": Command("importing", "import runs from a TensorBoard or W&B offline folder"),
     },
     "housekeeping": {

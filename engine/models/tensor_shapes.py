@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import open_regular
 from looptop.engine.text import visible
 
@@ -35,5 +35,5 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
             header = msgspec.json.decode(opened.read(min(length, MAX_HEADER_BYTES)), type=dict[str, msgspec.Raw])
         header.pop("__metadata__", None)
         return {name: tuple(msgspec.json.decode(one, type=_Tensor).shape) for name, one in header.items()}
-    except (OSError, struct.error, msgspec.DecodeError, RecursionError) as error:
+    except (OSError, struct.error, *UNREADABLE) as error:
         raise LooptopError(f"{visible(file)} cannot be read: {error_text(error)}") from None

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.files.private import read_regular
+from looptop.engine.files.private import read_regular, write_private
 from looptop.engine.text import visible
 from looptop.engine.vqa.training_notes import IMAGES
 
@@ -56,7 +56,7 @@ class TrainingImages:
     def save(self, folder: Path) -> None:
         """Writes `IMAGES` into a model's folder, in half precision."""
         tensors = {"features": self.features.half().contiguous(), "threshold": torch.tensor(self.threshold)}
-        (folder / IMAGES).write_bytes(safetensors.torch.save(tensors))
+        write_private(folder / IMAGES, safetensors.torch.save(tensors))
 
     @classmethod
     def load(cls, folder: Path) -> TrainingImages | None:

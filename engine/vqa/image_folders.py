@@ -108,15 +108,11 @@ def read_folder(
     return Listing(natural_order(folders), natural_order(images), problem)
 
 
-def images_below(folder: Path, stopped: Callable[[], bool] = lambda: False) -> Iterator[FolderImages]:
+def images_below(folder: Path) -> Iterator[FolderImages]:
     """The images of a folder and of every folder below it; folders that cannot be read are left out.
 
     Args:
         folder: The folder.
-        stopped: Returns whether the reader should stop.
-
-    Raises:
-        StoppedError: `stopped` returned true.
     """
     visited: set[tuple[int, int]] = set()
     waiting, linked = deque([""]), deque[str]()
@@ -130,7 +126,7 @@ def images_below(folder: Path, stopped: Callable[[], bool] = lambda: False) -> I
         if (status.st_dev, status.st_ino) in visited:
             continue
         visited.add((status.st_dev, status.st_ino))
-        listing = read_folder(path, stopped=stopped)
+        listing = read_folder(path)
         for name in listing.folders:
             below = f"{relative}/{name}" if relative else name
             (linked if os.path.islink(path / name) else waiting).append(below)  # noqa: PTH114 (no Path for each)

@@ -15,8 +15,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.files.private import read_regular
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
+from looptop.engine.files.private import read_regular, write_private
 from looptop.engine.text import visible
 
 CONFIDENCE = "confidence.json"
@@ -90,7 +90,8 @@ def read_words(folder: Path) -> list[str] | None:
 
 
 def _write(file: Path, content: _ConfidenceFile | _WordsFile) -> None:
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+    # The folder may be that of somebody else's run: links in it are refused.
+    write_private(file, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
 
 def _read(file: Path, kind: type[Kept]) -> Kept | None:
@@ -98,7 +99,7 @@ def _read(file: Path, kind: type[Kept]) -> Kept | None:
         content = msgspec.json.decode(read_regular(file, MAX_FILE_BYTES, follow_links=True), type=kind)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, msgspec.DecodeError, RecursionError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise _unreadable(file, error_text(error)) from None
     if content.format > FORMAT:
         raise LooptopError(f"{visible(file)} was written by a newer looptop; update looptop")

@@ -101,7 +101,7 @@ SHARED_ACTIONS = {
         Action("close_overlay", "escape", "close", "Close the list without choosing.", always=True),
     ),
     "help": (Action("close_overlay", "escape,question_mark,f1,q", "close", "Close the help.", shown="esc"),),
-    "events": (Action("open", "enter", "all events", "Show all events whole."),),
+    "events": (Action("open", "enter", "all events", "Show all events in full."),),
     "entries": (
         Action("search", "slash", "search", "Search for words.", palette=True, shown="/"),
         Action("turn(1)", "n", "next", "Go to the next entry with the words; from the last to the first.", shown="n N"),

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from looptop.engine.vqa.answer_records import Answer, TokenProbability
 
-MIN_NAMED_WIDTH = 28
-"""In narrower views the confidence of the answer is not called so again."""
-
 SUGGESTION = "suggestion"
 """The mark of a suggested question, which a click fills in."""
 

@@ -70,7 +70,6 @@ class ManyAnswers:
         self._time: TimeLeft | None = None
         self._request: tuple[int, list[int], float] | None = None
         """Id, questions and time of the batch that is being answered."""
-        self._unwritten = 0
 
     async def start(self) -> None:
         """Reads the answers that are kept, and asks for the others."""
@@ -187,18 +186,7 @@ class ManyAnswers:
             return dict(zip(answers, self.asked.add(entries), strict=True))
 
         written = in_thread(write)
-        self._unwritten += 1
-
-        def settle() -> None:
-            self._unwritten -= 1
-            self._put(written.result())
-
-        written.add_done_callback(lambda _: settle())
-
-    @property
-    def is_written(self) -> bool:
-        """Whether all answers that came are kept."""
-        return self._unwritten == 0
+        written.add_done_callback(lambda done: self._put(done.result()))
 
     def _put(self, entries: dict[int, Entry]) -> None:
         self.entries |= {index: _light(entry) for index, entry in entries.items()}

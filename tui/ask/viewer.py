@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ask.picture_panel import OPENING_SECONDS
 from looptop.tui.ask.picture_views import PictureViews, ViewName
@@ -142,7 +143,7 @@ class LargeView(Overlay[None]):
         width, height = self._whole.size
         parts: list[tuple[str, str]] = [(f"  {width}x{height} pixels", "$text-muted")]
         if self._views.name is not ViewName.IMAGE:
-            parts = [(f"  {self._views.subject.model}", "$text-muted")]
+            parts = [(f"  {visible(self._views.subject.model)}", "$text-muted")]
         title = Content.assemble(safe(self._path.name), " · ", safe(drawing.title, "$text-secondary"), *parts)
         for line, text in (
             (self._caption, title),

@@ -33,7 +33,6 @@ from looptop.tui.widgets.panel import Panel
 from looptop.tui.widgets.table import Table
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.evaluation.comparison import Comparison
     from looptop.engine.vqa.evaluation.records import Evaluation, QuestionResult
 
 PAGES = ("figures", "reliability", "confusion", "hardest", "mislabelled", "compare")
@@ -59,7 +58,6 @@ class EvaluationScreen(MainScreen):
         self._model = ""
         self._origin = "ask"
         self._shown: KeptEvaluation | None = None
-        self._comparison: Comparison | None = None
         self._compare_with = ""
         """The model to compare with, once it is evaluated on the same questions."""
         self._notice = ""
@@ -116,7 +114,7 @@ class EvaluationScreen(MainScreen):
         self._origin = origin
         self.query_one(TopBar).highlight(origin)
         if model != self._model:
-            self._model, self._shown, self._comparison, self._notice = model, None, None, "reading…"
+            self._model, self._shown, self._notice = model, None, "reading…"
             self._page = PAGES[0]
         self._show_page()
         work(self, self._read(), "read evaluation", exclusive=True)
@@ -149,7 +147,6 @@ class EvaluationScreen(MainScreen):
         self._grid.show(report.confusion)
         self._hardest.show(report.hardest)
         self._mislabelled.show(report.mislabelled)
-        self._comparison = None
         self._compare.show(None)
 
     # What is shown.
@@ -337,7 +334,7 @@ class EvaluationScreen(MainScreen):
         elif comparison is None:
             self._start(model)
         else:
-            self._comparison, self._compare_with = comparison, ""
+            self._compare_with = ""
             self._compare.show(comparison)
         self._show_page()
 

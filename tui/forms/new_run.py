@@ -184,7 +184,7 @@ class NewRunForm(Vertical):
         self.draft.take(config, config)
         self.like, self._unsaved_text = like, ""
         self.query_one("#form").border_title = safe(f"New run, like {run_id}")
-        self.table.preflight_errors = {}
+        self.table.start_errors = {}
         self.table.show_settings(PRESET)
         self._show_all()
 
@@ -207,7 +207,7 @@ class NewRunForm(Vertical):
             key: The setting that is the cause; empty if none is.
         """
         if key in self.draft.keys:
-            self.table.preflight_errors[key] = sentence
+            self.table.start_errors[key] = sentence
             self.table.go_to(key)
             self.table.focus()
         self._show_message(Content.styled("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
@@ -224,7 +224,7 @@ class NewRunForm(Vertical):
 
     @on(SettingsTable.Edited)
     def _edited(self) -> None:
-        self.table.preflight_errors = {}
+        self.table.start_errors = {}
         self.table.show_settings()
         self._show_all()
 
@@ -354,7 +354,7 @@ class NewRunForm(Vertical):
             return
         self._estimate = reply
         if reply.error is not None and reply.key in self.draft.keys:
-            self.table.preflight_errors[reply.key] = reply.error
+            self.table.start_errors[reply.key] = reply.error
             self.table.show_settings()
         self._show_setting()
         self._show_pane()

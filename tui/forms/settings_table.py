@@ -58,7 +58,7 @@ class SettingsTable(Table):
     def __init__(self, draft: Draft) -> None:
         super().__init__(COLUMNS, id="settings")
         self.draft = draft
-        self.preflight_errors: dict[str, str] = {}
+        self.start_errors: dict[str, str] = {}
         """What was seen to be wrong with a setting when a start was tried, by its key."""
         self.empty = "no setting matches; esc shows all"
         self._words: list[str] = []
@@ -111,7 +111,7 @@ class SettingsTable(Table):
 
     def wrong_with(self, key: str) -> str:
         """What is wrong with a setting; empty if nothing is."""
-        return self.draft.errors.get(key) or self.preflight_errors.get(key, "")
+        return self.draft.errors.get(key) or self.start_errors.get(key, "")
 
     def value_spot(self) -> tuple[Offset, int]:
         """The position and width of the value under the cursor, within the table."""

@@ -241,14 +241,16 @@ class RunsScreen(MainScreen):
     def _ask(self, title: str, key: str) -> None:
         from looptop.tui.screens.dialog import TextQuestion
 
-        for run_id in self._run_ids:
-            run = RunFolder.find(run_id)
+        runs: list[RunFolder] = []
+        if not self.attempt(lambda: runs.extend(RunFolder.find(each) for each in self._run_ids)):
+            return
+        for run in runs:
 
             def answered(text: str | None, run: RunFolder = run) -> None:
                 if text is not None and self.attempt(lambda: write_about(run.path, **{key: text})):
                     self._loop.poke()
 
-            question = TextQuestion(f"{title} of {run_id}", getattr(run.about(), key), several_lines=key == "note")
+            question = TextQuestion(f"{title} of {run.id}", getattr(run.about(), key), several_lines=key == "note")
             self.app.push_screen(question, answered)
 
     def action_resume(self) -> None:

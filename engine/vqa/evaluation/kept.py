@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import read_regular
 from looptop.engine.files.replacing import remove_oldest, replace_private
 from looptop.engine.home import home
@@ -91,8 +91,8 @@ def questions_of(evaluation: Evaluation) -> list[QuestionResult]:
     file = _folder(evaluation.weights) / f"{_name(evaluation)}{QUESTIONS}"
     try:
         kept = msgspec.json.decode(read_regular(file, MAX_FILE_BYTES), type=_QuestionsFile)
-    except (OSError, msgspec.DecodeError, LooptopError) as error:
-        reason = "they are damaged" if isinstance(error, msgspec.DecodeError) else error_text(error)
+    except (OSError, *UNREADABLE, LooptopError) as error:
+        reason = "they are damaged" if isinstance(error, UNREADABLE) else error_text(error)
         raise LooptopError(f"the questions of this evaluation cannot be read: {reason}; {_again(evaluation)}") from None
     if kept.format != FORMAT or kept.id != evaluation.id:
         raise LooptopError(f"the questions of this evaluation were replaced by another's; {_again(evaluation)}")
@@ -106,7 +106,7 @@ def _again(evaluation: Evaluation) -> str:
 
 
 def _read(file: Path) -> Evaluation | None:
-    with contextlib.suppress(OSError, msgspec.DecodeError, LooptopError):
+    with contextlib.suppress(OSError, *UNREADABLE, LooptopError):
         kept = msgspec.json.decode(read_regular(file), type=_EvaluationFile)
         if kept.format == FORMAT:
             return kept.evaluation

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import open_regular, read_regular
 from looptop.engine.files.replacing import replace_private
 from looptop.engine.home import home
@@ -86,7 +86,7 @@ def _file() -> Path:
 
 def _read_kept() -> dict[str, _KeptDigest]:
     """The kept digests by folder, the oldest first; none if the file is missing or damaged."""
-    with contextlib.suppress(OSError, msgspec.DecodeError, LooptopError):
+    with contextlib.suppress(OSError, *UNREADABLE, LooptopError):
         return msgspec.json.decode(read_regular(_file()), type=dict[str, _KeptDigest])
     return {}
 

@@ -122,6 +122,7 @@ def test_a_model_from_elsewhere_has_nothing_kept(tmp_path: Path) -> None:
         b'{"format": 99}',
         b'{"format": 1, "calibration": [], "words": [1]}',
         b"\xff\xfe",
+        b'{"format": 1, "calibration": "\xff", "words": ["\xff"]}',
         b"[" * 100_000,
         b'{"format": 1, "calibration": {"temperature": 0, "questions": 1, "raw_error": 0, "error": 0}, "words": 1}',
     ],
@@ -132,6 +133,19 @@ def test_a_damaged_confidence_file_is_one_sentence(tmp_path: Path, content: byte
         with pytest.raises(LooptopError) as error:
             read(tmp_path)
         assert name in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_notes_are_not_written_through_a_link(tmp_path: Path, link: str) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("kept")
+    for name in (training_notes.WORDS, training_notes.IMAGES):
+        (tmp_path / name).symlink_to(mine) if link == "symbolic" else (tmp_path / name).hardlink_to(mine)
+    with pytest.raises(LooptopError):
+        training_notes.write_words(tmp_path, ["red"])
+    with pytest.raises(LooptopError):
+        TrainingImages(torch.nn.functional.normalize(features(8, 1)), 0.5).save(tmp_path)
+    assert mine.read_text() == "kept"
 
 
 @pytest.mark.parametrize("how", ["empty", "truncated", "not a number", "other tensors", "wrong shape"])

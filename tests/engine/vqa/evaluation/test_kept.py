@@ -61,7 +61,16 @@ def test_the_newest_whole_evaluation_counts_and_each_data_has_its_own(model: Pat
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b'{"format": 1}', b"\xff\xfe", b'{"format": 99, "id": "", "questions": []}']
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"format": 1}',
+        b"\xff\xfe",
+        b'{"format": 99, "id": "", "questions": []}',
+        b'{"id": "\xff"}',
+        b"[" * 9999,
+    ],
 )
 def test_damaged_files_end_in_a_sentence_and_not_in_other_questions(model: Path, content: bytes) -> None:
     one = evaluation([result()], weights=weights.digest_of(model))
