@@ -101,8 +101,8 @@ def kept_entries(
     return usable
 
 
-def new_entry(asked: ImageQuestion, answer: Answer, model_stamp: str) -> Entry:
-    """The record of an answer that has just come."""
+def new_entry(asked: ImageQuestion, answer: Answer, model_stamp: str, *, in_table: bool = True) -> Entry:
+    """The record of an answer that has just come; without `in_table` it is one of the earlier questions."""
     return Entry(
         image=asked.image,
         question=asked.question,
@@ -111,7 +111,7 @@ def new_entry(asked: ImageQuestion, answer: Answer, model_stamp: str) -> Entry:
         time=time.time(),
         image_stamp=file_stamp(asked.image),
         model_stamp=model_stamp,
-        in_table=True,
+        in_table=in_table,
     )
 
 

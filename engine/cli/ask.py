@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,8 +12,9 @@ import msgspec
 from looptop.engine.cli.arguments import CommonArguments, add_json, add_model
 from looptop.engine.cli.output import note, probability, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
+from looptop.engine.home import is_read_only
 from looptop.engine.text import visible, visible_answer
-from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY
+from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY, Answer
 from looptop.engine.vqa.doubt_text import doubt_text
 from looptop.engine.vqa.images.decode import open_image
 
@@ -22,7 +25,8 @@ EXAMPLES = """\
   looptop ask --images photos "is it red?"
   looptop ask --images photos "is it red?" --out answers.csv
 
-Answers about a folder are kept in looptop's home as they come: if the command ends early, run it again to continue.
+Questions and answers are kept in looptop's home, and are among the earlier questions of the app's Ask screen. Answers
+about a folder are kept as they come: if the command ends early, run it again to continue.
 """
 
 BAR_CELLS = 30
@@ -91,9 +95,31 @@ def run(arguments: Arguments) -> int:
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         answer = answerer.answer(image, arguments.question, top=top)
+    _print(answer, arguments.json)
+    sys.stdout.flush()  # before the history is opened, which may have to wait for another looptop
+    _keep(Path(arguments.image), arguments.question, answer)
+    return 0
+
+
+def _keep(image: Path, question: str, answer: Answer) -> None:
+    """Adds the answer to the earlier questions; if that fails, a sentence says so."""
+    if is_read_only():
+        return
+    from looptop.engine.asked.many import ImageQuestion, new_entry
+    from looptop.engine.asked.questions import AskedQuestions
+    from looptop.engine.asked.stamps import model_stamp
+
+    asked = AskedQuestions()
+    about = ImageQuestion(image.absolute(), question.strip())
+    asked.add([new_entry(about, answer, model_stamp(answer.model), in_table=False)])
+    if asked.trouble:
+        note(asked.trouble)
+
+
+def _print(answer: Answer, as_json: bool) -> None:
     for doubt in answer.doubts:
         note(doubt_text(doubt))
-    if arguments.json:
+    if as_json:
         say_json(
             {
                 "answer": answer.answer,
@@ -106,7 +132,7 @@ def run(arguments: Arguments) -> int:
                 "model": answer.model,
             }
         )
-        return 0
+        return
     raw = f"raw: {probability(answer.raw_confidence)}" if answer.calibrated else "raw, not calibrated"
     say(f"{visible_answer(answer.answer)}  ({probability(answer.confidence)}; {raw})")
     say()
@@ -124,7 +150,6 @@ def run(arguments: Arguments) -> int:
         say("  the model is undecided: another answer may be likelier")
     say()
     say("  tokens: " + "  ".join(f"{visible(each.token)} {probability(each.probability)}" for each in answer.tokens))
-    return 0
 
 
 def _run_many(arguments: Arguments, folder: str) -> int:

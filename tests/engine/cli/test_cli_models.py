@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 import torch
 from PIL import Image
 
+from looptop.engine.asked.questions import AskedQuestions
+from looptop.engine.asked.store import NAME, AskedStore
 from looptop.engine.cli import answers as answers_command
 from looptop.engine.cli.main import main
 from looptop.engine.home import READ_ONLY
@@ -24,6 +27,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.answering import Answerer
 from tests.engine import fake_engine
+from tests.engine.asked.test_store import damaged
 from tests.factories.vqa import save, tiny_model
 from tests.support import eventually
 
@@ -115,6 +119,39 @@ def test_ask(capsys: Capture, model: str, image: str) -> None:
     out, err = capsys.readouterr()
     assert out.startswith(f"{answer['answer']}  (") and "tokens:" in out and err == ""
     assert "; raw, not calibrated)" in out
+
+
+def test_an_answer_is_among_the_earlier_questions(
+    capsys: Capture, model: str, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = told(capsys, "ask", image, " is it red? ", "--model", model, "--top", "3")
+    monkeypatch.setenv("LOOPTOP_READONLY", "1")
+    told(capsys, "ask", image, "is it blue?", "--model", model)
+    monkeypatch.delenv("LOOPTOP_READONLY")
+    asked = AskedQuestions()
+    (entry,) = asked.entries(asked.ids()).values()
+    assert (entry.image, entry.question, entry.answer.model) == (Path(image).absolute(), "is it red?", model)
+    assert [each.answer for each in entry.answer.candidates] == [each["answer"] for each in answer["candidates"]]
+    assert entry.image_stamp and entry.model_stamp and entry.right is None
+
+
+@pytest.mark.parametrize("harm", ["damaged", "locked"])
+def test_a_history_that_cannot_be_used_costs_no_answer(
+    capsys: Capture, model: str, image: str, home: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    monkeypatch.setattr("looptop.engine.asked.store.BUSY_SECONDS", 0.01)
+    if harm == "damaged":
+        damaged(home / NAME)
+    else:
+        AskedStore(home / NAME).close()
+    other = sqlite3.connect(home / NAME, isolation_level=None)
+    if harm == "locked":
+        other.execute("BEGIN EXCLUSIVE")
+    assert main(["ask", image, "is it red?", "--model", model, "--json"]) == 0
+    other.close()
+    out, notes = capsys.readouterr()
+    assert json.loads(out)["answer"]
+    assert notes.endswith("questions and answers are not kept\n") and notes.count("\n") == 1
 
 
 def test_what_a_library_prints_is_no_part_of_the_answer(
