@@ -30,6 +30,7 @@ class QuickAnswers:
         self.view: Callable[[AskRequest], AskReply] = lambda request: AskReply(
             id=request.id, view=view_of(request), status="ready"
         )
+        self.load: Callable[[AskRequest], AskReply] = lambda request: AskReply(id=request.id, status="ready")
         self.closed = False
 
     def start(self) -> None:
@@ -41,7 +42,7 @@ class QuickAnswers:
             return
         self.asked.append(request)
         if not request.image:
-            self.replies.put(AskReply(id=request.id, status="ready"))
+            self.replies.put(self.load(request))
         elif request.view is not None:
             self.replies.put(self.view(request))
         else:

@@ -226,6 +226,20 @@ async def test_the_search_looks_into_closed_folders_and_shows_the_image_in_its_f
         assert app.screen.query_one(ImageList).path == folder / "closed" / "deep" / "Zebra.png"
 
 
+async def test_the_bottom_line_has_the_keys_of_folders_and_of_a_filter_while_they_work(
+    answers: QuickAnswers, folder: Path
+) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        assert "folder above" not in shown(app)
+        await pilot.press("f")
+        await until(pilot, lambda: "u folder above" in shown(app))
+        await pilot.press("slash", "o", "enter")
+        await until(pilot, lambda: "esc close filter" in shown(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "esc close filter" not in shown(app))
+
+
 async def test_right_and_wrong_are_those_of_the_model(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[str, dict[tuple[Path, str], Outcome]] = {}
     monkeypatch.setattr(outcomes, "outcomes_of", lambda model: known.get(model, {}))
@@ -295,6 +309,8 @@ async def test_a_folder_that_is_typed_or_dropped_becomes_the_list(answers: Quick
         assert app.focused is app.screen.query_one(ImageList)
         paste(app, folder)
         await until(pilot, lambda: "img_10.png" in shown(app) and "/root ─" in shown(app))
+        paste(app, folder / "closed" / "deep")
+        await until(pilot, lambda: "Zebra.png · the image" in shown(app))
 
 
 def test_a_path_is_completed_as_far_as_it_is_clear(folder: Path) -> None:

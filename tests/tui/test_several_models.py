@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +93,21 @@ async def test_one_model_again_leaves_one_answer(answers: QuickAnswers) -> None:
 
 async def test_a_model_that_fails_costs_only_its_own_answer(answers: QuickAnswers) -> None:
     app = LooptopApp(make_process=lambda: answers)
-    give = answers.answer
+    give, load = answers.answer, answers.load
 
-    def answer(request: AskRequest) -> AskReply:
-        if request.model == "vqa-2":
-            return AskReply(id=request.id, error="vqa-2 is damaged", status="ready")
-        return give(request)
+    def otherwise(call: Callable[[AskRequest], AskReply]) -> Callable[[AskRequest], AskReply]:
+        damaged = AskReply(error="vqa-2 is damaged", status="ready")
+        return lambda request: (
+            msgspec.structs.replace(damaged, id=request.id) if request.model == "vqa-2" else call(request)
+        )
 
-    answers.answer = answer
+    answers.answer, answers.load = otherwise(give), otherwise(load)
     async with app.run_test(size=SIZE) as pilot:
         await mark(pilot, app, "space", "space", "enter")
+        await until(pilot, lambda: "✗ vqa-2 is damaged" in shown(app))
+        first, second = app.screen.query(AnswerView)
+        assert "✗" not in str(first.query_one("#answer-text").render())
+        assert str(second.border_title) == "vqa-2", "the name of the model that failed stands over its sentence"
         await ask(pilot, "what colour?")
         await until(pilot, lambda: "✗ vqa-2 is damaged" in shown(app) and "Answer of bundled" in shown(app))
 

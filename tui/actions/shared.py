@@ -111,5 +111,5 @@ SHARED_ACTIONS = {
         Action("close", "escape", "close", "Leave the field; close the log, or the events.", always=True),
         Action("close_overlay", "l,L,q", "close", "The same, outside of the field.", footer=False, shown="l q"),
     ),
-    "dialog": (Action("close_overlay", "escape", "no", "Close the question and change nothing."),),
+    "dialog": (Action("close_overlay", "escape", "close", "Close the question and change nothing.", always=True),),
 }

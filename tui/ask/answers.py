@@ -98,7 +98,7 @@ class Answers(Container):
         view = self._others.get(model, self._first)
         self._entries.pop(view, None)
         view.fail(sentence)
-        if model in self._others:
+        if model and self._others:
             view.border_title = safe(model)
 
     def wait(self, question: str, status: str, models: Sequence[str]) -> None:

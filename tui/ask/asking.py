@@ -65,6 +65,8 @@ class Asking:
         self._listener = listener
         self._client = AnswerClient(self._on_reply, make_process)
         self._pending: dict[int, Asked] = {}
+        self._loading: dict[int, str] = {}
+        """The models that are being loaded, by the request's id."""
         self._status = status
         self.views = PictureViews(self.model, self._request_view)
         """What is shown of the chosen image."""
@@ -79,7 +81,13 @@ class Asking:
     def load(self) -> None:
         """Loads the models, so that the first answers come sooner."""
         for model in self.models:
-            self._send(lambda model=model: self._client.ask(model), model)  # type: ignore[misc]
+            self._load(model)
+
+    def _load(self, model: str) -> None:
+        def send() -> None:
+            self._loading[self._client.ask(model)] = model
+
+        self._send(send, model)
 
     def use(self, models: Sequence[str]) -> None:
         """Asks these models from now on."""
@@ -158,6 +166,7 @@ class Asking:
             self._status.change(reply.status or self._status.code)
         is_other = self.views.take(reply) or self.many.take(reply)
         asked = self._pending.pop(reply.id, None)
+        loaded = self._loading.pop(reply.id, "") if reply.done else ""
         if reply.answer is not None and asked is not None:
             self._status.change(READY)
             self._listener.take_answer(asked, reply.answer)
@@ -167,7 +176,7 @@ class Asking:
             elif reply.id and self._status.code != READY:  # The model was being loaded, which has failed.
                 self._status.change(FAILED)
             if not is_other:
-                self._listener.take_error(reply.error, "" if asked is None else asked.model)
+                self._listener.take_error(reply.error, loaded if asked is None else asked.model)
         elif asked is not None:  # Not the last reply: the question waits for the model.
             self._pending[reply.id] = asked
         self._listener.show_model_status()

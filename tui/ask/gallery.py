@@ -84,6 +84,8 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self._thumbnails, self._mark = thumbnails, mark
         self._rows: Rows = PathRows()
+        self.shown: Path | None = None
+        """The image or folder that was under the cursor when it was drawn."""
         self._made: dict[int, Row] = {}
         """Rows that were drawn, by their index: each is drawn in many lines."""
         self._least: int | None = None
@@ -94,7 +96,12 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         """Replaces the rows."""
         self._rows, self._made = rows, {}
         self.set_reactive(Gallery.cursor, self.validate_cursor(cursor))
+        self._keep_shown()
         self._arrange()
+
+    def _keep_shown(self) -> None:
+        row = self.selected
+        self.shown = None if row is None else row.path
 
     @property
     def selected(self) -> Row | None:
@@ -128,6 +135,7 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def watch_cursor(self, before: int, now: int) -> None:
         """Scrolls to the tile, and posts `Moved`."""
+        self._keep_shown()
         self._reveal()
         for tile_row in {before // self._columns, now // self._columns}:
             self._refresh_row(tile_row)

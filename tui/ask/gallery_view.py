@@ -48,6 +48,11 @@ class GalleryView(Vertical):
         return self._gallery.selected
 
     @property
+    def shown(self) -> Path | None:
+        """The image or folder that was under the cursor when it was drawn."""
+        return self._gallery.shown
+
+    @property
     def cursor(self) -> int:
         """The index of the row under the cursor."""
         return self._gallery.cursor

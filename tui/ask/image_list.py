@@ -11,6 +11,7 @@ from rich.style import Style
 from textual.binding import BindingType
 from textual.events import Click, Resize
 from textual.message import Message
+from textual.reactive import reactive
 
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
@@ -37,19 +38,33 @@ class ImageList(Table):
     class Cleared(Message):
         """The filter is to be closed."""
 
+    has_folders: reactive[bool] = reactive(False, repaint=False, bindings=True)
+    """Whether the rows are those of a folder."""
+    is_filtered: reactive[bool] = reactive(False, repaint=False, bindings=True)
+    """Whether a filter is open."""
+
     def __init__(self, thumbnails: Thumbnails, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._thumbnails = thumbnails
         self._rows: Rows = PathRows()
-        self.has_folders = False
-        """Whether the rows are those of a folder."""
-        self.is_filtered = False
+        self.shown: Path | None = None
+        """The image or folder that was under the cursor when it was drawn: rows of a folder change while it is read."""
 
     def show(self, rows: Rows, cursor: int) -> None:
         """Replaces the rows."""
         self._rows = rows
         self.fill(len(rows), lambda _row: None, cursor=cursor)
+        self._keep_shown()
         self._request()
+
+    def _keep_shown(self) -> None:
+        row = self.selected
+        self.shown = None if row is None else row.path
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Scrolls to the row, and posts `Moved`."""
+        self._keep_shown()
+        super().watch_cursor(before, now)
 
     @property
     def selected(self) -> Row | None:

@@ -136,6 +136,11 @@ class ImagePanel(Vertical):
         else:
             self._show_rows(self.rows, self.rows.index_of(image))
 
+    def follow(self, image: Path) -> None:
+        """Puts the cursor on an image if the list has it."""
+        if (index := self.rows.index_of(image)) is not None:
+            self._show_rows(self.rows, index)
+
     def turn(self) -> None:
         """Changes between the images of a folder and those of the source before."""
         if isinstance(self.source, FolderSource):
@@ -334,14 +339,13 @@ class ImagePanel(Vertical):
             rows: The rows.
             index: The row that gets the cursor; None keeps the cursor on its image.
         """
-        view, before = self.view, self.view.selected
+        view, before = self.view, self.view.shown
         if index is None and before is not None:
-            index = rows.index_of(before.path)
+            index = rows.index_of(before)
         self.rows = rows
         view.show(rows, index or 0)
-        after = view.selected
-        if after is not None and (before is None or after.path != before.path) and self._revealed is None:
-            self._post_moved(after)
+        if view.shown != before and self._revealed is None:
+            self._post_moved(view.selected)
         self._describe()
 
     def _post_moved(self, row: Row | None) -> None:

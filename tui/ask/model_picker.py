@@ -175,7 +175,9 @@ class ModelPicker(Overlay[list[str]]):
 
     @property
     def _hint(self) -> Content:
-        if self._marked:
+        if len(self._marked) == 1:
+            hint = f"enter asks {self._marked[0]}; mark another to ask both at once"
+        elif self._marked:
             hint = f"enter asks {len(self._marked)} models at once: {', '.join(self._marked)}"
         else:
             hint = "enter asks the model under the cursor"

@@ -67,7 +67,7 @@ class PathQuestion(Overlay[list[Path]]):
     def compose(self) -> Iterable[Widget]:
         """One field, and what was wrong with the path, or the names that complete it."""
         box = Vertical(
-            PathField(placeholder="path of an image or a folder, typed, pasted or dropped; tab completes", id="path"),
+            PathField(placeholder="path, typed, pasted or dropped; tab completes it", id="path"),
             Static("", id="wrong"),
             classes="box -question",
         )

@@ -223,6 +223,7 @@ class AskScreen(MainScreen):
     def _show_again(self, entry: Entry) -> None:
         if entry.image != self.path:
             self.show_image(entry.image)
+            self.query_one(ImagePanel).follow(entry.image)
         self._show_entry(entry)
 
     def show_model_status(self) -> None:
