@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 
 from looptop.engine.journal.records import RunState, RunSummary, state_text
@@ -28,6 +30,8 @@ MARKS = {
     RunState.FAILED: "✗",
     RunState.INTERRUPTED: "✗",
 }
+MOST_NAME = 14
+"""The most cells of a run's name in a list."""
 WITH_ALERTS = "!"
 """The mark of a run that finished but raised alerts."""
 
@@ -46,17 +50,23 @@ def mark_of(state: RunState, alerts: int = 0) -> str:
     return WITH_ALERTS if state is RunState.FINISHED and alerts else MARKS[state]
 
 
-def run_line(summary: RunSummary) -> Content:
-    """A run's line in a list."""
-    how_far = f"{summary.step or 0:,}/{summary.total_steps:,}" if summary.total_steps else ""
-    figure = figure_text(summary) if headline(summary)[0].endswith("accuracy") else ""
-    return Content.assemble(
-        cell(summary.id, 9, "bold"),
-        state_word(summary.state, summary.alerts).pad_right(
-            max(1, 14 - len(state_text(summary.state, summary.alerts)))
-        ),
-        safe(f"{summary.preset:<6.6} {how_far:>13} {figure:>8}  {summary.title}", "$text-muted"),
-    )
+def run_lines(summaries: Sequence[RunSummary]) -> list[Content]:
+    """A line for each run of a list, in columns that are as wide as these runs need."""
+    states = [state_word(each.state, each.alerts) for each in summaries]
+    figures = [figure_text(each) if headline(each)[0].endswith("accuracy") else "" for each in summaries]
+    names = max((min(len(each.id), MOST_NAME) for each in summaries), default=0)
+    words, widest = max(map(len, states), default=0), max(map(len, figures), default=0)
+    lines = []
+    for summary, state, figure in zip(summaries, states, figures, strict=True):
+        how_far = f"{summary.step or 0:,}/{summary.total_steps:,}" if summary.total_steps else ""
+        lines.append(
+            Content.assemble(
+                cell(summary.id, names + 2, "bold"),
+                state.pad_right(words - len(state) + 2),
+                safe(f"{summary.preset:<6.6} {how_far:>13}  {figure:<{widest}}  {summary.title}", "$text-muted"),
+            )
+        )
+    return lines
 
 
 def figure_text(summary: RunSummary) -> str:

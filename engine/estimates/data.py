@@ -68,7 +68,7 @@ def count_steps(config: RunConfig, data: DataEstimate) -> StepCount | None:
         samples = batch * training.gradient_accumulation_steps
         per_epoch = math.ceil(math.ceil(train / batch) / training.gradient_accumulation_steps) if train else 0
     if training.max_steps > 0:
-        return StepCount(training.max_steps, per_epoch, samples)
+        return StepCount(training.max_steps, per_epoch, min(samples, train) if train else samples)
     if not per_epoch:
         return None
-    return StepCount(math.ceil(training.num_train_epochs * per_epoch), per_epoch, samples)
+    return StepCount(math.ceil(training.num_train_epochs * per_epoch), per_epoch, min(samples, train))

@@ -93,6 +93,8 @@ def _vqa_batch(config: VqaRunConfig, counts: DataCounts | None) -> tuple[BatchSh
     questions, answers = USUAL_TOKENS
     distinct = 0
     if counts is not None and counts.questions:
+        train = counts.of("train")
+        rows = min(rows, train.questions) if train is not None else rows
         processor = _processor(config)
         spread = slice(None, None, max(1, len(counts.questions) // max(rows, 1)))
         questions = max(len(ids) for ids in processor.question_ids(list(counts.questions[spread])))

@@ -13,12 +13,12 @@ from typing import Any
 
 import msgspec
 
-from looptop.engine.compute.device_names import refuse_absent
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.settings import RunConfig, from_dict, preset, presets, to_dict
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import SettingError
+from looptop.engine.startup.limits import refuse_impossible
 from looptop.engine.text import visible
 
 # Names that never mean a file, whatever the current folder holds.
@@ -36,7 +36,7 @@ def with_checked_sources(config: RunConfig) -> RunConfig:
     """
     config = with_absolute_paths(config)
     refuse_missing(config)
-    refuse_absent(config.training.device, config.training.precision)
+    refuse_impossible(config)
     return config
 
 

@@ -13,7 +13,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +98,10 @@ class RunTrainer(Trainer):
         self.context.pass_between_steps(text, done, total)
 
     def samples_of_a_step(self) -> int:
-        """The number of samples in one step, over all processes."""
+        """The number of samples in one step, over all processes: a whole batch, or all data if they are fewer."""
         args = self.args
-        return int(args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size)
+        batch = int(args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size)
+        return min(batch, len(self.train_dataset)) if isinstance(self.train_dataset, Sized) else batch
 
     def work_of_a_step(self) -> tuple[float, str]:
         """What one step trains on, and its unit: what its duration is proportional to."""

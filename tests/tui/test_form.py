@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.forms import editor
 from looptop.tui.forms.new_run import ValueField
 from looptop.tui.ppo.screen import PpoScreen
+from looptop.tui.terminal import driver
 from looptop.tui.train.screen import TrainScreen
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.quick_estimates import KNOWN, QuickEstimates
@@ -280,3 +282,49 @@ async def test_a_folder_without_a_table_is_refused_while_it_is_typed(
         estimates.reply = KNOWN
         await put(pilot, "data.max_images", "5")
         await until(pilot, lambda: "✗ source" not in shown(app) and "36,694" in shown(app))
+
+
+def test_the_editor_is_seen_while_output_of_libraries_goes_into_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyboard, terminal = os.openpty()
+    monkeypatch.setattr(driver, "_screen", driver.TerminalFile(terminal))
+    try:
+        assert editor._run([sys.executable, "-c", "import os; os.write(1, b'seen 1'); os.write(2, b'seen 2')"]) == 0
+        seen = b""
+        while not seen.endswith(b"2"):
+            seen += os.read(keyboard, 100)
+        assert seen == b"seen 1seen 2"
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+
+
+async def test_data_that_cannot_be_used_start_no_run_until_they_are_mended(
+    answers: QuickAnswers, estimates: QuickEstimates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[RunConfig] = []
+    monkeypatch.setattr(
+        host, "launch", lambda config, **_: started.append(config) or make_run(1, state=RunState.FINISHED)
+    )
+    estimates.reply = EstimateReply(error="no question can be used", key="data.source", status="ready")
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot)
+        await until(pilot, lambda: "no question can be used" in shown(app))
+        estimates.reply = KNOWN
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "✗ no question can be used" in shown(app))
+        await until(pilot, lambda: "36,694 on 3,800 images" in shown(app))
+        assert not started
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: bool(started))
+
+
+async def test_the_list_of_runs_follows_them(answers: QuickAnswers) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot)
+        await until(pilot, lambda: "no runs yet" in shown(app))
+        make_run(1, state=RunState.FINISHED)
+        await until(pilot, lambda: "✓ finished" in shown(app) and "no runs yet" not in shown(app))

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.records import RunState, RunSummary
 from looptop.tui import actions
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.paths import is_path_text, typed_path
+from looptop.tui.run_text import run_lines
 from looptop.tui.text import bar, cell, duration, number, reason, safe
 
 STYLES = Path(actions.__file__).parents[1] / "styles"
@@ -129,3 +131,13 @@ def test_no_id_is_styled_by_two_screens() -> None:
         each for name in ("ask", "train", "ppo", "runs", "charts") for each in set(ID.findall(rules(name)))
     )
     assert [each for each, count in styled.items() if count > 1] == []
+
+
+def test_runs_of_a_list_stand_in_columns() -> None:
+    runs = [
+        RunSummary(id=name, kind="vqa", state=RunState.FINISHED, preset="tiny", alerts=alerts, step=9, total_steps=9)
+        for name, alerts in (("vqa-1", 0), ("vqa-11", 12))
+    ]
+    lines = [line.plain for line in run_lines(runs)]
+    assert "finished, with 12 alerts" in lines[1]
+    assert len({line.index("tiny") for line in lines}) == len({line.index("9/9") for line in lines}) == 1

@@ -13,6 +13,7 @@ from textual.app import App, SuspendNotSupported
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
+from looptop.tui.terminal.driver import output_of_other_programs
 
 FALLBACKS = ("nano", "vi")
 """Editors that are tried where neither VISUAL nor EDITOR is set."""
@@ -59,7 +60,7 @@ def edit(app: App[object], text: str) -> str:
             path.chmod(0o600)
             try:
                 with app.suspend():
-                    code = subprocess.run([*command, str(path)], check=False).returncode
+                    code = _run([*command, str(path)])
             except SuspendNotSupported:
                 raise LooptopError("no editor can be opened here: the app cannot leave this terminal") from None
             if code:
@@ -69,3 +70,13 @@ def edit(app: App[object], text: str) -> str:
         raise LooptopError("the edited text is not UTF-8; nothing was changed") from None
     except OSError as error:
         raise LooptopError(f"{visible(command[0])} cannot be started: {error.strerror}") from None
+
+
+def _run(command: list[str]) -> int:
+    """Runs a program on the terminal, and returns its exit code."""
+    output = output_of_other_programs()
+    try:
+        return subprocess.run(command, check=False, stdout=output, stderr=output).returncode
+    finally:
+        if output is not None:
+            os.close(output)

@@ -80,7 +80,7 @@ def about_text(draft: Draft, estimate: EstimateReply | None) -> Content:
 def _data_lines(estimate: EstimateReply) -> list[Content]:
     lines = [_title("Data")] if estimate.splits or estimate.left_out else []
     for split in estimate.splits:
-        images = f" on {split.images:,} images" if split.images else ""
+        images = f" on {split.images:,} image{'s' * (split.images > 1)}" if split.images else ""
         lines.append(_line(split.name, f"{split.rows:,}{images}"))
     lines += [safe(f"! {kind}: {text}", "$text-warning") for kind, text in estimate.left_out]
     return lines

@@ -14,7 +14,7 @@ from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.listing import last_in_queue
 from looptop.tui.background import in_thread, work
 from looptop.tui.forms.new_run import NewRunForm
-from looptop.tui.run_text import run_line
+from looptop.tui.run_text import run_lines
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
 from looptop.tui.text import safe
@@ -59,7 +59,7 @@ class Launcher:
         """Lists the runs. Shows the live one, unless by then a run is open or a person has asked for the form."""
 
         async def open_first() -> None:
-            summaries = await self._list_runs()
+            summaries = await self.list_runs()
             if self._asked_for_form or is_open():
                 return
             training = [each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)]
@@ -74,7 +74,7 @@ class Launcher:
         """Shows the form, and the existing runs below it."""
 
         async def list_runs() -> None:
-            await self._list_runs()
+            await self.list_runs()
 
         self._asked_for_form = True
         self._show_form()
@@ -119,7 +119,8 @@ class Launcher:
             from looptop.tui.screens.picker import Choice, Picker
 
             summaries = await self._summaries()
-            choices = [Choice(each.id, run_line(each)) for each in summaries]
+            lines = run_lines(summaries)
+            choices = [Choice(each.id, line) for each, line in zip(summaries, lines, strict=True)]
             self._screen.app.push_screen(Picker(title, choices, empty), self.open)
 
         work(self._screen, choose(), "runs", exclusive=True)
@@ -151,7 +152,7 @@ class Launcher:
                 after = last if answer == "queue" else None
                 work(self._screen, self._start(config, after), "start", exclusive=True)
 
-        lines = [run_line(each) for each in live[:MOST_ASKED]]
+        lines = run_lines(live[:MOST_ASKED])
         more = [safe(f"and {len(live) - MOST_ASKED} more", "$text-muted")] if len(live) > MOST_ASKED else []
         text = Content("\n").join([safe("They share this machine with the new run:"), *lines, *more])
         question = Question(
@@ -187,7 +188,8 @@ class Launcher:
         screen.services.started_here.append(run)
         self._attach(run)
 
-    async def _list_runs(self) -> list[RunSummary]:
+    async def list_runs(self) -> list[RunSummary]:
+        """Lists the existing runs below the form, as they are now."""
         summaries = await self._summaries()
         self._form.list_runs(summaries)
         return summaries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -26,7 +26,7 @@ from looptop.tui.forms.draft import Draft
 from looptop.tui.forms.editor import edit
 from looptop.tui.forms.estimator import Estimator
 from looptop.tui.forms.settings_table import SettingsTable
-from looptop.tui.run_text import run_line
+from looptop.tui.run_text import run_lines
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
@@ -106,6 +106,7 @@ class NewRunForm(Vertical):
         self._estimated: RunConfig | None = None
         """The configuration that was asked about last."""
         self._timer: Timer | None = None
+        self._listed: Sequence[RunSummary] | None = None
 
     def compose(self) -> ComposeResult:
         """The settings and the pane; the text of a setting; the search; a message; the list of runs."""
@@ -163,12 +164,18 @@ class NewRunForm(Vertical):
             search.display = False
         self.table.focus()
 
-    def list_runs(self, summaries: Iterable[RunSummary]) -> None:
-        """Lists the existing runs."""
+    def list_runs(self, summaries: Sequence[RunSummary]) -> None:
+        """Lists the existing runs; the cursor stays on its run."""
+        if summaries == self._listed:
+            return
+        self._listed = summaries
         runs = self.query_one("#runs", OptionList)
-        options = [Option(run_line(each), id=each.id) for each in summaries]
+        cursor = runs.highlighted_option.id if runs.highlighted_option is not None else None
+        options = [Option(line, id=each.id) for each, line in zip(summaries, run_lines(summaries), strict=True)]
         none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
         runs.set_options(options or [none])
+        if cursor is not None and any(each.id == cursor for each in summaries):
+            runs.highlighted = runs.get_option_index(cursor)
 
     def fill(self, run_id: str, config: RunConfig, like: str = "") -> None:
         """Fills in the settings of another run.
@@ -326,6 +333,10 @@ class NewRunForm(Vertical):
             self.fail(draft.errors[wrong])
         elif draft.config is None:
             self.fail(draft.problem)
+        elif (estimate := self._estimate) is not None and estimate.error is not None:
+            self.fail(estimate.error, estimate.key)
+            self._estimated = None  # Whatever is wrong with the data may be mended meanwhile.
+            self._want_estimate()
         else:
             self.post_message(self.Wanted(draft.config))
             self._show_message(Content.styled("starting…", "$text-primary"))

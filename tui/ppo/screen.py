@@ -137,7 +137,10 @@ class PpoScreen(MainScreen):
 
     async def _read(self) -> bool:
         watcher, page, level = self._watcher, self.pages.run, self.navigation.level
-        if watcher is None or level == "form":
+        if level == "form":
+            await self._launcher.list_runs()
+            return True
+        if watcher is None:
             return False
         request = page.request if level == "run" else None
         snapshot = await in_thread(lambda: watcher.poll(request))

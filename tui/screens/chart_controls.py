@@ -12,7 +12,7 @@ from looptop.engine.text import visible
 from looptop.tui.background import in_thread, work
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.curves import ROLES
-from looptop.tui.run_text import run_line
+from looptop.tui.run_text import run_lines
 from looptop.tui.screens.base import MainScreen
 
 MOST_LISTED = 200
@@ -53,10 +53,12 @@ class ChartControls:
             every = await in_thread(self._screen.services.summaries.all)
             summaries = [each for each in every if metrics & each.metrics.keys()][:MOST_LISTED]
             overlaid = {run.id for run in shown[1:]}
+            others = sorted(
+                (each for each in summaries if each.id != shown[0].id), key=lambda each: each.id not in overlaid
+            )
             choices = [
-                Choice(each.id, Content("✓ " if each.id in overlaid else "  ") + run_line(each))
-                for each in sorted(summaries, key=lambda each: each.id not in overlaid)
-                if each.id != shown[0].id
+                Choice(each.id, Content("✓ " if each.id in overlaid else "  ") + line)
+                for each, line in zip(others, run_lines(others), strict=True)
             ]
             picker = Picker(f"Lay over {shown[0].id}", choices, "There is no other run with these metrics.")
             self._screen.app.push_screen(picker, lambda chosen: self._chosen(chosen, overlaid, most))

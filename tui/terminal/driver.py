@@ -266,6 +266,17 @@ def _open(kept: list[int]) -> int:
         return os.dup(drawn)
 
 
+def output_of_other_programs() -> int | None:
+    """A new descriptor of the terminal for a program that the app leaves it to; None outside of `terminal()`.
+
+    Descriptors 1 and 2, which a child inherits, are the log. The app's own descriptor is non-blocking, which most
+    programs do not expect.
+    """
+    if _screen is None:
+        return None
+    return os.open(os.ttyname(_screen.fileno()), os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+
+
 @contextlib.contextmanager
 def signals(leave: Callable[[], None]) -> Iterator[None]:
     """Calls `leave` on SIGHUP, SIGTERM and SIGINT, even while the event loop waits for the terminal."""

@@ -98,7 +98,10 @@ class TrainScreen(MainScreen):
 
     async def _read(self) -> bool:
         watcher, view = self._watcher, self._view
-        if watcher is None or not view.display:
+        if self._form.display:
+            await self._launcher.list_runs()
+            return True
+        if watcher is None:
             return False
         request, sample_step = view.request, self._sample_step
         snapshot = await in_thread(lambda: watcher.poll(request, sample_step))

@@ -19,7 +19,7 @@ from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.data import easy_vqa, table, vqa_v2
 from looptop.engine.vqa.data.problems import EMPTY_ANSWER, Problems
-from looptop.engine.vqa.data.rows import Limits, Row, folder_of, held_out_images, limited, none_left
+from looptop.engine.vqa.data.rows import Limits, Row, folder_of, held_out_images, limited, none_left, refuse_one_image
 
 SAMPLES = 4096
 """The largest number of questions and answers that are kept to count their tokens."""
@@ -73,7 +73,8 @@ def count_data(config: DataConfig, seed: int) -> DataCounts:
             return prepared
     problems = Problems()
     splits: dict[str, list[Row]] = {}
-    for name, rows in _rows(config, problems):
+    limits = Limits(config.start_at, config.end_at, config.max_images, config.max_questions)
+    for name, rows in _rows(config, limits, problems):
         before = len(problems)
         splits[name] = list(rows)
         if not splits[name]:
@@ -81,8 +82,10 @@ def count_data(config: DataConfig, seed: int) -> DataCounts:
             if name == "test" and kinds == {EMPTY_ANSWER}:
                 del splits[name]
                 continue
-            raise none_left(config.source, problems)
+            raise none_left(config.source, problems, limits)
     if "validation" not in splits:
+        train = splits["train"]
+        refuse_one_image([row.image_id for row in train], (row.image for row in train), problems)
         held = held_out_images((row.image_id for row in splits["train"]), config.validation_fraction, seed)
         everything = splits["train"]
         splits["train"] = [row for row in everything if row.image_id not in held]
@@ -102,9 +105,8 @@ def count_data(config: DataConfig, seed: int) -> DataCounts:
     )
 
 
-def _rows(config: DataConfig, problems: Problems) -> Iterator[tuple[str, Iterator[Row]]]:
+def _rows(config: DataConfig, limits: Limits, problems: Problems) -> Iterator[tuple[str, Iterator[Row]]]:
     """The rows of the source's own splits."""
-    limits = Limits(config.start_at, config.end_at, config.max_images, config.max_questions)
     if config.source == "easy-vqa":
         yield "train", limited(easy_vqa.rows("train", problems), limits)
         yield "test", limited(easy_vqa.rows("test", problems), limits)

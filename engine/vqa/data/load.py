@@ -7,7 +7,7 @@ Validation is split off by image, so that no image is on both sides. Rows that c
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,17 @@ from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.data import easy_vqa, prepared, table, vqa_v2
 from looptop.engine.vqa.data.problems import EMPTY_ANSWER, Problem, Problems
-from looptop.engine.vqa.data.rows import Limits, Progress, Row, folder_of, held_out_images, limited, none_left, reported
+from looptop.engine.vqa.data.rows import (
+    Limits,
+    Progress,
+    Row,
+    folder_of,
+    held_out_images,
+    limited,
+    none_left,
+    refuse_one_image,
+    reported,
+)
 
 SPLITS = ("train", "validation", "test")
 
@@ -175,12 +185,7 @@ def split_by_image(
         LooptopError: There is only one image, or one `image_id`; names the `problems` that left others out.
     """
     ids = dataset["image_id"][:]
-    if len(set(ids)) < 2:
-        reason = "the data has only one image"
-        if len(set(dataset["image"])) > 1:
-            reason = f"all images of the data have the image_id {visible(ids[0])}, and so count as one image"
-        left_out = f"; left out: {problems}" if problems else ""
-        raise LooptopError(f"{reason}; a second one is needed, to be held out for validation{left_out}")
+    refuse_one_image(ids, dataset["image"], problems)
     held = held_out_images(ids, fraction, seed)
     is_held = [image_id in held for image_id in ids]
     return prepared.rows_where(dataset, [not held_out for held_out in is_held]), prepared.rows_where(dataset, is_held)
@@ -191,7 +196,7 @@ def _read(config: DataConfig, problems: Problems, progress: Progress | None) -> 
     limits = Limits(config.start_at, config.end_at, config.max_images, config.max_questions)
     if config.source == "easy-vqa":
         return {
-            split: _whole("easy-vqa", limited(reported(easy_vqa.rows(split, problems), progress), limits), problems)
+            split: _whole("easy-vqa", reported(easy_vqa.rows(split, problems), progress), limits, problems)
             for split in ("train", "test")
         }
     if config.source == "vqa-v2":
@@ -245,14 +250,14 @@ def _read_table(
     if not len(dataset):
         if split == "test" and {problem.kind for problem in problems.all[before:]} == {EMPTY_ANSWER}:
             return None
-        raise none_left(path, problems)
+        raise none_left(path, problems, limits)
     return dataset
 
 
-def _whole(where: str, rows: Iterable[Row], problems: Problems) -> datasets.Dataset:
-    dataset = prepared.to_dataset(rows)
+def _whole(where: str, rows: Iterator[Row], limits: Limits, problems: Problems) -> datasets.Dataset:
+    dataset = prepared.to_dataset(limited(rows, limits))
     if not len(dataset):
-        raise none_left(where, problems)
+        raise none_left(where, problems, limits)
     return dataset
 
 
@@ -260,7 +265,7 @@ def _limited(dataset: datasets.Dataset, limits: Limits, source: Path) -> dataset
     if limits != Limits():
         dataset = prepared.to_dataset(limited([Row(**row) for row in dataset], limits))
     if not len(dataset):
-        raise none_left(source, Problems())
+        raise none_left(source, Problems(), limits)
     return dataset
 
 

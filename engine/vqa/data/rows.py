@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -155,11 +155,33 @@ def held_out_images(image_ids: Iterable[str], fraction: float, seed: int) -> set
     return set(ordered[: min(max(1, round(fraction * len(ordered))), len(ordered) - 1)])
 
 
-def none_left(source: object, problems: Problems) -> LooptopError:
-    """The error for a source without any usable row; counts what was wrong."""
-    return LooptopError(
-        f"no question of {visible(source)} can be used" + (f": {problems}" if len(problems) else "; it holds none")
-    )
+def refuse_one_image(image_ids: Sequence[str], images: Iterable[str], problems: Problems | None) -> None:
+    """Refuses data from which no image can be held out.
+
+    Args:
+        image_ids: The image of each row.
+        images: The image files.
+        problems: What left others out.
+
+    Raises:
+        LooptopError: There is only one image, or one id.
+    """
+    if len(set(image_ids)) >= 2:
+        return
+    reason = "the data has only one image"
+    if len(set(images)) > 1:
+        reason = f"all images of the data have the image_id {visible(image_ids[0])}, and so count as one image"
+    left_out = f"; left out: {problems}" if problems else ""
+    raise LooptopError(f"{reason}; a second one is needed, to be held out for validation{left_out}")
+
+
+def none_left(source: object, problems: Problems, limits: Limits | None = None) -> LooptopError:
+    """The error for a source without any usable row; counts what was wrong, or names the limits that left none."""
+    reason = "; it holds none"
+    if limits is not None and (limits.start_at is not None or limits.end_at is not None):
+        reason += f" between data.start_at ({limits.start_at or 0:,}) and data.end_at"
+        reason += "" if limits.end_at is None else f" ({limits.end_at:,})"
+    return LooptopError(f"no question of {visible(source)} can be used{f': {problems}' if len(problems) else reason}")
 
 
 def folder_of(path: str | os.PathLike[str], what: str) -> Path:

@@ -68,6 +68,23 @@ def test_data_that_cannot_be_used_is_refused_by_its_setting(tmp_path: Path) -> N
         assert caught.value.key.endswith(key.partition(".")[2])
 
 
+def test_data_without_a_question_or_a_second_image_are_refused(tmp_path: Path) -> None:
+    for settings, words in (
+        (["start_at=50000"], r"holds none between data.start_at \(50,000\) and data.end_at$"),
+        ([f"source={table(tmp_path / 'alone', 1)}"], "only one image; a second one is needed"),
+    ):
+        config = override(preset("tiny"), settings)
+        for read in (lambda: estimate_data(config), lambda: load_data(config.data, 7)):  # noqa: B023
+            with pytest.raises(LooptopError, match=words):
+                read()
+
+
+def test_a_batch_is_no_larger_than_the_data() -> None:
+    config = override(preset("tiny"), ["per_device_train_batch_size=1000000"])
+    steps = count_steps(config, DataEstimate((SplitSize("train", 40, 4),)))
+    assert steps is not None and (steps.per_epoch, steps.samples) == (1, 40)
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "rows", "total"),
     [
