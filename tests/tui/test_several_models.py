@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.widgets import Input
 
 from looptop.engine.asked.questions import AskedQuestions
-from looptop.engine.helpers.answers import AskReply, AskRequest
+from looptop.engine.helpers.answers import AskReply, AskRequest, BatchRequest
 from looptop.engine.vqa.evaluation import kept
 from looptop.engine.vqa.evaluation.weights import digest_of
+from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.engine.vqa.saved_models import ModelChoice, folder_of
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
@@ -22,6 +25,9 @@ from tests.factories.evaluations import evaluation, result
 from tests.factories.quick_answers import QuickAnswers, answer_of
 from tests.tui.conftest import shown, until
 from tests.tui.test_ask import ask
+from tests.tui.test_ask_many import column, images, open_many
+
+__all__ = ["images"]
 
 SIZE = (120, 40)
 SAYS = {"bundled": "red", "vqa-2": "green", "vqa-3": "blue"}
@@ -124,6 +130,57 @@ async def test_the_focused_answer_is_the_one_that_is_marked(answers: QuickAnswer
     asked = AskedQuestions()
     entries = asked.entries(asked.ids()).values()
     assert {each.answer.model: each.right for each in entries} == {"bundled": None, "vqa-2": False}
+
+
+async def test_all_marked_models_are_asked_about_all_images(
+    answers: QuickAnswers, images: list[ImageEntry], home: Path
+) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await mark(pilot, app, "space", "space", "enter")
+        await open_many(pilot, app, images[:5])
+        await until(pilot, lambda: "10 of 10" in shown(app))
+        text = shown(app)
+        assert "“What colour” · bundled, vqa-2" in text
+        assert "bundled · 1 of 5 right (20.0%) · red 5" in text and "vqa-2 · 1 of 5 right (20.0%) · green 5" in text
+        line = next(line for line in text.splitlines() if "1-green.png" in line)
+        assert line.split("│")[1].split()[:7] == ["1-green.png", "✗", "red", "75.0%", "✓", "green", "75.0%"]
+        await pilot.press("s", "s", "s", "s", "s", "S")  # image, then bundled's three columns, then vqa-2's mark
+        await until(pilot, lambda: column(app, ".png")[0] == "1-green.png")
+        await pilot.press("home", "right", "right", "right", "t", "w")
+        await until(pilot, lambda: "✗✎" in shown(app))
+        app.screen.query_one("#answers-filter", Input).value = "model:vqa-2 marked"
+        await until(pilot, lambda: column(app, ".png") == ["1-green.png"])
+        await pilot.press("E", "enter")
+        await until(pilot, lambda: any("2 answers are in" in each.message for each in app._notifications))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Answer of bundled" in shown(app) and "Answer of vqa-2" in shown(app))
+        assert "other answers" not in shown(app), "an answer of a table is shown with its candidates"
+    with (home / "exports" / "answers.csv").open(newline="", encoding="utf-8") as file:
+        rows = [(row["model"], row["answer"], row["judged_by"]) for row in csv.DictReader(file)]
+    assert rows == [("bundled", "red", "data"), ("vqa-2", "green", "person")]
+
+
+async def test_a_model_that_fails_leaves_the_others_their_answers(
+    answers: QuickAnswers, images: list[ImageEntry]
+) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    answer_batch, damaged = answers.answer_batch, True
+
+    def answer(request: BatchRequest) -> None:
+        if damaged and request.model == "bundled":
+            answers.replies.put(AskReply(id=request.id, error="bundled is damaged", status="ready"))
+        else:
+            answer_batch(request)
+
+    answers.answer_batch = answer  # type: ignore[method-assign]
+    async with app.run_test(size=SIZE) as pilot:
+        await mark(pilot, app, "space", "space", "enter")
+        await open_many(pilot, app, images[:5])
+        await until(pilot, lambda: "5 of 10 · stopped; space goes on · bundled: bundled is damaged" in shown(app))
+        damaged = False
+        await pilot.press("space")
+        await until(pilot, lambda: "10 of 10" in shown(app))
 
 
 def test_the_picker_shows_the_accuracy_of_a_kept_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

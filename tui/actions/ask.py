@@ -72,7 +72,7 @@ ASK_ACTIONS = {
             "many",
             "A",
             "ask all",
-            "Ask one question about all images of the list, or each image's own questions: a table of answers.",
+            "Ask all chosen models one question about all images of the list, or each image's own: a table of answers.",
             palette=True,
         ),
         Action(
@@ -170,7 +170,13 @@ ASK_ACTIONS = {
         Action("pause", "space", "stop/go on", "Stop asking, or go on with the questions that have no answer yet."),
         Action("sort", "s", "sort", "Sort by the next column; a click on a column's title sorts by it."),
         Action("reverse", "S", "reverse", "Sort the other way round.", footer=False),
-        Action("judge", "t", "right/wrong", "Mark this answer right or wrong, or type the right one.", changes=True),
+        Action(
+            "judge",
+            "t",
+            "right/wrong",
+            "Mark this answer right or wrong, or type the right one. ← and → choose among several models.",
+            changes=True,
+        ),
         Action("copy", "y", "copy", "Copy question, answer and model.", footer=False),
         Action("export", "E", "export", "Export the answers on display: CSV, JSON lines, training data."),
         Action("leave", "escape", "stop, close", "Leave the filter, else stop asking, else close.", always=True),
@@ -179,7 +185,7 @@ ASK_ACTIONS = {
         Action("app.go('ppo')", "3,alt+3", "PPO", "", footer=False),
         Action("app.go('runs')", "4,alt+4", "Runs", "", footer=False),
     ),
-    "answers": (Action("choose", "enter", "show", "Show this image and its answer on Ask."),),
+    "answers": (Action("choose", "enter", "show", "Show this image and its answers on Ask."),),
     "tree": (
         Action("open_folder", "right", "open folder", "Open the folder.", footer=False, shown="→"),
         Action("close_folder", "left", "close folder", "Close the folder, or go to it.", footer=False, shown="←"),

@@ -84,7 +84,10 @@ def judge(screen: Screen[Any], asked: AskedQuestions, entry: Entry, then: Callab
         ("escape", "stay", "change nothing"),
     ]
     text = Content.assemble(
-        safe(entry.question[:200], "$text-muted"), "  ", safe(visible_answer(entry.answer.answer)[:200], "bold")
+        safe(entry.question[:200], "$text-muted"),
+        "  ",
+        safe(visible_answer(entry.answer.answer)[:200], "bold"),
+        safe(f"  {entry.answer.model}", "$text-muted"),
     )
     screen.app.push_screen(Question("Is this answer right?", text, answers), answered)
 

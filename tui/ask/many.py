@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from looptop.tui.ask.listed import listed_images
-from looptop.tui.ask.many_answers import ManyAnswers, SendBatch
 from looptop.tui.background import in_thread, work
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply
     from looptop.engine.vqa.image_sources import ImageEntry
     from looptop.tui.ask.image_panel import ImagePanel
+    from looptop.tui.ask.many_answers import ManyAnswers, SendBatch
 
 
 class ManyQuestions:
@@ -36,7 +36,7 @@ class ManyQuestions:
         """How far it is, in a few words; empty if nothing is being asked."""
         if self.answers is None or not self.answers.is_busy:
             return ""
-        return f"asking {len(self.answers.questions):,} questions: {self.answers.done:,}"
+        return f"asking {self.answers.total:,} questions: {self.answers.done:,}"
 
     def take(self, reply: AskReply) -> bool:
         """Takes a reply of the answering process; returns whether it belongs to the table."""
@@ -47,7 +47,7 @@ class ManyQuestions:
         screen: Screen[Any],
         panel: ImagePanel,
         asked: AskedQuestions,
-        model: str,
+        models: Sequence[str],
         question: str,
         show: Callable[[Entry], object],
     ) -> None:
@@ -57,21 +57,21 @@ class ManyQuestions:
             screen: The screen below.
             panel: The list of images.
             asked: Where answers are kept.
-            model: The model to ask.
+            models: The models to ask.
             question: The question to offer.
             show: Called with an answer that is to be shown on the screen.
         """
         if self.answers is not None and self.answers.is_busy:
             self._show(screen, self.answers, show)
         else:
-            work(screen, self._choose(screen, panel, asked, model, question, show), "many", exclusive=True)
+            work(screen, self._choose(screen, panel, asked, models, question, show), "many", exclusive=True)
 
     async def _choose(
         self,
         screen: Screen[Any],
         panel: ImagePanel,
         asked: AskedQuestions,
-        model: str,
+        models: Sequence[str],
         question: str,
         show: Callable[[Entry], object],
     ) -> None:
@@ -86,33 +86,37 @@ class ManyQuestions:
 
         def chosen(question: str | None) -> None:
             if question is not None:
-                work(screen, self._begin(screen, images, asked, model, question, show), "many", exclusive=True)
+                work(screen, self._begin(screen, images, asked, models, question, show), "many", exclusive=True)
 
         own = sum(len(entry.questions) for entry in images)
-        screen.app.push_screen(ManyQuestion(question, len(images), own), chosen)
+        screen.app.push_screen(ManyQuestion(question, len(images), own, len(models)), chosen)
 
     async def _begin(
         self,
         screen: Screen[Any],
         images: list[ImageEntry],
         asked: AskedQuestions,
-        model: str,
+        models: Sequence[str],
         question: str,
         show: Callable[[Entry], object],
     ) -> None:
         from looptop.engine.asked.many import questions_about
+        from looptop.tui.ask.many_answers import ManyAnswers
 
         questions = await in_thread(lambda: questions_about(images, question))
-        answers = self.answers = ManyAnswers(question, questions, model, asked, self._send)
+        answers = self.answers = ManyAnswers(question, questions, models, asked, self._send)
         self._show(screen, answers, show)
         await answers.start()
 
     def _show(self, screen: Screen[Any], answers: ManyAnswers, show: Callable[[Entry], object]) -> None:
         from looptop.tui.ask.many_page import ManyPage
 
-        def chosen(index: int | None) -> None:
-            entry = answers.entries.get(index) if index is not None else None
-            if entry is not None:
+        async def show_whole(entries: Sequence[Entry]) -> None:
+            for entry in await in_thread(lambda: answers.whole(entries)):
                 show(entry)
+
+        def chosen(entries: Sequence[Entry] | None) -> None:
+            if entries is not None:
+                work(screen, show_whole(entries), "many answers", exclusive=True)
 
         screen.app.push_screen(ManyPage(answers), chosen)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
 from textual import on
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -18,18 +17,17 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible_answer
 from looptop.tui.actions import bindings
 from looptop.tui.ask import entry_actions
-from looptop.tui.ask.many_answers import ManyState
+from looptop.tui.ask.many_answers import ManyAnswers, ManyState, ModelAnswers
 from looptop.tui.ask.many_rows import ManyRows
 from looptop.tui.background import in_thread
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import duration, probability, safe
 from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
-from looptop.tui.widgets.table import Table
+from looptop.tui.widgets.table import ColumnTable, Table
 
 if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
-    from looptop.tui.ask.many_answers import ManyAnswers
 
 REDRAW_SECONDS = 0.5
 MAX_LOAD = 0.05
@@ -39,17 +37,22 @@ MAX_COUNTED = 6
 """So many different answers are counted below the table."""
 
 
-class AnswersTable(Table):
+class AnswersTable(ColumnTable):
     """The rows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("answers")]
 
+    def action_column(self, columns: int) -> None:
+        """Moves the column cursor, which only several models have."""
+        if self.shows_column:
+            super().action_column(columns)
 
-class ManyPage(Overlay[int]):
-    """The table. Returns the index of the question whose answer is to be shown on Ask, or None."""
+
+class ManyPage(Overlay[list["Entry"]]):
+    """The table. Returns the answers to a question that are to be shown on Ask, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("many")]
-    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("many", "answers", "rows")
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("many", "answers", "rows", "columns")
     AUTO_FOCUS = "#answers-table"
 
     def __init__(self, many: ManyAnswers) -> None:
@@ -63,10 +66,15 @@ class ManyPage(Overlay[int]):
     def compose(self) -> Iterable[Widget]:
         """The filter, the table, and how far it is."""
         table = AnswersTable(self._rows.columns, id="answers-table")
+        status = Static(id="answers-status")
+        if len(self._many.models) > 1:
+            # `t` and `y` mean the model under the column cursor.
+            table.shows_column, table.column = True, self._rows.first_answer
+            status.styles.height = 1 + len(self._many.models)
         box = Vertical(
             Field(placeholder='/ filters:  wrong  answer:red  confidence<0.5  "some words"', id="answers-filter"),
             table,
-            Static(id="answers-status"),
+            status,
             classes="box -many",
         )
         box.border_title = safe(self._title)
@@ -80,7 +88,7 @@ class ManyPage(Overlay[int]):
     @property
     def _title(self) -> str:
         asked = f"“{self._many.question}”" if self._many.question else "the list's own questions"
-        return f"{asked} · {self._many.model}"
+        return f"{asked} · {', '.join(each.model for each in self._many.models)}"
 
     @property
     def _table(self) -> AnswersTable:
@@ -114,7 +122,9 @@ class ManyPage(Overlay[int]):
         table.sort = self._rows.sort
         table.empty = "no answer is meant by that" if self._rows.is_filtered else "no question"
         table.fill(len(indices), self._rows.cells, cursor=cursor)
-        self.query_one("#answers-status", Static).update(Content("\n").join([self._progress(), self._figures()]))
+        self.query_one("#answers-status", Static).update(
+            Content("\n").join([self._progress(), *map(self._figures, self._many.models)])
+        )
 
     @property
     def _current(self) -> int | None:
@@ -125,11 +135,11 @@ class ManyPage(Overlay[int]):
     # Below the table.
 
     def _progress(self) -> Content:
-        many, total = self._many, len(self._many.questions)
+        many, total = self._many, self._many.total
         style = "$text-primary" if many.is_busy else "$text-muted"
         words = [f"{many.done:,} of {total:,}"]
-        if many.errors:
-            words.append(f"{len(many.errors):,} without an answer")
+        if errors := sum(len(each.errors) for each in many.models):
+            words.append(f"{errors:,} without an answer")
         match many.state:
             case ManyState.READING:
                 words.append("reading kept answers…")
@@ -146,11 +156,12 @@ class ManyPage(Overlay[int]):
         line = safe(" · ".join(words), style)
         return line + safe(f" · {many.trouble}", "$text-error") if many.trouble else line
 
-    def _figures(self) -> Content:
+    def _figures(self, model: ModelAnswers) -> Content:
+        """How many of a model's answers on display are right, and which ones are frequent."""
         from looptop.engine.asked.many import count_right, counted_answers
 
-        entries = [self._many.entries[index] for index in self._rows.indices if index in self._many.entries]
-        words = []
+        entries = [model.entries[index] for index in self._rows.indices if index in model.entries]
+        words = [model.model] if len(self._many.models) > 1 else []
         right, known = count_right(entries)
         if known:
             words.append(f"{right:,} of {known:,} right ({probability(right / known).strip()})")
@@ -233,8 +244,9 @@ class ManyPage(Overlay[int]):
 
     @on(Table.Chosen)
     def _chosen(self) -> None:
-        if self._current is not None:
-            self.dismiss(self._current)
+        if self._current is not None and (entries := self._many.entries(self._current)):
+            # The one under the column cursor last: it stays where several have no view of their own.
+            self.dismiss(sorted(entries, key=lambda each: each is self._entry))
 
     def action_copy(self) -> None:
         """Copies question, answer and model."""
@@ -243,30 +255,33 @@ class ManyPage(Overlay[int]):
 
     def action_judge(self) -> None:
         """Asks whether the answer is right."""
-        index, entry = self._current, self._entry
+        index, model, entry = self._current, self._model, self._entry
         if index is None or entry is None:
             return
 
         def judged(changed: Entry) -> None:
-            self._many.replace(index, changed)
+            self._many.replace(index, model, changed)
             self._draw()
 
         entry_actions.judge(self, self._many.asked, entry, judged)
 
     @property
+    def _model(self) -> ModelAnswers:
+        """The model under the column cursor."""
+        return self._rows.model_at(self._table.column)
+
+    @property
     def _entry(self) -> Entry | None:
-        current = self._current
-        return None if current is None else self._many.entries.get(current)
+        """The answer under the cursor."""
+        return None if self._current is None else self._model.entries.get(self._current)
 
     def action_export(self) -> None:
         """Exports the answers on display."""
         entry_actions.export(self, "answers", self._shown_entries)
 
     async def _shown_entries(self) -> Sequence[Entry]:
-        shown = [self._many.entries[index] for index in self._rows.indices if index in self._many.entries]
-        whole = await in_thread(lambda: self._many.asked.entries([entry.id for entry in shown]))
-        # The store may know less of the data's answers: it kept the answer before this list was open.
-        return [msgspec.structs.replace(whole[each.id], truths=each.truths) for each in shown if each.id in whole]
+        shown = [entry for index in self._rows.indices for entry in self._many.entries(index)]
+        return await in_thread(lambda: self._many.whole(shown))
 
 
 class ManyQuestion(Overlay[str]):
@@ -276,14 +291,16 @@ class ManyQuestion(Overlay[str]):
         before: The first text of the field.
         images: The number of images.
         own: The number of the images' own questions.
+        models: The number of models that are asked.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("dialog",)
 
-    def __init__(self, before: str, images: int, own: int) -> None:
+    def __init__(self, before: str, images: int, own: int, models: int) -> None:
         super().__init__()
         self._before, self._images, self._own = before, images, own
+        self._whom = f" {models} models" if models > 1 else ""
 
     def compose(self) -> Iterable[Widget]:
         """One field, and what enter does."""
@@ -303,10 +320,10 @@ class ManyQuestion(Overlay[str]):
 
     def _hint(self, question: str) -> Content:
         if question.strip():
-            text = f"enter asks it about {_counted(self._images, 'image')}"
+            text = f"enter asks{self._whom or ' it'} about {_counted(self._images, 'image')}"
             text += "; an empty line asks the images' own questions" if self._own else ""
         elif self._own:
-            text = f"enter asks {_counted(self._own, 'question')} that the data has about these images"
+            text = f"enter asks{self._whom} {_counted(self._own, 'question')} that the data has about these images"
         else:
             text = f"type a question; the data has none about {_counted(self._images, 'image')}"
         return safe(text, "$text-muted")

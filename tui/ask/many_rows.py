@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from looptop.engine.text import visible_answer
+from looptop.engine.vqa.doubt_text import doubt_name
 from looptop.tui.ask.history import mark_of
 from looptop.tui.text import probability
 from looptop.tui.widgets.table import Cell, Column, Row
@@ -13,15 +14,18 @@ from looptop.tui.widgets.table import Cell, Column, Row
 if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.tui.ask.many_answers import ManyAnswers
+    from looptop.tui.ask.many_answers import ManyAnswers, ModelAnswers
 
-MARK = Column("mark", "", 2, text=True)
-IMAGE = Column("image", "image", 10, least=8, text=True)
-QUESTION = Column("question", "question", 24, least=14, text=True)
-ANSWER = Column("answer", "answer", 12, least=10, text=True)
-CONFIDENCE = Column("confidence", "confidence", 10)
-TRUTH = Column("truth", "right answer", 12, least=8, text=True)
-DOUBT = Column("doubt", "doubt", 16, text=True, from_width=100)
+
+class AnswerColumn(NamedTuple):
+    """A column, and what it shows of the question with an index."""
+
+    column: Column
+    cell: Callable[[int], Cell]
+    value: Callable[[int], Any]
+    """The value to sort by; None comes last."""
+    model: ModelAnswers | None = None
+    """The model whose answers it shows."""
 
 
 class ManyRows:
@@ -33,7 +37,7 @@ class ManyRows:
 
     def __init__(self, many: ManyAnswers) -> None:
         self.many = many
-        self.columns = columns_of(many)
+        self._columns = columns_of(many)
         self.sort: tuple[str, bool] | None = None
         """The key of the column that rows are sorted by, and whether the largest comes first; None for the list's
         order."""
@@ -43,15 +47,30 @@ class ManyRows:
         """The questions on display, in order."""
 
     @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns."""
+        return tuple(each.column for each in self._columns)
+
+    @property
+    def first_answer(self) -> int:
+        """The index of the column of the first model's answers."""
+        return next(index for index, each in enumerate(self._columns) if each.model) + 1
+
+    def model_at(self, column: int) -> ModelAnswers:
+        """The model whose answers a column shows; else that of the nearest column at the left, else the first one."""
+        models = [each.model for each in self._columns[: column + 1] if each.model is not None]
+        return models[-1] if models else self.many.models[0]
+
+    @property
     def is_filtered(self) -> bool:
         """Whether a filter is set."""
         return self._filter is not None
 
     def use_filter(self, chosen: Filter[Entry] | None) -> None:
-        """Shows only what this filter accepts; None shows everything."""
+        """Shows only questions of which this filter accepts an answer; None shows everything."""
         self._filter = chosen
         self._accepted = set()
-        self._test(self.many.entries)
+        self._test(range(len(self.many.questions)))
         self.arrange()
 
     def take_new(self) -> None:
@@ -65,8 +84,8 @@ class ManyRows:
         indices: Iterable[int] = range(len(self.many.questions)) if self._filter is None else sorted(self._accepted)
         if self.sort is not None:
             key, largest_first = self.sort
-            value = _VALUES[key]
-            known = [(given, index) for index in indices if (given := value(self.many, index)) is not None]
+            value = next(each.value for each in self._columns if each.column.key == key)
+            known = [(given, index) for index in indices if (given := value(index)) is not None]
             known.sort(key=lambda pair: pair[0], reverse=largest_first)
             ordered = [index for _, index in known]
             rest = set(ordered)
@@ -77,7 +96,7 @@ class ManyRows:
         if self._filter is None:
             return
         for index in indices:
-            if self._filter.holds(self.many.entries[index]):
+            if any(map(self._filter.holds, self.many.entries(index))):
                 self._accepted.add(index)
             else:
                 self._accepted.discard(index)
@@ -85,67 +104,105 @@ class ManyRows:
     def cells(self, row: int) -> Row:
         """A row's cells."""
         index = self.indices[row]
-        return [self._cell(column.key, index) for column in self.columns]
-
-    def _cell(self, key: str, index: int) -> Cell:
-        asked, entry = self.many.questions[index], self.many.entries.get(index)
-        if key == "image":
-            return Cell(asked.image.name)
-        if key == "question":
-            return Cell(asked.question)
-        if entry is None:
-            error = self.many.errors.get(index)
-            return Cell("" if key != "answer" else "·" if error is None else error, "bad" if error else "muted")
-        match key:
-            case "mark":
-                return Cell(*mark_of(entry))
-            case "answer":
-                return Cell(visible_answer(entry.answer.answer), "bold")
-            case "confidence":
-                return Cell(probability(entry.answer.confidence))
-            case "truth":
-                return Cell(right_answer(entry), "muted")
-            case _:
-                return Cell(_doubts(entry), "warn")
+        return [each.cell(index) for each in self._columns]
 
 
-def columns_of(many: ManyAnswers) -> tuple[Column, ...]:
+def columns_of(many: ManyAnswers) -> list[AnswerColumn]:
     """The columns: a question only where each image has its own, a right answer only where the data has some."""
-    columns = [MARK, IMAGE]
+    questions = many.questions
+    columns = [
+        AnswerColumn(
+            Column("image", "image", 10, least=8, text=True),
+            lambda index: Cell(questions[index].image.name),
+            lambda index: str(questions[index].image).lower(),
+        )
+    ]
     if not many.question:
-        columns.append(QUESTION)
-    columns += [ANSWER, CONFIDENCE]
-    if any(each.truths for each in many.questions):
-        columns.append(TRUTH)
-    return (*columns, DOUBT)
+        columns.append(
+            AnswerColumn(
+                Column("question", "question", 24, least=14, text=True),
+                lambda index: Cell(questions[index].question),
+                lambda index: questions[index].question.lower(),
+            )
+        )
+    for number, model in enumerate(many.models):
+        columns += _columns_of_model(model, str(number) if number else "", len(many.models) > 1)
+    if any(each.truths for each in questions):
+        columns.append(
+            AnswerColumn(
+                Column("truth", "right answer", 12, least=8, text=True),
+                lambda index: Cell(_right_answer(many, index), "muted"),
+                lambda index: _right_answer(many, index).lower() or None,
+            )
+        )
+    columns.append(
+        AnswerColumn(
+            # The columns of several models can be scrolled.
+            Column("doubt", "doubt", 16, text=True, from_width=100 if len(many.models) == 1 else 0),
+            lambda index: Cell(_doubts(many, index), "warn"),
+            lambda index: _doubts(many, index) or None,
+        )
+    )
+    return columns
 
 
-def right_answer(entry: Entry) -> str:
+def _columns_of_model(model: ModelAnswers, number: str, named: bool) -> list[AnswerColumn]:
+    """Mark, answer and confidence.
+
+    Args:
+        model: The model.
+        number: The end of the columns' keys.
+        named: Whether the model's name stands above its answers.
+    """
+
+    def answered(get: Callable[[Entry], Any]) -> Callable[[int], Any]:
+        return lambda index: get(model.entries[index]) if index in model.entries else None
+
+    def answer(index: int) -> Cell:
+        if (entry := model.entries.get(index)) is not None:
+            return Cell(visible_answer(entry.answer.answer), "bold")
+        error = model.errors.get(index)
+        return Cell("·", "muted") if error is None else Cell(error, "bad")
+
+    mark = answered(lambda entry: Cell(*mark_of(entry)))
+    confidence = answered(lambda entry: Cell(probability(entry.answer.confidence)))
+    certainty = ("conf.", 6) if named else ("confidence", 10)
+    return [
+        AnswerColumn(
+            Column(f"mark{number}", "", 2, text=True),
+            lambda index: mark(index) or Cell(""),
+            answered(lambda entry: entry.right),
+            model,
+        ),
+        AnswerColumn(
+            Column(f"answer{number}", model.model if named else "answer", 12, least=10, text=True),
+            answer,
+            answered(lambda entry: entry.answer.answer.lower()),
+            model,
+        ),
+        AnswerColumn(
+            Column(f"confidence{number}", *certainty),
+            lambda index: confidence(index) or Cell(""),
+            answered(lambda entry: entry.answer.confidence),
+            model,
+        ),
+    ]
+
+
+def _right_answer(many: ManyAnswers, index: int) -> str:
     """The right answer: the person's, else the data's; empty if nobody said."""
-    return entry.taught or entry.truth
+    taught = next((entry.taught for entry in many.entries(index) if entry.taught), "")
+    return taught or next((entry.truth for entry in many.entries(index)), "")
 
 
-def _doubts(entry: Entry) -> str:
-    from looptop.engine.vqa.doubt_text import doubt_name
-
-    return ", ".join(map(doubt_name, entry.answer.doubts))
-
-
-def _answered(get: Callable[[Entry], Any]) -> Callable[[ManyAnswers, int], Any]:
-    def value(many: ManyAnswers, index: int) -> Any:
-        entry = many.entries.get(index)
-        return None if entry is None else get(entry)
-
-    return value
-
-
-_VALUES: dict[str, Callable[[ManyAnswers, int], Any]] = {
-    "mark": _answered(lambda entry: entry.right),
-    "image": lambda many, index: str(many.questions[index].image).lower(),
-    "question": lambda many, index: many.questions[index].question.lower(),
-    "answer": _answered(lambda entry: entry.answer.answer.lower()),
-    "confidence": _answered(lambda entry: entry.answer.confidence),
-    "truth": _answered(lambda entry: right_answer(entry).lower() or None),
-    "doubt": _answered(lambda entry: _doubts(entry) or None),
-}
-"""The value to sort by, by the column's key; None comes last."""
+def _doubts(many: ManyAnswers, index: int) -> str:
+    """The doubts of all models; with the model's name if others do not share it."""
+    models = dict[str, list[str]]()
+    entries = many.entries(index)
+    for entry in entries:
+        for name in map(doubt_name, entry.answer.doubts):
+            models.setdefault(name, []).append(entry.answer.model)
+    return ", ".join(
+        name if len(doubting) == len(entries) else f"{name} ({', '.join(doubting)})"
+        for name, doubting in models.items()
+    )

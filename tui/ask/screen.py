@@ -368,8 +368,8 @@ class AskScreen(MainScreen):
         entry_actions.export(self, "answers", self.query_one(History).chosen)
 
     def action_many(self) -> None:
-        """Asks one question about all images of the list, or the list's own questions."""
+        """Asks all chosen models one question about all images of the list, or the list's own questions."""
         field, asking = self.query_one(QuestionField), self._asking
         asked = self.query_one(History).asked
         panel = self.query_one(ImagePanel)
-        asking.many.open(self, panel, asked, asking.model, field.value.strip(), self._show_again)
+        asking.many.open(self, panel, asked, asking.models, field.value.strip(), self._show_again)
