@@ -256,11 +256,13 @@ class LooptopApp(App[str]):
         self.kept.keep_theme(self.theme)
 
     def action_help(self) -> None:
-        """Shows the help of this screen."""
+        """Explains the pane that has the focus, and shows the keys of its screen."""
+        from looptop.tui.actions.panes import pane_of
         from looptop.tui.screens.help import Help
 
-        if not isinstance(self.screen, Help):
-            self.push_screen(Help(key_contexts_of(self.screen)))
+        screen = self.screen
+        if not isinstance(screen, Help):
+            self.push_screen(Help(key_contexts_of(screen), pane_of(screen.focused or screen)))
 
     def action_leave(self) -> None:
         """Quits; asks first if something would be lost, or if a run that was started here is live."""

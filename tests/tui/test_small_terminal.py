@@ -59,7 +59,7 @@ async def test_an_overlay_takes_the_whole_terminal(answers: QuickAnswers) -> Non
     async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=(40, 12)) as pilot:
         await until(pilot, lambda: "1.png" in shown(app))
         await pilot.press("question_mark")
-        await until(pilot, lambda: "Ask" in shown(app) and isinstance(app.screen, Overlay))
+        await until(pilot, lambda: "─ Help ─" in shown(app) and isinstance(app.screen, Overlay))
         box = app.screen.query_one(".box")
         assert (box.region.width, box.region.height) == (40, 11)
 

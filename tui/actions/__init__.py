@@ -31,6 +31,7 @@ KEY_CONTEXTS = {
     "gallery": "In the gallery",
     "path": "In the field for a path",
     "history": "In the earlier questions",
+    "card": "In the card of a model",
     "models": "Among models",
     "many": "In a table of answers",
     "answers": "Among the answers",

@@ -33,3 +33,7 @@ class Action:
         """The keys as a person would write them."""
         names = {"escape": "esc", "slash": "/", "question_mark": "?", "full_stop": ".", "ctrl+s": "^s"}
         return self.shown or " ".join(names.get(key, key) for key in self.keys.split(","))
+
+
+HELP = Action("app.help", "question_mark,f1", "help", "Explain this pane, and show its keys.", shown="?")
+"""The key of the help in an overlay, where the app's own keys do not work."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from looptop.tui.actions.action import Action
+from looptop.tui.actions.action import HELP, Action
 
 ASK_ACTIONS = {
     "ask": (
@@ -122,7 +122,7 @@ ASK_ACTIONS = {
         Action("strength(-1)", "left_square_bracket", "shading", "Darken less in pictures of attention.", shown="[ ]"),
         Action("strength(1)", "right_square_bracket", "shading", "Darken more.", footer=False, shown="]"),
         Action("close_overlay", "escape,z", "close", "Close the large view.", shown="esc"),
-        Action("app.help", "question_mark,f1", "help", "Show this help.", shown="?"),
+        HELP,
     ),
     "question": (
         Action("suggest(-1)", "up", "suggestion", "Fill in a suggested question, or one asked before.", shown="↑↓"),
@@ -164,6 +164,7 @@ ASK_ACTIONS = {
             shown="/",
         ),
     ),
+    "card": (Action("close_overlay", "escape,c,q", "close", "Close the card.", shown="esc"), HELP),
     "models": (Action("mark", "space", "mark", "Mark this model: all marked ones are asked at once.", always=True),),
     "many": (
         Action("search", "slash", "filter", 'Filter: wrong answer:red confidence<0.5 -"some words".', shown="/"),
@@ -180,6 +181,7 @@ ASK_ACTIONS = {
         Action("copy", "y", "copy", "Copy question, answer and model.", footer=False),
         Action("export", "E", "export", "Export the answers on display: CSV, JSON lines, training data."),
         Action("leave", "escape", "stop, close", "Leave the filter, else stop asking, else close.", always=True),
+        HELP,
         Action("app.go('ask')", "1,alt+1", "leave it", "Go to another screen; asking goes on.", shown="1 2 3 4"),
         Action("app.go('train')", "2,alt+2", "Train", "", footer=False),
         Action("app.go('ppo')", "3,alt+3", "PPO", "", footer=False),

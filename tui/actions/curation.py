@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from looptop.tui.actions.action import Action
+from looptop.tui.actions.action import HELP, Action
 
 CURATION_ACTIONS = {
     "curation": (
@@ -22,6 +22,6 @@ CURATION_ACTIONS = {
         Action("sort", "s", "sort", "Sort by the next column; a click on a column's title sorts by it."),
         Action("reverse", "S", "reverse", "Sort the other way round.", footer=False),
         Action("leave", "escape", "close", "Leave the filter, else close the page.", always=True),
-        Action("app.help", "question_mark,f1", "help", "Show this help.", shown="?"),
+        HELP,
     ),
 }

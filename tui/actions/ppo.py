@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from looptop.tui.actions.action import Action
+from looptop.tui.actions.action import HELP, Action
 
 PPO_ACTIONS = {
     "ppo-run": (
@@ -159,5 +159,5 @@ PPO_ACTIONS = {
         Action("list", "down", "list", "Go from the field to the list.", shown="↓"),
         Action("close_overlay", "escape", "close", "Close the breakpoints.", always=True),
     ),
-    "health": (Action("close_overlay", "escape,i,q", "close", "Close the health marks.", shown="esc"),),
+    "health": (Action("close_overlay", "escape,i,q", "close", "Close the health marks.", shown="esc"), HELP),
 }

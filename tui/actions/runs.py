@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from looptop.tui.actions.action import Action
+from looptop.tui.actions.action import HELP, Action
 
 RUN_ACTIONS = {
     "train": (
@@ -243,11 +243,13 @@ RUN_ACTIONS = {
     "configurations": (
         Action("all", "a", "all", "Show all settings, or only those that differ."),
         Action("close_overlay", "escape,t,q", "close", "Close the configurations.", shown="esc"),
+        HELP,
     ),
     "completions": (
         Action("turn(-1)", "left_square_bracket", "earlier", "The completions of the previous step.", shown="["),
         Action("turn(1)", "right_square_bracket", "later", "The completions of the next step.", shown="]"),
         Action("order", "s", "sort", "The largest advantage first, or in their original order."),
         Action("close_overlay", "escape,w,q", "close", "Close the completions.", shown="esc"),
+        HELP,
     ),
 }

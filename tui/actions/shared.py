@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from looptop.tui.actions.action import Action
+from looptop.tui.actions.action import HELP, Action
 
 SHARED_ACTIONS = {
     "app": (
@@ -45,7 +45,7 @@ SHARED_ACTIONS = {
         Action("back", "escape", "back", "Leave the field, or close what is open.", footer=False),
         Action("theme", "d", "dark/light", "Change between dark and light.", footer=False, palette=True),
         Action("command_palette", "ctrl+p", "palette", "Open the palette: every action by its name.", footer=False),
-        Action("help", "question_mark,f1", "help", "Show this help.", palette=True, shown="?"),
+        Action("help", "question_mark,f1", "help", "Explain this pane, and show its keys.", palette=True, shown="?"),
         Action(
             "leave",
             "q",
@@ -64,7 +64,7 @@ SHARED_ACTIONS = {
     ),
     "field": (
         Action("app.back", "escape", "leave field", "Leave the field; then the single keys work."),
-        Action("app.help", "f1", "help", "Show this help."),
+        Action("app.help", "f1", "help", "Explain this field, and show the keys of its screen."),
         Action("app.go('ask')", "alt+1", "screens", "Change the screen.", shown="alt+1/2/3/4"),
         Action("app.go('train')", "alt+2", "Train", "", footer=False),
         Action("app.go('ppo')", "alt+3", "PPO", "", footer=False),
@@ -110,6 +110,10 @@ SHARED_ACTIONS = {
         Action("follow", "f", "follow", "Follow the end, or stop following it.", palette=True),
         Action("close", "escape", "close", "Leave the field; close the log, or the events.", always=True),
         Action("close_overlay", "l,L,q", "close", "The same, outside of the field.", footer=False, shown="l q"),
+        HELP,
     ),
-    "dialog": (Action("close_overlay", "escape", "close", "Close the question and change nothing.", always=True),),
+    "dialog": (
+        Action("close_overlay", "escape", "close", "Close the question and change nothing.", always=True),
+        HELP,
+    ),
 }

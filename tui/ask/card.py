@@ -33,8 +33,8 @@ NOT_EVALUATED = "nobody has evaluated it here: looptop eval measures it"
 class CardView(Overlay[None]):
     """A model's card, which is read in a thread."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("help")]
-    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("help",)
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("card")]
+    KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("card",)
 
     def __init__(self, model: str) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class CardView(Overlay[None]):
     def compose(self) -> Iterable[Widget]:
         """One text, which can be scrolled."""
         reading = Static(Content.styled("reading the model's files…", "$text-muted"), id="card")
-        box = VerticalScroll(reading, classes="box -help -card")
+        box = VerticalScroll(reading, classes="box -help")
         box.border_title = safe(f"Card of {self._model}")
         yield box
         yield KeyBar()

@@ -1,34 +1,40 @@
-"""The help overlay, made from the table of actions."""
+"""The help overlay: what the pane with the focus shows, then the keys, made from the tables of panes and actions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
 from looptop.tui import actions
+from looptop.tui.actions.panes import Pane
 from looptop.tui.screens.base import Overlay
 from looptop.tui.widgets.bars import KeyBar
 
+KEYS_WIDTH = 10
+"""Cells for the keys, with the space around them."""
+
 
 class Help(Overlay[None]):
-    """The keys of a screen, then those that work everywhere."""
+    """What a pane shows, the keys of its screen, then those that work everywhere."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("help")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("help",)
 
-    def __init__(self, contexts: tuple[str, ...]) -> None:
+    def __init__(self, contexts: tuple[str, ...], pane: Pane | None = None) -> None:
         super().__init__()
-        self._contexts = contexts
+        self._contexts, self._pane = contexts, pane
 
     def compose(self) -> Iterable[Widget]:
         """One text, which can be scrolled."""
-        box = VerticalScroll(Static(text_of(self._contexts)), classes="box -help")
+        box = VerticalScroll(Static(id="help-text"), classes="box -help")
         box.border_title = "Help"
         yield box
         yield KeyBar()
@@ -37,10 +43,21 @@ class Help(Overlay[None]):
         """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
 
+    def on_resize(self, event: Resize) -> None:
+        """Wraps the text for the new width."""
+        super().on_resize(event)
+        self.call_after_refresh(self._show)
 
-def text_of(contexts: tuple[str, ...]) -> Content:
-    """The actions of these key contexts, then those that work everywhere."""
+    def _show(self) -> None:
+        text = self.query_one("#help-text", Static)
+        text.update(text_of(self._contexts, self._pane, text.size.width - 1))
+
+
+def text_of(contexts: tuple[str, ...], pane: Pane | None, width: int) -> Content:
+    """What a pane shows, the actions of these key contexts, then those that work everywhere, for this many cells."""
     lines: list[Content] = []
+    if pane is not None:
+        lines += [Content.styled(pane.title, "$secondary bold"), *_wrapped(pane.text, width)]
     for context in [*dict.fromkeys(contexts), "app", "field"]:
         known = actions.actions_of([context])
         if not known:
@@ -49,10 +66,13 @@ def text_of(contexts: tuple[str, ...]) -> Content:
             lines.append(Content(""))
         lines.append(Content.styled(actions.KEY_CONTEXTS[context], "$secondary bold"))
         for action in filter(lambda each: each.help, known):
-            keys = action.key_text
-            lines.append(Content.assemble((f" {keys:<8} ", "$primary bold"), action.help))
-    lines += [
-        Content(""),
-        Content.styled("The mouse works too: click a key at the bottom, a row, a field.", "$text-muted"),
-    ]
-    return Content("\n").join(lines)
+            keys = Content.styled(f"{action.key_text:<{KEYS_WIDTH - 1}} ", "$primary bold")
+            for line in _wrapped(action.help, width - max(KEYS_WIDTH, keys.cell_length)):
+                lines.append(keys + line)
+                keys = Content(" " * KEYS_WIDTH)
+    mouse = "The mouse works too: click a key at the bottom, a row, a field."
+    return Content("\n").join([*lines, Content(""), *(line.stylize("$text-muted") for line in _wrapped(mouse, width))])
+
+
+def _wrapped(text: str, width: int) -> list[Content]:
+    return [Content(line) for line in wrap(text, max(width, 10))]
