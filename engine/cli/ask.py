@@ -15,7 +15,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.home import is_read_only
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY, Answer
-from looptop.engine.vqa.doubt_text import doubt_text
+from looptop.engine.vqa.doubt_text import doubt_text, not_judged_text
 from looptop.engine.vqa.images.decode import open_image
 
 EXAMPLES = """\
@@ -127,6 +127,7 @@ def _print(answer: Answer, as_json: bool) -> None:
                 "raw_confidence": answer.raw_confidence,
                 "calibrated": answer.calibrated,
                 "doubts": msgspec.to_builtins(answer.doubts),
+                "not_judged": answer.not_judged,
                 "candidates": msgspec.to_builtins(answer.candidates),
                 "tokens": [{"token": each.token, "probability": each.probability} for each in answer.tokens],
                 "model": answer.model,
@@ -150,6 +151,8 @@ def _print(answer: Answer, as_json: bool) -> None:
         say("  the model is undecided: another answer may be likelier")
     say()
     say("  tokens: " + "  ".join(f"{visible(each.token)} {probability(each.probability)}" for each in answer.tokens))
+    if answer.not_judged:
+        say(f"  {not_judged_text(answer.not_judged)}; `looptop calibrate` can add that")
 
 
 def _run_many(arguments: Arguments, folder: str) -> int:

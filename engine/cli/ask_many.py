@@ -29,7 +29,7 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import Doubt, UnfamiliarImage
-from looptop.engine.vqa.doubt_text import doubt_name, doubt_text
+from looptop.engine.vqa.doubt_text import doubt_name, doubt_text, not_judged_text
 from looptop.engine.vqa.image_folders import images_below
 from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.engine.vqa.images.decode import check_image, is_image_name
@@ -213,6 +213,8 @@ def _print(entries: Sequence[Entry], root: Path) -> None:
     if others := sum(count for _, count in counts[MAX_COUNTED:]):
         words.append(f"{others:,} other answers")
     say(f"{len(entries):,} images: {', '.join(words)}")
+    if not_judged := {check for entry in entries for check in entry.answer.not_judged}:
+        say(f"{not_judged_text(sorted(not_judged, reverse=True))}; `looptop calibrate` can add that")
 
 
 def _of_the_question(entry: Entry) -> list[Doubt]:

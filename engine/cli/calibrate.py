@@ -1,4 +1,4 @@
-"""`looptop calibrate`: fits the confidence of a model that an older looptop trained, and notes its words and images."""
+"""`looptop calibrate`: fits a model's confidence and notes its words and images, where training has not done so."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ EXAMPLES = """\
   looptop calibrate vqa-3:checkpoint-400
   looptop calibrate my_model --set data.source=my_folder
 
-New runs do this at their end. It writes confidence.json, training_words.json and training_images.safetensors into the
-model's folder.
+A run does this at its end, for its result; its checkpoints lack the images. The command writes confidence.json,
+training_words.json and training_images.safetensors into the model's folder.
 """
 
 

@@ -74,7 +74,7 @@ GROUPS = {
     "ask": {
         "ask": Command("ask", "ask a model a question about an image"),
         "eval": Command("evaluate", "measure a model's accuracy"),
-        "calibrate": Command("calibrate", "fit the confidence of a model that an older looptop trained"),
+        "calibrate": Command("calibrate", "fit the confidence of a checkpoint or an older model"),
         "predict": Command("predict", "answer a file of questions and write the official results file"),
         "score": Command("score", "compute the official VQA accuracy of a results file"),
         "generate": Command("generate", "let a tuned language model respond to a text, or to a file of texts"),

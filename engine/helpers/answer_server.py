@@ -17,6 +17,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answers import AskReply, BatchAnswer, WireRequest
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.text import visible
+from looptop.engine.vqa.training_notes import CONFIDENCE
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer
@@ -117,7 +118,8 @@ class Server(HelperServer[AskReply]):
         from looptop.engine.vqa.saved_models import folder_of
 
         folder = folder_of(request.model)
-        written = max((file.stat().st_mtime_ns for file in folder.glob("*.safetensors")), default=0)
+        files = (*folder.glob("*.safetensors"), *folder.glob(CONFIDENCE))
+        written = max((file.stat().st_mtime_ns for file in files), default=0)
         key = (str(folder), request.device, written)
         if key not in self.loaded:
             self.report(f"loading {visible(request.model)}")

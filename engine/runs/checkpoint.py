@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
@@ -69,8 +69,13 @@ def begin(path: Path, journal: JournalWriter | None = None) -> None:
         journal.event("checkpoint", f"{path.name} was incomplete and is now {aside.name}{kept}", level="warning")
 
 
-def seal(path: Path) -> None:
+def seal(path: Path, leave_out: Collection[str] = ()) -> None:
     """Completes a checkpoint: syncs its files and folders, then writes the manifest.
+
+    Args:
+        path: The `checkpoint-N` folder.
+        leave_out: Names of files that may be replaced later. The manifest does not list them, so the checkpoint stays
+            complete.
 
     Raises:
         OSError: It cannot be written.
@@ -80,6 +85,8 @@ def seal(path: Path) -> None:
         file.chmod(0o600)
         _sync(file)
         name = str(file.relative_to(path))
+        if name in leave_out:
+            continue
         sizes[name], checksums[name] = file.stat().st_size, _checksum(file)
     for folder in [path, *(folder for folder in path.rglob("*") if folder.is_dir())]:
         _sync(folder)

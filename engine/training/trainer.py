@@ -13,9 +13,9 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Collection, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ LOSS_SUM_FILE = "loss_sum.json"
 class RunTrainer(Trainer):
     """A Trainer that belongs to a run. Mix it in before another Trainer, and call `attach_to` in the constructor."""
 
+    replaceable_files: ClassVar[Collection[str]] = ()
+    """Names of files in a checkpoint that may be replaced later, for `checkpoint.seal`."""
     context: RunContext
     step_loss: Tensor | float
     step_gradient_norm: Tensor | float | None
@@ -297,7 +299,7 @@ class RunTrainer(Trainer):
             self.save_more(folder)
             if self._evaluation_due:
                 (folder / EVALUATION_DUE).touch()
-            checkpoint.seal(folder)
+            checkpoint.seal(folder, self.replaceable_files)
         except Exception as error:
             # A full disk raises an OSError, a RuntimeError from torch.save, or safetensors' own error, an Exception.
             shutil.rmtree(folder, ignore_errors=True)

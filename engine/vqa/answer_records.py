@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 from msgspec import Struct
 
@@ -49,6 +50,15 @@ Doubt = UnknownWords | NoWordKnown | UnfamiliarImage | ChecksMissing
 """A reason to doubt an answer."""
 
 
+class Check(StrEnum):
+    """What an answer can be doubted by. Each needs something that is kept with the model."""
+
+    WORDS = "words"
+    """The words of its training questions."""
+    IMAGE = "image"
+    """The features of its training images."""
+
+
 class TokenProbability(Struct, frozen=True):
     """One token of the answer, and its probability given the tokens before it."""
 
@@ -84,6 +94,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     search was stopped: then other answers may be more probable."""
     doubts: list[Doubt] = []
     """Reasons to doubt the answer."""
+    not_judged: list[Check] = []
+    """What could not be doubted, since nothing is kept with the model to judge it by."""
 
     @property
     def others(self) -> float:

@@ -22,7 +22,7 @@ from torch import Tensor
 from looptop.engine.compute import device as devices
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import known_ids, number_text
-from looptop.engine.vqa.answer_records import END, Answer, Candidate, Doubt, TokenProbability
+from looptop.engine.vqa.answer_records import END, Answer, Candidate, Check, Doubt, TokenProbability
 from looptop.engine.vqa.calibration import calibrate_all
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
 from looptop.engine.vqa.doubts import AnswerChecks
@@ -146,6 +146,7 @@ class Answerer:
         attention_mask = attention_mask.to(device)
         image_states = image_states.to(device)
         doubts = self.checks.doubts(self.processor, questions, image_states)
+        not_judged = self.checks.not_judged(image_states)
         memory, memory_mask = self.model.encode(input_ids.to(device), attention_mask, image_features=image_states)
         searches = best_answers(
             self.model,
@@ -159,7 +160,7 @@ class Answerer:
         )
         seconds = (time.perf_counter() - begin) / len(searches)
         return [
-            self._to_answer(search, doubts_of_one, seconds)
+            self._to_answer(search, doubts_of_one, not_judged, seconds)
             for search, doubts_of_one in zip(searches, doubts, strict=True)
         ]
 
@@ -168,7 +169,7 @@ class Answerer:
         image_states = self.model.image_states(pixel_values.to(self.model.device))
         return self.answer_encoded(image_states, questions, top, begin)
 
-    def _to_answer(self, search: Search, doubts: list[Doubt], seconds: float) -> Answer:
+    def _to_answer(self, search: Search, doubts: list[Doubt], not_judged: list[Check], seconds: float) -> Answer:
         results = search.results()
         raw = _at_most_one([math.exp(result.log_prob) for result in results])
         temperature = self.checks.temperature
@@ -184,6 +185,7 @@ class Answerer:
             seconds=seconds,
             exact=search.exact,
             doubts=doubts,
+            not_judged=not_judged,
         )
 
     def _tokens(self, answer: SearchResult) -> list[TokenProbability]:

@@ -58,7 +58,7 @@ def fit_checks(
     processor: VqaProcessor,
     train: Questions,
     validation: Questions,
-    known: Sequence[str] | None = (),
+    words: list[str] | None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> FittedChecks:
     """Fits them on a model's own data.
@@ -68,17 +68,26 @@ def fit_checks(
         processor: The model's processor.
         train: The questions that it was trained on.
         validation: Questions that were held out.
-        known: Words that the model or its text encoder was trained on before; None if nobody knows which.
+        words: From `training_words`.
         on_progress: Called between batches.
     """
     model.train(False)
-    words = None if known is None else known_words([*train.texts, " ".join(known)])
     probabilities, scores = answered(model, processor, validation, MAX_QUESTIONS, on_progress)
     training_images = _features(model, processor, train, MAX_IMAGES)
     validation_images = _features(model, processor, validation, MAX_VALIDATION_IMAGES)
     return FittedChecks(
-        _calibration(probabilities, scores), words, fit_training_images(training_images, validation_images)
+        fit_calibration(probabilities, scores), words, fit_training_images(training_images, validation_images)
     )
+
+
+def training_words(train: Questions, earlier: Sequence[str] | None) -> list[str] | None:
+    """The words that a model was trained on, sorted; None if they are too many or not known.
+
+    Args:
+        train: The questions that it is trained on.
+        earlier: From `earlier_words`.
+    """
+    return None if earlier is None else known_words([*train.texts, " ".join(earlier)])
 
 
 def earlier_words(names: ModelConfig) -> list[str] | None:
@@ -141,7 +150,13 @@ def spread(total: int, most: int) -> list[int]:
     return [number * total // count for number in range(count)]
 
 
-def _calibration(probabilities: list[float], scores: list[float]) -> Calibration | None:
+def fit_calibration(probabilities: Sequence[float], scores: Sequence[float]) -> Calibration | None:
+    """Fits the temperature on answers to validation questions, and measures what it brings; None without answers.
+
+    Args:
+        probabilities: The raw confidence of each answer.
+        scores: Its official accuracy.
+    """
     if not probabilities:
         return None
     temperature = fit_temperature(probabilities, scores)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from looptop.engine.text import visible
-from looptop.engine.vqa.answer_records import ChecksMissing, Doubt, NoWordKnown, UnfamiliarImage, UnknownWords
+from looptop.engine.vqa.answer_records import Check, ChecksMissing, Doubt, NoWordKnown, UnfamiliarImage, UnknownWords
 
 MAX_WORDS_SHOWN = 8
 MAX_WORD_LENGTH = 24
@@ -25,6 +27,15 @@ def doubt_text(doubt: Doubt) -> str:
             )
         case ChecksMissing(error):
             return f"not checked: {visible(error)}"
+
+
+_JUDGED = {Check.WORDS: "unknown words", Check.IMAGE: "unfamiliar image"}
+
+
+def not_judged_text(checks: Sequence[Check], *, short: bool = False) -> str:
+    """What could not be doubted, as a sentence without an end, short for a narrow panel; empty if everything could."""
+    names = [each.value if short else _JUDGED[each] for each in checks]
+    return f"not judged: {', '.join(names)}" if checks else ""
 
 
 def doubt_name(doubt: Doubt) -> str:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answer_records import ChecksMissing, Doubt, NoWordKnown, UnfamiliarImage, UnknownWords
+from looptop.engine.vqa.answer_records import Check, ChecksMissing, Doubt, NoWordKnown, UnfamiliarImage, UnknownWords
 from looptop.engine.vqa.doubt_images import TrainingImages, image_features
 from looptop.engine.vqa.doubt_words import unknown_words
 from looptop.engine.vqa.processing import VqaProcessor
@@ -64,7 +64,7 @@ class AnswerChecks:
         """
         distances: Sequence[float | None] = [None] * len(questions)
         threshold = 0.0
-        if self.images is not None and self.images.features.shape[1] == image_states.shape[-1]:
+        if self.images is not None and self._judges_images(image_states):
             threshold = self.images.threshold
             distances = self.images.distances(image_features(image_states)).tolist()
         doubts: list[list[Doubt]] = []
@@ -78,3 +78,15 @@ class AnswerChecks:
                 of_one.append(UnfamiliarImage(distance, threshold))
             doubts.append(of_one)
         return doubts
+
+    def not_judged(self, image_states: Tensor) -> list[Check]:
+        """What cannot be doubted.
+
+        Args:
+            image_states: As for `doubts`.
+        """
+        known = {Check.WORDS: self.words is not None, Check.IMAGE: self._judges_images(image_states)}
+        return [check for check, is_known in known.items() if not is_known]
+
+    def _judges_images(self, image_states: Tensor) -> bool:
+        return self.images is not None and self.images.features.shape[1] == image_states.shape[-1]

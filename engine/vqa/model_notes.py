@@ -8,7 +8,7 @@ from pathlib import Path
 from looptop.engine.compute import device as devices
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.vqa.batches import Questions
-from looptop.engine.vqa.confidence_fit import FittedChecks, OnProgress, fit_checks
+from looptop.engine.vqa.confidence_fit import FittedChecks, OnProgress, fit_checks, training_words
 from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.model import load_model
 from looptop.engine.vqa.processing import VqaProcessor
@@ -17,7 +17,7 @@ from looptop.engine.vqa.processing import VqaProcessor
 def note_model(
     folder: Path,
     config: VqaRunConfig,
-    known: Sequence[str] | None = (),
+    earlier: Sequence[str] | None = (),
     device: str = "auto",
     on_progress: OnProgress = lambda done, total: None,
 ) -> FittedChecks:
@@ -26,7 +26,7 @@ def note_model(
     Args:
         folder: The model's folder, into which the notes are written.
         config: What the model was trained with: its data, and how that was split.
-        known: As for `fit_checks`.
+        earlier: As for `training_words`.
         device: The device, as `compute.device.pick` takes it.
         on_progress: Called between batches.
 
@@ -43,6 +43,6 @@ def note_model(
     model = load_model(folder).to(chosen.torch_device)  # type: ignore[arg-type]  # A decorator hides the signature.
     processor = VqaProcessor.from_pretrained(folder)
     train, validation = (Questions(table, processor, lambda problem: None) for table in (data.train, data.validation))
-    checks = fit_checks(model, processor, train, validation, known, on_progress)
+    checks = fit_checks(model, processor, train, validation, training_words(train, earlier), on_progress)
     checks.save(folder)
     return checks

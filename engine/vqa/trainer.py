@@ -7,9 +7,11 @@ teacher-forced tokens.
 from __future__ import annotations
 
 import itertools
+import logging
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,19 +21,24 @@ from transformers import EvalPrediction, TrainingArguments
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample
+from looptop.engine.runs import checkpoint
 from looptop.engine.runs.context import RunContext
 from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, identity
 from looptop.engine.vqa.breakdown import Outcome, breakdown_of, write_breakdown
+from looptop.engine.vqa.confidence_fit import MAX_QUESTIONS, fit_calibration, spread
 from looptop.engine.vqa.curation.epoch_losses import LossCollector
 from looptop.engine.vqa.data.problems import ProblemReporter
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
 from looptop.engine.vqa.model import NonFiniteError, VqaModel
 from looptop.engine.vqa.processing import IGNORED, VqaProcessor
+from looptop.engine.vqa.training_notes import CONFIDENCE, WORDS, Calibration, write_calibration, write_words
 
 NO_ROW = -1
 """The row number of padding in a batch of an evaluation."""
+
+_log = logging.getLogger("looptop.vqa")
 
 
 class VqaTrainer(RunTrainer):
@@ -46,8 +53,12 @@ class VqaTrainer(RunTrainer):
         context: The run: journal, controls, folder.
         answer_samples: Rows of the validation split whose answers are journalled at each evaluation.
         problem_reporter: Collects images that cannot be decoded.
+        words: The words of the training questions, kept with every checkpoint; None: they are not.
         **kwargs: Passed on to Trainer.
     """
+
+    replaceable_files: ClassVar[frozenset[str]] = frozenset({CONFIDENCE, WORDS})
+    """`looptop calibrate` replaces them."""
 
     def __init__(
         self,
@@ -59,6 +70,7 @@ class VqaTrainer(RunTrainer):
         context: RunContext,
         answer_samples: int,
         problem_reporter: ProblemReporter,
+        words: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -82,6 +94,9 @@ class VqaTrainer(RunTrainer):
         self.measured = 0
         """The number of questions that the last evaluation answered."""
         self._scored = validation
+        self._words = words
+        self._calibration: tuple[int, Calibration | None] = (0, None)
+        """The step of the last evaluation, and what was fitted on its answers."""
         self.collector = LossCollector(len(train), self.args.device)
         """The losses of the questions of this epoch."""
         if context.resume_from is not None:
@@ -119,9 +134,13 @@ class VqaTrainer(RunTrainer):
         return (loss, outputs) if return_outputs else loss
 
     def save_more(self, folder: Path) -> None:
-        """Adds the losses of an unfinished epoch to a checkpoint; of several processes, those of the first."""
+        """Adds what calibrates and doubts the model's answers, and the losses of an unfinished epoch.
+
+        Of several processes, the losses are those of the first.
+        """
         super().save_more(folder)
         self.collector.save(folder)
+        self._save_notes(folder)
 
     # Evaluation -------------------------------------------------------------------------------------------------
 
@@ -215,8 +234,9 @@ class VqaTrainer(RunTrainer):
         scores: list[float] = []
         samples: list[AnswerSample] = []
         outcomes: list[Outcome] = []
-        shown = set(_spread(len(rows), self.answer_samples)) if is_journalled else set()
-        for index, row_number in enumerate(np.asarray(prediction.label_ids)[indices].tolist()):
+        shown = set(spread(len(rows), self.answer_samples)) if is_journalled else set()
+        row_numbers: list[int] = np.asarray(prediction.label_ids)[indices].tolist()
+        for index, row_number in enumerate(row_numbers):
             answer = self.processor.decode(ids[index])
             scores.append(vqa_score(answer, truths[row_number]))
             if is_journalled:
@@ -235,11 +255,35 @@ class VqaTrainer(RunTrainer):
                         correct=scores[-1],
                     )
                 )
+        if is_journalled:
+            self._calibrate(row_numbers, confidences.tolist(), scores)
         if samples:
             self.context.journal.answer_samples(self.state.global_step, samples)
         if outcomes:
             write_breakdown(self.context.journal, self.state.global_step, breakdown_of(outcomes))
         return {"loss": float(losses.sum() / counts.sum()), "accuracy": sum(scores) / len(scores)}
+
+    def _calibrate(self, rows: list[int], probabilities: list[float], scores: list[float]) -> None:
+        """Fits the confidence of the step's model on its answers, on the questions that the end of training takes."""
+        step, wanted = self.state.global_step, set(spread(len(self.validation), MAX_QUESTIONS))
+        chosen = [index for index, row in enumerate(rows) if row in wanted]
+        fitted = fit_calibration([probabilities[index] for index in chosen], [scores[index] for index in chosen])
+        self._calibration = step, fitted
+        # An evaluation that a stop prevented is made after the resume: its checkpoint is there already.
+        folder = self.context.folder.checkpoints / f"checkpoint-{step}"
+        if self.context.processes.is_first and checkpoint.is_complete(folder):
+            try:
+                self._save_notes(folder)
+            except (OSError, LooptopError):  # The run goes on; the checkpoint's confidence stays raw.
+                _log.exception("the calibration of %s could not be written", folder.name)
+
+    def _save_notes(self, folder: Path) -> None:
+        """Writes the words, and the calibration if it is that of this step's model, into a checkpoint."""
+        step, fitted = self._calibration
+        if fitted is not None and step == self.state.global_step:
+            write_calibration(folder, fitted)
+        if self._words is not None:
+            write_words(folder, self._words)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
@@ -253,9 +297,3 @@ def _first_of_each_row(rows: Any) -> list[int]:
         first.setdefault(int(row), index)
     first.pop(NO_ROW, None)
     return list(first.values())
-
-
-def _spread(total: int, wanted: int) -> list[int]:
-    """`wanted` indices spread evenly over `total`."""
-    count = min(total, wanted)
-    return [number * total // count for number in range(count)] if count else []

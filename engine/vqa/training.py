@@ -33,7 +33,7 @@ from looptop.engine.training.trainer import (
 from looptop.engine.training.unreached import freeze_unreached
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.confidence_fit import earlier_words, fit_checks
+from looptop.engine.vqa.confidence_fit import earlier_words, fit_checks, training_words
 from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.curation.setup import curate
 from looptop.engine.vqa.data.load import VqaData, load_data
@@ -88,6 +88,7 @@ def train(context: RunContext) -> dict[str, Any]:
         use_fast_kernels(model.decoder)
     train_split, validation, test = _prepare(context, config, splits, model, processor, problem_reporter)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
+    words = _words(context, train_split)
     trainer = VqaTrainer(
         model,
         arguments,
@@ -97,6 +98,7 @@ def train(context: RunContext) -> dict[str, Any]:
         context,
         config.training.answer_samples,
         problem_reporter,
+        words,
         callbacks=_callbacks(context, config),
     )
     trainer.remove_callback(PrinterCallback)
@@ -128,7 +130,7 @@ def train(context: RunContext) -> dict[str, Any]:
 
     def save(folder: Path) -> None:
         save_model(folder, model, processor, config, figures | count)
-        _save_checks(context, folder, model, processor, train_split, validation)
+        _save_checks(context, folder, model, processor, train_split, validation, words)
 
     if not save_result(context, save):
         return {"seconds": time.time() - began}
@@ -246,6 +248,17 @@ def save_model(
     )
 
 
+def _words(context: RunContext, train_split: Questions) -> list[str] | None:
+    """The words that the model is trained on; journals it if the earlier ones cannot be read."""
+    config = context.config
+    assert isinstance(config, VqaRunConfig)
+    try:
+        return training_words(train_split, earlier_words(config.model))
+    except LooptopError as error:
+        context.journal.event("calibration", f"unknown words will not be judged: {error}", level="warning")
+        return None
+
+
 def _save_checks(
     context: RunContext,
     folder: Path,
@@ -253,17 +266,16 @@ def _save_checks(
     processor: VqaProcessor,
     train_split: Questions,
     validation: Questions,
+    words: list[str] | None,
 ) -> None:
     """Saves what calibrates and doubts the model's answers. If it cannot be computed, the result is saved without."""
-    config = context.config
-    assert isinstance(config, VqaRunConfig)
     try:
         checks = fit_checks(
             model,
             processor,
             train_split,
             validation,
-            earlier_words(config.model),
+            words,
             lambda done, total: context.report("calibrating the confidence", done, total),
         )
     except Exception as error:  # A mistake here must not cost the trained model.

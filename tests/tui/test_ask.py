@@ -9,7 +9,7 @@ from textual import events
 from textual.widgets import Input
 
 from looptop.engine.helpers.answers import AskReply, AskRequest
-from looptop.engine.vqa.answer_records import Candidate, Doubt, UnfamiliarImage, UnknownWords
+from looptop.engine.vqa.answer_records import Candidate, Check, Doubt, UnfamiliarImage, UnknownWords
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.image_list import ImageList
@@ -404,13 +404,16 @@ async def test_a_key_changes_between_calibrated_and_raw_confidence(answers: Quic
         await until(pilot, lambda: "red  75.0% confidence" in shown(app))
 
 
-async def test_a_model_without_calibration_says_that_its_confidence_is_raw(answers: QuickAnswers) -> None:
-    answer = msgspec.structs.replace(answer_of("red", 0.9), calibrated=False)
+async def test_a_model_without_notes_says_that_its_confidence_is_raw_and_what_is_not_judged(
+    answers: QuickAnswers,
+) -> None:
+    answer = msgspec.structs.replace(answer_of("red", 0.9), calibrated=False, not_judged=list(Check))
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "red  90.0% raw confidence" in shown(app))
+        assert "not judged: unknown words, unfamiliar image" in shown(app)
         await pilot.press("escape", "percent_sign")
         await until(pilot, lambda: any("bundled has no calibration" in note.message for note in app._notifications))
         assert "red  90.0% raw confidence" in shown(app)
@@ -435,6 +438,8 @@ async def test_doubts_stand_beside_the_answer(answers: QuickAnswers, size: tuple
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
+    answer = msgspec.structs.replace(answer_of("red"), not_judged=list(Check))
+    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
     app = make(answers)
     async with app.run_test(size=size) as pilot:
         await ask(pilot, "what is the color of the shape?")
@@ -442,6 +447,7 @@ async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple
         for region in (widget.region for widget in app.screen.children if widget.display):
             assert region.right <= size[0] and region.bottom <= size[1]
         assert "bundled · 10 ms" in shown(app)
+        assert "not judged: words, image" in shown(app) or "not judged: unknown words, unfamiliar image" in shown(app)
         app.action_theme()
         await until(pilot, lambda: app.theme == "looptop-light")
         assert "confidence" in shown(app)

@@ -104,6 +104,6 @@ def test_a_readme_is_wrapped_by_the_terminal_and_keeps_its_parts() -> None:
 def test_a_model_from_elsewhere_says_what_is_not_known_of_it() -> None:
     text = card_text(card(text="# A \x1b[31mcard\n[b]bold", troubles=("its weights are damaged",)), 100).plain
     assert "raw: no temperature is kept with it" in text
-    assert "unknown words are not said" in text and "unfamiliar ones are not said" in text
+    assert "unknown ones are not judged" in text and "unfamiliar ones are not judged" in text
     assert "gpt2[/b]" in text and "A ␛[31mcard\n[b]bold" in text and "its weights are damaged" in text
     assert "nobody has evaluated it here" in text

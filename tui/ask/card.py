@@ -190,7 +190,7 @@ def _trust(card: ModelCard) -> Iterator[Row]:
         yield "temperature", f"{fitted.temperature:.2f}"
         before, after = 100 * fitted.raw_error, 100 * fitted.error
         yield "expected error", f"{after:.2f} % ({before:.2f} % before calibration)"
-    words = "not kept, so unknown words are not said" if card.words is None else f"{card.words:,} in its training"
+    words = "not kept, so unknown ones are not judged" if card.words is None else f"{card.words:,} in its training"
     yield "words", words
-    kept = "not kept, so unfamiliar ones are not said"
+    kept = "not kept, so unfamiliar ones are not judged; looptop calibrate can keep them"
     yield "images", kept if card.images is None else f"{card.images:,} of its training kept to compare with"

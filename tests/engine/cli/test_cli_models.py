@@ -104,8 +104,8 @@ def refused(capsys: Capture, *words: str) -> str:
 
 def test_ask(capsys: Capture, model: str, image: str) -> None:
     answer = told(capsys, "ask", image, "is it red?", "--model", model, "--top", "3")
-    keys = ["answer", "confidence", "raw_confidence", "calibrated", "doubts", "candidates", "tokens", "model"]
-    assert list(answer) == keys
+    keys = ["answer", "confidence", "raw_confidence", "calibrated", "doubts", "not_judged", "candidates", "tokens"]
+    assert list(answer) == [*keys, "model"] and answer["not_judged"] == ["words", "image"]
     assert (answer["raw_confidence"], answer["calibrated"], answer["doubts"]) == (answer["confidence"], False, [])
     candidates = answer["candidates"]
     assert len(candidates) == len({each["answer"] for each in candidates}) == 3
@@ -118,7 +118,7 @@ def test_ask(capsys: Capture, model: str, image: str) -> None:
     assert main(["ask", image, "is it red?", "--model", model]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"{answer['answer']}  (") and "tokens:" in out and err == ""
-    assert "; raw, not calibrated)" in out
+    assert "; raw, not calibrated)" in out and "not judged: unknown words, unfamiliar image;" in out
 
 
 def test_an_answer_is_among_the_earlier_questions(

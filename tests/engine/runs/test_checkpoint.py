@@ -38,6 +38,16 @@ def test_a_sealed_checkpoint_is_complete_and_lists_its_files(tmp_path: Path) -> 
     assert checkpoint.step_of(path) == 10
 
 
+def test_a_checkpoint_whose_replaceable_file_is_replaced_stays_complete(tmp_path: Path) -> None:
+    path = make(tmp_path, 10, sealed=False)
+    (path / "confidence.json").write_text("{}")
+    checkpoint.seal(path, {"confidence.json"})
+    (path / "confidence.json").write_text("something longer")
+    assert checkpoint.is_complete(path, reads=True)
+    (path / "confidence.json").unlink()
+    assert checkpoint.is_complete(path, reads=True)
+
+
 @pytest.mark.parametrize("harm", ["no manifest", "short file", "missing file", "broken manifest", "empty manifest"])
 def test_a_checkpoint_with_missing_parts_is_incomplete(tmp_path: Path, harm: str) -> None:
     path = make(tmp_path, 10)

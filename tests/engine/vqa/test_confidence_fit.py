@@ -17,7 +17,7 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.vqa import training
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.confidence_fit import FittedChecks, answered, earlier_words, fit_checks, spread
+from looptop.engine.vqa.confidence_fit import FittedChecks, answered, earlier_words, fit_checks, spread, training_words
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.training_notes import read_calibration, read_words
 from tests.factories.vqa import save, tiny_model
@@ -43,7 +43,7 @@ def splits(answerer: Answerer, data: VqaData) -> tuple[Questions, Questions]:
 
 @pytest.fixture(scope="module")
 def fitted(answerer: Answerer, splits: tuple[Questions, Questions]) -> FittedChecks:
-    return fit_checks(answerer.model, answerer.processor, *splits, ["teapot"])
+    return fit_checks(answerer.model, answerer.processor, *splits, training_words(splits[0], ["teapot"]))
 
 
 def test_it_is_fitted_on_the_models_own_data(fitted: FittedChecks, splits: tuple[Questions, Questions]) -> None:
@@ -62,7 +62,7 @@ def test_kept_features_change_nothing(
     train, validation = (
         Questions(table, answerer.processor, print, features, answerer.model) for table in (data.train, data.validation)
     )
-    again = fit_checks(answerer.model, answerer.processor, train, validation, ["teapot"])
+    again = fit_checks(answerer.model, answerer.processor, train, validation, training_words(train, ["teapot"]))
     assert again.words == fitted.words
     assert again.images is not None and fitted.images is not None
     torch.testing.assert_close(again.images.features, fitted.images.features, atol=2e-3, rtol=0)
@@ -103,7 +103,7 @@ def test_a_mistake_in_calibrating_costs_no_model(
     progress = SimpleNamespace(end=lambda: None)
     context: Any = SimpleNamespace(config=config.preset("tiny"), journal=journal, report=print, progress=progress)
     monkeypatch.setattr(training, "fit_checks", fail)
-    training._save_checks(context, tmp_path, answerer.model, answerer.processor, *splits)
+    training._save_checks(context, tmp_path, answerer.model, answerer.processor, *splits, None)
     ((kind, text, level),) = events
     assert (kind, level) == ("calibration", "warning") and "out of memory" in text
     assert not list(tmp_path.iterdir())

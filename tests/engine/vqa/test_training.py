@@ -28,11 +28,12 @@ from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.run import Run, resume
 from looptop.engine.vqa import fast_gpt2
-from looptop.engine.vqa.answer_records import UnknownWords
+from looptop.engine.vqa.answer_records import Check, UnknownWords
 from looptop.engine.vqa.breakdown import read_breakdowns
 from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.training_notes import read_calibration, read_words
 from tests.support import eventually, last, wait_taken
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
@@ -86,6 +87,17 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     assert answer.calibrated and not [doubt for doubt in answer.doubts if isinstance(doubt, UnknownWords)]
     whole = [path.name for path in checkpoint.steps(run.folder.checkpoints).values() if checkpoint.is_complete(path)]
     assert f"checkpoint-{total - total % 6}" in whole and len(whole) <= 3
+    # Its best checkpoint is calibrated as the result is, on the answers of its own evaluation.
+    kept, ended = run.folder.checkpoints / f"checkpoint-{best.step}", run.folder.model
+    by_evaluation, at_the_end = read_calibration(kept), read_calibration(ended)
+    assert by_evaluation is not None and at_the_end is not None
+    assert by_evaluation.questions == at_the_end.questions == facts["n_validation"]
+    assert by_evaluation.temperature == pytest.approx(at_the_end.temperature, rel=0.01)
+    assert by_evaluation.error == pytest.approx(at_the_end.error, abs=0.001)
+    assert read_words(kept) == read_words(ended) and read_words(ended)
+    from_checkpoint = looptop.Answerer.load(f"{run.id}:{kept.name}").answer(Path(samples[0].image), samples[0].question)
+    assert from_checkpoint.confidence == pytest.approx(answer.confidence, abs=0.001)
+    assert from_checkpoint.calibrated and from_checkpoint.not_judged == [Check.IMAGE]
 
 
 def test_the_kernels_of_transformers_give_the_same_losses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,6 +329,8 @@ def test_a_stop_leaves_an_evaluation_undone_and_whoever_goes_on_makes_it() -> No
     assert run.wait() is RunState.STOPPED
     assert run.reason == "stopped on request, with a checkpoint of step 6"
     assert [point.step for point in run.journal.values("eval_loss")] == [0]
+    kept = run.folder.checkpoints / "checkpoint-6"
+    assert read_calibration(kept) is None, "no answers of this step are known"
 
     again = resume(run.id)
     assert again.wait() is RunState.FINISHED, again.reason
@@ -327,6 +341,9 @@ def test_a_stop_leaves_an_evaluation_undone_and_whoever_goes_on_makes_it() -> No
             math.isclose(one.value, other.value, abs_tol=1e-6)  # type: ignore[arg-type]
             for one, other in zip(made, expected, strict=True)
         )
+    expected_calibration = read_calibration(undisturbed.folder.checkpoints / "checkpoint-6")
+    assert expected_calibration is not None and read_calibration(kept) == expected_calibration
+    assert checkpoint.is_complete(kept, reads=True)
     for name in ("accuracy", "step"):
         assert again.result()[name] == undisturbed.result()[name]
 
