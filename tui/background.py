@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 import time
 import traceback
@@ -56,6 +57,21 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
 
     threading.Thread(target=run, name="looptop-work", daemon=True).start()
     return future
+
+
+def for_threads(call: Callable[..., object]) -> Callable[..., None]:
+    """A function that any thread may call: it calls `call` in the event loop, if that still runs.
+
+    The call gets the context of now, in which Textual knows the app. Without it a timer that the call starts would end
+    with an error at its first tick, and widgets that it mounts would lack the app.
+    """
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+
+    def deliver(*arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop is closed: the app has quit.
+            loop.call_soon_threadsafe(call, *arguments, context=context)
+
+    return deliver
 
 
 def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:

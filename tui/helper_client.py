@@ -6,10 +6,11 @@ app, so neither of them ever delays a key.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from looptop.tui.background import for_threads
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.process import Reply
@@ -74,9 +75,11 @@ class HelperClient(Generic[RequestType, ReplyType]):
         request = make_request(self._last_id)
         self._process.start()
         if self._reader is None:
-            loop = asyncio.get_running_loop()
             self._reader = threading.Thread(
-                target=self._read, args=(self._process, loop), name="looptop-helper-client", daemon=True
+                target=self._read,
+                args=(self._process, for_threads(self._deliver)),
+                name="looptop-helper-client",
+                daemon=True,
             )
             self._reader.start()
         self._process.ask(request)
@@ -90,16 +93,13 @@ class HelperClient(Generic[RequestType, ReplyType]):
         if self._process is not None:
             self._process.close()
 
-    def _read(self, process: HelperProcess[RequestType, ReplyType], loop: asyncio.AbstractEventLoop) -> None:
+    def _read(self, process: HelperProcess[RequestType, ReplyType], deliver: Callable[[ReplyType], None]) -> None:
         while not self._closed.is_set():
             self._asked.clear()
             reply = process.read()
             if self._closed.is_set():
                 return
-            try:
-                loop.call_soon_threadsafe(self._deliver, reply)
-            except RuntimeError:  # The loop is closed: the app has quit.
-                return
+            deliver(reply)
             if reply.ended:  # No more replies come until the next request, which starts the process again.
                 self._asked.wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -319,6 +320,18 @@ async def test_data_that_cannot_be_used_start_no_run_until_they_are_mended(
         assert not started
         await pilot.press("ctrl+s")
         await until(pilot, lambda: bool(started))
+
+
+async def test_the_estimating_process_ends_once_nothing_changes(
+    answers: QuickAnswers, estimates: QuickEstimates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = asyncio.Event()
+    monkeypatch.setattr(estimates, "close", closed.set)
+    monkeypatch.setattr("looptop.tui.forms.new_run.ESTIMATOR_SECONDS", 0.01)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot)
+        await until(pilot, closed.is_set)
 
 
 async def test_the_list_of_runs_follows_them(answers: QuickAnswers) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from looptop.tui.ask.folder_tree import FolderTree, Node
 from looptop.tui.ask.image_rows import Rows, SearchRows
 from looptop.tui.ask.sources import STOP_CHECK_IMAGES, ListedQuestion
-from looptop.tui.background import in_thread
+from looptop.tui.background import for_threads, in_thread
 
 if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
@@ -147,12 +147,8 @@ class FolderSource:
 
         if (running := self._reading.get(node.path)) is not None:
             return running
-        loop = asyncio.get_running_loop()
-
-        def on_progress(listing: Listing) -> None:
-            loop.call_soon_threadsafe(self._fill, node, listing, False)
-
-        future = in_thread(lambda: read_folder(node.path, on_progress, self._closed.is_set))
+        show = for_threads(lambda listing: self._fill(node, listing, False))
+        future = in_thread(lambda: read_folder(node.path, show, self._closed.is_set))
         self._reading[node.path] = future
         future.add_done_callback(lambda done: self._finish(node, done))
         return future

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from looptop.tui.ask.image_rows import Rows
 from looptop.tui.ask.sources import ImageSource
-from looptop.tui.background import in_thread, work
+from looptop.tui.background import for_threads, in_thread, work
 
 if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
@@ -79,10 +79,8 @@ class ImageSearch:
         if needs_outcomes(call.chosen):
             outcomes = await self.outcomes(model)
             self.lacks_outcomes = not outcomes
-        loop = asyncio.get_running_loop()
-        rows, index = await in_thread(
-            lambda: call.run(outcomes, lambda *result: loop.call_soon_threadsafe(self._take, call, *result))
-        )
+        show = for_threads(partial(self._take, call))
+        rows, index = await in_thread(lambda: call.run(outcomes, show))
         if not call.stopped.is_set():
             self.is_running = False
             self._take(call, rows, index)
