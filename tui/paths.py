@@ -1,10 +1,14 @@
-"""Reads paths as people type, paste and drop them: quoted, escaped, as URLs, or with `~`."""
+"""Reads paths as people type, paste and drop them: quoted, escaped, as URLs, or with `~`.
+
+All but `may_be_paths` ask the file system, which may be slow: call them in a thread.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+import string
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +16,8 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
 _LONGEST_PASTE = 1_000_000
+_BEFORE = string.whitespace + "'\"\\"
+"""What may stand before a path: quotes, and the backslash that escapes its first character."""
 _ROOTED = re.compile(r"^(file:|~|/|\./|\.\./)")
 
 
@@ -44,6 +50,11 @@ def typed_path(text: str) -> Path:
     elif re.match(r"^https?://", text):
         raise LooptopError("looptop opens no web addresses; save the image first and give its path")
     return Path(os.path.expanduser(text.replace("\0", "")))  # noqa: PTH111
+
+
+def may_be_paths(text: str) -> bool:
+    """Whether a pasted text begins like a path; only then can `pasted_paths` have any."""
+    return bool(_ROOTED.match(text.strip().lstrip(_BEFORE)))
 
 
 def is_path_text(text: str) -> bool:

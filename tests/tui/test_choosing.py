@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,47 @@ async def test_several_pasted_paths_become_the_list_and_others_are_named(
         (toast,) = app._notifications
         assert toast.message == "not opened: here.png, closed"
         assert app.screen.query_one("#question", Input).value == ""
+
+
+async def test_a_path_that_is_slow_to_read_holds_nothing_up_and_a_newer_one_replaces_it(
+    answers: QuickAnswers, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a network drive that does not answer."""
+    answered, asked = threading.Event(), list[str]()
+    exists = os.path.lexists
+
+    def lexists(path: str) -> bool:
+        asked.append(path)
+        if "img_10" in path:
+            answered.wait()
+        return exists(path)
+
+    monkeypatch.setattr(os.path, "lexists", lexists)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        paste(app, folder / "img_10.png")
+        await until(pilot, lambda: any("img_10" in path for path in asked))
+        await until(pilot, lambda: any("img_10.png' …" in each.message for each in app._notifications))
+        paste(app, folder / "img_2.png")
+        await until(pilot, lambda: "img_2.png · the image" in shown(app))
+        answered.set()
+        await until(pilot, lambda: not [each for each in threading.enumerate() if each.name == "looptop-work"])
+        await pilot.pause()
+        assert "img_2.png · the image" in shown(app)
+
+
+async def test_what_only_begins_like_a_path_begins_a_question(answers: QuickAnswers, folder: Path) -> None:
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        question = app.screen.query_one("#question", Input)
+        for where in ("images", "question"):
+            app.screen.query_one(f"#{where}").focus()
+            app.post_message(events.Paste("/ or not?"))
+            await until(pilot, lambda: question.value == "/ or not?")
+            await until(pilot, lambda: app.focused is question)
+            await pilot.press("!")
+            assert question.value == "/ or not?!"
+            await pilot.press("ctrl+u")
 
 
 async def test_a_folder_that_is_typed_or_dropped_becomes_the_list(answers: QuickAnswers, folder: Path) -> None:

@@ -8,14 +8,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState, RunSummary
 from looptop.tui import actions
 from looptop.tui.ask.easy_vqa import Benchmark
-from looptop.tui.paths import is_path_text, typed_path
+from looptop.tui.paths import is_path_text, may_be_paths, pasted_paths, typed_path
 from looptop.tui.run_text import run_lines
 from looptop.tui.text import bar, cell, duration, number, reason, safe
 
@@ -54,6 +54,16 @@ def test_home_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert is_path_text("~/a.png")
     assert not is_path_text("~/b.png")
     assert not is_path_text("what is ~/a.png?")
+
+
+PARTS = ["/", "/tmp", "~", "./", "file:", "'", '"', "\\", " ", "\n", "\0", "what?"]
+
+
+@given(some.lists(some.sampled_from(PARTS)).map("".join))
+@example("\\/tmp /tmp")
+@example("\\ /tmp /tmp")
+def test_only_what_begins_like_a_path_has_paths(text: str) -> None:
+    assert may_be_paths(text) or not pasted_paths(text)
 
 
 @given(some.text())

@@ -19,8 +19,9 @@ from textual.widgets import Input, Static
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
+from looptop.tui.ask.opened_paths import read_slowly
 from looptop.tui.background import in_thread, work
-from looptop.tui.paths import pasted_paths, typed_path
+from looptop.tui.paths import may_be_paths, pasted_paths, typed_path
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar
@@ -31,15 +32,15 @@ MAX_NAMES = 8
 
 
 class PathField(Field):
-    """A field for a path; several pasted paths are accepted immediately."""
+    """A field for a path."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("path")]
 
     @dataclass
     class Pasted(Message):
-        """Several paths were pasted."""
+        """What was pasted may be several paths."""
 
-        paths: list[Path]
+        text: str
 
     class Incomplete(Message):
         """What is typed is to be completed."""
@@ -49,13 +50,9 @@ class PathField(Field):
         self.post_message(self.Incomplete())
 
     def _on_paste(self, event: Paste) -> None:
-        paths = pasted_paths(event.text)
-        if len(paths) > 1:
-            event.prevent_default()
-            event.stop()
-            self.post_message(self.Pasted(paths))
-        else:
-            super()._on_paste(event)
+        super()._on_paste(event)
+        if may_be_paths(event.text):
+            self.post_message(self.Pasted(event.text))
 
 
 class PathQuestion(Overlay[list[Path]]):
@@ -76,17 +73,27 @@ class PathQuestion(Overlay[list[Path]]):
         yield KeyBar()
 
     @on(Input.Submitted, "#path")
-    def _take(self, event: Input.Submitted) -> None:
+    def _submitted(self, event: Input.Submitted) -> None:
+        work(self, self._take(event.value), "opening", exclusive=True)
+
+    async def _take(self, typed: str) -> None:
         try:
-            path = typed_path(event.value)
+            self.dismiss(await read_slowly(lambda: pasted_paths(typed) or [typed_path(typed)], self._say_slow))
         except LooptopError as error:
             self._show(str(error), "$text-error")
-            return
-        self.dismiss([path])
 
     @on(PathField.Pasted)
-    def _take_all(self, event: PathField.Pasted) -> None:
-        self.dismiss(event.paths)
+    def _pasted(self, event: PathField.Pasted) -> None:
+        work(self, self._take_several(event.text), "opening", exclusive=True)
+
+    async def _take_several(self, text: str) -> None:
+        """Takes several pasted paths; a single one stays in the field."""
+        paths = await read_slowly(lambda: pasted_paths(text), self._say_slow)
+        if len(paths) > 1:
+            self.dismiss(paths)
+
+    def _say_slow(self) -> None:
+        self._show("reading …", "$text-muted")
 
     @on(PathField.Incomplete)
     def _complete(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -11,7 +10,7 @@ from textual.events import Paste
 from textual.message import Message
 
 from looptop.tui.actions import bindings
-from looptop.tui.paths import pasted_paths
+from looptop.tui.paths import may_be_paths
 from looptop.tui.widgets.field import Field
 
 FOCUSED = "type a question and press enter, or ↓ for a suggestion"
@@ -25,9 +24,9 @@ class QuestionField(Field):
 
     @dataclass
     class PathsPasted(Message):
-        """Paths of images were pasted, not a question."""
+        """What was pasted may be paths of images, not a question."""
 
-        paths: list[Path]
+        text: str
 
     def __init__(self) -> None:
         super().__init__(placeholder=UNFOCUSED, id="question")
@@ -75,9 +74,9 @@ class QuestionField(Field):
         self.cursor_position = len(question)
 
     def _on_paste(self, event: Paste) -> None:
-        if paths := pasted_paths(event.text):
+        if may_be_paths(event.text):
             event.prevent_default()
             event.stop()
-            self.post_message(self.PathsPasted(paths))
+            self.post_message(self.PathsPasted(event.text))
             return
         super()._on_paste(event)

@@ -13,6 +13,7 @@ from textual.events import Paste
 from textual.widget import Widget
 from textual.widgets import Input
 
+from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ask import entry_actions
 from looptop.tui.ask.answers import Answers
@@ -25,7 +26,7 @@ from looptop.tui.ask.model_status import ModelStatus
 from looptop.tui.ask.picture_panel import PicturePanel
 from looptop.tui.ask.question import QuestionField
 from looptop.tui.background import in_thread, work
-from looptop.tui.paths import pasted_paths
+from looptop.tui.paths import may_be_paths, pasted_paths
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.widgets.bars import KeyBar, TopBar
 from looptop.tui.widgets.picture import Picture
@@ -133,30 +134,43 @@ class AskScreen(MainScreen):
         self.app.push_screen(PathQuestion(), self._opened)
 
     def _opened(self, paths: Sequence[Path] | None) -> None:
-        """Opens images or a folder, and goes to the question if an image is shown."""
-        from looptop.tui.ask.opened_paths import open_paths
-
-        if not paths:
-            return
-        image = open_paths(
-            self.query_one(ImagePanel), paths, lambda sentence: self.services.show_notice(sentence, "warning")
-        )
-        if image is not None:
-            self.show_image(image)
-            self.action_question()
+        if paths:
+            work(self, self._open(lambda: paths, visible(paths[0])), "opening", exclusive=True)
 
     def on_paste(self, event: Paste) -> None:
         """Pasted or dropped paths open an image; other text begins a question."""
         event.stop()
-        if paths := pasted_paths(event.text):
-            self._opened(paths)
+        if may_be_paths(event.text):
+            self._open_pasted(event.text)
         elif event.text.strip():
-            self.action_question()
-            self.query_one(QuestionField).post_message(Paste(event.text))
+            self._begin_question(event.text)
 
     @on(QuestionField.PathsPasted)
     def _paths_pasted(self, event: QuestionField.PathsPasted) -> None:
-        self._opened(event.paths)
+        self._open_pasted(event.text)
+
+    def _open_pasted(self, text: str) -> None:
+        work(self, self._open(lambda: pasted_paths(text), text), "opening", exclusive=True)
+
+    async def _open(self, find: Callable[[], Sequence[Path]], text: str) -> None:
+        """Opens images or a folder, and goes to the question if an image is shown; what is no path begins a question.
+
+        A newer call replaces an older one.
+        """
+        from looptop.tui.ask.opened_paths import open_paths
+
+        opened = await open_paths(self.query_one(ImagePanel), find, text, self.services.show_notice)
+        if opened is None:
+            self._begin_question(text)
+        elif opened.image is not None:
+            self.show_image(opened.image)
+            self.action_question()
+
+    def _begin_question(self, text: str) -> None:
+        field = self.query_one(QuestionField)
+        self.query_one(ImagePanel).leave_gallery()
+        self.set_focus(field)
+        field.call_later(field.put, text)  # after it has the focus, which selects the question before
 
     # The question and its answer.
 

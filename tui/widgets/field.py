@@ -83,9 +83,12 @@ class Field(Input, inherit_css=False):
         """Joins pasted lines; Textual's field would keep only the first."""
         event.prevent_default()
         event.stop()
-        text = pasted_line(event.text)
-        if text:
-            self.replace(text, *self.selection)
+        self.put(event.text)
+
+    def put(self, text: str) -> None:
+        """Puts pasted text in the place of what is selected."""
+        if line := pasted_line(text):
+            self.replace(line, *self.selection)
 
     def action_paste(self) -> None:
         """Pastes the text that was copied in the app."""
