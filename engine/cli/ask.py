@@ -17,6 +17,7 @@ from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY, Answer
 from looptop.engine.vqa.doubt_text import doubt_text, not_judged_text
 from looptop.engine.vqa.images.decode import open_image
+from looptop.engine.vqa.saved_models import folder_of
 
 EXAMPLES = """\
   looptop ask photo.png "what shape is it?"
@@ -89,7 +90,9 @@ def run(arguments: Arguments) -> int:
         raise LooptopError("IMAGE is empty; give the path of an image file")
     if not arguments.question.strip():
         raise LooptopError("the question is empty; ask something about the image")
-    image = open_image(arguments.image)  # before torch is loaded, which takes seconds
+    # Both before torch is loaded, which takes seconds.
+    folder_of(arguments.model)
+    image = open_image(arguments.image)
     with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
 

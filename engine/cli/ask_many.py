@@ -29,10 +29,12 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import Doubt, UnfamiliarImage
+from looptop.engine.vqa.data.official_files import check_writable
 from looptop.engine.vqa.doubt_text import doubt_name, doubt_text, not_judged_text
 from looptop.engine.vqa.image_folders import images_below
 from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.engine.vqa.images.decode import check_image, is_image_name
+from looptop.engine.vqa.saved_models import folder_of
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer
@@ -68,6 +70,8 @@ def ask_folder(folder: str, question: str, model: str, device: str, out: str, as
             raise LooptopError(
                 f"cannot write {visible(target)}: there is no folder {visible(target.absolute().parent)}"
             )
+        check_writable(target)
+    folder_of(model)  # before torch is loaded, which takes seconds
     root = path_of(folder)
     images, others = _files_in(root)
     if not images:

@@ -20,6 +20,7 @@ from looptop.engine.text import visible
 from looptop.engine.vqa.evaluation.comparison import Comparison, compare
 from looptop.engine.vqa.evaluation.progress import ProgressMeter
 from looptop.engine.vqa.evaluation.report import report_on
+from looptop.engine.vqa.saved_models import folder_of
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.evaluation.evaluate import Evaluated
@@ -73,6 +74,8 @@ def run(arguments: Arguments) -> int:
     """Evaluates one or two models and prints the figures."""
     if arguments.limit is not None and arguments.limit < 1:
         raise LooptopError(f"--limit {arguments.limit} leaves no question; it must be at least 1")
+    for model in filter(None, [arguments.model, arguments.compare]):
+        folder_of(model)  # before torch is loaded and the other model is evaluated
     with quiet_libraries(), _progress() as progress:
         first = _evaluate(arguments, arguments.model, progress)
         second = _evaluate(arguments, arguments.compare, progress) if arguments.compare is not None else None

@@ -13,6 +13,7 @@ from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.data.official_files import check_writable, read_questions, write_results
 from looptop.engine.vqa.data.vqa_v2 import ImageFolder
+from looptop.engine.vqa.saved_models import folder_of
 
 EXAMPLES = """\
   looptop predict vqa-3 --questions Q.json --images val2014 --out R.json
@@ -50,6 +51,7 @@ def run(arguments: Arguments) -> int:
     if not out.absolute().parent.is_dir():
         raise LooptopError(f"cannot write {visible(out)}: there is no folder {visible(out.absolute().parent)}")
     check_writable(out)
+    folder = folder_of(arguments.model)  # before torch is loaded, which takes seconds
     questions = read_questions(arguments.questions)
     if not questions:
         raise LooptopError(f"{visible(arguments.questions)} holds no questions")
@@ -57,7 +59,6 @@ def run(arguments: Arguments) -> int:
     paths = [images.find(question.image_id) for question in questions]
     with quiet_libraries():
         from looptop.engine.vqa.answering import Answerer
-        from looptop.engine.vqa.saved_models import folder_of
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         bad: dict[int, str] = {}
@@ -65,7 +66,7 @@ def run(arguments: Arguments) -> int:
             (path or str(images.path / f"{question.image_id}.jpg"), question.question)
             for path, question in zip(paths, questions, strict=True)
         ]
-        kept = KeptAnswers(out, folder_of(arguments.model), asked)
+        kept = KeptAnswers(out, folder, asked)
         if kept.answers:
             note(f"{len(kept.answers):,} of {len(questions):,} answers are already in {visible(kept.path)}")
         answers = answer_all(answerer, asked, lambda index, error: bad.setdefault(index, str(error)), kept)

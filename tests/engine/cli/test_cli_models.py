@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -12,7 +13,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -237,6 +238,30 @@ def test_an_image_that_cannot_be_opened(capsys: Capture, model: str, image: str,
 )
 def test_a_model_or_device_that_does_not_exist(capsys: Capture, image: str, words: list[str], expected: str) -> None:
     assert refused(capsys, "ask", image, "is it red?", *words).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ask", "IMAGE", "red?", "--model", "nobody"),
+        ("ask", "--images", "FOLDER", "red?", "--model", "nobody"),
+        ("ask", "--images", "FOLDER", "red?", "--out", "/proc/answers.csv"),
+        ("predict", "nobody", "--questions", "Q", "--images", "FOLDER", "--out", "FOLDER/r.json"),
+        ("eval", "nobody"),
+        ("eval", "bundled", "--compare", "nobody"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_is_said_before_a_model_is_loaded(
+    capsys: Capture, image: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> NoReturn:
+        raise AssertionError("a model is being loaded")
+
+    for command in ("ask", "ask_many", "predict", "evaluate"):
+        monkeypatch.setattr(f"looptop.engine.cli.{command}.quiet_libraries", load)
+    named = [word.replace("IMAGE", image).replace("FOLDER", str(Path(image).parent)) for word in words]
+    assert re.match("there is no model 'nobody'|cannot write /proc/answers.csv", refused(capsys, *named))
 
 
 # Calibrate --------------------------------------------------------------------------------------------------------
