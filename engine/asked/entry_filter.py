@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from looptop.engine.asked.records import Entry
 from looptop.engine.errors import LooptopError
 from looptop.engine.filters import grammar
@@ -24,6 +26,12 @@ def parse(text: str) -> Filter[Entry]:
         LooptopError: The filter is wrong; the message says how to write it.
     """
     return grammar.parse(text, _VOCABULARY)
+
+
+def about_image(image: Path) -> str:
+    """The filter that accepts the questions about one image, as text."""
+    # Nothing escapes a quote inside of quotes, so each part between two quotes is a word.
+    return " ".join(f'image:"{part}"' for part in str(image).split('"') if part)
 
 
 def _number(name: Word, _quantifier: str) -> NumberField[Entry]:

@@ -15,6 +15,7 @@ from looptop.engine.asked.records import Judgement
 from looptop.engine.asked.store import NAME
 from looptop.engine.vqa.data import table
 from looptop.engine.vqa.data.problems import Problems
+from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.history import History
@@ -78,6 +79,23 @@ async def test_the_list_is_filtered_and_enter_shows_the_answer_again(answers: Qu
         await pilot.press("slash")
         app.screen.query_one("#history-filter").value = "mode:x"  # type: ignore[attr-defined]
         await until(pilot, lambda: "did you mean 'model'?" in shown(app))
+
+
+async def test_the_history_of_the_image_on_display(answers: QuickAnswers, picture: Path) -> None:
+    mine = msgspec.structs.replace(entry("is it sure?", "no"), image=picture)
+    earlier(entry("how many?", "three"), mine)
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "how many?" in shown(app))
+        app.show_images("mine", [ImageEntry(picture)])
+        await until(pilot, lambda: "my picture.png · the image" in shown(app))
+        await pilot.press("h")
+        await until(pilot, lambda: "Earlier questions: 1 of these" in shown(app) and "how many?" not in shown(app))
+        await ask(pilot, "why?")
+        await until(pilot, lambda: "Earlier questions: 2 of these" in shown(app))
+        await pilot.press("escape", "h")
+        await until(pilot, lambda: "Earlier questions · 3" in shown(app) and "how many?" in shown(app))
+        assert not app.screen.query_one("#history-filter").display
 
 
 async def test_an_answer_is_marked_and_corrected(answers: QuickAnswers) -> None:

@@ -107,6 +107,13 @@ ASK_ACTIONS = {
             footer=False,
             palette=True,
         ),
+        Action(
+            "history",
+            "h",
+            "history",
+            "Show the earlier questions about this image only; again: all of them.",
+            palette=True,
+        ),
         Action("images", "i", "images", "Go to the list of images.", footer=False),
     ),
     "viewer": (

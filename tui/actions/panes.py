@@ -89,7 +89,8 @@ PANES = {
     "history": Pane(
         "The earlier questions",
         "Every question with its answer, confidence, image and model, the newest first; they are kept when you leave."
-        " ✓ and ✗ say whether the answer is right by the data, ✓✎ and ✗✎ as you marked it.",
+        " ✓ and ✗ say whether the answer is right by the data, ✓✎ and ✗✎ as you marked it. h leaves only those about"
+        " the image on display.",
     ),
     "LargeView": Pane(
         "The large view",
@@ -112,8 +113,9 @@ PANES = {
     "ManyPage": Pane(
         "The table of answers",
         "One question about every image of the list, or the list's own questions; it fills as the answers come, and"
-        " each is kept. The last line counts the answers on display, and how many are right of those that the data or"
-        " you have judged.",
+        " each is kept. Each model has a column of answers, and a line below that counts those on display, and how many"
+        " are right of those that the data or you have judged. A filter keeps the rows of which it accepts an answer:"
+        " model:vqa-3 wrong those that vqa-3 answered wrong.",
     ),
     "ManyQuestion": Pane(
         "A question about every image",

@@ -270,17 +270,38 @@ class History(Vertical):
 
     def open_filter(self) -> None:
         """Shows the filter and puts the focus there."""
+        self._mount_filter().focus()
+
+    def show_image(self, image: Path) -> None:
+        """Shows only the questions about an image, or all again if it does that already; puts the focus there."""
+        from looptop.engine.asked.entry_filter import about_image
+
+        field, text = self._mount_filter(), about_image(image.absolute())
+        chosen = "" if field.value == text else text
+        with field.prevent(Input.Changed):
+            field.value = chosen
+        self.call_after_refresh(field.action_end)  # so that the image's name is visible
+        self._apply(chosen)
+        field.display = bool(chosen)
+        self.table.focus()
+
+    def _mount_filter(self) -> Field:
         if not self.query("#history-filter"):
             self.mount(Field(placeholder=HINT, id="history-filter"), before=0)
-        self.query_one("#history-filter").focus()
+        field = self.query_one("#history-filter", Field)
+        field.display = True
+        return field
 
     @on(Input.Changed, "#history-filter")
     def _filter_changed(self, event: Input.Changed) -> None:
         event.stop()
+        self._apply(event.value)
+
+    def _apply(self, text: str) -> None:
         from looptop.engine.asked.entry_filter import parse
 
         try:
-            self._filter = parse(event.value) if event.value.strip() else None
+            self._filter = parse(text) if text.strip() else None
         except LooptopError as error:
             self.border_subtitle = safe(error, "$text-error")
             return
@@ -292,8 +313,7 @@ class History(Vertical):
     def _filter_done(self, event: Input.Submitted) -> None:
         event.stop()
         self.table.focus()
-        if not event.value.strip():
-            event.input.remove()
+        event.input.display = bool(event.value.strip())
 
     # All of them.
 

@@ -354,6 +354,13 @@ class AskScreen(MainScreen):
             self.query_one(Answers).use(models)
             self.query_one(ImagePanel).use_model(models[0])
 
+    def action_history(self) -> None:
+        """Shows the earlier questions about the image, or all again."""
+        if self.path is None:
+            self.services.show_notice(NO_IMAGE, "warning")
+        else:
+            self.query_one(History).show_image(self.path)
+
     # The chosen answer: under the cursor of the earlier questions, else on display.
 
     def _with_entry(self, call: Callable[[Entry], object]) -> None:

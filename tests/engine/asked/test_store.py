@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.asked import store as store_module
-from looptop.engine.asked.entry_filter import parse
+from looptop.engine.asked.entry_filter import about_image, parse
 from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.asked.records import Entry, Judgement
 from looptop.engine.asked.store import NAME, AskedStore, Key
@@ -195,6 +195,13 @@ def a_link(path: Path) -> None:
 
 def a_folder(path: Path) -> None:
     path.mkdir()
+
+
+@pytest.mark.parametrize("image", ["/images/1.png", "/my images/1, 2 (a).png", '/a "b"/-c.png', "/é\n[b].png"])
+def test_a_filter_for_one_image_accepts_no_other(image: str) -> None:
+    chosen = parse(about_image(Path(image)))
+    assert chosen.holds(entry(image=image))
+    assert not any(chosen.holds(entry(image=other)) for other in ("/images/11.png", "/other/1.png", "/1.png"))
 
 
 @pytest.mark.parametrize("harm", [damaged, from_the_future, foreign, a_link, a_folder])
