@@ -10,10 +10,10 @@ import functools
 import gc
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import BindingType
 from textual.events import Event, InputEvent
 from textual.filter import LineFilter
@@ -37,6 +37,7 @@ from looptop.tui.widgets.bars import refresh_top_lines
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.actions import ActionParseResult
+    from textual.command import Provider
     from textual.dom import DOMNode
 
     from looptop.engine.runs.folder import RunFolder
@@ -58,6 +59,12 @@ FORCED_EXIT_SECONDS = 6.0
 ONLY_LOOKS = "this looptop only looks (--readonly): it starts and changes no run"
 
 
+def _commands() -> type[Provider]:
+    from looptop.tui.screens.palette import Commands
+
+    return Commands
+
+
 class LooptopApp(App[str]):
     """looptop on a terminal. Returns the sentences to print after it has quit."""
 
@@ -66,6 +73,7 @@ class LooptopApp(App[str]):
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("app")]
     DEFAULT_MODE = "ask"
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[Any]] = {_commands}
     NOTIFICATION_TIMEOUT = 6
 
     def __init__(
@@ -383,12 +391,6 @@ class LooptopApp(App[str]):
     def alerts_read(self, run: RunFolder) -> None:
         """The events of this run are on the screen: the top line will not show its alerts any more."""
         self._run_events.read(run)
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: the actions that work here."""
-        from looptop.tui.screens.palette import commands_of
-
-        return commands_of(screen)
 
 
 if TYPE_CHECKING:

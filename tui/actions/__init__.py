@@ -7,6 +7,7 @@ key context is a part of the app whose keys work while it has the focus: a scree
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from textual.binding import Binding
 
@@ -39,24 +40,24 @@ KEY_CONTEXTS = {
     "form": "In the form of a new run",
     "settings": "Among its settings",
     "value": "While a value is typed",
-    "run": "Watching a run",
+    "run": "In the view of a run",
     "curation": "The training questions of a run",
     "runs": "Runs",
     "runs-list": "In the list of runs",
-    "charts": "Charts of a run, or of several",
+    "charts": "In the charts of runs",
     "wall": "Among charts",
-    "evaluation": "The evaluation of a model",
-    "timeline": "The evaluations of a run",
+    "evaluation": "In the evaluation of a model",
+    "timeline": "In the evaluations of a run",
     "cards": "Among the sample answers of an evaluation",
     "types": "Among types of questions",
     "cells": "In the confusion table",
     "evaluation-rows": "Among questions or groups of an evaluation",
-    "ppo": "PPO",
+    "ppo": "In a PPO run",
     "ppo-run": "Among batches and charts",
     "ppo-batch": "In a batch",
     "ppo-sample": "In a sample",
     "ppo-tokens": "In the tokens of a sample",
-    "ppo-compare": "Before and after",
+    "ppo-compare": "In before and after",
     "breakpoints": "In the breakpoints",
     "health": "In the health marks",
     "tree": "In the files",
@@ -73,6 +74,28 @@ KEY_CONTEXTS = {
     "dialog": "In a question to you",
 }
 """The title of each key context in the help, in the help's order."""
+
+
+class ScreenKeys(NamedTuple):
+    """A screen's name in the palette, and the key contexts of all that it can show."""
+
+    title: str
+    contexts: tuple[str, ...]
+
+
+SCREENS = {
+    "ask": ScreenKeys("Ask", ("ask", "question", "images", "image-filter", "gallery", "rows", "tree", "history")),
+    "train": ScreenKeys("Train", ("train", "form", "settings", "value", "rows", "run", "wall")),
+    "ppo": ScreenKeys(
+        "PPO",
+        ("ppo-run", "ppo-batch", "ppo-sample", "ppo-tokens", "ppo-compare", "ppo", "wall", "form", "settings", "value"),
+    ),
+    "runs": ScreenKeys("Runs", ("runs", "runs-list", "rows")),
+    "charts": ScreenKeys("Charts", ("charts", "wall")),
+    "evaluation": ScreenKeys("Evaluation", ("evaluation", "cells", "evaluation-rows", "rows")),
+    "timeline": ScreenKeys("Timeline", ("timeline", "cards", "types", "cells")),
+}
+"""The screens, by their names in the app."""
 
 ACTIONS: dict[str, tuple[Action, ...]] = {
     **SHARED_ACTIONS,

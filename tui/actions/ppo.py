@@ -48,7 +48,15 @@ PPO_ACTIONS = {
             palette=True,
             shown="[ ]",
         ),
-        Action("sort(True)", "right_square_bracket", "sort", "The same, the largest first.", footer=False, shown="]"),
+        Action(
+            "sort(True)",
+            "right_square_bracket",
+            "sort",
+            "The same, the largest first.",
+            footer=False,
+            palette=True,
+            shown="]",
+        ),
         Action("best", "t", "best", "The best samples first, then the worst, then in order.", palette=True),
         Action(
             "histograms", "h", "histograms", "Go to the histograms, where bars are chosen.", footer=False, palette=True

@@ -11,9 +11,23 @@ RUN_ACTIONS = {
     ),
     "form": (
         Action("start", "ctrl+s", "start", "Check the form and start the run.", palette=True, shown="^s", changes=True),
-        Action("search", "slash", "search", "Search the settings by words of their names and meanings.", shown="/"),
-        Action("pane", "t", "about", "What is known about the run; the TOML of what differs; all of it."),
-        Action("editor", "ctrl+e", "editor", "Open the configuration in your editor (VISUAL, EDITOR).", shown="^e"),
+        Action(
+            "search",
+            "slash",
+            "search",
+            "Search the settings by words of their names and meanings.",
+            palette=True,
+            shown="/",
+        ),
+        Action("pane", "t", "about", "What is known about the run; the TOML of what differs; all of it.", palette=True),
+        Action(
+            "editor",
+            "ctrl+e",
+            "editor",
+            "Open the configuration in your editor (VISUAL, EDITOR).",
+            palette=True,
+            shown="^e",
+        ),
     ),
     "settings": (
         Action("choose", "enter", "change", "Type the setting's value, or choose its next word.", shown="⏎"),
@@ -70,6 +84,7 @@ RUN_ACTIONS = {
             "earlier answers",
             "Sample answers of the previous evaluation.",
             footer=False,
+            palette=True,
             shown="[",
         ),
         Action(
@@ -78,6 +93,7 @@ RUN_ACTIONS = {
             "later answers",
             "Sample answers of the next evaluation.",
             footer=False,
+            palette=True,
             shown="]",
         ),
         Action(

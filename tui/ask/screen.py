@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from looptop.engine.text import visible
-from looptop.tui.actions import bindings
+from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.ask import entry_actions
 from looptop.tui.ask.answers import Answers
 from looptop.tui.ask.asking import Asked, Asking
@@ -45,7 +45,7 @@ NO_IMAGE = "choose an image first: a row at the left, or o to type a path"
 class AskScreen(MainScreen):
     """The Ask screen, on key 1."""
 
-    KEY_CONTEXTS = ("ask", "question", "images", "image-filter", "gallery", "rows", "tree", "history")
+    KEY_CONTEXTS = SCREENS["ask"].contexts
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ask")]
     AUTO_FOCUS = "#images"
     SMALL_PANES = ("#images-panel", "#answers, #question", "#history")

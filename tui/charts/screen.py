@@ -13,7 +13,7 @@ from textual.widgets import Input
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
-from looptop.tui.actions import bindings
+from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.background import in_thread
 from looptop.tui.charts import text as chart_text
 from looptop.tui.charts.reader import ChartReader, ChartsSnapshot
@@ -44,7 +44,7 @@ class ChartsScreen(MainScreen):
     """The charts; the Runs screen opens them, and esc goes back to it."""
 
     CSS_PATH = ["../styles/chart.tcss", "../styles/charts.tcss"]  # noqa: RUF012
-    KEY_CONTEXTS = ("charts", "wall")
+    KEY_CONTEXTS = SCREENS["charts"].contexts
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("charts")]
 
     def __init__(self, runs: Sequence[RunFolder]) -> None:

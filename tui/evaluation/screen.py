@@ -15,7 +15,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.runs.progress import progress_text
 from looptop.engine.text import visible
 from looptop.engine.times import local_time
-from looptop.tui.actions import bindings
+from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.evaluation.comparison_page import ComparisonPage
 from looptop.tui.evaluation.confusion_grid import ConfusionGrid
@@ -50,7 +50,7 @@ class EvaluationScreen(MainScreen):
     """
 
     CSS_PATH = ["../styles/evaluation.tcss"]  # noqa: RUF012
-    KEY_CONTEXTS = ("evaluation", "cells", "evaluation-rows", "rows")
+    KEY_CONTEXTS = SCREENS["evaluation"].contexts
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("evaluation")]
 
     def __init__(self, make_process: Callable[[], EvaluationHelper] | None = None) -> None:

@@ -17,7 +17,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 from looptop.engine.vqa.confusion import Confusion, in_cell
 from looptop.engine.vqa.evaluation.text import label_text, points, share
-from looptop.tui.actions import bindings
+from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.evaluation.confusion_grid import ConfusionGrid
 from looptop.tui.evaluation.images import entries_of_samples
@@ -50,7 +50,7 @@ class TimelineScreen(MainScreen):
     """
 
     CSS_PATH = ["../styles/evaluation.tcss"]  # noqa: RUF012
-    KEY_CONTEXTS = ("timeline", "cards", "types", "cells")
+    KEY_CONTEXTS = SCREENS["timeline"].contexts
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("timeline")]
 
     def __init__(self) -> None:

@@ -185,8 +185,8 @@ class PpoScreen(MainScreen):
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Disables keys that have no meaning on this level."""
-        if self.navigation.level == "form" and action in NOT_IN_FORM:
+        """Disables keys that have no meaning on this level, or before the run is read."""
+        if action in NOT_IN_FORM and (self.navigation.level == "form" or self.shown.snapshot is None):
             return False
         return action not in ONLY_SAMPLE or self.navigation.level in IN_BATCH
 

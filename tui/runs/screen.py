@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
+from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
@@ -22,7 +23,7 @@ from looptop.engine.runs import run_filter
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import COLUMNS, ordered
-from looptop.tui.actions import bindings
+from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.runs.machine import MachinePanel
 from looptop.tui.runs.run_table import RunTable
@@ -49,7 +50,7 @@ class RunsScreen(MainScreen):
     """The Runs screen, on key 4."""
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/runs.tcss"]  # noqa: RUF012
-    KEY_CONTEXTS = ("runs", "runs-list", "rows")
+    KEY_CONTEXTS = SCREENS["runs"].contexts
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs")]
 
     def __init__(self) -> None:
@@ -212,7 +213,7 @@ class RunsScreen(MainScreen):
 
     def action_charts(self) -> None:
         """Opens the charts of the run, or of the selected runs."""
-        chosen = list(self.query_one(RunTable).selected) or self._run_ids
+        chosen = list(self.query_one(RunTable).selected) or self._run_ids()
         if len(chosen) > MOST_COMPARED:
             self.services.show_notice(
                 f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning"
@@ -224,7 +225,7 @@ class RunsScreen(MainScreen):
 
     def action_evaluation(self) -> None:
         """Shows the evaluation of the run's model."""
-        run = self.query_one(RunTable).run
+        run = self._run()
         if run is not None and run.kind != "vqa":
             self.services.show_notice(f"{run.id} does not answer questions about images", "warning")
         elif run is not None:
@@ -242,7 +243,7 @@ class RunsScreen(MainScreen):
         from looptop.tui.screens.dialog import TextQuestion
 
         runs: list[RunFolder] = []
-        if not self.attempt(lambda: runs.extend(RunFolder.find(each) for each in self._run_ids)):
+        if not self.attempt(lambda: runs.extend(RunFolder.find(each) for each in self._run_ids())):
             return
         for run in runs:
 
@@ -263,7 +264,7 @@ class RunsScreen(MainScreen):
 
     def action_command(self, command: str) -> None:
         """Sends a command to the run under the cursor."""
-        run = self.query_one(RunTable).run
+        run = self._run()
         if run is not None:
             self._with(run.id, lambda folder: self._controls.perform(folder, command, run.state))
 
@@ -272,7 +273,7 @@ class RunsScreen(MainScreen):
         from looptop.engine.interchange.export import NAMES
         from looptop.tui.screens.picker import Choice, Picker
 
-        for run_id in self._run_ids:
+        for run_id in self._run_ids():
             choices = [Choice(name, safe(name)) for name in NAMES]
 
             def chosen(form: str | None, run_id: str = run_id) -> None:
@@ -297,7 +298,7 @@ class RunsScreen(MainScreen):
 
     def action_delete(self) -> None:
         """Asks, then deletes the selected runs, or the one under the cursor."""
-        chosen = list(self.query_one(RunTable).selected) or self._run_ids
+        chosen = list(self.query_one(RunTable).selected) or self._run_ids()
         runs: list[RunFolder] = []
         if not chosen or not self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
             return
@@ -334,14 +335,25 @@ class RunsScreen(MainScreen):
             self.query_one(RunTable).selected.pop(run.id, None)
         self._loop.poke()
 
-    @property
-    def _run_ids(self) -> list[str]:
-        """The id of the run under the cursor, if there is one."""
+    def _run(self) -> RunSummary | None:
+        """The run under the cursor; a notice if there is none.
+
+        Raises:
+            SkipAction: The runs are not read yet.
+        """
         run = self.query_one(RunTable).run
+        if run is None:
+            if not self._read_once:
+                raise SkipAction
+            self.services.show_notice("there is no run to do this with", "warning")
+        return run
+
+    def _run_ids(self) -> list[str]:
+        run = self._run()
         return [run.id] if run is not None else []
 
     def _with_run(self, call: Callable[[RunFolder], object]) -> None:
-        for run_id in self._run_ids:
+        for run_id in self._run_ids():
             self._with(run_id, call)
 
     def _with(self, run_id: str, call: Callable[[RunFolder], object]) -> None:

@@ -1,22 +1,32 @@
-"""The command palette."""
+"""The command palette: the actions that work here, then those of all screens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from textual import on
-from textual.app import SystemCommand
-from textual.command import CommandPalette
-from textual.keys import key_to_character
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.widgets import Input, OptionList
 
 from looptop.engine.home import is_read_only
-from looptop.tui.actions import Action, actions_of
-from looptop.tui.screens.base import BaseScreen, MainScreen, key_contexts_of
+from looptop.tui.actions import KEY_CONTEXTS, SCREENS, Action, actions_of
+from looptop.tui.background import work
+from looptop.tui.screen_names import MAIN_SCREENS
+from looptop.tui.screens.base import BaseScreen, Services, key_contexts_of
 
 if TYPE_CHECKING:
+    from textual.app import App
+    from textual.dom import DOMNode
     from textual.screen import Screen
+
+SETTLE_SECONDS = 2.0
+"""How long a screen that is opened for a command may take to be ready for it."""
+
+HELP_SCORE, HERE_FACTOR = 0.1, 1.5
+"""The score of a command whose sentence has the words, and what counts in favour of one that works here."""
 
 
 class Palette(CommandPalette, BaseScreen[None]):
@@ -30,18 +40,92 @@ class Palette(CommandPalette, BaseScreen[None]):
             event.stop()
 
 
-def commands_of(screen: Screen[Any]) -> Iterator[SystemCommand]:
-    """The commands of the palette: the actions that work on a screen."""
-    for action in actions_of({"app", *key_contexts_of(screen)}):
-        if action.palette and not (action.changes and is_read_only()):
-            yield SystemCommand(f"{action.label} ({action.key_text})", action.help, _runner(screen, action))
+class Command(NamedTuple):
+    """An action, and where it is done."""
+
+    action: Action
+    context: str
+    screen_name: str = ""
+    """The screen to go to; empty for the open one."""
+
+    @property
+    def name(self) -> str:
+        """The action's label, after the name of the screen if another one has to be opened."""
+        label = f"{self.action.label} ({self.action.key_text})"
+        return f"{SCREENS[self.screen_name].title}: {label}" if self.screen_name else label
+
+    @property
+    def refusal(self) -> str:
+        """Why it cannot be done."""
+        where = KEY_CONTEXTS[self.context]
+        prefix = f"{SCREENS[self.screen_name].title}: " if self.screen_name else ""
+        return f"{prefix}“{self.action.label}” works only {where[0].lower()}{where[1:]}; open that first"
 
 
-def _runner(screen: Screen[Any], action: Action) -> Callable[[], None]:
-    def run() -> None:
-        key, focused = action.keys.split(",")[-1], screen.focused
-        if isinstance(screen, MainScreen) and focused and focused.check_consume_key(key, key_to_character(key)):
-            screen.leave_field()  # The field would take the key as text.
-        screen.app.simulate_key(key)
+class Commands(Provider):
+    """The commands of the palette."""
 
-    return run
+    async def discover(self) -> Hits:
+        """All commands, those that work here first."""
+        for command in commands_of(self.screen):
+            yield DiscoveryHit(command.name, lambda command=command: run(self.app, command), help=command.action.help)
+
+    async def search(self, query: str) -> Hits:
+        """The commands whose name is like the query, or whose sentence has it."""
+        matcher = self.matcher(query)
+        for command in commands_of(self.screen):
+            score = matcher.match(command.name)
+            if not score and query.lower() in command.action.help.lower():
+                score = HELP_SCORE
+            if score:
+                score *= 1.0 if command.screen_name else HERE_FACTOR
+                name, sentence = matcher.highlight(command.name), command.action.help
+                yield Hit(score, name, lambda command=command: run(self.app, command), help=sentence)
+
+
+def commands_of(screen: Screen[Any]) -> Iterator[Command]:
+    """The commands that work on a screen, then those that need something else to be open, on this or another one."""
+    here = ("app", *key_contexts_of(screen))
+    places = [(context, "") for context in here]
+    places += [(context, name) for name, each in SCREENS.items() for context in each.contexts]
+    for context, name in places:
+        if name and context in here and screen.app.current_mode == name:
+            continue
+        for action in actions_of([context]):
+            if action.palette and not (action.changes and is_read_only()):
+                yield Command(action, context, name)
+
+
+def run(app: App[Any], command: Command) -> None:
+    """Does what a command says, or shows why it cannot be done."""
+    work(app, _run(app, command), "palette", exclusive=True)
+
+
+async def _run(app: App[Any], command: Command) -> None:
+    services, end = cast("Services", app), 0.0
+    if command.screen_name and not app._screen_stacks.get(command.screen_name):
+        if command.screen_name not in MAIN_SCREENS:  # It shows what another screen gives it.
+            services.show_notice(command.refusal, "warning")
+            return
+        end = time.monotonic() + SETTLE_SECONDS
+    if command.screen_name:
+        await services.action_go(command.screen_name)
+    while not await _is_done(app, command.action):
+        if time.monotonic() >= end:
+            services.show_notice(command.refusal, "warning")
+            return
+        await asyncio.sleep(0.05)
+
+
+async def _is_done(app: App[Any], action: Action) -> bool:
+    screen = app.screen_stack[0]
+    path = screen.focused.ancestors_with_self if screen.focused is not None else ()
+    for node in (*path, *screen.walk_children(), screen, app):
+        if _has_key(node, action) and all(each.display for each in node.ancestors_with_self if each.parent):
+            return await app.run_action(action.name, node)
+    return False
+
+
+def _has_key(node: DOMNode, action: Action) -> bool:
+    known = node._bindings.key_to_bindings
+    return any(each.action == action.name for key in action.keys.split(",") for each in known.get(key, ()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
@@ -134,7 +135,13 @@ class RunView(Vertical, can_focus=True):
         self.action_command("events")
 
     def action_command(self, command: str) -> None:
-        """Passes a command on to the screen."""
+        """Passes a command on to the screen, once the run is read.
+
+        Raises:
+            SkipAction: It is not.
+        """
+        if self.snapshot is None:
+            raise SkipAction
         self.post_message(self.Command(command))
 
     def _draw_charts(self, snapshot: Snapshot) -> None:

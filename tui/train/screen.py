@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import OptionList
 
 from looptop.engine.runs.folder import RunFolder
-from looptop.tui.actions import bindings
+from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
 from looptop.tui.forms.new_run import NewRunForm
@@ -30,7 +30,7 @@ class TrainScreen(MainScreen):
 
     CSS_PATH = ["../styles/lists.tcss", "../styles/chart.tcss", "../styles/form.tcss", "../styles/train.tcss"]  # noqa: RUF012
     AUTO_FOCUS = "#settings"
-    KEY_CONTEXTS = ("train", "form", "settings", "value", "rows", "run", "wall")
+    KEY_CONTEXTS = SCREENS["train"].contexts
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
 
     def __init__(self, attach: RunFolder | None = None) -> None:
