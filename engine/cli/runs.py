@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 import msgspec
@@ -103,6 +104,7 @@ def _figure(summary: RunSummary) -> dict[str, Any]:
 def _row(summary: RunSummary) -> list[str]:
     total = f"/{summary.total_steps}" if summary.total_steps else ""
     name, value = headline(summary)
+    value = math.nan if value is None else value
     model = measured_model(name, summary)
     done, seconds = progress(summary), took(summary)
     label = cut(" ".join((summary.title or summary.note).split()), _NOTE)

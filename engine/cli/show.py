@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import time
+import math
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from looptop.engine.journal.records import AnswerSample, Event, RunState, RunSum
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.checkpoint import steps
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.listing import measured_model
+from looptop.engine.runs.listing import measured_model, took
 from looptop.engine.runs.liveness import full_disk, liveness_text, why_interrupted
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import visible, visible_answer
@@ -101,7 +101,7 @@ def _all(folder: RunFolder, summary: RunSummary, journal: Journal) -> dict[str, 
 
 def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tuple[str, str]]:
     facts = journal.facts()
-    latest = {name: point.value for name, point in journal.latest().items()}
+    latest = {name: math.nan if point.value is None else point.value for name, point in journal.latest().items()}
     config = _config(folder)
     return [
         ("preset", visible(summary.preset or "-")),
@@ -213,10 +213,8 @@ _SPLITS = (
 
 
 def _took(summary: RunSummary) -> str:
-    if summary.started is None:
-        return "-"
-    ended = time.time() if summary.ended is None else summary.ended
-    return duration(ended - summary.started)
+    seconds = took(summary)
+    return "-" if seconds is None else duration(seconds)
 
 
 def _checkpoints(folder: RunFolder) -> list[str]:

@@ -32,6 +32,12 @@ from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit, read_st
 from looptop.engine.journal.writer import JournalWriter as JournalWriter
 from looptop.engine.text import visible
 
+_IDLE = """
+SELECT total(next - time)
+FROM (SELECT time, state, lead(time) OVER (ORDER BY id) AS next FROM states)
+WHERE state IN ('finished', 'stopped', 'failed')
+"""
+
 
 class Outline(msgspec.Struct, frozen=True):
     """What a list of runs needs from a journal, read in one transaction."""
@@ -45,6 +51,8 @@ class Outline(msgspec.Struct, frozen=True):
     latest: dict[str, Point]
     alerts: int = 0
     alert_codes: tuple[str, ...] = ()
+    idle: float = 0.0
+    """Seconds that it had ended before it was resumed."""
 
 
 class Journal:
@@ -119,6 +127,7 @@ class Journal:
                 _facts(read),
                 _latest(read),
                 *_alerts(read),
+                idle=max(0.0, read(_IDLE).fetchone()[0]),
             )
 
     def alerts(self) -> int:

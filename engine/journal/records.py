@@ -114,6 +114,8 @@ class RunSummary(Struct, frozen=True):
     """The step of its last evaluation."""
     after: str = ""
     """The run that it waits for, if it is queued."""
+    idle: float = 0.0
+    """Seconds that it had ended before it was resumed."""
 
 
 class Point(Struct, frozen=True):

@@ -16,7 +16,6 @@ from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    EarlyStoppingCallback,
     TrainerCallback,
     set_seed,
 )
@@ -38,6 +37,7 @@ from looptop.engine.ppo.rewards import encode, max_input_length
 from looptop.engine.runs.context import READING_DATA, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
+from looptop.engine.training.early_stopping import early_stopping
 from looptop.engine.training.result import save_result
 from looptop.engine.training.trainer import (
     STEP_METRICS,
@@ -93,8 +93,7 @@ def train(context: RunContext) -> dict[str, Any]:
     context.raise_if_stopped()
     arguments = _arguments(context, config, device)
     callbacks: list[TrainerCallback] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
-    if config.training.early_stopping_patience:
-        callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+    callbacks += early_stopping(context, config.training.early_stopping_patience)
 
     def tokenised(some_pairs: list[Pair], before: int) -> Dataset:
         def on_progress(encoded: int) -> None:

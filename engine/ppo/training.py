@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers import TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
@@ -30,6 +30,7 @@ from looptop.engine.ppo.trainer import PpoTrainer
 from looptop.engine.runs.context import READING_DATA, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
+from looptop.engine.training.early_stopping import early_stopping
 from looptop.engine.training.result import save_result
 from looptop.engine.training.trainer import (
     STEP_METRICS,
@@ -96,8 +97,7 @@ def train(context: RunContext) -> dict[str, Any]:
     warn(context, config)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     callbacks: list[Any] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
-    if config.training.early_stopping_patience:
-        callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+    callbacks += early_stopping(context, config.training.early_stopping_patience)
     trainer = PpoTrainer(model, arguments, setup, queries, config, context, callbacks)
     trainer.remove_callback(PrinterCallback)
     context.journal.facts(

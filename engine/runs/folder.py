@@ -331,6 +331,7 @@ class RunFolder:
             after=str(facts.facts.get(AFTER_FACT) or "") if facts.state is RunState.QUEUED else "",
             started=facts.started,
             ended=facts.ended,
+            idle=facts.idle,
             preset=self._preset(),
             device=str(facts.facts.get("device") or ""),
             metrics={name: point.value for name, point in latest.items()},

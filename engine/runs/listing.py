@@ -208,12 +208,15 @@ def progress(summary: RunSummary) -> float | None:
 
 
 def took(summary: RunSummary, now: float | None = None) -> float | None:
-    """Seconds from the run's start to its end, or until now; None if it never ran or its end is unknown."""
+    """Seconds from the run's start to its end, or until now, without those between an end and a resume.
+
+    None if it never ran or its end is unknown.
+    """
     if summary.started is None:
         return None
     if summary.ended is not None:
-        return max(0.0, summary.ended - summary.started)
-    return max(0.0, (now or time.time()) - summary.started) if summary.live else None
+        return max(0.0, summary.ended - summary.started - summary.idle)
+    return max(0.0, (now or time.time()) - summary.started - summary.idle) if summary.live else None
 
 
 def ordered(summaries: Iterable[RunSummary], by: str, *, reverse: bool = False) -> list[RunSummary]:

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 from PIL import Image
 from torch import Tensor
-from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers import TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
@@ -23,6 +23,7 @@ from looptop.engine.runs.alerts import QUESTION_ONLY, read_question_only
 from looptop.engine.runs.context import CLOSE_OTHERS, READING_DATA, Activity, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
+from looptop.engine.training.early_stopping import early_stopping
 from looptop.engine.training.result import save_result
 from looptop.engine.training.trainer import (
     STEP_METRICS,
@@ -391,6 +392,5 @@ def _features_that_fit(
 
 def _callbacks(context: RunContext, config: VqaRunConfig) -> list[Any]:
     callbacks: list[Any] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
-    if config.training.early_stopping_patience:
-        callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+    callbacks += early_stopping(context, config.training.early_stopping_patience)
     return callbacks

@@ -16,7 +16,7 @@ from looptop.engine.journal.records import Series
 from looptop.engine.journal.step_axis import StepAxis
 from looptop.tui.charts.reader import ordered_metrics
 from looptop.tui.plots.chart_data import AxisMark, ChartData, Entry, Level, WallData
-from looptop.tui.plots.chart_lines import changed_cells
+from looptop.tui.plots.chart_lines import ChartLines, Marking, changed_cells
 from looptop.tui.plots.composing import RunCurves, compose, compose_wall
 from looptop.tui.plots.curves import AXIS, FAINT, FIRST, LEVEL, ROLES, SECOND, SIXTH, Curve, Run, envelope
 from looptop.tui.plots.drawing import Drawing, Ground, column_of, draw
@@ -425,3 +425,33 @@ def test_the_axis_has_its_own_role() -> None:
     drawing = drawn(Curve(FIRST, (0, 100), (0.0, 1.0)), levels=(Level(0.5, "x"),))
     assert {run.role for run in drawing.lines[-1]} == {AXIS}
     assert any(run.role == LEVEL for line in drawing.lines for run in line)
+
+
+@pytest.mark.parametrize(
+    ("points", "log", "words"),
+    [
+        ((), False, "nothing to draw yet"),
+        ((math.nan, math.inf), False, "all values are NaN or infinite"),
+        ((-2.0, math.nan), True, "no value above 0 to draw on this scale"),
+    ],
+)
+def test_an_empty_chart_says_why(points: tuple[float, ...], log: bool, words: str) -> None:
+    chart = ChartData((Curve(FIRST, range(len(points)), points),))
+    marking = Marking(position=None, selection=None, chosen=False)
+    lines = ChartLines().of(
+        ChartSpec("loss", "Loss", ()),
+        chart,
+        (60, 9),
+        Span(0, 9),
+        View(log=log),
+        marking,
+        colourless=False,
+        axis_name="",
+    )
+    assert words in "\n".join(map(text, lines))
+
+
+def test_32_bit_numbers_are_drawn_as_they_are() -> None:
+    for ends, label in (((1e38, 3e38), "3.0e38"), ((1e-45, 1e-38), "1e-38")):
+        drawing = drawn(Curve(FIRST, (0, 100), ends))
+        assert label in "".join(map(text, drawing.lines))

@@ -108,6 +108,7 @@ async def test_a_finished_run_is_prolonged(answers: QuickAnswers, monkeypatch: p
         await until(pilot, lambda: len(app.screen_stack) == 1)
         await pilot.press("r")
         await until(pilot, lambda: len(app.screen_stack) == 2)
-        app.screen.query_one(Field).value = "25"
-        await pilot.press("enter")
+        field = app.screen.query_one(Field)
+        await until(pilot, lambda: field.selected_text == "10")
+        await pilot.press("2", "5", "enter")
         await until(pilot, lambda: asked == [["num_train_epochs=25"]])

@@ -102,9 +102,9 @@ def _extremes(series: Series | None, window: Span | None) -> str:
     ]
     low = [least for least, _, _ in columns if least is not None]
     high = [most for _, most, _ in columns if most is not None]
-    line = f"from {number(min(low))} to {number(max(high))}" if low and high else ""
     missing = sum(count for _, _, count in columns)
-    return line + (f", {missing:,} nan" if missing else "")
+    parts = [f"from {number(min(low))} to {number(max(high))}"] if low and high else []
+    return ", ".join([*parts, *[f"{missing:,} nan"] * bool(missing)])
 
 
 def events(snapshot: ChartsSnapshot) -> list[Entry]:

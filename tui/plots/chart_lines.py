@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import chain, repeat
 from typing import NamedTuple
@@ -17,7 +18,6 @@ from looptop.tui.plots.scales import LABEL_WIDTH
 from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.plots.view import Span, View
 
-NOTHING_YET = "nothing to draw yet"
 CURSOR_SIGN = "┊"
 
 
@@ -75,7 +75,7 @@ class ChartLines:
         )
         lines = [title, legend_line(chart, LABEL_WIDTH + 1, width, colourless=colourless)] if legend else [title]
         if drawn.drawing is None:
-            return lines + _empty(width, height - above)
+            return lines + _empty(_why_empty(chart, view), width, height - above)
         lines += _marked(drawn.drawing, marking, span)
         return (lines + [[Run(" " * width, 0)]] * (height - len(lines)))[:height]
 
@@ -87,12 +87,21 @@ class ChartLines:
         return drawn.drawing.position(x, span), y >= drawn.above + drawn.drawing.height
 
 
-def _empty(width: int, height: int) -> list[list[Run]]:
+def _why_empty(chart: ChartData, view: View) -> str:
+    """Why nothing of a chart is drawn."""
+    values = [value for curve in chart.curves for value in curve.values]
+    if not values:
+        return "nothing to draw yet"
+    if not any(map(math.isfinite, values)):
+        return "all values are NaN or infinite"
+    if view.log and not any(value > 0 for value in values):
+        return "no value above 0 to draw on this scale"
+    return "nothing to draw here"
+
+
+def _empty(text: str, width: int, height: int) -> list[list[Run]]:
     blank = [Run(" " * width, 0)]
-    return [
-        [Run(NOTHING_YET.center(width)[:width].ljust(width), AXIS)] if y == height // 2 else blank
-        for y in range(height)
-    ]
+    return [[Run(text.center(width)[:width].ljust(width), AXIS)] if y == height // 2 else blank for y in range(height)]
 
 
 def _marked(drawing: Drawing, marking: Marking, span: Span) -> list[list[Run]]:

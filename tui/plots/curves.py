@@ -36,9 +36,9 @@ ROLE_CLASSES = {
 COLOURS = dict(zip(ROLES, ("$primary", "$secondary", "$curve-3", "$curve-4", "$curve-5", "$curve-6"), strict=True))
 """The colours of the curves in texts around a chart, the same as in the charts."""
 
-MAX_DRAWN_VALUE = 1e30
-"""Larger values are drawn here, and values nearer to 0 than its inverse at 0: nobody can read such a scale, and its
-arithmetic would overflow."""
+MAX_DRAWN_VALUE = 1e100
+"""Larger values are drawn here, and values nearer to 0 than its inverse at 0: no 32-bit number is so large or so small,
+and the arithmetic of a scale would overflow."""
 
 ROUNDING_NOISE = 4e-7
 """Values that differ by at most this fraction count as equal: 32-bit numbers round by as much."""

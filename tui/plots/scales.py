@@ -119,7 +119,10 @@ def labels(ticks: Sequence[float], log: bool) -> list[str]:
         if exact is not None:
             ways.insert(0, lambda value: f"{value:.{exact}f}")
     ways += [lambda value, d=digits: f"{value:.{d}f}" for digits in range(8)]  # type: ignore[misc]
-    ways += [lambda value, d=digits: short_exponent(f"{value:.{d}e}") for digits in range(1, 16)]  # type: ignore[misc]
+    ways += [
+        lambda value, d=digits: short_exponent(f"{value:.{d}e}") if value else "0"  # type: ignore[misc]
+        for digits in range(1, 16)
+    ]
     written: list[str] = []
     for narrow in (True, False):
         for way in ways:

@@ -64,6 +64,8 @@ class PpoSnapshot:
     events: tuple[Event, ...] = ()
     started: float | None = None
     ended: float | None = None
+    idle: float = 0.0
+    """Seconds that it had ended before it was resumed."""
     alerts: int = 0
     """The number of alerts that the run raised."""
 
@@ -192,5 +194,6 @@ class PpoWatcher(RunWatcher):
             events=self.events,
             started=outline.started,
             ended=outline.ended,
+            idle=outline.idle,
             alerts=outline.alerts,
         )

@@ -112,7 +112,7 @@ def progress(snapshot: PpoSnapshot, width: int) -> Content:
         words += [f"{seconds:.2f} s a batch"] if seconds is not None else []
         words += [f"{duration(left)} left"] if left is not None and step < total else []
     elif snapshot.started and snapshot.ended:
-        words.append(f"took {duration(snapshot.ended - snapshot.started)}")
+        words.append(f"took {duration(snapshot.ended - snapshot.started - snapshot.idle)}")
     room = max(8, min(32, width // 4))
     filled = round(fraction * room)
     return _cut(

@@ -76,11 +76,17 @@ class TextQuestion(Overlay[str]):
             field = NoteField(self._before, id="text")
             field.border_subtitle = "enter keeps it, ^j begins a line, esc changes nothing"
         else:
-            field = Field(self._before, placeholder="enter keeps it, esc changes nothing", id="text")
+            field = Field(self._before, id="text")
+            field.border_subtitle = "enter keeps it, esc changes nothing"
         box = Vertical(field, classes="box -question")
         box.border_title = safe(self._title)
         yield box
         yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Selects a line, so that the first letter begins another one."""
+        if not self._several_lines:
+            self.call_after_refresh(self.query_one("#text", Field).action_select_all)
 
     @on(Input.Submitted, "#text")
     def _take_line(self, event: Input.Submitted) -> None:

@@ -33,6 +33,8 @@ class Snapshot:
     events: tuple[Event, ...] = ()
     started: float | None = None
     ended: float | None = None
+    idle: float = 0.0
+    """Seconds that it had ended before it was resumed."""
     settings: dict[str, Any] = field(default_factory=dict)
     title: str = ""
     """The title that a person gave the run."""
@@ -133,6 +135,7 @@ class VqaWatcher(RunWatcher):
             events=self.events,
             started=outline.started,
             ended=outline.ended,
+            idle=outline.idle,
             settings=self.settings,
             alerts=outline.alerts,
         )

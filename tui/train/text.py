@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from textual.content import Content
@@ -63,7 +64,7 @@ def progress(snapshot: Snapshot, width: int) -> Content:
     if snapshot.state is RunState.RUNNING and left is not None and step < total:
         words.append(f"about {duration(left)} left")
     elif snapshot.started and snapshot.ended:
-        words.append(f"took {duration(snapshot.ended - snapshot.started)}")
+        words.append(f"took {duration(snapshot.ended - snapshot.started - snapshot.idle)}")
     text = "  ".join(words)
     room = max(8, width - len(text) - 2)
     filled = bar(fraction, room)
@@ -72,7 +73,7 @@ def progress(snapshot: Snapshot, width: int) -> Content:
 
 def figures(snapshot: Snapshot) -> Content:
     """The latest figures, one on each line."""
-    value = snapshot.value
+    value = {name: math.nan if point.value is None else point.value for name, point in snapshot.latest.items()}.get
     rows = [
         ("train loss", _figure(value("loss"))),
         ("validation loss", _figure(value("eval_loss"))),

@@ -14,9 +14,10 @@ import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample, Journal, JournalWriter
-from looptop.engine.journal.records import RunState, accepted
+from looptop.engine.journal.records import RunState, RunSummary, accepted
 from looptop.engine.journal.schema import VERSION
 from looptop.engine.machine.file_systems import is_on_network
+from looptop.engine.runs.listing import took
 from tests.support import eventually
 
 SAMPLE = AnswerSample("7", "/images/7.png", "what shape is there?", "circle", "square", 0.25, 0.0)
@@ -278,3 +279,15 @@ def test_an_ended_journal_can_be_continued(path: Path) -> None:
     second.close()
     assert [point.value for point in Journal(path).values("loss")] == [1.0, 0.5]
     assert [point.value for point in Journal(path).values("accuracy")] == [0.1, 0.2]
+
+
+def test_the_time_between_an_end_and_a_resume_does_not_count(path: Path) -> None:
+    writer = JournalWriter(path)
+    states = [RunState.RUNNING, RunState.PAUSED, RunState.STOPPED, RunState.RUNNING, RunState.FINISHED]
+    for state, time in zip(states, (10.0, 20.0, 30.0, 1000.0, 1005.0), strict=True):
+        writer.state(state, time=time)
+    writer.close()
+    outline = Journal(path).outline()
+    assert (outline.started, outline.ended, outline.idle) == (10.0, 1005.0, 970.0)
+    summary = RunSummary("vqa-1", "vqa", RunState.FINISHED, started=10.0, ended=1005.0, idle=970.0)
+    assert took(summary) == 25.0
