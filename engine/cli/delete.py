@@ -38,7 +38,7 @@ def run(arguments: Arguments) -> int:
     folders = [RunFolder.find(run_id) for run_id in dict.fromkeys(arguments.runs)]
     for folder in folders:
         if folder.is_live():
-            raise LooptopError(f"{folder.id} is running; stop it first: looptop stop {folder.shell_name}")
+            raise LooptopError(f"{folder.id} is live; stop it first: looptop stop {folder.shell_name}")
     if not arguments.yes and not _confirmed(folders):
         note("nothing was deleted")
         return 0

@@ -43,7 +43,7 @@ def delete(folder: RunFolder) -> None:
     except LooptopError as error:
         if not folder.is_live():
             raise LooptopError(f"{folder.id} cannot be deleted: {error}") from None
-        raise LooptopError(f"{folder.id} is running; stop it first: looptop stop {folder.shell_name}") from None
+        raise LooptopError(f"{folder.id} is live; stop it first: looptop stop {folder.shell_name}") from None
     forget_origin(folder.path)
     doomed = folder.path.with_name(f".deleting-{folder.id}-{secrets.token_hex(4)}")
     try:

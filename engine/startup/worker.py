@@ -173,15 +173,23 @@ class RunThread(threading.Thread):
         return changed
 
     def _wait_for(self, other: RunFolder) -> None:
-        """Waits until another run has ended in whatever way, or until this one is stopped."""
-        self.journal.facts(**{AFTER_FACT: other.id})
-        text = f"waits for {other.id} to end"
-        self.journal.event("queue", text)
-        self._set(RunState.QUEUED, text)
-        while other.is_live() and not self.context.gate.stop_is_wanted():
-            self.context.stop_requested.wait(QUEUE_SECONDS)
-        if not self.context.stop_requested.is_set():
-            self.journal.event("queue", f"{other.id} has ended: training begins")
+        """Waits until another run has ended in whatever way, or until this one is stopped.
+
+        If the other one was taken out of the queue, its turn is this one's: it waits for the run ahead of it.
+        """
+        ahead: RunFolder | None = other
+        while ahead is not None:
+            other = ahead
+            self.journal.facts(**{AFTER_FACT: other.id})
+            text = f"waits for {other.id} to end"
+            self.journal.event("queue", text)
+            self._set(RunState.QUEUED, text)
+            while other.is_live() and not self.context.gate.stop_is_wanted():
+                self.context.stop_requested.wait(QUEUE_SECONDS)
+            if self.context.stop_requested.is_set():
+                return
+            ahead = _ahead_of(other)
+        self.journal.event("queue", f"{other.id} has ended: training begins")
 
     def _outcome(self) -> tuple[RunState, str | Stop]:
         try:
@@ -249,6 +257,15 @@ class RunThread(threading.Thread):
     def _set(self, state: RunState, why: str | Stop = "") -> None:
         self.state, self.reason = state, why if isinstance(why, str) else cause_text(why)
         self.journal.state(state, why)
+
+
+def _ahead_of(run: RunFolder) -> RunFolder | None:
+    """The run that an ended one was still waiting for; None if it had begun, or waited for none that still exists."""
+    with contextlib.suppress(LooptopError):  # It may be deleted meanwhile.
+        outline = Journal(run.db).outline()
+        if outline.started is None and (name := outline.facts.get(AFTER_FACT)):
+            return RunFolder.named(str(name))
+    return None
 
 
 def _one_line(error: BaseException) -> str:

@@ -22,7 +22,9 @@ class JournalledEarlyStopping(EarlyStoppingCallback):
         self._context = context
         self._patience = patience
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any, **kwargs: Any) -> None:
+    def on_evaluate(  # type: ignore[override]  # EarlyStoppingCallback's own signature differs so
+        self, args: Any, state: Any, control: Any, metrics: Any, **kwargs: Any
+    ) -> None:
         """Counts the evaluation, and journals the decision to stop."""
         before = control.should_training_stop
         super().on_evaluate(args, state, control, metrics, **kwargs)  # type: ignore[no-untyped-call]

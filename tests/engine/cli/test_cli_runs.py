@@ -186,7 +186,7 @@ def test_deleting_asks(capsys: Capture, tmp_path: Path) -> None:
     with RunLock(other.lock, other.id):
         make()
         assert main(["delete", "vqa-3", "vqa-2", "--yes"]) == 2
-        assert "vqa-2 is running; stop it first" in capsys.readouterr().err
+        assert "vqa-2 is live; stop it first" in capsys.readouterr().err
     assert [run.id for run in RunFolder.all()] == ["vqa-3", "vqa-2"]
     assert main(["delete", "vqa-3", "vqa-2", "--yes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"deleted": ["vqa-3", "vqa-2"]}

@@ -172,7 +172,7 @@ def test_a_damaged_list_of_summaries_is_made_again(monkeypatch: pytest.MonkeyPat
 
 def test_deleting_removes_the_whole_run_and_never_a_live_one() -> None:
     folder, other = make(), make()
-    with RunLock(folder.lock, folder.id), pytest.raises(LooptopError, match="vqa-1 is running; stop it first"):
+    with RunLock(folder.lock, folder.id), pytest.raises(LooptopError, match="vqa-1 is live; stop it first"):
         delete(folder)
     assert folder.path.is_dir()
     (folder.path.parent / ".deleting-vqa-9-x" / "checkpoints").mkdir(parents=True)

@@ -46,19 +46,20 @@ def test_queued_runs_train_one_after_the_other(
     if sys.platform == "linux":
         maps = process_of(second).memory_maps()
         assert not any("libtorch" in each.path for each in maps), "it waits without torch"
-    # One of them is taken out of the queue; the run behind it then waits for nobody.
+    # One of them is taken out of the queue; the run behind it then waits for the one ahead of it.
     stop = send(third, "stop")
     assert wait_taken(third, stop, 20) == "stops before its first step"
     eventually(lambda: third.state() is RunState.STOPPED)
     assert "before its first step" in Journal(third.db).state()[1]
-    eventually(lambda: fourth.state() is RunState.FINISHED)
-    assert second.state() is RunState.QUEUED
+    eventually(lambda: fourth.summary().after == second.id)
+    assert (second.state(), fourth.state()) == (RunState.QUEUED, RunState.QUEUED)
     send(first, "stop")
     eventually(lambda: first.state().ended and second.state() is RunState.FINISHED)
     texts = [event.text for event in Journal(second.db).events() if event.kind == "queue"]
     assert texts == [f"waits for {first.id} to end", f"{first.id} has ended: training begins"]
     states = [change.state for change in Journal(second.db).states()]
     assert states == [RunState.QUEUED, RunState.RUNNING, RunState.FINISHED]
+    eventually(lambda: fourth.state() is RunState.FINISHED)
     ended = Journal(first.db).states()[-1].time
     assert Journal(second.db).states()[1].time >= ended
 
