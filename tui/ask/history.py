@@ -280,7 +280,8 @@ class History(Vertical):
         chosen = "" if field.value == text else text
         with field.prevent(Input.Changed):
             field.value = chosen
-        self.call_after_refresh(field.action_end)  # so that the image's name is visible
+        # The image's name is at the end.
+        self.call_after_refresh(lambda: field.scroll_to(x=field.max_scroll_x, animate=False, force=True))
         self._apply(chosen)
         field.display = bool(chosen)
         self.table.focus()
