@@ -132,7 +132,7 @@ def _print(answer: Answer, as_json: bool) -> None:
                 "doubts": msgspec.to_builtins(answer.doubts),
                 "not_judged": answer.not_judged,
                 "candidates": msgspec.to_builtins(answer.candidates),
-                "tokens": [{"token": each.token, "probability": each.probability} for each in answer.tokens],
+                "tokens": msgspec.to_builtins(answer.tokens),
                 "model": answer.model,
             }
         )

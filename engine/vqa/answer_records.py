@@ -59,15 +59,24 @@ class Check(StrEnum):
     """The features of its training images."""
 
 
-class TokenProbability(Struct, frozen=True):
-    """One token of the answer, and its probability given the tokens before it."""
+MIN_SHOWN_PROBABILITY = 0.0005
+"""The probability of all other answers, or of another token, is shown from this value on: it rounds to 0.1 %."""
+
+
+class OtherToken(Struct, frozen=True):
+    """A token that could have come instead of one of the answer's, and its probability."""
 
     token: str
     probability: float
 
 
-MIN_SHOWN_PROBABILITY = 0.0005
-"""The probability of all other answers is shown from this value on: it rounds to 0.1 %."""
+class TokenProbability(Struct, frozen=True):
+    """One token of the answer, and its probability given the tokens before it."""
+
+    token: str
+    probability: float
+    others: list[OtherToken] = []
+    """Up to three other tokens, the most probable first, each of at least `MIN_SHOWN_PROBABILITY`."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

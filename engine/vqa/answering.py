@@ -22,7 +22,16 @@ from torch import Tensor
 from looptop.engine.compute import device as devices
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import known_ids, number_text
-from looptop.engine.vqa.answer_records import END, Answer, Candidate, Check, Doubt, TokenProbability
+from looptop.engine.vqa.answer_records import (
+    END,
+    MIN_SHOWN_PROBABILITY,
+    Answer,
+    Candidate,
+    Check,
+    Doubt,
+    OtherToken,
+    TokenProbability,
+)
 from looptop.engine.vqa.calibration import calibrate_all
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
 from looptop.engine.vqa.doubts import AnswerChecks
@@ -30,9 +39,9 @@ from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.processing import VqaProcessor
 from looptop.engine.vqa.saved_models import folder_of
-from looptop.engine.vqa.search import Search, SearchResult
+from looptop.engine.vqa.search import NextToken, Search, SearchResult
 
-__all__ = ["Answer", "Answerer", "Candidate", "TokenProbability"]
+__all__ = ["Answer", "Answerer", "Candidate", "OtherToken", "TokenProbability"]
 
 BATCH_SIZE = 64
 """The number of questions in a batch."""
@@ -180,7 +189,7 @@ class Answerer:
             raw_confidence=raw[0],
             calibrated=temperature is not None,
             candidates=[Candidate(result.text, *pair) for result, *pair in zip(results, confidences, raw, strict=True)],
-            tokens=self._tokens(results[0]),
+            tokens=self._tokens(search, results[0]),
             model=self.name,
             seconds=seconds,
             exact=search.exact,
@@ -188,9 +197,18 @@ class Answerer:
             not_judged=not_judged,
         )
 
-    def _tokens(self, answer: SearchResult) -> list[TokenProbability]:
+    def _tokens(self, search: Search, answer: SearchResult) -> list[TokenProbability]:
         words = [self.token_text(token) for token in answer.tokens] + [END]
-        return [TokenProbability(*pair) for pair in zip(words, map(math.exp, answer.log_probs), strict=True)]
+        others = [list(map(self._other_token, each)) for each in search.other_tokens(answer)]
+        return [
+            TokenProbability(
+                word, math.exp(log_prob), [each for each in some if each.probability >= MIN_SHOWN_PROBABILITY]
+            )
+            for word, log_prob, some in zip(words, answer.log_probs, others, strict=True)
+        ]
+
+    def _other_token(self, other: NextToken) -> OtherToken:
+        return OtherToken(END if other.token is None else self.token_text(other.token), math.exp(other.log_prob))
 
     def token_text(self, token: int) -> str:
         """A token of an answer as it would be read, with its leading space; part of a letter is a replacement mark."""

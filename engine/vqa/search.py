@@ -10,12 +10,16 @@ import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 SURE_EXPANSIONS = 16
 """A model that is sure of its answer needs at most this many expansions; after them, larger batches are expanded."""
 
 LIKELY_LOG_RATIO = math.log(0.5)
 """An open prefix at least this probable, relative to the best one, is expanded in the same pass."""
+
+MAX_OTHER_TOKENS = 3
+"""So many other tokens are known for each token of an answer."""
 
 Prefix = tuple[int, ...]
 
@@ -40,6 +44,14 @@ class SearchResult:
     """The log-probability of each token given those before it, and of the end given all tokens."""
     log_prob: float
     """The sum of `log_probs`."""
+
+
+class NextToken(NamedTuple):
+    """A token that can follow a prefix."""
+
+    token: int | None
+    """None for the end."""
+    log_prob: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,8 @@ class Search:
         """Heap of (minus the bound, prefix, its parent, its rank among the parent's next tokens). Of each parent it
         holds only the best next token that was not wanted yet; taking that one adds the following one."""
         self._wanted: dict[Prefix, tuple[tuple[float, ...], float]] = {(): ((), 0.0)}
+        self._next: dict[Prefix, tuple[float, Sequence[int], Sequence[float]]] = {}
+        """What can follow each expanded prefix, as given to `expand`."""
         self._by_text: dict[str, SearchResult] = {}
         self._empty: SearchResult | None = None
 
@@ -119,6 +133,7 @@ class Search:
         """
         log_probs, log_prob = self._wanted.pop(prefix)
         self.expanded += 1
+        self._next[prefix] = end_log_prob, next_tokens, next_log_probs
         text = self.text_of(prefix)
         result = SearchResult(text, prefix, (*log_probs, end_log_prob), log_prob + end_log_prob)
         if not text:
@@ -135,6 +150,16 @@ class Search:
         if not best and self._empty is not None:
             return [self._empty]
         return best
+
+    def other_tokens(self, result: SearchResult) -> list[list[NextToken]]:
+        """For each token of an answer, and for its end: the most probable tokens that could have come instead."""
+        others = []
+        for index, token in enumerate([*result.tokens, None]):
+            end_log_prob, tokens, log_probs = self._next[result.tokens[:index]]
+            best = map(NextToken, tokens[: MAX_OTHER_TOKENS + 1], log_probs)
+            ordered = sorted([NextToken(None, end_log_prob), *best], key=lambda each: -each.log_prob)
+            others.append([each for each in ordered if each.token != token][:MAX_OTHER_TOKENS])
+        return others
 
     def _push(self, parent: _Expanded, rank: int) -> None:
         if rank < len(parent.next_tokens) and parent.next_log_probs[rank] > -math.inf:

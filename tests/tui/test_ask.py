@@ -6,10 +6,18 @@ from typing import Any
 import msgspec
 import pytest
 from textual import events
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from looptop.engine.helpers.answers import AskReply, AskRequest
-from looptop.engine.vqa.answer_records import Candidate, Check, Doubt, UnfamiliarImage, UnknownWords
+from looptop.engine.vqa.answer_records import (
+    Candidate,
+    Check,
+    Doubt,
+    OtherToken,
+    TokenProbability,
+    UnfamiliarImage,
+    UnknownWords,
+)
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.image_list import ImageList
@@ -60,6 +68,25 @@ async def test_an_answer_comes_with_confidence_candidates_tokens_and_the_truth(a
         assert "<end> 94.0%" in text
         assert app.focused is app.screen.query_one("#question")
         assert answers.asked[-1].image.endswith("0.png")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_other_tokens_stand_beside_those_of_the_answer(answers: QuickAnswers, size: tuple[int, int]) -> None:
+    red = TokenProbability(
+        " red", 0.5, [OtherToken(" crimson", 0.25), OtherToken("[b]", 0.125), OtherToken("<end>", 0.01)]
+    )
+    answer = msgspec.structs.replace(answer_of("red"), tokens=[red, TokenProbability("<end>", 0.94)])
+    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    app = make(answers)
+    async with app.run_test(size=size) as pilot:
+        await ask(pilot, "what is the color of the shape?")
+        await until(pilot, lambda: "or crimson" in shown(app))
+        lines = str(app.screen.query_one("#answer-text", Static).render()).splitlines()
+        first = next(index for index, line in enumerate(lines) if line.startswith("red 50.0%"))
+        assert "  ".join(lines[first:]).startswith(
+            "red 50.0%  or crimson 25.0%  or [b] 12.5%  or <end> 1.0%  <end> 94.0%"
+        )
+        assert len(lines) > first + 1 and "<end> 94.0%" in lines
 
 
 async def test_earlier_questions_stay_and_are_shown_again_with_their_image(answers: QuickAnswers) -> None:

@@ -77,9 +77,9 @@ PANES = {
         "Confidence is the model's probability of its whole answer, corrected with a temperature that was fitted on"
         " validation questions: of many answers with 80 %, about 80 % are right. Raw confidence (%) is the probability"
         " as the model computes it; most models are surer than they are right. Candidates are the likeliest answers;"
-        " tokens are the pieces of the answer, each with its probability. ! says what speaks against the answer: words"
-        " that training never saw, an image unlike all of training's. None of this makes an answer right: ✓ and ✗ do"
-        " where the data knows.",
+        " tokens are the pieces of the answer, each with its probability, and after it those that could have come"
+        " instead. ! says what speaks against the answer: words that training never saw, an image unlike all of"
+        " training's. None of this makes an answer right: ✓ and ✗ do where the data knows.",
     ),
     "question": Pane(
         "The question",

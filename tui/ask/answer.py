@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textual.events import Click
     from textual.geometry import Size
 
-    from looptop.engine.vqa.answer_records import Answer, TokenProbability
+    from looptop.engine.vqa.answer_records import Answer, OtherToken, TokenProbability
 
 SUGGESTION = "suggestion"
 """The mark of a suggested question, which a click fills in."""
@@ -138,7 +138,7 @@ class AnswerView(VerticalScroll):
         lines += [*gap, Content.styled(f"candidates{title:>{width - 10}}", "$text-muted")]
         lines += _candidates(answer, raw, width)
         lines += [*gap, Content.styled("tokens", "$text-muted")] if roomy else []
-        lines += _packed([_token(each) for each in answer.tokens], width)
+        lines += _tokens(answer.tokens, width)
         lines += [*gap, safe(f"{answer.model} · {1000 * answer.seconds:.0f} ms", "$text-muted")]
         self._text.content = Content("\n").join(lines)
 
@@ -178,6 +178,19 @@ def _short(text: str, most: int, style: str) -> Content:
     return safe(text if len(text) <= most else f"{text[: most - 1]}…", style)
 
 
-def _token(each: TokenProbability) -> Content:
+def _tokens(tokens: list[TokenProbability], width: int) -> list[Content]:
+    """The tokens; after one of which others were probable, these follow, and the next token begins a line."""
+    lines: list[Content] = []
+    pieces: list[Content] = []
+    for each in tokens:
+        pieces.append(_token(each))
+        if each.others:
+            pieces += [Content.styled("or ", "$text-muted") + _token(other, "$text-muted") for other in each.others]
+            lines += _packed(pieces, width)
+            pieces = []
+    return lines + _packed(pieces, width)
+
+
+def _token(each: TokenProbability | OtherToken, style: str = "") -> Content:
     text = f" {probability(each.probability).strip()}"
-    return safe(each.token.strip() or each.token) + Content.styled(text, "$text-muted")
+    return safe(each.token.strip() or each.token, style) + Content.styled(text, "$text-muted")

@@ -45,6 +45,10 @@ def test_an_answer_is_its_first_candidate_and_its_tokens_make_its_confidence(
         product = math.prod(token.probability for token in answer.tokens)
         assert answer.raw_confidence == answer.candidates[0].raw_confidence == pytest.approx(product, rel=1e-9)
         assert "".join(token.token for token in answer.tokens[:-1]).strip() == answer.answer
+        for token in answer.tokens:
+            probabilities = [other.probability for other in token.others]
+            assert len(probabilities) == 3 and probabilities == sorted(probabilities, reverse=True)
+            assert token.probability + sum(probabilities) <= 1
         assert answer.model == "tiny" and answer.seconds > 0
 
 

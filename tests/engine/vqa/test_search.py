@@ -77,6 +77,13 @@ def test_it_finds_exactly_the_most_probable_answers(
             assert math.exp(result.log_prob) == pytest.approx(probability, rel=1e-12)
             assert math.exp(math.fsum(result.log_probs)) == pytest.approx(probability, rel=1e-12)
             assert len(result.log_probs) == len(result.tokens) + 1
+            for index, others in enumerate(search.other_tokens(result)):
+                prefix, chosen = result.tokens[:index], (*result.tokens, END)[index]
+                best = sorted(((p, token) for token, p in enumerate(table[prefix]) if token != chosen), reverse=True)[
+                    :3
+                ]
+                assert [other.token or END for other in others] == [token for _, token in best]
+                assert [math.exp(other.log_prob) for other in others] == pytest.approx([p for p, _ in best])
         assert sum(math.exp(result.log_prob) for result in search.results()) <= 1 + 1e-12
 
 
