@@ -20,13 +20,18 @@ def is_read_only() -> bool:
     return bool(os.environ.get(READ_ONLY))
 
 
+def home_path() -> Path:
+    """The folder of all runs: `$LOOPTOP_HOME`, or the platform's folder for user data. It may be missing."""
+    return path_of(os.environ.get("LOOPTOP_HOME") or platformdirs.user_data_path("looptop")).absolute()
+
+
 def home() -> Path:
-    """The folder of all runs: `$LOOPTOP_HOME`, or the platform's folder for user data. Made if missing, with mode 0700.
+    """The folder of all runs. Made if missing, with mode 0700.
 
     Raises:
         LooptopError: It cannot be made.
     """
-    path = path_of(os.environ.get("LOOPTOP_HOME") or platformdirs.user_data_path("looptop")).absolute()
+    path = home_path()
     try:
         if not path.is_dir():
             path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,12 +6,13 @@ Only what the first paint needs is imported at the top.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual.app import App
 from textual.binding import BindingType
@@ -23,7 +24,7 @@ from looptop.engine.home import is_read_only
 from looptop.engine.home_settings import read_home_settings
 from looptop.engine.text import visible
 from looptop.tui import actions
-from looptop.tui.background import in_thread, work
+from looptop.tui.background import fetch, in_thread, work
 from looptop.tui.kept_state import StateFile
 from looptop.tui.screen_names import MAIN_SCREENS, screen_of
 from looptop.tui.screens.base import MainScreen, Overlay, Services, key_contexts_of
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from looptop.tui.ask.client import AnswerHelper
     from looptop.tui.evaluation.evaluating import EvaluationHelper
     from looptop.tui.run_events import RunEvents
+
+Value = TypeVar("Value")
 
 EVENTS_INTERVAL = 1.0
 """Seconds between two checks of what has happened to runs."""
@@ -109,6 +112,7 @@ class LooptopApp(App[str]):
         self._going = asyncio.Lock()  # until a screen has its widgets: a second call would not reach them
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed in this app."""
+        self._events_wanted = asyncio.Event()  # before the next interval has passed
         self.unread_alerts: Mapping[str, int] = {}  # in the top line of every screen, by the run's id
         self.animation_level = "none"
         self.register_theme(DARK)
@@ -178,11 +182,7 @@ class LooptopApp(App[str]):
 
     def open_run(self, run: RunFolder) -> None:
         """Goes to the screen that shows runs of its kind."""
-        name = screen_of(run)
-        if name == "charts":
-            self.open_charts([run])
-        else:
-            self._go(name, lambda screen: screen.attach(run))
+        self._go_to_screen_of(run, lambda screen: screen.attach(run), lambda: self.open_charts([run]))
 
     def open_charts(self, runs: Sequence[RunFolder]) -> None:
         """Shows all metrics of a run, or of several laid over each other."""
@@ -194,13 +194,17 @@ class LooptopApp(App[str]):
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
-        name = screen_of(run)
-        if name == "charts":
-            self.show_notice(
-                f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one", "warning"
-            )
-        else:
-            self._go(name, lambda screen: screen.duplicate(run))
+        none = f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one"
+        self._go_to_screen_of(run, lambda screen: screen.duplicate(run), lambda: self.show_notice(none, "warning"))
+
+    def _go_to_screen_of(self, run: RunFolder, then: Callable[[Any], object], if_charts: Callable[[], object]) -> None:
+        def go(name: str) -> None:
+            if name == "charts":
+                if_charts()
+            else:
+                self._go(name, then)
+
+        self.fetch(lambda: screen_of(run), go)
 
     def _go(self, name: str, then: Callable[[Any], object]) -> None:
         async def go() -> None:
@@ -274,32 +278,20 @@ class LooptopApp(App[str]):
 
     def action_leave(self) -> None:
         """Quits; asks first if something would be lost, or if a run that was started here is live."""
-        from looptop.tui.quitting import farewell, live_runs, question
+        from looptop.tui.quitting import leave
 
-        live = live_runs(self.started_here)
-        here = [run for run in live if run in self.started_here]
-        others = [run for run in live if run not in here]
-        screens = [stack[0] for stack in self._screen_stacks.values() if stack]
-        mounted = [screen for screen in screens if isinstance(screen, MainScreen) and screen.is_mounted]
-        lost = [each for screen in mounted for each in screen.unsaved()]
-        if not here and not lost:
-            self.exit(farewell(live))
-            return
-        self.push_screen(question(here, others, lost), lambda answer: self._answered(answer, here, others))
-
-    def _answered(self, answer: str | None, here: list[RunFolder], others: list[RunFolder]) -> None:
-        from looptop.tui.quitting import farewell, stop_all
-
-        if answer == "leave":
-            self.exit(farewell([*here, *others]))
-        elif answer == "stop":
-            self.exit("\n".join(filter(None, [stop_all(here), farewell(others)])))
+        work(self, leave(self), "leave", exclusive=True)
 
     def action_leave_now(self) -> None:
         """Quits immediately."""
-        from looptop.tui.quitting import farewell, live_runs
+        from looptop.tui.quitting import leave_now
 
-        self.exit(farewell(live_runs(self.started_here)))
+        work(self, leave_now(self), "leave")
+
+    def unsaved(self) -> list[str]:
+        """What would be lost if the app quit now, each item in a few words."""
+        screens = [stack[0] for stack in self._screen_stacks.values() if stack and stack[0].is_mounted]
+        return [each for screen in screens if isinstance(screen, MainScreen) for each in screen.unsaved()]
 
     def leave_from_outside(self) -> None:
         """Quits because the terminal is gone or a signal came; runs continue."""
@@ -373,14 +365,25 @@ class LooptopApp(App[str]):
 
     def watch_events(self, run: RunFolder) -> None:
         """From now on, shows a notice when something happens to this run, whichever screen is open."""
-        self._run_events.add(run)
+        self._run_events.follow(run)
+        self._events_wanted.set()
+
+    def fetch(self, call: Callable[[], Value], then: Callable[[Value], object]) -> None:
+        """Makes a call in a thread, then passes what it returned on; shows the error. The next key waits for it."""
+        self._key_order.wait_for(fetch(self, call, then, lambda error: self.show_notice(error, "error")))
+
+    def run_started(self, run: RunFolder) -> None:
+        """This run was started or resumed in this app: shows notices of it, and asks about it before the app quits."""
+        self.started_here.append(run)
+        self._run_events.follow(run, started=True)
+        self._events_wanted.set()
 
     async def _show_events(self) -> None:
         """Rings the bell and shows a notice when something happens to a run that was shown or started here."""
         while True:
-            await asyncio.sleep(EVENTS_INTERVAL)
-            for run in self.started_here:
-                self.watch_events(run)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._events_wanted.wait(), EVENTS_INTERVAL)
+            self._events_wanted.clear()
             for notice in await in_thread(self._run_events.poll):
                 self.bell()
                 self.show_notice(notice.sentence, notice.severity)
@@ -390,7 +393,7 @@ class LooptopApp(App[str]):
 
     def alerts_read(self, run: RunFolder) -> None:
         """The events of this run are on the screen: the top line will not show its alerts any more."""
-        self._run_events.read(run)
+        self._run_events.mark_read(run)
 
 
 if TYPE_CHECKING:

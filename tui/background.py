@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.css.query import NoMatches
 
+from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import append_private
 from looptop.engine.home import home
 from looptop.engine.text import visible
@@ -97,6 +98,38 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
                 report(app, error)
 
     node.run_worker(go(), group=group, exclusive=exclusive, exit_on_error=False)
+
+
+def fetch(
+    node: Widget | App[Any],
+    call: Callable[[], Result],
+    then: Callable[[Result], object],
+    on_error: Callable[[LooptopError], object],
+) -> asyncio.Future[None]:
+    """Makes a call in a thread, then passes what it returned on in the app's thread.
+
+    Args:
+        node: The widget or app that the call is for.
+        call: Reads or writes files.
+        then: Called with the result.
+        on_error: Called with the error, if one of the two raises a LooptopError.
+
+    Returns:
+        A future that is done when all of that is.
+    """
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def go() -> None:
+        try:
+            then(await in_thread(call))
+        except LooptopError as error:
+            on_error(error)
+        finally:
+            if not done.done():
+                done.set_result(None)
+
+    work(node, go(), "fetch")
+    return done
 
 
 def report(app: App[Any], error: BaseException) -> None:

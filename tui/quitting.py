@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,10 +12,14 @@ from textual.content import Content
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import join_text, visible
+from looptop.tui.background import in_thread
 
 if TYPE_CHECKING:
+    from looptop.tui.app import LooptopApp
     from looptop.tui.screens.dialog import Question
 
+LIVE_RUNS_SECONDS = 1.0
+"""Seconds that quitting waits to learn which runs are live."""
 
 MOST_NAMED = 4
 """The last lines name at most this many runs."""
@@ -26,6 +32,40 @@ def live_runs(started: Sequence[RunFolder]) -> list[RunFolder]:
     """
     by_path = {run.path: run for run in (*started, *RunFolder.all())}
     return [run for run in by_path.values() if run.is_live()]
+
+
+async def leave(app: LooptopApp) -> None:
+    """Quits; asks first if something would be lost, or if a run that was started in this app is live."""
+    live = await _live_runs_in_time(app)
+    here = [run for run in live if run in app.started_here]
+    others = [run for run in live if run not in here]
+    lost = app.unsaved()
+    if not here and not lost:
+        app.exit(farewell(live))
+        return
+
+    def answered(answer: str | None) -> None:
+        if answer == "leave":
+            app.exit(farewell([*here, *others]))
+        elif answer == "stop":
+            app.fetch(
+                lambda: stop_all(here), lambda words: app.exit("\n".join(filter(None, [words, farewell(others)])))
+            )
+
+    app.push_screen(question(here, others, lost), answered)
+
+
+async def leave_now(app: LooptopApp) -> None:
+    """Quits without a question."""
+    app.exit(farewell(await _live_runs_in_time(app)))
+
+
+async def _live_runs_in_time(app: LooptopApp) -> list[RunFolder]:
+    """All live runs; if the disk does not answer, those that were started in this app."""
+    started = list(app.started_here)
+    with contextlib.suppress(TimeoutError):
+        return await asyncio.wait_for(in_thread(lambda: live_runs(started)), LIVE_RUNS_SECONDS)
+    return started
 
 
 def question(live: Sequence[RunFolder], others: Sequence[RunFolder], lost: Sequence[str] = ()) -> Question:

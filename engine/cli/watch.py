@@ -105,7 +105,7 @@ def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Pro
     with contextlib.closing(progress):
         while True:
             state, reason, cause = _state(folder)
-            ended = (state.ended or state is RunState.INTERRUPTED) and not folder.is_live()
+            ended = state.over and not folder.is_live()
             for line in reader.news():
                 progress.note(line)
             held = hit_breakpoint(cause)

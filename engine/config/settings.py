@@ -13,6 +13,7 @@ import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin, overload
@@ -88,6 +89,11 @@ def preset(name: str, kind: str = "vqa") -> RunConfig:
     Raises:
         LooptopError: There is no preset of that name.
     """
+    return _read_preset(name, kind)
+
+
+@cache
+def _read_preset(name: str, kind: str) -> RunConfig:
     if name not in presets(kind):
         raise LooptopError(f"there is no preset '{visible(name)}'; the presets are: {', '.join(presets(kind))}")
     text = (resources.files("looptop.engine") / "presets" / kind / f"{name}.toml").read_text("utf-8")

@@ -33,6 +33,11 @@ class RunState(StrEnum):
         """Whether the run has journalled its end."""
         return self in (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing trains the run any more: it has ended, or was interrupted."""
+        return self.ended or self is RunState.INTERRUPTED
+
     def observed(self, live: bool) -> RunState:
         """The state to show for a run that journalled this one: `INTERRUPTED` if it should be live and is not."""
         return self if live or self.ended else RunState.INTERRUPTED

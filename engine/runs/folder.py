@@ -37,6 +37,7 @@ from looptop.engine.files.private import (
     write_private,
 )
 from looptop.engine.home import home as home
+from looptop.engine.home import home_path
 from looptop.engine.journal import decode
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState as RunState
@@ -47,6 +48,9 @@ from looptop.engine.runs.about import About, read_about
 from looptop.engine.runs.about import damage as about_damage
 from looptop.engine.runs.origins import TOKEN, record_origin
 from looptop.engine.text import visible
+
+RUNS = "runs"
+"""The folder of the runs in looptop's home."""
 
 AFTER_FACT = "after"
 """The fact that names the run which a queued run waits for."""
@@ -162,8 +166,8 @@ class RunFolder:
         return cls(made)
 
     def is_in_home(self) -> bool:
-        """Whether it is a run of this home, and not a folder elsewhere."""
-        return self.path == _runs() / self.path.name and _ID.fullmatch(self.path.name) is not None
+        """Whether it is a run of this home, and not a folder elsewhere; reads no file."""
+        return self.path == home_path() / RUNS / self.path.name and _ID.fullmatch(self.path.name) is not None
 
     @classmethod
     def find(cls, run_id: str) -> RunFolder:
@@ -369,7 +373,7 @@ class RunFolder:
 
 
 def _runs() -> Path:
-    return home() / "runs"
+    return home() / RUNS
 
 
 def _kind(run_id: str) -> str:

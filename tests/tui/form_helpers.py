@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from looptop.tui.forms.new_run import NewRunForm, ValueField
+from looptop.tui.forms.new_run import NewRunForm
+from looptop.tui.forms.settings_table import ValueField
 from tests.tui.conftest import until
 
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from looptop.engine.config import preset
-from looptop.engine.journal.causes import Hold, HoldReason
 from looptop.engine.journal.completions import Completion, write_completions
 from looptop.engine.journal.reader import Journal, JournalWriter, Series
 from looptop.engine.runs import control
@@ -20,7 +18,6 @@ from looptop.tui.charts.screen import ChartsScreen
 from looptop.tui.plots import curves
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.view import View
-from looptop.tui.run_events import RunEvents
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens import curve_reader
 from looptop.tui.screens.curve_reader import CurveRequest
@@ -233,58 +230,6 @@ def test_an_envelope_holds_both_ends_of_every_column_and_goes_on_from_the_nearer
     assert curves.envelope(series) == ([10, 10, 20, 20, 30], [0.0, 1.0, 0.0, 9.0, 0.5])
     series = Series([10, 20], [0.5, 5.0], [0.0, 0.5], [9.0, 8.0], [0, 0])
     assert curves.envelope(series) == ([10, 10, 20, 20], [0.0, 9.0, 8.0, 0.5])
-
-
-def test_run_events_tell_alerts_and_ends_once() -> None:
-    run = RunFolder.create("vqa", preset("tiny"))
-    run_events = RunEvents()
-    run_events.add(run)
-    assert run_events.is_empty  # it does not live
-    lock = RunLock(run.lock, run.id).acquire()
-    writer = JournalWriter(run.db)
-    writer.state(RunState.RUNNING)
-    writer.event("alert", "before it was watched")
-    writer.flush()
-    run_events.add(run)
-    assert run_events.poll() == []
-    writer.event("alert", "the loss is not a number", 5, "warning")
-    writer.event("data", "nothing to tell")
-    writer.state(RunState.PAUSED, Hold(5))
-    writer.state(RunState.PAUSED, Hold(6, "", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"))
-    writer.flush()
-    said = [notice.sentence for notice in run_events.poll()]
-    assert said == ["vqa-1: the loss is not a number", "vqa-1: breakpoint kl > 8: kl is 9, after step 6"]
-    assert run_events.poll() == []
-    writer.state(RunState.FAILED, "out of memory")
-    writer.close()
-    lock.release()
-    (notice,) = run_events.poll()
-    assert (notice.sentence, notice.severity) == ("vqa-1 failed, with 2 alerts: out of memory", "error")
-    assert run_events.is_empty
-
-
-def test_alerts_of_live_runs_stay_until_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("looptop.tui.run_events.SEARCH_SECONDS", 0.0)
-    run, ended = RunFolder.create("vqa", preset("tiny")), RunFolder.create("vqa", preset("tiny"))
-    for folder in (run, ended):
-        writer = JournalWriter(folder.db)
-        writer.event("alert", "before it was watched", 1, "warning")
-        assert writer.close()
-    run_events = RunEvents()
-    with RunLock(run.lock, run.id):  # one that was started elsewhere
-        assert run_events.poll() == []
-        assert run_events.alerts == {run.id: 1}
-        writer = JournalWriter(run.db)
-        writer.event("alert", "the loss is not a number", 5, "warning")
-        writer.flush()
-        assert run_events.poll() == []  # a notice is for runs that are shown
-        assert run_events.alerts == {run.id: 2}
-        run_events.read(run)
-        assert run_events.alerts == {}
-        writer.event("alert", "another", 5, "warning")
-        writer.close()
-    run_events.poll()
-    assert run_events.is_empty and run_events.alerts == {run.id: 3}  # it has ended since
 
 
 def with_alerts(writer: JournalWriter) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from looptop.engine.config import RunConfig, override, preset
+from looptop.engine.config import RunConfig, override, preset, to_dict
 from looptop.engine.config.catalogue import settings_of
 from looptop.engine.errors import LooptopError
 from looptop.engine.estimates.records import EstimateReply
@@ -21,7 +21,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
 from looptop.tui.forms import editor
-from looptop.tui.forms.new_run import ValueField
+from looptop.tui.forms.settings_table import ValueField
 from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.terminal import driver
 from looptop.tui.train.screen import TrainScreen
@@ -341,3 +341,24 @@ async def test_the_list_of_runs_follows_them(answers: QuickAnswers) -> None:
         await until(pilot, lambda: "no runs yet" in shown(app))
         make_run(1, state=RunState.FINISHED)
         await until(pilot, lambda: "✓ finished" in shown(app) and "no runs yet" not in shown(app))
+
+
+async def test_n_makes_a_form_with_the_settings_of_a_run_a_new_one_unless_they_were_changed(
+    answers: QuickAnswers,
+) -> None:
+    run = make_run()
+    run.write_settings(to_dict(override(preset("tiny"), ["training.seed=5"])))
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot)
+        for changed in (False, True):
+            app.duplicate(run)
+            await until(pilot, lambda: "New run, like vqa-1" in shown(app))
+            form = form_of(app)
+            assert form.draft.text("training.seed") == "5"
+            if changed:
+                await put(pilot, "training.max_steps", "20")
+            await pilot.press("n")
+            await until(pilot, lambda changed=changed: ("New run, like vqa-1" in shown(app)) is changed)  # type: ignore[misc]
+            assert form.like == (str(run.path) if changed else "")
+            assert form.draft.text("training.seed") == ("5" if changed else str(preset("tiny").training.seed))

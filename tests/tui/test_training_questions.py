@@ -292,5 +292,9 @@ async def test_a_run_made_like_an_edited_one_takes_the_edits_over(
         app.duplicate(run)
         await until(pilot, lambda: "New run, like vqa-1, with 2 edits of its questions" in shown(app))
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: started)
-    assert started == [str(run.path)]
+        await until(pilot, lambda: started and "vqa-2" in shown(app))
+        await pilot.press("n")
+        await until(pilot, lambda: "New run" in shown(app) and "like vqa-1" not in shown(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(started) == 2)
+    assert started == [str(run.path), None], "the next run is like no other"

@@ -81,7 +81,8 @@ class _OneRun(RunWatcher):
             _, self.outline = self.refresh()
         except LooptopError as error:
             self.outline = None
-            return Head(self.run.id, about, RunState.INTERRUPTED, "", live, {}, {}, (), str(error))
+            state = RunState.RUNNING if live else RunState.INTERRUPTED
+            return Head(self.run.id, about, state, "", live, {}, {}, (), str(error))
         outline = self.outline
         return Head(
             self.run.id,

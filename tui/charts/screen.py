@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -226,13 +226,24 @@ class ChartsScreen(MainScreen):
         """Shows the configurations side by side."""
         from looptop.tui.charts.configurations import Configurations
 
-        settings = []
-        for run in self._reader.runs:
-            try:
-                settings.append((run.id, run.settings()))
-            except LooptopError as error:
+        runs = self._reader.runs
+
+        def read() -> tuple[list[tuple[str, dict[str, Any]]], list[LooptopError]]:
+            settings, errors = [], []
+            for run in runs:
+                try:
+                    settings.append((run.id, run.settings()))
+                except LooptopError as error:
+                    errors.append(error)
+            return settings, errors
+
+        def show(result: tuple[list[tuple[str, dict[str, Any]]], list[LooptopError]]) -> None:
+            settings, errors = result
+            for error in errors:
                 self.services.show_notice(error, "error")
-        self.app.push_screen(Configurations(settings))
+            self.app.push_screen(Configurations(settings))
+
+        self.services.fetch(read, show)
 
     def action_completions(self) -> None:
         """Shows the completions."""

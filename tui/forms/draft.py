@@ -32,7 +32,11 @@ class Draft:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.take(configuration.preset(configuration.presets(kind)[0], kind))
+        self.take_default()
+
+    def take_default(self) -> None:
+        """Takes over the first preset; nothing typed remains."""
+        self.take(configuration.preset(configuration.presets(self.kind)[0], self.kind))
 
     def take(self, config: RunConfig, like: RunConfig | None = None, *, unchanged: bool = True) -> None:
         """Takes over a whole configuration; nothing typed remains.

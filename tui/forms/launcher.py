@@ -64,9 +64,8 @@ class Launcher:
                 return
             training = [each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)]
             queued = [each for each in summaries if each.state is RunState.QUEUED]
-            live = next(iter([*training, *queued]), None)
-            if live is not None:
-                self._attach(RunFolder.find(live.id))
+            if live := [*training, *queued]:
+                self.open(live[0].id, unless=lambda: self._asked_for_form or is_open())
 
         work(self._screen, open_first(), "runs", exclusive=True)
 
@@ -77,20 +76,21 @@ class Launcher:
             await self.list_runs()
 
         self._asked_for_form = True
+        self._form.renew()
         self._show_form()
         work(self._screen, list_runs(), "runs", exclusive=True)
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form, filled in with the settings of a run."""
 
-        def show(_asked: bool) -> None:
-            if self._screen.attempt(lambda: self._form.fill(run.id, run.config(), str(run.path))):
-                self._asked_for_form = True
-                self._show_form()
-                if run.kind == "vqa":
-                    work(self._screen, self._show_edits(run), "edits", exclusive=True)
+        def fill(config: RunConfig) -> None:
+            self._form.fill(run.id, config, str(run.path))
+            self._asked_for_form = True
+            self._show_form()
+            if run.kind == "vqa":
+                work(self._screen, self._show_edits(run), "edits", exclusive=True)
 
-        self._controls.with_trust(run, show)
+        self._controls.with_trust(run, lambda _asked: self._screen.services.fetch(run.config, fill))
 
     async def _show_edits(self, run: RunFolder) -> None:
         """Has the form say how many edits of the run's training questions a run like it takes over."""
@@ -105,7 +105,7 @@ class Launcher:
         except LooptopError as error:
             self._screen.services.show_notice(error, "error")
         else:
-            self._form.show_edits(run.id, edits)
+            self._form.show_edits(run.id, str(run.path), edits)
 
     def choose(self, title: str, empty: str) -> None:
         """Opens a list from which a person chooses a run.
@@ -125,10 +125,17 @@ class Launcher:
 
         work(self._screen, choose(), "runs", exclusive=True)
 
-    def open(self, run_id: str | None) -> None:
-        """Shows the run with this id; None does nothing."""
+    def open(self, run_id: str | None, unless: Callable[[], bool] = lambda: False) -> None:
+        """Shows the run with this id; None does nothing.
+
+        Args:
+            run_id: The id.
+            unless: Called when the run is found; returns whether it is to be shown no more.
+        """
         if run_id is not None:
-            self._screen.attempt(lambda: self._attach(RunFolder.find(run_id)))
+            self._screen.services.fetch(
+                lambda: RunFolder.find(run_id), lambda run: None if unless() else self._attach(run)
+            )
 
     def start(self, config: RunConfig) -> None:
         """Starts a run and shows it, or shows in the form why it did not start. If others train, asks whether to queue
@@ -185,7 +192,7 @@ class Launcher:
             form.busy = False
             screen.show_status("")
         form.started()
-        screen.services.started_here.append(run)
+        screen.services.run_started(run)
         self._attach(run)
 
     async def list_runs(self) -> list[RunSummary]:

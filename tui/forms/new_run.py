@@ -10,7 +10,7 @@ from textual import on
 from textual.binding import BindingType
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
-from textual.events import Blur, Resize
+from textual.events import Resize
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -25,7 +25,7 @@ from looptop.tui.forms import form_text
 from looptop.tui.forms.draft import Draft
 from looptop.tui.forms.editor import edit
 from looptop.tui.forms.estimator import Estimator
-from looptop.tui.forms.settings_table import SettingsTable
+from looptop.tui.forms.settings_table import SettingsTable, ValueField
 from looptop.tui.run_text import run_lines
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
@@ -46,28 +46,6 @@ ESTIMATOR_SECONDS = 30.0
 PANES = ("about", "differences", "whole")
 """What the pane beside the settings can show."""
 PANE_TITLES = {"about": "About this run", "differences": "TOML: what differs", "whole": "TOML: all of it"}
-
-
-class ValueField(Field):
-    """The field in which the value of a setting is typed, in its row of the table."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("value")]
-
-    @dataclass
-    class Left(Message):
-        """The field was left."""
-
-        rows: int = 0
-        """How many rows to move, after the key that left it."""
-        by_key: bool = True
-
-    def action_leave(self, rows: int) -> None:
-        """Leaves the field by a key."""
-        self.post_message(self.Left(rows))
-
-    def _on_blur(self, event: Blur) -> None:
-        super()._on_blur(event)
-        self.post_message(self.Left(by_key=False))
 
 
 class NewRunForm(Vertical):
@@ -189,21 +167,41 @@ class NewRunForm(Vertical):
             LooptopError: This version does not have its preset.
         """
         self.draft.take(config, config)
-        self.like, self._unsaved_text = like, ""
-        self.query_one("#form").border_title = safe(f"New run, like {run_id}")
+        self._show_filled(f"New run, like {run_id}", like)
+
+    def renew(self) -> None:
+        """Goes back to the preset's settings if those of a run were filled in and not changed."""
+        if self.like and not self.half_filled:
+            self.draft.take_default()
+            self._show_filled("New run", "")
+
+    def _show_filled(self, title: str, like: str) -> None:
+        self._set_origin(title, like)
+        self._unsaved_text = ""
         self.table.start_errors = {}
         self.table.show_settings(PRESET)
         self._show_all()
 
-    def show_edits(self, run_id: str, edits: int) -> None:
-        """Says in the title how many edits of training questions go with the settings of a run."""
-        if edits:
-            title = f"New run, like {run_id}, with {edits:,} edit{'s' if edits > 1 else ''} of its questions"
-            self.query_one("#form").border_title = safe(title)
+    def _set_origin(self, title: str, like: str) -> None:
+        self.like = like
+        self.query_one("#form").border_title = safe(title)
+
+    def show_edits(self, run_id: str, like: str, edits: int) -> None:
+        """Says in the title how many edits of training questions go with a run's settings, if the form still has them.
+
+        Args:
+            run_id: The run's id.
+            like: Its folder.
+            edits: The number of edits.
+        """
+        if edits and like == self.like:
+            count = f"{edits:,} edit{'s' if edits > 1 else ''}"
+            self._set_origin(f"New run, like {run_id}, with {count} of its questions", like)
 
     def started(self) -> None:
-        """Clears the message: the run has started."""
+        """Clears the message: the run has started. The next one keeps the settings, and is like no other run."""
         self.draft.keep()
+        self._set_origin("New run", "")
         self._show_message(Content(""))
 
     def fail(self, sentence: str, key: str = "") -> None:

@@ -8,13 +8,14 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
-from textual.events import Resize
+from textual.events import Blur, Resize
 from textual.geometry import Offset
 from textual.message import Message
 
 from looptop.engine.config.catalogue import PRESET, Setting
 from looptop.tui.actions import bindings
 from looptop.tui.forms.draft import Draft
+from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.table import Cell, Column, Row, Table, fitted
 
 DIFFERS, WRONG = "●", "✗"
@@ -32,6 +33,28 @@ MIN_NAME, MIN_VALUE = 12, 17
 
 NOTHING = "\u2013"
 """Stands for an empty value."""
+
+
+class ValueField(Field):
+    """The field in which the value of a setting is typed, in its row of the table."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("value")]
+
+    @dataclass
+    class Left(Message):
+        """The field was left."""
+
+        rows: int = 0
+        """How many rows to move, after the key that left it."""
+        by_key: bool = True
+
+    def action_leave(self, rows: int) -> None:
+        """Leaves the field by a key."""
+        self.post_message(self.Left(rows))
+
+    def _on_blur(self, event: Blur) -> None:
+        super()._on_blur(event)
+        self.post_message(self.Left(by_key=False))
 
 
 class SettingsTable(Table):

@@ -20,10 +20,12 @@ PROGRAM: Sequence[str] = (sys.executable, "-P", "-m", "looptop.engine", "compare
 
 
 class Ended(NamedTuple):
-    """The end of a child process: its exit code and the last line that it printed."""
+    """The end of a child process."""
 
-    code: int
+    is_kept: bool
+    """Whether it has saved a new result."""
     last_line: str
+    """The last line that it printed."""
 
 
 class Comparer:
@@ -88,19 +90,16 @@ class Comparer:
             return
         self.doing = f"comparing {run.id} with its reference…"
         self._on_news()
-        before = before_after.written(run.path)
 
         def done(future: asyncio.Future[Ended]) -> None:
             self._child = None
             if self._closed or run is not self._run:
                 return
             ended = future.result()
-            # A result that could not be saved is only printed, so there is no new one to show.
-            kept = ended.code == 0 and before_after.written(run.path) != before
-            self.doing = "" if kept else ended.last_line
+            self.doing = "" if ended.is_kept else ended.last_line
             self.read_result()
 
-        in_thread(lambda: _wait(child)).add_done_callback(done)
+        in_thread(lambda: _wait(child, run)).add_done_callback(done)
 
     def close(self) -> None:
         """Ends the child process."""
@@ -109,9 +108,11 @@ class Comparer:
             self._child.kill()
 
 
-def _wait(child: subprocess.Popen[bytes]) -> Ended:
-    """Waits until the process exits; returns its exit code and the last line that it printed."""
+def _wait(child: subprocess.Popen[bytes], run: RunFolder) -> Ended:
+    """Waits until the process exits."""
+    before = before_after.written(run.path)  # the child has yet to load two models
     _, last_line = child.communicate()
     lines = [line for line in last_line.decode("utf-8", "replace").splitlines() if line.strip()]
     last = lines[-1].removeprefix("looptop: ") if lines else f"it ended with exit code {child.returncode}"
-    return Ended(child.returncode, visible(last))
+    # A result that could not be saved is only printed, so there is no new one to show.
+    return Ended(child.returncode == 0 and before_after.written(run.path) != before, visible(last))

@@ -41,7 +41,10 @@ class PpoControls:
     def __init__(
         self, screen: MainScreen, shown: ShownRun, navigation: Navigation, on_sent: Callable[[], None]
     ) -> None:
-        self.run_controls = RunControls(screen, on_sent, on_resumed=self._resumed, send=self.send, stopping=STOPPING)
+        # A resumed run continues its journal, so the screen stays as it is.
+        self.run_controls = RunControls(
+            screen, on_sent, on_resumed=lambda _run: on_sent(), send=self.send, stopping=STOPPING
+        )
         self._screen = screen
         self._shown = shown
         self._navigation = navigation
@@ -117,11 +120,6 @@ class PpoControls:
         for control_id in late:
             del self._unanswered[control_id]
             screen.show_status(f"{run.id} has not answered yet; it does at its batch's next stage")
-
-    def _resumed(self, run: RunFolder) -> None:
-        """Keeps the screen as it is, since the resumed run continues its journal."""
-        self._screen.services.watch_events(run)
-        self._on_sent()
 
     # Judging.
 

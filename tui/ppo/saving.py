@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
-from looptop.tui.background import in_thread, work
 from looptop.tui.ppo.navigation import Navigation
 from looptop.tui.ppo.sample_text import sample_as_text, tokens_as_text
 from looptop.tui.ppo.snapshot import ShownRun
@@ -32,15 +33,9 @@ def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
     if run is None or step is None:
         return
 
-    async def write() -> None:
-        try:
-            path = await in_thread(lambda: write_batch_file(run, step))
-        except LooptopError as error:
-            screen.services.show_notice(error, "error")
-            return
-        screen.services.show_notice(f"batch {step} is in {path}")
-
-    work(screen, write(), "saving")
+    screen.services.fetch(
+        lambda: write_batch_file(run, step), lambda path: screen.services.show_notice(f"batch {step} is in {path}")
+    )
 
 
 def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
@@ -50,12 +45,14 @@ def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
 
     run = shown.folder
     name = f"{run.file_name}-batch-{navigation.chosen_step or 0}" if run is not None else "ppo"
-    try:
+    drawn = screen.app.export_screenshot(title="looptop").encode()
+
+    def write() -> Path:
         path = new_path(name, ".svg")
-        write_private(path, screen.app.export_screenshot(title="looptop").encode())
-    except OSError as error:
-        screen.services.show_notice(f"the picture cannot be written: {error.strerror}", "error")
-    except LooptopError as error:
-        screen.services.show_notice(error, "error")
-    else:
-        screen.services.show_notice(f"the screen is in {visible(path)}")
+        try:
+            write_private(path, drawn)
+        except OSError as error:
+            raise LooptopError(f"the picture cannot be written: {error.strerror}") from None
+        return path
+
+    screen.services.fetch(write, lambda path: screen.services.show_notice(f"the screen is in {visible(path)}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -219,9 +220,8 @@ class RunsScreen(MainScreen):
                 f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning"
             )
             return
-        runs: list[RunFolder] = []
-        if chosen and self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
-            self.services.open_charts(runs)
+        if chosen:
+            self.services.fetch(lambda: [RunFolder.find(each) for each in chosen], self.services.open_charts)
 
     def action_evaluation(self) -> None:
         """Shows the evaluation of the run's model."""
@@ -242,21 +242,26 @@ class RunsScreen(MainScreen):
     def _ask(self, title: str, key: str) -> None:
         from looptop.tui.screens.dialog import TextQuestion
 
-        runs: list[RunFolder] = []
-        if not self.attempt(lambda: runs.extend(RunFolder.find(each) for each in self._run_ids())):
-            return
-        for run in runs:
+        def ask(chosen: tuple[RunFolder, str]) -> None:
+            run, before = chosen
 
-            def answered(text: str | None, run: RunFolder = run) -> None:
-                if text is not None and self.attempt(lambda: write_about(run.path, **{key: text})):
-                    self._loop.poke()
+            def answered(text: str | None) -> None:
+                if text is not None:
+                    self.services.fetch(lambda: write_about(run.path, **{key: text}), lambda _none: self._loop.poke())
 
-            question = TextQuestion(f"{title} of {run.id}", getattr(run.about(), key), several_lines=key == "note")
+            question = TextQuestion(f"{title} of {run.id}", before, several_lines=key == "note")
             self.app.push_screen(question, answered)
+
+        def read(run_id: str) -> tuple[RunFolder, str]:
+            run = RunFolder.find(run_id)
+            return run, getattr(run.about(), key)
+
+        for run_id in self._run_ids():
+            self.services.fetch(partial(read, run_id), ask)
 
     def action_resume(self) -> None:
         """Resumes the run."""
-        self._with_run(self._controls.resume)
+        self.action_command("resume")
 
     def action_duplicate(self) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
@@ -266,7 +271,7 @@ class RunsScreen(MainScreen):
         """Sends a command to the run under the cursor."""
         run = self._run()
         if run is not None:
-            self._with(run.id, lambda folder: self._controls.perform(folder, command, run.state))
+            self._with_run(lambda folder: self._controls.perform(folder, command, run.state))
 
     def action_export(self) -> None:
         """Asks for the format, and exports into the folder where the app was started."""
@@ -299,20 +304,12 @@ class RunsScreen(MainScreen):
     def action_delete(self) -> None:
         """Asks, then deletes the selected runs, or the one under the cursor."""
         chosen = list(self.query_one(RunTable).selected) or self._run_ids()
-        runs: list[RunFolder] = []
-        if not chosen or not self.attempt(lambda: runs.extend(RunFolder.find(each) for each in chosen)):
-            return
-        live = [run.id for run in runs if run.is_live()]
-        if live:
-            self.services.show_notice(f"{', '.join(live)} is live; x stops it first", "warning")
-            return
-        work(self, self._ask_delete(runs), "delete", exclusive=True)
+        if chosen:
+            self.services.fetch(lambda: _deletable(chosen), lambda measured: self._ask_delete(*measured))
 
-    async def _ask_delete(self, runs: Sequence[RunFolder]) -> None:
-        from looptop.engine.runs.delete import size_of
+    def _ask_delete(self, runs: Sequence[RunFolder], room: int) -> None:
         from looptop.tui.screens.dialog import Question
 
-        room = await in_thread(lambda: sum(size_of(run) for run in runs))
         names = ", ".join(run.id for run in runs)
         text = Content.assemble(
             (names, "bold"), f" with all that belongs to it, {size(room)}: checkpoints, model, journal, log."
@@ -354,9 +351,18 @@ class RunsScreen(MainScreen):
 
     def _with_run(self, call: Callable[[RunFolder], object]) -> None:
         for run_id in self._run_ids():
-            self._with(run_id, call)
+            self.services.fetch(partial(RunFolder.find, run_id), call)
 
-    def _with(self, run_id: str, call: Callable[[RunFolder], object]) -> None:
-        runs: list[RunFolder] = []
-        if self.attempt(lambda: runs.append(RunFolder.find(run_id))):
-            call(runs[0])
+
+def _deletable(run_ids: Sequence[str]) -> tuple[list[RunFolder], int]:
+    """The runs, none of which is live, and how many bytes they take.
+
+    Raises:
+        LooptopError: One does not exist, or is live.
+    """
+    from looptop.engine.runs.delete import size_of
+
+    runs = [RunFolder.find(each) for each in run_ids]
+    if live := [run.id for run in runs if run.is_live()]:
+        raise LooptopError(f"{', '.join(live)} is live; x stops it first")
+    return runs, sum(size_of(run) for run in runs)

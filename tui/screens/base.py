@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from looptop.tui.terminal.graphics_layer import GraphicsLayer
 
 Result = TypeVar("Result")
+Value = TypeVar("Value")
 
 FULL_WIDTH, FULL_HEIGHT = 80, 24
 """The smallest terminal, in cells, that shows whole screens. A smaller one shows the pane that matters most."""
@@ -44,9 +45,6 @@ HEIGHTS: list[tuple[int, str]] | None = [(0, "-too-short"), (MIN_HEIGHT, "-short
 class Services(Protocol):
     """What the app does for its screens."""
 
-    started_here: list[RunFolder]
-    """Runs that were started or resumed in this app."""
-
     kept: StateFile
     """What the app keeps from one start to the next."""
 
@@ -63,6 +61,15 @@ class Services(Protocol):
 
     def watch_events(self, run: RunFolder) -> None:
         """From now on, shows a notice when something happens to this run, whichever screen is open."""
+
+    def fetch(self, call: Callable[[], Value], then: Callable[[Value], object]) -> None:
+        """Makes a call that reads or writes files in a thread, then passes what it returned on.
+
+        A LooptopError of either is shown. Keys that are typed meanwhile wait, but not for a disk that does not answer.
+        """
+
+    def run_started(self, run: RunFolder) -> None:
+        """This run was started or resumed in this app: shows notices of it, and asks about it before the app quits."""
 
     def alerts_read(self, run: RunFolder) -> None:
         """The events of this run are on the screen: the top line will not show its alerts any more."""

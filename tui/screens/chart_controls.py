@@ -73,7 +73,7 @@ class ChartControls:
                 f"more than {most} runs cannot be told apart in these charts; take one away first", "warning"
             )
             return
-        self._screen.attempt(lambda: self._toggle(RunFolder.find(run_id)))
+        self._screen.services.fetch(lambda: RunFolder.find(run_id), self._toggle)
 
     def export(self) -> None:
         """Writes the chosen chart as CSV, SVG and PNG, and shows where."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
@@ -13,6 +13,10 @@ from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.text import safe
+
+if TYPE_CHECKING:
+    from looptop.engine.config.training import TrainingConfig
+    from looptop.engine.runs.trust import Startable
 
 TRAINED_ELSEWHERE = ("trainer", "tensorboard", "wandb")
 """Kinds of runs that another program trains or trained; looptop cannot resume them."""
@@ -55,9 +59,11 @@ class RunControls:
         """Sends a control, with details as in `engine.runs.control.send`, and shows a notice that it was sent."""
         from looptop.engine.runs.control import send
 
-        if self._screen.attempt(lambda: send(run, kind, by="app", **details)):
+        def sent(_control: object) -> None:
             self._screen.services.show_notice(f"{run.id} {_SENT.get(kind, f'will {kind}')}")
-        self._on_sent()
+            self._on_sent()
+
+        self._screen.services.fetch(lambda: send(run, kind, by="app", **details), sent)
 
     def perform(self, run: RunFolder, command: str, state: RunState) -> bool:
         """Carries out the command of a key, if it is one that every run accepts.
@@ -75,9 +81,9 @@ class RunControls:
         elif command in ("step", "checkpoint"):
             self._send(run, command)
         elif command == "stop":
-            self.ask_stop(run)
+            self.ask_stop(run, state)
         elif command == "resume":
-            self.resume(run)
+            self.resume(run, state)
         elif command == "log":
             from looptop.tui.screens.log import Log
 
@@ -90,11 +96,11 @@ class RunControls:
             return False
         return True
 
-    def ask_stop(self, run: RunFolder) -> None:
+    def ask_stop(self, run: RunFolder, state: RunState) -> None:
         """Asks whether to stop, and how."""
         from looptop.tui.screens.dialog import Question
 
-        if not run.is_live():
+        if state.over:
             self._screen.services.show_notice(f"{run.id} is not running")
             return
         question = Question(
@@ -113,14 +119,14 @@ class RunControls:
 
         self._screen.app.push_screen(question, answered)
 
-    def resume(self, run: RunFolder) -> None:
+    def resume(self, run: RunFolder, state: RunState) -> None:
         """Resumes a run that is not live, and shows it; asks how long a finished one is to go on."""
         from looptop.engine.startup.host import relaunch
 
         if run.kind in TRAINED_ELSEWHERE:
             self._screen.services.show_notice(f"{run.id} was trained by another program: start that one again")
             return
-        if run.is_live():
+        if not state.over:
             self._screen.services.show_notice(f"{run.id} is live already; space pauses or continues it")
             return
 
@@ -130,23 +136,17 @@ class RunControls:
                 again = partial(again, settings=settings)
             work(self._screen, self._resume(run, again), "start", exclusive=True)
 
-        def begin() -> None:
-            if run.state() is RunState.FINISHED:
-                self._ask_longer(run, start)
-            else:
-                self.with_trust(run, start, resuming=True)
+        if state is RunState.FINISHED:
+            self._screen.services.fetch(run.config, lambda config: self._ask_longer(run, config.training, start))
+        else:
+            self.with_trust(run, start, resuming=True)
 
-        self._screen.attempt(begin)
-
-    def _ask_longer(self, run: RunFolder, start: Callable[[bool, Sequence[str]], None]) -> None:
-        """Asks how many epochs or steps a finished run makes in all, and then calls `start`.
-
-        Raises:
-            LooptopError: The run's configuration cannot be read.
-        """
+    def _ask_longer(
+        self, run: RunFolder, training: TrainingConfig, start: Callable[[bool, Sequence[str]], None]
+    ) -> None:
+        """Asks how many epochs or steps a finished run makes in all, and then calls `start`."""
         from looptop.tui.screens.dialog import TextQuestion
 
-        training = run.config().training
         name, unit, now = "num_train_epochs", "epochs", f"{training.num_train_epochs:g}"
         if training.max_steps > 0:
             name, unit, now = "max_steps", "steps", str(training.max_steps)
@@ -167,14 +167,18 @@ class RunControls:
             resuming: Whether the run is being resumed.
         """
         from looptop.engine.runs.trust import untrusted
+
+        def decide(dangers: Sequence[Startable]) -> None:
+            if dangers:
+                self._ask_trust(run, dangers, then)
+            else:
+                then(False)
+
+        self._screen.services.fetch(lambda: untrusted(run, resuming=resuming), decide)
+
+    def _ask_trust(self, run: RunFolder, dangers: Sequence[Startable], then: Callable[[bool], object]) -> None:
         from looptop.tui.screens.dialog import Question
 
-        dangers: list[Any] = []
-        if not self._screen.attempt(lambda: dangers.extend(untrusted(run, resuming=resuming))):
-            return
-        if not dangers:
-            then(False)
-            return
         text = f"{run.id} was not made in this home. This would start, with all that you may do:"
         more = [f"and {len(dangers) - MOST_SHOWN} more; see {run.path}"] if len(dangers) > MOST_SHOWN else []
         question = Question(
@@ -202,5 +206,5 @@ class RunControls:
             return
         finally:
             screen.show_status("")
-        screen.services.started_here.append(run)
+        screen.services.run_started(run)
         (self._on_resumed or screen.services.open_run)(run)

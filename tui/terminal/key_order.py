@@ -26,6 +26,9 @@ KEY_TIMEOUT = 2.0
 MAX_ROUNDS = 6
 """How many rounds of messages, each set off by the round before, a key may cause before the next key acts."""
 
+WORK_TIMEOUT = 0.5
+"""The same for what a key has read from files: a disk that does not answer holds up no key for longer."""
+
 LEAVE_KEYS = {key for action in actions_of(["app"]) if action.name == "leave_now" for key in action.keys.split(",")}
 
 
@@ -46,6 +49,12 @@ class KeyOrder:
         self._turn: Event | None = None
         self._busy = False
         self._following: asyncio.Task[None] | None = None
+        self._work: set[asyncio.Future[None]] = set()
+
+    def wait_for(self, done: asyncio.Future[None]) -> None:
+        """Holds the next key back until work that a key has begun in a thread is done, but for a moment at most."""
+        self._work.add(done)
+        done.add_done_callback(self._work.discard)
 
     async def take(self, event: Event, deliver: Callable[[Event], Awaitable[None]]) -> None:
         """Delivers an event now, or keeps it and posts it to the app again when its turn comes."""
@@ -77,6 +86,10 @@ class KeyOrder:
         for _ in range(MAX_ROUNDS):
             # At least twice: a message that the key makes a widget post arrives after the first.
             await self._acted(target)
+            if self._work:
+                await asyncio.wait(self._work, timeout=WORK_TIMEOUT)
+                self._work.clear()
+                seen = None
             target = self._target()
             if target is seen:
                 break

@@ -214,7 +214,7 @@ class QuestionsPage(Overlay[None]):
 
     @property
     def _is_live(self) -> bool:
-        return not self._state.ended and self._state is not RunState.INTERRUPTED
+        return not self._state.over
 
     def _complain(self, sentence: str) -> None:
         """Shows an error in the frame; an empty sentence takes it away."""
